@@ -1,0 +1,1 @@
+"""The brand list: loading, validation and the index that text is matched against."""

@@ -1,0 +1,170 @@
+"""One validated ``Params`` class per stage: defaults, units and limits, in one place.
+
+Fields are bool, int, float, str, list, dict or enums whose names equal their values, because the Dagster config
+classes are derived from these. No field gives null a meaning: ``off``, 0 or an empty list do.
+"""
+
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Overrides
+from brand_detect.domain.pipeline import STAGES
+
+
+class Params(BaseModel):
+    """Base of every stage's params."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class TextEngine(Enum):
+    rapidocr = "rapidocr"
+    tesseract = "tesseract"
+
+
+class TextDetection(Enum):
+    rapidocr = "rapidocr"
+    tesseract = "tesseract"
+    off = "off"
+
+
+class Precision(Enum):
+    auto = "auto"  # bf16 where the CPU computes in it, else f32
+    f32 = "f32"
+    bf16 = "bf16"
+
+
+class ExtractFramesParams(Params):
+    sample_fps: float = Field(2.0, gt=0, le=60, description="frames sampled per second of video")
+    start_s: float = Field(0.0, ge=0, description="where sampling begins, in seconds")
+    end_s: float = Field(0.0, ge=0, description="where sampling ends, in seconds; 0 = at the end of the video")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="quality of the stored frames")
+    longest_side_px: int = Field(
+        0, ge=0, le=16384, description="longest side of the stored frames; 0 = as in the video"
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> "ExtractFramesParams":
+        if self.end_s and self.end_s <= self.start_s:
+            raise ValueError("end_s must be 0 or greater than start_s")
+        return self
+
+
+class FilterScenesParams(Params):
+    hamming_threshold: int = Field(
+        8, ge=0, le=64, description="a frame within so many hash bits of a kept one is its duplicate"
+    )
+    shot_threshold: float = Field(0.35, gt=0, le=1, description="change between two pictures that makes a cut")
+    min_shot_s: float = Field(0.3, ge=0, description="shortest shot, in seconds")
+    black_luma: float = Field(20.0, ge=0, le=255, description="mean luma at or under which a frame may be black")
+    blank_std: float = Field(6.0, ge=0, description="luma deviation at or under which a frame is blank")
+
+
+class DetectObjectsParams(Params):
+    text: TextDetection = Field(TextDetection.rapidocr, description="detector of text regions")
+    longest_side_px: int = Field(
+        1920, ge=320, le=8192, description="longest side of the picture the text detector sees"
+    )
+    min_score: Unit = Field(0.5, description="lowest detector score of a region")
+    min_height_px: int = Field(6, ge=1, description="lowest text height that is kept, in px of the stored frame")
+    track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
+    propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
+    precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
+    object_model: str = Field("off", description="zero-shot object detector: a model id or folder; off = none")
+    object_labels: list[str] = Field([], description="what the object detector looks for")
+    object_score: Unit = Field(0.3, description="lowest score of an object region")
+
+
+class RunOcrParams(Params):
+    engine: TextEngine = Field(TextEngine.rapidocr, description="reader of text crops")
+    languages: str = Field("eng", pattern=r"[a-zA-Z_]+(\+[a-zA-Z_]+)*", description="Tesseract languages, joined by +")
+    max_crops: int = Field(3, ge=1, le=20, description="most crops read per track")
+    certain: Unit = Field(0.92, description="confidence at which no further crop of a track is read")
+    min_confidence: Unit = Field(0.5, description="readings under this are dropped")
+    precision: Precision = Field(Precision.auto, description="arithmetic of the reader")
+
+
+class MatchBrandsParams(Params):
+    fuzzy_score: Unit = Field(0.88, description="lowest similarity of a fuzzy match")
+    min_fuzzy_length: int = Field(5, ge=3, le=50, description="shortest text that may match fuzzily, in letters")
+    min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
+    join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
+    min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")
+
+
+class EscalateVlmParams(Params):
+    provider: str = Field("off", min_length=1, description="who answers; off = nobody is asked")
+    model: str = Field("", description="model id or folder, as the provider names it")
+    max_questions: int = Field(200, ge=0, description="most clusters asked about, by time on screen")
+    min_confidence: Unit = Field(0.5, description="answers under this leave the cluster unresolved")
+
+
+class EscalateCloudParams(EscalateVlmParams):
+    pass
+
+
+class CompileReportParams(Params):
+    min_confidence: Unit = Field(0.0, description="detections under this are left out")
+    bridge_s: float = Field(1.0, ge=0, le=30, description="gaps up to this inside one shot are bridged, in seconds")
+    min_exposure_s: float = Field(0.0, ge=0, description="shorter exposures are left out, in seconds")
+    thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's evidence pictures")
+
+
+PARAMS: dict[str, type[Params]] = {
+    "extract_frames": ExtractFramesParams,
+    "filter_scenes": FilterScenesParams,
+    "detect_objects": DetectObjectsParams,
+    "run_ocr": RunOcrParams,
+    "match_brands": MatchBrandsParams,
+    "escalate_vlm": EscalateVlmParams,
+    "escalate_cloud": EscalateCloudParams,
+    "compile_report": CompileReportParams,
+}
+
+
+def effective(stage: str, *layers: dict[str, Any]) -> Params:
+    """The params of ``stage`` after ``layers``, weakest first, over the defaults.
+
+    Raises:
+        BadInput: an unknown name or a value outside its limits.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged |= layer
+    try:
+        return PARAMS[stage].model_validate(merged)
+    except ValidationError as e:
+        first = e.errors()[0]
+        name = ".".join(str(p) for p in first["loc"]) or "params"
+        known = ", ".join(PARAMS[stage].model_fields)
+        message = first["msg"].removeprefix("Value error, ")
+        hint = f"known names: {known}" if first["type"] == "extra_forbidden" else field_hint(stage, name)
+        raise BadInput(f"{stage}.{name}: {message[:1].lower()}{message[1:]}.", hint) from e
+
+
+def field_hint(stage: str, name: str) -> str:
+    """What a param is, with its default, for an error's hint."""
+    field = PARAMS[stage].model_fields.get(name.split(".")[0])
+    if field is None:
+        return ""
+    default = field.default.value if isinstance(field.default, Enum) else field.default
+    return f"{field.description} (default {default!r})"
+
+
+def check_overrides(overrides: Overrides) -> Overrides:
+    """Return ``overrides`` if every stage, name and value in it is valid.
+
+    Raises:
+        BadInput: naming the first that is not.
+    """
+    for stage, values in overrides.items():
+        if stage not in PARAMS:
+            raise BadInput(f"There is no stage {stage!r}.", f"the stages are {', '.join(STAGES)}")
+        effective(stage, values)
+    return overrides

@@ -1,0 +1,28 @@
+"""The line of stages: one name per stage, used for assets, modules, params, APIs and tests."""
+
+ROOT = "job_request"
+STAGES = (
+    "extract_frames",
+    "filter_scenes",
+    "detect_objects",
+    "run_ocr",
+    "match_brands",
+    "escalate_vlm",
+    "escalate_cloud",
+    "compile_report",
+)
+"""The eight stages in pipeline order."""
+LINE = (ROOT, *STAGES)
+"""The root asset and the eight stages."""
+CATALOG = "brand_catalog"
+"""The unpartitioned asset that ``match_brands`` reads."""
+
+
+def downstream_of(start: str) -> tuple[str, ...]:
+    """``start`` and everything below it, in pipeline order."""
+    return LINE[LINE.index(start) :]
+
+
+def upstream_of(stage: str) -> tuple[str, ...]:
+    """Everything above ``stage``, in pipeline order."""
+    return LINE[: LINE.index(stage)]

@@ -1,0 +1,216 @@
+"""What the stages need from the outside world; engines, storage and report implement it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.domain.errors import BrandDetectError
+from brand_detect.domain.model import Probe
+
+Image = NDArray[np.uint8]
+"""A picture, shape (height, width, 3), uint8, channels B, G, R as in OpenCV."""
+Quad = NDArray[np.float32]
+"""Four corners in px, shape (4, 2), clockwise from the top left of the reading direction."""
+
+
+class Progress(Protocol):
+    """Told how far a stage is. ``total`` 0 means unknown."""
+
+    def __call__(self, done: float, total: float, unit: str) -> None: ...
+
+
+class Media(Protocol):
+    """Opens videos by URI, within the allowed roots and schemes."""
+
+    def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        """A seekable binary file.
+
+        Raises:
+            BadInput: the URI is outside the allowed roots or schemes, or nothing is there.
+            Transient: the store did not answer.
+        """
+        ...
+
+
+class DamagedTail(BrandDetectError):
+    """Decoding cannot go on; what came before is good. ``at_s`` is where the last good picture stands."""
+
+    def __init__(self, message: str, at_s: float) -> None:
+        super().__init__(message)
+        self.at_s = at_s
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """One decoded picture. ``image`` is set on sampled pictures only; ``luma`` is a small thumbnail on all."""
+
+    t_s: float
+    luma: NDArray[np.uint8]  # (h, w), about 64 x 36
+    image: Image | None
+
+
+class Decoder(Protocol):
+    """Probes and decodes a video in one sequential pass."""
+
+    identity: str
+
+    def probe(self, file: BinaryIO) -> Probe: ...
+
+    def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:
+        """Every picture of ``[start_s, end_s)`` in presentation order, the sampled ones with their image.
+
+        A damaged tail raises ``DamagedTail`` after the last good picture.
+        """
+        ...
+
+
+class ImageCodec(Protocol):
+    """Encodes and decodes stored frames, and looks at pixels on behalf of the stages."""
+
+    identity: str
+
+    def encode(self, image: Image, quality: int, longest_side_px: int) -> bytes:
+        """JPEG bytes; ``longest_side_px`` 0 keeps the size."""
+        ...
+
+    def decode(self, data: bytes) -> Image: ...
+
+    def phash(self, luma: NDArray[np.uint8]) -> int:
+        """64-bit DCT perceptual hash of a grey picture of any size."""
+        ...
+
+    def sharpness(self, image: Image) -> float:
+        """Variance of the Laplacian of the grey picture."""
+        ...
+
+    def rectify(self, image: Image, quad: Quad) -> Image:
+        """The quadrilateral as an upright rectangle."""
+        ...
+
+
+@dataclass(frozen=True)
+class BlobRef:
+    """Where one stored blob lies inside its attempt."""
+
+    shard: str
+    offset: int
+    size_bytes: int
+
+
+class BlobSink(Protocol):
+    """Writes into the attempt that is being made."""
+
+    def append(self, data: bytes) -> BlobRef:
+        """Append one frame to the current shard."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one whole file."""
+        ...
+
+
+class FrameReader(Protocol):
+    """Reads stored frames by their ordinal, each by byte range."""
+
+    def read(self, frame: int) -> Image: ...
+
+
+@dataclass(frozen=True)
+class Region:
+    """What a detector found on one picture."""
+
+    kind: str  # text | logo | object
+    label: str
+    score: float
+    quad: Quad
+
+
+class RegionDetector(Protocol):
+    """Finds text, logo or object regions on a picture."""
+
+    identity: str
+
+    def detect(self, image: Image) -> list[Region]: ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    text: str
+    confidence: float
+
+
+class TextReader(Protocol):
+    """Reads single-line crops."""
+
+    identity: str
+
+    def read(self, crops: Sequence[Image]) -> list[Reading]:
+        """One reading per crop, in order; a crop without legible text gives an empty text and confidence 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """One cluster of look-alikes put to a model."""
+
+    cluster_id: str
+    text: str
+    crops: tuple[bytes, ...]  # JPEG, best first
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``brand`` "" means the model saw no brand. ``status`` as in the ANSWERS table."""
+
+    cluster_id: str
+    status: str
+    brand: str = ""
+    confidence: float = 0.0
+    detail: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
+
+
+class Answerer(Protocol):
+    """A vision-language model, local or remote."""
+
+    provider: str
+    model: str
+    prompt_version: str
+
+    def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
+        """Answers as they come, in any order; each question is answered exactly once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A catalogue brand found in a text. ``start`` and ``end`` are character positions in the text as given."""
+
+    brand_id: str
+    brand: str
+    alias: str
+    rule: str  # exact | alias | fuzzy
+    score: float  # 0..1
+    start: int
+    end: int
+
+
+class BrandIndex(Protocol):
+    """Finds catalogue brands in texts."""
+
+    version: str
+
+    def find(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
+        """Every brand in ``text``, best first, no two overlapping."""
+        ...
+
+    def is_excluded(self, text: str) -> bool:
+        """Whether the catalogue says that this text is no brand at all."""
+        ...

@@ -1,0 +1,64 @@
+"""Pixels through OpenCV: JPEG, perceptual hash, sharpness and rectified crops."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.protocols import Image, Quad
+
+
+class OpenCvCodec:
+    """The ``ImageCodec`` of the project."""
+
+    @cached_property
+    def identity(self) -> str:
+        import cv2
+
+        return f"opencv {cv2.__version__}"
+
+    def encode(self, image: Image, quality: int, longest_side_px: int) -> bytes:
+        import cv2
+
+        height, width = image.shape[:2]
+        if longest_side_px and max(height, width) > longest_side_px:
+            scale = longest_side_px / max(height, width)
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # pyright: ignore[reportAssignmentType]
+        ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if not ok:
+            raise Permanent(f"A picture of {width}x{height} px could not be stored as JPEG.")
+        return data.tobytes()
+
+    def decode(self, data: bytes) -> Image:
+        import cv2
+
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise Permanent("A stored frame is not a readable JPEG.", "re-materialize extract_frames")
+        return image  # pyright: ignore[reportReturnType]
+
+    def phash(self, luma: NDArray[np.uint8]) -> int:
+        import cv2
+
+        small = cv2.resize(luma, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+        low = cv2.dct(small)[:8, :8].ravel()
+        bits = low > np.median(low[1:])  # the first coefficient is only the mean brightness
+        return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+    def sharpness(self, image: Image) -> float:
+        import cv2
+
+        return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
+
+    def rectify(self, image: Image, quad: Quad) -> Image:
+        import cv2
+
+        width = max(1, round(max(np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[2] - quad[3]))))
+        height = max(1, round(max(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1]))))
+        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        transform = cv2.getPerspectiveTransform(quad.astype(np.float32), corners)
+        return cv2.warpPerspective(  # pyright: ignore[reportReturnType]
+            image, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )

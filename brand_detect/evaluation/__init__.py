@@ -1,0 +1,1 @@
+"""Known truth: generated footage, scoring against labels, and benchmarks."""

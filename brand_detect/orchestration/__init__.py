@@ -1,0 +1,1 @@
+"""The Dagster layer: thin assets, config, IO manager, resources and jobs."""

@@ -1,0 +1,1 @@
+"""The stages as pure functions over domain types and protocols."""

@@ -1,0 +1,64 @@
+"""Time on screen: cells, unions of intervals, and seconds counted once per instant.
+
+The timeline's cells ``[start_s, end_s)`` tile the sampled range, one per sampled frame. A frame dropped as a
+duplicate is still on screen: its cell belongs to the kept frame that stands for it (``shown_by``). Black and blank
+frames have no ``shown_by`` and belong to nobody.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+TOUCHING_S = 1e-6
+"""Ends closer than this are the same instant: cell edges are float sums of presentation times."""
+
+
+def cells_of(timeline: pa.Table) -> dict[int, NDArray[np.float64]]:
+    """For each kept frame the cells that it stands for, shape (n, 2), seconds, in order of time."""
+    start, end, shown_by = _columns(timeline)
+    order = np.lexsort((start, shown_by))
+    order = order[shown_by[order] >= 0]
+    cells = np.column_stack((start, end))[order]
+    frames, first = np.unique(shown_by[order], return_index=True)
+    return dict(zip(frames.tolist(), np.split(cells, first[1:]), strict=True)) if len(frames) else {}
+
+
+def shown_seconds(timeline: pa.Table) -> NDArray[np.float64]:
+    """Seconds that each frame stands for, indexed by frame; 0 for frames that stand for nothing.
+
+    The cells do not overlap, so the seconds of several frames are the sum of theirs.
+    """
+    start, end, shown_by = _columns(timeline)
+    shown = shown_by >= 0
+    n_frames = int(max(shown_by.max(initial=-1), timeline["frame"].to_numpy().max(initial=-1))) + 1
+    seconds = np.zeros(n_frames)
+    np.add.at(seconds, shown_by[shown], (end - start)[shown])
+    return seconds
+
+
+def union(intervals: ArrayLike, gap_s: float = 0.0) -> NDArray[np.float64]:
+    """``intervals``, shape (n, 2) in any order, joined where they overlap or lie at most ``gap_s`` apart.
+
+    Returns shape (m, 2), in order of time; empty intervals (end at or before start) are left out.
+    """
+    spans = np.asarray(intervals, dtype=np.float64).reshape(-1, 2)
+    spans = spans[spans[:, 1] > spans[:, 0]]
+    if not len(spans):
+        return spans
+    spans = spans[np.argsort(spans[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(spans[:, 1])
+    opens = np.flatnonzero(np.r_[True, spans[1:, 0] > reach[:-1] + gap_s + TOUCHING_S])
+    closes = np.r_[opens[1:] - 1, len(spans) - 1]
+    return np.column_stack((spans[opens, 0], reach[closes]))
+
+
+def union_seconds(intervals: ArrayLike) -> float:
+    """Seconds covered by ``intervals``, shape (n, 2), every instant counted once."""
+    spans = union(intervals)
+    return float((spans[:, 1] - spans[:, 0]).sum())
+
+
+def _columns(timeline: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Start, end and ``shown_by`` (-1 for null) of every cell."""
+    shown_by = timeline["shown_by"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+    return timeline["start_s"].to_numpy(), timeline["end_s"].to_numpy(), shown_by.astype(np.int64)

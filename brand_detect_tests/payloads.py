@@ -1,0 +1,221 @@
+"""Small builders of valid payloads with known truth, for tests of single stages.
+
+The video of these payloads is sampled at ``fps`` from 0 on; sample ``i`` stands at ``i / fps`` and its cell reaches half
+a sample to both sides, but no further than the cuts and the range.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from brand_detect.domain import model as m
+
+BLACK_FRAME = "black"
+BLANK_FRAME = "blank"
+Box = tuple[float, float, float, float]  # x, y, width, height in px
+
+
+def request(duration_s: float = 10.0, **changes: Any) -> m.JobRequest:
+    probe = m.Probe(
+        duration_s=duration_s,
+        width_px=1920,
+        height_px=1080,
+        fps=25.0,
+        rotation_deg=0,
+        codec="h264",
+        pix_fmt="yuv420p",
+        container="mov,mp4",
+    )
+    values: dict[str, Any] = {
+        "job_id": "match-0a1b2c3d",
+        "video_uri": "/videos/match.mp4",
+        "video_sha256": "0a1b2c3d" * 8,
+        "video_bytes": 123_456_789,
+        "profile": "default",
+        "overrides": {},
+        "probe": probe,
+    }
+    return m.JobRequest(**(values | changes))
+
+
+def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) -> m.ExtractedFrames:
+    """``n`` frames; the sampled range ends one sample after the last of them."""
+    rows = [
+        {
+            "frame": i,
+            "frame_id": f"frame-{i}",
+            "t_s": i / fps,
+            "width_px": size[0],
+            "height_px": size[1],
+            "shard": "frames-00000.bin",
+            "offset": i * 1000,
+            "size_bytes": 1000,
+            "luma_mean": 120.0,
+            "luma_std": 50.0,
+            "phash": i,
+        }
+        for i in range(n)
+    ]
+    return m.ExtractedFrames(m.table(m.FRAMES, rows), m.table(m.SIGNALS), start_s=0.0, end_s=n / fps)
+
+
+def scenes(
+    extracted: m.ExtractedFrames, cuts: Sequence[float] = (), dropped: Mapping[int, int | str] | None = None
+) -> m.FilteredScenes:
+    """Shots that begin at 0 and at each of ``cuts``; ``dropped`` maps a frame to the one that stands for it,
+    or to ``BLACK_FRAME`` or ``BLANK_FRAME``."""
+    dropped = dropped or {}
+    times = extracted.frames["t_s"].to_numpy()
+    starts = [extracted.start_s, *cuts]
+    ends = [*cuts, extracted.end_s]
+    shot_of = np.searchsorted(np.array(cuts), times, side="right")
+    rows = []
+    for i, t in enumerate(times):
+        fate = dropped.get(i, i)
+        dark = isinstance(fate, str)
+        lower = starts[shot_of[i]] if i == 0 or shot_of[i - 1] != shot_of[i] else (times[i - 1] + t) / 2
+        upper = ends[shot_of[i]] if i == len(times) - 1 or shot_of[i + 1] != shot_of[i] else (t + times[i + 1]) / 2
+        rows.append(
+            {
+                "frame": i,
+                "frame_id": f"frame-{i}",
+                "t_s": t,
+                "start_s": lower,
+                "end_s": upper,
+                "shot": int(shot_of[i]),
+                "status": fate if dark else m.KEPT if fate == i else m.DUPLICATE,
+                "shown_by": None if dark else fate,
+                "hamming": None if dark else 0 if fate == i else 3,
+            }
+        )
+    shots = [
+        {
+            "shot": k,
+            "start_s": start,
+            "end_s": end,
+            "n_frames": sum(r["shot"] == k for r in rows),
+            "n_kept": sum(r["shot"] == k and r["status"] == m.KEPT for r in rows),
+        }
+        for k, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+    return m.FilteredScenes(m.table(m.SHOTS, shots), m.table(m.TIMELINE, rows))
+
+
+def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: Any) -> dict[str, Any]:
+    """A region on a frame of 1920 x 1080 px, upright unless ``quad`` says otherwise."""
+    x, y, w, h = box
+    row: dict[str, Any] = {
+        "region_id": f"{track}@{frame}",
+        "track_id": track,
+        "frame": frame,
+        "kind": "text",
+        "label": "",
+        "score": 0.9,
+        "quad": [x, y, x + w, y, x + w, y + h, x, y + h],
+        "x_px": x,
+        "y_px": y,
+        "w_px": w,
+        "h_px": h,
+        "area_frac": w * h / (1920 * 1080),
+        "sharpness": 100.0,
+        "crop_hash": 7,
+        "origin": "detected",
+    }
+    return row | changes
+
+
+def detected(regions: Iterable[Mapping[str, Any]], scenes: m.FilteredScenes) -> m.DetectedObjects:
+    """``regions`` and the tracks that follow from them."""
+    rows = list(regions)
+    cells = {r["frame"]: r for r in scenes.timeline.to_pylist()}
+    tracks = []
+    for track_id in dict.fromkeys(r["track_id"] for r in rows):
+        own = [r for r in rows if r["track_id"] == track_id]
+        seen = [cells[r["frame"]] for r in own]
+        tracks.append(
+            {
+                "track_id": track_id,
+                "shot": seen[0]["shot"],
+                "kind": own[0]["kind"],
+                "label": own[0]["label"],
+                "start_s": min(c["start_s"] for c in seen),
+                "end_s": max(c["end_s"] for c in seen),
+                "n_regions": len(own),
+                "score": sum(r["score"] for r in own) / len(own),
+                "area_frac": sum(r["area_frac"] for r in own) / len(own),
+            }
+        )
+    return m.DetectedObjects(m.table(m.REGIONS, rows), m.table(m.TRACKS, tracks))
+
+
+def text(track: str, text: str, **changes: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "track_id": track,
+        "text": text,
+        "confidence": 0.95,
+        "agreement": 1.0,
+        "n_readings": 1,
+        "alternatives": [],
+    }
+    return row | changes
+
+
+def reading(region: Mapping[str, Any], text: str, confidence: float = 0.95) -> dict[str, Any]:
+    return {
+        "track_id": region["track_id"],
+        "region_id": region["region_id"],
+        "frame": region["frame"],
+        "text": text,
+        "confidence": confidence,
+    }
+
+
+def texts(rows: Iterable[Mapping[str, Any]], readings: Iterable[Mapping[str, Any]] = ()) -> m.TrackTexts:
+    return m.TrackTexts(m.table(m.READINGS, readings), m.table(m.TEXTS, rows))
+
+
+def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]:
+    """A resolved verdict whose text is exactly the brand's name."""
+    row: dict[str, Any] = {
+        "verdict_id": f"{brand}:{'+'.join(tracks)}",
+        "track_ids": list(tracks),
+        "status": "resolved",
+        "brand_id": brand.lower(),
+        "brand": brand,
+        "rule": "exact",
+        "score": 1.0,
+        "confidence": 0.9,
+        "text": brand,
+        "matched": brand,
+        "span_start": 0.0,
+        "span_end": 1.0,
+        "decided_by": "match_brands",
+        "model": "",
+    }
+    return row | changes
+
+
+def cluster(rank: int, text: str, best: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """An unresolved cluster of one track whose best crop is the region ``best``."""
+    row: dict[str, Any] = {
+        "cluster_id": f"cluster-{rank}",
+        "rank": rank,
+        "text": text,
+        "track_ids": [best["track_id"]],
+        "n_regions": 1,
+        "seconds": 1.0,
+        "area_frac": best["area_frac"],
+        "crop_hashes": [best["crop_hash"]],
+        "best_region_id": best["region_id"],
+        "reason": "no_rule",
+    }
+    return row | changes
+
+
+def verdicts(
+    rows: Iterable[Mapping[str, Any]],
+    unresolved: Iterable[Mapping[str, Any]] = (),
+    answers: Iterable[Mapping[str, Any]] = (),
+) -> m.BrandVerdicts:
+    return m.BrandVerdicts(m.table(m.VERDICTS, rows), m.table(m.UNRESOLVED, unresolved), m.table(m.ANSWERS, answers))

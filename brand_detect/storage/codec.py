@@ -1,0 +1,105 @@
+"""The on-disk form of each payload: Parquet per table, JSON for the rest. Nothing is pickled."""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.model import (
+    SCHEMA_VERSION,
+    BrandVerdicts,
+    DetectedObjects,
+    ExtractedFrames,
+    FilteredScenes,
+    JobRequest,
+    Payload,
+    Report,
+    TrackTexts,
+)
+
+Value: TypeAlias = JobRequest | Payload
+
+TYPES: Mapping[str, type[JobRequest] | type[Payload]] = {
+    "job_request": JobRequest,
+    "extract_frames": ExtractedFrames,
+    "filter_scenes": FilteredScenes,
+    "detect_objects": DetectedObjects,
+    "run_ocr": TrackTexts,
+    "match_brands": BrandVerdicts,
+    "escalate_vlm": BrandVerdicts,
+    "escalate_cloud": BrandVerdicts,
+    "compile_report": Report,
+}
+"""What each stage hands on."""
+
+TIMINGS = ("latency_s",)
+"""Columns that differ between equal runs: left out of the data version."""
+
+FACTS = "value.json"
+
+
+def encode(value: Value) -> Iterator[tuple[str, bytes]]:
+    """File names and contents of a payload."""
+    if isinstance(value, JobRequest):
+        yield FACTS, value.model_dump_json(indent=1).encode()
+        return
+    for name, table in value.tables().items():
+        buffer = io.BytesIO()
+        pq.write_table(table.cast(value.schemas[name]), buffer, compression="zstd")
+        yield f"{name}.parquet", buffer.getvalue()
+    yield FACTS, json.dumps(_facts(value), indent=1).encode()
+
+
+def decode(stage: str, read: Callable[[str], bytes]) -> Value:
+    """The payload of ``stage`` from its files.
+
+    Raises:
+        Permanent: a table was written with another schema.
+    """
+    kind = TYPES[stage]
+    facts = read(FACTS)
+    if issubclass(kind, JobRequest):
+        return kind.model_validate_json(facts)
+    tables = {name: _read_table(stage, name, read(f"{name}.parquet"), schema) for name, schema in kind.schemas.items()}
+    values = json.loads(facts)
+    values["notes"] = tuple(values["notes"])
+    return kind(**tables, **values)
+
+
+def data_version(value: Value, blobs: Mapping[str, str]) -> str:
+    """Hash of what was made, timings left out. ``blobs`` maps the names of frame shards to their sha256."""
+    digest = hashlib.sha256()
+    if isinstance(value, JobRequest):
+        digest.update(value.model_dump_json().encode())
+    else:
+        for name, table in value.tables().items():
+            digest.update(name.encode())
+            rows = table.drop_columns([c for c in TIMINGS if c in table.column_names]).combine_chunks()
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, rows.schema.remove_metadata()) as writer:
+                writer.write_table(rows.replace_schema_metadata())
+            digest.update(sink.getvalue())
+    digest.update(json.dumps(sorted(blobs.items())).encode())
+    return digest.hexdigest()[:32]
+
+
+def _facts(value: Payload) -> dict[str, Any]:
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name not in value.schemas}
+
+
+def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Table:
+    table = pq.read_table(pa.BufferReader(data))
+    version = (table.schema.metadata or {}).get(b"brand_detect.schema_version", b"?").decode()
+    if version != str(SCHEMA_VERSION) or not table.schema.equals(schema):
+        raise Permanent(
+            f"The table {name} of {stage} has schema version {version}, this program reads {SCHEMA_VERSION}.",
+            f"re-materialize {stage}",
+        )
+    return table

@@ -1,0 +1,75 @@
+"""Opens videos by URI, within the allowed roots."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from brand_detect.domain.errors import BadInput, Transient
+
+BLOCK_BYTES = 8 * 2**20  # read-ahead of remote videos: decoding is one sequential pass
+
+
+class MediaFiles:
+    """The ``Media`` of the project: local files and any fsspec scheme that an allowed root names."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._folders = [Path(r).expanduser().resolve() for r in map(_local, roots) if r is not None]
+        self._prefixes = [r.rstrip("/") + "/" for r in roots if _local(r) is None]
+
+    def check(self, uri: str) -> str:
+        """Return ``uri`` (a local path made absolute) if it lies within the allowed roots.
+
+        Raises:
+            BadInput: it does not.
+        """
+        if not uri or "\0" in uri:
+            raise BadInput("No video was named.", "give a path or a URI such as s3://bucket/match.mp4")
+        local = _local(uri)
+        if local is not None:
+            path = Path(local).expanduser().resolve()
+            if any(path.is_relative_to(folder) for folder in self._folders):
+                return str(path)
+        elif not _climbs(uri) and any(uri.startswith(prefix) for prefix in self._prefixes):
+            return uri
+        allowed = ", ".join([*map(str, self._folders), *self._prefixes])
+        raise BadInput(f"{uri} is outside the allowed media roots.", f"BRAND_DETECT_MEDIA_ROOTS allows {allowed}")
+
+    @contextmanager
+    def open(self, uri: str) -> Iterator[BinaryIO]:
+        """A seekable binary file; see ``Media.open``."""
+        with self._open(self.check(uri), uri) as file:
+            yield file
+
+    def _open(self, path: str, uri: str) -> BinaryIO:
+        try:
+            if "://" in path:
+                fs, inner = fsspec.url_to_fs(path)
+                return cast("BinaryIO", fs.open(inner, "rb", block_size=BLOCK_BYTES))
+            return Path(path).open("rb")
+        except FileNotFoundError as e:
+            raise BadInput(f"There is no file {uri}.", "check the path") from e
+        except IsADirectoryError as e:
+            raise BadInput(f"{uri} is a folder.", "name one video file") from e
+        except PermissionError as e:
+            raise BadInput(f"{uri} may not be read.", "check the file's permissions or the store's credentials") from e
+        except (ImportError, ValueError) as e:
+            raise BadInput(f"{uri} cannot be opened: {e}.", "install the fsspec driver of that scheme") from e
+        except OSError as e:
+            raise Transient(f"{uri} could not be read: {e}.", "try again; check the store") from e
+
+
+def _local(uri: str) -> str | None:
+    """The path if ``uri`` is local, None if it names another scheme."""
+    scheme = uri.split("://", 1)[0] if "://" in uri else ""
+    if scheme in ("", "file", "local"):
+        return unquote(urlsplit(uri).path) if scheme else uri
+    return None
+
+
+def _climbs(uri: str) -> bool:
+    """Whether a remote URI holds parent folders or a chain of file systems, which a prefix cannot vouch for."""
+    return ".." in unquote(uri).split("/") or "::" in uri

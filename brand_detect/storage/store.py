@@ -1,0 +1,298 @@
+"""Immutable attempts over fsspec: files first, the manifest last.
+
+Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manifest does not exist for readers,
+and nothing here overwrites or deletes.
+"""
+
+import hashlib
+import io
+import os
+import tarfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from brand_detect.domain.errors import Permanent, Transient
+from brand_detect.domain.model import Payload, check_job_id
+from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
+from brand_detect.storage import codec as payload_codec
+from brand_detect.storage.codec import Value
+from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, recipe_of
+
+SHARD_BYTES = 64 * 2**20
+_TAR_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class AttemptRef:
+    """One attempt of one stage of one job."""
+
+    job_id: str
+    stage: str
+    attempt: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.job_id}/{self.stage}/{self.attempt}"
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Store:
+    """All checkpoints under one root, a folder or a URI."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+        try:
+            self.fs, self._base = fsspec.url_to_fs(self.root)
+        except (ImportError, ValueError) as e:
+            raise Permanent(f"The store {root} cannot be opened: {e}.", "check BRAND_DETECT_STORE_ROOT") from e
+
+    def uri(self, ref: AttemptRef) -> str:
+        return f"{self.root}/{ref.path}"
+
+    def begin(self, ref: AttemptRef) -> "AttemptWriter":
+        """Start writing an attempt.
+
+        Raises:
+            Permanent: it was finished before.
+        """
+        check_job_id(ref.job_id)
+        if self.exists(ref):
+            raise Permanent(f"The checkpoint {ref} exists already.", "checkpoints are immutable; start a new run")
+        return AttemptWriter(self, ref)
+
+    def exists(self, ref: AttemptRef) -> bool:
+        """Whether the attempt was finished."""
+        return self.fs.exists(self._path(ref, NAME))
+
+    def manifest(self, ref: AttemptRef) -> Manifest:
+        """The attempt's manifest.
+
+        Raises:
+            Permanent: the attempt was never finished, or its files are gone.
+        """
+        return Manifest.model_validate_json(self.read(ref, NAME))
+
+    def load(self, ref: AttemptRef) -> Value:
+        """What the attempt's stage handed on."""
+        return payload_codec.decode(ref.stage, lambda name: self.read(ref, name))
+
+    def read(self, ref: AttemptRef, name: str, start: int | None = None, end: int | None = None) -> bytes:
+        """A file of the attempt, or the bytes ``[start, end)`` of it."""
+        try:
+            return self.fs.cat_file(self._path(ref, name), start=start, end=end)
+        except FileNotFoundError as e:
+            raise Permanent(
+                f"The checkpoint {ref} is gone: it has no {name}.",
+                f"re-materialize {ref.stage} of {ref.job_id}, or restore {self.uri(ref)}",
+            ) from e
+        except OSError as e:
+            raise Transient(f"{self.uri(ref)}/{name} could not be read: {e}.", "try again; check the store") from e
+
+    def attempts(self, job_id: str, stage: str) -> list[Manifest]:
+        """Every finished attempt, oldest first."""
+        folder = f"{self._base}/{check_job_id(job_id)}/{stage}"
+        self.fs.invalidate_cache(folder)
+        if not self.fs.isdir(folder):
+            return []
+        names = (p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(folder, detail=False))
+        found = [AttemptRef(job_id, stage, name) for name in names]
+        return sorted((self.manifest(r) for r in found if self.exists(r)), key=lambda m: m.created)
+
+    def size_bytes(self, ref: AttemptRef) -> int:
+        return sum(f.size_bytes for f in self.manifest(ref).files)
+
+    def put_catalog(self, version: str, data: bytes) -> str:
+        """Keep a snapshot of the catalogue; returns its URI. The same version is written once."""
+        path = f"_catalog/{version}/catalog.json"
+        if not self.fs.exists(f"{self._base}/{path}"):
+            self._create(f"{self._base}/{path}", data, lenient=True)
+        return f"{self.root}/{path}"
+
+    def get_catalog(self, version: str) -> bytes:
+        """The snapshot of that version.
+
+        Raises:
+            Permanent: there is none.
+        """
+        try:
+            return self.fs.cat_file(f"{self._base}/_catalog/{version}/catalog.json")
+        except FileNotFoundError as e:
+            raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+
+    def _path(self, ref: AttemptRef, name: str) -> str:
+        return f"{self._base}/{ref.path}/{name}"
+
+    def _create(self, path: str, data: bytes, *, lenient: bool = False) -> None:
+        """Write a whole file that must not exist yet, all or nothing.
+
+        ``lenient`` accepts that another writer put the same content first.
+        """
+        try:
+            if isinstance(self.fs, LocalFileSystem):
+                target = Path(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+                with draft.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                try:
+                    os.link(draft, target)  # unlike a rename, fails when the target is there
+                finally:
+                    draft.unlink()
+            else:
+                self.fs.pipe_file(path, data, mode="create")
+        except FileExistsError as e:
+            if not lenient:
+                raise Permanent(f"{path} exists already.", "checkpoints are never overwritten; start a new run") from e
+        except OSError as e:
+            raise Transient(f"{path} could not be written: {e}.", "check the store's space and permissions") from e
+
+
+class AttemptWriter:
+    """Writes one attempt; the ``BlobSink`` of the stages. Nothing is visible before ``commit``."""
+
+    def __init__(self, store: Store, ref: AttemptRef) -> None:
+        self.ref = ref
+        self._store = store
+        self._files: dict[str, FileEntry] = {}
+        self._shard: _Shard | None = None
+        self._shards: list[str] = []
+
+    def append(self, data: bytes) -> BlobRef:
+        """Append a frame to the current shard, an uncompressed tar that any tool can open."""
+        if self._shard is None or self._shard.size_bytes >= SHARD_BYTES:
+            self._close_shard()
+            name = f"frames-{len(self._shards):05d}.tar"
+            self._shards.append(name)
+            self._shard = _Shard(name, self._open(name))
+        return self._shard.append(data)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one whole file."""
+        if name in self._files or name == NAME:
+            raise ValueError(f"{name} was written already")
+        with self._open(name) as file:
+            file.write(data)
+        self._files[name] = FileEntry(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    def commit(
+        self,
+        value: Value,
+        *,
+        run_id: str,
+        code_version: str,
+        params: Mapping[str, Any],
+        overrides: Mapping[str, Any],
+        engines: Mapping[str, str],
+        upstream: Mapping[str, str],
+        input_versions: Mapping[str, str],
+        stage_s: float,
+        checks: tuple[CheckOutcome, ...] = (),
+    ) -> Manifest:
+        """Write the payload, then the manifest that makes the attempt exist.
+
+        Raises:
+            Permanent: this attempt was committed before.
+        """
+        self._close_shard()
+        for name, data in payload_codec.encode(value):
+            self.write(name, data)
+        blobs = {name: self._files[name].sha256 for name in self._shards}
+        manifest = Manifest(
+            job_id=self.ref.job_id,
+            stage=self.ref.stage,
+            attempt=self.ref.attempt,
+            run_id=run_id,
+            created=datetime.now(timezone.utc).isoformat(),
+            code_version=code_version,
+            params=dict(params),
+            overrides=dict(overrides),
+            engines=dict(engines),
+            upstream=dict(upstream),
+            input_versions=dict(input_versions),
+            counts=value.counts() if isinstance(value, Payload) else {},
+            stats=dict(value.stats) if isinstance(value, Payload) else {},
+            notes=value.notes,
+            stage_s=stage_s,
+            checks=checks,
+            recipe=recipe_of(code_version, params, input_versions, engines),
+            data_version=payload_codec.data_version(value, blobs),
+            files=tuple(self._files.values()),
+        )
+        self._store._create(self._store._path(self.ref, NAME), manifest.model_dump_json(indent=1).encode())
+        return manifest
+
+    def _open(self, name: str) -> io.BufferedIOBase:
+        path = self._store._path(self.ref, name)
+        try:
+            self._store.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            return self._store.fs.open(path, "wb")  # pyright: ignore[reportReturnType]
+        except OSError as e:
+            raise Transient(f"{path} could not be written: {e}.", "check the store's space and permissions") from e
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            entry = self._shard.close()
+            self._files[entry.name] = entry
+            self._shard = None
+
+
+class _Shard:
+    """A tar that is written once, front to back, with its hash taken on the way."""
+
+    def __init__(self, name: str, file: io.BufferedIOBase) -> None:
+        self.name = name
+        self.size_bytes = 0
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._members = 0
+
+    def append(self, data: bytes) -> BlobRef:
+        info = tarfile.TarInfo(f"{self.name.removesuffix('.tar')}-{self._members:06d}.jpg")
+        info.size = len(data)
+        self._members += 1
+        self._write(info.tobuf(tarfile.USTAR_FORMAT))
+        ref = BlobRef(self.name, self.size_bytes, len(data))
+        self._write(data)
+        self._write(b"\0" * (-len(data) % _TAR_BLOCK))
+        return ref
+
+    def close(self) -> FileEntry:
+        self._write(b"\0" * (2 * _TAR_BLOCK))
+        self._file.close()
+        return FileEntry(name=self.name, size_bytes=self.size_bytes, sha256=self._hash.hexdigest())
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as e:
+            raise Transient(f"{self.name} could not be written: {e}.", "check the store's space") from e
+        self._hash.update(data)
+        self.size_bytes += len(data)
+
+
+class StoredFrames:
+    """The ``FrameReader`` over an attempt of ``extract_frames``: each frame is one byte range."""
+
+    def __init__(self, store: Store, ref: AttemptRef, frames: pa.Table, codec: ImageCodec) -> None:
+        self._store, self._ref, self._codec = store, ref, codec
+        self._shard = frames["shard"].to_pylist()
+        self._offset = frames["offset"].to_numpy()
+        self._size = frames["size_bytes"].to_numpy()
+
+    def read(self, frame: int) -> Image:
+        start = int(self._offset[frame])
+        return self._codec.decode(
+            self._store.read(self._ref, self._shard[frame], start, start + int(self._size[frame]))
+        )

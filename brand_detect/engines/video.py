@@ -1,0 +1,335 @@
+"""Videos through PyAV (FFmpeg): what a file is, and its pictures in one sequential pass."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Probe
+from brand_detect.domain.protocols import DamagedTail, DecodedFrame, Image
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+THUMBNAIL = (64, 36)
+"""Width and height of the luma thumbnail, whatever the picture's shape."""
+PROBED_PACKETS = 250
+PROBED_PICTURES = 4
+SEEK_FROM_S = 5.0
+"""A range that begins later than this is reached by a seek to the key picture before it."""
+LOST_S = 0.5
+"""A video that ends so much before its declared end has lost its tail."""
+_TEXT_AS_PICTURES = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws plain text as a video
+_VIDEO_HINT = "give a video file such as MP4, MOV, MKV, WebM, AVI or MPEG-TS"
+
+
+class PyAvDecoder:
+    """The ``Decoder`` of the project."""
+
+    @cached_property
+    def identity(self) -> str:
+        import av
+
+        return f"pyav {av.__version__}, ffmpeg {av.ffmpeg_version_info}"
+
+    def probe(self, file: BinaryIO) -> Probe:
+        """What the container and the first pictures say.
+
+        Raises:
+            BadInput: the file is no video: empty, of another kind, without an index, sound only, a still image.
+        """
+        with _open(file) as (container, stream):
+            packets, pictures = _first(container, stream)
+            if not pictures:
+                raise BadInput("The file holds no picture that can be decoded.", _VIDEO_HINT)
+            times = sorted(p.pts * stream.time_base for p in packets if p.pts is not None)
+            steps = np.diff(np.array(times, float))
+            rate = float(stream.average_rate or stream.guessed_rate or 0)
+            duration_s = _declared_s(container, stream)
+            if not duration_s:
+                if len(packets) == 1:
+                    raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
+                duration_s = _scanned_s(container, stream, packets, rate or 25.0)
+            if duration_s <= 0:
+                raise BadInput("The video has a duration of zero.", _VIDEO_HINT)
+            first = pictures[0]
+            turn = _turn(first)
+            width, height = _shown_size(stream, first)
+            return Probe(
+                duration_s=duration_s,
+                width_px=height if turn % 180 else width,
+                height_px=width if turn % 180 else height,
+                fps=rate or len(packets) / duration_s,
+                rotation_deg=turn,
+                codec=stream.codec_context.name,
+                pix_fmt=first.format.name,
+                container=container.format.name,
+                interlaced=any(p.interlaced_frame for p in pictures),
+                variable_frame_rate=bool(len(steps) and np.ptp(steps) > 0.5 * np.median(steps)),
+            )
+
+    def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:
+        """Every picture of ``[start_s, end_s)`` in presentation order; see ``Decoder.decode``.
+
+        Picture number ``k`` of the sample is the first at or after ``start_s + k / sample_fps``. Pictures are upright,
+        deinterlaced (bwdif) and stretched to square pixels.
+        """
+        with _open(file) as (container, stream):
+            stream.thread_type = "AUTO"
+            video = _Pictures(container, stream)
+            sampled = -1
+            for t_s, picture in video.read(start_s):
+                if t_s >= end_s:
+                    return
+                if t_s < start_s:
+                    continue
+                turn = _turn(picture)
+                slot = math.floor((t_s - start_s + 1e-3) * sample_fps)  # containers round times to a millisecond
+                image = None
+                if slot > sampled:
+                    sampled = slot
+                    width, height = _shown_size(stream, picture)
+                    image = _upright(picture.to_ndarray(format="bgr24", width=width, height=height), turn)
+                yield DecodedFrame(t_s, _thumbnail(picture, turn), image)
+            lost_s = _declared_s(container, stream) - video.end_s
+            if video.damaged or lost_s > LOST_S:
+                raise DamagedTail("The video cannot be decoded to its end.", video.end_s)
+
+
+@contextmanager
+def _open(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    """The container and its best video stream.
+
+    FFmpeg reads through ``file`` alone (no slower than by path): nothing that a playlist names is opened.
+    """
+    import av
+
+    file.seek(0)
+    head = file.read(12)
+    file.seek(0)
+    if not head:
+        raise BadInput("The file is empty.", _VIDEO_HINT)
+    try:
+        container = av.open(file, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
+    except av.error.FFmpegError as e:
+        if head[4:8] == b"ftyp":
+            raise BadInput(
+                "The file has no readable index (moov); its recording or copying was probably broken off.",
+                "record or copy it again, or repair it with a tool such as untrunc",
+            ) from e
+        raise BadInput("The file is not a video that FFmpeg can read.", _VIDEO_HINT) from e
+    with container:
+        kinds = container.format.name
+        if kinds in _TEXT_AS_PICTURES:
+            raise BadInput("The file is text, not a video.", _VIDEO_HINT)
+        if kinds == "image2" or kinds.endswith("_pipe"):
+            raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
+        covers = av.stream.Disposition.attached_pic
+        streams = [s for s in container.streams.video if not s.disposition & covers and s.codec_context]
+        if not streams:
+            has_sound = bool(container.streams.audio)
+            raise BadInput(f"The file has {'sound but ' if has_sound else ''}no video stream.", _VIDEO_HINT)
+        yield container, max(streams, key=lambda s: (s.width or 0) * (s.height or 0))
+
+
+def _first(container: "InputContainer", stream: "VideoStream") -> tuple[list[Any], list["VideoFrame"]]:
+    """The first packets and the pictures in the first of them."""
+    import av
+
+    packets, pictures = [], []
+    try:
+        for packet in islice(container.demux(stream), PROBED_PACKETS):
+            if packet.size:
+                packets.append(packet)
+            if len(pictures) < PROBED_PICTURES:
+                pictures += _decoded(packet)
+    except av.error.FFmpegError:
+        pass  # a damaged file is judged by the pictures it gave before
+    return packets, pictures
+
+
+def _decoded(packet: Any) -> list["VideoFrame"]:
+    import av
+
+    try:
+        return [picture for picture in packet.decode() if not picture.is_corrupt]
+    except av.error.FFmpegError:
+        return []
+
+
+def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
+    """The duration by the header, in seconds; 0 if it has none. An edit list may make the file shorter than the stream."""
+    of_stream = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else math.inf
+    of_file = container.duration / 1e6 if container.duration else math.inf
+    shortest = min(of_stream, of_file)
+    return shortest if 0 < shortest < math.inf else 0.0
+
+
+def _scanned_s(container: "InputContainer", stream: "VideoStream", packets: list[Any], rate: float) -> float:
+    """The duration by the packets themselves, read to the end without decoding."""
+    import av
+
+    n, first, last = 0, math.inf, -math.inf
+    try:
+        for packet in (*packets, *container.demux(stream)):
+            n += bool(packet.size)
+            if packet.pts is not None:
+                first = min(first, packet.pts)
+                last = max(last, packet.pts + (packet.duration or 0))
+    except av.error.FFmpegError:
+        pass  # what can be read counts
+    return float((last - first) * stream.time_base) if last > first and stream.time_base else n / rate
+
+
+def _turn(picture: "VideoFrame") -> int:
+    """The clockwise turn that makes the picture upright; FFmpeg gives it counter-clockwise."""
+    return round(-picture.rotation / 90) % 4 * 90
+
+
+def _shown_size(stream: "VideoStream", picture: "VideoFrame") -> tuple[int, int]:
+    """Width and height with square pixels, before the turn."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return (round(picture.width * aspect) if 0.25 < aspect < 4 else picture.width), picture.height
+
+
+def _upright(image: Image, turn: int) -> Image:
+    import cv2
+
+    codes = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    return cv2.rotate(image, codes[turn]) if turn else image  # pyright: ignore[reportReturnType]
+
+
+def _thumbnail(picture: "VideoFrame", turn: int) -> NDArray[np.uint8]:
+    """The upright luma at ``THUMBNAIL`` size: means over 4 x 4 samples, about 0.1 ms, the picture is never converted."""
+    import cv2
+
+    name, bits = picture.format.name, picture.format.components[0].bits
+    if name.startswith(("yuv", "gray", "nv")) and not picture.format.is_big_endian and 8 <= bits <= 16:
+        plane = picture.planes[0]
+        depth = np.uint8 if bits == 8 else np.uint16
+        rows = np.frombuffer(plane, depth).reshape(-1, plane.line_size // depth().itemsize)  # pyright: ignore
+        luma = rows[: picture.height, : picture.width]
+    else:
+        luma, bits = picture.to_ndarray(format="gray"), 8
+    width, height = THUMBNAIL[:: -1 if turn % 180 else 1]
+    if luma.shape[0] > 4 * height and luma.shape[1] > 4 * width:
+        luma = cv2.resize(luma, (4 * width, 4 * height), interpolation=cv2.INTER_LINEAR)
+    small = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
+    return _upright((small >> (bits - 8)).astype(np.uint8), turn)
+
+
+class _Pictures:
+    """One pass over the good pictures of a stream, with their times in seconds from the first.
+
+    ``damaged`` tells after the pass whether its end could not be decoded; ``end_s`` is where the last good picture ends.
+    """
+
+    def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
+        self._container = container
+        self._stream = stream
+        self._step_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+        # Only formats made of independent pieces (MPEG-TS) may jump ahead without meaning a pause; FFmpeg's own limit.
+        self._pause_s = 10.0 if container.format.name == "mpegts" else math.inf
+        self._origin_s: float | None = None
+        self._t_s: float | None = None
+        self.damaged = False
+        self.end_s = 0.0
+
+    def read(self, start_s: float) -> Iterator[tuple[float, "VideoFrame"]]:
+        """Pictures from ``start_s`` on, or from somewhat before it."""
+        if start_s > SEEK_FROM_S:
+            self._seek(start_s)
+        graph = None
+        for picture in self._good():
+            if graph is None and picture.interlaced_frame:
+                graph = self._deinterlacer()
+            if graph is None:
+                yield self._time(picture), picture
+            else:
+                graph.push(picture)
+                yield from self._pull(graph)
+        if graph is not None:
+            graph.push(None)
+            yield from self._pull(graph)
+
+    def _seek(self, start_s: float) -> None:
+        """Go to the key picture before ``start_s``; where the container cannot, stay at the beginning."""
+        import av
+
+        stream = self._stream
+        first = next(self._good(), None)
+        if first is None or first.pts is None or not stream.time_base:
+            self._container.seek(0)
+            return
+        self._time(first)
+        at = first.pts + int(start_s / stream.time_base)
+        try:
+            self._container.seek(at, stream=stream)
+            landed = next(self._good(), None)
+            if landed is None or landed.pts is None or landed.pts > at:
+                raise av.error.InvalidDataError(0, "the seek went past the range")
+            self._container.seek(at, stream=stream)
+        except av.error.FFmpegError:
+            self._container.seek(0)
+        self._t_s = None
+
+    def _good(self) -> Iterator["VideoFrame"]:
+        import av
+
+        try:
+            for packet in self._container.demux(self._stream):
+                pictures = _decoded(packet)
+                if pictures:
+                    self.damaged = False
+                yield from pictures
+        except av.error.FFmpegError:
+            self.damaged = True
+
+    def _deinterlacer(self) -> Any:
+        from av.filter import Graph
+
+        graph = Graph()
+        nodes = [
+            graph.add_buffer(template=self._stream),
+            graph.add("bwdif", "deint=interlaced"),
+            graph.add("buffersink"),
+        ]
+        graph.link_nodes(*nodes).configure()
+        return graph
+
+    def _pull(self, graph: Any) -> Iterator[tuple[float, "VideoFrame"]]:
+        import av
+
+        while True:
+            try:
+                picture = graph.vpull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            yield self._time(picture), picture
+
+    def _time(self, picture: "VideoFrame") -> float:
+        """Seconds from the first picture, always rising; missing and jumping timestamps are bridged."""
+        last, raw = self._t_s, picture.time
+        if raw is None:
+            t_s = 0.0 if last is None else last + self._step_s
+        else:
+            if self._origin_s is None:
+                self._origin_s = raw
+            t_s = raw - self._origin_s
+            if last is not None and not last - 1 <= t_s <= last + self._pause_s:
+                self._origin_s += t_s - (last + self._step_s)
+                t_s = last + self._step_s
+            if last is not None and t_s <= last:
+                t_s = last + min(1e-3, self._step_s)
+        self._t_s = t_s
+        own_s = float(picture.duration * picture.time_base) if picture.duration and picture.time_base else 0.0
+        self.end_s = t_s + (own_s or self._step_s)
+        return t_s

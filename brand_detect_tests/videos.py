@@ -1,0 +1,71 @@
+"""Short clips for tests, written from numpy pictures with PyAV."""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+
+def write_clip(
+    path: Path,
+    pictures: Iterable[Picture],
+    *,
+    fps: int = 25,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    rotation_deg: int = 0,
+    interlaced: bool = False,
+    times_s: Sequence[float] | None = None,
+    keyint: int = 12,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Write BGR (h, w, 3) or grey (h, w) pictures; the container follows the suffix.
+
+    ``rotation_deg`` is the clockwise turn a player makes to show the pictures upright; ``times_s`` gives each picture's
+    own time (variable frame rate); ``interlaced`` pictures hold two fields, the top one first.
+    """
+    coding = {"crf": "16", "preset": "ultrafast"} if codec == "libx264" else {}
+    if interlaced:
+        coding["x264-params"] = "interlaced=1:tff=1"
+    base = Fraction(1, 1000 if times_s is not None else fps)
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = None
+        for n, picture in enumerate(pictures):
+            if stream is None:
+                height, width = picture.shape[:2]
+                stream = container.add_stream(codec, rate=fps, options=coding | (options or {}))
+                stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+                stream.codec_context.time_base = base
+                stream.codec_context.gop_size = keyint
+                if rotation_deg:
+                    stream.set_display_rotation(-rotation_deg)
+            frame = av.VideoFrame.from_ndarray(picture, format="gray" if picture.ndim == 2 else "bgr24")
+            frame = frame.reformat(format=pix_fmt)
+            frame.pts = n if times_s is None else round(times_s[n] * 1000)
+            frame.time_base = base
+            container.mux(stream.encode(frame))
+        if stream is not None:
+            container.mux(stream.encode(None))
+    return path
+
+
+def scene(seed: int, width: int = 320, height: int = 180) -> Picture:
+    """A textured picture, different for each seed: soft colour patches and some hard edges."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(30, 226, (6, 10, 3), dtype=np.uint8)
+    rows = np.arange(height) * 6 // height
+    columns = np.arange(width) * 10 // width
+    return coarse[rows][:, columns]
+
+
+def truncate(path: Path, share: float) -> Path:
+    """Cut the file in place to its first ``share`` of bytes."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path

@@ -1,0 +1,60 @@
+# `make help` lists the commands. `make demo` and `make test` work from a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STATE := .state
+# Dagster reads dagster.yaml from here; everything it writes goes to $(STATE).
+export DAGSTER_HOME := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run dev test test-slow lint format docs golden lock clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(VENV)/.dev ## create .venv with all that the pipeline, the tests and the linters need
+
+demo: $(VENV)/.runtime ## draw a short broadcast clip and report the brands on it
+	$(BIN)/brand-detect demo
+
+run: $(VENV)/.runtime ## report the brands in your own video: make run VIDEO=match.mp4 ARGS="..."
+	@test -n "$(VIDEO)" || { echo 'usage: make run VIDEO=path/to/video.mp4' >&2; exit 2; }
+	$(BIN)/brand-detect run "$(VIDEO)" $(ARGS)
+
+dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+test: lint ## lint, type check and all tests that take seconds
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(VENV)/.dev ## the long campaigns
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/.dev ## format check, ruff, pyright
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+
+format: $(VENV)/.dev ## let ruff format and fix what it can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(VENV)/.dev ## write docs/reference from the code
+	$(BIN)/pytest --golden brand_detect_tests/test_docs.py
+
+golden: $(VENV)/.dev ## rewrite all expected files; look at the diff before you commit
+	$(BIN)/pytest --golden -m "not slow"
+
+lock: ## write constraints.txt from a clean environment
+	scripts/lock.sh
+
+clean: ## remove .venv, caches and build output; jobs and reports in .state stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find brand_detect brand_detect_tests -name __pycache__ -type d -exec rm -rf {} +
+
+# An empty file in .venv marks what is installed there, so that a second run starts at once.
+$(VENV)/.runtime: pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) scripts/setup.sh runtime
+
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) scripts/setup.sh dev

@@ -1,0 +1,96 @@
+"""The rules of the house, read from the source: who imports whom, and what is never imported early."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from brand_detect.domain.params import PARAMS
+from brand_detect.domain.pipeline import STAGES
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "brand_detect"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = {"cv2", "av", "torch", "transformers", "rapidocr", "openvino", "onnxruntime", "pytesseract"}
+HEAVY_HOMES = {"engines", "evaluation"}
+SIBLINGS = {"stages", "engines", "storage", "catalog", "report"}
+ALL = SIBLINGS | {"domain", "orchestration", "definitions", "client", "cli", "api", "evaluation"}
+MAY_IMPORT = {  # besides itself
+    "__init__": set(),
+    "domain": set(),
+    **{below: {"domain"} for below in SIBLINGS | {"client"}},
+    "orchestration": SIBLINGS | {"domain"},
+    "definitions": SIBLINGS | {"domain", "orchestration"},
+    "cli": ALL,
+    "api": ALL,
+    "evaluation": ALL,
+}
+
+
+def layer(module: Path) -> str:
+    return module.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(node: ast.AST, *, early: bool = False) -> Iterator[str]:
+    """Dotted names imported under ``node``; ``early`` leaves out those inside functions and for types alone."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (a.name for a in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute here"
+            yield from (f"{child.module}.{a.name}" for a in child.names)
+        elif not (early and is_late(child)):
+            yield from imports(child, early=early)
+
+
+def is_late(node: ast.AST) -> bool:
+    types_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return types_only or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_import_arrow_and_heavy_imports(module: Path) -> None:
+    tree, here = ast.parse(module.read_text(encoding="utf-8")), layer(module)
+    ours = {name.split(".")[1] for name in imports(tree) if name.startswith("brand_detect.")}
+    heavy = {name.split(".")[0] for name in imports(tree)} & HEAVY
+    early = {name.split(".")[0] for name in imports(tree, early=True)} & HEAVY
+    assert not ours - MAY_IMPORT[here] - {here}, f"{here} must not import these layers"
+    assert not early, "heavy modules are imported inside the functions that need them"
+    assert not heavy or here in HEAVY_HOMES, f"heavy modules belong into {HEAVY_HOMES}"
+
+
+@pytest.mark.parametrize("module", (PACKAGE / "orchestration").glob("*.py"), ids=lambda m: m.name)
+def test_no_postponed_annotations_where_dagster_reads_types(module: Path) -> None:
+    assert "__future__.annotations" not in imports(ast.parse(module.read_text(encoding="utf-8")))
+
+
+def test_definitions_load_without_heavy_modules() -> None:
+    code = f"import sys, brand_detect.definitions; print(sorted({HEAVY!r} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
+
+
+def test_every_stage_has_params() -> None:
+    assert tuple(PARAMS) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_module_and_its_tests(stage: str) -> None:
+    assert (PACKAGE / "stages" / f"{stage}.py").exists()
+    assert (TESTS / "stages" / f"test_{stage}.py").exists()
+
+
+def test_both_opencv_wheels_are_one_version() -> None:
+    """rapidocr brings opencv-python-headless, which owns the same ``cv2`` folder as opencv-python."""
+    pins = re.findall(r"^opencv-\S+==(\S+)$", (TESTS.parent / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert len(pins) == 2
+    assert {*pins, version("opencv-python"), version("opencv-python-headless")} == {pins[0]}
+
+
+def test_torch_is_the_pinned_release() -> None:
+    assert version("torch").split("+")[0] == "2.13.0"

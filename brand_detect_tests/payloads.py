@@ -1,7 +1,7 @@
 """Small builders of valid payloads with known truth, for tests of single stages.
 
-The video of these payloads is sampled at ``fps`` from 0 on; sample ``i`` stands at ``i / fps`` and its cell reaches half
-a sample to both sides, but no further than the cuts and the range.
+The video of these payloads is sampled at ``fps`` from 0 on; sample ``i`` stands at ``i / fps`` and its cell reaches
+half a sample to both sides, but no further than the cuts and the range.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,6 @@ import numpy as np
 
 from brand_detect.domain import model as m
 
-BLACK_FRAME = "black"
-BLANK_FRAME = "blank"
 Box = tuple[float, float, float, float]  # x, y, width, height in px
 
 
@@ -64,7 +62,7 @@ def scenes(
     extracted: m.ExtractedFrames, cuts: Sequence[float] = (), dropped: Mapping[int, int | str] | None = None
 ) -> m.FilteredScenes:
     """Shots that begin at 0 and at each of ``cuts``; ``dropped`` maps a frame to the one that stands for it,
-    or to ``BLACK_FRAME`` or ``BLANK_FRAME``."""
+    or to ``model.BLACK`` or ``model.BLANK``."""
     dropped = dropped or {}
     times = extracted.frames["t_s"].to_numpy()
     starts = [extracted.start_s, *cuts]

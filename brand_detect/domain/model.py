@@ -178,7 +178,7 @@ ANSWERS = _schema(  # every question put to a model
     cost_usd=_f64,
     latency_s=_f64,
 )
-DETECTIONS = _schema(  # a brand on one sampled frame
+DETECTIONS = _schema(  # a brand on one kept frame; the frames that it stands for are on the timeline
     "detections",
     brand_id=_str,
     brand=_str,
@@ -235,6 +235,16 @@ BRANDS = _schema(
     last_s=_f64,
     area_frac_mean=_f32,
     confidence=_f32,
+)
+OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for the best crop
+    "open_marks",
+    **{column.name: column.type for column in UNRESOLVED},
+    frame=_i32,  # of the best region; null when that region is not known, as are its time and box
+    t_s=_f64,
+    x_px=_f32,
+    y_px=_f32,
+    w_px=_f32,
+    h_px=_f32,
 )
 
 Row = Mapping[str, Any]
@@ -350,7 +360,10 @@ class BrandVerdicts(Payload):
 
 @dataclass(frozen=True)
 class Report(Payload):
-    """The tables of the report; the documents (JSON, CSV, page) lie beside them in the attempt."""
+    """The tables of the report; the documents (JSON, CSV, page) lie beside them in the attempt.
+
+    ``summary`` is plain JSON: the range, the sampling and its error, the counts, who resolved what, the run's facts.
+    """
 
     brands: pa.Table
     exposures: pa.Table
@@ -361,7 +374,7 @@ class Report(Payload):
         "brands": BRANDS,
         "exposures": EXPOSURES,
         "detections": DETECTIONS,
-        "unresolved": UNRESOLVED,
+        "unresolved": OPEN_MARKS,
     }
 
 

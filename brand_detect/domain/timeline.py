@@ -58,6 +58,24 @@ def union_seconds(intervals: ArrayLike) -> float:
     return float((spans[:, 1] - spans[:, 0]).sum())
 
 
+def runs(timeline: pa.Table, frames: ArrayLike, gap_s: float = 0.0) -> list[NDArray[np.intp]]:
+    """The rows of ``timeline`` (in order of time) that show one of the kept ``frames``, split where presence breaks.
+
+    Cells that touch make one run, across a cut too. A gap of up to ``gap_s`` seconds is bridged when both its sides lie
+    in the same shot and no black or blank frame lies between; the rows inside the gap belong to no run.
+    """
+    start, end, shown_by = _columns(timeline)
+    shot = timeline["shot"].to_numpy()
+    rows = np.flatnonzero(np.isin(shown_by, np.asarray(frames, dtype=np.int64)))
+    if not len(rows):
+        return []
+    before, after = rows[:-1], rows[1:]
+    gap = start[after] - end[before]
+    dark = np.cumsum(shown_by < 0)
+    bridged = (gap <= gap_s + TOUCHING_S) & (shot[before] == shot[after]) & (dark[before] == dark[after])
+    return np.split(rows, np.flatnonzero((gap > TOUCHING_S) & ~bridged) + 1)
+
+
 def _columns(timeline: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Start, end and ``shown_by`` (-1 for null) of every cell."""
     shown_by = timeline["shown_by"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)

@@ -309,6 +309,7 @@ def _summary(
                 f"±{interval / 2:.2f} s, and what was on screen for less than {interval:.2f} s may be missing."
             ),
         },
+        "shots_s": [list(span) for span in zip(*(scenes.shots[c].to_pylist() for c in ("start_s", "end_s")), strict=True)],
         "counts": {
             "frames_sampled": len(times),
             **{f"frames_{status}": statuses[status] for status in (KEPT, DUPLICATE, BLACK, BLANK)},

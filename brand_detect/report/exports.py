@@ -1,0 +1,127 @@
+"""The report as data: ``report.json`` for programs, and CSV tables of brands and exposures for spreadsheets."""
+
+import csv
+import io
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from brand_detect.domain.model import JobRequest, Record, Report
+
+REPORT_VERSION = 1
+"""Version of ``report.json``; it changes when a field changes its meaning or goes, not when one is added."""
+
+DECIMALS = 6
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""First characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV Injection")."""
+
+
+class BrandTotal(Record):
+    """A brand over the whole range. Seconds count every instant once, however many boxes the brand has on it."""
+
+    brand_id: str = Field(description="the catalogue's id, or the name where the catalogue does not have the brand")
+    brand: str = Field(description="name as shown")
+    seconds: float = Field(description="time on screen, s")
+    screen_share: float = Field(description="seconds over the reported range, 0..1")
+    share_of_voice: float = Field(description="seconds over the sum of all brands' seconds, 0..1")
+    n_exposures: int
+    longest_s: float = Field(description="longest exposure, s")
+    first_s: float = Field(description="start of the first exposure, s from the start of the video")
+    last_s: float = Field(description="end of the last exposure, s")
+    area_frac_mean: float = Field(description="mean share of the picture while on screen, 0..1, by time")
+    confidence: float = Field(description="of the best detection, 0..1")
+
+
+class Exposure(Record):
+    """A brand on screen without a break, with its best detection as evidence."""
+
+    exposure_id: str = Field(description="from the video's hash, the brand and the start")
+    brand_id: str
+    brand: str
+    start_s: float = Field(description="s from the start of the video")
+    end_s: float
+    seconds: float
+    area_frac_mean: float = Field(description="share of the picture of all of the brand's boxes together, mean by time")
+    area_frac_max: float
+    cx: float = Field(description="mean centre, 0..1 of the picture's width")
+    cy: float = Field(description="mean centre, 0..1 of the picture's height")
+    zone: str = Field(description="the one of nine fields with the most area times time")
+    n_detections: int
+    confidence: float = Field(description="of the best detection, 0..1")
+    frame: int = Field(description="sampled frame of the best detection")
+    x_px: float = Field(description="box of the best detection, px of the stored frame")
+    y_px: float
+    w_px: float
+    h_px: float
+    text: str = Field(description="the text that was read")
+    rule: str = Field(description="exact, alias, fuzzy, joined, vlm or cloud")
+    decided_by: str = Field(description="the stage that decided")
+
+
+class OpenMark(Record):
+    """Marks or words that look alike and that nothing settled, with the best crop's place."""
+
+    cluster_id: str
+    rank: int = Field(description="from 1, by time on screen and size")
+    text: str = Field(description='most frequent reading; "" for marks without text')
+    track_ids: tuple[str, ...]
+    n_regions: int
+    seconds: float = Field(description="time on screen, s, every instant once")
+    area_frac: float = Field(description="mean share of the picture, 0..1")
+    crop_hashes: tuple[int, ...] = Field(description="64-bit perceptual hashes of the crops")
+    best_region_id: str
+    reason: str = Field(description="no_rule, unreadable, deferred, failed or unanswered")
+    frame: int | None = Field(description="sampled frame of the best crop; null when it is not known")
+    t_s: float | None
+    x_px: float | None
+    y_px: float | None
+    w_px: float | None
+    h_px: float | None
+
+
+class ReportDocument(Record):
+    """``report.json``. The single detections are in the table ``detections`` beside it, in Parquet."""
+
+    schema_version: int = REPORT_VERSION
+    job: JobRequest
+    brands: tuple[BrandTotal, ...] = Field(description="longest on screen first")
+    exposures: tuple[Exposure, ...] = Field(description="in order of time")
+    unresolved: tuple[OpenMark, ...] = Field(description="by rank")
+    summary: dict[str, Any] = Field(description="range, sampling and its error, counts, who resolved what, the run")
+    notes: tuple[str, ...] = Field(description="warnings in plain words")
+
+
+def document(report: Report, request: JobRequest) -> ReportDocument:
+    return ReportDocument(
+        job=request,
+        brands=tuple(BrandTotal(**row) for row in rounded(report.brands)),
+        exposures=tuple(Exposure(**row) for row in rounded(report.exposures)),
+        unresolved=tuple(OpenMark(**row) for row in rounded(report.unresolved)),
+        summary=dict(report.summary),
+        notes=report.notes,
+    )
+
+
+def to_csv(rows: pa.Table) -> bytes:
+    """``rows`` as CSV in UTF-8 with a byte order mark, which spreadsheets need to read accents.
+
+    Texts come from strangers' pictures: one that a spreadsheet would take for a formula gets a leading apostrophe.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(rows.column_names)
+    writer.writerows([_cell(value) for value in row.values()] for row in rounded(rows))
+    return out.getvalue().encode("utf-8-sig")
+
+
+def rounded(rows: pa.Table) -> list[dict[str, Any]]:
+    """Rows with floats to the sixth decimal, so that 32-bit values do not show their conversion."""
+    return [
+        {name: round(value, DECIMALS) if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows.to_pylist()
+    ]
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -129,12 +129,51 @@ class Region:
     quad: Quad
 
 
+@dataclass(frozen=True)
+class Area:
+    """A part of a picture, in px: ``left`` to ``right`` and ``top`` to ``bottom``, the ends not included."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
 class RegionDetector(Protocol):
     """Finds text, logo or object regions on a picture."""
 
     identity: str
 
-    def detect(self, image: Image) -> list[Region]: ...
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
+        """The regions of the picture; with ``areas``, at least those whose centre lies in one of them.
+
+        A detector that needs the whole picture may ignore ``areas``.
+        """
+        ...
+
+
+Luma = NDArray[np.uint8]
+"""A small grey picture, shape (height, width)."""
+Transform = NDArray[np.float64]
+"""Takes homogeneous points (x, y, 1) of one picture to another, shape (3, 3)."""
+
+
+class CameraMotion(Protocol):
+    """Tells how the camera moved between two pictures, and what else changed."""
+
+    identity: str
+
+    def look(self, image: Image) -> Luma:
+        """What is kept of a picture for comparing it with others."""
+        ...
+
+    def between(self, before: Luma, after: Luma) -> Transform | None:
+        """Where points of ``before`` lie in ``after``, in px of the small pictures; None when they share nothing."""
+        ...
+
+    def changed(self, before: Luma, after: Luma, motion: Transform) -> list[Area]:
+        """The areas of ``after``, in px of the small picture, that ``before`` moved by ``motion`` does not show."""
+        ...
 
 
 @dataclass(frozen=True)

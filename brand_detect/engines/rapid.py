@@ -7,7 +7,7 @@ offer neither bf16 nor parallel requests, which halve the time.
 import logging
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.params import Precision
-from brand_detect.domain.protocols import Image, Reading, Region
+from brand_detect.domain.protocols import Area, Image, Reading, Region
 from brand_detect.engines.onnx import OnnxNet
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 READER = "PP-OCRv6_rec_small.onnx"
 SHORTEST_SIDE_PX = 736  # smaller pictures are enlarged to it: rapidocr's own default
+STRIDE_PX = 32  # the detector's picture is a multiple of it on both sides
+WINDOW_STEP_PX = 320
+MARGIN_PX = 24  # seen around a searched area, so that text at its edge is not cut
 LINE_HEIGHT_PX = 48  # input height of the reader
 WIDTH_STEP_PX = 64  # crops are padded to a multiple of it, so that the runtime prepares few shapes
 TALL = 1.5  # a crop so much higher than wide may be a line on its side: rapidocr's own threshold
@@ -61,16 +64,35 @@ class RapidTextDetector:
         # thresh, unclip_ratio and dilation as in rapidocr's config for this model
         return DBPostProcess(thresh=0.3, box_thresh=self._min_score, unclip_ratio=1.6, use_dilation=True)
 
-    def detect(self, image: Image) -> list[Region]:
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
         import cv2
 
         height, width = image.shape[:2]
-        wanted = max(1.0, SHORTEST_SIDE_PX / min(height, width))
-        scale = min(wanted, self._longest_side_px / max(height, width))
-        size = (max(32, round(width * scale / 32) * 32), max(32, round(height * scale / 32) * 32))
-        seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        [(boxes, scores)] = self._net.map([seen[None]], lambda text_map: self._decode(text_map, (height, width)))  # pyright: ignore[reportArgumentType]
-        return [Region("text", "", float(s), np.asarray(b, np.float32)) for b, s in zip(boxes, scores, strict=True)]
+        scale = max(1.0, SHORTEST_SIDE_PX / min(height, width))
+        scale = min(scale, self._longest_side_px / max(height, width))
+        regions = []
+        for area in areas or [Area(0, 0, width, height)]:
+            left, top, right, bottom = _window(area, width, height, scale)
+            part = image[top:bottom, left:right]
+            size = [max(STRIDE_PX, round(n * scale / STRIDE_PX) * STRIDE_PX) for n in (right - left, bottom - top)]
+            seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+            [(boxes, scores)] = self._net.map([seen[None]], partial(self._decode, ori_shape=part.shape[:2]))  # pyright: ignore[reportArgumentType]
+            for box, score in zip(boxes, scores, strict=True):
+                regions.append(Region("text", "", float(score), np.asarray(np.add(box, (left, top)), np.float32)))
+        return regions
+
+
+def _window(area: Area, width: int, height: int, scale: float) -> tuple[int, int, int, int]:
+    """What the network sees of an area: some surroundings too, in few sizes, for each new size has to be prepared."""
+
+    def span(start: int, end: int, limit: int) -> tuple[int, int]:
+        step = WINDOW_STEP_PX / scale
+        length = min(limit, math.ceil(math.ceil((end - start + 2 * MARGIN_PX) / step) * step))
+        first = min(max(0, (start + end - length) // 2), limit - length)
+        return first, first + length
+
+    (left, right), (top, bottom) = span(area.left, area.right, width), span(area.top, area.bottom, height)
+    return left, top, right, bottom
 
 
 class RapidTextReader:

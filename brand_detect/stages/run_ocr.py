@@ -1,0 +1,154 @@
+"""Read the best crops of every track and settle on what it says.
+
+A track's crops are ranked by area times sharpness. The best is read first; the next only while no reading is certain.
+The vote is over whole strings, compared without case and spaces: each reading counts with its confidence, the
+heaviest string wins, and among its spellings the surest one is kept.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
+from brand_detect.domain.params import RunOcrParams
+from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
+
+BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
+SHARP = 300.0  # variance of the Laplacian beyond which a crop is read no better
+
+
+@dataclass
+class _Reading:
+    region_id: str
+    frame: int
+    text: str
+    confidence: float
+
+
+@dataclass
+class _Track:
+    """A track whose crops are being collected."""
+
+    track_id: str
+    missing: int
+    crops: list[tuple[int, str, int, Image]] = field(default_factory=list)  # rank (0 = best), region_id, frame, crop
+    readings: list[_Reading] = field(default_factory=list)
+
+
+def run_ocr(
+    detected: DetectedObjects,
+    params: RunOcrParams,
+    *,
+    frames: FrameReader,
+    codec: ImageCodec,
+    reader: TextReader,
+    progress: Progress,
+) -> TrackTexts:
+    """What every text track says; a track without a legible reading has no row in ``texts``.
+
+    ``readings`` holds everything that was read, also what is under ``min_confidence`` and takes no part in the vote.
+    Every frame that holds a chosen crop is decoded once, in order. ``stats``: ``lines_read`` and ``frames_decoded``.
+    """
+    chosen = _best(detected.regions, params.max_crops)
+    tracks = {track_id: _Track(track_id, n) for track_id, n in Counter(c["track_id"] for c in chosen).items()}
+    readings: list[Row] = []
+    texts: list[Row] = []
+    ready: list[_Track] = []
+    decoded = 0
+
+    def settle() -> None:
+        _read(ready, params, reader)
+        for track in ready:
+            readings.extend({"track_id": track.track_id, **vars(r)} for r in track.readings)
+            texts.extend(_vote(track, params.min_confidence))
+        ready.clear()
+
+    for done, (frame, crops) in enumerate(groupby(chosen, key=lambda c: c["frame"])):
+        progress(done, 0, "frames")
+        image = frames.read(frame)
+        decoded += 1
+        for crop in crops:
+            track = tracks[crop["track_id"]]
+            quad = np.array(crop["quad"], np.float32).reshape(4, 2)
+            track.crops.append((crop["rank"], crop["region_id"], frame, codec.rectify(image, quad)))
+            track.missing -= 1
+            if not track.missing:
+                ready.append(tracks.pop(crop["track_id"]))
+        if len(ready) >= BATCH_TRACKS:
+            settle()
+    settle()
+    return TrackTexts(
+        readings=table(READINGS, readings),
+        texts=table(TEXTS, texts),
+        stats={"lines_read": float(len(readings)), "frames_decoded": float(decoded)},
+    )
+
+
+def _best(regions: pa.Table, n: int) -> list[Row]:
+    """The crops that may be read, by frame: at most ``n`` of each text track, spread over it.
+
+    Neighbouring frames show the same blur and the same player in front of the board, so a track is cut into ``n`` parts of
+    as many regions each, and the best crop of each part is taken. ``rank`` 0 is the best of the track.
+    """
+    text = regions.filter(pc.field("kind") == "text").sort_by([("track_id", "ascending"), ("frame", "ascending")])
+    if not text.num_rows:
+        return []
+    quality = text["sharpness"].to_numpy().clip(max=SHARP) * text["area_frac"].to_numpy()
+    _, first, track, size = np.unique(
+        text["track_id"].to_numpy(zero_copy_only=False), return_index=True, return_inverse=True, return_counts=True
+    )
+    place = np.arange(text.num_rows) - first[track]
+    part = place * n // np.maximum(size[track], n)
+    order = np.lexsort((-quality, part, track))
+    _, heads = np.unique(np.column_stack([track, part])[order], axis=0, return_index=True)
+    best = order[heads]
+    best = best[np.lexsort((-quality[best], track[best]))]
+    _, starts, inverse = np.unique(track[best], return_index=True, return_inverse=True)
+    rank = np.arange(len(best)) - starts[inverse]
+    chosen = text.take(best).select(["track_id", "region_id", "frame", "quad"]).append_column("rank", pa.array(rank))
+    return chosen.sort_by("frame").to_pylist()
+
+
+def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
+    """Reads crop by crop, all tracks together; a track that is certain is read no further."""
+    for track in tracks:
+        track.crops.sort(key=lambda c: c[0])
+    for rank in range(params.max_crops):
+        open_tracks = [t for t in tracks if rank < len(t.crops) and not _certain(t, params.certain)]
+        if not open_tracks:
+            return
+        for track, reading in zip(open_tracks, reader.read([t.crops[rank][3] for t in open_tracks]), strict=True):
+            _, region_id, frame, _ = track.crops[rank]
+            track.readings.append(_Reading(region_id, frame, reading.text, reading.confidence))
+
+
+def _certain(track: _Track, confidence: float) -> bool:
+    return any(r.text and r.confidence >= confidence for r in track.readings)
+
+
+def _vote(track: _Track, min_confidence: float) -> list[Row]:
+    """The track's row in ``texts``, or none."""
+    legible = [r for r in track.readings if r.text and r.confidence >= min_confidence]
+    if not legible:
+        return []
+    groups: dict[str, list[_Reading]] = {}
+    for reading in sorted(legible, key=lambda r: -r.confidence):
+        groups.setdefault("".join(reading.text.casefold().split()), []).append(reading)
+    weights = {key: sum(r.confidence for r in group) for key, group in groups.items()}
+    ranked = sorted(groups, key=lambda key: -weights[key])
+    winner = groups[ranked[0]][0]
+    return [
+        {
+            "track_id": track.track_id,
+            "text": winner.text,
+            "confidence": winner.confidence,
+            "agreement": weights[ranked[0]] / sum(weights.values()),
+            "n_readings": len(track.readings),
+            "alternatives": [groups[key][0].text for key in ranked[1:]],
+        }
+    ]

@@ -7,6 +7,7 @@ The fonts are those embedded in OpenCV 5, so that a seed gives the same pictures
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import cv2
@@ -121,7 +122,7 @@ def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
     if look.emblem:
         _emblem(picture, (x - 0.8 * side, height_px / 2), side / 2, look)
     if look.outlined:
-        rim = max(1, height // 12)
+        rim = max(1, height // 20)
         padded = np.pad(mask, rim)
         edge = cv2.dilate(padded, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
         paint(picture, tuple(c // 3 for c in look.ink), edge, x - rim, y - rim)  # pyright: ignore[reportArgumentType]
@@ -160,7 +161,7 @@ class Camera:
     focal_px: float
     size: tuple[int, int]  # width, height
 
-    @property
+    @cached_property
     def matrix(self) -> Array:
         """K R, shape (3, 3): takes directions from the camera to homogeneous px."""
         ahead = np.subtract(self.target, self.place)
@@ -327,10 +328,8 @@ def _face(picture: Picture, camera: Camera, corners: Sequence[Point], texture: P
         local = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], float) @ homography
         size = (int(x1 - x0), int(y1 - y0))
         over = cv2.warpPerspective(texture, local, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.warpPerspective(np.full((height, width), 255, np.uint8), local, size, flags=cv2.INTER_LINEAR)
-        share = np.asarray(alpha)[..., None] / 255.0
-        under = picture[y0:y1, x0:x1]
-        under[:] = (under * (1 - share) + np.asarray(over) * share).astype(np.uint8)
+        inside = cv2.warpPerspective(np.ones((height, width), np.uint8), local, size, flags=cv2.INTER_NEAREST)
+        np.copyto(picture[y0:y1, x0:x1], over, where=np.asarray(inside, bool)[..., None])
     return np.asarray(homography, float)
 
 
@@ -372,7 +371,7 @@ def stadium(camera: Camera, rng: np.random.Generator) -> Picture:
         _stroke(picture, camera, path)
     grass = rng.normal(0, 3.0, (height // 2, width // 2)).astype(np.float32)
     noise = cv2.resize(grass, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.clip(picture + noise[..., None], 0, 255).astype(np.uint8)
+    return cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)  # pyright: ignore[reportReturnType]
 
 
 def with_boards(ground: Picture, camera: Camera, row: Sequence[Brand], goal_row: Sequence[Brand]) -> Set:
@@ -427,14 +426,14 @@ def sponsor_wall(size: tuple[int, int], brands: Sequence[Brand], rng: np.random.
     picture = np.full((height, width, 3), (222, 218, 214), np.uint8)
     texts = []
     columns, rows = 4, 4
-    cell_w, cell_h = width / columns, height * 0.82 / rows
+    cell_w, cell_h = width / columns, height * 0.7 / rows
     inks = ((110, 40, 10), (40, 30, 170), (30, 30, 30), (60, 100, 20))
     for row in range(rows):
         for column in range(columns):
             brand = brands[(row * (columns + 1) + column) % len(brands)]
-            x, y = (column + 0.5) * cell_w, (row + 0.5) * cell_h
+            x, y = (column + 0.5) * cell_w, height * 0.13 + (row + 0.5) * cell_h
             mask = lettering(brand.name, brand.look)
-            scale = min(0.3 * cell_h / mask.shape[0], 0.74 * cell_w / mask.shape[1])
+            scale = min(0.34 * cell_h / mask.shape[0], 0.74 * cell_w / mask.shape[1])
             mask = resize(mask, (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))))
             h, w = mask.shape
             left, top = round(x - w / 2), round(y - h / 2)

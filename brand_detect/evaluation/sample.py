@@ -61,7 +61,7 @@ LEGIBLE_RULE = (
 )
 """What makes lettering count as legible, by eye on frames drawn at full size."""
 
-BRIDGE_S = 0.25  # a viewer does not notice a shorter break, and a hand label would not hold it
+GLANCE_S = 0.25  # a viewer overlooks a shorter break or flash, and a hand label would not hold it
 CLEAR_S = 1.0  # a brand that can be read for so long must be found; one seen for less is a bonus
 COLUMNS = ("frame", "brand", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "visible", "legible")
 
@@ -158,6 +158,15 @@ def _faded(box: Box, share: float) -> Box:
     return Box(box.brand, box.quad, box.visible * share, box.legible and share >= 0.5)
 
 
+def _grid(columns: int, rows: int) -> Array:
+    """Weights (columns * rows, 4) of a quadrilateral's corners that give points spread evenly over it."""
+    a, d = (g.ravel() for g in np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows))
+    return np.stack([(1 - a) * (1 - d), a * (1 - d), a * d, (1 - a) * d], axis=1)
+
+
+_GRID = _grid(20, 4)
+
+
 class _Studio:
     """Draws the frames of a scenario's shots; keeps the few sets they share."""
 
@@ -198,7 +207,7 @@ class _Studio:
 
     def _overlay(self, picture: Planes, shot: Shot, k: int, boxes: list[Box]) -> list[Box]:
         """Lay the scoreboard over the picture, hide what is under it, add the channel's name."""
-        sprite, name = self.bug(_FIRST_CLOCK_S if shot.kind == "wall" else self._clock(shot, k))
+        sprite, name = self.bug(_FIRST_CLOCK_S + (shot.start + (0 if shot.kind == "wall" else k)) // self.scenario.fps)
         x, y = round(0.04 * self.size[0]) // 2 * 2, round(0.06 * self.size[1]) // 2 * 2
         picture.lay(sprite, x, y)
         rectangle = (x, y, x + sprite.size[0], y + sprite.size[1])
@@ -209,9 +218,6 @@ class _Studio:
         ]
         own = self._box(Lettering(name.brand, name.quad + np.array([x, y])), [], 0.0)
         return [*shown, own] if own else shown
-
-    def _clock(self, shot: Shot, k: int) -> int:
-        return _FIRST_CLOCK_S + (shot.start + k) // self.scenario.fps
 
     def _led(self, shot: Shot, k: int) -> int:
         if shot.kind not in ("wide", "whip", "close", "corner"):
@@ -312,11 +318,16 @@ class _Studio:
 
     def _visible(self, quad: Array, over: Sequence[tuple[float, float, float, float]]) -> float:
         """The share of ``quad`` inside the picture and outside the boxes ``over``, on a grid of 20 x 4 points."""
-        across, down = np.meshgrid((np.arange(20) + 0.5) / 20, (np.arange(4) + 0.5) / 4)
-        a, d = across.reshape(-1, 1), down.reshape(-1, 1)
-        points = (1 - a) * (1 - d) * quad[0] + a * (1 - d) * quad[1] + a * d * quad[2] + (1 - a) * d * quad[3]
+        (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
+        width, height = self.size
+        if right <= 0 or bottom <= 0 or left >= width or top >= height:
+            return 0.0
+        near = [o for o in over if o[0] < right and o[2] > left and o[1] < bottom and o[3] > top]
+        if not near and left >= 0 and top >= 0 and right <= width and bottom <= height:
+            return 1.0
+        points = _GRID @ quad
         seen = ((points >= 0) & (points < self.size)).all(axis=1)
-        for x0, y0, x1, y1 in over:
+        for x0, y0, x1, y1 in near:
             seen &= ~((points >= (x0, y0)) & (points < (x1, y1))).all(axis=1)
         return float(seen.mean())
 
@@ -348,7 +359,7 @@ class Truth:
     boxes: NDArray[np.float32]
 
     def legible_s(self, brand: str) -> list[list[float]]:
-        """When ``brand`` can be read: [start, end) in seconds, breaks under 0.25 s bridged."""
+        """When ``brand`` can be read: [start, end) in seconds, without the breaks and flashes a viewer overlooks."""
         return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & (self.boxes[:, 11] > 0)])
 
     def seen_s(self, brand: str) -> list[list[float]]:
@@ -359,7 +370,7 @@ class Truth:
         frames = np.unique(boxes[:, 0].astype(int))
         if not len(frames):
             return []
-        breaks = np.flatnonzero(np.diff(frames) > BRIDGE_S * self.fps)
+        breaks = np.flatnonzero(np.diff(frames) > GLANCE_S * self.fps)
         starts, ends = frames[[0, *(breaks + 1)]], frames[[*breaks, len(frames) - 1]] + 1
         return [
             [round(float(a / self.fps), 3), round(float(b / self.fps), 3)] for a, b in zip(starts, ends, strict=True)

@@ -36,7 +36,8 @@ fi
 extras=""
 [ "$set_name" = runtime ] || extras="[dev]"
 say "installing the Python packages into $venv"
-$venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".$extras"
+quiet=$([ -t 1 ] || echo -q) # a person sees pip's progress, a log does not
+$venv/bin/pip install $quiet --disable-pip-version-check -c constraints.txt -e ".$extras"
 
 # The opencv wheels are linked against libraries that minimal systems lack.
 $venv/bin/python -c 'import cv2' 2>/dev/null || install_system "OpenCV's system libraries are missing" libgl1 libglib2.0-0

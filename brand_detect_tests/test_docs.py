@@ -1,0 +1,81 @@
+"""The documentation is true: links lead somewhere, marked commands run, generated pages equal the code."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from brand_detect_tests import reference
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+TESTED = re.compile(r"^( *)```console\n\1# tested\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragment ids that a page's headings get."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, fragment = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{link} leads nowhere"
+        if fragment:
+            assert fragment in anchors(target), f"{link}: no such heading"
+
+
+def marked_blocks() -> list[tuple[str, str]]:
+    return [
+        (str(p.relative_to(ROOT)), dedent(b)) for p in PAGES for _, b in TESTED.findall(p.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("page", "block"), marked_blocks())
+def test_marked_commands_do_what_the_page_says(page: str, block: str) -> None:
+    """Lines behind ``$`` are run; each other line must be among what they print."""
+    lines = block.splitlines()
+    commands = [line[2:] for line in lines if line.startswith("$ ")]
+    env = os.environ | {
+        "DAGSTER_HOME": str(ROOT),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "NO_COLOR": "1",
+        "COLUMNS": "160",
+    }
+    run = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    printed = run.stdout + run.stderr
+    assert commands, f"{page}: a tested block without a command"
+    assert run.returncode == 0, printed
+    for line in lines:
+        assert line.startswith("$ ") or line.strip() in printed, f"{page}: {line!r} was not printed, but:\n{printed}"
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_reference_equals_the_code(name: str, golden) -> None:
+    golden(ROOT / "docs" / "reference" / name, reference.PAGES[name]())
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """Each requirement of pyproject.toml has its row, and no row speaks of one that is gone."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    required = set(re.findall(r'^    "([a-z][a-z0-9-]*)[^"]*[><=][^"]*",$', project, re.MULTILINE))
+    page = (ROOT / "docs" / "reference" / "dependencies.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE)) == required

@@ -56,7 +56,10 @@ class DecodedFrame:
 class Decoder(Protocol):
     """Probes and decodes a video in one sequential pass."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Library, version and model: what a manifest says did the work."""
+        ...
 
     def probe(self, file: BinaryIO) -> Probe: ...
 
@@ -71,7 +74,10 @@ class Decoder(Protocol):
 class ImageCodec(Protocol):
     """Encodes and decodes stored frames, and looks at pixels on behalf of the stages."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Library, version and model: what a manifest says did the work."""
+        ...
 
     def encode(self, image: Image, quality: int, longest_side_px: int) -> bytes:
         """JPEG bytes; ``longest_side_px`` 0 keeps the size."""
@@ -142,7 +148,10 @@ class Area:
 class RegionDetector(Protocol):
     """Finds text, logo or object regions on a picture."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Library, version and model: what a manifest says did the work."""
+        ...
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
         """The regions of the picture; with ``areas``, at least those whose centre lies in one of them.
@@ -161,7 +170,10 @@ Transform = NDArray[np.float64]
 class CameraMotion(Protocol):
     """Tells how the camera moved between two pictures, and what else changed."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Library, version and model: what a manifest says did the work."""
+        ...
 
     def look(self, image: Image) -> Luma:
         """What is kept of a picture for comparing it with others."""
@@ -185,7 +197,10 @@ class Reading:
 class TextReader(Protocol):
     """Reads single-line crops."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Library, version and model: what a manifest says did the work."""
+        ...
 
     def read(self, crops: Sequence[Image]) -> list[Reading]:
         """One reading per crop, in order; a crop without legible text gives an empty text and confidence 0."""

@@ -1,0 +1,153 @@
+import io
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.model import SHOTS, TIMELINE, FilteredScenes, table
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
+
+SHOT = {"shot": 0, "start_s": 0.0, "end_s": 2.0, "n_frames": 4, "n_kept": 1}
+SCENES = FilteredScenes(table(SHOTS, [SHOT]), table(TIMELINE), notes=("a note",), stats={"pictures": 50.0})
+REF = AttemptRef("match", "filter_scenes", "run-0")
+FACTS: dict[str, Any] = {
+    "run_id": "run",
+    "code_version": "1",
+    "params": {"hamming_threshold": 8},
+    "overrides": {},
+    "engines": {},
+    "upstream": {"extract_frames": "run-0"},
+    "input_versions": {"extract_frames": "abc"},
+    "stage_s": 0.5,
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def test_what_was_stored_comes_back(store: Store):
+    manifest = store.begin(REF).commit(SCENES, **FACTS)
+    assert store.load(REF) == SCENES
+    assert store.manifest(REF) == manifest
+    assert manifest.counts == {"shots": 1, "timeline": 0}
+
+
+def test_an_attempt_without_manifest_does_not_exist(store: Store):
+    writer = store.begin(REF)
+    writer.append(b"jpeg")
+    writer.write("shots.parquet", b"half")
+    assert not store.exists(REF)
+    assert store.attempts("match", "filter_scenes") == []
+    with pytest.raises(Permanent, match=r"gone: it has no manifest\.json"):
+        store.manifest(REF)
+
+
+def test_nothing_is_overwritten(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(Permanent, match="exists already"):
+        store.begin(REF)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_of_two_writers_of_one_attempt_one_wins(store: Store):
+    writers = [store.begin(REF) for _ in range(8)]
+
+    def commit(n: int) -> bool:
+        try:
+            writers[n].commit(SCENES, **FACTS)
+        except Permanent:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(commit, range(8))) == 1
+
+
+def test_attempts_are_listed_oldest_first(store: Store):
+    refs = [AttemptRef("match", "filter_scenes", name) for name in ("z-0", "a-0", "m-1")]
+    for ref in refs:
+        store.begin(ref).commit(SCENES, **FACTS)
+    assert [m.attempt for m in store.attempts("match", "filter_scenes")] == ["z-0", "a-0", "m-1"]
+
+
+def test_the_data_version_follows_the_rows_and_not_the_run(store: Store):
+    def version(scenes: FilteredScenes, attempt: str, **facts: Any) -> str:
+        merged = FACTS | facts
+        return store.begin(AttemptRef("match", "filter_scenes", attempt)).commit(scenes, **merged).data_version
+
+    first = version(SCENES, "a-0")
+    assert version(SCENES, "b-0", run_id="other", stage_s=9.0) == first
+    assert version(FilteredScenes(table(SHOTS, [{**SHOT, "end_s": 2.1}]), table(TIMELINE)), "c-0") != first
+
+
+def test_the_recipe_follows_the_params(store: Store):
+    one = store.begin(AttemptRef("match", "filter_scenes", "a-0")).commit(SCENES, **FACTS)
+    other: dict[str, Any] = FACTS | {"params": {}}
+    two = store.begin(AttemptRef("match", "filter_scenes", "b-0")).commit(SCENES, **other)
+    assert one.recipe != two.recipe
+    assert one.data_version == two.data_version
+
+
+def test_frames_are_read_by_byte_range_from_plain_tars(store: Store, tmp_path: Path):
+    codec = OpenCvCodec()
+    ref = AttemptRef("match", "extract_frames", "run-0")
+    writer = store.begin(ref)
+    pictures = [np.full((48, 64, 3), level, np.uint8) for level in (10, 120, 240)]
+    blobs = [writer.append(codec.encode(picture, 95, 0)) for picture in pictures]
+    writer.seal()
+    blobs.append(writer.append(codec.encode(pictures[0], 95, 0)))
+    writer.seal()
+    assert [b.shard for b in blobs] == ["frames-00000.tar"] * 3 + ["frames-00001.tar"]
+
+    index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes")})
+    frames = StoredFrames(store, ref, index, codec)
+    for n, level in enumerate((10, 120, 240, 10)):
+        assert abs(int(frames.read(n).mean()) - level) <= 1
+    with tarfile.open(tmp_path / "store" / ref.path / "frames-00000.tar") as tar:
+        assert [m.name for m in tar] == [f"frames-00000-{n:06d}.jpg" for n in range(3)]
+    assert SHARD_BYTES < 2**30
+
+
+def test_tables_of_another_schema_are_refused(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    path = tmp_path / "store" / REF.path / "shots.parquet"
+    sink = io.BytesIO()
+    pq.write_table(SCENES.shots.replace_schema_metadata({"brand_detect.schema_version": "99"}), sink)
+    path.write_bytes(sink.getvalue())
+    with pytest.raises(Permanent, match="schema version 99"):
+        store.load(REF)
+
+
+def test_files_that_are_gone_are_named(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    (tmp_path / "store" / REF.path / "shots.parquet").unlink()
+    with pytest.raises(Permanent) as error:
+        store.load(REF)
+    assert "match/filter_scenes/run-0" in str(error.value)
+    assert "re-materialize filter_scenes of match" in error.value.hint
+
+
+@pytest.mark.parametrize("job_id", ["../x", "a/b", "", "x" * 300, "🎬", ".hidden"])
+def test_a_job_id_never_leaves_the_store(store: Store, job_id: str):
+    with pytest.raises(BadInput):
+        store.begin(AttemptRef(job_id, "filter_scenes", "run-0"))
+    with pytest.raises(BadInput):
+        store.attempts(job_id, "filter_scenes")
+
+
+def test_catalogue_snapshots_are_kept_by_version(store: Store):
+    store.put_catalog("v1", b"[1]")
+    store.put_catalog("v1", b"[1]")
+    assert store.get_catalog("v1") == b"[1]"
+    with pytest.raises(Permanent, match="v2"):
+        store.get_catalog("v2")

@@ -210,7 +210,7 @@ EXPOSURES = _schema(  # a brand on screen without a break
     area_frac_max=_f32,
     cx=_f32,  # mean centre, 0..1 of the picture
     cy=_f32,
-    zone=_str,  # top-left | top | top-right | left | centre | right | bottom-left | bottom | bottom-right
+    zone=_str,  # one of ZONES
     n_detections=_i32,
     confidence=_f32,  # of the best detection
     frame=_i32,  # the best detection: the evidence to show
@@ -222,6 +222,8 @@ EXPOSURES = _schema(  # a brand on screen without a break
     rule=_str,
     decided_by=_str,
 )
+ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right")
+"""The nine fields of the picture, row by row."""
 BRANDS = _schema(
     "brands",
     brand_id=_str,
@@ -388,6 +390,7 @@ class Brand:
     categories: tuple[str, ...] = ()
     excluded_texts: tuple[str, ...] = ()  # texts that look like the brand and are not
     min_length: int = 0  # fewest letters of a text that may match fuzzily; 0 = the params' default
+    whole_line: tuple[str, ...] = ()  # names and aliases so everyday that they count only as a line of their own
 
 
 @dataclass(frozen=True)

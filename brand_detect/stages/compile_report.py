@@ -24,6 +24,7 @@ from brand_detect.domain.model import (
     EXPOSURES,
     KEPT,
     OPEN_MARKS,
+    ZONES,
     BrandVerdicts,
     DetectedObjects,
     ExtractedFrames,
@@ -35,9 +36,6 @@ from brand_detect.domain.model import (
     table,
 )
 from brand_detect.domain.params import CompileReportParams
-
-ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right")
-"""The nine fields of the picture, row by row."""
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
 EVIDENCE = ("brand_id", "brand", "confidence", "frame", *BOX, "text", "rule", "decided_by")
@@ -70,7 +68,7 @@ def compile_report(
     - ``share_of_voice`` is the brand's seconds over the sum of all brands' seconds.
 
     A verdict without a catalogue id goes by its brand's name. ``statistics`` are JSON facts about the run that the
-    payloads do not hold; they become ``summary["run"]``.
+    payloads do not hold (seconds, engines and params per stage, cost, lineage); they become ``summary["run"]``.
     """
     cells = scenes.timeline.sort_by("frame")
     found = _detections(frames.frames, cells, detected.regions, verdicts.verdicts, params.min_confidence)
@@ -309,7 +307,7 @@ def _summary(
                 f"±{interval / 2:.2f} s, and what was on screen for less than {interval:.2f} s may be missing."
             ),
         },
-        "shots_s": [list(span) for span in zip(*(scenes.shots[c].to_pylist() for c in ("start_s", "end_s")), strict=True)],
+        "shots_s": [[row["start_s"], row["end_s"]] for row in scenes.shots.to_pylist()],
         "counts": {
             "frames_sampled": len(times),
             **{f"frames_{status}": statuses[status] for status in (KEPT, DUPLICATE, BLACK, BLANK)},

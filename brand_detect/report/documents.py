@@ -1,0 +1,24 @@
+"""The documents of a report, written into its attempt."""
+
+from brand_detect.domain.model import JobRequest, Report
+from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.protocols import BlobSink, FrameReader, ImageCodec
+from brand_detect.report.exports import document, to_csv
+from brand_detect.report.page import render
+
+
+def write_documents(
+    report: Report,
+    request: JobRequest,
+    params: CompileReportParams,
+    *,
+    frames: FrameReader,
+    codec: ImageCodec,
+    sink: BlobSink,
+) -> None:
+    """Write ``report.json``, ``brands.csv``, ``exposures.csv`` and ``report.html``."""
+    whole = document(report, request)
+    sink.write("report.json", whole.model_dump_json(indent=1).encode())
+    sink.write("brands.csv", to_csv(report.brands))
+    sink.write("exposures.csv", to_csv(report.exposures))
+    sink.write("report.html", render(whole, frames, codec, params.thumbnail_px).encode())

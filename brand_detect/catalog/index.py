@@ -1,0 +1,224 @@
+"""Finds the catalogue's brands in texts: exact, by alias, through the reader's confusions, and by likeness."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+from brand_detect.catalog.source import everyday_words
+from brand_detect.domain.model import Brand, BrandCatalog
+from brand_detect.domain.protocols import Hit
+from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
+
+CONFUSION_COST = 0.25  # of an edit that folding explains (0 for O); any other costs 1
+MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
+LONGEST_WINDOW = 8  # words of a line that one name may take
+SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
+SHORTEST_RUN_ON = 6  # letters of a name found at an end of a word that the reader ran together: EMIRATESFLYBETTER
+RUN_ON_SCORE = 0.95
+ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}  # beside a name they make no sentence of it
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """A name or alias as it is looked up."""
+
+    text: str
+    key: str
+    folded: str
+    cuts: frozenset[int]  # where its words begin and end in ``key``
+    brand: Brand
+    whole_line: bool
+
+
+class _Find(NamedTuple):
+    """A surface found at ``key[begin:end]`` of a line."""
+
+    begin: int
+    end: int
+    surface: _Surface
+    score: float
+    exact: bool
+
+    @property
+    def worth(self) -> tuple[float, float, int, str]:
+        """Orders finds that overlap: the longer name read better wins; the rest makes the order certain."""
+        return -self.score * len(self.surface.key), -self.score, self.begin, self.surface.text
+
+
+class LexiconIndex:
+    """A ``BrandIndex`` over one catalogue; build it once per version."""
+
+    def __init__(self, catalog: BrandCatalog) -> None:
+        self.version = catalog.version
+        self._by_key: dict[str, _Surface] = {}
+        self._excluded: defaultdict[str, set[str]] = defaultdict(set)  # folded text: the brand ids
+        for brand in catalog.brands:
+            for text in (brand.name, *brand.aliases):
+                line = line_of(text)
+                surface = _Surface(
+                    text, line.key, fold(line.key), frozenset(line.cuts), brand, text in brand.whole_line
+                )
+                self._by_key.setdefault(line.key, surface)
+            for text in brand.excluded_texts:
+                self._excluded[fold(key_of(text))].add(brand.brand_id)
+        self._surfaces = tuple(self._by_key.values())
+        self._longest = max((len(s.key) for s in self._surfaces), default=0)
+        self._near: dict[float, NearIndex] = {}
+        self._forwards = sorted(s.folded for s in self._surfaces)
+        self._backwards = sorted(s.folded[::-1] for s in self._surfaces)
+
+    def find(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
+        """Every brand in ``text``, best first, no two overlapping.
+
+        A name matches at word boundaries, its words may be run together or split. Everyday names (``whole_line``)
+        match only where nothing but names stands on the line. ``score`` is 1 for the name's own letters, else
+        1 - edits / letters of the name, an edit that the reader's confusions explain counting a quarter.
+        """
+        line = line_of(text)
+        finds = list(self._windows(line, fuzzy_score, min_fuzzy_length))
+        finds += self._run_on(line)
+        finds = [f for f in finds if not self._is_excluded_at(line, f)]
+        chosen = _best_apart(finds)
+        if any(f.surface.whole_line for f in chosen) and not _is_nothing_but_names(line, chosen):
+            chosen = _best_apart([f for f in finds if not f.surface.whole_line])
+        return [_hit(line, f) for f in sorted(chosen, key=lambda f: f.worth)]
+
+    def is_excluded(self, text: str) -> bool:
+        """Whether the catalogue says that this text is no brand at all."""
+        return fold(key_of(text)) in self._excluded
+
+    def may_begin(self, text: str) -> bool:
+        """Whether the end of ``text`` may be the first part of a longer name: BNP, of BNP Paribas."""
+        line = line_of(text)
+        return any(_begins_another(fold(line.key[cut:]), self._forwards) for cut in line.cuts[:-1])
+
+    def may_end(self, text: str) -> bool:
+        """Whether the beginning of ``text`` may be the last part of a longer name."""
+        line = line_of(text)
+        return any(_begins_another(fold(line.key[:cut])[::-1], self._backwards) for cut in line.cuts[1:])
+
+    def _windows(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
+        everyday = everyday_words()
+        cuts, key = line.cuts, line.key
+        for i, begin in enumerate(cuts[:-1]):
+            plain = True  # all words of the window are everyday ones
+            for j in range(i + 1, min(len(cuts), i + 1 + LONGEST_WINDOW)):
+                end = cuts[j]
+                window = key[begin:end]
+                if len(window) > self._longest * (1 + MOST_EDITS):
+                    break
+                plain = plain and key[cuts[j - 1] : end] in everyday
+                if _is_cut_from_plus(line, j):
+                    continue
+                surface = self._by_key.get(window)
+                if surface:
+                    if self._may_be_split(line, i, j, surface, plain):
+                        yield _Find(begin, end, surface, 1.0, exact=True)
+                elif not plain:
+                    yield from self._alike(window, begin, end, fuzzy_score, min_fuzzy_length)
+
+    @staticmethod
+    def _may_be_split(line: Line, i: int, j: int, surface: _Surface, plain: bool) -> bool:
+        """Whether the words i..j of ``line``, which spell ``surface``, are not just other words in a row."""
+        begin = line.cuts[i]
+        if {c - begin for c in line.cuts[i : j + 1]} <= surface.cuts:
+            return True
+        if len(surface.key) >= SHORTEST_SPLIT:
+            return True
+        return not plain and i == 0 and j == len(line.cuts) - 1
+
+    def _alike(self, window: str, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
+        if not any(c.isalpha() for c in window):
+            return
+        folded = fold(window)
+        near = self._near.get(fuzzy_score)
+        if near is None:
+            near = self._near[fuzzy_score] = NearIndex(
+                [s.folded for s in self._surfaces], lambda m: int(min(1 - fuzzy_score, MOST_EDITS) * m + 1e-9)
+            )
+        for position in near.near(folded):
+            surface = self._surfaces[position]
+            edits = Levenshtein.distance(folded, surface.folded)
+            if edits and surface.whole_line:
+                continue
+            if len(window) < (surface.brand.min_length or min_fuzzy_length) and not (
+                edits == 0 and _differ_in_digits_only(window, surface.key)
+            ):
+                continue
+            confusions = max(0, Levenshtein.distance(window, surface.key) - edits)
+            score = 1 - (edits + CONFUSION_COST * confusions) / len(surface.key)
+            if score >= fuzzy_score:
+                yield _Find(begin, end, surface, score, exact=False)
+
+    def _run_on(self, line: Line) -> Iterator[_Find]:
+        """Names at the beginning or end of a longer word, the rest of which has at least two letters."""
+        for begin, end in zip(line.cuts, line.cuts[1:], strict=False):
+            for cut in range(begin + 2, end - 1):
+                for a, b in ((begin, cut), (cut, end)):
+                    if SHORTEST_RUN_ON <= b - a <= self._longest:
+                        surface = self._by_key.get(line.key[a:b])
+                        if surface and not surface.whole_line:
+                            yield _Find(a, b, surface, RUN_ON_SCORE, exact=True)
+
+    def _is_excluded_at(self, line: Line, find: _Find) -> bool:
+        """Whether words around the find spell a text that its brand excludes."""
+        if not find.surface.brand.excluded_texts:
+            return False
+        firsts = [c for c in line.cuts if c <= find.begin][-LONGEST_WINDOW:]
+        lasts = [c for c in line.cuts if c >= find.end][:LONGEST_WINDOW]
+        return any(
+            find.surface.brand.brand_id in self._excluded.get(fold(line.key[a:b]), ()) for a in firsts for b in lasts
+        )
+
+
+def _begins_another(part: str, ordered: list[str]) -> bool:
+    """Whether one of the ``ordered`` strings is ``part`` and more."""
+    return any(s != part and s.startswith(part) for s in ordered[bisect_left(ordered, part) :][:2])
+
+
+def _differ_in_digits_only(read: str, name: str) -> bool:
+    """Whether the two, equal when folded, differ only where one has a digit for the other's letter."""
+    return len(read) == len(name) and all(a == b or a.isdigit() != b.isdigit() for a, b in zip(read, name, strict=True))
+
+
+def _is_cut_from_plus(line: Line, j: int) -> bool:
+    """Whether a + follows the words before j without a space: DISNEY+ is not Disney."""
+    at = line.cuts[j]
+    return line.key[at : at + 1] == "+" and line.at[at] == line.at[at - 1] + 1
+
+
+def _best_apart(finds: list[_Find]) -> list[_Find]:
+    """The best finds of which no two overlap."""
+    chosen: list[_Find] = []
+    for find in sorted(finds, key=lambda f: f.worth):
+        if all(find.end <= c.begin or c.end <= find.begin for c in chosen):
+            chosen.append(find)
+    return chosen
+
+
+def _is_nothing_but_names(line: Line, finds: list[_Find]) -> bool:
+    """Whether names and adornments fill the line, and it is one name, or one at least is no everyday word."""
+    if len({f.surface.brand.brand_id for f in finds}) > 1 and all(f.surface.whole_line for f in finds):
+        return False
+    return all(
+        line.key[a:b] in ADORNMENTS or any(f.begin <= a and b <= f.end for f in finds)
+        for a, b in zip(line.cuts, line.cuts[1:], strict=False)
+    )
+
+
+def _hit(line: Line, find: _Find) -> Hit:
+    surface = find.surface
+    rule = "fuzzy" if not find.exact else "exact" if surface.key == key_of(surface.brand.name) else "alias"
+    return Hit(
+        brand_id=surface.brand.brand_id,
+        brand=surface.brand.name,
+        alias=surface.text,
+        rule=rule,
+        score=find.score,
+        start=line.at[find.begin],
+        end=line.at[find.end - 1] + 1,
+    )

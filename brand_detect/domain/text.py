@@ -1,0 +1,133 @@
+"""Text as matching sees it: lines cut into words, and the characters that readers of pictures confuse.
+
+A *key* is a text without case, accents, punctuation and spaces: the key of ``Itaú!`` is ``itau``. ``&`` and ``+``
+stay, each as a word of its own, because names are told apart by them (Disney, Disney+).
+"""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+_NO_DECOMPOSITION = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
+_APOSTROPHES = frozenset("'’‘ʼ`´")  # they stand inside words: Levi's
+_WORDS_OF_THEIR_OWN = frozenset("&+")
+_UNSPACED = (
+    (0x0E00, 0x0EFF),
+    (0x1100, 0x11FF),
+    (0x2E80, 0x9FFF),
+    (0xAC00, 0xD7FF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)
+
+_PAIRS = (("rn", "m"), ("vv", "w"), ("cl", "d"))
+_SINGLES = str.maketrans("01l23456789v", "oiizeasgtbgu")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text in normal form.
+
+    ``cuts`` holds where each word begins in ``key``, and the key's length; ``at`` holds, for every character of
+    ``key``, its position in the text as given.
+    """
+
+    key: str
+    cuts: tuple[int, ...]
+    at: tuple[int, ...]
+
+    @property
+    def words(self) -> list[str]:
+        return [self.key[a:b] for a, b in zip(self.cuts, self.cuts[1:], strict=False)]
+
+
+def line_of(text: str) -> Line:
+    """Normalise ``text``: NFKD, no case, no accents; anything but letters, digits, & and + parts words.
+
+    Scripts written without spaces (Han, kana, Hangul, Thai, Lao) have one word per character.
+    """
+    key: list[str] = []
+    at: list[int] = []
+    cuts: list[int] = []
+    parted = True
+    for i, char in enumerate(text):
+        plain, alone = _plain(char)
+        if plain:
+            if parted or alone:
+                cuts.append(len(key))
+            key.extend(plain)
+            at.extend([i] * len(plain))
+            parted = alone
+        elif char not in _APOSTROPHES and not unicodedata.combining(char):
+            parted = True
+    return Line("".join(key), (*cuts, len(key)), tuple(at))
+
+
+def key_of(text: str) -> str:
+    """The key of ``text``; empty if it has no letter, digit, & or +."""
+    return line_of(text).key
+
+
+def fold(key: str) -> str:
+    """``key`` with what readers of pictures confuse made equal: 0/o, 1/i/l, 5/s, 8/b, rn/m, vv/w, cl/d, u/v, ..."""
+    for pair, single in _PAIRS:
+        key = key.replace(pair, single)
+    return key.translate(_SINGLES)
+
+
+@cache
+def _plain(char: str) -> tuple[str, bool]:
+    """The characters of the key that ``char`` stands for, and whether they make a word of their own."""
+    if char in _WORDS_OF_THEIR_OWN:
+        return char, True
+    if char in "™℠":  # NFKD would make letters of them
+        return "", False
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
+    bare = "".join(_NO_DECOMPOSITION.get(c, c) for c in folded if not unicodedata.combining(c))
+    kept = "".join(c for c in unicodedata.normalize("NFC", bare) if c.isalnum())
+    return kept, bool(kept) and any(low <= ord(kept[0]) <= high for low, high in _UNSPACED)
+
+
+class NearIndex:
+    """Finds the strings that may lie within a given number of edits of a query.
+
+    A string of length m with at most k edits keeps at least one of k + 1 parts unchanged, displaced by at most k
+    (Li et al., "Pass-Join", VLDB 2011): the parts are looked up in a dict, so a query costs a few lookups however
+    many strings there are.
+    """
+
+    def __init__(self, strings: Sequence[str], edits: Callable[[int], int]) -> None:
+        """``edits`` gives the edits allowed for a string of a length."""
+        self._parts: defaultdict[tuple[int, int, str], list[int]] = defaultdict(list)
+        self._edits = {m: min(edits(m), m - 1) for m in {len(s) for s in strings} if m}
+        self._longest_reach = max(self._edits.values(), default=0)
+        for i, string in enumerate(strings):
+            m = len(string)
+            for part, (a, b) in enumerate(_segments(m, self._edits[m] + 1) if m else ()):
+                self._parts[m, part, string[a:b]].append(i)
+
+    def near(self, query: str) -> set[int]:
+        """Positions of all strings within their edits of ``query`` (Levenshtein), and some that are not."""
+        n = len(query)
+        found: set[int] = set()
+        for m in range(max(1, n - self._longest_reach), n + self._longest_reach + 1):
+            k = self._edits.get(m, -1)
+            if abs(n - m) > k:
+                continue
+            for part, (a, b) in enumerate(_segments(m, k + 1)):
+                for start in range(max(0, a - k), min(n - (b - a), a + k) + 1):
+                    found.update(self._parts.get((m, part, query[start : start + b - a]), ()))
+        return found
+
+
+@cache
+def _segments(length: int, count: int) -> tuple[tuple[int, int], ...]:
+    """``length`` cut into ``count`` parts as even as can be."""
+
+    def bounds() -> Iterator[tuple[int, int]]:
+        for i in range(count):
+            yield i * length // count, (i + 1) * length // count
+
+    return tuple(bounds())

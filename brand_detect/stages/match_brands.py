@@ -1,0 +1,478 @@
+"""Name the brands that the texts say, and rank what no rule settles by how long and how large it was on screen."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+from brand_detect.domain.model import (
+    ANSWERS,
+    UNRESOLVED,
+    VERDICTS,
+    BrandVerdicts,
+    DetectedObjects,
+    FilteredScenes,
+    Row,
+    TrackTexts,
+    content_id,
+    table,
+)
+from brand_detect.domain.params import MatchBrandsParams
+from brand_detect.domain.protocols import BrandIndex, Hit
+from brand_detect.domain.text import NearIndex, fold, key_of
+from brand_detect.domain.timeline import shown_seconds
+
+STAGE = "match_brands"
+MOST_PIECES = 4  # regions that are tried together as one name: 100 + LASER + TV
+SHORTEST_JOINED = 5  # letters of a name that may be put together from pieces; shorter ones come about by chance
+BESIDE_GAP = 1.2  # widest gap between neighbours on a line, in heights of the smaller
+BELOW_GAP = 0.8  # widest gap between neighbours in a stack, in heights of the smaller
+TOUCH = 0.3  # how far boxes of neighbours may run into each other, in heights of the smaller
+ALIGNED = 0.5  # share of the smaller one's height (width) that neighbours on a line (in a stack) have in common
+LIKE_HEIGHTS = 2.5  # largest ratio of neighbours' heights
+ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding: readings of the same words
+ALIKE_TEXT_SAME_CROP = 0.5  # the same where the crops look alike too: hashes alone joined two brands in 10 of 2,130
+ALIKE_CROP_BITS = 8  # of 64
+UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with confidence 1
+_SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
+_LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Find = Callable[[str], list[Hit]]
+
+
+@dataclass
+class _Said:
+    """What a track was taken to say, and the brands in it."""
+
+    text: str
+    confidence: float
+    hits: list[Hit]
+
+
+def match_brands(
+    scenes: FilteredScenes,
+    detected: DetectedObjects,
+    texts: TrackTexts,
+    params: MatchBrandsParams,
+    *,
+    index: BrandIndex,
+) -> BrandVerdicts:
+    """Verdicts for the tracks that name a brand, and clusters of those that no rule settles.
+
+    - A track's text is tried first, then its alternatives, best first. A verdict's confidence is the rule's score times
+      the reading's confidence; under ``min_confidence`` it is none.
+    - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
+      order. The name so found counts when it takes letters of every one of them and is longer than what each names
+      alone.
+    - A text that the catalogue excludes gets the status ``ignored`` and is listed nowhere else.
+    - What is left over is clustered: texts alike after folding, or less alike with crops that look alike; marks
+      without text by their crops. Numbers, clocks, scores and texts of less than ``min_unresolved_letters`` letters
+      are left out. Clusters rank by seconds on screen times mean area.
+
+    ``stats``: tracks, resolved, ignored, not_listed (tracks left out as above), lookups (distinct texts asked about).
+    """
+    tracks = detected.tracks["track_id"].to_pylist()
+    find = cache(
+        lambda text: index.find(text, fuzzy_score=params.fuzzy_score, min_fuzzy_length=params.min_fuzzy_length)
+    )
+    readings = _readings(texts)
+    said = {t: _said(readings[t], find, params.min_confidence) for t in tracks if t in readings}
+    regions = _Regions(detected.regions, tracks)
+
+    ignored = {t for t, s in said.items() if not s.hits and index.is_excluded(s.text)}
+    joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
+    verdicts = [_ignored(t, said[t]) for t in tracks if t in ignored]
+    verdicts += list(_own(tracks, said, joined))
+    verdicts += [_joined_verdict(j) for j in joined]
+    resolved = {t for v in verdicts for t in v["track_ids"]}
+
+    kinds = dict(zip(tracks, detected.tracks["kind"].to_pylist(), strict=True))
+    texts_left = {t: said[t].text if t in said else "" for t in tracks if t not in resolved}
+    listed = {
+        t: text
+        for t, text in texts_left.items()
+        if _is_worth_listing(text, params.min_unresolved_letters) or (not text and kinds[t] != "text")
+    }
+    unresolved = _clusters(listed, regions, tracks, shown_seconds(scenes.timeline), _confidence_of_crops(texts))
+    return BrandVerdicts(
+        verdicts=table(VERDICTS, verdicts),
+        unresolved=table(UNRESOLVED, unresolved),
+        answers=table(ANSWERS),
+        stats={
+            "tracks": float(len(tracks)),
+            "resolved": float(len(resolved - ignored)),
+            "ignored": float(len(ignored)),
+            "not_listed": float(len(texts_left) - len(listed)),
+            "lookups": float(find.cache_info().misses),
+        },
+    )
+
+
+class _Regions:
+    """The columns of the regions that matter here, as arrays. ``track`` is the position among the tracks."""
+
+    def __init__(self, regions: pa.Table, tracks: Sequence[str]) -> None:
+        place = {track: i for i, track in enumerate(tracks)}
+        self.track: Ints = np.array([place[t] for t in regions["track_id"].to_pylist()], np.int64)
+        self.frame: Ints = regions["frame"].to_numpy().astype(np.int64)
+        self.x, self.y, self.w, self.h, self.area = (
+            regions[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px", "area_frac")
+        )
+        self.sharpness: Floats = regions["sharpness"].to_numpy().astype(np.float64)
+        self.hash = regions["crop_hash"].to_numpy()
+        self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
+
+
+# --- what each track says -------------------------------------------------------------------------------------------
+
+
+def _readings(texts: TrackTexts) -> dict[str, list[tuple[str, float]]]:
+    """For each track its text and then the alternatives, each with its confidence."""
+    known: dict[tuple[str, str], float] = {}
+    for track, text, confidence in _rows(texts.readings, "track_id", "text", "confidence"):
+        known[track, text] = max(confidence, known.get((track, text), 0.0))
+    found: dict[str, list[tuple[str, float]]] = {}
+    for track, text, confidence, alternatives in _rows(texts.texts, "track_id", "text", "confidence", "alternatives"):
+        others = [(other, known.get((track, other), confidence)) for other in alternatives]
+        found[track] = [(text, confidence), *others]
+    return found
+
+
+def _rows(source: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(source[c].to_pylist() for c in columns), strict=True)
+
+
+def _said(readings: list[tuple[str, float]], find: Find, min_confidence: float) -> _Said:
+    """The first reading that names a brand surely enough, else the first."""
+    for text, confidence in readings:
+        hits = [h for h in find(text) if h.score * confidence >= min_confidence]
+        if hits:
+            return _Said(text, confidence, hits)
+    return _Said(*readings[0], [])
+
+
+def _own(tracks: Sequence[str], said: dict[str, _Said], joined: Sequence["_Join"]) -> Iterator[Row]:
+    """Verdicts of single tracks, less those that are part of a longer joined name."""
+    taken: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for join in joined:
+        for track, (begin, end) in zip(join.tracks, join.parts, strict=True):
+            taken[track].append((join.hit.start - begin, min(join.hit.end, end) - begin))
+    for track in tracks:
+        if track not in said:
+            continue
+        text, confidence = said[track].text, said[track].confidence
+        for hit in said[track].hits:
+            if all(hit.end <= begin or end <= hit.start for begin, end in taken[track]):
+                yield _verdict([track], hit, hit.rule, text, confidence)
+
+
+def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: float) -> Row:
+    return {
+        "verdict_id": content_id(STAGE, *tracks, hit.brand_id, hit.start),
+        "track_ids": tracks,
+        "status": "resolved",
+        "brand_id": hit.brand_id,
+        "brand": hit.brand,
+        "rule": rule,
+        "score": hit.score,
+        "confidence": hit.score * confidence,
+        "text": text,
+        "matched": hit.alias,
+        "span_start": hit.start / len(text),
+        "span_end": hit.end / len(text),
+        "decided_by": STAGE,
+        "model": "",
+    }
+
+
+def _ignored(track: str, said: _Said) -> Row:
+    return {
+        "verdict_id": content_id(STAGE, track, "excluded"),
+        "track_ids": [track],
+        "status": "ignored",
+        "brand_id": "",
+        "brand": "",
+        "rule": "excluded",
+        "score": 1.0,
+        "confidence": said.confidence,
+        "text": said.text,
+        "matched": said.text,
+        "span_start": 0.0,
+        "span_end": 1.0,
+        "decided_by": STAGE,
+        "model": "",
+    }
+
+
+# --- neighbours -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Join:
+    """A name found in the texts of neighbouring tracks, put together with spaces."""
+
+    tracks: tuple[str, ...]
+    parts: tuple[tuple[int, int], ...]  # where each track's text lies in the joined text
+    text: str
+    confidence: float
+    hit: Hit
+
+
+def _joins(
+    regions: _Regions,
+    tracks: Sequence[str],
+    said: dict[str, _Said],
+    find: Find,
+    index: BrandIndex,
+    params: MatchBrandsParams,
+) -> list[_Join]:
+    """Names that only neighbours say together; each track is part of one at most, the longest best read name first."""
+    begins, ends = cache(index.may_begin), cache(index.may_end)
+    with_text = np.array([bool(t in said and said[t].text) for t in tracks], bool)
+    nexts: defaultdict[str, list[str]] = defaultdict(list)
+    for a, b in _neighbours(regions, with_text):
+        nexts[tracks[a]].append(tracks[b])
+    found: list[_Join] = []
+    for first in list(nexts):
+        if not begins(said[first].text):
+            continue
+        paths = [(first,)]
+        for _ in range(MOST_PIECES - 1):
+            paths = [(*p, n) for p in paths for n in nexts.get(p[-1], ()) if n not in p]
+            for path in paths:
+                if ends(said[path[-1]].text):
+                    join = _join(path, said, find)
+                    if join and join.confidence * join.hit.score >= params.min_confidence:
+                        found.append(join)
+    found.sort(key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks))
+    used: set[str] = set()
+    chosen: list[_Join] = []
+    for join in found:
+        if used.isdisjoint(join.tracks):
+            used.update(join.tracks)
+            chosen.append(join)
+    return chosen
+
+
+def _join(path: tuple[str, ...], said: dict[str, _Said], find: Find) -> _Join | None:
+    """The name that takes letters of every track on ``path``, if it is longer than what each of them names alone."""
+    texts = [said[t].text for t in path]
+    text = " ".join(texts)
+    bounds = np.cumsum([0, *(len(t) + 1 for t in texts)]).tolist()
+    parts = tuple((begin, begin + len(t)) for begin, t in zip(bounds, texts, strict=False))
+    alone = max((len(key_of(h.alias)) for t in path for h in said[t].hits), default=0)
+    for hit in find(text):
+        letters = len(key_of(hit.alias))
+        if hit.start < parts[0][1] and hit.end > parts[-1][0] and letters > alone and letters >= SHORTEST_JOINED:
+            return _Join(path, parts, text, min(said[t].confidence for t in path), hit)
+    return None
+
+
+def _joined_verdict(join: _Join) -> Row:
+    return _verdict(list(join.tracks), join.hit, "joined", join.text, join.confidence)
+
+
+def _neighbours(regions: _Regions, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Pairs of tracks (before, after) that lie beside or below each other on most of the frames they share."""
+    rows = np.flatnonzero(wanted[regions.track])
+    rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
+    n = len(wanted)
+    shared: list[Ints] = []
+    ordered: list[Ints] = []
+    for step in range(1, len(rows)):
+        a, b = rows[:-step], rows[step:]
+        same = regions.frame[a] == regions.frame[b]
+        if not same.any():
+            break
+        a, b = a[same], b[same]
+        shared.append(regions.track[a] * n + regions.track[b])  # a before b in order of track
+        for p, q in ((a, b), (b, a)):
+            near = _follows(regions, p, q)
+            ordered.append(regions.track[p[near]] * n + regions.track[q[near]])
+    if not ordered:
+        return
+    pairs, together = np.unique(np.concatenate(shared), return_counts=True)
+    codes, near = np.unique(np.concatenate(ordered), return_counts=True)
+    first, second = np.divmod(codes, n)
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    mostly = near * 2 >= together[np.searchsorted(pairs, low * n + high)]
+    yield from zip(first[mostly].tolist(), second[mostly].tolist(), strict=True)
+
+
+def _follows(r: _Regions, a: Ints, b: Ints) -> NDArray[np.bool_]:
+    """Whether region b is read right after region a: beside it to the right, or below it."""
+    low, high = np.minimum(r.h[a], r.h[b]), np.maximum(r.h[a], r.h[b])
+    across = np.minimum(r.x[a] + r.w[a], r.x[b] + r.w[b]) - np.maximum(r.x[a], r.x[b])
+    down = np.minimum(r.y[a] + r.h[a], r.y[b] + r.h[b]) - np.maximum(r.y[a], r.y[b])
+    beside = (down >= ALIGNED * low) & (r.x[b] > r.x[a]) & (-across <= BESIDE_GAP * low) & (across <= TOUCH * low)
+    below = (
+        (across >= ALIGNED * np.minimum(r.w[a], r.w[b]))
+        & (r.y[b] > r.y[a])
+        & (-down <= BELOW_GAP * low)
+        & (down <= TOUCH * low)
+    )
+    return (beside | below) & (high <= LIKE_HEIGHTS * low)
+
+
+# --- what is left over ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Mark:
+    """Tracks with one key, or one track without text."""
+
+    key: str
+    text: str
+    crop: int  # hash of the best crop
+    weight: float  # seconds times area
+    tracks: list[int] = field(default_factory=list)
+
+
+def _is_worth_listing(text: str, min_letters: int) -> bool:
+    """Whether ``text`` may be a name: no number, clock or score, and letters enough."""
+    key = key_of(text)
+    digits = sum(c.isdigit() for c in key)
+    if len(key) - digits < max(min_letters, digits):
+        return False
+    return not (_SCORE.search(text) and max(map(len, re.findall(r"[^\W\d_]+", text))) <= _LONGEST_IN_SCORE)
+
+
+def _confidence_of_crops(texts: TrackTexts) -> dict[str, float]:
+    return dict(_rows(texts.readings, "region_id", "confidence"))
+
+
+def _clusters(
+    listed: dict[str, str],
+    regions: _Regions,
+    tracks: Sequence[str],
+    seconds_of: Floats,
+    confidence_of: dict[str, float],
+) -> list[Row]:
+    """The rows of ``unresolved``."""
+    n = len(tracks)
+    read = np.array([confidence_of.get(i, UNREAD) for i in regions.ids.tolist()])
+    worth = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
+    seconds, area, best = _per_group(regions, regions.track, n, seconds_of, worth)
+    marks = _marks(listed, tracks, regions.hash, seconds * area, best)
+    leader_of = _leaders(marks)
+    cluster_of_track = np.full(n, -1, np.int64)
+    for mark, leader in zip(marks, leader_of, strict=True):
+        cluster_of_track[mark.tracks] = leader
+    cluster = cluster_of_track[regions.track]
+    seconds, area, best = _per_group(regions, cluster, len(marks), seconds_of, worth)
+    n_regions = np.bincount(cluster[cluster >= 0], minlength=len(marks))
+    hashes = _distinct(cluster, regions.hash, len(marks))
+    members: list[list[int]] = [[] for _ in marks]
+    texts: list[defaultdict[str, int]] = [defaultdict(int) for _ in marks]
+    sizes = np.bincount(regions.track, minlength=n)
+    for mark, leader in zip(marks, leader_of, strict=True):
+        members[leader].extend(mark.tracks)
+        for t in mark.tracks:
+            texts[leader][listed[tracks[t]]] += int(sizes[t])
+    rows = [
+        {
+            "cluster_id": content_id("cluster", marks[c].key, *hashes[c]),
+            "rank": 0,
+            "text": min(texts[c], key=lambda t: (-texts[c][t], t)),
+            "track_ids": [tracks[t] for t in sorted(members[c])],
+            "n_regions": int(n_regions[c]),
+            "seconds": float(seconds[c]),
+            "area_frac": float(area[c]),
+            "crop_hashes": hashes[c],
+            "best_region_id": regions.ids[best[c]],
+            "reason": "no_rule" if marks[c].key else "unreadable",
+        }
+        for c in sorted(set(leader_of))
+    ]
+    rows.sort(key=lambda r: (-r["seconds"] * r["area_frac"], r["cluster_id"]))
+    return [row | {"rank": rank} for rank, row in enumerate(rows, start=1)]
+
+
+def _per_group(
+    regions: _Regions, group: Ints, n: int, seconds_of: Floats, worth: Floats
+) -> tuple[Floats, Floats, Ints]:
+    """Per group of regions: seconds on screen, mean area, and the position of the region of most worth.
+
+    ``group`` is -1 for regions that count nowhere. A frame counts once per group, however many regions it has there.
+    """
+    rows = np.flatnonzero(group >= 0)
+    g = group[rows]
+    once = np.unique(np.column_stack((g, regions.frame[rows])), axis=0)
+    seconds = np.zeros(n)
+    np.add.at(seconds, once[:, 0], seconds_of[once[:, 1]])
+    area = np.zeros(n)
+    np.add.at(area, g, regions.area[rows])
+    area /= np.maximum(np.bincount(g, minlength=n), 1)
+    best = np.full(n, -1, np.int64)
+    order = np.lexsort((-regions.frame[rows], worth[rows]))  # of equals the first frame
+    best[g[order]] = rows[order]
+    return seconds, area, best
+
+
+def _distinct(cluster: Ints, values: NDArray[Any], n: int) -> list[list[int]]:
+    """The distinct values of every cluster, in order."""
+    rows = np.flatnonzero(cluster >= 0)
+    order = rows[np.lexsort((values[rows], cluster[rows]))]
+    c, v = cluster[order], values[order]
+    new = np.r_[True, (c[1:] != c[:-1]) | (v[1:] != v[:-1])][: len(c)]
+    parts = np.split(v[new], np.searchsorted(c[new], np.arange(1, n)))
+    return [p.tolist() for p in parts]
+
+
+def _marks(
+    listed: dict[str, str], tracks: Sequence[str], hashes: NDArray[Any], weight: Floats, best: Ints
+) -> list[_Mark]:
+    """The marks to cluster, the heaviest first. A track without regions was never on screen and is none."""
+    marks: dict[tuple[str, str], _Mark] = {}
+    for t, track in enumerate(tracks):
+        if track not in listed or best[t] < 0:
+            continue
+        key = fold(key_of(listed[track]))
+        name = (key, "" if key else track)
+        mark = marks.setdefault(name, _Mark(key, listed[track], int(hashes[best[t]]), 0.0))
+        mark.weight += float(weight[t])
+        mark.tracks.append(t)
+    return sorted(marks.values(), key=lambda m: (-m.weight, m.key, m.crop))
+
+
+def _leaders(marks: Sequence[_Mark]) -> list[int]:
+    """For each mark the heaviest one that it is alike to and that follows no other; itself if there is none."""
+    texts = NearIndex([m.key for m in marks], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
+    crops = _alike_crops([m.crop for m in marks])
+    leaders: list[int] = []
+    for i, mark in enumerate(marks):
+        before = sorted(j for j in texts.near(mark.key) | crops[i] if j < i and leaders[j] == j)
+        leaders.append(next((j for j in before if _are_alike(mark, marks[j], j in crops[i])), i))
+    return leaders
+
+
+def _are_alike(a: _Mark, b: _Mark, same_crop: bool) -> bool:
+    if not (a.key and b.key):
+        return same_crop and a.key == b.key
+    needed = ALIKE_TEXT_SAME_CROP if same_crop else ALIKE_TEXT
+    return Levenshtein.normalized_similarity(a.key, b.key) >= needed
+
+
+def _alike_crops(hashes: Sequence[int]) -> list[set[int]]:
+    """For each hash those within ``ALIKE_CROP_BITS``: they agree in at least one of one band more than that."""
+    bands = ALIKE_CROP_BITS + 1
+    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    alike: list[set[int]] = [set() for _ in hashes]
+    for i, value in enumerate(hashes):
+        for band in range(bands):
+            low, high = band * 64 // bands, (band + 1) * 64 // bands
+            bucket = buckets[band, value >> low & (1 << high - low) - 1]
+            for j in bucket:
+                if (value ^ hashes[j]).bit_count() <= ALIKE_CROP_BITS:
+                    alike[i].add(j)
+            bucket.append(i)
+    return alike

@@ -268,3 +268,11 @@ class BrandIndex(Protocol):
     def is_excluded(self, text: str) -> bool:
         """Whether the catalogue says that this text is no brand at all."""
         ...
+
+    def may_begin(self, text: str) -> bool:
+        """Whether the end of ``text`` may be the first part of a longer name: BNP, of BNP Paribas."""
+        ...
+
+    def may_end(self, text: str) -> bool:
+        """Whether the beginning of ``text`` may be the last part of a longer name."""
+        ...

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,6 +89,8 @@ def brand_of(name: str, index: int, rng: np.random.Generator) -> Brand:
 
 def lettering(text: str, look: Look, capital_px: int = 96) -> Picture:
     """``text`` as a coverage mask, uint8 (h, w), cut to its ink; a capital is about ``capital_px`` high."""
+    import cv2
+
     shown = text.upper() if look.upper else text
     size = round(capital_px / 0.72)  # the faces' capitals are 0.72 of their size
     face = cv2.FontFace(look.face)
@@ -104,11 +105,15 @@ def lettering(text: str, look: Look, capital_px: int = 96) -> Picture:
 
 
 def resize(picture: Picture, size: tuple[int, int]) -> Picture:
+    import cv2
+
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # pyright: ignore[reportReturnType]
 
 
 def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
     """An advertising board (h, w, 3) and the corners of its lettering's ink in it, (4, 2) px."""
+    import cv2
+
     look = brand.look
     picture = np.full((height_px, width_px, 3), look.ground, np.uint8)
     mask = lettering(brand.name, look)
@@ -142,6 +147,8 @@ def paint(picture: Picture, colour: Colour, mask: Picture, x: int, y: int) -> No
 
 
 def _emblem(picture: Picture, centre: tuple[float, float], radius: float, look: Look) -> None:
+    import cv2
+
     if look.emblem == 1:
         cv2.circle(picture, (round(centre[0]), round(centre[1])), round(radius), look.ink, -1, cv2.LINE_AA)
         cv2.circle(picture, (round(centre[0]), round(centre[1])), round(radius / 2), look.ground, -1, cv2.LINE_AA)
@@ -189,6 +196,8 @@ class Planes:
     @classmethod
     def of(cls, picture: Picture) -> "Planes":
         """From a B, G, R picture, an odd last row or column cut off."""
+        import cv2
+
         height, width = (n // 2 * 2 for n in picture.shape[:2])
         flat = np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[:height, :width]), cv2.COLOR_BGR2YUV_I420))
         quarter = height * width // 4
@@ -198,6 +207,8 @@ class Planes:
 
     def bgr(self) -> Picture:
         """As a B, G, R picture."""
+        import cv2
+
         flat = np.concatenate([p.reshape(-1) for p in (self.y, self.u, self.v)]).reshape(-1, self.y.shape[1])
         return cv2.cvtColor(flat, cv2.COLOR_YUV2BGR_I420)  # pyright: ignore[reportReturnType]
 
@@ -209,6 +220,8 @@ class Planes:
 
     def warp(self, homography: Array, size: tuple[int, int]) -> "Planes":
         """Seen through ``homography`` (3, 3), which takes px of this picture to px of the new one."""
+        import cv2
+
         half = np.diag([0.5, 0.5, 1.0])
         small = half @ homography @ np.linalg.inv(half)
         width, height = size
@@ -222,6 +235,8 @@ class Planes:
 
     def blur(self, dx_px: float, dy_px: float) -> "Planes":
         """Smeared by the camera's motion of (dx, dy) px while the shutter is open."""
+        import cv2
+
         out = []
         for plane, scale in zip(self.each(), (1, 2, 2), strict=True):
             kernel = (1 + round(abs(dx_px) / scale), 1 + round(abs(dy_px) / scale))
@@ -230,6 +245,8 @@ class Planes:
 
     def mix(self, other: "Planes", share: float) -> "Planes":
         """``share`` of ``other``, the rest of this."""
+        import cv2
+
         pairs = zip(self.each(), other.each(), strict=True)
         return Planes(*(cv2.addWeighted(a, 1 - share, b, share, 0) for a, b in pairs))  # pyright: ignore[reportArgumentType]
 
@@ -300,6 +317,8 @@ def _in_front(camera: Camera, points: Sequence[Point] | Array) -> Array:
 
 
 def _fill(picture: Picture, camera: Camera, points: Sequence[Point] | Array, colour: Colour) -> None:
+    import cv2
+
     corners = _in_front(camera, points)
     if len(corners):
         path = (camera.project(corners) * 16).round().clip(-(2**24), 2**24).astype(np.int32)
@@ -318,6 +337,8 @@ def _stroke(picture: Picture, camera: Camera, path: Sequence[tuple[float, float]
 
 def _face(picture: Picture, camera: Camera, corners: Sequence[Point], texture: Picture) -> Array:
     """Paint ``texture`` on the world's rectangle ``corners`` (clockwise from its top left); returns the homography."""
+    import cv2
+
     height, width = texture.shape[:2]
     flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     homography = cv2.getPerspectiveTransform(flat, camera.project(corners).astype(np.float32))
@@ -335,6 +356,8 @@ def _face(picture: Picture, camera: Camera, corners: Sequence[Point], texture: P
 
 def _crowd(rng: np.random.Generator, rows: int, seats: int) -> Picture:
     """A stand full of people: a head and a shirt per seat, gangways between blocks, (rows * 8, seats * 6, 3)."""
+    import cv2
+
     shirts = np.array([[60, 50, 45], [40, 40, 150], [190, 190, 195], [120, 70, 40], [35, 35, 35], [70, 120, 170]])
     colours = shirts[rng.choice(len(shirts), (rows, seats), p=[0.3, 0.2, 0.17, 0.13, 0.15, 0.05])]
     colours = colours * rng.uniform(0.55, 1.05, (rows, seats, 1))
@@ -351,6 +374,8 @@ def _crowd(rng: np.random.Generator, rows: int, seats: int) -> Picture:
 
 def stadium(camera: Camera, rng: np.random.Generator) -> Picture:
     """Stands, pitch and goal as ``camera`` sees them, without boards."""
+    import cv2
+
     width, height = camera.size
     picture = np.full((height, width, 3), (38, 28, 24), np.uint8)  # the dark under the roof
     first = next(x for x in range(-95, 60) if len(_in_front(camera, [(x, 76, 2.2), (x, 106, 22)])) == 2)
@@ -394,6 +419,8 @@ def _board(
     picture: Picture, camera: Camera, brand: Brand, left: tuple[float, float], right: tuple[float, float]
 ) -> Iterable[Lettering]:
     """Paint a board that stands from ``left`` to ``right``; none where it is not wholly before the camera."""
+    import cv2
+
     corners = [(*left, BOARD_M), (*right, BOARD_M), (*right, 0.0), (*left, 0.0)]
     if len(_in_front(camera, corners)) < len(corners):
         return []
@@ -407,6 +434,8 @@ def _board(
 
 
 def _goal(picture: Picture, camera: Camera) -> None:
+    import cv2
+
     x, left, right, top = 52.5, 37.66, 30.34, 2.44
     frame = np.array([(x, left, 0), (x, left, top), (x, right, top), (x, right, 0)])
     if len(_in_front(camera, frame)) < len(frame):
@@ -422,6 +451,8 @@ def _goal(picture: Picture, camera: Camera) -> None:
 
 def sponsor_wall(size: tuple[int, int], brands: Sequence[Brand], rng: np.random.Generator) -> Set:
     """The press room: brands in a grid on a lit wall, a desk before it. Shown as it is, without motion."""
+    import cv2
+
     width, height = size
     picture = np.full((height, width, 3), (222, 218, 214), np.uint8)
     texts = []
@@ -474,6 +505,8 @@ def end_card(size: tuple[int, int], brand: Brand) -> Set:
 
 def player(shirt: Colour, shorts: Colour, height_px: int, stride: float) -> Sprite:
     """A running figure ``height_px`` high; ``stride`` -1..1 swings arms and legs. Its feet are at the bottom centre."""
+    import cv2
+
     big = 240  # drawn large and shrunk, for smooth edges
     picture = np.zeros((big, big // 2, 3), np.uint8)
     alpha = np.zeros((big, big // 2), np.uint8)

@@ -13,11 +13,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.geometry import transformed
 from brand_detect.evaluation.drawing import (
     Array,
     Camera,
@@ -194,12 +194,12 @@ class _Studio:
             back = np.linalg.inv(now.camera.matrix)
             homography = camera.matrix @ back
             following = self._camera(shot, k + 1).matrix @ back
-            middle = np.array([[[self.size[0] / 2, self.size[1] / 2]]])
-            smear = 0.5 * (_through(following @ np.linalg.inv(homography), middle)[0, 0] - middle[0, 0])
+            middle = np.array([[self.size[0] / 2, self.size[1] / 2]])
+            smear = 0.5 * (transformed(middle, following @ np.linalg.inv(homography)) - middle)[0]
             picture = now.planes.warp(homography, self.size)
             over = self._play(picture, camera, shot, k)
             picture = picture.blur(*smear)
-        texts = [Lettering(t.brand, _through(homography, t.quad)) for t in now.texts]
+        texts = [Lettering(t.brand, transformed(t.quad, homography)) for t in now.texts]
         boxes = [box for t in texts if (box := self._box(t, over, float(np.abs(smear).max()))) is not None]
         if shot.kind != "card":
             boxes = self._overlay(picture, shot, k, boxes)
@@ -336,11 +336,6 @@ def _even(number: float) -> int:
     return round(number / 2) * 2
 
 
-def _through(homography: Array, points: Array) -> Array:
-    flat = np.concatenate([points, np.ones((*points.shape[:-1], 1))], axis=-1) @ homography.T
-    return flat[..., :2] / flat[..., 2:]
-
-
 @dataclass(frozen=True)
 class Truth:
     """What can be seen and read in a generated clip. ``boxes`` is (n, 12) float32 with the columns of ``COLUMNS``:
@@ -372,9 +367,8 @@ class Truth:
             return []
         breaks = np.flatnonzero(np.diff(frames) > GLANCE_S * self.fps)
         starts, ends = frames[[0, *(breaks + 1)]], frames[[*breaks, len(frames) - 1]] + 1
-        return [
-            [round(float(a / self.fps), 3), round(float(b / self.fps), 3)] for a, b in zip(starts, ends, strict=True)
-        ]
+        runs = zip((starts / self.fps).tolist(), (ends / self.fps).tolist(), strict=True)
+        return [[start, end] for start, end in runs if end - start >= GLANCE_S]
 
     def labels(self) -> dict[str, Any]:
         """The clip's entry of a label file: ``clear`` brands with their ``intervals_s``, and ``hard`` ones."""
@@ -426,6 +420,8 @@ def write_sample(video: Path, scenario: Scenario) -> Truth:
 
     Pictures are drawn and encoded one at a time; memory grows with the length by the truth alone, 48 bytes a box.
     """
+    import av
+
     video.parent.mkdir(parents=True, exist_ok=True)
     names = (*scenario.brands, *scenario.unlisted)
     rows: list[NDArray[np.float32]] = []
@@ -457,6 +453,8 @@ def write_sample(video: Path, scenario: Scenario) -> Truth:
 
 def _repeat(once: Path, video: Path, scenario: Scenario) -> None:
     """Copy the packets of ``once`` into ``video``, ``repeats`` times over."""
+    import av
+
     with av.open(str(once)) as source, av.open(str(video), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         length = round(scenario.frames / scenario.fps / source.streams.video[0].time_base)
@@ -511,3 +509,15 @@ def load_truth(path: Path) -> Truth:
         return Truth.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadInput(f"{path} is not a truth file: {e}.", "generate the sample again") from e
+
+
+def demo_clip(folder: Path) -> Path:
+    """The clip of ``make demo``: ``sample.mp4`` with its truth in ``folder``, drawn again only when it would differ."""
+    video = folder / "sample.mp4"
+    note = folder / "sample.scenario.json"
+    wanted = json.dumps(asdict(Scenario()), ensure_ascii=False)
+    if not (note.is_file() and note.read_text(encoding="utf-8") == wanted and video.is_file()):
+        note.unlink(missing_ok=True)
+        write_sample(video, Scenario())
+        note.write_text(wanted, encoding="utf-8")
+    return video

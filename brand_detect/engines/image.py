@@ -1,7 +1,5 @@
 """Pixels through OpenCV: JPEG, perceptual hash, sharpness and rectified crops."""
 
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +10,7 @@ from brand_detect.domain.protocols import Image, Quad
 class OpenCvCodec:
     """The ``ImageCodec`` of the project."""
 
-    @cached_property
+    @property
     def identity(self) -> str:
         import cv2
 

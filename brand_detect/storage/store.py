@@ -172,7 +172,7 @@ class AttemptWriter:
     def append(self, data: bytes) -> BlobRef:
         """Append a frame to the current shard, an uncompressed tar that any tool can open."""
         if self._shard is None or self._shard.size_bytes >= SHARD_BYTES:
-            self._close_shard()
+            self.seal()
             name = f"frames-{len(self._shards):05d}.tar"
             self._shards.append(name)
             self._shard = _Shard(name, self._open(name))
@@ -205,7 +205,7 @@ class AttemptWriter:
         Raises:
             Permanent: this attempt was committed before.
         """
-        self._close_shard()
+        self.seal()
         for name, data in payload_codec.encode(value):
             self.write(name, data)
         blobs = {name: self._files[name].sha256 for name in self._shards}
@@ -241,7 +241,8 @@ class AttemptWriter:
         except OSError as e:
             raise Transient(f"{path} could not be written: {e}.", "check the store's space and permissions") from e
 
-    def _close_shard(self) -> None:
+    def seal(self) -> None:
+        """Close the current shard; frames appended so far can be read from then on."""
         if self._shard is not None:
             entry = self._shard.close()
             self._files[entry.name] = entry

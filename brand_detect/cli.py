@@ -1,0 +1,201 @@
+"""The command line: data on stdout, progress and errors on stderr, a distinct exit code per kind of error."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.model import Overrides, Report
+from brand_detect.domain.params import check_overrides
+from brand_detect.domain.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+out = Console()
+err = Console(stderr=True)
+
+
+def main() -> None:
+    """Entry point: domain errors become one sentence, a hint and an exit code."""
+    try:
+        app()
+    except BrandDetectError as e:
+        if os.environ.get("BRAND_DETECT_TRACEBACK"):
+            raise
+        err.print(f"error: {e}", style="red", markup=False, highlight=False)
+        if e.hint:
+            err.print(f"hint: {e.hint}", markup=False, highlight=False)
+        sys.exit(e.exit_code)
+
+
+VideoArg = Annotated[str, typer.Argument(help="a path, or a URI within BRAND_DETECT_MEDIA_ROOTS")]
+ProfileOpt = Annotated[str, typer.Option(help="default, soccer_broadcast or fixed_camera")]
+SetOpt = Annotated[list[str], typer.Option("--set", help="stage.param=value, as often as needed")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="print the report's JSON")]
+
+
+@app.callback()
+def _describe() -> None:
+    """Which brands were on screen in a video: when, how long, how large, and on what evidence.
+
+    Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again.
+    BRAND_DETECT_TRACEBACK=1 shows where an error came from.
+    """
+
+
+@app.command()
+def run(
+    video: VideoArg,
+    job_id: Annotated[str, typer.Option(help="default: the file's name and its content's hash")] = "",
+    profile: ProfileOpt = "default",
+    settings: SetOpt = [],  # noqa: B006 typer copies it
+    as_json: JsonOpt = False,
+) -> None:
+    """Report the brands of one video, in this process.
+
+    Example: brand-detect run match.mp4 --profile soccer_broadcast --set extract_frames.sample_fps=4
+    """
+    _report(video, job_id or None, profile, overrides_of(settings), as_json)
+
+
+@app.command()
+def demo() -> None:
+    """Draw a short broadcast clip and report the brands on it."""
+    from brand_detect.domain.settings import state_dir
+    from brand_detect.evaluation.sample import demo_clip
+
+    _report(str(demo_clip(_home() / state_dir() / "demo")), "demo", "default", {}, False)
+
+
+def overrides_of(settings: list[str]) -> Overrides:
+    """``["stage.param=value"]`` as overrides; values are read as YAML.
+
+    Raises:
+        BadInput: not of that shape, or not valid for the stage.
+    """
+    overrides: Overrides = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        stage, dot, param = name.partition(".")
+        if not (equals and dot and param):
+            raise BadInput(f"{setting!r} is not a setting.", "write stage.param=value, as in run_ocr.engine=tesseract")
+        overrides.setdefault(stage, {})[param] = yaml.safe_load(value)
+    return check_overrides(overrides)
+
+
+def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, as_json: bool) -> None:
+    if job_id == "":
+        raise BadInput("The job id is empty.", "leave --job-id out for one made from the file")
+    video = video if "://" in video else str(Path(video).expanduser().resolve())
+    with local_runner(video) as runner:
+        done = runner.submit(video, job_id=job_id, profile=profile, overrides=overrides)
+    report = done.load("compile_report")
+    assert isinstance(report, Report)
+    if as_json:
+        sys.stdout.write(done.store.read(done.ref("compile_report"), "report.json").decode() + "\n")
+    else:
+        out.print(brand_table(report))
+    for note in report.notes:
+        err.print(f"note: {note}", markup=False, highlight=False)
+    err.print(f"report: {done.store.uri(done.ref('compile_report'))}/report.html", markup=False, soft_wrap=True)
+    err.print(f"stages: make dev, then http://127.0.0.1:3000/assets, partition {done.job_id}", markup=False)
+
+
+def brand_table(report: Report) -> Table:
+    """The brands of a report, those on screen longest first."""
+    table = Table(title="Brands on screen" if report.brands.num_rows else "No brand was found")
+    for name, right in (("brand", False), ("seconds", True), ("share of voice", True), ("exposures", True)):
+        table.add_column(name, justify="right" if right else "left")
+    table.add_column("first", justify="right")
+    table.add_column("mean area", justify="right")
+    for row in sorted(report.brands.to_pylist(), key=lambda b: -b["seconds"]):
+        table.add_row(
+            row["brand"],
+            f"{row['seconds']:.1f}",
+            f"{row['share_of_voice']:.0%}",
+            str(row["n_exposures"]),
+            f"{row['first_s']:.1f} s",
+            f"{row['area_frac_mean']:.2%}",
+        )
+    return table
+
+
+def _home() -> Path:
+    """``DAGSTER_HOME``, which is the checkout unless set otherwise."""
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        checkout = Path(__file__).resolve().parent.parent
+        if not (checkout / "dagster.yaml").is_file():
+            raise BadInput("DAGSTER_HOME is not set.", "set it to a folder with a dagster.yaml, such as the checkout")
+        home = os.environ["DAGSTER_HOME"] = str(checkout)
+    return Path(home)
+
+
+@contextmanager
+def local_runner(video: str | None = None) -> Iterator[Any]:
+    """A ``Runner`` on the instance of ``DAGSTER_HOME``, with progress bars on stderr.
+
+    ``video``, named by the user who runs this, is readable for this process even outside the allowed media roots.
+    """
+    home = _home()
+    os.chdir(home)  # dagster.yaml's folders are relative to it
+    settings = Settings.load()
+    if video and "://" not in video:
+        settings = settings.model_copy(update={"media_roots": (*settings.media_roots, str(Path(video).parent))})
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    import dagster as dg
+
+    from brand_detect.definitions import build_definitions
+    from brand_detect.orchestration.resources import Services
+    from brand_detect.orchestration.run import Runner
+
+    with Bars() as bars, dg.DagsterInstance.get() as instance:
+        services = Services.of(settings, progress=bars.stage)
+        yield Runner(build_definitions(services=services), services, instance)
+
+
+class Bars:
+    """One progress bar per stage, on stderr."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<16}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f} of {task.total:.0f} {task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=err,
+        )
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def stage(self, stage: str, _log: logging.Logger) -> "Bar":
+        return Bar(self._progress, self._progress.add_task(stage, total=0, unit=""))
+
+
+class Bar:
+    """The progress of one stage."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def __call__(self, done: float, total: float, unit: str) -> None:
+        self._progress.update(self._task, completed=done, total=total or None, unit=unit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The root, the eight stages and the catalogue as Dagster assets: inputs and config in, one stage call out."""
+
+import time
+from typing import cast
+
+import dagster as dg
+
+from brand_detect import catalog, stages
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import (
+    BrandCatalog,
+    BrandVerdicts,
+    DetectedObjects,
+    ExtractedFrames,
+    FilteredScenes,
+    JobRequest,
+    Report,
+    TrackTexts,
+)
+from brand_detect.domain.params import (
+    CompileReportParams,
+    DetectObjectsParams,
+    EscalateCloudParams,
+    EscalateVlmParams,
+    ExtractFramesParams,
+    FilterScenesParams,
+    MatchBrandsParams,
+    RunOcrParams,
+)
+from brand_detect.domain.pipeline import ROOT
+from brand_detect.orchestration.config import explicit, load_profile
+from brand_detect.orchestration.lineage import latest
+from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.stage import Draft, StageRun, attempt_ref, dagster_errors, stage_asset
+from brand_detect.report.documents import write_documents
+from brand_detect.storage.store import AttemptRef
+
+
+@dg.asset(
+    io_manager_key="checkpoints",
+    required_resource_keys={"services"},
+    group_name="inputs",
+    kinds={"yaml"},
+)
+def brand_catalog(context: dg.AssetExecutionContext) -> BrandCatalog:
+    """The brand list as it is now: an immutable snapshot whose data version is the hash of its content."""
+    services = cast("Services", context.resources.services)
+    with dagster_errors(context.instance, context.run.run_id):
+        return catalog.load_catalog(services.settings.catalog)
+
+
+class JobRequestConfig(dg.Config):
+    """What is asked for. With nothing set, the job's last request is taken again."""
+
+    video_uri: str | None = None
+    profile: str | None = None
+    overrides: dict | None = None
+
+
+@dg.asset(
+    partitions_def=JOBS,
+    io_manager_key="checkpoints",
+    required_resource_keys={"services"},
+    config_schema=JobRequestConfig.to_config_schema().as_field(),
+    code_version="1",
+    group_name="inputs",
+    kinds={"ffmpeg"},
+)
+def job_request(context: dg.AssetExecutionContext) -> Draft:
+    """What was submitted: the video, its hash and probe, the profile and the job's own overrides."""
+    services = cast("Services", context.resources.services)
+    asked = explicit(context.op_execution_context.op_config)
+    with dagster_errors(context.instance, context.run.run_id):
+        params = {"profile": "default", "overrides": {}} | _last_request(context, services) | asked
+        if "video_uri" not in params:
+            raise BadInput(
+                f"{context.partition_key} was never submitted: no video is named.", "set video_uri in the run config"
+            )
+        load_profile(params["profile"])
+        decoder = services.engines.decoder()
+        began = time.perf_counter()
+        value = stages.job_request(
+            job_id=context.partition_key,
+            **params,
+            media=services.media,
+            decoder=decoder,
+            progress=services.progress(ROOT, context.log),
+        )
+        return Draft(
+            writer=services.store.begin(attempt_ref(context, ROOT)),
+            value=value,
+            code_version="1",
+            params=params,
+            overrides=asked,
+            stage_s=time.perf_counter() - began,
+            engines={"decoder": decoder.identity},
+        )
+
+
+def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict:
+    attempt = latest(context.instance, ROOT, context.partition_key)
+    if attempt is None:
+        return {}
+    last = cast("JobRequest", services.store.load(AttemptRef(context.partition_key, ROOT, attempt)))
+    return {"video_uri": last.video_uri, "profile": last.profile, "overrides": last.overrides}
+
+
+@stage_asset(code_version="1", kinds={"ffmpeg"})
+def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) -> ExtractedFrames:
+    """Pictures sampled from the video by presentation time, stored as JPEGs, and a signal for every picture."""
+    return stages.extract_frames(
+        job_request,
+        run.params,
+        media=run.media,
+        decoder=run.use("decoder", run.engines.decoder()),
+        codec=run.use("codec", run.engines.codec()),
+        sink=run.sink,
+        progress=run.progress,
+    )
+
+
+@stage_asset(code_version="1", kinds={"numpy"})
+def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFrames) -> FilteredScenes:
+    """Shots, and which sampled frames stand for which: duplicates, black and blank frames out, with the reason."""
+    return stages.filter_scenes(extract_frames, run.params)
+
+
+@stage_asset(code_version="1", kinds={"openvino"})
+def detect_objects(
+    run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
+) -> DetectedObjects:
+    """Text and object regions on the kept frames, joined into tracks within a shot."""
+    return stages.detect_objects(
+        filter_scenes,
+        run.params,
+        frames=run.frames(extract_frames),
+        codec=run.use("codec", run.engines.codec()),
+        detectors=[run.use(f"detector_{i}", d) for i, d in enumerate(run.engines.region_detectors(run.params), 1)],
+        motion=run.use("motion", run.engines.motion()),
+        progress=run.progress,
+    )
+
+
+@stage_asset(code_version="1", kinds={"openvino"})
+def run_ocr(
+    run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
+) -> TrackTexts:
+    """What each track says: its best crops read, and a vote over the readings."""
+    return stages.run_ocr(
+        detect_objects,
+        run.params,
+        frames=run.frames(extract_frames),
+        codec=run.use("codec", run.engines.codec()),
+        reader=run.use("reader", run.engines.text_reader(run.params)),
+        progress=run.progress,
+    )
+
+
+@stage_asset(code_version="1", kinds={"numpy"})
+def match_brands(
+    run: StageRun[MatchBrandsParams],
+    filter_scenes: FilteredScenes,
+    detect_objects: DetectedObjects,
+    run_ocr: TrackTexts,
+    brand_catalog: BrandCatalog,
+) -> BrandVerdicts:
+    """Brands that the texts name, with rule and score; what no rule settles, clustered and ranked as unresolved."""
+    return stages.match_brands(
+        filter_scenes, detect_objects, run_ocr, run.params, index=run.engines.brand_index(brand_catalog)
+    )
+
+
+@stage_asset(code_version="1", kinds={"huggingface"}, pool="gpu")
+def escalate_vlm(
+    run: StageRun[EscalateVlmParams],
+    extract_frames: ExtractedFrames,
+    detect_objects: DetectedObjects,
+    match_brands: BrandVerdicts,
+) -> BrandVerdicts:
+    """Open clusters put to a vision-language model on the user's own machines; off unless a provider is set."""
+    return stages.escalate_vlm(
+        match_brands,
+        detect_objects,
+        run.params,
+        answerer=run.answerer(),
+        index=run.brand_index(),
+        frames=run.frames(extract_frames),
+        codec=run.engines.codec(),
+        progress=run.progress,
+    )
+
+
+@stage_asset(code_version="1", kinds={"openai"}, pool="cloud")
+def escalate_cloud(
+    run: StageRun[EscalateCloudParams],
+    extract_frames: ExtractedFrames,
+    detect_objects: DetectedObjects,
+    escalate_vlm: BrandVerdicts,
+) -> BrandVerdicts:
+    """What is still open put to a provider's model; off unless a provider is set."""
+    return stages.escalate_cloud(
+        escalate_vlm,
+        detect_objects,
+        run.params,
+        answerer=run.answerer(),
+        index=run.brand_index(),
+        frames=run.frames(extract_frames),
+        codec=run.engines.codec(),
+        progress=run.progress,
+    )
+
+
+@stage_asset(code_version="1", kinds={"html"})
+def compile_report(
+    run: StageRun[CompileReportParams],
+    job_request: JobRequest,
+    extract_frames: ExtractedFrames,
+    filter_scenes: FilteredScenes,
+    detect_objects: DetectedObjects,
+    escalate_cloud: BrandVerdicts,
+) -> Report:
+    """Exposures and totals per brand, and the documents people open: page, JSON and CSV."""
+    report = stages.compile_report(
+        job_request,
+        extract_frames,
+        filter_scenes,
+        detect_objects,
+        escalate_cloud,
+        run.params,
+        statistics=run.statistics(),
+    )
+    write_documents(
+        report,
+        job_request,
+        run.params,
+        frames=run.frames(extract_frames),
+        codec=run.engines.codec(),
+        sink=run.sink,
+    )
+    return report
+
+
+ASSETS = [
+    brand_catalog,
+    job_request,
+    extract_frames,
+    filter_scenes,
+    detect_objects,
+    run_ocr,
+    match_brands,
+    escalate_vlm,
+    escalate_cloud,
+    compile_report,
+]

@@ -1,0 +1,68 @@
+"""Dagster config classes derived from the stages' params, and the profiles."""
+
+from enum import Enum
+from functools import cache
+from importlib import resources
+from typing import Any, Optional, get_origin
+
+import dagster as dg
+import yaml
+from pydantic import Field, create_model
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Overrides
+from brand_detect.domain.params import PARAMS, Params, check_overrides
+
+_PLAIN = (bool, int, float, str, list, dict)
+
+
+def config_class(stage: str, params: type[Params]) -> type[dg.Config]:
+    """The launchpad's view of ``params``: the same fields, all optional, unset meaning "inherit".
+
+    Raises:
+        TypeError: a field has a type that cannot be told apart from null or that Dagster would rename.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in params.model_fields.items():
+        kind = get_origin(field.annotation) or field.annotation
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            if any(member.name != member.value for member in kind):
+                raise TypeError(f"{stage}.{name}: the names of {kind.__name__} must equal its values")
+        elif kind not in _PLAIN:
+            raise TypeError(
+                f"{stage}.{name}: {field.annotation} is not allowed; use bool, int, float, str, list or dict"
+            )
+        default = field.default.value if isinstance(field.default, Enum) else field.default
+        description = (
+            f"{field.description}. Unset: inherited from the job and its profile (package default {default!r})."
+        )
+        fields[name] = (Optional[field.annotation], Field(None, description=description))  # noqa: UP045
+    title = "".join(part.title() for part in stage.split("_"))
+    return create_model(f"{title}Config", __base__=dg.Config, __doc__=params.__doc__, **fields)
+
+
+CONFIGS: dict[str, type[dg.Config]] = {stage: config_class(stage, params) for stage, params in PARAMS.items()}
+
+
+def explicit(config: dict[str, Any]) -> dict[str, Any]:
+    """What was set in a step's config: null and unset are the same."""
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def profile_names() -> list[str]:
+    """The profiles in the package."""
+    folder = resources.files("brand_detect") / "profiles"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+@cache
+def load_profile(name: str) -> Overrides:
+    """The params that a profile sets, by stage.
+
+    Raises:
+        BadInput: there is no such profile, or it sets something that is not allowed.
+    """
+    if name not in profile_names():
+        raise BadInput(f"There is no profile {name!r}.", f"profiles: {', '.join(profile_names())}")
+    text = (resources.files("brand_detect") / "profiles" / f"{name}.yaml").read_text(encoding="utf-8")
+    return check_overrides((yaml.safe_load(text) or {}).get("params") or {})

@@ -1,0 +1,112 @@
+"""The IO manager: payloads to immutable attempts and back, with lineage, data versions and metadata."""
+
+import base64
+from collections import OrderedDict
+from typing import Any
+
+import dagster as dg
+
+from brand_detect.catalog import catalog_from_json, catalog_to_json
+from brand_detect.domain.model import BrandCatalog
+from brand_detect.domain.pipeline import CATALOG
+from brand_detect.orchestration.lineage import ATTEMPT, Lineage, attempt_of, latest_record, resolve
+from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.stage import Draft, dagster_errors
+from brand_detect.storage.codec import Value
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.store import AttemptRef
+
+_REMEMBERED = 64  # steps whose lineage is kept at hand, in a process that serves many runs
+
+
+class CheckpointIOManager(dg.IOManager):
+    """Stores what the stages hand on. Resolves a step's inputs once, together."""
+
+    def __init__(self, services: Services, instance: dg.DagsterInstance) -> None:
+        self._store = services.store
+        self._instance = instance
+        self._lineages: OrderedDict[tuple[str, str, str], Lineage] = OrderedDict()
+
+    def lineage(self, run: dg.DagsterRun, job_id: str, stage: str) -> Lineage:
+        """The lineage of a step; asked again for the same step, the answer is the same."""
+        key = (run.run_id, job_id, stage)
+        if key not in self._lineages:
+            self._lineages[key] = resolve(self._instance, self._store, run, job_id, stage)
+            while len(self._lineages) > _REMEMBERED:
+                self._lineages.popitem(last=False)
+        return self._lineages[key]
+
+    def load_input(self, context: dg.InputContext) -> Value | BrandCatalog:
+        """The upstream's payload, of the attempt that the step's lineage names."""
+        step = context.step_context
+        with dagster_errors(self._instance, step.run_id):
+            upstream = context.asset_key.path[-1]
+            version = self.lineage(step.dagster_run, step.partition_key, step.op_def.name).attempts[upstream]
+            if upstream == CATALOG:
+                return catalog_from_json(self._store.get_catalog(version))
+            return self._store.load(AttemptRef(step.partition_key, upstream, version))
+
+    def handle_output(self, context: dg.OutputContext, obj: Draft | BrandCatalog) -> None:
+        """Files first, manifest last; then the metadata that people and the lineage read."""
+        step = context.step_context
+        with dagster_errors(self._instance, step.run_id):
+            if isinstance(obj, BrandCatalog):
+                uri = self._store.put_catalog(obj.version, catalog_to_json(obj))
+                metadata: dict[str, Any] = {ATTEMPT: obj.version, "uri": uri, "brands": len(obj.brands)}
+                version = obj.version
+            else:
+                manifest = self._commit(context, obj)
+                metadata = self._metadata(obj, manifest)
+                version = manifest.data_version
+        step.set_data_version(context.asset_key, dg.DataVersion(version))
+        context.add_output_metadata(metadata)
+
+    def _commit(self, context: dg.OutputContext, draft: Draft) -> Manifest:
+        job_id = draft.writer.ref.job_id
+        attempts = draft.lineage.attempts
+        return draft.writer.commit(
+            draft.value,
+            run_id=context.run_id,
+            code_version=draft.code_version,
+            params=draft.params,
+            overrides=draft.overrides,
+            engines=draft.engines,
+            upstream=attempts,
+            input_versions={
+                name: attempts[name]
+                if name == CATALOG
+                else self._store.manifest(AttemptRef(job_id, name, attempts[name])).data_version
+                for name in draft.inputs
+            },
+            stage_s=draft.stage_s,
+            checks=draft.checks,
+        )
+
+    def _metadata(self, draft: Draft, manifest: Manifest) -> dict[str, Any]:
+        ref = draft.writer.ref
+        metadata: dict[str, Any] = {
+            ATTEMPT: ref.attempt,
+            "uri": self._store.uri(ref),
+            **manifest.counts,
+            **manifest.stats,
+            "stage_s": manifest.stage_s,
+            "stored_bytes": sum(f.size_bytes for f in manifest.files),
+            "params": dg.MetadataValue.json(manifest.params),
+            "overrides": dg.MetadataValue.json(manifest.overrides),
+            "engines": dg.MetadataValue.json(manifest.engines),
+            "upstream": dg.MetadataValue.json(manifest.upstream),
+            "code_version": manifest.code_version,
+            "recipe": manifest.recipe,
+        }
+        if manifest.notes:
+            metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
+        previous = latest_record(self._instance, ref.stage, ref.job_id)
+        if previous is not None:
+            before = AttemptRef(ref.job_id, ref.stage, attempt_of(previous))
+            metadata["previous_attempt"] = before.attempt
+            if self._store.exists(before):
+                metadata["previous_overrides"] = dg.MetadataValue.json(self._store.manifest(before).overrides)
+        if draft.picture is not None:
+            data = base64.b64encode(draft.picture).decode()
+            metadata["picture"] = dg.MetadataValue.md(f"![{ref.stage}](data:image/jpeg;base64,{data})")
+        return metadata

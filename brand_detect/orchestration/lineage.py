@@ -1,0 +1,163 @@
+"""Which attempts a step reads: all of its ancestors resolved together, never one by one.
+
+In order: (1) what this run made itself; (2) in a re-execution from failure, what its parent run made;
+(3) pins, run tags ``brand_detect/pin.<stage>``; (4) for the nearest upstream stage only, its latest attempt.
+Every further ancestor is the one named in the nearest attempt's manifest.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.pipeline import CATALOG, ROOT, upstream_of
+from brand_detect.storage.store import AttemptRef, Store
+
+PIN = "brand_detect/pin."
+RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
+"""Tags of a re-execution from failure."""
+ATTEMPT = "attempt"
+"""The metadata entry of a materialization that names its attempt (for the catalogue: its version)."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The attempt of every ancestor by stage (for ``brand_catalog`` its version)."""
+
+    attempts: Mapping[str, str]
+    selected: frozenset[str] = frozenset()
+    """Those that were named by a run, a parent run or a pin rather than found as the latest."""
+
+
+def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_id: str, stage: str) -> Lineage:
+    """The lineage that ``stage`` of ``job_id`` reads in ``run``.
+
+    Raises:
+        Permanent: an ancestor is missing, its files are gone, its check failed, or two lineages would be mixed.
+    """
+    if stage == ROOT:
+        return Lineage({})
+    above = upstream_of(stage)
+    named = _pins(run) | _made_by_parents(instance, run, job_id) | made_by(instance, run.run_id, job_id)
+    nearest = above[-1]
+    attempt = named.get(nearest) or latest(instance, nearest, job_id)
+    if attempt is None:
+        raise Permanent(
+            f"{job_id} has no checkpoint of {nearest}, which {stage} reads.", f"materialize {nearest} of {job_id} first"
+        )
+    manifest = store.manifest(AttemptRef(job_id, nearest, attempt))
+    attempts = {**manifest.upstream, nearest: attempt}
+    for other in above:
+        if other in named and named[other] != attempts[other]:
+            raise Permanent(
+                f"{nearest} {attempt} was made from {other} {attempts[other]}, but this run names {named[other]}: "
+                "two lineages would be mixed.",
+                f"replay from the stage below {other}, or pin attempts of one lineage",
+            )
+    failed = manifest.failed_check
+    if failed and _pins(run).get(nearest) != attempt:
+        raise Permanent(
+            f"{nearest} {attempt} failed its check {failed.name}: {failed.detail}",
+            f"mend and re-materialize {nearest}, or pin this attempt by name: {PIN}{nearest}={attempt}",
+        )
+    if CATALOG not in attempts and stage == "match_brands":
+        version = named.get(CATALOG) or latest(instance, CATALOG, None)
+        if version is None:
+            raise Permanent("The brand catalogue was never read.", "materialize brand_catalog first")
+        attempts[CATALOG] = version
+    return Lineage(attempts, frozenset(named))
+
+
+def latest(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> str | None:
+    """The attempt of the latest materialization of ``asset`` for ``job_id``, None if there is none."""
+    record = latest_record(instance, asset, job_id)
+    return attempt_of(record) if record else None
+
+
+def latest_record(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> dg.EventLogRecord | None:
+    """The latest materialization of ``asset`` for ``job_id`` (None: unpartitioned)."""
+    partitions = None if job_id is None else [job_id]
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=partitions)
+    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
+
+
+def attempt_of(record: dg.EventLogRecord) -> str:
+    """The attempt that a materialization event names.
+
+    Raises:
+        Permanent: the event was not written by this pipeline.
+    """
+    event = record.asset_materialization
+    entry = event.metadata.get(ATTEMPT) if event else None
+    if entry is None:
+        raise Permanent("A materialization names no attempt: it was reported by hand.", "materialize the stage itself")
+    return str(entry.value)
+
+
+def input_tags(
+    instance: dg.DagsterInstance, store: Store, job_id: str, lineage: Lineage, inputs: Iterable[str]
+) -> dict[str, str]:
+    """Event tags that say which attempts were read, for the inputs that are not the latest.
+
+    Dagster takes the latest of each input for granted and would show a branch from an older attempt as fresh.
+    A partitioned input's data version is the hash of its partitions' versions, here of one.
+    """
+    tags = {}
+    for name in inputs:
+        partition = None if name == CATALOG else job_id
+        attempt = lineage.attempts[name]
+        newest = latest_record(instance, name, partition)
+        if newest is not None and attempt_of(newest) == attempt:
+            continue
+        if name == CATALOG:
+            version, run_id = attempt, None
+        else:
+            manifest = store.manifest(AttemptRef(job_id, name, attempt))
+            version, run_id = hashlib.sha256(manifest.data_version.encode()).hexdigest(), manifest.run_id
+        tags[f"dagster/input_data_version/{name}"] = version
+        record = record_of(instance, name, job_id, run_id) if run_id else None
+        if record is not None:
+            tags[f"dagster/input_event_pointer/{name}"] = str(record.storage_id)
+    return tags
+
+
+def made_by(instance: dg.DagsterInstance, run_id: str, job_id: str) -> dict[str, str]:
+    """Attempts by stage that a run made; of several (op retries) the last counts."""
+    made = {}
+    for record in _materializations(instance, run_id):
+        event = record.asset_materialization
+        if event and event.partition in (None, job_id):
+            made[event.asset_key.path[-1]] = attempt_of(record)
+    return made
+
+
+def record_of(instance: dg.DagsterInstance, stage: str, job_id: str, run_id: str) -> dg.EventLogRecord | None:
+    """The materialization of ``stage`` that ``run_id`` made for ``job_id``."""
+    for record in _materializations(instance, run_id):
+        event = record.asset_materialization
+        if event and event.asset_key.path[-1] == stage and event.partition in (None, job_id):
+            return record
+    return None
+
+
+def _materializations(instance: dg.DagsterInstance, run_id: str) -> list[dg.EventLogRecord]:
+    return list(instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records)
+
+
+def _made_by_parents(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str) -> dict[str, str]:
+    """What the chain of failed runs that this one continues made, the nearest parent's work first."""
+    made: dict[str, str] = {}
+    current: dg.DagsterRun | None = run
+    while current and current.parent_run_id and any(current.tags.get(tag) == "true" for tag in RESUMES):
+        parent = instance.get_run_by_id(current.parent_run_id)
+        if parent is None:
+            break
+        made = made_by(instance, parent.run_id, job_id) | made
+        current = parent
+    return made
+
+
+def _pins(run: dg.DagsterRun) -> dict[str, str]:
+    return {key.removeprefix(PIN): value for key, value in run.tags.items() if key.startswith(PIN)}

@@ -1,0 +1,5 @@
+"""One partition per job."""
+
+import dagster as dg
+
+JOBS = dg.DynamicPartitionsDefinition(name="job_id")

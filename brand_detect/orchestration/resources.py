@@ -1,0 +1,113 @@
+"""What the assets are given: settings, the store, media, engines and a way to report progress."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from brand_detect.catalog import LexiconIndex
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import BrandCatalog
+from brand_detect.domain.params import DetectObjectsParams, EscalateVlmParams, RunOcrParams, TextDetection, TextEngine
+from brand_detect.domain.protocols import (
+    Answerer,
+    BrandIndex,
+    CameraMotion,
+    Canvas,
+    Decoder,
+    ImageCodec,
+    Media,
+    Progress,
+    RegionDetector,
+    TextReader,
+)
+from brand_detect.domain.settings import Settings
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.motion import OpenCvCameraMotion
+from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
+from brand_detect.engines.video import PyAvDecoder
+from brand_detect.storage.media import MediaFiles
+from brand_detect.storage.store import Store
+
+
+def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
+    """The detectors that ``params`` switch on."""
+    found: list[RegionDetector] = []
+    if params.text is TextDetection.rapidocr:
+        found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
+    elif params.text is TextDetection.tesseract:
+        found.append(TesseractDetector())
+    if params.object_model != "off":
+        found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
+    return found
+
+
+def text_reader(params: RunOcrParams) -> TextReader:
+    """The reader that ``params`` name."""
+    if params.engine is TextEngine.tesseract:
+        return TesseractReader(params.languages)
+    return RapidTextReader(params.precision)
+
+
+def answerer(stage: str, params: EscalateVlmParams) -> Answerer | None:
+    """Who answers in ``stage``; None when it is off.
+
+    Raises:
+        BadInput: there is no such provider.
+    """
+    if params.provider == "off":
+        return None
+    raise BadInput(f"{stage}: there is no provider {params.provider!r}.", "providers: off")
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Makes engines from params. Tests put scripted ones here."""
+
+    decoder: Callable[[], Decoder] = PyAvDecoder
+    codec: Callable[[], ImageCodec] = OpenCvCodec
+    canvas: Callable[[], Canvas] = PillowCanvas
+    motion: Callable[[], CameraMotion] = OpenCvCameraMotion
+    region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
+    text_reader: Callable[[RunOcrParams], TextReader] = text_reader
+    answerer: Callable[[str, EscalateVlmParams], Answerer | None] = answerer
+    brand_index: Callable[[BrandCatalog], BrandIndex] = LexiconIndex
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything outside Dagster that an asset may touch."""
+
+    settings: Settings
+    store: Store
+    media: Media
+    engines: Engines = field(default_factory=Engines)
+    progress: Callable[[str, logging.Logger], Progress] = field(default_factory=lambda: LoggedProgress)
+
+    @classmethod
+    def of(cls, settings: Settings, **replaced: Any) -> "Services":
+        """What ``settings`` ask for; ``replaced`` fields are taken as they are."""
+        return cls(
+            settings, **{"store": Store(settings.store_root), "media": MediaFiles(settings.media_roots), **replaced}
+        )
+
+
+class LoggedProgress:
+    """Progress as log lines: done of total, rate and time left, at most one every ten seconds."""
+
+    EVERY_S = 10.0
+
+    def __init__(self, stage: str, log: logging.Logger) -> None:
+        self._stage, self._log = stage, log
+        self._began = self._last = time.monotonic()
+
+    def __call__(self, done: float, total: float, unit: str) -> None:
+        now = time.monotonic()
+        if now - self._last < self.EVERY_S:
+            return
+        self._last = now
+        rate = done / (now - self._began)
+        left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
+        of = f" of {total:.0f}" if total else ""
+        self._log.info("%s: %.0f%s %s, %.1f a second%s", self._stage, done, of, unit, rate, left)

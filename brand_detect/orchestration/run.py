@@ -1,0 +1,111 @@
+"""Runs of the pipeline in this very process, on the instance of ``DAGSTER_HOME``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+
+from brand_detect.catalog import load_catalog
+from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.model import Overrides, check_job_id
+from brand_detect.domain.params import check_overrides
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, downstream_of
+from brand_detect.orchestration.config import load_profile
+from brand_detect.orchestration.lineage import latest, made_by
+from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.resources import Services
+from brand_detect.stages.job_request import content_sha256, default_job_id
+from brand_detect.storage.codec import Value
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.store import AttemptRef, Store
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """A finished run: the attempt of every stage that its report stands on."""
+
+    job_id: str
+    run_id: str
+    store: Store
+    attempts: dict[str, str]
+
+    def ref(self, stage: str) -> AttemptRef:
+        return AttemptRef(self.job_id, stage, self.attempts[stage])
+
+    def load(self, stage: str) -> Value:
+        """What ``stage`` handed on."""
+        return self.store.load(self.ref(stage))
+
+    def manifest(self, stage: str) -> Manifest:
+        return self.store.manifest(self.ref(stage))
+
+
+class Runner:
+    """Submits and replays jobs in this process."""
+
+    def __init__(self, definitions: dg.Definitions, services: Services, instance: dg.DagsterInstance) -> None:
+        self._job = definitions.resolve_implicit_global_asset_job_def()
+        self._services = services
+        self._instance = instance
+
+    def submit(
+        self,
+        video_uri: str,
+        *,
+        job_id: str | None = None,
+        profile: str = "default",
+        overrides: Overrides | None = None,
+    ) -> JobRun:
+        """A new video from ``job_request`` to ``compile_report``. The default job id comes from the file's content.
+
+        Raises:
+            BrandDetectError: what was asked for is wrong, or a stage failed.
+        """
+        load_profile(profile)
+        check_overrides(overrides or {})
+        if job_id is None:
+            with self._services.media.open(video_uri) as file:
+                sha256, _ = content_sha256(file, self._services.progress(ROOT, dg.get_dagster_logger()))
+            job_id = default_job_id(PurePosixPath(urlsplit(video_uri).path).stem, sha256)
+        request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
+        return self._run(check_job_id(job_id), LINE, {ROOT: request}, {})
+
+    def replay(
+        self, job_id: str, start_stage: str, overrides: Overrides | None = None, tags: dict[str, str] | None = None
+    ) -> JobRun:
+        """``start_stage`` and all below it again, with ``overrides`` as the run's config."""
+        if start_stage not in LINE:
+            raise BadInput(f"There is no stage {start_stage!r}.", f"the stages are {', '.join(LINE)}")
+        return self._run(check_job_id(job_id), downstream_of(start_stage), check_overrides(overrides or {}), tags or {})
+
+    def refresh_catalog(self) -> None:
+        """Take a snapshot of the brand list if its content is new."""
+        if latest(self._instance, CATALOG, None) != load_catalog(self._services.settings.catalog).version:
+            self._execute([CATALOG], None, {}, {})
+
+    def _run(self, job_id: str, stages: Sequence[str], config: dict[str, Any], tags: dict[str, str]) -> JobRun:
+        self.refresh_catalog()
+        self._instance.add_dynamic_partitions(str(JOBS.name), [job_id])
+        run_id = self._execute(stages, job_id, config, tags)
+        last = stages[-1]
+        attempt = made_by(self._instance, run_id, job_id)[last]
+        manifest = self._services.store.manifest(AttemptRef(job_id, last, attempt))
+        return JobRun(job_id, run_id, self._services.store, {**manifest.upstream, last: attempt})
+
+    def _execute(self, stages: Sequence[str], job_id: str | None, config: dict[str, Any], tags: dict[str, str]) -> str:
+        try:
+            result = self._job.execute_in_process(
+                instance=self._instance,
+                partition_key=job_id,
+                asset_selection=[dg.AssetKey(s) for s in stages],
+                run_config={"ops": {stage: {"config": values} for stage, values in config.items()}},
+                tags=tags,
+            )
+        except dg.Failure as e:
+            if isinstance(e.__cause__, BrandDetectError):
+                raise e.__cause__ from e
+            raise
+        return result.run_id

@@ -1,0 +1,26 @@
+"""What happens by itself."""
+
+import dagster as dg
+
+from brand_detect.catalog import load_catalog
+from brand_detect.domain.pipeline import CATALOG
+from brand_detect.orchestration.lineage import latest
+from brand_detect.orchestration.resources import Services
+
+
+@dg.sensor(
+    target=dg.AssetSelection.assets(CATALOG),
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    required_resource_keys={"services"},
+)
+def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Takes a new snapshot of the brand list when its content has changed."""
+    services: Services = context.resources.services
+    version = load_catalog(services.settings.catalog).version
+    if latest(context.instance, CATALOG, None) == version:
+        return dg.SkipReason(f"The brand list is unchanged: {version}.")
+    return dg.RunRequest()
+
+
+SENSORS = [brand_catalog_changed]

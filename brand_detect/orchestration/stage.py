@@ -1,0 +1,234 @@
+"""The one builder of stage assets: config in, lineage resolved, one stage call, an attempt out."""
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+import dagster as dg
+
+from brand_detect.catalog import catalog_from_json
+from brand_detect.domain.errors import BrandDetectError, Transient
+from brand_detect.domain.model import ExtractedFrames, JobRequest, Payload
+from brand_detect.domain.params import EscalateVlmParams, Params, effective
+from brand_detect.domain.pipeline import CATALOG, LINE
+from brand_detect.domain.protocols import Answerer, BrandIndex, FrameReader, Media, Progress
+from brand_detect.orchestration.config import CONFIGS, explicit, load_profile
+from brand_detect.orchestration.lineage import Lineage, input_tags
+from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.resources import Engines, Services
+from brand_detect.report.pictures import picture
+from brand_detect.storage.codec import Value
+from brand_detect.storage.manifest import CheckOutcome
+from brand_detect.storage.store import AttemptRef, AttemptWriter, Store, StoredFrames
+
+P_co = TypeVar("P_co", bound=Params, covariant=True)
+
+MAX_RETRIES = 2
+RETRY_PAUSE_S = 5
+"""Retries of a step after a transient error."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a step hands to the IO manager: the payload and everything its manifest will say."""
+
+    writer: AttemptWriter
+    value: Value
+    code_version: str
+    params: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    stage_s: float
+    lineage: Lineage = field(default_factory=lambda: Lineage({}))
+    inputs: tuple[str, ...] = ()
+    engines: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[CheckOutcome, ...] = ()
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True)
+class StageRun(Generic[P_co]):
+    """What a stage works with, bound to one job and one attempt."""
+
+    job_id: str
+    stage: str
+    params: P_co
+    request: JobRequest
+    lineage: Lineage
+    store: Store
+    sink: AttemptWriter
+    media: Media
+    engines: Engines
+    progress: Progress
+    used: dict[str, str] = field(default_factory=dict)
+
+    def use(self, role: str, engine: Any) -> Any:
+        """``engine``, its identity noted in the manifest under ``role``."""
+        self.used[role] = engine.identity
+        return engine
+
+    def load(self, stage: str) -> Value:
+        """What an ancestor handed on, of this lineage."""
+        return self.store.load(AttemptRef(self.job_id, stage, self.lineage.attempts[stage]))
+
+    def frames(self, extracted: ExtractedFrames) -> FrameReader:
+        """Reads the stored frames of this lineage."""
+        made = self.lineage.attempts.get("extract_frames")  # in extract_frames itself: what it is writing
+        ref = AttemptRef(self.job_id, "extract_frames", made) if made else self.sink.ref
+        return StoredFrames(self.store, ref, extracted.frames, self.engines.codec())
+
+    def answerer(self: "StageRun[EscalateVlmParams]") -> Answerer | None:
+        """Who answers in this stage; None when it is off."""
+        found = self.engines.answerer(self.stage, self.params)
+        if found is not None:
+            self.used["answerer"] = f"{found.provider}/{found.model}, prompt {found.prompt_version}"
+        return found
+
+    def brand_index(self) -> BrandIndex:
+        """The index of the catalogue that this lineage was matched with."""
+        return self.engines.brand_index(catalog_from_json(self.store.get_catalog(self.lineage.attempts[CATALOG])))
+
+    def statistics(self) -> dict[str, Any]:
+        """Facts about the lineage that the payloads do not hold: seconds, params and engines per stage."""
+        manifests = {
+            s: self.store.manifest(AttemptRef(self.job_id, s, a)) for s, a in self.lineage.attempts.items() if s in LINE
+        }
+        return {
+            "job_id": self.job_id,
+            "profile": self.request.profile,
+            "seconds": {stage: m.stage_s for stage, m in manifests.items()},
+            "cost_usd": sum(m.stats.get("cost_usd", 0.0) for m in manifests.values()),
+            "stats": {stage: m.stats for stage, m in manifests.items() if m.stats},
+            "params": {stage: m.params for stage, m in manifests.items()}
+            | {self.stage: self.params.model_dump(mode="json")},
+            "engines": {stage: m.engines for stage, m in manifests.items() if m.engines},
+            "lineage": dict(self.lineage.attempts),
+        }
+
+
+def stage_asset(
+    *,
+    code_version: str,
+    kinds: set[str],
+    pool: str | None = None,
+    checks: Mapping[str, Callable[[Any], str]] | None = None,
+) -> Callable[[Callable[..., Payload]], dg.AssetsDefinition]:
+    """Turn ``fn(run, **inputs) -> payload`` into the asset of the stage of that name.
+
+    The parameters of ``fn`` after ``run`` are its upstream assets. ``checks`` maps the names of blocking asset checks
+    to functions of the payload that return what is wrong, or "" when nothing is; results are kept in the manifest.
+    """
+
+    def decorate(fn: Callable[..., Payload]) -> dg.AssetsDefinition:
+        stage = fn.__name__
+        inputs = tuple(inspect.signature(fn).parameters)[1:]
+        checked = dict(checks or {})
+
+        def compute(context: dg.AssetExecutionContext, **values: Any) -> Iterator[dg.Output | dg.AssetCheckResult]:
+            store: Store = context.resources.services.store
+            with dagster_errors(context.instance, context.run.run_id):
+                draft = _run_stage(context, fn, stage, code_version, values, checked)
+            yield dg.Output(
+                draft, tags=input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
+            )
+            for outcome in draft.checks:
+                yield dg.AssetCheckResult(
+                    passed=outcome.passed, check_name=outcome.name, description=outcome.detail or None
+                )
+
+        compute.__name__ = stage
+        return dg.asset(
+            name=stage,
+            description=inspect.getdoc(fn),
+            ins={name: dg.AssetIn() for name in inputs},
+            partitions_def=JOBS,
+            io_manager_key="checkpoints",
+            required_resource_keys={"services", "checkpoints"},
+            config_schema=CONFIGS[stage].to_config_schema().as_field(),
+            code_version=code_version,
+            group_name="pipeline",
+            kinds=kinds,
+            pool=pool,
+            check_specs=[dg.AssetCheckSpec(name, asset=stage, blocking=True) for name in checked],
+        )(compute)
+
+    return decorate
+
+
+def _run_stage(
+    context: dg.AssetExecutionContext,
+    fn: Callable[..., Payload],
+    stage: str,
+    code_version: str,
+    values: Mapping[str, Any],
+    checks: Mapping[str, Callable[[Any], str]],
+) -> Draft:
+    services = cast("Services", context.resources.services)
+    job_id = context.partition_key
+    lineage: Lineage = context.resources.checkpoints.lineage(context.run, job_id, stage)
+    request = services.store.load(AttemptRef(job_id, "job_request", lineage.attempts["job_request"]))
+    assert isinstance(request, JobRequest)
+    overrides = explicit(context.op_execution_context.op_config)
+    params = effective(stage, load_profile(request.profile).get(stage, {}), request.overrides.get(stage, {}), overrides)
+    run = StageRun(
+        job_id=job_id,
+        stage=stage,
+        params=params,
+        request=request,
+        lineage=lineage,
+        store=services.store,
+        sink=services.store.begin(attempt_ref(context, stage)),
+        media=services.media,
+        engines=services.engines,
+        progress=services.progress(stage, context.log),
+    )
+    began = time.perf_counter()
+    value = fn(run, **values)
+    stage_s = time.perf_counter() - began
+    outcomes = []
+    for name, check in checks.items():
+        wrong = check(value)
+        outcomes.append(CheckOutcome(name=name, passed=not wrong, blocking=True, detail=wrong))
+    run.sink.seal()
+    extracted = value if isinstance(value, ExtractedFrames) else run.load("extract_frames")
+    assert isinstance(extracted, ExtractedFrames)
+    drawn = picture(
+        stage, {**values, stage: value}, run.frames(extracted), services.engines.canvas(), services.engines.codec()
+    )
+    if drawn is not None:
+        run.sink.write("picture.jpg", drawn)
+    return Draft(
+        writer=run.sink,
+        value=value,
+        code_version=code_version,
+        params=params.model_dump(mode="json"),
+        overrides=overrides,
+        stage_s=stage_s,
+        lineage=lineage,
+        inputs=tuple(values),
+        engines=run.used,
+        checks=tuple(outcomes),
+        picture=drawn,
+    )
+
+
+def attempt_ref(context: dg.AssetExecutionContext, stage: str) -> AttemptRef:
+    """The attempt that the running step writes: an op retry never writes into the first try's folder."""
+    return AttemptRef(context.partition_key, stage, f"{context.run.run_id}-{context.retry_number}")
+
+
+@contextmanager
+def dagster_errors(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Domain errors as Dagster takes them: one sentence and a hint; only what may pass is tried again.
+
+    ``allow_retries`` stops retries of the step only, so the run is tagged for the daemon that re-executes runs.
+    """
+    try:
+        yield
+    except Transient as e:
+        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=RETRY_PAUSE_S) from e
+    except BrandDetectError as e:
+        instance.add_run_tags(run_id, {"dagster/max_retries": "0"})
+        raise dg.Failure(description=e.full, allow_retries=False) from e

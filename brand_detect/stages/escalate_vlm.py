@@ -1,0 +1,8 @@
+"""Put what is open to a vision-language model on the user's own machines."""
+
+from functools import partial
+
+from brand_detect.stages.escalation import escalate
+
+escalate_vlm = partial(escalate, "escalate_vlm", "vlm")
+"""See ``escalate``; verdicts carry the rule ``vlm``."""

@@ -1,0 +1,117 @@
+"""A whole pipeline for tests: the real decoder, codec and store, with scripted eyes instead of networks."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from brand_detect.definitions import build_definitions
+from brand_detect.domain.protocols import Answer, Image, Question, Reading, Region
+from brand_detect.domain.settings import Settings
+from brand_detect.orchestration.resources import Engines, Services
+from brand_detect.orchestration.run import Runner
+from brand_detect_tests.videos import write_clip
+
+CATALOG = "brands:\n  - name: Rolex\n  - name: Emirates\n"
+
+
+@dataclass
+class ScriptedDetector:
+    """Sees one line of text in the upper left quarter of every picture."""
+
+    identity: str = "scripted detector"
+    calls: int = 0
+
+    def detect(self, image: Image) -> list[Region]:
+        self.calls += 1
+        height, width = image.shape[:2]
+        quad = np.array([[0.1, 0.1], [0.5, 0.1], [0.5, 0.3], [0.1, 0.3]], np.float32) * [width, height]
+        return [Region("text", "", 0.9, quad.astype(np.float32))]
+
+
+@dataclass
+class ScriptedReader:
+    """Reads dark crops as one text and bright crops as another."""
+
+    dark: str = "ROLEX"
+    bright: str = "ACME WIDGETS"
+    identity: str = "scripted reader"
+    lines: int = 0
+
+    def read(self, crops: Sequence[Image]) -> list[Reading]:
+        self.lines += len(crops)
+        return [Reading(self.bright if crop.mean() > 128 else self.dark, 0.98) for crop in crops]
+
+
+@dataclass
+class ScriptedAnswerer:
+    """Answers from a dictionary of texts; what is not in it gets the default."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    provider: str = "scripted"
+    model: str = "script"
+    prompt_version: str = "1"
+    asked: list[str] = field(default_factory=list)
+
+    def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
+        for question in questions:
+            assert question.crops[0].startswith(b"\xff\xd8")
+            self.asked.append(question.text)
+            scripted = self.answers.get(question.text, Answer("", "none"))
+            yield Answer(question.cluster_id, scripted.status, scripted.brand, scripted.confidence)
+
+
+def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
+    """A dark shot, then a bright one, each with a moving square; 320 x 180, 10 pictures a second."""
+    count = int(seconds * 10)
+
+    def pictures() -> Iterator[Image]:
+        for n in range(count):
+            picture = np.full((180, 320, 3), 60 if n < count // 2 else 190, np.uint8)
+            picture[:, :: 8 + 4 * (n >= count // 2)] += 40
+            picture[100:140, (9 * n) % 280 : (9 * n) % 280 + 40] = (0, 40, 200)
+            yield picture
+
+    return write_clip(path, pictures(), fps=10)
+
+
+@dataclass
+class Pipeline:
+    """A runner over its own store and instance, with what was scripted at hand."""
+
+    runner: Runner
+    services: Services
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+    detector: ScriptedDetector
+    reader: ScriptedReader
+
+
+@contextmanager
+def pipeline(
+    folder: Path,
+    *,
+    store_root: str = "",
+    media_roots: Sequence[str] = (),
+    instance: dg.DagsterInstance | None = None,
+    **engines: Any,
+) -> Iterator[Pipeline]:
+    """A pipeline in ``folder``; ``engines`` replaces further factories of ``Engines``."""
+    catalog = folder / "brands.yaml"
+    if not catalog.exists():
+        catalog.write_text(CATALOG, encoding="utf-8")
+    settings = Settings(
+        store_root=store_root or str(folder / "store"),
+        media_roots=(str(folder), *media_roots),
+        catalog=str(catalog),
+    )
+    detector, reader = ScriptedDetector(), ScriptedReader()
+    scripted = {"region_detectors": lambda _: [detector], "text_reader": lambda _: reader}
+    services = Services.of(settings, engines=Engines(**(scripted | engines)))
+    definitions = build_definitions(services)
+    with instance or dg.DagsterInstance.local_temp(str(folder)) as live:
+        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader)

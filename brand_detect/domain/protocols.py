@@ -49,7 +49,7 @@ class DecodedFrame:
     """One decoded picture. ``image`` is set on sampled pictures only; ``luma`` is a small thumbnail on all."""
 
     t_s: float
-    luma: NDArray[np.uint8]  # (h, w), about 64 x 36
+    luma: NDArray[np.uint8]  # THUMBNAIL_SHAPE
     image: Image | None
 
 
@@ -95,6 +95,41 @@ class ImageCodec(Protocol):
 
     def rectify(self, image: Image, quad: Quad) -> Image:
         """The quadrilateral as an upright rectangle."""
+        ...
+
+
+Color = tuple[int, int, int]
+"""Red, green, blue, 0..255."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A closed polygon, filled or outlined, with corners in px."""
+
+    corners: Sequence[tuple[float, float]]
+    color: Color
+    line_px: int = 0  # 0 = filled
+
+
+@dataclass(frozen=True)
+class Label:
+    """One line of text with its top left corner at ``x``, ``y``; what is wider than ``max_width_px`` is cut short."""
+
+    x: float
+    y: float
+    text: str
+    size_px: int
+    color: Color
+    max_width_px: float = float("inf")
+
+
+class Canvas(Protocol):
+    """Draws on pictures. Never changes the picture that it was given."""
+
+    def resize(self, image: Image, width_px: int, height_px: int) -> Image: ...
+
+    def draw(self, image: Image, shapes: Sequence[Shape | Label]) -> Image:
+        """``image`` with ``shapes`` on it, in order."""
         ...
 
 

@@ -16,6 +16,7 @@ from brand_detect.domain.model import ZONES
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
 from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument
+from brand_detect.report.words import clock, duration, percent, short
 
 # Bounds that keep the page of a 90-minute video with 200 brands at a few megabytes; it says what was left out.
 PICTURES_PER_BRAND = 4
@@ -23,7 +24,6 @@ PICTURES = 240
 EXPOSURES_PER_BRAND = 30
 OPEN_MARKS = 48
 TIMELINE_BRANDS = 40
-LETTERS = 120
 
 JPEG_QUALITY = 70
 CONTEXT = 0.25
@@ -205,33 +205,6 @@ def _ticks(start: float, end: float) -> list[tuple[float, str]]:
     first = int(start // step) + (start % step > 0)
     times = [k * step for k in range(first, int(end // step) + 1)]
     return [(100 * (t - start) / (end - start), clock(t).removesuffix(".0")) for t in times]
-
-
-def clock(seconds: float) -> str:
-    """``83.25`` as ``1:23.2``; with hours from 3600 s on."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    tail = f"{rest // 10:02d}.{rest % 10}"
-    return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
-
-
-def duration(seconds: float) -> str:
-    """``83.25`` as ``83.2 s``; from two minutes on as ``2 min 5 s``, from an hour on as ``1 h 02 min``."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def percent(share: float) -> str:
-    """``0.0123`` as ``1.2 %``; small shares keep two digits."""
-    value = 100 * share
-    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.2g} %"
-
-
-def short(text: str) -> str:
-    return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"
 
 
 def _as_json(value: Any) -> str:

@@ -1,0 +1,298 @@
+"""One small picture per stage, for people who look at a run: a JPEG that fits into a metadata entry."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from brand_detect.domain.model import (
+    BLACK,
+    BLANK,
+    DUPLICATE,
+    KEPT,
+    BrandVerdicts,
+    DetectedObjects,
+    ExtractedFrames,
+    FilteredScenes,
+    Report,
+    Row,
+    TrackTexts,
+)
+from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, Shape
+from brand_detect.report.words import clock, duration
+
+EMBEDDED_BYTES = 72_000
+"""A JPEG of this size stays under 100 KB as a data URI."""
+
+WIDTH = 1200
+MARGIN = 12
+PAPER: Color = (250, 250, 250)
+INK: Color = (30, 34, 40)
+SOFT: Color = (110, 118, 128)
+RULE: Color = (220, 224, 230)
+ACCENT: Color = (31, 111, 235)
+OPEN: Color = (214, 130, 0)
+STATUS_COLORS: dict[str, Color] = {KEPT: ACCENT, DUPLICATE: (168, 198, 245), BLACK: INK, BLANK: (200, 160, 90)}
+KIND_COLORS: dict[str, Color] = {"text": (255, 214, 10), "logo": (0, 200, 255), "object": (255, 80, 200)}
+
+
+def picture(
+    stage: str,
+    payloads: Mapping[str, Any],
+    frames: FrameReader,
+    canvas: Canvas,
+    codec: ImageCodec,
+    *,
+    limit_bytes: int = EMBEDDED_BYTES,
+) -> bytes | None:
+    """A JPEG of at most ``limit_bytes`` that shows what ``stage`` made; None when there is nothing to see.
+
+    ``payloads`` holds the stage's inputs and its result by stage name. At most a few dozen frames are read.
+    """
+    sheet = DRAWINGS[stage](payloads, _Desk(frames, canvas, codec)) if stage in DRAWINGS else None
+    return None if sheet is None else _encode(sheet, codec, limit_bytes)
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """What the drawings work with."""
+
+    frames: FrameReader
+    canvas: Canvas
+    codec: ImageCodec
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A picture on a sheet with a line or two beneath it."""
+
+    image: Image
+    title: str
+    line: str = ""
+    color: Color = INK
+
+
+def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
+    """A contact sheet of frames spread evenly over the range."""
+    extracted: ExtractedFrames = payloads["extract_frames"]
+    rows = _spread(extracted.frames.select(["frame", "t_s"]).to_pylist(), 24)
+    cards = [_Card(desk.frames.read(row["frame"]), clock(row["t_s"])) for row in rows]
+    heading = f"{extracted.frames.num_rows} frames from {clock(extracted.start_s)} to {clock(extracted.end_s)}"
+    return _sheet(heading, cards, desk.canvas, columns=6)
+
+
+def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
+    """All sampled frames as a strip coloured by their fate, and the first kept frame of shots."""
+    scenes: FilteredScenes = payloads["filter_scenes"]
+    cells = scenes.timeline.select(["frame", "start_s", "end_s", "shot", "status"]).to_pylist()
+    if not cells:
+        return None
+    first = {cell["shot"]: cell["frame"] for cell in reversed(cells) if cell["status"] == KEPT}
+    shots = _spread([shot for shot in scenes.shots.to_pylist() if shot["shot"] in first], 18)
+    cards = [
+        _Card(
+            desk.frames.read(first[shot["shot"]]),
+            f"{clock(shot['start_s'])} to {clock(shot['end_s'])}",
+            f"{shot['n_kept']} of {shot['n_frames']} kept",
+        )
+        for shot in shots
+    ]
+    left, width = MARGIN, WIDTH - 2 * MARGIN
+    start, end = cells[0]["start_s"], cells[-1]["end_s"]
+    scale = width / max(end - start, 1e-9)
+
+    def box(a: float, b: float, top: float, bottom: float, color: Color) -> Shape:
+        x0, x1 = left + (a - start) * scale, left + (b - start) * scale
+        return Shape([(x0, top), (x1, top), (x1, bottom), (x0, bottom)], color)
+
+    shapes: list[Shape | Label] = [box(c["start_s"], c["end_s"], 14, 44, STATUS_COLORS[c["status"]]) for c in cells]
+    shapes += [box(s["start_s"], s["start_s"] + 1 / scale, 8, 50, INK) for s in scenes.shots.to_pylist()]
+    x = float(left)
+    for status, color in STATUS_COLORS.items():
+        n = sum(cell["status"] == status for cell in cells)
+        shapes += [
+            Shape([(x, 58), (x + 12, 58), (x + 12, 70), (x, 70)], color),
+            Label(x + 18, 55, f"{n} {status}", 14, INK),
+        ]
+        x += 150
+    strip = desk.canvas.draw(_blank(WIDTH, 80), shapes)
+    sheet = _sheet(f"{scenes.shots.num_rows} shots", cards, desk.canvas, columns=6)
+    return strip if sheet is None else np.concatenate((strip, sheet))
+
+
+def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
+    """Boxes on the fullest frames of different shots."""
+    detected: DetectedObjects = payloads["detect_objects"]
+    scenes: FilteredScenes = payloads["filter_scenes"]
+    numbers, counts = np.unique(detected.regions["frame"].to_numpy(), return_counts=True)
+    shot_of = dict(zip(*(scenes.timeline[c].to_pylist() for c in ("frame", "shot")), strict=True))
+    fullest: dict[int, int] = {}
+    for frame in numbers[np.argsort(-counts, kind="stable")].tolist():
+        fullest.setdefault(shot_of[frame], frame)
+    cards = []
+    for frame in sorted(list(fullest.values())[:6]):
+        regions = detected.regions.filter(pc.field("frame") == frame).to_pylist()
+        image = desk.frames.read(frame)
+        line = max(2, round(image.shape[1] / 320))
+        boxes = [
+            Shape(list(zip(r["quad"][::2], r["quad"][1::2], strict=True)), KIND_COLORS.get(r["kind"], ACCENT), line)
+            for r in regions
+        ]
+        cards.append(_Card(desk.canvas.draw(image, boxes), f"frame {frame}", f"{len(regions)} regions"))
+    heading = f"{detected.regions.num_rows} regions in {detected.tracks.num_rows} tracks"
+    return _sheet(heading, cards, desk.canvas, columns=3)
+
+
+def _run_ocr(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
+    """The largest crops and the words read on them."""
+    detected: DetectedObjects = payloads["detect_objects"]
+    read: TrackTexts = payloads["run_ocr"]
+    texts = {row["track_id"]: row for row in read.texts.to_pylist() if row["text"]}
+    best = _best_regions(detected.regions, texts)
+    largest = sorted(texts, key=lambda t: (-best[t]["area_frac"], t))[:30]
+    cards = [
+        _Card(crop, texts[track]["text"], f"confidence {texts[track]['confidence']:.2f}")
+        for track, crop in zip(largest, _crops([best[t] for t in largest], desk), strict=True)
+    ]
+    return _sheet(f"{len(texts)} tracks with text", cards, desk.canvas, columns=6, cell_height=64)
+
+
+def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
+    def draw(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
+        """The largest crop of each brand, then what is still open."""
+        detected: DetectedObjects = payloads["detect_objects"]
+        verdicts: BrandVerdicts = payloads[stage]
+        resolved = verdicts.verdicts.filter(pc.field("status") == "resolved").to_pylist()
+        best = _best_regions(detected.regions, [t for row in resolved for t in row["track_ids"]])
+        per_brand: dict[str, tuple[Row, Row]] = {}
+        for row in sorted(resolved, key=lambda r: -r["confidence"]):
+            for track in row["track_ids"]:
+                _, shown = per_brand.get(row["brand"], (row, best[track]))
+                if shown["area_frac"] <= best[track]["area_frac"]:
+                    per_brand[row["brand"]] = (row, best[track])
+        brands = sorted(per_brand.values(), key=lambda pair: -pair[1]["area_frac"])[:18]
+        still_open = verdicts.unresolved.sort_by("rank").slice(0, 12).to_pylist()
+        wanted = pc.field("region_id").isin([row["best_region_id"] for row in still_open])
+        regions = {row["region_id"]: row for row in detected.regions.filter(wanted).to_pylist()}
+        still_open = [row for row in still_open if row["best_region_id"] in regions]
+        crops = _crops([r for _, r in brands] + [regions[row["best_region_id"]] for row in still_open], desk)
+        cards = [
+            _Card(crop, row["brand"], f"{row['rule']} {row['score']:.2f}: {row['text']}", ACCENT)
+            for (row, _), crop in zip(brands, crops, strict=False)
+        ]
+        cards += [
+            _Card(crop, f"open: {row['text'] or '(no text)'}", f"{duration(row['seconds'])} on screen", OPEN)
+            for row, crop in zip(still_open, crops[len(brands) :], strict=True)
+        ]
+        heading = f"{len(per_brand)} brands resolved, {verdicts.unresolved.num_rows} marks open"
+        return _sheet(heading, cards, desk.canvas, columns=6, cell_height=64)
+
+    return draw
+
+
+def _compile_report(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
+    """When each of the longest brands was on screen, with the shots beneath."""
+    report: Report = payloads["compile_report"]
+    brands = report.brands.slice(0, 20).to_pylist()
+    if not brands:
+        return None
+    start, end = report.summary["range_s"]
+    left, top, lane, gap = 210, 44, 20, 6
+    bottom = top + len(brands) * (lane + gap)
+    scale = (WIDTH - left - MARGIN) / (end - start)
+    lanes = {row["brand_id"]: top + i * (lane + gap) for i, row in enumerate(brands)}
+
+    def box(a: float, b: float, y: float, height: float, color: Color) -> Shape:
+        x0 = left + (a - start) * scale
+        x1 = max(left + (b - start) * scale - 1, x0 + 1)  # a corner is the last pixel drawn, not the first one left out
+        return Shape([(x0, y), (x1, y), (x1, y + height - 1), (x0, y + height - 1)], color)
+
+    heading = f"{report.brands.num_rows} brands, {report.exposures.num_rows} exposures"
+    shapes: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, INK)]
+    for row in brands:
+        y = lanes[row["brand_id"]]
+        shapes.append(box(start, end, y, lane, RULE))
+        shapes.append(Label(MARGIN, y + 2, row["brand"], 14, INK, left - MARGIN - 80))
+        shapes.append(Label(left - 68, y + 2, duration(row["seconds"]), 14, SOFT, 62))
+    for e in report.exposures.to_pylist():
+        if e["brand_id"] in lanes:
+            shapes.append(box(e["start_s"], e["end_s"], lanes[e["brand_id"]], lane, ACCENT))
+    shapes += [box(a, b, bottom, 8, RULE if i % 2 else SOFT) for i, (a, b) in enumerate(report.summary["shots_s"])]
+    shapes += [Label(left, bottom + 12, clock(start), 13, SOFT), Label(WIDTH - 70, bottom + 12, clock(end), 13, SOFT)]
+    return desk.canvas.draw(_blank(WIDTH, bottom + 36), shapes)
+
+
+DRAWINGS: dict[str, Callable[[Mapping[str, Any], _Desk], Image | None]] = {
+    "extract_frames": _extract_frames,
+    "filter_scenes": _filter_scenes,
+    "detect_objects": _detect_objects,
+    "run_ocr": _run_ocr,
+    **{stage: _verdicts(stage) for stage in ("match_brands", "escalate_vlm", "escalate_cloud")},
+    "compile_report": _compile_report,
+}
+
+
+def _best_regions(regions: pa.Table, tracks: Iterable[str]) -> dict[str, Row]:
+    """The largest region of each of ``tracks``."""
+    rows = regions.filter(pc.field("track_id").isin(list(tracks)))
+    order = np.lexsort((rows["frame"].to_numpy(), -rows["area_frac"].to_numpy()))
+    _, first = np.unique(rows["track_id"].to_numpy()[order], return_index=True)
+    return {row["track_id"]: row for row in rows.take(order[first]).to_pylist()}
+
+
+def _crops(regions: Sequence[Row], desk: _Desk) -> list[Image]:
+    """The regions upright, in the order given; every frame is read once."""
+    crops: dict[int, Image] = {}
+    for frame in sorted({row["frame"] for row in regions}):
+        image = desk.frames.read(frame)
+        for i, row in enumerate(regions):
+            if row["frame"] == frame:
+                crops[i] = desk.codec.rectify(image, np.array(row["quad"], np.float32).reshape(4, 2))
+    return [crops[i] for i in range(len(regions))]
+
+
+def _spread(rows: list[Row], most: int) -> list[Row]:
+    """At most ``most`` of ``rows``, evenly spread."""
+    if len(rows) <= most:
+        return rows
+    return [rows[i] for i in np.linspace(0, len(rows) - 1, most).round().astype(int)]
+
+
+def _sheet(heading: str, cards: list[_Card], canvas: Canvas, columns: int, cell_height: int = 0) -> Image | None:
+    """``cards`` in rows under a heading, each picture fitted into its cell; None without cards."""
+    if not cards:
+        return None
+    cell = (WIDTH - MARGIN) // columns
+    width = cell - MARGIN
+    height = cell_height or round(max(width * card.image.shape[0] / card.image.shape[1] for card in cards))
+    height = min(height, width)
+    lines = 22 + 18 * any(card.line for card in cards)
+    row_height = height + lines + MARGIN
+    sheet = _blank(WIDTH, 44 + row_height * -(-len(cards) // columns))
+    labels: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, INK)]
+    for i, card in enumerate(cards):
+        x, y = MARGIN + cell * (i % columns), 44 + row_height * (i // columns)
+        scale = min(width / card.image.shape[1], height / card.image.shape[0])
+        w, h = (max(1, round(side * scale)) for side in card.image.shape[1::-1])
+        sheet[y : y + h, x : x + w] = canvas.resize(card.image, w, h)
+        labels.append(Label(x, y + height + 2, card.title, 15, card.color, width))
+        labels.append(Label(x, y + height + 21, card.line, 13, SOFT, width))
+    return canvas.draw(sheet, labels)
+
+
+def _blank(width: int, height: int) -> Image:
+    return np.full((height, width, 3), PAPER[::-1], np.uint8)
+
+
+def _encode(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
+    """The best JPEG within the limit: first the quality goes down, then the size."""
+    longest = max(image.shape)
+    while True:
+        for quality in (85, 75, 65, 55):
+            data = codec.encode(image, quality, longest)
+            if len(data) <= limit_bytes or longest < 64:
+                return data
+        longest = round(longest * 0.85)

@@ -1,0 +1,31 @@
+"""Numbers and texts as people read them."""
+
+LETTERS = 120
+"""Longest text that is shown whole."""
+
+
+def clock(seconds: float) -> str:
+    """``83.25`` as ``1:23.2``; with hours from 3600 s on."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    tail = f"{rest // 10:02d}.{rest % 10}"
+    return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
+
+
+def duration(seconds: float) -> str:
+    """``83.25`` as ``83.2 s``; from two minutes on as ``2 min 5 s``, from an hour on as ``1 h 02 min``."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def percent(share: float) -> str:
+    """``0.0123`` as ``1.2 %``; small shares keep two digits."""
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.2g} %"
+
+
+def short(text: str) -> str:
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"

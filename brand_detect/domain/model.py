@@ -49,6 +49,8 @@ def _schema(name: str, **columns: pa.DataType) -> pa.Schema:
 _str, _i32, _i64, _f32, _f64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _strs = pa.list_(pa.string())
 
+THUMBNAIL_SHAPE = (36, 64)
+"""Rows and columns of a picture's luma thumbnail, whatever the picture's shape."""
 FRAMES = _schema(
     "frames",
     frame=_i32,  # ordinal among the sampled frames, from 0
@@ -62,6 +64,7 @@ FRAMES = _schema(
     luma_mean=_f32,  # 0..255
     luma_std=_f32,
     phash=pa.uint64(),  # 64-bit DCT perceptual hash of the luma
+    thumbnail=pa.binary(THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]),  # the luma, row by row, one byte each
 )
 SIGNALS = _schema(  # one row for every decoded picture, sampled or not
     "signals",
@@ -69,6 +72,7 @@ SIGNALS = _schema(  # one row for every decoded picture, sampled or not
     luma_mean=_f32,
     luma_std=_f32,
     change=_f32,  # 0..1, distance to the picture decoded before it
+    drift=_f32,  # 0..1, distance to the picture half a second before it
 )
 SHOTS = _schema("shots", shot=_i32, start_s=_f64, end_s=_f64, n_frames=_i32, n_kept=_i32)
 TIMELINE = _schema(  # one row per sampled frame; the cells [start_s, end_s) tile the sampled range

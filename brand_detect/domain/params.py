@@ -58,12 +58,23 @@ class ExtractFramesParams(Params):
 
 class FilterScenesParams(Params):
     hamming_threshold: int = Field(
-        8, ge=0, le=64, description="a frame within so many hash bits of a kept one is its duplicate"
+        8, ge=0, le=64, description="a duplicate's hash is within so many bits of the frame that stands for it"
     )
-    shot_threshold: float = Field(0.35, gt=0, le=1, description="change between two pictures that makes a cut")
+    moved_luma: float = Field(
+        3.0, ge=0, le=255, description="mean change of luma over which the camera has moved: no duplicate; 255 = off"
+    )
+    caption_luma: float = Field(
+        24.0,
+        ge=0,
+        le=255,
+        description="change of luma in one spot that, lasting a second, shows something new: no duplicate; 255 = off",
+    )
+    shot_threshold: float = Field(0.3, gt=0, le=1, description="change between two pictures that makes a cut")
     min_shot_s: float = Field(0.3, ge=0, description="shortest shot, in seconds")
-    black_luma: float = Field(20.0, ge=0, le=255, description="mean luma at or under which a frame may be black")
-    blank_std: float = Field(6.0, ge=0, description="luma deviation at or under which a frame is blank")
+    black_luma: float = Field(20.0, ge=0, le=255, description="mean luma at or under which an empty frame is black")
+    blank_luma: float = Field(
+        20.0, ge=0, le=255, description="spread of luma, darkest to brightest spot, up to which a frame is empty"
+    )
 
 
 class DetectObjectsParams(Params):

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Probe
+from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame, Image
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-THUMBNAIL = (64, 36)
-"""Width and height of the luma thumbnail, whatever the picture's shape."""
 PROBED_PACKETS = 250
 PROBED_PICTURES = 4
 SEEK_FROM_S = 5.0
@@ -34,7 +31,7 @@ _VIDEO_HINT = "give a video file such as MP4, MOV, MKV, WebM, AVI or MPEG-TS"
 class PyAvDecoder:
     """The ``Decoder`` of the project."""
 
-    @cached_property
+    @property
     def identity(self) -> str:
         import av
 
@@ -97,7 +94,8 @@ class PyAvDecoder:
                 if slot > sampled:
                     sampled = slot
                     width, height = _shown_size(stream, picture)
-                    image = _upright(picture.to_ndarray(format="bgr24", width=width, height=height), turn)
+                    bgr: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
+                    image = _upright(bgr, turn)
                 yield DecodedFrame(t_s, _thumbnail(picture, turn), image)
             lost_s = _declared_s(container, stream) - video.end_s
             if video.damaged or lost_s > LOST_S:
@@ -111,6 +109,8 @@ def _open(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     FFmpeg reads through ``file`` alone (no slower than by path): nothing that a playlist names is opened.
     """
     import av
+    from av.error import FFmpegError
+    from av.stream import Disposition
 
     file.seek(0)
     head = file.read(12)
@@ -119,7 +119,7 @@ def _open(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
         raise BadInput("The file is empty.", _VIDEO_HINT)
     try:
         container = av.open(file, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
-    except av.error.FFmpegError as e:
+    except FFmpegError as e:
         if head[4:8] == b"ftyp":
             raise BadInput(
                 "The file has no readable index (moov); its recording or copying was probably broken off.",
@@ -132,8 +132,8 @@ def _open(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
             raise BadInput("The file is text, not a video.", _VIDEO_HINT)
         if kinds == "image2" or kinds.endswith("_pipe"):
             raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
-        covers = av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & covers and s.codec_context]
+        cover = Disposition.attached_pic
+        streams = [s for s in container.streams.video if s.codec_context and not s.disposition & cover]
         if not streams:
             has_sound = bool(container.streams.audio)
             raise BadInput(f"The file has {'sound but ' if has_sound else ''}no video stream.", _VIDEO_HINT)
@@ -142,7 +142,7 @@ def _open(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
 
 def _first(container: "InputContainer", stream: "VideoStream") -> tuple[list[Any], list["VideoFrame"]]:
     """The first packets and the pictures in the first of them."""
-    import av
+    from av.error import FFmpegError
 
     packets, pictures = [], []
     try:
@@ -151,22 +151,22 @@ def _first(container: "InputContainer", stream: "VideoStream") -> tuple[list[Any
                 packets.append(packet)
             if len(pictures) < PROBED_PICTURES:
                 pictures += _decoded(packet)
-    except av.error.FFmpegError:
+    except FFmpegError:
         pass  # a damaged file is judged by the pictures it gave before
     return packets, pictures
 
 
 def _decoded(packet: Any) -> list["VideoFrame"]:
-    import av
+    from av.error import FFmpegError
 
     try:
         return [picture for picture in packet.decode() if not picture.is_corrupt]
-    except av.error.FFmpegError:
+    except FFmpegError:
         return []
 
 
 def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
-    """The duration by the header, in seconds; 0 if it has none. An edit list may make the file shorter than the stream."""
+    """The header's duration in seconds; 0 if it has none. An edit list may make the file shorter than the stream."""
     of_stream = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else math.inf
     of_file = container.duration / 1e6 if container.duration else math.inf
     shortest = min(of_stream, of_file)
@@ -175,7 +175,7 @@ def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
 
 def _scanned_s(container: "InputContainer", stream: "VideoStream", packets: list[Any], rate: float) -> float:
     """The duration by the packets themselves, read to the end without decoding."""
-    import av
+    from av.error import FFmpegError
 
     n, first, last = 0, math.inf, -math.inf
     try:
@@ -184,7 +184,7 @@ def _scanned_s(container: "InputContainer", stream: "VideoStream", packets: list
             if packet.pts is not None:
                 first = min(first, packet.pts)
                 last = max(last, packet.pts + (packet.duration or 0))
-    except av.error.FFmpegError:
+    except FFmpegError:
         pass  # what can be read counts
     return float((last - first) * stream.time_base) if last > first and stream.time_base else n / rate
 
@@ -208,7 +208,7 @@ def _upright(image: Image, turn: int) -> Image:
 
 
 def _thumbnail(picture: "VideoFrame", turn: int) -> NDArray[np.uint8]:
-    """The upright luma at ``THUMBNAIL`` size: means over 4 x 4 samples, about 0.1 ms, the picture is never converted."""
+    """The upright luma, ``THUMBNAIL_SHAPE``, of 4 x 4 samples a spot: 0.1 ms, the picture is never converted."""
     import cv2
 
     name, bits = picture.format.name, picture.format.components[0].bits
@@ -219,17 +219,17 @@ def _thumbnail(picture: "VideoFrame", turn: int) -> NDArray[np.uint8]:
         luma = rows[: picture.height, : picture.width]
     else:
         luma, bits = picture.to_ndarray(format="gray"), 8
-    width, height = THUMBNAIL[:: -1 if turn % 180 else 1]
+    height, width = THUMBNAIL_SHAPE[:: -1 if turn % 180 else 1]
     if luma.shape[0] > 4 * height and luma.shape[1] > 4 * width:
         luma = cv2.resize(luma, (4 * width, 4 * height), interpolation=cv2.INTER_LINEAR)
     small = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
-    return _upright((small >> (bits - 8)).astype(np.uint8), turn)
+    return _upright(np.right_shift(small, bits - 8).astype(np.uint8), turn)
 
 
 class _Pictures:
     """One pass over the good pictures of a stream, with their times in seconds from the first.
 
-    ``damaged`` tells after the pass whether its end could not be decoded; ``end_s`` is where the last good picture ends.
+    After the pass ``damaged`` tells whether its end could not be decoded, ``end_s`` where the last good picture ends.
     """
 
     def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
@@ -262,7 +262,7 @@ class _Pictures:
 
     def _seek(self, start_s: float) -> None:
         """Go to the key picture before ``start_s``; where the container cannot, stay at the beginning."""
-        import av
+        from av.error import FFmpegError, InvalidDataError
 
         stream = self._stream
         first = next(self._good(), None)
@@ -275,14 +275,14 @@ class _Pictures:
             self._container.seek(at, stream=stream)
             landed = next(self._good(), None)
             if landed is None or landed.pts is None or landed.pts > at:
-                raise av.error.InvalidDataError(0, "the seek went past the range")
+                raise InvalidDataError(0, "the seek went past the range")
             self._container.seek(at, stream=stream)
-        except av.error.FFmpegError:
+        except FFmpegError:
             self._container.seek(0)
         self._t_s = None
 
     def _good(self) -> Iterator["VideoFrame"]:
-        import av
+        from av.error import FFmpegError
 
         try:
             for packet in self._container.demux(self._stream):
@@ -290,7 +290,7 @@ class _Pictures:
                 if pictures:
                     self.damaged = False
                 yield from pictures
-        except av.error.FFmpegError:
+        except FFmpegError:
             self.damaged = True
 
     def _deinterlacer(self) -> Any:
@@ -306,12 +306,12 @@ class _Pictures:
         return graph
 
     def _pull(self, graph: Any) -> Iterator[tuple[float, "VideoFrame"]]:
-        import av
+        from av.error import BlockingIOError, EOFError  # noqa: A004
 
         while True:
             try:
                 picture = graph.vpull()
-            except (av.error.BlockingIOError, av.error.EOFError):
+            except (BlockingIOError, EOFError):
                 return
             yield self._time(picture), picture
 

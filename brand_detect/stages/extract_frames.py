@@ -2,6 +2,8 @@
 
 import math
 from array import array
+from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import FRAMES, SIGNALS, ExtractedFrames, JobRequest, content_id, table
+from brand_detect.domain.model import (
+    FRAMES,
+    SIGNALS,
+    THUMBNAIL_SHAPE,
+    ExtractedFrames,
+    JobRequest,
+    content_id,
+    table,
+)
 from brand_detect.domain.params import ExtractFramesParams
-from brand_detect.domain.protocols import BlobSink, DamagedTail, Decoder, ImageCodec, Media, Progress
+from brand_detect.domain.protocols import BlobSink, DamagedTail, Decoder, Image, ImageCodec, Media, Progress
+
+DRIFT_S = 0.5
+"""How far back the second measure of change looks: about as long as a dissolve."""
+GAP_S = 1.0
+"""A pause between two pictures that is longer than this is told, where the video has a steady rate."""
+_FIELDS = (3, 4)  # the thumbnail is looked at in so many rows and columns of fields
+_TONES = 16
+_FLAT_STD = 6.0
+"""Luma deviation under which a picture has no structure to compare (as a share, it only fades in)."""
 
 
 def extract_frames(
@@ -29,20 +48,20 @@ def extract_frames(
     Raises:
         BadInput: no picture lies in the asked range.
     """
-    start_s, duration_s = params.start_s, request.probe.duration_s
+    probe, start_s = request.probe, params.start_s
     asked_end_s = params.end_s or math.inf
-    end_s = min(asked_end_s, duration_s)
+    end_s = min(asked_end_s, probe.duration_s)
     rows: list[dict[str, Any]] = []
-    notes: list[str] = []
     signals = _Signals()
+    damage: DamagedTail | None = None
     with media.open(request.video_uri) as file:
         try:
             for picture in decoder.decode(file, params.sample_fps, start_s, asked_end_s):
-                mean, std = signals.add(picture.t_s, picture.luma)
+                signals.add(picture.t_s, picture.luma)
                 if picture.image is None:
                     continue
                 blob = sink.append(codec.encode(picture.image, params.jpeg_quality, params.longest_side_px))
-                height, width = _stored_size(*picture.image.shape[:2], params.longest_side_px)
+                height, width = _stored_size(picture.image, params.longest_side_px)
                 rows.append(
                     {
                         "frame": len(rows),
@@ -53,59 +72,110 @@ def extract_frames(
                         "shard": blob.shard,
                         "offset": blob.offset,
                         "size_bytes": blob.size_bytes,
-                        "luma_mean": mean,
-                        "luma_std": std,
+                        "luma_mean": float(picture.luma.mean()),
+                        "luma_std": float(picture.luma.std()),
                         "phash": codec.phash(picture.luma),
+                        "thumbnail": picture.luma.tobytes(),
                     }
                 )
-                progress(picture.t_s - start_s, end_s - start_s, "seconds of video")
-        except DamagedTail as damage:
-            lost_s = end_s - damage.at_s
-            if lost_s > 0:
-                notes.append(f"the video is damaged after {damage.at_s:.1f} s; {lost_s:.1f} s were lost")
-                end_s = damage.at_s
+                progress(picture.t_s - start_s, max(end_s, picture.t_s) - start_s, "seconds of video")
+        except DamagedTail as e:
+            damage = e
     if not rows:
         raise BadInput(
-            f"No picture lies between {start_s:g} s and {end_s:g} s of the video.",
-            f"the video is {duration_s:.1f} s long; set start_s and end_s of extract_frames within it",
+            f"No picture can be read between {start_s:g} s and {end_s:g} s of the video.",
+            f"the video is {probe.duration_s:.1f} s long; set start_s and end_s of extract_frames within it",
         )
+    notes = [] if probe.variable_frame_rate else signals.gaps()
+    if damage and damage.at_s < end_s:
+        notes.append(f"the video is damaged after {damage.at_s:.1f} s; {end_s - damage.at_s:.1f} s were lost")
+        end_s = damage.at_s
     return ExtractedFrames(
         frames=table(FRAMES, rows),
         signals=signals.table(),
         start_s=rows[0]["t_s"],
-        end_s=max(end_s, rows[-1]["t_s"]),
+        end_s=min(asked_end_s, max(end_s, signals.last_s + 1 / probe.fps)),
         notes=tuple(notes),
         stats={"pictures": len(signals), "bytes": sum(row["size_bytes"] for row in rows)},
     )
 
 
-def _stored_size(height: int, width: int, longest_side_px: int) -> tuple[int, int]:
+def _stored_size(image: Image, longest_side_px: int) -> tuple[int, int]:
+    height, width = image.shape[:2]
     scale = min(1.0, longest_side_px / max(height, width)) if longest_side_px else 1.0
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What of a thumbnail is compared with other pictures."""
+
+    t_s: float
+    tones: NDArray[np.float32]  # (fields, _TONES), the histogram of each field; all sum to 1
+    structure: NDArray[np.float32]  # the luma without its mean, of length 1 unless flat
+
+    @classmethod
+    def at(cls, t_s: float, luma: NDArray[np.uint8]) -> "_Look":
+        """Look at the picture shown at ``t_s``."""
+        fields = _FIELDS[0] * _FIELDS[1]
+        codes = _FIELD_OF * _TONES + luma // (256 // _TONES)
+        counts = np.bincount(codes.ravel(), minlength=fields * _TONES).reshape(fields, _TONES).astype(np.float32)
+        padded = np.pad(counts, ((0, 0), (1, 1)), mode="edge")  # a slight change of light moves tones by one
+        tones = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / (4 * luma.size)
+        structure = luma.astype(np.float32).ravel() - luma.mean(dtype=np.float32)
+        structure /= max(float(np.linalg.norm(structure)), _FLAT_STD * math.sqrt(luma.size))
+        return cls(t_s, tones.astype(np.float32), structure)
+
+    def distance(self, other: "_Look") -> float:
+        """0..1: the lesser of the change in tones and the loss of correlation.
+
+        Tones by field ignore motion, which moves the structure; the structure ignores flashes and fades of light, which
+        move the tones; a cut changes both.
+        """
+        tones = float(np.abs(self.tones - other.tones).sum()) / 2
+        return max(0.0, min(tones, 1 - float(self.structure @ other.structure)))
+
+
+_FIELD_OF = np.add.outer(
+    np.arange(THUMBNAIL_SHAPE[0]) * _FIELDS[0] // THUMBNAIL_SHAPE[0] * _FIELDS[1],
+    np.arange(THUMBNAIL_SHAPE[1]) * _FIELDS[1] // THUMBNAIL_SHAPE[1],
+)
+
+
 class _Signals:
-    """The SIGNALS table in the making, 20 bytes a picture."""
+    """The SIGNALS table in the making, 24 bytes a picture."""
 
     def __init__(self) -> None:
         self._t_s = array("d")
-        self._measures = [array("f") for _ in range(3)]  # luma_mean, luma_std, change
-        self._last: NDArray[np.int16] | None = None
+        self._measures = [array("f") for _ in range(4)]  # luma_mean, luma_std, change, drift
+        self._looks: deque[_Look] = deque()  # back to the last one that is DRIFT_S old
 
     def __len__(self) -> int:
         return len(self._t_s)
 
-    def add(self, t_s: float, luma: NDArray[np.uint8]) -> tuple[float, float]:
-        """Note a picture; returns the mean and the deviation of its luma."""
-        now = luma.astype(np.int16)
-        change = 0.0 if self._last is None else float(np.abs(now - self._last).mean()) / 255
-        self._last = now
-        values = float(luma.mean()), float(luma.std()), change
+    @property
+    def last_s(self) -> float:
+        return self._t_s[-1]
+
+    def add(self, t_s: float, luma: NDArray[np.uint8]) -> None:
+        """Note a picture."""
+        look, looks = _Look.at(t_s, luma), self._looks
+        looks.append(look)
+        while len(looks) > 2 and looks[1].t_s <= t_s - DRIFT_S + 1e-3:
+            looks.popleft()
+        change = look.distance(looks[-2]) if len(looks) > 1 else 0.0
+        drift = look.distance(looks[0])
         self._t_s.append(t_s)
-        for column, value in zip(self._measures, values, strict=True):
+        for column, value in zip(self._measures, (luma.mean(), luma.std(), change, drift), strict=True):
             column.append(value)
-        return values[:2]
+
+    def gaps(self) -> list[str]:
+        """A note for each longer pause between two pictures."""
+        t_s = np.asarray(self._t_s)
+        after = np.flatnonzero(np.diff(t_s) > GAP_S)
+        return [f"no picture could be read between {t_s[n]:.1f} s and {t_s[n + 1]:.1f} s" for n in after]
 
     def table(self) -> pa.Table:
+        """All of them as a table of the schema SIGNALS."""
         columns = [np.asarray(self._t_s), *(np.asarray(column) for column in self._measures)]
         return pa.Table.from_arrays([pa.array(c) for c in columns], schema=SIGNALS)

@@ -52,6 +52,7 @@ def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) 
             "luma_mean": 120.0,
             "luma_std": 50.0,
             "phash": i,
+            "thumbnail": bytes(m.THUMBNAIL_SHAPE[0] * m.THUMBNAIL_SHAPE[1]),
         }
         for i in range(n)
     ]

@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 
 from brand_detect.definitions import build_definitions
-from brand_detect.domain.protocols import Answer, Image, Question, Reading, Region
+from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.run import Runner
@@ -26,7 +26,7 @@ class ScriptedDetector:
     identity: str = "scripted detector"
     calls: int = 0
 
-    def detect(self, image: Image) -> list[Region]:
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
         self.calls += 1
         height, width = image.shape[:2]
         quad = np.array([[0.1, 0.1], [0.5, 0.1], [0.5, 0.3], [0.1, 0.3]], np.float32) * [width, height]
@@ -113,5 +113,6 @@ def pipeline(
     scripted = {"region_detectors": lambda _: [detector], "text_reader": lambda _: reader}
     services = Services.of(settings, engines=Engines(**(scripted | engines)))
     definitions = build_definitions(services)
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     with instance or dg.DagsterInstance.local_temp(str(folder)) as live:
         yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader)

@@ -112,12 +112,11 @@ def input_tags(
         if newest is not None and attempt_of(newest) == attempt:
             continue
         if name == CATALOG:
-            version, run_id = attempt, None
-        else:
-            manifest = store.manifest(AttemptRef(job_id, name, attempt))
-            version, run_id = hashlib.sha256(manifest.data_version.encode()).hexdigest(), manifest.run_id
-        tags[f"dagster/input_data_version/{name}"] = version
-        record = record_of(instance, name, job_id, run_id) if run_id else None
+            tags[f"dagster/input_data_version/{name}"] = attempt
+            continue
+        version = store.manifest(AttemptRef(job_id, name, attempt)).data_version
+        tags[f"dagster/input_data_version/{name}"] = hashlib.sha256(version.encode()).hexdigest()
+        record = record_of(instance, name, job_id, attempt)
         if record is not None:
             tags[f"dagster/input_event_pointer/{name}"] = str(record.storage_id)
     return tags
@@ -133,12 +132,19 @@ def made_by(instance: dg.DagsterInstance, run_id: str, job_id: str) -> dict[str,
     return made
 
 
-def record_of(instance: dg.DagsterInstance, stage: str, job_id: str, run_id: str) -> dg.EventLogRecord | None:
-    """The materialization of ``stage`` that ``run_id`` made for ``job_id``."""
-    for record in _materializations(instance, run_id):
-        event = record.asset_materialization
-        if event and event.asset_key.path[-1] == stage and event.partition in (None, job_id):
-            return record
+def record_of(instance: dg.DagsterInstance, stage: str, job_id: str, attempt: str) -> dg.EventLogRecord | None:
+    """The materialization that made ``attempt``, None if its event was deleted.
+
+    Not asked of the run: storage ids of a run's own log are not those of the instance.
+    """
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage), asset_partitions=[job_id])
+    cursor, more = None, True
+    while more:
+        page = instance.fetch_materializations(wanted, limit=100, cursor=cursor)
+        for record in page.records:
+            if attempt_of(record) == attempt:
+                return record
+        cursor, more = page.cursor, page.has_more
     return None
 
 

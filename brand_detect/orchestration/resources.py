@@ -23,6 +23,7 @@ from brand_detect.domain.protocols import (
     TextReader,
 )
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
@@ -37,8 +38,12 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
     if params.text is TextDetection.rapidocr:
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
     elif params.text is TextDetection.tesseract:
+        from brand_detect.engines.tesseract import TesseractDetector
+
         found.append(TesseractDetector())
     if params.object_model != "off":
+        from brand_detect.engines.zero_shot import ZeroShotDetector
+
         found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
     return found
 
@@ -46,6 +51,8 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
 def text_reader(params: RunOcrParams) -> TextReader:
     """The reader that ``params`` name."""
     if params.engine is TextEngine.tesseract:
+        from brand_detect.engines.tesseract import TesseractReader
+
         return TesseractReader(params.languages)
     return RapidTextReader(params.precision)
 
@@ -67,7 +74,7 @@ class Engines:
 
     decoder: Callable[[], Decoder] = PyAvDecoder
     codec: Callable[[], ImageCodec] = OpenCvCodec
-    canvas: Callable[[], Canvas] = PillowCanvas
+    canvas: Callable[[], Canvas] = OpenCvCanvas
     motion: Callable[[], CameraMotion] = OpenCvCameraMotion
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
     text_reader: Callable[[RunOcrParams], TextReader] = text_reader

@@ -1,0 +1,74 @@
+from enum import Enum
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pydantic import Field
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.params import PARAMS, Params
+from brand_detect.orchestration.config import CONFIGS, config_class, explicit, load_profile, profile_names
+
+
+@pytest.mark.parametrize("stage", PARAMS)
+def test_every_field_is_optional_and_unset_by_default(stage: str):
+    config = CONFIGS[stage]()
+    assert set(config.model_dump()) == set(PARAMS[stage].model_fields)
+    assert explicit(config.model_dump()) == {}
+
+
+@pytest.mark.parametrize("stage", PARAMS)
+def test_the_launchpad_shows_each_param_with_its_default(stage: str):
+    fields = CONFIGS[stage].to_fields_dict()
+    for name, field in PARAMS[stage].model_fields.items():
+        assert not fields[name].is_required
+        assert not fields[name].default_provided or fields[name].default_value is None
+        assert str(field.description) in str(fields[name].description)
+
+
+def test_types_that_null_or_dagster_would_bend_are_refused():
+    class Renamed(Enum):
+        fast = "FAST"
+
+    class Nullable(Params):
+        value: int | None = Field(None, description="null has no meaning")
+
+    class Path_(Params):  # noqa: N801
+        value: Path = Field(Path(), description="no path")
+
+    class Pair(Params):
+        value: tuple[int, int] = Field((0, 0), description="no tuple")
+
+    class Named(Params):
+        value: Renamed = Field(Renamed.fast, description="Dagster takes the name")
+
+    for params in (Nullable, Path_, Pair, Named):
+        with pytest.raises(TypeError):
+            config_class("x", params)
+
+
+def test_enums_are_given_by_their_names():
+    @dg.op(config_schema=CONFIGS["run_ocr"].to_config_schema().as_field())
+    def read(context: dg.OpExecutionContext) -> dict:
+        return explicit(context.op_config)
+
+    @dg.job
+    def job():
+        read()
+
+    done = job.execute_in_process(run_config={"ops": {"read": {"config": {"engine": "tesseract", "max_crops": None}}}})
+    assert done.output_for_node("read") == {"engine": "tesseract"}
+
+
+def test_the_three_profiles_are_valid():
+    assert profile_names() == ["default", "fixed_camera", "soccer_broadcast"]
+    for name in profile_names():
+        load_profile(name)
+    assert load_profile("soccer_broadcast")["extract_frames"]["sample_fps"] == 2
+    assert load_profile("soccer_broadcast")["filter_scenes"]["hamming_threshold"] == 8
+
+
+@pytest.mark.parametrize("name", ["", "none", "../domain/model", "default.yaml"])
+def test_an_unknown_profile_is_refused(name: str):
+    with pytest.raises(BadInput, match="There is no profile"):
+        load_profile(name)

@@ -1,0 +1,106 @@
+"""Inputs are resolved together: each rule of the order, and what is refused."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.pipeline import LINE
+from brand_detect.orchestration.lineage import PIN, latest, latest_record
+from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.store import AttemptRef
+from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, JobRun]]:
+    """A job that ran once; tests add attempts to it and never change one."""
+    folder = tmp_path_factory.mktemp("lineage")
+    video = two_shot_clip(folder / "match.mp4")
+    with pipeline(folder) as built:
+        yield built, built.runner.submit(str(video), job_id="match")
+
+
+def test_one_run_reads_its_own_attempts(first: tuple[Pipeline, JobRun]):
+    _, run = first
+    assert {run.attempts[stage] for stage in LINE} == {f"{run.run_id}-0"}
+    assert run.manifest("compile_report").upstream.keys() == {*LINE[:-1], "brand_catalog"}
+
+
+def test_a_replay_reads_the_latest_of_the_nearest_stage_and_its_ancestors(first: tuple[Pipeline, JobRun]):
+    built, run = first
+    replayed = built.runner.replay("match", "match_brands")
+    assert {s for s in LINE if replayed.attempts[s] == f"{run.run_id}-0"} == set(LINE[: LINE.index("match_brands")])
+    assert {s for s in LINE if replayed.attempts[s] == f"{replayed.run_id}-0"} == set(
+        LINE[LINE.index("match_brands") :]
+    )
+
+
+def test_a_replay_that_died_half_way_does_not_mix_two_lineages(first: tuple[Pipeline, JobRun]):
+    """detect_objects is newer than the latest run_ocr: match_brands must stay with what run_ocr was made from."""
+    built, _ = first
+    before = built.runner.replay("match", "run_ocr")
+    built.reader.dark = "BROKEN"
+    built.services.engines.__dict__["text_reader"] = _failing
+    with pytest.raises(Permanent, match="no reader today"):
+        built.runner.replay("match", "detect_objects")
+    built.services.engines.__dict__["text_reader"] = lambda _: built.reader
+    assert latest(built.instance, "detect_objects", "match") != before.attempts["detect_objects"]
+    after = built.runner.replay("match", "match_brands")
+    assert after.attempts["detect_objects"] == before.attempts["detect_objects"]
+    assert after.attempts["run_ocr"] == before.attempts["run_ocr"]
+
+
+def _failing(_: object) -> None:
+    raise Permanent("There is no reader today.", "come back tomorrow")
+
+
+def test_a_pin_names_the_attempt_to_start_from(first: tuple[Pipeline, JobRun]):
+    built, run = first
+    built.runner.replay("match", "run_ocr")
+    pinned = built.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": f"{run.run_id}-0"})
+    assert pinned.attempts["run_ocr"] == f"{run.run_id}-0"
+
+
+def test_pins_of_two_lineages_are_refused(first: tuple[Pipeline, JobRun]):
+    built, run = first
+    other = built.runner.replay("match", "detect_objects")
+    tags = {f"{PIN}run_ocr": f"{other.run_id}-0", f"{PIN}detect_objects": f"{run.run_id}-0"}
+    with pytest.raises(Permanent, match="two lineages would be mixed"):
+        built.runner.replay("match", "match_brands", tags=tags)
+
+
+def test_a_branch_from_an_older_attempt_shows_what_it_was_made_from(first: tuple[Pipeline, JobRun]):
+    built, run = first
+    built.runner.replay("match", "filter_scenes", {"filter_scenes": {"hamming_threshold": 0}})
+    pinned = built.runner.replay("match", "detect_objects", tags={f"{PIN}filter_scenes": f"{run.run_id}-0"})
+    record = latest_record(built.instance, "detect_objects", "match")
+    assert record is not None
+    event = record.asset_materialization
+    assert event is not None
+    assert event.tags is not None
+    assert record.run_id == pinned.run_id
+    pointer = int(event.tags["dagster/input_event_pointer/filter_scenes"])
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("filter_scenes"), storage_ids=[pointer])
+    [pointed] = built.instance.fetch_materializations(wanted, limit=1).records
+    assert pointed.run_id == run.run_id
+
+
+def test_nothing_to_start_from_is_said(first: tuple[Pipeline, JobRun]):
+    built, _ = first
+    with pytest.raises(Permanent) as error:
+        built.runner.replay("unknown", "match_brands")
+    assert "unknown has no checkpoint of run_ocr, which match_brands reads" in str(error.value)
+    assert error.value.hint == "materialize run_ocr of unknown first"
+
+
+def test_a_checkpoint_whose_files_are_gone_is_named(first: tuple[Pipeline, JobRun]):
+    built, _ = first
+    gone = built.runner.replay("match", "run_ocr")
+    shutil.rmtree(Path(built.services.store.root) / AttemptRef("match", "run_ocr", gone.attempts["run_ocr"]).path)
+    with pytest.raises(Permanent, match=rf"match/run_ocr/{gone.run_id}-0 is gone"):
+        built.runner.replay("match", "match_brands")
+    built.runner.replay("match", "run_ocr")

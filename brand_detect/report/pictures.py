@@ -1,5 +1,6 @@
 """One small picture per stage, for people who look at a run: a JPEG that fits into a metadata entry."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -147,17 +148,20 @@ def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 
 def _run_ocr(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
-    """The largest crops and the words read on them."""
+    """The words read, each on its largest crop."""
     detected: DetectedObjects = payloads["detect_objects"]
     read: TrackTexts = payloads["run_ocr"]
-    texts = {row["track_id"]: row for row in read.texts.to_pylist() if row["text"]}
-    best = _best_regions(detected.regions, texts)
-    largest = sorted(texts, key=lambda t: (-best[t]["area_frac"], t))[:30]
+    texts = [row for row in read.texts.to_pylist() if row["text"]]
+    tracks = Counter(row["text"] for row in texts)
+    best = _best_regions(detected.regions, [row["track_id"] for row in texts])
+    texts.sort(key=lambda row: (-best[row["track_id"]]["area_frac"], row["track_id"]))
+    shown = list({row["text"]: row for row in reversed(texts)}.values())[::-1][:30]
     cards = [
-        _Card(crop, texts[track]["text"], f"confidence {texts[track]['confidence']:.2f}")
-        for track, crop in zip(largest, _crops([best[t] for t in largest], desk), strict=True)
+        _Card(crop, row["text"], f"confidence {row['confidence']:.2f}, tracks {tracks[row['text']]}")
+        for row, crop in zip(shown, _crops([best[row["track_id"]] for row in shown], desk), strict=True)
     ]
-    return _sheet(f"{len(texts)} tracks with text", cards, desk.canvas, columns=6, cell_height=64)
+    heading = f"{len(texts)} of {detected.tracks.num_rows} tracks read, {len(tracks)} different texts"
+    return _sheet(heading, cards, desk.canvas, columns=6, cell_height=64)
 
 
 def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
@@ -237,7 +241,7 @@ DRAWINGS: dict[str, Callable[[Mapping[str, Any], _Desk], Image | None]] = {
 
 def _best_regions(regions: pa.Table, tracks: Iterable[str]) -> dict[str, Row]:
     """The largest region of each of ``tracks``."""
-    rows = regions.filter(pc.field("track_id").isin(list(tracks)))
+    rows = regions.filter(pc.field("track_id").isin(pa.array(list(tracks), pa.string())))
     order = np.lexsort((rows["frame"].to_numpy(), -rows["area_frac"].to_numpy()))
     _, first = np.unique(rows["track_id"].to_numpy()[order], return_index=True)
     return {row["track_id"]: row for row in rows.take(order[first]).to_pylist()}
@@ -269,7 +273,7 @@ def _sheet(heading: str, cards: list[_Card], canvas: Canvas, columns: int, cell_
     width = cell - MARGIN
     height = cell_height or round(max(width * card.image.shape[0] / card.image.shape[1] for card in cards))
     height = min(height, width)
-    lines = 22 + 18 * any(card.line for card in cards)
+    lines = 24 + 18 * any(card.line for card in cards)
     row_height = height + lines + MARGIN
     sheet = _blank(WIDTH, 44 + row_height * -(-len(cards) // columns))
     labels: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, INK)]
@@ -277,9 +281,11 @@ def _sheet(heading: str, cards: list[_Card], canvas: Canvas, columns: int, cell_
         x, y = MARGIN + cell * (i % columns), 44 + row_height * (i // columns)
         scale = min(width / card.image.shape[1], height / card.image.shape[0])
         w, h = (max(1, round(side * scale)) for side in card.image.shape[1::-1])
-        sheet[y : y + h, x : x + w] = canvas.resize(card.image, w, h)
-        labels.append(Label(x, y + height + 2, card.title, 15, card.color, width))
-        labels.append(Label(x, y + height + 21, card.line, 13, SOFT, width))
+        sheet[y : y + height, x : x + width] = RULE[::-1]
+        left, top = x + (width - w) // 2, y + (height - h) // 2
+        sheet[top : top + h, left : left + w] = canvas.resize(card.image, w, h)
+        labels.append(Label(x, y + height + 4, card.title, 15, card.color, width))
+        labels.append(Label(x, y + height + 23, card.line, 13, SOFT, width))
     return canvas.draw(sheet, labels)
 
 

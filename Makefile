@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STATE := .state
-# Dagster reads dagster.yaml from here; everything it writes goes to $(STATE).
-export DAGSTER_HOME := $(CURDIR)
+# Dagster reads dagster.yaml from there; everything that is written goes to its folder .state.
+export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run dev test test-slow lint format docs golden lock clean

@@ -371,7 +371,7 @@ class Truth:
         return [[start, end] for start, end in runs if end - start >= GLANCE_S]
 
     def labels(self) -> dict[str, Any]:
-        """The clip's entry of a label file: ``clear`` brands with their ``intervals_s``, and ``hard`` ones."""
+        """The clip's entry of a label file: ``clear`` and ``hard`` words, unlisted ones among them."""
         entry: dict[str, Any] = {
             "size": f"{self.width_px}x{self.height_px}",
             "duration_s": self.duration_s,
@@ -379,11 +379,11 @@ class Truth:
             "hard": {},
         }
         for brand in self.brands:
-            read = self.legible_s(brand)
-            if brand in self.unlisted or not self.seen_s(brand):
-                continue
-            clear = sum(end - start for start, end in read) >= CLEAR_S
-            entry["clear" if clear else "hard"][brand] = {"intervals_s": read} if read else {}
+            read, seen = self.legible_s(brand), self.seen_s(brand)
+            if sum(end - start for start, end in read) >= CLEAR_S:
+                entry["clear"][brand] = {"intervals_s": read}
+            elif seen:
+                entry["hard"][brand] = {"intervals_s": seen}
         return entry
 
     def to_json(self) -> Iterator[str]:

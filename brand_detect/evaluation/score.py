@@ -1,0 +1,435 @@
+"""Scores a report against labels: brands found, missed and false, seconds, and where each miss was lost.
+
+Labels are a file by hand, ``{clip: {duration_s, clear: {brand: {intervals_s?}}, hard: {…}}}``, or a generated clip's
+truth. With the truth's boxes the place of a loss is exact; with a list of brands it is told as far as it can be.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz import fuzz
+from rich.table import Table
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.geometry import box_of
+from brand_detect.domain.model import (
+    BrandCatalog,
+    BrandVerdicts,
+    DetectedObjects,
+    FilteredScenes,
+    Payload,
+    Report,
+    Row,
+    TrackTexts,
+)
+from brand_detect.domain.text import fold, key_of, line_of
+from brand_detect.domain.timeline import union_seconds
+from brand_detect.evaluation.sample import Truth
+
+Intervals = tuple[tuple[float, float], ...]
+
+NOT_SAMPLED = "not sampled"
+FILTERED = "filtered"
+NOT_DETECTED = "not detected"
+NOT_READ = "not read"
+NOT_DETECTED_OR_READ = "not detected or not read"  # labels without boxes cannot tell the two apart
+NOT_MATCHED = "not matched"
+NOT_REPORTED = "not reported"
+
+CLOSE = 80.0
+"""Similarity, 0..100, from which a text counts as the brand's name misread rather than as another text."""
+COVERED = 0.5
+"""Share of the ink's upright box that a region must cover to have found it."""
+
+
+@dataclass(frozen=True)
+class Label:
+    brand: str
+    clear: bool  # must be found; otherwise a bonus
+    intervals_s: Intervals  # when it can be read
+
+
+@dataclass(frozen=True)
+class ClipLabels:
+    """What can be read in one clip."""
+
+    clip: str  # the video's file name
+    duration_s: float
+    labels: tuple[Label, ...]
+    unlisted: tuple[str, ...] = ()  # words on screen that are in no catalogue
+    truth: Truth | None = None
+
+
+def load_labels(path: Path) -> dict[str, ClipLabels]:
+    """The labels in a file, by clip. A truth file labels the clip beside it.
+
+    Raises:
+        BadInput: the file is missing or neither.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if "boxes" in data:
+            truth = Truth.from_json(data)
+            clip = path.name.removesuffix(".truth.json") + ".mp4"
+            return {clip: labels_of_truth(clip, truth)}
+        return {clip: _clip_labels(clip, entry) for clip, entry in data.items() if not clip.startswith("_")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise BadInput(f"{path} is not a label file: {e}.", "see the guide on evaluation for its shape") from e
+
+
+def labels_of_truth(clip: str, truth: Truth) -> ClipLabels:
+    """A generated clip's labels; words that are in no catalogue are not asked for."""
+    entry = truth.labels()
+    listed = {k: {b: v for b, v in entry[k].items() if b not in truth.unlisted} for k in ("clear", "hard")}
+    found = _clip_labels(clip, entry | listed)
+    shown = tuple(word for word in truth.unlisted if word in entry["clear"])
+    return ClipLabels(clip, found.duration_s, found.labels, shown, truth)
+
+
+def _clip_labels(clip: str, entry: Mapping[str, Any]) -> ClipLabels:
+    duration = float(entry["duration_s"])
+    labels = [
+        Label(brand, kind == "clear", tuple((float(a), float(b)) for a, b in more.get("intervals_s", [[0, duration]])))
+        for kind in ("clear", "hard")
+        for brand, more in entry[kind].items()
+    ]
+    return ClipLabels(clip, duration, tuple(labels))
+
+
+@dataclass(frozen=True)
+class BrandScore:
+    """One labelled brand. Seconds count every instant once; ``error`` is (reported - labelled) / labelled."""
+
+    brand: str
+    clear: bool
+    found: bool
+    labelled_s: float
+    reported_s: float
+    common_s: float  # reported while labelled
+    error: float
+    lost: str = ""  # where, if it was not found
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class FalseBrand:
+    """A reported brand that no label names, with the evidence of its longest exposure."""
+
+    brand: str
+    seconds: float
+    text: str
+    rule: str
+    confidence: float
+    frame: int
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    clip: str
+    duration_s: float
+    brands: tuple[BrandScore, ...]
+    false: tuple[FalseBrand, ...]
+    unlisted: Mapping[str, bool] = field(default_factory=dict)  # word in no catalogue: listed as unresolved?
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Over all clips. ``recall`` is over the clear brands; ``precision`` counts hard ones as right."""
+
+    clear: int
+    found: int
+    bonus: int  # hard brands found
+    false: int
+    recall: float
+    precision: float
+    mean_error: float  # mean |error| of the seconds of the clear brands found
+
+
+def totals(scores: Iterable[ClipScore]) -> Totals:
+    scores = list(scores)
+    clear = [b for s in scores for b in s.brands if b.clear]
+    found = [b for b in clear if b.found]
+    bonus = sum(b.found for s in scores for b in s.brands if not b.clear)
+    false = sum(len(s.false) for s in scores)
+    right = len(found) + bonus
+    return Totals(
+        clear=len(clear),
+        found=len(found),
+        bonus=bonus,
+        false=false,
+        recall=len(found) / len(clear) if clear else 1.0,
+        precision=right / (right + false) if right + false else 1.0,
+        mean_error=float(np.mean([abs(b.error) for b in found])) if found else 0.0,
+    )
+
+
+P = TypeVar("P", bound=Payload)
+
+
+class _Run:
+    """What the stages of one job handed on."""
+
+    def __init__(self, payloads: Mapping[str, Payload]) -> None:
+        self.scenes = _payload(payloads, "filter_scenes", FilteredScenes)
+        self.objects = _payload(payloads, "detect_objects", DetectedObjects)
+        self.texts = _payload(payloads, "run_ocr", TrackTexts)
+        self.verdicts = _payload(payloads, "escalate_cloud", BrandVerdicts)
+        self.report = _payload(payloads, "compile_report", Report)
+
+
+def _payload(payloads: Mapping[str, Payload], stage: str, kind: type[P]) -> P:
+    payload = payloads.get(stage)
+    if not isinstance(payload, kind):
+        raise BadInput(f"The job has no checkpoint of {stage}.", "scoring needs a job that ran to its report")
+    return payload
+
+
+def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatalog | None = None) -> ClipScore:
+    """Score one job, given the payload of each stage, against its clip's labels.
+
+    With ``catalog`` a label may name a brand by any of its aliases.
+
+    Raises:
+        BadInput: a stage that scoring needs is missing.
+    """
+    run = _Run(payloads)
+    names = {
+        key_of(alias): key_of(b.name) for b in (catalog.brands if catalog else ()) for alias in (b.name, *b.aliases)
+    }
+    shown: dict[str, list[tuple[float, float]]] = {}
+    for row in run.report.exposures.to_pylist():
+        shown.setdefault(key_of(row["brand"]), []).append((row["start_s"], row["end_s"]))
+    brands = []
+    labelled = set()
+    for label in clip.labels:
+        key = key_of(label.brand)
+        key = names.get(key, key)
+        labelled.add(key)
+        reported = shown.get(key, [])
+        lost, detail = ("", "") if reported else _where_lost(label, key, clip, run)
+        wanted_s, reported_s = union_seconds(label.intervals_s), union_seconds(reported)
+        brands.append(
+            BrandScore(
+                brand=label.brand,
+                clear=label.clear,
+                found=bool(reported),
+                labelled_s=wanted_s,
+                reported_s=reported_s,
+                common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *reported]),
+                error=(reported_s - wanted_s) / wanted_s if wanted_s else 0.0,
+                lost=lost,
+                detail=detail,
+            )
+        )
+    open_texts = [row["text"] for row in run.report.unresolved.to_pylist()]
+    return ClipScore(
+        clip=clip.clip,
+        duration_s=clip.duration_s,
+        brands=tuple(brands),
+        false=tuple(_false(run.report, labelled)),
+        unlisted={word: any(is_close(word, text) for text in open_texts) for word in clip.unlisted},
+    )
+
+
+def _false(report: Report, labelled: set[str]) -> Iterator[FalseBrand]:
+    longest = {row["brand_id"]: row for row in sorted(report.exposures.to_pylist(), key=lambda e: e["seconds"])}
+    for brand in report.brands.to_pylist():
+        if key_of(brand["brand"]) not in labelled:
+            row = longest[brand["brand_id"]]
+            yield FalseBrand(
+                brand["brand"], brand["seconds"], row["text"], row["rule"], row["confidence"], row["frame"]
+            )
+
+
+def is_close(name: str, text: str) -> bool:
+    """Whether ``text`` holds ``name``, perhaps misread; names of up to three letters must stand as a word."""
+    wanted, got = fold(key_of(name)), fold(key_of(text))
+    if len(wanted) <= 3:
+        return wanted == got or wanted in (fold(word) for word in line_of(text).words)
+    if len(got) < len(wanted):
+        return fuzz.ratio(wanted, got) >= CLOSE
+    return fuzz.partial_ratio(wanted, got) >= CLOSE
+
+
+def _where_lost(label: Label, key: str, clip: ClipLabels, run: _Run) -> tuple[str, str]:
+    """Where a brand that was not reported was lost, and what is known about it."""
+    named = [v for v in run.verdicts.verdicts.to_pylist() if v["status"] == "resolved" and key_of(v["brand"]) == key]
+    if named:
+        return NOT_REPORTED, f"{len(named)} verdicts name it, the best with confidence {_best(named):.2f}"
+    boxes = _truth_boxes(label.brand, clip.truth) if clip.truth else None
+    readable = _readable(label, clip, boxes)
+    timeline = run.scenes.timeline.to_pylist()
+    sampled = [row for row in timeline if readable(row["t_s"])]
+    if not sampled:
+        return NOT_SAMPLED, "no sampled frame shows it"
+    times = {row["frame"]: row["t_s"] for row in timeline}
+    frames = {row["shown_by"] for row in sampled if row["shown_by"] is not None}
+    frames = {frame for frame in frames if readable(times[frame])}
+    if not frames:
+        return FILTERED, f"none of the {len(sampled)} sampled frames that show it was kept"
+    regions = [row for row in run.objects.regions.to_pylist() if row["frame"] in frames]
+    if boxes is not None and clip.truth is not None:
+        number = {frame: round(times[frame] * clip.truth.fps) for frame in frames}
+        regions = [row for row in regions if any(_covers(row, box) for box in boxes[number[row["frame"]]])]
+    if not regions:
+        return NOT_DETECTED, f"no region on the {len(frames)} kept frames that show it"
+    said = {row["track_id"]: row["text"] for row in run.texts.texts.to_pylist()}
+    close = _tracks_saying(label.brand, regions, said)
+    if not close:
+        if clip.truth is None:
+            return NOT_DETECTED_OR_READ, f"no text like it on the {len(frames)} kept frames that show it"
+        got = sorted({said.get(row["track_id"], "") for row in regions})
+        return NOT_READ, "read as " + ", ".join(repr(text) for text in got[:5])
+    for verdict in run.verdicts.verdicts.to_pylist():
+        if verdict["status"] == "resolved" and close & set(verdict["track_ids"]):
+            return NOT_MATCHED, f"{verdict['text']!r} was taken for {verdict['brand']} ({verdict['rule']})"
+    return NOT_MATCHED, "read as " + ", ".join(sorted({repr(said[track]) for track in close})[:5])
+
+
+def _best(verdicts: Sequence[Row]) -> float:
+    return max(v["confidence"] for v in verdicts)
+
+
+def _truth_boxes(brand: str, truth: Truth) -> dict[int, list[NDArray[np.float64]]]:
+    """Upright boxes of the brand's legible lettering by the video's frame number; of all of it if none is legible."""
+    own = truth.boxes[truth.boxes[:, 1] == truth.brands.index(brand)]
+    legible = own[own[:, 11] > 0]
+    boxes: dict[int, list[NDArray[np.float64]]] = {}
+    for row in legible if len(legible) else own:
+        boxes.setdefault(int(row[0]), []).append(box_of(row[2:10].reshape(4, 2)))
+    return boxes
+
+
+def _readable(label: Label, clip: ClipLabels, boxes: Mapping[int, Any] | None) -> Callable[[float], bool]:
+    """Whether the brand can be read at a time in seconds."""
+    if boxes is not None and clip.truth is not None:
+        fps = clip.truth.fps
+        return lambda t_s: round(t_s * fps) in boxes
+    return lambda t_s: any(start <= t_s < end for start, end in label.intervals_s)
+
+
+def _covers(region: Row, box: NDArray[np.float64]) -> bool:
+    x, y = region["x_px"], region["y_px"]
+    width = min(x + region["w_px"], box[2]) - max(x, box[0])
+    height = min(y + region["h_px"], box[3]) - max(y, box[1])
+    return width > 0 and height > 0 and width * height >= COVERED * (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _tracks_saying(brand: str, regions: Sequence[Row], said: Mapping[str, str]) -> set[str]:
+    """Tracks among ``regions`` that say ``brand``, alone or all of its words together."""
+    tracks = {row["track_id"] for row in regions} & said.keys()
+    close = {track for track in tracks if is_close(brand, said[track])}
+    if not close:
+        words = {word: {t for t in tracks if is_close(word, said[t])} for word in line_of(brand).words}
+        if len(words) > 1 and all(words.values()):
+            close = set().union(*words.values())
+    return close
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What became of a brand's words when it was not in the catalogue.
+
+    ``tracks`` were the brand's with the full catalogue; ``open`` of them are unresolved without it, and ``taken_for``
+    names the brands that claimed some of them only then.
+    """
+
+    brand: str
+    tracks: int
+    open: int
+    taken_for: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return self.open > 0 and not self.taken_for
+
+
+def leave_one_out(
+    catalog: BrandCatalog, brands: Iterable[str], match: Callable[[BrandCatalog], BrandVerdicts]
+) -> list[LeftOut]:
+    """Take each of ``brands`` out of the catalogue in turn and match again.
+
+    Its words should come out as unresolved and not as another brand. Brands that the full catalogue does not find in
+    this clip are left out of the result, for there is nothing to see.
+    """
+    full = match(catalog).verdicts.to_pylist()
+    results = []
+    for brand in brands:
+        key = key_of(brand)
+        entry = next((b for b in catalog.brands if key in map(key_of, (b.name, *b.aliases))), None)
+        own = {t for v in full if entry and v["brand_id"] == entry.brand_id for t in v["track_ids"]}
+        if not entry or not own:
+            continue
+        rest = tuple(b for b in catalog.brands if b is not entry)
+        without = match(BrandCatalog(version=f"{catalog.version} without {entry.brand_id}", brands=rest))
+        before = {(v["brand_id"], t) for v in full for t in v["track_ids"]}
+        taken = {
+            v["brand"]
+            for v in without.verdicts.to_pylist()
+            if v["status"] == "resolved"
+            for t in v["track_ids"]
+            if t in own and (v["brand_id"], t) not in before
+        }
+        still_open = own & {t for row in without.unresolved.to_pylist() for t in row["track_ids"]}
+        results.append(LeftOut(brand, len(own), len(still_open), tuple(sorted(taken))))
+    return results
+
+
+def score_table(score: ClipScore) -> Table:
+    """One clip's brands: labelled and reported seconds, the error, and where a miss was lost."""
+    table = Table(title=f"{score.clip} ({score.duration_s:.1f} s)")
+    for name, right in (
+        ("brand", 0),
+        ("label", 0),
+        ("result", 0),
+        ("labelled s", 1),
+        ("reported s", 1),
+        ("error %", 1),
+    ):
+        table.add_column(name, justify="right" if right else "left")
+    table.add_column("evidence", overflow="fold")
+    for b in score.brands:
+        result = "found" if b.found else "missed"
+        cells = (f"{b.labelled_s:.1f}", f"{b.reported_s:.1f}", f"{b.error:+.0%}" if b.found else "")
+        table.add_row(
+            b.brand, "clear" if b.clear else "hard", result, *cells, f"{b.lost}: {b.detail}" if b.lost else ""
+        )
+    for f in score.false:
+        evidence = f"{f.text!r} by {f.rule}, confidence {f.confidence:.2f}, frame {f.frame}"
+        table.add_row(f.brand, "none", "false", "", f"{f.seconds:.1f}", "", evidence)
+    for word, listed in score.unlisted.items():
+        table.add_row(word, "in no catalogue", "unresolved" if listed else "not listed", "", "", "", "")
+    return table
+
+
+def totals_table(scores: Sequence[ClipScore]) -> Table:
+    """All clips in one line each, and their sum."""
+    table = Table(title="Brands against labels")
+    table.add_column("clip")
+    for name in ("clear found", "hard found", "false", "recall %", "precision %", "mean |error| of seconds %"):
+        table.add_column(name, justify="right")
+    rows = [(s.clip, totals([s])) for s in scores] + ([("all", totals(scores))] if len(scores) > 1 else [])
+    for name, t in rows:
+        shares = (f"{t.recall:.0%}", f"{t.precision:.0%}", f"{t.mean_error:.0%}")
+        table.add_row(name, f"{t.found} of {t.clear}", str(t.bonus), str(t.false), *shares)
+    return table
+
+
+def left_out_table(results: Sequence[LeftOut]) -> Table:
+    """Each brand taken out of the catalogue, and what became of its words."""
+    table = Table(title="Each labelled brand taken out of the catalogue")
+    for name in ("brand", "its tracks", "then unresolved", "taken for", "result"):
+        table.add_column(name, justify="right" if "tracks" in name or "then" in name else "left")
+    for r in results:
+        table.add_row(r.brand, str(r.tracks), str(r.open), ", ".join(r.taken_for), "passed" if r.passed else "FAILED")
+    return table
+
+
+def scores_json(scores: Sequence[ClipScore]) -> dict[str, Any]:
+    """The scores and their totals as plain values."""
+    return {"clips": [asdict(s) for s in scores], "totals": asdict(totals(scores))}

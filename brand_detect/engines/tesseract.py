@@ -1,0 +1,156 @@
+"""Tesseract through pytesseract: the second text engine, for machines and languages where PP-OCR does not serve."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.protocols import Area, Image, Reading, Region
+
+LINE_HEIGHT_PX = 64  # capitals of about 30 px, which Tesseract reads best
+BORDER_PX = 12  # Tesseract loses letters that touch the edge
+SPARSE_TEXT, SINGLE_LINE = 11, 7  # page segmentation modes
+MAX_GAP = 1.2  # words of a line stand closer than so many heights
+TIMEOUT_S = 120
+
+
+class _Tesseract:
+    """Checks the installation once, and says who it is."""
+
+    def __init__(self, languages: str, threads: int) -> None:
+        self._languages, self._threads = languages, threads or os.cpu_count() or 1
+
+    @cached_property
+    def identity(self) -> str:
+        """Versions and languages.
+
+        Raises:
+            Permanent: Tesseract or one of the languages is not installed.
+        """
+        import pytesseract
+
+        try:
+            installed = set(pytesseract.get_languages())
+            version = pytesseract.get_tesseract_version()
+        except pytesseract.TesseractNotFoundError as e:
+            raise Permanent("Tesseract is not installed.", "apt-get install tesseract-ocr, or engine: rapidocr") from e
+        missing = [name for name in self._languages.split("+") if name not in installed]
+        if missing:
+            packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
+            raise Permanent(
+                f"Tesseract's language {missing[0]!r} is not installed; there are {', '.join(sorted(installed))}.",
+                f"apt-get install {packages}",
+            )
+        return f"tesseract {version} {self._languages}"
+
+
+class TesseractTextDetector(_Tesseract):
+    """Words of sparse text (mode 11), joined into lines.
+
+    Args:
+        longest_side_px: longest side of the picture that Tesseract sees.
+        min_score: lowest mean confidence of a line's words, 0 to 1.
+    """
+
+    def __init__(
+        self, longest_side_px: int = 1920, min_score: float = 0.5, languages: str = "eng", threads: int = 0
+    ) -> None:
+        super().__init__(languages, threads)
+        self._longest_side_px, self._min_score = longest_side_px, min_score
+
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
+        import cv2
+        import pytesseract
+
+        assert self.identity
+        scale = min(1.0, self._longest_side_px / max(image.shape[:2]))
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        seen = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+        data = pytesseract.image_to_data(
+            seen,
+            lang=self._languages,
+            config=f"--psm {SPARSE_TEXT}",
+            output_type=pytesseract.Output.DICT,
+            timeout=TIMEOUT_S,
+        )
+        return [r for line in _lines(data) if (r := _region(line, scale)).score >= self._min_score]
+
+
+class TesseractTextReader(_Tesseract):
+    """Reads crops as single lines (mode 7), light text on dark inverted, several crops at once."""
+
+    def __init__(self, languages: str = "eng", threads: int = 0) -> None:
+        super().__init__(languages, threads)
+
+    def read(self, crops: Sequence[Image]) -> list[Reading]:
+        assert self.identity
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(self._read, crops))
+
+    def _read(self, crop: Image) -> Reading:
+        import pytesseract
+
+        data = pytesseract.image_to_data(
+            _line(crop),
+            lang=self._languages,
+            config=f"--psm {SINGLE_LINE}",
+            output_type=pytesseract.Output.DICT,
+            timeout=TIMEOUT_S,
+        )
+        words = [(text.strip(), float(c)) for text, c in zip(data["text"], data["conf"], strict=True) if text.strip()]
+        if not words:
+            return Reading("", 0.0)
+        letters = sum(len(text) for text, _ in words)
+        confidence = sum(len(text) * max(0.0, c) for text, c in words) / letters / 100
+        return Reading(" ".join(text for text, _ in words), confidence)
+
+
+def _line(crop: Image) -> NDArray[np.uint8]:
+    """The crop as dark text on light, at Tesseract's height, with a border."""
+    import cv2
+
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    scale = LINE_HEIGHT_PX / grey.shape[0]
+    size = (max(1, round(grey.shape[1] * scale)), LINE_HEIGHT_PX)
+    line = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    # The rim of a tight crop is background: light text stands on a dark rim.
+    rim = np.concatenate([line[0], line[-1], line[:, 0], line[:, -1]])
+    background = float(np.median(rim))
+    if background < float(np.median(line[line.shape[0] // 4 : -line.shape[0] // 4])) or background < 100:
+        line, background = 255 - line, 255 - background
+    return np.pad(line, BORDER_PX, constant_values=round(background)).astype(np.uint8)
+
+
+Word = tuple[int, int, int, int, float]  # left, top, right, bottom in px, confidence 0..1
+
+
+def _lines(data: dict[str, list]) -> list[list[Word]]:
+    """Tesseract's words by line; a line is cut where the gap is too wide for one."""
+    lines: dict[tuple[int, int, int], list[Word]] = {}
+    for i, text in enumerate(data["text"]):
+        confidence = float(data["conf"][i])
+        if text.strip() and confidence >= 0:
+            left, top, width, height = (int(data[k][i]) for k in ("left", "top", "width", "height"))
+            key = (int(data["block_num"][i]), int(data["par_num"][i]), int(data["line_num"][i]))
+            lines.setdefault(key, []).append((left, top, left + width, top + height, confidence / 100))
+    cut: list[list[Word]] = []
+    for words in lines.values():
+        words.sort()
+        cut.append(words[:1])
+        for before, word in pairwise(words):
+            if word[0] - before[2] > MAX_GAP * max(before[3] - before[1], word[3] - word[1]):
+                cut.append([])
+            cut[-1].append(word)
+    return cut
+
+
+def _region(line: list[Word], scale: float) -> Region:
+    left, top = min(w[0] for w in line), min(w[1] for w in line)
+    right, bottom = max(w[2] for w in line), max(w[3] for w in line)
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32) / scale
+    return Region("text", "", sum(w[4] for w in line) / len(line), corners.astype(np.float32))

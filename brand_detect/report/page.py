@@ -115,7 +115,7 @@ def render(report: ReportDocument, frames: FrameReader, codec: ImageCodec, thumb
         stages=[
             (stage, facts) for stage in LINE if (facts := {k: v[stage] for k, v in per_stage.items() if stage in v})
         ],
-        facts={name: value for name, value in run.items() if name not in PER_STAGE},
+        facts={name: value for name, value in run.items() if name not in (*PER_STAGE, "job_id", "profile")},
     )
 
 
@@ -139,10 +139,11 @@ def _view(
 
 
 def _best(brands: list[list[Exposure]]) -> list[list[Exposure]]:
-    """Per brand the exposures with the best evidence, dealt in turn until the page's pictures are spent."""
-    ranked = [
-        sorted(own, key=lambda e: (-round(e.confidence, 2), -e.area_frac_max))[:PICTURES_PER_BRAND] for own in brands
-    ]
+    """Per brand the exposure with the best evidence, then the longest: dealt in turn until the pictures are spent."""
+    ranked = []
+    for own in brands:
+        best = max(own, key=lambda e: (round(e.confidence, 2), e.area_frac_max))
+        ranked.append(sorted(own, key=lambda e: (e is not best, -e.seconds))[:PICTURES_PER_BRAND])
     in_turn = [e for turn in zip_longest(*ranked) for e in turn if e is not None]
     dealt = {e.exposure_id for e in in_turn[:PICTURES]}
     return [[e for e in own if e.exposure_id in dealt] for own in ranked]

@@ -511,13 +511,20 @@ def load_truth(path: Path) -> Truth:
         raise BadInput(f"{path} is not a truth file: {e}.", "generate the sample again") from e
 
 
+def sample_once(video: Path, scenario: Scenario) -> Truth:
+    """The truth of ``video``, which is drawn only if it is not there yet or was drawn from another scenario."""
+    note = video.with_suffix(".scenario.json")
+    wanted = json.dumps(asdict(scenario), ensure_ascii=False)
+    if video.is_file() and note.is_file() and note.read_text(encoding="utf-8") == wanted:
+        return load_truth(truth_path(video))
+    note.unlink(missing_ok=True)
+    truth = write_sample(video, scenario)
+    note.write_text(wanted, encoding="utf-8")
+    return truth
+
+
 def demo_clip(folder: Path) -> Path:
-    """The clip of ``make demo``: ``sample.mp4`` with its truth in ``folder``, drawn again only when it would differ."""
+    """The clip of ``make demo``: ``sample.mp4`` in ``folder``, its truth beside it."""
     video = folder / "sample.mp4"
-    note = folder / "sample.scenario.json"
-    wanted = json.dumps(asdict(Scenario()), ensure_ascii=False)
-    if not (note.is_file() and note.read_text(encoding="utf-8") == wanted and video.is_file()):
-        note.unlink(missing_ok=True)
-        write_sample(video, Scenario())
-        note.write_text(wanted, encoding="utf-8")
+    sample_once(video, Scenario())
     return video

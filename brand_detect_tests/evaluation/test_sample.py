@@ -164,12 +164,23 @@ def test_frames_come_one_at_a_time() -> None:
     assert isinstance(boxes, list)
 
 
-def test_the_demo_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_is_drawn_again_only_for_another_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr(sample, "write_sample", lambda video, scenario: (drawn.append(scenario), video.touch()))
-    video = sample.demo_clip(tmp_path)
-    assert sample.demo_clip(tmp_path) == video == tmp_path / "sample.mp4"
-    assert drawn == [Scenario()]
+    monkeypatch.setattr(sample, "draw", lambda scenario: (drawn.append(scenario), draw(scenario))[1])
+    scenario = replace(TINY, seconds=2.5, width_px=64, height_px=64)
+    video = tmp_path / "sample.mp4"
+    first = sample.sample_once(video, scenario)
+    assert sample.sample_once(video, scenario).labels() == first.labels()
+    assert drawn == [scenario]
+    sample.sample_once(video, replace(scenario, seed=1))
+    assert len(drawn) == 2
+
+
+def test_the_demo_is_the_default_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(sample, "write_sample", lambda video, scenario: asked.append((video, scenario)))
+    assert sample.demo_clip(tmp_path) == tmp_path / "sample.mp4"
+    assert asked == [(tmp_path / "sample.mp4", Scenario())]
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
                     per_brand[row["brand"]] = (row, best[track])
         brands = sorted(per_brand.values(), key=lambda pair: -pair[1]["area_frac"])[:18]
         still_open = verdicts.unresolved.sort_by("rank").slice(0, 12).to_pylist()
-        wanted = pc.field("region_id").isin([row["best_region_id"] for row in still_open])
+        wanted = pc.field("region_id").isin(pa.array([row["best_region_id"] for row in still_open], pa.string()))
         regions = {row["region_id"]: row for row in detected.regions.filter(wanted).to_pylist()}
         still_open = [row for row in still_open if row["best_region_id"] in regions]
         crops = _crops([r for _, r in brands] + [regions[row["best_region_id"]] for row in still_open], desk)

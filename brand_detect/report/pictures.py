@@ -247,6 +247,10 @@ def _best_regions(regions: pa.Table, tracks: Iterable[str]) -> dict[str, Row]:
     return {row["track_id"]: row for row in rows.take(order[first]).to_pylist()}
 
 
+def _where(rows: pa.Table, column: str, values: Iterable[str]) -> pa.Table:
+    return rows.filter(pc.field(column).isin(pa.array(values, pa.string())))
+
+
 def _crops(regions: Sequence[Row], desk: _Desk) -> list[Image]:
     """The regions upright, in the order given; every frame is read once."""
     crops: dict[int, Image] = {}

@@ -1,0 +1,60 @@
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pytest
+
+from brand_detect.domain import model as m
+from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument, document, to_csv
+from brand_detect_tests.report.fakes import match, nothing
+
+
+def read(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
+
+
+@pytest.mark.parametrize(
+    ("model", "schema"), [(BrandTotal, m.BRANDS), (Exposure, m.EXPOSURES), (OpenMark, m.OPEN_MARKS)]
+)
+def test_the_json_has_the_columns_of_the_tables(model: type[m.Record], schema: pa.Schema) -> None:
+    assert set(model.model_fields) == set(schema.names)
+
+
+def test_the_json_reads_back_as_what_was_written() -> None:
+    payloads = match()
+    whole = document(payloads["compile_report"], payloads["job_request"])
+    text = whole.model_dump_json()
+    assert ReportDocument.model_validate_json(text) == whole
+    raw = json.loads(text)
+    assert raw["schema_version"] == 1
+    assert [b["brand"] for b in raw["brands"]] == ["Nike", "Itaú"]
+    assert raw["brands"][0]["confidence"] == 0.9  # not 0.8999999761581421
+    assert raw["job"]["video_sha256"] == payloads["job_request"].video_sha256
+
+
+def test_an_empty_report_is_a_valid_document() -> None:
+    payloads = nothing()
+    whole = document(payloads["compile_report"], payloads["job_request"])
+    assert (whole.brands, whole.exposures, whole.unresolved) == ((), (), ())
+
+
+def test_csv_has_every_column_and_row() -> None:
+    made = match()["compile_report"]
+    rows = read(to_csv(made.exposures))
+    assert list(rows[0]) == m.EXPOSURES.names
+    assert [row["brand"] for row in rows] == ["Nike", "Itaú"]
+    assert float(rows[0]["seconds"]) == made.exposures["seconds"][0].as_py()
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x","y")'])
+def test_no_text_is_a_formula(text: str) -> None:
+    [row] = read(to_csv(pa.table({"text": [text], "t_s": [-1.5]})))
+    assert row["text"] == "'" + text
+    assert row["t_s"] == "-1.5"
+
+
+@pytest.mark.parametrize("text", ["a,b", 'say "hi"', "two\nlines", "Itaú", "", "\u202eevil", "x" * 10_000])
+def test_texts_survive_the_csv(text: str) -> None:
+    [row] = read(to_csv(pa.table({"text": [text], "n": [1]})))
+    assert row["text"] == text

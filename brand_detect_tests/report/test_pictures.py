@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect.domain.protocols import Image, Label, Shape
+from brand_detect.engines.canvas import OpenCvCanvas
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.report.pictures import EMBEDDED_BYTES, picture
+from brand_detect_tests.report.fakes import Pictures, match, nothing
+
+
+def drawn(stage: str, payloads: dict, frames: Pictures | None = None) -> Image | None:
+    data = picture(stage, payloads, frames or Pictures(), OpenCvCanvas(), OpenCvCodec())
+    return None if data is None else OpenCvCodec().decode(data)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_small_picture(stage: str) -> None:
+    data = picture(stage, match(), Pictures(), OpenCvCanvas(), OpenCvCodec())
+    assert data is not None
+    assert len(data) <= EMBEDDED_BYTES
+    assert OpenCvCodec().decode(data).std() > 1
+
+
+def test_the_root_has_none() -> None:
+    assert drawn(LINE[0], match()) is None
+
+
+@pytest.mark.parametrize("stage", STAGES[2:])
+def test_nothing_found_is_no_picture(stage: str) -> None:
+    assert drawn(stage, nothing()) is None
+
+
+def test_noise_is_squeezed_under_the_limit() -> None:
+    class Noise(Pictures):
+        def read(self, frame: int) -> Image:
+            return np.random.default_rng(frame).integers(0, 255, (720, 1280, 3)).astype(np.uint8)
+
+    data = picture("extract_frames", match(), Noise(), OpenCvCanvas(), OpenCvCodec(), limit_bytes=30_000)
+    assert data is not None
+    assert len(data) <= 30_000
+
+
+def test_few_frames_are_read() -> None:
+    frames = Pictures()
+    drawn("detect_objects", match(), frames)
+    assert len(frames.reads) == 2  # the fullest frame of each shot with regions
+    assert len(set(frames.reads)) == 2
+
+
+def test_a_hostile_name_draws() -> None:
+    payloads = match(nike="Itaú\u202e\x00\n" * 2000, unknown="日本\ud7ff<b>")
+    for stage in STAGES:
+        assert drawn(stage, payloads) is not None
+
+
+@pytest.mark.parametrize("text", ["Itaú", "Škoda", "Газпром"])
+def test_the_canvas_has_the_letters(text: str) -> None:
+    canvas, blank = OpenCvCanvas(), np.full((40, 200, 3), 255, np.uint8)
+    as_drawn = canvas.draw(blank, [Label(2, 2, text, 24, (0, 0, 0))])
+    unknown = canvas.draw(blank, [Label(2, 2, "?" * len(text), 24, (0, 0, 0))])
+    plain = canvas.draw(blank, [Label(2, 2, text.replace("ú", "u").replace("Š", "S"), 24, (0, 0, 0))])
+    assert (as_drawn != unknown).any()
+    assert text == "Газпром" or (as_drawn != plain).any()
+    assert (blank == 255).all()
+
+
+def test_labels_keep_to_their_width() -> None:
+    canvas, blank = OpenCvCanvas(), np.full((40, 400, 3), 255, np.uint8)
+    sheet = canvas.draw(blank, [Label(10, 5, "A very long brand name indeed", 20, (0, 0, 0), 100)])
+    inked = np.flatnonzero((sheet < 128).any(axis=(0, 2)))
+    assert 60 < inked.max() <= 112
+
+
+def test_shapes_lie_where_they_should() -> None:
+    canvas, blank = OpenCvCanvas(), np.zeros((50, 50, 3), np.uint8)
+    square = [(10.0, 10.0), (20.0, 10.0), (20.0, 20.0), (10.0, 20.0)]
+    filled = canvas.draw(blank, [Shape(square, (255, 0, 0))])
+    assert filled[15, 15].tolist() == [0, 0, 255]  # red, in B G R
+    assert filled[25, 25].tolist() == [0, 0, 0]
+    outline = canvas.draw(blank, [Shape(square, (255, 0, 0), line_px=1)])
+    assert outline[15, 15].tolist() == [0, 0, 0]
+    assert outline[10, 15, 2] > 200

@@ -53,7 +53,7 @@ UNLISTED = ("Zymvora",)  # an invented name: no catalogue holds it
 
 LEGIBLE_HEIGHT_PX = 12.0
 LEGIBLE_PITCH_PX = 6.0
-LEGIBLE_VISIBLE = 0.9
+LEGIBLE_VISIBLE = 0.75
 LEGIBLE_SMEAR = 0.5
 LEGIBLE_RULE = (
     f"ink at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter, {LEGIBLE_VISIBLE:.0%} "

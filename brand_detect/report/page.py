@@ -18,11 +18,12 @@ from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
 from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument
 from brand_detect.report.words import clock, duration, percent, short
 
-# Bounds that keep the page of a 90-minute video with 200 brands at a few megabytes; it says what was left out.
+# Bounds that keep the page of a 90-minute video with 200 brands at a few megabytes and its making at a few seconds,
+# most of which go into decoding frames. The page says what was left out.
 PICTURES_PER_BRAND = 4
-PICTURES = 240
+PICTURES = 160
 EXPOSURES_PER_BRAND = 30
-OPEN_MARKS = 48
+OPEN_MARKS = 36
 TIMELINE_BRANDS = 40
 
 JPEG_QUALITY = 70

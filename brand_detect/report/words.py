@@ -22,9 +22,11 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """``0.0123`` as ``1.2 %``; small shares keep two digits."""
+    """``0.0123`` as ``1.2 %``; shares under a hundredth keep two decimals."""
     value = 100 * share
-    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.2g} %"
+    if 0 < value < 0.005:
+        return "< 0.01 %"
+    return f"{value:.{0 if value >= 10 else 1 if value >= 1 else 2}f} %"
 
 
 def short(text: str) -> str:

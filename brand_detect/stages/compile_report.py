@@ -178,7 +178,7 @@ def _exposures(
     zone = np.minimum(centre * 3, 2).astype(np.intp) @ (1, 3)
     area, confidence = found["area_frac"].to_numpy().astype(np.float64), found["confidence"].to_numpy()
     start, end = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
-    shown_by = cells["shown_by"].fill_null(-1).to_numpy()
+    length, shown_by = end - start, cells["shown_by"].fill_null(-1).to_numpy()
 
     _, brands = np.unique(found["brand_id"].to_numpy(zero_copy_only=False), return_index=True)
     for own in np.split(np.arange(found.num_rows), brands[1:]):
@@ -194,8 +194,9 @@ def _exposures(
             if finish - begin <= 0 or finish - begin < params.min_exposure_s:
                 continue
             at = np.searchsorted(on, shown_by[rows])
-            share = (end - start)[rows] / (end - start)[rows].sum()
-            mine = own[np.isin(group, at)]
+            share = length[rows] / length[rows].sum()
+            near = slice(first[at.min()], np.searchsorted(group, at.max(), "right"))
+            mine = own[near][np.isin(group[near], at)]
             best = mine[np.lexsort((-frame[mine], area[mine], confidence[mine].round(2)))[-1]]
             evidence = found.slice(best, 1).to_pylist()[0]
             cx, cy = share @ middle[at]

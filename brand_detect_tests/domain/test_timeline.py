@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.domain.model import TIMELINE, table
-from brand_detect.domain.timeline import cells_of, shown_seconds, union, union_seconds
+from brand_detect.domain.timeline import cells_of, runs, shown_seconds, union, union_seconds
 
 
 def timeline(shown_by: list[int | None], cell_s: float = 0.5):
@@ -67,3 +67,11 @@ def test_every_instant_is_counted_once(intervals):
     assert union_seconds(intervals) == pytest.approx(covered.sum())
     joined = union(intervals)
     assert (joined[1:, 0] > joined[:-1, 1]).all()
+
+
+def test_runs_break_where_presence_does():
+    t = timeline([0, 0, 2, 3, 0, None, 6, 7])
+    assert [r.tolist() for r in runs(t, [0])] == [[0, 1], [4]]
+    assert [r.tolist() for r in runs(t, [0], gap_s=1.0)] == [[0, 1, 4]]
+    assert [r.tolist() for r in runs(t, [0, 6], gap_s=5.0)] == [[0, 1, 4], [6]]  # black is not bridged
+    assert runs(t, [], gap_s=5.0) == []

@@ -183,7 +183,9 @@ def test_duration(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-@pytest.mark.parametrize(("share", "words"), [(0.5, "50 %"), (0.0123, "1.2 %"), (0.00012, "0.012 %"), (0, "0 %")])
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.5, "50 %"), (0.0123, "1.2 %"), (0.007, "0.70 %"), (0.00001, "< 0.01 %"), (0, "0.00 %")]
+)
 def test_percent(share: float, words: str) -> None:
     assert percent(share) == words
 

@@ -4,11 +4,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.catalog.source import everyday_words
+from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.model import Brand, BrandCatalog
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
@@ -17,7 +18,8 @@ CONFUSION_COST = 0.25  # of an edit that folding explains (0 for O); any other c
 MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
 LONGEST_WINDOW = 8  # words of a line that one name may take
 SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
-SHORTEST_RUN_ON = 6  # letters of a name found at an end of a word that the reader ran together: EMIRATESFLYBETTER
+SHORTEST_RUN_ON = 4  # letters of a name in a word that the reader ran together: EMIRATESFLYBETTER
+SHORTEST_FILLER = 3  # letters of the everyday words beside it
 RUN_ON_SCORE = 0.95
 ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}  # beside a name they make no sentence of it
 
@@ -32,6 +34,10 @@ class _Surface:
     cuts: frozenset[int]  # where its words begin and end in ``key``
     brand: Brand
     whole_line: bool
+
+    @cached_property
+    def has_digit(self) -> bool:
+        return any(c.isdigit() for c in self.key)
 
 
 class _Find(NamedTuple):
@@ -102,7 +108,6 @@ class LexiconIndex:
         return any(_begins_another(fold(line.key[:cut])[::-1], self._backwards) for cut in line.cuts[1:])
 
     def _windows(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
-        everyday = everyday_words()
         cuts, key = line.cuts, line.key
         for i, begin in enumerate(cuts[:-1]):
             plain = True  # all words of the window are everyday ones
@@ -111,7 +116,7 @@ class LexiconIndex:
                 window = key[begin:end]
                 if len(window) > self._longest * (1 + MOST_EDITS):
                     break
-                plain = plain and key[cuts[j - 1] : end] in everyday
+                plain = plain and is_everyday_word(key[cuts[j - 1] : end])
                 if _is_cut_from_plus(line, j):
                     continue
                 surface = self._by_key.get(window)
@@ -127,12 +132,14 @@ class LexiconIndex:
         begin = line.cuts[i]
         if {c - begin for c in line.cuts[i : j + 1]} <= surface.cuts:
             return True
-        if len(surface.key) >= SHORTEST_SPLIT:
-            return True
-        return not plain and i == 0 and j == len(line.cuts) - 1
+        if plain or len(surface.key) < SHORTEST_SPLIT:
+            whole = i == 0 and j == len(line.cuts) - 1
+            return whole and (not plain or len(surface.key) >= SHORTEST_SPLIT)
+        return True
 
     def _alike(self, window: str, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
-        if not any(c.isalpha() for c in window):
+        digits = not window.isalpha() and any(c.isdigit() for c in window)
+        if digits and not any(c.isalpha() for c in window):
             return
         folded = fold(window)
         near = self._near.get(fuzzy_score)
@@ -143,10 +150,10 @@ class LexiconIndex:
         for position in near.near(folded):
             surface = self._surfaces[position]
             edits = Levenshtein.distance(folded, surface.folded)
-            if edits and surface.whole_line:
+            if (edits and surface.whole_line) or (surface.has_digit and not digits):
                 continue
             if len(window) < (surface.brand.min_length or min_fuzzy_length) and not (
-                edits == 0 and _differ_in_digits_only(window, surface.key)
+                edits == 0 and _has_digits_for_letters(window, surface.key)
             ):
                 continue
             confusions = max(0, Levenshtein.distance(window, surface.key) - edits)
@@ -155,14 +162,35 @@ class LexiconIndex:
                 yield _Find(begin, end, surface, score, exact=False)
 
     def _run_on(self, line: Line) -> Iterator[_Find]:
-        """Names at the beginning or end of a longer word, the rest of which has at least two letters."""
+        """Names in words that the reader ran together: all of the word is names and everyday words, and not only these."""
         for begin, end in zip(line.cuts, line.cuts[1:], strict=False):
-            for cut in range(begin + 2, end - 1):
-                for a, b in ((begin, cut), (cut, end)):
-                    if SHORTEST_RUN_ON <= b - a <= self._longest:
-                        surface = self._by_key.get(line.key[a:b])
-                        if surface and not surface.whole_line:
-                            yield _Find(a, b, surface, RUN_ON_SCORE, exact=True)
+            word = line.key[begin:end]
+            if len(word) >= 2 * SHORTEST_RUN_ON and word not in self._by_key and not is_everyday_word(word):
+                for a, b in self._pieces(line.key, begin, end):
+                    surface = self._by_key.get(line.key[a:b])
+                    if surface and not surface.whole_line:
+                        yield _Find(a, b, surface, RUN_ON_SCORE, exact=True)
+
+    def _pieces(self, key: str, begin: int, end: int) -> list[tuple[int, int]]:
+        """``key[begin:end]`` cut into names and everyday words, with as few letters in names as can be; else nothing."""
+        best: dict[int, tuple[int, list[tuple[int, int]]]] = {begin: (0, [])}  # reached place: letters in names, pieces
+        fillers = everyday_words()
+        for a in range(begin, end):
+            if a not in best:
+                continue
+            letters, pieces = best[a]
+            for b in range(a + SHORTEST_FILLER, end + 1):
+                piece = key[a:b]
+                surface = self._by_key.get(piece)
+                if piece in fillers:
+                    cost = letters
+                elif surface and not surface.whole_line and b - a >= SHORTEST_RUN_ON:
+                    cost = letters + b - a
+                else:
+                    continue
+                if b not in best or cost < best[b][0]:
+                    best[b] = cost, [*pieces, (a, b)]
+        return best[end][1] if end in best else []
 
     def _is_excluded_at(self, line: Line, find: _Find) -> bool:
         """Whether words around the find spell a text that its brand excludes."""
@@ -180,9 +208,11 @@ def _begins_another(part: str, ordered: list[str]) -> bool:
     return any(s != part and s.startswith(part) for s in ordered[bisect_left(ordered, part) :][:2])
 
 
-def _differ_in_digits_only(read: str, name: str) -> bool:
-    """Whether the two, equal when folded, differ only where one has a digit for the other's letter."""
-    return len(read) == len(name) and all(a == b or a.isdigit() != b.isdigit() for a, b in zip(read, name, strict=True))
+def _has_digits_for_letters(read: str, name: str) -> bool:
+    """Whether the two, equal when folded, differ only where a digit was read for a letter of the name."""
+    return len(read) == len(name) and all(
+        a == b or (a.isdigit() and b.isalpha()) for a, b in zip(read, name, strict=True)
+    )
 
 
 def _is_cut_from_plus(line: Line, j: int) -> bool:

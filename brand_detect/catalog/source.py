@@ -22,7 +22,7 @@ from brand_detect.domain.text import key_of
 COLUMNS = ("name", "aliases", "categories", "excluded_texts", "min_length", "whole_line")
 _DATA = files("brand_detect.catalog").joinpath("data")
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
-_SHORT = 2  # a name of so many Latin letters or digits turns up by chance in any longer line
+_SHORT = 3  # a name of so many Latin letters or digits is often part of another: RAI, Rai Play
 _STORED = TypeAdapter(list[Brand])
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -103,6 +103,16 @@ def everyday_words() -> frozenset[str]:
     """Keys of words that turn up in ordinary text, so that a brand of that name needs a line of its own."""
     text = _DATA.joinpath("everyday_words.txt").read_text(encoding="utf-8")
     return frozenset(key_of(w) for line in text.splitlines() if not line.startswith("#") for w in line.split())
+
+
+@cache
+def is_everyday_word(key: str) -> bool:
+    """Whether ``key``, or what it is a form of, is an everyday word: channels, running, based."""
+    words = everyday_words()
+    return key in words or any(
+        key.endswith(ending) and (key[: -len(ending)] in words or key[: -len(ending)] + "e" in words)
+        for ending in ("s", "es", "ed", "ing", "er", "ers", "ly")
+    )
 
 
 def _catalog(brands: Iterable[Brand]) -> BrandCatalog:
@@ -299,4 +309,4 @@ def _whole_line(cells: dict[str, Cell], texts: tuple[str, ...], source: str, lin
 
 def is_everyday(key: str) -> bool:
     """Whether a name with this key needs a line of its own unless the catalogue says otherwise."""
-    return key in everyday_words() or not any(c.isalpha() for c in key) or (key.isascii() and len(key) <= _SHORT)
+    return is_everyday_word(key) or not any(c.isalpha() for c in key) or (key.isascii() and len(key) <= _SHORT)

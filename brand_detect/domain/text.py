@@ -93,33 +93,49 @@ def _plain(char: str) -> tuple[str, bool]:
 class NearIndex:
     """Finds the strings that may lie within a given number of edits of a query.
 
-    A string of length m with at most k edits keeps at least one of k + 1 parts unchanged, displaced by at most k
-    (Li et al., "Pass-Join", VLDB 2011): the parts are looked up in a dict, so a query costs a few lookups however
-    many strings there are.
+    A string of length m with at most k edits keeps at least one of k + 1 parts unchanged, near its place
+    (Li et al., "Pass-Join", VLDB 2011): the parts are looked up in a dict, so a query costs a few lookups however many
+    strings there are.
     """
 
     def __init__(self, strings: Sequence[str], edits: Callable[[int], int]) -> None:
         """``edits`` gives the edits allowed for a string of a length."""
-        self._parts: defaultdict[tuple[int, int, str], list[int]] = defaultdict(list)
         self._edits = {m: min(edits(m), m - 1) for m in {len(s) for s in strings} if m}
-        self._longest_reach = max(self._edits.values(), default=0)
+        self._parts: dict[tuple[int, int], defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._plans: dict[int, list[_Lookup]] = {}
         for i, string in enumerate(strings):
             m = len(string)
             for part, (a, b) in enumerate(_segments(m, self._edits[m] + 1) if m else ()):
-                self._parts[m, part, string[a:b]].append(i)
+                self._parts[m, part][string[a:b]].append(i)
 
     def near(self, query: str) -> set[int]:
         """Positions of all strings within their edits of ``query`` (Levenshtein), and some that are not."""
         n = len(query)
+        plan = self._plans.get(n)
+        if plan is None:
+            plan = self._plans[n] = list(self._lookups(n))
         found: set[int] = set()
-        for m in range(max(1, n - self._longest_reach), n + self._longest_reach + 1):
-            k = self._edits.get(m, -1)
+        for strings, width, starts in plan:
+            for start in starts:
+                positions = strings.get(query[start : start + width])
+                if positions:
+                    found.update(positions)
+        return found
+
+    def _lookups(self, n: int) -> Iterator["_Lookup"]:
+        """What to look up for a query of length ``n``."""
+        for m, k in sorted(self._edits.items()):
             if abs(n - m) > k:
                 continue
+            # What lies before a part takes |shift| edits at least, what lies after it |n - m - shift|.
+            left, right = (k - (n - m)) // 2, (k + (n - m)) // 2
             for part, (a, b) in enumerate(_segments(m, k + 1)):
-                for start in range(max(0, a - k), min(n - (b - a), a + k) + 1):
-                    found.update(self._parts.get((m, part, query[start : start + b - a]), ()))
-        return found
+                starts = range(max(0, a - left), min(n - (b - a), a + right) + 1)
+                yield self._parts[m, part], b - a, starts
+
+
+_Lookup = tuple[dict[str, list[int]], int, range]
+"""Strings by one of their parts, the part's length, and where it may begin in the query."""
 
 
 @cache

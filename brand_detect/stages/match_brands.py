@@ -46,6 +46,7 @@ _LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or sc
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_Readings = Sequence[tuple[str, float]]
 Find = Callable[[str], list[Hit]]
 
 
@@ -135,14 +136,14 @@ class _Regions:
 # --- what each track says -------------------------------------------------------------------------------------------
 
 
-def _readings(texts: TrackTexts) -> dict[str, list[tuple[str, float]]]:
+def _readings(texts: TrackTexts) -> dict[str, _Readings]:
     """For each track its text and then the alternatives, each with its confidence."""
     known: dict[tuple[str, str], float] = {}
     for track, text, confidence in _rows(texts.readings, "track_id", "text", "confidence"):
         known[track, text] = max(confidence, known.get((track, text), 0.0))
-    found: dict[str, list[tuple[str, float]]] = {}
+    found: dict[str, _Readings] = {}
     for track, text, confidence, alternatives in _rows(texts.texts, "track_id", "text", "confidence", "alternatives"):
-        others = [(other, known.get((track, other), confidence)) for other in alternatives]
+        others = [(other, known.setdefault((track, other), confidence)) for other in alternatives]
         found[track] = [(text, confidence), *others]
     return found
 
@@ -151,7 +152,7 @@ def _rows(source: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(source[c].to_pylist() for c in columns), strict=True)
 
 
-def _said(readings: list[tuple[str, float]], find: Find, min_confidence: float) -> _Said:
+def _said(readings: _Readings, find: Find, min_confidence: float) -> _Said:
     """The first reading that names a brand surely enough, else the first."""
     for text, confidence in readings:
         hits = [h for h in find(text) if h.score * confidence >= min_confidence]
@@ -406,9 +407,9 @@ def _per_group(
     """
     rows = np.flatnonzero(group >= 0)
     g = group[rows]
-    once = np.unique(np.column_stack((g, regions.frame[rows])), axis=0)
+    owner, frame = np.divmod(np.unique(g * len(seconds_of) + regions.frame[rows]), max(1, len(seconds_of)))
     seconds = np.zeros(n)
-    np.add.at(seconds, once[:, 0], seconds_of[once[:, 1]])
+    np.add.at(seconds, owner, seconds_of[frame])
     area = np.zeros(n)
     np.add.at(area, g, regions.area[rows])
     area /= np.maximum(np.bincount(g, minlength=n), 1)

@@ -117,15 +117,15 @@ def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
     look = brand.look
     picture = np.full((height_px, width_px, 3), look.ground, np.uint8)
     mask = lettering(brand.name, look)
-    room = 0.62 * width_px if look.emblem else 0.86 * width_px
+    room = 0.6 * width_px if look.emblem else 0.86 * width_px
     scale = min(0.56 * height_px / mask.shape[0], room / mask.shape[1])
     mask = resize(mask, (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))))
     height, width = mask.shape
     side = round(0.6 * height_px) if look.emblem else 0
-    x = (width_px - width + round(1.3 * side)) // 2
+    x = (width_px - width + round(1.5 * side)) // 2
     y = (height_px - height) // 2
     if look.emblem:
-        _emblem(picture, (x - 0.8 * side, height_px / 2), side / 2, look)
+        _emblem(picture, (x - side, height_px / 2), side / 2, look)
     if look.outlined:
         rim = max(1, height // 20)
         padded = np.pad(mask, rim)

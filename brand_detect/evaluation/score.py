@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 from rich.table import Table
 
+from brand_detect.catalog import LexiconIndex
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_of
 from brand_detect.domain.model import (
@@ -27,9 +28,11 @@ from brand_detect.domain.model import (
     Row,
     TrackTexts,
 )
+from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.text import fold, key_of, line_of
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.evaluation.sample import Truth
+from brand_detect.stages.match_brands import match_brands
 
 Intervals = tuple[tuple[float, float], ...]
 
@@ -378,6 +381,15 @@ def leave_one_out(
         still_open = own & {t for row in without.unresolved.to_pylist() for t in row["track_ids"]}
         results.append(LeftOut(brand, len(own), len(still_open), tuple(sorted(taken))))
     return results
+
+
+def matching(
+    payloads: Mapping[str, Payload], params: MatchBrandsParams | None = None
+) -> Callable[[BrandCatalog], BrandVerdicts]:
+    """``match_brands`` over what a job detected and read, for ``leave_one_out``; nothing is detected or read again."""
+    run = _Run(payloads)
+    chosen = params or MatchBrandsParams.model_validate({})
+    return lambda catalog: match_brands(run.scenes, run.objects, run.texts, chosen, index=LexiconIndex(catalog))
 
 
 def score_table(score: ClipScore) -> Table:

@@ -207,6 +207,16 @@ def test_leave_one_out_wants_the_words_unresolved_and_not_taken() -> None:
     assert (result.tracks, result.open, result.taken_for, result.passed) == (2, 1, ("Nokia",), False)
 
 
+def test_leave_one_out_with_the_real_matcher() -> None:
+    catalog = m.BrandCatalog("v", [m.Brand("kia", "Kia"), m.Brand("emirates", "Emirates")])
+    regions = [p.region(k, t, (100.0, 300.0 * i, 200.0, 50.0)) for k in range(4) for i, t in enumerate("ab")]
+    made = job(regions, [p.text("a", "KIA"), p.text("b", "Emirates")])
+    readings = [p.reading(regions[0], "KIA"), p.reading(regions[1], "Emirates")]
+    made["run_ocr"] = p.texts([p.text("a", "KIA"), p.text("b", "Emirates")], readings)
+    results = s.leave_one_out(catalog, ["Kia", "Emirates"], s.matching(made))
+    assert [(r.brand, r.tracks, r.passed) for r in results] == [("Kia", 1, True), ("Emirates", 1, True)]
+
+
 def test_a_missing_stage_is_refused() -> None:
     made = job()
     del made["run_ocr"]

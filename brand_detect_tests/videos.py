@@ -28,11 +28,11 @@ def write_clip(
     """Write BGR (h, w, 3) or grey (h, w) pictures; the container follows the suffix.
 
     ``rotation_deg`` is the clockwise turn a player makes to show the pictures upright; ``times_s`` gives each picture's
-    own time (variable frame rate); ``interlaced`` pictures hold two fields, the top one first.
+    own time (variable frame rate); ``interlaced`` pictures hold two fields, the bottom one (odd rows) first.
     """
     coding = {"crf": "16", "preset": "ultrafast"} if codec == "libx264" else {}
     if interlaced:
-        coding["x264-params"] = "interlaced=1:tff=1"
+        coding["x264-params"] = "interlaced=1:bff=1"
     base = Fraction(1, 1000 if times_s is not None else fps)
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = None
@@ -61,7 +61,7 @@ def scene(seed: int, width: int = 320, height: int = 180) -> Picture:
     coarse = rng.integers(30, 226, (6, 10, 3), dtype=np.uint8)
     rows = np.arange(height) * 6 // height
     columns = np.arange(width) * 10 // width
-    return coarse[rows][:, columns]
+    return np.ascontiguousarray(coarse[rows][:, columns])
 
 
 def truncate(path: Path, share: float) -> Path:

@@ -16,12 +16,14 @@ from brand_detect.domain.protocols import DamagedTail, DecodedFrame, Image
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
+    from av.filter import Graph
     from av.video.stream import VideoStream
 
 PROBED_PACKETS = 250
 PROBED_PICTURES = 4
 SEEK_FROM_S = 5.0
-"""A range that begins later than this is reached by a seek to the key picture before it."""
+"""A range that begins later than this is reached by a seek to the key picture before it, where there is an index."""
+_INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 LOST_S = 0.5
 """A video that ends so much before its declared end has lost its tail."""
 _TEXT_AS_PICTURES = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws plain text as a video
@@ -245,40 +247,42 @@ class _Pictures:
 
     def read(self, start_s: float) -> Iterator[tuple[float, "VideoFrame"]]:
         """Pictures from ``start_s`` on, or from somewhat before it."""
-        if start_s > SEEK_FROM_S:
+        if start_s > SEEK_FROM_S and self._container.format.name in _INDEXED:
             self._seek(start_s)
-        graph = None
+        graph, made_for = None, None  # from the first interlaced picture on, all go through the filter
         for picture in self._good():
-            if graph is None and picture.interlaced_frame:
-                graph = self._deinterlacer()
-            if graph is None:
-                yield self._time(picture), picture
+            kind = picture.width, picture.height, picture.format.name
+            if graph and made_for != kind:
+                yield from self._pull(graph, None)
+                graph = None
+            if not graph and picture.interlaced_frame:
+                graph, made_for = self._deinterlacer(picture), kind
+            if graph:
+                yield from self._pull(graph, picture)
             else:
-                graph.push(picture)
-                yield from self._pull(graph)
-        if graph is not None:
-            graph.push(None)
-            yield from self._pull(graph)
+                yield self._time(picture), picture
+        if graph:
+            yield from self._pull(graph, None)
 
     def _seek(self, start_s: float) -> None:
-        """Go to the key picture before ``start_s``; where the container cannot, stay at the beginning."""
-        from av.error import FFmpegError, InvalidDataError
+        """Go to the key picture before ``start_s``, or back to the beginning where the index does not lead there."""
+        from av.error import FFmpegError
 
-        stream = self._stream
+        container, stream = self._container, self._stream
         first = next(self._good(), None)
-        if first is None or first.pts is None or not stream.time_base:
-            self._container.seek(0)
-            return
-        self._time(first)
-        at = first.pts + int(start_s / stream.time_base)
-        try:
-            self._container.seek(at, stream=stream)
-            landed = next(self._good(), None)
-            if landed is None or landed.pts is None or landed.pts > at:
-                raise InvalidDataError(0, "the seek went past the range")
-            self._container.seek(at, stream=stream)
-        except FFmpegError:
-            self._container.seek(0)
+        landed = at = None
+        if first and first.pts is not None and stream.time_base:
+            self._time(first)
+            at = first.pts + int(start_s / stream.time_base)
+            try:
+                container.seek(at, stream=stream)
+                landed = next(self._good(), None)
+            except FFmpegError:
+                pass  # no usable index: from the beginning
+        if landed and at is not None and landed.pts is not None and landed.pts <= at:
+            container.seek(at, stream=stream)
+        else:
+            container.seek(0)
         self._t_s = None
 
     def _good(self) -> Iterator["VideoFrame"]:
@@ -293,27 +297,28 @@ class _Pictures:
         except FFmpegError:
             self.damaged = True
 
-    def _deinterlacer(self) -> Any:
+    def _deinterlacer(self, picture: "VideoFrame") -> "Graph":
         from av.filter import Graph
 
         graph = Graph()
-        nodes = [
-            graph.add_buffer(template=self._stream),
-            graph.add("bwdif", "deint=interlaced"),
-            graph.add("buffersink"),
-        ]
+        source = graph.add_buffer(
+            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+        )
+        nodes = source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
         graph.link_nodes(*nodes).configure()
         return graph
 
-    def _pull(self, graph: Any) -> Iterator[tuple[float, "VideoFrame"]]:
+    def _pull(self, graph: "Graph", picture: "VideoFrame | None") -> Iterator[tuple[float, "VideoFrame"]]:
+        """What comes out of the filter when ``picture`` goes in; None empties it."""
         from av.error import BlockingIOError, EOFError  # noqa: A004
 
+        graph.vpush(picture)
         while True:
             try:
-                picture = graph.vpull()
+                done = graph.vpull()
             except (BlockingIOError, EOFError):
                 return
-            yield self._time(picture), picture
+            yield self._time(done), done
 
     def _time(self, picture: "VideoFrame") -> float:
         """Seconds from the first picture, always rising; missing and jumping timestamps are bridged."""

@@ -57,7 +57,7 @@ def extract_frames(
     with media.open(request.video_uri) as file:
         try:
             for picture in decoder.decode(file, params.sample_fps, start_s, asked_end_s):
-                signals.add(picture.t_s, picture.luma)
+                look = signals.add(picture.t_s, picture.luma)
                 if picture.image is None:
                     continue
                 blob = sink.append(codec.encode(picture.image, params.jpeg_quality, params.longest_side_px))
@@ -72,8 +72,8 @@ def extract_frames(
                         "shard": blob.shard,
                         "offset": blob.offset,
                         "size_bytes": blob.size_bytes,
-                        "luma_mean": float(picture.luma.mean()),
-                        "luma_std": float(picture.luma.std()),
+                        "luma_mean": look.mean,
+                        "luma_std": look.std,
                         "phash": codec.phash(picture.luma),
                         "thumbnail": picture.luma.tobytes(),
                     }
@@ -94,7 +94,7 @@ def extract_frames(
         frames=table(FRAMES, rows),
         signals=signals.table(),
         start_s=rows[0]["t_s"],
-        end_s=min(asked_end_s, max(end_s, signals.last_s + 1 / probe.fps)),
+        end_s=end_s if end_s > signals.last_s else min(asked_end_s, signals.last_s + 1 / probe.fps),
         notes=tuple(notes),
         stats={"pictures": len(signals), "bytes": sum(row["size_bytes"] for row in rows)},
     )
@@ -111,20 +111,23 @@ class _Look:
     """What of a thumbnail is compared with other pictures."""
 
     t_s: float
+    mean: float
+    std: float
     tones: NDArray[np.float32]  # (fields, _TONES), the histogram of each field; all sum to 1
     structure: NDArray[np.float32]  # the luma without its mean, of length 1 unless flat
 
     @classmethod
     def at(cls, t_s: float, luma: NDArray[np.uint8]) -> "_Look":
         """Look at the picture shown at ``t_s``."""
-        fields = _FIELDS[0] * _FIELDS[1]
-        codes = _FIELD_OF * _TONES + luma // (256 // _TONES)
-        counts = np.bincount(codes.ravel(), minlength=fields * _TONES).reshape(fields, _TONES).astype(np.float32)
-        padded = np.pad(counts, ((0, 0), (1, 1)), mode="edge")  # a slight change of light moves tones by one
-        tones = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / (4 * luma.size)
-        structure = luma.astype(np.float32).ravel() - luma.mean(dtype=np.float32)
-        structure /= max(float(np.linalg.norm(structure)), _FLAT_STD * math.sqrt(luma.size))
-        return cls(t_s, tones.astype(np.float32), structure)
+        codes = luma // np.uint8(256 // _TONES) + _CODE_OF
+        counts = np.bincount(codes.ravel(), minlength=_FIELDS[0] * _FIELDS[1] * _TONES).astype(np.float32)
+        tones = counts.reshape(-1, _TONES) @ _SOFT / np.float32(luma.size)
+        structure = luma.astype(np.float32).ravel()
+        mean = float(structure.mean())
+        structure -= mean
+        std = math.sqrt(float(structure @ structure) / luma.size)
+        structure /= max(std, _FLAT_STD) * math.sqrt(luma.size)
+        return cls(t_s, mean, std, tones.astype(np.float32), structure)
 
     def distance(self, other: "_Look") -> float:
         """0..1: the lesser of the change in tones and the loss of correlation.
@@ -136,7 +139,10 @@ class _Look:
         return max(0.0, min(tones, 1 - float(self.structure @ other.structure)))
 
 
-_FIELD_OF = np.add.outer(
+_SOFT = (np.eye(_TONES) + (np.eye(_TONES, k=1) + np.eye(_TONES, k=-1)) / 2).astype(np.float32)
+_SOFT /= _SOFT.sum(axis=1, keepdims=True)
+"""Spreads each tone to its neighbours, so that a slight change of light is a slight change of tones."""
+_CODE_OF = _TONES * np.add.outer(  # of the darkest tone of each spot's field
     np.arange(THUMBNAIL_SHAPE[0]) * _FIELDS[0] // THUMBNAIL_SHAPE[0] * _FIELDS[1],
     np.arange(THUMBNAIL_SHAPE[1]) * _FIELDS[1] // THUMBNAIL_SHAPE[1],
 )
@@ -157,7 +163,7 @@ class _Signals:
     def last_s(self) -> float:
         return self._t_s[-1]
 
-    def add(self, t_s: float, luma: NDArray[np.uint8]) -> None:
+    def add(self, t_s: float, luma: NDArray[np.uint8]) -> _Look:
         """Note a picture."""
         look, looks = _Look.at(t_s, luma), self._looks
         looks.append(look)
@@ -166,8 +172,9 @@ class _Signals:
         change = look.distance(looks[-2]) if len(looks) > 1 else 0.0
         drift = look.distance(looks[0])
         self._t_s.append(t_s)
-        for column, value in zip(self._measures, (luma.mean(), luma.std(), change, drift), strict=True):
+        for column, value in zip(self._measures, (look.mean, look.std, change, drift), strict=True):
             column.append(value)
+        return look
 
     def gaps(self) -> list[str]:
         """A note for each longer pause between two pictures."""

@@ -162,7 +162,7 @@ class LexiconIndex:
                 yield _Find(begin, end, surface, score, exact=False)
 
     def _run_on(self, line: Line) -> Iterator[_Find]:
-        """Names in words that the reader ran together: all of the word is names and everyday words, and not only these."""
+        """Names in words that the reader ran together: all of it is names and everyday words, not these alone."""
         for begin, end in zip(line.cuts, line.cuts[1:], strict=False):
             word = line.key[begin:end]
             if len(word) >= 2 * SHORTEST_RUN_ON and word not in self._by_key and not is_everyday_word(word):
@@ -172,7 +172,7 @@ class LexiconIndex:
                         yield _Find(a, b, surface, RUN_ON_SCORE, exact=True)
 
     def _pieces(self, key: str, begin: int, end: int) -> list[tuple[int, int]]:
-        """``key[begin:end]`` cut into names and everyday words, with as few letters in names as can be; else nothing."""
+        """``key[begin:end]`` cut into names and everyday words, as few letters in names as can be; else nothing."""
         best: dict[int, tuple[int, list[tuple[int, int]]]] = {begin: (0, [])}  # reached place: letters in names, pieces
         fillers = everyday_words()
         for a in range(begin, end):

@@ -8,7 +8,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 _NO_DECOMPOSITION = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
 _APOSTROPHES = frozenset("'’‘ʼ`´")  # they stand inside words: Levi's
@@ -43,6 +43,7 @@ class Line:
         return [self.key[a:b] for a, b in zip(self.cuts, self.cuts[1:], strict=False)]
 
 
+@lru_cache(maxsize=65_536)  # the same boards are read again and again
 def line_of(text: str) -> Line:
     """Normalise ``text``: NFKD, no case, no accents; anything but letters, digits, & and + parts words.
 

@@ -448,11 +448,19 @@ def _marks(
 def _leaders(marks: Sequence[_Mark]) -> list[int]:
     """For each mark the heaviest one that it is alike to and that follows no other; itself if there is none."""
     texts = NearIndex([m.key for m in marks], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
-    crops = _alike_crops([m.crop for m in marks])
+    crops = np.array([m.crop for m in marks], np.uint64)
     leaders: list[int] = []
+    own = np.zeros(len(marks), np.int64)  # those that follow no other
+    n_own = 0
     for i, mark in enumerate(marks):
-        before = sorted(j for j in texts.near(mark.key) | crops[i] if j < i and leaders[j] == j)
-        leaders.append(next((j for j in before if _are_alike(mark, marks[j], j in crops[i])), i))
+        bits = np.bitwise_count(crops[own[:n_own]] ^ crops[i])
+        same_crop = set(own[:n_own][bits <= ALIKE_CROP_BITS].tolist())
+        same_text = {j for j in texts.near(mark.key) if j < i and leaders[j] == j}
+        leader = next((j for j in sorted(same_text | same_crop) if _are_alike(mark, marks[j], j in same_crop)), i)
+        leaders.append(leader)
+        if leader == i:
+            own[n_own] = i
+            n_own += 1
     return leaders
 
 
@@ -461,19 +469,3 @@ def _are_alike(a: _Mark, b: _Mark, same_crop: bool) -> bool:
         return same_crop and a.key == b.key
     needed = ALIKE_TEXT_SAME_CROP if same_crop else ALIKE_TEXT
     return Levenshtein.normalized_similarity(a.key, b.key) >= needed
-
-
-def _alike_crops(hashes: Sequence[int]) -> list[set[int]]:
-    """For each hash those within ``ALIKE_CROP_BITS``: they agree in at least one of one band more than that."""
-    bands = ALIKE_CROP_BITS + 1
-    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    alike: list[set[int]] = [set() for _ in hashes]
-    for i, value in enumerate(hashes):
-        for band in range(bands):
-            low, high = band * 64 // bands, (band + 1) * 64 // bands
-            bucket = buckets[band, value >> low & (1 << high - low) - 1]
-            for j in bucket:
-                if (value ^ hashes[j]).bit_count() <= ALIKE_CROP_BITS:
-                    alike[i].add(j)
-            bucket.append(i)
-    return alike

@@ -209,7 +209,9 @@ def _ticks(start: float, end: float) -> list[tuple[float, str]]:
     return [(100 * (t - start) / (end - start), clock(t).removesuffix(".0")) for t in times]
 
 
-def _as_json(value: Any) -> str:
+def _fact(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
@@ -222,5 +224,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "duration": duration, "percent": percent, "short": short, "json": _as_json}
+    environment.filters |= {"clock": clock, "duration": duration, "percent": percent, "short": short, "fact": _fact}
     return environment.get_template("page.html")

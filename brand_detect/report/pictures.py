@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,8 @@ from brand_detect.domain.model import (
 )
 from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, Shape
 from brand_detect.report.words import clock, duration
+
+T = TypeVar("T")
 
 EMBEDDED_BYTES = 72_000
 """A JPEG of this size stays under 100 KB as a data URI."""
@@ -81,7 +83,7 @@ def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     extracted: ExtractedFrames = payloads["extract_frames"]
     rows = _spread(extracted.frames.select(["frame", "t_s"]).to_pylist(), 24)
     cards = [_Card(desk.frames.read(row["frame"]), clock(row["t_s"])) for row in rows]
-    heading = f"{extracted.frames.num_rows} frames from {clock(extracted.start_s)} to {clock(extracted.end_s)}"
+    heading = f"Frames: {extracted.frames.num_rows}, from {clock(extracted.start_s)} to {clock(extracted.end_s)}"
     return _sheet(heading, cards, desk.canvas, columns=6)
 
 
@@ -120,21 +122,21 @@ def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
         ]
         x += 150
     strip = desk.canvas.draw(_blank(WIDTH, 80), shapes)
-    sheet = _sheet(f"{scenes.shots.num_rows} shots", cards, desk.canvas, columns=6)
+    sheet = _sheet(f"Shots: {scenes.shots.num_rows}", cards, desk.canvas, columns=6)
     return strip if sheet is None else np.concatenate((strip, sheet))
 
 
 def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
-    """Boxes on the fullest frames of different shots."""
+    """Boxes on the fullest frames of different shots; of few shots, more frames."""
     detected: DetectedObjects = payloads["detect_objects"]
     scenes: FilteredScenes = payloads["filter_scenes"]
     numbers, counts = np.unique(detected.regions["frame"].to_numpy(), return_counts=True)
     shot_of = dict(zip(*(scenes.timeline[c].to_pylist() for c in ("frame", "shot")), strict=True))
-    fullest: dict[int, int] = {}
-    for frame in numbers[np.argsort(-counts, kind="stable")].tolist():
-        fullest.setdefault(shot_of[frame], frame)
+    by_fullness = numbers[np.argsort(-counts, kind="stable")].tolist()
+    fullest = {shot_of[frame]: frame for frame in reversed(by_fullness)}
+    shown = [f for f in by_fullness if fullest[shot_of[f]] == f] + _spread(numbers.tolist(), 6)
     cards = []
-    for frame in sorted(list(fullest.values())[:6]):
+    for frame in sorted(list(dict.fromkeys(shown))[:6]):
         regions = detected.regions.filter(pc.field("frame") == frame).to_pylist()
         image = desk.frames.read(frame)
         line = max(2, round(image.shape[1] / 320))
@@ -142,8 +144,8 @@ def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
             Shape(list(zip(r["quad"][::2], r["quad"][1::2], strict=True)), KIND_COLORS.get(r["kind"], ACCENT), line)
             for r in regions
         ]
-        cards.append(_Card(desk.canvas.draw(image, boxes), f"frame {frame}", f"{len(regions)} regions"))
-    heading = f"{detected.regions.num_rows} regions in {detected.tracks.num_rows} tracks"
+        cards.append(_Card(desk.canvas.draw(image, boxes), f"frame {frame}", f"regions: {len(regions)}"))
+    heading = f"Regions: {detected.regions.num_rows}, tracks: {detected.tracks.num_rows}"
     return _sheet(heading, cards, desk.canvas, columns=3)
 
 
@@ -160,7 +162,7 @@ def _run_ocr(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
         _Card(crop, row["text"], f"confidence {row['confidence']:.2f}, tracks {tracks[row['text']]}")
         for row, crop in zip(shown, _crops([best[row["track_id"]] for row in shown], desk), strict=True)
     ]
-    heading = f"{len(texts)} of {detected.tracks.num_rows} tracks read, {len(tracks)} different texts"
+    heading = f"Tracks read: {len(texts)} of {detected.tracks.num_rows}, different texts: {len(tracks)}"
     return _sheet(heading, cards, desk.canvas, columns=6, cell_height=64)
 
 
@@ -191,7 +193,7 @@ def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
             _Card(crop, f"open: {row['text'] or '(no text)'}", f"{duration(row['seconds'])} on screen", OPEN)
             for row, crop in zip(still_open, crops[len(brands) :], strict=True)
         ]
-        heading = f"{len(per_brand)} brands resolved, {verdicts.unresolved.num_rows} marks open"
+        heading = f"Brands resolved: {len(per_brand)}, marks open: {verdicts.unresolved.num_rows}"
         return _sheet(heading, cards, desk.canvas, columns=6, cell_height=64)
 
     return draw
@@ -214,7 +216,7 @@ def _compile_report(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
         x1 = max(left + (b - start) * scale - 1, x0 + 1)  # a corner is the last pixel drawn, not the first one left out
         return Shape([(x0, y), (x1, y), (x1, y + height - 1), (x0, y + height - 1)], color)
 
-    heading = f"{report.brands.num_rows} brands, {report.exposures.num_rows} exposures"
+    heading = f"Brands: {report.brands.num_rows}, exposures: {report.exposures.num_rows}"
     shapes: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, INK)]
     for row in brands:
         y = lanes[row["brand_id"]]
@@ -262,7 +264,7 @@ def _crops(regions: Sequence[Row], desk: _Desk) -> list[Image]:
     return [crops[i] for i in range(len(regions))]
 
 
-def _spread(rows: list[Row], most: int) -> list[Row]:
+def _spread(rows: list[T], most: int) -> list[T]:
     """At most ``most`` of ``rows``, evenly spread."""
     if len(rows) <= most:
         return rows
@@ -273,6 +275,8 @@ def _sheet(heading: str, cards: list[_Card], canvas: Canvas, columns: int, cell_
     """``cards`` in rows under a heading, each picture fitted into its cell; None without cards."""
     if not cards:
         return None
+    if not cell_height:
+        columns = min(columns, max(len(cards), 2))
     cell = (WIDTH - MARGIN) // columns
     width = cell - MARGIN
     height = cell_height or round(max(width * card.image.shape[0] / card.image.shape[1] for card in cards))

@@ -70,6 +70,7 @@ _ENDING = (("black", 0.8), ("card", 3.2))
 _CYCLE_S, _ENDING_S = 20.0, 4.0
 _LED_S = 2.5  # the boards along the touchline change so often
 _LED_STATES = 3
+_SHUTTER = 0.35  # share of a frame's time that the shutter is open
 _FIRST_CLOCK_S = 37 * 60 + 12
 
 
@@ -195,7 +196,7 @@ class _Studio:
             homography = camera.matrix @ back
             following = self._camera(shot, k + 1).matrix @ back
             middle = np.array([[self.size[0] / 2, self.size[1] / 2]])
-            smear = 0.5 * (transformed(middle, following @ np.linalg.inv(homography)) - middle)[0]
+            smear = _SHUTTER * (transformed(middle, following @ np.linalg.inv(homography)) - middle)[0]
             picture = now.planes.warp(homography, self.size)
             over = self._play(picture, camera, shot, k)
             picture = picture.blur(*smear)
@@ -265,7 +266,7 @@ class _Studio:
         x, y, z = wide.target
         zoom = 1.0
         if shot.kind == "wide":
-            x, zoom = turn * (2 * eased - 1) * 16, 0.95 + 0.1 * eased
+            x, zoom = turn * (2 * eased - 1) * 13, 0.95 + 0.1 * eased
         elif shot.kind == "whip":
             late = np.clip((share - 0.4) / 0.2, 0, 1)
             x = -turn * (2 * late * late * (3 - 2 * late) - 1) * 17

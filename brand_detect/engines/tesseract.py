@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -19,55 +18,49 @@ MAX_GAP = 1.2  # words of a line stand closer than so many heights
 TIMEOUT_S = 120
 
 
-class _Tesseract:
-    """Checks the installation once, and says who it is."""
+def _identity(languages: str) -> str:
+    """Version and languages.
 
-    def __init__(self, languages: str, threads: int) -> None:
-        self._languages, self._threads = languages, threads or os.cpu_count() or 1
+    Raises:
+        Permanent: Tesseract or one of the languages is not installed.
+    """
+    import pytesseract
 
-    @cached_property
-    def identity(self) -> str:
-        """Versions and languages.
-
-        Raises:
-            Permanent: Tesseract or one of the languages is not installed.
-        """
-        import pytesseract
-
-        try:
-            installed = set(pytesseract.get_languages())
-            version = pytesseract.get_tesseract_version()
-        except pytesseract.TesseractNotFoundError as e:
-            raise Permanent("Tesseract is not installed.", "apt-get install tesseract-ocr, or engine: rapidocr") from e
-        missing = [name for name in self._languages.split("+") if name not in installed]
-        if missing:
-            packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
-            raise Permanent(
-                f"Tesseract's language {missing[0]!r} is not installed; there are {', '.join(sorted(installed))}.",
-                f"apt-get install {packages}",
-            )
-        return f"tesseract {version} {self._languages}"
+    try:
+        installed = set(pytesseract.get_languages())
+        version = pytesseract.get_tesseract_version()
+    except pytesseract.TesseractNotFoundError as e:
+        raise Permanent("Tesseract is not installed.", "apt-get install tesseract-ocr, or choose rapidocr") from e
+    missing = [name for name in languages.split("+") if name not in installed]
+    if missing:
+        packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
+        raise Permanent(
+            f"Tesseract's language {missing[0]!r} is not installed; there are {', '.join(sorted(installed))}.",
+            f"apt-get install {packages}",
+        )
+    return f"tesseract {version} {languages}"
 
 
-class TesseractTextDetector(_Tesseract):
+class TesseractDetector:
     """Words of sparse text (mode 11), joined into lines.
 
     Args:
         longest_side_px: longest side of the picture that Tesseract sees.
         min_score: lowest mean confidence of a line's words, 0 to 1.
+        languages: as Tesseract names them, joined by ``+``.
+
+    Raises:
+        Permanent: Tesseract or one of the languages is not installed.
     """
 
-    def __init__(
-        self, longest_side_px: int = 1920, min_score: float = 0.5, languages: str = "eng", threads: int = 0
-    ) -> None:
-        super().__init__(languages, threads)
-        self._longest_side_px, self._min_score = longest_side_px, min_score
+    def __init__(self, longest_side_px: int = 1920, min_score: float = 0.5, languages: str = "eng") -> None:
+        self.identity = _identity(languages)
+        self._longest_side_px, self._min_score, self._languages = longest_side_px, min_score, languages
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
         import cv2
         import pytesseract
 
-        assert self.identity
         scale = min(1.0, self._longest_side_px / max(image.shape[:2]))
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         seen = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
@@ -81,14 +74,22 @@ class TesseractTextDetector(_Tesseract):
         return [r for line in _lines(data) if (r := _region(line, scale)).score >= self._min_score]
 
 
-class TesseractTextReader(_Tesseract):
-    """Reads crops as single lines (mode 7), light text on dark inverted, several crops at once."""
+class TesseractReader:
+    """Reads crops as single lines (mode 7), light text on dark inverted, several crops at once.
+
+    Args:
+        languages: as Tesseract names them, joined by ``+``.
+        threads: most crops at once; 0 = one per core.
+
+    Raises:
+        Permanent: Tesseract or one of the languages is not installed.
+    """
 
     def __init__(self, languages: str = "eng", threads: int = 0) -> None:
-        super().__init__(languages, threads)
+        self.identity = _identity(languages)
+        self._languages, self._threads = languages, threads or os.cpu_count() or 1
 
     def read(self, crops: Sequence[Image]) -> list[Reading]:
-        assert self.identity
         with ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(self._read, crops))
 

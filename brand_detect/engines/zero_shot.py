@@ -3,7 +3,6 @@ GroundingDINO), by model id or local folder."""
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,59 +23,44 @@ class ZeroShotDetector:
 
     Raises:
         BadInput: no labels.
-        Permanent: at the first picture, when the model is not on this machine.
+        Permanent: the model is not on this machine, or wants a package more.
     """
 
     def __init__(self, model: str, labels: Sequence[str], min_score: float = 0.3, kind: str = "object") -> None:
         if not labels:
             raise BadInput("The object detector was given nothing to look for.", "set object_labels")
-        self._model_id, self._labels, self._min_score, self._kind = model, list(labels), min_score, kind
-
-    @cached_property
-    def identity(self) -> str:
-        """transformers' version and the model, with its revision in the cache or the hash of its folder."""
+        import torch
         import transformers
 
-        folder = Path(self._model_id)
-        revision = _digest(folder) if folder.is_dir() else self._parts[1].config._commit_hash
-        return f"transformers {transformers.__version__} {self._model_id}@{revision[:12]}"
-
-    @cached_property
-    def _parts(self) -> tuple[Any, Any, str]:
-        """Processor, model and device."""
-        import torch
-        from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        folder = Path(model)
         try:
-            processor = AutoProcessor.from_pretrained(self._model_id, local_files_only=True)
-            model = AutoModelForZeroShotObjectDetection.from_pretrained(self._model_id, local_files_only=True)
+            self._processor = transformers.AutoProcessor.from_pretrained(model, local_files_only=True)
+            loaded = transformers.AutoModelForZeroShotObjectDetection.from_pretrained(model, local_files_only=True)
         except (OSError, ValueError) as e:
-            if Path(self._model_id).is_dir():
-                raise Permanent(
-                    f"The folder {self._model_id} holds no zero-shot object detector.", str(e).splitlines()[0]
-                ) from e
-            raise Permanent(
-                f"The model {self._model_id} is not on this machine.",
-                f"fetch it once with: hf download {self._model_id}",
-            ) from e
-        return processor, model.to(device).eval(), device
+            if folder.is_dir():
+                raise Permanent(f"The folder {model} holds no zero-shot detector.", str(e).splitlines()[0]) from e
+            raise Permanent(f"The model {model} is not on this machine.", f"fetch it: hf download {model}") from e
+        revision = _digest(folder) if folder.is_dir() else loaded.config._commit_hash
+        self.identity = f"transformers {transformers.__version__} {model}@{revision[:12]}"
+        self._device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        self._model: Any = loaded.to(self._device).eval()
+        self._labels, self._min_score, self._kind = list(labels), min_score, kind
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
         import torch
 
-        processor, model, device = self._parts
         rgb = np.ascontiguousarray(image[:, :, ::-1])
         try:
-            inputs = processor(text=[self._labels], images=rgb, return_tensors="pt").to(device)
+            inputs = self._processor(text=[self._labels], images=rgb, return_tensors="pt").to(self._device)
         except ImportError as e:  # OWLv2's processor, for one, wants scipy
-            raise Permanent(f"The model {self._model_id} needs a package more.", " ".join(str(e).split())) from e
+            raise Permanent(
+                f"The model {self._model.name_or_path} needs a package more.", " ".join(str(e).split())
+            ) from e
         with torch.inference_mode():
-            outputs = model(**inputs)
-        [found] = processor.post_process_grounded_object_detection(
+            outputs = self._model(**inputs)
+        [found] = self._processor.post_process_grounded_object_detection(
             outputs, threshold=self._min_score, target_sizes=[image.shape[:2]], text_labels=[self._labels]
         )
         labels = found["text_labels"] or []

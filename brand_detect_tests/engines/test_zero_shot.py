@@ -73,15 +73,15 @@ def test_the_identity_follows_the_weights(folder):
     assert before != ZeroShotDetector(str(folder), LABELS).identity
 
 
-def test_an_absent_model_names_the_command_that_fetches_it(picture):
+def test_an_absent_model_names_the_command_that_fetches_it():
     with pytest.raises(Permanent) as error:
-        ZeroShotDetector("acme/no-such-detector", LABELS).detect(picture)
+        ZeroShotDetector("acme/no-such-detector", LABELS)
     assert "hf download acme/no-such-detector" in error.value.hint
 
 
-def test_a_folder_that_holds_no_model_is_told_apart(tmp_path, picture):
+def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
     with pytest.raises(Permanent, match="holds no zero-shot"):
-        ZeroShotDetector(str(tmp_path), LABELS).detect(picture)
+        ZeroShotDetector(str(tmp_path), LABELS)
 
 
 def test_nothing_to_look_for_is_refused():

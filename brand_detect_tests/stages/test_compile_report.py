@@ -133,6 +133,10 @@ def test_area_is_weighted_by_time_and_leaves_bridged_gaps_out() -> None:
     assert exposure["area_frac_mean"] == pytest.approx((1.5 * 10000 + 0.5 * 40000) / 2.0 / FULL_HD)
     assert exposure["area_frac_max"] == pytest.approx(40000 / FULL_HD)
     assert exposure["frame"] == 8  # the larger box is the better evidence
+    # a cut at 1.6 s makes cells of 0.35 and 0.65 s
+    regions = track("a", [3], (0, 0, 100, 100)) + track("b", [4], (0, 0, 400, 100))
+    [exposure] = report(regions, [p.verdict("Nike", ["a", "b"])], cuts=(1.6,)).exposures.to_pylist()
+    assert exposure["area_frac_mean"] == pytest.approx((0.35 * 10000 + 0.65 * 40000) / FULL_HD)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
-"""Short clips for tests, written from numpy pictures with PyAV."""
+"""Short clips for tests, written from numpy pictures with PyAV, and plain things to read and write them with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from brand_detect.domain.protocols import BlobRef
 
 Picture = NDArray[np.uint8]
 
@@ -69,3 +73,30 @@ def truncate(path: Path, share: float) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
+
+
+class LocalMedia:
+    """Opens any local path."""
+
+    @contextmanager
+    def open(self, uri: str) -> Iterator[BinaryIO]:
+        with Path(uri).open("rb") as file:
+            yield file
+
+
+class MemorySink:
+    """Keeps the blobs in a list; ``offset`` is the place in it."""
+
+    def __init__(self) -> None:
+        self.blobs: list[bytes] = []
+
+    def append(self, data: bytes) -> BlobRef:
+        self.blobs.append(data)
+        return BlobRef("memory", len(self.blobs) - 1, len(data))
+
+    def write(self, name: str, data: bytes) -> None:
+        raise AssertionError(f"nobody asked for {name}, {len(data)} bytes")
+
+
+def silent(done: float, total: float, unit: str) -> None:
+    """A ``Progress`` that tells nobody."""

@@ -27,6 +27,7 @@ _INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 LOST_S = 0.5
 """A video that ends so much before its declared end has lost its tail."""
 _TEXT_AS_PICTURES = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws plain text as a video
+_MOVING_IMAGES = {"gif", "apng"}
 _VIDEO_HINT = "give a video file such as MP4, MOV, MKV, WebM, AVI or MPEG-TS"
 
 
@@ -53,9 +54,9 @@ class PyAvDecoder:
             steps = np.diff(np.array(times, float))
             rate = float(stream.average_rate or stream.guessed_rate or 0)
             duration_s = _declared_s(container, stream)
+            if len(packets) == 1 and (not duration_s or container.format.name in _MOVING_IMAGES):
+                raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
             if not duration_s:
-                if len(packets) == 1:
-                    raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
                 duration_s = _scanned_s(container, stream, packets, rate or 25.0)
             if duration_s <= 0:
                 raise BadInput("The video has a duration of zero.", _VIDEO_HINT)
@@ -291,9 +292,13 @@ class _Pictures:
         try:
             for packet in self._container.demux(self._stream):
                 pictures = _decoded(packet)
-                if pictures:
+                for picture in pictures:
                     self.damaged = False
-                yield from pictures
+                    if (
+                        self._container.format.name == "avi"
+                    ):  # has no presentation times, FFmpeg's are in decoding order
+                        picture.pts = picture.dts
+                    yield picture
         except FFmpegError:
             self.damaged = True
 

@@ -1,0 +1,263 @@
+"""What the decoder says and yields, on small clips with known pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
+from brand_detect.domain.protocols import DamagedTail, DecodedFrame
+from brand_detect.engines.video import PyAvDecoder
+from brand_detect_tests.videos import Picture, scene, truncate, write_clip
+
+FOREVER = float("inf")
+
+
+def probe(path: Path) -> Probe:
+    with path.open("rb") as file:
+        return PyAvDecoder().probe(file)
+
+
+def decode(path: Path, sample_fps: float = 2.0, start_s: float = 0.0, end_s: float = FOREVER) -> list[DecodedFrame]:
+    with path.open("rb") as file:
+        return list(PyAvDecoder().decode(file, sample_fps, start_s, end_s))
+
+
+def first_image(path: Path) -> Picture:
+    image = decode(path)[0].image
+    assert image is not None
+    return image
+
+
+def moving(n: int) -> list[Picture]:
+    """A bar that grows by a pixel a picture, over a scene that changes every 25 pictures."""
+    pictures = [scene(i // 25) for i in range(n)]
+    for i, picture in enumerate(pictures):
+        picture[80:100] = 0
+        picture[80:100, : i % 320] = 255
+    return pictures
+
+
+def error(a: Picture, b: Picture) -> float:
+    assert a.shape == b.shape
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+def test_probe_tells_what_the_file_is(tmp_path: Path) -> None:
+    found = probe(write_clip(tmp_path / "a.mp4", moving(60)))
+    assert found.duration_s == pytest.approx(2.4)
+    assert (found.width_px, found.height_px, found.fps, found.rotation_deg) == (320, 180, 25, 0)
+    assert (found.codec, found.pix_fmt) == ("h264", "yuv420p")
+    assert not found.interlaced
+    assert not found.variable_frame_rate
+
+
+def write_silence(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        for _ in range(20):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 44100
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def write_image(path: Path) -> Path:
+    assert cv2.imwrite(str(path), scene(1))
+    return path
+
+
+def write_header_only(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        container.start_encoding()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "reason"),
+    [
+        ("empty.mp4", lambda p: write_bytes(p, b""), "empty"),
+        ("text.mp4", lambda p: write_bytes(p, b"This is a letter.\n" * 200), "not a video"),
+        ("letter.txt", lambda p: write_bytes(p, b"This is a letter.\n" * 200), "text, not a video"),
+        ("page.mp4", lambda p: write_bytes(p, b"<html><body>404</body></html>" * 50), "not a video"),
+        ("list.m3u8", lambda p: write_bytes(p, b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"), "not a video"),
+        ("cut.mp4", lambda p: truncate(write_clip(p, moving(50)), 0.6), "no readable index"),
+        ("sound.mp4", write_silence, "sound but no video"),
+        ("nothing.mov", write_header_only, "no "),
+        ("still.png", write_image, "still image"),
+        ("still.jpg", write_image, "still image"),
+        ("still.mp4", lambda p: write_bytes(p, write_image(p.with_suffix(".png")).read_bytes()), "still image"),
+        ("still.gif", lambda p: write_clip(p, [scene(1)], codec="gif", pix_fmt="rgb8"), "still image"),
+    ],
+)
+def test_what_is_no_video_is_refused(tmp_path: Path, name: str, write, reason: str) -> None:
+    path = write(tmp_path / name)
+    with pytest.raises(BadInput, match=reason) as refused:
+        probe(path)
+    assert refused.value.hint
+
+
+def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
+    write_clip(tmp_path / "secret.mp4", moving(10))
+    path = write_bytes(tmp_path / "list.ffconcat", b"ffconcat version 1.0\nfile 'secret.mp4'\n")
+    with pytest.raises(BadInput):
+        probe(path)
+
+
+def test_samples_are_the_first_pictures_at_or_after_each_instant(tmp_path: Path) -> None:
+    pictures = moving(60)
+    frames = decode(write_clip(tmp_path / "a.mp4", pictures), sample_fps=2)
+    assert [f.t_s for f in frames] == pytest.approx([i / 25 for i in range(60)])
+    sampled = {i: f.image for i, f in enumerate(frames) if f.image is not None}
+    assert list(sampled) == [0, 13, 25, 38, 50]
+    for i, image in sampled.items():
+        assert error(image, pictures[i]) < 8
+        assert error(image, pictures[i]) < error(image, pictures[(i + 25) % 60]) / 3
+    assert all(f.luma.shape == THUMBNAIL_SHAPE and f.luma.dtype == np.uint8 for f in frames)
+
+
+def test_the_thumbnail_is_the_picture_made_small(tmp_path: Path) -> None:
+    picture = scene(3, 640, 360)
+    frame = decode(write_clip(tmp_path / "a.mp4", [picture] * 3))[0]
+    assert frame.image is not None
+    grey = cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (64, 36), interpolation=cv2.INTER_AREA) * (219 / 255) + 16  # luma has less range
+    assert np.abs(small - frame.luma).mean() < 4
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(1.0, 2.0), (7.3, 9.1)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+def test_a_range_gives_the_same_pictures_as_the_whole(
+    tmp_path: Path, suffix: str, start_s: float, end_s: float
+) -> None:
+    path = write_clip(tmp_path / f"a{suffix}", moving(250), options={"preset": "medium", "bf": "2"})
+    whole = {round(f.t_s, 2): f.luma for f in decode(path)}
+    part = decode(path, 2, start_s, end_s)
+    assert [round(f.t_s, 2) for f in part] == [t for t in whole if start_s <= t < end_s]
+    assert part[0].image is not None
+    assert all(np.array_equal(f.luma, whole[round(f.t_s, 2)]) for f in part)
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_rotated_pictures_come_upright(tmp_path: Path, turn: int) -> None:
+    upright = scene(5, 320, 180)
+    stored = np.ascontiguousarray(np.rot90(upright, turn // 90))  # counter-clockwise, so the player turns it back
+    path = write_clip(tmp_path / "a.mp4", [stored] * 5, rotation_deg=turn)
+    found = probe(path)
+    assert (found.rotation_deg, found.width_px, found.height_px) == (turn, 320, 180)
+    frame = decode(path)[0]
+    assert frame.image is not None
+    assert error(frame.image, upright) < 8
+    straight = decode(write_clip(tmp_path / "b.mp4", [upright] * 5))[0]
+    assert frame.luma.shape == THUMBNAIL_SHAPE
+    assert np.abs(frame.luma.astype(int) - straight.luma).mean() < 4
+
+
+def test_interlaced_pictures_come_without_combs(tmp_path: Path) -> None:
+    wide: Any = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (180, 640, 3), np.uint8), (0, 0), 4)
+    wide = cv2.normalize(wide, wide, 0, 255, cv2.NORM_MINMAX)
+    wide[:, :, 1:] = wide[:, :, :1]  # grey: colours are stored at half the lines, where the fields mix
+    fields: list[Picture] = [np.ascontiguousarray(wide[:, 4 * i : 4 * i + 320]) for i in range(60)]
+    woven = []
+    for early, late in zip(fields[::2], fields[1::2], strict=True):
+        picture = late.copy()
+        picture[1::2] = early[1::2]
+        woven.append(picture)
+    path = write_clip(tmp_path / "a.mp4", woven, interlaced=True)
+    assert probe(path).interlaced
+    frames = decode(path, sample_fps=25)
+    assert [f.t_s for f in frames] == pytest.approx([i / 25 for i in range(30)])
+    image = frames[7].image
+    assert image is not None
+    assert error(image, fields[14]) < error(woven[7], fields[14]) / 2
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv444p", "yuv422p"])
+def test_other_pixel_formats_keep_their_colours(tmp_path: Path, pix_fmt: str) -> None:
+    path = write_clip(tmp_path / "a.mp4", [scene(2)] * 5, pix_fmt=pix_fmt)
+    assert probe(path).pix_fmt == pix_fmt
+    assert error(first_image(path), scene(2)) < 8
+    plain = decode(write_clip(tmp_path / "b.mp4", [scene(2)] * 5))[0]
+    assert np.abs(decode(path)[0].luma.astype(int) - plain.luma).mean() < 3
+
+
+def test_grey_pictures_come_as_three_equal_channels(tmp_path: Path) -> None:
+    grey = scene(4)[:, :, 1].copy()
+    image = first_image(write_clip(tmp_path / "a.mkv", [grey] * 5, codec="ffv1", pix_fmt="gray"))
+    assert error(image[:, :, 0], grey) < 3
+    assert np.array_equal(image[:, :, 0], image[:, :, 2])
+
+
+@pytest.mark.parametrize(("width", "height", "codec"), [(321, 181, "ffv1"), (16, 16, "libx264"), (7680, 4320, "mjpeg")])
+def test_odd_tiny_and_huge_pictures(tmp_path: Path, width: int, height: int, codec: str) -> None:
+    picture = scene(6, width, height)
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_clip(tmp_path / "a.mkv", [picture] * 2, codec=codec, pix_fmt=pix_fmt)
+    found = probe(path)
+    assert (found.width_px, found.height_px) == (width, height)
+    step = -(-width // 1000)
+    assert error(first_image(path)[::step, ::step], picture[::step, ::step]) < 20  # colours run over at 16 px
+
+
+def test_variable_frame_rate_is_sampled_by_time(tmp_path: Path) -> None:
+    times_s = [0, 0.04, 0.08, 0.5, 0.6, 3.0, 3.04, 5.0]
+    path = write_clip(tmp_path / "a.mp4", moving(8), times_s=times_s)
+    assert probe(path).variable_frame_rate
+    frames = decode(path)
+    assert [f.t_s for f in frames] == pytest.approx(times_s)
+    assert [f.t_s for f in frames if f.image is not None] == pytest.approx([0, 0.5, 3.0, 5.0])
+
+
+def test_a_stream_without_timestamps_has_the_times_of_its_rate(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.h264", moving(50))
+    assert probe(path).duration_s == pytest.approx(2.0, abs=0.1)
+    assert [f.t_s for f in decode(path)] == pytest.approx([i / 25 for i in range(50)], abs=0.01)
+
+
+def test_times_go_on_where_a_recording_starts_again(tmp_path: Path) -> None:
+    first, second = (write_clip(tmp_path / name, moving(50)) for name in ("a.ts", "b.ts"))
+    path = write_bytes(tmp_path / "both.ts", first.read_bytes() + second.read_bytes())
+    times_s = [f.t_s for f in decode(path)]
+    assert len(times_s) == 100
+    assert np.diff(times_s) == pytest.approx(np.full(99, 0.04), abs=0.005)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_damaged_tail_costs_the_tail_alone(tmp_path: Path, suffix: str) -> None:
+    options = {"movflags": "faststart"} if suffix == ".mp4" else None
+    path = truncate(write_clip(tmp_path / f"a{suffix}", moving(100), container_options=options), 0.6)
+    assert probe(path).duration_s == pytest.approx(4.0)
+    times_s: list[float] = []
+
+    def decode_all() -> None:
+        with path.open("rb") as file:
+            for frame in PyAvDecoder().decode(file, 2, 0, FOREVER):
+                times_s.append(frame.t_s)
+
+    with pytest.raises(DamagedTail) as damage:
+        decode_all()
+    assert 40 < len(times_s) < 80
+    assert damage.value.at_s == pytest.approx(times_s[-1] + 0.04)
+
+
+def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", moving(100), keyint=10)
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3
+    data[third : third + 3000] = bytes(3000)
+    path.write_bytes(data)
+    times_s = [f.t_s for f in decode(path)]
+    assert 70 < len(times_s) < 100
+    assert times_s[-1] == pytest.approx(3.96)

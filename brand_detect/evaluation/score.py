@@ -5,6 +5,7 @@ truth. With the truth's boxes the place of a loss is exact; with a list of brand
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ NOT_READ = "not read"
 NOT_DETECTED_OR_READ = "not detected or not read"  # labels without boxes cannot tell the two apart
 NOT_MATCHED = "not matched"
 NOT_REPORTED = "not reported"
+FATES = (NOT_SAMPLED, FILTERED, NOT_DETECTED, NOT_DETECTED_OR_READ, NOT_READ, NOT_MATCHED, NOT_REPORTED)
+"""Where a brand may be lost, in the order of the stages."""
 
 CLOSE = 80.0
 """Similarity, 0..100, from which a text counts as the brand's name misread rather than as another text."""
@@ -105,6 +108,15 @@ def _clip_labels(clip: str, entry: Mapping[str, Any]) -> ClipLabels:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """Seconds, to a sample's length, in which a brand could be read and was not reported."""
+
+    where: str
+    seconds: float
+    detail: str  # the most frequent evidence
+
+
+@dataclass(frozen=True)
 class BrandScore:
     """One labelled brand. Seconds count every instant once; ``error`` is (reported - labelled) / labelled."""
 
@@ -115,8 +127,8 @@ class BrandScore:
     reported_s: float
     common_s: float  # reported while labelled
     error: float
-    lost: str = ""  # where, if it was not found
-    detail: str = ""
+    losses: tuple[Loss, ...] = ()  # labelled seconds that were not reported, most first
+    lost: str = ""  # if it was not found: the furthest it came
 
 
 @dataclass(frozen=True)
@@ -183,6 +195,16 @@ class _Run:
         self.texts = _payload(payloads, "run_ocr", TrackTexts)
         self.verdicts = _payload(payloads, "escalate_cloud", BrandVerdicts)
         self.report = _payload(payloads, "compile_report", Report)
+        self.timeline = self.scenes.timeline.to_pylist()
+        self.times = {row["frame"]: row["t_s"] for row in self.timeline}
+        self.regions: dict[int, list[Row]] = {}
+        for row in self.objects.regions.to_pylist():
+            self.regions.setdefault(row["frame"], []).append(row)
+        self.said = {row["track_id"]: row["text"] for row in self.texts.texts.to_pylist()}
+        self.claims: dict[str, list[Row]] = {}
+        for row in self.verdicts.verdicts.to_pylist():
+            for track in row["track_ids"] if row["status"] == "resolved" else ():
+                self.claims.setdefault(track, []).append(row)
 
 
 def _payload(payloads: Mapping[str, Payload], stage: str, kind: type[P]) -> P:
@@ -214,7 +236,7 @@ def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatal
         key = names.get(key, key)
         labelled.add(key)
         reported = shown.get(key, [])
-        lost, detail = ("", "") if reported else _where_lost(label, key, clip, run)
+        losses = _losses(label, key, clip, run, reported)
         wanted_s, reported_s = union_seconds(label.intervals_s), union_seconds(reported)
         brands.append(
             BrandScore(
@@ -225,8 +247,8 @@ def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatal
                 reported_s=reported_s,
                 common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *reported]),
                 error=(reported_s - wanted_s) / wanted_s if wanted_s else 0.0,
-                lost=lost,
-                detail=detail,
+                losses=losses,
+                lost="" if reported else max((loss.where for loss in losses), key=FATES.index),
             )
         )
     open_texts = [row["text"] for row in run.report.unresolved.to_pylist()]
@@ -259,43 +281,58 @@ def is_close(name: str, text: str) -> bool:
     return fuzz.partial_ratio(wanted, got) >= CLOSE
 
 
-def _where_lost(label: Label, key: str, clip: ClipLabels, run: _Run) -> tuple[str, str]:
-    """Where a brand that was not reported was lost, and what is known about it."""
-    named = [v for v in run.verdicts.verdicts.to_pylist() if v["status"] == "resolved" and key_of(v["brand"]) == key]
-    if named:
-        return NOT_REPORTED, f"{len(named)} verdicts name it, the best with confidence {_best(named):.2f}"
+def _losses(
+    label: Label, key: str, clip: ClipLabels, run: _Run, reported: Sequence[tuple[float, float]]
+) -> tuple[Loss, ...]:
+    """Where the label's seconds were lost that are not ``reported``, sampled frame by sampled frame."""
     boxes = _truth_boxes(label.brand, clip.truth) if clip.truth else None
-    readable = _readable(label, clip, boxes)
-    timeline = run.scenes.timeline.to_pylist()
-    sampled = [row for row in timeline if readable(row["t_s"])]
-    if not sampled:
-        return NOT_SAMPLED, "no sampled frame shows it"
-    times = {row["frame"]: row["t_s"] for row in timeline}
-    frames = {row["shown_by"] for row in sampled if row["shown_by"] is not None}
-    frames = {frame for frame in frames if readable(times[frame])}
-    if not frames:
-        return FILTERED, f"none of the {len(sampled)} sampled frames that show it was kept"
-    regions = [row for row in run.objects.regions.to_pylist() if row["frame"] in frames]
-    if boxes is not None and clip.truth is not None:
-        number = {frame: round(times[frame] * clip.truth.fps) for frame in frames}
-        regions = [row for row in regions if any(_covers(row, box) for box in boxes[number[row["frame"]]])]
-    if not regions:
-        return NOT_DETECTED, f"no region on the {len(frames)} kept frames that show it"
-    said = {row["track_id"]: row["text"] for row in run.texts.texts.to_pylist()}
-    close = _tracks_saying(label.brand, regions, said)
-    if not close:
-        if clip.truth is None:
-            return NOT_DETECTED_OR_READ, f"no text like it on the {len(frames)} kept frames that show it"
-        got = sorted({said.get(row["track_id"], "") for row in regions})
-        return NOT_READ, "read as " + ", ".join(repr(text) for text in got[:5])
-    for verdict in run.verdicts.verdicts.to_pylist():
-        if verdict["status"] == "resolved" and close & set(verdict["track_ids"]):
-            return NOT_MATCHED, f"{verdict['text']!r} was taken for {verdict['brand']} ({verdict['rule']})"
-    return NOT_MATCHED, "read as " + ", ".join(sorted({repr(said[track]) for track in close})[:5])
+    fps = clip.truth.fps if clip.truth else 0
+
+    def readable(t_s: float) -> bool:
+        if boxes is not None:
+            return round(t_s * fps) in boxes
+        return any(start <= t_s < end for start, end in label.intervals_s)
+
+    shown = [row for row in run.timeline if readable(row["t_s"])]
+    if not shown:
+        return (Loss(NOT_SAMPLED, union_seconds(label.intervals_s), "no sampled frame shows it"),)
+    fates: dict[str, Counter[str]] = {}
+    for row in shown:
+        if any(start <= row["t_s"] < end for start, end in reported):
+            continue
+        frame = row["shown_by"]
+        if frame is None:
+            where, detail = FILTERED, f"dropped as {row['status']}"
+        elif not readable(run.times[frame]):
+            where, detail = FILTERED, "dropped for a frame that does not show it"
+        else:
+            regions = run.regions.get(frame, [])
+            if boxes is not None:
+                there = boxes[round(run.times[frame] * fps)]
+                regions = [region for region in regions if any(_covers(region, box) for box in there)]
+            where, detail = _fate(label.brand, key, {region["track_id"] for region in regions}, run, boxes is not None)
+        fates.setdefault(where, Counter())[detail] += row["end_s"] - row["start_s"]
+    losses = [Loss(where, sum(found.values()), max(found, key=found.__getitem__)) for where, found in fates.items()]
+    return tuple(sorted(losses, key=lambda loss: -loss.seconds))
 
 
-def _best(verdicts: Sequence[Row]) -> float:
-    return max(v["confidence"] for v in verdicts)
+def _fate(brand: str, key: str, tracks: set[str], run: _Run, exact: bool) -> tuple[str, str]:
+    """How far ``brand`` came on a kept frame, and the evidence. ``tracks`` are those that cover it, if ``exact``,
+    or all on the frame."""
+    claims = [claim for track in tracks for claim in run.claims.get(track, ())]
+    named = [claim["confidence"] for claim in claims if key_of(claim["brand"]) == key]
+    if named:
+        return NOT_REPORTED, f"a verdict of confidence {max(named):.2f} names it"
+    if not tracks:
+        return NOT_DETECTED, "no region there"
+    close = _saying(brand, tracks, run.said)
+    if close:
+        read = " + ".join(sorted({repr(run.said[track]) for track in close}))
+        taken = {f"{c['brand']} ({c['rule']})" for t in close for c in run.claims.get(t, ())}
+        return NOT_MATCHED, f"read as {read}" + (f", taken for {', '.join(sorted(taken))}" if taken else "")
+    if exact:
+        return NOT_READ, "read as " + " + ".join(sorted({repr(run.said.get(track, "")) for track in tracks}))
+    return NOT_DETECTED_OR_READ, "no text like it"
 
 
 def _truth_boxes(brand: str, truth: Truth) -> dict[int, list[NDArray[np.float64]]]:
@@ -308,14 +345,6 @@ def _truth_boxes(brand: str, truth: Truth) -> dict[int, list[NDArray[np.float64]
     return boxes
 
 
-def _readable(label: Label, clip: ClipLabels, boxes: Mapping[int, Any] | None) -> Callable[[float], bool]:
-    """Whether the brand can be read at a time in seconds."""
-    if boxes is not None and clip.truth is not None:
-        fps = clip.truth.fps
-        return lambda t_s: round(t_s * fps) in boxes
-    return lambda t_s: any(start <= t_s < end for start, end in label.intervals_s)
-
-
 def _covers(region: Row, box: NDArray[np.float64]) -> bool:
     x, y = region["x_px"], region["y_px"]
     width = min(x + region["w_px"], box[2]) - max(x, box[0])
@@ -323,14 +352,14 @@ def _covers(region: Row, box: NDArray[np.float64]) -> bool:
     return width > 0 and height > 0 and width * height >= COVERED * (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _tracks_saying(brand: str, regions: Sequence[Row], said: Mapping[str, str]) -> set[str]:
-    """Tracks among ``regions`` that say ``brand``, alone or all of its words together."""
-    tracks = {row["track_id"] for row in regions} & said.keys()
-    close = {track for track in tracks if is_close(brand, said[track])}
+def _saying(brand: str, tracks: set[str], said: Mapping[str, str]) -> set[str]:
+    """Those of ``tracks`` that say ``brand``, alone or all of its words together."""
+    texts = {track: said[track] for track in tracks if track in said}
+    close = {track for track, text in texts.items() if is_close(brand, text)}
     if not close:
-        words = {word: {t for t in tracks if is_close(word, said[t])} for word in line_of(brand).words}
-        if len(words) > 1 and all(words.values()):
-            close = set().union(*words.values())
+        words = [{t for t, text in texts.items() if is_close(word, text)} for word in line_of(brand).words]
+        if len(words) > 1 and all(words):
+            close = set().union(*words)
     return close
 
 
@@ -393,24 +422,17 @@ def matching(
 
 
 def score_table(score: ClipScore) -> Table:
-    """One clip's brands: labelled and reported seconds, the error, and where a miss was lost."""
+    """One clip's brands: labelled and reported seconds, the error, and where the missing seconds were lost."""
     table = Table(title=f"{score.clip} ({score.duration_s:.1f} s)")
-    for name, right in (
-        ("brand", 0),
-        ("label", 0),
-        ("result", 0),
-        ("labelled s", 1),
-        ("reported s", 1),
-        ("error %", 1),
-    ):
-        table.add_column(name, justify="right" if right else "left")
-    table.add_column("evidence", overflow="fold")
+    for name in ("brand", "label", "result"):
+        table.add_column(name)
+    for name in ("labelled s", "reported s", "error %"):
+        table.add_column(name, justify="right")
+    table.add_column("seconds lost, or the evidence of a false brand", overflow="fold")
     for b in score.brands:
-        result = "found" if b.found else "missed"
         cells = (f"{b.labelled_s:.1f}", f"{b.reported_s:.1f}", f"{b.error:+.0%}" if b.found else "")
-        table.add_row(
-            b.brand, "clear" if b.clear else "hard", result, *cells, f"{b.lost}: {b.detail}" if b.lost else ""
-        )
+        lost = "\n".join(f"{x.seconds:.1f} s {x.where}: {x.detail}" for x in b.losses)
+        table.add_row(b.brand, "clear" if b.clear else "hard", "found" if b.found else "missed", *cells, lost)
     for f in score.false:
         evidence = f"{f.text!r} by {f.rule}, confidence {f.confidence:.2f}, frame {f.frame}"
         table.add_row(f.brand, "none", "false", "", f"{f.seconds:.1f}", "", evidence)

@@ -126,7 +126,7 @@ def test_where_a_miss_was_lost(made: dict[str, m.Payload], lost: str, with_boxes
     truth = truth_of("Kia", 50, 125) if with_boxes else None
     (missed,) = s.score(made, labels(KIA, truth=truth)).brands
     assert (missed.found, missed.lost) == (False, lost)
-    assert missed.detail
+    assert missed.losses[0].detail
 
 
 def test_a_brand_between_two_samples_was_not_sampled() -> None:
@@ -135,12 +135,23 @@ def test_a_brand_between_two_samples_was_not_sampled() -> None:
     assert s.score(job(), flash).brands[0].lost == s.NOT_SAMPLED
 
 
+def test_missing_seconds_of_a_found_brand_are_traced_too() -> None:
+    regions = [p.region(k, "t", BOX) for k in (8, 9)]
+    made = job(regions, [p.text("t", "K1A")], exposures=[exposure("Kia", 2.0, 3.75)])
+    (found,) = s.score(made, labels(KIA, truth=truth_of("Kia", 50, 125))).brands
+    assert (found.found, found.lost) == (True, "")
+    assert found.losses == (s.Loss(s.NOT_MATCHED, 1.0, "read as 'K1A'"),)
+
+
 def test_only_boxes_tell_an_unread_region_from_another_one() -> None:
     made = job([p.region(AT_3S, "t", BOX)], [p.text("t", "PARKING")])
     assert s.score(made, labels(KIA)).brands[0].lost == s.NOT_DETECTED_OR_READ
     missed = s.score(made, labels(KIA, truth=truth_of("Kia", 50, 125))).brands[0]
     assert missed.lost == s.NOT_READ
-    assert "PARKING" in missed.detail
+    assert missed.losses == (
+        s.Loss(s.NOT_DETECTED, 2.5, "no region there"),
+        s.Loss(s.NOT_READ, 0.5, "read as 'PARKING'"),
+    )
     elsewhere = job([p.region(AT_3S, "t", (1000, 100, 200, 50))], [p.text("t", "KIA")])
     assert s.score(elsewhere, labels(KIA, truth=truth_of("Kia", 50, 125))).brands[0].lost == s.NOT_DETECTED
 

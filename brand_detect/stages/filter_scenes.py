@@ -30,8 +30,6 @@ CANDIDATES = 16
 """A frame is compared with so many of the last kept frames of its shot: boards that alternate come back within few."""
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
-_Thumbnails = NDArray[np.int16]
-
 
 def filter_scenes(frames: ExtractedFrames, params: FilterScenesParams) -> FilteredScenes:
     """Cut the sampled range into shots, drop black and blank frames, and let near-duplicates point to a kept frame.
@@ -124,7 +122,7 @@ def _cells(
 class _Kept(NamedTuple):
     frame: int
     phash: np.uint64
-    thumbnail: _Thumbnails
+    thumbnail: NDArray[np.int16]
     settled: NDArray[np.bool_]
 
 
@@ -140,12 +138,17 @@ def _statuses(
     hashes = frames.frames["phash"].to_numpy()[members]
     means = frames.frames["luma_mean"].to_numpy()[members]
     stored = frames.frames["thumbnail"].take(members).to_pylist()
-    thumbnails = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, *THUMBNAIL_SHAPE).astype(np.int16)
+    thumbnails = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, *THUMBNAIL_SHAPE)
     lasting = _samples_in(CAPTION_S, frames.frames["t_s"].to_numpy()[members])
     kept: deque[_Kept] = deque(maxlen=CANDIDATES)
     statuses: list[tuple[str, int | None, int | None]] = []
     for n, frame in enumerate(members.tolist()):
-        now = _Kept(frame, hashes[n], thumbnails[n], _settled(thumbnails, n, lasting, params.caption_luma / 2))
+        now = _Kept(
+            frame,
+            hashes[n],
+            thumbnails[n].astype(np.int16),
+            _settled(thumbnails, n, lasting, params.caption_luma / 2),
+        )
         if np.ptp(now.thumbnail) <= params.blank_luma:
             statuses.append((BLACK if means[n] <= params.black_luma else BLANK, None, None))
         elif alike := _alike(now, kept, params):
@@ -171,7 +174,7 @@ def _alike(now: _Kept, kept: deque[_Kept], params: FilterScenesParams) -> _Kept 
     return min(found, key=lambda f: f[0])[1] if found and not new.any() else None
 
 
-def _settled(thumbnails: _Thumbnails, n: int, lasting: int, tolerance: float) -> NDArray[np.bool_]:
+def _settled(thumbnails: NDArray[np.uint8], n: int, lasting: int, tolerance: float) -> NDArray[np.bool_]:
     """The spots of thumbnail ``n`` that keep their luma over ``lasting`` samples up to it or from it on."""
     calm = np.zeros(thumbnails.shape[1:], np.bool_)
     for run in (thumbnails[max(0, n - lasting + 1) : n + 1], thumbnails[n : n + lasting]):

@@ -1,5 +1,7 @@
 """Boxes, quads and areas in picture coordinates: px, origin at the top left."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -11,6 +13,11 @@ def box_of(quad: ArrayLike) -> NDArray[np.float64]:
     """The upright box around a quad of shape (4, 2): left, top, right, bottom."""
     corners = np.asarray(quad, np.float64)
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+
+
+def boxes_of(quads: Sequence[ArrayLike]) -> Boxes:
+    """The upright boxes around quads, shape (n, 4); also for none."""
+    return np.array([box_of(q) for q in quads]).reshape(-1, 4)
 
 
 def quad_area(quad: ArrayLike) -> float:
@@ -26,9 +33,23 @@ def transformed(points: ArrayLike, transform: NDArray[np.float64]) -> NDArray[np
     return out[:, :2] / out[:, 2:]
 
 
+def shared(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """Area that every box of ``a`` shares with every box of ``b``, shape (len(a), len(b))."""
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    return sides.clip(min=0).prod(axis=2)
+
+
+def box_areas(boxes: Boxes) -> NDArray[np.float64]:
+    """Area of each box."""
+    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
 def overlaps(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Intersection over union of every box of ``a`` with every box of ``b``, shape (len(a), len(b))."""
-    shared = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inter = shared.clip(min=0).prod(axis=2)
-    size_a, size_b = (a[:, 2:] - a[:, :2]).prod(axis=1), (b[:, 2:] - b[:, :2]).prod(axis=1)
-    return inter / np.maximum(size_a[:, None] + size_b[None, :] - inter, 1e-9)
+    inter = shared(a, b)
+    return inter / np.maximum(box_areas(a)[:, None] + box_areas(b)[None, :] - inter, 1e-9)
+
+
+def covered(boxes: Boxes, by: Boxes) -> NDArray[np.float64]:
+    """Share of each box that lies under the boxes of ``by``, 0 to 1; where these overlap it reads high, up to 1."""
+    return np.minimum(1.0, shared(boxes, by).sum(axis=1) / np.maximum(box_areas(boxes), 1e-9))

@@ -1,7 +1,5 @@
 """Camera motion between sampled frames: tracked corners, or matched ORB features after a large move."""
 
-from functools import cached_property
-
 import numpy as np
 
 from brand_detect.domain.protocols import Area, Image, Luma, Transform
@@ -21,7 +19,7 @@ class OpenCvCameraMotion:
     lost and ORB takes over, at 30 ms, up to about 40 %.
     """
 
-    @cached_property
+    @property
     def identity(self) -> str:
         import cv2
 
@@ -48,8 +46,10 @@ class OpenCvCameraMotion:
         differs = cv2.blur(cv2.absdiff(moved, after), (3, 3)) > CHANGE_LUMA
         rows, columns = -(-height // CELL_PX), -(-width // CELL_PX)
         padded = np.zeros((rows * CELL_PX, columns * CELL_PX), np.uint8)
-        padded[:height, :width] = differs | (unseen > 0)
+        padded[:height, :width] = differs | (unseen > 127)
         cells = padded.reshape(rows, CELL_PX, columns, CELL_PX).max(axis=(1, 3))
+        # A cell more all around: a new caption must not fall apart where it looks like what was there before.
+        cells = cv2.dilate(cells, np.ones((3, 3), np.uint8))
         _, _, stats, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
         return [
             Area(x * CELL_PX, y * CELL_PX, min(width, (x + w) * CELL_PX), min(height, (y + h) * CELL_PX))

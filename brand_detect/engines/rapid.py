@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import box_of
+from brand_detect.domain.geometry import boxes_of, covered
 from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Area, Image, Reading, Region
 from brand_detect.engines.onnx import OnnxNet
@@ -162,13 +162,8 @@ def _unclipped(quad: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _not_covered(regions: Sequence[Region], by: Sequence[Region]) -> list[Region]:
     """The regions of which less than half lies under ``by``."""
-    if not regions or not by:
-        return list(regions)
-    boxes = np.array([box_of(r.quad) for r in regions])
-    covers = np.array([box_of(r.quad) for r in by])
-    shared = (np.minimum(boxes[:, None, 2:], covers[:, 2:]) - np.maximum(boxes[:, None, :2], covers[:, :2])).clip(min=0)
-    share = shared.prod(axis=2).sum(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return [r for r, covered in zip(regions, share, strict=True) if covered < COVERED]
+    share = covered(boxes_of([r.quad for r in regions]), boxes_of([r.quad for r in by]))
+    return [r for r, under in zip(regions, share, strict=True) if under < COVERED]
 
 
 def _window(area: Area, width: int, height: int, scale: float) -> Area:

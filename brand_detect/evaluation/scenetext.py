@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.geometry import box_of, overlaps
+from brand_detect.domain.geometry import boxes_of, overlaps
 from brand_detect.domain.protocols import ImageCodec, Progress, RegionDetector, TextReader
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
@@ -80,7 +80,7 @@ def evaluate_text(
             readings = reader.read([codec.rectify(image, r.quad) for r in regions])
             seconds += time.perf_counter() - start
             wanted = [w for w in picture["words"] if not w["ignore"] and _letters(w["text"]) >= MIN_LETTERS]
-            boxes = np.array([box_of(r.quad) for r in regions]).reshape(-1, 4)
+            boxes = boxes_of([r.quad for r in regions])
             lost = [w["text"] for w in wanted if not _is_found(w, boxes, [r.text for r in readings])]
             words, found, lines = words + len(wanted), found + len(wanted) - len(lost), lines + len(regions)
             missed += [f"{picture['image']}: {text}" for text in lost]

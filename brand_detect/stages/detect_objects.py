@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import box_of, overlaps, quad_area, transformed
+from brand_detect.domain.geometry import box_of, boxes_of, covered, overlaps, quad_area, transformed
 from brand_detect.domain.model import KEPT, REGIONS, TRACKS, DetectedObjects, FilteredScenes, Row, content_id, table
 from brand_detect.domain.params import DetectObjectsParams
 from brand_detect.domain.protocols import (
@@ -32,8 +32,11 @@ from brand_detect.domain.timeline import cells_of
 
 MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
 SAME_CONTENT_BITS = 22  # hash bits by which two crops of one text may differ
+NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
 MAX_CHANGED = 0.5  # with more of the picture changed, searching all of it costs no more
+WHOLE = 0.98  # a region is followed as long as so much of it is in the picture
+COVERED = 0.5  # a new region that lies so much on others is one of them, seen again
 LOT_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
 
 
@@ -187,24 +190,25 @@ class _Search:
     def _follow(self, reference: Luma, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
         """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
         motion = self._motion.between(reference, luma)
-        if motion is None:
+        if motion is None or _farthest(motion, luma.shape[1], luma.shape[0]) > NEAR_STILL * luma.shape[1]:
             return None
         height, width = image.shape[:2]
         scale = width / luma.shape[1]
         in_px = _scaled(motion, scale)
-        quads = [transformed(r.quad, in_px).astype(np.float32) for r in self._regions]
-        areas, untouched = _cover(
-            [_enlarged(a, scale, width, height) for a in self._motion.changed(reference, luma, motion)],
-            [box_of(q) for q in quads],
-            width,
-            height,
-        )
+        moved = [Region(r.kind, r.label, r.score, _transformed(r.quad, in_px)) for r in self._regions]
+        inside = covered(boxes_of([r.quad for r in moved]), np.array([[0.0, 0.0, width, height]]))
+        leaving = [_around(box_of(r.quad)) for r, share in zip(moved, inside, strict=True) if 0 < share < WHOLE]
+        moved = [r for r, share in zip(moved, inside, strict=True) if share >= WHOLE]
+        changed = [_enlarged(a, scale) for a in self._motion.changed(reference, luma, motion)]
+        areas, untouched = _cover([*changed, *leaving], [box_of(r.quad) for r in moved])
+        areas = [Area(max(0, a.left), max(0, a.top), min(width, a.right), min(height, a.bottom)) for a in areas]
         if sum(_size(a) for a in areas) > MAX_CHANGED * width * height:
             return None
-        carried = [(self._regions[i], quads[i]) for i in untouched]
-        followed = [(Region(r.kind, r.label, r.score, quad), "propagated") for r, quad in carried]
-        if areas:
-            followed += [(r, "detected") for r in self._detect(image, areas) if any(_holds(a, r.quad) for a in areas)]
+        followed = [(moved[i], "propagated") for i in untouched]
+        for region in self._detect(image, areas) if areas else []:
+            # Around an area a detector sees parts of what is carried; where areas lie close, it sees text twice.
+            if covered(boxes_of([region.quad]), boxes_of([r.quad for r, _ in followed]))[0] < COVERED:
+                followed.append((region, "detected"))
         return followed
 
     def _detect(self, image: Image, areas: Sequence[Area]) -> list[Region]:
@@ -214,9 +218,7 @@ class _Search:
         return [region for detector in self._detectors for region in detector.detect(image, areas)]
 
 
-def _cover(
-    changed: Sequence[Area], boxes: Sequence[NDArray[np.float64]], width: int, height: int
-) -> tuple[list[Area], list[int]]:
+def _cover(changed: Sequence[Area], boxes: Sequence[NDArray[np.float64]]) -> tuple[list[Area], list[int]]:
     """Areas to search, none overlapping, and the boxes outside them all.
 
     A changed area grows by every box that it touches, for that region has to be seen whole; areas that meet are joined.
@@ -230,8 +232,7 @@ def _cover(
         for area in areas:
             touched = [i for i, box in left.items() if _meet(area, box)]
             for i in touched:
-                x0, y0, x1, y1 = left.pop(i)
-                area = _joined(area, Area(int(x0), int(y0), int(np.ceil(x1)), int(np.ceil(y1))))
+                area = _joined(area, _around(left.pop(i)))
             others = [a for a in joined if _meet(a, (area.left, area.top, area.right, area.bottom))]
             for other in others:
                 joined.remove(other)
@@ -239,8 +240,12 @@ def _cover(
             grown = grown or bool(touched or others)
             joined.append(area)
         areas = joined
-    inside = [Area(max(0, a.left), max(0, a.top), min(width, a.right), min(height, a.bottom)) for a in areas]
-    return inside, list(left)
+    return areas, list(left)
+
+
+def _around(box: NDArray[np.float64]) -> Area:
+    (left, top), (right, bottom) = np.floor(box[:2]).astype(int).tolist(), np.ceil(box[2:]).astype(int).tolist()
+    return Area(left, top, right, bottom)
 
 
 def _meet(area: Area, box: Sequence[float] | NDArray[np.float64]) -> bool:
@@ -251,19 +256,23 @@ def _joined(a: Area, b: Area) -> Area:
     return Area(min(a.left, b.left), min(a.top, b.top), max(a.right, b.right), max(a.bottom, b.bottom))
 
 
-def _enlarged(area: Area, scale: float, width: int, height: int) -> Area:
+def _enlarged(area: Area, scale: float) -> Area:
     """An area of the small picture in px of the frame."""
-    right, bottom = int(np.ceil(area.right * scale)), int(np.ceil(area.bottom * scale))
-    return Area(int(area.left * scale), int(area.top * scale), min(width, right), min(height, bottom))
+    return _around(np.array([area.left, area.top, area.right, area.bottom]) * scale)
 
 
 def _size(area: Area) -> int:
     return max(0, area.right - area.left) * max(0, area.bottom - area.top)
 
 
-def _holds(area: Area, quad: Quad) -> bool:
-    x, y = quad.mean(axis=0)
-    return area.left <= x < area.right and area.top <= y < area.bottom
+def _farthest(motion: Transform, width: int, height: int) -> float:
+    """How far a corner of the picture moves, in px of it."""
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
+    return float(np.abs(transformed(corners, motion) - corners).max())
+
+
+def _transformed(quad: Quad, motion: Transform) -> Quad:
+    return transformed(quad, motion).astype(np.float32)
 
 
 def _scaled(motion: Transform, scale: float) -> Transform:

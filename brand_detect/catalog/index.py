@@ -14,7 +14,7 @@ from brand_detect.domain.model import Brand, BrandCatalog
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
 
-CONFUSION_COST = 0.25  # of an edit that folding explains (0 for O); any other costs 1
+CONFUSION_COST = 0.2  # of an edit that folding explains (0 for O); any other costs 1
 MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
 LONGEST_WINDOW = 8  # words of a line that one name may take
 SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
@@ -82,12 +82,10 @@ class LexiconIndex:
 
         A name matches at word boundaries, its words may be run together or split. Everyday names (``whole_line``)
         match only where nothing but names stands on the line. ``score`` is 1 for the name's own letters, else
-        1 - edits / letters of the name, an edit that the reader's confusions explain counting a quarter.
+        1 - edits / letters of the name, an edit that the reader's confusions explain counting a fifth.
         """
         line = line_of(text)
-        finds = list(self._windows(line, fuzzy_score, min_fuzzy_length))
-        finds += self._run_on(line)
-        finds = [f for f in finds if not self._is_excluded_at(line, f)]
+        finds = [f for f in self._finds(line, fuzzy_score, min_fuzzy_length) if not self._is_excluded_at(line, f)]
         chosen = _best_apart(finds)
         if any(f.surface.whole_line for f in chosen) and not _is_nothing_but_names(line, chosen):
             chosen = _best_apart([f for f in finds if not f.surface.whole_line])
@@ -106,6 +104,11 @@ class LexiconIndex:
         """Whether the beginning of ``text`` may be the last part of a longer name."""
         line = line_of(text)
         return any(_begins_another(fold(line.key[:cut])[::-1], self._backwards) for cut in line.cuts[1:])
+
+    def _finds(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
+        """All that may be meant, overlapping."""
+        yield from self._windows(line, fuzzy_score, min_fuzzy_length)
+        yield from self._run_on(line)
 
     def _windows(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
         cuts, key = line.cuts, line.key
@@ -151,6 +154,8 @@ class LexiconIndex:
             surface = self._surfaces[position]
             edits = Levenshtein.distance(folded, surface.folded)
             if (edits and surface.whole_line) or (surface.has_digit and not digits):
+                continue
+            if len(window) < surface.brand.min_length:
                 continue
             if len(window) < (surface.brand.min_length or min_fuzzy_length) and not (
                 edits == 0 and _has_digits_for_letters(window, surface.key)
@@ -205,7 +210,8 @@ class LexiconIndex:
 
 def _begins_another(part: str, ordered: list[str]) -> bool:
     """Whether one of the ``ordered`` strings is ``part`` and more."""
-    return any(s != part and s.startswith(part) for s in ordered[bisect_left(ordered, part) :][:2])
+    at = bisect_left(ordered, part)
+    return any(s != part and s.startswith(part) for s in ordered[at : at + 2])
 
 
 def _has_digits_for_letters(read: str, name: str) -> bool:

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -53,7 +53,7 @@ def load_catalog(path: str = "") -> BrandCatalog:
 
 
 def parse_catalog(data: bytes, source: str) -> BrandCatalog:
-    """The catalogue in ``data``; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml, .json).
+    """The catalogue in ``data``; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml).
 
     Raises:
         BadInput: naming ``source`` and the line.
@@ -62,16 +62,16 @@ def parse_catalog(data: bytes, source: str) -> BrandCatalog:
     text = _decoded(data, source)
     if ending in ("csv", "tsv"):
         entries = _csv_entries(text, source)
-    elif ending in ("yaml", "yml", "json"):
+    elif ending in ("yaml", "yml"):
         entries = _yaml_entries(text, source)
     else:
-        raise BadInput(f"The brand list {source} is of no known kind.", "name it .yaml, .yml, .json, .csv or .tsv")
+        raise BadInput(f"The brand list {source} is of no known kind.", "name it .yaml, .yml, .csv or .tsv")
     return _catalog(_checked(entries, source))
 
 
 def catalog_to_json(catalog: BrandCatalog) -> bytes:
     """The catalogue as canonical JSON: the same content gives the same bytes."""
-    return _canonical({"version": catalog.version, "brands": [asdict(b) for b in catalog.brands]})
+    return _canonical({"version": catalog.version, "brands": [vars(b) for b in catalog.brands]})
 
 
 def catalog_from_json(data: bytes) -> BrandCatalog:
@@ -117,7 +117,7 @@ def is_everyday_word(key: str) -> bool:
 
 def _catalog(brands: Iterable[Brand]) -> BrandCatalog:
     ordered = sorted(brands, key=lambda b: b.brand_id)
-    content = _canonical([asdict(b) for b in ordered])
+    content = _canonical([vars(b) for b in ordered])
     return BrandCatalog(hashlib.sha256(content).hexdigest()[:16], tuple(ordered))
 
 

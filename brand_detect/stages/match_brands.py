@@ -341,8 +341,8 @@ class _Mark:
 def _is_worth_listing(text: str, min_letters: int) -> bool:
     """Whether ``text`` may be a name: no number, clock or score, and letters enough."""
     key = key_of(text)
-    digits = sum(c.isdigit() for c in key)
-    if len(key) - digits < max(min_letters, digits):
+    letters, digits = sum(c.isalpha() for c in key), sum(c.isdigit() for c in key)
+    if letters < max(min_letters, digits):
         return False
     return not (_SCORE.search(text) and max(map(len, re.findall(r"[^\W\d_]+", text))) <= _LONGEST_IN_SCORE)
 

@@ -1,0 +1,241 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brand_detect.catalog import LexiconIndex, load_catalog, parse_catalog
+from brand_detect.domain.model import BrandCatalog
+
+BRANDS = """
+- {name: Itaú, aliases: [Banco Itaú]}
+- {name: Emirates, aliases: [Fly Emirates]}
+- FedEx
+- Tennis TV
+- BNP Paribas
+- Rolex
+- Peugeot
+- Lacoste
+- OPPO
+- Turkish Airlines
+- Disney
+- {name: Disney+, aliases: [Disney Plus]}
+- {name: Plus500}
+- {name: H&M}
+- {name: Huawei, aliases: [华为]}
+- {name: KIA, whole_line: false}
+- {name: Hewlett-Packard, aliases: [HP]}
+- Head
+- Gap
+- Total
+- {name: Target, excluded_texts: [Target Road]}
+- {name: Orange, excluded_texts: [Orange County]}
+- Shell
+- Visa
+- {name: Renault, min_length: 9}
+"""
+STARTER = load_catalog()
+
+
+@pytest.fixture(scope="module")
+def index():
+    return LexiconIndex(parse_catalog(BRANDS.encode(), "b.yaml"))
+
+
+@pytest.fixture(scope="module")
+def starter():
+    return LexiconIndex(STARTER)
+
+
+def find(index, text, fuzzy_score=0.88, min_fuzzy_length=5):
+    return index.find(text, fuzzy_score=fuzzy_score, min_fuzzy_length=min_fuzzy_length)
+
+
+def names(index, text, **params):
+    return [h.brand for h in find(index, text, **params)]
+
+
+@pytest.mark.parametrize(
+    ("text", "brand", "rule"),
+    [
+        ("ITAU", "Itaú", "exact"),
+        ("Itaú", "Itaú", "exact"),
+        ("BANCO ITAU", "Itaú", "alias"),
+        ("fly emirates", "Emirates", "alias"),
+        ("FLYEMIRATES", "Emirates", "alias"),
+        ("FED EX", "FedEx", "exact"),
+        ("FedEx.", "FedEx", "exact"),
+        ("TENNISTV", "Tennis TV", "exact"),
+        ("TENNI STV", "Tennis TV", "exact"),
+        ("R0LEX", "Rolex", "fuzzy"),
+        ("ERNIRATES", "Emirates", "fuzzy"),
+        ("EMlRATES", "Emirates", "fuzzy"),
+        ("0PP0", "OPPO", "fuzzy"),
+        ("K1A", "KIA", "fuzzy"),
+        ("TURKISH AIRLIMES", "Turkish Airlines", "fuzzy"),
+        ("PLUSS00", "Plus500", "fuzzy"),
+        ("h & m", "H&M", "exact"),
+        ("华为手机", "Huawei", "alias"),
+        ("DISNEY+", "Disney+", "exact"),
+        ("Disney plus", "Disney+", "alias"),
+        ("WWW.SHELL.COM", "Shell", "exact"),
+        ("HEAD HEAD", "Head", "exact"),
+        ("HEAD®", "Head", "exact"),
+        ("HP", "Hewlett-Packard", "alias"),
+        ("V1SA", "Visa", "fuzzy"),
+    ],
+)
+def test_one_brand(index, text, brand, rule):
+    hits = find(index, text)
+    assert {(h.brand, h.rule) for h in hits} == {(brand, rule)}
+    assert all((h.score == 1) == (rule != "fuzzy") for h in hits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HEADLINES", "HEAD COACH", "MIND THE GAP", "TOTAL 3-2", "TOTAL 3", "ON TARGET", "SHELLFISH", "HPV", "HP 12",
+        "KIARA", "ZODIAKIA", "NOKIAN", "KLA", "TARGETS", "TOTAL TARGET", "ORANGES", "SHELF", "VISAGE", "FED", "EX",
+        "TV", "TENNIS", "PLUS", "FED UP WITH EX", "0990", "", "...", "PLUSSOO", "BNP", "ROLFX", "LA COSTA",
+    ],
+)  # fmt: skip
+def test_no_brand(index, text):
+    assert names(index, text) == []
+
+
+def test_a_plus_that_follows_without_a_space_makes_another_name():
+    index = LexiconIndex(parse_catalog(b"- Disney", "b.yaml"))
+    assert names(index, "DISNEY+") == []
+    assert names(index, "DISNEY + ROLEX") == ["Disney"]
+
+
+@pytest.mark.parametrize(
+    ("text", "brands"),
+    [
+        ("EMIRATES FLY BETTER", {"Emirates": "EMIRATES"}),
+        ("EMIRATESFLYBETTER", {"Emirates": "EMIRATES"}),
+        ("the R0LEX clock", {"Rolex": "R0LEX"}),
+        ("ROLEX   BNP - PARIBAS", {"Rolex": "ROLEX", "BNP Paribas": "BNP - PARIBAS"}),
+        ("ROLEXPEUGEOT", {"Rolex": "ROLEX", "Peugeot": "PEUGEOT"}),
+        ("«Itaú» LACOSTE", {"Itaú": "Itaú", "Lacoste": "LACOSTE"}),
+        ("ROLEX HEAD", {"Rolex": "ROLEX", "Head": "HEAD"}),  # nothing but names on the line
+        ("ROLEX HEAD START", {"Rolex": "ROLEX"}),
+        ("the new KIA", {"KIA": "KIA"}),
+    ],
+)
+def test_brands_in_a_longer_line_with_their_places(index, text, brands):
+    assert {h.brand: text[h.start : h.end] for h in find(index, text)} == brands
+
+
+def test_excluded_texts(index):
+    assert index.is_excluded("ORANGE COUNTY")
+    assert index.is_excluded("0range C0unty")
+    assert not index.is_excluded("ORANGE")
+    assert names(index, "ORANGE COUNTY") == []
+    street = LexiconIndex(parse_catalog(b"- {name: Rolex, excluded_texts: [Rolex Street]}", "b.yaml"))
+    assert names(street, "12 ROLEX STREET") == []
+    assert names(street, "ROLEX, 12 STREET") == ["Rolex"]
+
+
+def test_the_longer_name_wins(starter):
+    assert names(starter, "RAI PLAY") == ["Rai Play"]
+    assert names(starter, "BNP PARIBAS OPEN") == ["BNP Paribas Open"]
+
+
+def test_min_length_is_the_brands_own_or_the_params(index):
+    assert names(index, "RENAU1T") == []  # Renault asks for 9 letters
+    assert names(index, "R0LEX", min_fuzzy_length=6) == ["Rolex"]  # a digit for a letter needs no length
+    assert names(index, "PEUGFOT", fuzzy_score=0.8) == ["Peugeot"]
+    assert names(index, "PEUGFOT", fuzzy_score=0.8, min_fuzzy_length=8) == []
+
+
+def test_may_begin_and_may_end(index):
+    assert index.may_begin("BNP")
+    assert index.may_begin("welcome BNP")
+    assert index.may_end("PAR1BAS")
+    assert index.may_end("PARIBAS OPEN")
+    assert not index.may_begin("PARIBAS")
+    assert not index.may_end("BNP")
+    assert not index.may_begin("ROLEX X")
+
+
+def test_every_starter_name_is_found_as_itself_and_alone(starter):
+    for brand in STARTER.brands:
+        for text in (brand.name, *brand.aliases):
+            for read in (text, text.upper(), "".join(text.split())):
+                assert [h.brand_id for h in find(starter, read)] == [brand.brand_id], read
+
+
+class _Without(LexiconIndex):
+    """An index that does not know one brand."""
+
+    left_out = ""
+
+    def _finds(self, line, fuzzy_score, min_fuzzy_length):
+        finds = super()._finds(line, fuzzy_score, min_fuzzy_length)
+        return (f for f in finds if f.surface.brand.brand_id != self.left_out)
+
+
+def test_without_a_brand_its_name_is_no_other_brand():
+    """Only a name that another name is a part of, word for word (Emirates in Emirates NBD), may say that other."""
+    index = _Without(STARTER)
+    for brand in STARTER.brands:
+        index.left_out = brand.brand_id
+        for text in (brand.name, *brand.aliases):
+            for hit in find(index, text.upper()):
+                part = hit.end - hit.start < len(text)
+                assert hit.rule in ("exact", "alias"), f"{text} is taken for {hit}"
+                assert part, f"{text} is taken for {hit}"
+
+
+def test_leaving_out_is_the_same_as_not_having_it():
+    without = _Without(STARTER)
+    without.left_out = "rai-play"
+    real = LexiconIndex(BrandCatalog("x", [b for b in STARTER.brands if b.brand_id != "rai-play"]))
+    for text in ("RAI PLAY", "RAIPLAY", "RAI", "RAl PLAY"):
+        assert find(without, text) == find(real, text)
+
+
+def test_the_starter_catalogue_is_broad():
+    ids = {b.brand_id for b in STARTER.brands}
+    assert len(ids) >= 500
+    everyday = {"visa", "head", "gap", "orange", "total", "shell", "target", "hp", "kia", "oppo", "claro", "itau"}
+    assert everyday <= ids
+    assert all(b.categories for b in STARTER.brands)
+
+
+ENGLISH = """
+The manager said that the first half was decided by a goal from the head of a defender who had come forward
+There is a total of three points between the teams at the top of the league and they meet again next Saturday evening
+She took the orange juice and the apple from the table and put the shell of the egg into the bin by the door
+Visitors need a visa for a stay of more than ninety days, and must apply at an embassy before they travel
+The gap between the platform and the train may be wide, so please stand behind the yellow line until it stops
+A strong wind from the north turned the match into a fight against the weather, and neither side was on target
+Doctors warn that the amount of sugar in soft drinks continues to grow, while the price has hardly changed
+He has played in every round since the beginning of spring and his service has never been better than now
+Police closed several streets around the station for the parade and opened the parking area beside the river
+Scientists found a new kind of butterfly in the forest, no bigger than a coin and as blue as the open sky
+"""
+
+
+def test_ordinary_english_names_no_brand(starter):
+    for line in ENGLISH.strip().splitlines():
+        assert names(starter, line) == []
+        for a, b in pairwise(line.split()):
+            assert names(starter, f"{a} {b}".upper()) == []
+
+
+@given(text=st.text("ROLEX0PEUGT 1&+é为", max_size=24), score=st.sampled_from([0.6, 0.8, 0.88, 1.0]))
+def test_finds_are_in_range_apart_and_repeatable(index, text, score):
+    hits = find(index, text, fuzzy_score=score)
+    assert hits == find(index, text, fuzzy_score=score)
+    for hit in hits:
+        assert 0 <= hit.start < hit.end <= len(text)
+        assert min(score, 0.95) <= hit.score <= 1
+    placed = sorted(hits, key=lambda h: h.start)
+    assert all(a.end <= b.start for a, b in pairwise(placed))
+
+
+@given(brand=st.sampled_from(STARTER.brands), dress=st.sampled_from(["{}", " {} ", "{}.", "«{}»", "www.{}.com"]))
+def test_a_name_dressed_up_is_still_found(starter, brand, dress):
+    assert brand.brand_id in [h.brand_id for h in find(starter, dress.format(brand.name))]

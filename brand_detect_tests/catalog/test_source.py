@@ -1,0 +1,171 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog, parse_catalog
+from brand_detect.catalog.source import brand_id_of
+from brand_detect.domain.errors import BadInput, Permanent
+
+YAML = """
+- name: Itaú
+  aliases: [Banco Itaú, ITAU]
+  categories: [bank]
+  excluded_texts: [Itaú de Minas]
+  min_length: 6
+- Rolex
+- {name: On, aliases: On Running}
+- {name: 3}
+""".encode()
+CSV = """\ufeffName;Aliases;categories;excluded texts;min_length
+Itaú;Banco Itaú|ITAU;bank;"Itaú de Minas";6
+Rolex
+On;"On Running"
+
+3;;
+""".encode()
+
+
+def test_yaml_and_csv_say_the_same():
+    from_yaml, from_csv = parse_catalog(YAML, "b.yaml"), parse_catalog(CSV, "b.csv")
+    assert from_yaml == from_csv
+    brands = {b.brand_id: b for b in from_yaml.brands}
+    assert list(brands) == ["3", "itau", "on", "rolex"]
+    itau = brands["itau"]
+    assert (itau.name, itau.aliases, itau.categories) == ("Itaú", ("Banco Itaú", "ITAU"), ("bank",))
+    assert (itau.excluded_texts, itau.min_length) == (("Itaú de Minas",), 6)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"name,aliases\nRolex,Crown;Rolex SA\n",
+        b"name\taliases\r\nRolex\tRolex SA|Crown\r\n",
+        "name,aliases\nRolex,Crown|Rolex SA\n".encode("utf-16"),
+    ],
+)
+def test_separators_and_encodings(data):
+    assert parse_catalog(data, "b.csv").brands[0].aliases == ("Crown", "Rolex SA")
+
+
+def test_a_cell_may_span_lines_and_the_line_named_is_the_one_it_begins_on():
+    data = b'name,aliases\nRolex,"Crown|\nRolex SA"\n,x\n'
+    with pytest.raises(BadInput, match=r"b.csv, line 4: a brand has no name"):
+        parse_catalog(data, "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "message"),
+    [
+        ("b.yaml", "- Rolex\n- rolex", "line 2: the brand 'rolex' is already on line 1"),
+        ("b.yaml", "- Rolex\n- {name: X1, aliases: [RÓLEX]}", "'RÓLEX' of 'X1' is also 'Rolex' of 'Rolex' on line 1"),
+        ("b.yaml", "- name: ''", "line 1: a brand has no name"),
+        ("b.yaml", "- name:", "line 1: a brand has no name"),
+        ("b.yaml", "- {aliases: [x]}", "line 1: a brand has no name"),
+        ("b.yaml", "- '!!!'", "line 1: '!!!' has no letter or digit"),
+        ("b.yaml", "- Rolex\n- name: Tudor\n  alias: x", "line 3: 'alias' is no known column"),
+        ("b.yaml", "- name: Tudor\n  aliases: {a: b}", "line 2: 'aliases' is neither a text nor a list of texts"),
+        ("b.yaml", "- name: [a, b]", "line 1: 'name' is a list"),
+        ("b.yaml", "- {name: a, name: b}", "line 1: 'name' is there twice"),
+        ("b.yaml", "- {name: Tudor, min_length: many}", "line 1: min_length is 'many'"),
+        ("b.yaml", "- {name: Tudor, min_length: -1}", "line 1: min_length is '-1'"),
+        ("b.yaml", "- {name: Tudor, whole_line: [x]}", "line 1: whole_line names 'x'"),
+        ("b.yaml", "- {name: Tudor, excluded_texts: [TUDOR]}", "line 1: 'TUDOR' is both a name and an excluded text"),
+        ("b.yaml", "- C&A\n- C and A", "line 2: the id 'c-and-a' of 'C and A' is also that of 'C&A' on line 1"),
+        ("b.yaml", "Rolex", "line 1: this is no list of brands"),
+        ("b.yaml", "", "line 1: this is no list of brands"),
+        ("b.yaml", "- a\n- [b]", "line 2: a list stands where a brand should"),
+        ("b.yaml", "- a\n- {b", "this is not YAML"),
+        ("b.yaml", "- a\x07", "this is not YAML"),
+        ("b.csv", "", "line 1: the file is empty"),
+        ("b.csv", "Rolex\nTudor", "line 1: there is no column 'name'"),
+        ("b.csv", "name,colour\na,b", "line 1: 'colour' is no known column"),
+        ("b.csv", "name,name\na,b", "line 1: the column 'name' is there twice"),
+        ("b.csv", "name,aliases\na,b\nc,d,e", "line 3: 3 cells under 2 columns"),
+        ("b.csv", 'name\n"a', "this is not CSV"),
+        ("b.txt", "Rolex", "b.txt is of no known kind"),
+        ("b.json", '["Rolex"]', "b.json is of no known kind"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_by_file_and_line(source, data, message):
+    with pytest.raises(BadInput) as e:
+        parse_catalog(data.encode(), source)
+    assert message in str(e.value)
+    assert source in str(e.value)
+    assert e.value.hint
+
+
+def test_text_that_is_not_utf8_is_refused_with_its_line():
+    with pytest.raises(BadInput, match="line 2: the text is not UTF-8"):
+        parse_catalog("name\nItaú".encode("latin-1"), "b.csv")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_catalog(str(tmp_path / "none.yaml"))
+
+
+def test_a_file_is_loaded(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(CSV)
+    assert load_catalog(str(path)) == parse_catalog(YAML, "b.yaml")
+
+
+def test_the_version_follows_the_content_not_the_order():
+    one = parse_catalog(b"- {name: Rolex, aliases: [a, b]}\n- Tudor", "b.yaml")
+    same = parse_catalog(b"- name: Tudor\n# a comment\n- {aliases: [b, a], name: Rolex}", "b.yaml")
+    other = parse_catalog(b"- {name: Rolex, aliases: [a, c]}\n- Tudor", "b.yaml")
+    assert one.version == same.version != other.version
+
+
+def test_a_snapshot_gives_the_catalogue_back():
+    catalog = parse_catalog(YAML, "b.yaml")
+    data = catalog_to_json(catalog)
+    assert catalog_from_json(data) == catalog
+    assert catalog_to_json(catalog_from_json(data)) == data
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:-5], lambda d: d.replace(b"Rolex", b"Rolax"), lambda _: b"[]"])
+def test_a_damaged_snapshot_is_refused(damage):
+    with pytest.raises(Permanent):
+        catalog_from_json(damage(catalog_to_json(parse_catalog(YAML, "b.yaml"))))
+
+
+@pytest.mark.parametrize(
+    ("name", "brand_id"),
+    [
+        ("Itaú", "itau"),
+        ("H&M", "h-and-m"),
+        ("Disney+", "disney-plus"),
+        ("7-Eleven", "7-eleven"),
+        ("McDonald's", "mcdonalds"),
+        ("华为", "华为"),
+        ("Crypto.com", "crypto-com"),
+    ],
+)
+def test_brand_ids(name, brand_id):
+    assert brand_id_of(name) == brand_id
+
+
+@given(st.text(max_size=20).filter(lambda name: name.isprintable() and any(c.isalnum() for c in name)))
+def test_any_name_survives_yaml_and_the_snapshot(name):
+    catalog = parse_catalog(json.dumps([{"name": name}], ensure_ascii=False).encode(), "b.yaml")
+    assert [b.name for b in catalog.brands] == [name.strip()]
+    assert all(b.brand_id for b in catalog.brands)
+    assert catalog_from_json(catalog_to_json(catalog)) == catalog
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{name: Head, aliases: [Head Tennis, HP]}", ("Head", "HP")),  # an everyday word, and a short one
+        ("{name: Head, whole_line: false}", ()),
+        ("{name: Rolex, aliases: [Crown Watch], whole_line: true}", ("Rolex", "Crown Watch")),
+        ("{name: Rolex, aliases: [Crown Watch], whole_line: [Crown Watch]}", ("Crown Watch",)),
+        ("'888'", ("888",)),
+        ("华为", ()),
+    ],
+)
+def test_what_needs_a_line_of_its_own(written, expected):
+    assert parse_catalog(f"- {written}".encode(), "b.yaml").brands[0].whole_line == expected

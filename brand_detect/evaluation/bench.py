@@ -19,6 +19,7 @@ from rich.table import Table
 from brand_detect.domain.model import BrandCatalog, ExtractedFrames, Overrides, Payload
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.evaluation.sample import Scenario, sample_once
+from brand_detect.evaluation.sampling import measure_sampling
 from brand_detect.evaluation.score import ClipLabels, labels_of_truth, score, totals
 
 if TYPE_CHECKING:
@@ -182,12 +183,12 @@ def against_full(runs: Sequence[tuple[ClipLabels, Measured, Measured]], catalog:
     return Section("Defaults against reading every frame in full", columns, rows)
 
 
-def sampling(measure: Callable[[Path, int], Mapping[str, float]], video: Path, runs: int = 3) -> Section:
-    """Frame sampling against FFmpeg decoding the same file to nothing, as ``measure`` tells it."""
+def sampling(video: Path, runs: int = 3) -> Section:
+    """Frame sampling against FFmpeg decoding the same file to nothing."""
     return Section(
         f"Frame sampling against ffmpeg -f null, {video.name}",
         ("figure", "value"),
-        [(name, value) for name, value in measure(video, runs).items()],
+        [(name, value) for name, value in measure_sampling(video, runs).items()],
     )
 
 
@@ -240,7 +241,6 @@ def benchmark(
     work: Path,
     labelled: Sequence[tuple[Path, ClipLabels]] = (),
     *,
-    measure_sampling: Callable[[Path, int], Mapping[str, float]],
     catalog: BrandCatalog | None = None,
     long: bool = False,
     run: RunVideo = run_local,
@@ -252,7 +252,7 @@ def benchmark(
     """
     video = work / "two_minutes.mp4"
     clips = [(video, labels_of_truth(video.name, sample_once(video, TWO_MINUTES))), *labelled]
-    yield sampling(measure_sampling, video)
+    yield sampling(video)
     default = [measured(run, clip, {}) for clip, _ in clips]
     yield speed(default)
     full = [measured(run, clip, IN_FULL) for clip, _ in clips]

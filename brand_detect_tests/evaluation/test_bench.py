@@ -105,12 +105,12 @@ def test_memory_table() -> None:
 def test_the_whole_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = Scenario(seconds=2.5, width_px=64, height_px=64, fps=12)
     monkeypatch.setattr(bench, "TWO_MINUTES", tiny)
+    monkeypatch.setattr(bench, "measure_sampling", lambda _video, runs: {"wall_ratio": 1.1, "runs": runs})
     monkeypatch.setattr(bench, "TWENTY_MINUTES", replace(tiny, repeats=2))
     sections = list(
         bench.benchmark(
             tmp_path,
             [(Path("clip.mp4"), LABELS)],
-            measure_sampling=lambda _video, runs: {"ratio": 1.1, "runs": runs},
             long=True,
             run=run,
         )

@@ -103,7 +103,8 @@ class TesseractReader:
             output_type=pytesseract.Output.DICT,
             timeout=TIMEOUT_S,
         )
-        words = [(text.strip(), float(c)) for text, c in zip(data["text"], data["conf"], strict=True) if text.strip()]
+        found = zip(data["text"], data["conf"], strict=True)
+        words = [(text.strip(), float(c)) for text, c in found if any(map(str.isalnum, text))]
         if not words:
             return Reading("", 0.0)
         letters = sum(len(text) for text, _ in words)

@@ -92,8 +92,8 @@ def run_ocr(
 def _best(regions: pa.Table, n: int) -> list[Row]:
     """The crops that may be read, by frame: at most ``n`` of each text track, spread over it.
 
-    Neighbouring frames show the same blur and the same player in front of the board, so a track is cut into ``n`` parts of
-    as many regions each, and the best crop of each part is taken. ``rank`` 0 is the best of the track.
+    Neighbouring frames show the same blur and the same player in front of the board, so a track is cut into ``n`` parts
+    of as many regions each, and the best crop of each part is taken. ``rank`` 0 is the best of the track.
     """
     text = regions.filter(pc.field("kind") == "text").sort_by([("track_id", "ascending"), ("frame", "ascending")])
     if not text.num_rows:

@@ -1,0 +1,157 @@
+"""The packaged PP-OCR models on drawn words: small pictures, few calls."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.geometry import boxes_of, overlaps
+from brand_detect.domain.params import Precision
+from brand_detect.domain.protocols import Area
+from brand_detect.engines import onnx, rapid
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader, text_quads
+
+WORDS = {"EMIRATES": (60, 80), "Rolex": (420, 200), "1:16": (100, 320)}  # base line starts, px
+
+
+@pytest.fixture(scope="module")
+def picture():
+    image = np.full((400, 720, 3), 40, np.uint8)
+    for text, at in WORDS.items():
+        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 1.2, (240, 240, 240), 3, cv2.LINE_AA)
+    return image
+
+
+def crop(text, scale=1.2):
+    image = np.full((60, 40 + 24 * len(text), 3), 200, np.uint8)
+    cv2.putText(image, text, (15, 42), cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 3, cv2.LINE_AA)
+    return image
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return RapidTextReader(threads=1)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return RapidTextDetector(threads=1)
+
+
+def read(image, detector, reader):
+    regions = detector.detect(image)
+    crops = [OpenCvCodec().rectify(image, r.quad) for r in regions]
+    return {reading.text: r for r, reading in zip(regions, reader.read(crops), strict=True)}
+
+
+def test_words_are_found_and_read_where_they_were_drawn(picture, detector, reader):
+    found = read(picture, detector, reader)
+    assert found.keys() == WORDS.keys()
+    for text, (x, base) in WORDS.items():
+        assert found[text].kind == "text"
+        left, top, right, bottom = boxes_of([found[text].quad])[0]
+        assert (left, bottom) == (pytest.approx(x, abs=12), pytest.approx(base, abs=12))
+        assert 20 < bottom - top < 60 < right - left
+
+
+def test_onnxruntime_stands_in_where_openvino_is_absent(picture, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    other_detector, other_reader = RapidTextDetector(threads=1), RapidTextReader(threads=1)
+    assert "onnxruntime" in other_detector.identity
+    assert "f32" in other_reader.identity
+    assert read(picture, other_detector, other_reader).keys() == WORDS.keys()
+    with pytest.raises(Permanent, match="bf16"):
+        RapidTextReader(Precision.bf16)
+
+
+def test_the_identity_names_library_model_runtime_and_precision(detector):
+    assert detector.identity.startswith("rapidocr 3.")
+    assert "PP-OCRv6_det_small" in detector.identity
+    assert RapidTextDetector(precision=Precision.f32).identity.endswith("f32")
+
+
+def test_an_absent_model_is_a_permanent_error(tmp_path):
+    with pytest.raises(Permanent, match=r"gone\.onnx"):
+        onnx.OnnxNet(tmp_path / "gone.onnx", Precision.auto, mean=0, scale=1)
+
+
+def test_only_the_areas_asked_for_are_searched(picture, detector):
+    area = Area(400, 150, 600, 220)  # around Rolex
+    [region] = [r for r in detector.detect(picture, [area]) if 400 <= r.quad[:, 0].mean() < 600]
+    whole = boxes_of([r.quad for r in detector.detect(picture)])
+    assert overlaps(boxes_of([region.quad]), whole).max() > 0.8
+
+
+def test_readings_come_in_the_order_of_the_crops(reader):
+    words = ["A", "EMIRATES STADIUM", "VISA", "Hisense", "15"]
+    readings = reader.read([crop(w) for w in words])
+    assert [r.text.replace(" ", "") for r in readings] == [w.replace(" ", "") for w in words]
+    assert all(r.confidence > 0.8 for r in readings)
+
+
+def test_a_line_on_its_side_is_read_both_ways_up(reader):
+    line = crop("PEUGEOT")
+    readings = reader.read([np.rot90(line), np.rot90(line, -1)])
+    assert [r.text for r in readings] == ["PEUGEOT", "PEUGEOT"]
+
+
+def test_nothing_is_read_from_an_empty_crop_nor_from_none(reader, detector):
+    assert reader.read([]) == []
+    [reading] = reader.read([np.full((20, 90, 3), 128, np.uint8)])
+    assert (reading.text, reading.confidence) == ("", 0.0)
+    assert detector.detect(np.zeros((16, 16, 3), np.uint8)) == []
+
+
+def test_a_failure_inside_the_runtime_is_raised(reader):
+    def broken(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        reader._net.map([np.zeros((1, 48, 64, 3), np.uint8)], broken)
+
+
+def text_map(corners):
+    drawn = np.zeros((200, 300), np.float32)
+    cv2.fillPoly(drawn, [np.array(corners, np.int32)], 0.9)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return drawn
+
+
+def test_a_leaning_board_gets_upright_sides_and_a_turned_line_a_rectangle():
+    [(leaning, score)] = text_quads(text_map([(50, 150), (150, 50), (150, 80), (50, 180)]), 0.5)
+    assert score == pytest.approx(0.9, abs=0.1)
+    assert leaning[0, 0] == pytest.approx(leaning[3, 0], abs=1)
+    assert leaning[1, 0] == pytest.approx(leaning[2, 0], abs=1)
+    turned = cv2.boxPoints(((150, 100), (160, 30), -30))
+    [(quad, _)] = text_quads(text_map(turned), 0.5)
+    along, down = quad[1] - quad[0], quad[3] - quad[0]
+    assert abs(along @ down) < 0.05 * np.linalg.norm(along) * np.linalg.norm(down)
+
+
+def test_a_line_grows_by_what_the_map_took_from_it():
+    [(quad, _)] = text_quads(text_map([(50, 90), (150, 90), (150, 110), (50, 110)]), 0.5)
+    # 100 x 20 shrunk: area * 1.6 / perimeter = 13.3 px on every side
+    assert boxes_of([quad])[0] == pytest.approx([50 - 13, 90 - 13, 150 + 14, 110 + 14], abs=3)
+
+
+def test_weak_blobs_are_left_out():
+    assert text_quads(text_map([(50, 90), (150, 90), (150, 110), (50, 110)]) * 0.5, 0.5) == []
+
+
+def test_importing_and_running_says_nothing_and_loads_late():
+    code = (
+        "import sys, numpy as np\n"
+        "import brand_detect.engines.rapid as r\n"
+        "assert not {'cv2', 'rapidocr', 'openvino', 'onnxruntime'} & sys.modules.keys()\n"
+        "r.RapidTextReader(threads=1).read([np.zeros((20, 40, 3), np.uint8)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_models_are_in_the_wheel():
+    assert rapid._model(rapid.DETECTOR).is_file()
+    assert rapid._model(rapid.READER).is_file()

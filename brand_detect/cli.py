@@ -17,6 +17,7 @@ from rich.table import Table
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.model import Overrides, Report
 from brand_detect.domain.params import check_overrides
+from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
@@ -151,7 +152,6 @@ def local_runner(video: str | None = None) -> Iterator[Any]:
     settings = Settings.load()
     if video and "://" not in video:
         settings = settings.model_copy(update={"media_roots": (*settings.media_roots, str(Path(video).parent))})
-    logging.getLogger("dagster").setLevel(logging.WARNING)
     import dagster as dg
 
     from brand_detect.definitions import build_definitions
@@ -164,37 +164,41 @@ def local_runner(video: str | None = None) -> Iterator[Any]:
 
 
 class Bars:
-    """One progress bar per stage, on stderr."""
+    """One progress bar per stage, on stderr. A stage ends when the next one begins."""
 
     def __init__(self) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<16}"),
+            TextColumn("{task.description:<15}"),
             BarColumn(),
-            TextColumn("{task.completed:.0f} of {task.total:.0f} {task.fields[unit]}"),
+            TextColumn("{task.fields[text]:<28}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=err,
         )
+        self._task: TaskID | None = None
 
     def __enter__(self) -> "Bars":
         self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
+        self._end(failed is None)
         self._progress.stop()
 
-    def stage(self, stage: str, _log: logging.Logger) -> "Bar":
-        return Bar(self._progress, self._progress.add_task(stage, total=0, unit=""))
+    def stage(self, stage: str, _log: logging.Logger) -> ProgressReport:
+        """Begin the bar of ``stage``; what is returned moves it."""
+        self._end(True)
+        task = self._task = self._progress.add_task(stage, total=None, text="")
 
+        def report(done: float, total: float, unit: str) -> None:
+            of = f" of {total:.0f}" if total else ""
+            self._progress.update(task, completed=done, total=total or None, text=f"{done:.0f}{of} {unit}")
 
-class Bar:
-    """The progress of one stage."""
+        return report
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-
-    def __call__(self, done: float, total: float, unit: str) -> None:
-        self._progress.update(self._task, completed=done, total=total or None, unit=unit)
+    def _end(self, done: bool) -> None:
+        if self._task is not None and done:
+            self._progress.update(self._task, total=1, completed=1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import dagster as dg
 
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.assets import ASSETS
-from brand_detect.orchestration.io_manager import CheckpointIOManager
+from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.sensors import SENSORS
 
@@ -22,6 +22,7 @@ def build_definitions(
     @dg.io_manager
     def checkpoints(context: dg.InitResourceContext) -> CheckpointIOManager:
         assert context.instance is not None
+        keep_connections(context.instance)
         return CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(

@@ -66,13 +66,16 @@ class ScriptedAnswerer:
 
 
 def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
-    """A dark shot, then a bright one, each with a moving square; 320 x 180, 10 pictures a second."""
+    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180, 10 pictures a second."""
     count = int(seconds * 10)
 
     def pictures() -> Iterator[Image]:
         for n in range(count):
             picture = np.full((180, 320, 3), 60 if n < count // 2 else 190, np.uint8)
-            picture[:, :: 8 + 4 * (n >= count // 2)] += 40
+            if n < count // 2:
+                picture[:, :160] -= 50
+            else:
+                picture[90:] -= 120
             picture[100:140, (9 * n) % 280 : (9 * n) % 280 + 40] = (0, 40, 200)
             yield picture
 
@@ -113,6 +116,8 @@ def pipeline(
     scripted = {"region_detectors": lambda _: [detector], "text_reader": lambda _: reader}
     services = Services.of(settings, engines=Engines(**(scripted | engines)))
     definitions = build_definitions(services)
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     with instance or dg.DagsterInstance.local_temp(str(folder)) as live:
         yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader)

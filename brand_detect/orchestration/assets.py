@@ -72,7 +72,8 @@ def job_request(context: dg.AssetExecutionContext) -> Draft:
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):
-        params = {"profile": "default", "overrides": {}} | _last_request(context, services) | asked
+        whole = asked.keys() == set(JobRequestConfig.model_fields)
+        params = {"profile": "default", "overrides": {}} | ({} if whole else _last_request(context, services)) | asked
         if "video_uri" not in params:
             raise BadInput(
                 f"{context.partition_key} was never submitted: no video is named.", "set video_uri in the run config"

@@ -23,6 +23,10 @@ from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store
 
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+"""Dagster's events go to its log, not to the console of a person who watches progress bars."""
+
+
 @dataclass(frozen=True)
 class JobRun:
     """A finished run: the attempt of every stage that its report stands on."""
@@ -68,7 +72,7 @@ class Runner:
         check_overrides(overrides or {})
         if job_id is None:
             with self._services.media.open(video_uri) as file:
-                sha256, _ = content_sha256(file, self._services.progress(ROOT, dg.get_dagster_logger()))
+                sha256, _ = content_sha256(file, self._services.progress("job_id", dg.get_dagster_logger()))
             job_id = default_job_id(PurePosixPath(urlsplit(video_uri).path).stem, sha256)
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
         return self._run(check_job_id(job_id), LINE, {ROOT: request}, {})
@@ -83,7 +87,8 @@ class Runner:
 
     def refresh_catalog(self) -> None:
         """Take a snapshot of the brand list if its content is new."""
-        if latest(self._instance, CATALOG, None) != load_catalog(self._services.settings.catalog).version:
+        version = load_catalog(self._services.settings.catalog).version
+        if latest(self._instance, CATALOG, None) != version or not self._services.store.has_catalog(version):
             self._execute([CATALOG], None, {}, {})
 
     def _run(self, job_id: str, stages: Sequence[str], config: dict[str, Any], tags: dict[str, str]) -> JobRun:
@@ -101,7 +106,7 @@ class Runner:
                 instance=self._instance,
                 partition_key=job_id,
                 asset_selection=[dg.AssetKey(s) for s in stages],
-                run_config={"ops": {stage: {"config": values} for stage, values in config.items()}},
+                run_config={"ops": {stage: {"config": values} for stage, values in config.items()}, **QUIET},
                 tags=tags,
             )
         except dg.Failure as e:

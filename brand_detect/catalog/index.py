@@ -15,11 +15,12 @@ from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
 
 CONFUSION_COST = 0.2  # of an edit that folding explains (0 for O); any other costs 1
+CUT_COST = 0.9  # of the first or last letter, lost where the line was cut: TENNIST
 MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
 LONGEST_WINDOW = 8  # words of a line that one name may take
 SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
-SHORTEST_RUN_ON = 4  # letters of a name in a word that the reader ran together: EMIRATESFLYBETTER
-SHORTEST_FILLER = 3  # letters of the everyday words beside it
+SHORTEST_RUN_ON = 4  # letters of the longest name in a word that the reader ran together: EMIRATESFLYBETTER
+SHORTEST_PIECE = 3  # letters of the everyday words and further names beside it: ATPTENNISTV
 RUN_ON_SCORE = 0.95
 ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}  # beside a name they make no sentence of it
 
@@ -82,7 +83,8 @@ class LexiconIndex:
 
         A name matches at word boundaries, its words may be run together or split. Everyday names (``whole_line``)
         match only where nothing but names stands on the line. ``score`` is 1 for the name's own letters, else
-        1 - edits / letters of the name, an edit that the reader's confusions explain counting a fifth.
+        1 - edits / letters of the name, an edit that the reader's confusions explain counting a fifth, a letter cut
+        off at an end of the line nine tenths.
         """
         line = line_of(text)
         finds = [f for f in self._finds(line, fuzzy_score, min_fuzzy_length) if not self._is_excluded_at(line, f)]
@@ -127,7 +129,7 @@ class LexiconIndex:
                     if self._may_be_split(line, i, j, surface, plain):
                         yield _Find(begin, end, surface, 1.0, exact=True)
                 elif not plain:
-                    yield from self._alike(window, begin, end, fuzzy_score, min_fuzzy_length)
+                    yield from self._alike(line, begin, end, fuzzy_score, min_fuzzy_length)
 
     @staticmethod
     def _may_be_split(line: Line, i: int, j: int, surface: _Surface, plain: bool) -> bool:
@@ -140,7 +142,8 @@ class LexiconIndex:
             return whole and (not plain or len(surface.key) >= SHORTEST_SPLIT)
         return True
 
-    def _alike(self, window: str, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
+    def _alike(self, line: Line, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
+        window, at_end = line.key[begin:end], end == len(line.key)
         digits = not window.isalpha() and any(c.isdigit() for c in window)
         if digits and not any(c.isalpha() for c in window):
             return
@@ -148,7 +151,8 @@ class LexiconIndex:
         near = self._near.get(fuzzy_score)
         if near is None:
             near = self._near[fuzzy_score] = NearIndex(
-                [s.folded for s in self._surfaces], lambda m: int(min(1 - fuzzy_score, MOST_EDITS) * m + 1e-9)
+                [s.folded for s in self._surfaces],
+                lambda m: int(min((1 - fuzzy_score) / CUT_COST, MOST_EDITS) * m + 1e-9),
             )
         for position in near.near(folded):
             surface = self._surfaces[position]
@@ -162,7 +166,8 @@ class LexiconIndex:
             ):
                 continue
             confusions = max(0, Levenshtein.distance(window, surface.key) - edits)
-            score = 1 - (edits + CONFUSION_COST * confusions) / len(surface.key)
+            cost = CUT_COST if edits == 1 and _is_cut_short(folded, surface, begin == 0, at_end) else edits
+            score = 1 - (cost + CONFUSION_COST * confusions) / len(surface.key)
             if score >= fuzzy_score:
                 yield _Find(begin, end, surface, score, exact=False)
 
@@ -171,9 +176,11 @@ class LexiconIndex:
         for begin, end in zip(line.cuts, line.cuts[1:], strict=False):
             word = line.key[begin:end]
             if len(word) >= 2 * SHORTEST_RUN_ON and word not in self._by_key and not is_everyday_word(word):
-                for a, b in self._pieces(line.key, begin, end):
-                    surface = self._by_key.get(line.key[a:b])
-                    if surface and not surface.whole_line:
+                pieces = self._pieces(line.key, begin, end)
+                named = [(a, b, self._by_key[line.key[a:b]]) for a, b in pieces if line.key[a:b] in self._by_key]
+                named = [(a, b, surface) for a, b, surface in named if not surface.whole_line]
+                if max((b - a for a, b, _ in named), default=0) >= SHORTEST_RUN_ON:
+                    for a, b, surface in named:
                         yield _Find(a, b, surface, RUN_ON_SCORE, exact=True)
 
     def _pieces(self, key: str, begin: int, end: int) -> list[tuple[int, int]]:
@@ -184,12 +191,12 @@ class LexiconIndex:
             if a not in best:
                 continue
             letters, pieces = best[a]
-            for b in range(a + SHORTEST_FILLER, end + 1):
+            for b in range(a + SHORTEST_PIECE, end + 1):
                 piece = key[a:b]
                 surface = self._by_key.get(piece)
                 if piece in fillers:
                     cost = letters
-                elif surface and not surface.whole_line and b - a >= SHORTEST_RUN_ON:
+                elif surface and not surface.whole_line:
                     cost = letters + b - a
                 else:
                     continue
@@ -218,6 +225,14 @@ def _has_digits_for_letters(read: str, name: str) -> bool:
     """Whether the two, equal when folded, differ only where a digit was read for a letter of the name."""
     return len(read) == len(name) and all(
         a == b or (a.isdigit() and b.isalpha()) for a, b in zip(read, name, strict=True)
+    )
+
+
+def _is_cut_short(folded: str, surface: _Surface, at_begin: bool, at_end: bool) -> bool:
+    """Whether the name lacks only the letter that an edge of the line took; a one-letter word is no such letter."""
+    last = len(surface.key) - 1
+    return (at_begin and folded == surface.folded[1:] and 1 not in surface.cuts) or (
+        at_end and folded == surface.folded[:-1] and last not in surface.cuts
     )
 
 

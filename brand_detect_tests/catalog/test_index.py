@@ -83,6 +83,8 @@ def names(index, text, **params):
         ("HEAD®", "Head", "exact"),
         ("HP", "Hewlett-Packard", "alias"),
         ("V1SA", "Visa", "fuzzy"),
+        ("MIRATES", "Emirates", "fuzzy"),
+        ("TENNIST", "Tennis TV", "fuzzy"),
     ],
 )
 def test_one_brand(index, text, brand, rule):
@@ -97,6 +99,7 @@ def test_one_brand(index, text, brand, rule):
         "HEADLINES", "HEAD COACH", "MIND THE GAP", "TOTAL 3-2", "TOTAL 3", "ON TARGET", "SHELLFISH", "HPV", "HP 12",
         "KIARA", "ZODIAKIA", "NOKIAN", "KLA", "TARGETS", "TOTAL TARGET", "ORANGES", "SHELF", "VISAGE", "FED", "EX",
         "TV", "TENNIS", "PLUS", "FED UP WITH EX", "0990", "", "...", "PLUSSOO", "BNP", "ROLFX", "LA COSTA",
+        "LACOST", "EMIRATIS", "DISNE", "MIRATES CUP 7 MIRATE",
     ],
 )  # fmt: skip
 def test_no_brand(index, text):
@@ -116,6 +119,7 @@ def test_a_plus_that_follows_without_a_space_makes_another_name():
         ("EMIRATESFLYBETTER", {"Emirates": "EMIRATES"}),
         ("the R0LEX clock", {"Rolex": "R0LEX"}),
         ("ROLEX   BNP - PARIBAS", {"Rolex": "ROLEX", "BNP Paribas": "BNP - PARIBAS"}),
+        ("KIATENNISTV", {"KIA": "KIA", "Tennis TV": "TENNISTV"}),
         ("ROLEXPEUGEOT", {"Rolex": "ROLEX", "Peugeot": "PEUGEOT"}),
         ("«Itaú» LACOSTE", {"Itaú": "Itaú", "Lacoste": "LACOSTE"}),
         ("ROLEX HEAD", {"Rolex": "ROLEX", "Head": "HEAD"}),  # nothing but names on the line

@@ -94,6 +94,7 @@ REGIONS = _schema(  # a region on one kept frame
     region_id=_str,
     track_id=_str,
     frame=_i32,
+    seen_on=_i32,  # the frame whose pixels show it: ``frame``, or a duplicate of it where nobody stands in front
     kind=_str,  # text | logo | object
     label=_str,  # what an object detector called it; "" for text
     score=_f32,  # 0..1

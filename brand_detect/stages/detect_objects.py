@@ -5,6 +5,7 @@ watermark) or goes with the camera (a board): both places are tried. A place who
 board, gives a new track, so that no text is lost in another's track.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import box_of, boxes_of, covered, overlaps, quad_area, transformed
-from brand_detect.domain.model import KEPT, REGIONS, TRACKS, DetectedObjects, FilteredScenes, Row, content_id, table
+from brand_detect.domain.model import (
+    DUPLICATE,
+    KEPT,
+    REGIONS,
+    TRACKS,
+    DetectedObjects,
+    FilteredScenes,
+    Row,
+    content_id,
+    table,
+)
 from brand_detect.domain.params import DetectObjectsParams
 from brand_detect.domain.protocols import (
     Area,
@@ -35,6 +46,8 @@ SAME_CONTENT_BITS = 22  # hash bits by which two crops of one text may differ
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
 MAX_CHANGED = 0.5  # with more of the picture changed, searching all of it costs no more
+LOOK_AGAIN_S = 2.0  # of the time that a frame stands for duplicates: people walk away from before a board
+FULLER = 1.1  # a view of a region so much larger shows what was covered
 WHOLE = 0.98  # a region is followed as long as so much of it is in the picture
 COVERED = 0.5  # a new region that lies so much on others is one of them, seen again
 LOT_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
@@ -46,6 +59,7 @@ class _Found:
 
     region: Region
     origin: str  # detected | propagated
+    seen_on: int  # the frame whose pixels show it
     box: NDArray[np.float64]
     area_frac: float
     sharpness: float
@@ -56,14 +70,14 @@ class _Found:
 class _Track:
     """A track that may go on, with the two places where its region may stand now."""
 
-    track_id: str
     kind: str
     label: str
     crop_hash: int
     still: NDArray[np.float64]  # box, if it did not move
     moved: NDArray[np.float64]  # box, if it goes with the camera
-    start_s: float
-    end_s: float
+    track_id: str = ""  # set with the first region's id
+    start_s: float = math.inf
+    end_s: float = -math.inf
     scores: list[float] = field(default_factory=list)
     areas: list[float] = field(default_factory=list)
     missed: int = 0
@@ -118,48 +132,132 @@ def detect_objects(
     columns = scenes.timeline.select(["frame", "frame_id", "shot", "status"])
     kept = [row for row in columns.to_pylist() if row["status"] == KEPT]
     cells = cells_of(scenes.timeline)
+    looks = _looks(scenes.timeline)
     search = _Search(params, detectors, motion)
-    regions, tracks = _Lots(REGIONS), _Lots(TRACKS)
-    active: list[_Track] = []
+    tracker = _Tracker(params)
+
+    def measured(found: Iterable[tuple[Region, str]], frame: int, image: Image) -> list[_Found]:
+        listed = [_measured(region, origin, frame, image, codec) for region, origin in found]
+        return [one for one in listed if one.box[3] - one.box[1] >= params.min_height_px]
+
     before: Luma | None = None
     shot = -1
     for done, row in enumerate(kept):
         progress(done, len(kept), "frames")
         if row["shot"] != shot:
-            tracks.add(t.row(shot) for t in active)
-            active, before, shot = [], None, row["shot"]
+            tracker.begin_shot(row["shot"])
             search.begin_shot()
+            before, shot = None, row["shot"]
         image = frames.read(row["frame"])
         luma = motion.look(image)
         if before is not None:
-            _move(active, motion.between(before, luma), image.shape[1] / luma.shape[1])
+            tracker.move(motion.between(before, luma), image.shape[1] / luma.shape[1])
         before = luma
-        found = [_measured(r, origin, image, codec) for r, origin in search.regions(image, luma)]
-        found = [f for f in found if f.box[3] - f.box[1] >= params.min_height_px]
+        tracker.see(measured(search.regions(image, luma), row["frame"], image))
+        for other in looks.get(row["frame"], ()):
+            again = frames.read(other)
+            tracker.see_again(measured(search.new_regions(again, motion.look(again)), other, again))
         start_s, end_s = float(cells[row["frame"]][0, 0]), float(cells[row["frame"]][-1, 1])
-        continued = _matched(active, found, params.track_iou)
-        for track in active:
-            track.missed += 1
+        tracker.end_frame(row["frame"], row["frame_id"], start_s, end_s)
+    tracker.begin_shot(-1)
+    progress(len(kept), len(kept), "frames")
+    notes = () if detectors else ("No detector is on: nothing was looked for.",)
+    regions, tracks = tracker.regions.table(), tracker.tracks.table()
+    return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
+
+
+def _looks(timeline: pa.Table) -> dict[int, list[int]]:
+    """Duplicates to look at again, by the frame that stands for them: one in ``LOOK_AGAIN_S``, the last among them."""
+    duplicates: dict[int, list[int]] = {}
+    seconds: dict[int, float] = {}
+    for row in timeline.to_pylist():
+        if row["status"] == DUPLICATE:
+            duplicates.setdefault(row["shown_by"], []).append(row["frame"])
+            seconds[row["shown_by"]] = seconds.get(row["shown_by"], 0.0) + row["end_s"] - row["start_s"]
+    looks = {}
+    for frame, dropped in duplicates.items():
+        n = min(len(dropped), int(np.ceil(seconds[frame] / LOOK_AGAIN_S)))
+        places = np.linspace(len(dropped) / n - 1, len(dropped) - 1, n).round().astype(int)
+        looks[frame] = [dropped[i] for i in places]
+    return looks
+
+
+class _Tracker:
+    """Joins the regions of successive frames of a shot into tracks and writes the rows of both tables."""
+
+    def __init__(self, params: DetectObjectsParams) -> None:
+        self._params = params
+        self._active: list[_Track] = []
+        self._seen: dict[int, tuple[_Track, _Found]] = {}  # on the current frame, by id of the track
+        self._shot = -1
+        self.regions, self.tracks = _Lots(REGIONS), _Lots(TRACKS)
+
+    def begin_shot(self, shot: int) -> None:
+        """Ends every track."""
+        self.tracks.add(t.row(self._shot) for t in self._active)
+        self._active, self._shot = [], shot
+
+    def move(self, motion: Transform | None, scale: float) -> None:
+        """Takes the camera's motion into where the tracks' regions may stand."""
+        if motion is None:
+            return
+        in_px = _scaled(motion, scale)
+        for track in self._active:
+            left, top, right, bottom = track.moved
+            track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
+
+    def see(self, found: Sequence[_Found]) -> None:
+        """The regions of the next frame."""
+        continued = _matched(self._active, found, self._params.track_iou)
         for i, one in enumerate(found):
-            region_id = content_id(row["frame_id"], *np.round(one.box).astype(int).tolist(), one.region.kind)
-            track = continued.get(i)
-            if track is None:
-                track_id = content_id("track", region_id, one.region.label)
-                kind, label = one.region.kind, one.region.label
-                track = _Track(track_id, kind, label, one.crop_hash, one.box, one.box, start_s, end_s)
-                active.append(track)
-            track.still = track.moved = one.box
-            track.crop_hash, track.missed = one.crop_hash, 0
+            self._put(continued.get(i) or self._begin(one), one)
+
+    def see_again(self, found: Sequence[_Found]) -> None:
+        """Regions of a duplicate of the frame: those that the frame hides, whole or in part, count as its own."""
+        continued = _matched(self._active, found, self._params.track_iou)
+        for i, one in enumerate(found):
+            views = [(track, seen) for track, seen in self._seen.values() if seen.region.kind == one.region.kind]
+            boxes = np.array([seen.box for _, seen in views]).reshape(-1, 4)
+            parts = [v for v, share in zip(views, covered(boxes, one.box[None]), strict=True) if share >= COVERED]
+            if parts and one.area_frac > FULLER * sum(seen.area_frac for _, seen in parts):
+                for track, _ in parts[1:]:
+                    self._drop(track)
+                self._put(parts[0][0], one)
+            elif not parts and covered(one.box[None], boxes)[0] < COVERED:
+                track = continued.get(i)
+                self._put(self._begin(one) if track is None or id(track) in self._seen else track, one)
+
+    def _begin(self, one: _Found) -> _Track:
+        track = _Track(one.region.kind, one.region.label, one.crop_hash, one.box, one.box)
+        self._active.append(track)
+        return track
+
+    def _put(self, track: _Track, one: _Found) -> None:
+        track.still = track.moved = one.box
+        track.crop_hash = one.crop_hash
+        self._seen[id(track)] = (track, one)
+
+    def _drop(self, track: _Track) -> None:
+        """The track has no region on this frame after all."""
+        del self._seen[id(track)]
+        if not track.scores:
+            self._active = [t for t in self._active if t is not track]
+
+    def end_frame(self, frame: int, frame_id: str, start_s: float, end_s: float) -> None:
+        """Writes the frame's regions; the frame is on screen from ``start_s`` to ``end_s``."""
+        for track in self._active:
+            track.missed += 1
+        for track, one in self._seen.values():
+            region_id = content_id(frame_id, *np.round(one.box).astype(int).tolist(), one.region.kind)
+            track.track_id = track.track_id or content_id("track", region_id, one.region.label)
+            track.missed = 0
             track.start_s, track.end_s = min(track.start_s, start_s), max(track.end_s, end_s)
             track.scores.append(one.region.score)
             track.areas.append(one.area_frac)
-            regions.add([_region_row(one, region_id, track.track_id, row["frame"])])
-        tracks.add(t.row(shot) for t in active if t.missed > MAX_GAP_FRAMES)
-        active = [t for t in active if t.missed <= MAX_GAP_FRAMES]
-    tracks.add(t.row(shot) for t in active)
-    progress(len(kept), len(kept), "frames")
-    notes = () if detectors else ("No detector is on: nothing was looked for.",)
-    return DetectedObjects(regions=regions.table(), tracks=tracks.table(), notes=notes, stats=search.stats)
+            self.regions.add([_region_row(one, region_id, track.track_id, frame)])
+        self._seen = {}
+        self.tracks.add(t.row(self._shot) for t in self._active if t.missed > MAX_GAP_FRAMES)
+        self._active = [t for t in self._active if t.missed <= MAX_GAP_FRAMES]
 
 
 class _Search:
@@ -186,6 +284,13 @@ class _Search:
         self._reference, self._followed = luma, 0
         self._regions = self._detect(image, [])
         return [(region, "detected") for region in self._regions]
+
+    def new_regions(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
+        """Regions of a duplicate of the last picture, where it differs from what was searched in full."""
+        followed = self._follow(self._reference, image, luma) if self._reference is not None else None
+        if followed is None:
+            return [(region, "detected") for region in self._detect(image, [])]
+        return [(region, origin) for region, origin in followed if origin == "detected"]
 
     def _follow(self, reference: Luma, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
         """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
@@ -281,22 +386,13 @@ def _scaled(motion: Transform, scale: float) -> Transform:
     return enlarge @ motion @ np.linalg.inv(enlarge)
 
 
-def _move(tracks: Sequence[_Track], motion: Transform | None, scale: float) -> None:
-    """Takes the camera's motion into where the tracks' regions may stand."""
-    if motion is None:
-        return
-    in_px = _scaled(motion, scale)
-    for track in tracks:
-        left, top, right, bottom = track.moved
-        track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
-
-
-def _measured(region: Region, origin: str, image: Image, codec: ImageCodec) -> _Found:
+def _measured(region: Region, origin: str, frame: int, image: Image, codec: ImageCodec) -> _Found:
     height, width = image.shape[:2]
     crop = codec.rectify(image, region.quad)
     return _Found(
         region,
         origin,
+        frame,
         box_of(region.quad).clip(0, [width, height, width, height]),
         quad_area(region.quad) / (width * height),
         codec.sharpness(crop),
@@ -336,6 +432,7 @@ def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row
         "region_id": region_id,
         "track_id": track_id,
         "frame": frame,
+        "seen_on": found.seen_on,
         "kind": found.region.kind,
         "label": found.region.label,
         "score": found.region.score,

@@ -1,8 +1,9 @@
 """Read the best crops of every track and settle on what it says.
 
 A track's crops are ranked by area times sharpness. The best is read first; the next only while no reading is certain.
-The vote is over whole strings, compared without case and spaces: each reading counts with its confidence, the
-heaviest string wins, and among its spellings the surest one is kept.
+The vote is over whole strings, compared without case and spaces: a string's weight is the sum, over all readings, of
+their confidence times their likeness to it (a weighted median string), so that "oppo" wins over "ppo" and "Voppo".
+Among a string's spellings the surest one is kept.
 """
 
 from collections import Counter
@@ -13,12 +14,14 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
 from brand_detect.domain.params import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
 
 BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
+SAME_SHAPE = 1.1  # ratio of the proportions of two whole views of one line
 SHARP = 300.0  # variance of the Laplacian beyond which a crop is read no better
 
 
@@ -59,7 +62,6 @@ def run_ocr(
     readings: list[Row] = []
     texts: list[Row] = []
     ready: list[_Track] = []
-    decoded = 0
 
     def settle() -> None:
         _read(ready, params, reader)
@@ -68,24 +70,25 @@ def run_ocr(
             texts.extend(_vote(track, params.min_confidence))
         ready.clear()
 
-    for done, (frame, crops) in enumerate(groupby(chosen, key=lambda c: c["frame"])):
-        progress(done, 0, "frames")
+    to_decode = len({c["seen_on"] for c in chosen})
+    for done, (frame, crops) in enumerate(groupby(chosen, key=lambda c: c["seen_on"])):
+        progress(done, to_decode, "frames")
         image = frames.read(frame)
-        decoded += 1
         for crop in crops:
             track = tracks[crop["track_id"]]
             quad = np.array(crop["quad"], np.float32).reshape(4, 2)
-            track.crops.append((crop["rank"], crop["region_id"], frame, codec.rectify(image, quad)))
+            track.crops.append((crop["rank"], crop["region_id"], crop["frame"], codec.rectify(image, quad)))
             track.missing -= 1
             if not track.missing:
                 ready.append(tracks.pop(crop["track_id"]))
         if len(ready) >= BATCH_TRACKS:
             settle()
     settle()
+    progress(to_decode, to_decode, "frames")
     return TrackTexts(
         readings=table(READINGS, readings),
         texts=table(TEXTS, texts),
-        stats={"lines_read": float(len(readings)), "frames_decoded": float(decoded)},
+        stats={"lines_read": float(len(readings)), "frames_decoded": float(to_decode)},
     )
 
 
@@ -110,8 +113,12 @@ def _best(regions: pa.Table, n: int) -> list[Row]:
     best = best[np.lexsort((-quality[best], track[best]))]
     _, starts, inverse = np.unique(track[best], return_index=True, return_inverse=True)
     rank = np.arange(len(best)) - starts[inverse]
-    chosen = text.take(best).select(["track_id", "region_id", "frame", "quad"]).append_column("rank", pa.array(rank))
-    return chosen.sort_by("frame").to_pylist()
+    chosen = (
+        text.take(best)
+        .select(["track_id", "region_id", "frame", "seen_on", "quad"])
+        .append_column("rank", pa.array(rank))
+    )
+    return chosen.sort_by("seen_on").to_pylist()
 
 
 def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
@@ -128,7 +135,13 @@ def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) ->
 
 
 def _certain(track: _Track, confidence: float) -> bool:
-    return any(r.text and r.confidence >= confidence for r in track.readings)
+    """Whether a reading is sure of itself, and no other crop shows more or less of the line.
+
+    A crop cut short by somebody in front gives a sure reading of the wrong word: then a second one is read.
+    """
+    shapes = [crop.shape[1] / crop.shape[0] for *_, crop in track.crops]
+    same = max(shapes) <= SAME_SHAPE * min(shapes)
+    return any(r.text and r.confidence >= confidence for r in track.readings) and (same or len(track.readings) > 1)
 
 
 def _vote(track: _Track, min_confidence: float) -> list[Row]:
@@ -139,7 +152,8 @@ def _vote(track: _Track, min_confidence: float) -> list[Row]:
     groups: dict[str, list[_Reading]] = {}
     for reading in sorted(legible, key=lambda r: -r.confidence):
         groups.setdefault("".join(reading.text.casefold().split()), []).append(reading)
-    weights = {key: sum(r.confidence for r in group) for key, group in groups.items()}
+    shares = {key: sum(r.confidence for r in group) for key, group in groups.items()}
+    weights = {a: sum(share * Levenshtein.normalized_similarity(a, b) for b, share in shares.items()) for a in groups}
     ranked = sorted(groups, key=lambda key: -weights[key])
     winner = groups[ranked[0]][0]
     return [
@@ -147,7 +161,7 @@ def _vote(track: _Track, min_confidence: float) -> list[Row]:
             "track_id": track.track_id,
             "text": winner.text,
             "confidence": winner.confidence,
-            "agreement": weights[ranked[0]] / sum(weights.values()),
+            "agreement": shares[ranked[0]] / sum(shares.values()),
             "n_readings": len(track.readings),
             "alternatives": [groups[key][0].text for key in ranked[1:]],
         }

@@ -223,10 +223,24 @@ def test_propagation_finds_what_detection_on_every_frame_finds():
 def test_a_track_lasts_as_long_as_the_frames_that_its_frames_stand_for():
     scene = board_scene([5] * 6)
     found = run(scene, [0] * 6, duplicates_of={1: 0, 2: 0, 4: 3, 5: 3})
-    assert {frame for frame, _ in scene.searched} <= {0, 3}
     assert found.tracks.select(["start_s", "end_s", "n_regions"]).to_pylist() == [
         {"start_s": 0.0, "end_s": 3.0, "n_regions": 2}
     ]
+
+
+def test_what_a_duplicate_shows_and_its_kept_frame_hides_is_found():
+    scene = board_scene([5] * 9)
+    for i in range(6):  # somebody stands before one board and before a part of another, and goes
+        scene.boxes[i] = [(200, 100, 60, 40)]
+        paste(scene.pictures[i], (260, 80, 200, 200), seed=20)
+    for i in (6, 7, 8):
+        paste(scene.pictures[i], (300, 220, 90, 30), seed=21)
+        scene.boxes[i].append((300, 220, 90, 30))
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
+    assert [frame for frame, _ in scene.searched if frame] == [8]  # frame 4 looks as frame 0 does
+    regions = [(r["frame"], r["seen_on"], round(r["x_px"]), round(r["w_px"])) for r in found.regions.to_pylist()]
+    assert sorted(regions) == [(0, 8, 200, 180), (0, 8, 300, 90)]
+    assert set(found.tracks["end_s"].to_pylist()) == {4.5}
 
 
 def test_ids_come_from_content_and_not_from_the_run():

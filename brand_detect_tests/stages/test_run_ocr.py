@@ -41,12 +41,13 @@ class Reader:
         return sum(len(batch) for batch in self.asked)
 
 
-def region(track, frame, width=80, sharpness=100.0, kind="text"):
+def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
     quad = [10, 10, 10 + width, 10, 10 + width, 30, 10, 30]
     return {
         "region_id": f"{track}-{frame}",
         "track_id": track,
         "frame": frame,
+        "seen_on": frame if seen_on is None else seen_on,
         "kind": kind,
         "label": "",
         "score": 0.9,
@@ -111,6 +112,28 @@ def test_readings_vote_with_their_confidence_whatever_the_case_and_spaces():
     assert text["agreement"] == pytest.approx((0.7 + 0.75) / (0.7 + 0.75 + 0.85))
 
 
+def test_the_reading_in_the_middle_of_all_wins():
+    script = {(80, 0): ("ppo", 0.9), (80, 1): ("oppo", 0.85), (80, 2): ("Voppo", 0.88)}
+    [text] = run([region("a", f, sharpness=200.0 - f) for f in range(3)], script, certain=0.95)[0].texts.to_pylist()
+    assert text["text"] == "oppo"
+    assert set(text["alternatives"]) == {"ppo", "Voppo"}
+
+
+def test_a_second_crop_is_read_when_it_shows_more_of_the_line():
+    script = {(70, 0): ("ppo", 1.0), (90, 1): ("oppo", 1.0), (90, 2): ("oppo", 1.0)}
+    regions = [region("a", 0, 70, 250.0), region("a", 1, 90, 100.0), region("a", 2, 90, 90.0)]
+    found, _, reader = run(regions, script)
+    assert reader.lines == 2
+    [text] = found.texts.to_pylist()
+    assert {text["text"], *text["alternatives"]} == {"ppo", "oppo"}
+
+
+def test_the_crop_is_cut_from_the_frame_that_shows_it():
+    found, frames, _ = run([region("a", 3, seen_on=5)], {(80, 5): ("Rolex", 1.0)})
+    assert frames.decoded == [5]
+    assert found.readings["frame"].to_pylist() == [3]
+
+
 def test_unsure_readings_are_kept_but_do_not_vote():
     script = {(80, 0): ("X1Z", 0.3), (80, 1): ("", 0.0)}
     found, _, _ = run([region("a", 0), region("a", 1)], script, min_confidence=0.5)
@@ -127,7 +150,7 @@ def test_the_crops_are_spread_over_the_track():
 
 
 def test_large_and_sharp_comes_before_large_or_sharp():
-    regions = [region("a", 0, 80, 5.0), region("a", 1, 40, 250.0), region("a", 2, 80, 250.0)]
+    regions = [region("a", 0, 80, 5.0), region("a", 1, 75, 250.0), region("a", 2, 80, 250.0)]
     _, _, reader = run(regions, {(80, 2): ("yes", 0.99)})
     assert reader.asked == [[(80, 2)]]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -19,6 +19,12 @@ from brand_detect.domain.model import Overrides, Report
 from brand_detect.domain.params import check_overrides
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings
+
+if TYPE_CHECKING:
+    from brand_detect.evaluation.bench import RunResult
+    from brand_detect.orchestration.run import Runner
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 out = Console()
@@ -77,6 +83,102 @@ def demo() -> None:
     _report(str(demo_clip(_home() / state_dir() / "demo")), "demo", "default", {}, False)
 
 
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="videos and a labels.json, or one video of brand-detect sample")],
+    profile: ProfileOpt = "default",
+    leave_one_out: Annotated[bool, typer.Option(help="also take each labelled brand out of the catalogue")] = True,
+    as_json: JsonOpt = False,
+) -> None:
+    """Score the reports of labelled clips: found, missed, false, error of seconds, and where each miss was lost.
+
+    Clips in the folder that have no labels are run too, and their brands listed.
+    """
+    from brand_detect.catalog import load_catalog
+    from brand_detect.evaluation import score as scoring
+    from brand_detect.evaluation.bench import result_of
+
+    folder = folder.resolve()
+    labels = scoring.load_labels(folder / "labels.json" if folder.is_dir() else folder)
+    videos = sorted(p for p in folder.iterdir() if p.suffix in VIDEO_SUFFIXES) if folder.is_dir() else [folder]
+    scores, left_out, unlabelled = [], [], []
+    with local_runner(*map(str, videos)) as runner:
+        catalog = load_catalog(Settings.load().catalog)
+        for video in videos:
+            done = runner.submit(str(video), profile=profile)
+            clip = labels.get(video.name)
+            if clip is None:
+                unlabelled.append((video.name, done))
+                continue
+            payloads = result_of(done).payloads
+            scores.append(scoring.score(payloads, clip, catalog))
+            if leave_one_out:
+                names = [label.brand for label in clip.labels if label.clear]
+                left_out += scoring.leave_one_out(catalog, names, scoring.matching(payloads))
+    if as_json:
+        out.print_json(data=scoring.scores_json(scores) | {"left_out": [vars(result) for result in left_out]})
+        return
+    for clip_score in scores:
+        out.print(scoring.score_table(clip_score))
+    out.print(scoring.totals_table(scores))
+    if left_out:
+        out.print(scoring.left_out_table(left_out))
+    for name, done in unlabelled:
+        report = done.load("compile_report")
+        assert isinstance(report, Report)
+        out.print(brand_table(report, f"{name}: no labels"))
+        out.print(f"{done.store.uri(done.ref('compile_report'))}/report.html", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def evaluate_text(
+    folder: Annotated[Path, typer.Argument(help="annotations.json and images/")], as_json: JsonOpt = False
+) -> None:
+    """Share of the words in photographs that each text engine reads."""
+    from brand_detect.engines.image import OpenCvCodec
+    from brand_detect.evaluation import scenetext
+
+    with Bars() as bars:
+        scores = scenetext.evaluate_text(
+            folder, scenetext.text_engines(), OpenCvCodec(), bars.stage("reading", logging.getLogger(__name__))
+        )
+    if as_json:
+        out.print_json(data=[{**vars(s), "recall": s.recall} for s in scores])
+    else:
+        out.print(scenetext.text_table(scores))
+
+
+@app.command()
+def bench(
+    labelled: Annotated[Path | None, typer.Option(help="a folder of labelled clips, measured too")] = None,
+    long: Annotated[bool, typer.Option("--long", help="also a 20-minute video: memory and stages over length")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Speed, the price of looking at less, sampling against FFmpeg, bytes of state, and memory."""
+    from brand_detect.catalog import load_catalog
+    from brand_detect.evaluation.bench import benchmark
+    from brand_detect.evaluation.score import load_labels
+
+    folder = labelled.resolve() if labelled else None
+    labels = load_labels(folder / "labels.json") if folder else {}
+    clips = [(folder / name, clip) for name, clip in labels.items()] if folder else []
+    home = _home()
+    catalog = load_catalog(Settings.load().catalog)
+    for section in benchmark(home / ".state" / "bench", run_in_process, clips, catalog=catalog, long=long):
+        if as_json:
+            out.print_json(data=section.to_json())
+        else:
+            out.print(section.table())
+
+
+def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
+    """One video from start to end on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
+    from brand_detect.evaluation.bench import result_of
+
+    with local_runner(str(video)) as runner:
+        return result_of(runner.submit(str(video), overrides=overrides))
+
+
 def overrides_of(settings: list[str]) -> Overrides:
     """``["stage.param=value"]`` as overrides; values are read as YAML.
 
@@ -111,9 +213,9 @@ def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, 
     err.print(f"stages: make dev, then http://127.0.0.1:3000/assets, partition {done.job_id}", markup=False)
 
 
-def brand_table(report: Report) -> Table:
+def brand_table(report: Report, title: str = "Brands on screen") -> Table:
     """The brands of a report, those on screen longest first."""
-    table = Table(title="Brands on screen" if report.brands.num_rows else "No brand was found")
+    table = Table(title=title if report.brands.num_rows else f"{title}: none was found")
     for name, right in (("brand", False), ("seconds", True), ("share of voice", True), ("exposures", True)):
         table.add_column(name, justify="right" if right else "left")
     table.add_column("first", justify="right")
@@ -142,16 +244,16 @@ def _home() -> Path:
 
 
 @contextmanager
-def local_runner(video: str | None = None) -> Iterator[Any]:
+def local_runner(*videos: str) -> Iterator["Runner"]:
     """A ``Runner`` on the instance of ``DAGSTER_HOME``, with progress bars on stderr.
 
-    ``video``, named by the user who runs this, is readable for this process even outside the allowed media roots.
+    ``videos``, named by the user who runs this, are readable for this process even outside the allowed media roots.
     """
     home = _home()
     os.chdir(home)  # dagster.yaml's folders are relative to it
     settings = Settings.load()
-    if video and "://" not in video:
-        settings = settings.model_copy(update={"media_roots": (*settings.media_roots, str(Path(video).parent))})
+    folders = {str(Path(video).parent) for video in videos if "://" not in video}
+    settings = settings.model_copy(update={"media_roots": (*settings.media_roots, *sorted(folders))})
     import dagster as dg
 
     from brand_detect.definitions import build_definitions

@@ -69,14 +69,6 @@ def result_of(job: "JobRun") -> RunResult:
     )
 
 
-def run_local(video: Path, overrides: Overrides) -> RunResult:
-    """Run ``video`` in this process, on the instance of ``DAGSTER_HOME``."""
-    from brand_detect.cli import local_runner
-
-    with local_runner(str(video)) as runner:
-        return result_of(runner.submit(str(video), overrides=overrides))
-
-
 @dataclass(frozen=True)
 class Section:
     """One table of the benchmark. The first column names the row."""
@@ -239,11 +231,11 @@ def memory(measure: Callable[[Path], Footprint], short: Path, long: Path) -> Sec
 
 def benchmark(
     work: Path,
+    run: RunVideo,
     labelled: Sequence[tuple[Path, ClipLabels]] = (),
     *,
     catalog: BrandCatalog | None = None,
     long: bool = False,
-    run: RunVideo = run_local,
 ) -> Iterator[Section]:
     """All tables, each as soon as it stands. Clips are drawn into ``work`` once.
 

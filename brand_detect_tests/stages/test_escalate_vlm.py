@@ -14,7 +14,7 @@ OPEN = "ACME WIDGETS"  # the clip's second shot; its first says ROLEX, which the
 
 def escalated(folder: Path, answerer: ScriptedAnswerer, **params: object) -> tuple[Pipeline, BrandVerdicts]:
     clip = two_shot_clip(folder / "match.mp4")
-    with pipeline(folder, answerer=lambda stage, p: answerer if p.provider != "off" else None) as built:
+    with pipeline(folder, answerer=lambda _, p: answerer if p.provider != "off" else None) as built:
         run = built.runner.submit(
             str(clip), job_id="match", overrides={"escalate_vlm": {"provider": "scripted", **params}}
         )

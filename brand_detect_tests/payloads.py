@@ -108,7 +108,7 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
         "region_id": f"{track}@{frame}",
         "track_id": track,
         "frame": frame,
-        "seen_on": frame,
+        "seen_on": [frame],
         "kind": "text",
         "label": "",
         "score": 0.9,

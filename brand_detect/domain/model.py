@@ -94,7 +94,9 @@ REGIONS = _schema(  # a region on one kept frame
     region_id=_str,
     track_id=_str,
     frame=_i32,
-    seen_on=_i32,  # the frame whose pixels show it: ``frame``, or a duplicate of it where nobody stands in front
+    seen_on=pa.list_(
+        pa.int32()
+    ),  # frames whose pixels show it at this place: ``frame`` or duplicates of it, best first
     kind=_str,  # text | logo | object
     label=_str,  # what an object detector called it; "" for text
     score=_f32,  # 0..1

@@ -59,7 +59,7 @@ class _Found:
 
     region: Region
     origin: str  # detected | propagated
-    seen_on: int  # the frame whose pixels show it
+    seen_on: list[int]  # the frames whose pixels show it
     box: NDArray[np.float64]
     area_frac: float
     sharpness: float
@@ -156,7 +156,7 @@ def detect_objects(
         tracker.see(measured(search.regions(image, luma), row["frame"], image))
         for other in looks.get(row["frame"], ()):
             again = frames.read(other)
-            tracker.see_again(measured(search.new_regions(again, motion.look(again)), other, again))
+            tracker.see_again(measured(search.again(again, motion.look(again)), other, again))
         start_s, end_s = float(cells[row["frame"]][0, 0]), float(cells[row["frame"]][-1, 1])
         tracker.end_frame(row["frame"], row["frame_id"], start_s, end_s)
     tracker.begin_shot(-1)
@@ -223,6 +223,8 @@ class _Tracker:
                 for track, _ in parts[1:]:
                     self._drop(track)
                 self._put(parts[0][0], one)
+            elif parts and one.area_frac * FULLER > parts[0][1].area_frac and _alike(parts[0][1], one):
+                parts[0][1].seen_on.extend(one.seen_on)
             elif not parts and covered(one.box[None], boxes)[0] < COVERED:
                 track = continued.get(i)
                 self._put(self._begin(one) if track is None or id(track) in self._seen else track, one)
@@ -285,12 +287,10 @@ class _Search:
         self._regions = self._detect(image, [])
         return [(region, "detected") for region in self._regions]
 
-    def new_regions(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
-        """Regions of a duplicate of the last picture, where it differs from what was searched in full."""
+    def again(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
+        """Regions of a duplicate of the last picture."""
         followed = self._follow(self._reference, image, luma) if self._reference is not None else None
-        if followed is None:
-            return [(region, "detected") for region in self._detect(image, [])]
-        return [(region, origin) for region, origin in followed if origin == "detected"]
+        return [(region, "detected") for region in self._detect(image, [])] if followed is None else followed
 
     def _follow(self, reference: Luma, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
         """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
@@ -392,7 +392,7 @@ def _measured(region: Region, origin: str, frame: int, image: Image, codec: Imag
     return _Found(
         region,
         origin,
-        frame,
+        [frame],
         box_of(region.quad).clip(0, [width, height, width, height]),
         quad_area(region.quad) / (width * height),
         codec.sharpness(crop),
@@ -423,7 +423,15 @@ def _matched(tracks: Sequence[_Track], found: Sequence[_Found], min_iou: float) 
 def _same(track: _Track, found: _Found) -> bool:
     if (track.kind, track.label) != (found.region.kind, found.region.label):
         return False
-    return found.region.kind != "text" or (track.crop_hash ^ found.crop_hash).bit_count() <= SAME_CONTENT_BITS
+    return found.region.kind != "text" or _bits(track.crop_hash, found.crop_hash) <= SAME_CONTENT_BITS
+
+
+def _alike(a: _Found, b: _Found) -> bool:
+    return a.region.label == b.region.label and _bits(a.crop_hash, b.crop_hash) <= SAME_CONTENT_BITS
+
+
+def _bits(a: int, b: int) -> int:
+    return bin(a ^ b).count("1")
 
 
 def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row:

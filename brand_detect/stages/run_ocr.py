@@ -77,7 +77,7 @@ def run_ocr(
         for crop in crops:
             track = tracks[crop["track_id"]]
             quad = np.array(crop["quad"], np.float32).reshape(4, 2)
-            track.crops.append((crop["rank"], crop["region_id"], crop["frame"], codec.rectify(image, quad)))
+            track.crops.append((crop["rank"], crop["region_id"], frame, codec.rectify(image, quad)))
             track.missing -= 1
             if not track.missing:
                 ready.append(tracks.pop(crop["track_id"]))
@@ -98,9 +98,12 @@ def _best(regions: pa.Table, n: int) -> list[Row]:
     Neighbouring frames show the same blur and the same player in front of the board, so a track is cut into ``n`` parts
     of as many regions each, and the best crop of each part is taken. ``rank`` 0 is the best of the track.
     """
-    text = regions.filter(pc.field("kind") == "text").sort_by([("track_id", "ascending"), ("frame", "ascending")])
+    text = regions.filter(pc.field("kind") == "text")
     if not text.num_rows:
         return []
+    views = text["seen_on"].combine_chunks()
+    text = text.take(views.value_parent_indices()).drop_columns("seen_on").append_column("seen_on", views.flatten())
+    text = text.sort_by([("track_id", "ascending"), ("seen_on", "ascending")])
     quality = text["sharpness"].to_numpy().clip(max=SHARP) * text["area_frac"].to_numpy()
     _, first, track, size = np.unique(
         text["track_id"].to_numpy(zero_copy_only=False), return_index=True, return_inverse=True, return_counts=True
@@ -113,11 +116,7 @@ def _best(regions: pa.Table, n: int) -> list[Row]:
     best = best[np.lexsort((-quality[best], track[best]))]
     _, starts, inverse = np.unique(track[best], return_index=True, return_inverse=True)
     rank = np.arange(len(best)) - starts[inverse]
-    chosen = (
-        text.take(best)
-        .select(["track_id", "region_id", "frame", "seen_on", "quad"])
-        .append_column("rank", pa.array(rank))
-    )
+    chosen = text.take(best).select(["track_id", "region_id", "seen_on", "quad"]).append_column("rank", pa.array(rank))
     return chosen.sort_by("seen_on").to_pylist()
 
 

@@ -239,8 +239,15 @@ def test_what_a_duplicate_shows_and_its_kept_frame_hides_is_found():
     found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
     assert [frame for frame, _ in scene.searched if frame] == [8]  # frame 4 looks as frame 0 does
     regions = [(r["frame"], r["seen_on"], round(r["x_px"]), round(r["w_px"])) for r in found.regions.to_pylist()]
-    assert sorted(regions) == [(0, 8, 200, 180), (0, 8, 300, 90)]
+    assert sorted(regions) == [(0, [8], 200, 180), (0, [8], 300, 90)]
     assert set(found.tracks["end_s"].to_pylist()) == {4.5}
+
+
+def test_a_region_knows_on_which_duplicates_it_can_be_read_again():
+    scene = board_scene([5] * 9)
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
+    assert found.regions["seen_on"].to_pylist() == [[0, 4, 8]]
+    assert [frame for frame, _ in scene.searched] == [0]
 
 
 def test_ids_come_from_content_and_not_from_the_run():

@@ -47,7 +47,7 @@ def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
         "region_id": f"{track}-{frame}",
         "track_id": track,
         "frame": frame,
-        "seen_on": frame if seen_on is None else seen_on,
+        "seen_on": seen_on or [frame],
         "kind": kind,
         "label": "",
         "score": 0.9,
@@ -129,9 +129,16 @@ def test_a_second_crop_is_read_when_it_shows_more_of_the_line():
 
 
 def test_the_crop_is_cut_from_the_frame_that_shows_it():
-    found, frames, _ = run([region("a", 3, seen_on=5)], {(80, 5): ("Rolex", 1.0)})
+    found, frames, _ = run([region("a", 3, seen_on=[5])], {(80, 5): ("Rolex", 1.0)})
     assert frames.decoded == [5]
-    assert found.readings["frame"].to_pylist() == [3]
+    assert found.readings["frame"].to_pylist() == [5]
+
+
+def test_a_duplicate_is_read_when_the_kept_frame_is_not_certain():
+    script = {(80, 3): ("BOLEX", 0.87), (80, 5): ("ROLEX", 0.98), (80, 7): ("never", 1.0)}
+    found, _, _ = run([region("a", 3, seen_on=[3, 5, 7])], script)
+    [text] = found.texts.to_pylist()
+    assert (text["text"], text["alternatives"], text["n_readings"]) == ("ROLEX", ["BOLEX"], 2)
 
 
 def test_unsure_readings_are_kept_but_do_not_vote():

@@ -53,7 +53,7 @@ def load_catalog(path: str = "") -> BrandCatalog:
 
 
 def parse_catalog(data: bytes, source: str) -> BrandCatalog:
-    """The catalogue in ``data``; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml).
+    """The catalogue in ``data``; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml, .json).
 
     Raises:
         BadInput: naming ``source`` and the line.
@@ -62,10 +62,10 @@ def parse_catalog(data: bytes, source: str) -> BrandCatalog:
     text = _decoded(data, source)
     if ending in ("csv", "tsv"):
         entries = _csv_entries(text, source)
-    elif ending in ("yaml", "yml"):
+    elif ending in ("yaml", "yml", "json"):  # JSON is YAML
         entries = _yaml_entries(text, source)
     else:
-        raise BadInput(f"The brand list {source} is of no known kind.", "name it .yaml, .yml, .csv or .tsv")
+        raise BadInput(f"The brand list {source} is of no known kind.", "name it .yaml, .yml, .json, .csv or .tsv")
     return _catalog(_checked(entries, source))
 
 

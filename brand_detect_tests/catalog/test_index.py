@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.catalog import LexiconIndex, load_catalog, parse_catalog
+from brand_detect.catalog.source import is_everyday_word
 from brand_detect.domain.model import BrandCatalog
+from brand_detect.domain.text import key_of
 
 BRANDS = """
 - {name: Itaú, aliases: [Banco Itaú]}
@@ -206,6 +208,7 @@ def test_the_starter_catalogue_is_broad():
     everyday = {"visa", "head", "gap", "orange", "total", "shell", "target", "hp", "kia", "oppo", "claro", "itau"}
     assert everyday <= ids
     assert all(b.categories for b in STARTER.brands)
+    assert not [a for b in STARTER.brands for a in b.aliases if is_everyday_word(key_of(a))]
 
 
 ENGLISH = """

@@ -85,7 +85,7 @@ def test_a_cell_may_span_lines_and_the_line_named_is_the_one_it_begins_on():
         ("b.csv", "name,aliases\na,b\nc,d,e", "line 3: 3 cells under 2 columns"),
         ("b.csv", 'name\n"a', "this is not CSV"),
         ("b.txt", "Rolex", "b.txt is of no known kind"),
-        ("b.json", '["Rolex"]', "b.json is of no known kind"),
+        ("b.json", '["Rolex", "rolex"]', "the brand 'rolex' is already on line 1"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_file_and_line(source, data, message):

@@ -99,7 +99,8 @@ def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Tab
     version = (table.schema.metadata or {}).get(b"brand_detect.schema_version", b"?").decode()
     if version != str(SCHEMA_VERSION) or not table.schema.equals(schema):
         raise Permanent(
-            f"The table {name} of {stage} has schema version {version}, this program reads {SCHEMA_VERSION}.",
+            f"The table {name} of {stage} was written with other columns (schema version {version}) than this program "
+            f"reads (version {SCHEMA_VERSION}).",
             f"re-materialize {stage}",
         )
     return table

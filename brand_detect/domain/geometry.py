@@ -26,6 +26,17 @@ def quad_area(quad: ArrayLike) -> float:
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
+def lengthened(quad: ArrayLike, share: float) -> NDArray[np.float64]:
+    """A quad of shape (4, 2) with both ends moved out by ``share`` of its height; one that stands upright stays."""
+    corners = np.asarray(quad, np.float64)
+    along = corners[1] - corners[0]
+    length, height = float(np.hypot(*along)), float(np.hypot(*(corners[3] - corners[0])))
+    if height > length:
+        return corners
+    step = along / max(length, 1e-9) * height * share
+    return corners + np.array([-step, step, step, -step])
+
+
 def transformed(points: ArrayLike, transform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points of shape (n, 2) taken through a homogeneous transform of shape (3, 3)."""
     flat = np.asarray(points, np.float64)

@@ -11,10 +11,11 @@ import numpy as np
 from rich.table import Table
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.geometry import boxes_of, overlaps
+from brand_detect.domain.geometry import boxes_of, lengthened, overlaps
 from brand_detect.domain.protocols import ImageCodec, Progress, RegionDetector, TextReader
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
+from brand_detect.stages.run_ocr import END_MARGIN
 
 MIN_LETTERS = 3
 
@@ -77,7 +78,8 @@ def evaluate_text(
             image = codec.decode((folder / "images" / picture["image"]).read_bytes())
             start = time.perf_counter()
             regions = detector.detect(image)
-            readings = reader.read([codec.rectify(image, r.quad) for r in regions])
+            quads = [lengthened(r.quad, END_MARGIN).astype(np.float32) for r in regions]
+            readings = reader.read([codec.rectify(image, quad) for quad in quads])
             seconds += time.perf_counter() - start
             wanted = [w for w in picture["words"] if not w["ignore"] and _letters(w["text"]) >= MIN_LETTERS]
             boxes = boxes_of([r.quad for r in regions])

@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rapidfuzz.distance import Levenshtein
 
+from brand_detect.domain.geometry import lengthened
 from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
 from brand_detect.domain.params import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
 
 BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
+END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, above all on a restless background
 SAME_SHAPE = 1.1  # ratio of the proportions of two whole views of one line
 SHARP = 300.0  # variance of the Laplacian beyond which a crop is read no better
 
@@ -76,7 +78,7 @@ def run_ocr(
         image = frames.read(frame)
         for crop in crops:
             track = tracks[crop["track_id"]]
-            quad = np.array(crop["quad"], np.float32).reshape(4, 2)
+            quad = lengthened(np.reshape(crop["quad"], (4, 2)), END_MARGIN).astype(np.float32)
             track.crops.append((crop["rank"], crop["region_id"], frame, codec.rectify(image, quad)))
             track.missing -= 1
             if not track.missing:

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from brand_detect.domain.geometry import box_of, boxes_of, covered, lengthened, overlaps, quad_area, transformed
+
+SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10)]
+TURNED = [(5, 0), (10, 5), (5, 10), (0, 5)]
+
+
+def test_area_and_box_of_a_quad():
+    assert quad_area(SQUARE) == 100
+    assert quad_area(SQUARE[::-1]) == 100
+    assert quad_area(TURNED) == 50
+    assert box_of(TURNED).tolist() == [0, 0, 10, 10]
+    assert boxes_of([]).shape == (0, 4)
+
+
+def test_overlaps_and_cover():
+    boxes = np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])
+    others = np.array([[5.0, 0, 15, 10], [0, 0, 10, 20]])
+    assert overlaps(boxes, others) == pytest.approx(np.array([[1 / 3, 0.5], [0, 0]]))
+    assert covered(others, boxes).tolist() == [0.5, 0.5]
+    assert covered(boxes, others[:0]).tolist() == [0, 0]
+    assert overlaps(boxes[:0], others).shape == (0, 2)
+
+
+def test_a_line_is_lengthened_along_itself_only():
+    line = [(10, 10), (40, 50), (32, 56), (2, 16)]  # 50 long, 10 high
+    longer = lengthened(line, 0.5)
+    assert longer[0] == pytest.approx((7, 6))
+    assert longer[1] == pytest.approx((43, 54))
+    assert quad_area(longer) == pytest.approx(60 * 10)
+    upright = [(0, 0), (10, 0), (10, 50), (0, 50)]
+    assert lengthened(upright, 0.5).tolist() == [list(p) for p in upright]
+
+
+def test_a_transform_moves_points_and_divides_by_their_weight():
+    shift = np.array([[2.0, 0, 5], [0, 2, 7], [0, 0, 2]])
+    assert transformed([(1, 1)], shift).tolist() == [[3.5, 4.5]]

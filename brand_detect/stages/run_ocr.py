@@ -36,12 +36,21 @@ class _Reading:
 
 
 @dataclass
+class _Crop:
+    rank: int  # 0 = best
+    region_id: str
+    frame: int
+    proportion: float  # the region's length / height
+    pixels: Image
+
+
+@dataclass
 class _Track:
     """A track whose crops are being collected."""
 
     track_id: str
     missing: int
-    crops: list[tuple[int, str, int, Image]] = field(default_factory=list)  # rank (0 = best), region_id, frame, crop
+    crops: list[_Crop] = field(default_factory=list)
     readings: list[_Reading] = field(default_factory=list)
 
 
@@ -78,8 +87,12 @@ def run_ocr(
         image = frames.read(frame)
         for crop in crops:
             track = tracks[crop["track_id"]]
-            quad = lengthened(np.reshape(crop["quad"], (4, 2)), END_MARGIN).astype(np.float32)
-            track.crops.append((crop["rank"], crop["region_id"], frame, codec.rectify(image, quad)))
+            quad = np.reshape(crop["quad"], (4, 2))
+            along, down = np.hypot(*(quad[1] - quad[0])), np.hypot(*(quad[3] - quad[0]))
+            # every other crop is cut without the margin: a vote wants views that differ
+            cut = quad if crop["rank"] % 2 else lengthened(quad, END_MARGIN)
+            pixels = codec.rectify(image, cut.astype(np.float32))
+            track.crops.append(_Crop(crop["rank"], crop["region_id"], frame, float(along / max(down, 1e-6)), pixels))
             track.missing -= 1
             if not track.missing:
                 ready.append(tracks.pop(crop["track_id"]))
@@ -125,14 +138,14 @@ def _best(regions: pa.Table, n: int) -> list[Row]:
 def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
     """Reads crop by crop, all tracks together; a track that is certain is read no further."""
     for track in tracks:
-        track.crops.sort(key=lambda c: c[0])
+        track.crops.sort(key=lambda c: c.rank)
     for rank in range(params.max_crops):
         open_tracks = [t for t in tracks if rank < len(t.crops) and not _certain(t, params.certain)]
         if not open_tracks:
             return
-        for track, reading in zip(open_tracks, reader.read([t.crops[rank][3] for t in open_tracks]), strict=True):
-            _, region_id, frame, _ = track.crops[rank]
-            track.readings.append(_Reading(region_id, frame, reading.text, reading.confidence))
+        for track, reading in zip(open_tracks, reader.read([t.crops[rank].pixels for t in open_tracks]), strict=True):
+            crop = track.crops[rank]
+            track.readings.append(_Reading(crop.region_id, crop.frame, reading.text, reading.confidence))
 
 
 def _certain(track: _Track, confidence: float) -> bool:
@@ -140,8 +153,8 @@ def _certain(track: _Track, confidence: float) -> bool:
 
     A crop cut short by somebody in front gives a sure reading of the wrong word: then a second one is read.
     """
-    shapes = [crop.shape[1] / crop.shape[0] for *_, crop in track.crops]
-    same = max(shapes) <= SAME_SHAPE * min(shapes)
+    proportions = [crop.proportion for crop in track.crops]
+    same = max(proportions) <= SAME_SHAPE * min(proportions)
     return any(r.text and r.confidence >= confidence for r in track.readings) and (same or len(track.readings) > 1)
 
 

@@ -33,8 +33,8 @@ class Reader:
         self.script, self.asked = script, []
 
     def read(self, crops):
-        # a crop is a fifth of its height of 20 px longer than its region at both ends
-        self.asked.append([(crop.shape[1] - 8, int(crop[0, 0, 0])) for crop in crops])
+        # widths are tens of px; a crop may be up to a fifth of its height of 20 px longer at both ends
+        self.asked.append([(crop.shape[1] // 10 * 10, int(crop[0, 0, 0])) for crop in crops])
         return [Reading(*self.script[width, frame]) for width, frame in self.asked[-1]]
 
     @property
@@ -120,6 +120,23 @@ def test_the_reading_in_the_middle_of_all_wins():
     assert set(text["alternatives"]) == {"ppo", "Voppo"}
 
 
+def test_every_other_crop_is_cut_with_a_margin_at_its_ends():
+    widths = []
+
+    class Measuring(Reader):
+        def read(self, crops):
+            widths.extend(crop.shape[1] for crop in crops)
+            return super().read(crops)
+
+    detected = m.DetectedObjects(
+        regions=m.table(m.REGIONS, [region("a", f) for f in range(3)]), tracks=m.table(m.TRACKS)
+    )
+    reader = Measuring({(80, f): ("x", 0.6) for f in range(3)})
+    params = RunOcrParams.model_validate({})
+    run_ocr(detected, params, frames=Frames(), codec=OpenCvCodec(), reader=reader, progress=quiet)
+    assert widths == [88, 80, 88]
+
+
 def test_a_second_crop_is_read_when_it_shows_more_of_the_line():
     script = {(70, 0): ("ppo", 1.0), (90, 1): ("oppo", 1.0), (90, 2): ("oppo", 1.0)}
     regions = [region("a", 0, 70, 250.0), region("a", 1, 90, 100.0), region("a", 2, 90, 90.0)]
@@ -158,7 +175,7 @@ def test_the_crops_are_spread_over_the_track():
 
 
 def test_large_and_sharp_comes_before_large_or_sharp():
-    regions = [region("a", 0, 80, 5.0), region("a", 1, 75, 250.0), region("a", 2, 80, 250.0)]
+    regions = [region("a", 0, 80, 5.0), region("a", 1, 74, 250.0), region("a", 2, 80, 250.0)]
     _, _, reader = run(regions, {(80, 2): ("yes", 0.99)})
     assert reader.asked == [[(80, 2)]]
 

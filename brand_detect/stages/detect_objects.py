@@ -45,7 +45,8 @@ MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
 SAME_CONTENT_BITS = 22  # hash bits by which two crops of one text may differ
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
-MAX_CHANGED = 0.3  # with margins and rounding, searching more than that in parts takes as long as the whole
+SEARCH_RIM = 0.1  # of the width: what a detector sees around an area, on both sides together
+MAX_CHANGED = 0.4  # of the picture, rims included; searching more of it in parts takes as long as the whole
 LOOK_AGAIN_S = 2.0  # of the time that a frame stands for duplicates: people walk away from before a board
 FULLER = 1.1  # a view of a region so much larger shows what was covered
 WHOLE = 0.98  # a region is followed as long as so much of it is in the picture
@@ -307,7 +308,8 @@ class _Search:
         changed = [_enlarged(a, scale) for a in self._motion.changed(reference, luma, motion)]
         areas, untouched = _cover([*changed, *leaving], [box_of(r.quad) for r in moved])
         areas = [Area(max(0, a.left), max(0, a.top), min(width, a.right), min(height, a.bottom)) for a in areas]
-        if sum(_size(a) for a in areas) > MAX_CHANGED * width * height:
+        rim = width * SEARCH_RIM
+        if sum((a.right - a.left + rim) * (a.bottom - a.top + rim) for a in areas) > MAX_CHANGED * width * height:
             return None
         followed = [(moved[i], "propagated") for i in untouched]
         for region in self._detect(image, areas) if areas else []:

@@ -66,7 +66,7 @@ class ScriptedAnswerer:
 
 
 def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
-    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180, 10 pictures a second."""
+    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second."""
     count = int(seconds * 10)
 
     def pictures() -> Iterator[Image]:

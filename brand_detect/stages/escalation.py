@@ -88,8 +88,8 @@ def escalate(
 
 
 def _question(cluster: dict, detected: DetectedObjects, frames: FrameReader, codec: ImageCodec) -> Question:
-    row = detected.regions.filter(pc.equal(detected.regions["region_id"], cluster["best_region_id"])).to_pylist()[0]
-    crop = _surroundings(frames.read(row["frame"]), row)
+    row = detected.regions.filter(pc.field("region_id") == cluster["best_region_id"]).to_pylist()[0]
+    crop = _surroundings(frames.read(row["seen_on"][0]), row)
     return Question(cluster["cluster_id"], cluster["text"], (codec.encode(crop, CROP_QUALITY, CROP_SIDE_PX),))
 
 

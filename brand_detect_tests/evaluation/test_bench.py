@@ -110,9 +110,9 @@ def test_the_whole_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     sections = list(
         bench.benchmark(
             tmp_path,
+            run,
             [(Path("clip.mp4"), LABELS)],
             long=True,
-            run=run,
         )
     )
     assert [len(rows(section)) for section in sections] == [2, 2, 4, 5]

@@ -72,7 +72,7 @@ def key_of(text: str) -> str:
 
 
 def fold(key: str) -> str:
-    """``key`` with what readers of pictures confuse made equal: 0/o, 1/i/l, 5/s, 8/b, rn/m, vv/w, cl/d, u/v, R/B, ..."""
+    """``key`` with what readers of pictures confuse made equal: 0/o, 1/i/l, 5/s, 8/b, rn/m, vv/w, cl/d, u/v, R/B …"""
     for pair, single in _PAIRS:
         key = key.replace(pair, single)
     return key.translate(_SINGLES)

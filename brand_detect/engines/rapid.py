@@ -22,7 +22,8 @@ from brand_detect.engines.onnx import OnnxNet
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 READER = "PP-OCRv6_rec_small.onnx"
-SHORTEST_SIDE_PX = 736  # smaller pictures are enlarged to it: rapidocr's own default
+SHORTEST_SIDE_PX = 1080  # smaller pictures are enlarged to it: sponsor text is small
+BORDER_PX = 32  # around what the network sees: text that touches the edge is lost without
 STRIDE_PX = 32  # the detector's picture is a multiple of it on both sides
 WINDOW_STEP_PX = 320
 MARGIN_PX = 24  # seen around a searched area, so that text at its edge is not cut
@@ -88,10 +89,14 @@ class RapidTextDetector:
         height, width = part.shape[:2]
         size = [max(STRIDE_PX, round(n * scale / STRIDE_PX) * STRIDE_PX) for n in (width, height)]
         seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        seen = cv2.copyMakeBorder(seen, *[BORDER_PX] * 4, cv2.BORDER_REPLICATE)
         [found] = self._net.map([seen[None]], lambda out: text_quads(out[0, 0], self._min_score))  # pyright: ignore[reportArgumentType]
         to_frame = np.array([width / size[0], height / size[1]])
         corner = np.array([window.left, window.top])
-        return [Region("text", "", score, (quad * to_frame + corner).astype(np.float32)) for quad, score in found]
+        return [
+            Region("text", "", score, ((quad - BORDER_PX) * to_frame + corner).astype(np.float32))
+            for quad, score in found
+        ]
 
 
 def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[NDArray[np.float64], float]]:

@@ -89,7 +89,7 @@ class RapidTextDetector:
         height, width = part.shape[:2]
         size = [max(STRIDE_PX, round(n * scale / STRIDE_PX) * STRIDE_PX) for n in (width, height)]
         seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        seen = cv2.copyMakeBorder(seen, *[BORDER_PX] * 4, cv2.BORDER_REPLICATE)
+        seen = cv2.copyMakeBorder(seen, BORDER_PX, BORDER_PX, BORDER_PX, BORDER_PX, cv2.BORDER_REPLICATE)
         [found] = self._net.map([seen[None]], lambda out: text_quads(out[0, 0], self._min_score))  # pyright: ignore[reportArgumentType]
         to_frame = np.array([width / size[0], height / size[1]])
         corner = np.array([window.left, window.top])

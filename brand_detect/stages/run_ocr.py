@@ -1,6 +1,7 @@
 """Read the best crops of every track and settle on what it says.
 
 A track's crops are ranked by area times sharpness. The best is read first; the next only while no reading is certain.
+Nothing is certain about a track whose regions change their proportions: all of its chosen crops are read.
 The vote is over whole strings, compared without case and spaces: a string's weight is the sum, over all readings, of
 their confidence times their likeness to it (a weighted median string), so that "oppo" wins over "ppo" and "Voppo".
 Among a string's spellings the surest one is kept.
@@ -14,6 +15,7 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.geometry import lengthened
@@ -23,7 +25,7 @@ from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progre
 
 BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
 END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, above all on a restless background
-SAME_SHAPE = 1.1  # ratio of the proportions of two whole views of one line
+SAME_SHAPE = 1.1  # widest to narrowest proportions (length / height) among whole views of one line
 SHARP = 300.0  # variance of the Laplacian beyond which a crop is read no better
 
 
@@ -40,7 +42,7 @@ class _Crop:
     rank: int  # 0 = best
     region_id: str
     frame: int
-    proportion: float  # the region's length / height
+    steady: bool  # all of the track's regions have about the same proportions
     pixels: Image
 
 
@@ -88,11 +90,10 @@ def run_ocr(
         for crop in crops:
             track = tracks[crop["track_id"]]
             quad = np.reshape(crop["quad"], (4, 2))
-            along, down = np.hypot(*(quad[1] - quad[0])), np.hypot(*(quad[3] - quad[0]))
             # every other crop is cut without the margin: a vote wants views that differ
             cut = quad if crop["rank"] % 2 else lengthened(quad, END_MARGIN)
             pixels = codec.rectify(image, cut.astype(np.float32))
-            track.crops.append(_Crop(crop["rank"], crop["region_id"], frame, float(along / max(down, 1e-6)), pixels))
+            track.crops.append(_Crop(crop["rank"], crop["region_id"], frame, crop["steady"], pixels))
             track.missing -= 1
             if not track.missing:
                 ready.append(tracks.pop(crop["track_id"]))
@@ -131,8 +132,25 @@ def _best(regions: pa.Table, n: int) -> list[Row]:
     best = best[np.lexsort((-quality[best], track[best]))]
     _, starts, inverse = np.unique(track[best], return_index=True, return_inverse=True)
     rank = np.arange(len(best)) - starts[inverse]
-    chosen = text.take(best).select(["track_id", "region_id", "seen_on", "quad"]).append_column("rank", pa.array(rank))
+    chosen = text.take(best).select(["track_id", "region_id", "seen_on", "quad"])
+    chosen = chosen.append_column("rank", pa.array(rank))
+    chosen = chosen.append_column("steady", pa.array(_steady(text, track)[track[best]]))
     return chosen.sort_by("seen_on").to_pylist()
+
+
+def _steady(text: pa.Table, track: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """For every track, whether its regions have about the same proportions.
+
+    Where they do not, somebody walks in front of the line, and a crop cut short or grown by a sleeve gives a sure
+    reading of the wrong word.
+    """
+    quads = text["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2)
+    length, height = (np.linalg.norm(quads[:, k] - quads[:, 0], axis=1) for k in (1, 3))
+    proportion = length / np.maximum(height, 1e-6)
+    narrowest, widest = np.full(track.max() + 1, np.inf), np.zeros(track.max() + 1)
+    np.minimum.at(narrowest, track, proportion)
+    np.maximum.at(widest, track, proportion)
+    return widest <= SAME_SHAPE * narrowest
 
 
 def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
@@ -149,13 +167,8 @@ def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) ->
 
 
 def _certain(track: _Track, confidence: float) -> bool:
-    """Whether a reading is sure of itself, and no other crop shows more or less of the line.
-
-    A crop cut short by somebody in front gives a sure reading of the wrong word: then a second one is read.
-    """
-    proportions = [crop.proportion for crop in track.crops]
-    same = max(proportions) <= SAME_SHAPE * min(proportions)
-    return any(r.text and r.confidence >= confidence for r in track.readings) and (same or len(track.readings) > 1)
+    """Whether a reading is sure of itself, on a track whose regions look alike."""
+    return track.crops[0].steady and any(r.text and r.confidence >= confidence for r in track.readings)
 
 
 def _vote(track: _Track, min_confidence: float) -> list[Row]:

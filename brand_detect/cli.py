@@ -62,7 +62,7 @@ def _describe() -> None:
 @app.command()
 def run(
     video: VideoArg,
-    job_id: Annotated[str, typer.Option(help="default: the file's name and its content's hash")] = "",
+    job_id: Annotated[str | None, typer.Option(help="default: the file's name and its content's hash")] = None,
     profile: ProfileOpt = "default",
     settings: SetOpt = [],  # noqa: B006 typer copies it
     as_json: JsonOpt = False,
@@ -71,7 +71,7 @@ def run(
 
     Example: brand-detect run match.mp4 --profile soccer_broadcast --set extract_frames.sample_fps=4
     """
-    _report(video, job_id or None, profile, overrides_of(settings), as_json)
+    _report(video, job_id, profile, overrides_of(settings), as_json)
 
 
 @app.command()
@@ -196,8 +196,6 @@ def overrides_of(settings: list[str]) -> Overrides:
 
 
 def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, as_json: bool) -> None:
-    if job_id == "":
-        raise BadInput("The job id is empty.", "leave --job-id out for one made from the file")
     video = video if "://" in video else str(Path(video).expanduser().resolve())
     with local_runner(video) as runner:
         done = runner.submit(video, job_id=job_id, profile=profile, overrides=overrides)

@@ -69,12 +69,15 @@ class Runner:
         """
         load_profile(profile)
         check_overrides(overrides or {})
-        if job_id is None:
-            with self._services.media.open(video_uri) as file:
+        if job_id is not None:
+            check_job_id(job_id)
+        with self._services.media.open(video_uri) as file:  # refused here, nothing of the job has been written yet
+            self._services.engines.decoder().probe(file)
+            if job_id is None:
                 sha256, _ = content_sha256(file, self._services.progress("job_id", dg.get_dagster_logger()))
-            job_id = default_job_id(PurePosixPath(urlsplit(video_uri).path).stem, sha256)
+                job_id = default_job_id(PurePosixPath(urlsplit(video_uri).path).stem, sha256)
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
-        return self._run(check_job_id(job_id), LINE, {ROOT: request}, {})
+        return self._run(job_id, LINE, {ROOT: request}, {})
 
     def replay(
         self, job_id: str, start_stage: str, overrides: Overrides | None = None, tags: dict[str, str] | None = None

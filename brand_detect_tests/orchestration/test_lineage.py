@@ -9,8 +9,9 @@ import pytest
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.pipeline import LINE
-from brand_detect.orchestration.lineage import PIN, latest, latest_record
+from brand_detect.orchestration.lineage import ATTEMPT, PIN, latest, latest_record
 from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.store import AttemptRef
 from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
 
@@ -103,4 +104,34 @@ def test_a_checkpoint_whose_files_are_gone_is_named(first: tuple[Pipeline, JobRu
     shutil.rmtree(Path(built.services.store.root) / AttemptRef("match", "run_ocr", gone.attempts["run_ocr"]).path)
     with pytest.raises(Permanent, match=rf"match/run_ocr/{gone.run_id}-0 is gone"):
         built.runner.replay("match", "match_brands")
+    built.runner.replay("match", "run_ocr")
+
+
+def test_an_attempt_that_failed_its_blocking_check_is_refused_unless_pinned(first: tuple[Pipeline, JobRun]):
+    built, _ = first
+    good = built.runner.replay("match", "run_ocr")
+    manifest = good.manifest("run_ocr")
+    writer = built.services.store.begin(AttemptRef("match", "run_ocr", "checked-0"))
+    writer.commit(
+        good.load("run_ocr"),
+        **manifest.model_dump(
+            include={
+                "run_id",
+                "code_version",
+                "params",
+                "overrides",
+                "engines",
+                "upstream",
+                "input_versions",
+                "stage_s",
+            }
+        ),
+        checks=(CheckOutcome(name="texts_are_legible", passed=False, blocking=True, detail="no text is legible"),),
+    )
+    event = dg.AssetMaterialization("run_ocr", partition="match", metadata={ATTEMPT: "checked-0"})
+    built.instance.report_runless_asset_event(event)
+    with pytest.raises(Permanent, match="failed its check texts_are_legible: no text is legible"):
+        built.runner.replay("match", "match_brands")
+    pinned = built.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": "checked-0"})
+    assert pinned.attempts["run_ocr"] == "checked-0"
     built.runner.replay("match", "run_ocr")

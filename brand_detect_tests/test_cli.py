@@ -1,0 +1,135 @@
+"""The command line as a user meets it: what it prints where, and how it ends."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from brand_detect import cli
+from brand_detect.domain.errors import BadInput
+from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect_tests.videos import truncate
+
+Ended = tuple[int, str, str]
+
+
+@pytest.fixture
+def brand_detect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Runs the command line in this process, at home in ``tmp_path``: exit code, stdout, stderr."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["brand-detect", *arguments])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as e:
+            code = int(e.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    store = folder / "home" / ".state" / "checkpoints"
+    return [p for p in store.rglob("*") if p.is_file() and "_catalog" not in p.parts] if store.exists() else []
+
+
+def test_a_video_becomes_a_report(brand_detect: Callable[..., Ended], tmp_path: Path):
+    two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
+    code, out, err = brand_detect("run", "match.mp4", "--job-id", "mine", "--json")
+    assert code == 0, err
+    assert json.loads(out)["schema_version"] == 1
+    assert "report.html" in err
+    assert "escalate_vlm: off, no model set" in err
+    assert (tmp_path / "home" / ".state" / "checkpoints" / "mine" / "compile_report").is_dir()
+
+
+def no_file(path: Path) -> None:
+    pass
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def text(path: Path) -> None:
+    path.write_text("this is a text\n" * 1000, encoding="utf-8")
+
+
+def no_index(path: Path) -> None:
+    """An mp4 whose index, written last, was cut off."""
+    truncate(two_shot_clip(path), 0.5)
+
+
+def audio_only(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000)
+        samples = np.zeros((1, 4800), np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def still(path: Path) -> None:
+    import cv2
+
+    path.write_bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [no_file, empty, text, no_index, audio_only, still, folder])
+def test_what_is_no_video_is_refused_and_leaves_nothing(
+    brand_detect: Callable[..., Ended], tmp_path: Path, make: Callable[[Path], None]
+):
+    make(tmp_path / "bad.mp4")
+    code, out, err = brand_detect("run", "bad.mp4", "--job-id", "bad")
+    assert (code, out) == (BadInput.exit_code, "")
+    lines = [line for line in err.splitlines() if line.startswith(("error: ", "hint: "))]
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], err
+    assert "Traceback" not in err
+    assert checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize("job_id", ["../x", "a/b", "", "x" * 300, "🎬"])
+def test_bad_job_ids_are_refused_and_leave_nothing(brand_detect: Callable[..., Ended], tmp_path: Path, job_id: str):
+    two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+    code, _, err = brand_detect("run", "match.mp4", "--job-id", job_id)
+    assert code == BadInput.exit_code
+    assert "job id" in err
+    assert checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("filter_scenes.hamming_threshold=99", "less than or equal to 64"),
+        ("filter_scenes.hamming=8", "known names: hamming_threshold"),
+        ("scenes.hamming=8", "no stage 'scenes'"),
+        ("nonsense", "write stage.param=value"),
+    ],
+)
+def test_bad_settings_are_explained(brand_detect: Callable[..., Ended], tmp_path: Path, setting: str, said: str):
+    two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+    code, _, err = brand_detect("run", "match.mp4", "--set", setting)
+    assert code == BadInput.exit_code
+    assert said in " ".join(err.split())
+
+
+def test_a_uri_outside_the_allowed_roots_is_refused(brand_detect: Callable[..., Ended]):
+    code, _, err = brand_detect("run", "s3://somebody/else.mp4")
+    assert code == BadInput.exit_code
+    assert "outside the allowed media roots" in err

@@ -83,12 +83,17 @@ class Section:
         for k, name in enumerate(self.columns):
             table.add_column(name, justify="right" if k else "left")
         for row in self.rows:
-            table.add_row(*(cell if isinstance(cell, str) else f"{cell:.3g}" for cell in row))
+            table.add_row(*(cell if isinstance(cell, str) else _figure(cell) for cell in row))
         return table
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, one mapping per row."""
         return {"title": self.title, "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+
+
+def _figure(value: float) -> str:
+    """Three digits, and all of a whole number."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from brand_detect.domain.protocols import (
 from brand_detect.domain.timeline import cells_of
 
 MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
-SAME_CONTENT_BITS = 22  # hash bits by which two crops of one text may differ
+SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
 SEARCH_RIM = 0.1  # of the width: what a detector sees around an area, on both sides together

@@ -38,6 +38,7 @@ TOUCH = 0.3  # how far boxes of neighbours may run into each other, in heights o
 ALIGNED = 0.5  # share of the smaller one's height (width) that neighbours on a line (in a stack) have in common
 LIKE_HEIGHTS = 2.5  # largest ratio of neighbours' heights
 ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding: readings of the same words
+SAME_WORDS = 0.5  # the same, for two readings of one track; others are of what a board showed before or after
 ALIKE_TEXT_SAME_CROP = 0.5  # the same where the crops look alike too: hashes alone joined two brands in 10 of 2,130
 ALIKE_CROP_BITS = 8  # of 64
 UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with confidence 1
@@ -69,8 +70,8 @@ def match_brands(
 ) -> BrandVerdicts:
     """Verdicts for the tracks that name a brand, and clusters of those that no rule settles.
 
-    - A track's text is tried first, then its alternatives, best first. A verdict's confidence is the rule's score times
-      the reading's confidence; under ``min_confidence`` it is none.
+    - A track's text is tried first, then the alternatives like it, best first. A verdict's confidence is the rule's
+      score times the reading's confidence; under ``min_confidence`` it is none.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
       alone.
@@ -137,15 +138,21 @@ class _Regions:
 
 
 def _readings(texts: TrackTexts) -> dict[str, _Readings]:
-    """For each track its text and then the alternatives, each with its confidence."""
+    """For each track its text and then the alternatives that read the same words, each with its confidence."""
     known: dict[tuple[str, str], float] = {}
     for track, text, confidence in _rows(texts.readings, "track_id", "text", "confidence"):
         known[track, text] = max(confidence, known.get((track, text), 0.0))
     found: dict[str, _Readings] = {}
     for track, text, confidence, alternatives in _rows(texts.texts, "track_id", "text", "confidence", "alternatives"):
-        others = [(other, known.setdefault((track, other), confidence)) for other in alternatives]
+        same = [a for a in alternatives if _likeness(a, text) >= SAME_WORDS]
+        others = [(other, known.setdefault((track, other), confidence)) for other in same]
         found[track] = [(text, confidence), *others]
     return found
+
+
+@cache
+def _likeness(a: str, b: str) -> float:
+    return Levenshtein.normalized_similarity(fold(key_of(a)), fold(key_of(b)))
 
 
 def _rows(source: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:

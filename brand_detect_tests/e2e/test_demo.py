@@ -1,0 +1,47 @@
+"""``make demo`` with the real engines, scored against the truth of its clip, and replayed from ``match_brands``."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from brand_detect.catalog import load_catalog
+from brand_detect.definitions import build_definitions
+from brand_detect.domain.model import Report
+from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.settings import Settings
+from brand_detect.evaluation.bench import result_of
+from brand_detect.evaluation.sample import demo_clip
+from brand_detect.evaluation.score import leave_one_out, load_labels, matching, score
+from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.run import Runner
+
+
+def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: Path):
+    clip = demo_clip(tmp_path)
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    services = Services.of(Settings(store_root=str(tmp_path / "store"), media_roots=(str(tmp_path),)))
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        runner = Runner(build_definitions(services), services, instance)
+        first = runner.submit(str(clip), job_id="demo")
+        [labels] = load_labels(clip.with_suffix(".truth.json")).values()
+        catalog = load_catalog()
+        payloads = result_of(first).payloads
+        scored = score(payloads, labels, catalog)
+        assert [b.brand for b in scored.brands if b.clear and not b.found] == []
+        assert scored.false == ()
+        assert all(scored.unlisted.values()), f"not listed as unresolved: {scored.unlisted}"
+        within = [abs(b.error) for b in scored.brands if b.clear]
+        assert sum(within) / len(within) < 0.2
+
+        clear = [b.brand for b in scored.brands if b.clear]
+        assert [out.brand for out in leave_one_out(catalog, clear, matching(payloads)) if not out.passed] == []
+
+        clip.unlink()  # nothing below match_brands may look at the video
+        again = runner.replay("demo", "match_brands", {"match_brands": {"min_confidence": 0.999}})
+        assert {s for s in LINE if again.attempts[s] == first.attempts[s]} == set(LINE[: LINE.index("match_brands")])
+        stricter, before = again.load("compile_report"), first.load("compile_report")
+        assert isinstance(stricter, Report)
+        assert isinstance(before, Report)
+        assert sum(stricter.brands["seconds"].to_pylist()) < sum(before.brands["seconds"].to_pylist())
+        page = services.store.read(again.ref("compile_report"), "report.html").decode()
+        assert all(row["brand"] in page for row in stricter.brands.to_pylist())

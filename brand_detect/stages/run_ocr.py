@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.domain.geometry import lengthened
+from brand_detect.domain.geometry import lengthened, upright_sided
 from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
 from brand_detect.domain.params import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
@@ -89,10 +89,7 @@ def run_ocr(
         image = frames.read(frame)
         for crop in crops:
             track = tracks[crop["track_id"]]
-            quad = np.reshape(crop["quad"], (4, 2))
-            # every other crop is cut without the margin: a vote wants views that differ
-            cut = quad if crop["rank"] % 2 else lengthened(quad, END_MARGIN)
-            pixels = codec.rectify(image, cut.astype(np.float32))
+            pixels = codec.rectify(image, _cut(crop["quad"], crop["rank"]).astype(np.float32))
             track.crops.append(_Crop(crop["rank"], crop["region_id"], frame, crop["steady"], pixels))
             track.missing -= 1
             if not track.missing:
@@ -106,6 +103,17 @@ def run_ocr(
         texts=table(TEXTS, texts),
         stats={"lines_read": float(len(readings)), "frames_decoded": float(to_decode)},
     )
+
+
+def _cut(quad: Sequence[float], rank: int) -> NDArray[np.float64]:
+    """What is cut out of the picture. It differs from crop to crop, for a vote wants views that differ.
+
+    A leaning line is cut with upright sides and as it is in turn, any other with and without a margin at its ends.
+    """
+    corners = np.reshape(np.asarray(quad, np.float64), (4, 2))
+    if rank % 2:
+        return corners
+    return lengthened(corners, END_MARGIN) if (upright := upright_sided(corners)) is None else upright
 
 
 def _best(regions: pa.Table, n: int) -> list[Row]:

@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from brand_detect.domain.geometry import box_of, boxes_of, covered, lengthened, overlaps, quad_area, transformed
+from brand_detect.domain.geometry import (
+    UPRIGHT_HEIGHT,
+    box_of,
+    boxes_of,
+    covered,
+    lengthened,
+    overlaps,
+    quad_area,
+    transformed,
+    upright_sided,
+)
 
 SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10)]
 TURNED = [(5, 0), (10, 5), (5, 10), (0, 5)]
@@ -37,3 +47,26 @@ def test_a_line_is_lengthened_along_itself_only():
 def test_a_transform_moves_points_and_divides_by_their_weight():
     shift = np.array([[2.0, 0, 5], [0, 2, 7], [0, 0, 2]])
     assert transformed([(1, 1)], shift).tolist() == [[3.5, 4.5]]
+
+
+def test_a_leaning_rectangle_gets_upright_sides_along_its_middle_line():
+    lean = np.radians(50)
+    along, down = np.array([np.cos(lean), np.sin(lean)]), np.array([-np.sin(lean), np.cos(lean)])
+    corners = [(-40, -10), (40, -10), (40, 10), (-40, 10)]
+    rectangle = np.array([a * along + d * down for a, d in corners])
+    upright = upright_sided(rectangle)
+    assert upright is not None
+    assert upright[:, 0] == pytest.approx([-40 * along[0], 40 * along[0], 40 * along[0], -40 * along[0]])
+    assert upright.mean(axis=0) == pytest.approx([0, 0])
+    assert upright[3, 1] - upright[0, 1] == pytest.approx(UPRIGHT_HEIGHT * 20 / np.cos(lean))
+
+
+@pytest.mark.parametrize("degrees", [0, 15, -15, 80, 90])
+def test_level_and_standing_rectangles_stay(degrees: float):
+    lean = np.radians(degrees)
+    turn = np.array([[np.cos(lean), -np.sin(lean)], [np.sin(lean), np.cos(lean)]])
+    assert upright_sided(np.array([[-40, -10], [40, -10], [40, 10], [-40, 10]]) @ turn.T) is None
+
+
+def test_sides_that_are_upright_already_stay():
+    assert upright_sided([[0, 0], [40, 40], [40, 60], [0, 20]]) is None

@@ -43,14 +43,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, value in S3_ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        _wait_for(port)
+        wait_for(port)
         yield folder
     server.terminate()
     server.wait(10)
 
 
-def _wait_for(port: int) -> None:
-    for _ in range(100):
+def wait_for(port: int, seconds: float = 10.0) -> None:
+    """Return when something listens on ``port`` of this machine."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -151,3 +152,9 @@ def test_catalogue_snapshots_are_kept_by_version(store: Store):
     assert store.get_catalog("v1") == b"[1]"
     with pytest.raises(Permanent, match="v2"):
         store.get_catalog("v2")
+
+
+def test_anyone_can_read_the_tables(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    pattern = tmp_path / "store" / "*" / "filter_scenes" / "*" / "shots.parquet"
+    assert duckdb.sql(f"SELECT shot, end_s, n_kept FROM read_parquet('{pattern}')").fetchall() == [(0, 2.0, 1)]

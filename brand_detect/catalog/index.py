@@ -17,7 +17,7 @@ from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
 CONFUSION_COST = 0.2  # of an edit that folding explains (0 for O); any other costs 1
 CUT_COST = 0.9  # of the first or last letter, lost where the line was cut: TENNIST
 MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
-LONGEST_WINDOW = 8  # words of a line that one name may take
+LONGEST_WINDOW = 8  # words of a line that one name may take; more where a name has more, as in Thai
 SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
 SHORTEST_RUN_ON = 4  # letters of the longest name in a word that the reader ran together: EMIRATESFLYBETTER
 SHORTEST_PIECE = 3  # letters of the everyday words and further names beside it: ATPTENNISTV
@@ -74,9 +74,11 @@ class LexiconIndex:
                 self._excluded[fold(key_of(text))].add(brand.brand_id)
         self._surfaces = tuple(self._by_key.values())
         self._longest = max((len(s.key) for s in self._surfaces), default=0)
+        texts = (t for b in catalog.brands for t in (b.name, *b.aliases, *b.excluded_texts))
+        self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
         self._near: dict[float, NearIndex] = {}
-        self._forwards = sorted(s.folded for s in self._surfaces)
-        self._backwards = sorted(s.folded[::-1] for s in self._surfaces)
+        self._forwards = sorted({s.folded for s in self._surfaces})
+        self._backwards = sorted({s.folded[::-1] for s in self._surfaces})
 
     def find(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Every brand in ``text``, best first, no two overlapping.
@@ -116,7 +118,7 @@ class LexiconIndex:
         cuts, key = line.cuts, line.key
         for i, begin in enumerate(cuts[:-1]):
             plain = True  # all words of the window are everyday ones
-            for j in range(i + 1, min(len(cuts), i + 1 + LONGEST_WINDOW)):
+            for j in range(i + 1, min(len(cuts), i + 1 + self._window)):
                 end = cuts[j]
                 window = key[begin:end]
                 if len(window) > self._longest * (1 + MOST_EDITS):
@@ -208,15 +210,15 @@ class LexiconIndex:
         """Whether words around the find spell a text that its brand excludes."""
         if not find.surface.brand.excluded_texts:
             return False
-        firsts = [c for c in line.cuts if c <= find.begin][-LONGEST_WINDOW:]
-        lasts = [c for c in line.cuts if c >= find.end][:LONGEST_WINDOW]
+        firsts = [c for c in line.cuts if c <= find.begin][-self._window :]
+        lasts = [c for c in line.cuts if c >= find.end][: self._window]
         return any(
             find.surface.brand.brand_id in self._excluded.get(fold(line.key[a:b]), ()) for a in firsts for b in lasts
         )
 
 
 def _begins_another(part: str, ordered: list[str]) -> bool:
-    """Whether one of the ``ordered`` strings is ``part`` and more."""
+    """Whether one of the ``ordered`` strings, all different, is ``part`` and more."""
     at = bisect_left(ordered, part)
     return any(s != part and s.startswith(part) for s in ordered[at : at + 2])
 

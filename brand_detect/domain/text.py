@@ -87,8 +87,17 @@ def _plain(char: str) -> tuple[str, bool]:
         return "", False
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
     bare = "".join(_NO_DECOMPOSITION.get(c, c) for c in folded if not unicodedata.combining(c))
-    kept = "".join(c for c in unicodedata.normalize("NFC", bare) if c.isalnum())
+    kept = "".join(c for c in unicodedata.normalize("NFC", bare) if c.isalnum() or _is_vowel_sign(c))
     return kept, bool(kept) and any(low <= ord(kept[0]) <= high for low, high in _UNSPACED)
+
+
+def _is_vowel_sign(char: str) -> bool:
+    """Whether ``char`` is a mark that is a letter and no accent, as vowels are in Indic scripts and Thai."""
+    return (
+        unicodedata.category(char) in ("Mc", "Mn")
+        and not unicodedata.combining(char)
+        and not "\ufe00" <= char <= "\ufe0f"  # these choose between pictures of one sign
+    )
 
 
 class NearIndex:

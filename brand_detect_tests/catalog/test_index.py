@@ -155,6 +155,25 @@ def test_min_length_is_the_brands_own_or_the_params(index):
     assert names(index, "PEUGFOT", fuzzy_score=0.8, min_fuzzy_length=8) == []
 
 
+@pytest.mark.parametrize("name", ["ธนาคารกสิกรไทย", "スターバックスコーヒー"])
+def test_a_name_may_have_more_words_than_most(name):
+    brands = f"- {name}\n- {{name: Rolex, excluded_texts: [{name} Rolex]}}"
+    index = LexiconIndex(parse_catalog(brands.encode(), "b.yaml"))
+    assert [h.brand for h in index.find(f"Visit {name}", fuzzy_score=0.88, min_fuzzy_length=5)] == [name]
+    assert [h.brand for h in index.find(f"{name} Rolex", fuzzy_score=0.88, min_fuzzy_length=5)] == [name]
+
+
+def test_vowel_signs_tell_names_apart():
+    index = LexiconIndex(parse_catalog("- अमूल".encode(), "b.yaml"))
+    assert [h.brand for h in index.find("अमूल दूध", fuzzy_score=0.88, min_fuzzy_length=5)] == ["अमूल"]
+    assert index.find("अमल", fuzzy_score=0.88, min_fuzzy_length=5) == []
+
+
+def test_a_longer_name_is_seen_behind_several_that_fold_alike():
+    index = LexiconIndex(parse_catalog(b"- {name: BNP, aliases: [8NP]}\n- BNP Paribas", "b.yaml"))
+    assert index.may_begin("BNP")
+
+
 def test_may_begin_and_may_end(index):
     assert index.may_begin("BNP")
     assert index.may_begin("welcome BNP")

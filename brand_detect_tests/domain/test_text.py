@@ -19,6 +19,9 @@ from brand_detect.domain.text import NearIndex, fold, key_of, line_of
         ("e\u0301te\u0301", ["ete"]),
         ("华为手机", ["华", "为", "手", "机"]),
         ("삼성 Galaxy", ["삼", "성", "galaxy"]),
+        ("अमूल मक्खन", ["अमूल", "मकखन"]),  # vowel signs are letters, the sign that takes a vowel away is an accent
+        ("กสิกร", ["ก", "ส", "ิ", "ก", "ร"]),
+        ("❤\ufe0f Rolex", ["rolex"]),
         ("...", []),
     ],
 )

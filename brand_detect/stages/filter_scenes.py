@@ -38,7 +38,7 @@ def filter_scenes(frames: ExtractedFrames, params: FilterScenesParams) -> Filter
     drift away; both are of one shot.
     """
     t_s = frames.frames["t_s"].to_numpy()
-    cuts = _one_a_gap(_cuts(frames, params), t_s)
+    cuts = _one_a_gap(sorted({*_cuts(frames, params), *_resized(frames)}), t_s)
     shot_of = np.searchsorted(cuts, t_s, side="right")
     cells = _cells(frames, t_s, cuts, shot_of)
     rows: list[dict[str, Any]] = []
@@ -82,6 +82,8 @@ def _cuts(frames: ExtractedFrames, params: FilterScenesParams) -> list[float]:
     for n in np.flatnonzero(change >= params.shot_threshold):
         near = slice(*np.searchsorted(t_s, (t_s[n] - params.min_shot_s, t_s[n] + params.min_shot_s)))
         after = min(np.searchsorted(t_s, t_s[n] + DRIFT_S / 2), len(t_s) - 1)
+        if t_s[after] > t_s[n] + DRIFT_S - 1e-3:  # its drift no longer looks back over the cut
+            after = n
         if change[n] >= change[near].max(initial=0) and drift[after] >= params.shot_threshold:
             hard.append(float(t_s[n]))
     soft: list[float] = []
@@ -93,6 +95,13 @@ def _cuts(frames: ExtractedFrames, params: FilterScenesParams) -> list[float]:
             middle = np.searchsorted(t_s, (first_s + last_s - DRIFT_S) / 2)
             soft.append(float(t_s[middle]))
     return sorted({*hard, *soft})
+
+
+def _resized(frames: ExtractedFrames) -> list[float]:
+    """Times of the frames from which on the stored pictures have another size: places in px do not carry over."""
+    width, height = (frames.frames[c].to_numpy() for c in ("width_px", "height_px"))
+    changed = np.flatnonzero((np.diff(width) != 0) | (np.diff(height) != 0)) + 1
+    return frames.frames["t_s"].to_numpy()[changed].tolist()
 
 
 def _one_a_gap(cuts: list[float], t_s: NDArray[np.float64]) -> list[float]:

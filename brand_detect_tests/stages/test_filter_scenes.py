@@ -1,9 +1,11 @@
 """Shots, duplicates and the timeline, on thumbnails with known content."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,6 +73,23 @@ def test_a_hard_cut_divides_shots_and_cells_at_the_picture() -> None:
     assert [c["end_s"] for c in cells if c["shot"] == 0][-1] == 1.28
     assert next(c["start_s"] for c in cells if c["shot"] == 1) == 1.28
     assert statuses(found) == [KEPT, DUPLICATE, DUPLICATE, KEPT, DUPLICATE, DUPLICATE]
+
+
+def test_slides_that_stay_for_seconds_are_shots() -> None:
+    found = filtered([still(1), still(2), still(3)], times_s=[0.0, 10.0, 20.0])
+    assert shots(found) == [(0, 10.0), (10.0, 20.0), (20.0, 20.0 + 1 / FPS)]
+    found = filtered([still(n // 4) for n in range(12)], times_s=[n / 2 for n in range(12)])
+    assert [start for start, _ in shots(found)] == [0, 2.0, 4.0]
+
+
+def test_a_change_of_the_pictures_size_is_a_cut() -> None:
+    frames = extracted([still(1)] * 100)
+    width = pa.array([1280] * 4 + [640] * 4, pa.int32())
+    at = frames.frames.schema.get_field_index("width_px")
+    frames = replace(frames, frames=frames.frames.set_column(at, FRAMES.field(at), width))
+    found = filter_scenes(frames, FilterScenesParams.model_validate({}))
+    assert shots(found) == [(0, 2.0), (2.0, 4.0)]
+    assert found.timeline["shown_by"].to_pylist() == [0] * 4 + [4] * 4
 
 
 def test_a_flash_is_no_cut() -> None:

@@ -138,8 +138,12 @@ def detect_objects(
     tracker = _Tracker(params)
 
     def measured(found: Iterable[tuple[Region, str]], frame: int, image: Image) -> list[_Found]:
-        listed = [_measured(region, origin, frame, image, codec) for region, origin in found]
-        return [one for one in listed if one.box[3] - one.box[1] >= params.min_height_px]
+        listed = {}
+        for region, origin in found:
+            one = _measured(region, origin, frame, image, codec)
+            if one.box[3] - one.box[1] >= params.min_height_px:
+                listed.setdefault((region.kind, *_rounded(one.box)), one)  # zero-shot detectors name one place twice
+        return list(listed.values())
 
     before: Luma | None = None
     shot = -1
@@ -251,7 +255,7 @@ class _Tracker:
         for track in self._active:
             track.missed += 1
         for track, one in self._seen.values():
-            region_id = content_id(frame_id, *np.round(one.box).astype(int).tolist(), one.region.kind)
+            region_id = content_id(frame_id, *_rounded(one.box), one.region.kind)
             track.track_id = track.track_id or content_id("track", region_id, one.region.label)
             track.missed = 0
             track.start_s, track.end_s = min(track.start_s, start_s), max(track.end_s, end_s)
@@ -380,6 +384,10 @@ def _farthest(motion: Transform, width: int, height: int) -> float:
 
 def _transformed(quad: Quad, motion: Transform) -> Quad:
     return transformed(quad, motion).astype(np.float32)
+
+
+def _rounded(box: NDArray[np.float64]) -> list[int]:
+    return np.round(box).astype(int).tolist()
 
 
 def _scaled(motion: Transform, scale: float) -> Transform:

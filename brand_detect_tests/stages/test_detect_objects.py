@@ -272,6 +272,15 @@ def test_objects_are_joined_without_looking_at_their_content():
     assert tracks_of(run(scene, [0, 0])) == [[0, 1]]
 
 
+def test_one_place_found_twice_is_one_region():
+    scene = board_scene([5, 5])
+    scene.kind = "object"
+    scene.boxes = [[(200, 100, 180, 40), (200.2, 100.1, 180, 40)]] * 2
+    found = run(scene, [0, 0], propagate=False)
+    assert found.counts() == {"regions": 2, "tracks": 1}
+    assert len(set(found.regions["region_id"].to_pylist())) == 2
+
+
 def test_nothing_to_look_for_is_said():
     scenes = timeline([0])
     found = detect_objects(

@@ -18,6 +18,7 @@ from brand_detect.domain.protocols import (
     Progress,
     Question,
 )
+from brand_detect.domain.text import key_of
 
 CROP_QUALITY = 90
 CROP_SIDE_PX = 768
@@ -101,9 +102,9 @@ def _surroundings(image: Image, row: dict) -> Image:
 
 
 def _whole(index: BrandIndex, name: str) -> Hit | None:
-    """The catalogue brand that the whole of ``name`` stands for: a sentence about a brand is no name."""
+    """The catalogue brand that all words of ``name`` stand for: a sentence about a brand is no name."""
     hits = index.find(name, fuzzy_score=1.0, min_fuzzy_length=50) if name else []
-    return next((h for h in hits if h.start == 0 and h.end == len(name)), None)
+    return next((h for h in hits if not key_of(name[: h.start]) and not key_of(name[h.end :])), None)
 
 
 def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None) -> dict:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.catalog import LexiconIndex, parse_catalog
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import BrandVerdicts
 from brand_detect.domain.protocols import Answer
+from brand_detect.stages.escalation import _whole
 from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
 
 OPEN = "ACME WIDGETS"  # the clip's second shot; its first says ROLEX, which the catalogue knows
@@ -35,6 +37,16 @@ def test_only_what_is_open_is_asked_and_a_known_brand_settles_it(tmp_path: Path)
     assert settled["confidence"] == pytest.approx(0.9)
     assert verdicts.unresolved.num_rows == 0
     assert [a["brand_id"] for a in verdicts.answers.to_pylist()] == ["emirates"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "brand"),
+    [("Emirates.", "Emirates"), ('"Emirates"', "Emirates"), ("Itau\u0301", "Itaú"), ("Emirates Cup", ""), ("", "")],
+)
+def test_an_answer_is_a_brand_when_all_its_words_are(answer: str, brand: str):
+    index = LexiconIndex(parse_catalog("- Emirates\n- Itaú".encode(), "b.yaml"))
+    hit = _whole(index, answer)
+    assert (hit.brand if hit else "") == brand
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def _vote(track: _Track, min_confidence: float) -> list[Row]:
             "track_id": track.track_id,
             "text": winner.text,
             "confidence": winner.confidence,
-            "agreement": shares[ranked[0]] / sum(shares.values()),
+            "agreement": shares[ranked[0]] / max(sum(shares.values()), 1e-9),
             "n_readings": len(track.readings),
             "alternatives": [groups[key][0].text for key in ranked[1:]],
         }

@@ -95,6 +95,11 @@ def test_a_certain_first_reading_is_the_only_one():
     assert found.readings["region_id"].to_pylist() == ["a-8"]
 
 
+def test_a_text_without_any_confidence_counts_where_all_do():
+    found, _, _ = run([region("a", 0)], {(80, 0): ("Emirates", 0.0)}, min_confidence=0.0)
+    assert [(t["text"], t["agreement"]) for t in found.texts.to_pylist()] == [("Emirates", 0.0)]
+
+
 def test_the_next_crop_is_read_until_one_is_certain():
     script = {(80, 0): ("Emirat", 0.6), (80, 1): ("Emirates", 0.97), (80, 2): ("never", 1.0)}
     regions = [region("a", f, sharpness=200.0 - f) for f in range(3)]

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def everyday_words() -> frozenset[str]:
     return frozenset(key_of(w) for line in text.splitlines() if not line.startswith("#") for w in line.split())
 
 
-@cache
+@lru_cache(maxsize=65_536)
 def is_everyday_word(key: str) -> bool:
     """Whether ``key``, or what it is a form of, is an everyday word: channels, running, based."""
     words = everyday_words()

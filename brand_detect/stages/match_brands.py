@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,8 +90,9 @@ def match_brands(
     said = {t: _said(readings[t], find, params.min_confidence) for t in tracks if t in readings}
     regions = _Regions(detected.regions, tracks)
 
-    ignored = {t for t, s in said.items() if not s.hits and index.is_excluded(s.text)}
     joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
+    named = {t for join in joined for t in join.tracks}
+    ignored = {t for t, s in said.items() if not s.hits and t not in named and index.is_excluded(s.text)}
     verdicts = [_ignored(t, said[t]) for t in tracks if t in ignored]
     verdicts += list(_own(tracks, said, joined))
     verdicts += [_joined_verdict(j) for j in joined]
@@ -150,7 +151,7 @@ def _readings(texts: TrackTexts) -> dict[str, _Readings]:
     return found
 
 
-@cache
+@lru_cache(maxsize=65_536)
 def _likeness(a: str, b: str) -> float:
     return Levenshtein.normalized_similarity(fold(key_of(a)), fold(key_of(b)))
 
@@ -294,26 +295,30 @@ def _neighbours(regions: _Regions, wanted: NDArray[np.bool_]) -> Iterator[tuple[
     rows = np.flatnonzero(wanted[regions.track])
     rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
     n = len(wanted)
-    shared: list[Ints] = []
     ordered: list[Ints] = []
+    for a, b in _on_one_frame(regions, rows):
+        for p, q in ((a, b), (b, a)):
+            near = _follows(regions, p, q)
+            ordered.append(regions.track[p[near]] * n + regions.track[q[near]])
+    codes, near = np.unique(np.concatenate([np.zeros(0, np.int64), *ordered]), return_counts=True)
+    first, second = np.divmod(codes, max(1, n))
+    pairs, pair_of = np.unique(np.minimum(first, second) * n + np.maximum(first, second), return_inverse=True)
+    together = np.zeros(len(pairs), np.int64)
+    for a, b in _on_one_frame(regions, rows):  # again, for all pairs at once would take gigabytes in a long video
+        both = regions.track[a] * n + regions.track[b]
+        np.add.at(together, np.searchsorted(pairs, both[np.isin(both, pairs)]), 1)
+    mostly = near * 2 >= together[pair_of]
+    yield from zip(first[mostly].tolist(), second[mostly].tolist(), strict=True)
+
+
+def _on_one_frame(regions: _Regions, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """All pairs of ``rows``, sorted by frame and track, that lie on one frame: in turn those one row apart, two, ..."""
     for step in range(1, len(rows)):
         a, b = rows[:-step], rows[step:]
         same = regions.frame[a] == regions.frame[b]
         if not same.any():
-            break
-        a, b = a[same], b[same]
-        shared.append(regions.track[a] * n + regions.track[b])  # a before b in order of track
-        for p, q in ((a, b), (b, a)):
-            near = _follows(regions, p, q)
-            ordered.append(regions.track[p[near]] * n + regions.track[q[near]])
-    if not ordered:
-        return
-    pairs, together = np.unique(np.concatenate(shared), return_counts=True)
-    codes, near = np.unique(np.concatenate(ordered), return_counts=True)
-    first, second = np.divmod(codes, n)
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    mostly = near * 2 >= together[np.searchsorted(pairs, low * n + high)]
-    yield from zip(first[mostly].tolist(), second[mostly].tolist(), strict=True)
+            return
+        yield a[same], b[same]
 
 
 def _follows(r: _Regions, a: Ints, b: Ints) -> NDArray[np.bool_]:
@@ -355,7 +360,7 @@ def _is_worth_listing(text: str, min_letters: int) -> bool:
 
 
 def _confidence_of_crops(texts: TrackTexts) -> dict[str, float]:
-    return dict(_rows(texts.readings, "region_id", "confidence"))
+    return dict(sorted(_rows(texts.readings, "region_id", "confidence"), key=lambda row: row[1]))  # the surest stays
 
 
 def _clusters(

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
@@ -153,6 +155,27 @@ def test_short_names_are_not_made_of_pieces_and_joining_can_be_off():
     assert verdicts(match([region(0, "a", LEFT), region(0, "b", RIGHT)], {"a": "K", "b": "IA"})) == {}
     pieces = [region(0, "a", LEFT), region(0, "b", RIGHT)]
     assert verdicts(match(pieces, {"a": "BNP", "b": "PARIBAS"}, join_neighbours=False)) == {}
+
+
+def test_an_excluded_text_in_a_longer_name_is_not_ignored_too():
+    index = LexiconIndex(parse_catalog(b"- BNP Paribas\n- {name: Orange, excluded_texts: [Paribas]}", "b.yaml"))
+    regions = detected([region(0, "a", LEFT), region(0, "b", RIGHT)], SCENES)
+    said = texts([text("a", "BNP"), text("b", "PARIBAS")])
+    result = match_brands(SCENES, regions, said, MatchBrandsParams.model_validate({}), index=index)
+    assert verdicts(result) == {("a", "b"): ("resolved", "BNP Paribas", "joined")}
+    assert (result.stats["resolved"], result.stats["ignored"]) == (2, 0)
+
+
+def test_neighbours_in_a_long_crowded_video_take_little_memory():
+    shown = scenes(frames(400))
+    boxes = [(20 + 300 * (i % 5), 20 + 100 * (i // 5), 100, 20) for i in range(50)]
+    regions = detected([region(f, f"t{f // 20}-{i}", box) for f in range(400) for i, box in enumerate(boxes)], shown)
+    said = texts([text(track, "WESTPARK") for track in regions.tracks["track_id"].to_pylist()])
+    tracemalloc.start()
+    match_brands(shown, regions, said, MatchBrandsParams.model_validate({}), index=INDEX)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6  # with all 490,000 pairs of regions at once it is 16 MB
 
 
 # --- what is left over ----------------------------------------------------------------------------------------------

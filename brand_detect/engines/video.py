@@ -100,7 +100,7 @@ class PyAvDecoder:
                     bgr: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
                     image = _upright(bgr, turn)
                 yield DecodedFrame(t_s, _thumbnail(picture, turn), image)
-            lost_s = _declared_s(container, stream) - video.end_s
+            lost_s = _declared_s(container, stream) - max(video.end_s, video.sound_end_s)
             if video.damaged or lost_s > LOST_S:
                 raise DamagedTail("The video cannot be decoded to its end.", video.end_s)
 
@@ -169,11 +169,21 @@ def _decoded(packet: Any) -> list["VideoFrame"]:
 
 
 def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
-    """The header's duration in seconds; 0 if it has none. An edit list may make the file shorter than the stream."""
+    """The header's duration in seconds, from the first picture on; 0 if it has none.
+
+    An edit list may make the file shorter than the stream.
+    """
     of_stream = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else math.inf
-    of_file = container.duration / 1e6 if container.duration else math.inf
+    of_file = math.inf
+    if container.duration:
+        of_file = (container.duration + (container.start_time or 0)) / 1e6 - _first_s(stream)
     shortest = min(of_stream, of_file)
     return shortest if 0 < shortest < math.inf else 0.0
+
+
+def _first_s(stream: "VideoStream") -> float:
+    """When the first picture is shown, by the clock of the file."""
+    return float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
 
 
 def _scanned_s(container: "InputContainer", stream: "VideoStream", packets: list[Any], rate: float) -> float:
@@ -233,6 +243,8 @@ class _Pictures:
     """One pass over the good pictures of a stream, with their times in seconds from the first.
 
     After the pass ``damaged`` tells whether its end could not be decoded, ``end_s`` where the last good picture ends.
+    Where the header tells the length of the file alone (Matroska, FLV), ``sound_end_s`` is how far the sound goes: the
+    pictures may end before it and nothing is lost.
     """
 
     def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
@@ -243,8 +255,10 @@ class _Pictures:
         self._pause_s = 10.0 if container.format.name == "mpegts" else math.inf
         self._origin_s: float | None = None
         self._t_s: float | None = None
+        sound = container.streams.audio if stream.duration is None else ()
+        self._streams = [stream, *sound]
         self.damaged = False
-        self.end_s = 0.0
+        self.end_s = self.sound_end_s = 0.0
 
     def read(self, start_s: float) -> Iterator[tuple[float, "VideoFrame"]]:
         """Pictures from ``start_s`` on, or from somewhat before it."""
@@ -290,7 +304,12 @@ class _Pictures:
         from av.error import FFmpegError
 
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._container.demux(self._streams):
+                if packet.stream.index != self._stream.index:
+                    if packet.pts is not None:
+                        end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                        self.sound_end_s = max(self.sound_end_s, end_s - _first_s(self._stream))
+                    continue
                 pictures = _decoded(packet)
                 for picture in pictures:
                     self.damaged = False

@@ -252,6 +252,43 @@ def test_a_damaged_tail_costs_the_tail_alone(tmp_path: Path, suffix: str) -> Non
     assert damage.value.at_s == pytest.approx(times_s[-1] + 0.04)
 
 
+def write_with_sound(path: Path, pictures: list[Picture], sound_s: float, late_s: float = 0.0) -> Path:
+    """The pictures, the first at ``late_s``, under ``sound_s`` seconds of silence from 0 on."""
+    clip = write_clip(path.with_suffix(".h264.mp4"), pictures)
+    with av.open(str(clip)) as source, av.open(str(path), "w") as container:
+        video = container.add_stream_from_template(source.streams.video[0])
+        audio = container.add_stream("aac", rate=48000)
+        packets: list[Any] = []
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                packet.pts += round(late_s / packet.time_base)
+                packet.dts += round(late_s / packet.time_base)
+                packet.stream = video
+                packets.append(packet)
+        for n in range(0, round(sound_s * 48000), 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, n
+            packets += audio.encode(frame)
+        for packet in sorted([*packets, *audio.encode(None)], key=lambda p: p.dts * p.time_base):
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".flv", ".mp4"])
+def test_sound_that_goes_on_or_comes_first_is_no_damage(tmp_path: Path, suffix: str) -> None:
+    longer = write_with_sound(tmp_path / f"longer{suffix}", moving(50), sound_s=4.0)
+    assert len(decode(longer)) == 50
+    late = write_with_sound(tmp_path / f"late{suffix}", moving(50), sound_s=4.0, late_s=2.0)
+    assert len(decode(late)) == 50
+    assert probe(late).duration_s == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_damaged_tail_under_sound_is_told(tmp_path: Path) -> None:
+    path = truncate(write_with_sound(tmp_path / "a.mkv", moving(100), sound_s=4.0), 0.6)
+    with pytest.raises(DamagedTail):
+        decode(path)
+
+
 def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", moving(100), keyint=10)
     data = bytearray(path.read_bytes())

@@ -67,6 +67,12 @@ class _Desk:
     canvas: Canvas
     codec: ImageCodec
 
+    def shrunk(self, image: Image) -> Image:
+        """The picture no larger than a card needs it: a sheet of 8K frames must not take gigabytes."""
+        scale = WIDTH / 2 / max(image.shape[:2])
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        return self.canvas.resize(image, width, height) if scale < 1 else image
+
 
 @dataclass(frozen=True)
 class _Card:
@@ -82,7 +88,7 @@ def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     """A contact sheet of frames spread evenly over the range."""
     extracted: ExtractedFrames = payloads["extract_frames"]
     rows = _spread(extracted.frames.select(["frame", "t_s"]).to_pylist(), 24)
-    cards = [_Card(desk.frames.read(row["frame"]), clock(row["t_s"])) for row in rows]
+    cards = [_Card(desk.shrunk(desk.frames.read(row["frame"])), clock(row["t_s"])) for row in rows]
     heading = f"Frames: {extracted.frames.num_rows}, from {clock(extracted.start_s)} to {clock(extracted.end_s)}"
     return _sheet(heading, cards, desk.canvas, columns=6)
 
@@ -97,7 +103,7 @@ def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     shots = _spread([shot for shot in scenes.shots.to_pylist() if shot["shot"] in first], 18)
     cards = [
         _Card(
-            desk.frames.read(first[shot["shot"]]),
+            desk.shrunk(desk.frames.read(first[shot["shot"]])),
             f"{clock(shot['start_s'])} to {clock(shot['end_s'])}",
             f"{shot['n_kept']} of {shot['n_frames']} kept",
         )
@@ -144,7 +150,8 @@ def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
             Shape(list(zip(r["quad"][::2], r["quad"][1::2], strict=True)), KIND_COLORS.get(r["kind"], ACCENT), line)
             for r in regions
         ]
-        cards.append(_Card(desk.canvas.draw(image, boxes), f"frame {frame}", f"regions: {len(regions)}"))
+        drawn = desk.shrunk(desk.canvas.draw(image, boxes))
+        cards.append(_Card(drawn, f"frame {frame}", f"regions: {len(regions)}"))
     heading = f"Regions: {detected.regions.num_rows}, tracks: {detected.tracks.num_rows}"
     return _sheet(heading, cards, desk.canvas, columns=3)
 
@@ -249,17 +256,13 @@ def _best_regions(regions: pa.Table, tracks: Iterable[str]) -> dict[str, Row]:
     return {row["track_id"]: row for row in rows.take(order[first]).to_pylist()}
 
 
-def _where(rows: pa.Table, column: str, values: Iterable[str]) -> pa.Table:
-    return rows.filter(pc.field(column).isin(pa.array(values, pa.string())))
-
-
 def _crops(regions: Sequence[Row], desk: _Desk) -> list[Image]:
     """The regions upright, in the order given; every frame is read once."""
     crops: dict[int, Image] = {}
-    for frame in sorted({row["frame"] for row in regions}):
+    for frame in sorted({row["seen_on"][0] for row in regions}):
         image = desk.frames.read(frame)
         for i, row in enumerate(regions):
-            if row["frame"] == frame:
+            if row["seen_on"][0] == frame:
                 crops[i] = desk.codec.rectify(image, np.array(row["quad"], np.float32).reshape(4, 2))
     return [crops[i] for i in range(len(regions))]
 

@@ -38,7 +38,7 @@ from brand_detect.domain.model import (
 from brand_detect.domain.params import CompileReportParams
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
-EVIDENCE = ("brand_id", "brand", "confidence", "frame", *BOX, "text", "rule", "decided_by")
+EVIDENCE = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -76,6 +76,7 @@ def compile_report(
     exposures = sorted((row for row, _ in listed), key=lambda e: (e["start_s"], e["brand_id"]))
     reported = np.unique(np.concatenate([rows for _, rows in listed])) if listed else np.zeros(0, np.intp)
     detections = found.take(reported).sort_by([("frame", "ascending"), ("brand_id", "ascending")])
+    detections = detections.drop_columns("seen_on")
     notes = dict.fromkeys(n for source in (request, frames, scenes, detected, verdicts) for n in source.notes)
     return Report(
         brands=table(BRANDS, _brands(exposures, frames.end_s - frames.start_s)),
@@ -90,7 +91,7 @@ def compile_report(
 def _detections(
     frames: pa.Table, cells: pa.Table, regions: pa.Table, verdicts: pa.Table, min_confidence: float
 ) -> pa.Table:
-    """Every brand box on a kept frame, in order of brand and frame."""
+    """Every brand box on a kept frame, in order of brand and frame; ``seen_on`` is a frame whose pixels show it."""
     wanted = (pc.field("status") == "resolved") & (pc.field("confidence") >= min_confidence)
     verdicts = verdicts.filter(wanted).combine_chunks()
     lists = verdicts["track_ids"].combine_chunks()
@@ -135,6 +136,7 @@ def _detections(
         "area_frac": area,
     }
     found = pa.table({name: columns[name] for name in DETECTIONS.names}).cast(DETECTIONS)
+    found = found.append_column("seen_on", _seen_on(regions).take(region[first]))
     return found.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
 
 
@@ -203,6 +205,7 @@ def _exposures(
             yield (
                 {
                     **{c: evidence[c] for c in EVIDENCE},
+                    "frame": evidence["seen_on"],
                     "exposure_id": content_id(video, evidence["brand_id"], begin),
                     "start_s": begin,
                     "end_s": finish,
@@ -276,7 +279,7 @@ def _open_marks(unresolved: pa.Table, regions: pa.Table, frames: pa.Table) -> pa
     """The open clusters by rank, each with the place of its best crop."""
     marks = unresolved.sort_by("rank")
     best = pa.table({"region_id": marks["best_region_id"], "row": np.arange(marks.num_rows)})
-    places = best.join(regions.select(["region_id", "frame", *BOX]), "region_id")
+    places = best.join(regions.select(["region_id", *BOX]).append_column("frame", _seen_on(regions)), "region_id")
     places = places.join(frames.select(["frame", "t_s"]), "frame").sort_by("row")
     columns = [marks[c] if c in marks.column_names else places[c] for c in OPEN_MARKS.names]
     return pa.table(columns, names=OPEN_MARKS.names).cast(OPEN_MARKS)
@@ -322,6 +325,11 @@ def _summary(
         "tracks_ignored_by": settled["ignored"],
         "run": dict(statistics),
     }
+
+
+def _seen_on(regions: pa.Table) -> pa.ChunkedArray:
+    """For each region the frame that shows it best: on the kept frame it may be hidden."""
+    return pc.list_element(regions["seen_on"], 0)
 
 
 def _fixed(column: pa.ChunkedArray) -> Floats:

@@ -1,6 +1,10 @@
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from brand_detect.domain.model import REGIONS, table
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.protocols import Image, Label, Shape
 from brand_detect.engines.canvas import OpenCvCanvas
@@ -47,6 +51,27 @@ def test_few_frames_are_read() -> None:
     assert sorted(frames.reads) == [1, 2, 10, 14, 15]  # all that have regions, each once
     drawn("match_brands", match(), frames := Pictures())
     assert len(frames.reads) == 3
+
+
+@pytest.mark.parametrize("stage", ["extract_frames", "filter_scenes", "detect_objects"])
+def test_large_frames_are_held_one_at_a_time(stage: str) -> None:
+    class Large(Pictures):
+        def read(self, frame: int) -> Image:
+            return np.full((2160, 3840, 3), frame, np.uint8)  # 25 MB
+
+    tracemalloc.start()
+    drawn(stage, match(), Large())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 90e6
+
+
+def test_a_crop_is_cut_from_a_frame_that_shows_it() -> None:
+    payloads = match()
+    regions = [row | {"seen_on": [row["frame"] + 100]} for row in payloads["detect_objects"].regions.to_pylist()]
+    payloads["detect_objects"] = replace(payloads["detect_objects"], regions=table(REGIONS, regions))
+    drawn("match_brands", payloads, frames := Pictures())
+    assert min(frames.reads) >= 100
 
 
 def test_a_hostile_name_draws() -> None:

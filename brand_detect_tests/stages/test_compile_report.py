@@ -55,6 +55,21 @@ def test_presence_reaches_half_a_sample_to_both_sides() -> None:
     assert made.detections["start_s"].to_pylist() == [1.75, 2.25, 2.75]
 
 
+def test_the_evidence_is_a_frame_that_shows_the_brand() -> None:
+    hidden = track("a", [4], seen_on=[6, 7])  # found on duplicates of frame 4, on which somebody stands before it
+    unknown = p.region(8, "x", seen_on=[9])
+    made = report(
+        [*hidden, unknown],
+        [p.verdict("Nike", ["a"])],
+        dropped={5: 4, 6: 4, 7: 4, 9: 8},
+        unresolved=(p.cluster(1, "ACME", unknown),),
+    )
+    assert made.exposures["frame"].to_pylist() == [6]
+    assert made.detections["frame"].to_pylist() == [4]
+    assert made.detections.schema.equals(m.DETECTIONS)
+    assert made.unresolved.select(["frame", "t_s"]).to_pylist() == [{"frame": 9, "t_s": 4.5}]
+
+
 def test_a_dropped_duplicate_is_still_on_screen() -> None:
     made = report(track("a", [4]), [p.verdict("Nike", ["a"])], dropped={5: 4, 6: 4, 7: 4})
     assert spans(made) == [(1.75, 3.75)]

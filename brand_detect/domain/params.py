@@ -177,5 +177,7 @@ def check_overrides(overrides: Overrides) -> Overrides:
     for stage, values in overrides.items():
         if stage not in PARAMS:
             raise BadInput(f"There is no stage {stage!r}.", f"the stages are {', '.join(STAGES)}")
+        if not isinstance(values, dict):
+            raise BadInput(f"The overrides of {stage} are no params.", f"write {{{stage}: {{param: value}}}}")
         effective(stage, values)
     return overrides

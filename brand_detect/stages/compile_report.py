@@ -329,7 +329,7 @@ def _summary(
 
 def _seen_on(regions: pa.Table) -> pa.ChunkedArray:
     """For each region the frame that shows it best: on the kept frame it may be hidden."""
-    return pc.list_element(regions["seen_on"], 0)
+    return pc.list_element(regions["seen_on"], 0)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _fixed(column: pa.ChunkedArray) -> Floats:

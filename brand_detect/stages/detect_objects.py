@@ -283,8 +283,8 @@ class _Search:
 
     def regions(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
         """The picture's regions, each with its origin."""
-        if self._params.propagate and self._reference is not None and self._followed < REFRESH_FRAMES:
-            followed = self._follow(self._reference, image, luma)
+        if self._followed < REFRESH_FRAMES:
+            followed = self._follow(image, luma)
             if followed is not None:
                 self._followed += 1
                 return followed
@@ -294,11 +294,14 @@ class _Search:
 
     def again(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
         """Regions of a duplicate of the last picture."""
-        followed = self._follow(self._reference, image, luma) if self._reference is not None else None
+        followed = self._follow(image, luma)
         return [(region, "detected") for region in self._detect(image, [])] if followed is None else followed
 
-    def _follow(self, reference: Luma, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
+    def _follow(self, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
         """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
+        reference = self._reference
+        if reference is None or not self._params.propagate:
+            return None
         motion = self._motion.between(reference, luma)
         if motion is None or _farthest(motion, luma.shape[1], luma.shape[0]) > NEAR_STILL * luma.shape[1]:
             return None

@@ -356,7 +356,8 @@ def _is_worth_listing(text: str, min_letters: int) -> bool:
     letters, digits = sum(c.isalpha() for c in key), sum(c.isdigit() for c in key)
     if letters < max(min_letters, digits):
         return False
-    return not (_SCORE.search(text) and max(map(len, re.findall(r"[^\W\d_]+", text))) <= _LONGEST_IN_SCORE)
+    words = re.findall(r"[^\W\d_]+", text)  # none where signs stand for letters: № ㎏
+    return not (_SCORE.search(text) and max(map(len, words), default=0) <= _LONGEST_IN_SCORE)
 
 
 def _confidence_of_crops(texts: TrackTexts) -> dict[str, float]:

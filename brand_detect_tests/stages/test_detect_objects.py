@@ -250,6 +250,13 @@ def test_a_region_knows_on_which_duplicates_it_can_be_read_again():
     assert [frame for frame, _ in scene.searched] == [0]
 
 
+def test_without_propagation_duplicates_are_searched_too():
+    scene = board_scene([5] * 9)
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0), propagate=False)
+    assert scene.searched == [(0, []), (4, []), (8, [])]
+    assert found.regions["origin"].to_pylist() == ["detected"]
+
+
 def test_ids_come_from_content_and_not_from_the_run():
     first, second = run(pan([200, 260]), [0, 0]), run(pan([200, 260]), [0, 0])
     assert first.regions.equals(second.regions)

@@ -199,7 +199,7 @@ def test_rank_is_seconds_times_area():
     assert result.unresolved["rank"].to_pylist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("word", ["12:45", "6-4 3-6", "2023", "AB", "ARS 2-1 CHE", "45' 1", "+++", "12 KM"])
+@pytest.mark.parametrize("word", ["12:45", "6-4 3-6", "2023", "AB", "ARS 2-1 CHE", "45' 1", "+++", "12 KM", "㎏㎏ 2-1"])
 def test_numbers_clocks_scores_and_scraps_are_counted_not_listed(word):
     result = match([region(0, "a")], {"a": word})
     assert (result.unresolved.num_rows, result.stats["not_listed"]) == (0, 1)

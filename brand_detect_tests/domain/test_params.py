@@ -1,0 +1,27 @@
+from typing import Any
+
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.params import check_overrides
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        ({"run_ocr": 5}, "run_ocr"),
+        ({"run_ocr": None}, "run_ocr"),
+        ({"run_ocr": [["certain", 0.5]]}, "run_ocr"),
+        ({"run_ocr": {"certain": 7}}, "run_ocr.certain"),
+        ({"run_ocr": {"certein": 0.5}}, "run_ocr.certein"),
+        ({"run_orc": {}}, "run_orc"),
+    ],
+)
+def test_overrides_that_make_no_sense_are_refused_by_name(overrides: Any, names: str) -> None:
+    with pytest.raises(BadInput, match=names) as refused:
+        check_overrides(overrides)
+    assert refused.value.hint
+
+
+def test_good_overrides_come_back() -> None:
+    assert check_overrides({"run_ocr": {"certain": 0.5}}) == {"run_ocr": {"certain": 0.5}}

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import json
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -95,7 +95,8 @@ def catalog_from_json(data: bytes) -> BrandCatalog:
 def brand_id_of(name: str) -> str:
     """A stable slug of letters, digits and dashes: Itaú gives itau, Disney+ gives disney-plus, 华为 stays 华为."""
     spelt = name.replace("&", " and ").replace("+", " plus ")
-    return "-".join(key for chunk in re.findall(r"[\w'’]+", spelt) if (key := key_of(chunk)))
+    inside = (c if c in "_'’" or unicodedata.category(c)[0] in "LNM" else " " for c in spelt)
+    return "-".join(key for chunk in "".join(inside).split() if (key := key_of(chunk))) or key_of(name)
 
 
 @cache

@@ -141,6 +141,9 @@ def test_a_damaged_snapshot_is_refused(damage):
         ("7-Eleven", "7-eleven"),
         ("McDonald's", "mcdonalds"),
         ("华为", "华为"),
+        ("E\u0301lan Vital", "elan-vital"),
+        ("अमूल", "अमूल"),
+        ("№", "no"),
         ("Crypto.com", "crypto-com"),
     ],
 )

@@ -18,7 +18,7 @@ def state_dir() -> Path:
 class Settings(BaseSettings):
     """Read once, at the composition root. Secrets are no settings: they stay in the providers' own variables."""
 
-    model_config = SettingsConfigDict(env_prefix="BRAND_DETECT_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="BRAND_DETECT_", frozen=True, extra="forbid", env_ignore_empty=True)
 
     store_root: str = Field(
         default_factory=lambda: str(state_dir() / "checkpoints"),
@@ -34,6 +34,17 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("store_root", "catalog")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        """A local path as seen from here: processes that use it work in other folders."""
+        return value if not value or "://" in value else str(Path(value).expanduser().absolute())
+
+    @field_validator("media_roots")
+    @classmethod
+    def _all_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(cls._absolute, roots))
 
     @classmethod
     def load(cls) -> "Settings":

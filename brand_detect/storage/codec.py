@@ -39,6 +39,8 @@ TYPES: Mapping[str, type[JobRequest] | type[Payload]] = {
 }
 """What each stage hands on."""
 
+UNVERSIONED = ("notes", "stats", "summary")
+"""Facts about the run rather than the result: left out of the data version."""
 TIMINGS = ("latency_s",)
 """Columns that differ between equal runs: left out of the data version."""
 
@@ -86,6 +88,8 @@ def data_version(value: Value, blobs: Mapping[str, str]) -> str:
             with pa.ipc.new_stream(sink, rows.schema.remove_metadata()) as writer:
                 writer.write_table(rows.replace_schema_metadata())
             digest.update(sink.getvalue())
+        facts = {name: fact for name, fact in _facts(value).items() if name not in UNVERSIONED}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
     digest.update(json.dumps(sorted(blobs.items())).encode())
     return digest.hexdigest()[:32]
 

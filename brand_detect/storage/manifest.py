@@ -39,7 +39,7 @@ class Manifest(Record):
     overrides: dict[str, Any] = Field(description="those set explicitly by the run's config")
     engines: dict[str, str] = Field(description="what did the work, with versions and weights")
     upstream: dict[str, str] = Field(description="attempt of every ancestor, and the catalogue's version")
-    input_versions: dict[str, str] = Field(description="data version of every direct input")
+    input_versions: dict[str, str] = Field(description="data version of everything that was read")
     counts: dict[str, int]
     stats: dict[str, float]
     notes: tuple[str, ...]

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 
-from brand_detect.domain.errors import BadInput, Transient
+from brand_detect.domain.errors import BadInput
+from brand_detect.storage.faults import check_address, explained
 
 BLOCK_BYTES = 8 * 2**20  # read-ahead of remote videos: decoding is one sequential pass
 
@@ -17,6 +18,8 @@ class MediaFiles:
     """The ``Media`` of the project: local files and any fsspec scheme that an allowed root names."""
 
     def __init__(self, roots: Sequence[str]) -> None:
+        for root in roots:
+            check_address(root)
         self._folders = [Path(r).expanduser().resolve() for r in map(_local, roots) if r is not None]
         self._prefixes = [r.rstrip("/") + "/" for r in roots if _local(r) is None]
 
@@ -24,13 +27,16 @@ class MediaFiles:
         """Return ``uri`` (a local path made absolute) if it lies within the allowed roots.
 
         Raises:
-            BadInput: it does not.
+            BadInput: it does not, or holds a secret.
         """
         if not uri or "\0" in uri:
             raise BadInput("No video was named.", "give a path or a URI such as s3://bucket/match.mp4")
-        local = _local(uri)
+        local = _local(check_address(uri))
         if local is not None:
-            path = Path(local).expanduser().resolve()
+            try:
+                path = Path(local).expanduser().resolve()
+            except RuntimeError as e:  # ~nobody, or links in a circle
+                raise BadInput(f"{uri} leads nowhere.", "check the path") from e
             if any(path.is_relative_to(folder) for folder in self._folders):
                 return str(path)
         elif not _climbs(uri) and any(uri.startswith(prefix) for prefix in self._prefixes):
@@ -41,7 +47,7 @@ class MediaFiles:
     @contextmanager
     def open(self, uri: str) -> Iterator[BinaryIO]:
         """A seekable binary file; see ``Media.open``."""
-        with self._open(self.check(uri), uri) as file:
+        with explained(f"{uri} could not be read"), self._open(self.check(uri), uri) as file:
             yield file
 
     def _open(self, path: str, uri: str) -> BinaryIO:
@@ -58,8 +64,6 @@ class MediaFiles:
             raise BadInput(f"{uri} may not be read.", "check the file's permissions or the store's credentials") from e
         except (ImportError, ValueError) as e:
             raise BadInput(f"{uri} cannot be opened: {e}.", "install the fsspec driver of that scheme") from e
-        except OSError as e:
-            raise Transient(f"{uri} could not be read: {e}.", "try again; check the store") from e
 
 
 def _local(uri: str) -> str | None:

@@ -4,12 +4,14 @@ Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manife
 and nothing here overwrites or deletes.
 """
 
+import errno
 import hashlib
 import io
 import os
 import tarfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,17 +19,20 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
-from brand_detect.domain.errors import Permanent, Transient
+from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import Payload, check_job_id
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.codec import Value
+from brand_detect.storage.faults import check_address, explained
 from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, recipe_of
 
 SHARD_BYTES = 64 * 2**20
 _TAR_BLOCK = 512
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems without hard links (exFAT, some network shares) say."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Store:
     """All checkpoints under one root, a folder or a URI."""
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/")
+        self.root = check_address(root).rstrip("/")
         try:
             self.fs, self._base = fsspec.url_to_fs(self.root)
         except (ImportError, ValueError) as e:
@@ -72,39 +77,42 @@ class Store:
 
     def exists(self, ref: AttemptRef) -> bool:
         """Whether the attempt was finished."""
-        return self.fs.exists(self._path(ref, NAME))
+        with explained(f"{self.uri(ref)} could not be looked up"):
+            return self.fs.exists(self._path(ref, NAME))
 
     def manifest(self, ref: AttemptRef) -> Manifest:
         """The attempt's manifest.
 
         Raises:
-            Permanent: the attempt was never finished, or its files are gone.
+            Permanent: the attempt was never finished, its files are gone, or they are damaged.
         """
-        return Manifest.model_validate_json(self.read(ref, NAME))
+        with _undamaged(ref):
+            return Manifest.model_validate_json(self.read(ref, NAME))
 
     def load(self, ref: AttemptRef) -> Value:
-        """What the attempt's stage handed on."""
-        return payload_codec.decode(ref.stage, lambda name: self.read(ref, name))
+        """What the attempt's stage handed on; errors as ``manifest``."""
+        with _undamaged(ref):
+            return payload_codec.decode(ref.stage, lambda name: self.read(ref, name))
 
     def read(self, ref: AttemptRef, name: str, start: int | None = None, end: int | None = None) -> bytes:
         """A file of the attempt, or the bytes ``[start, end)`` of it."""
-        try:
-            return self.fs.cat_file(self._path(ref, name), start=start, end=end)
-        except FileNotFoundError as e:
-            raise Permanent(
-                f"The checkpoint {ref} is gone: it has no {name}.",
-                f"re-materialize {ref.stage} of {ref.job_id}, or restore {self.uri(ref)}",
-            ) from e
-        except OSError as e:
-            raise Transient(f"{self.uri(ref)}/{name} could not be read: {e}.", "try again; check the store") from e
+        with explained(f"{self.uri(ref)}/{name} could not be read"):
+            try:
+                return self.fs.cat_file(self._path(ref, name), start=start, end=end)
+            except FileNotFoundError as e:
+                raise Permanent(
+                    f"The checkpoint {ref} is gone: it has no {name}.",
+                    f"re-materialize {ref.stage} of {ref.job_id}, or restore {self.uri(ref)}",
+                ) from e
 
     def attempts(self, job_id: str, stage: str) -> list[Manifest]:
         """Every finished attempt, oldest first."""
         folder = f"{self._base}/{check_job_id(job_id)}/{stage}"
-        self.fs.invalidate_cache(folder)
-        if not self.fs.isdir(folder):
-            return []
-        names = (p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(folder, detail=False))
+        with explained(f"{self.root}/{job_id}/{stage} could not be listed"):
+            self.fs.invalidate_cache(folder)
+            if not self.fs.isdir(folder):
+                return []
+            names = [p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(folder, detail=False)]
         found = [AttemptRef(job_id, stage, name) for name in names]
         return sorted((self.manifest(r) for r in found if self.exists(r)), key=lambda m: m.created)
 
@@ -118,7 +126,8 @@ class Store:
         return f"{self.root}/_catalog/{version}/catalog.json"
 
     def has_catalog(self, version: str) -> bool:
-        return self.fs.exists(self._catalog_path(version))
+        with explained(f"{self.root}/_catalog/{version} could not be looked up"):
+            return self.fs.exists(self._catalog_path(version))
 
     def get_catalog(self, version: str) -> bytes:
         """The snapshot of that version.
@@ -126,10 +135,11 @@ class Store:
         Raises:
             Permanent: there is none.
         """
-        try:
-            return self.fs.cat_file(self._catalog_path(version))
-        except FileNotFoundError as e:
-            raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+        with explained(f"{self.root}/_catalog/{version} could not be read"):
+            try:
+                return self.fs.cat_file(self._catalog_path(version))
+            except FileNotFoundError as e:
+                raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
 
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"
@@ -142,26 +152,62 @@ class Store:
 
         ``lenient`` accepts that another writer put the same content first.
         """
+        with explained(f"{path} could not be written"):
+            try:
+                if isinstance(self.fs, LocalFileSystem):
+                    _create_local(Path(path), data)
+                else:
+                    self._put_new(path, data)
+            except FileExistsError as e:
+                if not lenient:
+                    raise Permanent(
+                        f"{path} exists already.", "checkpoints are never overwritten; start a new run"
+                    ) from e
+
+    def _put_new(self, path: str, data: bytes) -> None:
         try:
-            if isinstance(self.fs, LocalFileSystem):
-                target = Path(path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-                with draft.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                try:
-                    os.link(draft, target)  # unlike a rename, fails when the target is there
-                finally:
-                    draft.unlink()
-            else:
-                self.fs.pipe_file(path, data, mode="create")
-        except FileExistsError as e:
-            if not lenient:
-                raise Permanent(f"{path} exists already.", "checkpoints are never overwritten; start a new run") from e
+            self.fs.pipe_file(path, data, mode="create")
         except OSError as e:
-            raise Transient(f"{path} could not be written: {e}.", "check the store's space and permissions") from e
+            if not isinstance(e, FileExistsError) and self.fs.exists(path):  # s3fs: a failed condition is EINVAL
+                raise FileExistsError(path) from e
+            raise
+
+
+def _create_local(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            _settle(file)
+        try:
+            os.link(draft, target)  # unlike a rename, fails when the target is there
+        except OSError as e:
+            if e.errno not in NO_LINKS:
+                raise
+            if target.exists():
+                raise FileExistsError(target) from e
+            draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _settle(file: io.BufferedIOBase) -> None:
+    """On a local disk, wait until the file is there for good: a manifest must not outlive a power cut alone."""
+    if isinstance(file, LocalFileOpener | io.BufferedWriter):
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _undamaged(ref: AttemptRef) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as e:  # pydantic's, json's and Arrow's errors all are
+        reason = str(e).splitlines()[0]
+        raise Permanent(
+            f"The checkpoint {ref} is damaged: {reason}.", f"re-materialize {ref.stage} of {ref.job_id}, or restore it"
+        ) from e
 
 
 class AttemptWriter:
@@ -180,15 +226,17 @@ class AttemptWriter:
             self.seal()
             name = f"frames-{len(self._shards):05d}.tar"
             self._shards.append(name)
-            self._shard = _Shard(name, self._open(name))
+            with explained(f"{name} of {self.ref} could not be written"):
+                self._shard = _Shard(name, self._open(name))
         return self._shard.append(data)
 
     def write(self, name: str, data: bytes) -> None:
         """Write one whole file."""
         if name in self._files or name == NAME:
             raise ValueError(f"{name} was written already")
-        with self._open(name) as file:
+        with explained(f"{name} of {self.ref} could not be written"), self._open(name) as file:
             file.write(data)
+            _settle(file)
         self._files[name] = FileEntry(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def commit(
@@ -240,11 +288,12 @@ class AttemptWriter:
 
     def _open(self, name: str) -> io.BufferedIOBase:
         path = self._store._path(self.ref, name)
+        fs: Any = self._store.fs
         try:
-            self._store.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            return self._store.fs.open(path, "wb")  # pyright: ignore[reportReturnType]
-        except OSError as e:
-            raise Transient(f"{path} could not be written: {e}.", "check the store's space and permissions") from e
+            return fs.open(path, "wb")
+        except FileNotFoundError:  # not before: s3fs would make a bucket that is not there
+            fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            return fs.open(path, "wb")
 
     def seal(self) -> None:
         """Close the current shard; frames appended so far can be read from then on."""
@@ -276,14 +325,13 @@ class _Shard:
 
     def close(self) -> FileEntry:
         self._write(b"\0" * (2 * _TAR_BLOCK))
-        self._file.close()
+        with explained(f"{self.name} could not be written"), self._file:
+            _settle(self._file)
         return FileEntry(name=self.name, size_bytes=self.size_bytes, sha256=self._hash.hexdigest())
 
     def _write(self, data: bytes) -> None:
-        try:
+        with explained(f"{self.name} could not be written"):
             self._file.write(data)
-        except OSError as e:
-            raise Transient(f"{self.name} could not be written: {e}.", "check the store's space") from e
         self._hash.update(data)
         self.size_bytes += len(data)
 

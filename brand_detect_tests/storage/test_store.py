@@ -1,6 +1,7 @@
 import io
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.model import SHOTS, TIMELINE, FilteredScenes, table
+from brand_detect.domain.model import FRAMES, SHOTS, SIGNALS, TIMELINE, ExtractedFrames, FilteredScenes, table
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
 
 SHOT = {"shot": 0, "start_s": 0.0, "end_s": 2.0, "n_frames": 4, "n_kept": 1}
@@ -158,3 +160,14 @@ def test_anyone_can_read_the_tables(store: Store, tmp_path: Path):
     store.begin(REF).commit(SCENES, **FACTS)
     pattern = tmp_path / "store" / "*" / "filter_scenes" / "*" / "shots.parquet"
     assert duckdb.sql(f"SELECT shot, end_s, n_kept FROM read_parquet('{pattern}')").fetchall() == [(0, 2.0, 1)]
+
+
+def test_the_data_version_follows_the_sampled_range_too():
+    """A range that ends a little later may hold the same pictures and is more seconds of exposure."""
+    frames = ExtractedFrames(table(FRAMES), table(SIGNALS), start_s=0.0, end_s=1.0)
+    versions = [
+        payload_codec.data_version(value, {})
+        for value in (frames, replace(frames, end_s=1.01), replace(frames, notes=("a note",), stats={"decode_s": 2.0}))
+    ]
+    assert versions[0] != versions[1]
+    assert versions[0] == versions[2]

@@ -4,6 +4,7 @@ import time
 from typing import cast
 
 import dagster as dg
+from pydantic import Field
 
 from brand_detect import catalog, stages
 from brand_detect.domain.errors import BadInput
@@ -28,7 +29,7 @@ from brand_detect.domain.params import (
     RunOcrParams,
 )
 from brand_detect.domain.pipeline import ROOT
-from brand_detect.orchestration.config import explicit, load_profile
+from brand_detect.orchestration.config import explicit, load_profile, profile_names
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
@@ -53,9 +54,9 @@ def brand_catalog(context: dg.AssetExecutionContext) -> BrandCatalog:
 class JobRequestConfig(dg.Config):
     """What is asked for. With nothing set, the job's last request is taken again."""
 
-    video_uri: str | None = None
-    profile: str | None = None
-    overrides: dict | None = None
+    video_uri: str | None = Field(None, description="a path or a URI within BRAND_DETECT_MEDIA_ROOTS")
+    profile: str | None = Field(None, description=f"one of {', '.join(profile_names())}")
+    overrides: dict[str, dict] | None = Field(None, description="params for this job: {stage: {param: value}}")
 
 
 @dg.asset(
@@ -94,6 +95,7 @@ def job_request(context: dg.AssetExecutionContext) -> Draft:
             code_version="1",
             params=params,
             overrides=asked,
+            sources={"video": value.video_sha256},
             stage_s=time.perf_counter() - began,
             engines={"decoder": decoder.identity},
         )

@@ -72,6 +72,7 @@ class CheckpointIOManager(dg.IOManager):
     def _commit(self, context: dg.OutputContext, draft: Draft) -> Manifest:
         job_id = draft.writer.ref.job_id
         attempts = draft.lineage.attempts
+        above = [name for name in draft.inputs if name != CATALOG]
         return draft.writer.commit(
             draft.value,
             run_id=context.run_id,
@@ -81,10 +82,9 @@ class CheckpointIOManager(dg.IOManager):
             engines=draft.engines,
             upstream=attempts,
             input_versions={
-                name: attempts[name]
-                if name == CATALOG
-                else self._store.manifest(AttemptRef(job_id, name, attempts[name])).data_version
-                for name in draft.inputs
+                **{name: self._store.manifest(AttemptRef(job_id, name, attempts[name])).data_version for name in above},
+                **({CATALOG: attempts[CATALOG]} if CATALOG in attempts else {}),
+                **draft.sources,
             },
             stage_s=draft.stage_s,
             checks=draft.checks,
@@ -92,12 +92,17 @@ class CheckpointIOManager(dg.IOManager):
 
     def _metadata(self, draft: Draft, manifest: Manifest) -> dict[str, Any]:
         ref = draft.writer.ref
-        metadata: dict[str, Any] = {
-            ATTEMPT: ref.attempt,
+        metadata: dict[str, Any] = {ATTEMPT: ref.attempt}
+        if draft.picture is not None:
+            data = base64.b64encode(draft.picture).decode()
+            metadata["picture"] = dg.MetadataValue.md(f"![{ref.stage}](data:image/jpeg;base64,{data})")
+        if manifest.notes:
+            metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
+        metadata |= {
             "uri": self._store.uri(ref),
             **manifest.counts,
             **manifest.stats,
-            "stage_s": manifest.stage_s,
+            "stage_s": round(manifest.stage_s, 3),
             "stored_bytes": sum(f.size_bytes for f in manifest.files),
             "params": dg.MetadataValue.json(manifest.params),
             "overrides": dg.MetadataValue.json(manifest.overrides),
@@ -106,15 +111,10 @@ class CheckpointIOManager(dg.IOManager):
             "code_version": manifest.code_version,
             "recipe": manifest.recipe,
         }
-        if manifest.notes:
-            metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
         previous = latest_record(self._instance, ref.stage, ref.job_id)
-        if previous is not None:
-            before = AttemptRef(ref.job_id, ref.stage, attempt_of(previous))
+        if previous and (name := attempt_of(previous)):
+            before = AttemptRef(ref.job_id, ref.stage, name)
             metadata["previous_attempt"] = before.attempt
             if self._store.exists(before):
                 metadata["previous_overrides"] = dg.MetadataValue.json(self._store.manifest(before).overrides)
-        if draft.picture is not None:
-            data = base64.b64encode(draft.picture).decode()
-            metadata["picture"] = dg.MetadataValue.md(f"![{ref.stage}](data:image/jpeg;base64,{data})")
         return metadata

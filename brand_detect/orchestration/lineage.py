@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from brand_detect.domain.errors import Permanent
-from brand_detect.domain.pipeline import CATALOG, ROOT, upstream_of
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, upstream_of
 from brand_detect.storage.store import AttemptRef, Store
 
 PIN = "brand_detect/pin."
@@ -36,6 +36,7 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
 
     Raises:
         Permanent: an ancestor is missing, its files are gone, its check failed, or two lineages would be mixed.
+        BadInput: a pin names no stage or no attempt.
     """
     if stage == ROOT:
         return Lineage({})
@@ -71,9 +72,19 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
 
 
 def latest(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> str | None:
-    """The attempt of the latest materialization of ``asset`` for ``job_id``, None if there is none."""
+    """The attempt of the latest materialization of ``asset`` for ``job_id``, None if there is none.
+
+    Raises:
+        Permanent: the latest was reported by hand.
+    """
     record = latest_record(instance, asset, job_id)
-    return attempt_of(record) if record else None
+    attempt = attempt_of(record) if record else None
+    if record and attempt is None:
+        raise Permanent(
+            f"The latest materialization of {asset} was reported by hand: it has no checkpoint.",
+            f"materialize {asset} itself, or pin an attempt by the run tag {PIN}{asset}",
+        )
+    return attempt
 
 
 def latest_record(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> dg.EventLogRecord | None:
@@ -83,17 +94,11 @@ def latest_record(instance: dg.DagsterInstance, asset: str, job_id: str | None) 
     return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
 
 
-def attempt_of(record: dg.EventLogRecord) -> str:
-    """The attempt that a materialization event names.
-
-    Raises:
-        Permanent: the event was not written by this pipeline.
-    """
+def attempt_of(record: dg.EventLogRecord) -> str | None:
+    """The attempt that a materialization event names; None if the event was reported by hand."""
     event = record.asset_materialization
     entry = event.metadata.get(ATTEMPT) if event else None
-    if entry is None:
-        raise Permanent("A materialization names no attempt: it was reported by hand.", "materialize the stage itself")
-    return str(entry.value)
+    return str(entry.value) if entry else None
 
 
 def input_tags(
@@ -127,8 +132,9 @@ def made_by(instance: dg.DagsterInstance, run_id: str, job_id: str) -> dict[str,
     made = {}
     for record in _materializations(instance, run_id):
         event = record.asset_materialization
-        if event and event.partition in (None, job_id):
-            made[event.asset_key.path[-1]] = attempt_of(record)
+        attempt = attempt_of(record)
+        if event and attempt and event.partition in (None, job_id):
+            made[event.asset_key.path[-1]] = attempt
     return made
 
 
@@ -166,4 +172,10 @@ def _made_by_parents(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: s
 
 
 def _pins(run: dg.DagsterRun) -> dict[str, str]:
-    return {key.removeprefix(PIN): value for key, value in run.tags.items() if key.startswith(PIN)}
+    pins = {key.removeprefix(PIN): value for key, value in run.tags.items() if key.startswith(PIN)}
+    for name, attempt in pins.items():
+        if name not in (*LINE, CATALOG):
+            raise BadInput(f"The run tag {PIN}{name} names no stage.", f"pin one of {', '.join((*LINE, CATALOG))}")
+        if "/" in attempt:
+            raise BadInput(f"The run tag {PIN}{name} names no attempt: {attempt}.", f"give a folder of {name}")
+    return pins

@@ -40,7 +40,7 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
     elif params.text is TextDetection.tesseract:
         from brand_detect.engines.tesseract import TesseractDetector
 
-        found.append(TesseractDetector())
+        found.append(TesseractDetector(params.longest_side_px, params.min_score))
     if params.object_model != "off":
         from brand_detect.engines.zero_shot import ZeroShotDetector
 

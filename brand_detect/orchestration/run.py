@@ -76,6 +76,7 @@ class Runner:
             if job_id is None:
                 sha256, _ = content_sha256(file, self._services.progress("job_id", dg.get_dagster_logger()))
                 job_id = default_job_id(PurePosixPath(urlsplit(video_uri).path).stem, sha256)
+        self._instance.add_dynamic_partitions(str(JOBS.name), [job_id])
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
         return self._run(job_id, LINE, {ROOT: request}, {})
 
@@ -85,7 +86,9 @@ class Runner:
         """``start_stage`` and all below it again, with ``overrides`` as the run's config."""
         if start_stage not in LINE:
             raise BadInput(f"There is no stage {start_stage!r}.", f"the stages are {', '.join(LINE)}")
-        return self._run(check_job_id(job_id), downstream_of(start_stage), check_overrides(overrides or {}), tags or {})
+        if not self._instance.has_dynamic_partition(str(JOBS.name), check_job_id(job_id)):
+            raise BadInput(f"There is no job {job_id}.", "submit its video first")
+        return self._run(job_id, downstream_of(start_stage), check_overrides(overrides or {}), tags or {})
 
     def refresh_catalog(self) -> None:
         """Take a snapshot of the brand list if its content is new."""
@@ -95,7 +98,6 @@ class Runner:
 
     def _run(self, job_id: str, stages: Sequence[str], config: dict[str, Any], tags: dict[str, str]) -> JobRun:
         self.refresh_catalog()
-        self._instance.add_dynamic_partitions(str(JOBS.name), [job_id])
         run_id = self._execute(stages, job_id, config, tags)
         last = stages[-1]
         attempt = made_by(self._instance, run_id, job_id)[last]
@@ -111,8 +113,18 @@ class Runner:
                 run_config={"ops": {stage: {"config": values} for stage, values in config.items()}, **QUIET},
                 tags=tags,
             )
-        except dg.Failure as e:
-            if isinstance(e.__cause__, BrandDetectError):
-                raise e.__cause__ from e
-            raise
+        except dg.DagsterExecutionInterruptedError as e:
+            raise KeyboardInterrupt from e
+        except Exception as e:  # a Failure, or what Dagster raises when the retries of a step are used up
+            reason = _domain_error(e)
+            if reason is None:
+                raise
+            raise reason from e
         return result.run_id
+
+
+def _domain_error(error: BaseException | None) -> BrandDetectError | None:
+    """The domain error that ``error`` came from."""
+    while error and not isinstance(error, BrandDetectError):
+        error = error.__cause__ or (error.__context__ if isinstance(error, dg.DagsterError) else None)
+    return error

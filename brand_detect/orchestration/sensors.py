@@ -7,6 +7,12 @@ from brand_detect.domain.pipeline import CATALOG
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.resources import Services
 
+WAITING = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+]
+
 
 @dg.sensor(
     target=dg.AssetSelection.assets(CATALOG),
@@ -20,6 +26,9 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     version = load_catalog(services.settings.catalog).version
     if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
         return dg.SkipReason(f"The brand list is unchanged: {version}.")
+    mine = dg.RunsFilter(tags={"dagster/sensor_name": context.sensor_name}, statuses=WAITING)
+    if context.instance.get_runs_count(mine):
+        return dg.SkipReason("A snapshot is on its way: its run waits in the queue.")
     return dg.RunRequest()
 
 

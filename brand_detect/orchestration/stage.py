@@ -43,6 +43,8 @@ class Draft:
     stage_s: float
     lineage: Lineage = field(default_factory=lambda: Lineage({}))
     inputs: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Content hashes of what was read from outside the store."""
     engines: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[CheckOutcome, ...] = ()
     picture: bytes | None = None
@@ -130,9 +132,8 @@ def stage_asset(
             store: Store = context.resources.services.store
             with dagster_errors(context.instance, context.run.run_id):
                 draft = _run_stage(context, fn, stage, code_version, values, checked)
-            yield dg.Output(
-                draft, tags=input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
-            )
+                tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
+            yield dg.Output(draft, tags=tags)
             for outcome in draft.checks:
                 yield dg.AssetCheckResult(
                     passed=outcome.passed, check_name=outcome.name, description=outcome.detail or None

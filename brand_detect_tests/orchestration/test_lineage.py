@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import LINE
 from brand_detect.orchestration.lineage import ATTEMPT, PIN, latest, latest_record
 from brand_detect.orchestration.run import JobRun
@@ -90,8 +90,16 @@ def test_a_branch_from_an_older_attempt_shows_what_it_was_made_from(first: tuple
     assert pointed.run_id == run.run_id
 
 
+def test_a_job_that_was_never_submitted_is_refused_and_not_made(first: tuple[Pipeline, JobRun]):
+    built, _ = first
+    with pytest.raises(BadInput, match="There is no job unknown"):
+        built.runner.replay("unknown", "match_brands")
+    assert not built.instance.has_dynamic_partition("job_id", "unknown")
+
+
 def test_nothing_to_start_from_is_said(first: tuple[Pipeline, JobRun]):
     built, _ = first
+    built.instance.add_dynamic_partitions("job_id", ["unknown"])
     with pytest.raises(Permanent) as error:
         built.runner.replay("unknown", "match_brands")
     assert "unknown has no checkpoint of run_ocr, which match_brands reads" in str(error.value)
@@ -135,3 +143,20 @@ def test_an_attempt_that_failed_its_blocking_check_is_refused_unless_pinned(firs
     pinned = built.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": "checked-0"})
     assert pinned.attempts["run_ocr"] == "checked-0"
     built.runner.replay("match", "run_ocr")
+
+
+def test_a_materialization_that_was_reported_by_hand_is_no_checkpoint(first: tuple[Pipeline, JobRun]):
+    """The UI has a button for it. It must not block the stage for ever."""
+    built, _ = first
+    built.instance.report_runless_asset_event(dg.AssetMaterialization("run_ocr", partition="match"))
+    with pytest.raises(Permanent, match="latest materialization of run_ocr was reported by hand"):
+        built.runner.replay("match", "match_brands")
+    mended = built.runner.replay("match", "run_ocr")
+    assert latest(built.instance, "run_ocr", "match") == mended.attempts["run_ocr"]
+
+
+@pytest.mark.parametrize(("pin", "attempt"), [("run_orc", "x-0"), ("run_ocr", "../../other/run_ocr/x-0")])
+def test_a_pin_that_names_nothing_is_refused(first: tuple[Pipeline, JobRun], pin: str, attempt: str):
+    built, _ = first
+    with pytest.raises(BadInput, match=f"run tag brand_detect/pin.{pin} names no"):
+        built.runner.replay("match", "match_brands", tags={f"{PIN}{pin}": attempt})

@@ -1,0 +1,123 @@
+"""What a step does when it fails, and what its manifest is made of."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brand_detect.domain.errors import BadInput, Transient
+from brand_detect.orchestration import stage
+from brand_detect.storage.store import AttemptWriter
+from brand_detect_tests.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
+
+
+class Flaky(ScriptedReader):
+    """Fails with a fault that may pass, ``faults`` times."""
+
+    faults = 0
+
+    def read(self, crops):
+        if self.faults:
+            self.faults -= 1
+            raise Transient("The reader is busy.", "try again")
+        return super().read(crops)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stage, "RETRY_PAUSE_S", 0)
+
+
+def submit(built: Pipeline, folder: Path):
+    return built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=1.0)), job_id="match")
+
+
+def test_a_fault_that_may_pass_is_tried_again_in_a_folder_of_its_own(tmp_path: Path):
+    reader = Flaky()
+    reader.faults = 1
+    with pipeline(tmp_path, text_reader=lambda _: reader) as built:
+        run = submit(built, tmp_path)
+        assert run.attempts["run_ocr"] == f"{run.run_id}-1"
+        assert run.attempts["match_brands"] == f"{run.run_id}-0"
+
+
+def test_a_fault_that_stays_ends_with_its_own_sentence(tmp_path: Path):
+    reader = Flaky()
+    reader.faults = 99
+    with pipeline(tmp_path, text_reader=lambda _: reader) as built:
+        with pytest.raises(Transient, match="The reader is busy"):
+            submit(built, tmp_path)
+        assert reader.faults == 99 - 1 - stage.MAX_RETRIES
+        [run] = [r for r in built.instance.get_runs() if r.tags.get("dagster/partition")]
+        assert run.is_failure
+        assert "dagster/max_retries" not in run.tags
+
+
+def test_a_write_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    commit, failed = AttemptWriter.commit, []
+
+    def failing(self: AttemptWriter, *arguments, **facts):
+        if self.ref.stage == "filter_scenes" and not failed:
+            failed.append(self.ref.attempt)
+            raise Transient("The disk is busy.")
+        return commit(self, *arguments, **facts)
+
+    monkeypatch.setattr(AttemptWriter, "commit", failing)
+    with pipeline(tmp_path) as built:
+        run = submit(built, tmp_path)
+        assert failed == [f"{run.run_id}-0"]
+        assert run.attempts["filter_scenes"] == f"{run.run_id}-1"
+
+
+def test_a_value_outside_its_limits_fails_the_step_with_a_sentence_and_for_good(tmp_path: Path):
+    """The launchpad checks types alone."""
+    with pipeline(tmp_path) as built:
+        submit(built, tmp_path)
+        with pytest.raises(BadInput):
+            built.runner._execute(["filter_scenes"], "match", {"filter_scenes": {"hamming_threshold": 99}}, {})
+        run = next(r for r in built.instance.get_runs() if r.is_failure)
+        assert run.tags["dagster/max_retries"] == "0"
+        events = [record.dagster_event for record in built.instance.all_logs(run.run_id)]
+        [failed] = [event.step_failure_data for event in events if event and event.is_step_failure]
+        assert failed.user_failure_data is not None
+        sentence, hint = str(failed.user_failure_data.description).splitlines()
+        assert sentence == "filter_scenes.hamming_threshold: input should be less than or equal to 64."
+        assert hint.startswith("hint: ")
+
+
+def test_recipes_follow_the_video_and_the_catalogue(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        first = submit(built, tmp_path)
+        two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
+        (tmp_path / "brands.yaml").write_text("- Rolex\n- Emirates\n- Lacoste\n", encoding="utf-8")
+        again = built.runner.replay("match", "escalate_vlm")
+        assert again.manifest("escalate_vlm").recipe == first.manifest("escalate_vlm").recipe
+        rematched = built.runner.replay("match", "match_brands")
+        assert rematched.manifest("escalate_vlm").recipe != first.manifest("escalate_vlm").recipe
+        assert rematched.manifest("match_brands").data_version == first.manifest("match_brands").data_version
+        other = built.runner.replay("match", "job_request")
+        assert other.manifest("job_request").params == first.manifest("job_request").params
+        assert other.manifest("job_request").recipe != first.manifest("job_request").recipe
+
+
+def test_a_request_with_nothing_set_is_the_last_one_again(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        clip = two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+        first = built.runner.submit(str(clip), job_id="match", overrides={"filter_scenes": {"hamming_threshold": 3}})
+        again = built.runner.replay("match", "job_request")
+        assert again.run_id != first.run_id
+        assert again.load("job_request") == first.load("job_request")
+        assert again.manifest("filter_scenes").params["hamming_threshold"] == 3
+
+        built.instance.add_dynamic_partitions("job_id", ["new"])
+        with pytest.raises(BadInput, match="new was never submitted: no video is named"):
+            built.runner.replay("new", "job_request")
+
+
+def test_a_request_of_another_shape_is_refused_before_it_is_launched(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        job = built.definitions.resolve_implicit_global_asset_job_def()
+        shaped = {"ops": {"job_request": {"config": {"overrides": {"filter_scenes": {"hamming_threshold": 3}}}}}}
+        dg.validate_run_config(job, shaped)
+        with pytest.raises(dg.DagsterInvalidConfigError, match="value must be dict"):
+            dg.validate_run_config(job, {"ops": {"job_request": {"config": {"overrides": {"filter_scenes": 8}}}}})

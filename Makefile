@@ -21,7 +21,7 @@ run: $(VENV)/.runtime ## report the brands in your own video: make run VIDEO=mat
 	$(BIN)/brand-detect run "$(VIDEO)" $(ARGS)
 
 dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000
-	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	cd "$(DAGSTER_HOME)" && "$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -h 127.0.0.1 -p 3000
 
 test: lint ## lint, type check and all tests that take seconds
 	$(BIN)/pytest -m "not slow"

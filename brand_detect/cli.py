@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +35,7 @@ err = Console(stderr=True)
 
 def main() -> None:
     """Entry point: domain errors become one sentence, a hint and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: Dagster is told that the run failed
     try:
         app()
     except BrandDetectError as e:
@@ -54,7 +57,8 @@ JsonOpt = Annotated[bool, typer.Option("--json", help="print the report's JSON")
 def _describe() -> None:
     """Which brands were on screen in a video: when, how long, how large, and on what evidence.
 
-    Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again.
+    Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again,
+    130 stopped by Ctrl-C or SIGTERM.
     BRAND_DETECT_TRACEBACK=1 shows where an error came from.
     """
 
@@ -102,8 +106,8 @@ def evaluate(
     labels = scoring.load_labels(folder / "labels.json" if folder.is_dir() else folder)
     videos = sorted(p for p in folder.iterdir() if p.suffix in VIDEO_SUFFIXES) if folder.is_dir() else [folder]
     scores, left_out, unlabelled = [], [], []
+    catalog = load_catalog(Settings.load().catalog)
     with local_runner(*map(str, videos)) as runner:
-        catalog = load_catalog(Settings.load().catalog)
         for video in videos:
             done = runner.submit(str(video), profile=profile)
             clip = labels.get(video.name)
@@ -179,8 +183,20 @@ def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
         return result_of(runner.submit(str(video), overrides=overrides))
 
 
+class _Yaml(yaml.SafeLoader):
+    """Without YAML 1.1's ``on``, ``off``, ``yes`` and ``no``."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+
+
 def overrides_of(settings: list[str]) -> Overrides:
-    """``["stage.param=value"]`` as overrides; values are read as YAML.
+    """``["stage.param=value"]`` as overrides; values are read as YAML 1.2, where ``off`` is a word.
 
     Raises:
         BadInput: not of that shape, or not valid for the stage.
@@ -191,12 +207,15 @@ def overrides_of(settings: list[str]) -> Overrides:
         stage, dot, param = name.partition(".")
         if not (equals and dot and param):
             raise BadInput(f"{setting!r} is not a setting.", "write stage.param=value, as in run_ocr.engine=tesseract")
-        overrides.setdefault(stage, {})[param] = yaml.safe_load(value)
+        try:
+            overrides.setdefault(stage, {})[param] = yaml.load(value, _Yaml)
+        except yaml.YAMLError as e:
+            raise BadInput(f"{name}: {value!r} cannot be read.", "put special characters into quotes") from e
     return check_overrides(overrides)
 
 
 def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, as_json: bool) -> None:
-    video = video if "://" in video else str(Path(video).expanduser().resolve())
+    video = video if "://" in video else str(Path(video).resolve())
     with local_runner(video) as runner:
         done = runner.submit(video, job_id=job_id, profile=profile, overrides=overrides)
     report = done.load("compile_report")
@@ -238,6 +257,9 @@ def _home() -> Path:
         if not (checkout / "dagster.yaml").is_file():
             raise BadInput("DAGSTER_HOME is not set.", "set it to a folder with a dagster.yaml, such as the checkout")
         home = os.environ["DAGSTER_HOME"] = str(checkout)
+    if not Path(home).is_dir():
+        raise BadInput(f"DAGSTER_HOME is {home}, which is no folder.", "make it, or unset DAGSTER_HOME")
+    home = os.environ["DAGSTER_HOME"] = str(Path(home).resolve())
     return Path(home)
 
 
@@ -247,8 +269,7 @@ def local_runner(*videos: str) -> Iterator["Runner"]:
 
     ``videos``, named by the user who runs this, are readable for this process even outside the allowed media roots.
     """
-    home = _home()
-    os.chdir(home)  # dagster.yaml's folders are relative to it
+    home, here = _home(), Path.cwd()
     settings = Settings.load()
     folders = {str(Path(video).parent) for video in videos if "://" not in video}
     settings = settings.model_copy(update={"media_roots": (*settings.media_roots, *sorted(folders))})
@@ -258,9 +279,13 @@ def local_runner(*videos: str) -> Iterator["Runner"]:
     from brand_detect.orchestration.resources import Services
     from brand_detect.orchestration.run import Runner
 
-    with Bars() as bars, dg.DagsterInstance.get() as instance:
-        services = Services.of(settings, progress=bars.stage)
-        yield Runner(build_definitions(services=services), services, instance)
+    os.chdir(home)  # dagster.yaml's folders are relative to it
+    try:
+        with Bars() as bars, dg.DagsterInstance.get() as instance:
+            services = Services.of(settings, progress=bars.stage)
+            yield Runner(build_definitions(services=services), services, instance)
+    finally:
+        os.chdir(here)
 
 
 class Bars:

@@ -1,10 +1,16 @@
 """The command line as a user meets it: what it prints where, and how it ends."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import av
+import dagster as dg
 import numpy as np
 import pytest
 
@@ -120,6 +126,7 @@ def test_bad_job_ids_are_refused_and_leave_nothing(brand_detect: Callable[..., E
         ("filter_scenes.hamming=8", "known names: hamming_threshold"),
         ("scenes.hamming=8", "no stage 'scenes'"),
         ("nonsense", "write stage.param=value"),
+        ("run_ocr.languages=[", "put special characters into quotes"),
     ],
 )
 def test_bad_settings_are_explained(brand_detect: Callable[..., Ended], tmp_path: Path, setting: str, said: str):
@@ -133,3 +140,54 @@ def test_a_uri_outside_the_allowed_roots_is_refused(brand_detect: Callable[..., 
     code, _, err = brand_detect("run", "s3://somebody/else.mp4")
     assert code == BadInput.exit_code
     assert "outside the allowed media roots" in err
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("off", "off"), ("true", True), ("0.5", 0.5), ("[a logo, on]", ["a logo", "on"]), ("eng", "eng")],
+)
+def test_values_of_settings_are_yaml_without_its_traps(monkeypatch: pytest.MonkeyPatch, value: str, read: object):
+    monkeypatch.setattr(cli, "check_overrides", lambda overrides: overrides)
+    assert cli.overrides_of([f"stage.param={value}"]) == {"stage": {"param": read}}
+
+
+def test_paths_are_those_of_the_folder_where_the_command_was_given(
+    brand_detect: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+    (tmp_path / "mine.yaml").write_text("- Rolex\n", encoding="utf-8")
+    monkeypatch.setenv("BRAND_DETECT_CATALOG", "mine.yaml")
+    monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", "store")
+    code, _, err = brand_detect("run", "match.mp4", "--job-id", "mine", "--set", "detect_objects.text=off")
+    assert code == 0, err
+    assert f"report: {tmp_path}/store/mine/compile_report/" in err
+    assert Path.cwd() == tmp_path
+
+
+def test_a_home_that_is_not_there_is_said(brand_detect: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
+    code, _, err = brand_detect("run", "match.mp4")
+    assert code == BadInput.exit_code
+    assert "DAGSTER_HOME is /nowhere" in err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_no_run_that_seems_to_work(tmp_path: Path, sent: signal.Signals):
+    """A run that stays STARTED would hold up every later run of its job."""
+    two_shot_clip(tmp_path / "match.mp4", seconds=120.0)
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "brand_detect.cli", "run", "match.mp4", "--job-id", "mine"]
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    frames = tmp_path / ".state" / "checkpoints" / "mine" / "extract_frames"
+    until = time.monotonic() + 60
+    while not frames.exists() and running.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    running.send_signal(sent)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        [run] = [r for r in instance.get_runs() if r.tags.get("dagster/partition")]
+        assert run.is_finished
+    assert not list(frames.glob("*/manifest.json"))

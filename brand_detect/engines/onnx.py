@@ -66,7 +66,10 @@ class OnnxNet:
         return self._session.get_modelmeta().custom_metadata_map[key]
 
     def map(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
-        """``reduce`` of the output of each batch, in order. The array passed to ``reduce`` is only valid inside it."""
+        """``reduce`` of the output of each batch, in order. The array passed to ``reduce`` is only valid inside it.
+
+        ``reduce`` must not refer to this network: OpenVINO keeps it, and would keep the network for ever.
+        """
         return self._openvino(batches, reduce) if self._core else self._onnxruntime(batches, reduce)
 
     def _openvino(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
@@ -109,6 +112,7 @@ class OnnxNet:
             "INFERENCE_PRECISION_HINT": self.precision.value,
             "PERFORMANCE_HINT": "THROUGHPUT" if self._parallel else "LATENCY",
         }
+        config["CPU_RUNTIME_CACHE_CAPACITY"] = "8"  # of prepared shapes: the default of 5,000 grows with the video
         if self._threads:
             config["INFERENCE_NUM_THREADS"] = self._threads
         return ov.AsyncInferQueue(self._core.compile_model(steps.build(), "CPU", config))

@@ -90,7 +90,8 @@ class RapidTextDetector:
         size = [max(STRIDE_PX, round(n * scale / STRIDE_PX) * STRIDE_PX) for n in (width, height)]
         seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         seen = cv2.copyMakeBorder(seen, BORDER_PX, BORDER_PX, BORDER_PX, BORDER_PX, cv2.BORDER_REPLICATE)
-        [found] = self._net.map([seen[None]], lambda out: text_quads(out[0, 0], self._min_score))  # pyright: ignore[reportArgumentType]
+        min_score = self._min_score
+        [found] = self._net.map([seen[None]], lambda out: text_quads(out[0, 0], min_score))  # pyright: ignore[reportArgumentType]
         to_frame = np.array([width / size[0], height / size[1]])
         corner = np.array([window.left, window.top])
         return [
@@ -200,15 +201,15 @@ class RapidTextReader:
     def read(self, crops: Sequence[Image]) -> list[Reading]:
         turned = [_turns(crop) for crop in crops]
         lines = [_line(view) for views in turned for view in views]
+        decode = self._decode
         order = sorted(range(len(lines)), key=lambda i: lines[i].shape[2])  # few changes of shape
         read: dict[int, Reading] = {}
-        for i, (text, confidence) in zip(order, self._net.map([lines[i] for i in order], self._text), strict=True):
+        for i, (text, confidence) in zip(
+            order, self._net.map([lines[i] for i in order], lambda out: decode(out)[0][0]), strict=True
+        ):
             read[i] = Reading(text.strip(), float(confidence)) if text.strip() else Reading("", 0.0)
         readings = iter(read[i] for i in range(len(lines)))
         return [max((next(readings) for _ in views), key=lambda r: r.confidence) for views in turned]
-
-    def _text(self, probabilities: NDArray[np.float32]) -> tuple[str, float]:
-        return self._decode(probabilities)[0][0]
 
 
 def _turns(crop: Image) -> list[Image]:

@@ -1,7 +1,9 @@
 """The packaged PP-OCR models on drawn words: small pictures, few calls."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import cv2
 import numpy as np
@@ -155,3 +157,17 @@ def test_importing_and_running_says_nothing_and_loads_late():
 def test_the_models_are_in_the_wheel():
     assert rapid._model(rapid.DETECTOR).is_file()
     assert rapid._model(rapid.READER).is_file()
+
+
+@pytest.mark.parametrize("make", [RapidTextDetector, RapidTextReader])
+def test_an_engine_that_nobody_needs_is_freed(make: type[RapidTextDetector] | type[RapidTextReader]):
+    engine = make()
+    picture = np.full((64, 256, 3), 255, np.uint8)
+    if isinstance(engine, RapidTextDetector):
+        engine.detect(picture)
+    else:
+        engine.read([picture])
+    net = weakref.ref(engine._net)
+    del engine
+    gc.collect()
+    assert net() is None

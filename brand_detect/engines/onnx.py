@@ -1,8 +1,9 @@
 """ONNX networks on the CPU: OpenVINO where it is installed, onnxruntime otherwise."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.params import Precision
 
 T = TypeVar("T")
+_ONE_AT_A_TIME = threading.Lock()  # a queue has one callback
 Batch = NDArray[np.uint8]  # (n, height, width, 3)
 
 
@@ -66,10 +68,7 @@ class OnnxNet:
         return self._session.get_modelmeta().custom_metadata_map[key]
 
     def map(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
-        """``reduce`` of the output of each batch, in order. The array passed to ``reduce`` is only valid inside it.
-
-        ``reduce`` must not refer to this network: OpenVINO keeps it, and would keep the network for ever.
-        """
+        """``reduce`` of the output of each batch, in order. The array passed to ``reduce`` is only valid inside it."""
         return self._openvino(batches, reduce) if self._core else self._onnxruntime(batches, reduce)
 
     def _openvino(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
@@ -82,10 +81,12 @@ class OnnxNet:
             except Exception as e:  # an exception must not leave a callback of the runtime's own thread
                 failures.append(e)
 
-        self._queue.set_callback(finished)
-        for index, batch in enumerate(batches):
-            self._queue.start_async([np.ascontiguousarray(batch)], index)
-        self._queue.wait_all()
+        queue = self._queue
+        with _ONE_AT_A_TIME:
+            queue.set_callback(finished)
+            for index, batch in enumerate(batches):
+                queue.start_async([np.ascontiguousarray(batch)], index)
+            queue.wait_all()
         if failures:
             raise failures[0]
         return [results[i] for i in range(len(batches))]
@@ -99,23 +100,9 @@ class OnnxNet:
             outputs.append(reduce(self._session.run(None, {name: pixels})[0]))
         return outputs
 
-    @cached_property
+    @property
     def _queue(self) -> Any:
-        import openvino as ov
-
-        # Conversion to float inside the graph saves 10 % of the detector's time over doing it in NumPy.
-        steps = ov.preprocess.PrePostProcessor(self._core.read_model(self._path))
-        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-        steps.input().model().set_layout(ov.Layout("NCHW"))
-        steps.input().preprocess().convert_element_type(ov.Type.f32).mean(self._mean).scale(self._scale)
-        config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": self.precision.value,
-            "PERFORMANCE_HINT": "THROUGHPUT" if self._parallel else "LATENCY",
-        }
-        config["CPU_RUNTIME_CACHE_CAPACITY"] = "8"  # of prepared shapes: the default of 5,000 grows with the video
-        if self._threads:
-            config["INFERENCE_NUM_THREADS"] = self._threads
-        return ov.AsyncInferQueue(self._core.compile_model(steps.build(), "CPU", config))
+        return _compiled(self._path, self.precision, self._mean, self._scale, self._parallel, self._threads)
 
     @cached_property
     def _session(self) -> Any:
@@ -125,3 +112,28 @@ class OnnxNet:
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
         return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+
+
+@cache
+def _compiled(path: Path, precision: Precision, mean: float, scale: float, parallel: bool, threads: int) -> Any:
+    """A queue of OpenVINO requests, made once per process and never freed.
+
+    A later run in the process starts at once, and freeing a queue while one of its threads still returns from a
+    callback ends the process ("Resource deadlock avoided").
+    """
+    import openvino as ov
+
+    core = ov.Core()
+    # Conversion to float inside the graph saves 10 % of the detector's time over doing it in NumPy.
+    steps = ov.preprocess.PrePostProcessor(core.read_model(path))
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout("NCHW"))
+    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(scale)
+    config: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": precision.value,
+        "PERFORMANCE_HINT": "THROUGHPUT" if parallel else "LATENCY",
+        "CPU_RUNTIME_CACHE_CAPACITY": "8",  # of prepared shapes: the default of 5,000 grows with the video
+    }
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = threads
+    return ov.AsyncInferQueue(core.compile_model(steps.build(), "CPU", config))

@@ -1,9 +1,7 @@
 """The packaged PP-OCR models on drawn words: small pictures, few calls."""
 
-import gc
 import subprocess
 import sys
-import weakref
 
 import cv2
 import numpy as np
@@ -159,15 +157,6 @@ def test_the_models_are_in_the_wheel():
     assert rapid._model(rapid.READER).is_file()
 
 
-@pytest.mark.parametrize("make", [RapidTextDetector, RapidTextReader])
-def test_an_engine_that_nobody_needs_is_freed(make: type[RapidTextDetector] | type[RapidTextReader]):
-    engine = make()
-    picture = np.full((64, 256, 3), 255, np.uint8)
-    if isinstance(engine, RapidTextDetector):
-        engine.detect(picture)
-    else:
-        engine.read([picture])
-    net = weakref.ref(engine._net)
-    del engine
-    gc.collect()
-    assert net() is None
+def test_a_network_is_made_once_per_process():
+    assert RapidTextReader()._net._queue is RapidTextReader()._net._queue
+    assert RapidTextDetector()._net._queue is not RapidTextReader()._net._queue

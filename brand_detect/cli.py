@@ -257,8 +257,10 @@ def _home() -> Path:
         if not (checkout / "dagster.yaml").is_file():
             raise BadInput("DAGSTER_HOME is not set.", "set it to a folder with a dagster.yaml, such as the checkout")
         home = os.environ["DAGSTER_HOME"] = str(checkout)
-    if not Path(home).is_dir():
-        raise BadInput(f"DAGSTER_HOME is {home}, which is no folder.", "make it, or unset DAGSTER_HOME")
+    if not (Path(home) / "dagster.yaml").is_file():  # without it Dagster would send telemetry
+        raise BadInput(
+            f"DAGSTER_HOME is {home}, which holds no dagster.yaml.", "copy the checkout's dagster.yaml there"
+        )
     home = os.environ["DAGSTER_HOME"] = str(Path(home).resolve())
     return Path(home)
 

@@ -164,11 +164,16 @@ def test_paths_are_those_of_the_folder_where_the_command_was_given(
     assert Path.cwd() == tmp_path
 
 
-def test_a_home_that_is_not_there_is_said(brand_detect: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
-    code, _, err = brand_detect("run", "match.mp4")
-    assert code == BadInput.exit_code
-    assert "DAGSTER_HOME is /nowhere" in err
+def test_a_home_without_configuration_is_refused(
+    brand_detect: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Dagster's defaults send telemetry."""
+    for home in (tmp_path / "nowhere", tmp_path):
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+        code, _, err = brand_detect("run", "match.mp4")
+        assert code == BadInput.exit_code
+        assert "holds no dagster.yaml" in " ".join(err.split())
+    assert not (tmp_path / ".telemetry").exists()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

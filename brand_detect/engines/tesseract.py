@@ -4,11 +4,12 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import Permanent, Transient
 from brand_detect.domain.protocols import Area, Image, Reading, Region
 
 LINE_HEIGHT_PX = 64  # capitals of about 30 px, which Tesseract reads best
@@ -41,6 +42,25 @@ def _identity(languages: str) -> str:
     return f"tesseract {version} {languages}"
 
 
+def _data(image: Any, languages: str, mode: int) -> dict[str, list]:
+    """What Tesseract says of a picture, column by column.
+
+    Raises:
+        Transient: it took longer than ``TIMEOUT_S``.
+    """
+    import pytesseract
+
+    layout: dict[str, Any] = {"config": f"--psm {mode}", "output_type": pytesseract.Output.DICT}
+    try:
+        return pytesseract.image_to_data(image, lang=languages, timeout=TIMEOUT_S, **layout)
+    except RuntimeError as e:  # what pytesseract raises when time is up; its other errors derive from it too
+        if isinstance(e, pytesseract.TesseractError):
+            raise Permanent(f"Tesseract failed: {e.message}.", "look at the picture, or choose rapidocr") from e
+        raise Transient(
+            f"Tesseract took longer than {TIMEOUT_S} s on one picture.", "try again when the machine is free"
+        ) from e
+
+
 class TesseractDetector:
     """Words of sparse text (mode 11), joined into lines.
 
@@ -59,18 +79,11 @@ class TesseractDetector:
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
         import cv2
-        import pytesseract
 
         scale = min(1.0, self._longest_side_px / max(image.shape[:2]))
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         seen = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
-        data = pytesseract.image_to_data(
-            seen,
-            lang=self._languages,
-            config=f"--psm {SPARSE_TEXT}",
-            output_type=pytesseract.Output.DICT,
-            timeout=TIMEOUT_S,
-        )
+        data = _data(seen, self._languages, SPARSE_TEXT)
         return [r for line in _lines(data) if (r := _region(line, scale)).score >= self._min_score]
 
 
@@ -94,15 +107,7 @@ class TesseractReader:
             return list(pool.map(self._read, crops))
 
     def _read(self, crop: Image) -> Reading:
-        import pytesseract
-
-        data = pytesseract.image_to_data(
-            _line(crop),
-            lang=self._languages,
-            config=f"--psm {SINGLE_LINE}",
-            output_type=pytesseract.Output.DICT,
-            timeout=TIMEOUT_S,
-        )
+        data = _data(_line(crop), self._languages, SINGLE_LINE)
         found = zip(data["text"], data["conf"], strict=True)
         words = [(text.strip(), float(c)) for text, c in found if any(map(str.isalnum, text))]
         if not words:

@@ -29,6 +29,7 @@ from brand_detect.domain.params import (
     RunOcrParams,
 )
 from brand_detect.domain.pipeline import ROOT
+from brand_detect.orchestration.checks import frames_are_in_order, report_is_consistent
 from brand_detect.orchestration.config import explicit, load_profile, profile_names
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS
@@ -109,7 +110,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
     return {"video_uri": last.video_uri, "profile": last.profile, "overrides": last.overrides}
 
 
-@stage_asset(code_version="1", kinds={"ffmpeg"})
+@stage_asset(code_version="1", kinds={"ffmpeg"}, checks={"frames_are_in_order": frames_are_in_order})
 def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) -> ExtractedFrames:
     """Pictures sampled from the video by presentation time, stored as JPEGs, and a signal for every picture."""
     return stages.extract_frames(
@@ -214,7 +215,7 @@ def escalate_cloud(
     )
 
 
-@stage_asset(code_version="1", kinds={"html"})
+@stage_asset(code_version="1", kinds={"html"}, checks={"report_is_consistent": report_is_consistent})
 def compile_report(
     run: StageRun[CompileReportParams],
     job_request: JobRequest,

@@ -27,7 +27,9 @@ from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
+from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
 from brand_detect.engines.video import PyAvDecoder
+from brand_detect.engines.zero_shot import ZeroShotDetector
 from brand_detect.storage.media import MediaFiles
 from brand_detect.storage.store import Store
 
@@ -38,12 +40,8 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
     if params.text is TextDetection.rapidocr:
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
     elif params.text is TextDetection.tesseract:
-        from brand_detect.engines.tesseract import TesseractDetector
-
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
     if params.object_model != "off":
-        from brand_detect.engines.zero_shot import ZeroShotDetector
-
         found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
     return found
 
@@ -51,8 +49,6 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
 def text_reader(params: RunOcrParams) -> TextReader:
     """The reader that ``params`` name."""
     if params.engine is TextEngine.tesseract:
-        from brand_detect.engines.tesseract import TesseractReader
-
         return TesseractReader(params.languages)
     return RapidTextReader(params.precision)
 

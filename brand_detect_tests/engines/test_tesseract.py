@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import Permanent, Transient
+from brand_detect.engines import tesseract
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
 
 
@@ -58,3 +59,9 @@ def test_without_the_program_the_error_says_what_to_install(monkeypatch):
 def test_the_identity_has_version_and_languages():
     assert TesseractReader().identity.startswith("tesseract 5")
     assert TesseractReader().identity.endswith("eng")
+
+
+def test_a_picture_that_takes_too_long_may_be_tried_again(monkeypatch):
+    monkeypatch.setattr(tesseract, "TIMEOUT_S", 0.001)
+    with pytest.raises(Transient, match="took longer"):
+        TesseractDetector().detect(np.full((2000, 3000, 3), 255, np.uint8))

@@ -17,7 +17,17 @@ CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ``DAGSTER_HOME`` with one finished job."""
+    folder = tmp_path_factory.mktemp("home")
+    clip = two_shot_clip(folder / "match.mp4")
+    with pipeline(folder) as built:
+        built.runner.submit(str(clip), job_id="match")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(home: Path) -> Iterator[Browser]:  # noqa: ARG001 the job runs before an event loop does
     """Debian's Chromium. Without it these tests are left out, on CI they fail."""
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("chromium is not installed: apt-get install chromium")
@@ -28,15 +38,12 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def test_the_page_opens_from_disk_and_asks_nobody(browser: Browser, tmp_path: Path):
-    clip = two_shot_clip(tmp_path / "match.mp4")
-    with pipeline(tmp_path) as built:
-        run = built.runner.submit(str(clip), job_id="match")
-        path = Path(built.services.store.uri(run.ref("compile_report"))) / "report.html"
+def test_the_page_opens_from_disk_and_asks_nobody(browser: Browser, home: Path):
+    [path] = (home / "store" / "match" / "compile_report").glob("*/report.html")
     page = browser.new_page(viewport={"width": 390, "height": 800})
     asked: list[Request] = []
     said: list[str] = []
-    page.on("request", asked.append)
+    page.on("request", lambda request: asked.append(request))
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(path.as_uri())
@@ -50,12 +57,9 @@ def test_the_page_opens_from_disk_and_asks_nobody(browser: Browser, tmp_path: Pa
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the phone has to scroll sideways"
 
 
-def test_the_ui_shows_a_stage_with_its_picture(browser: Browser, tmp_path: Path, checkout: Path):
-    clip = two_shot_clip(tmp_path / "match.mp4")
-    with pipeline(tmp_path) as built:
-        built.runner.submit(str(clip), job_id="match")
+def test_the_ui_shows_a_stage_with_its_picture(browser: Browser, home: Path, checkout: Path):
     port = free_port()
-    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "BRAND_DETECT_STORE_ROOT": str(tmp_path / "store")}
+    environment = os.environ | {"DAGSTER_HOME": str(home), "BRAND_DETECT_STORE_ROOT": str(home / "store")}
     server = subprocess.Popen(
         [Path(sys.executable).with_name("dagster-webserver"), "-w", checkout / "workspace.yaml", "-p", str(port)],
         cwd=checkout,

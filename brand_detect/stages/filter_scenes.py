@@ -28,6 +28,9 @@ CAPTION_S = 1.0
 """A local change that lasts so long is something new on screen, a shorter one somebody passing."""
 CANDIDATES = 16
 """A frame is compared with so many of the last kept frames of its shot: boards that alternate come back within few."""
+SPIKE, SPIKE_CHANGE, SPIKE_REACH = 6.0, 0.06, 4
+"""A cut between alike pictures, from one view of a pitch to another, changes little, but so many times more than any of
+the pictures around it; motion and flashes come in runs."""
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
@@ -86,6 +89,7 @@ def _cuts(frames: ExtractedFrames, params: FilterScenesParams) -> list[float]:
             after = n
         if change[n] >= change[near].max(initial=0) and drift[after] >= params.shot_threshold:
             hard.append(float(t_s[n]))
+    hard += [t for t in _spikes(t_s, change) if all(abs(t - cut) > params.min_shot_s for cut in hard)]
     soft: list[float] = []
     high = np.flatnonzero(np.diff(drift >= params.shot_threshold, prepend=False, append=False)).reshape(-1, 2)
     for begin, end in high:
@@ -95,6 +99,14 @@ def _cuts(frames: ExtractedFrames, params: FilterScenesParams) -> list[float]:
             middle = np.searchsorted(t_s, (first_s + last_s - DRIFT_S) / 2)
             soft.append(float(t_s[middle]))
     return sorted({*hard, *soft})
+
+
+def _spikes(t_s: NDArray[np.float64], change: NDArray[np.float32]) -> list[float]:
+    """Times of the pictures that differ from the one before far more than the pictures around them do."""
+    padded = np.pad(change, SPIKE_REACH)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * SPIKE_REACH + 1)
+    around = np.delete(windows, SPIKE_REACH, axis=1).max(axis=1)
+    return t_s[(change >= SPIKE_CHANGE) & (change >= SPIKE * around)].tolist()
 
 
 def _resized(frames: ExtractedFrames) -> list[float]:

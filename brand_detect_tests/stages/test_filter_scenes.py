@@ -75,6 +75,12 @@ def test_a_hard_cut_divides_shots_and_cells_at_the_picture() -> None:
     assert statuses(found) == [KEPT, DUPLICATE, DUPLICATE, KEPT, DUPLICATE, DUPLICATE]
 
 
+def test_a_cut_between_alike_views_is_seen_by_what_is_around_it() -> None:
+    alike = (0.7 * still(1) + 0.3 * still(2)).astype(np.uint8)
+    found = filtered([still(1)] * 32 + [alike] * 43)
+    assert shots(found) == [(0, 1.28), (1.28, 3.0)]
+
+
 def test_slides_that_stay_for_seconds_are_shots() -> None:
     found = filtered([still(1), still(2), still(3)], times_s=[0.0, 10.0, 20.0])
     assert shots(found) == [(0, 10.0), (10.0, 20.0), (20.0, 20.0 + 1 / FPS)]

@@ -1,11 +1,17 @@
 """The composition root: everything Dagster loads is put together here."""
 
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any, cast
+
 import dagster as dg
 
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.assets import ASSETS
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
+from brand_detect.orchestration.liveness import at_work
 from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.schedules import offpeak_retries
 from brand_detect.orchestration.sensors import SENSORS
 
 
@@ -19,16 +25,22 @@ def build_definitions(
     """
     used = services or Services.of(Settings.load())
 
-    @dg.io_manager
-    def checkpoints(context: dg.InitResourceContext) -> CheckpointIOManager:
+    def checkpoints(context: dg.InitResourceContext) -> Iterator[CheckpointIOManager]:
         assert context.instance is not None
         keep_connections(context.instance)
-        return CheckpointIOManager(used, context.instance)
+        # one process a step: each comes and goes, and none of them is the run's
+        run = context.run if executor is dg.in_process_executor else None
+        with at_work(context.instance, run.run_id) if run else nullcontext():
+            yield CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(
         assets=ASSETS,
         sensors=SENSORS,
-        resources={"services": dg.ResourceDefinition.hardcoded_resource(used), "checkpoints": checkpoints},
+        schedules=[offpeak_retries(used.settings)],
+        resources={
+            "services": dg.ResourceDefinition.hardcoded_resource(used),
+            "checkpoints": dg.IOManagerDefinition(cast("Any", checkpoints)),  # the types leave generators out
+        },
         executor=executor,
     )
 

@@ -3,11 +3,15 @@
 import os
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Overrides
+from brand_detect.domain.params import check_overrides
+from brand_detect.domain.pipeline import downstream_of
 
 
 def state_dir() -> Path:
@@ -29,6 +33,19 @@ class Settings(BaseSettings):
         description="comma-separated folders and URI prefixes (s3://bucket/prefix) that videos may come from",
     )
     catalog: str = Field(default="", description="the brand list, a YAML or CSV file; empty = the one in the package")
+    offpeak: bool = Field(default=False, description="retry jobs with open questions off peak; the UI can do it too")
+    offpeak_cron: str = Field(default="0 1 * * *", description="when off-peak retries are launched, as cron writes it")
+    offpeak_timezone: str = Field(default="UTC", description="time zone of that, such as Europe/Rome")
+    offpeak_overrides: Overrides = Field(
+        default={}, description='params of the retries, as JSON: {"escalate_vlm": {"provider": …}}'
+    )
+    offpeak_max_jobs: int = Field(default=100, ge=1, description="most jobs retried a night, oldest first")
+    offpeak_max_usd: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="most that a night may cost, as estimated; 0 = nothing paid"
+    )
+    dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
+    api_rate: str = Field(default="120/minute", description="requests a client of the HTTP service may make")
+    api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
 
     @field_validator("media_roots", mode="before")
     @classmethod
@@ -45,6 +62,33 @@ class Settings(BaseSettings):
     @classmethod
     def _all_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(cls._absolute, roots))
+
+    @field_validator("offpeak_cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if len(value.split()) != 5:
+            raise ValueError("write five fields, as in 0 1 * * *")
+        return value
+
+    @field_validator("offpeak_timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, KeyError) as e:
+            raise ValueError(f"there is no time zone {value!r}") from e
+        return value
+
+    @field_validator("offpeak_overrides")
+    @classmethod
+    def _offpeak(cls, value: Overrides) -> Overrides:
+        try:
+            check_overrides(value)
+        except BadInput as e:
+            raise ValueError(e.full) from e
+        if set(value) - set(downstream_of("escalate_vlm")):
+            raise ValueError("a retry runs from escalate_vlm down")
+        return value
 
     @classmethod
     def load(cls) -> "Settings":

@@ -38,6 +38,9 @@ from brand_detect.orchestration.stage import Draft, StageRun, attempt_ref, dagst
 from brand_detect.report.documents import write_documents
 from brand_detect.storage.store import AttemptRef
 
+READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr", "transformers")
+"""Packages that decide what is found and read."""
+
 
 @dg.asset(
     io_manager_key="checkpoints",
@@ -68,6 +71,7 @@ class JobRequestConfig(dg.Config):
     code_version="1",
     group_name="inputs",
     kinds={"ffmpeg"},
+    metadata={"profiles": dg.MetadataValue.json({name: load_profile(name) for name in profile_names()})},
 )
 def job_request(context: dg.AssetExecutionContext) -> Draft:
     """What was submitted: the video, its hash and probe, the profile and the job's own overrides."""
@@ -110,7 +114,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
     return {"video_uri": last.video_uri, "profile": last.profile, "overrides": last.overrides}
 
 
-@stage_asset(code_version="1", kinds={"ffmpeg"}, checks={"frames_are_in_order": frames_are_in_order})
+@stage_asset(code_version="1", packages=["av"], kinds={"ffmpeg"}, checks={"frames_are_in_order": frames_are_in_order})
 def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) -> ExtractedFrames:
     """Pictures sampled from the video by presentation time, stored as JPEGs, and a signal for every picture."""
     return stages.extract_frames(
@@ -130,7 +134,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
     return stages.filter_scenes(extract_frames, run.params)
 
 
-@stage_asset(code_version="1", kinds={"openvino"})
+@stage_asset(code_version="1", packages=READERS, kinds={"openvino"})
 def detect_objects(
     run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
 ) -> DetectedObjects:
@@ -146,7 +150,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="1", kinds={"openvino"})
+@stage_asset(code_version="1", packages=READERS, kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:
@@ -161,7 +165,7 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="1", kinds={"numpy"})
+@stage_asset(code_version="1", packages=["rapidfuzz"], kinds={"numpy"})
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,
@@ -187,6 +191,7 @@ def escalate_vlm(
         match_brands,
         detect_objects,
         run.params,
+        settled=run.settled(),
         answerer=run.answerer(),
         index=run.brand_index(),
         frames=run.frames(extract_frames),
@@ -207,6 +212,7 @@ def escalate_cloud(
         escalate_vlm,
         detect_objects,
         run.params,
+        settled=run.settled(),
         answerer=run.answerer(),
         index=run.brand_index(),
         frames=run.frames(extract_frames),

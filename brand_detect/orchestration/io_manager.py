@@ -7,11 +7,13 @@ from typing import Any
 import dagster as dg
 
 from brand_detect.catalog import catalog_from_json, catalog_to_json
-from brand_detect.domain.model import BrandCatalog
+from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.model import BrandCatalog, Report
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.orchestration.lineage import ATTEMPT, Lineage, attempt_of, latest_record, resolve
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import Draft, dagster_errors
+from brand_detect.report.exports import in_short
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef
@@ -71,8 +73,10 @@ class CheckpointIOManager(dg.IOManager):
 
     def _commit(self, context: dg.OutputContext, draft: Draft) -> Manifest:
         job_id = draft.writer.ref.job_id
-        attempts = draft.lineage.attempts
-        above = [name for name in draft.inputs if name != CATALOG]
+        attempts, continues = draft.lineage.attempts, draft.lineage.continues
+        read = {name: attempts[name] for name in draft.inputs if name != CATALOG}
+        if continues:
+            read[ESCALATIONS[-1]] = continues
         return draft.writer.commit(
             draft.value,
             run_id=context.run_id,
@@ -82,12 +86,13 @@ class CheckpointIOManager(dg.IOManager):
             engines=draft.engines,
             upstream=attempts,
             input_versions={
-                **{name: self._store.manifest(AttemptRef(job_id, name, attempts[name])).data_version for name in above},
+                **{n: self._store.manifest(AttemptRef(job_id, n, a)).data_version for n, a in read.items()},
                 **({CATALOG: attempts[CATALOG]} if CATALOG in attempts else {}),
                 **draft.sources,
             },
             stage_s=draft.stage_s,
             checks=draft.checks,
+            continues=continues,
         )
 
     def _metadata(self, draft: Draft, manifest: Manifest) -> dict[str, Any]:
@@ -108,9 +113,17 @@ class CheckpointIOManager(dg.IOManager):
             "overrides": dg.MetadataValue.json(manifest.overrides),
             "engines": dg.MetadataValue.json(manifest.engines),
             "upstream": dg.MetadataValue.json(manifest.upstream),
+            "input_versions": dg.MetadataValue.json(manifest.input_versions),
             "code_version": manifest.code_version,
+            "data_version": manifest.data_version,
             "recipe": manifest.recipe,
         }
+        if isinstance(draft.value, Report):
+            metadata["report"] = dg.MetadataValue.json(in_short(draft.value))
+        if manifest.failed_check:
+            metadata["failed_check"] = f"{manifest.failed_check.name}: {manifest.failed_check.detail}"
+        if manifest.continues:
+            metadata["continues"] = manifest.continues
         previous = latest_record(self._instance, ref.stage, ref.job_id)
         if previous and (name := attempt_of(previous)):
             before = AttemptRef(ref.job_id, ref.stage, name)

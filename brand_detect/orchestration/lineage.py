@@ -3,6 +3,9 @@
 In order: (1) what this run made itself; (2) in a re-execution from failure, what its parent run made;
 (3) pins, run tags ``brand_detect/pin.<stage>``; (4) for the nearest upstream stage only, its latest attempt.
 Every further ancestor is the one named in the nearest attempt's manifest.
+
+A *retry* (run tag ``brand_detect/retry_of``) goes on from an attempt of ``escalate_cloud``: its first stage reads what
+that attempt's manifest names, and takes over its verdicts and answers.
 """
 
 import hashlib
@@ -12,10 +15,11 @@ from dataclasses import dataclass
 import dagster as dg
 
 from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, upstream_of
+from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.storage.store import AttemptRef, Store
 
-PIN = "brand_detect/pin."
 RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
 """Tags of a re-execution from failure."""
 ATTEMPT = "attempt"
@@ -27,8 +31,8 @@ class Lineage:
     """The attempt of every ancestor by stage (for ``brand_catalog`` its version)."""
 
     attempts: Mapping[str, str]
-    selected: frozenset[str] = frozenset()
-    """Those that were named by a run, a parent run or a pin rather than found as the latest."""
+    continues: str = ""
+    """In a retry: the attempt of ``escalate_cloud`` whose verdicts and answers are taken over."""
 
 
 def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_id: str, stage: str) -> Lineage:
@@ -43,6 +47,10 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
     above = upstream_of(stage)
     named = _pins(run) | _made_by_parents(instance, run, job_id) | made_by(instance, run.run_id, job_id)
     nearest = above[-1]
+    continues = ""
+    if RETRY_OF in run.tags and stage in ESCALATIONS and nearest not in named:
+        continues = _escalated(instance, job_id, run.tags[RETRY_OF])
+        named[nearest] = store.manifest(AttemptRef(job_id, ESCALATIONS[-1], continues)).upstream[nearest]
     attempt = named.get(nearest) or latest(instance, nearest, job_id)
     if attempt is None:
         raise Permanent(
@@ -68,7 +76,20 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
         if version is None:
             raise Permanent("The brand catalogue was never read.", "materialize brand_catalog first")
         attempts[CATALOG] = version
-    return Lineage(attempts, frozenset(named))
+    return Lineage(attempts, continues)
+
+
+def _escalated(instance: dg.DagsterInstance, job_id: str, run_id: str) -> str:
+    """The attempt of ``escalate_cloud`` that a retry of ``run_id`` (or of the latest) goes on from."""
+    cloud = ESCALATIONS[-1]
+    attempt = latest(instance, cloud, job_id) if run_id == LATEST else made_by(instance, run_id, job_id).get(cloud)
+    if attempt is None:
+        which = "" if run_id == LATEST else f" made by run {run_id}"
+        raise Permanent(
+            f"{job_id} has no checkpoint of {cloud}{which}, which a retry goes on from.",
+            "replay from match_brands first",
+        )
+    return attempt
 
 
 def latest(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> str | None:

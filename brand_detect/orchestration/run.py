@@ -10,6 +10,7 @@ import dagster as dg
 
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
 from brand_detect.domain.params import check_overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, downstream_of
@@ -17,7 +18,6 @@ from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.lineage import latest, made_by
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
-from brand_detect.stages.job_request import content_sha256, default_job_id
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store

@@ -1,9 +1,14 @@
-"""What happens by itself."""
+"""What happens by itself: snapshots of the brand list, releases of held runs, the end of dead ones."""
+
+import json
+import time
 
 import dagster as dg
 
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.pipeline import CATALOG
+from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, UNTIL
+from brand_detect.orchestration import liveness, offpeak
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.resources import Services
 
@@ -12,6 +17,8 @@ WAITING = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
 ]
+EVENTS_A_TICK = 5000
+"""Most events of one stage that one tick takes in: the first tick over an old store is bounded too."""
 
 
 @dg.sensor(
@@ -32,4 +39,52 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     return dg.RunRequest()
 
 
-SENSORS = [brand_catalog_changed]
+@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Lets runs go that were held in the queue and are due now."""
+    held = context.instance.get_runs(
+        dg.RunsFilter(tags={HOLD: UNTIL}, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED])
+    )
+    due = [run for run in held if float(run.tags.get(NOT_BEFORE, "0")) <= time.time()]
+    for run in due:
+        context.instance.add_run_tags(run.run_id, {HOLD: RELEASED})
+        context.log.info("%s is due", run.run_id)
+    return dg.SkipReason(f"{len(held)} runs were held, {len(due)} released.")
+
+
+@dg.sensor(minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
+def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Fails runs whose process is gone, so that their job's place is free and they are re-executed from failure."""
+    ended = []
+    for run, why in liveness.dead_runs(context.instance, time.time()):
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            context.instance.report_run_canceled(run, f"This run was being cancelled, and {why}.")
+        else:
+            context.instance.report_run_failed(run, f"This run was found dead: {why}.")
+        ended.append(run.run_id)
+        context.log.info("%s: %s", run.run_id, why)
+    return dg.SkipReason(f"{len(ended)} dead runs were ended.")
+
+
+@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
+    """Keeps the set of jobs with open questions, which the off-peak schedule reads, from new escalations."""
+    seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+    known = offpeak.OpenJobs.load(context.instance)
+    taken = 0
+    for stage in offpeak.WATCHED:
+        for record in offpeak.new_events(context.instance, stage, seen.get(stage, 0), EVENTS_A_TICK):
+            seen[stage] = record.storage_id
+            event = record.asset_materialization
+            if event and event.partition:
+                metadata = {name: entry.value for name, entry in event.metadata.items()}
+                known.learn(stage, event.partition, record.timestamp, metadata)
+                taken += 1
+    if not taken:
+        return dg.SkipReason("No stage was escalated since the last look.")
+    known.save(context.instance)  # before the cursor: what is learnt twice is the same
+    context.update_cursor(json.dumps(seen))
+    return dg.SkipReason(f"{taken} attempts looked at; {len(known.open)} jobs have open questions.")
+
+
+SENSORS = [brand_catalog_changed, held_runs, dead_runs, open_jobs]

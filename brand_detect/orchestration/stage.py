@@ -2,16 +2,18 @@
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
 
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import BrandDetectError, Transient
-from brand_detect.domain.model import ExtractedFrames, JobRequest, Payload
+from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.model import BrandVerdicts, ExtractedFrames, JobRequest, Payload
 from brand_detect.domain.params import EscalateVlmParams, Params, effective
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.protocols import Answerer, BrandIndex, FrameReader, Media, Progress
@@ -88,6 +90,12 @@ class StageRun(Generic[P_co]):
             self.used["answerer"] = f"{found.provider}/{found.model}, prompt {found.prompt_version}"
         return found
 
+    def settled(self) -> BrandVerdicts | None:
+        """In a retry, what the escalation that it goes on from came to."""
+        if not self.lineage.continues:
+            return None
+        return cast("BrandVerdicts", self.store.load(AttemptRef(self.job_id, ESCALATIONS[-1], self.lineage.continues)))
+
     def brand_index(self) -> BrandIndex:
         """The index of the catalogue that this lineage was matched with."""
         return self.engines.brand_index(catalog_from_json(self.store.get_catalog(self.lineage.attempts[CATALOG])))
@@ -101,7 +109,6 @@ class StageRun(Generic[P_co]):
             "job_id": self.job_id,
             "profile": self.request.profile,
             "seconds": {stage: m.stage_s for stage, m in manifests.items()},
-            "cost_usd": sum(m.stats.get("cost_usd", 0.0) for m in manifests.values()),
             "stats": {stage: m.stats for stage, m in manifests.items() if m.stats},
             "params": {stage: m.params for stage, m in manifests.items()}
             | {self.stage: self.params.model_dump(mode="json")},
@@ -114,24 +121,28 @@ def stage_asset(
     *,
     code_version: str,
     kinds: set[str],
+    packages: Sequence[str] = (),
     pool: str | None = None,
     checks: Mapping[str, Callable[[Any], str]] | None = None,
 ) -> Callable[[Callable[..., Payload]], dg.AssetsDefinition]:
     """Turn ``fn(run, **inputs) -> payload`` into the asset of the stage of that name.
 
-    The parameters of ``fn`` after ``run`` are its upstream assets. ``checks`` maps the names of blocking asset checks
-    to functions of the payload that return what is wrong, or "" when nothing is; results are kept in the manifest.
+    The parameters of ``fn`` after ``run`` are its upstream assets. ``packages`` are those whose versions decide the
+    result as the code does: they are part of the code version that Dagster and the recipe see. ``checks`` maps the
+    names of blocking asset checks to functions of the payload that return what is wrong, or "" when nothing is; results
+    are kept in the manifest.
     """
 
     def decorate(fn: Callable[..., Payload]) -> dg.AssetsDefinition:
         stage = fn.__name__
         inputs = tuple(inspect.signature(fn).parameters)[1:]
         checked = dict(checks or {})
+        version = code_version_of(code_version, packages)
 
         def compute(context: dg.AssetExecutionContext, **values: Any) -> Iterator[dg.Output | dg.AssetCheckResult]:
             store: Store = context.resources.services.store
             with dagster_errors(context.instance, context.run.run_id):
-                draft = _run_stage(context, fn, stage, code_version, values, checked)
+                draft = _run_stage(context, fn, stage, version, values, checked)
                 tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
             yield dg.Output(draft, tags=tags)
             for outcome in draft.checks:
@@ -148,7 +159,7 @@ def stage_asset(
             io_manager_key="checkpoints",
             required_resource_keys={"services", "checkpoints"},
             config_schema=CONFIGS[stage].to_config_schema().as_field(),
-            code_version=code_version,
+            code_version=version,
             group_name="pipeline",
             kinds=kinds,
             pool=pool,
@@ -156,6 +167,12 @@ def stage_asset(
         )(compute)
 
     return decorate
+
+
+def code_version_of(code_version: str, packages: Sequence[str]) -> str:
+    """``code_version`` and the installed versions of ``packages``; one that is optional and absent is left out."""
+    found = {d.name.lower(): d.version for p in packages for d in metadata.distributions(name=p)}
+    return " ".join([code_version, *(f"{name} {found[name]}" for name in sorted(found))])
 
 
 def _run_stage(

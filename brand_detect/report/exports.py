@@ -103,6 +103,16 @@ def document(report: Report, request: JobRequest) -> ReportDocument:
     )
 
 
+def in_short(report: Report) -> dict[str, Any]:
+    """Brands and notes alone: what clients show without reading the documents."""
+    shown = ("brand_id", "brand", "seconds", "share_of_voice", "n_exposures", "first_s", "area_frac_mean", "confidence")
+    return {
+        "brands": rounded(report.brands.select(shown).sort_by([("seconds", "descending"), ("brand_id", "ascending")])),
+        "range_s": report.summary["range_s"],
+        "notes": list(report.notes),
+    }
+
+
 def to_csv(rows: pa.Table) -> bytes:
     """``rows`` as CSV in UTF-8 with a byte order mark, which spreadsheets need to read accents.
 

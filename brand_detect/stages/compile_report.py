@@ -323,7 +323,7 @@ def _summary(
         },
         "tracks_resolved_by": settled["resolved"],
         "tracks_ignored_by": settled["ignored"],
-        "run": dict(statistics),
+        "run": {**statistics, "cost_usd": sum(verdicts.answers["cost_usd"].to_pylist())},
     }
 
 

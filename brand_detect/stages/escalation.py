@@ -24,6 +24,8 @@ CROP_QUALITY = 90
 CROP_SIDE_PX = 768
 SURROUNDINGS = 0.5  # of the region's longer side, on each side: context that a reader needs
 
+ANSWERED = ("answered", "none", "unreadable")
+"""What a model says about the crop itself; any other status is a question put off."""
 NEXT_REASON = {"none": "unanswered", "unreadable": "unreadable", "deferred": "deferred", "failed": "failed"}
 
 
@@ -34,6 +36,7 @@ def escalate(
     detected: DetectedObjects,
     params: EscalateVlmParams,
     *,
+    settled: BrandVerdicts | None = None,
     answerer: Answerer | None,
     index: BrandIndex,
     frames: FrameReader,
@@ -42,15 +45,27 @@ def escalate(
 ) -> BrandVerdicts:
     """Ask about the open clusters, those on screen longest first; everything else is passed on.
 
+    ``settled`` is what an earlier escalation of the same ``upstream`` came to, in a retry: its verdicts and answers are
+    taken over, each with its own provenance, and only what it left open is asked about.
     ``answerer`` None means that the stage is off, which its notes say. An answer counts when the catalogue knows the
     brand and the model is sure enough; any other leaves the cluster open with the reason.
     """
+    if settled is not None:
+        taken = settled.verdicts.num_rows - upstream.verdicts.num_rows
+        note = f"{stage}: goes on from an earlier escalation, {taken} of its verdicts taken over"
+        upstream = replace(settled, notes=(*upstream.notes, note))
     open_clusters = upstream.unresolved.to_pylist()
     if answerer is None:
         tracks = sum(len(c["track_ids"]) for c in open_clusters)
-        why = "no model set" if params.provider == "off" else f"{params.provider} is not available"
-        note = f"{stage}: off, {why}; {tracks} tracks left unresolved"
-        return replace(upstream, notes=(*upstream.notes, note), stats={"questions": 0, "tracks_unresolved": tracks})
+        note = f"{stage}: off, no model set; {tracks} tracks left unresolved"
+        stats = {
+            "questions": 0,
+            "questions_left": 0,
+            "never_answered": _never_answered(upstream.unresolved, upstream.answers),
+            "tracks_unresolved": tracks,
+            "cost_usd": 0.0,
+        }
+        return replace(upstream, notes=(*upstream.notes, note), stats=stats)
     asked = open_clusters[: params.max_questions]
     answers: dict[str, Answer] = {}
     questions = (_question(cluster, detected, frames, codec) for cluster in asked)
@@ -71,10 +86,12 @@ def escalate(
         else:
             still_open.append({**cluster, "reason": NEXT_REASON.get(answer.status, "unanswered")})
     ranked = [{**cluster, "rank": rank} for rank, cluster in enumerate(still_open, 1)]
+    unresolved = table(UNRESOLVED, ranked)
+    all_answers = pa.concat_tables([upstream.answers, table(ANSWERS, rows)])
     return BrandVerdicts(
         verdicts=pa.concat_tables([upstream.verdicts, table(VERDICTS, verdicts)]),
-        unresolved=table(UNRESOLVED, ranked),
-        answers=pa.concat_tables([upstream.answers, table(ANSWERS, rows)]),
+        unresolved=unresolved,
+        answers=all_answers,
         notes=(
             *upstream.notes,
             f"{stage}: {len(answers)} of {len(open_clusters)} clusters asked, {len(verdicts)} resolved, "
@@ -82,10 +99,20 @@ def escalate(
         ),
         stats={
             "questions": len(answers),
+            "questions_left": sum(
+                c["cluster_id"] not in answers or answers[c["cluster_id"]].status not in ANSWERED for c in still_open
+            ),
+            "never_answered": _never_answered(unresolved, all_answers),
             "tracks_unresolved": sum(len(c["track_ids"]) for c in ranked),
             "cost_usd": sum(a.cost_usd for a in answers.values()),
         },
     )
+
+
+def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:
+    """Open clusters about which no model has said anything yet."""
+    about = set(answers.filter(pc.field("status").isin(ANSWERED))["cluster_id"].to_pylist())
+    return sum(cluster not in about for cluster in unresolved["cluster_id"].to_pylist())
 
 
 def _question(cluster: dict, detected: DetectedObjects, frames: FrameReader, codec: ImageCodec) -> Question:

@@ -1,16 +1,9 @@
 """Root: what was asked for, checked, hashed and probed."""
 
-import hashlib
-import io
-import re
-from typing import BinaryIO
-
+from brand_detect.domain.media import content_sha256
 from brand_detect.domain.model import JobRequest, Overrides, check_job_id
 from brand_detect.domain.params import check_overrides
 from brand_detect.domain.protocols import Decoder, Media, Progress
-
-_CHUNK = 1 << 20
-_LONGEST_ID = 128
 
 
 def job_request(
@@ -42,23 +35,3 @@ def job_request(
         overrides=overrides,
         probe=probe,
     )
-
-
-def content_sha256(file: BinaryIO, progress: Progress) -> tuple[str, int]:
-    """The hex SHA-256 of a seekable file and its size in bytes; the file stands at its beginning afterwards."""
-    total = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    digest, done = hashlib.sha256(), 0
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-        done += len(chunk)
-        progress(done, total, "bytes")
-    file.seek(0)
-    return digest.hexdigest(), done
-
-
-def default_job_id(file_stem: str, sha256: str) -> str:
-    """The file's stem, a dash and 8 digits of its content hash, in the letters and length that a job id may have."""
-    tail = f"-{sha256[:8]}"
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", file_stem).strip("._-")[: _LONGEST_ID - len(tail)]
-    return f"{stem or 'video'}{tail}"

@@ -40,6 +40,7 @@ class Manifest(Record):
     engines: dict[str, str] = Field(description="what did the work, with versions and weights")
     upstream: dict[str, str] = Field(description="attempt of every ancestor, and the catalogue's version")
     input_versions: dict[str, str] = Field(description="data version of everything that was read")
+    continues: str = Field("", description="in a retry: the attempt of escalate_cloud whose answers were taken over")
     counts: dict[str, int]
     stats: dict[str, float]
     notes: tuple[str, ...]

@@ -252,6 +252,7 @@ class AttemptWriter:
         input_versions: Mapping[str, str],
         stage_s: float,
         checks: tuple[CheckOutcome, ...] = (),
+        continues: str = "",
     ) -> Manifest:
         """Write the payload, then the manifest that makes the attempt exist.
 
@@ -274,6 +275,7 @@ class AttemptWriter:
             engines=dict(engines),
             upstream=dict(upstream),
             input_versions=dict(input_versions),
+            continues=continues,
             counts=value.counts() if isinstance(value, Payload) else {},
             stats=dict(value.stats) if isinstance(value, Payload) else {},
             notes=value.notes,

@@ -9,7 +9,8 @@ import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import LINE
-from brand_detect.orchestration.lineage import ATTEMPT, PIN, latest, latest_record
+from brand_detect.domain.tags import PIN
+from brand_detect.orchestration.lineage import ATTEMPT, latest, latest_record
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.store import AttemptRef

@@ -211,7 +211,7 @@ def test_the_summary_counts_and_states_the_sampling_error() -> None:
     assert made.summary["sampling"]["edge_error_s"] == 0.25
     assert "±0.25 s" in made.summary["sampling"]["statement"]
     assert made.summary["shots_s"] == [[0.0, 5.1], [5.1, 10.0]]
-    assert made.summary["run"] == {"profile": "default"}
+    assert made.summary["run"] == {"profile": "default", "cost_usd": 0.0}
 
 
 def test_nothing_at_all_is_an_empty_report() -> None:

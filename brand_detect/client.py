@@ -1,0 +1,616 @@
+"""A typed client of the pipeline over Dagster's GraphQL API: submit, look, replay, retry, cancel, wait, report.
+
+It needs the address of Dagster's webserver and nothing else: no checkpoint store, no video library, no Dagster. The
+operations that it sends are the files in ``brand_detect/graphql``.
+"""
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+import httpx2
+
+from brand_detect.domain.errors import BadInput, Permanent, Transient
+from brand_detect.domain.history import (
+    ESCALATIONS,
+    Attempt,
+    History,
+    StageState,
+    carried,
+    merged,
+    parent_of,
+    reusable,
+)
+from brand_detect.domain.media import content_sha256, default_job_id
+from brand_detect.domain.model import Overrides, check_job_id
+from brand_detect.domain.params import check_overrides
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.tags import ASKED, HOLD, LATEST, NOT_BEFORE, PARTITION, PIN, REQUEST, RETRY_OF, UNTIL
+
+TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
+"""Environment variable with the token that a proxy before Dagster's webserver asks for."""
+PAUSES_S = (0.2, 1.0, 3.0)
+"""Before each further try of a request that may be repeated."""
+POLL_S = (0.3, 2.0)
+"""First and longest pause between two looks at a run."""
+SNAPSHOT_S = 120.0
+"""Longest wait for a new snapshot of the brand list: Dagster's daemon may be down."""
+ATTEMPTS = 200
+"""Most attempts of a stage that are listed, the newest ones."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a job, as Dagster knows it."""
+
+    run_id: str
+    job_id: str
+    status: str
+    """``held`` or Dagster's: queued, starting, started, success, failure, canceled, …"""
+    stages: tuple[str, ...]
+    """Those that were selected, in pipeline order."""
+    created_s: float
+    started_s: float | None
+    ended_s: float | None
+    parent_run_id: str
+    not_before_s: float | None
+    """When a held run is due, in seconds since 1970."""
+    done: tuple[str, ...] = ()
+    """The stages that it has finished."""
+    retried_as: str = ""
+    """The run that goes on with this one's work after a failure, once there is one."""
+    will_retry: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("success", "failure", "canceled")
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What the newest report of a job says, and where its documents lie."""
+
+    job_id: str
+    attempt: str
+    run_id: str
+    created_s: float
+    uri: str
+    """The folder with report.html, report.json and the tables."""
+    brands: tuple[Mapping[str, Any], ...]
+    """Those on screen, longest first."""
+    detections: int
+    unresolved: int
+    notes: tuple[str, ...]
+
+
+class Client:
+    """Talks to one Dagster webserver. Safe to share between threads."""
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:3000",
+        *,
+        token: str = "",
+        timeout_s: float = 30.0,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """``token``, or else the environment's, goes into the Authorization header as a bearer token."""
+        if not url.startswith(("http://", "https://")):
+            raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
+        token = token or os.environ.get(TOKEN, "")
+        self._url = f"{url.rstrip('/')}/graphql"
+        self._http = httpx2.Client(
+            headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=timeout_s, transport=transport
+        )
+        self._repository: dict[str, str] = {}
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(
+        self,
+        video_uri: str,
+        *,
+        job_id: str | None = None,
+        profile: str = "default",
+        overrides: Overrides | None = None,
+        key: str = "",
+    ) -> Run:
+        """Launch a whole job over a video that the pipeline's machines can read.
+
+        ``job_id`` None takes the file's name and its content's hash, for which the file must be readable here.
+        ``key`` makes a repeated call the same run.
+
+        Raises:
+            BadInput: what was asked for is wrong.
+            Transient: Dagster is out of reach.
+        """
+        check_overrides(overrides or {})
+        job_id = check_job_id(job_id or _content_id(video_uri))
+        self.refresh_catalog()
+        answer = self._ask("add_job", repository=self._found(), job=job_id)["addDynamicPartition"]
+        if answer["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
+            _refuse(answer)
+        request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
+        return self._launch(job_id, LINE, {ROOT: request}, {}, key=key)
+
+    def checkpoints(self, job_id: str, *, limit: int = ATTEMPTS, staleness: bool = True) -> History:
+        """All attempts of a job, at most ``limit`` of a stage.
+
+        Raises:
+            BadInput: ``job_id`` is ill formed.
+        """
+        check_job_id(job_id)
+        assets = [{"path": [stage]} for stage in LINE]
+        data = self._ask(
+            "checkpoints", job=job_id, partitions=[job_id], limit=limit, assets=assets, staleness=staleness
+        )
+        nodes = {node["assetKey"]["path"][-1]: node for node in data["assetNodes"]}
+        if nodes.keys() != set(LINE):
+            raise Permanent(f"{self._url} serves no brand_detect pipeline.", "start it with brand_detect's workspace")
+        self._remember(nodes[ROOT])
+        stages = {stage: _stage_state(stage, nodes[stage]) for stage in LINE}
+        snapshot = [_entries(m) for m in data["brand_catalog"].get("assetMaterializations", ())]
+        profiles = _entries(nodes[ROOT]).get("profiles", {})
+        return History(job_id, stages, snapshot[0].get("attempt", "") if snapshot else "", profiles)
+
+    def runs(self, job_id: str, limit: int = 20) -> list[Run]:
+        """The job's runs, newest first."""
+        return self._runs({"tags": [{"key": PARTITION, "value": check_job_id(job_id)}]}, limit)
+
+    def run(self, run_id: str) -> Run:
+        """
+        Raises:
+            BadInput: there is no such run.
+        """
+        found = self._runs({"runIds": [run_id]}, 1)
+        if not found:
+            raise BadInput(f"There is no run {run_id!r}.", "brand-detect status JOB lists a job's runs")
+        return found[0]
+
+    def replay(
+        self,
+        job_id: str,
+        start_stage: str,
+        overrides: Overrides | None = None,
+        *,
+        pins: Mapping[str, str] | None = None,
+        reset: Iterable[str] = (),
+        reuse: bool = False,
+        delay_s: float = 0.0,
+        key: str = "",
+    ) -> Run:
+        """Run ``start_stage`` and all below it again, on the checkpoints above.
+
+        Args:
+            overrides: params of the stages that run, over those that were tuned before.
+            pins: the attempt to read, by stage; the latest otherwise.
+            reset: stages whose tuned params are dropped.
+            reuse: leave out the first stages whose result is there already, made by the same recipe.
+            delay_s: hold the run in the queue for so long.
+            key: makes a repeated call the same run.
+
+        Raises:
+            BadInput: what was asked for is wrong, or there is nothing to start from; nothing was launched.
+            Transient: Dagster is out of reach.
+        """
+        pins = dict(pins or {})
+        history = self._history_of(job_id)
+        parent = parent_of(history, start_stage, pins)
+        config = self._config(history, start_stage, parent, overrides or {}, reset)
+        selected = downstream_of(start_stage)
+        if "match_brands" in selected and CATALOG not in pins:
+            self.refresh_catalog()
+        if reuse:
+            history = self.checkpoints(job_id, staleness=False)  # with the brand list as it is now
+            found = reusable(history, start_stage, parent, config)
+            found.pop(STAGES[-1], None)  # a replay ends with a report of its own
+            if found:
+                selected = selected[len(found) :]
+                parent = list(found.values())[-1]
+                config = {stage: values for stage, values in config.items() if stage in selected}
+                pins = {parent.stage: parent.attempt}
+        tags = {f"{PIN}{stage}": attempt for stage, attempt in pins.items()}
+        return self._launch(job_id, selected, config, tags, parent=parent.run_id, delay_s=delay_s, key=key)
+
+    def retry(
+        self,
+        job_id: str,
+        overrides: Overrides | None = None,
+        *,
+        start_stage: str = ESCALATIONS[0],
+        retry_of: str = LATEST,
+        reset: Iterable[str] = (),
+        delay_s: float = 0.0,
+        key: str = "",
+    ) -> Run:
+        """Ask again about what is still unresolved; what was settled stays.
+
+        From ``escalate_vlm`` or ``escalate_cloud`` it goes on from the latest escalation at the time it runs, or from
+        the one that the run ``retry_of`` made. From any other stage it is a plain replay. With ``delay_s`` the run is
+        held in Dagster's queue; its id is that of the task.
+
+        Raises:
+            BadInput: what was asked for is wrong, or there is nothing to retry; nothing was queued.
+            Transient: Dagster is out of reach.
+        """
+        if start_stage not in ESCALATIONS:
+            return self.replay(job_id, start_stage, overrides, reset=reset, delay_s=delay_s, key=key)
+        history = self._history_of(job_id)
+        done = history.stages[ESCALATIONS[-1]].attempts
+        last = next((a for a in done if retry_of in (LATEST, a.run_id)), None)
+        if last is None:
+            which = "" if retry_of == LATEST else f" made by run {retry_of}"
+            raise BadInput(
+                f"{job_id} has no checkpoint of {ESCALATIONS[-1]}{which}, which a retry goes on from.",
+                "replay from match_brands first",
+            )
+        parent = history.find("match_brands", last.upstream["match_brands"]) or last
+        config = self._config(history, start_stage, parent, overrides or {}, reset)
+        tags = {RETRY_OF: retry_of}
+        selected = downstream_of(start_stage)
+        return self._launch(job_id, selected, config, tags, parent=last.run_id, delay_s=delay_s, key=key)
+
+    def cancel(self, run_id: str) -> Run:
+        """End a run that waits, is held or works.
+
+        Raises:
+            BadInput: there is no such run, or it ended before.
+        """
+        run = self.run(run_id)
+        if run.ended:
+            raise BadInput(f"Run {run_id} has ended: {run.status}.")
+        answer = self._ask("cancel", repeat=False, run=run_id)["terminateRun"]
+        if answer["__typename"] != "TerminateRunSuccess":
+            _refuse(answer)
+        return self.run(run_id)
+
+    def wait(self, run_id: str, timeout_s: float = float("inf"), seen: Callable[[Run], object] = lambda _: None) -> Run:
+        """Return the run when it has succeeded; ``seen`` is told each look at it.
+
+        A run that was found dead is followed by the one that goes on with its work.
+
+        Raises:
+            BadInput, Permanent: it failed, with the reason; or it was cancelled.
+            Transient: it has not ended after ``timeout_s``; it goes on all the same.
+        """
+        until = time.monotonic() + timeout_s
+        for run, pause_s in self.looks(run_id):
+            seen(run)
+            if pause_s == 0:
+                return run
+            if time.monotonic() > until:
+                raise Transient(f"Run {run.run_id} is {run.status} after {timeout_s:.0f} s.", "wait for it again")
+            time.sleep(pause_s)
+        raise AssertionError("a run is looked at until it has ended")
+
+    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:
+        """Looks at a run until it succeeds, each with the seconds to pause before the next, 0 with the last.
+
+        For callers that pause in their own way; errors as in ``wait``.
+        """
+        pause_s = POLL_S[0]
+        while True:
+            run = self.run(run_id)
+            if run.status == "success":
+                yield run, 0.0
+                return
+            if run.retried_as:
+                run_id = run.retried_as
+            elif run.status == "canceled":
+                raise Permanent(f"Run {run_id} was cancelled.")
+            elif run.status == "failure" and not run.will_retry:
+                raise Permanent(*self.reason(run_id))
+            yield run, pause_s
+            pause_s = min(pause_s * 1.3, POLL_S[1])
+
+    def reason(self, run_id: str) -> tuple[str, str]:
+        """Why a run failed: a sentence, and a hint that may be empty."""
+        after, last = None, ""
+        while True:
+            page = self._ask("failure", run=run_id, after=after)["logsForRun"]
+            if page["__typename"] != "EventConnection":
+                _refuse(page)
+            for event in page["events"]:
+                if event["__typename"] == "ExecutionStepFailureEvent":
+                    said = (event.get("failureMetadata") or {}).get("description") or _cause(event.get("error") or {})
+                    sentence, _, hint = said.partition("\nhint: ")
+                    return f"{event['stepKey']}: {sentence}", hint
+                if event["__typename"] == "RunFailureEvent":
+                    last = event["message"]
+            if not page["hasMore"]:
+                return last or f"Run {run_id} failed.", ""
+            after = page["cursor"]
+
+    def report(self, job_id: str, run_id: str = "") -> ReportSummary:
+        """What the job's newest report says, or the one that a run made.
+
+        Raises:
+            BadInput: there is none.
+        """
+        made = self.checkpoints(job_id, staleness=False).stages[STAGES[-1]].attempts
+        found = next((a for a in made if run_id in ("", a.run_id)), None)
+        if found is None:
+            raise BadInput(f"{job_id} has no report{f' of run {run_id}' if run_id else ''}.", "submit or replay it")
+        return ReportSummary(
+            job_id=job_id,
+            attempt=found.attempt,
+            run_id=found.run_id,
+            created_s=found.created_s,
+            uri=found.uri,
+            brands=tuple(found.report.get("brands", ())),
+            detections=int(found.figures.get("detections", 0)),
+            unresolved=int(found.figures.get("unresolved", 0)),
+            notes=tuple(found.report.get("notes", ())),
+        )
+
+    def refresh_catalog(self) -> None:
+        """See to it that the latest snapshot is the brand list as it is now: "edit the list, replay"."""
+        sensor = self._found() | {"sensorName": "brand_catalog_changed"}
+        answer = self._ask("catalog_changed", sensor=sensor)["sensorDryRun"]
+        if answer["__typename"] != "DryRunInstigationTick":
+            _refuse(answer)
+        tick = answer["evaluationResult"]
+        if tick["error"]:
+            raise Permanent(f"The brand list could not be read: {_cause(tick['error'])}", "mend BRAND_DETECT_CATALOG")
+        if tick["runRequests"]:
+            self.wait(self._launch("", (CATALOG,), {}, {}).run_id, SNAPSHOT_S)
+
+    def health(self) -> dict[str, bool]:
+        """Whether each part that a job needs is there: the pipeline's code and Dagster's daemons."""
+        data = self._ask("health", repeat=False)
+        daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+        found = {d["daemonType"].lower(): bool(d["healthy"]) for d in daemons if d["required"]}
+        return {"pipeline": data["assetNodeOrError"]["__typename"] == "AssetNode", **found}
+
+    def _history_of(self, job_id: str) -> History:
+        history = self.checkpoints(job_id, staleness=False)
+        if not history:
+            raise BadInput(f"There is no job {job_id}: it has no checkpoint to start from.", "submit its video first")
+        return history
+
+    def _config(
+        self, history: History, start_stage: str, parent: Attempt, new: Overrides, reset: Iterable[str]
+    ) -> Overrides:
+        selected = downstream_of(start_stage)
+        for stage in (*reset, *check_overrides(new)):
+            if stage not in selected:
+                raise BadInput(
+                    f"{stage} does not run in a replay from {start_stage}.", f"what runs is {', '.join(selected)}"
+                )
+        return check_overrides(merged(carried(history, start_stage, parent, set(reset)), new))
+
+    def _launch(
+        self,
+        job_id: str,
+        stages: Sequence[str],
+        config: Mapping[str, Any],
+        tags: Mapping[str, str],
+        *,
+        parent: str = "",
+        delay_s: float = 0.0,
+        key: str = "",
+    ) -> Run:
+        asked = json.dumps([job_id, stages, config, sorted(tags.items()), delay_s], sort_keys=True)
+        digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        if key and (known := self._asked_before(key, digest)):
+            return known
+        tags = {**tags, REQUEST: key or uuid.uuid4().hex, ASKED: digest}
+        if job_id:
+            tags[PARTITION] = job_id
+        if delay_s > 0:
+            tags |= {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
+        root = (self.run(parent).tags.get("dagster/root_run_id") or parent) if parent else None
+        if root:
+            tags |= {"dagster/root_run_id": root, "dagster/parent_run_id": parent}
+        variables = {
+            "location": self._found()["repositoryLocationName"],
+            "repository": self._found()["repositoryName"],
+            "assets": [{"path": [stage]} for stage in stages],
+            "config": {"ops": {stage: {"config": values} for stage, values in config.items() if values}},
+            "tags": [{"key": k, "value": v} for k, v in tags.items()],
+            "parent": parent or None,
+            "root": root,
+        }
+        for pause_s in (*PAUSES_S, None):
+            try:
+                answer = self._ask("launch", repeat=False, **variables)["launchRun"]
+            except Transient:  # it may have been launched all the same: only the answer is lost
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)
+                if known := self._asked_before(tags[REQUEST], digest):
+                    return known
+                continue
+            if answer["__typename"] != "LaunchRunSuccess":
+                _refuse(answer)
+            first = self._asked_before(tags[REQUEST], digest) if key else None
+            launched = answer["run"]["runId"]
+            if first and first.run_id != launched:  # two callers with one key at the same time: the first one counts
+                self._ask("cancel", repeat=False, run=launched)
+                return first
+            return self.run(launched)
+        raise AssertionError("the last try returns or raises")
+
+    def _asked_before(self, key: str, digest: str) -> Run | None:
+        """The first run that was launched under ``key``."""
+        found = [r for r in self._runs({"tags": [{"key": REQUEST, "value": key}]}, 10) if r.status != "not_started"]
+        if not found:
+            return None
+        first = min(found, key=lambda r: (r.created_s, r.run_id))
+        if first.tags.get(ASKED) != digest:
+            raise BadInput(f"The key {key!r} was used for another request.", "take a new key for each request")
+        return first
+
+    def _runs(self, wanted: Mapping[str, Any], limit: int) -> list[Run]:
+        answer = self._ask("runs", filter=wanted, limit=limit)["runsOrError"]
+        if answer["__typename"] != "Runs":
+            _refuse(answer)
+        return [_run(row) for row in answer["results"]]
+
+    def _found(self) -> dict[str, str]:
+        """Where the pipeline's code is loaded in this webserver's workspace."""
+        if not self._repository:
+            node = self._ask("health")["assetNodeOrError"]
+            if node["__typename"] != "AssetNode":
+                raise Permanent(
+                    f"{self._url} serves no brand_detect pipeline.", "start it with brand_detect's workspace"
+                )
+            self._remember(node)
+        return self._repository
+
+    def _remember(self, node: Mapping[str, Any]) -> None:
+        repository = node["repository"]
+        self._repository = {
+            "repositoryName": repository["name"],
+            "repositoryLocationName": repository["location"]["name"],
+        }
+
+    def _ask(self, operation: str, *, repeat: bool = True, **variables: Any) -> dict[str, Any]:
+        """What the webserver answers to an operation. ``repeat`` False: it must not be sent twice."""
+        body = {"query": document(operation), "variables": variables}
+        for pause_s in (*PAUSES_S, None) if repeat else (None,):
+            try:
+                response = self._http.post(self._url, json=body)
+            except httpx2.TransportError as e:
+                problem = Transient(
+                    f"Dagster's webserver at {self._url} is out of reach: {str(e) or type(e).__name__}.",
+                    "start it (make dev), or name another with BRAND_DETECT_DAGSTER_URL",
+                )
+            else:
+                answered = response.headers.get("content-type", "").startswith("application/json")
+                if answered or (response.status_code < 500 and response.status_code != 429):
+                    return _data(response, self._url)  # GraphQL's own errors come with status 500
+                problem = Transient(f"Dagster's webserver at {self._url} answered {response.status_code}.", "try again")
+            if pause_s is None:
+                raise problem
+            time.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+
+@cache
+def document(operation: str) -> str:
+    """The text of a GraphQL operation."""
+    return (resources.files("brand_detect") / "graphql" / f"{operation}.graphql").read_text(encoding="utf-8")
+
+
+def _data(response: httpx2.Response, url: str) -> dict[str, Any]:
+    if response.status_code in (401, 403):
+        raise BadInput(f"{url} refused the token.", f"set {TOKEN}")
+    try:
+        answer = response.json()
+    except ValueError as e:
+        raise Permanent(f"{url} is no Dagster webserver: it answers {response.status_code} without JSON.") from e
+    if answer.get("errors") or not answer.get("data"):
+        said = "; ".join(error.get("message", "") for error in answer.get("errors", ())) or "no data"
+        raise Permanent(f"Dagster's webserver refused the request: {said}.", "run the same version on both sides")
+    return answer["data"]
+
+
+def _refuse(answer: Mapping[str, Any]) -> NoReturn:
+    kind = answer["__typename"]
+    said = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ())) or kind
+    said = " ".join(said.split())
+    if kind in ("RunConfigValidationInvalid", "RunNotFoundError", "TerminateRunFailure", "InvalidSubsetError"):
+        raise BadInput(f"Dagster refused it: {said}")
+    if kind == "UnauthorizedError":
+        raise BadInput(f"Dagster does not allow it: {said}", f"set {TOKEN}")
+    raise Permanent(f"Dagster failed: {said}")
+
+
+def _cause(error: Mapping[str, Any]) -> str:
+    """The innermost message of an error, without the name of its class."""
+    causes = error.get("causes") or ()
+    message = (causes[-1] if causes else error).get("message", "")
+    name, colon, rest = message.partition(": ")
+    return (rest if colon and " " not in name else message).strip()
+
+
+def _content_id(video_uri: str) -> str:
+    path = Path(video_uri)
+    if "://" in video_uri or not path.is_file():
+        raise BadInput(f"{video_uri} cannot be read here, so no job id can be made from it.", "name a job id")
+    with path.open("rb") as file:
+        sha256, _ = content_sha256(file)
+    return default_job_id(path.stem, sha256)
+
+
+def _entries(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata entries by label; kinds that were not asked for are left out."""
+    found: dict[str, Any] = {}
+    for entry in node["metadataEntries"]:
+        for name in ("text", "intValue", "floatValue"):
+            if name in entry:
+                found[entry["label"]] = entry[name]
+        if "jsonString" in entry:
+            found[entry["label"]] = json.loads(entry["jsonString"])
+    return found
+
+
+def _stage_state(stage: str, node: Mapping[str, Any]) -> StageState:
+    made = ((m, _entries(m)) for m in node["assetMaterializations"])
+    return StageState(
+        stage=stage,
+        attempts=tuple(_attempt(stage, m, entries) for m, entries in made if "attempt" in entries),
+        stale=(node.get("staleStatus") or "").lower(),
+        stale_because=tuple(dict.fromkeys(cause["reason"] for cause in node.get("staleCauses") or ())),
+        code_version=node["opVersion"] or "",
+    )
+
+
+def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        stage=stage,
+        attempt=entries["attempt"],
+        run_id=event["runId"],
+        created_s=float(event["timestamp"]) / 1000,
+        uri=entries.get("uri", ""),
+        params=entries.get("params", {}),
+        overrides=entries.get("overrides", {}),
+        upstream=entries.get("upstream", {}),
+        input_versions=entries.get("input_versions", {}),
+        code_version=entries.get("code_version", ""),
+        data_version=entries.get("data_version", ""),
+        stage_s=entries.get("stage_s", 0.0),
+        figures={name: value for name, value in entries.items() if isinstance(value, int | float)},
+        failed_check=entries.get("failed_check", ""),
+        continues=entries.get("continues", ""),
+        report=entries.get("report", {}),
+    )
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    tags = {tag["key"]: tag["value"] for tag in row["tags"]}
+    selected = {key["path"][-1] for key in row["assetSelection"] or ()}
+    held = row["status"] == "QUEUED" and tags.get(HOLD) == UNTIL
+    return Run(
+        run_id=row["runId"],
+        job_id=tags.get(PARTITION, ""),
+        status="held" if held else row["status"].lower(),
+        stages=tuple(stage for stage in (CATALOG, *LINE) if stage in selected),
+        created_s=row["creationTime"],
+        started_s=row["startTime"],
+        ended_s=row["endTime"],
+        parent_run_id=row["parentRunId"] or "",
+        not_before_s=float(tags[NOT_BEFORE]) if NOT_BEFORE in tags else None,
+        done=tuple(step["stepKey"] for step in row["stepStats"] if step["status"] == "SUCCESS"),
+        retried_as=tags.get("dagster/auto_retry_run_id", ""),
+        will_retry=tags.get("dagster/will_retry") == "true",
+        tags=tags,
+    )

@@ -1,0 +1,178 @@
+"""A job's attempts as a tree, and what a new run takes from them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Overrides
+from brand_detect.domain.params import effective
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
+
+ESCALATIONS = ("escalate_vlm", "escalate_cloud")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One checkpoint: a materialization of a stage for a job."""
+
+    stage: str
+    attempt: str
+    run_id: str
+    created_s: float
+    """Seconds since 1970."""
+    uri: str
+    params: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    """The params that were set explicitly, by the run's config."""
+    upstream: Mapping[str, str]
+    """The attempt of every ancestor by stage, and the catalogue's version."""
+    input_versions: Mapping[str, str]
+    """Data version of everything that was read."""
+    code_version: str
+    data_version: str
+    stage_s: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Counts of rows and figures of the run."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """Of ``compile_report``: brands and notes in short."""
+    failed_check: str = ""
+    continues: str = ""
+    """The attempt of ``escalate_cloud`` whose answers a retry took over."""
+
+
+@dataclass(frozen=True)
+class StageState:
+    """How a stage stands for one job: its attempts, newest first, and what Dagster says of the newest."""
+
+    stage: str
+    attempts: tuple[Attempt, ...] = ()
+    stale: str = ""
+    """fresh, stale or missing."""
+    stale_because: tuple[str, ...] = ()
+    code_version: str = ""
+    """Of the code that would run now."""
+
+
+@dataclass(frozen=True)
+class History:
+    """All checkpoints of one job, as Dagster's event log has them."""
+
+    job_id: str
+    stages: Mapping[str, StageState]
+    catalog_version: str = ""
+    """The latest snapshot of the brand list."""
+    profiles: Mapping[str, Overrides] = field(default_factory=dict)
+    """What each profile sets, as the pipeline's code has it."""
+
+    def __bool__(self) -> bool:
+        return any(state.attempts for state in self.stages.values())
+
+    def latest(self, stage: str) -> Attempt | None:
+        """The newest attempt of ``stage``."""
+        return next(iter(self.stages[stage].attempts), None)
+
+    def find(self, stage: str, attempt: str) -> Attempt | None:
+        return next((a for a in self.stages[stage].attempts if a.attempt == attempt), None)
+
+    def line_of(self, attempt: Attempt) -> dict[str, Attempt]:
+        """``attempt`` and all its ancestors that are still known."""
+        found = {s: self.find(s, name) for s, name in attempt.upstream.items() if s in LINE}
+        return {**{s: a for s, a in found.items() if a}, attempt.stage: attempt}
+
+
+def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> Attempt:
+    """The attempt that a replay from ``start_stage`` goes on from: the pinned one, else the latest.
+
+    Raises:
+        BadInput: there is none, a pin names none, or its blocking check failed and it was not pinned.
+    """
+    if start_stage not in STAGES:
+        raise BadInput(f"There is no stage {start_stage!r} to start from.", f"the stages are {', '.join(STAGES)}")
+    above = upstream_of(start_stage)
+    for stage, name in pins.items():
+        if stage not in (*above, CATALOG):
+            raise BadInput(
+                f"{stage} cannot be pinned in a replay from {start_stage}.",
+                f"pin one of {', '.join((*above[::-1], CATALOG))}",
+            )
+        if stage in LINE and history.find(stage, name) is None:
+            raise BadInput(
+                f"{history.job_id} has no attempt {name!r} of {stage}.",
+                f"brand-detect checkpoints {history.job_id} lists them",
+            )
+    nearest = above[-1]
+    named = history.find(nearest, pins.get(nearest, ""))
+    if named is None:  # a pin further up names the lineage: its newest descendant goes on from it
+        named = next((a for a in history.stages[nearest].attempts if _made_from(a, pins)), None)
+    if named is None:
+        why = " made from the pinned attempts" if pins else ""
+        raise BadInput(
+            f"{history.job_id} has no checkpoint of {nearest}{why} to start from.",
+            f"replay from {next((s for s in above[::-1] if history.latest(s)), 'the beginning: submit the video')}",
+        )
+    if named.failed_check and nearest not in pins:
+        raise BadInput(
+            f"{nearest} {named.attempt} failed its check {named.failed_check}.",
+            f"replay from {nearest}, or pin this attempt by name",
+        )
+    return named
+
+
+def _made_from(attempt: Attempt, pins: Mapping[str, str]) -> bool:
+    return all(attempt.upstream.get(stage) == name for stage, name in pins.items() if stage in LINE)
+
+
+def carried(history: History, start_stage: str, parent: Attempt, reset: Iterable[str] = ()) -> Overrides:
+    """What was tuned in the stages from ``start_stage`` down, on the branch that goes on from ``parent``.
+
+    Of each stage its newest attempt that descends from ``parent`` counts, else its newest of any branch.
+    """
+    tuned: Overrides = {}
+    for stage in downstream_of(start_stage):
+        if stage in reset:
+            continue
+        attempts = history.stages[stage].attempts
+        descends = (a for a in attempts if a.upstream.get(parent.stage) == parent.attempt)
+        source = next(descends, None) or next(iter(attempts), None)
+        if source and source.overrides:
+            tuned[stage] = dict(source.overrides)
+    return tuned
+
+
+def merged(base: Overrides, new: Overrides) -> Overrides:
+    """``new`` over ``base``, param by param."""
+    return {stage: {**base.get(stage, {}), **new.get(stage, {})} for stage in (*base, *new)}
+
+
+def reusable(history: History, start_stage: str, parent: Attempt, overrides: Overrides) -> dict[str, Attempt]:
+    """The longest prefix of ``start_stage`` and what is below whose recipe was carried out before, by stage.
+
+    Equal are: the code's version, every effective param, and the data of every input. An attempt that left questions
+    for another time is not taken.
+    """
+    request = history.line_of(parent).get(ROOT)
+    if request is None:
+        return {}
+    asked = request.params.get("overrides") or {}
+    profile = history.profiles.get(str(request.params.get("profile")), {})
+    line, found = history.line_of(parent), {}
+    for stage in downstream_of(start_stage):
+        state = history.stages[stage]
+        params = effective(stage, profile.get(stage, {}), asked.get(stage, {}), overrides.get(stage, {}))
+        wanted = params.model_dump(mode="json")
+        known = {s: a.data_version for s, a in line.items()} | {CATALOG: history.catalog_version}
+        same = (
+            a
+            for a in state.attempts
+            if a.params == wanted
+            and a.code_version == state.code_version
+            and not (a.failed_check or a.continues or a.figures.get("questions_left"))
+            and all(known.get(name) == version for name, version in a.input_versions.items())
+        )
+        attempt = next(same, None)
+        if attempt is None:
+            break
+        found[stage] = attempt
+        line = history.line_of(attempt)
+    return found

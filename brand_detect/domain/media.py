@@ -1,0 +1,32 @@
+"""What identifies a video: its bytes."""
+
+import hashlib
+import io
+import re
+from typing import BinaryIO
+
+from brand_detect.domain.protocols import Progress
+
+_CHUNK = 1 << 20
+_LONGEST_ID = 128
+
+
+def content_sha256(file: BinaryIO, progress: Progress | None = None) -> tuple[str, int]:
+    """The hex SHA-256 of a seekable file and its size in bytes; the file stands at its beginning afterwards."""
+    total = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    digest, done = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        done += len(chunk)
+        if progress is not None:
+            progress(done, total, "bytes")
+    file.seek(0)
+    return digest.hexdigest(), done
+
+
+def default_job_id(file_stem: str, sha256: str) -> str:
+    """The file's stem, a dash and 8 digits of its content hash, in the letters and length that a job id may have."""
+    tail = f"-{sha256[:8]}"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", file_stem).strip("._-")[: _LONGEST_ID - len(tail)]
+    return f"{stem or 'video'}{tail}"

@@ -1,0 +1,117 @@
+"""Which processes still work on their runs: a run says who executes it, and beats while it does.
+
+Dagster's launchers do not watch their workers: after a SIGKILL of a run's process and its code server together, the run
+stays STARTED for ever and keeps its job's place in the queue.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+
+import dagster as dg
+import psutil
+
+from brand_detect.domain.tags import WORKER
+
+BEAT_S = 15.0
+SILENT_S = 120.0
+"""A worker elsewhere that has not been heard of for so long is dead: eight beats."""
+BEATS = "brand_detect/beat/"
+"""Prefix of the keys under which workers leave the time of their last beat."""
+PID_NAMESPACE = Path("/proc/self/ns/pid")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process on some machine. ``started`` tells it from a later one with the same number."""
+
+    host: str
+    pid: int
+    started: int
+
+    @classmethod
+    def this(cls) -> "Worker":
+        return cls(_host(), os.getpid(), int(psutil.Process().create_time()))
+
+    @classmethod
+    def parse(cls, tag: str) -> "Worker":
+        host, pid, started = tag.rsplit(" ", 2)
+        return cls(host, int(pid), int(started))
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.pid} {self.started}"
+
+    @property
+    def key(self) -> str:
+        return f"{BEATS}{self.host}/{self.pid}"
+
+    def is_dead(self, last_beat_s: float, now_s: float) -> bool:
+        """Known at once for a process of this machine, by its silence for any other."""
+        if self.host != _host():
+            return now_s - last_beat_s > SILENT_S
+        try:
+            process = psutil.Process(self.pid)
+            return int(process.create_time()) != self.started or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+
+def _host() -> str:
+    """This machine, or the container on it: process numbers mean something only within one namespace."""
+    namespace = PID_NAMESPACE.stat().st_ino if PID_NAMESPACE.exists() else 0
+    return f"{socket.gethostname()}/{namespace}"
+
+
+@contextmanager
+def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Mark the run as executed by this process, and beat until the end."""
+    worker, ended = Worker.this(), Event()
+    instance.add_run_tags(run_id, {WORKER: str(worker), **_one_more_try(instance, run_id)})
+
+    def beat() -> None:
+        while True:
+            instance.daemon_cursor_storage.set_cursor_values({worker.key: str(time.time())})
+            if ended.wait(BEAT_S):
+                return
+
+    beating = Thread(target=beat, name="brand_detect beat", daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+
+
+def _one_more_try(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    """Let ``run_retries`` re-execute this run once if it dies.
+
+    Dagster counts every run of a run group as a retry of it, replays that people asked for included, so that a replay
+    would never be re-executed. A re-execution inherits the tag and is one more in the group: it gets no further try.
+    """
+    run = instance.get_run_by_id(run_id)
+    group = (
+        instance.get_run_group(run_id) if run and run.root_run_id and not run.tags.get("dagster/retry_number") else None
+    )
+    return {"dagster/max_retries": str(len(list(group[1])))} if group else {}
+
+
+def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
+    """Runs that are being executed as far as Dagster knows, and by nobody; each with what is known of its end."""
+    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    records = instance.get_run_records(dg.RunsFilter(statuses=statuses))
+    workers = {r.dagster_run.run_id: Worker.parse(t) for r in records if (t := r.dagster_run.tags.get(WORKER))}
+    beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
+    for record in records:
+        run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()
+        worker = workers.get(run.run_id)
+        if worker is None:
+            if now_s - began > SILENT_S:
+                yield run, "no process has taken it up"
+        elif worker.is_dead(float(beats.get(worker.key, began)), now_s):
+            yield run, f"process {worker.pid} on {worker.host.split('/')[0]} is gone"

@@ -1,0 +1,62 @@
+"""What happens at set times: the retries of a night."""
+
+import dagster as dg
+
+from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.pipeline import downstream_of
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.tags import LATEST, PARTITION, RETRY_OF
+from brand_detect.orchestration import offpeak
+from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.resources import Services
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+OFFPEAK = "brand_detect/offpeak"
+"""Run tag of a night's retries: the night's date."""
+
+
+def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule that retries jobs with open questions, at the settings' times; off unless they switch it on."""
+
+    @dg.schedule(
+        name="offpeak_retries",
+        target=dg.define_asset_job(
+            "retry", selection=dg.AssetSelection.assets(*downstream_of(ESCALATIONS[0])), partitions_def=JOBS
+        ),
+        cron_schedule=settings.offpeak_cron,
+        execution_timezone=settings.offpeak_timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING if settings.offpeak else dg.DefaultScheduleStatus.STOPPED,
+        required_resource_keys={"services"},
+        description="Retries jobs with open questions, oldest first, within the limits of BRAND_DETECT_OFFPEAK_*.",
+    )
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
+        services: Services = context.resources.services
+        instance = context.instance
+        running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
+        night = offpeak.plan_night(
+            offpeak.OpenJobs.load(instance),
+            services.settings,
+            instance.get_dynamic_partitions(str(JOBS.name)),
+            (record.dagster_run.tags.get(PARTITION, "") for record in running),
+        )
+        context.log.info("%s", night)
+        if not night.retries:
+            return dg.SkipReason(str(night))
+        date = context.scheduled_execution_time.date().isoformat()
+        return [
+            dg.RunRequest(
+                run_key=f"{date} {job_id}",
+                partition_key=job_id,
+                run_config={"ops": {stage: {"config": values} for stage, values in overrides.items()}},
+                tags={RETRY_OF: LATEST, OFFPEAK: date},
+            )
+            for job_id, overrides in night.retries.items()
+        ]
+
+    return schedule

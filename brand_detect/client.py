@@ -28,6 +28,7 @@ from brand_detect.domain.history import (
     carried,
     merged,
     parent_of,
+    pinned,
     reusable,
 )
 from brand_detect.domain.media import content_sha256, default_job_id
@@ -200,7 +201,7 @@ class Client:
 
         Args:
             overrides: params of the stages that run, over those that were tuned before.
-            pins: the attempt to read, by stage; the latest otherwise.
+            pins: the attempt to read, by stage, its first letters do; the latest otherwise.
             reset: stages whose tuned params are dropped.
             reuse: leave out the first stages whose result is there already, made by the same recipe.
             delay_s: hold the run in the queue for so long.
@@ -210,8 +211,8 @@ class Client:
             BadInput: what was asked for is wrong, or there is nothing to start from; nothing was launched.
             Transient: Dagster is out of reach.
         """
-        pins = dict(pins or {})
         history = self._history_of(job_id)
+        pins = pinned(history, pins or {})
         parent = parent_of(history, start_stage, pins)
         config = self._config(history, start_stage, parent, overrides or {}, reset)
         selected = downstream_of(start_stage)

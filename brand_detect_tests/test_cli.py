@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from brand_detect import cli
+from brand_detect.cli import common
 from brand_detect.domain.errors import BadInput
 from brand_detect_tests.pipeline import two_shot_clip
 from brand_detect_tests.videos import truncate
@@ -148,8 +149,8 @@ def test_a_uri_outside_the_allowed_roots_is_refused(brand_detect: Callable[..., 
     [("off", "off"), ("true", True), ("0.5", 0.5), ("[a logo, on]", ["a logo", "on"]), ("eng", "eng")],
 )
 def test_values_of_settings_are_yaml_without_its_traps(monkeypatch: pytest.MonkeyPatch, value: str, read: object):
-    monkeypatch.setattr(cli, "check_overrides", lambda overrides: overrides)
-    assert cli.overrides_of([f"stage.param={value}"]) == {"stage": {"param": read}}
+    monkeypatch.setattr(common, "check_overrides", lambda overrides: overrides)
+    assert common.overrides_of([f"stage.param={value}"]) == {"stage": {"param": read}}
 
 
 def test_paths_are_those_of_the_folder_where_the_command_was_given(

@@ -81,25 +81,39 @@ class History:
         return {**{s: a for s, a in found.items() if a}, attempt.stage: attempt}
 
 
+def pinned(history: History, pins: Mapping[str, str]) -> dict[str, str]:
+    """``pins`` with whole names: the first letters of an attempt's name do when they fit one only.
+
+    Raises:
+        BadInput: a name fits no attempt, or several.
+    """
+    whole = {}
+    for stage, name in pins.items():
+        known = [a.attempt for a in history.stages[stage].attempts] if stage in history.stages else [name]
+        fits = [name] if name in known else [a for a in known if name and a.startswith(name)]
+        if len(fits) != 1:
+            raise BadInput(
+                f"{history.job_id} has {'no' if not fits else f'{len(fits)}'} attempts {name!r} of {stage}.",
+                f"brand-detect checkpoints {history.job_id} lists them",
+            )
+        whole[stage] = fits[0]
+    return whole
+
+
 def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> Attempt:
     """The attempt that a replay from ``start_stage`` goes on from: the pinned one, else the latest.
 
     Raises:
-        BadInput: there is none, a pin names none, or its blocking check failed and it was not pinned.
+        BadInput: there is none, or its blocking check failed and it was not pinned.
     """
     if start_stage not in STAGES:
         raise BadInput(f"There is no stage {start_stage!r} to start from.", f"the stages are {', '.join(STAGES)}")
     above = upstream_of(start_stage)
-    for stage, name in pins.items():
+    for stage in pins:
         if stage not in (*above, CATALOG):
             raise BadInput(
-                f"{stage} cannot be pinned in a replay from {start_stage}.",
+                f"{stage!r} cannot be pinned in a replay from {start_stage}.",
                 f"pin one of {', '.join((*above[::-1], CATALOG))}",
-            )
-        if stage in LINE and history.find(stage, name) is None:
-            raise BadInput(
-                f"{history.job_id} has no attempt {name!r} of {stage}.",
-                f"brand-detect checkpoints {history.job_id} lists them",
             )
     nearest = above[-1]
     named = history.find(nearest, pins.get(nearest, ""))

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         default=0.0, ge=0, allow_inf_nan=False, description="most that a night may cost, as estimated; 0 = nothing paid"
     )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
-    api_rate: str = Field(default="120/minute", description="requests a client of the HTTP service may make")
+    api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
 
     @field_validator("media_roots", mode="before")

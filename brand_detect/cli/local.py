@@ -1,9 +1,7 @@
-"""The command line: data on stdout, progress and errors on stderr, a distinct exit code per kind of error."""
+"""Commands that work in this process, on the instance of ``DAGSTER_HOME``."""
 
 import logging
 import os
-import re
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,56 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.cli.common import (
+    JsonOpt,
+    ProfileOpt,
+    SetOpt,
+    VideoArg,
+    app,
+    brand_table,
+    err,
+    home,
+    out,
+    overrides_of,
+)
 from brand_detect.domain.model import Overrides, Report
-from brand_detect.domain.params import check_overrides
 from brand_detect.domain.protocols import Progress as ProgressReport
-from brand_detect.domain.settings import Settings
+from brand_detect.domain.settings import Settings, state_dir
 
 if TYPE_CHECKING:
     from brand_detect.evaluation.bench import RunResult
     from brand_detect.orchestration.run import Runner
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
-
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
-out = Console()
-err = Console(stderr=True)
-
-
-def main() -> None:
-    """Entry point: domain errors become one sentence, a hint and an exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: Dagster is told that the run failed
-    try:
-        app()
-    except BrandDetectError as e:
-        if os.environ.get("BRAND_DETECT_TRACEBACK"):
-            raise
-        err.print(f"error: {e}", style="red", markup=False, highlight=False)
-        if e.hint:
-            err.print(f"hint: {e.hint}", markup=False, highlight=False)
-        sys.exit(e.exit_code)
-
-
-VideoArg = Annotated[str, typer.Argument(help="a path, or a URI within BRAND_DETECT_MEDIA_ROOTS")]
-ProfileOpt = Annotated[str, typer.Option(help="default, soccer_broadcast or fixed_camera")]
-SetOpt = Annotated[list[str], typer.Option("--set", help="stage.param=value, as often as needed")]
-JsonOpt = Annotated[bool, typer.Option("--json", help="print the report's JSON")]
-
-
-@app.callback()
-def _describe() -> None:
-    """Which brands were on screen in a video: when, how long, how large, and on what evidence.
-
-    Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again,
-    130 stopped by Ctrl-C or SIGTERM.
-    BRAND_DETECT_TRACEBACK=1 shows where an error came from.
-    """
 
 
 @app.command()
@@ -81,10 +52,9 @@ def run(
 @app.command()
 def demo() -> None:
     """Draw a short broadcast clip and report the brands on it."""
-    from brand_detect.domain.settings import state_dir
     from brand_detect.evaluation.sample import demo_clip
 
-    _report(str(demo_clip(_home() / state_dir() / "demo")), "demo", "default", {}, False)
+    _report(str(demo_clip(home() / state_dir() / "demo")), "demo", "default", {}, False)
 
 
 @app.command()
@@ -130,7 +100,7 @@ def evaluate(
     for name, done in unlabelled:
         report = done.load("compile_report")
         assert isinstance(report, Report)
-        out.print(brand_table(report, f"{name}: no labels"))
+        out.print(brand_table(report.brands.to_pylist(), f"{name}: no labels"))
         out.print(f"{done.store.uri(done.ref('compile_report'))}/report.html", soft_wrap=True, highlight=False)
 
 
@@ -166,9 +136,8 @@ def bench(
     folder = labelled.resolve() if labelled else None
     labels = load_labels(folder / "labels.json") if folder else {}
     clips = [(folder / name, clip) for name, clip in labels.items()] if folder else []
-    home = _home()
     catalog = load_catalog(Settings.load().catalog)
-    for section in benchmark(home / ".state" / "bench", run_in_process, clips, catalog=catalog, long=long):
+    for section in benchmark(home() / state_dir() / "bench", run_in_process, clips, catalog=catalog, long=long):
         if as_json:
             out.print_json(data=section.to_json())
         else:
@@ -183,37 +152,6 @@ def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
         return result_of(runner.submit(str(video), overrides=overrides))
 
 
-class _Yaml(yaml.SafeLoader):
-    """Without YAML 1.1's ``on``, ``off``, ``yes`` and ``no``."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
-
-
-def overrides_of(settings: list[str]) -> Overrides:
-    """``["stage.param=value"]`` as overrides; values are read as YAML 1.2, where ``off`` is a word.
-
-    Raises:
-        BadInput: not of that shape, or not valid for the stage.
-    """
-    overrides: Overrides = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        stage, dot, param = name.partition(".")
-        if not (equals and dot and param):
-            raise BadInput(f"{setting!r} is not a setting.", "write stage.param=value, as in run_ocr.engine=tesseract")
-        try:
-            overrides.setdefault(stage, {})[param] = yaml.load(value, _Yaml)
-        except yaml.YAMLError as e:
-            raise BadInput(f"{name}: {value!r} cannot be read.", "put special characters into quotes") from e
-    return check_overrides(overrides)
-
-
 def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, as_json: bool) -> None:
     video = video if "://" in video else str(Path(video).resolve())
     with local_runner(video) as runner:
@@ -223,46 +161,11 @@ def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, 
     if as_json:
         sys.stdout.write(done.store.read(done.ref("compile_report"), "report.json").decode() + "\n")
     else:
-        out.print(brand_table(report))
+        out.print(brand_table(report.brands.to_pylist()))
     for note in report.notes:
         err.print(f"note: {note}", markup=False, highlight=False)
     err.print(f"report: {done.store.uri(done.ref('compile_report'))}/report.html", markup=False, soft_wrap=True)
     err.print(f"stages: make dev, then http://127.0.0.1:3000/assets, partition {done.job_id}", markup=False)
-
-
-def brand_table(report: Report, title: str = "Brands on screen") -> Table:
-    """The brands of a report, those on screen longest first."""
-    table = Table(title=title if report.brands.num_rows else f"{title}: none was found")
-    for name, right in (("brand", False), ("seconds", True), ("share of voice", True), ("exposures", True)):
-        table.add_column(name, justify="right" if right else "left")
-    table.add_column("first", justify="right")
-    table.add_column("mean area", justify="right")
-    for row in sorted(report.brands.to_pylist(), key=lambda b: -b["seconds"]):
-        table.add_row(
-            row["brand"],
-            f"{row['seconds']:.1f}",
-            f"{row['share_of_voice']:.0%}",
-            str(row["n_exposures"]),
-            f"{row['first_s']:.1f} s",
-            f"{row['area_frac_mean']:.2%}",
-        )
-    return table
-
-
-def _home() -> Path:
-    """``DAGSTER_HOME``, which is the checkout unless set otherwise."""
-    home = os.environ.get("DAGSTER_HOME")
-    if not home:
-        checkout = Path(__file__).resolve().parent.parent
-        if not (checkout / "dagster.yaml").is_file():
-            raise BadInput("DAGSTER_HOME is not set.", "set it to a folder with a dagster.yaml, such as the checkout")
-        home = os.environ["DAGSTER_HOME"] = str(checkout)
-    if not (Path(home) / "dagster.yaml").is_file():  # without it Dagster would send telemetry
-        raise BadInput(
-            f"DAGSTER_HOME is {home}, which holds no dagster.yaml.", "copy the checkout's dagster.yaml there"
-        )
-    home = os.environ["DAGSTER_HOME"] = str(Path(home).resolve())
-    return Path(home)
 
 
 @contextmanager
@@ -271,7 +174,7 @@ def local_runner(*videos: str) -> Iterator["Runner"]:
 
     ``videos``, named by the user who runs this, are readable for this process even outside the allowed media roots.
     """
-    home, here = _home(), Path.cwd()
+    at_home, here = home(), Path.cwd()
     settings = Settings.load()
     folders = {str(Path(video).parent) for video in videos if "://" not in video}
     settings = settings.model_copy(update={"media_roots": (*settings.media_roots, *sorted(folders))})
@@ -281,7 +184,7 @@ def local_runner(*videos: str) -> Iterator["Runner"]:
     from brand_detect.orchestration.resources import Services
     from brand_detect.orchestration.run import Runner
 
-    os.chdir(home)  # dagster.yaml's folders are relative to it
+    os.chdir(at_home)  # dagster.yaml's folders are relative to it
     try:
         with Bars() as bars, dg.DagsterInstance.get() as instance:
             services = Services.of(settings, progress=bars.stage)
@@ -326,7 +229,3 @@ class Bars:
     def _end(self, done: bool) -> None:
         if self._task is not None and done:
             self._progress.update(self._task, total=1, completed=1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,35 @@
+"""The command line: data on stdout, progress and errors on stderr, a distinct exit code per kind of error."""
+
+import os
+import signal
+import sys
+
+from brand_detect.cli import jobs, local
+from brand_detect.cli.common import app, err
+from brand_detect.domain.errors import BrandDetectError
+
+__all__ = ["app", "jobs", "local", "main"]
+
+
+def main() -> None:
+    """Entry point: domain errors become one sentence, a hint and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: Dagster is told that the run failed
+    try:
+        app()
+    except BrandDetectError as e:
+        if os.environ.get("BRAND_DETECT_TRACEBACK"):
+            raise
+        err.print(f"error: {e}", style="red", markup=False, highlight=False)
+        if e.hint:
+            err.print(f"hint: {e.hint}", markup=False, highlight=False)
+        sys.exit(e.exit_code)
+
+
+@app.callback()
+def _describe() -> None:
+    """Which brands were on screen in a video: when, how long, how large, and on what evidence.
+
+    Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again,
+    130 stopped by Ctrl-C or SIGTERM.
+    BRAND_DETECT_TRACEBACK=1 shows where an error came from.
+    """

@@ -1,0 +1,3 @@
+from brand_detect.cli import main
+
+main()

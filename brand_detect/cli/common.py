@@ -1,0 +1,91 @@
+"""What all commands share: the consoles, options that recur, and how settings are written."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Overrides
+from brand_detect.domain.params import check_overrides
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+out = Console()
+err = Console(stderr=True)
+
+VideoArg = Annotated[str, typer.Argument(help="a path, or a URI within BRAND_DETECT_MEDIA_ROOTS")]
+ProfileOpt = Annotated[str, typer.Option(help="default, soccer_broadcast or fixed_camera")]
+SetOpt = Annotated[list[str], typer.Option("--set", help="stage.param=value, as often as needed")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="print data as JSON")]
+
+
+class _Yaml(yaml.SafeLoader):
+    """Without YAML 1.1's ``on``, ``off``, ``yes`` and ``no``."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+
+
+def overrides_of(settings: list[str]) -> Overrides:
+    """``["stage.param=value"]`` as overrides; values are read as YAML 1.2, where ``off`` is a word.
+
+    Raises:
+        BadInput: not of that shape, or not valid for the stage.
+    """
+    overrides: Overrides = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        stage, dot, param = name.partition(".")
+        if not (equals and dot and param):
+            raise BadInput(f"{setting!r} is not a setting.", "write stage.param=value, as in run_ocr.engine=tesseract")
+        try:
+            overrides.setdefault(stage, {})[param] = yaml.load(value, _Yaml)
+        except yaml.YAMLError as e:
+            raise BadInput(f"{name}: {value!r} cannot be read.", "put special characters into quotes") from e
+    return check_overrides(overrides)
+
+
+def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on screen") -> Table:
+    """The brands of a report, those on screen longest first."""
+    table = Table(title=title if brands else f"{title}: none was found")
+    for name, right in (("brand", False), ("seconds", True), ("share of voice", True), ("exposures", True)):
+        table.add_column(name, justify="right" if right else "left")
+    table.add_column("first", justify="right")
+    table.add_column("mean area", justify="right")
+    for row in sorted(brands, key=lambda b: -b["seconds"]):
+        table.add_row(
+            row["brand"],
+            f"{row['seconds']:.1f}",
+            f"{row['share_of_voice']:.0%}",
+            str(row["n_exposures"]),
+            f"{row['first_s']:.1f} s",
+            f"{row['area_frac_mean']:.2%}",
+        )
+    return table
+
+
+def home() -> Path:
+    """``DAGSTER_HOME``, which is the checkout unless set otherwise."""
+    named = os.environ.get("DAGSTER_HOME")
+    if not named:
+        checkout = Path(__file__).resolve().parents[2]
+        if not (checkout / "dagster.yaml").is_file():
+            raise BadInput("DAGSTER_HOME is not set.", "set it to a folder with a dagster.yaml, such as the checkout")
+        named = os.environ["DAGSTER_HOME"] = str(checkout)
+    if not (Path(named) / "dagster.yaml").is_file():  # without it Dagster would send telemetry
+        raise BadInput(
+            f"DAGSTER_HOME is {named}, which holds no dagster.yaml.", "copy the checkout's dagster.yaml there"
+        )
+    named = os.environ["DAGSTER_HOME"] = str(Path(named).resolve())
+    return Path(named)

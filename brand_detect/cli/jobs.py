@@ -1,0 +1,357 @@
+"""Commands that speak to a running Dagster: submit, look, replay, retry, cancel, report; and the HTTP service."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.tree import Tree
+
+from brand_detect.cli.common import JsonOpt, ProfileOpt, SetOpt, VideoArg, app, brand_table, err, out, overrides_of
+from brand_detect.client import Client, ReportSummary, Run
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.history import Attempt, History
+from brand_detect.domain.media import content_sha256, default_job_id
+from brand_detect.domain.pipeline import LINE, STAGES, upstream_of
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.tags import LATEST
+from brand_detect.storage.media import MediaFiles
+
+UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+INNER = ("stage_s", "stored_bytes", "cost_usd")
+"""Figures that have a place of their own, or none, in the tree."""
+
+JobArg = Annotated[str, typer.Argument(metavar="JOB", help="the job's id")]
+StageArg = Annotated[str, typer.Argument(metavar="STAGE", help=f"one of {', '.join(STAGES)}")]
+ResetOpt = Annotated[list[str], typer.Option("--reset", help="drop what was tuned in this stage, as often as needed")]
+WaitOpt = Annotated[bool, typer.Option("--wait/--no-wait", help="stay until the report is there")]
+KeyOpt = Annotated[str, typer.Option("--key", help="idempotency key: the same command again is the same run")]
+
+
+@app.command()
+def submit(
+    video: VideoArg,
+    job_id: Annotated[str | None, typer.Option(help="default: the file's name and its content's hash")] = None,
+    profile: ProfileOpt = "default",
+    settings: SetOpt = [],  # noqa: B006 typer copies it
+    wait: WaitOpt = False,
+    key: KeyOpt = "",
+    as_json: JsonOpt = False,
+) -> None:
+    """Queue a video in a running Dagster (make dev).
+
+    Example: brand-detect submit match.mp4 --profile soccer_broadcast --wait
+    """
+    remote = "://" in video
+    with _client() as client:
+        run = client.submit(
+            video if remote else str(Path(video).resolve()),
+            job_id=job_id or (_remote_id(video) if remote else None),
+            profile=profile,
+            overrides=overrides_of(settings),
+            key=key,
+        )
+        _launched(client, run, wait, as_json)
+
+
+@app.command()
+def status(job_id: JobArg, as_json: JsonOpt = False) -> None:
+    """The runs of a job, newest first.
+
+    Example: brand-detect status match-3f9a1c07
+    """
+    with _client() as client:
+        found = client.runs(job_id)
+    if not found:
+        raise BadInput(f"There is no run of {job_id}.", "brand-detect submit VIDEO")
+    if as_json:
+        out.print_json(data=[asdict(run) for run in found])
+        return
+    table = Table("run", "status", "stages", "queued", "ran", box=None, pad_edge=False)
+    for run in found:
+        table.add_row(run.run_id, _status(run), _range(run.stages), _clock(run.created_s), _seconds(run))
+    out.print(table)
+
+
+@app.command()
+def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
+    """All attempts of a job as a tree: each run hangs below the checkpoint that it went on from.
+
+    Example: brand-detect checkpoints match-3f9a1c07
+    """
+    with _client() as client:
+        history = client.checkpoints(job_id)
+    if not history:
+        raise BadInput(f"There is no checkpoint of {job_id}.", "brand-detect submit VIDEO")
+    if as_json:
+        out.print_json(data=asdict(history))
+    else:
+        out.print(tree_of(history), highlight=False)
+
+
+@app.command()
+def replay(
+    job_id: JobArg,
+    start_stage: StageArg,
+    settings: SetOpt = [],  # noqa: B006
+    pins: Annotated[
+        list[str],
+        typer.Option("--pin", help="STAGE=ATTEMPT to go on from, in place of the latest; its first letters do"),
+    ] = [],  # noqa: B006
+    reset: ResetOpt = [],  # noqa: B006
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="leave out first stages whose result is there already")
+    ] = False,
+    wait: WaitOpt = True,
+    key: KeyOpt = "",
+    as_json: JsonOpt = False,
+) -> None:
+    """Run a job again from a stage down. What was tuned there before stays, what lies above is read, not made again.
+
+    \b
+    Examples:
+      brand-detect replay match-3f9a1c07 match_brands --set match_brands.min_confidence=0.5
+      brand-detect replay match-3f9a1c07 run_ocr --pin detect_objects=6b585eff --reset run_ocr
+    """
+    with _client() as client:
+        run = client.replay(
+            job_id,
+            start_stage,
+            overrides_of(settings),
+            pins=dict(_pin(pin) for pin in pins),
+            reset=reset,
+            reuse=reuse,
+            key=key,
+        )
+        _launched(client, run, wait, as_json)
+
+
+@app.command()
+def retry(
+    job_id: JobArg,
+    settings: SetOpt = [],  # noqa: B006
+    start_stage: Annotated[str, typer.Option("--from", help="escalate_vlm or escalate_cloud")] = "escalate_vlm",
+    retry_of: Annotated[
+        str, typer.Option("--of", metavar="RUN", help="the run whose escalation is continued")
+    ] = LATEST,
+    reset: ResetOpt = [],  # noqa: B006
+    delay: Annotated[str, typer.Option("--in", metavar="TIME", help="hold it for so long: 90s, 30m, 8h, 2d")] = "0",
+    wait: WaitOpt = False,
+    key: KeyOpt = "",
+    as_json: JsonOpt = False,
+) -> None:
+    """Ask again about what is unresolved, now or later. What was settled stays and is not asked again.
+
+    Example: brand-detect retry match-3f9a1c07 --set escalate_cloud.provider=openai --in 8h
+    """
+    with _client() as client:
+        run = client.retry(
+            job_id,
+            overrides_of(settings),
+            start_stage=start_stage,
+            retry_of=retry_of,
+            reset=reset,
+            delay_s=_delay_s(delay),
+            key=key,
+        )
+        _launched(client, run, wait, as_json)
+
+
+@app.command()
+def cancel(run_id: Annotated[str, typer.Argument(metavar="RUN")], as_json: JsonOpt = False) -> None:
+    """End a run that waits, is held or works. Checkpoints that it has finished stay.
+
+    Example: brand-detect cancel 792a50d4-a9e8-4ad9-a4bc-5d5a325f3c0f
+    """
+    with _client() as client:
+        _show_run(client.cancel(run_id), as_json)
+
+
+@app.command()
+def report(
+    job_id: JobArg,
+    run_id: Annotated[str, typer.Option("--run", help="the report that this run made; default: the newest")] = "",
+    as_json: JsonOpt = False,
+) -> None:
+    """The brands of a job's report, and where its documents lie.
+
+    Example: brand-detect report match-3f9a1c07
+    """
+    with _client() as client:
+        _show_report(client.report(job_id, run_id), as_json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8000,
+) -> None:
+    """The HTTP service: list checkpoints, replay, retry, for programs that never see Dagster.
+
+    Example: brand-detect serve --port 8000
+    """
+    import uvicorn
+
+    from brand_detect.api import API_KEY, LOOPBACK_NAMES, create_app, is_loopback
+
+    key = os.environ.get(API_KEY, "")
+    local = is_loopback(host)
+    if not (local or key):
+        raise BadInput(
+            f"{host} can be reached from other machines, and no API key is set.", f"set {API_KEY}, or stay on 127.0.0.1"
+        )
+    settings = Settings.load()
+    with Client(settings.dagster_url) as client:
+        service = create_app(client, settings, api_key=key, hosts=LOOPBACK_NAMES if local else ())
+        err.print(f"service: http://{host}:{port}/openapi.json, Dagster at {settings.dagster_url}", highlight=False)
+        uvicorn.run(
+            service, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+        )
+
+
+def tree_of(history: History) -> Tree:
+    """The attempts of ``history``: below each run its stages, below a stage the runs that went on from it."""
+    newest = {s: a.attempt for s in LINE if (a := history.latest(s))}
+    made: dict[str, list[Attempt]] = {}
+    for stage in LINE:
+        for attempt in history.stages[stage].attempts:
+            made.setdefault(attempt.run_id, []).append(attempt)
+    tree = Tree(escape(history.job_id), guide_style="dim")
+    places: dict[tuple[str, str], Tree] = {}
+    for run_id, attempts in sorted(made.items(), key=lambda item: item[1][0].created_s):
+        first = attempts[0]
+        above = next(reversed(upstream_of(first.stage)), "")
+        below = places.get((above, first.upstream.get(above, "")), tree)
+        tuned = [
+            f"{a.stage}.{name}={value}" for a in attempts for name, value in a.overrides.items() if a.stage in STAGES
+        ]
+        goes_on = f"goes on from escalate_cloud {first.continues[:8]}" if first.continues else ""
+        branch = below.add(_line(f"[bold]{run_id[:8]}[/]", _clock(first.created_s), goes_on, *map(escape, tuned)))
+        for attempt in attempts:
+            state = history.stages[attempt.stage]
+            stale = state.stale if newest[attempt.stage] == attempt.attempt and state.stale != "fresh" else ""
+            why = f"[yellow]{stale}: {escape('; '.join(state.stale_because))}[/]" if stale else ""
+            failed = f"[red]failed its check {escape(attempt.failed_check)}[/]" if attempt.failed_check else ""
+            counts = ", ".join(f"{name} {value:g}" for name, value in attempt.figures.items() if name not in INNER)
+            line = _line(f"{attempt.stage:<15}", f"{attempt.stage_s:.1f} s", counts, why, failed)
+            places[attempt.stage, attempt.attempt] = branch.add(line)
+    return tree
+
+
+def _line(*parts: str) -> str:
+    return "  ".join(part for part in parts if part)
+
+
+@contextmanager
+def _client() -> Iterator[Client]:
+    with Client(Settings.load().dagster_url) as client:
+        yield client
+
+
+def _launched(client: Client, run: Run, wait: bool, as_json: bool) -> None:
+    """Say what was launched; with ``wait`` follow it and show its report."""
+    err.print(f"run: {run.run_id} of {run.job_id}, {_status(run)}", markup=False, highlight=False, soft_wrap=True)
+    if not wait:
+        _show_run(run, as_json)
+        return
+    ended = client.wait(run.run_id, seen=_Follow(run)) if not err.is_terminal else _followed(client, run)
+    _show_report(client.report(run.job_id, ended.run_id), as_json)
+
+
+class _Follow:
+    """Says on stderr what has changed since the last look at a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._last = run
+
+    def __call__(self, run: Run) -> None:
+        if run.run_id != self._last.run_id:
+            err.print(f"run: {run.run_id} goes on with the work of {self._last.run_id}", highlight=False)
+        elif run.status != self._last.status:
+            err.print(f"{run.status}", highlight=False)
+        for stage in run.done:
+            if stage not in self._last.done:
+                err.print(f"{stage}: done", highlight=False)
+        self._last = run
+
+
+def _followed(client: Client, run: Run) -> Run:
+    columns = (
+        TextColumn("{task.description:<15}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err) as bar:
+        task = bar.add_task("", total=len(run.stages), text="")
+
+        def show(seen: Run) -> None:
+            doing = next((stage for stage in seen.stages if stage not in seen.done), "")
+            bar.update(task, completed=len(seen.done), description=doing, text=_status(seen))
+
+        return client.wait(run.run_id, seen=show)
+
+
+def _show_run(run: Run, as_json: bool) -> None:
+    if as_json:
+        out.print_json(data=asdict(run))
+    else:
+        out.print(run.run_id, highlight=False)
+
+
+def _show_report(found: ReportSummary, as_json: bool) -> None:
+    if as_json:
+        out.print_json(data=asdict(found))
+        return
+    out.print(brand_table(found.brands))
+    for note in found.notes:
+        err.print(f"note: {note}", markup=False, highlight=False)
+    err.print(f"report: {found.uri}/report.html", markup=False, highlight=False, soft_wrap=True)
+
+
+def _remote_id(video: str) -> str:
+    with MediaFiles(Settings.load().media_roots).open(video) as file:
+        sha256, _ = content_sha256(file)
+    return default_job_id(PurePosixPath(urlsplit(video).path).stem, sha256)
+
+
+def _pin(pin: str) -> tuple[str, str]:
+    stage, equals, attempt = pin.partition("=")
+    if not (equals and attempt):
+        raise BadInput(f"{pin!r} is no pin.", "write STAGE=ATTEMPT, as brand-detect checkpoints lists them")
+    return stage, attempt
+
+
+def _delay_s(delay: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", delay.strip())
+    if not found:
+        raise BadInput(f"{delay!r} is no length of time.", "write 90s, 30m, 8h or 2d")
+    return float(found[1]) * UNITS_S[found[2]]
+
+
+def _status(run: Run) -> str:
+    return f"held until {_clock(run.not_before_s)}" if run.status == "held" and run.not_before_s else run.status
+
+
+def _range(stages: Sequence[str]) -> str:
+    return stages[0] if len(stages) == 1 else f"{stages[0]} … {stages[-1]}" if stages else ""
+
+
+def _clock(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _seconds(run: Run) -> str:
+    if run.started_s is None:
+        return ""
+    return f"{(run.ended_s or time.time()) - run.started_s:.1f} s"

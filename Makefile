@@ -20,8 +20,10 @@ run: $(VENV)/.runtime ## report the brands in your own video: make run VIDEO=mat
 	@test -n "$(VIDEO)" || { echo 'usage: make run VIDEO=path/to/video.mp4' >&2; exit 2; }
 	$(BIN)/brand-detect run "$(VIDEO)" $(ARGS)
 
-dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000
-	cd "$(DAGSTER_HOME)" && "$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -h 127.0.0.1 -p 3000
+dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the HTTP service on http://127.0.0.1:8000
+	cd "$(DAGSTER_HOME)" && { "$(CURDIR)/$(BIN)/brand-detect" serve & service=$$!; \
+	  trap 'kill $$service 2>/dev/null' EXIT INT TERM; \
+	  "$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -h 127.0.0.1 -p 3000; }
 
 test: lint ## lint, type check and all tests that take seconds
 	$(BIN)/pytest -m "not slow"

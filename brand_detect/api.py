@@ -56,7 +56,7 @@ class AttemptInfo(BaseModel):
 
 class Checkpoint(BaseModel):
     stage: str
-    stale: str = Field(description="fresh, stale or missing, as Dagster sees the newest attempt")
+    stale: list[str] = Field(description="why the newest attempt would be another now; nothing = it is fresh")
     attempts: list[AttemptInfo] = Field(description="newest first")
 
 
@@ -152,7 +152,7 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
             raise HTTPException(404, str(e)) from e
         history = await run_in_threadpool(client.checkpoints, job_id)
         found = [
-            Checkpoint(stage=s, stale=state.stale, attempts=[_info(a) for a in state.attempts])
+            Checkpoint(stage=s, stale=list(history.stale(s)), attempts=[_info(a) for a in state.attempts])
             for s in STAGES
             if (state := history.stages[s]).attempts
         ]

@@ -151,7 +151,7 @@ class Client:
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
         return self._launch(job_id, LINE, {ROOT: request}, {}, key=key)
 
-    def checkpoints(self, job_id: str, *, limit: int = ATTEMPTS, staleness: bool = True) -> History:
+    def checkpoints(self, job_id: str, *, limit: int = ATTEMPTS) -> History:
         """All attempts of a job, at most ``limit`` of a stage.
 
         Raises:
@@ -159,9 +159,7 @@ class Client:
         """
         check_job_id(job_id)
         assets = [{"path": [stage]} for stage in LINE]
-        data = self._ask(
-            "checkpoints", job=job_id, partitions=[job_id], limit=limit, assets=assets, staleness=staleness
-        )
+        data = self._ask("checkpoints", partitions=[job_id], limit=limit, assets=assets)
         nodes = {node["assetKey"]["path"][-1]: node for node in data["assetNodes"]}
         if nodes.keys() != set(LINE):
             raise Permanent(f"{self._url} serves no brand_detect pipeline.", "start it with brand_detect's workspace")
@@ -219,7 +217,7 @@ class Client:
         if "match_brands" in selected and CATALOG not in pins:
             self.refresh_catalog()
         if reuse:
-            history = self.checkpoints(job_id, staleness=False)  # with the brand list as it is now
+            history = self.checkpoints(job_id)  # with the brand list as it is now
             found = reusable(history, start_stage, parent, config)
             found.pop(STAGES[-1], None)  # a replay ends with a report of its own
             if found:
@@ -345,7 +343,7 @@ class Client:
         Raises:
             BadInput: there is none.
         """
-        made = self.checkpoints(job_id, staleness=False).stages[STAGES[-1]].attempts
+        made = self.checkpoints(job_id).stages[STAGES[-1]].attempts
         found = next((a for a in made if run_id in ("", a.run_id)), None)
         if found is None:
             raise BadInput(f"{job_id} has no report{f' of run {run_id}' if run_id else ''}.", "submit or replay it")
@@ -381,7 +379,7 @@ class Client:
         return {"pipeline": data["assetNodeOrError"]["__typename"] == "AssetNode", **found}
 
     def _history_of(self, job_id: str) -> History:
-        history = self.checkpoints(job_id, staleness=False)
+        history = self.checkpoints(job_id)
         if not history:
             raise BadInput(f"There is no job {job_id}: it has no checkpoint to start from.", "submit its video first")
         return history
@@ -569,8 +567,6 @@ def _stage_state(stage: str, node: Mapping[str, Any]) -> StageState:
     return StageState(
         stage=stage,
         attempts=tuple(_attempt(stage, m, entries) for m, entries in made if "attempt" in entries),
-        stale=(node.get("staleStatus") or "").lower(),
-        stale_because=tuple(dict.fromkeys(cause["reason"] for cause in node.get("staleCauses") or ())),
         code_version=node["opVersion"] or "",
     )
 

@@ -49,11 +49,11 @@ class ScriptedClient(Client):
         self.fails: BrandDetectError | None = None
         self.run_fails: BrandDetectError | None = None
 
-    def checkpoints(self, job_id: str, *, limit: int = 0, staleness: bool = True) -> History:  # noqa: ARG002
+    def checkpoints(self, job_id: str, *, limit: int = 0) -> History:  # noqa: ARG002
         self._fail()
         done = LINE[:5] if check_job_id(job_id) == "match" else ()
         made = {s: (attempt(s, "r2-0"), attempt(s)) if s in done else () for s in LINE}
-        return History(job_id, {s: StageState(s, made[s], "fresh") for s in LINE})
+        return History(job_id, {s: StageState(s, made[s], "1") for s in LINE})
 
     def replay(self, job_id: str, start_stage: str, overrides: Overrides | None = None, **more: Any) -> Run:
         self._check("replay", (job_id, start_stage, overrides, more))
@@ -229,7 +229,7 @@ def test_ready_names_what_is_missing(http: TestClient, dagster: ScriptedClient, 
 
 def test_with_a_key_nothing_but_the_monitors_answers_without_it(dagster: ScriptedClient):
     http = service(dagster, api_key="geheim")
-    for given in ({}, {"X-API-Key": "wrong"}, {"X-API-Key": "geheïm".encode("latin-1")}):
+    for given in ({}, {"X-API-Key": "wrong"}, {b"X-API-Key": b"gehe\xefm"}):
         for method, path in (
             ("GET", "/detect/checkpoints/match"),
             ("POST", "/detect/replay"),

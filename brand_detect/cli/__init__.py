@@ -19,9 +19,9 @@ def main() -> None:
     except BrandDetectError as e:
         if os.environ.get("BRAND_DETECT_TRACEBACK"):
             raise
-        err.print(f"error: {e}", style="red", markup=False, highlight=False)
+        err.print(f"error: {e}", style="red", markup=False, highlight=False, soft_wrap=True)
         if e.hint:
-            err.print(f"hint: {e.hint}", markup=False, highlight=False)
+            err.print(f"hint: {e.hint}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(e.exit_code)
 
 

@@ -20,6 +20,7 @@ out = Console()
 err = Console(stderr=True)
 
 VideoArg = Annotated[str, typer.Argument(help="a path, or a URI within BRAND_DETECT_MEDIA_ROOTS")]
+JobArg = Annotated[str, typer.Argument(metavar="JOB", help="the job's id")]
 ProfileOpt = Annotated[str, typer.Option(help="default, soccer_broadcast or fixed_camera")]
 SetOpt = Annotated[list[str], typer.Option("--set", help="stage.param=value, as often as needed")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="print data as JSON")]

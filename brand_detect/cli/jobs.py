@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -17,7 +17,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.tree import Tree
 
-from brand_detect.cli.common import JsonOpt, ProfileOpt, SetOpt, VideoArg, app, brand_table, err, out, overrides_of
+from brand_detect.cli.common import (
+    JobArg,
+    JsonOpt,
+    ProfileOpt,
+    SetOpt,
+    VideoArg,
+    app,
+    brand_table,
+    err,
+    out,
+    overrides_of,
+)
 from brand_detect.client import Client, ReportSummary, Run
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import Attempt, History
@@ -28,10 +39,18 @@ from brand_detect.domain.tags import LATEST
 from brand_detect.storage.media import MediaFiles
 
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-INNER = ("stage_s", "stored_bytes", "cost_usd")
-"""Figures that have a place of their own, or none, in the tree."""
+SHOWN = {
+    "extract_frames": ("frames",),
+    "filter_scenes": ("shots",),
+    "detect_objects": ("regions", "tracks"),
+    "run_ocr": ("lines_read", "texts"),
+    "match_brands": ("resolved", "unresolved"),
+    "escalate_vlm": ("questions", "unresolved"),
+    "escalate_cloud": ("questions", "unresolved"),
+    "compile_report": ("brands", "exposures"),
+}
+"""The figures that the tree shows of each stage; all of them are in the JSON."""
 
-JobArg = Annotated[str, typer.Argument(metavar="JOB", help="the job's id")]
 StageArg = Annotated[str, typer.Argument(metavar="STAGE", help=f"one of {', '.join(STAGES)}")]
 ResetOpt = Annotated[list[str], typer.Option("--reset", help="drop what was tuned in this stage, as often as needed")]
 WaitOpt = Annotated[bool, typer.Option("--wait/--no-wait", help="stay until the report is there")]
@@ -77,9 +96,11 @@ def status(job_id: JobArg, as_json: JsonOpt = False) -> None:
     if as_json:
         out.print_json(data=[asdict(run) for run in found])
         return
-    table = Table("run", "status", "stages", "queued", "ran", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "status", "from", "queued", "ran"):
+        table.add_column(name, no_wrap=name == "run")
     for run in found:
-        table.add_row(run.run_id, _status(run), _range(run.stages), _clock(run.created_s), _seconds(run))
+        table.add_row(run.run_id, _status(run), next(iter(run.stages), ""), _clock(run.created_s), _seconds(run))
     out.print(table)
 
 
@@ -94,7 +115,7 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
     if not history:
         raise BadInput(f"There is no checkpoint of {job_id}.", "brand-detect submit VIDEO")
     if as_json:
-        out.print_json(data=asdict(history))
+        out.print_json(data=asdict(history) | {"stale": {stage: history.stale(stage) for stage in LINE}})
     else:
         out.print(tree_of(history), highlight=False)
 
@@ -238,11 +259,11 @@ def tree_of(history: History) -> Tree:
         goes_on = f"goes on from escalate_cloud {first.continues[:8]}" if first.continues else ""
         branch = below.add(_line(f"[bold]{run_id[:8]}[/]", _clock(first.created_s), goes_on, *map(escape, tuned)))
         for attempt in attempts:
-            state = history.stages[attempt.stage]
-            stale = state.stale if newest[attempt.stage] == attempt.attempt and state.stale != "fresh" else ""
-            why = f"[yellow]{stale}: {escape('; '.join(state.stale_because))}[/]" if stale else ""
+            reasons = history.stale(attempt.stage) if newest[attempt.stage] == attempt.attempt else ()
+            why = f"[yellow]stale: {', '.join(reasons)}[/]" if reasons else ""
             failed = f"[red]failed its check {escape(attempt.failed_check)}[/]" if attempt.failed_check else ""
-            counts = ", ".join(f"{name} {value:g}" for name, value in attempt.figures.items() if name not in INNER)
+            shown = (name for name in SHOWN.get(attempt.stage, ()) if name in attempt.figures)
+            counts = ", ".join(f"{attempt.figures[name]:.0f} {name.replace('_', ' ')}" for name in shown)
             line = _line(f"{attempt.stage:<15}", f"{attempt.stage_s:.1f} s", counts, why, failed)
             places[attempt.stage, attempt.attempt] = branch.add(line)
     return tree
@@ -343,12 +364,9 @@ def _status(run: Run) -> str:
     return f"held until {_clock(run.not_before_s)}" if run.status == "held" and run.not_before_s else run.status
 
 
-def _range(stages: Sequence[str]) -> str:
-    return stages[0] if len(stages) == 1 else f"{stages[0]} … {stages[-1]}" if stages else ""
-
-
 def _clock(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    at = datetime.fromtimestamp(at_s).astimezone()
+    return at.strftime("%H:%M:%S" if at.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
 
 
 def _seconds(run: Run) -> str:

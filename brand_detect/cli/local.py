@@ -12,6 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from brand_detect.cli.common import (
+    JobArg,
     JsonOpt,
     ProfileOpt,
     SetOpt,
@@ -28,8 +29,8 @@ from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
 
 if TYPE_CHECKING:
-    from brand_detect.evaluation.bench import RunResult
-    from brand_detect.orchestration.run import Runner
+    from brand_detect.evaluation.bench import RunResult, Section
+    from brand_detect.orchestration.run import JobRun, Runner
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
 
@@ -138,10 +139,52 @@ def bench(
     clips = [(folder / name, clip) for name, clip in labels.items()] if folder else []
     catalog = load_catalog(Settings.load().catalog)
     for section in benchmark(home() / state_dir() / "bench", run_in_process, clips, catalog=catalog, long=long):
-        if as_json:
-            out.print_json(data=section.to_json())
-        else:
-            out.print(section.table())
+        _print(section, as_json)
+
+
+@app.command()
+def bench_replay(
+    job_id: JobArg,
+    start_stage: Annotated[str, typer.Option("--from", help="the first stage that runs again")] = "match_brands",
+    through_dagster: Annotated[bool, typer.Option("--served", help="also through the Dagster that runs now")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Where the seconds of a replay go, and which decoders and readers it loads. The job must be in DAGSTER_HOME.
+
+    Example: brand-detect bench-replay match-3f9a1c07 --served
+    """
+    from brand_detect.client import Client
+    from brand_detect.evaluation import replay
+
+    home()
+    done = replay.in_fresh_process(replay_in_process, job_id, start_stage)
+    _print(replay.alone(done, job_id, start_stage), as_json)
+    if through_dagster:
+        with Client(Settings.load().dagster_url) as client:
+            _print(replay.served(client, job_id, start_stage), as_json)
+
+
+def replay_in_process(job_id: str, start_stage: str) -> "JobRun":
+    """One replay on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
+    with local_runner() as runner:
+        return runner.replay(job_id, start_stage)
+
+
+@app.command()
+def bench_scale(
+    jobs: Annotated[int, typer.Option(min=1, help="how many jobs are there")] = 10_000, as_json: JsonOpt = False
+) -> None:
+    """Listing one job's checkpoints, and a night's retries, with many jobs in the instance."""
+    from brand_detect.evaluation.scale import scale
+
+    _print(scale(home() / state_dir() / "bench", jobs), as_json)
+
+
+def _print(section: "Section", as_json: bool) -> None:
+    if as_json:
+        out.print_json(data=section.to_json())
+    else:
+        out.print(section.table())
 
 
 def run_in_process(video: Path, overrides: Overrides) -> "RunResult":

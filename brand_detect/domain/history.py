@@ -43,13 +43,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class StageState:
-    """How a stage stands for one job: its attempts, newest first, and what Dagster says of the newest."""
+    """How a stage stands for one job: its attempts, newest first."""
 
     stage: str
     attempts: tuple[Attempt, ...] = ()
-    stale: str = ""
-    """fresh, stale or missing."""
-    stale_because: tuple[str, ...] = ()
     code_version: str = ""
     """Of the code that would run now."""
 
@@ -74,6 +71,24 @@ class History:
 
     def find(self, stage: str, attempt: str) -> Attempt | None:
         return next((a for a in self.stages[stage].attempts if a.attempt == attempt), None)
+
+    def stale(self, stage: str) -> tuple[str, ...]:
+        """Why the newest attempt of ``stage`` is not what it would be if it were made now; nothing = it is fresh.
+
+        The rule is Dagster's: the code's version and the data of what it reads directly. Asking Dagster takes a second
+        where there are thousands of jobs.
+        """
+        newest = self.latest(stage)
+        if newest is None:
+            return ()
+        reasons = ["the code has changed"] if newest.code_version != self.stages[stage].code_version else []
+        for name, version in newest.input_versions.items():
+            if name == CATALOG and version != self.catalog_version:
+                reasons.append("the brand list has changed")
+            above = self.latest(name) if name in upstream_of(stage) else None  # a retry reads a stage below it, too
+            if above and above.data_version != version:
+                reasons.append(f"{name} has newer data")
+        return tuple(reasons)
 
     def line_of(self, attempt: Attempt) -> dict[str, Attempt]:
         """``attempt`` and all its ancestors that are still known."""

@@ -71,7 +71,7 @@ def _host() -> str:
 def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Mark the run as executed by this process, and beat until the end."""
     worker, ended = Worker.this(), Event()
-    instance.add_run_tags(run_id, {WORKER: str(worker), **_one_more_try(instance, run_id)})
+    instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_one_more_try(instance, run_id)})
 
     def beat() -> None:
         while True:
@@ -101,11 +101,17 @@ def _one_more_try(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     return {"dagster/max_retries": str(len(list(group[1])))} if group else {}
 
 
+def _worker_of(run: dg.DagsterRun) -> Worker | None:
+    """Who executes the run; None before it is taken up, when a re-execution still has the tag of its parent."""
+    tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")
+    return Worker.parse(tag) if run_id == run.run_id else None
+
+
 def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
     """Runs that are being executed as far as Dagster knows, and by nobody; each with what is known of its end."""
     statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     records = instance.get_run_records(dg.RunsFilter(statuses=statuses))
-    workers = {r.dagster_run.run_id: Worker.parse(t) for r in records if (t := r.dagster_run.tags.get(WORKER))}
+    workers = {r.dagster_run.run_id: worker for r in records if (worker := _worker_of(r.dagster_run))}
     beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
     for record in records:
         run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()

@@ -52,9 +52,9 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
         return [
             dg.RunRequest(
                 run_key=f"{date} {job_id}",
-                partition_key=job_id,
                 run_config={"ops": {stage: {"config": values} for stage, values in overrides.items()}},
-                tags={RETRY_OF: LATEST, OFFPEAK: date},
+                # the partition as a tag: with partition_key Dagster asks the database for each job whether it is there
+                tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date},
             )
             for job_id, overrides in night.retries.items()
         ]

@@ -26,9 +26,9 @@ EVENTS_A_TICK = 5000
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     required_resource_keys={"services"},
+    description="Takes a new snapshot of the brand list when its content has changed.",
 )
 def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Takes a new snapshot of the brand list when its content has changed."""
     services: Services = context.resources.services
     version = load_catalog(services.settings.catalog).version
     if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
@@ -39,9 +39,12 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     return dg.RunRequest()
 
 
-@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Lets runs go that were held in the queue and are due now.",
+)
 def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Lets runs go that were held in the queue and are due now."""
     held = context.instance.get_runs(
         dg.RunsFilter(tags={HOLD: UNTIL}, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED])
     )
@@ -52,9 +55,12 @@ def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"{len(held)} runs were held, {len(due)} released.")
 
 
-@dg.sensor(minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Fails runs whose process is gone, so that their job's place is free and the run is re-executed.",
+)
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Fails runs whose process is gone, so that their job's place is free and they are re-executed from failure."""
     ended = []
     for run, why in liveness.dead_runs(context.instance, time.time()):
         if run.status == dg.DagsterRunStatus.CANCELING:
@@ -66,9 +72,12 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"{len(ended)} dead runs were ended.")
 
 
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps the set of jobs with open questions, which the off-peak schedule reads, from new escalations.",
+)
 def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
-    """Keeps the set of jobs with open questions, which the off-peak schedule reads, from new escalations."""
     seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
     known = offpeak.OpenJobs.load(context.instance)
     taken = 0

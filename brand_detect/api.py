@@ -44,8 +44,8 @@ Key = Annotated[str, Header(alias="Idempotency-Key", max_length=255, description
 
 
 class AttemptInfo(BaseModel):
-    attempt: str
-    run_id: str
+    attempt: str = Field(description="its name: what a pin names")
+    run_id: str = Field(description="the run that made it")
     created_s: float = Field(description="seconds since 1970")
     uri: str = Field(description="where its files lie")
     params: dict[str, Any] = Field(description="all params that took effect")
@@ -55,14 +55,14 @@ class AttemptInfo(BaseModel):
 
 
 class Checkpoint(BaseModel):
-    stage: str
+    stage: str = Field(description="one of the eight")
     stale: list[str] = Field(description="why the newest attempt would be another now; nothing = it is fresh")
     attempts: list[AttemptInfo] = Field(description="newest first")
 
 
 class ReplayRequest(BaseModel):
     job_id: str
-    start_stage: str
+    start_stage: str = Field(description="the first stage that runs again, one of the eight")
     config_overrides: Overrides = None
     reset: list[str] = Field([], description="stages whose tuned params are dropped")
     pins: dict[str, str] = Field({}, description="the attempt to read, by stage; else the latest")
@@ -72,17 +72,17 @@ class ReplayRequest(BaseModel):
 class ReplayResponse(BaseModel):
     status: str = "completed"
     job_id: str
-    start_stage: str
+    start_stage: str = Field(description="as asked")
     detections: int = Field(description="detections in the report that was just written")
     brands_found: int = Field(description="distinct brands in it")
-    run_id: str
+    run_id: str = Field(description="the run that wrote the report")
     uri: str = Field(description="the folder of the report")
 
 
 class RetryRequest(BaseModel):
     job_id: str
     config_overrides: Overrides = None
-    start_stage: str = "escalate_vlm"
+    start_stage: str = Field("escalate_vlm", description="escalate_cloud asks no local model; any other is a replay")
     schedule_seconds: float | None = Field(
         None, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="hold it for so long; null or 0 = now"
     )
@@ -301,7 +301,7 @@ def _problem(status: int, error: BrandDetectError) -> JSONResponse:
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What can go wrong, for the OpenAPI description; limits and the key apply everywhere."""
-    return {status: {"model": Problem} for status in (*statuses, 400, 401, 413, 429)}
+    return {status: {"model": Problem} for status in sorted({*statuses, 400, 401, 413, 429})}
 
 
 def _replay_failed(error: BrandDetectError) -> HTTPException:

@@ -35,6 +35,7 @@ from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
 from brand_detect.domain.params import check_overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import ASKED, HOLD, LATEST, NOT_BEFORE, PARTITION, PIN, REQUEST, RETRY_OF, UNTIL
 
 TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
@@ -43,6 +44,8 @@ PAUSES_S = (0.2, 1.0, 3.0)
 """Before each further try of a request that may be repeated."""
 POLL_S = (0.3, 2.0)
 """First and longest pause between two looks at a run."""
+START_S = 60.0
+"""Longest wait for a run to start, so that it can be cancelled."""
 SNAPSHOT_S = 120.0
 """Longest wait for a new snapshot of the brand list: Dagster's daemon may be down."""
 ATTEMPTS = 200
@@ -99,13 +102,18 @@ class Client:
 
     def __init__(
         self,
-        url: str = "http://127.0.0.1:3000",
+        url: str = "",
         *,
         token: str = "",
         timeout_s: float = 30.0,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """``token``, or else the environment's, goes into the Authorization header as a bearer token."""
+        """
+        Args:
+            url: of Dagster's webserver; default: ``BRAND_DETECT_DAGSTER_URL``, else http://127.0.0.1:3000.
+            token: sent as a bearer token; default: ``BRAND_DETECT_DAGSTER_TOKEN``.
+        """
+        url = url or Settings.load().dagster_url
         if not url.startswith(("http://", "https://")):
             raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
         token = token or os.environ.get(TOKEN, "")
@@ -143,6 +151,8 @@ class Client:
             Transient: Dagster is out of reach.
         """
         check_overrides(overrides or {})
+        if "://" not in video_uri:
+            video_uri = str(Path(video_uri).expanduser().absolute())
         job_id = check_job_id(job_id or _content_id(video_uri))
         self.refresh_catalog()
         answer = self._ask("add_job", repository=self._found(), job=job_id)["addDynamicPartition"]
@@ -275,10 +285,15 @@ class Client:
         run = self.run(run_id)
         if run.ended:
             raise BadInput(f"Run {run_id} has ended: {run.status}.")
-        answer = self._ask("cancel", repeat=False, run=run_id)["terminateRun"]
-        if answer["__typename"] != "TerminateRunSuccess":
-            _refuse(answer)
-        return self.run(run_id)
+        until = time.monotonic() + START_S
+        while True:
+            answer = self._ask("cancel", repeat=False, run=run_id)["terminateRun"]
+            run = self.run(run_id)
+            if answer["__typename"] == "TerminateRunSuccess":
+                return run
+            if run.status != "starting" or time.monotonic() > until:
+                _refuse(answer)
+            time.sleep(POLL_S[0])  # Dagster cannot end a run whose process is just being made
 
     def wait(self, run_id: str, timeout_s: float = float("inf"), seen: Callable[[Run], object] = lambda _: None) -> Run:
         """Return the run when it has succeeded; ``seen`` is told each look at it.
@@ -408,7 +423,7 @@ class Client:
     ) -> Run:
         asked = json.dumps([job_id, stages, config, sorted(tags.items()), delay_s], sort_keys=True)
         digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
-        if key and (known := self._asked_before(key, digest)):
+        if key and (known := self._asked_before(job_id, key, digest)):
             return known
         tags = {**tags, REQUEST: key or uuid.uuid4().hex, ASKED: digest}
         if job_id:
@@ -434,12 +449,12 @@ class Client:
                 if pause_s is None:
                     raise
                 time.sleep(pause_s)
-                if known := self._asked_before(tags[REQUEST], digest):
+                if known := self._asked_before(job_id, tags[REQUEST], digest):
                     return known
                 continue
             if answer["__typename"] != "LaunchRunSuccess":
                 _refuse(answer)
-            first = self._asked_before(tags[REQUEST], digest) if key else None
+            first = self._asked_before(job_id, tags[REQUEST], digest) if key else None
             launched = answer["run"]["runId"]
             if first and first.run_id != launched:  # two callers with one key at the same time: the first one counts
                 self._ask("cancel", repeat=False, run=launched)
@@ -447,14 +462,18 @@ class Client:
             return self.run(launched)
         raise AssertionError("the last try returns or raises")
 
-    def _asked_before(self, key: str, digest: str) -> Run | None:
-        """The first run that was launched under ``key``."""
-        found = [r for r in self._runs({"tags": [{"key": REQUEST, "value": key}]}, 10) if r.status != "not_started"]
+    def _asked_before(self, job_id: str, key: str, digest: str) -> Run | None:
+        """The first run that was launched for the job under ``key``."""
+        tags = {REQUEST: key} | ({PARTITION: job_id} if job_id else {})
+        asked = self._runs({"tags": [{"key": k, "value": v} for k, v in tags.items()]}, 10)
+        found = [run for run in asked if run.status != "not_started"]
         if not found:
             return None
         first = min(found, key=lambda r: (r.created_s, r.run_id))
         if first.tags.get(ASKED) != digest:
-            raise BadInput(f"The key {key!r} was used for another request.", "take a new key for each request")
+            raise BadInput(
+                f"The key {key!r} was used for another request for {job_id}.", "take a new key for each request"
+            )
         return first
 
     def _runs(self, wanted: Mapping[str, Any], limit: int) -> list[Run]:

@@ -1,6 +1,7 @@
 """Renders docs/reference from the code, so that the two cannot differ. ``make docs`` writes the pages."""
 
 import inspect
+import json
 import os
 import re
 import types
@@ -10,14 +11,96 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 import pyarrow as pa
+import typer
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
+from typer.core import TyperGroup
+from typer.testing import CliRunner
 
+from brand_detect.api import create_app
+from brand_detect.cli import app
+from brand_detect.client import Client, document
 from brand_detect.domain import model
 from brand_detect.domain.params import PARAMS
+from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
 
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
+SECRETS = (
+    ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; none = no key is asked for"),
+    ("`BRAND_DETECT_DAGSTER_TOKEN`", "bearer token for a proxy in front of Dagster's webserver"),
+    ("`BRAND_DETECT_POSTGRES_URL`", "Dagster's database, if it is [PostgreSQL](../guides/postgres.md)"),
+)
+EXIT_CODES = (
+    ("0", "done"),
+    ("1", "a fault in the program"),
+    ("2", "wrong usage"),
+    ("3", "bad input: mend the command"),
+    ("4", "failed for good: it would fail again"),
+    ("5", "failed, and may pass: try again"),
+    ("130", "stopped by Ctrl-C or SIGTERM"),
+)
+STATUSES = (
+    (
+        "400",
+        "the caller got something wrong: no such job or stage, bad params, nothing to start from; nothing was launched",
+    ),
+    ("401", "the key is missing or wrong"),
+    ("404", "no checkpoint of that job"),
+    ("413", "the body is too large"),
+    ("422", "the body is malformed"),
+    ("429", "too many requests: see `Retry-After`"),
+    ("500", "`Replay failed: …`, with the reason"),
+    ("503", "Dagster is out of reach: see `Retry-After`"),
+)
+TAGS = (
+    ("`dagster/partition`", "the job's id"),
+    ("`brand_detect/pin.STAGE`", "the attempt that the run reads, in place of the latest"),
+    ("`brand_detect/retry_of`", "makes it a retry: `latest`, or the run whose escalation it goes on from"),
+    ("`brand_detect/hold`", "`until` keeps it in the queue; a sensor sets `released`"),
+    ("`brand_detect/not_before`", "when that is, in seconds since 1970"),
+    ("`brand_detect/request`", "an idempotency key: look for it with *runs* before you launch again"),
+)
+REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "brand_detect.definitions"}
+CONFIG = {"ops": {"match_brands": {"config": {"min_confidence": 0.5}}}}
+OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "health": ("Whether daemons run, and where the pipeline's code is loaded.", "`instance`, `AssetNode`", {}),
+    "add_job": (
+        "Makes a job known, before its first run.",
+        "`AddDynamicPartitionSuccess`, or `DuplicateDynamicPartitionError` when it is known",
+        {"repository": REPOSITORY, "job": "match"},
+    ),
+    "catalog_changed": (
+        "Whether the brand list has changed since its last snapshot: if `runRequests` is not empty, launch "
+        "`brand_catalog` without a partition and wait, before you launch a run with `match_brands`.",
+        "`DryRunInstigationTick`",
+        {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
+    ),
+    "launch": (
+        "Submits (assets from `job_request` down, the request as its config), replays (from a stage down) or retries "
+        "(from `escalate_vlm` down, with the tag).",
+        "`LaunchRunSuccess`",
+        {
+            "location": "brand_detect.definitions",
+            "repository": "__repository__",
+            "assets": [{"path": [s]} for s in ("match_brands", "escalate_vlm", "escalate_cloud", "compile_report")],
+            "config": CONFIG,
+            "tags": [{"key": "dagster/partition", "value": "match"}],
+        },
+    ),
+    "runs": (
+        "Runs by job, id or any tag, newest first.",
+        "`Runs`",
+        {"filter": {"tags": [{"key": "dagster/partition", "value": "match"}]}, "limit": 20},
+    ),
+    "checkpoints": (
+        "All attempts of a job, with what they were made of. The report in short is metadata of `compile_report`.",
+        "`assetNodes`",
+        {"partitions": ["match"], "limit": 200, "assets": [{"path": [s]} for s in LINE]},
+    ),
+    "failure": ("Why a run failed.", "`EventConnection`", {"run": "RUN_ID", "after": None}),
+    "cancel": ("Ends a run that waits, is held or works.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),
+}
 SIGNS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
 
 
@@ -48,6 +131,9 @@ def settings() -> str:
         "Environment variables, read when a process starts. `$DAGSTER_HOME` is the checkout unless you set it.\n",
         *_table(("variable", "default", "meaning"), rows),
         "",
+        "Secrets are no settings. They are read from the environment where they are used, and written nowhere:\n",
+        *_table(("variable", "meaning"), SECRETS),
+        "",
     ]
     return "\n".join(page).replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
 
@@ -73,7 +159,105 @@ def data_model() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"params.md": params, "settings.md": settings, "data-model.md": data_model}
+def cli() -> str:
+    """The help of every command."""
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, TyperGroup)
+    listed = {name: command for name, command in commands.commands.items() if not command.hidden}
+    parts = [
+        GENERATED,
+        "# The command line\n",
+        "Data goes to stdout, with `--json` as JSON; progress, notes and errors go to stderr. Commands that speak to a",
+        "running Dagster find it by `BRAND_DETECT_DAGSTER_URL` ([settings](settings.md)).\n",
+        *_table(("exit code", "means"), EXIT_CODES),
+        "",
+    ]
+    for name, command in listed.items():
+        with patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}):
+            shown = CliRunner().invoke(app, [name, "--help"], prog_name="brand-detect").stdout
+        assert command.help
+        parts += [f"## {name}\n", "```text", *(line.rstrip() for line in shown.strip().splitlines()), "```\n"]
+    return "\n".join(parts)
+
+
+def http() -> str:
+    """The endpoints of the HTTP service, from its OpenAPI description."""
+    with Client() as client:
+        described = create_app(client, Settings()).openapi()
+    parts = [
+        GENERATED,
+        "# The HTTP endpoints\n",
+        "`brand-detect serve` (or `make dev`) serves them on <http://127.0.0.1:8000>, with their OpenAPI description",
+        "under `/openapi.json`. [Submit from a service](../guides/submit-from-a-service.md) shows them in use.",
+        'Errors are `{"detail": …}`. Unknown fields are ignored. With a key set, requests carry it as `X-API-Key`.\n',
+        *_table(("status", "means"), STATUSES),
+        "",
+    ]
+    schemas = described["components"]["schemas"]
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            parts += [f"## {method.upper()} {path}\n", operation.get("description", ""), ""]
+            parts += [f"Statuses: {', '.join(operation['responses'])}.\n"]
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            if body:
+                parts += ["Request:\n", *_fields_of(body, schemas), ""]
+            answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            if "$ref" in (answer.get("items") or answer):
+                many = "A list of:" if "items" in answer else "Response:"
+                parts += [f"{many}\n", *_fields_of(answer.get("items") or answer, schemas), ""]
+    parts += ["## AttemptInfo\n", *_fields_of({"$ref": "#/components/schemas/AttemptInfo"}, schemas), ""]
+    return "\n".join(parts)
+
+
+def _fields_of(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    named = schemas[schema["$ref"].rpartition("/")[2]]
+    required = named.get("required", ())
+    rows = (
+        (f"`{name}`", _json_type(field), "required" if name in required else _default(field), field.get("description"))
+        for name, field in named["properties"].items()
+    )
+    return _table(("field", "type", "default", "meaning"), rows)
+
+
+def _json_type(field: dict[str, Any]) -> str:
+    kinds = [f for f in field.get("anyOf", [field]) if f.get("type") != "null"]
+    kind = kinds[0].get("type", "")
+    inner = kinds[0].get("items", {})
+    item = inner.get("type") or inner.get("$ref", "").rpartition("/")[2]
+    return f"list of {item}" if kind == "array" else kind
+
+
+def _default(field: dict[str, Any]) -> str:
+    return f"`{json.dumps(field['default'])}`" if "default" in field else "null"
+
+
+def graphql() -> str:
+    """The operations that the client sends, with variables to try them with."""
+    parts = [
+        GENERATED,
+        "# The GraphQL operations\n",
+        "What `brand_detect.client` sends to Dagster's webserver, word for word, for any other language:",
+        '`POST /graphql` with a JSON body `{"query": …, "variables": …}`. Errors of GraphQL itself have status 500.\n',
+        "Each answer says in `__typename` what it is; any other than the one named here is a refusal with a `message`.",
+        "The repository is `__repository__` in the location that *health* names. A run's tags steer it:\n",
+        *_table(("tag", "meaning"), TAGS),
+        "",
+    ]
+    for name, (what, answer, variables) in OPERATIONS.items():
+        parts += [f"## {name}\n", f"{what} Answer: {answer}.\n", "```graphql", document(name).strip(), "```\n"]
+        if variables:
+            parts += ["```json", json.dumps(variables, indent=2), "```\n"]
+    return "\n".join(parts)
+
+
+PAGES = {
+    "params.md": params,
+    "settings.md": settings,
+    "data-model.md": data_model,
+    "cli.md": cli,
+    "http.md": http,
+    "graphql.md": graphql,
+}
 
 
 def _fields(cls: Any) -> Iterable[tuple[str, FieldInfo]]:

@@ -3,11 +3,9 @@
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -71,11 +69,10 @@ def submit(
 
     Example: brand-detect submit match.mp4 --profile soccer_broadcast --wait
     """
-    remote = "://" in video
-    with _client() as client:
+    with Client() as client:
         run = client.submit(
-            video if remote else str(Path(video).resolve()),
-            job_id=job_id or (_remote_id(video) if remote else None),
+            video,
+            job_id=job_id or (_remote_id(video) if "://" in video else None),
             profile=profile,
             overrides=overrides_of(settings),
             key=key,
@@ -89,7 +86,7 @@ def status(job_id: JobArg, as_json: JsonOpt = False) -> None:
 
     Example: brand-detect status match-3f9a1c07
     """
-    with _client() as client:
+    with Client() as client:
         found = client.runs(job_id)
     if not found:
         raise BadInput(f"There is no run of {job_id}.", "brand-detect submit VIDEO")
@@ -110,7 +107,7 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
 
     Example: brand-detect checkpoints match-3f9a1c07
     """
-    with _client() as client:
+    with Client() as client:
         history = client.checkpoints(job_id)
     if not history:
         raise BadInput(f"There is no checkpoint of {job_id}.", "brand-detect submit VIDEO")
@@ -144,7 +141,7 @@ def replay(
       brand-detect replay match-3f9a1c07 match_brands --set match_brands.min_confidence=0.5
       brand-detect replay match-3f9a1c07 run_ocr --pin detect_objects=6b585eff --reset run_ocr
     """
-    with _client() as client:
+    with Client() as client:
         run = client.replay(
             job_id,
             start_stage,
@@ -175,7 +172,7 @@ def retry(
 
     Example: brand-detect retry match-3f9a1c07 --set escalate_cloud.provider=openai --in 8h
     """
-    with _client() as client:
+    with Client() as client:
         run = client.retry(
             job_id,
             overrides_of(settings),
@@ -194,7 +191,7 @@ def cancel(run_id: Annotated[str, typer.Argument(metavar="RUN")], as_json: JsonO
 
     Example: brand-detect cancel 792a50d4-a9e8-4ad9-a4bc-5d5a325f3c0f
     """
-    with _client() as client:
+    with Client() as client:
         _show_run(client.cancel(run_id), as_json)
 
 
@@ -208,7 +205,7 @@ def report(
 
     Example: brand-detect report match-3f9a1c07
     """
-    with _client() as client:
+    with Client() as client:
         _show_report(client.report(job_id, run_id), as_json)
 
 
@@ -232,7 +229,7 @@ def serve(
             f"{host} can be reached from other machines, and no API key is set.", f"set {API_KEY}, or stay on 127.0.0.1"
         )
     settings = Settings.load()
-    with Client(settings.dagster_url) as client:
+    with Client() as client:
         service = create_app(client, settings, api_key=key, hosts=LOOPBACK_NAMES if local else ())
         err.print(f"service: http://{host}:{port}/openapi.json, Dagster at {settings.dagster_url}", highlight=False)
         uvicorn.run(
@@ -271,12 +268,6 @@ def tree_of(history: History) -> Tree:
 
 def _line(*parts: str) -> str:
     return "  ".join(part for part in parts if part)
-
-
-@contextmanager
-def _client() -> Iterator[Client]:
-    with Client(Settings.load().dagster_url) as client:
-        yield client
 
 
 def _launched(client: Client, run: Run, wait: bool, as_json: bool) -> None:

@@ -160,7 +160,7 @@ def bench_replay(
     done = replay.in_fresh_process(replay_in_process, job_id, start_stage)
     _print(replay.alone(done, job_id, start_stage), as_json)
     if through_dagster:
-        with Client(Settings.load().dagster_url) as client:
+        with Client() as client:
             _print(replay.served(client, job_id, start_stage), as_json)
 
 

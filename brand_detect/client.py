@@ -26,6 +26,7 @@ from brand_detect.domain.history import (
     History,
     StageState,
     carried,
+    inherited,
     merged,
     parent_of,
     pinned,
@@ -33,7 +34,7 @@ from brand_detect.domain.history import (
 )
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import check_overrides
+from brand_detect.domain.params import check_overrides, effective
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import ASKED, HOLD, LATEST, NOT_BEFORE, PARTITION, PIN, REQUEST, RETRY_OF, UNTIL
@@ -154,6 +155,11 @@ class Client:
         if "://" not in video_uri:
             video_uri = str(Path(video_uri).expanduser().absolute())
         job_id = check_job_id(job_id or _content_id(video_uri))
+        profiles = self.checkpoints(job_id, limit=1).profiles
+        if profile not in profiles:
+            raise BadInput(f"There is no profile {profile!r}.", f"profiles: {', '.join(profiles)}")
+        for stage in STAGES:
+            effective(stage, profiles[profile].get(stage, {}), (overrides or {}).get(stage, {}))
         self.refresh_catalog()
         answer = self._ask("add_job", repository=self._found(), job=job_id)["addDynamicPartition"]
         if answer["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
@@ -408,7 +414,10 @@ class Client:
                 raise BadInput(
                     f"{stage} does not run in a replay from {start_stage}.", f"what runs is {', '.join(selected)}"
                 )
-        return check_overrides(merged(carried(history, start_stage, parent, set(reset)), new))
+        config = merged(carried(history, start_stage, parent, set(reset)), new)
+        for stage in selected:
+            effective(stage, *inherited(history, parent, stage), config.get(stage, {}))
+        return config
 
     def _launch(
         self,

@@ -35,6 +35,9 @@ missing=()
   missing+=(libgl1 libglib2.0-0)
 command -v tesseract >/dev/null || missing+=(tesseract-ocr)
 [ ${#missing[@]} = 0 ] || install_system "${missing[@]}"
+if [ "$set_name" = dev ] && ! command -v curl >/dev/null; then
+  install_system curl || say "going on without it: the tests of the HTTP guide will fail"
+fi
 if [ "$set_name" = dev ] && ! command -v chromium >/dev/null; then
   install_system chromium || say "going on without it: the browser tests will be skipped"
 fi

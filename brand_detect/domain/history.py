@@ -174,21 +174,27 @@ def merged(base: Overrides, new: Overrides) -> Overrides:
     return {stage: {**base.get(stage, {}), **new.get(stage, {})} for stage in (*base, *new)}
 
 
+def inherited(history: History, attempt: Attempt, stage: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The params of ``stage`` that the profile and the job's request set, for the lineage of ``attempt``."""
+    request = history.line_of(attempt).get(ROOT)
+    if request is None:
+        return {}, {}
+    profile = history.profiles.get(str(request.params.get("profile")), {})
+    return profile.get(stage, {}), (request.params.get("overrides") or {}).get(stage, {})
+
+
 def reusable(history: History, start_stage: str, parent: Attempt, overrides: Overrides) -> dict[str, Attempt]:
     """The longest prefix of ``start_stage`` and what is below whose recipe was carried out before, by stage.
 
     Equal are: the code's version, every effective param, and the data of every input. An attempt that left questions
     for another time is not taken.
     """
-    request = history.line_of(parent).get(ROOT)
-    if request is None:
-        return {}
-    asked = request.params.get("overrides") or {}
-    profile = history.profiles.get(str(request.params.get("profile")), {})
     line, found = history.line_of(parent), {}
+    if ROOT not in line:
+        return {}
     for stage in downstream_of(start_stage):
         state = history.stages[stage]
-        params = effective(stage, profile.get(stage, {}), asked.get(stage, {}), overrides.get(stage, {}))
+        params = effective(stage, *inherited(history, parent, stage), overrides.get(stage, {}))
         wanted = params.model_dump(mode="json")
         known = {s: a.data_version for s, a in line.items()} | {CATALOG: history.catalog_version}
         same = (

@@ -1,16 +1,15 @@
 """The report page and the Dagster UI in a real browser."""
 
+import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Request, sync_playwright
 
-from brand_detect_tests.e2e.conftest import free_port, wait_for
+from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
 CHROMIUM = shutil.which("chromium")
@@ -57,23 +56,53 @@ def test_the_page_opens_from_disk_and_asks_nobody(browser: Browser, home: Path):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the phone has to scroll sideways"
 
 
-def test_the_ui_shows_a_stage_with_its_picture(browser: Browser, home: Path, checkout: Path):
-    port = free_port()
-    environment = os.environ | {"DAGSTER_HOME": str(home), "BRAND_DETECT_STORE_ROOT": str(home / "store")}
-    server = subprocess.Popen(
-        [Path(sys.executable).with_name("dagster-webserver"), "-w", checkout / "workspace.yaml", "-p", str(port)],
-        cwd=checkout,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+@pytest.fixture(scope="module")
+def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001 no browser, no need
+    """A running Dagster with one finished job."""
+    stack = Stack(tmp_path_factory.mktemp("ui"))
     try:
-        wait_for(port, 60)
-        page = browser.new_page(viewport={"width": 1500, "height": 1200})
-        page.goto(f"http://127.0.0.1:{port}/assets/detect_objects?view=partitions&partition=match")
-        page.get_by_text("regions", exact=True).first.wait_for(timeout=30_000)
-        for entry in ("detector_calls", "stage_s", "params", "upstream", "picture"):
-            assert page.get_by_text(entry, exact=True).first.is_visible(), entry
+        stack.start()
+        with stack.client() as client:
+            video = two_shot_clip(stack.folder / "match.mp4")
+            client.wait(client.submit(str(video), job_id="match").run_id, PATIENCE_S)
+        yield stack
     finally:
-        server.terminate()
-        server.wait(20)
+        stack.stop()
+
+
+def test_the_ui_shows_a_stage_with_its_picture(browser: Browser, ui: Stack):
+    page = browser.new_page(viewport={"width": 1500, "height": 1200})
+    page.goto(f"{ui.url}/assets/detect_objects?view=partitions&partition=match")
+    page.get_by_text("regions", exact=True).first.wait_for(timeout=30_000)
+    for entry in ("detector_calls", "stage_s", "params", "upstream", "picture"):
+        assert page.get_by_text(entry, exact=True).first.is_visible(), entry
+
+
+def test_the_launchpad_replays_from_a_stage_and_explains_what_is_wrong(browser: Browser, ui: Stack):
+    page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    page.goto(f"{ui.url}/asset-groups")
+    page.locator(".CodeMirror").first.click()
+    page.keyboard.type("key:match_brands+")
+    page.keyboard.press("Enter")
+    page.get_by_text("Materialize selected", exact=False).or_(page.get_by_text("Materialize all")).first.wait_for()
+    page.wait_for_timeout(2000)  # the graph is laid out anew
+    page.get_by_role("button", name="Materialize").first.click(modifiers=["Shift"])
+    page.get_by_placeholder("Partition").fill("match")
+    page.keyboard.press("Enter")
+
+    def configure(text: str) -> None:
+        page.locator(".CodeMirror").last.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(text)
+
+    configure("ops:\n  match_brands:\n    config:\n      min_confidense: 0.99\n")
+    page.get_by_text('unexpected config entry "min_confidense"').wait_for(timeout=20_000)
+    configure("ops:\n  match_brands:\n    config:\n      min_confidence: 0.99\n")
+    page.get_by_text("No errors").wait_for(timeout=20_000)
+    page.get_by_role("button", name="Materialize").last.click()
+
+    made = ui.store / "match"
+    until(lambda: len(list(made.glob("compile_report/*/manifest.json"))) == 2, "the replay's report is there")
+    manifests = [json.loads(p.read_text()) for p in made.glob("match_brands/*/manifest.json")]
+    assert sorted(m["params"]["min_confidence"] for m in manifests) == [0.6, 0.99]
+    assert len(list(made.glob("run_ocr/*/manifest.json"))) == 1, "what lies above was not made again"

@@ -98,6 +98,22 @@ class ReportSummary:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller asked for, and the key by which a repetition is known."""
+
+    job_id: str
+    key: str
+    keyed: bool
+    """Whether the caller gave the key."""
+    digest: str
+
+    @classmethod
+    def of(cls, job_id: str, key: str, *what: Any) -> "_Asked":
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return cls(job_id, key or uuid.uuid4().hex, bool(key), digest)
+
+
 class Client:
     """Talks to one Dagster webserver. Safe to share between threads."""
 
@@ -155,6 +171,9 @@ class Client:
         if "://" not in video_uri:
             video_uri = str(Path(video_uri).expanduser().absolute())
         job_id = check_job_id(job_id or _content_id(video_uri))
+        asked = _Asked.of(job_id, key, video_uri, profile, overrides or {})
+        if known := self._known(asked):
+            return known
         profiles = self.checkpoints(job_id, limit=1).profiles
         if profile not in profiles:
             raise BadInput(f"There is no profile {profile!r}.", f"profiles: {', '.join(profiles)}")
@@ -165,7 +184,7 @@ class Client:
         if answer["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
             _refuse(answer)
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
-        return self._launch(job_id, LINE, {ROOT: request}, {}, key=key)
+        return self._launch(asked, LINE, {ROOT: request}, {})
 
     def checkpoints(self, job_id: str, *, limit: int = ATTEMPTS) -> History:
         """All attempts of a job, at most ``limit`` of a stage.
@@ -225,6 +244,10 @@ class Client:
             BadInput: what was asked for is wrong, or there is nothing to start from; nothing was launched.
             Transient: Dagster is out of reach.
         """
+        reset = tuple(reset)
+        asked = _Asked.of(job_id, key, start_stage, overrides or {}, dict(pins or {}), reset, reuse, delay_s)
+        if known := self._known(asked):
+            return known
         history = self._history_of(job_id)
         pins = pinned(history, pins or {})
         parent = parent_of(history, start_stage, pins)
@@ -242,7 +265,7 @@ class Client:
                 config = {stage: values for stage, values in config.items() if stage in selected}
                 pins = {parent.stage: parent.attempt}
         tags = {f"{PIN}{stage}": attempt for stage, attempt in pins.items()}
-        return self._launch(job_id, selected, config, tags, parent=parent.run_id, delay_s=delay_s, key=key)
+        return self._launch(asked, selected, config, tags, parent=parent.run_id, delay_s=delay_s)
 
     def retry(
         self,
@@ -267,6 +290,10 @@ class Client:
         """
         if start_stage not in ESCALATIONS:
             return self.replay(job_id, start_stage, overrides, reset=reset, delay_s=delay_s, key=key)
+        reset = tuple(reset)
+        asked = _Asked.of(job_id, key, start_stage, overrides or {}, retry_of, reset, delay_s)
+        if known := self._known(asked):
+            return known
         history = self._history_of(job_id)
         done = history.stages[ESCALATIONS[-1]].attempts
         last = next((a for a in done if retry_of in (LATEST, a.run_id)), None)
@@ -278,9 +305,8 @@ class Client:
             )
         parent = history.find("match_brands", last.upstream["match_brands"]) or last
         config = self._config(history, start_stage, parent, overrides or {}, reset)
-        tags = {RETRY_OF: retry_of}
         selected = downstream_of(start_stage)
-        return self._launch(job_id, selected, config, tags, parent=last.run_id, delay_s=delay_s, key=key)
+        return self._launch(asked, selected, config, {RETRY_OF: retry_of}, parent=last.run_id, delay_s=delay_s)
 
     def cancel(self, run_id: str) -> Run:
         """End a run that waits, is held or works.
@@ -390,7 +416,7 @@ class Client:
         if tick["error"]:
             raise Permanent(f"The brand list could not be read: {_cause(tick['error'])}", "mend BRAND_DETECT_CATALOG")
         if tick["runRequests"]:
-            self.wait(self._launch("", (CATALOG,), {}, {}).run_id, SNAPSHOT_S)
+            self.wait(self._launch(_Asked.of("", "", CATALOG), (CATALOG,), {}, {}).run_id, SNAPSHOT_S)
 
     def health(self) -> dict[str, bool]:
         """Whether each part that a job needs is there: the pipeline's code and Dagster's daemons."""
@@ -421,30 +447,26 @@ class Client:
 
     def _launch(
         self,
-        job_id: str,
+        asked: "_Asked",
         stages: Sequence[str],
         config: Mapping[str, Any],
         tags: Mapping[str, str],
         *,
         parent: str = "",
         delay_s: float = 0.0,
-        key: str = "",
     ) -> Run:
-        asked = json.dumps([job_id, stages, config, sorted(tags.items()), delay_s], sort_keys=True)
-        digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
-        if key and (known := self._asked_before(job_id, key, digest)):
-            return known
-        tags = {**tags, REQUEST: key or uuid.uuid4().hex, ASKED: digest}
-        if job_id:
-            tags[PARTITION] = job_id
+        tags = {**tags, REQUEST: asked.key, ASKED: asked.digest}
+        if asked.job_id:
+            tags[PARTITION] = asked.job_id
         if delay_s > 0:
             tags |= {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
         root = (self.run(parent).tags.get("dagster/root_run_id") or parent) if parent else None
         if root:
             tags |= {"dagster/root_run_id": root, "dagster/parent_run_id": parent}
+        repository = self._found()
         variables = {
-            "location": self._found()["repositoryLocationName"],
-            "repository": self._found()["repositoryName"],
+            "location": repository["repositoryLocationName"],
+            "repository": repository["repositoryName"],
             "assets": [{"path": [stage]} for stage in stages],
             "config": {"ops": {stage: {"config": values} for stage, values in config.items() if values}},
             "tags": [{"key": k, "value": v} for k, v in tags.items()],
@@ -458,30 +480,34 @@ class Client:
                 if pause_s is None:
                     raise
                 time.sleep(pause_s)
-                if known := self._asked_before(job_id, tags[REQUEST], digest):
+                if known := self._launched(asked):
                     return known
                 continue
             if answer["__typename"] != "LaunchRunSuccess":
                 _refuse(answer)
-            first = self._asked_before(job_id, tags[REQUEST], digest) if key else None
             launched = answer["run"]["runId"]
+            first = self._known(asked)
             if first and first.run_id != launched:  # two callers with one key at the same time: the first one counts
                 self._ask("cancel", repeat=False, run=launched)
                 return first
             return self.run(launched)
         raise AssertionError("the last try returns or raises")
 
-    def _asked_before(self, job_id: str, key: str, digest: str) -> Run | None:
-        """The first run that was launched for the job under ``key``."""
-        tags = {REQUEST: key} | ({PARTITION: job_id} if job_id else {})
-        asked = self._runs({"tags": [{"key": k, "value": v} for k, v in tags.items()]}, 10)
-        found = [run for run in asked if run.status != "not_started"]
+    def _known(self, asked: "_Asked") -> Run | None:
+        """The run that was launched for the same question before, if the caller gave it a key."""
+        return self._launched(asked) if asked.keyed else None
+
+    def _launched(self, asked: "_Asked") -> Run | None:
+        tags = {REQUEST: asked.key} | ({PARTITION: asked.job_id} if asked.job_id else {})
+        runs = self._runs({"tags": [{"key": k, "value": v} for k, v in tags.items()]}, 10)
+        found = [run for run in runs if run.status != "not_started"]
         if not found:
             return None
         first = min(found, key=lambda r: (r.created_s, r.run_id))
-        if first.tags.get(ASKED) != digest:
+        if first.tags.get(ASKED) != asked.digest:
             raise BadInput(
-                f"The key {key!r} was used for another request for {job_id}.", "take a new key for each request"
+                f"The key {asked.key!r} was used for another request for {asked.job_id}.",
+                "take a new key for each request",
             )
         return first
 

@@ -180,4 +180,6 @@ def check_overrides(overrides: Overrides) -> Overrides:
         if not isinstance(values, dict):
             raise BadInput(f"The overrides of {stage} are no params.", f"write {{{stage}: {{param: value}}}}")
         effective(stage, values)
+        if any("\ud800" <= letter <= "\udfff" for letter in str(values)):
+            raise BadInput(f"A value of {stage} holds half a character.", "send texts as UTF-8")
     return overrides

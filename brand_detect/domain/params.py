@@ -4,6 +4,7 @@ Fields are bool, int, float, str, list, dict or enums whose names equal their va
 classes are derived from these. No field gives null a meaning: ``off``, 0 or an empty list do.
 """
 
+import json
 from enum import Enum
 from typing import Annotated, Any
 
@@ -180,6 +181,8 @@ def check_overrides(overrides: Overrides) -> Overrides:
         if not isinstance(values, dict):
             raise BadInput(f"The overrides of {stage} are no params.", f"write {{{stage}: {{param: value}}}}")
         effective(stage, values)
-        if any("\ud800" <= letter <= "\udfff" for letter in str(values)):
-            raise BadInput(f"A value of {stage} holds half a character.", "send texts as UTF-8")
+        try:
+            json.dumps(values, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError as e:  # half of a surrogate pair: no database takes it
+            raise BadInput(f"A value of {stage} holds half a character.", "send texts as UTF-8") from e
     return overrides

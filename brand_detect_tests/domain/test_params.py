@@ -15,6 +15,7 @@ from brand_detect.domain.params import check_overrides
         ({"run_ocr": {"certain": 7}}, "run_ocr.certain"),
         ({"run_ocr": {"certein": 0.5}}, "run_ocr.certein"),
         ({"run_orc": {}}, "run_orc"),
+        ({"detect_objects": {"object_model": "\ud800"}}, "detect_objects holds half a character"),
     ],
 )
 def test_overrides_that_make_no_sense_are_refused_by_name(overrides: Any, names: str) -> None:

@@ -1,6 +1,6 @@
 """The pipeline as real processes load it, with scripted eyes: ``python_module: brand_detect_tests.e2e.served``.
 
-Files in the folder ``$SERVED`` steer it while it runs: ``slow`` holds the seconds that looking at a picture takes,
+Files in the folder ``$SERVED`` steer it while it runs: ``slow`` holds the seconds that a picture or a question takes,
 ``broken`` the name of a stage that fails, ``answers.json`` what the scripted model says about a text; the texts that it
 was asked about are appended to ``asked``.
 """
@@ -51,6 +51,7 @@ class LoggingAnswerer(ScriptedAnswerer):
             for question in questions:
                 with (FOLDER / "asked").open("a", encoding="utf-8") as file:
                     file.write(f"{self.provider} {question.text}\n")
+                time.sleep(float(said("slow") or 0))
                 yield question
 
         return super().ask(noted())

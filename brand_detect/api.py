@@ -287,7 +287,7 @@ async def _finished(client: Client, run: Run, request: Request) -> Run:
     looks = client.looks(run.run_id)
     while True:
         seen, pause_s = await run_in_threadpool(next, looks)
-        if seen.status == "success":
+        if pause_s == 0:
             return seen
         if await request.is_disconnected():
             raise Transient("The caller has hung up; the run goes on.")

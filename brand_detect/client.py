@@ -347,15 +347,15 @@ class Client:
         raise AssertionError("a run is looked at until it has ended")
 
     def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:
-        """Looks at a run until it succeeds, each with the seconds to pause before the next, 0 with the last.
+        """Looks at a run until its stages are done, each with the seconds to pause before the next, 0 with the last.
 
         For callers that pause in their own way; errors as in ``wait``.
         """
         pause_s = POLL_S[0]
         while True:
             run = self.run(run_id)
-            if run.status == "success":
-                yield run, 0.0
+            if run.status == "success" or (run.status == "failure" and run.stages == run.done):
+                yield run, 0.0  # a process that died after its last stage has left nothing undone
                 return
             if run.retried_as:
                 run_id = run.retried_as
@@ -463,6 +463,8 @@ class Client:
         root = (self.run(parent).tags.get("dagster/root_run_id") or parent) if parent else None
         if root:
             tags |= {"dagster/root_run_id": root, "dagster/parent_run_id": parent}
+            # Dagster counts all runs of a group as retries of each; this one may be executed again once, too
+            tags["dagster/max_retries"] = str(self._count({"dagster/root_run_id": root}) + 2)
         repository = self._found()
         variables = {
             "location": repository["repositoryLocationName"],
@@ -510,6 +512,13 @@ class Client:
                 "take a new key for each request",
             )
         return first
+
+    def _count(self, tags: Mapping[str, str]) -> int:
+        wanted = {"tags": [{"key": k, "value": v} for k, v in tags.items()]}
+        answer = self._ask("runs", filter=wanted, limit=1)["runsOrError"]
+        if answer["__typename"] != "Runs":
+            _refuse(answer)
+        return answer["count"]
 
     def _runs(self, wanted: Mapping[str, Any], limit: int) -> list[Run]:
         answer = self._ask("runs", filter=wanted, limit=limit)["runsOrError"]
@@ -649,6 +658,7 @@ def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -
 def _run(row: Mapping[str, Any]) -> Run:
     tags = {tag["key"]: tag["value"] for tag in row["tags"]}
     selected = {key["path"][-1] for key in row["assetSelection"] or ()}
+    succeeded = {step["stepKey"] for step in row["stepStats"] if step["status"] == "SUCCESS"}
     held = row["status"] == "QUEUED" and tags.get(HOLD) == UNTIL
     return Run(
         run_id=row["runId"],
@@ -660,7 +670,7 @@ def _run(row: Mapping[str, Any]) -> Run:
         ended_s=row["endTime"],
         parent_run_id=row["parentRunId"] or "",
         not_before_s=float(tags[NOT_BEFORE]) if NOT_BEFORE in tags else None,
-        done=tuple(step["stepKey"] for step in row["stepStats"] if step["status"] == "SUCCESS"),
+        done=tuple(s for s in (CATALOG, *LINE) if s in succeeded),
         retried_as=tags.get("dagster/auto_retry_run_id", ""),
         will_retry=tags.get("dagster/will_retry") == "true",
         tags=tags,

@@ -101,6 +101,13 @@ def _one_more_try(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     return {"dagster/max_retries": str(len(list(group[1])))} if group else {}
 
 
+def is_done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether every step of the run has succeeded, so that there is nothing to execute again."""
+    selected = {key.path[-1] for key in run.asset_selection or ()}
+    steps = instance.get_run_step_stats(run.run_id)
+    return bool(selected) and selected <= {s.step_key for s in steps if s.status and s.status.value == "SUCCESS"}
+
+
 def _worker_of(run: dg.DagsterRun) -> Worker | None:
     """Who executes the run; None before it is taken up, when a re-execution still has the tag of its parent."""
     tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")

@@ -63,7 +63,16 @@ def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     ended = []
     for run, why in liveness.dead_runs(context.instance, time.time()):
-        if run.status == dg.DagsterRunStatus.CANCELING:
+        if liveness.is_done(context.instance, run):
+            context.instance.report_dagster_event(
+                dg.DagsterEvent(
+                    event_type_value=dg.DagsterEventType.RUN_SUCCESS.value,
+                    job_name=run.job_name,
+                    message=f"All stages were done: {why}.",
+                ),
+                run.run_id,
+            )
+        elif run.status == dg.DagsterRunStatus.CANCELING:
             context.instance.report_run_canceled(run, f"This run was being cancelled, and {why}.")
         else:
             context.instance.report_run_failed(run, f"This run was found dead: {why}.")

@@ -7,11 +7,10 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import Depends, FastAPI, Header, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
@@ -23,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from brand_detect.client import Client, Run
+from brand_detect.client import LONGEST_DELAY_S, Client, Run
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt
 from brand_detect.domain.model import check_job_id
@@ -35,9 +34,8 @@ API_KEY = "BRAND_DETECT_API_KEY"
 OPEN_PATHS = ("/health", "/ready")
 """What monitors may ask without a key and without limit."""
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
-LONGEST_DELAY_S = 100 * 365.25 * 86_400
 
-Overrides = Annotated[
+ConfigOverrides = Annotated[
     dict[str, dict[str, Any]] | None, Field(description="{stage: {param: value}}, for the stages that run")
 ]
 Key = Annotated[str, Header(alias="Idempotency-Key", max_length=255, description="the same key is the same run")]
@@ -63,14 +61,14 @@ class Checkpoint(BaseModel):
 class ReplayRequest(BaseModel):
     job_id: str
     start_stage: str = Field(description="the first stage that runs again, one of the eight")
-    config_overrides: Overrides = None
+    config_overrides: ConfigOverrides = None
     reset: list[str] = Field([], description="stages whose tuned params are dropped")
     pins: dict[str, str] = Field({}, description="the attempt to read, by stage; else the latest")
     reuse: bool = Field(False, description="leave out first stages whose result is there, made by the same recipe")
 
 
 class ReplayResponse(BaseModel):
-    status: str = "completed"
+    status: Literal["completed"] = "completed"
     job_id: str
     start_stage: str = Field(description="as asked")
     detections: int = Field(description="detections in the report that was just written")
@@ -81,7 +79,7 @@ class ReplayResponse(BaseModel):
 
 class RetryRequest(BaseModel):
     job_id: str
-    config_overrides: Overrides = None
+    config_overrides: ConfigOverrides = None
     start_stage: str = Field("escalate_vlm", description="escalate_cloud asks no local model; any other is a replay")
     schedule_seconds: float | None = Field(
         None, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="hold it for so long; null or 0 = now"
@@ -89,7 +87,7 @@ class RetryRequest(BaseModel):
 
 
 class RetryResponse(BaseModel):
-    status: str = "queued"
+    status: Literal["queued"] = "queued"
     task_id: str = Field(description="the id of Dagster's run")
     job_id: str
     not_before_s: float | None = Field(description="when it is due, in seconds since 1970; null = now")
@@ -126,6 +124,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         if api_key and not hmac.compare_digest((given or "").encode(), api_key.encode()):
             raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key.")
 
+    # a launch may wait for a new snapshot of the brand list: it must not take the threads of everybody else
+    launching = anyio.CapacityLimiter(8)
     guarded: dict[str, Any] = {"dependencies": [Depends(check_key)]}
 
     @app.exception_handler(BrandDetectError)
@@ -140,8 +140,13 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        plain = json.dumps(jsonable_encoder(error.errors(), custom_encoder={bytes: repr}), default=str)
-        return AsciiJSON({"detail": json.loads(plain, parse_constant=str)}, 422)  # NaN is no JSON
+        # without the input: it may be NaN, which is no JSON, or nested too deep to be encoded
+        said = [{name: problem[name] for name in ("type", "loc", "msg")} for problem in error.errors()]
+        return AsciiJSON({"detail": said}, 422)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:  # logged by the server, with its traceback
+        return AsciiJSON({"detail": f"A fault in the service: {type(error).__name__}."}, 500)
 
     @app.get("/detect/checkpoints/{job_id}", responses=_problems(404, 503), **guarded)
     async def checkpoints(job_id: str) -> list[Checkpoint]:
@@ -167,23 +172,25 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         The run goes on if the caller hangs up. A second replay of the job waits for the first.
         """
         try:
-            run = await run_in_threadpool(
-                client.replay,
-                asked.job_id,
-                asked.start_stage,
-                asked.config_overrides,
-                pins=asked.pins,
-                reset=asked.reset,
-                reuse=asked.reuse,
-                key=idempotency_key,
+            run = await anyio.to_thread.run_sync(
+                lambda: client.replay(
+                    asked.job_id,
+                    asked.start_stage,
+                    asked.config_overrides,
+                    pins=asked.pins,
+                    reset=asked.reset,
+                    reuse=asked.reuse,
+                    key=idempotency_key,
+                ),
+                limiter=launching,
             )
         except Permanent as e:
             raise _replay_failed(e) from e
         try:
             run = await _finished(client, run, request)
+            report = await run_in_threadpool(client.report, asked.job_id, run.run_id)
         except (BadInput, Permanent) as e:
             raise _replay_failed(e) from e
-        report = await run_in_threadpool(client.report, asked.job_id, run.run_id)
         return ReplayResponse(
             job_id=asked.job_id,
             start_stage=asked.start_stage,

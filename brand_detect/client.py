@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -37,7 +38,19 @@ from brand_detect.domain.model import Overrides, check_job_id
 from brand_detect.domain.params import check_overrides, effective
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
 from brand_detect.domain.settings import Settings
-from brand_detect.domain.tags import ASKED, HOLD, LATEST, NOT_BEFORE, PARTITION, PIN, REQUEST, RETRY_OF, UNTIL
+from brand_detect.domain.tags import (
+    ASKED,
+    HOLD,
+    LATEST,
+    NOT_BEFORE,
+    PARTITION,
+    PIN,
+    REQUEST,
+    RETRY_OF,
+    SNAPSHOT,
+    UNTIL,
+    due_s,
+)
 
 TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
 """Environment variable with the token that a proxy before Dagster's webserver asks for."""
@@ -47,6 +60,11 @@ POLL_S = (0.3, 2.0)
 """First and longest pause between two looks at a run."""
 START_S = 60.0
 """Longest wait for a run to start, so that it can be cancelled."""
+ORPHAN_S = 60.0
+LOOKS_AGAIN = 3
+"""Looks at a run that failed, until it counts as one that Dagster does not execute again: it decides a moment later."""
+LONGEST_DELAY_S = 100 * 365.25 * 86_400
+WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 SNAPSHOT_S = 120.0
 """Longest wait for a new snapshot of the brand list: Dagster's daemon may be down."""
 ATTEMPTS = 200
@@ -71,9 +89,12 @@ class Run:
     """When a held run is due, in seconds since 1970."""
     done: tuple[str, ...] = ()
     """The stages that it has finished."""
+    root_run_id: str = ""
+    """The first run of its group, which may be itself."""
     retried_as: str = ""
     """The run that goes on with this one's work after a failure, once there is one."""
-    will_retry: bool = False
+    will_retry: bool | None = None
+    """Whether Dagster executes it again after a failure; None as long as it has not said so."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -133,6 +154,8 @@ class Client:
         url = url or Settings.load().dagster_url
         if not url.startswith(("http://", "https://")):
             raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
+        if "@" in urlsplit(url).netloc:
+            raise BadInput("The address of Dagster's webserver holds a password.", f"set {TOKEN} instead")
         token = token or os.environ.get(TOKEN, "")
         self._url = f"{url.rstrip('/')}/graphql"
         self._http = httpx2.Client(
@@ -245,6 +268,8 @@ class Client:
             Transient: Dagster is out of reach.
         """
         reset = tuple(reset)
+        check_job_id(job_id)
+        _check_delay(delay_s)
         asked = _Asked.of(job_id, key, start_stage, overrides or {}, dict(pins or {}), reset, reuse, delay_s)
         if known := self._known(asked):
             return known
@@ -253,17 +278,20 @@ class Client:
         parent = parent_of(history, start_stage, pins)
         config = self._config(history, start_stage, parent, overrides or {}, reset)
         selected = downstream_of(start_stage)
-        if "match_brands" in selected and CATALOG not in pins:
+        catalog = pins.get(CATALOG, "")
+        if "match_brands" in selected and not catalog:
             self.refresh_catalog()
         if reuse:
             history = self.checkpoints(job_id)  # with the brand list as it is now
-            found = reusable(history, start_stage, parent, config)
+            found = reusable(history, start_stage, parent, config, catalog)
             found.pop(STAGES[-1], None)  # a replay ends with a report of its own
-            if found:
-                selected = selected[len(found) :]
-                parent = list(found.values())[-1]
-                config = {stage: values for stage, values in config.items() if stage in selected}
-                pins = {parent.stage: parent.attempt}
+            selected = selected[len(found) :]
+            parent = [parent, *found.values()][-1]
+            config = {stage: values for stage, values in config.items() if stage in selected}
+        if pins or reuse:
+            pins = {parent.stage: parent.attempt}  # its manifest names all that lies above
+            if catalog and "match_brands" in selected:
+                pins[CATALOG] = catalog
         tags = {f"{PIN}{stage}": attempt for stage, attempt in pins.items()}
         return self._launch(asked, selected, config, tags, parent=parent.run_id, delay_s=delay_s)
 
@@ -289,8 +317,15 @@ class Client:
             Transient: Dagster is out of reach.
         """
         if start_stage not in ESCALATIONS:
+            if retry_of != LATEST:
+                raise BadInput(
+                    f"A run to continue was named, but {start_stage} is no escalation.",
+                    f"start at {' or '.join(ESCALATIONS)}",
+                )
             return self.replay(job_id, start_stage, overrides, reset=reset, delay_s=delay_s, key=key)
         reset = tuple(reset)
+        check_job_id(job_id)
+        _check_delay(delay_s)
         asked = _Asked.of(job_id, key, start_stage, overrides or {}, retry_of, reset, delay_s)
         if known := self._known(asked):
             return known
@@ -351,9 +386,10 @@ class Client:
 
         For callers that pause in their own way; errors as in ``wait``.
         """
-        pause_s = POLL_S[0]
+        pause_s, unsure = POLL_S[0], 0
         while True:
             run = self.run(run_id)
+            unsure += run.status == "failure" and run.will_retry is None
             if run.status == "success" or (run.status == "failure" and run.stages == run.done):
                 yield run, 0.0  # a process that died after its last stage has left nothing undone
                 return
@@ -361,7 +397,7 @@ class Client:
                 run_id = run.retried_as
             elif run.status == "canceled":
                 raise Permanent(f"Run {run_id} was cancelled.")
-            elif run.status == "failure" and not run.will_retry:
+            elif run.status == "failure" and (run.will_retry is False or unsure > LOOKS_AGAIN):
                 raise Permanent(*self.reason(run_id))
             yield run, pause_s
             pause_s = min(pause_s * 1.3, POLL_S[1])
@@ -409,14 +445,25 @@ class Client:
     def refresh_catalog(self) -> None:
         """See to it that the latest snapshot is the brand list as it is now: "edit the list, replay"."""
         sensor = self._found() | {"sensorName": "brand_catalog_changed"}
-        answer = self._ask("catalog_changed", sensor=sensor)["sensorDryRun"]
-        if answer["__typename"] != "DryRunInstigationTick":
-            _refuse(answer)
-        tick = answer["evaluationResult"]
-        if tick["error"]:
-            raise Permanent(f"The brand list could not be read: {_cause(tick['error'])}", "mend BRAND_DETECT_CATALOG")
-        if tick["runRequests"]:
-            self.wait(self._launch(_Asked.of("", "", CATALOG), (CATALOG,), {}, {}).run_id, SNAPSHOT_S)
+        until = time.monotonic() + SNAPSHOT_S
+        while time.monotonic() < until:
+            answer = self._ask("catalog_changed", sensor=sensor)["sensorDryRun"]
+            if answer["__typename"] != "DryRunInstigationTick":
+                _refuse(answer)
+            tick = answer["evaluationResult"]
+            if tick["error"]:
+                raise Permanent(
+                    f"The brand list could not be read: {_cause(tick['error'])}", "mend BRAND_DETECT_CATALOG"
+                )
+            if tick["runRequests"]:
+                run = self._launch(_Asked.of("", "", CATALOG), (CATALOG,), {}, {SNAPSHOT: CATALOG})
+            else:
+                taken = self._runs({"tags": [{"key": SNAPSHOT, "value": CATALOG}], "statuses": WAITING}, 1)
+                if not taken:
+                    return
+                run = taken[0]  # a snapshot is on its way, the sensor's or another caller's
+            self.wait(run.run_id, SNAPSHOT_S)
+        raise Transient("The brand list changes faster than it is read.", "try again")
 
     def health(self) -> dict[str, bool]:
         """Whether each part that a job needs is there: the pipeline's code and Dagster's daemons."""
@@ -460,7 +507,10 @@ class Client:
             tags[PARTITION] = asked.job_id
         if delay_s > 0:
             tags |= {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
-        root = (self.run(parent).tags.get("dagster/root_run_id") or parent) if parent else None
+        known = {run.run_id: run for run in self._runs({"runIds": [parent]}, 1)} if parent else {}
+        root = known[parent].root_run_id if parent in known else ""  # a run may have been deleted, its group with it
+        if root and root != parent and not self._runs({"runIds": [root]}, 1):
+            root = parent
         if root:
             tags |= {"dagster/root_run_id": root, "dagster/parent_run_id": parent}
             # Dagster counts all runs of a group as retries of each; this one may be executed again once, too
@@ -472,8 +522,8 @@ class Client:
             "assets": [{"path": [stage]} for stage in stages],
             "config": {"ops": {stage: {"config": values} for stage, values in config.items() if values}},
             "tags": [{"key": k, "value": v} for k, v in tags.items()],
-            "parent": parent or None,
-            "root": root,
+            "parent": parent if root else None,
+            "root": root or None,
         }
         for pause_s in (*PAUSES_S, None):
             try:
@@ -488,9 +538,9 @@ class Client:
             if answer["__typename"] != "LaunchRunSuccess":
                 _refuse(answer)
             launched = answer["run"]["runId"]
-            first = self._known(asked)
-            if first and first.run_id != launched:  # two callers with one key at the same time: the first one counts
-                self._ask("cancel", repeat=False, run=launched)
+            first = self._launched(asked)
+            if first and first.run_id != launched:  # another caller with the key, or an earlier try: the first counts
+                self.cancel(launched)
                 return first
             return self.run(launched)
         raise AssertionError("the last try returns or raises")
@@ -502,7 +552,8 @@ class Client:
     def _launched(self, asked: "_Asked") -> Run | None:
         tags = {REQUEST: asked.key} | ({PARTITION: asked.job_id} if asked.job_id else {})
         runs = self._runs({"tags": [{"key": k, "value": v} for k, v in tags.items()]}, 10)
-        found = [run for run in runs if run.status != "not_started"]
+        # one that was made and not queued for a minute belongs to a webserver that died in between
+        found = [run for run in runs if run.status != "not_started" or time.time() - run.created_s < ORPHAN_S]
         if not found:
             return None
         first = min(found, key=lambda r: (r.created_s, r.run_id))
@@ -556,9 +607,9 @@ class Client:
                     "start it (make dev), or name another with BRAND_DETECT_DAGSTER_URL",
                 )
             else:
-                answered = response.headers.get("content-type", "").startswith("application/json")
-                if answered or (response.status_code < 500 and response.status_code != 429):
-                    return _data(response, self._url)  # GraphQL's own errors come with status 500
+                data = _data(response, self._url)
+                if data is not None:
+                    return data
                 problem = Transient(f"Dagster's webserver at {self._url} answered {response.status_code}.", "try again")
             if pause_s is None:
                 raise problem
@@ -572,17 +623,27 @@ def document(operation: str) -> str:
     return (resources.files("brand_detect") / "graphql" / f"{operation}.graphql").read_text(encoding="utf-8")
 
 
-def _data(response: httpx2.Response, url: str) -> dict[str, Any]:
+def _data(response: httpx2.Response, url: str) -> dict[str, Any] | None:
+    """What GraphQL answered, whatever the status (its own errors have 500); None for a fault that may pass."""
     if response.status_code in (401, 403):
-        raise BadInput(f"{url} refused the token.", f"set {TOKEN}")
+        raise Permanent(f"{url} refused the token.", f"set {TOKEN}")
     try:
         answer = response.json()
-    except ValueError as e:
-        raise Permanent(f"{url} is no Dagster webserver: it answers {response.status_code} without JSON.") from e
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict) or not answer.keys() & {"data", "errors"}:
+        if response.status_code >= 500 or response.status_code == 429:
+            return None
+        raise Permanent(f"{url} is no Dagster webserver: it answers {response.status_code} without GraphQL.")
     if answer.get("errors") or not answer.get("data"):
-        said = "; ".join(error.get("message", "") for error in answer.get("errors", ())) or "no data"
+        said = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"
         raise Permanent(f"Dagster's webserver refused the request: {said}.", "run the same version on both sides")
     return answer["data"]
+
+
+def _check_delay(delay_s: float) -> None:
+    if not 0 <= delay_s <= LONGEST_DELAY_S:  # which nan is not
+        raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a hundred years")
 
 
 def _refuse(answer: Mapping[str, Any]) -> NoReturn:
@@ -650,6 +711,7 @@ def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -
         stage_s=entries.get("stage_s", 0.0),
         figures={name: value for name, value in entries.items() if isinstance(value, int | float)},
         failed_check=entries.get("failed_check", ""),
+        offpeak=entries.get("offpeak", ""),
         continues=entries.get("continues", ""),
         report=entries.get("report", {}),
     )
@@ -657,7 +719,7 @@ def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -
 
 def _run(row: Mapping[str, Any]) -> Run:
     tags = {tag["key"]: tag["value"] for tag in row["tags"]}
-    selected = {key["path"][-1] for key in row["assetSelection"] or ()}
+    selected = set(row["stepKeysToExecute"] or ()) or {key["path"][-1] for key in row["assetSelection"] or ()}
     succeeded = {step["stepKey"] for step in row["stepStats"] if step["status"] == "SUCCESS"}
     held = row["status"] == "QUEUED" and tags.get(HOLD) == UNTIL
     return Run(
@@ -669,9 +731,10 @@ def _run(row: Mapping[str, Any]) -> Run:
         started_s=row["startTime"],
         ended_s=row["endTime"],
         parent_run_id=row["parentRunId"] or "",
-        not_before_s=float(tags[NOT_BEFORE]) if NOT_BEFORE in tags else None,
+        root_run_id=row["rootRunId"] or row["runId"],
+        not_before_s=due_s(tags),
         done=tuple(s for s in (CATALOG, *LINE) if s in succeeded),
         retried_as=tags.get("dagster/auto_retry_run_id", ""),
-        will_retry=tags.get("dagster/will_retry") == "true",
+        will_retry=tags["dagster/will_retry"] == "true" if "dagster/will_retry" in tags else None,
         tags=tags,
     )

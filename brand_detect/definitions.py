@@ -12,7 +12,7 @@ from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_conn
 from brand_detect.orchestration.liveness import at_work
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.schedules import offpeak_retries
-from brand_detect.orchestration.sensors import SENSORS
+from brand_detect.orchestration.sensors import SENSORS, dead_runs
 
 
 def build_definitions(
@@ -27,15 +27,16 @@ def build_definitions(
 
     def checkpoints(context: dg.InitResourceContext) -> Iterator[CheckpointIOManager]:
         assert context.instance is not None
+        assert context.log is not None
         keep_connections(context.instance)
         # one process a step: each comes and goes, and none of them is the run's
         run = context.run if executor is dg.in_process_executor else None
-        with at_work(context.instance, run.run_id) if run else nullcontext():
+        with at_work(context.instance, run.run_id, context.log) if run else nullcontext():
             yield CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(
         assets=ASSETS,
-        sensors=SENSORS,
+        sensors=[s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor],
         schedules=[offpeak_retries(used.settings)],
         resources={
             "services": dg.ResourceDefinition.hardcoded_resource(used),

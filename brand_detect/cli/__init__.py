@@ -5,7 +5,7 @@ import signal
 import sys
 
 from brand_detect.cli import jobs, local
-from brand_detect.cli.common import app, err
+from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
 __all__ = ["app", "jobs", "local", "main"]
@@ -19,9 +19,9 @@ def main() -> None:
     except BrandDetectError as e:
         if os.environ.get("BRAND_DETECT_TRACEBACK"):
             raise
-        err.print(f"error: {e}", style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"error: {plain(str(e))}", style="red", highlight=False, soft_wrap=True)
         if e.hint:
-            err.print(f"hint: {e.hint}", markup=False, highlight=False, soft_wrap=True)
+            err.print(f"hint: {plain(e.hint)}", highlight=False, soft_wrap=True)
         sys.exit(e.exit_code)
 
 

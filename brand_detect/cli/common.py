@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from brand_detect.domain.errors import BadInput
@@ -57,6 +58,11 @@ def overrides_of(settings: list[str]) -> Overrides:
     return check_overrides(overrides)
 
 
+def plain(text: str) -> str:
+    """``text`` for rich to print as it is: no markup, and no control characters, which would steer the terminal."""
+    return escape("".join(letter if letter.isprintable() else "�" for letter in text))
+
+
 def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on screen") -> Table:
     """The brands of a report, those on screen longest first."""
     table = Table(title=title if brands else f"{title}: none was found")
@@ -66,7 +72,7 @@ def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on scr
     table.add_column("mean area", justify="right")
     for row in sorted(brands, key=lambda b: -b["seconds"]):
         table.add_row(
-            row["brand"],
+            plain(row["brand"]),
             f"{row['seconds']:.1f}",
             f"{row['share_of_voice']:.0%}",
             str(row["n_exposures"]),

@@ -10,7 +10,6 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.tree import Tree
@@ -26,6 +25,7 @@ from brand_detect.cli.common import (
     err,
     out,
     overrides_of,
+    plain,
 )
 from brand_detect.client import Client, ReportSummary, Run
 from brand_detect.domain.errors import BadInput
@@ -230,10 +230,16 @@ def serve(
         )
     settings = Settings.load()
     with Client() as client:
-        service = create_app(client, settings, api_key=key, hosts=LOOPBACK_NAMES if local else ())
+        service = create_app(client, settings, api_key=key, hosts=(*LOOPBACK_NAMES, host) if local else ())
         err.print(f"service: http://{host}:{port}/openapi.json, Dagster at {settings.dagster_url}", highlight=False)
         uvicorn.run(
-            service, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+            service,
+            host=host,
+            port=port,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,  # anyone could name another address and pass the limit
+            timeout_graceful_shutdown=5,
         )
 
 
@@ -244,7 +250,7 @@ def tree_of(history: History) -> Tree:
     for stage in LINE:
         for attempt in history.stages[stage].attempts:
             made.setdefault(attempt.run_id, []).append(attempt)
-    tree = Tree(escape(history.job_id), guide_style="dim")
+    tree = Tree(plain(history.job_id), guide_style="dim")
     places: dict[tuple[str, str], Tree] = {}
     for run_id, attempts in sorted(made.items(), key=lambda item: item[1][0].created_s):
         first = attempts[0]
@@ -254,11 +260,11 @@ def tree_of(history: History) -> Tree:
             f"{a.stage}.{name}={value}" for a in attempts for name, value in a.overrides.items() if a.stage in STAGES
         ]
         goes_on = f"goes on from escalate_cloud {first.continues[:8]}" if first.continues else ""
-        branch = below.add(_line(f"[bold]{run_id[:8]}[/]", _clock(first.created_s), goes_on, *map(escape, tuned)))
+        branch = below.add(_line(f"[bold]{run_id[:8]}[/]", _clock(first.created_s), goes_on, *map(plain, tuned)))
         for attempt in attempts:
             reasons = history.stale(attempt.stage) if newest[attempt.stage] == attempt.attempt else ()
             why = f"[yellow]stale: {', '.join(reasons)}[/]" if reasons else ""
-            failed = f"[red]failed its check {escape(attempt.failed_check)}[/]" if attempt.failed_check else ""
+            failed = f"[red]failed its check {plain(attempt.failed_check)}[/]" if attempt.failed_check else ""
             shown = (name for name in SHOWN.get(attempt.stage, ()) if name in attempt.figures)
             counts = ", ".join(f"{attempt.figures[name]:.0f} {name.replace('_', ' ')}" for name in shown)
             line = _line(f"{attempt.stage:<15}", f"{attempt.stage_s:.1f} s", counts, why, failed)
@@ -327,7 +333,7 @@ def _show_report(found: ReportSummary, as_json: bool) -> None:
         return
     out.print(brand_table(found.brands))
     for note in found.notes:
-        err.print(f"note: {note}", markup=False, highlight=False)
+        err.print(f"note: {plain(note)}", highlight=False)
     err.print(f"report: {found.uri}/report.html", markup=False, highlight=False, soft_wrap=True)
 
 

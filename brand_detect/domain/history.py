@@ -37,6 +37,8 @@ class Attempt:
     report: Mapping[str, Any] = field(default_factory=dict)
     """Of ``compile_report``: brands and notes in short."""
     failed_check: str = ""
+    offpeak: str = ""
+    """The date of the night whose retry made it, with params that are the night's and not the job's."""
     continues: str = ""
     """The attempt of ``escalate_cloud`` whose answers a retry took over."""
 
@@ -65,6 +67,12 @@ class History:
     def __bool__(self) -> bool:
         return any(state.attempts for state in self.stages.values())
 
+    @property
+    def catalogs(self) -> set[str]:
+        """The snapshots of the brand list that this job was matched with, and the latest."""
+        matched = (a.upstream.get(CATALOG, "") for a in self.stages["match_brands"].attempts)
+        return {version for version in (self.catalog_version, *matched) if version}
+
     def latest(self, stage: str) -> Attempt | None:
         """The newest attempt of ``stage``."""
         return next(iter(self.stages[stage].attempts), None)
@@ -83,7 +91,7 @@ class History:
             return ()
         reasons = ["the code has changed"] if newest.code_version != self.stages[stage].code_version else []
         for name, version in newest.input_versions.items():
-            if name == CATALOG and version != self.catalog_version:
+            if name == CATALOG and stage == "match_brands" and version != self.catalog_version:
                 reasons.append("the brand list has changed")
             above = self.latest(name) if name in upstream_of(stage) else None  # a retry reads a stage below it, too
             if above and above.data_version != version:
@@ -104,7 +112,10 @@ def pinned(history: History, pins: Mapping[str, str]) -> dict[str, str]:
     """
     whole = {}
     for stage, name in pins.items():
-        known = [a.attempt for a in history.stages[stage].attempts] if stage in history.stages else [name]
+        if stage == CATALOG:
+            known = sorted(history.catalogs)
+        else:
+            known = [a.attempt for a in history.stages[stage].attempts] if stage in history.stages else []
         fits = [name] if name in known else [a for a in known if name and a.startswith(name)]
         if len(fits) != 1:
             raise BadInput(
@@ -124,21 +135,22 @@ def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> At
     if start_stage not in STAGES:
         raise BadInput(f"There is no stage {start_stage!r} to start from.", f"the stages are {', '.join(STAGES)}")
     above = upstream_of(start_stage)
+    may_pin = (*above[::-1], *([CATALOG] if "match_brands" in downstream_of(start_stage) else []))
     for stage in pins:
-        if stage not in (*above, CATALOG):
+        if stage not in may_pin:
             raise BadInput(
-                f"{stage!r} cannot be pinned in a replay from {start_stage}.",
-                f"pin one of {', '.join((*above[::-1], CATALOG))}",
+                f"{stage!r} cannot be pinned in a replay from {start_stage}.", f"pin one of {', '.join(may_pin)}"
             )
     nearest = above[-1]
-    named = history.find(nearest, pins.get(nearest, ""))
-    if named is None:  # a pin further up names the lineage: its newest descendant goes on from it
-        named = next((a for a in history.stages[nearest].attempts if _made_from(a, pins)), None)
+    # a pin further up names the lineage: its newest descendant goes on from it
+    fits = (a for a in history.stages[nearest].attempts if pins.get(nearest, a.attempt) == a.attempt)
+    named = next((a for a in fits if _made_from(a, pins)), None)
     if named is None:
-        why = " made from the pinned attempts" if pins else ""
+        made = [s for s in above if s in STAGES and history.latest(s)]
+        lineage = " made from the pinned attempts" if pins else ""
         raise BadInput(
-            f"{history.job_id} has no checkpoint of {nearest}{why} to start from.",
-            f"replay from {next((s for s in above[::-1] if history.latest(s)), 'the beginning: submit the video')}",
+            f"{history.job_id} has no checkpoint of {nearest}{lineage} to start from.",
+            f"replay from {STAGES[STAGES.index(made[-1]) + 1] if made else STAGES[0]}",
         )
     if named.failed_check and nearest not in pins:
         raise BadInput(
@@ -149,19 +161,21 @@ def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> At
 
 
 def _made_from(attempt: Attempt, pins: Mapping[str, str]) -> bool:
-    return all(attempt.upstream.get(stage) == name for stage, name in pins.items() if stage in LINE)
+    above = upstream_of(attempt.stage)
+    return all(attempt.upstream.get(stage) == name for stage, name in pins.items() if stage in above)
 
 
 def carried(history: History, start_stage: str, parent: Attempt, reset: Iterable[str] = ()) -> Overrides:
     """What was tuned in the stages from ``start_stage`` down, on the branch that goes on from ``parent``.
 
-    Of each stage its newest attempt that descends from ``parent`` counts, else its newest of any branch.
+    Of each stage its newest attempt that descends from ``parent`` counts, else its newest of any branch. Retries of a
+    night do not count: their params are the deployment's.
     """
     tuned: Overrides = {}
     for stage in downstream_of(start_stage):
         if stage in reset:
             continue
-        attempts = history.stages[stage].attempts
+        attempts = [a for a in history.stages[stage].attempts if not a.offpeak]
         descends = (a for a in attempts if a.upstream.get(parent.stage) == parent.attempt)
         source = next(descends, None) or next(iter(attempts), None)
         if source and source.overrides:
@@ -183,31 +197,39 @@ def inherited(history: History, attempt: Attempt, stage: str) -> tuple[dict[str,
     return profile.get(stage, {}), (request.params.get("overrides") or {}).get(stage, {})
 
 
-def reusable(history: History, start_stage: str, parent: Attempt, overrides: Overrides) -> dict[str, Attempt]:
+def reusable(
+    history: History, start_stage: str, parent: Attempt, overrides: Overrides, catalog_version: str = ""
+) -> dict[str, Attempt]:
     """The longest prefix of ``start_stage`` and what is below whose recipe was carried out before, by stage.
 
     Equal are: the code's version, every effective param, and the data of every input. An attempt that left questions
-    for another time is not taken.
+    for another time is not taken, nor one whose own ancestors among these stages had other params.
+    ``catalog_version`` is what ``match_brands`` would read; default: the latest.
     """
     line, found = history.line_of(parent), {}
     if ROOT not in line:
         return {}
+    alike: dict[str, set[str]] = {}
     for stage in downstream_of(start_stage):
         state = history.stages[stage]
         params = effective(stage, *inherited(history, parent, stage), overrides.get(stage, {}))
         wanted = params.model_dump(mode="json")
-        known = {s: a.data_version for s, a in line.items()} | {CATALOG: history.catalog_version}
-        same = (
+        catalog = catalog_version or history.catalog_version
+        if stage != "match_brands" and "match_brands" in line:
+            catalog = line["match_brands"].input_versions.get(CATALOG, "")
+        known = {s: a.data_version for s, a in line.items()} | {CATALOG: catalog}
+        same = [
             a
             for a in state.attempts
             if a.params == wanted
             and a.code_version == state.code_version
             and not (a.failed_check or a.continues or a.figures.get("questions_left"))
             and all(known.get(name) == version for name, version in a.input_versions.items())
-        )
-        attempt = next(same, None)
-        if attempt is None:
+            and all(a.upstream.get(s) in names for s, names in alike.items())
+        ]
+        if not same:
             break
-        found[stage] = attempt
-        line = history.line_of(attempt)
+        alike[stage] = {a.attempt for a in same}
+        line = history.line_of(same[0])
+        found = {s: line[s] for s in alike if s in line}
     return found

@@ -115,6 +115,7 @@ class EscalateVlmParams(Params):
     model: str = Field("", description="model id or folder, as the provider names it")
     max_questions: int = Field(200, ge=0, description="most clusters asked about, by time on screen")
     min_confidence: Unit = Field(0.5, description="answers under this leave the cluster unresolved")
+    ask_again: bool = Field(True, description="in a retry, ask the same model also about what it has answered before")
 
 
 class EscalateCloudParams(EscalateVlmParams):

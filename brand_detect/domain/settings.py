@@ -6,7 +6,7 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
@@ -63,13 +63,6 @@ class Settings(BaseSettings):
     def _all_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(cls._absolute, roots))
 
-    @field_validator("offpeak_cron")
-    @classmethod
-    def _cron(cls, value: str) -> str:
-        if len(value.split()) != 5:
-            raise ValueError("write five fields, as in 0 1 * * *")
-        return value
-
     @field_validator("offpeak_timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
@@ -101,5 +94,7 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as e:
             first = e.errors()[0]
-            name = "BRAND_DETECT_" + "_".join(str(p) for p in first["loc"]).upper()
+            name = f"BRAND_DETECT_{first['loc'][0]}".upper()
             raise BadInput(f"{name}: {first['msg']}.", "see docs/reference/settings.md") from e
+        except SettingsError as e:  # a value that is to be JSON and is none
+            raise BadInput(f"{e}: it is no JSON.", "see docs/reference/settings.md") from e

@@ -1,5 +1,8 @@
 """Run tags that carry meaning between clients, the assets and the sensors. A key holds one slash at most."""
 
+import math
+from collections.abc import Mapping
+
 PARTITION = "dagster/partition"
 PIN = "brand_detect/pin."
 """``brand_detect/pin.<stage>`` = the attempt of that stage which the run reads."""
@@ -15,5 +18,20 @@ REQUEST = "brand_detect/request"
 """The idempotency key of what was asked for: one key, one run."""
 ASKED = "brand_detect/asked"
 """Hash of what was asked under ``REQUEST``, so that a key is not taken for another question."""
+SNAPSHOT = "brand_detect/snapshot"
+"""On runs that take a snapshot of the brand list, whoever launches them: ``brand_catalog``."""
+OFFPEAK = "brand_detect/offpeak"
+"""On a night's retries: its date."""
+OFFPEAK_USD = "brand_detect/offpeak_usd"
+"""What such a retry was expected to cost."""
 WORKER = "brand_detect/worker"
 """The process that executes the run, and the run's id: re-executions inherit tags."""
+
+
+def due_s(tags: Mapping[str, str]) -> float | None:
+    """When a held run is due, in seconds since 1970; None if its tag says no time: people write tags by hand."""
+    try:
+        at = float(tags.get(NOT_BEFORE, ""))
+    except ValueError:
+        return None
+    return at if math.isfinite(at) else None

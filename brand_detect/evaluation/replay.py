@@ -11,10 +11,10 @@ from brand_detect.client import Client
 from brand_detect.evaluation.bench import Section
 from brand_detect.orchestration.run import JobRun
 
+# libraries that decode video, find or read text, and open stored pictures
 DECODES = ("av",)
 READS = ("onnxruntime", "openvino", "rapidocr", "pytesseract", "torch", "transformers")
 DRAWS = ("cv2",)
-"""Libraries that decode video, find or read text, and open stored pictures."""
 
 Replay = Callable[[str, str], JobRun]
 """Replays a job from a stage in the process that calls it."""

@@ -1,6 +1,7 @@
 """Many jobs in one instance: what listing a job's checkpoints and a night's tick cost then."""
 
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -30,8 +31,6 @@ LISTED = "listed"
 """The job whose checkpoints are listed: it has several attempts of every stage, with pictures."""
 ATTEMPTS = 3
 PICTURE_BYTES = 60_000
-PORT = 3917
-NIGHT = Settings(offpeak_overrides={"escalate_vlm": {"provider": "local"}})
 
 
 def scale(folder: Path, jobs: int, runs: int = 15) -> Section:
@@ -56,7 +55,7 @@ def scale(folder: Path, jobs: int, runs: int = 15) -> Section:
             began = time.perf_counter()
             retries = _night(instance)
             night_s, night_queries = time.perf_counter() - began, queries[0]
-    with _webserver(home), Client(f"http://127.0.0.1:{PORT}") as client:
+    with _webserver(home) as url, Client(url) as client:
         listed_s = _median_s(lambda: client.checkpoints(LISTED), runs)
     rows = [
         ("listing one job's checkpoints", 1000 * listed_s, ""),
@@ -113,8 +112,9 @@ def _tick(instance: dg.DagsterInstance, cursor: str | None) -> str | None:
 
 
 def _night(instance: dg.DagsterInstance) -> int:
-    services = Services.of(NIGHT)
-    schedule = offpeak_retries(NIGHT)
+    settings = Settings(offpeak_overrides={"escalate_vlm": {"provider": "local"}})
+    services = Services.of(settings)
+    schedule = offpeak_retries(settings)
     repository = build_definitions(services).get_repository_def()
     context = dg.build_schedule_context(
         instance=instance,
@@ -141,23 +141,28 @@ def _counted() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _webserver(home: Path) -> Iterator[None]:
+def _webserver(home: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     command = [
         Path(sys.executable).with_name("dagster-webserver"),
-        *("-m", "brand_detect.definitions", "-h", "127.0.0.1", "-p", str(PORT)),
+        *("-m", "brand_detect.definitions", "-h", "127.0.0.1", "-p", str(port)),
     ]
     environment = os.environ | {"DAGSTER_HOME": str(home)}
     with (home / "webserver.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
         try:
             until = time.monotonic() + 60
-            while time.monotonic() < until:
+            while True:
                 try:
-                    httpx2.get(f"http://127.0.0.1:{PORT}/server_info").raise_for_status()
+                    httpx2.get(f"http://127.0.0.1:{port}/server_info").raise_for_status()
                     break
                 except httpx2.HTTPError:
+                    if time.monotonic() > until:
+                        raise
                     time.sleep(0.3)
-            yield
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
             server.wait(30)

@@ -2,6 +2,7 @@
 
 import base64
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,7 @@ from brand_detect.catalog import catalog_from_json, catalog_to_json
 from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.model import BrandCatalog, Report
 from brand_detect.domain.pipeline import CATALOG
+from brand_detect.domain.tags import OFFPEAK
 from brand_detect.orchestration.lineage import ATTEMPT, Lineage, attempt_of, latest_record, resolve
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import Draft, dagster_errors
@@ -66,7 +68,7 @@ class CheckpointIOManager(dg.IOManager):
                 version = obj.version
             else:
                 manifest = self._commit(context, obj)
-                metadata = self._metadata(obj, manifest)
+                metadata = self._metadata(obj, manifest, step.dagster_run.tags)
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
         context.add_output_metadata(metadata)
@@ -95,7 +97,7 @@ class CheckpointIOManager(dg.IOManager):
             continues=continues,
         )
 
-    def _metadata(self, draft: Draft, manifest: Manifest) -> dict[str, Any]:
+    def _metadata(self, draft: Draft, manifest: Manifest, tags: Mapping[str, str]) -> dict[str, Any]:
         ref = draft.writer.ref
         metadata: dict[str, Any] = {ATTEMPT: ref.attempt}
         if draft.picture is not None:
@@ -118,6 +120,8 @@ class CheckpointIOManager(dg.IOManager):
             "data_version": manifest.data_version,
             "recipe": manifest.recipe,
         }
+        if OFFPEAK in tags:
+            metadata["offpeak"] = tags[OFFPEAK]
         if isinstance(draft.value, Report):
             metadata["report"] = dg.MetadataValue.json(in_short(draft.value))
         if manifest.failed_check:

@@ -4,6 +4,7 @@ Dagster's launchers do not watch their workers: after a SIGKILL of a run's proce
 stays STARTED for ever and keeps its job's place in the queue.
 """
 
+import logging
 import os
 import socket
 import time
@@ -14,8 +15,9 @@ from pathlib import Path
 from threading import Event, Thread
 
 import dagster as dg
-import psutil
+from dagster import DagsterRunNotFoundError
 
+from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.tags import WORKER
 
 BEAT_S = 15.0
@@ -23,6 +25,9 @@ SILENT_S = 120.0
 """A worker elsewhere that has not been heard of for so long is dead: eight beats."""
 BEATS = "brand_detect/beat/"
 """Prefix of the keys under which workers leave the time of their last beat."""
+SPARE = 8
+"""Runs that may join a run's group while it works without costing it its second try."""
+AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
@@ -33,10 +38,11 @@ class Worker:
     host: str
     pid: int
     started: int
+    """Clock ticks from the machine's start, which no change of the clock moves; 0 where they are not known."""
 
     @classmethod
     def this(cls) -> "Worker":
-        return cls(_host(), os.getpid(), int(psutil.Process().create_time()))
+        return cls(_host(), os.getpid(), _started(os.getpid()) or 0)
 
     @classmethod
     def parse(cls, tag: str) -> "Worker":
@@ -52,13 +58,9 @@ class Worker:
 
     def is_dead(self, last_beat_s: float, now_s: float) -> bool:
         """Known at once for a process of this machine, by its silence for any other."""
-        if self.host != _host():
-            return now_s - last_beat_s > SILENT_S
-        try:
-            process = psutil.Process(self.pid)
-            return int(process.create_time()) != self.started or process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
+        if self.host == _host() and self.started:
+            return _started(self.pid) != self.started
+        return now_s - last_beat_s > SILENT_S
 
 
 def _host() -> str:
@@ -67,15 +69,27 @@ def _host() -> str:
     return f"{socket.gethostname()}/{namespace}"
 
 
+def _started(pid: int) -> int | None:
+    """When a process of this machine began, in ticks; None if there is none, or it has ended and waits to be reaped."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])  # proc(5): fields 3 and 22
+
+
 @contextmanager
-def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+def at_work(instance: dg.DagsterInstance, run_id: str, log: logging.Logger) -> Iterator[None]:
     """Mark the run as executed by this process, and beat until the end."""
     worker, ended = Worker.this(), Event()
-    instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_one_more_try(instance, run_id)})
+    instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
 
     def beat() -> None:
         while True:
-            instance.daemon_cursor_storage.set_cursor_values({worker.key: str(time.time())})
+            try:
+                instance.daemon_cursor_storage.set_cursor_values({worker.key: str(time.time())})
+            except Exception:  # any fault of any database: the next beat may get through
+                log.warning("a beat did not get through", exc_info=True)
             if ended.wait(BEAT_S):
                 return
 
@@ -88,36 +102,32 @@ def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
         beating.join()
 
 
-def _one_more_try(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
-    """Let ``run_retries`` re-execute this run once if it dies.
+def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    """Let ``run_retries`` execute this run once more if it dies, and a run that is such a second try never.
 
-    Dagster counts every run of a run group as a retry of it, replays that people asked for included, so that a replay
-    would never be re-executed. A re-execution inherits the tag and is one more in the group: it gets no further try.
+    Dagster counts every run of a run group as a retry of each, replays that people asked for included, and it counts
+    when the run dies: ``SPARE`` more may have been queued by then.
     """
     run = instance.get_run_by_id(run_id)
-    group = (
-        instance.get_run_group(run_id) if run and run.root_run_id and not run.tags.get("dagster/retry_number") else None
-    )
-    return {"dagster/max_retries": str(len(list(group[1])))} if group else {}
+    if run is None or run.tags.get("dagster/retry_number"):
+        return {"dagster/max_retries": "0"}
+    try:
+        group = instance.get_run_group(run_id)
+    except DagsterRunNotFoundError:  # the group's first run was deleted: Dagster executes none of it again
+        return {}
+    return {"dagster/max_retries": str(len(list(group[1])) + SPARE)} if group else {}
 
 
 def is_done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether every step of the run has succeeded, so that there is nothing to execute again."""
-    selected = {key.path[-1] for key in run.asset_selection or ()}
+    wanted = set(run.step_keys_to_execute or (key.path[-1] for key in run.asset_selection or ()))
     steps = instance.get_run_step_stats(run.run_id)
-    return bool(selected) and selected <= {s.step_key for s in steps if s.status and s.status.value == "SUCCESS"}
-
-
-def _worker_of(run: dg.DagsterRun) -> Worker | None:
-    """Who executes the run; None before it is taken up, when a re-execution still has the tag of its parent."""
-    tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")
-    return Worker.parse(tag) if run_id == run.run_id else None
+    return bool(wanted) and wanted <= {s.step_key for s in steps if s.status and s.status.value == "SUCCESS"}
 
 
 def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
-    """Runs that are being executed as far as Dagster knows, and by nobody; each with what is known of its end."""
-    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    records = instance.get_run_records(dg.RunsFilter(statuses=statuses))
+    """Runs of this pipeline that are executed as far as Dagster knows, and by nobody; each with what is known of it."""
+    records = [r for r in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)) if _is_ours(r.dagster_run)]
     workers = {r.dagster_run.run_id: worker for r in records if (worker := _worker_of(r.dagster_run))}
     beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
     for record in records:
@@ -128,3 +138,15 @@ def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.D
                 yield run, "no process has taken it up"
         elif worker.is_dead(float(beats.get(worker.key, began)), now_s):
             yield run, f"process {worker.pid} on {worker.host.split('/')[0]} is gone"
+
+
+def _is_ours(run: dg.DagsterRun) -> bool:
+    """Whether the run makes this pipeline's assets alone: others on the same Dagster never say who executes them."""
+    selected = {key.to_user_string() for key in run.asset_selection or ()}
+    return bool(selected) and selected <= {CATALOG, *LINE}
+
+
+def _worker_of(run: dg.DagsterRun) -> Worker | None:
+    """Who executes the run; None before it is taken up, when a re-execution still has the tag of its parent."""
+    tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")
+    return Worker.parse(tag) if run_id == run.run_id else None

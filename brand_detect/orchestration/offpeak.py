@@ -17,6 +17,11 @@ from brand_detect.domain.settings import Settings
 OPEN_JOBS = "brand_detect/open_jobs"
 """The key of the set in the instance's cursor storage: schedules have no cursor of their own."""
 WATCHED = downstream_of(ESCALATIONS[0])
+MODEL = ("provider", "model", "max_questions")
+ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
+"""At night no model is asked twice about one thing: what it did not know it will not know tomorrow."""
+TRIED = "brand_detect/offpeak_tried"
+"""The key of the nights on which open jobs were last retried."""
 ASSUMED_USD = 0.02
 """Price of a question to a paid model as long as none was seen, in USD."""
 
@@ -31,8 +36,8 @@ class OpenJob:
     """When they were first left open."""
     overrides: Overrides = field(default_factory=dict)
     """What was tuned, by stage."""
-    models: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Provider and model of the escalation stages."""
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Provider, model and limit of questions of the escalation stages."""
 
 
 @dataclass
@@ -54,78 +59,109 @@ class OpenJobs:
 
     def learn(self, stage: str, job_id: str, made_s: float, metadata: Mapping[str, Any]) -> None:
         """Take up one attempt of ``stage``, from its metadata; of several the last one learnt counts."""
+        if stage not in ESCALATIONS and job_id not in self.jobs:
+            return  # the report of a job that is not open
         job = self.jobs.setdefault(job_id, OpenJob())
-        job.overrides[stage] = dict(metadata.get("overrides") or {})
+        params = metadata.get("params") or {}
+        if not metadata.get("offpeak"):  # a night's params are not the job's
+            job.overrides[stage] = dict(metadata.get("overrides") or {})
+            if stage in ESCALATIONS:
+                job.models[stage] = {name: params[name] for name in MODEL if name in params}
         if stage not in ESCALATIONS:
             return
-        params = metadata.get("params") or {}
-        job.models[stage] = {name: str(params.get(name, "")) for name in ("provider", "model")}
         asked, cost = metadata.get("questions") or 0, metadata.get("cost_usd") or 0.0
         if asked:
-            self.usd[_model(job.models[stage])] = cost / asked
+            self.usd[_model(params)] = cost / asked
         if stage == ESCALATIONS[-1]:
             was_open, job.never_answered = job.never_answered, int(metadata.get("never_answered") or 0)
-            if not was_open:
+            if not job.never_answered:
+                del self.jobs[job_id]
+            elif not was_open:
                 job.since_s = made_s
 
     @property
-    def open(self) -> list[tuple[str, OpenJob]]:
+    def open(self) -> dict[str, OpenJob]:
         """Jobs with questions that nobody answered, oldest first."""
-        return sorted(((n, j) for n, j in self.jobs.items() if j.never_answered), key=lambda item: item[1].since_s)
+        found = {name: job for name, job in self.jobs.items() if job.never_answered}
+        return dict(sorted(found.items(), key=lambda item: item[1].since_s))
 
 
-def _model(named: Mapping[str, str]) -> str:
-    return f"{named['provider']}/{named['model']}"
+def _model(named: Mapping[str, Any]) -> str:
+    return f"{named.get('provider', '')}/{named.get('model', '')}"
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One job's retry of a night."""
+
+    overrides: Overrides
+    usd: float
+    """What it is expected to cost."""
 
 
 @dataclass(frozen=True)
 class Night:
-    """The retries of one night, and what is left for another one, by reason."""
+    """The retries to launch now, and what is left for another time, by reason."""
 
-    retries: dict[str, Overrides]
-    usd: float
-    """What they are expected to cost."""
-    left: dict[str, int]
+    retries: dict[str, Retry]
+    left: Mapping[str, int]
 
     def __str__(self) -> str:
         left = ", ".join(f"{n} {why}" for why, n in self.left.items()) or "none"
-        return f"{len(self.retries)} jobs retried, about {self.usd:.2f} USD; left out: {left}"
+        usd = sum(retry.usd for retry in self.retries.values())
+        return f"{len(self.retries)} jobs retried, about {usd:.2f} USD; left out: {left}"
 
 
-def plan_night(known: OpenJobs, settings: Settings, existing: Iterable[str], in_flight: Iterable[str]) -> Night:
-    """The open jobs to retry now, oldest first, within the settings' limits of jobs and cost.
+def plan_night(
+    known: OpenJobs,
+    settings: Settings,
+    existing: Iterable[str],
+    in_flight: Iterable[str],
+    *,
+    launched: Mapping[str, float] | None = None,
+    tried: Mapping[str, str] | None = None,
+) -> Night:
+    """The open jobs to retry now, within the settings' limits of jobs and cost for a night.
 
-    The cost of a job is its open questions times what one cost of late with the same model. Only ``escalate_cloud``
-    counts: models on the user's own machines are not paid by the question.
+    Those that were tried longest ago come first, and of these the oldest: what fails every night holds up nobody.
+    The cost of a job is the questions that will be asked times what one cost of late with the same model. Only
+    ``escalate_cloud`` counts: models on the user's own machines are not paid by the question.
+
+    Args:
+        existing: the jobs that are there; others were deleted.
+        in_flight: jobs with a run in the queue or at work.
+        launched: what this night has launched before: the expected cost by job.
+        tried: the night on which a job was last retried, as an ISO date.
     """
-    existing, in_flight = set(existing), set(in_flight)
-    retries: dict[str, Overrides] = {}
-    usd = 0.0
+    existing, in_flight, launched, tried = set(existing), set(in_flight), launched or {}, tried or {}
+    retries: dict[str, Retry] = {}
+    usd = sum(launched.values())
     left = Counter[str]()
-    for job_id, job in known.open:
-        if job_id not in existing:
+    for job_id, job in sorted(known.open.items(), key=lambda item: tried.get(item[0], "")):
+        if job_id not in existing or job_id in launched:
             continue
-        night = merged(job.overrides, settings.offpeak_overrides)
         models = {s: _named(s, job.models.get(s, {}), settings.offpeak_overrides.get(s, {})) for s in ESCALATIONS}
         cloud = models[ESCALATIONS[-1]]
-        price = known.usd.get(_model(cloud), ASSUMED_USD) * job.never_answered if cloud["provider"] != "off" else 0.0
+        questions = min(job.never_answered, cloud["max_questions"]) if cloud["provider"] != "off" else 0
+        price = known.usd.get(_model(cloud), ASSUMED_USD) * questions
         if job_id in in_flight:
             left["in flight"] += 1
         elif all(named["provider"] == "off" for named in models.values()):
             left["without a model"] += 1
-        elif len(retries) >= settings.offpeak_max_jobs:
+        elif len(launched) + len(retries) >= settings.offpeak_max_jobs:
             left["over the limit of jobs"] += 1
         elif usd + price > settings.offpeak_max_usd:
             left["over the limit of cost"] += 1
         else:
-            retries[job_id] = {stage: values for stage, values in night.items() if values}
+            night = merged(merged(job.overrides, settings.offpeak_overrides), ONCE)
+            retries[job_id] = Retry({stage: values for stage, values in night.items() if values}, price)
             usd += price
-    return Night(retries, usd, left)
+    return Night(retries, left)
 
 
-def _named(stage: str, last: Mapping[str, str], tonight: Mapping[str, Any]) -> dict[str, str]:
-    params = effective(stage, {k: v for k, v in last.items() if v or k == "model"}, dict(tonight)).model_dump()
-    return {name: str(params[name]) for name in ("provider", "model")}
+def _named(stage: str, last: Mapping[str, Any], tonight: Mapping[str, Any]) -> dict[str, Any]:
+    params = effective(stage, dict(last), {name: tonight[name] for name in MODEL if name in tonight}).model_dump()
+    return {name: params[name] for name in MODEL}
 
 
 def new_events(instance: dg.DagsterInstance, stage: str, after: int, limit: int) -> Iterator[dg.EventLogRecord]:
@@ -139,3 +175,12 @@ def new_events(instance: dg.DagsterInstance, stage: str, after: int, limit: int)
         cursor = page.cursor
         if not page.has_more:
             return
+
+
+def load_tried(instance: dg.DagsterInstance) -> dict[str, str]:
+    """The night on which each open job was last retried, as an ISO date."""
+    return json.loads(instance.daemon_cursor_storage.get_cursor_values({TRIED}).get(TRIED, "{}"))
+
+
+def save_tried(instance: dg.DagsterInstance, tried: Mapping[str, str]) -> None:
+    instance.daemon_cursor_storage.set_cursor_values({TRIED: json.dumps(tried)})

@@ -7,7 +7,7 @@ import dagster as dg
 
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.pipeline import CATALOG
-from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, UNTIL
+from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SNAPSHOT, UNTIL, due_s
 from brand_detect.orchestration import liveness, offpeak
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.resources import Services
@@ -33,10 +33,9 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     version = load_catalog(services.settings.catalog).version
     if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
         return dg.SkipReason(f"The brand list is unchanged: {version}.")
-    mine = dg.RunsFilter(tags={"dagster/sensor_name": context.sensor_name}, statuses=WAITING)
-    if context.instance.get_runs_count(mine):
+    if context.instance.get_runs_count(dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=WAITING)):
         return dg.SkipReason("A snapshot is on its way: its run waits in the queue.")
-    return dg.RunRequest()
+    return dg.RunRequest(tags={SNAPSHOT: CATALOG})
 
 
 @dg.sensor(
@@ -48,7 +47,10 @@ def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     held = context.instance.get_runs(
         dg.RunsFilter(tags={HOLD: UNTIL}, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED])
     )
-    due = [run for run in held if float(run.tags.get(NOT_BEFORE, "0")) <= time.time()]
+    times = {run.run_id: due_s(run.tags) for run in held}
+    for run_id in (run_id for run_id, at_s in times.items() if at_s is None):
+        context.log.warning("%s is held until no time that can be read: see its tag %s", run_id, NOT_BEFORE)
+    due = [run for run in held if (at_s := times[run.run_id]) is not None and at_s <= time.time()]
     for run in due:
         context.instance.add_run_tags(run.run_id, {HOLD: RELEASED})
         context.log.info("%s is due", run.run_id)
@@ -62,7 +64,10 @@ def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 )
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     ended = []
-    for run, why in liveness.dead_runs(context.instance, time.time()):
+    for found, why in liveness.dead_runs(context.instance, time.time()):
+        run = context.instance.get_run_by_id(found.run_id)  # as it is now: reports overwrite any status
+        if run is None or run.status not in liveness.AT_WORK:
+            continue
         if liveness.is_done(context.instance, run):
             context.instance.report_dagster_event(
                 dg.DagsterEvent(

@@ -46,7 +46,8 @@ def escalate(
     """Ask about the open clusters, those on screen longest first; everything else is passed on.
 
     ``settled`` is what an earlier escalation of the same ``upstream`` came to, in a retry: its verdicts and answers are
-    taken over, each with its own provenance, and only what it left open is asked about.
+    taken over, each with its own provenance, and only what it left open is asked about: first what no model has said
+    anything about, then, with ``ask_again``, the rest.
     ``answerer`` None means that the stage is off, which its notes say. An answer counts when the catalogue knows the
     brand and the model is sure enough; any other leaves the cluster open with the reason.
     """
@@ -66,7 +67,10 @@ def escalate(
             "cost_usd": 0.0,
         }
         return replace(upstream, notes=(*upstream.notes, note), stats=stats)
-    asked = open_clusters[: params.max_questions]
+    said = _answered(upstream.answers)
+    before = _answered(upstream.answers, provider=answerer.provider, model=answerer.model)
+    askable = [c for c in open_clusters if params.ask_again or c["cluster_id"] not in before]
+    asked = sorted(askable, key=lambda c: c["cluster_id"] in said)[: params.max_questions]
     answers: dict[str, Answer] = {}
     questions = (_question(cluster, detected, frames, codec) for cluster in asked)
     for answer in answerer.ask(questions):
@@ -100,7 +104,7 @@ def escalate(
         stats={
             "questions": len(answers),
             "questions_left": sum(
-                c["cluster_id"] not in answers or answers[c["cluster_id"]].status not in ANSWERED for c in still_open
+                c["cluster_id"] not in answers or answers[c["cluster_id"]].status not in ANSWERED for c in askable
             ),
             "never_answered": _never_answered(unresolved, all_answers),
             "tracks_unresolved": sum(len(c["track_ids"]) for c in ranked),
@@ -111,8 +115,16 @@ def escalate(
 
 def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:
     """Open clusters about which no model has said anything yet."""
-    about = set(answers.filter(pc.field("status").isin(ANSWERED))["cluster_id"].to_pylist())
-    return sum(cluster not in about for cluster in unresolved["cluster_id"].to_pylist())
+    said = _answered(answers)
+    return sum(cluster not in said for cluster in unresolved["cluster_id"].to_pylist())
+
+
+def _answered(answers: pa.Table, **model: str) -> set[str]:
+    """Clusters about which a model (any, or the one named) has said something."""
+    wanted = pc.field("status").isin(ANSWERED)
+    for column, value in model.items():
+        wanted &= pc.field(column) == value
+    return set(answers.filter(wanted)["cluster_id"].to_pylist())
 
 
 def _question(cluster: dict, detected: DetectedObjects, frames: FrameReader, codec: ImageCodec) -> Question:

@@ -54,14 +54,14 @@ def line_of(text: str) -> Line:
     cuts: list[int] = []
     parted = True
     for i, char in enumerate(text):
-        plain, alone = _plain(char)
-        if plain:
+        plain = _plain(char)
+        for letter, alone in plain:
             if parted or alone:
                 cuts.append(len(key))
-            key.extend(plain)
-            at.extend([i] * len(plain))
+            key.append(letter)
+            at.append(i)
             parted = alone
-        elif char not in _APOSTROPHES and not unicodedata.combining(char):
+        if not plain and char not in _APOSTROPHES and not unicodedata.combining(char):
             parted = True
     return Line("".join(key), (*cuts, len(key)), tuple(at))
 
@@ -79,16 +79,16 @@ def fold(key: str) -> str:
 
 
 @cache
-def _plain(char: str) -> tuple[str, bool]:
-    """The characters of the key that ``char`` stands for, and whether they make a word of their own."""
+def _plain(char: str) -> tuple[tuple[str, bool], ...]:
+    """The characters of the key that ``char`` stands for, each with whether it is a word of its own."""
     if char in _WORDS_OF_THEIR_OWN:
-        return char, True
+        return ((char, True),)
     if char in "™℠":  # NFKD would make letters of them
-        return "", False
+        return ()
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
     bare = "".join(_NO_DECOMPOSITION.get(c, c) for c in folded if not unicodedata.combining(c))
     kept = "".join(c for c in unicodedata.normalize("NFC", bare) if c.isalnum() or _is_vowel_sign(c))
-    return kept, bool(kept) and any(low <= ord(kept[0]) <= high for low, high in _UNSPACED)
+    return tuple((letter, any(low <= ord(letter) <= high for low, high in _UNSPACED)) for letter in kept)
 
 
 def _is_vowel_sign(char: str) -> bool:

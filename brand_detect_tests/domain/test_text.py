@@ -37,6 +37,7 @@ def test_positions_lead_back_to_the_text():
 
 @given(st.text(max_size=40))
 @example("ǅ İ ﬃ ½ ㎏ ͅ ẞ")
+@example("㋀㍻")
 def test_normalising_twice_changes_nothing(text):
     line = line_of(text)
     assert key_of(line.key) == line.key

@@ -51,7 +51,7 @@ STATUSES = (
     ("422", "the body is malformed"),
     ("429", "too many requests: see `Retry-After`"),
     ("500", "`Replay failed: …`, with the reason"),
-    ("503", "Dagster is out of reach: see `Retry-After`"),
+    ("503", "Dagster is out of reach, or answers nothing that makes sense: see `Retry-After`"),
 )
 TAGS = (
     ("`dagster/partition`", "the job's id"),
@@ -60,6 +60,11 @@ TAGS = (
     ("`brand_detect/hold`", "`until` keeps it in the queue; a sensor sets `released`"),
     ("`brand_detect/not_before`", "when that is, in seconds since 1970"),
     ("`brand_detect/request`", "an idempotency key: look for it with *runs* before you launch again"),
+    ("`brand_detect/snapshot`", "`brand_catalog`, on a run that takes a snapshot of the brand list"),
+    (
+        "`dagster/root_run_id`, `dagster/parent_run_id`",
+        "the first run of the job's family and the one that is gone on from",
+    ),
 )
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "brand_detect.definitions"}
 CONFIG = {"ops": {"match_brands": {"config": {"min_confidence": 0.5}}}}
@@ -71,8 +76,9 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"repository": REPOSITORY, "job": "match"},
     ),
     "catalog_changed": (
-        "Whether the brand list has changed since its last snapshot: if `runRequests` is not empty, launch "
-        "`brand_catalog` without a partition and wait, before you launch a run with `match_brands`.",
+        "Whether the brand list has changed since its last snapshot. If `runRequests` is not empty, launch "
+        "`brand_catalog` without a partition, with the tag `brand_detect/snapshot`; if there is a run with that tag that "
+        "has not ended, it is on its way. Wait for either before you launch a run with `match_brands`.",
         "`DryRunInstigationTick`",
         {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
     ),
@@ -222,6 +228,8 @@ def _fields_of(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]
 def _json_type(field: dict[str, Any]) -> str:
     kinds = [f for f in field.get("anyOf", [field]) if f.get("type") != "null"]
     kind = kinds[0].get("type", "")
+    if len(kinds) < len(field.get("anyOf", kinds)):
+        kind += " or null"
     inner = kinds[0].get("items", {})
     item = inner.get("type") or inner.get("$ref", "").rpartition("/")[2]
     return f"list of {item}" if kind == "array" else kind

@@ -77,8 +77,8 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "catalog_changed": (
         "Whether the brand list has changed since its last snapshot. If `runRequests` is not empty, launch "
-        "`brand_catalog` without a partition, with the tag `brand_detect/snapshot`; if there is a run with that tag that "
-        "has not ended, it is on its way. Wait for either before you launch a run with `match_brands`.",
+        "`brand_catalog` without a partition, with the tag `brand_detect/snapshot`; if there is a run with that tag "
+        "that has not ended, it is on its way. Wait for either before you launch a run with `match_brands`.",
         "`DryRunInstigationTick`",
         {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
     ),

@@ -1,0 +1,284 @@
+"""SIGKILL at random instants, of a run's process alone and of everything at once: each job finishes by itself.
+
+``KILL_SEED`` repeats a campaign; its instants are as random as the machine is.
+"""
+
+import hashlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, count
+from pathlib import Path
+
+import psutil
+import pytest
+
+from brand_detect.client import Client, Run
+from brand_detect.domain.errors import BrandDetectError, Transient
+from brand_detect.domain.pipeline import LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect.storage.manifest import NAME, Manifest
+from brand_detect.storage.store import AttemptRef, Store
+from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
+from brand_detect_tests.pipeline import two_shot_clip
+
+RECOVERY_S = 420.0
+"""Longest wait for the end of a job after a kill; a run that no process has taken up is given up after two minutes."""
+ASKED, WORKING = "asked", "working"
+"""Signs before any stage has written: the request is sent; the run has a process."""
+NUMBERS = count()
+"""Of the jobs."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An instant to kill at: so long after the first sign of something."""
+
+    sign: str
+    """``ASKED``, ``WORKING``, or the stage whose attempt has its first file."""
+    after_s: float
+
+    def __str__(self) -> str:
+        return f"{self.after_s:.2f} s after {self.sign}"
+
+
+@dataclass
+class Kill:
+    """One kill and what became of the job."""
+
+    what: str
+    request: str
+    moment: Moment
+    status: str = ""
+    """Of the run, at the first look after the kill."""
+    done: tuple[str, ...] = ()
+    """The stages that it had finished."""
+    torn: tuple[str, ...] = ()
+    """Stages with an attempt that was never finished."""
+    recovery_s: float = float("nan")
+    """From the kill to the end of the job's run."""
+    wrong: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what:6} {self.request:22} {self.moment!s:28} {self.status:8} {len(self.done)} done, "
+            f"half written: {', '.join(self.torn) or '-':16} {self.recovery_s:6.1f} s {self.wrong}"
+        )
+
+
+@dataclass
+class Campaign:
+    """Kills in one stack, one job after the other."""
+
+    stack: Stack
+    random: random.Random
+    kills: list[Kill] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    """Those that have a report."""
+
+    @property
+    def store(self) -> Path:
+        return self.stack.store
+
+    def moments(self, *first: str) -> Iterator[Moment]:
+        """Without end, each sign as often as any other."""
+        while True:
+            for sign in self.random.sample((*first, *LINE), len(first) + len(LINE)):
+                yield Moment(sign, self.random.uniform(0, 4.0 if sign in first else 0.5))
+
+    def strike(self, what: str, moment: Moment) -> Kill | None:
+        """One request, one kill, and the way back; None when the run's process had ended before the moment came."""
+        stages, request, ask = self._request(moment)
+        kill = Kill(what, request, moment)
+        before, known = hashes(self.store), folders(self.store)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(ask)
+            self._await(moment, known, asked)
+            killed_s = time.time()
+            if what == "all":
+                self.stack.kill()
+            elif worker := worker_of(self.stack):
+                worker.kill()
+                worker.wait(10)
+            else:
+                self._end_of(asked.result())
+                return None
+            kill.torn = tuple(p.parent.name for p in folders(self.store) - known - finished(self.store))
+            if what == "all":
+                self.stack.start()
+            try:
+                run = asked.result()
+            except Transient:  # as any caller with a key does
+                run = ask()
+        with self.stack.client() as client:
+            first = client.run(run.run_id)
+            kill.status, kill.done = first.status, first.done
+            try:
+                end = self._end_of(run)
+                kill.recovery_s = (end.ended_s or 0.0) - killed_s
+                self._check(client, first, end, stages)
+                self.jobs.append(end.job_id)
+                assert {name: sha for name, sha in hashes(self.store).items() if name in before} == before
+            except (AssertionError, BrandDetectError) as e:
+                kill.wrong = f"{type(e).__name__}: {e}".splitlines()[0]
+        self.kills.append(kill)
+        print(kill, flush=True)
+        return kill
+
+    def _request(self, moment: Moment) -> tuple[tuple[str, ...], str, Callable[[], Run]]:
+        """A new job, or a replay of an older one: the stages that run, what it is in short, and how to ask for it."""
+        key = f"{len(self.kills)} {self.random.random()}"
+        if moment.sign == ROOT or not self.jobs or self.random.random() < 0.5:
+            new = f"job-{next(NUMBERS)}"
+            video = str(self.stack.folder / "match.mp4")
+            return LINE, "submit", lambda: self._asking(lambda c: c.submit(video, job_id=new, key=key))
+        job_id = self.random.choice(self.jobs)
+        start = self.random.choice([stage for stage in STAGES if moment.sign not in upstream_of(stage)])
+        stages = downstream_of(start)
+        return stages, f"replay {start}", lambda: self._asking(lambda c: c.replay(job_id, start, key=key))
+
+    def _asking(self, ask: Callable[[Client], Run]) -> Run:
+        with self.stack.client() as client:
+            return ask(client)
+
+    def _await(self, moment: Moment, known: set[Path], asked: Future[Run]) -> None:
+        """Return at the moment. Looks often: a stage takes tenths of a second."""
+        end = time.monotonic() + PATIENCE_S
+        while not self._seen(moment.sign, known):
+            assert time.monotonic() < end, f"no sign of {moment.sign}"
+            if asked.done():
+                asked.result()  # which raises when the request was refused
+            time.sleep(0.01)
+        time.sleep(moment.after_s)
+
+    def _seen(self, sign: str, known: set[Path]) -> bool:
+        if sign == ASKED:
+            return True
+        if sign == WORKING:
+            return worker_of(self.stack) is not None
+        return any(path not in known for path in self.store.glob(f"*/{sign}/*"))
+
+    def _end_of(self, run: Run) -> Run:
+        with self.stack.client() as client:
+            return client.wait(run.run_id, RECOVERY_S)
+
+    def _check(self, client: Client, killed: Run, end: Run, stages: tuple[str, ...]) -> None:
+        """The job has its report, made from what was finished before the kill; all that can be seen of it is whole."""
+        report = client.report(end.job_id, end.run_id)
+        assert [brand["brand"] for brand in report.brands] == ["Rolex"]
+        history = client.checkpoints(end.job_id)
+        last = history.find(STAGES[-1], report.attempt)
+        assert last is not None
+        line = {**last.upstream, last.stage: last.attempt}
+        for attempt in history.line_of(last).values():
+            assert {**line, **attempt.upstream} == line, f"{attempt.stage} is of another lineage"
+        for stage in killed.done:
+            assert line[stage] == f"{killed.run_id}-0", f"{stage} was finished and made again"
+        assert {line[stage][:-2] for stage in stages} <= {killed.run_id, end.run_id}, "attempts of a third run"
+        listed = {(stage, a.attempt) for stage, state in history.stages.items() for a in state.attempts}
+        whole = {(p.parent.name, p.name) for p in finished(self.store) if p.parts[-3] == end.job_id}
+        assert listed <= whole, f"half written and listed: {listed - whole}"
+        check_whole(self.store, end.job_id)
+
+    def verdict(self) -> None:
+        """Nothing was lost, in any job."""
+        check_whole(self.store)
+        assert [str(kill) for kill in self.kills if kill.wrong] == []
+
+
+def check_whole(store: Path, job_id: str = "") -> None:
+    """Each finished attempt, of one job or of all, loads, and each of its files is the one that its manifest names."""
+    reader = Store(str(store))
+    for path in finished(store):
+        ref = AttemptRef(*path.parts[-3:])
+        if job_id not in ("", ref.job_id):
+            continue
+        reader.load(ref)
+        manifest = Manifest.model_validate_json((path / NAME).read_text(encoding="utf-8"))
+        named = {entry.name: entry.sha256 for entry in manifest.files}
+        assert named == {p.name: _sha256(p) for p in path.iterdir() if p.name != NAME}, ref
+
+
+def folders(store: Path) -> set[Path]:
+    """Every attempt, finished or not."""
+    return set(chain.from_iterable(store.glob(f"*/{stage}/*") for stage in LINE))
+
+
+def finished(store: Path) -> set[Path]:
+    return {path for path in folders(store) if (path / NAME).exists()}
+
+
+def hashes(store: Path) -> dict[Path, str]:
+    """Of each file of every finished attempt."""
+    return {file: _sha256(file) for path in finished(store) for file in path.iterdir()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def worker_of(stack: Stack) -> psutil.Process | None:
+    """The process that executes a run, a child of the stack's code server."""
+    for process in psutil.Process(stack.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if any("spawn_main" in argument for argument in process.cmdline()):
+                return process
+    return None
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("kill"))
+    two_shot_clip(stack.folder / "match.mp4")
+    try:
+        stack.start()
+        with stack.client() as client:
+            client.refresh_catalog()
+            # a run of the catalogue has a process too
+            until(lambda: client.checkpoints("none").catalog_version and not worker_of(stack), "the catalogue is there")
+        stack.tell("slow", "0.2")
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def campaign(stack: Stack) -> Campaign:
+    seed = os.environ.get("KILL_SEED") or str(random.SystemRandom().randrange(10**6))
+    print(f"KILL_SEED={seed}")
+    return Campaign(stack, random.Random(seed))
+
+
+def test_a_job_goes_on_after_its_process_was_killed(campaign: Campaign):
+    assert campaign.strike("worker", Moment("filter_scenes", 0.5)) is not None
+    campaign.verdict()
+
+
+def test_a_job_goes_on_after_everything_was_killed(campaign: Campaign):
+    campaign.strike("all", Moment("filter_scenes", 0.5))
+    campaign.verdict()
+
+
+def test_a_replay_that_is_killed_as_it_starts_goes_on_though_another_one_waits(stack: Stack):
+    """Dagster counts all runs of a job that hang together as retries of the first one."""
+    with stack.client() as client:
+        client.wait(client.submit(str(stack.folder / "match.mp4"), job_id="waiting").run_id, PATIENCE_S)
+        first, second = client.replay("waiting", "match_brands"), client.replay("waiting", "escalate_cloud")
+        worker = until(lambda: worker_of(stack), "the first one starts")
+        time.sleep(0.3)
+        worker.kill()
+        ends = [client.wait(run.run_id, RECOVERY_S) for run in (first, second)]
+        assert ends[0].parent_run_id == first.run_id
+        assert ends[1].run_id == second.run_id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["worker", "all"])
+def test_fifteen_kills_lose_nothing(campaign: Campaign, what: str):
+    moments = campaign.moments(WORKING) if what == "worker" else campaign.moments(ASKED, WORKING)
+    while len(campaign.kills) < 15:
+        campaign.strike(what, next(moments))
+    campaign.verdict()

@@ -1,0 +1,1302 @@
+"""The client against a webserver of a few lines: what it sends, how often, and what it makes of the answers."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from threading import Barrier, RLock
+from typing import Any
+
+import graphql
+import httpx2
+import pytest
+from dagster_graphql.schema import create_schema
+
+from brand_detect import client as module
+from brand_detect.client import TOKEN, Client, Run, document
+from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
+from brand_detect.domain.media import content_sha256
+from brand_detect.domain.model import Overrides
+from brand_detect.domain.params import effective
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect.domain.tags import (
+    ASKED,
+    HOLD,
+    LATEST,
+    NOT_BEFORE,
+    PARTITION,
+    PIN,
+    RELEASED,
+    REQUEST,
+    RETRY_OF,
+    SNAPSHOT,
+    UNTIL,
+)
+
+URL = "http://dagster.test"
+JOB = "match"
+PROFILES: dict[str, Overrides] = {"default": {}, "fixed_camera": {"run_ocr": {"certain": 0.9}}}
+Answer = Mapping[str, Any]
+NODE = {
+    "__typename": "AssetNode",
+    "repository": {"name": "__repository__", "location": {"name": "brand_detect.definitions"}},
+}
+
+
+@dataclass
+class Webserver:
+    """Dagster's webserver with one repository, as far as the client looks. Its runs are queued and stay so."""
+
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    """Oldest first."""
+    made: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {stage: [] for stage in LINE})
+    """Materializations, newest first."""
+    catalog: str = "list 1"
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    headers: list[httpx2.Headers] = field(default_factory=list)
+    answers: dict[str, list[Any]] = field(default_factory=dict)
+    """By operation, in place of the usual ones: what it answers, raises, or does with the variables."""
+    lose: int = 0
+    """How many answers to launches get lost on their way."""
+    meet: Callable[[], object] = lambda: None
+    """Called before a run is launched, and again before the answer is sent."""
+    lock: Any = field(default_factory=RLock)
+    began_s: float = field(default_factory=time.time)
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        assert str(request.url) == f"{URL}/graphql"
+        body = json.loads(request.content)
+        [operation] = re.findall(r"^(?:query|mutation) (\w+)", body["query"])
+        variables = body["variables"]
+        if operation == "Launch":
+            self.meet()
+        with self.lock:
+            self.asked.append((operation, variables))
+            self.headers.append(request.headers)
+            scripted = (
+                self.answers[operation].pop(0) if self.answers.get(operation) else getattr(self, f"on_{operation}")
+            )
+            if isinstance(scripted, Exception):
+                raise scripted
+            answer = scripted(**variables) if callable(scripted) else scripted
+        if operation == "Launch":
+            self.meet()
+            if self.lose:
+                self.lose -= 1
+                raise httpx2.ReadTimeout("the answer is lost", request=request)
+        return answer if isinstance(answer, httpx2.Response) else httpx2.Response(200, json={"data": answer})
+
+    def on_Health(self) -> Answer:  # noqa: N802 as the operation is called
+        daemons = [
+            {"daemonType": "SENSOR", "required": True, "healthy": True},
+            {"daemonType": "QUEUED_RUN_COORDINATOR", "required": True, "healthy": None},
+            {"daemonType": "BACKFILL", "required": False, "healthy": False},
+        ]
+        return {"instance": {"daemonHealth": {"allDaemonStatuses": daemons}}, "assetNodeOrError": NODE}
+
+    def on_CatalogChanged(self, sensor: Answer) -> Answer:  # noqa: N802
+        assert sensor["sensorName"] == "brand_catalog_changed"
+        return tick()
+
+    def on_AddJob(self, repository: Answer, job: str) -> Answer:  # noqa: N802
+        assert repository["repositoryName"] == "__repository__"
+        assert job
+        return {"addDynamicPartition": {"__typename": "AddDynamicPartitionSuccess"}}
+
+    def on_Launch(self, **asked: Any) -> Answer:  # noqa: N802
+        tags = {tag["key"]: tag["value"] for tag in asked["tags"]}
+        run = self.add(tags, [a["path"][0] for a in asked["assets"]], parent=asked["parent"])
+        return {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": run["runId"]}}}
+
+    def on_Runs(self, limit: int, filter: Answer) -> Answer:  # noqa: A002, N802
+        wanted = {tag["key"]: tag["value"] for tag in filter.get("tags", ())}
+        found = [
+            row
+            for row in reversed(self.runs)
+            if row["runId"] in filter.get("runIds", [row["runId"]])
+            and row["status"] in filter.get("statuses", [row["status"]])
+            and wanted.items() <= {t["key"]: t["value"] for t in row["tags"]}.items()
+        ]
+        return {
+            "runsOrError": {"__typename": "Runs", "count": len(found), "results": [dict(row) for row in found[:limit]]}
+        }
+
+    def on_Cancel(self, run: str) -> Answer:  # noqa: N802
+        next(row for row in self.runs if row["runId"] == run)["status"] = "CANCELED"
+        return {"terminateRun": {"__typename": "TerminateRunSuccess", "run": {"runId": run}}}
+
+    def on_Checkpoints(self, partitions: Sequence[str], limit: int, assets: Sequence[Answer]) -> Answer:  # noqa: N802
+        known = partitions == [JOB]
+        nodes = [
+            {
+                "assetKey": asset,
+                "opVersion": "1",
+                "repository": NODE["repository"],
+                "metadataEntries": [json_entry("profiles", PROFILES)] if asset["path"] == [ROOT] else [],
+                "assetMaterializations": self.made[asset["path"][0]][:limit] if known else [],
+            }
+            for asset in assets
+        ]
+        snapshot = {"metadataEntries": [{"label": "attempt", "text": self.catalog}, {"label": "brands"}]}
+        return {"assetNodes": nodes, "brand_catalog": {"assetMaterializations": [snapshot] if self.catalog else []}}
+
+    def add(self, tags: Mapping[str, str], stages: Sequence[str], status: str = "QUEUED", parent: str = "") -> dict:
+        """A run that was made just now, a millisecond after the one before it."""
+        row = {
+            "runId": f"r{len(self.runs) + 1}",
+            "status": status,
+            "creationTime": self.began_s + 0.001 * len(self.runs),
+            "startTime": None,
+            "endTime": None,
+            "rootRunId": tags.get("dagster/root_run_id"),
+            "parentRunId": parent,
+            "tags": [{"key": k, "value": v} for k, v in tags.items()],
+            "assetSelection": [{"path": [stage]} for stage in stages],
+            "stepKeysToExecute": None,
+            "stepStats": [],
+        }
+        self.runs.append(row)
+        return row
+
+    def finished(self, start: str, of: Mapping[str, str] | None = None, overrides: Overrides | None = None) -> str:
+        """A run from ``start`` down that has made its attempts, on those of ``of`` or else on the latest; its id."""
+        run = self.add({PARTITION: JOB}, downstream_of(start), "SUCCESS")["runId"]
+        line = dict(of or {})
+        if start != ROOT and not of:
+            nearest = upstream_of(start)[-1]
+            latest = entries(self.made[nearest][0])
+            line = latest["upstream"] | {nearest: latest["attempt"]}
+        for stage in downstream_of(start):
+            tuned = (overrides or {}).get(stage, {})
+            params = effective(stage, tuned).model_dump(mode="json") if stage in STAGES else {"profile": "default"}
+            if stage == "match_brands":
+                line[CATALOG] = self.catalog
+            inputs = {s: f"{s} of {line[s]}" for s in upstream_of(stage)[-1:]}
+            inputs |= {CATALOG: line[CATALOG]} if CATALOG in line else {}
+            self.made[stage].insert(0, event(stage, run, line, inputs, params, tuned))
+            line[stage] = f"{run}-0"
+        return run
+
+    def sent(self, operation: str) -> list[dict[str, Any]]:
+        """The variables of each time that ``operation`` was sent."""
+        return [variables for name, variables in self.asked if name == operation]
+
+
+def json_entry(label: str, value: object) -> Answer:
+    return {"label": label, "jsonString": json.dumps(value)}
+
+
+def event(
+    stage: str, run: str, upstream: Mapping[str, str], inputs: Mapping[str, str], params: object, tuned: object
+) -> dict[str, Any]:
+    """A materialization as the checkpoints' IO manager makes it."""
+    return {
+        "runId": run,
+        "timestamp": "1700000000500",
+        "metadataEntries": [
+            {"label": "attempt", "text": f"{run}-0"},
+            {"label": "picture"},
+            {"label": "uri", "text": f"/store/{JOB}/{stage}/{run}-0"},
+            {"label": "rows", "intValue": 3},
+            {"label": "stage_s", "floatValue": 0.5},
+            json_entry("params", params),
+            json_entry("overrides", tuned),
+            json_entry("upstream", dict(upstream)),
+            json_entry("input_versions", dict(inputs)),
+            {"label": "code_version", "text": "1"},
+            {"label": "data_version", "text": f"{stage} of {run}-0"},
+        ],
+    }
+
+
+def entries(made: Mapping[str, Any]) -> dict[str, Any]:
+    found = {e["label"]: e.get("text") for e in made["metadataEntries"]}
+    return found | {e["label"]: json.loads(e["jsonString"]) for e in made["metadataEntries"] if "jsonString" in e}
+
+
+def tick(runs: int = 0, error: str = "") -> Answer:
+    """A dry run of the sensor of the brand list."""
+    result = {"runRequests": [{"runKey": None}] * runs, "skipReason": None, "error": None}
+    if error:
+        result["error"] = {"message": error}
+    return {"sensorDryRun": {"__typename": "DryRunInstigationTick", "evaluationResult": result}}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Webserver:
+    monkeypatch.delenv(TOKEN, raising=False)
+    monkeypatch.setattr(module, "PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(module, "POLL_S", (0.001, 0.001))
+    return Webserver()
+
+
+def connected(server: Webserver, **more: Any) -> Client:
+    return Client(URL, transport=httpx2.MockTransport(server), **more)
+
+
+@pytest.fixture
+def client(server: Webserver) -> Iterator[Client]:
+    with connected(server) as client:
+        yield client
+
+
+@pytest.fixture
+def job(server: Webserver) -> str:
+    """The id of a run that made all checkpoints of JOB."""
+    return server.finished(ROOT)
+
+
+def tags_of(variables: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in variables["tags"]}
+
+
+# the wire
+
+
+@pytest.fixture(scope="module")
+def schema() -> graphql.GraphQLSchema:
+    return create_schema().graphql_schema
+
+
+@pytest.mark.parametrize(
+    "operation",
+    sorted(f.name.removesuffix(".graphql") for f in (resources.files("brand_detect") / "graphql").iterdir()),
+)
+def test_every_operation_is_one_that_dagster_knows(schema: graphql.GraphQLSchema, operation: str):
+    assert graphql.validate(schema, graphql.parse(document(operation))) == []
+
+
+def test_a_token_is_sent_as_bearer(server: Webserver, monkeypatch: pytest.MonkeyPatch):
+    with connected(server) as client:
+        client.health()
+    monkeypatch.setenv(TOKEN, "of the environment")
+    for given in ({}, {"token": "given"}):
+        with connected(server, **given) as client:
+            client.health()
+    assert [h.get("Authorization") for h in server.headers] == [None, "Bearer of the environment", "Bearer given"]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:3000", "dagster", "ftp://dagster"])
+def test_what_is_no_address_is_refused(url: str):
+    with pytest.raises(BadInput, match="no address of a Dagster webserver"):
+        Client(url)
+
+
+def test_the_address_is_that_of_the_settings_unless_given(server: Webserver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BRAND_DETECT_DAGSTER_URL", URL)
+    with Client(transport=httpx2.MockTransport(server)) as client:
+        assert client.health()["pipeline"]
+    monkeypatch.setenv("BRAND_DETECT_DAGSTER_URL", "elsewhere")
+    with pytest.raises(BadInput, match="'elsewhere' is no address"):
+        Client()
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated():
+    with pytest.raises(BadInput, match="holds a password") as error:
+        Client("http://me:geheim@dagster.test:3000")
+    assert "geheim" not in error.value.full
+
+
+def test_a_slash_at_the_end_of_the_address_does_not_matter(server: Webserver):
+    with Client(f"{URL}/", transport=httpx2.MockTransport(server)) as client:
+        assert client.health()["pipeline"]
+
+
+FAULTS = [
+    httpx2.ConnectError("connection refused"),
+    httpx2.ReadTimeout("timed out"),
+    httpx2.RemoteProtocolError("server disconnected"),
+    httpx2.Response(502, text="<html>bad gateway</html>"),
+    httpx2.Response(503, text="starting"),
+    httpx2.Response(429, text="slowly"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_query_is_sent_again_after_a_fault_that_may_pass(
+    server: Webserver, client: Client, fault: Exception | httpx2.Response
+):
+    server.answers["Runs"] = [fault] * 3
+    assert client.runs(JOB) == []
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_stays_is_said_after_the_fourth_time(
+    server: Webserver, client: Client, fault: Exception | httpx2.Response
+):
+    server.answers["Runs"] = [fault] * 9
+    with pytest.raises(Transient, match=rf"^Dagster's webserver at {URL}/graphql .*\.$") as error:
+        client.runs(JOB)
+    assert error.value.hint
+    assert len(server.asked) == 4
+
+
+def test_what_must_not_happen_twice_is_sent_once(server: Webserver, client: Client, job: str):
+    server.runs[0]["status"] = "STARTED"
+    server.answers["Cancel"] = [httpx2.ReadTimeout("timed out")]
+    with pytest.raises(Transient):
+        client.cancel(job)
+    assert len(server.sent("Cancel")) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (httpx2.Response(401, text="who are you?"), Permanent, "refused the token"),
+        (httpx2.Response(403, json={"detail": "no"}), Permanent, "refused the token"),
+        (httpx2.Response(404, text="not found"), Permanent, "is no Dagster webserver: it answers 404 without GraphQL"),
+        (httpx2.Response(200, text="<html>hello</html>"), Permanent, "it answers 200 without GraphQL"),
+        (httpx2.Response(200, json={"data": None}), Permanent, "refused the request: no data"),
+        (
+            httpx2.Response(200, json={"data": {"runsOrError": None}, "errors": [{"message": "half an answer"}]}),
+            Permanent,
+            "refused the request: half an answer",
+        ),
+        (httpx2.Response(400, json={"errors": [{"message": "Unknown argument"}]}), Permanent, "Unknown argument"),
+        (
+            httpx2.Response(500, json={"data": None, "errors": [{"message": "boom"}, {"message": "bang"}]}),
+            Permanent,
+            "refused the request: boom; bang",
+        ),
+        (
+            {"runsOrError": {"__typename": "PythonError", "message": "KeyError:\n  'x'"}},
+            Permanent,
+            "Dagster failed: KeyError: 'x'",
+        ),
+        (
+            {"runsOrError": {"__typename": "InvalidPipelineRunsFilterError", "message": "bad filter"}},
+            Permanent,
+            "Dagster failed: bad filter",
+        ),
+    ],
+)
+def test_answers_that_are_none_become_sentences(
+    server: Webserver, client: Client, answer: object, kind: type[BrandDetectError], said: str
+):
+    server.answers["Runs"] = [answer] * 4
+    with pytest.raises(kind, match=re.escape(said)):
+        client.runs(JOB)
+    assert len(server.asked) == 1, "it would be the same again"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx2.Response(503, json={"message": "no upstream"}), Transient),
+        (httpx2.Response(200, json=["hello"]), Permanent),
+        (httpx2.Response(404, json={"message": "no such page"}), Permanent),
+    ],
+)
+def test_json_of_another_server_becomes_a_sentence(
+    server: Webserver, client: Client, answer: object, kind: type[BrandDetectError]
+):
+    server.answers["Runs"] = [answer] * 4
+    with pytest.raises(kind):
+        client.runs(JOB)
+
+
+def test_another_workspace_is_told_from_the_pipeline(server: Webserver, client: Client):
+    missing = {"__typename": "AssetNotFoundError"}
+    server.answers["Health"] = [{**server.on_Health(), "assetNodeOrError": missing}] * 2
+    assert client.health()["pipeline"] is False
+    with pytest.raises(Permanent, match="serves no brand_detect pipeline") as error:
+        client.refresh_catalog()
+    assert error.value.hint == "start it with brand_detect's workspace"
+    whole = server.on_Checkpoints([JOB], 1, [{"path": [stage]} for stage in LINE])
+    server.answers["Checkpoints"] = [{**whole, "assetNodes": whole["assetNodes"][1:]}]
+    with pytest.raises(Permanent, match="serves no brand_detect pipeline"):
+        client.checkpoints(JOB)
+
+
+def test_health_names_the_daemons_that_are_needed(client: Client):
+    assert client.health() == {"pipeline": True, "sensor": True, "queued_run_coordinator": False}
+
+
+# what is there
+
+
+def test_checkpoints_are_read_from_the_metadata(server: Webserver, client: Client, job: str):
+    server.made["run_ocr"].insert(0, {"runId": "by hand", "timestamp": "1", "metadataEntries": []})
+    tuned = server.finished("run_ocr", dict.fromkeys(upstream_of("run_ocr"), f"{job}-0"), {"run_ocr": {"max_crops": 1}})
+    history = client.checkpoints(JOB)
+    assert [a.attempt for a in history.stages["run_ocr"].attempts] == [f"{tuned}-0", f"{job}-0"]
+    newest = history.latest("run_ocr")
+    assert newest is not None
+    assert (newest.created_s, newest.uri, newest.stage_s) == (1_700_000_000.5, f"/store/{JOB}/run_ocr/{tuned}-0", 0.5)
+    assert (newest.overrides, newest.params["max_crops"]) == ({"max_crops": 1}, 1)
+    assert newest.upstream == dict.fromkeys(upstream_of("run_ocr"), f"{job}-0")
+    assert newest.figures == {"rows": 3, "stage_s": 0.5}
+    assert (history.catalog_version, history.profiles) == ("list 1", PROFILES)
+    assert (history.stages["run_ocr"].code_version, newest.continues, newest.failed_check) == ("1", "", "")
+    assert not client.checkpoints("other")
+
+
+def test_checkpoints_are_no_more_than_asked_for(server: Webserver, client: Client, job: str):
+    server.finished("run_ocr")
+    server.finished("run_ocr")
+    assert len(client.checkpoints(JOB).stages["run_ocr"].attempts) == 3
+    assert [a.run_id for a in client.checkpoints(JOB, limit=1).stages["run_ocr"].attempts] == ["r3"]
+    assert job == "r1"
+
+
+def test_a_store_without_a_brand_list_has_no_version(server: Webserver, client: Client):
+    server.catalog = ""
+    assert client.checkpoints(JOB).catalog_version == ""
+
+
+@pytest.mark.parametrize("call", ["checkpoints", "runs", "report"])
+def test_an_ill_formed_job_id_is_refused_before_anything_is_sent(server: Webserver, client: Client, call: str):
+    with pytest.raises(BadInput, match="job id"):
+        getattr(client, call)("../x")
+    assert server.asked == []
+
+
+def test_a_run_is_what_its_row_says(server: Webserver, client: Client):
+    tags = {PARTITION: JOB, HOLD: UNTIL, NOT_BEFORE: "12.5", "dagster/auto_retry_run_id": "r9"}
+    row = server.add(tags, ["compile_report", CATALOG, "run_ocr"], parent="r0")
+    row["stepStats"] = [{"stepKey": "run_ocr", "status": "SUCCESS"}, {"stepKey": "match_brands", "status": "FAILURE"}]
+    run = client.run("r1")
+    assert (run.job_id, run.status, run.not_before_s, run.parent_run_id) == (JOB, "held", 12.5, "r0")
+    assert (run.stages, run.done) == ((CATALOG, "run_ocr", "compile_report"), ("run_ocr",))
+    assert (run.retried_as, run.will_retry, run.ended) == ("r9", None, False)
+    assert run.root_run_id == "r1"
+    row["stepKeysToExecute"] = ["run_ocr"]  # a run that goes on with the work of another selects all of it
+    assert client.run("r1").stages == ("run_ocr",)
+    row["tags"] = [{"key": HOLD, "value": RELEASED}]
+    assert (client.run("r1").status, client.run("r1").job_id) == ("queued", "")
+    with pytest.raises(BadInput, match="There is no run 'r7'"):
+        client.run("r7")
+
+
+def test_a_time_that_is_none_is_no_time(server: Webserver, client: Client):
+    """The launchpad takes any text for a tag."""
+    server.add({PARTITION: JOB, HOLD: UNTIL, NOT_BEFORE: "tomorrow"}, LINE)
+    assert client.runs(JOB)[0].not_before_s is None
+
+
+def test_runs_are_those_of_the_job_newest_first(server: Webserver, client: Client):
+    for job_id in (JOB, "other", JOB, JOB):
+        server.add({PARTITION: job_id}, LINE)
+    assert [run.run_id for run in client.runs(JOB)] == ["r4", "r3", "r1"]
+    assert [run.run_id for run in client.runs(JOB, limit=1)] == ["r4"]
+
+
+def test_a_report_is_the_newest_or_that_of_a_run(server: Webserver, client: Client, job: str):
+    second = server.finished("match_brands")
+    found = [{"label": "detections", "intValue": 7}, {"label": "unresolved", "intValue": 2}]
+    short = {"brands": [{"brand": "Rolex"}], "notes": ["a note"]}
+    server.made[STAGES[-1]][0]["metadataEntries"] += [*found, json_entry("report", short)]
+    newest = client.report(JOB)
+    assert (newest.run_id, newest.detections, newest.unresolved) == (second, 7, 2)
+    assert (newest.brands, newest.notes) == (({"brand": "Rolex"},), ("a note",))
+    assert newest.uri == f"/store/{JOB}/compile_report/{second}-0"
+    assert client.report(JOB, job).attempt == f"{job}-0"
+    with pytest.raises(BadInput, match="match has no report of run r9"):
+        client.report(JOB, "r9")
+    with pytest.raises(BadInput, match="other has no report"):
+        client.report("other")
+
+
+# submit
+
+MAX_RETRIES = "dagster/max_retries"
+WRITES = ("CatalogChanged", "AddJob", "Launch", "Cancel")
+
+
+def test_a_video_is_submitted_as_a_whole_job(server: Webserver, client: Client):
+    run = client.submit(
+        "s3://videos/match.mp4", job_id=JOB, profile="fixed_camera", overrides={"run_ocr": {"max_crops": 1}}
+    )
+    assert [name for name, _ in server.asked if name in WRITES] == ["CatalogChanged", "AddJob", "Launch"]
+    [launch] = server.sent("Launch")
+    assert [a["path"] for a in launch["assets"]] == [[stage] for stage in LINE]
+    request = {
+        "video_uri": "s3://videos/match.mp4",
+        "profile": "fixed_camera",
+        "overrides": {"run_ocr": {"max_crops": 1}},
+    }
+    assert launch["config"] == {"ops": {ROOT: {"config": request}}}
+    assert (launch["repository"], launch["location"]) == ("__repository__", "brand_detect.definitions")
+    assert (launch["parent"], launch["root"]) == (None, None)
+    assert tags_of(launch).keys() == {PARTITION, REQUEST, ASKED}
+    assert (run.run_id, run.job_id, run.status) == ("r1", JOB, "queued")
+
+
+def test_a_local_path_is_that_of_the_caller(
+    server: Webserver, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    client.submit("match.mp4", job_id=JOB)
+    assert launched(server)[1][ROOT]["video_uri"] == str(tmp_path / "match.mp4")
+
+
+def test_a_job_that_is_there_already_is_submitted_again(server: Webserver, client: Client):
+    again = {"addDynamicPartition": {"__typename": "DuplicateDynamicPartitionError", "partitionName": JOB}}
+    server.answers["AddJob"] = [again]
+    assert client.submit("s3://videos/match.mp4", job_id=JOB).job_id == JOB
+
+
+def test_the_job_id_comes_from_the_file_that_can_be_read_here(server: Webserver, client: Client, tmp_path: Path):
+    video = tmp_path / "match day.mp4"
+    video.write_bytes(b"a video")
+    with video.open("rb") as file:
+        sha256, _ = content_sha256(file)
+    assert client.submit(str(video)).job_id == f"match_day-{sha256[:8]}"
+    asked = len(server.asked)
+    for unreadable in (str(tmp_path / "no.mp4"), "s3://videos/match.mp4"):
+        with pytest.raises(BadInput, match="cannot be read here") as error:
+            client.submit(unreadable)
+        assert error.value.hint == "name a job id"
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"job_id": "../x"},
+        {"overrides": {"run_ocr": {"max_crops": 99}}},
+        {"overrides": {"run_orc": {}}},
+        {"overrides": {"run_ocr": {"max_crops": 1}, "compile_report": {"nonsense": 1}}},
+        {"profile": "no such"},
+    ],
+)
+def test_what_is_wrong_is_refused_before_anything_is_launched(server: Webserver, client: Client, wrong: dict[str, Any]):
+    asked: dict[str, Any] = {"video_uri": "s3://videos/match.mp4", "job_id": JOB} | wrong
+    with pytest.raises(BadInput):
+        client.submit(**asked)
+    assert server.sent("Launch") == server.sent("AddJob") == []
+
+
+def test_a_job_that_cannot_be_added_is_not_launched(server: Webserver, client: Client):
+    server.answers["AddJob"] = [{"addDynamicPartition": {"__typename": "UnauthorizedError", "message": "read only"}}]
+    with pytest.raises(BadInput, match="Dagster does not allow it: read only") as error:
+        client.submit("s3://videos/match.mp4", job_id=JOB)
+    assert error.value.hint == f"set {TOKEN}"
+    assert server.sent("Launch") == []
+
+
+def test_a_brand_list_that_has_changed_is_taken_in_first(server: Webserver, client: Client):
+    server.answers["CatalogChanged"] = [tick(runs=1)]
+
+    def launch(**asked: Any) -> Answer:
+        answer = server.on_Launch(**asked)
+        server.runs[-1]["status"] = "SUCCESS"
+        return answer
+
+    server.answers["Launch"] = [launch]
+    client.submit("s3://videos/match.mp4", job_id=JOB)
+    assert [[a["path"][0] for a in launch["assets"]] for launch in server.sent("Launch")] == [[CATALOG], list(LINE)]
+    tags = tags_of(server.sent("Launch")[0])
+    assert tags[SNAPSHOT] == CATALOG
+    assert PARTITION not in tags
+    assert len(server.sent("CatalogChanged")) == 2, "it may have changed again meanwhile"
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "STARTING", "STARTED"])
+def test_a_snapshot_that_is_on_its_way_is_waited_for(server: Webserver, client: Client, status: str):
+    """The sensor asks for no second one then."""
+    row = server.add({SNAPSHOT: CATALOG}, [CATALOG], status)
+    seen: list[str] = []
+
+    def look(**asked: Any) -> Answer:
+        seen.append(row["status"])
+        row["status"] = "SUCCESS"
+        return server.on_Runs(**asked)
+
+    server.answers["Runs"] = [server.on_Runs, look]
+    client.submit("s3://videos/match.mp4", job_id=JOB)
+    assert seen == [status]
+    assert len(server.sent("Launch")) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a run that was made and never queued is waited for by everybody and for ever")
+def test_a_snapshot_that_was_made_and_never_queued_is_not_waited_for(
+    server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "SNAPSHOT_S", 0.05)
+    server.add({SNAPSHOT: CATALOG}, [CATALOG], "NOT_STARTED")["creationTime"] -= module.ORPHAN_S + 1
+    assert client.submit("s3://videos/match.mp4", job_id=JOB).status == "queued"
+
+
+def test_a_snapshot_that_does_not_come_is_said(server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch):
+    """Dagster's daemon may be down."""
+    monkeypatch.setattr(module, "SNAPSHOT_S", 0.05)
+    server.add({SNAPSHOT: CATALOG}, [CATALOG])
+    with pytest.raises(Transient, match="Run r1 is queued after 0 s"):
+        client.submit("s3://videos/match.mp4", job_id=JOB)
+    assert server.sent("Launch") == server.sent("AddJob") == []
+
+
+def test_a_brand_list_that_cannot_be_read_stops_it(server: Webserver, client: Client):
+    server.answers["CatalogChanged"] = [tick(error="BadInput: brands.yaml, line 3: no name.\n")]
+    with pytest.raises(Permanent, match=r"The brand list could not be read: brands.yaml, line 3: no name\.") as error:
+        client.submit("s3://videos/match.mp4", job_id=JOB)
+    assert error.value.hint == "mend BRAND_DETECT_CATALOG"
+    assert server.sent("Launch") == []
+
+
+# replay and retry
+
+
+def launched(server: Webserver) -> tuple[tuple[str, ...], dict[str, Any], dict[str, str]]:
+    """Stages, config by stage and tags of the last launch; the tags without those of every launch."""
+    last = server.sent("Launch")[-1]
+    config = {stage: op["config"] for stage, op in last["config"]["ops"].items()}
+    tags = {k: v for k, v in tags_of(last).items() if k not in (PARTITION, REQUEST, ASKED, MAX_RETRIES)}
+    return tuple(a["path"][0] for a in last["assets"]), config, tags
+
+
+def test_a_replay_runs_from_the_stage_down_in_the_family_of_its_parent(server: Webserver, client: Client, job: str):
+    run = client.replay(JOB, "match_brands")
+    family = {"dagster/root_run_id": job, "dagster/parent_run_id": job}
+    assert launched(server) == (downstream_of("match_brands"), {}, family)
+    assert (server.sent("Launch")[0]["parent"], server.sent("Launch")[0]["root"]) == (job, job)
+    assert (run.stages, run.parent_run_id) == (downstream_of("match_brands"), job)
+    first = server.add({PARTITION: JOB}, LINE, "SUCCESS")
+    server.runs[0]["rootRunId"] = first["runId"]
+    client.replay(JOB, "match_brands")
+    assert launched(server)[2] == {"dagster/root_run_id": first["runId"], "dagster/parent_run_id": job}
+    server.runs.remove(first)
+    client.replay(JOB, "match_brands")
+    assert launched(server)[2] == family, "the first run of the group was deleted"
+
+
+def test_a_replay_goes_on_from_a_run_that_was_deleted(server: Webserver, client: Client, job: str):
+    """Its checkpoints are still there."""
+    server.runs.clear()
+    client.replay(JOB, "match_brands")
+    assert launched(server) == (downstream_of("match_brands"), {}, {})
+    assert (server.sent("Launch")[0]["parent"], server.sent("Launch")[0]["root"]) == (None, None)
+    assert job == "r1"
+
+
+def test_a_replay_may_be_executed_again_once_however_many_there_were_before(
+    server: Webserver, client: Client, job: str
+):
+    """Dagster does so while the runs of a group, this one among them, are no more than the tag says."""
+    for size in (2, 3, 4):
+        client.replay(JOB, "match_brands")
+        family = [r for r in server.runs if {"key": "dagster/root_run_id", "value": job} in r["tags"]]
+        assert tags_of(server.sent("Launch")[-1])[MAX_RETRIES] == str(1 + len(family)) == str(size)
+
+
+def test_a_replay_keeps_what_was_tuned(server: Webserver, client: Client, job: str):
+    server.finished("run_ocr", overrides={"run_ocr": {"max_crops": 1}, "match_brands": {"min_confidence": 0.9}})
+    client.replay(JOB, "run_ocr", {"run_ocr": {"certain": 0.5}})
+    tuned = {"run_ocr": {"max_crops": 1, "certain": 0.5}, "match_brands": {"min_confidence": 0.9}}
+    assert launched(server)[1] == tuned
+    client.replay(JOB, "run_ocr", {"run_ocr": {"certain": 0.5}}, reset=["run_ocr", "compile_report"])
+    assert launched(server)[1] == tuned | {"run_ocr": {"certain": 0.5}}
+    client.replay(JOB, "run_ocr", {"compile_report": {}}, reset=["run_ocr", "match_brands"])
+    assert launched(server)[1] == {}
+    assert job == "r1"
+
+
+@pytest.mark.usefixtures("job")
+def test_what_was_tuned_and_is_wrong_by_now_is_refused(server: Webserver, client: Client):
+    """The profile or the request of the lineage may set it, or a limit has changed since."""
+    server.made[ROOT][0] = event(ROOT, "r1", {}, {}, {"profile": "default", "overrides": {"run_ocr": {"gone": 1}}}, {})
+    with pytest.raises(BadInput, match=r"run_ocr\.gone"):
+        client.replay(JOB, "run_ocr")
+    assert server.sent("Launch") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"start_stage": "nonsense"}, "There is no stage 'nonsense'"),
+        ({"overrides": {"run_ocr": {"max_crops": 1}}}, "run_ocr does not run in a replay from match_brands"),
+        ({"overrides": {"match_brands": {"min_confidence": 2}}}, "match_brands.min_confidence"),
+        ({"overrides": {"nonsense": {}}}, "There is no stage 'nonsense'"),
+        ({"reset": ["run_ocr"]}, "run_ocr does not run in a replay from match_brands"),
+        ({"pins": {"run_ocr": "zz"}}, "match has no attempts 'zz' of run_ocr"),
+        ({"pins": {"compile_report": "r1-0"}}, "'compile_report' cannot be pinned"),
+        ({"job_id": "other"}, "There is no job other: it has no checkpoint"),
+        ({"job_id": "../x"}, "job id"),
+    ],
+)
+@pytest.mark.usefixtures("job")
+def test_a_replay_that_makes_no_sense_is_refused_before_anything_is_launched(
+    server: Webserver, client: Client, asked: dict[str, Any], said: str
+):
+    whole: dict[str, Any] = {"job_id": JOB, "start_stage": "match_brands"} | asked
+    with pytest.raises(BadInput, match=re.escape(said)):
+        client.replay(**whole)
+    assert server.sent("Launch") == []
+
+
+@pytest.mark.usefixtures("job")
+def test_the_brand_list_is_looked_at_when_it_is_read_and_not_pinned(server: Webserver, client: Client):
+    client.replay(JOB, "escalate_vlm")
+    client.replay(JOB, "run_ocr", pins={CATALOG: "list"})
+    assert server.sent("CatalogChanged") == []
+    assert launched(server)[2][f"{PIN}{CATALOG}"] == "list 1"
+    client.replay(JOB, "run_ocr")
+    assert len(server.sent("CatalogChanged")) == 1
+
+
+def test_a_pin_is_sent_by_its_whole_name(server: Webserver, client: Client, job: str):
+    other = server.finished("run_ocr")
+    client.replay(JOB, "match_brands", pins={"run_ocr": job})
+    assert launched(server)[2] == {
+        f"{PIN}run_ocr": f"{job}-0",
+        "dagster/root_run_id": job,
+        "dagster/parent_run_id": job,
+    }
+    assert other != job
+
+
+def test_a_pin_further_up_pins_the_attempt_that_it_leads_to(server: Webserver, client: Client, job: str):
+    server.finished("detect_objects")
+    client.replay(JOB, "match_brands", pins={"detect_objects": f"{job}-0"})
+    assert launched(server)[2][f"{PIN}run_ocr"] == f"{job}-0"
+
+
+def test_a_delay_holds_the_run(server: Webserver, client: Client, job: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module.time, "time", lambda: 1000.0)
+    run = client.replay(JOB, "match_brands", delay_s=60.5)
+    tags = launched(server)[2]
+    assert (tags[HOLD], tags[NOT_BEFORE]) == (UNTIL, "1060.500")
+    assert (run.status, run.not_before_s, run.parent_run_id) == ("held", 1060.5, job)
+
+
+def test_reuse_leaves_out_what_is_there_and_pins_it(server: Webserver, client: Client, job: str):
+    run = client.replay(JOB, "run_ocr", {"escalate_vlm": {"max_questions": 1}}, reuse=True)
+    assert launched(server) == (
+        downstream_of("escalate_vlm"),
+        {"escalate_vlm": {"max_questions": 1}},
+        {f"{PIN}match_brands": f"{job}-0", "dagster/root_run_id": job, "dagster/parent_run_id": job},
+    )
+    assert run.parent_run_id == job
+    client.replay(JOB, "run_ocr", {"run_ocr": {"max_crops": 1}}, reuse=True)
+    assert launched(server)[0] == downstream_of("run_ocr")
+    default = effective("run_ocr").model_dump(mode="json")["max_crops"]
+    client.replay(JOB, "run_ocr", {"run_ocr": {"max_crops": default}, "escalate_vlm": {"max_questions": 1}}, reuse=True)
+    assert launched(server)[1] == {"escalate_vlm": {"max_questions": 1}}, "what does not run is not configured"
+    client.replay(JOB, "extract_frames", reuse=True)
+    assert launched(server)[0] == ("compile_report",), "a replay ends with a report of its own"
+
+
+def test_reuse_sees_the_brand_list_as_it_is_now(server: Webserver, client: Client, job: str):
+    def changed(**_: Any) -> Answer:
+        server.catalog = "list 2"
+        return tick()
+
+    server.answers["CatalogChanged"] = [changed]
+    client.replay(JOB, "run_ocr", reuse=True)
+    assert launched(server)[0] == downstream_of("match_brands")
+    assert launched(server)[2][f"{PIN}run_ocr"] == f"{job}-0"
+
+
+def test_reuse_reads_the_brand_list_that_is_pinned(server: Webserver, client: Client, job: str):
+    server.catalog = "list 2"
+    server.finished("match_brands")
+    client.replay(JOB, "match_brands", pins={CATALOG: "list 1"}, reuse=True)
+    stages, _, tags = launched(server)
+    pinned = tags.get(f"{PIN}{upstream_of(stages[0])[-1]}")
+    assert tags.get(f"{PIN}{CATALOG}") == "list 1" or pinned == f"{job}-0"
+
+
+@pytest.mark.usefixtures("job")
+def test_a_new_brand_list_does_not_make_an_escalation_be_asked_again(server: Webserver, client: Client):
+    server.catalog = "list 2"
+    client.replay(JOB, "escalate_vlm", reuse=True)
+    assert launched(server)[0] == ("compile_report",)
+
+
+def test_a_retry_goes_on_from_the_latest_escalation_at_the_time_it_runs(server: Webserver, client: Client, job: str):
+    other = server.finished("match_brands", overrides={"escalate_cloud": {"max_questions": 1}})
+    client.retry(JOB, {"escalate_vlm": {"max_questions": 2}})
+    family = {"dagster/root_run_id": other, "dagster/parent_run_id": other}
+    assert launched(server) == (
+        downstream_of("escalate_vlm"),
+        {"escalate_vlm": {"max_questions": 2}, "escalate_cloud": {"max_questions": 1}},
+        {RETRY_OF: LATEST, **family},
+    )
+    assert server.sent("CatalogChanged") == [], "it stays with the list of its lineage"
+    client.retry(JOB, start_stage="escalate_cloud", retry_of=job, delay_s=9)
+    stages, config, tags = launched(server)
+    assert (stages, config) == (downstream_of("escalate_cloud"), {})
+    assert (tags[RETRY_OF], tags["dagster/parent_run_id"], tags[HOLD]) == (job, job, UNTIL)
+
+
+@pytest.mark.usefixtures("job")
+def test_a_retry_from_any_other_stage_is_a_replay(server: Webserver, client: Client):
+    client.retry(JOB, {"run_ocr": {"max_crops": 1}}, start_stage="run_ocr", delay_s=9)
+    stages, config, tags = launched(server)
+    assert (stages, config) == (downstream_of("run_ocr"), {"run_ocr": {"max_crops": 1}})
+    assert RETRY_OF not in tags
+    assert tags[HOLD] == UNTIL
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"job_id": "other"}, "There is no job other"),
+        ({"retry_of": "r9"}, "match has no checkpoint of escalate_cloud made by run r9, which a retry goes on from"),
+        ({"start_stage": "nonsense"}, "There is no stage 'nonsense'"),
+        ({"overrides": {"match_brands": {"min_confidence": 0.5}}}, "match_brands does not run in a replay from"),
+        ({"overrides": {"escalate_vlm": {"max_questions": -1}}}, "escalate_vlm.max_questions"),
+        ({"reset": ["run_ocr"]}, "run_ocr does not run"),
+        ({"retry_of": "r1", "start_stage": "run_ocr"}, "but run_ocr is no escalation"),
+        ({"job_id": "../x"}, "job id"),
+    ],
+)
+@pytest.mark.usefixtures("job")
+def test_a_retry_that_makes_no_sense_is_refused_before_anything_is_queued(
+    server: Webserver, client: Client, asked: dict[str, Any], said: str
+):
+    whole: dict[str, Any] = {"job_id": JOB} | asked
+    with pytest.raises(BadInput, match=re.escape(said)):
+        client.retry(**whole)
+    assert server.sent("Launch") == []
+
+
+@pytest.mark.usefixtures("job")
+def test_a_retry_without_an_escalation_is_refused(server: Webserver, client: Client):
+    server.made["escalate_cloud"].clear()
+    with pytest.raises(
+        BadInput, match="match has no checkpoint of escalate_cloud, which a retry goes on from"
+    ) as error:
+        client.retry(JOB)
+    assert error.value.hint == "replay from match_brands first"
+
+
+# launched once
+
+
+@pytest.mark.usefixtures("job")
+def test_a_launch_whose_answer_is_lost_is_found_again(server: Webserver, client: Client):
+    server.lose = 1
+    run = client.replay(JOB, "match_brands")
+    assert len(server.sent("Launch")) == 1
+    assert (run.run_id, len(server.runs)) == ("r2", 2)
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_launch_that_did_not_arrive_is_sent_again(
+    server: Webserver, client: Client, fault: Exception | httpx2.Response
+):
+    server.answers["Launch"] = [fault, fault]
+    run = client.replay(JOB, "match_brands")
+    assert (run.run_id, len(server.sent("Launch")), len(server.runs)) == ("r2", 3, 2)
+    requests = {tags_of(launch)[REQUEST] for launch in server.sent("Launch")}
+    assert len(requests) == 1
+
+
+@pytest.mark.usefixtures("job")
+def test_a_launch_that_never_arrives_is_said(server: Webserver, client: Client):
+    server.answers["Launch"] = [httpx2.ConnectError("refused")] * 9
+    with pytest.raises(Transient, match="out of reach"):
+        client.replay(JOB, "match_brands")
+    assert (len(server.sent("Launch")), len(server.runs)) == (4, 1)
+
+
+@pytest.mark.usefixtures("job")
+def test_a_launch_that_arrives_late_and_its_repetition_are_one_run(server: Webserver, client: Client):
+    """The webserver took longer than the client waits; the run is there only after the client has looked."""
+    late: list[dict[str, Any]] = []
+
+    def slow(**asked: Any) -> Answer:
+        late.append(asked)
+        raise httpx2.ReadTimeout("timed out")
+
+    def second(**asked: Any) -> Answer:
+        server.on_Launch(**late[0])
+        return server.on_Launch(**asked)
+
+    server.answers["Launch"] = [slow, second]
+    client.replay(JOB, "match_brands")
+    assert [row["status"] for row in server.runs] == ["SUCCESS", "QUEUED", "CANCELED"]
+
+
+@pytest.mark.usefixtures("job")
+def test_two_calls_without_a_key_are_two_runs(server: Webserver, client: Client):
+    assert client.replay(JOB, "match_brands").run_id != client.replay(JOB, "match_brands").run_id
+    assert len(server.runs) == 3
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("kind", ["submit", "replay", "retry"])
+def test_the_same_key_is_the_same_run(server: Webserver, client: Client, kind: str):
+    calls: dict[str, Callable[[], Run]] = {
+        "submit": lambda: client.submit("s3://videos/match.mp4", job_id=JOB, key="k"),
+        "replay": lambda: client.replay(JOB, "match_brands", {"match_brands": {"fuzzy_score": 0.9}}, key="k"),
+        "retry": lambda: client.retry(JOB, delay_s=60.0, key="k"),
+    }
+    first = calls[kind]()
+    server.runs[-1]["status"] = "SUCCESS"
+    again = calls[kind]()
+    assert (again.run_id, again.status) == (first.run_id, "success")
+    assert len(server.sent("Launch")) == 1
+
+
+QUESTIONS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "retry": (
+        {"job_id": JOB, "retry_of": LATEST},
+        [
+            {"delay_s": 1.0},
+            {"overrides": {"escalate_vlm": {"max_questions": 1}}},
+            {"start_stage": "escalate_cloud"},
+            {"start_stage": "run_ocr"},
+            {"retry_of": "r1"},
+            {"reset": ["escalate_vlm"]},
+        ],
+    ),
+    "replay": (
+        {"job_id": JOB, "start_stage": "match_brands"},
+        [
+            {"delay_s": 1.0},
+            {"overrides": {"match_brands": {"fuzzy_score": 0.9}}},
+            {"start_stage": "run_ocr"},
+            {"pins": {"run_ocr": "r1-0"}},
+            {"reset": ["match_brands"]},
+            {"reuse": True},
+        ],
+    ),
+    "submit": (
+        {"job_id": JOB, "video_uri": "s3://videos/match.mp4"},
+        [
+            {"video_uri": "s3://videos/other.mp4"},
+            {"profile": "fixed_camera"},
+            {"overrides": {"run_ocr": {"max_crops": 1}}},
+        ],
+    ),
+}
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_a_key_is_not_taken_for_another_question(server: Webserver, client: Client, kind: str):
+    asked, others = QUESTIONS[kind]
+    getattr(client, kind)(**asked, key="k")
+    for other in others:
+        with pytest.raises(BadInput, match="The key 'k' was used for another request for match") as error:
+            getattr(client, kind)(**(asked | other), key="k")
+        assert error.value.hint == "take a new key for each request"
+    with pytest.raises(BadInput, match="used for another request"):
+        client.retry(JOB, start_stage="escalate_cloud", delay_s=9.0, key="k")
+    assert len(server.sent("Launch")) == 1
+
+
+@pytest.mark.parametrize("meanwhile", ["it was done", "another replay"])
+def test_a_key_stands_for_what_was_asked_whatever_happened_since(
+    server: Webserver, client: Client, job: str, meanwhile: str
+):
+    tuned = {"match_brands": {"fuzzy_score": 0.9}}
+    reuse = meanwhile == "it was done"
+    first = client.replay(JOB, "match_brands", tuned, reuse=reuse, key="k")
+    done = tuned if reuse else {"compile_report": {"bridge_s": 2.0}}
+    server.finished("match_brands", dict.fromkeys(upstream_of("match_brands"), f"{job}-0"), done)
+    assert client.replay(JOB, "match_brands", tuned, reuse=reuse, key="k").run_id == first.run_id
+
+
+def test_a_key_belongs_to_one_job(server: Webserver, client: Client):
+    runs = [client.submit("s3://videos/match.mp4", job_id=job_id, key="k") for job_id in ("a", "b", "a")]
+    assert [run.run_id for run in runs] == ["r1", "r2", "r1"]
+    assert len(server.sent("Launch")) == 2
+
+
+@pytest.mark.usefixtures("job")
+def test_of_two_callers_at_once_the_first_counts_and_the_other_is_cancelled(server: Webserver):
+    both = Barrier(2, timeout=10)
+    server.meet = both.wait  # neither launches before both have looked, nor looks again before both have launched
+
+    def call(_: int) -> Run:
+        with connected(server) as client:
+            return client.retry(JOB, key="k")
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(call, range(2)))
+    assert [run.run_id for run in runs] == ["r2", "r2"]
+    assert [row["status"] for row in server.runs] == ["SUCCESS", "QUEUED", "CANCELED"]
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("delay_s", [-1.0, float("nan"), float("inf")])
+def test_a_delay_that_is_none_is_refused(server: Webserver, client: Client, delay_s: float):
+    for call in (lambda: client.replay(JOB, "run_ocr", delay_s=delay_s), lambda: client.retry(JOB, delay_s=delay_s)):
+        with pytest.raises(BadInput):
+            call()
+    assert server.sent("Launch") == []
+
+
+@pytest.mark.usefixtures("job")
+def test_a_run_that_was_made_and_never_queued_does_not_count(server: Webserver, client: Client):
+    """The code server was down when it was launched: nothing will ever come of it."""
+    client.retry(JOB, key="k")
+    server.runs[-1]["status"] = "NOT_STARTED"
+    assert client.retry(JOB, key="k").run_id == "r2", "it may be on its way into the queue"
+    server.runs[-1]["creationTime"] -= module.ORPHAN_S + 1
+    assert client.retry(JOB, key="k").run_id == "r3"
+
+
+@pytest.mark.usefixtures("job")
+def test_of_two_callers_one_of_which_is_slow_to_queue_one_counts(server: Webserver):
+    """The first one's run is made before the second one's and queued after that was looked at."""
+    with connected(server) as slow, connected(server) as quick:
+
+        def overtaken(**asked: Any) -> Answer:
+            answer = server.on_Launch(**asked)
+            server.runs[-1]["status"] = "NOT_STARTED"
+            quick.retry(JOB, key="k")
+            server.runs[1]["status"] = "QUEUED"
+            return answer
+
+        server.answers["Launch"] = [overtaken]
+        slow.retry(JOB, key="k")
+    assert [row["status"] for row in server.runs[1:] if row["status"] != "CANCELED"] == ["QUEUED"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (
+            {
+                "__typename": "RunConfigValidationInvalid",
+                "errors": [{"message": "Invalid scalar\n  at x"}, {"message": "y"}],
+            },
+            BadInput,
+            "Dagster refused it: Invalid scalar at x; y",
+        ),
+        ({"__typename": "InvalidSubsetError", "message": "no asset"}, BadInput, "Dagster refused it: no asset"),
+        ({"__typename": "UnauthorizedError", "message": "read only"}, BadInput, "Dagster does not allow it: read only"),
+        ({"__typename": "PipelineNotFoundError", "message": "no job"}, Permanent, "Dagster failed: no job"),
+        ({"__typename": "PythonError", "message": "boom"}, Permanent, "Dagster failed: boom"),
+        ({"__typename": "ConflictingExecutionParamsError"}, Permanent, "ConflictingExecutionParamsError"),
+    ],
+)
+@pytest.mark.usefixtures("job")
+def test_a_launch_that_is_refused_is_not_sent_again(
+    server: Webserver, client: Client, answer: Answer, kind: type[BrandDetectError], said: str
+):
+    server.answers["Launch"] = [{"launchRun": answer}]
+    with pytest.raises(kind, match=f"^{re.escape(said)}$" if "Error" not in said else said):
+        client.replay(JOB, "match_brands")
+    assert len(server.sent("Launch")) == 1
+
+
+# cancel and wait
+
+
+def test_a_run_that_waits_is_cancelled_and_one_that_has_ended_is_not(server: Webserver, client: Client, job: str):
+    held = client.retry(JOB, delay_s=60.0)
+    assert client.cancel(held.run_id).status == "canceled"
+    for run_id, status in ((held.run_id, "canceled"), (job, "success")):
+        with pytest.raises(BadInput, match=f"Run {run_id} has ended: {status}"):
+            client.cancel(run_id)
+    with pytest.raises(BadInput, match="There is no run 'r9'"):
+        client.cancel("r9")
+    assert len(server.sent("Cancel")) == 1
+
+
+def test_a_run_that_is_just_starting_is_cancelled_as_soon_as_it_can_be(server: Webserver, client: Client):
+    server.add({}, LINE, "STARTING")
+    too_early = {"terminateRun": {"__typename": "TerminateRunFailure", "message": "it cannot be ended"}}
+    server.answers["Cancel"] = [too_early, too_early]
+    assert client.cancel("r1").status == "canceled"
+    assert len(server.sent("Cancel")) == 3
+
+
+def test_a_run_that_never_starts_is_not_waited_for_longer_than_that(
+    server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "START_S", 0.0)
+    server.add({}, LINE, "STARTING")
+    server.answers["Cancel"] = [{"terminateRun": {"__typename": "TerminateRunFailure", "message": "no"}}] * 99
+    with pytest.raises(BadInput, match="Dagster refused it: no"):
+        client.cancel("r1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("TerminateRunFailure", BadInput), ("RunNotFoundError", BadInput), ("PythonError", Permanent)],
+)
+def test_a_cancel_that_fails_is_said(server: Webserver, client: Client, kind: str, expected: type[BrandDetectError]):
+    server.add({}, LINE)
+    server.answers["Cancel"] = [{"terminateRun": {"__typename": kind, "message": "it ended just now"}}]
+    with pytest.raises(expected, match="it ended just now"):
+        client.cancel("r1")
+
+
+def looks(server: Webserver, run_id: str, *statuses: str) -> None:
+    """Let the run ``run_id`` go through ``statuses``, one a look."""
+    row = next(row for row in server.runs if row["runId"] == run_id)
+
+    def look(status: str) -> Callable[..., Answer]:
+        def answer(**asked: Any) -> Answer:
+            assert asked["filter"] == {"runIds": [run_id]}
+            row["status"] = status
+            return server.on_Runs(**asked)
+
+        return answer
+
+    server.answers.setdefault("Runs", []).extend(map(look, statuses))
+
+
+def test_a_run_is_waited_for(server: Webserver, client: Client):
+    server.add({PARTITION: JOB}, LINE)
+    looks(server, "r1", "QUEUED", "STARTING", "STARTED", "STARTED", "SUCCESS")
+    seen: list[str] = []
+    done = client.wait("r1", seen=lambda run: seen.append(run.status))
+    assert (done.run_id, done.status) == ("r1", "success")
+    assert seen == ["queued", "starting", "started", "started", "success"]
+
+
+def test_a_run_that_is_re_executed_is_followed(server: Webserver, client: Client):
+    """Dagster says first that it will, then as which run."""
+    row = server.add({"dagster/will_retry": "true"}, LINE)
+    looks(server, "r1", "STARTED", "FAILURE", "FAILURE")
+    again = server.add({}, LINE, parent="r1")
+
+    def re_executed(**asked: Any) -> Answer:
+        row["tags"].append({"key": "dagster/auto_retry_run_id", "value": again["runId"]})
+        return server.on_Runs(**asked)
+
+    server.answers["Runs"].append(re_executed)
+    looks(server, "r2", "QUEUED", "STARTED", "SUCCESS")
+    seen: list[tuple[str, str]] = []
+    done = client.wait("r1", seen=lambda run: seen.append((run.run_id, run.status)))
+    assert done.run_id == "r2"
+    assert seen == [
+        ("r1", "started"),
+        ("r1", "failure"),
+        ("r1", "failure"),
+        ("r1", "failure"),
+        ("r2", "queued"),
+        ("r2", "started"),
+        ("r2", "success"),
+    ]
+    assert server.sent("Failure") == []
+
+
+def test_a_run_that_has_just_failed_is_looked_at_again(server: Webserver, client: Client):
+    """Dagster says a moment later whether it executes it again."""
+    server.add({}, LINE, "FAILURE")
+    server.answers["Failure"] = [logs(RUN_FAILURE)]
+    with pytest.raises(Permanent, match="was found dead"):
+        client.wait("r1")
+    assert len(server.sent("Runs")) == module.LOOKS_AGAIN + 1
+
+
+def test_a_run_that_takes_too_long_goes_on_without_us(server: Webserver, client: Client):
+    server.add({}, LINE, "STARTED")
+    with pytest.raises(Transient, match="Run r1 is started after 0 s") as error:
+        client.wait("r1", timeout_s=0.01)
+    assert error.value.hint == "wait for it again"
+    assert len(server.asked) > 1
+    server.runs[0]["status"] = "SUCCESS"
+    assert client.wait("r1", timeout_s=0.0).status == "success", "one look is always taken"
+
+
+def test_a_run_that_was_cancelled_is_no_success(server: Webserver, client: Client):
+    server.add({}, LINE, "CANCELED")
+    with pytest.raises(Permanent, match="Run r1 was cancelled"):
+        client.wait("r1")
+
+
+def test_a_run_that_fails_for_good_says_why(server: Webserver, client: Client):
+    server.add({"dagster/will_retry": "false"}, LINE, "FAILURE")
+    server.answers["Failure"] = [logs(step_failure("run_ocr", "Tesseract is not installed.\nhint: install it"))]
+    with pytest.raises(Permanent, match=r"^run_ocr: Tesseract is not installed\.$") as error:
+        client.wait("r1")
+    assert error.value.hint == "install it"
+
+
+def steps(*done: str) -> list[dict[str, str]]:
+    return [{"stepKey": stage, "status": "SUCCESS"} for stage in done]
+
+
+def test_a_run_that_died_after_its_last_stage_is_done(server: Webserver, client: Client):
+    row = server.add({"dagster/will_retry": "true"}, STAGES[6:], "FAILURE")
+    row["stepStats"] = steps(*STAGES[:5:-1])
+    assert client.wait("r1").done == STAGES[6:]
+    row["stepStats"] = steps(STAGES[6])
+    with pytest.raises(Transient):
+        client.wait("r1", timeout_s=0.0)
+
+
+@pytest.mark.xfail(strict=True, reason="no stages of no stages are all that were selected")
+def test_a_run_of_a_whole_job_that_fails_is_not_done(server: Webserver, client: Client):
+    """The schedule's runs select nothing."""
+    server.add({"dagster/will_retry": "false"}, (), "FAILURE")["assetSelection"] = None
+    server.answers["Failure"] = [logs(step_failure("escalate_vlm", "It broke."))]
+    with pytest.raises(Permanent, match="It broke"):
+        client.wait("r1")
+
+
+def test_a_fault_while_waiting_does_not_end_it(server: Webserver, client: Client):
+    server.add({}, LINE)
+    looks(server, "r1", "STARTED")
+    server.answers["Runs"] += [httpx2.ConnectError("refused")] * 3
+    looks(server, "r1", "SUCCESS")
+    assert client.wait("r1").status == "success"
+
+
+# why a run failed
+
+
+def logs(*events: Answer, more: bool = False, cursor: str = "") -> Answer:
+    return {"logsForRun": {"__typename": "EventConnection", "events": list(events), "hasMore": more, "cursor": cursor}}
+
+
+def step_failure(stage: str, description: str | None = None, *messages: str) -> Answer:
+    error = {"message": messages[0], "causes": [{"message": m} for m in messages[1:]]} if messages else None
+    return {
+        "__typename": "ExecutionStepFailureEvent",
+        "stepKey": stage,
+        "failureMetadata": {"description": description} if description else None,
+        "error": error,
+    }
+
+
+OTHER: Answer = {"__typename": "LogMessageEvent"}
+RUN_FAILURE: Answer = {"__typename": "RunFailureEvent", "message": "This run was found dead: process 7 is gone."}
+
+
+@pytest.mark.parametrize(
+    ("events", "sentence", "hint"),
+    [
+        ([OTHER, step_failure("run_ocr", "It broke.\nhint: mend it"), RUN_FAILURE], "run_ocr: It broke.", "mend it"),
+        ([step_failure("run_ocr", "It broke.")], "run_ocr: It broke.", ""),
+        ([step_failure("run_ocr", "First."), step_failure("match_brands", "Second.")], "run_ocr: First.", ""),
+        (
+            [step_failure("run_ocr", None, "dagster.DagsterError: outer\n", "KeyError: 'x'\n")],
+            "run_ocr: 'x'",
+            "",
+        ),
+        ([step_failure("run_ocr", None, "brand_detect.domain.errors.Transient: Busy.\n")], "run_ocr: Busy.", ""),
+        ([step_failure("run_ocr", None, "it is so: yes")], "run_ocr: it is so: yes", ""),
+        ([step_failure("run_ocr")], "run_ocr: ", ""),
+        ([OTHER, RUN_FAILURE], "This run was found dead: process 7 is gone.", ""),
+        ([OTHER], "Run r1 failed.", ""),
+        ([], "Run r1 failed.", ""),
+    ],
+)
+def test_the_reason_is_the_sentence_of_the_step(
+    server: Webserver, client: Client, events: list[Answer], sentence: str, hint: str
+):
+    server.answers["Failure"] = [logs(*events)]
+    assert client.reason("r1") == (sentence, hint)
+
+
+def test_the_reason_is_looked_for_on_all_pages(server: Webserver, client: Client):
+    server.answers["Failure"] = [
+        logs(OTHER, more=True, cursor="c1"),
+        logs(RUN_FAILURE, more=True, cursor="c2"),
+        logs(step_failure("run_ocr", "It broke.")),
+    ]
+    assert client.reason("r1") == ("run_ocr: It broke.", "")
+    assert [asked["after"] for asked in server.sent("Failure")] == [None, "c1", "c2"]
+
+
+def test_the_reason_of_no_run_is_refused(server: Webserver, client: Client):
+    server.answers["Failure"] = [{"logsForRun": {"__typename": "RunNotFoundError", "message": "no run r9"}}]
+    with pytest.raises(BadInput, match="no run r9"):
+        client.reason("r9")

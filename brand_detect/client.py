@@ -48,6 +48,7 @@ from brand_detect.domain.tags import (
     REQUEST,
     RETRY_OF,
     SNAPSHOT,
+    SPARE,
     UNTIL,
     due_s,
 )
@@ -390,7 +391,7 @@ class Client:
         while True:
             run = self.run(run_id)
             unsure += run.status == "failure" and run.will_retry is None
-            if run.status == "success" or (run.status == "failure" and run.stages == run.done):
+            if run.status == "success" or (run.status == "failure" and run.done and run.stages == run.done):
                 yield run, 0.0  # a process that died after its last stage has left nothing undone
                 return
             if run.retried_as:
@@ -458,7 +459,7 @@ class Client:
             if tick["runRequests"]:
                 run = self._launch(_Asked.of("", "", CATALOG), (CATALOG,), {}, {SNAPSHOT: CATALOG})
             else:
-                taken = self._runs({"tags": [{"key": SNAPSHOT, "value": CATALOG}], "statuses": WAITING}, 1)
+                taken = _alive(self._runs({"tags": [{"key": SNAPSHOT, "value": CATALOG}], "statuses": WAITING}, 10))
                 if not taken:
                     return
                 run = taken[0]  # a snapshot is on its way, the sensor's or another caller's
@@ -514,7 +515,7 @@ class Client:
         if root:
             tags |= {"dagster/root_run_id": root, "dagster/parent_run_id": parent}
             # Dagster counts all runs of a group as retries of each; this one may be executed again once, too
-            tags["dagster/max_retries"] = str(self._count({"dagster/root_run_id": root}) + 2)
+            tags["dagster/max_retries"] = str(self._count({"dagster/root_run_id": root}) + 2 + SPARE)
         repository = self._found()
         variables = {
             "location": repository["repositoryLocationName"],
@@ -552,8 +553,7 @@ class Client:
     def _launched(self, asked: "_Asked") -> Run | None:
         tags = {REQUEST: asked.key} | ({PARTITION: asked.job_id} if asked.job_id else {})
         runs = self._runs({"tags": [{"key": k, "value": v} for k, v in tags.items()]}, 10)
-        # one that was made and not queued for a minute belongs to a webserver that died in between
-        found = [run for run in runs if run.status != "not_started" or time.time() - run.created_s < ORPHAN_S]
+        found = _alive(runs)
         if not found:
             return None
         first = min(found, key=lambda r: (r.created_s, r.run_id))
@@ -639,6 +639,11 @@ def _data(response: httpx2.Response, url: str) -> dict[str, Any] | None:
         said = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"
         raise Permanent(f"Dagster's webserver refused the request: {said}.", "run the same version on both sides")
     return answer["data"]
+
+
+def _alive(runs: Iterable[Run]) -> list[Run]:
+    """Without those that were made and not queued for a minute: their webserver died in between."""
+    return [run for run in runs if run.status != "not_started" or time.time() - run.created_s < ORPHAN_S]
 
 
 def _check_delay(delay_s: float) -> None:

@@ -34,6 +34,7 @@ from brand_detect.domain.tags import (
     REQUEST,
     RETRY_OF,
     SNAPSHOT,
+    SPARE,
     UNTIL,
 )
 
@@ -614,7 +615,6 @@ def test_a_snapshot_that_is_on_its_way_is_waited_for(server: Webserver, client: 
     assert len(server.sent("Launch")) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a run that was made and never queued is waited for by everybody and for ever")
 def test_a_snapshot_that_was_made_and_never_queued_is_not_waited_for(
     server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch
 ):
@@ -678,11 +678,11 @@ def test_a_replay_goes_on_from_a_run_that_was_deleted(server: Webserver, client:
 def test_a_replay_may_be_executed_again_once_however_many_there_were_before(
     server: Webserver, client: Client, job: str
 ):
-    """Dagster does so while the runs of a group, this one among them, are no more than the tag says."""
+    """Dagster does so while the runs of a group, this one and later ones among them, are no more than the tag says."""
     for size in (2, 3, 4):
         client.replay(JOB, "match_brands")
         family = [r for r in server.runs if {"key": "dagster/root_run_id", "value": job} in r["tags"]]
-        assert tags_of(server.sent("Launch")[-1])[MAX_RETRIES] == str(1 + len(family)) == str(size)
+        assert tags_of(server.sent("Launch")[-1])[MAX_RETRIES] == str(1 + len(family) + SPARE) == str(size + SPARE)
 
 
 def test_a_replay_keeps_what_was_tuned(server: Webserver, client: Client, job: str):
@@ -1222,7 +1222,6 @@ def test_a_run_that_died_after_its_last_stage_is_done(server: Webserver, client:
         client.wait("r1", timeout_s=0.0)
 
 
-@pytest.mark.xfail(strict=True, reason="no stages of no stages are all that were selected")
 def test_a_run_of_a_whole_job_that_fails_is_not_done(server: Webserver, client: Client):
     """The schedule's runs select nothing."""
     server.add({"dagster/will_retry": "false"}, (), "FAILURE")["assetSelection"] = None

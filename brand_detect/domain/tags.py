@@ -24,6 +24,10 @@ OFFPEAK = "brand_detect/offpeak"
 """On a night's retries: its date."""
 OFFPEAK_USD = "brand_detect/offpeak_usd"
 """What such a retry was expected to cost."""
+SPARE = 8
+"""Runs that may join a run's group before its death without costing it its second try: Dagster counts them all."""
+SAID_AGAIN = "brand_detect/said_again"
+"""On a run whose failure Dagster had passed over and was told of once more."""
 WORKER = "brand_detect/worker"
 """The process that executes the run, and the run's id: re-executions inherit tags."""
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event, Thread
 
@@ -18,15 +19,15 @@ import dagster as dg
 from dagster import DagsterRunNotFoundError
 
 from brand_detect.domain.pipeline import CATALOG, LINE
-from brand_detect.domain.tags import WORKER
+from brand_detect.domain.tags import SAID_AGAIN, SPARE, WORKER
 
 BEAT_S = 15.0
 SILENT_S = 120.0
 """A worker elsewhere that has not been heard of for so long is dead: eight beats."""
 BEATS = "brand_detect/beat/"
 """Prefix of the keys under which workers leave the time of their last beat."""
-SPARE = 8
-"""Runs that may join a run's group while it works without costing it its second try."""
+HEARD_S, PASSED_S = 20.0, 86_400.0
+"""How long Dagster may take to execute a run again, and for how long it is reminded."""
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 
@@ -138,6 +139,23 @@ def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.D
                 yield run, "no process has taken it up"
         elif worker.is_dead(float(beats.get(worker.key, began)), now_s):
             yield run, f"process {worker.pid} on {worker.host.split('/')[0]} is gone"
+
+
+def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.DagsterRun]:
+    """Runs that Dagster has said it executes again, and has not.
+
+    A failure is stored before the run is marked as failed; a daemon that looks in between passes over it for good.
+    """
+    wanted = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={"dagster/will_retry": "true"},
+        updated_after=datetime.fromtimestamp(now_s - PASSED_S, timezone.utc),
+    )
+    for record in instance.get_run_records(wanted):
+        run = record.dagster_run
+        done = {"dagster/auto_retry_run_id", SAID_AGAIN} & run.tags.keys()
+        if run.remote_job_origin and not done and now_s - (record.end_time or now_s) > HEARD_S:
+            yield run
 
 
 def _is_ours(run: dg.DagsterRun) -> bool:

@@ -38,6 +38,8 @@ class OpenJob:
     """What was tuned, by stage."""
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Provider, model and limit of questions of the escalation stages."""
+    unresolved: int = 0
+    """All clusters that are open, those included that a model did not know."""
 
 
 @dataclass
@@ -58,7 +60,7 @@ class OpenJobs:
         instance.daemon_cursor_storage.set_cursor_values({OPEN_JOBS: json.dumps(asdict(self))})
 
     def learn(self, stage: str, job_id: str, made_s: float, metadata: Mapping[str, Any]) -> None:
-        """Take up one attempt of ``stage``, from its metadata; of several the last one learnt counts."""
+        """Take up one attempt of ``stage``, from its metadata; of several, learnt in order, the last counts."""
         if stage not in ESCALATIONS and job_id not in self.jobs:
             return  # the report of a job that is not open
         job = self.jobs.setdefault(job_id, OpenJob())
@@ -74,6 +76,7 @@ class OpenJobs:
             self.usd[_model(params)] = cost / asked
         if stage == ESCALATIONS[-1]:
             was_open, job.never_answered = job.never_answered, int(metadata.get("never_answered") or 0)
+            job.unresolved = int(metadata.get("unresolved") or 0)
             if not job.never_answered:
                 del self.jobs[job_id]
             elif not was_open:
@@ -142,7 +145,10 @@ def plan_night(
             continue
         models = {s: _named(s, job.models.get(s, {}), settings.offpeak_overrides.get(s, {})) for s in ESCALATIONS}
         cloud = models[ESCALATIONS[-1]]
-        questions = min(job.never_answered, cloud["max_questions"]) if cloud["provider"] != "off" else 0
+        same = _model(cloud) == _model(job.models.get(ESCALATIONS[-1], {}))  # another one knows none of the answers
+        questions = min(job.never_answered if same else max(job.never_answered, job.unresolved), cloud["max_questions"])
+        if cloud["provider"] == "off":
+            questions = 0
         price = known.usd.get(_model(cloud), ASSUMED_USD) * questions
         if job_id in in_flight:
             left["in flight"] += 1

@@ -52,6 +52,7 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
         return [
             dg.RunRequest(
                 run_key=f"{date} {job_id}",
+                asset_selection=[dg.AssetKey(stage) for stage in downstream_of(ESCALATIONS[0])],
                 run_config={"ops": {stage: {"config": values} for stage, values in retry.overrides.items()}},
                 # the partition as a tag: with partition_key Dagster asks the database for each job whether it is there
                 tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}"},

@@ -2,21 +2,17 @@
 
 import json
 import time
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.pipeline import CATALOG
-from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SNAPSHOT, UNTIL, due_s
+from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SAID_AGAIN, SNAPSHOT, UNTIL, due_s
 from brand_detect.orchestration import liveness, offpeak
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.resources import Services
 
-WAITING = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-]
 EVENTS_A_TICK = 5000
 """Most events of one stage that one tick takes in: the first tick over an old store is bounded too."""
 
@@ -33,7 +29,13 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     version = load_catalog(services.settings.catalog).version
     if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
         return dg.SkipReason(f"The brand list is unchanged: {version}.")
-    if context.instance.get_runs_count(dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=WAITING)):
+    a_minute_ago = datetime.now(timezone.utc) - timedelta(minutes=1)
+    waiting = (
+        dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]),
+        # one that is older belongs to a webserver or daemon that died before it was queued
+        dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=[dg.DagsterRunStatus.NOT_STARTED], created_after=a_minute_ago),
+    )
+    if any(map(context.instance.get_runs_count, waiting)):
         return dg.SkipReason("A snapshot is on its way: its run waits in the queue.")
     return dg.RunRequest(tags={SNAPSHOT: CATALOG})
 
@@ -83,6 +85,10 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             context.instance.report_run_failed(run, f"This run was found dead: {why}.")
         ended.append(run.run_id)
         context.log.info("%s: %s", run.run_id, why)
+    for run in liveness.passed_over(context.instance, time.time()):
+        context.instance.add_run_tags(run.run_id, {SAID_AGAIN: "true"})
+        context.instance.report_run_failed(run, "Dagster had passed over the failure of this run: it is said again.")
+        context.log.info("%s: its failure is said again", run.run_id)
     return dg.SkipReason(f"{len(ended)} dead runs were ended.")
 
 
@@ -94,20 +100,22 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
     seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
     known = offpeak.OpenJobs.load(context.instance)
-    taken = 0
-    for stage in offpeak.WATCHED:
-        for record in offpeak.new_events(context.instance, stage, seen.get(stage, 0), EVENTS_A_TICK):
-            seen[stage] = record.storage_id
-            event = record.asset_materialization
-            if event and event.partition:
-                metadata = {name: entry.value for name, entry in event.metadata.items()}
-                known.learn(stage, event.partition, record.timestamp, metadata)
-                taken += 1
-    if not taken:
+    new = [
+        (record, stage)
+        for stage in offpeak.WATCHED
+        for record in offpeak.new_events(context.instance, stage, seen.get(stage, 0), EVENTS_A_TICK)
+    ]
+    if not new:
         return dg.SkipReason("No stage was escalated since the last look.")
+    for record, stage in sorted(new, key=lambda item: item[0].storage_id):
+        seen[stage] = record.storage_id
+        event = record.asset_materialization
+        if event and event.partition:
+            metadata = {name: entry.value for name, entry in event.metadata.items()}
+            known.learn(stage, event.partition, record.timestamp, metadata)
     known.save(context.instance)  # before the cursor: what is learnt twice is the same
     context.update_cursor(json.dumps(seen))
-    return dg.SkipReason(f"{taken} attempts looked at; {len(known.open)} jobs have open questions.")
+    return dg.SkipReason(f"{len(new)} attempts looked at; {len(known.open)} jobs have open questions.")
 
 
 SENSORS = [brand_catalog_changed, held_runs, dead_runs, open_jobs]

@@ -14,7 +14,7 @@ import pytest
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
-from brand_detect.domain.tags import OFFPEAK, PARTITION, WORKER
+from brand_detect.domain.tags import PARTITION, WORKER
 from brand_detect.orchestration import liveness
 from brand_detect.orchestration.liveness import SILENT_S, Worker, at_work
 from brand_detect.orchestration.run import JobRun
@@ -358,13 +358,6 @@ def test_runs_of_other_projects_are_left_alone(instance: dg.DagsterInstance):
     begun(instance, job_def=nothing, asset_selection=None, **served_by("accounting"))
     begun(instance, job_def=MIXED, asset_selection={run_ocr.key, invoices.key}, **served_by("accounting"))
     assert found_dead(instance, time.time() + SILENT_S + 5) == {}
-
-
-@pytest.mark.xfail(strict=True, reason="a run of a whole job selects no assets: it is taken for somebody else's")
-def test_a_night_s_run_whose_process_is_gone_is_found(instance: dg.DagsterInstance):
-    """The schedule's runs are those of the job ``retry``, as a whole."""
-    run_id = begun(instance, gone(), asset_selection=None, tags={PARTITION: "match", OFFPEAK: "2030-01-02"})
-    assert run_id in found_dead(instance)
 
 
 def test_a_re_execution_that_has_just_begun_is_not_taken_for_the_run_that_died(instance: dg.DagsterInstance):

@@ -154,7 +154,7 @@ def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Dagst
     for record in instance.get_run_records(wanted):
         run = record.dagster_run
         done = {"dagster/auto_retry_run_id", SAID_AGAIN} & run.tags.keys()
-        if run.remote_job_origin and not done and now_s - (record.end_time or now_s) > HEARD_S:
+        if _is_ours(run) and run.remote_job_origin and not done and now_s - (record.end_time or now_s) > HEARD_S:
             yield run
 
 

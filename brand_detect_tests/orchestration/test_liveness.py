@@ -412,3 +412,29 @@ def test_a_run_that_the_sensor_ended_is_re_executed_once(instance: dg.DagsterIns
     run = instance.get_run_by_id(run_id)
     assert run is not None
     assert run.tags["dagster/will_retry"] == "true"
+
+
+def failures_said(instance: dg.DagsterInstance, run_id: str) -> int:
+    return len(instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records)
+
+
+def test_a_failure_that_dagster_passed_over_is_said_again_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    """It looked between the failure and its mark, and would never execute the run again."""
+    tags = {PARTITION: "match"}
+    passed_over = begun(instance, tags=tags)
+    taken_up = begun(instance, tags=tags | {"dagster/auto_retry_run_id": "another"})
+    given_up = begun(instance, tags=tags | {"dagster/max_retries": "0"})
+    others = begun(instance, tags=tags, job_def=MIXED, asset_selection={run_ocr.key, invoices.key})
+    runs = [passed_over, taken_up, given_up, others]
+    for run_id in runs:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        instance.report_run_failed(run, "It died.")
+    tick(instance)
+    assert [failures_said(instance, run_id) for run_id in runs] == [1, 1, 1, 1], "Dagster is given time"
+    monkeypatch.setattr(liveness, "HEARD_S", -1.0)
+    for _ in range(2):
+        tick(instance)
+    assert [failures_said(instance, run_id) for run_id in runs] == [2, 1, 1, 1]

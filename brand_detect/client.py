@@ -10,6 +10,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -541,7 +542,8 @@ class Client:
             launched = answer["run"]["runId"]
             first = self._launched(asked)
             if first and first.run_id != launched:  # another caller with the key, or an earlier try: the first counts
-                self.cancel(launched)
+                with suppress(BadInput, Transient):  # it may have ended by now
+                    self.cancel(launched)
                 return first
             return self.run(launched)
         raise AssertionError("the last try returns or raises")

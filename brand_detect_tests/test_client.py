@@ -40,6 +40,8 @@ from brand_detect.domain.tags import (
 
 URL = "http://dagster.test"
 JOB = "match"
+PATIENCE_S = 5.0
+"""A wait that does not end is a failed test."""
 PROFILES: dict[str, Overrides] = {"default": {}, "fixed_camera": {"run_ocr": {"certain": 0.9}}}
 Answer = Mapping[str, Any]
 NODE = {
@@ -437,6 +439,14 @@ def test_checkpoints_are_read_from_the_metadata(server: Webserver, client: Clien
     assert not client.checkpoints("other")
 
 
+def test_what_only_some_attempts_have_is_read_as_well(server: Webserver, client: Client, job: str):
+    said = {"failed_check": "sound: it is not", "continues": "r0-0", "offpeak": "2030-01-02"}
+    server.made["escalate_vlm"][0]["metadataEntries"] += [{"label": k, "text": v} for k, v in said.items()]
+    found = client.checkpoints(JOB).find("escalate_vlm", f"{job}-0")
+    assert found is not None
+    assert {name: getattr(found, name) for name in said} == said
+
+
 def test_checkpoints_are_no_more_than_asked_for(server: Webserver, client: Client, job: str):
     server.finished("run_ocr")
     server.finished("run_ocr")
@@ -474,9 +484,10 @@ def test_a_run_is_what_its_row_says(server: Webserver, client: Client):
         client.run("r7")
 
 
-def test_a_time_that_is_none_is_no_time(server: Webserver, client: Client):
+@pytest.mark.parametrize("time_", ["tomorrow", "", "nan", "inf", "-inf"])
+def test_a_time_that_is_none_is_no_time(server: Webserver, client: Client, time_: str):
     """The launchpad takes any text for a tag."""
-    server.add({PARTITION: JOB, HOLD: UNTIL, NOT_BEFORE: "tomorrow"}, LINE)
+    server.add({PARTITION: JOB, HOLD: UNTIL, NOT_BEFORE: time_}, LINE)
     assert client.runs(JOB)[0].not_before_s is None
 
 
@@ -1144,7 +1155,7 @@ def test_a_run_is_waited_for(server: Webserver, client: Client):
     server.add({PARTITION: JOB}, LINE)
     looks(server, "r1", "QUEUED", "STARTING", "STARTED", "STARTED", "SUCCESS")
     seen: list[str] = []
-    done = client.wait("r1", seen=lambda run: seen.append(run.status))
+    done = client.wait("r1", PATIENCE_S, lambda run: seen.append(run.status))
     assert (done.run_id, done.status) == ("r1", "success")
     assert seen == ["queued", "starting", "started", "started", "success"]
 
@@ -1162,7 +1173,7 @@ def test_a_run_that_is_re_executed_is_followed(server: Webserver, client: Client
     server.answers["Runs"].append(re_executed)
     looks(server, "r2", "QUEUED", "STARTED", "SUCCESS")
     seen: list[tuple[str, str]] = []
-    done = client.wait("r1", seen=lambda run: seen.append((run.run_id, run.status)))
+    done = client.wait("r1", PATIENCE_S, lambda run: seen.append((run.run_id, run.status)))
     assert done.run_id == "r2"
     assert seen == [
         ("r1", "started"),
@@ -1181,7 +1192,7 @@ def test_a_run_that_has_just_failed_is_looked_at_again(server: Webserver, client
     server.add({}, LINE, "FAILURE")
     server.answers["Failure"] = [logs(RUN_FAILURE)]
     with pytest.raises(Permanent, match="was found dead"):
-        client.wait("r1")
+        client.wait("r1", PATIENCE_S)
     assert len(server.sent("Runs")) == module.LOOKS_AGAIN + 1
 
 
@@ -1198,14 +1209,14 @@ def test_a_run_that_takes_too_long_goes_on_without_us(server: Webserver, client:
 def test_a_run_that_was_cancelled_is_no_success(server: Webserver, client: Client):
     server.add({}, LINE, "CANCELED")
     with pytest.raises(Permanent, match="Run r1 was cancelled"):
-        client.wait("r1")
+        client.wait("r1", PATIENCE_S)
 
 
 def test_a_run_that_fails_for_good_says_why(server: Webserver, client: Client):
     server.add({"dagster/will_retry": "false"}, LINE, "FAILURE")
     server.answers["Failure"] = [logs(step_failure("run_ocr", "Tesseract is not installed.\nhint: install it"))]
     with pytest.raises(Permanent, match=r"^run_ocr: Tesseract is not installed\.$") as error:
-        client.wait("r1")
+        client.wait("r1", PATIENCE_S)
     assert error.value.hint == "install it"
 
 
@@ -1216,7 +1227,7 @@ def steps(*done: str) -> list[dict[str, str]]:
 def test_a_run_that_died_after_its_last_stage_is_done(server: Webserver, client: Client):
     row = server.add({"dagster/will_retry": "true"}, STAGES[6:], "FAILURE")
     row["stepStats"] = steps(*STAGES[:5:-1])
-    assert client.wait("r1").done == STAGES[6:]
+    assert client.wait("r1", PATIENCE_S).done == STAGES[6:]
     row["stepStats"] = steps(STAGES[6])
     with pytest.raises(Transient):
         client.wait("r1", timeout_s=0.0)
@@ -1227,7 +1238,7 @@ def test_a_run_of_a_whole_job_that_fails_is_not_done(server: Webserver, client: 
     server.add({"dagster/will_retry": "false"}, (), "FAILURE")["assetSelection"] = None
     server.answers["Failure"] = [logs(step_failure("escalate_vlm", "It broke."))]
     with pytest.raises(Permanent, match="It broke"):
-        client.wait("r1")
+        client.wait("r1", PATIENCE_S)
 
 
 def test_a_fault_while_waiting_does_not_end_it(server: Webserver, client: Client):
@@ -1235,7 +1246,7 @@ def test_a_fault_while_waiting_does_not_end_it(server: Webserver, client: Client
     looks(server, "r1", "STARTED")
     server.answers["Runs"] += [httpx2.ConnectError("refused")] * 3
     looks(server, "r1", "SUCCESS")
-    assert client.wait("r1").status == "success"
+    assert client.wait("r1", PATIENCE_S).status == "success"
 
 
 # why a run failed

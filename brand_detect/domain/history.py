@@ -150,7 +150,9 @@ def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> At
         lineage = " made from the pinned attempts" if pins else ""
         raise BadInput(
             f"{history.job_id} has no checkpoint of {nearest}{lineage} to start from.",
-            f"replay from {STAGES[STAGES.index(made[-1]) + 1] if made else STAGES[0]}",
+            f"replay from {STAGES[STAGES.index(made[-1]) + 1] if made else STAGES[0]}"
+            if history.latest(ROOT)
+            else "submit the video",
         )
     if named.failed_check and nearest not in pins:
         raise BadInput(

@@ -18,6 +18,7 @@ OPEN_JOBS = "brand_detect/open_jobs"
 """The key of the set in the instance's cursor storage: schedules have no cursor of their own."""
 WATCHED = downstream_of(ESCALATIONS[0])
 MODEL = ("provider", "model", "max_questions")
+LEARNT = ("overrides", "params", "offpeak", "questions", "cost_usd", "never_answered", "unresolved")
 ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
 """At night no model is asked twice about one thing: what it did not know it will not know tomorrow."""
 TRIED = "brand_detect/offpeak_tried"
@@ -168,6 +169,11 @@ def plan_night(
 def _named(stage: str, last: Mapping[str, Any], tonight: Mapping[str, Any]) -> dict[str, Any]:
     params = effective(stage, dict(last), {name: tonight[name] for name in MODEL if name in tonight}).model_dump()
     return {name: params[name] for name in MODEL}
+
+
+def needed(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
+    """What ``OpenJobs.learn`` reads of an attempt: thousands are held at once, and each has a picture."""
+    return {name: metadata[name].value for name in LEARNT if name in metadata}
 
 
 def new_events(instance: dg.DagsterInstance, stage: str, after: int, limit: int) -> Iterator[dg.EventLogRecord]:

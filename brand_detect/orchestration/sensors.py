@@ -101,18 +101,17 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
     seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
     known = offpeak.OpenJobs.load(context.instance)
     new = [
-        (record, stage)
+        (record.storage_id, stage, record.timestamp, event.partition, offpeak.needed(event.metadata))
         for stage in offpeak.WATCHED
         for record in offpeak.new_events(context.instance, stage, seen.get(stage, 0), EVENTS_A_TICK)
+        if (event := record.asset_materialization)
     ]
     if not new:
         return dg.SkipReason("No stage was escalated since the last look.")
-    for record, stage in sorted(new, key=lambda item: item[0].storage_id):
-        seen[stage] = record.storage_id
-        event = record.asset_materialization
-        if event and event.partition:
-            metadata = {name: entry.value for name, entry in event.metadata.items()}
-            known.learn(stage, event.partition, record.timestamp, metadata)
+    for storage_id, stage, made_s, job_id, metadata in sorted(new, key=lambda item: item[0]):
+        seen[stage] = storage_id
+        if job_id:
+            known.learn(stage, job_id, made_s, metadata)
     known.save(context.instance)  # before the cursor: what is learnt twice is the same
     context.update_cursor(json.dumps(seen))
     return dg.SkipReason(f"{len(new)} attempts looked at; {len(known.open)} jobs have open questions.")

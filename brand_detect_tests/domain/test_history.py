@@ -192,13 +192,16 @@ def test_nothing_to_start_from_is_refused():
         parent_of(Job().history, "match_brands", {})
 
 
-@pytest.mark.parametrize("done", [ROOT, "extract_frames", "detect_objects"])
-def test_the_hint_names_a_stage_that_a_replay_can_start_from(job: Job, done: str):
+@pytest.mark.parametrize(
+    ("done", "hint"), [(ROOT, "extract_frames"), ("extract_frames", "filter_scenes"), ("detect_objects", "run_ocr")]
+)
+def test_the_hint_names_the_stage_that_a_replay_can_start_from(job: Job, done: str, hint: str):
     for stage in downstream_of(done)[1:]:
         del job.made[stage][:]
     with pytest.raises(BadInput, match="match has no checkpoint of match_brands to start from") as error:
         parent_of(job.history, "escalate_vlm", {})
-    assert parent_of(job.history, error.value.hint.removeprefix("replay from "), {})
+    assert error.value.hint == f"replay from {hint}"
+    assert parent_of(job.history, hint, {}).stage == done
 
 
 def test_an_attempt_that_failed_its_check_is_refused_unless_pinned_by_name(job: Job):
@@ -392,6 +395,13 @@ def test_of_several_alike_the_newest_is_taken(job: Job):
     job.replay("b", "match_brands")
     parent = parent_of(job.history, "match_brands", {})
     assert {a.run_id for a in reusable(job.history, "match_brands", parent, {}).values()} == {"b"}
+
+
+def test_of_several_alike_that_one_is_taken_which_most_was_made_from(job: Job):
+    job.replay("b", "run_ocr", until="match_brands")
+    parent = parent_of(job.history, "run_ocr", {})
+    found = reusable(job.history, "run_ocr", parent, {})
+    assert {s: a.run_id for s, a in found.items()} == dict.fromkeys(downstream_of("run_ocr"), "a")
 
 
 @pytest.mark.parametrize(

@@ -521,6 +521,16 @@ def test_a_night_is_remembered(nights: Nights):
             assert nights.night(max_usd=9.0) == ([], "0 jobs retried, about 0.00 USD; left out: none")
 
 
+def test_a_night_begins_with_what_was_not_tried_before(nights: Nights):
+    known = OpenJobs.load(nights.instance)
+    known.jobs["answered"] = replace(known.jobs["asked"], since_s=known.jobs["asked"].since_s + 1)
+    known.save(nights.instance)
+    for expected, at in (("asked", "2029-12-30"), ("answered", "2029-12-31"), ("asked", "2030-01-01")):
+        [request], _ = nights.night(max_usd=9.0, max_jobs=1)
+        assert request.tags[PARTITION] == expected
+        save_tried(nights.instance, load_tried(nights.instance) | {expected: at})
+
+
 def test_what_other_jobs_cost_this_night_counts(nights: Nights):
     tags = {PARTITION: "answered", OFFPEAK: "2030-01-02", OFFPEAK_USD: "0.6000"}
     with nights.with_run("SUCCESS", tags):

@@ -44,6 +44,17 @@ def test_a_snapshot_that_waits_in_the_queue_is_not_asked_for_again(tmp_path: Pat
         assert asks(built)
 
 
+def test_only_a_snapshot_that_waits_is_waited_for(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        job = built.definitions.resolve_implicit_global_asset_job_def()
+        built.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
+        for status in ("STARTED", "SUCCESS", "FAILURE", "CANCELED"):
+            built.instance.create_run_for_job(job, tags={SNAPSHOT: CATALOG}, status=dg.DagsterRunStatus(status))
+        assert asks(built)
+        built.instance.create_run_for_job(job, tags={SNAPSHOT: CATALOG}, status=dg.DagsterRunStatus.STARTING)
+        assert not asks(built)
+
+
 @dg.job
 def nothing() -> None:
     """A job for runs that wait."""

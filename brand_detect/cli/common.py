@@ -51,11 +51,20 @@ def overrides_of(settings: list[str]) -> Overrides:
         stage, dot, param = name.partition(".")
         if not (equals and dot and param):
             raise BadInput(f"{setting!r} is not a setting.", "write stage.param=value, as in run_ocr.engine=tesseract")
-        try:
-            overrides.setdefault(stage, {})[param] = yaml.load(value, _Yaml)
-        except yaml.YAMLError as e:
-            raise BadInput(f"{name}: {value!r} cannot be read.", "put special characters into quotes") from e
+        overrides.setdefault(stage, {})[param] = read_value(name, value)
     return check_overrides(overrides)
+
+
+def read_value(name: str, value: str) -> Any:
+    """``value`` of the param ``name`` as YAML 1.2 reads it.
+
+    Raises:
+        BadInput: it is no YAML.
+    """
+    try:
+        return yaml.load(value, _Yaml)
+    except yaml.YAMLError as e:
+        raise BadInput(f"{name}: {value!r} cannot be read.", "put special characters into quotes") from e
 
 
 def plain(text: str) -> str:

@@ -94,7 +94,7 @@ def render(report: ReportDocument, frames: FrameReader, codec: ImageCodec, thumb
     pictures = _pictures(places, frames, codec, thumbnail_px)
     run = report.summary["run"]
     per_stage = {name: run.get(name, {}) for name in PER_STAGE}
-    return _template().render(
+    return template("page.html").render(
         report=report,
         job=report.job,
         summary=report.summary,
@@ -216,7 +216,8 @@ def _fact(value: Any) -> str:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page of this package."""
     environment = Environment(
         loader=PackageLoader("brand_detect", "report"),
         autoescape=True,
@@ -225,4 +226,4 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"clock": clock, "duration": duration, "percent": percent, "short": short, "fact": _fact}
-    return environment.get_template("page.html")
+    return environment.get_template(name)

@@ -1,0 +1,122 @@
+"""The command that tries many values of one param on stored checkpoints."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from logging import getLogger
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from brand_detect.cli.common import JobArg, JsonOpt, SetOpt, app, err, home, out, overrides_of, plain, read_value
+from brand_detect.cli.local import Bars
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.settings import Settings
+
+if TYPE_CHECKING:
+    from brand_detect.evaluation.score import ClipLabels
+    from brand_detect.evaluation.sweep import Value
+
+RANGE = re.compile(r"([^:,]+):([^:,]+):([^:,]+)")
+MOST = 10_000  # values of a range that are written out before they are counted
+
+
+@app.command()
+def sweep(
+    job_id: JobArg,
+    swept: Annotated[str, typer.Argument(metavar="STAGE.PARAM=VALUES", help="VALUES: from:to:step, or v1,v2,v3")],
+    settings: SetOpt = [],  # noqa: B006 typer copies it
+    attempt: Annotated[str, typer.Option(help="report to start from; its first letters do. Default: newest")] = "",
+    labels: Annotated[Path | None, typer.Option(help="labels of the clip: recall and precision, too")] = None,
+    clip: Annotated[str, typer.Option(metavar="NAME", help="the clip in it; default: the video's file name")] = "",
+    catalog: Annotated[Path | None, typer.Option(help="another brand list than the one matched with")] = None,
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="write the curves as an HTML page")] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Try many values of one param on stored checkpoints. Nothing above is run, nobody is asked, nothing is stored.
+
+    \b
+    Examples:
+      brand-detect sweep match-3f9a1c07 match_brands.fuzzy_score=0.7:1.0:0.02 --page fuzzy.html
+      brand-detect sweep match-3f9a1c07 compile_report.bridge_s=0,1,2 --set match_brands.min_confidence=0.5
+    """
+    from brand_detect.catalog import load_catalog
+    from brand_detect.evaluation import sweep as sweeping
+    from brand_detect.report.curves import render
+    from brand_detect.storage.store import Store
+
+    stage, param, values = swept_of(swept)
+    fixed = overrides_of(settings)
+    sweeping.check_swept(stage, param, fixed)
+    home()
+    lineage = sweeping.Lineage.of(Store(Settings.load().store_root), job_id, attempt)
+    labelled = _labels(labels, clip or PurePosixPath(urlsplit(lineage.request.video_uri).path).name)
+    with Bars() as bars:
+        found = sweeping.sweep(
+            lineage,
+            stage,
+            param,
+            values,
+            fixed,
+            catalog=load_catalog(str(catalog)) if catalog else None,
+            labels=labelled,
+            progress=bars.stage("sweep", getLogger(__name__)),
+        )
+    if as_json:
+        out.print_json(data=found.to_json())
+    else:
+        out.print(sweeping.sweep_table(found))
+    for note in found.notes:
+        err.print(f"note: {plain(note)}", highlight=False, soft_wrap=True)
+    err.print(f"time: {sweeping.timing(found)}", highlight=False, soft_wrap=True)
+    if page:
+        page.write_text(render(sweeping.page_of(found)), encoding="utf-8")
+        err.print(f"page: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def swept_of(text: str) -> tuple[str, str, list["Value"]]:
+    """Stage, param and values of ``stage.param=a:b:step`` or ``stage.param=v1,v2``.
+
+    Raises:
+        BadInput: not of that shape.
+    """
+    name, equals, values = text.partition("=")
+    stage, dot, param = name.partition(".")
+    if not (equals and dot and param and values):
+        raise BadInput(
+            f"{text!r} names no values.", "write stage.param=from:to:step or stage.param=v1,v2, as in the examples"
+        )
+    if found := RANGE.fullmatch(values):
+        return stage, param, numbers(*found.groups())
+    return stage, param, [read_value(name, value) for value in values.split(",")]
+
+
+def numbers(begin: str, end: str, step: str) -> list["Value"]:
+    """Every number from ``begin`` to ``end``, both included, counted in decimals; whole ones if all three are.
+
+    Raises:
+        BadInput: they are no numbers, lead nowhere, or make too many.
+    """
+    try:
+        low, high, by = map(Decimal, (begin, end, step))
+    except InvalidOperation:
+        low = high = by = Decimal("NaN")
+    if not (low.is_finite() and high.is_finite() and by.is_finite() and by > 0 and low <= high):
+        raise BadInput(f"{begin}:{end}:{step} is no range.", "write from:to:step, as in 0.7:1.0:0.02")
+    count = int((high - low) / by) + 1
+    if count > MOST:
+        raise BadInput(f"{begin}:{end}:{step} has {count} values.", "take a wider step")
+    whole = all(n == n.to_integral_value() for n in (low, by))
+    return [int(n) if whole else float(n) for n in (low + k * by for k in range(count))]
+
+
+def _labels(path: Path | None, clip: str) -> "ClipLabels | None":
+    if path is None:
+        return None
+    from brand_detect.evaluation.score import load_labels
+
+    known = load_labels(path)
+    if clip not in known:
+        raise BadInput(f"{path} has no labels of {clip!r}.", f"--clip names one of {', '.join(known)}")
+    return known[clip]

@@ -141,6 +141,34 @@ class Store:
             except FileNotFoundError as e:
                 raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
 
+    def probe(self) -> None:
+        """See that a small file can be made, once only, read and taken away again, as checkpoints need it.
+
+        Raises:
+            Permanent: the store refuses, or it lets a file be overwritten.
+            Transient: it is out of reach.
+        """
+        folder, data = f"{self._base}/_probe-{uuid.uuid4().hex}", b"brand_detect"
+        path = f"{folder}/probe"
+        self._create(path, data)
+        with explained(f"{self.root} could not be tried"):
+            try:
+                if self._replaces(path) or self.fs.cat_file(path) != data:
+                    raise Permanent(
+                        f"{self.root} does not keep a file that is there: another writer replaces it.",
+                        "take a store with conditional writes",
+                    )
+            finally:
+                self.fs.rm(folder, recursive=True)
+
+    def _replaces(self, path: str) -> bool:
+        """Whether a file that must be new may take the place of one that is there."""
+        try:
+            self._create(path, b"again")
+        except Permanent:
+            return False
+        return True
+
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"
 

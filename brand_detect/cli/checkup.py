@@ -1,0 +1,483 @@
+"""What ``brand-detect doctor`` looks at: one function a check, each alone, each with what to do."""
+
+import difflib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from brand_detect.cli.common import home
+from brand_detect.client import TOKEN, Client
+from brand_detect.domain.errors import BrandDetectError
+from brand_detect.domain.protocols import Image, Label
+from brand_detect.domain.settings import Settings, state_dir
+from brand_detect.domain.tags import HOLD, PARTITION, UNTIL
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+OK, WARN, FAIL, OFF = "ok", "warn", "fail", "off"
+PREFIX = "BRAND_DETECT_"
+BESIDE_SETTINGS = ("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_POSTGRES_URL", "BRAND_DETECT_TRACEBACK")
+"""Variables of this project that are no settings: secrets and switches."""
+SECRETS = (*BESIDE_SETTINGS[:2], "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SPACE_BYTES = 5 * 2**30
+"""Free space under which a warning is due: an hour of 1080p takes about 3 GiB."""
+HEARTBEAT_S = 120.0
+"""Dagster's daemons show a sign of life every half minute."""
+PATIENCE_S = 60.0
+WORD = "SPONSOR"
+_TORCH = (
+    "import torch, transformers; cuda = torch.cuda.is_available();"
+    "print(torch.__version__, transformers.__version__, torch.cuda.get_device_name() if cuda else '', sep='\\n')"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: ``ok``, ``warn``, ``fail``, or ``off`` where there is nothing to look at."""
+
+    name: str
+    state: str
+    said: str
+    todo: str = ""
+
+
+class Patient:
+    """What several checks need; each part is made when it is first asked for."""
+
+    def __init__(self, *, served: bool) -> None:
+        self.down = FAIL if served else WARN
+        """How bad it is that a service does not run."""
+        self._open = ExitStack()
+
+    def __enter__(self) -> "Patient":
+        self._open.callback(os.chdir, Path.cwd())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.load()
+
+    @cached_property
+    def instance(self) -> "dg.DagsterInstance":
+        import dagster as dg
+
+        os.chdir(home())  # dagster.yaml's folders are relative to it
+        return self._open.enter_context(dg.DagsterInstance.get())
+
+    @cached_property
+    def word(self) -> Image:
+        """A picture with one word on it."""
+        import numpy as np
+
+        from brand_detect.engines.canvas import OpenCvCanvas
+
+        paper = np.full((720, 1280, 3), 255, np.uint8)
+        return OpenCvCanvas().draw(paper, [Label(300, 280, WORD, 120, (0, 0, 0))])
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    look: Callable[[Patient], Iterator[Finding]]
+    needs: tuple[str, ...] = ()
+    """Checks without which this one has nothing to say."""
+
+
+def examine(patient: Patient, begun: Callable[[str], object] = lambda _: None) -> list[Finding]:
+    """Every check's findings. One that breaks down is a finding too, and hides no other."""
+    found: list[Finding] = []
+    for check in CHECKS:
+        begun(check.name)
+        failed = [f.name for f in found if f.name in check.needs and f.state == FAIL]
+        if failed:
+            found.append(Finding(check.name, OFF, f"not looked at: mend {failed[0]} first"))
+            continue
+        try:
+            found += check.look(patient)
+        except BrandDetectError as e:
+            found.append(Finding(check.name, FAIL, str(e), e.hint))
+        except Exception as e:
+            reason = (str(e).strip().splitlines() or ["no reason given"])[0]
+            found.append(
+                Finding(check.name, FAIL, f"{type(e).__name__}: {reason}", "see the message; reinstall (make)")
+            )
+    return found
+
+
+# --- packages and engines -------------------------------------------------------------------------------------------
+
+
+def _python(_: Patient) -> Iterator[Finding]:
+    from packaging.specifiers import SpecifierSet
+
+    wanted = metadata.metadata("brand_detect")["Requires-Python"]
+    here = sys.version.split()[0]
+    fits = SpecifierSet(wanted).contains(here, prereleases=True)
+    yield Finding("python", OK if fits else FAIL, here, "" if fits else f"make .venv anew with Python {wanted}")
+
+
+def _packages(_: Patient) -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    wrong, fitting = [], 0
+    for requirement in map(Requirement, metadata.requires("brand_detect") or ()):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+            continue
+        if requirement.specifier.contains(version, prereleases=True):
+            fitting += 1
+        else:
+            wrong.append(f"{requirement.name} is {version}, not {requirement.specifier}")
+    version = metadata.version("brand_detect")
+    if wrong:
+        yield Finding("packages", FAIL, f"brand_detect {version}: {'; '.join(wrong)}", "make clean setup")
+    else:
+        yield Finding("packages", OK, f"brand_detect {version}; {fitting} requirements met")
+
+
+def _opencv(_: Patient) -> Iterator[Finding]:
+    from brand_detect.engines.image import OpenCvCodec
+
+    wheels = {d.name: d.version for n in ("", "-headless") for d in metadata.distributions(name=f"opencv-python{n}")}
+    if len(set(wheels.values())) > 1:
+        said = " and ".join(f"{name} {version}" for name, version in wheels.items())
+        yield Finding(
+            "opencv", FAIL, f"{said} share one folder and differ", "make clean setup, for one version of both"
+        )
+    else:
+        yield Finding("opencv", OK, OpenCvCodec().identity)
+
+
+def _video(_: Patient) -> Iterator[Finding]:
+    from brand_detect.engines.video import PyAvDecoder
+    from brand_detect.evaluation.sample import Scenario, write_sample
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        write_sample(clip, Scenario(seconds=1.0, width_px=64, height_px=64, boards=1, players=1))
+        with clip.open("rb") as file:
+            shown = sum(p.image is not None for p in PyAvDecoder().decode(file, 2.0, 0.0, float("inf")))
+    if shown == 2:
+        yield Finding("video", OK, f"{PyAvDecoder().identity}: a clip was written and decoded")
+    else:
+        yield Finding("video", FAIL, f"{shown} of 2 pictures of a clip were decoded", "reinstall av")
+
+
+def _read_word(reader: Any, crop: Image) -> Finding:
+    said = reader.read([crop])[0].text
+    name = reader.identity.split()[0]
+    if said == WORD:
+        return Finding(name, OK, f"{reader.identity}: a drawn word was read")
+    return Finding(name, FAIL, f"{reader.identity}: {WORD!r} was read as {said!r}", "reinstall it")
+
+
+def _rapidocr(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.engines.image import OpenCvCodec
+    from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
+
+    regions = RapidTextDetector().detect(patient.word)
+    if len(regions) != 1:
+        yield Finding("rapidocr", FAIL, f"{len(regions)} lines were found where one was drawn", "reinstall rapidocr")
+        return
+    reader = RapidTextReader()
+    yield _read_word(reader, OpenCvCodec().rectify(patient.word, regions[0].quad))
+    if "openvino" in reader.identity:
+        return
+    slower = "text is read by onnxruntime, in about twice the time"
+    try:
+        import_module("openvino")
+    except ModuleNotFoundError:
+        yield Finding("openvino", OFF, f"not installed: {slower}")
+    except ImportError as e:
+        yield Finding("openvino", WARN, f"cannot be imported, {slower}: {e}", "reinstall openvino")
+
+
+def _tesseract(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.engines.tesseract import TesseractReader
+
+    if not shutil.which("tesseract"):
+        todo = "apt-get install tesseract-ocr, if you want run_ocr.engine=tesseract"
+        yield Finding("tesseract", WARN, "not installed; it is the second text engine, off by default", todo)
+        return
+    found = _read_word(TesseractReader(), patient.word[250:450, 250:1030])
+    listed = subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True, timeout=PATIENCE_S)
+    yield Finding(
+        found.name, found.state, f"{found.said}; languages {', '.join(listed.stdout.split()[6:])}", found.todo
+    )
+
+
+def _torch(_: Patient) -> Iterator[Finding]:
+    run = subprocess.run([sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=PATIENCE_S)
+    if run.returncode:
+        reason = (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
+        yield Finding("torch", FAIL, reason, "reinstall torch and transformers: object models and local VLMs need them")
+        return
+    torch, transformers, gpu = (*run.stdout.splitlines(), "")[:3]
+    yield Finding("torch", OK, f"torch {torch}, transformers {transformers}")
+    yield Finding("gpu", OK if gpu else OFF, gpu or "none; nothing in the default profile needs one")
+
+
+def _object_models(_: Patient) -> Iterator[Finding]:
+    from brand_detect.orchestration.config import load_profile, profile_names
+
+    named = {p: load_profile(p).get("detect_objects", {}).get("object_model", "off") for p in profile_names()}
+    wanted = {profile: model for profile, model in named.items() if model != "off"}
+    if not wanted:
+        yield Finding("object model", OFF, "no profile names one")
+    for profile, model in wanted.items():
+        if Path(model).is_dir():
+            yield Finding("object model", OK, f"{profile}: {model}")
+        else:
+            yield Finding("object model", WARN, f"{profile}: {model} is no folder here", "download it beforehand")
+
+
+# --- settings and places --------------------------------------------------------------------------------------------
+
+
+def _settings(patient: Patient) -> Iterator[Finding]:
+    own = sorted(name for name in os.environ if name.startswith(PREFIX))
+    yield Finding("settings", OK, f"store {patient.settings.store_root}; {len(own)} variables {PREFIX}* are set")
+
+
+def _variables(_: Patient) -> Iterator[Finding]:
+    known = [*(f"{PREFIX}{name}".upper() for name in Settings.model_fields), *BESIDE_SETTINGS]
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        todo = f"did you mean {near[0]}?" if near else "unset it; docs/reference/settings.md lists what there is"
+        yield Finding("variables", WARN, f"{name} is no setting and has no effect", todo)
+    if not unknown:
+        yield Finding("variables", OK, f"every {PREFIX}* variable is known")
+
+
+def _secrets(patient: Patient) -> Iterator[Finding]:
+    empty = [name for name in SECRETS if os.environ.get(name, "x").strip() == ""]
+    for name in empty:
+        yield Finding("secrets", WARN, f"{name} is set but empty", "give it a value, or unset it")
+    present = [name for name in SECRETS if os.environ.get(name, "").strip()]
+    url = urlsplit(patient.settings.dagster_url)
+    if TOKEN in present and url.scheme == "http" and url.hostname not in LOOPBACK:
+        yield Finding("secrets", WARN, f"{TOKEN} is sent to {url.hostname} in the clear", "use https")
+    elif not empty:
+        yield Finding("secrets", OK, f"set: {', '.join(present) or 'none'}")
+
+
+def _catalogue(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.catalog import load_catalog
+
+    path = patient.settings.catalog
+    brands = len(load_catalog(path).brands)
+    if brands:
+        yield Finding("catalogue", OK, f"{brands} brands in {path or 'the list of the package'}")
+    else:
+        yield Finding("catalogue", WARN, f"{path} lists no brand: every mark stays unresolved", "add brands to it")
+
+
+def _store(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.storage.store import Store
+
+    root = patient.settings.store_root
+    if "://" not in root and Path(root).exists() and not Path(root).is_dir():
+        yield Finding("store", FAIL, f"{root} is no folder", "name a folder or a URI with BRAND_DETECT_STORE_ROOT")
+        return
+    Store(root).probe()
+    yield Finding("store", OK, f"{root}: files can be made once only, read and taken away")
+    if "://" not in root:
+        free = shutil.disk_usage(root).free
+        said, enough = f"{free / 2**30:.0f} GiB free", free >= SPACE_BYTES
+        todo = "" if enough else "free some, or store smaller frames (extract_frames.longest_side_px, jpeg_quality)"
+        yield Finding("space", OK if enough else WARN, said, todo)
+
+
+def _media(patient: Patient) -> Iterator[Finding]:
+    roots = patient.settings.media_roots
+    local = [Path(r) for r in roots if "://" not in r]
+    bad = [r for r in local if not (r.is_dir() and os.access(r, os.R_OK | os.X_OK))]
+    for root in bad:
+        why = "may not be read" if root.exists() else "is not there"
+        yield Finding("media roots", WARN, f"{root} {why}", "mend BRAND_DETECT_MEDIA_ROOTS or the folder")
+    if not bad:
+        yield Finding("media roots", OK, ", ".join(roots) or "none: videos can be named on the command line only")
+
+
+def _permissions(patient: Patient) -> Iterator[Finding]:
+    root = patient.settings.store_root
+    folders = {state_dir(), *([Path(root)] if "://" not in root else [])}
+    is_open = sorted(f for f in folders if f.is_dir() and f.stat().st_mode & stat.S_IWOTH)
+    for folder in is_open:
+        yield Finding("permissions", WARN, f"anyone on this machine may write into {folder}", f"chmod o-w {folder}")
+    if not is_open:
+        yield Finding("permissions", OK, "what is written here cannot be changed by strangers")
+
+
+# --- Dagster --------------------------------------------------------------------------------------------------------
+
+
+def _home(_: Patient) -> Iterator[Finding]:
+    yield Finding("home", OK, f"DAGSTER_HOME is {home()}")
+
+
+def _limits(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return ((config.get("concurrency") or {}).get("runs") or {}).get("tag_concurrency_limits") or []
+
+
+def _one_at_a_time(config: Mapping[str, Any]) -> bool:
+    return any(
+        limit.get("key") == PARTITION
+        and limit.get("limit") == 1
+        and isinstance(limit.get("value"), dict)
+        and limit["value"].get("applyLimitPerUniqueValue")
+        for limit in _limits(config)
+    )
+
+
+def _held(config: Mapping[str, Any]) -> bool:
+    return any(
+        limit.get("key") == HOLD and limit.get("value") == UNTIL and limit.get("limit") == 0
+        for limit in _limits(config)
+    )
+
+
+def _enabled(key: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda config: (config.get(key) or {}).get("enabled") is True
+
+
+KEYS: tuple[tuple[str, Callable[[Mapping[str, Any]], bool], str], ...] = (
+    ("telemetry", lambda c: (c.get("telemetry") or {}).get("enabled") is False, "Dagster would send usage data"),
+    ("run_monitoring", _enabled("run_monitoring"), "dead runs would keep their place in the queue"),
+    ("run_retries", _enabled("run_retries"), "a run that was found dead would not be executed again"),
+    (f"the limit of {PARTITION}", _one_at_a_time, "two runs could work on one job at once"),
+    (f"the limit of {HOLD}", _held, "retries that are to wait would run at once"),
+)
+"""Keys of dagster.yaml that matter, how they must stand, and what would happen otherwise."""
+
+
+def _configuration(_: Patient) -> Iterator[Finding]:
+    config = yaml.safe_load((home() / "dagster.yaml").read_text(encoding="utf-8")) or {}
+    wrong = [(key, otherwise) for key, stands, otherwise in KEYS if not stands(config)]
+    for key, otherwise in wrong:
+        said = f"{key} is not set as in the checkout: {otherwise}"
+        yield Finding("dagster.yaml", FAIL, said, "take this part over from the checkout's dagster.yaml")
+    if not wrong:
+        yield Finding("dagster.yaml", OK, "monitoring, retries, telemetry and limits are as they must be")
+
+
+def _storage(patient: Patient) -> Iterator[Finding]:
+    instance = patient.instance
+    instance.get_runs_count()
+    storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    versions = [v for s in storages if s and (v := s.alembic_version())]
+    kind = type(instance.run_storage).__name__
+    if any(here != head for here, head in versions):
+        yield Finding(
+            "dagster storage", FAIL, f"{kind}: its schema is older than this Dagster", "dagster instance migrate"
+        )
+    else:
+        yield Finding("dagster storage", OK, f"{kind}: opens, and its schema is current")
+
+
+def _daemons(patient: Patient) -> Iterator[Finding]:
+    beats = patient.instance.get_daemon_heartbeats()
+    wanted = patient.instance.get_required_daemon_types()
+    ages = {kind: time.time() - beats[kind].timestamp for kind in wanted if kind in beats}
+    silent = [kind.lower() for kind in wanted if ages.get(kind, HEARTBEAT_S + 1) > HEARTBEAT_S]
+    todo = "make dev, or dagster-daemon run beside your own webserver"
+    if len(silent) == len(wanted):
+        yield Finding("daemons", patient.down, "none runs: nothing that is queued starts by itself", todo)
+    elif silent:
+        yield Finding("daemons", FAIL, f"no sign of life from {', '.join(silent)}", "start the daemon again")
+    else:
+        yield Finding("daemons", OK, f"{len(wanted)} run, last sign of life {max(ages.values()):.0f} s ago at most")
+    for kind in wanted:
+        if kind in ages and kind.lower() not in silent and beats[kind].errors:
+            said = str((beats[kind].errors or [""])[0]).strip().splitlines()[0]
+            yield Finding("daemons", WARN, f"{kind.lower()}: {said}", "see its log")
+
+
+def _automation(patient: Patient) -> Iterator[Finding]:
+    from dagster._core.scheduler.instigation import TickStatus
+
+    last = {}
+    for state in patient.instance.all_instigator_state():
+        ticks = patient.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        if ticks:
+            last[state.instigator_name] = ticks[0]
+    failed = {name: tick for name, tick in last.items() if tick.status == TickStatus.FAILURE}
+    for name, tick in failed.items():
+        error = tick.error
+        while error and error.cause:
+            error = error.cause
+        said = error.message.strip().splitlines()[0] if error else "no reason is stored"
+        yield Finding(
+            "automation", WARN, f"the last tick of {name} failed: {said}", "see it in the UI under Automation"
+        )
+    if not failed:
+        said = f"the last ticks of {', '.join(sorted(last))} were in order" if last else "no sensor has ticked yet"
+        yield Finding("automation", OK if last else OFF, said)
+
+
+def _webserver(patient: Patient) -> Iterator[Finding]:
+    url = patient.settings.dagster_url
+    try:
+        with Client(url, timeout_s=5.0) as client:
+            health = client.health()
+    except BrandDetectError as e:
+        yield Finding("webserver", patient.down, str(e), e.hint or "name another with BRAND_DETECT_DAGSTER_URL")
+        return
+    if not health.pop("pipeline"):
+        todo = "start it with brand_detect's workspace.yaml, or name another with BRAND_DETECT_DAGSTER_URL"
+        yield Finding("webserver", FAIL, f"{url} runs without this pipeline", todo)
+        return
+    ill = ", ".join(name for name, healthy in health.items() if not healthy)
+    if ill:
+        yield Finding("webserver", WARN, f"{url} serves the pipeline, but sees no {ill}", "start Dagster's daemon")
+    else:
+        yield Finding("webserver", OK, f"{url} serves the pipeline and sees its daemons")
+
+
+CHECKS = (
+    Check("python", _python),
+    Check("packages", _packages),
+    Check("opencv", _opencv),
+    Check("video", _video, ("opencv",)),
+    Check("rapidocr", _rapidocr, ("opencv",)),
+    Check("tesseract", _tesseract, ("opencv",)),
+    Check("torch", _torch),
+    Check("settings", _settings),
+    Check("variables", _variables),
+    Check("secrets", _secrets, ("settings",)),
+    Check("catalogue", _catalogue, ("settings",)),
+    Check("object model", _object_models),
+    Check("store", _store, ("settings",)),
+    Check("media roots", _media, ("settings",)),
+    Check("permissions", _permissions, ("settings",)),
+    Check("home", _home),
+    Check("dagster.yaml", _configuration, ("home",)),
+    Check("dagster storage", _storage, ("home",)),
+    Check("webserver", _webserver, ("settings",)),
+    Check("daemons", _daemons, ("home", "dagster storage")),
+    Check("automation", _automation, ("home", "dagster storage")),
+)

@@ -1,0 +1,46 @@
+"""The command that says what is wrong with an installation, and what to do."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from brand_detect.cli.checkup import FAIL, OFF, OK, WARN, Finding, Patient, examine
+from brand_detect.cli.common import JsonOpt, app, err, out, plain
+from brand_detect.domain.errors import Permanent
+
+MARKS = {OK: "[green]✓[/]", WARN: "[yellow]![/]", FAIL: "[red]✗[/]", OFF: "[dim]-[/]"}
+
+
+@app.command()
+def doctor(
+    served: Annotated[bool, typer.Option("--served", help="Dagster's webserver and daemon must run, too")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Look at engines, settings, storage and Dagster, and say what to do about each fault.
+
+    Ends with 0 if nothing failed, else with 4. Warnings do not count.
+    """
+    with Patient(served=served) as patient, err.status("") as line:
+        found = examine(patient, lambda name: line.update(f"looking at {name}"))
+    if as_json:
+        out.print_json(data=[asdict(f) for f in found])
+    else:
+        _show(found)
+    if any(f.state == FAIL for f in found):
+        raise typer.Exit(Permanent.exit_code)
+
+
+def _show(found: list[Finding]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for width in (1, max(len(f.name) for f in found), None):
+        table.add_column(width=width, overflow="fold")
+    for f in found:
+        table.add_row(MARKS[f.state], f.name, plain(f.said))
+    out.print(table, highlight=False)
+    for f in found:
+        if f.todo and f.state in (WARN, FAIL):
+            out.print(f"{MARKS[f.state]} {f.name}: {plain(f.todo)}", highlight=False, soft_wrap=True)
+    counts = {state: sum(f.state == state for f in found) for state in (OK, WARN, FAIL)}
+    out.print(f"{counts[OK]} in order, {counts[WARN]} to look at, {counts[FAIL]} failed", highlight=False)

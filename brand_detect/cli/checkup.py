@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module, metadata
 from pathlib import Path
@@ -303,8 +303,12 @@ def _store(patient: Patient) -> Iterator[Finding]:
     if "://" not in root and Path(root).exists() and not Path(root).is_dir():
         yield Finding("store", FAIL, f"{root} is no folder", "name a folder or a URI with BRAND_DETECT_STORE_ROOT")
         return
-    Store(root).probe()
-    yield Finding("store", OK, f"{root}: files can be made once only, read and taken away")
+    weak = Store(root).probe()
+    if weak:
+        todo = "it serves all the same: each run writes into a folder of its own, and nothing is taken away"
+        yield Finding("store", WARN, f"{root}: {'; '.join(weak)}", todo)
+    else:
+        yield Finding("store", OK, f"{root}: files can be made, once only, and read")
     if "://" not in root:
         free = shutil.disk_usage(root).free
         said, enough = f"{free / 2**30:.0f} GiB free", free >= SPACE_BYTES

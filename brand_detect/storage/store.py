@@ -21,7 +21,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.model import Payload, check_job_id
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
 from brand_detect.storage import codec as payload_codec
@@ -141,25 +141,25 @@ class Store:
             except FileNotFoundError as e:
                 raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
 
-    def probe(self) -> None:
-        """See that a small file can be made, once only, read and taken away again, as checkpoints need it.
+    def probe(self) -> list[str]:
+        """Make a small file, read it and take it away; returns what could be better, in words.
 
         Raises:
-            Permanent: the store refuses, or it lets a file be overwritten.
-            Transient: it is out of reach.
+            Permanent, Transient: checkpoints cannot be written or read here.
         """
-        folder, data = f"{self._base}/_probe-{uuid.uuid4().hex}", b"brand_detect"
+        folder, data, weak = f"{self._base}/_probe-{uuid.uuid4().hex}", b"brand_detect", []
         path = f"{folder}/probe"
         self._create(path, data)
-        with explained(f"{self.root} could not be tried"):
-            try:
-                if self._replaces(path) or self.fs.cat_file(path) != data:
-                    raise Permanent(
-                        f"{self.root} does not keep a file that is there: another writer replaces it.",
-                        "take a store with conditional writes",
-                    )
-            finally:
+        if self._replaces(path):
+            weak.append("it lets a file that is there be replaced")
+        with explained(f"{path} could not be read"):
+            self.fs.cat_file(path)
+        try:
+            with explained(f"{path} could not be taken away"):
                 self.fs.rm(folder, recursive=True)
+        except BrandDetectError as e:
+            weak.append(str(e))
+        return weak
 
     def _replaces(self, path: str) -> bool:
         """Whether a file that must be new may take the place of one that is there."""

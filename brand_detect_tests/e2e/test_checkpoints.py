@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import LINE, STAGES
-from brand_detect.storage.store import AttemptRef
+from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
 SUBMIT = "brand_detect_tests.e2e.submit"
@@ -136,3 +137,10 @@ def test_two_jobs_at_once_do_not_meet(tmp_path: Path):
             report = built.services.store.load(AttemptRef(job_id, "compile_report", manifest.attempt))
             assert isinstance(report, Report)
             assert [round(b["seconds"], 1) for b in report.brands.to_pylist()] == [seconds]
+
+
+def test_a_real_s3_server_is_probed_and_left_as_it_was(s3: Path):
+    assert Store("s3://bucket/probed").probe() in ([], ["it lets a file that is there be replaced"])
+    assert not [p for p in (s3 / "bucket").rglob("*probe*") if p.is_file()]
+    with pytest.raises(Permanent, match="could not be written"):
+        Store("s3://no-such-bucket/probed").probe()

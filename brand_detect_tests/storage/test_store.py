@@ -173,3 +173,22 @@ def test_the_data_version_follows_the_sampled_range_too():
     ]
     assert versions[0] != versions[1]
     assert versions[0] == versions[2]
+
+
+def test_a_probe_leaves_nothing_behind(store: Store, tmp_path: Path):
+    assert store.probe() == []
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_probe_tells_what_could_be_better(monkeypatch: pytest.MonkeyPatch):
+    store = Store("memory://probed")
+    assert store.probe() == []
+    monkeypatch.setattr(Store, "_put_new", lambda self, path, data: self.fs.pipe_file(path, data))
+    assert store.probe() == ["it lets a file that is there be replaced"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no deletes here")
+
+    monkeypatch.setattr(store.fs, "rm", refuse)
+    left = store.probe()[-1]
+    assert "could not be taken away: no deletes here." in left

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,8 @@ def test_a_sound_installation_has_no_fault(at_home: Path):
     with Patient(served=False) as patient:
         found = examine(patient)
     assert [f for f in found if f.state == "fail"] == []
+    said = {f.name: f.said for f in found}
+    assert "languages: eng" in said["tesseract"]
     assert {f.name for f in found} >= {c.name for c in CHECKS}
     assert all(f.todo for f in found if f.state == "warn")
     assert [p.name for p in (at_home / ".state" / "checkpoints").iterdir()] == [], "the probe is taken away"
@@ -206,6 +209,16 @@ def test_no_tesseract(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert state == "warn"
     assert said.startswith("not installed")
     assert "apt-get install tesseract-ocr" in todo
+
+
+def test_without_openvino_another_runtime_reads(look: Look, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found = look("opencv", "rapidocr")
+    assert only(found["rapidocr"])[0] == "ok"
+    assert "onnxruntime" in only(found["rapidocr"])[1]
+    state, said, _ = only(found["openvino"])
+    assert state == "off"
+    assert said.startswith("not installed")
 
 
 def test_an_engine_that_misreads(look: Look, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module, metadata
 from pathlib import Path
@@ -224,9 +224,8 @@ def _tesseract(patient: Patient) -> Iterator[Finding]:
         return
     found = _read_word(TesseractReader(), patient.word[250:450, 250:1030])
     listed = subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True, timeout=PATIENCE_S)
-    yield Finding(
-        found.name, found.state, f"{found.said}; languages {', '.join(listed.stdout.split()[6:])}", found.todo
-    )
+    languages = ", ".join(listed.stdout.splitlines()[1:])  # the first line counts them
+    yield replace(found, said=f"{found.said}; languages: {languages}")
 
 
 def _torch(_: Patient) -> Iterator[Finding]:

@@ -49,6 +49,8 @@ def sweep(
     stage, param, values = swept_of(swept)
     fixed = overrides_of(settings)
     sweeping.check_swept(stage, param, fixed)
+    if page and not page.absolute().parent.is_dir():
+        raise BadInput(f"There is no folder for {page}.", "make it, or write the page elsewhere")
     home()
     lineage = sweeping.Lineage.of(Store(Settings.load().store_root), job_id, attempt)
     labelled = _labels(labels, clip or PurePosixPath(urlsplit(lineage.request.video_uri).path).name)

@@ -7,7 +7,7 @@ is asked, nothing is written.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
@@ -40,7 +40,7 @@ from brand_detect.domain.params import (
     effective,
 )
 from brand_detect.domain.pipeline import CATALOG, ROOT, STAGES, downstream_of
-from brand_detect.domain.protocols import Answer, Answerer, Progress, Question
+from brand_detect.domain.protocols import Answer, Answerer, BrandIndex, Progress, Question
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation.score import ClipLabels, Totals, score, totals
 from brand_detect.report.curves import Curve, Lane, Panel, SweepPage
@@ -55,6 +55,8 @@ SWEPT: Mapping[str, tuple[str, ...]] = {
 }
 """What can be swept: params whose effect follows from what is stored."""
 MOST_VALUES = 500
+LOOKUPS = 65_536
+"""Texts whose brands are remembered from value to value."""
 
 Value = bool | int | float | str
 P = TypeVar("P", bound=Payload)
@@ -314,6 +316,17 @@ def _params_by_value(
     return {v: chosen[v] for v in sorted(numbers)} if len(numbers) == len(chosen) else chosen
 
 
+class _Remembering:
+    """A brand index that looks nothing up twice: most params do not change what a text says."""
+
+    def __init__(self, index: BrandIndex) -> None:
+        self.version = index.version
+        self.find = lru_cache(LOOKUPS)(index.find)
+        self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)
+        self.may_begin = lru_cache(LOOKUPS)(index.may_begin)
+        self.may_end = lru_cache(LOOKUPS)(index.may_end)
+
+
 class _Compute:
     """The stages from ``first`` down; what does not change from value to value is kept."""
 
@@ -326,7 +339,7 @@ class _Compute:
         if first == REPORT:
             lineage.load(ESCALATIONS[-1], BrandVerdicts)
             return
-        self._index = LexiconIndex(self.catalog)
+        self._index = _Remembering(LexiconIndex(self.catalog))
         _ = lineage.rounds
         if first == MATCH:
             lineage.load("run_ocr", TrackTexts)

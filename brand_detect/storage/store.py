@@ -125,6 +125,13 @@ class Store:
     def size_bytes(self, ref: AttemptRef) -> int:
         return sum(f.size_bytes for f in self.manifest(ref).files)
 
+    def stored_bytes(self, job_id: str) -> int:
+        """What all files of a job take."""
+        path = f"{self._base}/{check_job_id(job_id)}"
+        with explained(f"{self.root}/{job_id} could not be looked up"):
+            self.fs.invalidate_cache(path)
+            return int(self.fs.du(path)) if self.fs.exists(path) else 0
+
     def frame_shards(self, ref: AttemptRef) -> list[str]:
         """The shards of frames that are there, by name: none where retention has let them go."""
         return [name for name in self._list(ref.path) if name.startswith(SHARD_PREFIX)]

@@ -84,20 +84,20 @@ def pin(
     ] = "",
     why: Annotated[str, typer.Option(help="a word for whoever comes later")] = "",
     remove: Annotated[bool, typer.Option("--remove", help="let retention have it again")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="only show what is pinned")] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Keep an attempt, and all that it was made from, whatever retention says. Lists the job's pins.
+    """Keep an attempt, and all that it was made from, whatever retention says; then list the job's pins.
 
     Example: brand-detect pin match-3f9a1c07 compile_report=6b585eff --why "sent to the sponsor"
     """
     store = Store(Settings.load().store_root)
-    known = store.pins(job_id)
-    if attempt or not known:
+    if not only_list:
         ref = _named(store, job_id, attempt)
-        if remove and ref not in known:
-            raise BadInput(f"{ref} is not pinned.", f"brand-detect pin {job_id} lists what is")
+        if remove and ref not in store.pins(job_id):
+            raise BadInput(f"{ref} is not pinned.", f"brand-detect pin {job_id} --list shows what is")
         store.unpin(ref) if remove else store.pin(ref, why)
-        known = store.pins(job_id)
+    known = store.pins(job_id)
     if as_json:
         out.print_json(data=[{"stage": r.stage, "attempt": r.attempt, "why": why} for r, why in known.items()])
         return

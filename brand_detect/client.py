@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -695,9 +696,12 @@ def _entries(node: Mapping[str, Any]) -> dict[str, Any]:
 
 def _stage_state(stage: str, node: Mapping[str, Any]) -> StageState:
     made = ((m, _entries(m)) for m in node["assetMaterializations"])
+    pruned = {name for o in node["assetObservations"] for name in _entries(o).get("pruned", ())}
     return StageState(
         stage=stage,
-        attempts=tuple(_attempt(stage, m, entries) for m, entries in made if "attempt" in entries),
+        attempts=tuple(
+            _attempt(stage, m, entries) for m, entries in made if entries.get("attempt", None) not in (None, *pruned)
+        ),
         code_version=node["opVersion"] or "",
     )
 
@@ -706,8 +710,8 @@ def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -
     return Attempt(
         stage=stage,
         attempt=entries["attempt"],
-        run_id=event["runId"],
-        created_s=float(event["timestamp"]) / 1000,
+        run_id=entries.get("run_id") or event["runId"],
+        created_s=_made_s(event, entries),
         uri=entries.get("uri", ""),
         params=entries.get("params", {}),
         overrides=entries.get("overrides", {}),
@@ -722,6 +726,12 @@ def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -
         continues=entries.get("continues", ""),
         report=entries.get("report", {}),
     )
+
+
+def _made_s(event: Mapping[str, Any], entries: Mapping[str, Any]) -> float:
+    """When an attempt was made; an event that was rebuilt from the store is younger than that."""
+    created = entries.get("created")
+    return datetime.fromisoformat(created).timestamp() if created else float(event["timestamp"]) / 1000
 
 
 def _run(row: Mapping[str, Any]) -> Run:

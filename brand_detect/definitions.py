@@ -11,6 +11,7 @@ from brand_detect.orchestration.assets import ASSETS
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.liveness import at_work
 from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.retention import nightly_prune, prune_job
 from brand_detect.orchestration.schedules import offpeak_retries
 from brand_detect.orchestration.sensors import SENSORS, dead_runs
 
@@ -37,7 +38,8 @@ def build_definitions(
     return dg.Definitions(
         assets=ASSETS,
         sensors=[s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor],
-        schedules=[offpeak_retries(used.settings)],
+        jobs=[prune_job],
+        schedules=[offpeak_retries(used.settings), nightly_prune(used.settings)],
         resources={
             "services": dg.ResourceDefinition.hardcoded_resource(used),
             "checkpoints": dg.IOManagerDefinition(cast("Any", checkpoints)),  # the types leave generators out

@@ -58,6 +58,8 @@ class Webserver:
     """Oldest first."""
     made: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {stage: [] for stage in LINE})
     """Materializations, newest first."""
+    pruned: list[str] = field(default_factory=list)
+    """Attempts that retention has removed."""
     catalog: str = "list 1"
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     headers: list[httpx2.Headers] = field(default_factory=list)
@@ -141,6 +143,7 @@ class Webserver:
                 "repository": NODE["repository"],
                 "metadataEntries": [json_entry("profiles", PROFILES)] if asset["path"] == [ROOT] else [],
                 "assetMaterializations": self.made[asset["path"][0]][:limit] if known else [],
+                "assetObservations": [{"metadataEntries": [json_entry("pruned", self.pruned)]}] if known else [],
             }
             for asset in assets
         ]
@@ -1310,3 +1313,26 @@ def test_the_reason_of_no_run_is_refused(server: Webserver, client: Client):
     server.answers["Failure"] = [{"logsForRun": {"__typename": "RunNotFoundError", "message": "no run r9"}}]
     with pytest.raises(BadInput, match="no run r9"):
         client.reason("r9")
+
+
+def test_what_retention_has_removed_is_not_listed_and_nothing_starts_from_it(
+    server: Webserver, client: Client, job: str
+):
+    again = server.finished("match_brands")
+    server.pruned = [f"{job}-0"]
+    history = client.checkpoints(JOB)
+    assert [a.attempt for a in history.stages["match_brands"].attempts] == [f"{again}-0"]
+    with pytest.raises(BadInput, match="has no attempts"):
+        client.replay(JOB, "escalate_vlm", pins={"match_brands": f"{job}-0"})
+
+
+def test_a_rebuilt_event_is_as_old_as_its_checkpoint_and_of_its_run(server: Webserver, client: Client, job: str):
+    rebuilt = server.made["match_brands"][0]
+    rebuilt["runId"] = ""
+    rebuilt["metadataEntries"] += [
+        {"label": "run_id", "text": job},
+        {"label": "created", "text": "2026-05-01T12:00:00+00:00"},
+    ]
+    made = client.checkpoints(JOB).latest("match_brands")
+    assert made
+    assert (made.run_id, made.created_s) == (job, 1777636800.0)

@@ -304,7 +304,7 @@ def _store(patient: Patient) -> Iterator[Finding]:
         return
     weak = Store(root).probe()
     if weak:
-        todo = "it serves all the same: each run writes into a folder of its own, and nothing is taken away"
+        todo = "it serves all the same: each run writes into a folder of its own; pruning needs the right to delete"
         yield Finding("store", WARN, f"{root}: {'; '.join(weak)}", todo)
     else:
         yield Finding("store", OK, f"{root}: files can be made, once only, and read")

@@ -29,7 +29,10 @@ from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from brand_detect.evaluation.bench import RunResult, Section
+    from brand_detect.orchestration.resources import Services
     from brand_detect.orchestration.run import JobRun, Runner
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
@@ -217,21 +220,28 @@ def local_runner(*videos: str) -> Iterator["Runner"]:
 
     ``videos``, named by the user who runs this, are readable for this process even outside the allowed media roots.
     """
+    with local_instance(*videos) as (instance, services):
+        from brand_detect.definitions import build_definitions
+        from brand_detect.orchestration.run import Runner
+
+        yield Runner(build_definitions(services=services), services, instance)
+
+
+@contextmanager
+def local_instance(*videos: str) -> Iterator[tuple["dg.DagsterInstance", "Services"]]:
+    """The instance of ``DAGSTER_HOME`` and the services of the settings, with progress bars on stderr."""
     at_home, here = home(), Path.cwd()
     settings = Settings.load()
     folders = {str(Path(video).parent) for video in videos if "://" not in video}
     settings = settings.model_copy(update={"media_roots": (*settings.media_roots, *sorted(folders))})
     import dagster as dg
 
-    from brand_detect.definitions import build_definitions
     from brand_detect.orchestration.resources import Services
-    from brand_detect.orchestration.run import Runner
 
     os.chdir(at_home)  # dagster.yaml's folders are relative to it
     try:
         with Bars() as bars, dg.DagsterInstance.get() as instance:
-            services = Services.of(settings, progress=bars.stage)
-            yield Runner(build_definitions(services=services), services, instance)
+            yield instance, Services.of(settings, progress=bars.stage)
     finally:
         os.chdir(here)
 

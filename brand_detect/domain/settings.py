@@ -43,6 +43,20 @@ class Settings(BaseSettings):
     offpeak_max_usd: float = Field(
         default=0.0, ge=0, allow_inf_nan=False, description="most that a night may cost, as estimated; 0 = nothing paid"
     )
+    keep_attempts: int = Field(default=3, ge=1, description="retention: the newest attempts of a stage always stay")
+    keep_days: float = Field(
+        default=30.0, ge=0, allow_inf_nan=False, description="retention: attempts younger than so many days stay"
+    )
+    keep_frames_days: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="retention: pictures younger than so many days stay; 0 = as long as their attempt",
+    )
+    prune: bool = Field(default=False, description="prune by these limits every night; the UI can do it too")
+    prune_cron: str = Field(
+        default="30 3 * * *", description="when that is, in the time zone of BRAND_DETECT_OFFPEAK_TIMEZONE"
+    )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
     api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")

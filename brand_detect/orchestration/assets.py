@@ -263,3 +263,6 @@ ASSETS = [
     escalate_cloud,
     compile_report,
 ]
+
+INPUTS = {asset.key.path[-1]: tuple(sorted(key.path[-1] for key in asset.asset_deps[asset.key])) for asset in ASSETS}
+"""What each asset reads directly."""

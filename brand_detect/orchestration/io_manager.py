@@ -1,9 +1,6 @@
 """The IO manager: payloads to immutable attempts and back, with lineage, data versions and metadata."""
 
-import base64
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 import dagster as dg
 
@@ -12,10 +9,10 @@ from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.model import BrandCatalog, Report
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import OFFPEAK
-from brand_detect.orchestration.lineage import ATTEMPT, Lineage, attempt_of, latest_record, resolve
+from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
+from brand_detect.orchestration.lineage import Lineage, attempt_of, latest_record, resolve
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import Draft, dagster_errors
-from brand_detect.report.exports import in_short
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef
@@ -63,12 +60,14 @@ class CheckpointIOManager(dg.IOManager):
         step = context.step_context
         with dagster_errors(self._instance, step.run_id):
             if isinstance(obj, BrandCatalog):
-                uri = self._store.put_catalog(obj.version, catalog_to_json(obj))
-                metadata: dict[str, Any] = {ATTEMPT: obj.version, "uri": uri, "brands": len(obj.brands)}
+                self._store.put_catalog(obj.version, catalog_to_json(obj))
+                metadata = catalog_metadata(self._store, obj)
                 version = obj.version
             else:
                 manifest = self._commit(context, obj)
-                metadata = self._metadata(obj, manifest, step.dagster_run.tags)
+                previous = self._previous(obj.writer.ref)
+                report = obj.value if isinstance(obj.value, Report) else None
+                metadata = checkpoint_metadata(self._store, manifest, obj.picture, report, previous)
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
         context.add_output_metadata(metadata)
@@ -95,43 +94,12 @@ class CheckpointIOManager(dg.IOManager):
             stage_s=draft.stage_s,
             checks=draft.checks,
             continues=continues,
+            offpeak=context.step_context.dagster_run.tags.get(OFFPEAK, ""),
         )
 
-    def _metadata(self, draft: Draft, manifest: Manifest, tags: Mapping[str, str]) -> dict[str, Any]:
-        ref = draft.writer.ref
-        metadata: dict[str, Any] = {ATTEMPT: ref.attempt}
-        if draft.picture is not None:
-            data = base64.b64encode(draft.picture).decode()
-            metadata["picture"] = dg.MetadataValue.md(f"![{ref.stage}](data:image/jpeg;base64,{data})")
-        if manifest.notes:
-            metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
-        metadata |= {
-            "uri": self._store.uri(ref),
-            **manifest.counts,
-            **manifest.stats,
-            "stage_s": round(manifest.stage_s, 3),
-            "stored_bytes": sum(f.size_bytes for f in manifest.files),
-            "params": dg.MetadataValue.json(manifest.params),
-            "overrides": dg.MetadataValue.json(manifest.overrides),
-            "engines": dg.MetadataValue.json(manifest.engines),
-            "upstream": dg.MetadataValue.json(manifest.upstream),
-            "input_versions": dg.MetadataValue.json(manifest.input_versions),
-            "code_version": manifest.code_version,
-            "data_version": manifest.data_version,
-            "recipe": manifest.recipe,
-        }
-        if OFFPEAK in tags:
-            metadata["offpeak"] = tags[OFFPEAK]
-        if isinstance(draft.value, Report):
-            metadata["report"] = dg.MetadataValue.json(in_short(draft.value))
-        if manifest.failed_check:
-            metadata["failed_check"] = f"{manifest.failed_check.name}: {manifest.failed_check.detail}"
-        if manifest.continues:
-            metadata["continues"] = manifest.continues
-        previous = latest_record(self._instance, ref.stage, ref.job_id)
-        if previous and (name := attempt_of(previous)):
-            before = AttemptRef(ref.job_id, ref.stage, name)
-            metadata["previous_attempt"] = before.attempt
-            if self._store.exists(before):
-                metadata["previous_overrides"] = dg.MetadataValue.json(self._store.manifest(before).overrides)
-        return metadata
+    def _previous(self, ref: AttemptRef) -> Manifest | None:
+        """The attempt before this one, if there is one that still exists."""
+        record = latest_record(self._instance, ref.stage, ref.job_id)
+        name = attempt_of(record) if record else None
+        before = AttemptRef(ref.job_id, ref.stage, name) if name else None
+        return self._store.manifest(before) if before and self._store.exists(before) else None

@@ -9,7 +9,7 @@ that attempt's manifest names, and takes over its verdicts and answers.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
@@ -49,7 +49,7 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
     nearest = above[-1]
     continues = ""
     if RETRY_OF in run.tags and stage in ESCALATIONS and nearest not in named:
-        continues = _escalated(instance, job_id, run.tags[RETRY_OF])
+        continues = _escalated(instance, store, job_id, run.tags[RETRY_OF])
         named[nearest] = store.manifest(AttemptRef(job_id, ESCALATIONS[-1], continues)).upstream[nearest]
     attempt = named.get(nearest) or latest(instance, nearest, job_id)
     if attempt is None:
@@ -79,10 +79,14 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
     return Lineage(attempts, continues)
 
 
-def _escalated(instance: dg.DagsterInstance, job_id: str, run_id: str) -> str:
+def _escalated(instance: dg.DagsterInstance, store: Store, job_id: str, run_id: str) -> str:
     """The attempt of ``escalate_cloud`` that a retry of ``run_id`` (or of the latest) goes on from."""
     cloud = ESCALATIONS[-1]
-    attempt = latest(instance, cloud, job_id) if run_id == LATEST else made_by(instance, run_id, job_id).get(cloud)
+    if run_id == LATEST:
+        attempt = latest(instance, cloud, job_id)
+    else:  # the store knows runs, too, of which Dagster has forgotten
+        stored = (m.attempt for m in store.attempts(job_id, cloud)[::-1] if m.run_id == run_id)
+        attempt = made_by(instance, run_id, job_id).get(cloud) or next(stored, None)
     if attempt is None:
         which = "" if run_id == LATEST else f" made by run {run_id}"
         raise Permanent(
@@ -110,9 +114,12 @@ def latest(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> str 
 
 def latest_record(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> dg.EventLogRecord | None:
     """The latest materialization of ``asset`` for ``job_id`` (None: unpartitioned)."""
+    return next(iter(instance.fetch_materializations(_of(asset, job_id), limit=1).records), None)
+
+
+def _of(asset: str, job_id: str | None) -> dg.AssetRecordsFilter:
     partitions = None if job_id is None else [job_id]
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=partitions)
-    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
+    return dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=partitions)
 
 
 def attempt_of(record: dg.EventLogRecord) -> str | None:
@@ -128,24 +135,30 @@ def input_tags(
     """Event tags that say which attempts were read, for the inputs that are not the latest.
 
     Dagster takes the latest of each input for granted and would show a branch from an older attempt as fresh.
-    A partitioned input's data version is the hash of its partitions' versions, here of one.
     """
     tags = {}
     for name in inputs:
         partition = None if name == CATALOG else job_id
         attempt = lineage.attempts[name]
         newest = latest_record(instance, name, partition)
-        if newest is not None and attempt_of(newest) == attempt:
-            continue
-        if name == CATALOG:
-            tags[f"dagster/input_data_version/{name}"] = attempt
-            continue
-        version = store.manifest(AttemptRef(job_id, name, attempt)).data_version
-        tags[f"dagster/input_data_version/{name}"] = hashlib.sha256(version.encode()).hexdigest()
-        record = record_of(instance, name, job_id, attempt)
-        if record is not None:
-            tags[f"dagster/input_event_pointer/{name}"] = str(record.storage_id)
+        if newest is None or attempt_of(newest) != attempt:
+            ref = AttemptRef(job_id, name, attempt)
+            version = attempt if name == CATALOG else store.manifest(ref).data_version
+            tags |= provenance_tags(instance, name, partition, attempt, version)
     return tags
+
+
+def provenance_tags(
+    instance: dg.DagsterInstance, asset: str, job_id: str | None, attempt: str, version: str
+) -> dict[str, str]:
+    """Event tags that say that ``attempt`` of ``asset``, of that data version, was read.
+
+    A partitioned input's data version is the hash of its partitions' versions, here of one.
+    """
+    hashed = version if job_id is None else hashlib.sha256(version.encode()).hexdigest()
+    tags = {f"dagster/input_data_version/{asset}": hashed}
+    record = record_of(instance, asset, job_id, attempt)
+    return tags | ({f"dagster/input_event_pointer/{asset}": str(record.storage_id)} if record else {})
 
 
 def made_by(instance: dg.DagsterInstance, run_id: str, job_id: str) -> dict[str, str]:
@@ -159,20 +172,21 @@ def made_by(instance: dg.DagsterInstance, run_id: str, job_id: str) -> dict[str,
     return made
 
 
-def record_of(instance: dg.DagsterInstance, stage: str, job_id: str, attempt: str) -> dg.EventLogRecord | None:
+def record_of(instance: dg.DagsterInstance, asset: str, job_id: str | None, attempt: str) -> dg.EventLogRecord | None:
     """The materialization that made ``attempt``, None if its event was deleted.
 
     Not asked of the run: storage ids of a run's own log are not those of the instance.
     """
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage), asset_partitions=[job_id])
+    return next((r for r in materializations(instance, asset, job_id) if attempt_of(r) == attempt), None)
+
+
+def materializations(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iterator[dg.EventLogRecord]:
+    """All materializations of ``asset`` for ``job_id`` (None: unpartitioned), newest first."""
     cursor, more = None, True
     while more:
-        page = instance.fetch_materializations(wanted, limit=100, cursor=cursor)
-        for record in page.records:
-            if attempt_of(record) == attempt:
-                return record
+        page = instance.fetch_materializations(_of(asset, job_id), limit=100, cursor=cursor)
+        yield from page.records
         cursor, more = page.cursor, page.has_more
-    return None
 
 
 def _materializations(instance: dg.DagsterInstance, run_id: str) -> list[dg.EventLogRecord]:

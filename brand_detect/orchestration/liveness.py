@@ -29,6 +29,8 @@ BEATS = "brand_detect/beat/"
 HEARD_S, PASSED_S = 20.0, 86_400.0
 """How long Dagster may take to execute a run again, and for how long it is reminded."""
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 

@@ -8,16 +8,9 @@ from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
 from brand_detect.orchestration import offpeak
+from brand_detect.orchestration.liveness import IN_FLIGHT
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
-
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:

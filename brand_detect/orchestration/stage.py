@@ -80,7 +80,7 @@ class StageRun(Generic[P_co]):
     def frames(self, extracted: ExtractedFrames) -> FrameReader:
         """Reads the stored frames of this lineage."""
         made = self.lineage.attempts.get("extract_frames")  # in extract_frames itself: what it is writing
-        ref = AttemptRef(self.job_id, "extract_frames", made) if made else self.sink.ref
+        ref = self.store.with_frames(AttemptRef(self.job_id, "extract_frames", made)) if made else self.sink.ref
         return StoredFrames(self.store, ref, extracted.frames, self.engines.codec())
 
     def answerer(self: "StageRun[EscalateVlmParams]") -> Answerer | None:

@@ -41,6 +41,7 @@ class Manifest(Record):
     upstream: dict[str, str] = Field(description="attempt of every ancestor, and the catalogue's version")
     input_versions: dict[str, str] = Field(description="data version of everything that was read")
     continues: str = Field("", description="in a retry: the attempt of escalate_cloud whose answers were taken over")
+    offpeak: str = Field("", description="date of the night whose retry made it, with params that are the night's")
     counts: dict[str, int]
     stats: dict[str, float]
     notes: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Immutable attempts over fsspec: files first, the manifest last.
 
-Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manifest does not exist for readers,
-and nothing here overwrites or deletes.
+Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manifest does not exist for readers, and
+nothing is ever overwritten. What goes is removed by retention and by the deletion of a job, the manifest first.
 """
 
 import errno
@@ -22,7 +22,8 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
 from brand_detect.domain.errors import BrandDetectError, Permanent
-from brand_detect.domain.model import Payload, check_job_id
+from brand_detect.domain.model import JOB_ID, Payload, check_job_id
+from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.codec import Value
@@ -30,6 +31,9 @@ from brand_detect.storage.faults import check_address, explained
 from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, recipe_of
 
 SHARD_BYTES = 64 * 2**20
+SHARD_PREFIX = "frames-"
+PINS = "_pins"
+"""The folder of a job with a file for each attempt that is to stay."""
 _TAR_BLOCK = 512
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """What file systems without hard links (exFAT, some network shares) say."""
@@ -107,22 +111,112 @@ class Store:
 
     def attempts(self, job_id: str, stage: str) -> list[Manifest]:
         """Every finished attempt, oldest first."""
-        folder = f"{self._base}/{check_job_id(job_id)}/{stage}"
-        with explained(f"{self.root}/{job_id}/{stage} could not be listed"):
-            self.fs.invalidate_cache(folder)
-            if not self.fs.isdir(folder):
-                return []
-            names = [p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(folder, detail=False)]
-        found = [AttemptRef(job_id, stage, name) for name in names]
-        return sorted((self.manifest(r) for r in found if self.exists(r)), key=lambda m: m.created)
+        found = (r for r in self.folders(job_id, stage) if self.exists(r))
+        return sorted(map(self.manifest, found), key=lambda m: m.created)
+
+    def folders(self, job_id: str, stage: str) -> list[AttemptRef]:
+        """Every attempt that was begun, finished or not, by name."""
+        return [AttemptRef(job_id, stage, name) for name in self._list(f"{check_job_id(job_id)}/{stage}")]
+
+    def jobs(self) -> list[str]:
+        """Every job that has a folder, by name."""
+        return [name for name in self._list("") if JOB_ID.fullmatch(name)]
 
     def size_bytes(self, ref: AttemptRef) -> int:
         return sum(f.size_bytes for f in self.manifest(ref).files)
 
-    def put_catalog(self, version: str, data: bytes) -> str:
-        """Keep a snapshot of the catalogue; returns its URI. The same version is written once."""
+    def stored_bytes(self, job_id: str) -> int:
+        """What all files of a job take."""
+        path = f"{self._base}/{check_job_id(job_id)}"
+        with explained(f"{self.root}/{job_id} could not be looked up"):
+            self.fs.invalidate_cache(path)
+            return int(self.fs.du(path)) if self.fs.exists(path) else 0
+
+    def frame_shards(self, ref: AttemptRef) -> list[str]:
+        """The shards of frames that are there, by name: none where retention has let them go."""
+        return [name for name in self._list(ref.path) if name.startswith(SHARD_PREFIX)]
+
+    def with_frames(self, ref: AttemptRef) -> AttemptRef:
+        """``ref``, or where its frames have gone an attempt of ``extract_frames`` that made the very same ones.
+
+        Raises:
+            Permanent: there is none.
+        """
+        manifest = self.manifest(ref)
+        if self._has_frames(manifest):
+            return ref
+        for other in reversed(self.attempts(ref.job_id, ref.stage)):
+            if other.data_version == manifest.data_version and self._has_frames(other):
+                return AttemptRef(ref.job_id, ref.stage, other.attempt)
+        raise Permanent(
+            f"The frames of {ref} are gone: retention has let them go, or files are missing.",
+            f"materialize {ref.stage} of {ref.job_id} alone, with the same params, then try again",
+        )
+
+    def _has_frames(self, manifest: Manifest) -> bool:
+        there = self.frame_shards(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt))
+        return all(f.name in there for f in manifest.files if f.name.startswith(SHARD_PREFIX))
+
+    def last_written_s(self, ref: AttemptRef) -> float:
+        """When a file of the attempt was last written, in seconds since 1970; 0 if it has none."""
+        with explained(f"{self.uri(ref)} could not be looked up"):
+            files = self.fs.find(self._path(ref, ""))
+            return max((self.fs.modified(f).timestamp() for f in files), default=0.0)
+
+    def remove(self, ref: AttemptRef) -> None:
+        """Take an attempt away for good, its manifest first: no reader ever sees half of it."""
+        with explained(f"{self.uri(ref)} could not be removed"):
+            if self.fs.exists(self._path(ref, NAME)):
+                self.fs.rm_file(self._path(ref, NAME))
+            self._remove_folder(ref.path)
+
+    def remove_frames(self, ref: AttemptRef) -> None:
+        """Take the pictures of an attempt of ``extract_frames`` away; its tables stay."""
+        with explained(f"the frames of {self.uri(ref)} could not be removed"):
+            for name in self.frame_shards(ref):
+                self.fs.rm_file(self._path(ref, name))
+
+    def remove_job(self, job_id: str) -> None:
+        """Take away everything of a job, the reports first: what is left at any time has all that it was made from."""
+        check_job_id(job_id)
+        for stage in reversed(LINE):
+            for ref in self.folders(job_id, stage):
+                self.remove(ref)
+        with explained(f"{self.root}/{job_id} could not be removed"):
+            self._remove_folder(job_id)
+
+    def pins(self, job_id: str) -> dict[AttemptRef, str]:
+        """The attempts that are kept whatever their age, and why."""
+        found = {}
+        for stage in self._list(f"{check_job_id(job_id)}/{PINS}"):
+            for attempt in self._list(f"{job_id}/{PINS}/{stage}"):
+                ref = AttemptRef(job_id, stage, attempt)
+                with explained(f"the pin of {ref} could not be read"):
+                    found[ref] = self.fs.cat_file(self._pin_path(ref)).decode()
+        return found
+
+    def pin(self, ref: AttemptRef, why: str) -> None:
+        """Keep an attempt, and all that it was made from, whatever its age."""
+        with explained(f"the pin of {ref} could not be written"):
+            self.fs.makedirs(self._pin_path(ref).rpartition("/")[0], exist_ok=True)
+            self.fs.pipe_file(self._pin_path(ref), why.encode())
+
+    def unpin(self, ref: AttemptRef) -> None:
+        with explained(f"the pin of {ref} could not be removed"):
+            self.fs.rm_file(self._pin_path(ref))
+
+    def catalogs(self) -> list[str]:
+        """The versions of the snapshots, oldest first."""
+        versions = [version for version in self._list("_catalog") if self.has_catalog(version)]
+        with explained(f"{self.root}/_catalog could not be looked up"):
+            return sorted(versions, key=lambda version: self.fs.modified(self._catalog_path(version)))
+
+    def put_catalog(self, version: str, data: bytes) -> None:
+        """Keep a snapshot of the catalogue. The same version is written once."""
         if not self.has_catalog(version):
             self._create(self._catalog_path(version), data, lenient=True)
+
+    def catalog_uri(self, version: str) -> str:
         return f"{self.root}/_catalog/{version}/catalog.json"
 
     def has_catalog(self, version: str) -> bool:
@@ -168,6 +262,25 @@ class Store:
         except Permanent:
             return False
         return True
+
+    def _list(self, folder: str) -> list[str]:
+        """Names of what lies in a folder of the store, sorted; hidden files are drafts of others."""
+        path = f"{self._base}/{folder}".rstrip("/")
+        with explained(f"{self.root}/{folder} could not be listed"):
+            self.fs.invalidate_cache(path)
+            if not self.fs.isdir(path):
+                return []
+            names = (p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(path, detail=False))
+            return sorted(name for name in names if not name.startswith("."))
+
+    def _remove_folder(self, folder: str) -> None:
+        path = f"{self._base}/{folder}"
+        self.fs.invalidate_cache(path)
+        if self.fs.exists(path):
+            self.fs.rm(path, recursive=True)
+
+    def _pin_path(self, ref: AttemptRef) -> str:
+        return f"{self._base}/{check_job_id(ref.job_id)}/{PINS}/{ref.stage}/{ref.attempt}"
 
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"
@@ -252,7 +365,7 @@ class AttemptWriter:
         """Append a frame to the current shard, an uncompressed tar that any tool can open."""
         if self._shard is None or self._shard.size_bytes >= SHARD_BYTES:
             self.seal()
-            name = f"frames-{len(self._shards):05d}.tar"
+            name = f"{SHARD_PREFIX}{len(self._shards):05d}.tar"
             self._shards.append(name)
             with explained(f"{name} of {self.ref} could not be written"):
                 self._shard = _Shard(name, self._open(name))
@@ -281,6 +394,7 @@ class AttemptWriter:
         stage_s: float,
         checks: tuple[CheckOutcome, ...] = (),
         continues: str = "",
+        offpeak: str = "",
     ) -> Manifest:
         """Write the payload, then the manifest that makes the attempt exist.
 
@@ -304,6 +418,7 @@ class AttemptWriter:
             upstream=dict(upstream),
             input_versions=dict(input_versions),
             continues=continues,
+            offpeak=offpeak,
             counts=value.counts() if isinstance(value, Payload) else {},
             stats=dict(value.stats) if isinstance(value, Payload) else {},
             notes=value.notes,

@@ -1,14 +1,18 @@
 """Real backends: an S3 server and a PostgreSQL server, both on this machine only, both ended with the tests."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from brand_detect_tests.pipeline import two_shot_clip
 
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "tester",
@@ -84,3 +88,33 @@ def checkout() -> Path:
 def clean_environment() -> dict[str, str]:
     """The environment without settings of this project or of Dagster."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("BRAND_DETECT_", "DAGSTER_"))}
+
+
+@dataclass
+class Place:
+    """Where a job's video, checkpoints and Dagster's own records lie."""
+
+    folder: Path
+    video: str
+    store_root: str
+    media_roots: tuple[str, ...]
+    files: Path  # the checkpoints as seen on this disk
+
+    @property
+    def job_id(self) -> str:
+        """One per test: the database outlives a test."""
+        return self.folder.name
+
+
+@pytest.fixture(params=["sqlite and local files", "postgres and local files", "sqlite and s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, checkout: Path) -> Place:
+    clip = two_shot_clip(tmp_path / "match.mp4")
+    if "postgres" in request.param:
+        request.getfixturevalue("postgres")
+        shutil.copy(checkout / "deploy" / "postgres" / "dagster.yaml", tmp_path)
+    if "s3" not in request.param:
+        return Place(tmp_path, str(clip), str(tmp_path / "store"), (), tmp_path / "store")
+    bucket: Path = request.getfixturevalue("s3") / "bucket"
+    shutil.copy(clip, bucket / "match.mp4")
+    root = f"bucket/{tmp_path.name}"
+    return Place(tmp_path, "s3://bucket/match.mp4", f"s3://{root}", ("s3://bucket",), bucket / tmp_path.name)

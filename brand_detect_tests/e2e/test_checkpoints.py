@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,39 +12,10 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.storage.store import AttemptRef, Store
+from brand_detect_tests.e2e.conftest import Place
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
 SUBMIT = "brand_detect_tests.e2e.submit"
-
-
-@dataclass
-class Place:
-    """Where a job's video, checkpoints and Dagster's own records lie."""
-
-    folder: Path
-    video: str
-    store_root: str
-    media_roots: tuple[str, ...]
-    files: Path  # the checkpoints as seen on this disk
-
-    @property
-    def job_id(self) -> str:
-        """One per test: the database outlives a test."""
-        return self.folder.name
-
-
-@pytest.fixture(params=["sqlite and local files", "postgres and local files", "sqlite and s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, checkout: Path) -> Place:
-    clip = two_shot_clip(tmp_path / "match.mp4")
-    if "postgres" in request.param:
-        request.getfixturevalue("postgres")
-        shutil.copy(checkout / "deploy" / "postgres" / "dagster.yaml", tmp_path)
-    if "s3" not in request.param:
-        return Place(tmp_path, str(clip), str(tmp_path / "store"), (), tmp_path / "store")
-    bucket: Path = request.getfixturevalue("s3") / "bucket"
-    shutil.copy(clip, bucket / "match.mp4")
-    root = f"bucket/{tmp_path.name}"
-    return Place(tmp_path, "s3://bucket/match.mp4", f"s3://{root}", ("s3://bucket",), bucket / tmp_path.name)
 
 
 def test_a_job_and_its_replay(place: Place):

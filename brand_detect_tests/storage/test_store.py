@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -192,3 +193,104 @@ def test_a_probe_tells_what_could_be_better(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store.fs, "rm", refuse)
     left = store.probe()[-1]
     assert "could not be taken away: no deletes here." in left
+
+
+def stored(store: Store, job_id: str, attempt: str, data: bytes = b"jpeg") -> AttemptRef:
+    """An attempt of extract_frames with one picture."""
+    ref = AttemptRef(job_id, "extract_frames", attempt)
+    writer = store.begin(ref)
+    blob = writer.append(data)
+    row = FRAME | {"shard": blob.shard, "offset": blob.offset, "size_bytes": blob.size_bytes}
+    writer.commit(ExtractedFrames(table(FRAMES, [row]), table(SIGNALS), 0.0, 1.0), **FACTS)
+    return ref
+
+
+FRAME: dict[str, Any] = {
+    "frame": 0,
+    "frame_id": "a",
+    "t_s": 0.0,
+    "width_px": 4,
+    "height_px": 4,
+    "luma_mean": 1.0,
+    "luma_std": 1.0,
+    "phash": 1,
+    "thumbnail": bytes(36 * 64),
+}
+
+
+def test_jobs_and_what_was_begun_are_listed(store: Store):
+    assert store.jobs() == []
+    store.put_catalog("v1", b"{}")
+    ref = stored(store, "b", "run-0")
+    stored(store, "a", "run-0")
+    half = AttemptRef("b", "extract_frames", "killed-0")
+    store.begin(half).write("shots.parquet", b"half")
+    assert store.jobs() == ["a", "b"]
+    assert store.folders("b", "extract_frames") == [half, ref]
+    assert [m.attempt for m in store.attempts("b", "extract_frames")] == ["run-0"]
+    assert store.last_written_s(half) > 0
+    assert store.last_written_s(AttemptRef("b", "run_ocr", "none-0")) == 0
+
+
+def test_an_attempt_is_removed_manifest_first(store: Store, monkeypatch: pytest.MonkeyPatch):
+    ref = stored(store, "match", "run-0")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.fs, "rm", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.remove(ref)
+    assert not store.exists(ref)
+    assert store.folders("match", "extract_frames") == [ref]
+    store.remove(ref)
+    assert store.folders("match", "extract_frames") == []
+
+
+def test_where_pictures_have_gone_an_attempt_with_the_same_ones_stands_in(store: Store):
+    first, other = stored(store, "match", "a-0"), stored(store, "match", "b-0", b"another")
+    same = stored(store, "match", "c-0")
+    assert store.with_frames(first) == first
+    store.remove_frames(first)
+    assert store.frame_shards(first) == []
+    assert store.exists(first)
+    assert store.with_frames(first) == same
+    store.remove_frames(same)
+    assert store.with_frames(other) == other
+    with pytest.raises(Permanent, match="frames of match/extract_frames/a-0 are gone"):
+        store.with_frames(first)
+
+
+def test_pins_are_kept_with_their_reason(store: Store):
+    ref = stored(store, "match", "run-0")
+    assert store.pins("match") == {}
+    store.pin(ref, "sent to the sponsor")
+    store.pin(ref, "sent twice")
+    assert store.pins("match") == {ref: "sent twice"}
+    store.unpin(ref)
+    assert store.pins("match") == {}
+    with pytest.raises(Permanent, match="could not be removed"):
+        store.unpin(ref)
+
+
+def test_a_job_is_removed_whole_and_no_other(store: Store, tmp_path: Path):
+    ref, other = stored(store, "match", "run-0"), stored(store, "match-2", "run-0")
+    store.pin(ref, "")
+    assert store.stored_bytes("match") > 4
+    store.remove_job("match")
+    assert store.jobs() == ["match-2"]
+    assert store.exists(other)
+    assert not (tmp_path / "store" / "match").exists()
+    assert store.stored_bytes("match") == 0
+    for name in ("../match-2", "_catalog", ""):
+        with pytest.raises(BadInput):
+            store.remove_job(name)
+
+
+def test_snapshots_are_listed_in_order_of_time(store: Store, tmp_path: Path):
+    assert store.catalogs() == []
+    for n, version in enumerate(("b", "a")):
+        store.put_catalog(version, b"{}")
+        os.utime(tmp_path / "store" / "_catalog" / version / "catalog.json", (n, n))
+    assert store.catalogs() == ["b", "a"]

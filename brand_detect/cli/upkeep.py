@@ -1,0 +1,169 @@
+"""Commands that look after what is stored: prune, pin, rebuild, delete. They run where the pipeline runs."""
+
+import logging
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brand_detect.cli.common import JobArg, JsonOpt, app, err, out, plain
+from brand_detect.cli.local import local_instance
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import check_job_id
+from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.settings import Settings
+from brand_detect.storage.store import AttemptRef, Store
+
+if TYPE_CHECKING:
+    from brand_detect.orchestration.retention import JobPruning
+
+
+@app.command()
+def prune(
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="default: all jobs")] = None,
+    keep: Annotated[int | None, typer.Option(min=1, help="newest attempts of a stage that stay")] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="attempts younger than so many days stay")] = None,
+    frames_days: Annotated[
+        float | None, typer.Option(min=0, help="pictures younger than so many days stay; 0 = as long as their attempt")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="remove; without it only what would go is shown")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Show what old attempts would go by age and count, and with --yes remove them. Limits: BRAND_DETECT_KEEP_*.
+
+    Never goes: the latest attempt of a stage, a pinned one, one that a run in the queue names, and anything that an
+    attempt that stays was made from.
+
+    \b
+    Examples:
+      brand-detect prune --days 90
+      brand-detect prune match-3f9a1c07 --keep 1 --days 0 --yes
+    """
+    from brand_detect.orchestration import retention
+
+    with local_instance() as (instance, services):
+        limits = {"keep": keep, "days": days, "frames_days": frames_days}
+        chosen = retention.retention_of(services.settings, limits)
+        store = services.store
+        names = list(map(check_job_id, jobs or ())) or store.jobs()
+        if yes:
+            progress = services.progress("prune", logging.getLogger(__name__))
+            found = list(retention.prune(instance, store, names, chosen, time.time(), progress))
+        else:
+            found = list(retention.plan(instance, store, names, chosen, time.time()))
+    if as_json:
+        out.print_json(data=[_pruning(job) for job in found])
+        return
+    for job in found:
+        out.print(plain(str(job)), highlight=False, soft_wrap=True)
+    size = sum(job.removal.size_bytes for job in found) / 2**20
+    attempts = sum(len(job.removal.attempts) for job in found)
+    out.print(f"{'removed' if yes else 'would go'}: {attempts} attempts, {size:.1f} MiB", highlight=False)
+    if not yes and any(found):
+        err.print("nothing was removed: brand-detect prune --yes does it", highlight=False)
+
+
+def _pruning(job: "JobPruning") -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "attempts": [{"stage": a.stage, "attempt": a.attempt} for a in job.removal.attempts],
+        "frames": [{"stage": a.stage, "attempt": a.attempt} for a in job.removal.frames],
+        "abandoned": [{"stage": ref.stage, "attempt": ref.attempt} for ref in job.abandoned],
+        "size_bytes": job.removal.size_bytes,
+        "left": job.left,
+    }
+
+
+@app.command()
+def pin(
+    job_id: JobArg,
+    attempt: Annotated[
+        str, typer.Argument(metavar="[STAGE=ATTEMPT]", help="its first letters do; default: the newest report")
+    ] = "",
+    why: Annotated[str, typer.Option(help="a word for whoever comes later")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="let retention have it again")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="only show what is pinned")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Keep an attempt, and all that it was made from, whatever retention says; then list the job's pins.
+
+    Example: brand-detect pin match-3f9a1c07 compile_report=6b585eff --why "sent to the sponsor"
+    """
+    store = Store(Settings.load().store_root)
+    if not only_list:
+        ref = _named(store, job_id, attempt)
+        if remove and ref not in store.pins(job_id):
+            raise BadInput(f"{ref} is not pinned.", f"brand-detect pin {job_id} --list shows what is")
+        store.unpin(ref) if remove else store.pin(ref, why)
+    known = store.pins(job_id)
+    if as_json:
+        out.print_json(data=[{"stage": r.stage, "attempt": r.attempt, "why": why} for r, why in known.items()])
+        return
+    for ref, reason in known.items():
+        out.print(f"{ref.stage}={ref.attempt}  {plain(reason)}".rstrip(), highlight=False, soft_wrap=True)
+
+
+def _named(store: Store, job_id: str, attempt: str) -> AttemptRef:
+    """The attempt that ``STAGE=ATTEMPT`` names; the newest report by default."""
+    stage, _, name = attempt.partition("=") if attempt else (STAGES[-1], "", "")
+    if stage not in STAGES or (attempt and not name):
+        raise BadInput(f"{attempt!r} names no attempt.", "write STAGE=ATTEMPT, as in compile_report=6b585eff")
+    made = store.attempts(job_id, stage)
+    fits = [m for m in made if m.attempt.startswith(name)] if name else made[-1:]
+    if len(fits) != 1:
+        raise BadInput(
+            f"{job_id} has {len(fits) or 'no'} attempts {name!r} of {stage}.".replace(" ''", ""),
+            f"brand-detect checkpoints {job_id} lists them",
+        )
+    return AttemptRef(job_id, stage, fits[0].attempt)
+
+
+@app.command()
+def rebuild(as_json: JsonOpt = False) -> None:
+    """Make Dagster's history again from the checkpoints: partitions and materializations, after a lost database.
+
+    What Dagster knows already is left alone. Runs and their logs do not come back; the original run, params and time
+    are in each event's metadata.
+
+    Example: brand-detect rebuild
+    """
+    from brand_detect.orchestration.assets import INPUTS
+    from brand_detect.orchestration.rebuild import rebuild as rebuild_history
+
+    with local_instance() as (instance, services):
+        progress = services.progress("rebuild", logging.getLogger(__name__))
+        done = rebuild_history(instance, services.store, INPUTS, progress)
+    if as_json:
+        out.print_json(data=asdict(done))
+    else:
+        out.print(f"{done.jobs} jobs, {done.events} events made, {done.known} were known", highlight=False)
+    for reason in done.damaged:
+        err.print(f"left out: {plain(reason)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def delete(
+    job_id: JobArg,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Delete a job for good: its checkpoints and reports, its runs and events, its partition. The video stays.
+
+    Example: brand-detect delete match-3f9a1c07
+    """
+    from brand_detect.orchestration import deletion
+
+    with local_instance() as (instance, services):
+        found = deletion.belongings(instance, services.store, job_id)
+        err.print(plain(str(found)), highlight=False, soft_wrap=True)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise BadInput("Nobody is there to confirm it.", "add --yes")
+            typer.confirm(f"Delete {job_id} for good?", abort=True, err=True)
+        deletion.delete(instance, services.store, found)
+    if as_json:
+        out.print_json(data=asdict(found))
+    else:
+        out.print(f"{job_id} is deleted", highlight=False)

@@ -1,0 +1,146 @@
+"""Dagster's history of all jobs, made again from the store alone: partitions and materializations.
+
+The events belong to no run: the original run, its params and its time are in the metadata, as they always are. What is
+known already is left as it is, so that a rebuild which was interrupted is finished by the next one.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from brand_detect.catalog import catalog_from_json
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.model import Report
+from brand_detect.domain.pipeline import CATALOG, LINE
+from brand_detect.domain.protocols import Progress
+from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
+from brand_detect.orchestration.lineage import attempt_of, materializations, provenance_tags
+from brand_detect.orchestration.partitions import JOBS
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.store import AttemptRef, Store
+
+PICTURE = "picture.jpg"
+
+
+@dataclass
+class Rebuilt:
+    """What a rebuild has done."""
+
+    jobs: int = 0
+    events: int = 0
+    known: int = 0
+    """Checkpoints of which Dagster knew."""
+    damaged: list[str] = field(default_factory=list)
+    """Checkpoints that cannot be read, each with the reason."""
+
+
+def rebuild(
+    instance: dg.DagsterInstance, store: Store, inputs: Mapping[str, tuple[str, ...]], progress: Progress
+) -> Rebuilt:
+    """Report every checkpoint of the store to ``instance`` that it does not know of.
+
+    Args:
+        inputs: what each stage reads, by stage.
+    """
+    done = Rebuilt()
+    _rebuild_catalog(instance, store, done)
+    present = set(instance.get_dynamic_partitions(str(JOBS.name)))
+    made = {stage: instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in LINE}
+    jobs = store.jobs()
+    for n, job_id in enumerate(jobs, 1):
+        known = {(stage, name) for stage in LINE if job_id in made[stage] for name in _known(instance, stage, job_id)}
+        manifests = sorted(_manifests(store, job_id, done), key=lambda m: (m.created, LINE.index(m.stage)))
+        if manifests and job_id not in present:
+            instance.add_dynamic_partitions(str(JOBS.name), [job_id])
+        newest: dict[str, Manifest] = {}
+        for manifest in manifests:
+            if (manifest.stage, manifest.attempt) in known:
+                done.known += 1
+            else:
+                _report(instance, store, manifest, newest.get(manifest.stage), inputs[manifest.stage], done)
+            newest[manifest.stage] = manifest
+        done.jobs += bool(manifests)
+        progress(n, len(jobs), "jobs")
+    return done
+
+
+def _rebuild_catalog(instance: dg.DagsterInstance, store: Store, done: Rebuilt) -> None:
+    known = set(_known(instance, CATALOG, None))
+    for version in store.catalogs():
+        if version in known:
+            done.known += 1
+            continue
+        try:
+            metadata = catalog_metadata(store, catalog_from_json(store.get_catalog(version)))
+        except (Permanent, ValueError) as e:
+            done.damaged.append(f"{CATALOG}/{version}: {e}")
+            continue
+        tags = {"dagster/data_version": version, "dagster/data_version_is_user_provided": "true"}
+        instance.report_runless_asset_event(dg.AssetMaterialization(CATALOG, metadata=metadata, tags=tags))
+        done.events += 1
+
+
+def _known(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iterator[str]:
+    return (name for record in materializations(instance, asset, job_id) if (name := attempt_of(record)))
+
+
+def _manifests(store: Store, job_id: str, done: Rebuilt) -> Iterator[Manifest]:
+    for stage in LINE:
+        for ref in store.folders(job_id, stage):
+            try:
+                if store.exists(ref):
+                    yield store.manifest(ref)
+            except Permanent as e:
+                done.damaged.append(str(e))
+
+
+def _report(
+    instance: dg.DagsterInstance,
+    store: Store,
+    manifest: Manifest,
+    previous: Manifest | None,
+    inputs: tuple[str, ...],
+    done: Rebuilt,
+) -> None:
+    ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
+    try:
+        picture = store.read(ref, PICTURE) if any(f.name == PICTURE for f in manifest.files) else None
+        value = store.load(ref) if manifest.stage == LINE[-1] else None
+    except Permanent as e:
+        done.damaged.append(str(e))
+        return
+    report = value if isinstance(value, Report) else None
+    event = dg.AssetMaterialization(
+        asset_key=ref.stage,
+        partition=ref.job_id,
+        metadata=checkpoint_metadata(store, manifest, picture, report, previous) | {"rebuilt": True},
+        tags={
+            "dagster/data_version": manifest.data_version,
+            "dagster/data_version_is_user_provided": "true",
+            "dagster/code_version": manifest.code_version,
+            **_read(instance, manifest, inputs),
+        },
+    )
+    instance.report_runless_asset_event(event)
+    for check in manifest.checks:
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(ref.stage),
+                check_name=check.name,
+                passed=check.passed,
+                description=check.detail or None,
+                blocking=check.blocking,
+            )
+        )
+    done.events += 1
+
+
+def _read(instance: dg.DagsterInstance, manifest: Manifest, inputs: tuple[str, ...]) -> dict[str, str]:
+    """Event tags that say which events the attempt's stage read."""
+    tags = {}
+    for name in inputs:
+        partition = None if name == CATALOG else manifest.job_id
+        version = manifest.input_versions[name]
+        tags |= provenance_tags(instance, name, partition, manifest.upstream[name], version)
+    return tags

@@ -1,0 +1,99 @@
+"""The database is lost: the store alone brings the jobs back, and a replay goes on from the middle."""
+
+import os
+import shutil
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as db
+
+from brand_detect.domain.pipeline import CATALOG, LINE
+from brand_detect.domain.tags import PIN, RETRY_OF
+from brand_detect.orchestration.assets import INPUTS
+from brand_detect.orchestration.lineage import attempt_of, latest, materializations
+from brand_detect.orchestration.rebuild import rebuild
+from brand_detect_tests.e2e.conftest import Place
+from brand_detect_tests.pipeline import pipeline
+
+Events = dict[tuple[str, str], dict[str, Any]]
+
+
+def events(instance: dg.DagsterInstance, job_id: str) -> Events:
+    """The metadata of all materializations of a job."""
+    found = {}
+    for stage in LINE:
+        for record in materializations(instance, stage, job_id):
+            event, attempt = record.asset_materialization, attempt_of(record)
+            assert event
+            assert attempt
+            found[stage, attempt] = {k: v.value for k, v in event.metadata.items() if k != "rebuilt"}
+    return found
+
+
+def silent(done: float, total: float, unit: str) -> None:
+    pass
+
+
+def lose_the_database(place: Place) -> None:
+    if (place.folder / "dagster.yaml").read_text(encoding="utf-8").find("postgres") > 0:
+        with db.create_engine(os.environ["BRAND_DETECT_POSTGRES_URL"]).begin() as connection:
+            connection.execute(db.text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        return
+    for folder in ("history", "storage", "schedules"):
+        shutil.rmtree(place.folder / folder)
+
+
+def test_a_lost_database_is_rebuilt_and_a_replay_goes_on_from_the_middle(place: Place):
+    where = {"store_root": place.store_root, "media_roots": place.media_roots}
+    with pipeline(place.folder, **where) as built:
+        first = built.runner.submit(place.video, job_id=place.job_id)
+        tuned = built.runner.replay(place.job_id, "match_brands", {"match_brands": {"min_confidence": 0.99}})
+        before, catalog = events(built.instance, place.job_id), latest(built.instance, CATALOG, None)
+        read = built.reader.lines
+
+    lose_the_database(place)
+    with pipeline(place.folder, **where) as built:
+        assert built.instance.get_dynamic_partitions("job_id") == []
+        done = rebuild(built.instance, built.services.store, INPUTS, silent)
+        assert (done.jobs, done.events, done.known, done.damaged) == (1, 9 + 4 + 1, 0, [])
+        assert built.instance.get_dynamic_partitions("job_id") == [place.job_id]
+        assert events(built.instance, place.job_id) == before
+        assert latest(built.instance, CATALOG, None) == catalog
+        assert built.instance.get_runs_count() == 0
+
+        again = rebuild(built.instance, built.services.store, INPUTS, silent)
+        assert (again.events, again.known) == (0, done.events)
+
+        built.reader.lines = read
+        replayed = built.runner.replay(place.job_id, "escalate_vlm")
+        assert replayed.attempts["match_brands"] == tuned.attempts["match_brands"]
+        pinned = built.runner.replay(place.job_id, "match_brands", tags={f"{PIN}run_ocr": first.attempts["run_ocr"]})
+        retried = built.runner.replay(place.job_id, "escalate_vlm", tags={RETRY_OF: first.run_id})
+        assert retried.manifest("escalate_vlm").continues == first.attempts["escalate_cloud"]
+        assert pinned.load("compile_report")
+        assert built.reader.lines == read
+
+
+def test_a_rebuild_that_was_killed_is_finished_by_the_next(place: Place):
+    where = {"store_root": place.store_root, "media_roots": place.media_roots}
+    with pipeline(place.folder, **where) as built:
+        built.runner.submit(place.video, job_id=place.job_id)
+        before = events(built.instance, place.job_id)
+    lose_the_database(place)
+    with pipeline(place.folder, **where) as built, pytest.MonkeyPatch.context() as patch:
+        report, left = built.instance.report_runless_asset_event, [5]
+
+        def killed(event: Any) -> None:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            report(event)
+
+        patch.setattr(built.instance, "report_runless_asset_event", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(built.instance, built.services.store, INPUTS, silent)
+        left[0] = 100
+        done = rebuild(built.instance, built.services.store, INPUTS, silent)
+        assert done.known > 0
+        assert events(built.instance, place.job_id) == before

@@ -1,0 +1,109 @@
+"""Prune, pin, rebuild and delete as a user meets them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brand_detect import cli
+from brand_detect_tests.pipeline import pipeline, two_shot_clip
+
+Ended = tuple[int, str, str]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a job of two reports; the first run's id is in the file ``first``."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(tmp_path / "store"))
+    with pipeline(tmp_path) as built:
+        run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        built.runner.replay("match", "compile_report")
+    (tmp_path / "first").write_text(run.run_id, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def brand_detect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["brand-detect", *arguments])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as e:
+            code = int(e.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def test_what_is_stored_is_looked_after(home: Path, brand_detect: Callable[..., Ended]):
+    first = (home / "first").read_text(encoding="utf-8")
+    reports = home / "store" / "match" / "compile_report"
+
+    code, out, err = brand_detect("prune", "--keep", "1", "--days", "0")
+    assert (code, out.splitlines()[-1][:10]) == (0, "would go: ")
+    assert "nothing was removed" in err
+    assert len(list(reports.iterdir())) == 2
+
+    code, out, _ = brand_detect("pin", "match", f"compile_report={first[:8]}", "--why", "sent to [the] sponsor")
+    assert (code, out) == (0, f"compile_report={first}-0  sent to [the] sponsor\n")
+    pinned = out
+    code, out, _ = brand_detect("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
+    assert (code, json.loads(out)) == (0, [])
+    assert brand_detect("pin", "match", "--list")[1] == pinned
+    code, out, _ = brand_detect("pin", "match", f"compile_report={first[:8]}", "--remove", "--json")
+    assert (code, json.loads(out)) == (0, [])
+    code, out, _ = brand_detect("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
+    [pruned] = json.loads(out)
+    assert pruned["attempts"] == [{"stage": "compile_report", "attempt": f"{first}-0"}]
+    assert len(list(reports.iterdir())) == 1
+
+    code, out, _ = brand_detect("rebuild")
+    assert (code, out) == (0, "1 jobs, 0 events made, 10 were known\n")
+    for folder in ("history", "storage", "schedules"):
+        shutil.rmtree(home / folder)
+    (reports / "broken-0").mkdir()
+    (reports / "broken-0" / "manifest.json").write_text("{", encoding="utf-8")
+    code, out, err = brand_detect("rebuild")
+    assert (code, out) == (0, "1 jobs, 10 events made, 0 were known\n")
+    assert "left out: The checkpoint match/compile_report/broken-0 is damaged" in err
+
+    code, out, err = brand_detect("delete", "match")
+    assert (code, out) == (3, "")
+    assert "hint: add --yes" in err
+    assert reports.exists()
+    code, out, _ = brand_detect("delete", "match", "--yes")
+    assert (code, out) == (0, "match is deleted\n")
+    assert not reports.parent.exists()
+    assert brand_detect("delete", "match", "--yes")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("pin", "match", "nonsense"), "'nonsense' names no attempt"),
+        (("pin", "match", "compile_report=zz"), "has no attempts 'zz' of compile_report"),
+        (("pin", "other"), "other has no attempts of compile_report"),
+        (("pin", "../match"), "is not allowed"),
+        (("prune", "../match"), "is not allowed"),
+        (("delete", "../match", "--yes"), "is not allowed"),
+        (("delete", "other", "--yes"), "There is no job other"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_what_makes_no_sense_is_refused(brand_detect: Callable[..., Ended], arguments: tuple[str, ...], said: str):
+    code, out, err = brand_detect(*arguments)
+    assert (code, out) == (3, "")
+    assert said in " ".join(err.split())
+
+
+@pytest.mark.usefixtures("home")
+def test_a_pin_of_several_attempts_is_refused_and_removal_needs_one(brand_detect: Callable[..., Ended]):
+    code, _, err = brand_detect("pin", "match", "compile_report=", "--remove")
+    assert (code, "names no attempt" in err) == (3, True)
+    code, _, err = brand_detect("pin", "match", "--remove")
+    assert (code, "is not pinned" in err) == (3, True)

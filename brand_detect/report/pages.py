@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
-from brand_detect.report.words import clock, duration, percent, short
+from brand_detect.report.words import clock, counted, duration, percent, short, signed
 
 JPEG_QUALITY = 70
 CONTEXT = 0.25
@@ -101,7 +101,8 @@ def ticks(start: float, end: float) -> list[tuple[float, str]]:
     return [(100 * (t - start) / (end - start), clock(t).removesuffix(".0")) for t in times]
 
 
-def _fact(value: Any) -> str:
+def fact(value: Any) -> str:
+    """A param or a figure as it is written."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
@@ -117,5 +118,5 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "duration": duration, "percent": percent, "short": short, "fact": _fact}
+    environment.filters |= {f.__name__: f for f in (clock, counted, duration, fact, percent, short, signed)}
     return environment.get_template(name)

@@ -1,13 +1,15 @@
 """Immutable attempts over fsspec: files first, the manifest last.
 
 Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manifest does not exist for readers,
-and nothing here overwrites or deletes.
+and nothing here overwrites or deletes. Comparisons, ``{root}/{job_id}/_comparisons/``, are no checkpoints: they can be
+made again, and are written anew then.
 """
 
 import errno
 import hashlib
 import io
 import os
+import re
 import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -30,6 +32,7 @@ from brand_detect.storage.faults import check_address, explained
 from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, recipe_of
 
 SHARD_BYTES = 64 * 2**20
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _TAR_BLOCK = 512
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """What file systems without hard links (exFAT, some network shares) say."""
@@ -141,6 +144,22 @@ class Store:
             except FileNotFoundError as e:
                 raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
 
+    def put_comparison(self, job_id: str, name: str, data: bytes) -> str:
+        """Keep a document about two attempts of ``job_id``, in place of an earlier one of that name; returns its URI.
+
+        Raises:
+            ValueError: ``name`` is no plain file name.
+        """
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no file name")
+        path = f"{self._base}/{check_job_id(job_id)}/_comparisons/{name}"
+        with explained(f"{self.root}/{job_id}/_comparisons/{name} could not be written"):
+            if isinstance(self.fs, LocalFileSystem):
+                _replace_local(Path(path), data)
+            else:
+                self.fs.pipe_file(path, data)
+        return f"{self.root}/{job_id}/_comparisons/{name}"
+
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"
 
@@ -174,12 +193,7 @@ class Store:
 
 
 def _create_local(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            _settle(file)
+    with _draft(target, data) as draft:
         try:
             os.link(draft, target)  # unlike a rename, fails when the target is there
         except OSError as e:
@@ -188,6 +202,23 @@ def _create_local(target: Path, data: bytes) -> None:
             if target.exists():
                 raise FileExistsError(target) from e
             draft.replace(target)
+
+
+def _replace_local(target: Path, data: bytes) -> None:
+    with _draft(target, data) as draft:
+        draft.replace(target)
+
+
+@contextmanager
+def _draft(target: Path, data: bytes) -> Iterator[Path]:
+    """A whole file beside ``target``, to be put in its place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            _settle(file)
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
 

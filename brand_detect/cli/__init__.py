@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import jobs, local
+from brand_detect.cli import compare, jobs, local
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
-__all__ = ["app", "jobs", "local", "main"]
+__all__ = ["app", "compare", "jobs", "local", "main"]
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from brand_detect.catalog import catalog_from_json
-from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.history import reports_to_compare
 from brand_detect.domain.model import (
     BrandVerdicts,
     DetectedObjects,
@@ -15,7 +16,6 @@ from brand_detect.domain.model import (
     FilteredScenes,
     JobRequest,
     Report,
-    check_job_id,
 )
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.protocols import FrameReader, ImageCodec
@@ -29,15 +29,11 @@ from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store, StoredFrames
 
-REPORTS = STAGES[-1]
+REPORT = STAGES[-1]
 METADATA_BYTES = 50_000
 """Longest JSON in the metadata: it sits in the event's row."""
 
 V = TypeVar("V", bound=Value)
-
-
-class OneReport(BadInput):
-    """There is nothing to compare with so far."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +76,13 @@ def compared(
     an attempt's name do.
 
     Raises:
-        OneReport: the job has no report to compare with.
-        BadInput: there is no such job or attempt.
+        BadInput: there is no such report, or none to compare with.
         Permanent: a checkpoint that the reports were made from is gone.
     """
-    before, after = _chosen(store, job_id, attempt, with_attempt, with_job)
+    other = with_job or job_id
+    others = reports_of(store, with_job) if with_job else ()
+    names = reports_to_compare(job_id, reports_of(store, job_id), attempt, with_attempt, with_job, others)
+    before, after = (AttemptRef(job, REPORT, name) for job, name in zip((other, job_id), names, strict=True))
     return Compared(before, after, compare(load_side(store, before), load_side(store, after)), store, codec)
 
 
@@ -107,41 +105,9 @@ def load_side(store: Store, report: AttemptRef) -> Side:
     )
 
 
-def _chosen(store: Store, job_id: str, attempt: str, with_attempt: str, with_job: str) -> tuple[AttemptRef, AttemptRef]:
-    own = _reports(store, job_id)
-    at = _named(job_id, own, attempt) if attempt else len(own) - 1
-    if with_job and with_job != job_id:
-        others = _reports(store, with_job)
-        other = _named(with_job, others, with_attempt) if with_attempt else len(others) - 1
-    else:
-        with_job, others = job_id, own
-        other = _named(job_id, own, with_attempt) if with_attempt else at - 1
-    if other < 0:
-        raise OneReport(
-            f"{job_id} has only one report so far."
-            if len(own) == 1
-            else f"{job_id} has no report before {own[at]} to compare it with.",
-            "replay it, or name an attempt or a job to compare with",
-        )
-    return AttemptRef(with_job, REPORTS, others[other]), AttemptRef(job_id, REPORTS, own[at])
-
-
-def _reports(store: Store, job_id: str) -> list[str]:
+def reports_of(store: Store, job_id: str) -> list[str]:
     """Attempts of a job's report, oldest first."""
-    found = [manifest.attempt for manifest in store.attempts(check_job_id(job_id), REPORTS)]
-    if not found:
-        raise OneReport(f"{job_id} has no report so far.", "submit its video first")
-    return found
-
-
-def _named(job_id: str, attempts: list[str], name: str) -> int:
-    """The position of the attempt that is called ``name``, or begins with it."""
-    fits = [name] if name in attempts else [a for a in attempts if a.startswith(name)]
-    if len(fits) != 1:
-        raise BadInput(
-            f"{job_id} has {len(fits) or 'no'} reports that begin with {name!r}.", f"its reports: {', '.join(attempts)}"
-        )
-    return attempts.index(fits[0])
+    return [manifest.attempt for manifest in store.attempts(job_id, REPORT)]
 
 
 def _facts(manifest: Manifest) -> StageFacts:
@@ -176,12 +142,12 @@ def comparison(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):
-        try:
-            found = compared(services.store, services.engines.codec(), context.partition_key, **asked)
-        except OneReport as e:
-            if asked:
-                raise
-            return dg.MaterializeResult(metadata={"text": dg.MetadataValue.md(f"Nothing to compare: {e}")})
+        if not asked and (number := len(reports_of(services.store, context.partition_key))) < 2:
+            nothing = (
+                f"Nothing to compare: {context.partition_key} has {'one report' if number else 'no report'} so far."
+            )
+            return dg.MaterializeResult(metadata={"text": dg.MetadataValue.md(nothing)})
+        found = compared(services.store, services.engines.codec(), context.partition_key, **asked)
         whole = found.document.model_dump_json(indent=1)
         page, document = (
             services.store.put_comparison(context.partition_key, f"{found.name}.{ending}", text.encode())

@@ -128,7 +128,7 @@ Spans = tuple[tuple[float, float], ...]
 
 
 class BrandChange(Record):
-    """A brand on both sides. For two videos seconds alone are compared: nothing is gained or lost at a time."""
+    """A brand on both sides. Of two videos only the seconds are compared: gained and lost are their difference then."""
 
     brand_id: str
     brand: str
@@ -138,8 +138,8 @@ class BrandChange(Record):
     difference_s: float = Field(description="after - before")
     exposures_before: int
     exposures_after: int
-    gained_s: float = Field(description="sum of gained; gained - lost is the difference")
-    lost_s: float
+    gained_s: float = Field(description="time on screen after only, s; gained - lost is the difference")
+    lost_s: float = Field(description="time on screen before only, s")
     gained: tuple[Stretch, ...] = Field(default=(), description="on screen after only, in order of time")
     lost: tuple[Stretch, ...] = Field(default=(), description="on screen before only")
     shown_before: Spans = Field(default=(), description="start and end of each exposure")
@@ -212,6 +212,7 @@ class Comparison(Record):
     schema_version: int = COMPARISON_VERSION
     before: Figures
     after: Figures
+    headline: str = Field(description="what came of it, in a sentence")
     same_video: bool
     brands: tuple[BrandChange, ...] = Field(default=(), description="what gained or lost most first")
     verdicts: tuple[VerdictChange, ...] = Field(default=(), description="longest on screen first")
@@ -221,27 +222,19 @@ class Comparison(Record):
     notes: tuple[str, ...] = Field(description="what keeps the two from being compared in full, in plain words")
     left_out: tuple[str, ...] = Field(default=(), description="fields that hold more in the whole document")
 
-    @property
-    def is_same(self) -> bool:
-        """Whether both sides are one and the same attempt."""
-        return (self.before.job_id, self.before.attempt) == (self.after.job_id, self.after.attempt)
-
-    @property
-    def moved(self) -> tuple[BrandChange, ...]:
-        """The brands that are not as they were."""
-        return tuple(brand for brand in self.brands if brand.change != "same")
-
 
 def compare(before: Side, after: Side) -> Comparison:
     """What ``after`` gained, lost and did differently."""
     same_video = before.request.video_sha256 == after.request.video_sha256
     stages = tuple(_stages(before, after))
+    brands = tuple(sorted(_brands(before, after, same_video), key=_most_changed))
     verdicts, tracks = _verdicts(before, after)
     return Comparison(
         before=_figures(before, [s.stage for s in stages if not s.shared]),
         after=_figures(after, [s.stage for s in stages if not s.shared]),
+        headline=_headline(brands, tracks),
         same_video=same_video,
-        brands=tuple(sorted(_brands(before, after, same_video), key=_most_changed)),
+        brands=brands,
         verdicts=verdicts,
         tracks=tracks,
         stages=stages,
@@ -265,23 +258,6 @@ def in_short(comparison: Comparison, most_bytes: int) -> dict[str, Any]:
     return whole
 
 
-def headline(comparison: Comparison) -> str:
-    """What came of it, in a sentence or two."""
-    moved = comparison.moved
-    if not (moved or comparison.verdicts):
-        return "No brand gained or lost a second, and no verdict changed."
-    up = [b for b in moved if (b.gained_s or b.difference_s) > 0]
-    down = [b for b in moved if (b.lost_s or -b.difference_s) > 0]
-    told = [
-        f"{counted(len(up), 'brand')} gained {duration(sum(b.gained_s or b.difference_s for b in up))}" if up else "",
-        f"{counted(len(down), 'brand')} lost {duration(sum(b.lost_s or -b.difference_s for b in down))}"
-        if down
-        else "",
-        f"{counted(comparison.tracks.changed, 'track')} got another verdict" if comparison.verdicts else "",
-    ]
-    return f"{', '.join(filter(None, told))}."
-
-
 def outcome_in_words(outcome: Outcome) -> str:
     """An outcome as people read it, without its confidence."""
     if outcome.state == "resolved":
@@ -292,7 +268,7 @@ def outcome_in_words(outcome: Outcome) -> str:
 def in_words(comparison: Comparison) -> str:
     """The comparison in Markdown, the longest parts cut."""
     before, after = comparison.before, comparison.after
-    lines = [headline(comparison), *(f"> {note}" for note in comparison.notes)]
+    lines = [comparison.headline, *(f"> {note}" for note in comparison.notes)]
     lines += _table(
         ("brand", "before", "after", "difference", "gained", "lost"),
         [
@@ -334,7 +310,7 @@ def settings(comparison: Comparison) -> Iterator[tuple[str, Any, Any]]:
             yield f"{stage.stage}.{change.name}", change.before, change.after
     catalog = comparison.catalog
     if catalog.added or catalog.removed:
-        yield "brands that one list has alone", ", ".join(catalog.removed), ", ".join(catalog.added)
+        yield "brands in one list only", ", ".join(catalog.removed), ", ".join(catalog.added)
     for change in catalog.changed:
         yield change.name, change.before, change.after
 
@@ -370,20 +346,30 @@ def _brands(before: Side, after: Side, same_video: bool) -> Iterator[BrandChange
         gained = timeline.minus(spans[1], spans[0]) if same_video else np.zeros((0, 2))
         lost = timeline.minus(spans[0], spans[1]) if same_video else np.zeros((0, 2))
         seconds = [row["seconds"] if row else 0.0 for row in (was, now)]
+        difference = seconds[1] - seconds[0]
+        parts = [
+            timeline.union_seconds(span) if same_video else max(0.0, sign * difference)
+            for span, sign in ((gained, 1), (lost, -1))
+        ]
         named = now or was
         assert named is not None
-        same = not len(gained) and not len(lost) and abs(seconds[1] - seconds[0]) <= timeline.TOUCHING_S
         yield BrandChange(
             brand_id=brand_id,
             brand=named["brand"],
-            change="new" if was is None else "gone" if now is None else "same" if same else "changed",
+            change="new"
+            if was is None
+            else "gone"
+            if now is None
+            else "changed"
+            if max(parts) > timeline.TOUCHING_S
+            else "same",
             before_s=_rounded(seconds[0]),
             after_s=_rounded(seconds[1]),
-            difference_s=_rounded(seconds[1] - seconds[0]),
+            difference_s=_rounded(difference),
             exposures_before=was["n_exposures"] if was else 0,
             exposures_after=now["n_exposures"] if now else 0,
-            gained_s=_rounded(timeline.union_seconds(gained)),
-            lost_s=_rounded(timeline.union_seconds(lost)),
+            gained_s=_rounded(parts[0]),
+            lost_s=_rounded(parts[1]),
             gained=tuple(gained_of.stretches(brand_id, gained)),
             lost=tuple(lost_of.stretches(brand_id, lost)),
             shown_before=_spans(spans[0]),
@@ -392,8 +378,7 @@ def _brands(before: Side, after: Side, same_video: bool) -> Iterator[BrandChange
 
 
 def _most_changed(change: BrandChange) -> tuple[float, float, str]:
-    moved_s = max(change.gained_s + change.lost_s, abs(change.difference_s))
-    return -moved_s, -max(change.before_s, change.after_s), change.brand_id
+    return -(change.gained_s + change.lost_s), -max(change.before_s, change.after_s), change.brand_id
 
 
 def _exposures(report: Report) -> dict[str, list[tuple[float, float]]]:
@@ -598,6 +583,16 @@ def _figures(side: Side, own: Sequence[str]) -> Figures:
         questions=int(sum(facts.stats.get("questions", 0) for facts in made)),
         cost_usd=_rounded(sum(facts.stats.get("cost_usd", 0.0) for facts in made)),
     )
+
+
+def _headline(brands: Sequence[BrandChange], tracks: TrackCounts) -> str:
+    told = []
+    for seconds, verb in (([b.gained_s for b in brands], "gained"), ([b.lost_s for b in brands], "lost")):
+        if number := sum(s > 0 for s in seconds):
+            told.append(f"{counted(number, 'brand')} {verb} {duration(sum(seconds))}")
+    if tracks.changed:
+        told.append(f"{counted(tracks.changed, 'track')} got another verdict")
+    return f"{', '.join(told)}." if told else "No brand gained or lost a second, and no verdict changed."
 
 
 def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> Iterator[str]:

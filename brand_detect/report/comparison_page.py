@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from brand_detect.domain import timeline
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import FrameReader, ImageCodec
-from brand_detect.report.comparison import BrandChange, Comparison, Place, Stretch, headline, outcome_in_words, settings
+from brand_detect.report.comparison import BrandChange, Comparison, Place, Stretch, outcome_in_words, settings
 from brand_detect.report.pages import UNITS, Bar, Evidence, bars, pictures, template, ticks
 
 # Bounds that keep the page small and its making at a few seconds; it says what was left out.
@@ -44,43 +44,36 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
     """The page, with pictures as far as there are frames. Reads only the frames that it shows."""
     ranges = [side.range_s for side in (comparison.before, comparison.after)]
     start, end = min(r[0] for r in ranges), max(r[1] for r in ranges)
-    moved = comparison.moved[:BRANDS]
-    told = [(kind, stretch) for brand in moved[:PICTURED_BRANDS] for kind, stretch in _longest(brand)]
+    moved = [brand for brand in comparison.brands if brand.change != "same"][:BRANDS]
+    told = {brand.brand_id: _longest(brand) for brand in moved[:PICTURED_BRANDS]}
     verdicts = comparison.verdicts[:VERDICTS]
-    places = [s.place for _, s in told if s.place] + [v.place for v in verdicts]
+    places = [s.place for own in told.values() for _, s in own if s.place] + [v.place for v in verdicts]
     cut, gone = _cut(places, frames, codec)
-    most = [max((_part(b, sign) for b in moved), default=0.0) for sign in (1, -1)]
-    scale = UNITS / (sum(most) or 1.0)
+    most_lost = max((brand.lost_s for brand in moved), default=0.0)
+    scale = UNITS / (most_lost + max((brand.gained_s for brand in moved), default=0.0) or 1.0)
     return template("comparison.html").render(
         comparison=comparison,
         before=comparison.before,
         after=comparison.after,
-        headline=headline(comparison),
         notes=[*comparison.notes, *(f"The frames of the report {side} are gone: no pictures of it." for side in gone)],
         views=[
             BrandView(
                 change=brand,
-                gained=round(_part(brand, 1) * scale, 1),
-                lost=round(_part(brand, -1) * scale, 1),
+                gained=round(brand.gained_s * scale, 1),
+                lost=round(brand.lost_s * scale, 1),
                 before=_lane(brand.shown_before, brand.lost, start, end),
                 after=_lane(brand.shown_after, brand.gained, start, end),
-                figures=[(k, s, cut[s.place]) for k, s in _longest(brand) if s.place in cut],
+                figures=[(k, s, cut[s.place]) for k, s in told.get(brand.brand_id, ()) if s.place in cut],
             )
             for brand in moved
         ],
-        zero=round(most[1] * scale, 1),
+        zero=round(most_lost * scale, 1),
         units=UNITS,
         ticks=ticks(start, end),
         verdicts=[(change, cut.get(change.place)) for change in verdicts],
         in_words=outcome_in_words,
         settings=list(settings(comparison))[:SETTINGS],
     )
-
-
-def _part(brand: BrandChange, sign: int) -> float:
-    """The seconds that a brand gained (``sign`` 1) or lost (-1)."""
-    exact = brand.gained_s if sign > 0 else brand.lost_s
-    return exact if brand.gained_s or brand.lost_s else max(0.0, sign * brand.difference_s)
 
 
 def _longest(brand: BrandChange) -> list[tuple[str, Stretch]]:

@@ -466,9 +466,7 @@ class Client:
             notes=tuple(found.report.get("notes", ())),
         )
 
-    def compare(
-        self, job_id: str, attempt: str = "", with_attempt: str = "", with_job: str = "", *, timeout_s: float = 600.0
-    ) -> ComparisonSummary:
+    def compare(self, job_id: str, attempt: str = "", with_attempt: str = "", with_job: str = "") -> ComparisonSummary:
         """What the report ``attempt`` of a job (default: the newest) gained and lost against ``with_attempt``.
 
         ``with_attempt`` is by default the report before it, or with another job ``with_job`` the newest of that. First
@@ -477,13 +475,13 @@ class Client:
         Raises:
             BadInput: there is no such report, or none to compare with; nothing was launched.
             Permanent: a checkpoint that the reports were made from is gone.
-            Transient: Dagster is out of reach, or not done after ``timeout_s``.
+            Transient: Dagster is out of reach.
         """
         others = self._reports(with_job) if with_job else []
         before, after = reports_to_compare(job_id, self._reports(job_id), attempt, with_attempt, with_job, others)
         config = {"attempt": after, "with_attempt": before} | ({"with_job": with_job} if with_job else {})
         asked = _Asked.of(job_id, "", COMPARISON, config)
-        run = self.wait(self._launch(asked, (COMPARISON,), {COMPARISON: config}, {}).run_id, timeout_s)
+        run = self.wait(self._launch(asked, (COMPARISON,), {COMPARISON: config}, {}).run_id)
         node = self._ask("comparison", job=job_id, limit=ATTEMPTS)["assetNodeOrError"]
         made = (m for m in node.get("assetMaterializations", ()) if m["runId"] == run.run_id)
         found = next(map(_entries, made), None)

@@ -36,13 +36,8 @@ COMPARISON_VERSION = 1
 """Version of the document; it changes when a field changes its meaning or goes, not when one is added."""
 MARKDOWN_ROWS = 30
 BOX = ("x_px", "y_px", "w_px", "h_px")
-LONG_LISTS: tuple[dict[str, Any], ...] = (
-    {"brands": {"__all__": {"shown_before", "shown_after", "gained", "lost"}}},
-    {"catalog": {"added", "removed", "changed"}},
-    {"verdicts": True},
-    {"brands": True},
-)
-"""What ``in_short`` leaves out, step by step, until the rest is short enough."""
+SHORT_LIST = 50
+"""Brands and verdicts that a document in short keeps for as long as it can."""
 
 
 class StageFacts(Record):
@@ -244,18 +239,26 @@ def compare(before: Side, after: Side) -> Comparison:
 
 
 def in_short(comparison: Comparison, most_bytes: int) -> dict[str, Any]:
-    """The document as JSON values of at most ``most_bytes``: its long lists are left out one kind after the other."""
-    whole = comparison.model_dump(mode="json")
-    for left_out in range(len(LONG_LISTS) + 1):
-        steps = LONG_LISTS[:left_out]
-        excluded: dict[str, Any] = {}
-        for step in steps:
-            excluded |= step
-        names = tuple(dict.fromkeys(name for step in steps for name in step))
-        whole = comparison.model_copy(update={"left_out": names}).model_dump(mode="json", exclude=excluded)
-        if len(json.dumps(whole)) <= most_bytes:
+    """The document as JSON values of about ``most_bytes``: what is longest is left out, one kind after the other."""
+    shortest = comparison.model_dump(mode="json")
+    left_out: dict[str, Any] = {}
+    for name, what in _long_parts(comparison):
+        if len(json.dumps(shortest)) <= most_bytes:
             break
-    return whole
+        left_out[name] = what
+        named = comparison.model_copy(update={"left_out": tuple(left_out)})
+        shortest = named.model_dump(mode="json", exclude=left_out)
+    return shortest
+
+
+def _long_parts(comparison: Comparison) -> Iterator[tuple[str, Any]]:
+    """Fields and what of them may be left out, as pydantic takes it: the most telling last."""
+    times = {"__all__": {"shown_before", "shown_after", "gained", "lost"}}
+    yield "brands", times
+    yield "catalog", {"added", "removed", "changed"}
+    yield "verdicts", dict.fromkeys(range(SHORT_LIST, len(comparison.verdicts)), True)
+    yield "brands", {**times, **dict.fromkeys(range(SHORT_LIST, len(comparison.brands)), True)}
+    yield "verdicts", True
 
 
 def outcome_in_words(outcome: Outcome) -> str:

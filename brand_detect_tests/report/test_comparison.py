@@ -252,13 +252,16 @@ def test_the_document_in_short_stays_under_its_limit_and_says_what_is_missing() 
     after = side([p.verdict(n, [f"t{i}"]) for i, n in enumerate(names)], regions=regions, brands=catalog(*names))
     found = compare(side(regions=regions), after)
     assert in_short(found, 10**7) == found.model_dump(mode="json")
-    for most_bytes in (100_000, 60_000, 30_000, 10_000):
+    kept = []
+    for most_bytes in (250_000, 110_000, 60_000, 30_000):
         short = in_short(found, most_bytes)
         assert len(json.dumps(short)) <= most_bytes
         back = Comparison.model_validate(short)
         assert back.left_out
         assert back.after == found.after
+        kept.append((len(back.brands), len(back.verdicts)))
         assert back.headline == "300 brands gained 2 min 30 s, 300 tracks got another verdict."
+    assert kept == [(300, 300), (300, 50), (50, 50), (50, 0)]
 
 
 def test_words_for_people() -> None:

@@ -6,7 +6,7 @@ Both may be attempts of one job, or of two. Everything is told as seen from ``af
 import json
 import re
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from brand_detect.domain.model import (
     Report,
 )
 from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.text import fold, key_of
 from brand_detect.report.exports import DECIMALS
 from brand_detect.report.pages import fact
 from brand_detect.report.words import counted, duration, short, signed
@@ -35,6 +36,7 @@ from brand_detect.report.words import counted, duration, short, signed
 COMPARISON_VERSION = 1
 """Version of the document; it changes when a field changes its meaning or goes, not when one is added."""
 MARKDOWN_ROWS = 30
+NAMES = 8
 BOX = ("x_px", "y_px", "w_px", "h_px")
 SHORT_LIST = 50
 """Brands and verdicts that a document in short keeps for as long as it can."""
@@ -151,9 +153,9 @@ class Outcome(Record):
 
 
 class VerdictChange(Record):
-    """Tracks that both sides found, with one text and one change of outcome."""
+    """Tracks that both sides found, with one text (what readers confuse taken as equal) and one change of outcome."""
 
-    text: str
+    text: str = Field(description="as most of them were read")
     before: Outcome
     after: Outcome
     confidence_before: float = Field(description="of the best verdict; 0 when there is none")
@@ -313,9 +315,14 @@ def settings(comparison: Comparison) -> Iterator[tuple[str, Any, Any]]:
             yield f"{stage.stage}.{change.name}", change.before, change.after
     catalog = comparison.catalog
     if catalog.added or catalog.removed:
-        yield "brands in one list only", ", ".join(catalog.removed), ", ".join(catalog.added)
+        yield "brands in one list only", _listed(catalog.removed), _listed(catalog.added)
     for change in catalog.changed:
         yield change.name, change.before, change.after
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = ", ".join(names[:NAMES])
+    return few if len(names) <= NAMES else f"{len(names)} brands, such as {few}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -443,14 +450,16 @@ def _verdicts(before: Side, after: Side) -> tuple[tuple[VerdictChange, ...], Tra
     settled = [_settled(side.verdicts) for side in (before, after)]
     both = tracks[0] & tracks[1]
     groups: defaultdict[tuple[str, Outcome, Outcome], list[str]] = defaultdict(list)
-    for track in both & (settled[0].keys() | settled[1].keys()):
+    texts: dict[str, str] = {}
+    for track in sorted(both & (settled[0].keys() | settled[1].keys())):
         was, now = (of.get(track, NOT_LISTED) for of in settled)
         if was.outcome != now.outcome:
-            groups[now.text or was.text, was.outcome, now.outcome].append(track)
+            text = texts[track] = now.text or was.text
+            groups[fold(key_of(text)) or text, was.outcome, now.outcome].append(track)
     seen = _Seen(after, [track for group in groups.values() for track in group])
     changes = [
         VerdictChange(
-            text=text,
+            text=Counter(texts[track] for track in own).most_common(1)[0][0],
             before=was,
             after=now,
             confidence_before=_rounded(max(settled[0].get(t, NOT_LISTED).confidence for t in own)),
@@ -459,7 +468,7 @@ def _verdicts(before: Side, after: Side) -> tuple[tuple[VerdictChange, ...], Tra
             seconds=_rounded(seen.seconds(own)),
             place=seen.best(own),
         )
-        for (text, was, now), own in groups.items()
+        for (_, was, now), own in groups.items()
     ]
     changes.sort(key=lambda change: (-change.seconds, change.text, change.place.frame))
     counts = TrackCounts(

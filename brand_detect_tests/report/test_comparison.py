@@ -175,9 +175,10 @@ def test_tracks_with_one_text_and_one_change_are_one_row_and_time_counts_once() 
     regions = [*track("a", (2, 3)), *track("b", (3, 4), (300, 100, 90, 40)), *track("c", (16,))]
     tracks = ["a", "b", "c"]
     before = side(regions=regions)
-    after = side([p.verdict("Nike", [t], text="NIKE") for t in tracks], regions=regions)
+    read = zip(tracks, ("NIKE", "N1KE", "NIKE"), strict=True)
+    after = side([p.verdict("Nike", [track], text=text) for track, text in read], regions=regions)
     [change] = compare(before, after).verdicts
-    assert (change.tracks, change.seconds) == (3, 2.0)
+    assert (change.text, change.tracks, change.seconds) == ("NIKE", 3, 2.0)
     assert change.place.w_px == 90
 
 
@@ -231,6 +232,16 @@ def test_what_was_set_differently() -> None:
     assert (found.before.own_s, found.after.own_s) == (3.0, 4.75)
     assert (found.after.questions, found.after.cost_usd) == (4, 0.5)
     assert (found.before.questions, found.before.cost_usd) == (0, 0.0)
+
+
+def test_of_long_lists_of_brands_the_first_are_named() -> None:
+    names = [f"Brand {i:02d}" for i in range(40)]
+    found = compare(side(regions=REGIONS), side(regions=REGIONS, brands=catalog("Nike", *names)))
+    [(_, removed, added)] = set_differently(found)
+    assert removed == ""
+    assert added.startswith("40 brands, such as Brand 00, Brand 01, ")
+    assert "Brand 08" not in added
+    assert found.catalog.added == tuple(names)
 
 
 def test_a_checkpoint_that_is_gone_is_said_and_nothing_is_made_up() -> None:

@@ -142,7 +142,7 @@ def comparison(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):
-        if not asked and (number := len(reports_of(services.store, context.partition_key))) < 2:
+        if not any(asked.values()) and (number := len(reports_of(services.store, context.partition_key))) < 2:
             nothing = (
                 f"Nothing to compare: {context.partition_key} has {'one report' if number else 'no report'} so far."
             )

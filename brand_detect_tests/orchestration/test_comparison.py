@@ -156,10 +156,25 @@ def test_with_one_report_or_none_the_asset_says_so(tmp_path: Path):
     with pipeline(tmp_path) as built:
         first = built.runner.submit(str(video), job_id=JOB)
         alone = Job(built, first, first)
-        assert alone.materialize() == {"text": "Nothing to compare: match has one report so far."}
+        for nothing in ({}, {"attempt": "", "with_job": ""}):
+            assert alone.materialize(**nothing) == {"text": "Nothing to compare: match has one report so far."}
         built.instance.add_dynamic_partitions("job_id", ["empty"])
         assert alone.materialize("empty") == {"text": "Nothing to compare: empty has no report so far."}
         assert "match has only one report so far" in alone.materialize(attempt=first.run_id)["failed"]
+
+
+def test_materialize_all_does_not_wait_for_anything_to_compare(tmp_path: Path):
+    video = two_shot_clip(tmp_path / "match.mp4")
+    with pipeline(tmp_path) as built:
+        first = built.runner.submit(str(video), job_id=JOB)
+        result = built.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=built.instance,
+            partition_key=JOB,
+            asset_selection=[dg.AssetKey(name) for name in (*LINE, COMPARISON)],
+        )
+        assert result.success
+        assert len(result.asset_materializations_for_node(COMPARISON)) == 1
+        assert Job(built, first, first).materialize()["after"].endswith(f"{result.run_id}-0")
 
 
 def test_checkpoints_that_are_gone(tmp_path: Path):

@@ -33,12 +33,13 @@ from brand_detect.domain.history import (
     merged,
     parent_of,
     pinned,
+    reports_to_compare,
     reusable,
 )
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
 from brand_detect.domain.params import check_overrides, effective
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import (
     ASKED,
@@ -70,6 +71,8 @@ LONGEST_DELAY_S = 100 * 365.25 * 86_400
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 SNAPSHOT_S = 120.0
 """Longest wait for a new snapshot of the brand list: Dagster's daemon may be down."""
+ASSETS = (CATALOG, *LINE, COMPARISON)
+"""What a run may make, in this order."""
 ATTEMPTS = 200
 """Most attempts of a stage that are listed, the newest ones."""
 
@@ -120,6 +123,25 @@ class ReportSummary:
     detections: int
     unresolved: int
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ComparisonSummary:
+    """What differs between two reports, and where the documents lie."""
+
+    job_id: str
+    run_id: str
+    before: str
+    """Job, stage and attempt of the report that was compared with."""
+    after: str
+    text: str
+    """In Markdown."""
+    page: str
+    """Address of the page in the store."""
+    document: str
+    """Address of the whole document in the store, as JSON."""
+    comparison: Mapping[str, Any]
+    """The document, as far as it is short; ``left_out`` names what holds more in the whole one."""
 
 
 @dataclass(frozen=True)
@@ -445,6 +467,38 @@ class Client:
             notes=tuple(found.report.get("notes", ())),
         )
 
+    def compare(self, job_id: str, attempt: str = "", with_attempt: str = "", with_job: str = "") -> ComparisonSummary:
+        """What the report ``attempt`` of a job (default: the newest) gained and lost against ``with_attempt``.
+
+        ``with_attempt`` is by default the report before it, or with another job ``with_job`` the newest of that. First
+        letters do. Dagster materializes the asset ``comparison``, which keeps a page and a document in the store.
+
+        Raises:
+            BadInput: there is no such report, or none to compare with; nothing was launched.
+            Permanent: a checkpoint that the reports were made from is gone.
+            Transient: Dagster is out of reach.
+        """
+        others = self._reports(with_job) if with_job else []
+        before, after = reports_to_compare(job_id, self._reports(job_id), attempt, with_attempt, with_job, others)
+        config = {"attempt": after, "with_attempt": before} | ({"with_job": with_job} if with_job else {})
+        asked = _Asked.of(job_id, "", COMPARISON, config)
+        run = self.wait(self._launch(asked, (COMPARISON,), {COMPARISON: config}, {}).run_id)
+        node = self._ask("comparison", job=job_id, limit=ATTEMPTS)["assetNodeOrError"]
+        made = (m for m in node.get("assetMaterializations", ()) if m["runId"] == run.run_id)
+        found = next(map(_entries, made), None)
+        if found is None or "json" not in found:
+            raise Permanent(f"Run {run.run_id} has left no comparison.", "compare again")
+        return ComparisonSummary(
+            job_id=job_id,
+            run_id=run.run_id,
+            comparison=found["json"],
+            **{name: found[name] for name in ("before", "after", "text", "page", "document")},
+        )
+
+    def _reports(self, job_id: str) -> list[str]:
+        """Attempts of a job's report, oldest first."""
+        return [a.attempt for a in reversed(self.checkpoints(job_id).stages[STAGES[-1]].attempts)]
+
     def refresh_catalog(self) -> None:
         """See to it that the latest snapshot is the brand list as it is now: "edit the list, replay"."""
         sensor = self._found() | {"sensorName": "brand_catalog_changed"}
@@ -686,7 +740,7 @@ def _entries(node: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata entries by label; kinds that were not asked for are left out."""
     found: dict[str, Any] = {}
     for entry in node["metadataEntries"]:
-        for name in ("text", "intValue", "floatValue"):
+        for name in ("text", "mdStr", "intValue", "floatValue"):
             if name in entry:
                 found[entry["label"]] = entry[name]
         if "jsonString" in entry:
@@ -743,14 +797,14 @@ def _run(row: Mapping[str, Any]) -> Run:
         run_id=row["runId"],
         job_id=tags.get(PARTITION, ""),
         status="held" if held else row["status"].lower(),
-        stages=tuple(stage for stage in (CATALOG, *LINE) if stage in selected),
+        stages=tuple(stage for stage in ASSETS if stage in selected),
         created_s=row["creationTime"],
         started_s=row["startTime"],
         ended_s=row["endTime"],
         parent_run_id=row["parentRunId"] or "",
         root_run_id=row["rootRunId"] or row["runId"],
         not_before_s=due_s(tags),
-        done=tuple(s for s in (CATALOG, *LINE) if s in succeeded),
+        done=tuple(s for s in ASSETS if s in succeeded),
         retried_as=tags.get("dagster/auto_retry_run_id", ""),
         will_retry=tags["dagster/will_retry"] == "true" if "dagster/will_retry" in tags else None,
         tags=tags,

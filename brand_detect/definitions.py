@@ -8,6 +8,7 @@ import dagster as dg
 
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.assets import ASSETS
+from brand_detect.orchestration.comparison import comparison
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.liveness import at_work
 from brand_detect.orchestration.resources import Services
@@ -36,7 +37,7 @@ def build_definitions(
             yield CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(
-        assets=ASSETS,
+        assets=[*ASSETS, comparison],
         sensors=[s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor],
         jobs=[prune_job],
         schedules=[offpeak_retries(used.settings), nightly_prune(used.settings)],

@@ -83,8 +83,9 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
     ),
     "launch": (
-        "Submits (assets from `job_request` down, the request as its config), replays (from a stage down) or retries "
-        "(from `escalate_vlm` down, with the tag).",
+        "Submits (assets from `job_request` down, the request as its config), replays (from a stage down), retries "
+        "(from `escalate_vlm` down, with the tag) or compares (`comparison` alone; its config may name `attempt`, "
+        "`with_attempt` and `with_job`, its result is what *comparison* gives).",
         "`LaunchRunSuccess`",
         {
             "location": "brand_detect.definitions",
@@ -103,6 +104,13 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "All attempts of a job, with what they were made of. The report in short is metadata of `compile_report`.",
         "`assetNodes`",
         {"partitions": ["match"], "limit": 200, "assets": [{"path": [s]} for s in LINE]},
+    ),
+    "comparison": (
+        "What the comparisons of a job's reports came to, the newest first: `text` in Markdown, the document as `json` "
+        "(`left_out` in it names what only the whole one in the store has), the addresses of `page` and `document`. "
+        "The id of the run that was launched tells them apart.",
+        "`AssetNode`",
+        {"job": "match", "limit": 20},
     ),
     "failure": ("Why a run failed.", "`EventConnection`", {"run": "RUN_ID", "after": None}),
     "cancel": ("Ends a run that waits, is held or works.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),

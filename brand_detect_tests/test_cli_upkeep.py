@@ -87,7 +87,7 @@ def test_what_is_stored_is_looked_after(home: Path, brand_detect: Callable[..., 
     [
         (("pin", "match", "nonsense"), "'nonsense' names no attempt"),
         (("pin", "match", "compile_report=zz"), "has no attempts 'zz' of compile_report"),
-        (("pin", "other"), "other has no attempts of compile_report"),
+        (("pin", "other"), "other has no checkpoint of compile_report"),
         (("pin", "../match"), "is not allowed"),
         (("prune", "../match"), "is not allowed"),
         (("delete", "../match", "--yes"), "is not allowed"),

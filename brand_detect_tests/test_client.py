@@ -22,7 +22,7 @@ from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Tr
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.params import effective
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.tags import (
     ASKED,
     HOLD,
@@ -515,6 +515,94 @@ def test_a_report_is_the_newest_or_that_of_a_run(server: Webserver, client: Clie
         client.report(JOB, "r9")
     with pytest.raises(BadInput, match="other has no report"):
         client.report("other")
+
+
+# compare
+
+
+def on_comparison(server: Webserver, *entries: Answer) -> Callable[..., Answer]:
+    """What the asset has made: an earlier comparison, and that of the newest run, which is done by now."""
+
+    def answer(job: str, limit: int) -> Answer:
+        assert (job, limit) == (JOB, module.ATTEMPTS)
+        older = {"runId": "r0", "timestamp": "1", "metadataEntries": [json_entry("json", {"of": "r0"})]}
+        made = {"runId": server.runs[-1]["runId"], "timestamp": "2", "metadataEntries": list(entries)}
+        return {"assetNodeOrError": {"__typename": "AssetNode", "assetMaterializations": [made, older]}}
+
+    return answer
+
+
+def compares(server: Webserver, *entries: Answer) -> None:
+    def launched(**asked: Any) -> Answer:
+        answer = server.on_Launch(**asked)
+        server.runs[-1]["status"] = "SUCCESS"
+        return answer
+
+    server.answers["Launch"] = [launched]
+    server.answers["Comparison"] = [on_comparison(server, *entries)]
+
+
+COMPARED = [
+    {"label": "text", "mdStr": "**Nothing** differs."},
+    json_entry("json", {"schema_version": 1}),
+    *({"label": name, "text": f"the {name}"} for name in ("page", "document", "before", "after")),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "config"),
+    [
+        ({}, {"attempt": "r3-0", "with_attempt": "r2-0"}),
+        ({"attempt": "r2"}, {"attempt": "r2-0", "with_attempt": "r1-0"}),
+        ({"with_attempt": "r1"}, {"attempt": "r3-0", "with_attempt": "r1-0"}),
+        ({"with_job": JOB}, {"attempt": "r3-0", "with_attempt": "r3-0", "with_job": JOB}),
+    ],
+)
+def test_a_comparison_is_launched_with_whole_names_and_read(
+    server: Webserver, client: Client, job: str, asked: dict[str, str], config: dict[str, str]
+):
+    assert job == "r1"
+    server.finished("match_brands")
+    server.finished("compile_report")
+    compares(server, *COMPARED)
+    found = client.compare(JOB, **asked)
+    [launch] = server.sent("Launch")
+    assert launch["assets"] == [{"path": [COMPARISON]}]
+    assert launch["config"] == {"ops": {COMPARISON: {"config": config}}}
+    assert tags_of(launch)[PARTITION] == JOB
+    assert (launch["parent"], launch["root"]) == (None, None)
+    assert (found.run_id, found.text, found.comparison) == ("r4", "**Nothing** differs.", {"schema_version": 1})
+    assert (found.page, found.document, found.before, found.after) == tuple(
+        f"the {name}" for name in ("page", "document", "before", "after")
+    )
+    assert client.run("r4").stages == (COMPARISON,)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "asked", "said"),
+    [
+        (JOB, {}, "match has only one report so far"),
+        (JOB, {"attempt": "x"}, "match has no attempts 'x' of compile_report"),
+        (JOB, {"with_job": "other"}, "other has no report to compare"),
+        ("other", {}, "other has no report to compare"),
+        ("../x", {}, "job id"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_is_not_launched(
+    server: Webserver, client: Client, job: str, job_id: str, asked: dict[str, str], said: str
+):
+    assert job
+    with pytest.raises(BadInput, match=said):
+        client.compare(job_id, **asked)
+    assert not server.sent("Launch")
+
+
+def test_a_comparison_that_left_nothing_is_said(server: Webserver, client: Client):
+    server.finished(ROOT)
+    server.finished("match_brands")
+    compares(server, {"label": "text", "mdStr": "Nothing to compare"})
+    with pytest.raises(Permanent, match="Run r3 has left no comparison"):
+        client.compare(JOB)
 
 
 # submit

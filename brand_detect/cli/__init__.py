@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import doctor, jobs, local, sweep, upkeep
+from brand_detect.cli import compare, doctor, jobs, local, sweep, upkeep
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
-__all__ = ["app", "doctor", "jobs", "local", "main", "sweep", "upkeep"]
+__all__ = ["app", "compare", "doctor", "jobs", "local", "main", "sweep", "upkeep"]
 
 
 def main() -> None:

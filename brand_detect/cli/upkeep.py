@@ -11,6 +11,7 @@ import typer
 from brand_detect.cli.common import JobArg, JsonOpt, app, err, out, plain
 from brand_detect.cli.local import local_instance
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.history import named
 from brand_detect.domain.model import check_job_id
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.settings import Settings
@@ -110,14 +111,10 @@ def _named(store: Store, job_id: str, attempt: str) -> AttemptRef:
     stage, _, name = attempt.partition("=") if attempt else (STAGES[-1], "", "")
     if stage not in STAGES or (attempt and not name):
         raise BadInput(f"{attempt!r} names no attempt.", "write STAGE=ATTEMPT, as in compile_report=6b585eff")
-    made = store.attempts(job_id, stage)
-    fits = [m for m in made if m.attempt.startswith(name)] if name else made[-1:]
-    if len(fits) != 1:
-        raise BadInput(
-            f"{job_id} has {len(fits) or 'no'} attempts {name!r} of {stage}.".replace(" ''", ""),
-            f"brand-detect checkpoints {job_id} lists them",
-        )
-    return AttemptRef(job_id, stage, fits[0].attempt)
+    made = [m.attempt for m in store.attempts(job_id, stage)]
+    if not made:
+        raise BadInput(f"{job_id} has no checkpoint of {stage}.", "brand-detect checkpoints JOB shows what there is")
+    return AttemptRef(job_id, stage, named(job_id, stage, made, name) if name else made[-1])
 
 
 @app.command()

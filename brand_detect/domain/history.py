@@ -1,6 +1,6 @@
 """A job's attempts as a tree, and what a new run takes from them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,14 +116,53 @@ def pinned(history: History, pins: Mapping[str, str]) -> dict[str, str]:
             known = sorted(history.catalogs)
         else:
             known = [a.attempt for a in history.stages[stage].attempts] if stage in history.stages else []
-        fits = [name] if name in known else [a for a in known if name and a.startswith(name)]
-        if len(fits) != 1:
-            raise BadInput(
-                f"{history.job_id} has {'no' if not fits else f'{len(fits)}'} attempts {name!r} of {stage}.",
-                f"brand-detect checkpoints {history.job_id} lists them",
-            )
-        whole[stage] = fits[0]
+        whole[stage] = named(history.job_id, stage, known, name)
     return whole
+
+
+def named(job_id: str, stage: str, known: Sequence[str], name: str) -> str:
+    """The one of the attempts ``known`` that is called ``name``, or alone begins with it.
+
+    Raises:
+        BadInput: there is none, or several.
+    """
+    fits = [name] if name in known else [a for a in known if name and a.startswith(name)]
+    if len(fits) != 1:
+        raise BadInput(
+            f"{job_id} has {'no' if not fits else f'{len(fits)}'} attempts {name!r} of {stage}.",
+            f"brand-detect checkpoints {job_id} lists them",
+        )
+    return fits[0]
+
+
+def reports_to_compare(
+    job_id: str,
+    reports: Sequence[str],
+    attempt: str = "",
+    with_attempt: str = "",
+    with_job: str = "",
+    others: Sequence[str] = (),
+) -> tuple[str, str]:
+    """Which report is compared with which: the earlier side, and the later one.
+
+    ``reports`` are the attempts of the job's report and ``others`` those of ``with_job``, oldest first. Defaults: the
+    newest report, with the one before it, or with the newest of another job.
+
+    Raises:
+        BadInput: there is no such report, or none to compare with.
+    """
+    for owner, known in ((job_id, reports), *([(with_job, others)] if with_job else [])):
+        if not known:
+            raise BadInput(f"{owner} has no report to compare.", "submit its video first")
+    after = named(job_id, STAGES[-1], reports, attempt) if attempt else reports[-1]
+    if with_attempt:
+        return named(with_job or job_id, STAGES[-1], others if with_job else reports, with_attempt), after
+    if with_job:
+        return others[-1], after
+    if after == reports[0]:
+        only = "only one report so far" if len(reports) == 1 else f"no report before {after}"
+        raise BadInput(f"{job_id} has {only}.", "replay it, or name a report or another job to compare with")
+    return reports[reports.index(after) - 1], after
 
 
 def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> Attempt:

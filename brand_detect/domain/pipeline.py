@@ -16,6 +16,8 @@ LINE = (ROOT, *STAGES)
 """The root asset and the eight stages."""
 CATALOG = "brand_catalog"
 """The unpartitioned asset that ``match_brands`` reads."""
+COMPARISON = "comparison"
+"""The asset that compares two reports of a job; it stands beside the line, and no stage reads it."""
 
 
 def downstream_of(start: str) -> tuple[str, ...]:

@@ -58,6 +58,21 @@ def union_seconds(intervals: ArrayLike) -> float:
     return float((spans[:, 1] - spans[:, 0]).sum())
 
 
+def minus(intervals: ArrayLike, taken: ArrayLike) -> NDArray[np.float64]:
+    """The parts of ``intervals`` that ``taken`` does not cover, joined and in order of time as by ``union``."""
+    spans, holes = union(intervals), union(taken)
+    edges = np.unique(np.concatenate([spans, holes]))
+    begin, end = edges[:-1], edges[1:]
+    middle = (begin + end) / 2
+    left = _inside(spans, middle) & ~_inside(holes, middle) & (end - begin > TOUCHING_S)
+    return union(np.column_stack((begin, end))[left])
+
+
+def _inside(spans: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of ``times`` lie in one of ``spans``, as ``union`` returns them."""
+    return np.searchsorted(spans[:, 0], times) > np.searchsorted(spans[:, 1], times)
+
+
 def runs(timeline: pa.Table, frames: ArrayLike, gap_s: float = 0.0) -> list[NDArray[np.intp]]:
     """The rows of ``timeline`` (in order of time) that show one of the kept ``frames``, split where presence breaks.
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from brand_detect import stages
 from brand_detect.catalog import LexiconIndex, catalog_from_json
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.history import ESCALATIONS, named
 from brand_detect.domain.model import (
     BrandCatalog,
     BrandVerdicts,
@@ -137,14 +137,8 @@ class Lineage:
                 f"There is no report of {job_id} in {store.root}.",
                 "run the job to its end, or name another store with BRAND_DETECT_STORE_ROOT",
             )
-        fits = [m for m in made if m.attempt == attempt] or [m for m in made if m.attempt.startswith(attempt)]
-        if attempt and len(fits) != 1:
-            known = ", ".join(m.attempt[:8] for m in made)
-            raise BadInput(
-                f"{job_id} has {len(fits) or 'no'} attempts {attempt!r} of {REPORT}.",
-                f"there are {known}, oldest first",
-            )
-        return cls(store, fits[-1])
+        name = named(job_id, REPORT, [m.attempt for m in made], attempt) if attempt else made[-1].attempt
+        return cls(store, next(m for m in made if m.attempt == name))
 
     def ref(self, stage: str) -> AttemptRef:
         return AttemptRef(self.report.job_id, stage, self._attempts[stage])
@@ -274,7 +268,7 @@ def check_swept(stage: str, param: str, fixed: Overrides) -> None:
     Raises:
         BadInput: the effect of these params does not follow from checkpoints, or one param is named twice.
     """
-    for asked, name in ((stage, param), *((s, n) for s, named in fixed.items() for n in named)):
+    for asked, name in ((stage, param), *((s, n) for s, set_ in fixed.items() for n in set_)):
         if asked in PARAMS and name not in SWEPT.get(asked, ()):
             known = name in PARAMS[asked].model_fields
             needs = "frames or engines: replay it instead" if known else "a param that there is"

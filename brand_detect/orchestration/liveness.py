@@ -18,7 +18,7 @@ from threading import Event, Thread
 import dagster as dg
 from dagster import DagsterRunNotFoundError
 
-from brand_detect.domain.pipeline import CATALOG, LINE
+from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE
 from brand_detect.domain.tags import SAID_AGAIN, SPARE, WORKER
 
 BEAT_S = 15.0
@@ -163,7 +163,7 @@ def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Dagst
 def _is_ours(run: dg.DagsterRun) -> bool:
     """Whether the run makes this pipeline's assets alone: others on the same Dagster never say who executes them."""
     selected = {key.to_user_string() for key in run.asset_selection or ()}
-    return bool(selected) and selected <= {CATALOG, *LINE}
+    return bool(selected) and selected <= {CATALOG, *LINE, COMPARISON}
 
 
 def _worker_of(run: dg.DagsterRun) -> Worker | None:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from brand_detect.report.page import template
+from brand_detect.report.pages import template
 
 # A chart's drawing, in its own units: the page scales it.
 WIDTH, HEIGHT = 560.0, 250.0

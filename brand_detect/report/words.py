@@ -21,6 +21,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def signed(seconds: float) -> str:
+    """``-83.25`` as ``−83.2 s``, ``83.25`` as ``+83.2 s``; what rounds to nothing has no sign."""
+    length = duration(abs(seconds))
+    return length if length == duration(0) else f"{'+' if seconds > 0 else '−'}{length}"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 brand``, ``2 brands``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """``0.0123`` as ``1.2 %``; shares under a hundredth keep two decimals."""
     value = 100 * share

@@ -2,12 +2,14 @@
 
 Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manifest does not exist for readers, and
 nothing is ever overwritten. What goes is removed by retention and by the deletion of a job, the manifest first.
+Comparisons, ``{root}/{job_id}/_comparisons/``, are no checkpoints: they can be made again, and are written anew then.
 """
 
 import errno
 import hashlib
 import io
 import os
+import re
 import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -34,6 +36,7 @@ SHARD_BYTES = 64 * 2**20
 SHARD_PREFIX = "frames-"
 PINS = "_pins"
 """The folder of a job with a file for each attempt that is to stay."""
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _TAR_BLOCK = 512
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """What file systems without hard links (exFAT, some network shares) say."""
@@ -282,6 +285,22 @@ class Store:
     def _pin_path(self, ref: AttemptRef) -> str:
         return f"{self._base}/{check_job_id(ref.job_id)}/{PINS}/{ref.stage}/{ref.attempt}"
 
+    def put_comparison(self, job_id: str, name: str, data: bytes) -> str:
+        """Keep a document about two attempts of ``job_id``, in place of an earlier one of that name; returns its URI.
+
+        Raises:
+            ValueError: ``name`` is no plain file name.
+        """
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no file name")
+        path = f"{self._base}/{check_job_id(job_id)}/_comparisons/{name}"
+        with explained(f"{self.root}/{job_id}/_comparisons/{name} could not be written"):
+            if isinstance(self.fs, LocalFileSystem):
+                _replace_local(Path(path), data)
+            else:
+                self.fs.pipe_file(path, data)
+        return f"{self.root}/{job_id}/_comparisons/{name}"
+
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"
 
@@ -315,12 +334,7 @@ class Store:
 
 
 def _create_local(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            _settle(file)
+    with _draft(target, data) as draft:
         try:
             os.link(draft, target)  # unlike a rename, fails when the target is there
         except OSError as e:
@@ -329,6 +343,23 @@ def _create_local(target: Path, data: bytes) -> None:
             if target.exists():
                 raise FileExistsError(target) from e
             draft.replace(target)
+
+
+def _replace_local(target: Path, data: bytes) -> None:
+    with _draft(target, data) as draft:
+        draft.replace(target)
+
+
+@contextmanager
+def _draft(target: Path, data: bytes) -> Iterator[Path]:
+    """A whole file beside ``target``, to be put in its place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            _settle(file)
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
 

@@ -21,6 +21,7 @@ from brand_detect.domain.history import (
     merged,
     parent_of,
     pinned,
+    reports_to_compare,
     reusable,
 )
 from brand_detect.domain.model import Overrides
@@ -657,3 +658,40 @@ def test_what_is_reused_is_a_prefix_of_one_lineage_that_fits_what_was_asked(job:
             made_from = all(attempt.upstream[s] == a.attempt for s, a in found.items())
             alike = same and listed and made_from and reads.items() <= attempt.input_versions.items()
             assert flawed or not alike, "the next stage is there as well"
+
+
+# which reports are compared
+
+REPORTS = ("a1-0", "b2-0", "c3-0")
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ({}, ("b2-0", "c3-0")),
+        ({"attempt": "b"}, ("a1-0", "b2-0")),
+        ({"with_attempt": "a1"}, ("a1-0", "c3-0")),
+        ({"attempt": "a1-0", "with_attempt": "c3-0"}, ("c3-0", "a1-0")),
+        ({"with_job": "other", "others": ("x-0", "y-0")}, ("y-0", "c3-0")),
+        ({"with_job": "other", "others": ("x-0", "y-0"), "with_attempt": "x", "attempt": "a"}, ("x-0", "a1-0")),
+    ],
+)
+def test_a_report_is_compared_with_the_one_before_it_or_what_is_named(asked: dict[str, Any], chosen: tuple[str, str]):
+    assert reports_to_compare("match", REPORTS, **asked) == chosen
+
+
+@pytest.mark.parametrize(
+    ("reports", "asked", "said"),
+    [
+        ((), {}, "match has no report to compare"),
+        (("a1-0",), {}, "match has only one report so far"),
+        (REPORTS, {"attempt": "a1"}, "match has no report before a1-0"),
+        (REPORTS, {"attempt": "x"}, "match has no attempts 'x' of compile_report"),
+        (("a1-0", "a2-0"), {"with_attempt": "a"}, "match has 2 attempts 'a' of compile_report"),
+        (REPORTS, {"with_job": "other"}, "other has no report to compare"),
+        (REPORTS, {"with_job": "other", "others": ("x-0",), "with_attempt": "a1"}, "other has no attempts 'a1'"),
+    ],
+)
+def test_a_report_that_is_not_there_is_not_compared(reports: tuple[str, ...], asked: dict[str, Any], said: str):
+    with pytest.raises(BadInput, match=said):
+        reports_to_compare("match", reports, **asked)

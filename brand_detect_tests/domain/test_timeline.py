@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.domain.model import TIMELINE, table
-from brand_detect.domain.timeline import cells_of, runs, shown_seconds, union, union_seconds
+from brand_detect.domain.timeline import cells_of, minus, runs, shown_seconds, union, union_seconds
 
 
 def timeline(shown_by: list[int | None], cell_s: float = 0.5):
@@ -75,3 +75,29 @@ def test_runs_break_where_presence_does():
     assert [r.tolist() for r in runs(t, [0], gap_s=1.0)] == [[0, 1, 4]]
     assert [r.tolist() for r in runs(t, [0, 6], gap_s=5.0)] == [[0, 1, 4], [6]]  # black is not bridged
     assert runs(t, [], gap_s=5.0) == []
+
+
+INTERVALS = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda s: (s[0] / 4, (s[0] + s[1]) / 4)), max_size=8
+)
+
+
+@pytest.mark.parametrize(
+    ("spans", "taken", "left"),
+    [
+        ([(0, 4)], [(1, 2)], [[0, 1], [2, 4]]),
+        ([(0, 4)], [], [[0, 4]]),
+        ([], [(0, 4)], []),
+        ([(0, 1), (1, 2), (5, 6)], [(0, 2)], [[5, 6]]),
+        ([(0, 1)], [(0, 1 + 1e-9)], []),
+    ],
+)
+def test_what_is_left_of_intervals(spans: list, taken: list, left: list):
+    assert minus(spans, taken).tolist() == left
+
+
+@given(INTERVALS, INTERVALS)
+def test_what_is_left_and_what_is_taken_cover_what_both_cover(spans: list, taken: list):
+    left = minus(spans, taken)
+    assert union_seconds([*left, *taken]) == pytest.approx(union_seconds([*spans, *taken]))
+    assert union_seconds(left) == pytest.approx(union_seconds([*spans, *taken]) - union_seconds(taken))

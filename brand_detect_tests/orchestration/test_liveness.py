@@ -44,6 +44,11 @@ def run_ocr() -> None:
 
 
 @dg.asset
+def comparison() -> None:
+    """The asset beside the stages, by its name alone."""
+
+
+@dg.asset
 def invoices() -> None:
     """An asset of somebody else."""
 
@@ -352,6 +357,12 @@ def test_a_run_that_no_process_has_taken_up_is_given_time(instance: dg.DagsterIn
     run_id = begun(instance, tags={PARTITION: "match"})
     assert found_dead(instance) == {}
     assert found_dead(instance, time.time() + SILENT_S + 5) == {run_id: "no process has taken it up"}
+
+
+def test_a_comparison_that_died_is_found_as_well(instance: dg.DagsterInstance):
+    job_def = dg.Definitions(assets=[comparison]).resolve_implicit_global_asset_job_def()
+    run_id = begun(instance, gone(), job_def=job_def, asset_selection={comparison.key})
+    assert found_dead(instance).keys() == {run_id}
 
 
 def test_runs_of_other_projects_are_left_alone(instance: dg.DagsterInstance):

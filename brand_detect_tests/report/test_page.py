@@ -6,7 +6,7 @@ import pytest
 from brand_detect.domain import model as m
 from brand_detect.domain.params import CompileReportParams
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.report import page
+from brand_detect.report import page, pages
 from brand_detect.report.documents import write_documents
 from brand_detect.report.exports import document
 from brand_detect.report.words import clock, duration, percent
@@ -114,14 +114,14 @@ def test_only_the_frames_shown_are_read_and_each_once() -> None:
 
 def test_the_box_on_the_picture_is_where_the_detection_was() -> None:
     frame = Pictures().read(0)
-    shown = page._evidence(frame, (100, 50, 60, 30), OpenCvCodec(), 320)
+    shown = pages.evidence(frame, (100, 50, 60, 30), OpenCvCodec(), 320)
     picture = (shown.width_px, shown.height_px)
     assert shown.width / 100 * picture[0] == pytest.approx(60)
     assert shown.height / 100 * picture[1] == pytest.approx(30)
     assert picture[0] >= 0.25 * 640
-    corner = page._evidence(frame, (600, 340, 80, 40), OpenCvCodec(), 320)  # reaches over the corner
+    corner = pages.evidence(frame, (600, 340, 80, 40), OpenCvCodec(), 320)  # reaches over the corner
     assert corner.width_px <= 640
-    whole = page._evidence(frame, (-5, -5, 700, 400), OpenCvCodec(), 320)
+    whole = pages.evidence(frame, (-5, -5, 700, 400), OpenCvCodec(), 320)
     assert (whole.width_px, whole.height_px) == (640, 360)
 
 

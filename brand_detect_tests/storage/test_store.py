@@ -157,6 +157,27 @@ def test_catalogue_snapshots_are_kept_by_version(store: Store):
         store.get_catalog("v2")
 
 
+def test_a_comparison_is_kept_beside_the_checkpoints_and_written_anew(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    store.put_comparison(REF.job_id, "a--b.html", b"old")
+    uri = store.put_comparison(REF.job_id, "a--b.html", b"new")
+    assert uri == f"{store.root}/{REF.job_id}/_comparisons/a--b.html"
+    folder = tmp_path / "store" / REF.job_id / "_comparisons"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a--b.html": b"new"}
+    assert [m.attempt for m in store.attempts(REF.job_id, REF.stage)] == [REF.attempt]
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", "", ".hidden", "a\0b", "x" * 201])
+def test_a_comparison_has_a_plain_name(store: Store, name: str):
+    with pytest.raises(ValueError, match="no file name"):
+        store.put_comparison("match", name, b"")
+
+
+def test_a_comparison_belongs_to_a_job(store: Store):
+    with pytest.raises(BadInput):
+        store.put_comparison("../match", "a.html", b"")
+
+
 def test_anyone_can_read_the_tables(store: Store, tmp_path: Path):
     store.begin(REF).commit(SCENES, **FACTS)
     pattern = tmp_path / "store" / "*" / "filter_scenes" / "*" / "shots.parquet"

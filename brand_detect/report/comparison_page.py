@@ -1,0 +1,110 @@
+"""A comparison as one self-contained HTML page: no script, no outside host, pictures inside."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from brand_detect.domain import timeline
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.protocols import FrameReader, ImageCodec
+from brand_detect.report.comparison import BrandChange, Comparison, Place, Stretch, outcome_in_words, settings
+from brand_detect.report.pages import UNITS, Bar, Evidence, bars, pictures, template, ticks
+
+# Bounds that keep the page small and its making at a few seconds; it says what was left out.
+BRANDS = 40
+PICTURED_BRANDS = 16
+VERDICTS = 36
+SETTINGS = 100
+THUMBNAIL_PX = 320
+
+Frames = Mapping[str, FrameReader | None]
+"""The frames of each side; None when they are gone."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One side's time line of a brand: what both sides show, and what it shows alone."""
+
+    both: list[Bar]
+    alone: list[Bar]
+
+
+@dataclass(frozen=True)
+class BrandView:
+    """What the page shows of a brand that changed. ``gained`` and ``lost`` are widths in units."""
+
+    change: BrandChange
+    gained: float
+    lost: float
+    before: Lane
+    after: Lane
+    figures: list[tuple[str, Stretch, Evidence]] = field(default_factory=list)
+
+
+def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
+    """The page, with pictures as far as there are frames. Reads only the frames that it shows."""
+    ranges = [side.range_s for side in (comparison.before, comparison.after)]
+    start, end = min(r[0] for r in ranges), max(r[1] for r in ranges)
+    moved = [brand for brand in comparison.brands if brand.change != "same"][:BRANDS]
+    told = {brand.brand_id: _longest(brand) for brand in moved[:PICTURED_BRANDS]}
+    verdicts = comparison.verdicts[:VERDICTS]
+    places = [s.place for own in told.values() for _, s in own if s.place] + [v.place for v in verdicts]
+    cut, gone = _cut(places, frames, codec)
+    most_lost = max((brand.lost_s for brand in moved), default=0.0)
+    scale = UNITS / (most_lost + max((brand.gained_s for brand in moved), default=0.0) or 1.0)
+    return template("comparison.html").render(
+        comparison=comparison,
+        before=comparison.before,
+        after=comparison.after,
+        notes=[*comparison.notes, *(f"The frames of the report {side} are gone: no pictures of it." for side in gone)],
+        views=[
+            BrandView(
+                change=brand,
+                gained=round(brand.gained_s * scale, 1),
+                lost=round(brand.lost_s * scale, 1),
+                before=_lane(brand.shown_before, brand.lost, start, end),
+                after=_lane(brand.shown_after, brand.gained, start, end),
+                figures=[(k, s, cut[s.place]) for k, s in told.get(brand.brand_id, ()) if s.place in cut],
+            )
+            for brand in moved
+        ],
+        zero=round(most_lost * scale, 1),
+        units=UNITS,
+        ticks=ticks(start, end),
+        verdicts=[(change, cut.get(change.place)) for change in verdicts],
+        in_words=outcome_in_words,
+        settings=list(settings(comparison))[:SETTINGS],
+    )
+
+
+def _longest(brand: BrandChange) -> list[tuple[str, Stretch]]:
+    """The longest stretch gained and the longest lost, of those with a place to show."""
+    found = []
+    for kind, stretches in (("gained", brand.gained), ("lost", brand.lost)):
+        shown = [s for s in stretches if s.place]
+        if shown:
+            found.append((kind, max(shown, key=lambda s: s.end_s - s.start_s)))
+    return found
+
+
+def _lane(shown: Iterable[tuple[float, float]], alone: Iterable[Stretch], start: float, end: float) -> Lane:
+    own = [(s.start_s, s.end_s) for s in alone]
+    both = timeline.minus(list(shown), own).tolist()
+    return Lane(bars(both, start, end, apart=-1.0), bars(own, start, end, apart=-1.0))
+
+
+def _cut(places: Iterable[Place], frames: Frames, codec: ImageCodec) -> tuple[dict[Place | None, Evidence], list[str]]:
+    """The evidence at ``places``, and the sides whose frames are gone."""
+    cut: dict[Place | None, Evidence] = {}
+    gone = []
+    for side, reader in frames.items():
+        own = {p: (p.frame, p.x_px, p.y_px, p.w_px, p.h_px) for p in places if p.side == side}
+        if not own:
+            continue
+        try:
+            found = pictures(own.values(), reader, codec, THUMBNAIL_PX) if reader else {}
+        except Permanent:  # a shard is gone
+            found = {}
+        cut |= {place: found[at] for place, at in own.items() if at in found}
+        if not found:
+            gone.append(side)
+    return cut, gone

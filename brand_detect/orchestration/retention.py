@@ -101,20 +101,18 @@ def _plan_job(
         stored = [_stored(store, store.manifest(ref)) for ref in finished]
     except Permanent as e:  # what it names is not known: nothing of the job is safe to take away
         return JobPruning(job_id, left=str(e))
+    if not (abandoned or removal(stored, retention, now_s)):
+        return JobPruning(job_id)  # what Dagster says can only spare more
     runs = [record.dagster_run for record in instance.get_run_records(_in_flight(job_id))]
     if any(run.status not in WAITING for run in runs):
         return JobPruning(job_id, left="a run is at work on it")
     pinned = {(ref.stage, ref.attempt) for ref in store.pins(job_id)}
     pinned |= {(key.removeprefix(PIN), value) for run in runs for key, value in run.tags.items() if key.startswith(PIN)}
-    goes = removal(
-        stored,
-        retention,
-        now_s,
-        latest=_latest(instance, job_id),
-        pinned=pinned,
-        runs={run.tags[RETRY_OF] for run in runs if run.tags.get(RETRY_OF, LATEST) != LATEST},
+    waits_for = {run.tags[RETRY_OF] for run in runs if run.tags.get(RETRY_OF, LATEST) != LATEST}
+    latest = _latest(instance, job_id)
+    return JobPruning(
+        job_id, removal(stored, retention, now_s, latest=latest, pinned=pinned, runs=waits_for), abandoned
     )
-    return JobPruning(job_id, goes, abandoned)
 
 
 def _in_flight(job_id: str) -> dg.RunsFilter:
@@ -122,7 +120,8 @@ def _in_flight(job_id: str) -> dg.RunsFilter:
 
 
 def _stored(store: Store, manifest: Manifest) -> Stored:
-    frames = set(store.frame_shards(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)))
+    ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
+    frames = store.frame_shards(ref) if manifest.stage == "extract_frames" else ()
     return Stored(
         stage=manifest.stage,
         attempt=manifest.attempt,

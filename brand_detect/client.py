@@ -718,6 +718,7 @@ def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -
         stage_s=entries.get("stage_s", 0.0),
         figures={name: value for name, value in entries.items() if isinstance(value, int | float)},
         failed_check=entries.get("failed_check", ""),
+        warned_checks=entries.get("warned_checks", ""),
         offpeak=entries.get("offpeak", ""),
         continues=entries.get("continues", ""),
         report=entries.get("report", {}),

@@ -126,6 +126,8 @@ class CheckpointIOManager(dg.IOManager):
             metadata["report"] = dg.MetadataValue.json(in_short(draft.value))
         if manifest.failed_check:
             metadata["failed_check"] = f"{manifest.failed_check.name}: {manifest.failed_check.detail}"
+        if manifest.warned_checks:
+            metadata["warned_checks"] = "; ".join(f"{c.name}: {c.detail}" for c in manifest.warned_checks)
         if manifest.continues:
             metadata["continues"] = manifest.continues
         previous = latest_record(self._instance, ref.stage, ref.job_id)

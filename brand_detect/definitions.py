@@ -10,6 +10,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.assets import ASSETS
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.liveness import at_work
+from brand_detect.orchestration.problems import PROBLEMS_ASSET
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.schedules import offpeak_retries
 from brand_detect.orchestration.sensors import SENSORS, dead_runs
@@ -35,7 +36,7 @@ def build_definitions(
             yield CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(
-        assets=ASSETS,
+        assets=[*ASSETS, PROBLEMS_ASSET],
         sensors=[s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor],
         schedules=[offpeak_retries(used.settings)],
         resources={

@@ -440,7 +440,12 @@ def test_checkpoints_are_read_from_the_metadata(server: Webserver, client: Clien
 
 
 def test_what_only_some_attempts_have_is_read_as_well(server: Webserver, client: Client, job: str):
-    said = {"failed_check": "sound: it is not", "continues": "r0-0", "offpeak": "2030-01-02"}
+    said = {
+        "failed_check": "sound: it is not",
+        "warned_checks": "odd: it is",
+        "continues": "r0-0",
+        "offpeak": "2030-01-02",
+    }
     server.made["escalate_vlm"][0]["metadataEntries"] += [{"label": k, "text": v} for k, v in said.items()]
     found = client.checkpoints(JOB).find("escalate_vlm", f"{job}-0")
     assert found is not None

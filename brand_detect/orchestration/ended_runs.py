@@ -74,10 +74,10 @@ class EndedRuns:
                 return
             run = runs.get(event.run_id)
             kind = event.event_log_entry.dagster_event_type
-            if run and is_ours(run) and kind and run.status == ENDS[kind]:
-                if not _will_retry(run):
+            if run and is_ours(run) and run.status == ENDS[kind] and not _retried(run):
+                if _is_final(run, event.timestamp, now_s):
                     yield EndedRun(run, event.timestamp)
-                elif not _retried(run):
+                else:
                     self.waiting.setdefault(run.run_id, event.timestamp)
             self.after = event.storage_id
 
@@ -85,8 +85,8 @@ class EndedRuns:
         runs = _runs(instance, set(self.waiting))
         for run_id, failed_s in list(self.waiting.items()):
             run = runs.get(run_id)
-            if run and not _retried(run) and run.status == dg.DagsterRunStatus.FAILURE:
-                if _will_retry(run) and now_s - failed_s < UNHEARD_S:
+            if run and run.status == dg.DagsterRunStatus.FAILURE and not _retried(run):
+                if not _is_final(run, failed_s, now_s):
                     continue
                 yield EndedRun(run, failed_s)
             del self.waiting[run_id]
@@ -111,12 +111,14 @@ def _runs(instance: dg.DagsterInstance, run_ids: set[str]) -> dict[str, dg.Dagst
     return {record.dagster_run.run_id: record.dagster_run for record in records}
 
 
-def _will_retry(run: dg.DagsterRun) -> bool:
-    return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get("dagster/will_retry") == "true"
+def _is_final(run: dg.DagsterRun, ended_s: float, now_s: float) -> bool:
+    """Whether Dagster does not execute the run again. Runs that have not failed have no such tag of their own."""
+    failed = run.status == dg.DagsterRunStatus.FAILURE
+    return not (failed and run.tags.get("dagster/will_retry") == "true") or now_s - ended_s >= UNHEARD_S
 
 
 def _retried(run: dg.DagsterRun) -> bool:
-    return "dagster/auto_retry_run_id" in run.tags
+    return run.status == dg.DagsterRunStatus.FAILURE and "dagster/auto_retry_run_id" in run.tags
 
 
 @dataclass(frozen=True)

@@ -152,8 +152,7 @@ def problems(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             break
         known.learn(ended, Outcome.of(context.instance, ended.run))
         n += 1
-    if known.known:
-        known.keep(context.instance.get_dynamic_partitions(str(JOBS.name)))
+    known.keep(context.instance.get_dynamic_partitions(str(JOBS.name)) if known.known else ())
     now = str(known)
     if now != before:
         known.save(context.instance)  # before the cursor: what is learnt twice is the same

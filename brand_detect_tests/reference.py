@@ -38,6 +38,7 @@ EXIT_CODES = (
     ("3", "bad input: mend the command"),
     ("4", "failed for good: it would fail again"),
     ("5", "failed, and may pass: try again"),
+    ("6", "`problems`: something is broken"),
     ("130", "stopped by Ctrl-C or SIGTERM"),
 )
 STATUSES = (
@@ -103,6 +104,12 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "All attempts of a job, with what they were made of. The report in short is metadata of `compile_report`.",
         "`assetNodes`",
         {"partitions": ["match"], "limit": 200, "assets": [{"path": [s]} for s in LINE]},
+    ),
+    "problems": (
+        "What is broken now, over all jobs: the newest entry of the asset *problems*, and the last tick of each sensor "
+        "and schedule.",
+        "`AssetNode`, `Sensors`, `Schedules`",
+        {"repository": REPOSITORY},
     ),
     "failure": ("Why a run failed.", "`EventConnection`", {"run": "RUN_ID", "after": None}),
     "cancel": ("Ends a run that waits, is held or works.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),

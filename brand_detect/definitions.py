@@ -10,6 +10,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.assets import ASSETS
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.liveness import at_work
+from brand_detect.orchestration.notifications import notifications
 from brand_detect.orchestration.problems import PROBLEMS_ASSET
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.schedules import offpeak_retries
@@ -37,7 +38,10 @@ def build_definitions(
 
     return dg.Definitions(
         assets=[*ASSETS, PROBLEMS_ASSET],
-        sensors=[s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor],
+        sensors=[
+            *(s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor),
+            notifications(used.settings),
+        ],
         schedules=[offpeak_retries(used.settings)],
         resources={
             "services": dg.ResourceDefinition.hardcoded_resource(used),

@@ -40,6 +40,7 @@ from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
 from brand_detect.domain.params import check_overrides, effective
 from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.problems import WARNED, Problem
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import (
     ASKED,
@@ -142,6 +143,34 @@ class ComparisonSummary:
     """Address of the whole document in the store, as JSON."""
     comparison: Mapping[str, Any]
     """The document, as far as it is short; ``left_out`` names what holds more in the whole one."""
+
+
+@dataclass(frozen=True)
+class FailedTick:
+    """A sensor or a schedule that runs and whose last tick failed."""
+
+    name: str
+    at_s: float
+    """Seconds since 1970."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Problems:
+    """What is broken now, over all jobs."""
+
+    problems: tuple[Problem, ...]
+    """Newest first."""
+    more: int
+    """How many older ones there are besides."""
+    looked_s: float
+    """When the runs were last looked at, in seconds since 1970."""
+    failing: tuple[FailedTick, ...]
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether there is more than warnings."""
+        return bool(self.failing or self.more or any(p.kind != WARNED for p in self.problems))
 
 
 @dataclass(frozen=True)
@@ -499,6 +528,40 @@ class Client:
         """Attempts of a job's report, oldest first."""
         return [a.attempt for a in reversed(self.checkpoints(job_id).stages[STAGES[-1]].attempts)]
 
+    def problems(self) -> Problems:
+        """What is broken now, over all jobs, as the sensor ``problems`` has it, and sensors and schedules that fail.
+
+        Raises:
+            Transient: that sensor has never looked.
+        """
+        data = self._ask("problems", repository=self._found())
+        node, *listed = (data[name] for name in ("assetNodeOrError", "sensorsOrError", "schedulesOrError"))
+        for answer, kind in zip((node, *listed), ("AssetNode", "Sensors", "Schedules"), strict=True):
+            if answer["__typename"] != kind:
+                _refuse(answer)
+        states = {r["name"]: r.get("sensorState") or r["scheduleState"] for kind in listed for r in kind["results"]}
+        ticks = {name: state["ticks"][0] for name, state in states.items() if state["ticks"]}
+        if not node["assetMaterializations"]:
+            raise Transient(
+                "Nobody has looked yet at what is broken.",
+                "see to it that Dagster's daemon and the sensor problems run",
+            )
+        made = node["assetMaterializations"][0]
+        said = _entries(made)["problems"]
+        looked_s = float(made["timestamp"]) / 1000
+        if "problems" in ticks and ticks["problems"]["status"] != "FAILURE":
+            looked_s = max(looked_s, ticks["problems"]["timestamp"])
+        return Problems(
+            problems=tuple(Problem(**row) for row in said["problems"]),
+            more=said["more"],
+            looked_s=looked_s,
+            failing=tuple(
+                FailedTick(name, tick["timestamp"], _cause(tick["error"] or {}))
+                for name, tick in sorted(ticks.items())
+                if tick["status"] == "FAILURE" and states[name]["status"] == "RUNNING"
+            ),
+        )
+
     def refresh_catalog(self) -> None:
         """See to it that the latest snapshot is the brand list as it is now: "edit the list, replay"."""
         sensor = self._found() | {"sensorName": "brand_catalog_changed"}
@@ -776,6 +839,7 @@ def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -
         stage_s=entries.get("stage_s", 0.0),
         figures={name: value for name, value in entries.items() if isinstance(value, int | float)},
         failed_check=entries.get("failed_check", ""),
+        warned_checks=entries.get("warned_checks", ""),
         offpeak=entries.get("offpeak", ""),
         continues=entries.get("continues", ""),
         report=entries.get("report", {}),

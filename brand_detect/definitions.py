@@ -11,6 +11,8 @@ from brand_detect.orchestration.assets import ASSETS
 from brand_detect.orchestration.comparison import comparison
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.liveness import at_work
+from brand_detect.orchestration.notifications import notifications
+from brand_detect.orchestration.problems import PROBLEMS_ASSET
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.retention import nightly_prune, prune_job
 from brand_detect.orchestration.schedules import offpeak_retries
@@ -37,8 +39,11 @@ def build_definitions(
             yield CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(
-        assets=[*ASSETS, comparison],
-        sensors=[s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor],
+        assets=[*ASSETS, comparison, PROBLEMS_ASSET],
+        sensors=[
+            *(s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor),
+            notifications(used.settings),
+        ],
         jobs=[prune_job],
         schedules=[offpeak_retries(used.settings), nightly_prune(used.settings)],
         resources={

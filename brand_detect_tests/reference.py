@@ -29,6 +29,8 @@ GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
     ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; none = no key is asked for"),
     ("`BRAND_DETECT_DAGSTER_TOKEN`", "bearer token for a proxy in front of Dagster's webserver"),
+    ("`BRAND_DETECT_WEBHOOK_URL`", "where [notifications](../guides/notifications.md) are posted to"),
+    ("`BRAND_DETECT_WEBHOOK_SECRET`", "what they are signed with; none = they are not signed"),
     ("`BRAND_DETECT_POSTGRES_URL`", "Dagster's database, if it is [PostgreSQL](../guides/postgres.md)"),
 )
 EXIT_CODES = (
@@ -38,6 +40,7 @@ EXIT_CODES = (
     ("3", "bad input: mend the command"),
     ("4", "failed for good: it would fail again"),
     ("5", "failed, and may pass: try again"),
+    ("6", "`problems`: something is broken"),
     ("130", "stopped by Ctrl-C or SIGTERM"),
 )
 STATUSES = (
@@ -111,6 +114,12 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "The id of the run that was launched tells them apart.",
         "`AssetNode`",
         {"job": "match", "limit": 20},
+    ),
+    "problems": (
+        "What is broken now, over all jobs: the newest entry of the asset *problems*, and the last tick of each sensor "
+        "and schedule.",
+        "`AssetNode`, `Sensors`, `Schedules`",
+        {"repository": REPOSITORY},
     ),
     "failure": ("Why a run failed.", "`EventConnection`", {"run": "RUN_ID", "after": None}),
     "cancel": ("Ends a run that waits, is held or works.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),

@@ -489,6 +489,12 @@ def test_an_attempt_says_its_seconds_its_figures_and_its_failed_check(branches: 
     assert failed.endswith("failed its check sound: it is [not]")
 
 
+def test_an_attempt_says_what_its_checks_warn_of():
+    made = Branches()
+    made.add("r1", detect_objects={"warned_checks": "something_was_found: [no] region"})
+    assert line(tree_of(made.history), "r1", "detect_objects").endswith("something_was_found: [no] region")
+
+
 def test_only_the_newest_attempt_is_called_stale():
     made = Branches()
     made.add("r1", match_brands={"input_versions": {CATALOG: "list 0", "run_ocr": "d"}})

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from threading import Barrier, RLock
@@ -17,12 +17,13 @@ import pytest
 from dagster_graphql.schema import create_schema
 
 from brand_detect import client as module
-from brand_detect.client import TOKEN, Client, Run, document
+from brand_detect.client import TOKEN, Client, FailedTick, Problems, Run, document
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.params import effective
 from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect.domain.problems import FAILED_RUN, WARNED, Problem
 from brand_detect.domain.tags import (
     ASKED,
     HOLD,
@@ -443,7 +444,12 @@ def test_checkpoints_are_read_from_the_metadata(server: Webserver, client: Clien
 
 
 def test_what_only_some_attempts_have_is_read_as_well(server: Webserver, client: Client, job: str):
-    said = {"failed_check": "sound: it is not", "continues": "r0-0", "offpeak": "2030-01-02"}
+    said = {
+        "failed_check": "sound: it is not",
+        "warned_checks": "odd: it is",
+        "continues": "r0-0",
+        "offpeak": "2030-01-02",
+    }
     server.made["escalate_vlm"][0]["metadataEntries"] += [{"label": k, "text": v} for k, v in said.items()]
     found = client.checkpoints(JOB).find("escalate_vlm", f"{job}-0")
     assert found is not None
@@ -1424,3 +1430,77 @@ def test_a_rebuilt_event_is_as_old_as_its_checkpoint_and_of_its_run(server: Webs
     made = client.checkpoints(JOB).latest("match_brands")
     assert made
     assert (made.run_id, made.created_s) == (job, 1777636800.0)
+
+
+# what is broken
+
+
+def instigator(name: str, kind: str, *ticks: dict[str, Any], status: str = "RUNNING") -> Answer:
+    return {"name": name, f"{kind}State": {"status": status, "ticks": list(ticks)}}
+
+
+def looked(at_s: float, error: str = "") -> dict[str, Any]:
+    """A tick that has ended."""
+    causes = [{"message": f"brand_detect.domain.errors.BadInput: {error}\n"}]
+    said = {"message": "SensorExecutionError: it failed", "causes": causes} if error else None
+    return {"status": "FAILURE" if error else "SKIPPED", "timestamp": at_s, "error": said}
+
+
+def broken(*problems: Problem, more: int = 0, looks: Sequence[dict[str, Any]] = (looked(2000.5),)) -> dict[str, Any]:
+    """An answer about what is broken, as it was found 1000 s after 1970."""
+    said = {"problems": [asdict(p) for p in problems], "more": more}
+    made = {"timestamp": "1000000", "metadataEntries": [{"label": "table"}, json_entry("problems", said)]}
+    sensors = [
+        instigator("problems", "sensor", *looks),
+        instigator("open_jobs", "sensor", looked(1.0, "It is gone.")),
+        instigator("held_runs", "sensor", looked(1.0, "It was."), status="STOPPED"),
+        instigator("new", "sensor"),
+    ]
+    schedules = [instigator("offpeak_retries", "schedule", looked(3.0, "It is late."))]
+    return {
+        "assetNodeOrError": {"__typename": "AssetNode", "assetMaterializations": [made]},
+        "sensorsOrError": {"__typename": "Sensors", "results": sensors},
+        "schedulesOrError": {"__typename": "Schedules", "results": schedules},
+    }
+
+
+def test_problems_are_what_the_asset_says_with_what_fails_to_tick(server: Webserver, client: Client):
+    one = Problem("match", "run_ocr", FAILED_RUN, "No reader.", "r1", 900.0)
+    server.answers["Problems"] = [broken(one, more=3)]
+    found = client.problems()
+    assert (found.problems, found.more, found.looked_s) == ((one,), 3, 2000.5)
+    assert found.failing == (
+        FailedTick("offpeak_retries", 3.0, "It is late."),
+        FailedTick("open_jobs", 1.0, "It is gone."),
+    ), "those that are stopped do not count"
+    assert found.is_broken
+    [variables] = server.sent("Problems")
+    assert variables == {"repository": client._found()}
+
+
+@pytest.mark.parametrize("looks", [(), (looked(3000.0, "No database."),)])
+def test_information_is_as_old_as_its_last_change_if_the_last_look_failed(
+    server: Webserver, client: Client, looks: Sequence[dict[str, Any]]
+):
+    server.answers["Problems"] = [broken(looks=looks)]
+    assert client.problems().looked_s == 1000.0
+
+
+@pytest.mark.parametrize(("kind", "more", "is_broken"), [(WARNED, 0, False), (FAILED_RUN, 0, True), (WARNED, 1, True)])
+def test_warnings_are_nothing_broken(kind: str, more: int, is_broken: bool):
+    one = Problem("match", "run_ocr", kind, "It is odd.", "r1", 900.0)
+    assert Problems((one,), more, 0.0, ()).is_broken is is_broken
+    assert not Problems((), 0, 0.0, ()).is_broken
+
+
+def test_where_nobody_has_looked_nobody_says_that_nothing_is_broken(server: Webserver, client: Client):
+    answer = broken()
+    answer["assetNodeOrError"]["assetMaterializations"] = []
+    server.answers["Problems"] = [answer]
+    with pytest.raises(Transient, match="Nobody has looked yet"):
+        client.problems()
+    server.answers["Problems"] = [
+        broken() | {"assetNodeOrError": {"__typename": "AssetNotFoundError", "message": "no"}}
+    ]
+    with pytest.raises(Permanent, match="no"):
+        client.problems()

@@ -29,13 +29,13 @@ def test_the_graph_is_the_line_of_stages(definitions: dg.Definitions):
         key.to_user_string(): {p.to_user_string() for p in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert names.keys() == {*LINE, CATALOG, COMPARISON}
+    assert names.keys() == {*LINE, CATALOG, COMPARISON, "problems"}
     assert COMPARISON not in set().union(*names.values()), "no stage waits for a comparison"
     assert names[COMPARISON] == set()
     for above, below in pairwise(LINE):
         assert above in names[below], f"{below} does not read {above}"
     assert CATALOG in names["match_brands"]
-    assert names[CATALOG] == set()
+    assert names[CATALOG] == names["problems"] == set()
 
 
 def test_every_asset_tells_a_stranger_what_it_is(definitions: dg.Definitions):

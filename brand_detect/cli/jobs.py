@@ -265,9 +265,10 @@ def tree_of(history: History) -> Tree:
             reasons = history.stale(attempt.stage) if newest[attempt.stage] == attempt.attempt else ()
             why = f"[yellow]stale: {', '.join(reasons)}[/]" if reasons else ""
             failed = f"[red]failed its check {plain(attempt.failed_check)}[/]" if attempt.failed_check else ""
+            warned = f"[yellow]{plain(attempt.warned_checks)}[/]" if attempt.warned_checks else ""
             shown = (name for name in SHOWN.get(attempt.stage, ()) if name in attempt.figures)
             counts = ", ".join(f"{attempt.figures[name]:.0f} {name.replace('_', ' ')}" for name in shown)
-            line = _line(f"{attempt.stage:<15}", f"{attempt.stage_s:.1f} s", counts, why, failed)
+            line = _line(f"{attempt.stage:<15}", f"{attempt.stage_s:.1f} s", counts, why, failed, warned)
             places[attempt.stage, attempt.attempt] = branch.add(line)
     return tree
 

@@ -37,6 +37,8 @@ class Attempt:
     report: Mapping[str, Any] = field(default_factory=dict)
     """Of ``compile_report``: brands and notes in short."""
     failed_check: str = ""
+    warned_checks: str = ""
+    """The checks that failed and block nothing, with what they said."""
     offpeak: str = ""
     """The date of the night whose retry made it, with params that are the night's and not the job's."""
     continues: str = ""

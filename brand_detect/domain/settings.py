@@ -1,6 +1,7 @@
 """Deployment settings: the ``BRAND_DETECT_*`` environment variables."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -12,6 +13,9 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.params import check_overrides
 from brand_detect.domain.pipeline import downstream_of
+
+HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+"""A host's name or address, with a port where it is not the usual one."""
 
 
 def state_dir() -> Path:
@@ -57,11 +61,15 @@ class Settings(BaseSettings):
     prune_cron: str = Field(
         default="30 3 * * *", description="when that is, in the time zone of BRAND_DETECT_OFFPEAK_TIMEZONE"
     )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="comma-separated hosts, or host:port, that notifications may go to; empty = none is sent",
+    )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
     api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
 
-    @field_validator("media_roots", mode="before")
+    @field_validator("media_roots", "webhook_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -76,6 +84,14 @@ class Settings(BaseSettings):
     @classmethod
     def _all_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(cls._absolute, roots))
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is no host; write names, or host:port, without a scheme and without stars")
+        return tuple(host.lower() for host in hosts)
 
     @field_validator("offpeak_timezone")
     @classmethod

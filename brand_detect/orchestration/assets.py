@@ -29,7 +29,17 @@ from brand_detect.domain.params import (
     RunOcrParams,
 )
 from brand_detect.domain.pipeline import ROOT
-from brand_detect.orchestration.checks import frames_are_in_order, report_is_consistent
+from brand_detect.orchestration.checks import (
+    Check,
+    frames_are_in_order,
+    frames_were_sampled,
+    no_exposure_outside_the_video,
+    no_instant_counted_twice,
+    questions_were_answered,
+    something_was_found,
+    totals_equal_the_timeline,
+    video_was_read_whole,
+)
 from brand_detect.orchestration.config import explicit, load_profile, profile_names
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS
@@ -114,7 +124,16 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
     return {"video_uri": last.video_uri, "profile": last.profile, "overrides": last.overrides}
 
 
-@stage_asset(code_version="1", packages=["av"], kinds={"ffmpeg"}, checks={"frames_are_in_order": frames_are_in_order})
+@stage_asset(
+    code_version="1",
+    packages=["av"],
+    kinds={"ffmpeg"},
+    checks=[
+        Check(frames_were_sampled),
+        Check(frames_are_in_order),
+        Check(video_was_read_whole, blocking=False),
+    ],
+)
 def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) -> ExtractedFrames:
     """Pictures sampled from the video by presentation time, stored as JPEGs, and a signal for every picture."""
     return stages.extract_frames(
@@ -134,7 +153,9 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
     return stages.filter_scenes(extract_frames, run.params)
 
 
-@stage_asset(code_version="1", packages=READERS, kinds={"openvino"})
+@stage_asset(
+    code_version="1", packages=READERS, kinds={"openvino"}, checks=[Check(something_was_found, blocking=False)]
+)
 def detect_objects(
     run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
 ) -> DetectedObjects:
@@ -179,7 +200,9 @@ def match_brands(
     )
 
 
-@stage_asset(code_version="1", kinds={"huggingface"}, pool="gpu")
+@stage_asset(
+    code_version="1", kinds={"huggingface"}, pool="gpu", checks=[Check(questions_were_answered, blocking=False)]
+)
 def escalate_vlm(
     run: StageRun[EscalateVlmParams],
     extract_frames: ExtractedFrames,
@@ -200,7 +223,7 @@ def escalate_vlm(
     )
 
 
-@stage_asset(code_version="1", kinds={"openai"}, pool="cloud")
+@stage_asset(code_version="1", kinds={"openai"}, pool="cloud", checks=[Check(questions_were_answered, blocking=False)])
 def escalate_cloud(
     run: StageRun[EscalateCloudParams],
     extract_frames: ExtractedFrames,
@@ -221,7 +244,15 @@ def escalate_cloud(
     )
 
 
-@stage_asset(code_version="1", kinds={"html"}, checks={"report_is_consistent": report_is_consistent})
+@stage_asset(
+    code_version="1",
+    kinds={"html"},
+    checks=[
+        Check(no_exposure_outside_the_video),
+        Check(no_instant_counted_twice),
+        Check(totals_equal_the_timeline),
+    ],
+)
 def compile_report(
     run: StageRun[CompileReportParams],
     job_request: JobRequest,

@@ -1,11 +1,83 @@
-"""Blocking checks of what a stage hands on: each returns what is wrong, or "" when nothing is."""
+"""Asset checks: what a stage hands on is looked at before anything is built on it.
+
+A check returns what is wrong, in one sentence, or "" when nothing is. It is given the payload, what the stage read, and
+its params. One that is blocking ends the run, and the attempt is refused by later runs; any other is a warning.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from brand_detect.domain.model import ExtractedFrames, Report
+from brand_detect.domain.model import BrandVerdicts, DetectedObjects, ExtractedFrames, FilteredScenes, Report, Row
+from brand_detect.domain.params import (
+    CompileReportParams,
+    DetectObjectsParams,
+    ExtractFramesParams,
+    Params,
+    TextDetection,
+)
+from brand_detect.domain.timeline import TOUCHING_S, union_seconds
+
+Inputs = Mapping[str, Any]
+"""What the stage read, by the name of the stage above that made it."""
+
+LOST = 0.1
+"""Share of the due samples that may be absent. A lost sample moves an edge by half a sampling interval, which the
+report's error covers; a tenth of them lost moves a brand's seconds by the tenth that reports are meant to keep to."""
+SEEN = 0.1
+"""Least share of a range of steady frame rate in which pictures must be: of less, a report would be guesswork."""
+ROUNDING_S = 1e-3
+"""Containers round times to a millisecond."""
+SAME_S = 1e-6
+"""Times closer than this are equal: they are sums of the same presentation times."""
 
 
-def frames_are_in_order(value: ExtractedFrames) -> str:
+@dataclass(frozen=True)
+class Check:
+    """An asset check, named as its function is."""
+
+    look: Callable[[Any, Inputs, Any], str]
+    blocking: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.look.__name__
+
+    @property
+    def description(self) -> str:
+        return " ".join((self.look.__doc__ or "").split())
+
+
+def frames_were_sampled(value: ExtractedFrames, inputs: Inputs, params: ExtractFramesParams) -> str:
+    """Pictures of the asked range were looked at, as often as asked for.
+
+    A sample is due in each interval in which the video has a picture: a variable frame rate or a low one leaves
+    intervals empty, and no sample is missing there. So the limits are those of the pictures that were decoded, and of
+    these no two samples in a row may be absent.
+    """
+    times, pictures = value.frames["t_s"].to_numpy(), value.signals["t_s"].to_numpy()
+    if not len(times):
+        return "no frame was sampled"
+    due, have = (np.unique(np.floor((t - params.start_s + ROUNDING_S) * params.sample_fps)) for t in (pictures, times))
+    if abs(len(times) - len(due)) > max(1.0, LOST * len(due)):
+        return f"{len(times)} frames were sampled, {len(due)} were due at {params.sample_fps:g} a second"
+    absent = ~np.isin(due, have)
+    in_a_row = absent[1:] & absent[:-1]
+    if in_a_row.any():
+        at_s = params.start_s + due[in_a_row.argmax()] / params.sample_fps
+        return f"no frame was sampled from {at_s:.1f} s on, where the video has pictures"
+    steady = not inputs["job_request"].probe.variable_frame_rate
+    rate = min(params.sample_fps, 1 / np.median(np.diff(pictures))) if len(pictures) > 1 else 0.0
+    wanted = rate * (value.end_s - value.start_s)
+    if steady and len(times) < SEEN * wanted:
+        return f"{len(times)} frames were sampled where about {wanted:.0f} were due: most of the video was not seen"
+    return ""
+
+
+def frames_are_in_order(value: ExtractedFrames, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
     """Sampled frames follow each other in time, within the sampled range: broken timestamps would move exposures."""
     times = value.frames["t_s"].to_numpy()
     if not (np.diff(times) > 0).all():
@@ -17,15 +89,109 @@ def frames_are_in_order(value: ExtractedFrames) -> str:
     return ""
 
 
-def report_is_consistent(value: Report) -> str:
-    """No exposure outside the reported range, and each brand's seconds are those of its exposures."""
-    start_s, end_s = value.summary["range_s"]
-    shown: dict[str, float] = {}
-    for row in value.exposures.select(["brand", "brand_id", "start_s", "end_s", "seconds"]).to_pylist():
-        if row["start_s"] < start_s - 1e-6 or row["end_s"] > end_s + 1e-6:
-            return f"{row['brand']} is shown from {row['start_s']:.3f} to {row['end_s']:.3f} s, outside the video"
-        shown[row["brand_id"]] = shown.get(row["brand_id"], 0.0) + row["seconds"]
-    for row in value.brands.select(["brand", "brand_id", "seconds"]).to_pylist():
-        if abs(row["seconds"] - shown.get(row["brand_id"], 0.0)) > 1e-3:
-            return f"{row['brand']} has {row['seconds']:.3f} s, its exposures {shown.get(row['brand_id'], 0.0):.3f} s"
+def video_was_read_whole(value: ExtractedFrames, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+    """The video has no hole and no damaged end; a report on the rest of it is still right."""
+    return "; ".join(value.notes)
+
+
+def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectObjectsParams) -> str:
+    """There is at least one region, where there were pictures to look at and a detector to look with."""
+    n_kept = inputs["filter_scenes"].timeline["shown_by"].combine_chunks().drop_null().unique()
+    off = params.text is TextDetection.off and params.object_model == "off"
+    if value.regions.num_rows or off or not len(n_kept):
+        return ""
+    return f"no region was found on any of {len(n_kept)} frames"
+
+
+def questions_were_answered(value: BrandVerdicts, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+    """Every question that this attempt put to a model came back; one that failed can be asked again."""
+    asked = int(value.stats.get("questions", 0))
+    said = value.answers["status"].to_pylist()
+    failed = said[len(said) - asked :].count("failed")  # those taken over from before stand above
+    return f"{failed} of {asked} questions failed" if failed else ""
+
+
+def no_exposure_outside_the_video(value: Report, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+    """The report is about the sampled range of the video, and no brand is shown before or after it."""
+    frames: ExtractedFrames = inputs["extract_frames"]
+    if not np.allclose(value.summary["range_s"], (frames.start_s, frames.end_s), rtol=0, atol=SAME_S):
+        said = value.summary["range_s"]
+        return f"the report is about {said[0]:.3f} to {said[1]:.3f} s, the video about {_span(frames)}"
+    for row in value.exposures.select(["brand", "start_s", "end_s"]).to_pylist():
+        if row["start_s"] < frames.start_s - SAME_S or row["end_s"] > frames.end_s + SAME_S:
+            return f"{row['brand']} is shown from {row['start_s']:.3f} to {row['end_s']:.3f} s, outside {_span(frames)}"
     return ""
+
+
+def no_instant_counted_twice(value: Report, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+    """The exposures of a brand do not overlap, each is as long as its edges say, and their sum is the brand's total."""
+    spans = _spans(value)
+    for row in value.exposures.select(["brand", "start_s", "end_s", "seconds"]).to_pylist():
+        if abs(row["seconds"] - (row["end_s"] - row["start_s"])) > SAME_S:
+            return (
+                f"{row['brand']} has {row['seconds']:.3f} s of exposure "
+                f"from {row['start_s']:.3f} to {row['end_s']:.3f} s"
+            )
+    for row in value.brands.select(["brand", "brand_id", "seconds"]).to_pylist():
+        own = spans.get(row["brand_id"], np.empty((0, 2)))
+        once_s = union_seconds(own)
+        if abs(row["seconds"] - once_s) > SAME_S * (len(own) + 1):
+            return f"{row['brand']} has {row['seconds']:.3f} s, its exposures cover {once_s:.3f} s"
+    return ""
+
+
+def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileReportParams) -> str:
+    """The exposures and seconds of each brand follow from its detections and the timeline, worked out again here.
+
+    Exact, bridged gaps and ``min_exposure_s`` included: a presence that was left out as too short has taken its
+    detections with it, and one that is short and there has failed to be left out.
+    """
+    scenes: FilteredScenes = inputs["filter_scenes"]
+    seen: dict[str, set[int]] = {}
+    for brand_id, frame in zip(*(value.detections[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
+        seen.setdefault(brand_id, set()).add(frame)
+    cells = scenes.timeline.select(["start_s", "end_s", "shot", "shown_by"]).sort_by("start_s").to_pylist()
+    due = {brand_id: _presences(cells, frames, params) for brand_id, frames in seen.items()}
+    totals = dict(zip(*(value.brands[c].to_pylist() for c in ("brand_id", "seconds")), strict=True))
+    shown = _spans(value)
+    for brand_id in sorted({*due, *totals, *shown}):
+        want, have = due.get(brand_id, np.empty((0, 2))), shown.get(brand_id, np.empty((0, 2)))
+        seconds = float((want[:, 1] - want[:, 0]).sum())
+        if abs(totals.get(brand_id, 0.0) - seconds) > SAME_S * (len(want) + 1):
+            return f"{brand_id} has {totals.get(brand_id, 0.0):.3f} s in the report, {seconds:.3f} s on the timeline"
+        if want.shape != have.shape or not np.allclose(want, have, rtol=0, atol=SAME_S):
+            return f"{brand_id} has {len(have)} exposures that are not the {len(want)} of the timeline"
+    return ""
+
+
+def _presences(cells: Sequence[Row], frames: set[int], params: CompileReportParams) -> NDArray[np.float64]:
+    """When one of the kept ``frames`` is on screen, shape (n, 2), in order of time: a walk over the timeline's cells.
+
+    Written apart from ``timeline.runs``, which the report is made with.
+    """
+    spans: list[list[float]] = []
+    last_shot, dark = -1, False
+    for cell in cells:
+        dark |= cell["shown_by"] is None
+        if cell["shown_by"] not in frames:
+            continue
+        gap_s = cell["start_s"] - spans[-1][1] if spans else np.inf
+        bridged = cell["shot"] == last_shot and not dark and gap_s <= params.bridge_s + TOUCHING_S
+        if gap_s <= TOUCHING_S or bridged:
+            spans[-1][1] = cell["end_s"]
+        else:
+            spans.append([cell["start_s"], cell["end_s"]])
+        last_shot, dark = cell["shot"], False
+    return np.array([s for s in spans if s[1] - s[0] >= params.min_exposure_s and s[1] > s[0]]).reshape(-1, 2)
+
+
+def _spans(report: Report) -> dict[str, NDArray[np.float64]]:
+    """Start and end of each brand's exposures, in order of time."""
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for row in report.exposures.select(["brand_id", "start_s", "end_s"]).to_pylist():
+        rows.setdefault(row["brand_id"], []).append((row["start_s"], row["end_s"]))
+    return {brand_id: np.array(sorted(own)) for brand_id, own in rows.items()}
+
+
+def _span(frames: ExtractedFrames) -> str:
+    return f"{frames.start_s:.3f} to {frames.end_s:.3f} s"

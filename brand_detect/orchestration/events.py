@@ -50,6 +50,8 @@ def checkpoint_metadata(
         metadata["report"] = dg.MetadataValue.json(in_short(report))
     if manifest.failed_check:
         metadata["failed_check"] = f"{manifest.failed_check.name}: {manifest.failed_check.detail}"
+    if manifest.warned_checks:
+        metadata["warned_checks"] = "; ".join(f"{c.name}: {c.detail}" for c in manifest.warned_checks)
     if manifest.continues:
         metadata["continues"] = manifest.continues
     if previous is not None:

@@ -130,7 +130,7 @@ def is_done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
     """Runs of this pipeline that are executed as far as Dagster knows, and by nobody; each with what is known of it."""
-    records = [r for r in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)) if _is_ours(r.dagster_run)]
+    records = [r for r in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)) if is_ours(r.dagster_run)]
     workers = {r.dagster_run.run_id: worker for r in records if (worker := _worker_of(r.dagster_run))}
     beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
     for record in records:
@@ -156,11 +156,11 @@ def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Dagst
     for record in instance.get_run_records(wanted):
         run = record.dagster_run
         done = {"dagster/auto_retry_run_id", SAID_AGAIN} & run.tags.keys()
-        if _is_ours(run) and run.remote_job_origin and not done and now_s - (record.end_time or now_s) > HEARD_S:
+        if is_ours(run) and run.remote_job_origin and not done and now_s - (record.end_time or now_s) > HEARD_S:
             yield run
 
 
-def _is_ours(run: dg.DagsterRun) -> bool:
+def is_ours(run: dg.DagsterRun) -> bool:
     """Whether the run makes this pipeline's assets alone: others on the same Dagster never say who executes them."""
     selected = {key.to_user_string() for key in run.asset_selection or ()}
     return bool(selected) and selected <= {CATALOG, *LINE, COMPARISON}

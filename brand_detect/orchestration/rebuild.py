@@ -130,6 +130,7 @@ def _report(
                 check_name=check.name,
                 passed=check.passed,
                 description=check.detail or None,
+                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
                 blocking=check.blocking,
             )
         )

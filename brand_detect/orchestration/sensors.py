@@ -11,6 +11,7 @@ from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SAID_AGAIN, SNAPSHOT, UNTIL, due_s
 from brand_detect.orchestration import liveness, offpeak
 from brand_detect.orchestration.lineage import latest
+from brand_detect.orchestration.problems import problems
 from brand_detect.orchestration.resources import Services
 
 EVENTS_A_TICK = 5000
@@ -117,4 +118,4 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
     return dg.SkipReason(f"{len(new)} attempts looked at; {len(known.open)} jobs have open questions.")
 
 
-SENSORS = [brand_catalog_changed, held_runs, dead_runs, open_jobs]
+SENSORS = [brand_catalog_changed, held_runs, dead_runs, open_jobs, problems]

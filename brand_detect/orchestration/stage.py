@@ -17,6 +17,7 @@ from brand_detect.domain.model import BrandVerdicts, ExtractedFrames, JobRequest
 from brand_detect.domain.params import EscalateVlmParams, Params, effective
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.protocols import Answerer, BrandIndex, FrameReader, Media, Progress
+from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit, load_profile
 from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.partitions import JOBS
@@ -123,31 +124,32 @@ def stage_asset(
     kinds: set[str],
     packages: Sequence[str] = (),
     pool: str | None = None,
-    checks: Mapping[str, Callable[[Any], str]] | None = None,
+    checks: Sequence[Check] = (),
 ) -> Callable[[Callable[..., Payload]], dg.AssetsDefinition]:
     """Turn ``fn(run, **inputs) -> payload`` into the asset of the stage of that name.
 
     The parameters of ``fn`` after ``run`` are its upstream assets. ``packages`` are those whose versions decide the
-    result as the code does: they are part of the code version that Dagster and the recipe see. ``checks`` maps the
-    names of blocking asset checks to functions of the payload that return what is wrong, or "" when nothing is; results
-    are kept in the manifest.
+    result as the code does: they are part of the code version that Dagster and the recipe see. The results of
+    ``checks`` are kept in the manifest.
     """
 
     def decorate(fn: Callable[..., Payload]) -> dg.AssetsDefinition:
         stage = fn.__name__
         inputs = tuple(inspect.signature(fn).parameters)[1:]
-        checked = dict(checks or {})
         version = code_version_of(code_version, packages)
 
         def compute(context: dg.AssetExecutionContext, **values: Any) -> Iterator[dg.Output | dg.AssetCheckResult]:
             store: Store = context.resources.services.store
             with dagster_errors(context.instance, context.run.run_id):
-                draft = _run_stage(context, fn, stage, version, values, checked)
+                draft = _run_stage(context, fn, stage, version, values, checks)
                 tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
             yield dg.Output(draft, tags=tags)
             for outcome in draft.checks:
                 yield dg.AssetCheckResult(
-                    passed=outcome.passed, check_name=outcome.name, description=outcome.detail or None
+                    passed=outcome.passed,
+                    check_name=outcome.name,
+                    description=outcome.detail or None,
+                    severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
                 )
 
         compute.__name__ = stage
@@ -163,7 +165,9 @@ def stage_asset(
             group_name="pipeline",
             kinds=kinds,
             pool=pool,
-            check_specs=[dg.AssetCheckSpec(name, asset=stage, blocking=True) for name in checked],
+            check_specs=[
+                dg.AssetCheckSpec(c.name, asset=stage, description=c.description, blocking=c.blocking) for c in checks
+            ],
         )(compute)
 
     return decorate
@@ -181,7 +185,7 @@ def _run_stage(
     stage: str,
     code_version: str,
     values: Mapping[str, Any],
-    checks: Mapping[str, Callable[[Any], str]],
+    checks: Sequence[Check],
 ) -> Draft:
     services = cast("Services", context.resources.services)
     job_id = context.partition_key
@@ -206,9 +210,11 @@ def _run_stage(
     value = fn(run, **values)
     stage_s = time.perf_counter() - began
     outcomes = []
-    for name, check in checks.items():
-        wrong = check(value)
-        outcomes.append(CheckOutcome(name=name, passed=not wrong, blocking=True, detail=wrong))
+    for check in checks:
+        wrong = check.look(value, values, params)
+        outcomes.append(CheckOutcome(name=check.name, passed=not wrong, blocking=check.blocking, detail=wrong))
+    if any(o.blocking and not o.passed for o in outcomes):  # it would fail again
+        context.instance.add_run_tags(context.run.run_id, {"dagster/max_retries": "0"})
     run.sink.seal()
     extracted = value if isinstance(value, ExtractedFrames) else run.load("extract_frames")
     assert isinstance(extracted, ExtractedFrames)

@@ -56,6 +56,11 @@ class Manifest(Record):
         """The first blocking check that failed, if any."""
         return next((c for c in self.checks if c.blocking and not c.passed), None)
 
+    @property
+    def warned_checks(self) -> tuple[CheckOutcome, ...]:
+        """The checks that failed and block nothing."""
+        return tuple(c for c in self.checks if not c.blocking and not c.passed)
+
 
 def recipe_of(
     code_version: str, params: Mapping[str, Any], input_versions: Mapping[str, str], engines: Mapping[str, str]

@@ -131,6 +131,12 @@ def test_a_time_that_is_none_holds_that_run_and_nobody_else(instance: dg.Dagster
 
 
 def test_every_sensor_runs_unless_it_is_stopped():
-    assert {sensor.name for sensor in SENSORS} == {"brand_catalog_changed", "held_runs", "dead_runs", "open_jobs"}
+    assert {sensor.name for sensor in SENSORS} == {
+        "brand_catalog_changed",
+        "held_runs",
+        "dead_runs",
+        "open_jobs",
+        "problems",
+    }
     assert {sensor.default_status for sensor in SENSORS} == {dg.DefaultSensorStatus.RUNNING}
     assert all(sensor.description for sensor in SENSORS)

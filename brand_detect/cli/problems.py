@@ -1,0 +1,56 @@
+"""What is broken now, over all jobs of a running Dagster."""
+
+import time
+from dataclasses import asdict
+from datetime import datetime
+
+import typer
+from rich.table import Table
+
+from brand_detect.cli.common import JsonOpt, app, err, out, plain
+from brand_detect.client import Client
+from brand_detect.domain.pipeline import CATALOG
+from brand_detect.domain.problems import KINDS
+
+BROKEN = 6
+"""The exit code when something is."""
+OLD_S = 300.0
+"""Information that is older than this is told to be old: it is renewed every half minute."""
+
+
+@app.command()
+def problems(as_json: JsonOpt = False) -> None:
+    """What is broken now, over all jobs, newest first: runs and checks that failed, checks that warn.
+
+    Ends with 6 if something is broken; warnings alone end with 0.
+
+    Example: brand-detect problems
+    """
+    with Client() as client:
+        found = client.problems()
+    if as_json:
+        out.print_json(data=asdict(found))
+    elif found.problems:
+        table = Table(box=None, pad_edge=False)
+        for name in ("since", "job", "stage", "kind", "what", "run"):
+            table.add_column(name, no_wrap=name in ("since", "run"))
+        for p in found.problems:
+            cells = (_at(p.since_s), p.job_id or CATALOG, p.stage, KINDS[p.kind], p.what, p.run_id)
+            table.add_row(*map(plain, cells))
+        out.print(table)
+        if found.more:
+            out.print(f"… and {found.more} more, which are older", highlight=False)
+    elif not found.failing:
+        out.print("nothing is broken", highlight=False)
+    for tick in found.failing:
+        err.print(f"{tick.name}: its last tick failed at {_at(tick.at_s)}: {plain(tick.reason)}", highlight=False)
+    age_s = max(0.0, time.time() - found.looked_s)
+    err.print(f"looked at {age_s:.0f} s ago", highlight=False)
+    if age_s > OLD_S:
+        err.print("that is old: see to it that Dagster's daemon and the sensor problems run", highlight=False)
+    if found.is_broken:
+        raise typer.Exit(BROKEN)
+
+
+def _at(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,105 @@
+"""What ``brand-detect problems`` prints and ends with."""
+
+import json
+import time
+from dataclasses import asdict, replace
+
+import pytest
+
+from brand_detect import cli
+from brand_detect.cli import problems as module
+from brand_detect.client import Client, FailedTick, Problems
+from brand_detect.domain.errors import Transient
+from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, WARNED, Problem
+
+NOW_S = 1_700_000_000.0
+RUN_ID = "6b585eff-0000-4000-8000-000000000001"
+NOTHING = Problems((), 0, NOW_S - 20, ())
+FAILED = Problem("match", "run_ocr", FAILED_RUN, "There is no [reader] today.", RUN_ID, NOW_S - 60)
+CHECKED = Problem("final", "compile_report", FAILED_CHECK, "failed its check all_is_well: no", RUN_ID, NOW_S - 90)
+ODD = Problem("final", "detect_objects", WARNED, "something_was_found: no region", RUN_ID, NOW_S - 90)
+
+
+class Scripted(Client):
+    """Knows what is broken."""
+
+    def __init__(self, found: Problems | Transient) -> None:
+        super().__init__("http://dagster.test")
+        self._is = found
+
+    def problems(self) -> Problems:
+        if isinstance(self._is, Transient):
+            raise self._is
+        return self._is
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Exit code, stdout and stderr of the command over what a client knows."""
+    monkeypatch.setattr(time, "time", lambda: NOW_S)
+    monkeypatch.setattr(module.out, "width", 200)
+
+    def call(found: Problems | Transient, *options: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(module, "Client", lambda: Scripted(found))
+        monkeypatch.setattr("sys.argv", ["brand-detect", "problems", *options])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as e:
+            code = int(e.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def test_nothing_is_broken(said):
+    assert said(NOTHING) == (0, "nothing is broken\n", "looked at 20 s ago\n")
+
+
+def test_problems_are_listed_and_end_with_a_code_of_their_own(said):
+    code, printed, told = said(replace(NOTHING, problems=(FAILED, CHECKED, ODD), more=4))
+    head, *rows = [" ".join(line.split()) for line in printed.splitlines()]
+    assert head == "since job stage kind what run"
+    assert f"match run_ocr failed There is no [reader] today. {RUN_ID}" in rows[0]
+    assert f"final compile_report failed a check failed its check all_is_well: no {RUN_ID}" in rows[1]
+    assert f"final detect_objects warned something_was_found: no region {RUN_ID}" in rows[2]
+    assert rows[3] == "… and 4 more, which are older"
+    assert (code, told) == (6, "looked at 20 s ago\n")
+
+
+def test_a_problem_of_the_brand_list_names_it(said):
+    _, printed, _ = said(replace(NOTHING, problems=(replace(FAILED, job_id="", stage="brand_catalog"),)))
+    assert "brand_catalog  brand_catalog" in printed
+
+
+def test_warnings_alone_are_nothing_broken(said):
+    code, printed, _ = said(replace(NOTHING, problems=(ODD,)))
+    assert code == 0
+    assert "warned" in printed
+
+
+def test_a_sensor_whose_last_tick_failed_is_broken(said):
+    code, printed, told = said(replace(NOTHING, failing=(FailedTick("notifications", NOW_S - 30, "It is [refused]."),)))
+    assert (code, printed) == (6, "")
+    assert told.startswith("notifications: its last tick failed at 20")
+    assert "It is [refused]." in told
+
+
+def test_old_information_says_so(said):
+    code, printed, told = said(replace(NOTHING, looked_s=NOW_S - 3600))
+    assert (code, printed) == (0, "nothing is broken\n")
+    assert told.startswith("looked at 3600 s ago\nthat is old:")
+
+
+def test_nobody_has_looked(said):
+    code, printed, told = said(Transient("Nobody has looked yet."))
+    assert (code, printed) == (5, "")
+    assert "Nobody has looked yet." in told
+
+
+def test_as_json(said):
+    found = replace(NOTHING, problems=(FAILED, ODD), more=1)
+    code, printed, _ = said(found, "--json")
+    assert code == 6
+    assert json.loads(printed) == json.loads(json.dumps(asdict(found)))

@@ -8,6 +8,7 @@ import dagster as dg
 
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.assets import ASSETS
+from brand_detect.orchestration.inbox import inbox_sensor
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.liveness import at_work
 from brand_detect.orchestration.resources import Services
@@ -36,7 +37,10 @@ def build_definitions(
 
     return dg.Definitions(
         assets=ASSETS,
-        sensors=[s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor],
+        sensors=[
+            *(s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor),
+            inbox_sensor(used.settings),
+        ],
         schedules=[offpeak_retries(used.settings)],
         resources={
             "services": dg.ResourceDefinition.hardcoded_resource(used),

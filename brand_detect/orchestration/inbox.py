@@ -11,7 +11,7 @@ import logging
 import time
 from base64 import urlsafe_b64encode
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -117,6 +117,15 @@ class State:
     def load(cls, instance: dg.DagsterInstance) -> "State":
         stored = instance.daemon_cursor_storage.get_cursor_values({STATE}).get(STATE)
         return cls(**json.loads(stored)) if stored else cls()
+
+    def finish(self, files: Mapping[str, str]) -> None:
+        """These versions, by digest of the name, are done."""
+        self.done |= files
+        for key, version in files.items():
+            if self.waiting.get(key, ("",))[0] == version:
+                del self.waiting[key]
+            if self.held.get(key) == version:
+                del self.held[key]
 
     def dump(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -264,12 +273,9 @@ class Tick:
             self._hold(entry, request, error)
             return
         done = {_digest(file.name): _version(file) for file in (entry, request) if file}
-        for key in done:
-            self._state.waiting.pop(key, None)
-            self._state.held.pop(key, None)
         if known:
             self._log.info("%s is the video of %s: nothing is launched", entry.name, job_id)
-            self._state.done |= done
+            self._state.finish(done)
             self.counts[THERE] += 1
         else:
             self._launch(job_id, entry, asked, sha256)
@@ -337,7 +343,7 @@ class Tick:
 
     def _refuse(self, entry: Entry, error: BadInput) -> None:
         self._log.error("%r is refused: %s", entry.name, error.full)
-        self._state.done[_digest(entry.name)] = _version(entry)
+        self._state.finish({_digest(entry.name): _version(entry)})
         self.counts[REFUSED] += 1
 
     def _hold(self, entry: Entry, request: Entry, error: BadInput) -> None:
@@ -415,7 +421,7 @@ def inbox_sensor(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason("The brand list has no snapshot yet, and jobs would fail without one.")
         state = State.load(instance)
         before = state.dump()
-        state.done |= json.loads(context.cursor or "{}")
+        state.finish(json.loads(context.cursor or "{}"))  # Dagster has their runs
         tick = Tick(services, instance, context.log, hashes, state)
         tick.look()
         if state.dump() != before:

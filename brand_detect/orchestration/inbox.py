@@ -268,8 +268,6 @@ class Tick:
             return
         if known not in ("", sha256):
             error = BadInput(f"The job {job_id} is of another video.", "name another job_id in a request file")
-            if request is None:
-                raise error
             self._hold(entry, request, error)
             return
         done = {_digest(file.name): _version(file) for file in (entry, request) if file}
@@ -346,10 +344,14 @@ class Tick:
         self._state.finish({_digest(entry.name): _version(entry)})
         self.counts[REFUSED] += 1
 
-    def _hold(self, entry: Entry, request: Entry, error: BadInput) -> None:
-        """A video whose request is bad waits for another: defaults are not what was asked for."""
+    def _hold(self, entry: Entry, request: Entry | None, error: BadInput) -> None:
+        """A video that cannot be taken as it was asked for waits for a new request; the defaults are another thing."""
         self._state.held[_digest(entry.name)] = _version(entry)
-        self._move_aside(request, error, "put a mended request beside the video; {} takes the defaults")
+        if request is not None:
+            self._move_aside(request, error, "put a mended request beside the video; {} takes the defaults")
+        else:
+            self._log.error("%s is refused: %s", entry.name, error.full)
+            self.counts[REFUSED] += 1
 
     def _move_aside(self, request: Entry, error: BadInput, then: str) -> None:
         self.counts[REFUSED] += 1

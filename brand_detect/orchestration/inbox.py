@@ -88,7 +88,8 @@ class RequestFile(BaseModel):
         except ValidationError as e:
             first = e.errors(include_input=False)[0]
             name = ".".join(map(str, first["loc"])) or "the request"
-            raise BadInput(f"{name}: {first['msg']}.", f"write JSON with {', '.join(cls.model_fields)}") from e
+            message = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+            raise BadInput(f"{name}: {message}.", f"write JSON with {', '.join(cls.model_fields)}") from e
         if asked.job_id:
             check_job_id(asked.job_id)
         check_overrides(asked.overrides)

@@ -244,7 +244,7 @@ def test_a_request_waits_for_its_video(sensed: Sensed):
 
 
 BAD = {
-    "no json": ("{", "Invalid JSON"),
+    "no json": ("{", "invalid JSON"),
     "no object": ("[]", "object"),
     "empty": ("\n", "JSON"),
     "no text": (b"\xff\xfe{}", "JSON"),
@@ -693,7 +693,7 @@ def test_on_s3_a_video_is_taken_at_once_and_a_bad_request_moved_aside(
         sensed = Sensed(built, tmp_path, clock)
         requests = {request.tags[PARTITION]: config_of(request)["video_uri"] for request in sensed.tick()}
         assert requests == {default_job_id("a", sha256(b"one").hexdigest()): f"{uri}/a.mp4", "d": f"{uri}/d.mp4"}
-        assert "Invalid JSON" in fs.cat_file(f"{base}/_rejected/b.json.reason.txt").decode()
+        assert "invalid JSON" in fs.cat_file(f"{base}/_rejected/b.json.reason.txt").decode()
         assert not fs.exists(f"{base}/b.json")
         assert sensed.tick() == []
         fs.pipe_file(f"{base}/b.json", b"{}")

@@ -1,8 +1,8 @@
 """What arrives in the inbox: each complete video becomes a job, in ticks of bounded length.
 
 Dagster writes a sensor's cursor into the row of each tick, so the cursor holds what the tick itself took and no more.
-All else lies under ``STATE`` in the instance's cursor storage; what a tick took joins it in the next tick, when Dagster
-has kept the cursor, and with it the runs.
+All else lies under ``STATE`` in the instance's cursor storage; what a tick took joins it in the next tick, if Dagster
+has its runs by then.
 """
 
 import hashlib
@@ -51,6 +51,7 @@ REQUEST_BYTES = 1_000_000
 """Largest request file."""
 ORPHAN_S = 60.0
 """Age at which a run that was created and never queued is asked for again."""
+RUN_KEY = "dagster/run_key"
 UNKNOWN = "?"
 """In place of a hash: a run that is to tell it has not got that far."""
 TAKEN, THERE, SETTLING, HASHING = "taken", "there already", "waiting to settle", "being hashed"
@@ -182,8 +183,8 @@ class Tick:
         self._videos: dict[str, str] = {}
         self._new: set[str] = set()
         self.runs: dict[str, dg.RunRequest] = {}
-        self.taken: dict[str, str] = {}
-        """Versions by digest of the name: done when Dagster has the runs."""
+        self.taken: dict[str, dict[str, str]] = {}
+        """By run key: the files that are done when Dagster has the run."""
         self.counts: Counter[str] = Counter(dict.fromkeys((TAKEN, SETTLING, HASHING, REFUSED, LEFT), 0))
 
     def __str__(self) -> str:
@@ -277,14 +278,17 @@ class Tick:
             self._state.finish(done)
             self.counts[THERE] += 1
         else:
-            self._launch(job_id, entry, asked, sha256)
-            self.taken |= done
+            self.taken[self._launch(job_id, entry, asked, sha256)] = done
 
-    def _launch(self, job_id: str, entry: Entry, asked: RequestFile, sha256: str) -> None:
+    def _launch(self, job_id: str, entry: Entry, asked: RequestFile, sha256: str) -> str:
+        """Ask for a job's run; returns its key, which is of this very file.
+
+        The same file dropped again, after its job was deleted, is another.
+        """
+        run_key = f"{job_id} {_digest(entry.name)} {_version(entry)}"
         config = {"video_uri": entry.uri, "profile": asked.profile, "overrides": asked.overrides}
         self.runs[job_id] = dg.RunRequest(
-            # of this very file: the same again, after its job was deleted, is another
-            run_key=f"{job_id} {_digest(entry.name)} {_version(entry)}",
+            run_key=run_key,
             asset_selection=[dg.AssetKey(stage) for stage in LINE],
             run_config={"ops": {ROOT: {"config": config}}},
             tags={PARTITION: job_id, VIDEO: sha256},
@@ -292,11 +296,12 @@ class Tick:
         self._videos[job_id] = sha256
         self._log.info("%s becomes the job %s", entry.name, job_id)
         self.counts[TAKEN] += 1
+        return run_key
 
     def _request(self, entry: Entry) -> None:
         """A request file by itself: its video was taken, or has yet to come."""
         videos = {_digest(name) for name in entry.video_names}
-        if _digest(entry.name) in self.taken or videos & self._new:
+        if videos & self._new:  # it was looked up with its video
             return
         if not videos & self._state.done.keys():
             self.counts[ALONE] += 1
@@ -372,6 +377,14 @@ def _check_name(name: str) -> None:
         raise BadInput("The file's name is no UTF-8.", "rename it") from e
 
 
+def _launched(instance: dg.DagsterInstance, taken: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The files whose runs were created: somebody may have stopped the sensor while Dagster was at it."""
+    if not taken:
+        return
+    known = {run.tags[RUN_KEY] for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY: [*taken]}))}
+    yield from (files for run_key, files in taken.items() if run_key in known)
+
+
 def _orphans(instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
     """Runs of this sensor that were created and not queued, because Dagster failed in between: asked for again.
 
@@ -388,7 +401,7 @@ def _orphans(instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
     for run in found:
         if not run.parent_run_id:
             yield dg.RunRequest(
-                run_key=run.tags["dagster/run_key"],
+                run_key=run.tags[RUN_KEY],
                 asset_selection=sorted(run.asset_selection or ()),
                 run_config=run.run_config,
             )
@@ -424,7 +437,8 @@ def inbox_sensor(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason("The brand list has no snapshot yet, and jobs would fail without one.")
         state = State.load(instance)
         before = state.dump()
-        state.finish(json.loads(context.cursor or "{}"))  # Dagster has their runs
+        for files in _launched(instance, json.loads(context.cursor or "{}")):
+            state.finish(files)
         tick = Tick(services, instance, context.log, hashes, state)
         tick.look()
         if state.dump() != before:

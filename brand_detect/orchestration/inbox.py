@@ -157,16 +157,18 @@ class Hashes:
         key = (entry.uri, entry.version)
         # taken out: a tick that Dagster gave up may still be at it
         digest, done = self._begun.pop(key, (hashlib.sha256(), 0))
-        with media.open(entry.uri) as file:
-            file.seek(done)
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                done += len(chunk)
-                if time.monotonic() >= until_s:
-                    break
-        self._begun[key] = (digest, done)
-        while len(self._begun) > HASHES:
-            self._begun.popitem(last=False)
+        try:
+            with media.open(entry.uri) as file:
+                file.seek(done)
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+                    done += len(chunk)
+                    if time.monotonic() >= until_s:
+                        break
+        finally:  # what was read before a fault stays read
+            self._begun[key] = (digest, done)
+            while len(self._begun) > HASHES:
+                self._begun.popitem(last=False)
         return digest.hexdigest() if done >= entry.size_bytes else None
 
 

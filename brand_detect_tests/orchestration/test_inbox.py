@@ -1,5 +1,6 @@
 """The inbox sensor, tick by tick, with a Dagster that does what the daemon does with a tick's result."""
 
+import io
 import json
 import os
 import time
@@ -558,6 +559,30 @@ def test_a_hash_is_of_the_version_that_was_begun(tmp_path: Path, sensed: Sensed,
     found = [hashes.sha256(media, changed, 0) for _ in range(3)]
     with path.open("rb") as file:
         assert found == [None, None, content_sha256(file)[0]]
+
+
+def test_a_fault_in_the_middle_of_a_file_loses_nothing_of_its_hash(
+    tmp_path: Path, sensed: Sensed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(inbox, "CHUNK", 10)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(os.urandom(95))
+    read: list[int] = []
+
+    class Flaky(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            read.append(self.tell())
+            if len(read) in (4, 8):
+                raise Transient("The network is down.")
+            return super().read(size)
+
+    hashes, entry = Hashes(), Entry("a.mp4", str(path), 95, "1", 0, False)
+    monkeypatch.setattr(sensed.built.services.media, "open", lambda uri: Flaky(uri, "rb"))
+    for _ in range(2):
+        with pytest.raises(Transient):
+            hashes.sha256(sensed.built.services.media, entry, float("inf"))
+    assert hashes.sha256(sensed.built.services.media, entry, float("inf")) == sha256(path.read_bytes()).hexdigest()
+    assert read == [0, 10, 20, 30, 30, 40, 50, 60, 60, 70, 80, 90, 95]
 
 
 def test_a_video_that_changes_while_it_is_hashed_is_not_taken(sensed: Sensed, monkeypatch: pytest.MonkeyPatch):

@@ -64,6 +64,7 @@ TAGS = (
     ("`brand_detect/not_before`", "when that is, in seconds since 1970"),
     ("`brand_detect/request`", "an idempotency key: look for it with *runs* before you launch again"),
     ("`brand_detect/snapshot`", "`brand_catalog`, on a run that takes a snapshot of the brand list"),
+    ("`brand_detect/video`", "on runs that the inbox launched: the SHA-256 of the video"),
     (
         "`dagster/root_run_id`, `dagster/parent_run_id`",
         "the first run of the job's family and the one that is gone on from",

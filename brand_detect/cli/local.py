@@ -24,6 +24,7 @@ from brand_detect.cli.common import (
     out,
     overrides_of,
 )
+from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.model import Overrides, Report
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from brand_detect.evaluation.bench import RunResult, Section
     from brand_detect.orchestration.resources import Services
     from brand_detect.orchestration.run import JobRun, Runner
-
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
 
 
 @app.command()

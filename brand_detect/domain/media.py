@@ -7,6 +7,8 @@ from typing import BinaryIO
 
 from brand_detect.domain.protocols import Progress
 
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
+
 _CHUNK = 1 << 20
 _LONGEST_ID = 128
 

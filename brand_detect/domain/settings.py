@@ -37,6 +37,12 @@ class Settings(BaseSettings):
         description="comma-separated folders and URI prefixes (s3://bucket/prefix) that videos may come from",
     )
     catalog: str = Field(default="", description="the brand list, a YAML or CSV file; empty = the one in the package")
+    inbox: str = Field(
+        default="", description="a folder or URI within the media roots whose videos become jobs; empty = off"
+    )
+    inbox_settle_s: float = Field(
+        default=10.0, ge=0, allow_inf_nan=False, description="seconds without a change after which a file is complete"
+    )
     offpeak: bool = Field(default=False, description="retry jobs with open questions off peak; the UI can do it too")
     offpeak_cron: str = Field(default="0 1 * * *", description="when off-peak retries are launched, as cron writes it")
     offpeak_timezone: str = Field(default="UTC", description="time zone of that, such as Europe/Rome")
@@ -74,7 +80,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("store_root", "catalog")
+    @field_validator("store_root", "catalog", "inbox")
     @classmethod
     def _absolute(cls, value: str) -> str:
         """A local path as seen from here: processes that use it work in other folders."""

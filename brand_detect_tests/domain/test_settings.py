@@ -13,10 +13,12 @@ def test_local_paths_are_those_of_the_caller(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRAND_DETECT_CATALOG", "brands.yaml")
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", "store")
+    monkeypatch.setenv("BRAND_DETECT_INBOX", "inbox")
     monkeypatch.setenv("BRAND_DETECT_MEDIA_ROOTS", "videos, s3://bucket/videos, ~/match")
     settings = Settings.load()
     assert settings.catalog == str(tmp_path / "brands.yaml")
     assert settings.store_root == str(tmp_path / "store")
+    assert settings.inbox == str(tmp_path / "inbox")
     assert settings.media_roots == (str(tmp_path / "videos"), "s3://bucket/videos", str(Path.home() / "match"))
 
 
@@ -39,6 +41,8 @@ def test_nothing_is_retried_or_paid_for_off_peak_unless_asked_for(monkeypatch: p
 @pytest.mark.parametrize(
     ("name", "value", "read"),
     [
+        ("inbox", "s3://bucket/inbox", "s3://bucket/inbox"),
+        ("inbox_settle_s", "2.5", 2.5),
         ("offpeak", "true", True),
         ("offpeak_cron", "30 22 * * 1-5", "30 22 * * 1-5"),
         ("offpeak_timezone", "Europe/Rome", "Europe/Rome"),
@@ -57,6 +61,8 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
+        ("INBOX_SETTLE_S", "-1", "greater than or equal to 0"),
+        ("INBOX_SETTLE_S", "inf", "finite"),
         ("OFFPEAK_TIMEZONE", "Mars/Olympus", "there is no time zone 'Mars/Olympus'"),
         ("OFFPEAK_TIMEZONE", "Europe", "there is no time zone 'Europe'"),
         ("OFFPEAK_TIMEZONE", "../../etc/passwd", "there is no time zone"),

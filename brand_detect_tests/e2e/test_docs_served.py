@@ -27,7 +27,9 @@ PAGES = [p for p in sorted((CHECKOUT / "docs").rglob("*.md")) if SERVED.search(p
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(tmp_path_factory.mktemp("docs"))
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "inbox").mkdir()
+    made = Stack(folder, environment={"BRAND_DETECT_INBOX": str(folder / "inbox")})
     two_shot_clip(made.folder / "match.mp4")
     try:
         yield made.start()

@@ -1,0 +1,184 @@
+"""The inbox: videos and their request files under a folder or a prefix, listed in pages; bad requests move aside."""
+
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.media import VIDEO_SUFFIXES
+from brand_detect.storage.faults import check_address, explained
+
+REQUEST_SUFFIX = ".json"
+REJECTED = "_rejected"
+"""The folder in the inbox where bad request files go."""
+OBJECT_STORES = ("s3", "gs", "az", "abfs")
+"""Stores that show an object when it is there as a whole."""
+S3_PAGE = 1000
+"""Most keys of one answer of S3."""
+CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
+"""Where file systems say when a file last changed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in the inbox."""
+
+    name: str
+    """Its path within the inbox, with slashes."""
+    uri: str
+    size_bytes: int
+    version: str
+    """Differs when the content may differ."""
+    changed_s: float
+    """When it last changed, in seconds since 1970 by its store's clock."""
+    whole: bool
+    """Whether its store shows whole files only; if not, it may still be written."""
+
+    @property
+    def is_video(self) -> bool:
+        return _suffix(self.name) in VIDEO_SUFFIXES
+
+    @property
+    def request_names(self) -> tuple[str, str]:
+        """Where a request for this video may stand: ``match.mp4.json``, ``match.json``."""
+        return self.name + REQUEST_SUFFIX, str(PurePosixPath(self.name).with_suffix(REQUEST_SUFFIX))
+
+    @property
+    def video_names(self) -> tuple[str, ...]:
+        """The videos that this request file may be for."""
+        stem = self.name[: -len(REQUEST_SUFFIX)]
+        return stem, *(stem + s for suffix in VIDEO_SUFFIXES for s in (suffix, suffix.upper()))
+
+
+class Inbox:
+    """Videos and request files under ``uri``; hidden files and ``_rejected`` are none of them."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = check_address(uri).rstrip("/")
+        try:
+            self._fs, base = fsspec.url_to_fs(self.uri)
+        except (ImportError, ValueError) as e:
+            raise Permanent(f"The inbox {uri} cannot be opened: {e}.", "check BRAND_DETECT_INBOX") from e
+        self._base = base.rstrip("/")
+        protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
+        self._is_s3 = "s3" in protocols
+        self._whole = any(protocol in OBJECT_STORES for protocol in protocols)
+
+    def page(self, after: str, limit: int) -> tuple[list[Entry], str | None]:
+        """The files that follow the name ``after``, at most ``limit``, and where to go on; None at the end."""
+        with explained(f"The inbox {self.uri} could not be listed"):
+            if self._is_s3:
+                return self._s3_page(after, limit)
+            make: Callable[[str], Entry | None]
+            if isinstance(self._fs, LocalFileSystem):
+                names, make = _files_under(self._base), self._local
+            else:
+                self._fs.invalidate_cache()
+                found: dict[str, Any] = self._fs.find(self._base, detail=True)
+                infos = {path[len(self._base) + 1 :]: info for path, info in found.items()}
+                names, make = iter(infos), lambda name: self._entry(name, infos[name])
+            listed = sorted(filter(_counts, names))
+            begin = bisect_right(listed, after)
+            end = begin + limit
+            entries = [entry for entry in map(make, listed[begin:end]) if entry]
+            return entries, listed[end - 1] if end < len(listed) else None
+
+    def entry(self, name: str) -> Entry | None:
+        """The file as it is now; None if there is none."""
+        with explained(f"{self.uri}/{name} could not be looked up"):
+            if isinstance(self._fs, LocalFileSystem):
+                return self._local(name)
+            try:
+                if self._is_s3:
+                    bucket, _, key = f"{self._base}/{name}".partition("/")
+                    head = self._fs.call_s3("head_object", Bucket=bucket, Key=key)  # pyright: ignore
+                    return self._entry(name, head | {"Size": head["ContentLength"]})
+                self._fs.invalidate_cache()
+                return self._entry(name, self._fs.info(f"{self._base}/{name}"))
+            except FileNotFoundError:
+                return None
+
+    def move_aside(self, name: str, reason: str) -> str:
+        """Move a request file into ``_rejected``, with ``reason`` in a file beside it; returns its new URI."""
+        with explained(f"{self.uri}/{name} could not be moved aside"):
+            target = self._free(f"{REJECTED}/{name}")
+            path = f"{self._base}/{target}"
+            if isinstance(self._fs, LocalFileSystem):  # s3fs would make a bucket that is not there
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._fs.pipe_file(f"{path}.reason.txt", f"{reason}\n".encode())
+            self._fs.mv(f"{self._base}/{name}", path)
+            return f"{self.uri}/{target}"
+
+    def _free(self, name: str) -> str:
+        self._fs.invalidate_cache()
+        stem = name[: -len(REQUEST_SUFFIX)]
+        names = (name if n == 1 else f"{stem}.{n}{REQUEST_SUFFIX}" for n in count(1))
+        return next(n for n in names if not self._fs.exists(f"{self._base}/{n}.reason.txt"))
+
+    def _s3_page(self, after: str, limit: int) -> tuple[list[Entry], str | None]:
+        bucket, _, prefix = f"{self._base}/".partition("/")
+        entries: list[Entry] = []
+        while True:
+            answer = self._fs.call_s3(  # pyright: ignore
+                "list_objects_v2",
+                Bucket=bucket,
+                Prefix=prefix,
+                MaxKeys=min(limit, S3_PAGE),
+                **({"StartAfter": prefix + after} if after else {}),
+            )
+            listed = {item["Key"][len(prefix) :]: item for item in answer.get("Contents", ())}
+            entries += [self._entry(name, item) for name, item in listed.items() if _counts(name)]
+            limit -= len(listed)
+            if not answer.get("IsTruncated"):
+                return entries, None
+            after = next(reversed(listed))
+            if limit <= 0:
+                return entries, after
+
+    def _entry(self, name: str, info: Mapping[str, Any]) -> Entry:
+        """From what a file system says; S3 gives whole seconds only when it is asked for one object."""
+        changed = next((info[key] for key in CHANGED if info.get(key)), 0.0)
+        changed_s = changed.timestamp() if isinstance(changed, datetime) else float(changed)
+        tag = str(info.get("ETag") or info.get("etag") or info.get("md5Hash") or "").strip('"')
+        size = int(info["Size"] if "Size" in info else info["size"])
+        return Entry(name, f"{self.uri}/{name}", size, f"{tag} {int(changed_s)}", float(int(changed_s)), self._whole)
+
+    def _local(self, name: str) -> Entry | None:
+        path = Path(self._base, name)
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):  # gone since it was listed, or a link that leads nowhere
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        # the time of the last change of anything, which no copy preserves
+        return Entry(name, str(path), found.st_size, f"{found.st_mtime_ns} {found.st_ctime_ns}", found.st_ctime, False)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _counts(name: str) -> bool:
+    parts = name.split("/")
+    hidden = any(part.startswith(".") for part in parts) or parts[0] == REJECTED
+    return not hidden and _suffix(name) in (*VIDEO_SUFFIXES, REQUEST_SUFFIX)
+
+
+def _files_under(base: str) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError) or error.filename == base:  # others were removed just now
+            raise error
+
+    for folder, _, files in os.walk(base, onerror=fail):
+        within = os.path.relpath(folder, base)
+        yield from (files if within == "." else (f"{within}/{name}" for name in files))

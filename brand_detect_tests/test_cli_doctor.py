@@ -196,6 +196,37 @@ def test_media_roots_that_are_not_there(look: Look, monkeypatch: pytest.MonkeyPa
     assert "BRAND_DETECT_MEDIA_ROOTS" in todo
 
 
+def test_the_inbox(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    [off] = look("settings", "inbox")["inbox"]
+    assert (off.state, off.said) == ("off", "none is set")
+    monkeypatch.setenv("BRAND_DETECT_INBOX", str(tmp_path / "inbox"))
+    [missing] = look("settings", "inbox")["inbox"]
+    assert missing.state == "fail"
+    (tmp_path / "inbox").mkdir()
+    [there] = look("settings", "inbox")["inbox"]
+    assert there == Finding("inbox", "ok", str(tmp_path / "inbox"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    [closed] = look("settings", "inbox")["inbox"]
+    assert (closed.state, "cannot be moved aside" in closed.said) == ("warn", True)
+    monkeypatch.setenv("BRAND_DETECT_INBOX", "/")
+    [outside] = look("settings", "inbox")["inbox"]
+    assert (outside.state, "outside the allowed media roots" in outside.said) == ("fail", True)
+
+
+def test_the_webhook_is_told_by_its_host_alone(look: Look, monkeypatch: pytest.MonkeyPatch):
+    assert look("settings", "webhook")["webhook"][0].state == "off"
+    monkeypatch.setenv("BRAND_DETECT_WEBHOOK_HOSTS", "chat.example")
+    [silent] = look("settings", "webhook")["webhook"]
+    assert (silent.state, silent.todo) == ("warn", "set BRAND_DETECT_WEBHOOK_URL")
+    monkeypatch.setenv("BRAND_DETECT_WEBHOOK_URL", "https://chat.example/hooks/token")
+    [fine] = look("settings", "webhook")["webhook"]
+    assert fine == Finding("webhook", "ok", "notifications go to chat.example, not signed")
+    monkeypatch.setenv("BRAND_DETECT_WEBHOOK_URL", "https://elsewhere.example/hooks/token")
+    [refused] = look("settings", "webhook")["webhook"]
+    assert (refused.state, "elsewhere.example" in refused.said, "token" in refused.said) == ("fail", True, False)
+    assert look("settings", "variables")["variables"][0].state == "ok"
+
+
 def test_folders_that_anyone_may_write(look: Look, at_home: Path):
     (at_home / ".state").mkdir()
     (at_home / ".state").chmod(0o777)

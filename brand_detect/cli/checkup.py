@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 OK, WARN, FAIL, OFF = "ok", "warn", "fail", "off"
 PREFIX = "BRAND_DETECT_"
-BESIDE_SETTINGS = ("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_POSTGRES_URL", "BRAND_DETECT_TRACEBACK")
+OWN_SECRETS = ("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_WEBHOOK_URL", "BRAND_DETECT_WEBHOOK_SECRET")
+BESIDE_SETTINGS = (*OWN_SECRETS, "BRAND_DETECT_POSTGRES_URL", "BRAND_DETECT_TRACEBACK")
 """Variables of this project that are no settings: secrets and switches."""
-SECRETS = (*BESIDE_SETTINGS[:2], "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY")
+SECRETS = (*OWN_SECRETS, "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SPACE_BYTES = 5 * 2**30
 """Free space under which a warning is due: an hour of 1080p takes about 3 GiB."""
@@ -326,6 +327,39 @@ def _media(patient: Patient) -> Iterator[Finding]:
         yield Finding("media roots", OK, ", ".join(roots) or "none: videos can be named on the command line only")
 
 
+def _inbox(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.orchestration.inbox import inbox_sensor
+    from brand_detect.storage.inbox import Inbox
+
+    uri = patient.settings.inbox
+    if not uri:
+        yield Finding("inbox", OFF, "none is set")
+        return
+    inbox_sensor(patient.settings)  # refuses one outside the media roots
+    Inbox(uri).page("", 1)
+    if "://" in uri or os.access(uri, os.W_OK):
+        yield Finding("inbox", OK, uri)
+    else:
+        todo = "let this user write there, or move bad requests away yourself"
+        yield Finding("inbox", WARN, f"{uri} may not be written: bad requests cannot be moved aside", todo)
+
+
+def _webhook(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.orchestration.notifications import HOSTS, URL, Webhook, allowed
+
+    hosts, url = patient.settings.webhook_hosts, os.environ.get(URL, "")
+    if url:
+        allowed(url, hosts)
+    webhook = Webhook.of(hosts)
+    if webhook:
+        signed = "signed" if webhook.secret else "not signed"
+        yield Finding("webhook", OK, f"notifications go to {webhook.host}, {signed}")
+    elif hosts:
+        yield Finding("webhook", WARN, f"{HOSTS} is set and {URL} is not: nothing is sent", f"set {URL}")
+    else:
+        yield Finding("webhook", OFF, "none is set: nothing is sent")
+
+
 def _permissions(patient: Patient) -> Iterator[Finding]:
     root = patient.settings.store_root
     folders = {state_dir(), *([Path(root)] if "://" not in root else [])}
@@ -476,6 +510,8 @@ CHECKS = (
     Check("object model", _object_models),
     Check("store", _store, ("settings",)),
     Check("media roots", _media, ("settings",)),
+    Check("inbox", _inbox, ("settings",)),
+    Check("webhook", _webhook, ("settings",)),
     Check("permissions", _permissions, ("settings",)),
     Check("home", _home),
     Check("dagster.yaml", _configuration, ("home",)),

@@ -128,9 +128,9 @@ class Stack:
             return
         group = self._process.pid
         os.killpg(group, how)
-        try:
+        with suppress(subprocess.TimeoutExpired):  # on a busy machine Dagster takes its time
             self._process.wait(30)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)  # what the gentle way has left behind
-            self._process = None
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)  # what the gentle way has left behind
+        self._process.wait()
+        self._process = None

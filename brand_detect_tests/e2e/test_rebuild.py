@@ -5,7 +5,6 @@ import shutil
 from typing import Any
 
 import dagster as dg
-import pytest
 import sqlalchemy as db
 
 from brand_detect.domain.pipeline import CATALOG, LINE
@@ -73,27 +72,3 @@ def test_a_lost_database_is_rebuilt_and_a_replay_goes_on_from_the_middle(place: 
         assert retried.manifest("escalate_vlm").continues == first.attempts["escalate_cloud"]
         assert pinned.load("compile_report")
         assert built.reader.lines == read
-
-
-def test_a_rebuild_that_was_killed_is_finished_by_the_next(place: Place):
-    where = {"store_root": place.store_root, "media_roots": place.media_roots}
-    with pipeline(place.folder, **where) as built:
-        built.runner.submit(place.video, job_id=place.job_id)
-        before = events(built.instance, place.job_id)
-    lose_the_database(place)
-    with pipeline(place.folder, **where) as built, pytest.MonkeyPatch.context() as patch:
-        report, left = built.instance.report_runless_asset_event, [5]
-
-        def killed(event: Any) -> None:
-            if not left[0]:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            report(event)
-
-        patch.setattr(built.instance, "report_runless_asset_event", killed)
-        with pytest.raises(KeyboardInterrupt):
-            rebuild(built.instance, built.services.store, INPUTS, silent)
-        left[0] = 100
-        done = rebuild(built.instance, built.services.store, INPUTS, silent)
-        assert done.known > 0
-        assert events(built.instance, place.job_id) == before

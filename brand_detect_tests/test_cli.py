@@ -15,36 +15,24 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from brand_detect import cli
 from brand_detect.cli import common
 from brand_detect.domain.errors import BadInput
+from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import two_shot_clip
 from brand_detect_tests.videos import truncate
-
-Ended = tuple[int, str, str]
 
 
 @pytest.fixture
 def brand_detect(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., Ended]
 ) -> Callable[..., Ended]:
-    """Runs the command line in this process, at home in ``tmp_path``: exit code, stdout, stderr."""
+    """The command line, at home in ``tmp_path``."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["brand-detect", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = int(e.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return command_line
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from brand_detect import cli
 from brand_detect.cli import compare as command
 from brand_detect.client import Client, ComparisonSummary
 from brand_detect.domain.errors import BadInput
 from brand_detect.report.comparison import Comparison, compare
+from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import CATALOG, pipeline, two_shot_clip
 from brand_detect_tests.report.test_comparison_page import AFTER, BEFORE
 
-Ended = tuple[int, str, str]
 Call = Callable[..., Ended]
 
 
@@ -50,26 +50,14 @@ def dagster(monkeypatch: pytest.MonkeyPatch) -> ScriptedClient:
 
 
 @pytest.fixture
-def brand_detect(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Runs the command line in this process: exit code, stdout, stderr."""
+def brand_detect(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Call) -> Call:
+    """The command over that store."""
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(store))
     monkeypatch.setenv("COLUMNS", "120")
 
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["brand-detect", "compare", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = int(e.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return partial(command_line, "compare")
 
 
 def test_what_changed_goes_to_stdout(brand_detect: Call):

@@ -29,11 +29,11 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
-from brand_detect import cli
 from brand_detect.cli import checkup
 from brand_detect.cli.checkup import CHECKS, KEYS, Check, Finding, Patient, examine
 from brand_detect.domain.errors import Permanent
 from brand_detect.engines.tesseract import TesseractReader
+from brand_detect_tests.conftest import Ended
 from brand_detect_tests.e2e.conftest import free_port
 
 CHECKOUT = Path(__file__).parents[1]
@@ -432,27 +432,21 @@ def test_the_last_tick_of_a_sensor(
 
 
 def test_the_command_lists_marks_and_what_to_do(
-    at_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    at_home: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., Ended]
 ):
     (at_home / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     monkeypatch.setenv("BRAND_DETECT_STOR_ROOT", "x")
     names = ("python", "settings", "variables", "home", "dagster.yaml")
     monkeypatch.setattr(checkup, "CHECKS", [c for c in CHECKS if c.name in names])
 
-    def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["brand-detect", "doctor", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().out
-
-    code, out = call()
+    code, out, _ = command_line("doctor")
     assert code == Permanent.exit_code
     assert "✓  python" in out
     assert "! variables: did you mean BRAND_DETECT_STORE_ROOT?" in out
     assert "✗ dagster.yaml: take this part over" in out
     assert "3 in order, 1 to look at, 4 failed" in out
-    code, out = call("--json")
+    code, out, _ = command_line("doctor", "--json")
     assert code == Permanent.exit_code
     assert {f["state"] for f in json.loads(out)} == {"ok", "warn", "fail"}
     (at_home / "dagster.yaml").write_bytes((CHECKOUT / "dagster.yaml").read_bytes())
-    assert call()[0] == 0, "warnings do not count"
+    assert command_line("doctor")[0] == 0, "warnings do not count"

@@ -21,9 +21,9 @@ from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Tr
 from brand_detect.domain.history import Attempt, History, StageState
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect_tests.conftest import Ended
 
 RUN_ID = "6b585eff-0000-4000-8000-000000000001"
-Ended = tuple[int, str, str]
 Call = Callable[..., Ended]
 
 
@@ -149,22 +149,12 @@ def dagster(monkeypatch: pytest.MonkeyPatch) -> ScriptedClient:
 
 
 @pytest.fixture
-def brand_detect(dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs the command line in this process: exit code, stdout, stderr."""
+def brand_detect(dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch, command_line: Call) -> Call:
+    """The command line over that client."""
     assert dagster
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["brand-detect", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = int(e.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return command_line
 
 
 # what is asked

@@ -2,15 +2,16 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import pytest
 
-from brand_detect import cli
 from brand_detect.cli import problems as module
 from brand_detect.client import Client, FailedTick, Problems
 from brand_detect.domain.errors import Transient
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, WARNED, Problem
+from brand_detect_tests.conftest import Ended
 
 NOW_S = 1_700_000_000.0
 RUN_ID = "6b585eff-0000-4000-8000-000000000001"
@@ -34,21 +35,14 @@ class Scripted(Client):
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def said(monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., Ended]):
     """Exit code, stdout and stderr of the command over what a client knows."""
     monkeypatch.setattr(time, "time", lambda: NOW_S)
     monkeypatch.setattr(module.out, "width", 200)
 
-    def call(found: Problems | Transient, *options: str) -> tuple[int, str, str]:
+    def call(found: Problems | Transient, *options: str) -> Ended:
         monkeypatch.setattr(module, "Client", lambda: Scripted(found))
-        monkeypatch.setattr("sys.argv", ["brand-detect", "problems", *options])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = int(e.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return command_line("problems", *options)
 
     return call
 

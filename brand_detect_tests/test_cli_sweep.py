@@ -4,18 +4,17 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect import cli
 from brand_detect.cli.sweep import MOST, numbers, swept_of
 from brand_detect.domain.errors import BadInput
+from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
-
-Ended = tuple[int, str, str]
 
 
 @given(
@@ -80,22 +79,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def brand_detect(
-    done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    done: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., Ended]
 ) -> Callable[..., Ended]:
     monkeypatch.setenv("DAGSTER_HOME", str(done))
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(done / "store"))
 
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["brand-detect", "sweep", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = int(e.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return partial(command_line, "sweep")
 
 
 def test_a_table_a_page_and_the_time_it_took(brand_detect: Callable[..., Ended], tmp_path: Path):

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from brand_detect import cli
+from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
-
-Ended = tuple[int, str, str]
 
 
 @pytest.fixture
@@ -25,61 +23,46 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def brand_detect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["brand-detect", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as e:
-            code = int(e.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
-
-
-def test_what_is_stored_is_looked_after(home: Path, brand_detect: Callable[..., Ended]):
+def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., Ended]):
     first = (home / "first").read_text(encoding="utf-8")
     reports = home / "store" / "match" / "compile_report"
 
-    code, out, err = brand_detect("prune", "--keep", "1", "--days", "0")
+    code, out, err = command_line("prune", "--keep", "1", "--days", "0")
     assert (code, out.splitlines()[-1][:10]) == (0, "would go: ")
     assert "nothing was removed" in err
     assert len(list(reports.iterdir())) == 2
 
-    code, out, _ = brand_detect("pin", "match", f"compile_report={first[:8]}", "--why", "sent to [the] sponsor")
+    code, out, _ = command_line("pin", "match", f"compile_report={first[:8]}", "--why", "sent to [the] sponsor")
     assert (code, out) == (0, f"compile_report={first}-0  sent to [the] sponsor\n")
     pinned = out
-    code, out, _ = brand_detect("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
+    code, out, _ = command_line("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
     assert (code, json.loads(out)) == (0, [])
-    assert brand_detect("pin", "match", "--list")[1] == pinned
-    code, out, _ = brand_detect("pin", "match", f"compile_report={first[:8]}", "--remove", "--json")
+    assert command_line("pin", "match", "--list")[1] == pinned
+    code, out, _ = command_line("pin", "match", f"compile_report={first[:8]}", "--remove", "--json")
     assert (code, json.loads(out)) == (0, [])
-    code, out, _ = brand_detect("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
+    code, out, _ = command_line("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
     [pruned] = json.loads(out)
     assert pruned["attempts"] == [{"stage": "compile_report", "attempt": f"{first}-0"}]
     assert len(list(reports.iterdir())) == 1
 
-    code, out, _ = brand_detect("rebuild")
+    code, out, _ = command_line("rebuild")
     assert (code, out) == (0, "1 jobs, 0 events made, 10 were known\n")
     for folder in ("history", "storage", "schedules"):
         shutil.rmtree(home / folder)
     (reports / "broken-0").mkdir()
     (reports / "broken-0" / "manifest.json").write_text("{", encoding="utf-8")
-    code, out, err = brand_detect("rebuild")
+    code, out, err = command_line("rebuild")
     assert (code, out) == (0, "1 jobs, 10 events made, 0 were known\n")
     assert "left out: The checkpoint match/compile_report/broken-0 is damaged" in err
 
-    code, out, err = brand_detect("delete", "match")
+    code, out, err = command_line("delete", "match")
     assert (code, out) == (3, "")
     assert "hint: add --yes" in err
     assert reports.exists()
-    code, out, _ = brand_detect("delete", "match", "--yes")
+    code, out, _ = command_line("delete", "match", "--yes")
     assert (code, out) == (0, "match is deleted\n")
     assert not reports.parent.exists()
-    assert brand_detect("delete", "match", "--yes")[0] == 3
+    assert command_line("delete", "match", "--yes")[0] == 3
 
 
 @pytest.mark.parametrize(
@@ -95,15 +78,15 @@ def test_what_is_stored_is_looked_after(home: Path, brand_detect: Callable[..., 
     ],
 )
 @pytest.mark.usefixtures("home")
-def test_what_makes_no_sense_is_refused(brand_detect: Callable[..., Ended], arguments: tuple[str, ...], said: str):
-    code, out, err = brand_detect(*arguments)
+def test_what_makes_no_sense_is_refused(command_line: Callable[..., Ended], arguments: tuple[str, ...], said: str):
+    code, out, err = command_line(*arguments)
     assert (code, out) == (3, "")
     assert said in " ".join(err.split())
 
 
 @pytest.mark.usefixtures("home")
-def test_a_pin_of_several_attempts_is_refused_and_removal_needs_one(brand_detect: Callable[..., Ended]):
-    code, _, err = brand_detect("pin", "match", "compile_report=", "--remove")
+def test_a_pin_of_several_attempts_is_refused_and_removal_needs_one(command_line: Callable[..., Ended]):
+    code, _, err = command_line("pin", "match", "compile_report=", "--remove")
     assert (code, "names no attempt" in err) == (3, True)
-    code, _, err = brand_detect("pin", "match", "--remove")
+    code, _, err = command_line("pin", "match", "--remove")
     assert (code, "is not pinned" in err) == (3, True)

@@ -30,15 +30,15 @@ def ended(
     Args:
         reason: what the failed step said; without a failed stage, what Dagster said of the run.
         warned: what a check of a stage warned of, by stage.
-        selection: the run's assets, if they are others.
+        selection: the run's assets, if they are others, in order.
         blocked: what a blocking check of the failed stage said.
     """
-    stages = downstream_of(start)
+    stages = selection or downstream_of(start)
     run = dg.DagsterRun(
         "__ASSET_JOB",
         status=dg.DagsterRunStatus.STARTED,
         tags={**({PARTITION: job_id} if job_id else {}), **(tags or {})},
-        asset_selection=frozenset(dg.AssetKey(stage) for stage in selection or stages),
+        asset_selection=frozenset(dg.AssetKey(stage) for stage in stages),
     )
     instance.add_run(run)
 

@@ -78,7 +78,7 @@ class Webhook:
 
     def post(self, told: dict[str, Any]) -> Result:
         """One try. Redirects are not followed: they could lead to any host."""
-        body = json.dumps(told, ensure_ascii=False).encode()
+        body = json.dumps(told).encode()
         headers = {"Content-Type": "application/json", "User-Agent": "brand-detect"}
         if self.secret:
             headers[SIGNATURE] = f"sha256={hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()}"

@@ -200,9 +200,15 @@ def test_nothing_is_told_of_a_run_that_is_executed_again_or_was_cancelled_or_mad
     ended(sensor.instance, "match", selection=["match_brands"])
     sensor.tick()
     assert receiver.got == []
-    failed(sensor, "", selection=["brand_catalog"])
+    ended(sensor.instance, "", "FAILURE", selection=["brand_catalog"], failed="brand_catalog", reason="No list.")
     sensor.tick()
     assert receiver.told == [("run_failed", "")], "the list of brands is nobody's job"
+
+
+def test_a_reason_that_is_no_utf8_stops_nothing(sensor: Sensor, receiver: Receiver):
+    ended(sensor.instance, "match", "FAILURE", failed="match_brands", reason="match-\udcff.mp4 is gone.")
+    sensor.tick()
+    assert receiver.told == [("run_failed", "match")]
 
 
 def test_a_finished_report_is_told_in_short_and_a_failed_run_with_its_sentence(

@@ -73,6 +73,13 @@ def test_a_failed_run_is_a_problem_until_its_stage_succeeds(watched: Watched):
     assert watched.tick() == []
 
 
+def test_a_comparison_that_failed_is_a_problem_until_one_succeeds(watched: Watched):
+    ended(watched.instance, "match", "FAILURE", selection=["comparison"], failed="comparison", reason="It is gone.")
+    assert short(watched.tick()) == [("match", "comparison", FAILED_RUN)]
+    ended(watched.instance, "match", selection=["comparison"])
+    assert watched.tick() == []
+
+
 def test_a_stage_that_is_done_is_mended_even_if_a_later_one_fails(watched: Watched):
     ended(watched.instance, "match", "FAILURE", failed="match_brands", reason="No list.")
     ended(watched.instance, "match", "FAILURE", failed="compile_report", reason="No space.")

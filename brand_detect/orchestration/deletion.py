@@ -9,7 +9,7 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import check_job_id
-from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.pipeline import LINE, ROOT
 from brand_detect.domain.tags import PARTITION
 from brand_detect.orchestration.liveness import IN_FLIGHT
 from brand_detect.orchestration.partitions import JOBS
@@ -61,7 +61,10 @@ def delete(instance: dg.DagsterInstance, store: Store, found: Belongings) -> Non
     """Take all of it away, for good. The video is not touched, nor are snapshots of the brand list.
 
     The partition goes first: without it nobody launches a run. What a kill has left is found by its files or runs.
+    An event that stays has the highest number of all: SQLite would give numbers of what goes to new events, which the
+    sensors that read on from a number would pass over.
     """
+    instance.report_runless_asset_event(dg.AssetObservation(ROOT, description="A job was deleted."))
     instance.delete_dynamic_partition(str(JOBS.name), found.job_id)
     for run_id in found.runs:
         instance.delete_run(run_id)

@@ -10,10 +10,13 @@ from dagster._core.test_utils import create_run_for_test
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.tags import PARTITION
+from brand_detect.orchestration import ended_runs
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.deletion import belongings, delete
-from brand_detect.orchestration.lineage import materializations
+from brand_detect.orchestration.ended_runs import EndedRuns
+from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations
 from brand_detect.orchestration.rebuild import rebuild
+from brand_detect_tests.ended import ended
 from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
 
 
@@ -64,6 +67,19 @@ def test_events_without_a_run_go_too(built: Pipeline):
     wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("run_ocr"), asset_partitions=["match"])
     assert built.instance.fetch_observations(wanted, limit=10).records == []
     assert built.instance.event_log_storage.get_logs_for_run("") != []
+
+
+def test_readers_of_events_miss_nothing_that_comes_after(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ended_runs, "SETTLED_S", 0.0)
+    reader = EndedRuns.from_now_on(built.instance)
+    seen = max(r.storage_id for stage in LINE for r in materializations(built.instance, stage, "match-2"))
+    delete(built.instance, built.services.store, belongings(built.instance, built.services.store, "match-2"))
+    failed = ended(built.instance, "match", "FAILURE", failed="match_brands", reason="No list.")
+    assert [found.run.run_id for found in reader.read(built.instance, 100)] == [failed]
+    replayed = built.runner.replay("match", "escalate_vlm")
+    record = latest_record(built.instance, "escalate_vlm", "match")
+    assert record
+    assert (attempt_of(record), record.storage_id > seen) == (replayed.attempts["escalate_vlm"], True)
 
 
 def test_a_deletion_that_was_killed_is_finished_by_the_next(built: Pipeline, monkeypatch: pytest.MonkeyPatch):

@@ -814,11 +814,11 @@ def _entries(node: Mapping[str, Any]) -> dict[str, Any]:
 def _stage_state(stage: str, node: Mapping[str, Any]) -> StageState:
     made = ((m, _entries(m)) for m in node["assetMaterializations"])
     pruned = {name for o in node["assetObservations"] for name in _entries(o).get("pruned", ())}
+    attempts = [_attempt(stage, m, entries) for m, entries in made if entries.get("attempt") not in (None, *pruned)]
+    once = {a.attempt: a for a in attempts}  # a rebuild may have reported one again, and older ones after newer ones
     return StageState(
         stage=stage,
-        attempts=tuple(
-            _attempt(stage, m, entries) for m, entries in made if entries.get("attempt", None) not in (None, *pruned)
-        ),
+        attempts=tuple(sorted(once.values(), key=lambda a: a.created_s, reverse=True)),
         code_version=node["opVersion"] or "",
     )
 

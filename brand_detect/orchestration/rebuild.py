@@ -1,7 +1,8 @@
 """Dagster's history of all jobs, made again from the store alone: partitions and materializations.
 
 The events belong to no run: the original run, its params and its time are in the metadata, as they always are. What is
-known already is left as it is, so that a rebuild which was interrupted is finished by the next one.
+known already is left as it is, so that a rebuild which was interrupted is finished by the next one; only the newest
+attempt of a stage is reported again where an older one came after it, for Dagster takes the last event for the latest.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.protocols import Progress
 from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
-from brand_detect.orchestration.lineage import attempt_of, materializations, provenance_tags
+from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations, provenance_tags
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store
@@ -54,12 +55,17 @@ def rebuild(
         if manifests and job_id not in present:
             instance.add_dynamic_partitions(str(JOBS.name), [job_id])
         newest: dict[str, Manifest] = {}
+        before: dict[str, Manifest | None] = {}
         for manifest in manifests:
+            before[manifest.stage] = newest.get(manifest.stage)
+            newest[manifest.stage] = manifest
             if (manifest.stage, manifest.attempt) in known:
                 done.known += 1
             else:
-                _report(instance, store, manifest, newest.get(manifest.stage), inputs[manifest.stage], done)
-            newest[manifest.stage] = manifest
+                _report(instance, store, manifest, before[manifest.stage], inputs[manifest.stage], done)
+        for stage, manifest in newest.items():
+            if (stage, manifest.attempt) in known and _is_behind(instance, manifest):
+                _report(instance, store, manifest, before[stage], inputs[stage], done)
         done.jobs += bool(manifests)
         progress(n, len(jobs), "jobs")
     return done
@@ -83,6 +89,12 @@ def _rebuild_catalog(instance: dg.DagsterInstance, store: Store, done: Rebuilt) 
 
 def _known(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iterator[str]:
     return (name for record in materializations(instance, asset, job_id) if (name := attempt_of(record)))
+
+
+def _is_behind(instance: dg.DagsterInstance, manifest: Manifest) -> bool:
+    """Whether Dagster takes another attempt than this one for the latest."""
+    record = latest_record(instance, manifest.stage, manifest.job_id)
+    return bool(record) and attempt_of(record) not in (None, manifest.attempt)
 
 
 def _manifests(store: Store, job_id: str, done: Rebuilt) -> Iterator[Manifest]:
@@ -141,6 +153,8 @@ def _read(instance: dg.DagsterInstance, manifest: Manifest, inputs: tuple[str, .
     """Event tags that say which events the attempt's stage read."""
     tags = {}
     for name in inputs:
+        if name not in manifest.input_versions:  # an older version of the stage did not read it
+            continue
         partition = None if name == CATALOG else manifest.job_id
         version = manifest.input_versions[name]
         tags |= provenance_tags(instance, name, partition, manifest.upstream[name], version)

@@ -10,7 +10,7 @@ import pytest
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.tags import OFFPEAK, PIN
 from brand_detect.orchestration.assets import INPUTS
-from brand_detect.orchestration.lineage import attempt_of, materializations
+from brand_detect.orchestration.lineage import attempt_of, latest, materializations
 from brand_detect.orchestration.rebuild import Rebuilt, rebuild
 from brand_detect.storage.manifest import NAME
 from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
@@ -118,3 +118,17 @@ def test_results_of_checks_come_back(built: Pipeline):
         keys = [dg.AssetCheckKey(dg.AssetKey("compile_report"), "totals_equal_the_timeline")]
         [latest] = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).values()
         assert latest.status.value == "SUCCEEDED"
+
+
+def test_what_comes_back_later_is_not_taken_for_the_latest(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        video = str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0))
+        first = built.runner.submit(video, job_id="match")
+        second = built.runner.replay("match", "match_brands")
+        built.instance.delete_run(first.run_id)
+        assert again(built, built.instance).events == 9 + 4
+        for stage in LINE:
+            assert latest(built.instance, stage, "match") == second.attempts[stage]
+        assert again(built, built.instance).events == 0
+        third = built.runner.replay("match", "escalate_vlm")
+        assert third.attempts["match_brands"] == second.attempts["match_brands"]

@@ -1420,6 +1420,17 @@ def test_what_retention_has_removed_is_not_listed_and_nothing_starts_from_it(
         client.replay(JOB, "escalate_vlm", pins={"match_brands": f"{job}-0"})
 
 
+def test_an_attempt_that_was_reported_again_is_listed_once_and_the_newest_first(
+    server: Webserver, client: Client, job: str
+):
+    made = server.made["match_brands"]
+    again = server.finished("match_brands")
+    made[0]["timestamp"], made[1]["timestamp"] = "1777636802000", "1777636801000"
+    made[:0] = [dict(made[0]), dict(made[1])][::-1]
+    history = client.checkpoints(JOB)
+    assert [a.attempt for a in history.stages["match_brands"].attempts] == [f"{again}-0", f"{job}-0"]
+
+
 def test_a_rebuilt_event_is_as_old_as_its_checkpoint_and_of_its_run(server: Webserver, client: Client, job: str):
     rebuilt = server.made["match_brands"][0]
     rebuilt["runId"] = ""

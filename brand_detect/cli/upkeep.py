@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brand_detect.cli.common import JobArg, JsonOpt, app, err, out, plain
+from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain
 from brand_detect.cli.local import local_instance
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
@@ -92,6 +92,7 @@ def pin(
 
     Example: brand-detect pin match-3f9a1c07 compile_report=6b585eff --why "sent to the sponsor"
     """
+    home()  # the store lies there by default, wherever this is called
     store = Store(Settings.load().store_root)
     if not only_list:
         ref = _named(store, job_id, attempt)
@@ -159,6 +160,7 @@ def delete(
             if not sys.stdin.isatty():
                 raise BadInput("Nobody is there to confirm it.", "add --yes")
             typer.confirm(f"Delete {job_id} for good?", abort=True, err=True)
+            found = deletion.belongings(instance, services.store, job_id)  # as it is now: a run may have begun
         deletion.delete(instance, services.store, found)
     if as_json:
         out.print_json(data=asdict(found))

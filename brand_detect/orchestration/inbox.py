@@ -338,12 +338,14 @@ class Tick:
     def _video_of(self, job_id: str) -> str:
         """The hash of a job's video; "" when the job has none yet, ``UNKNOWN`` when its run has yet to tell."""
         if job_id not in self._videos:
-            self._videos[job_id] = self._look_up(job_id) if job_id in self._jobs else ""
+            self._videos[job_id] = self._look_up(job_id)
         return self._videos[job_id]
 
     def _look_up(self, job_id: str) -> str:
-        if stored := self._services.store.attempts(job_id, ROOT):
+        if stored := self._services.store.attempts(job_id, ROOT):  # it knows jobs that a lost database does not
             return stored[-1].input_versions["video"]
+        if job_id not in self._jobs:
+            return ""
         runs = self._instance.get_runs(dg.RunsFilter(tags={PARTITION: job_id}, statuses=ALIVE), limit=1)
         return runs[0].tags.get(VIDEO, UNKNOWN) if runs else ""
 

@@ -428,6 +428,14 @@ def test_a_deleted_job_runs_again_when_its_file_is_dropped_again(sensed: Sensed)
     assert second.run_key != first.run_key
 
 
+def test_a_job_that_only_the_store_knows_is_not_run_again(sensed: Sensed):
+    path = two_shot_clip(sensed.folder / "match.mp4", seconds=2.0)
+    sensed.built.runner.submit(str(path), job_id=job_of(path))
+    sensed.built.instance.delete_dynamic_partition(str(JOBS.name), job_of(path))  # as after a lost database
+    assert sensed.settled() == []
+    assert sensed.jobs == []
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_tick_whose_cursor_is_lost_makes_no_second_run(sensed: Sensed, times: int):
     for n in range(3):

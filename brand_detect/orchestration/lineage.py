@@ -45,7 +45,7 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
     if stage == ROOT:
         return Lineage({})
     above = upstream_of(stage)
-    named = _pins(run) | _made_by_parents(instance, run, job_id) | made_by(instance, run.run_id, job_id)
+    named = _pins(run) | made_by_parents(instance, run, job_id) | made_by(instance, run.run_id, job_id)
     nearest = above[-1]
     continues = ""
     if RETRY_OF in run.tags and stage in ESCALATIONS and nearest not in named:
@@ -193,7 +193,7 @@ def _materializations(instance: dg.DagsterInstance, run_id: str) -> list[dg.Even
     return list(instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records)
 
 
-def _made_by_parents(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str) -> dict[str, str]:
+def made_by_parents(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str) -> dict[str, str]:
     """What the chain of failed runs that this one continues made, the nearest parent's work first."""
     made: dict[str, str] = {}
     current: dg.DagsterRun | None = run

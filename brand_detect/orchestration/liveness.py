@@ -155,9 +155,15 @@ def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Dagst
     )
     for record in instance.get_run_records(wanted):
         run = record.dagster_run
-        done = {"dagster/auto_retry_run_id", SAID_AGAIN} & run.tags.keys()
-        if is_ours(run) and run.remote_job_origin and not done and now_s - (record.end_time or now_s) > HEARD_S:
+        waits = is_to_be_retried(run) and SAID_AGAIN not in run.tags
+        if is_ours(run) and run.remote_job_origin and waits and now_s - (record.end_time or now_s) > HEARD_S:
             yield run
+
+
+def is_to_be_retried(run: dg.DagsterRun) -> bool:
+    """Whether Dagster has said that it executes this failed run again, and has not yet."""
+    failed = run.status == dg.DagsterRunStatus.FAILURE and run.tags.get("dagster/will_retry") == "true"
+    return failed and "dagster/auto_retry_run_id" not in run.tags
 
 
 def is_ours(run: dg.DagsterRun) -> bool:

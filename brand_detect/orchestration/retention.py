@@ -16,8 +16,8 @@ from brand_detect.domain.protocols import Progress
 from brand_detect.domain.retention import Removal, Retention, Stored, removal
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, PARTITION, PIN, RETRY_OF
-from brand_detect.orchestration.lineage import attempt_of, latest_record
-from brand_detect.orchestration.liveness import IN_FLIGHT, WAITING
+from brand_detect.orchestration.lineage import attempt_of, latest_record, made_by_parents
+from brand_detect.orchestration.liveness import IN_FLIGHT, WAITING, is_to_be_retried
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.storage.manifest import Manifest
@@ -90,33 +90,41 @@ def prune(
 def _plan_job(
     instance: dg.DagsterInstance, store: Store, job_id: str, retention: Retention, now_s: float
 ) -> JobPruning:
-    folders = [ref for stage in LINE for ref in store.folders(job_id, stage)]
-    finished = [ref for ref in folders if store.exists(ref)]
-    unfinished = [ref for ref in folders if ref not in finished]
-    abandoned = tuple(ref for ref in unfinished if 0 < store.last_written_s(ref) < now_s - ABANDONED_S)
-    most = max(Counter(ref.stage for ref in finished).values(), default=0)
-    if most <= retention.keep and not (retention.frames_days or abandoned):
-        return JobPruning(job_id)
     try:
-        stored = [_stored(store, store.manifest(ref)) for ref in finished]
+        stored, abandoned = _found(store, job_id, retention, now_s)
+        if not (abandoned or removal(stored, retention, now_s)):
+            return JobPruning(job_id)  # what Dagster says can only spare more
+        runs = [r.dagster_run for r in instance.get_run_records(dg.RunsFilter(tags={PARTITION: job_id}))]
+        if any(run.status in IN_FLIGHT and run.status not in WAITING for run in runs):
+            return JobPruning(job_id, left="a run is at work on it")
+        stored, abandoned = _found(store, job_id, retention, now_s)  # again: a run may have ended meanwhile
     except Permanent as e:  # what it names is not known: nothing of the job is safe to take away
         return JobPruning(job_id, left=str(e))
-    if not (abandoned or removal(stored, retention, now_s)):
-        return JobPruning(job_id)  # what Dagster says can only spare more
-    runs = [record.dagster_run for record in instance.get_run_records(_in_flight(job_id))]
-    if any(run.status not in WAITING for run in runs):
-        return JobPruning(job_id, left="a run is at work on it")
+    to_come = [run for run in runs if run.status in WAITING or is_to_be_retried(run)]
     pinned = {(ref.stage, ref.attempt) for ref in store.pins(job_id)}
-    pinned |= {(key.removeprefix(PIN), value) for run in runs for key, value in run.tags.items() if key.startswith(PIN)}
-    waits_for = {run.tags[RETRY_OF] for run in runs if run.tags.get(RETRY_OF, LATEST) != LATEST}
+    for run in to_come:
+        pinned |= {(key.removeprefix(PIN), value) for key, value in run.tags.items() if key.startswith(PIN)}
+        pinned |= set(made_by_parents(instance, run, job_id).items())
+    waits_for = {run.tags[RETRY_OF] for run in to_come if run.tags.get(RETRY_OF, LATEST) != LATEST}
+    waits_for |= {run.run_id for run in to_come}
     latest = _latest(instance, job_id)
     return JobPruning(
         job_id, removal(stored, retention, now_s, latest=latest, pinned=pinned, runs=waits_for), abandoned
     )
 
 
-def _in_flight(job_id: str) -> dg.RunsFilter:
-    return dg.RunsFilter(tags={PARTITION: job_id}, statuses=IN_FLIGHT)
+def _found(
+    store: Store, job_id: str, retention: Retention, now_s: float
+) -> tuple[list[Stored], tuple[AttemptRef, ...]]:
+    """The job's attempts, none if there are too few for one to go; and the folders that killed runs have left."""
+    folders = [ref for stage in LINE for ref in store.folders(job_id, stage)]
+    finished = [ref for ref in folders if store.exists(ref)]
+    unfinished = [ref for ref in folders if ref not in finished]
+    abandoned = tuple(ref for ref in unfinished if 0 < store.last_written_s(ref) < now_s - ABANDONED_S)
+    most = max(Counter(ref.stage for ref in finished).values(), default=0)
+    if most <= retention.keep and not (retention.frames_days or abandoned):
+        return [], ()
+    return [_stored(store, store.manifest(ref)) for ref in finished], abandoned
 
 
 def _stored(store: Store, manifest: Manifest) -> Stored:

@@ -18,6 +18,7 @@ from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.retention import DAY_S, Retention
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import PARTITION, PIN, RETRY_OF
+from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.orchestration.retention import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.manifest import NAME
@@ -113,6 +114,53 @@ def test_a_pin_of_a_run_in_the_queue_counts(built: Pipeline, tmp_path: Path):
     pruned(built, ALL_BUT_THE_NEWEST)
     assert first.attempts["run_ocr"] in names(built, "run_ocr")
     assert first.attempts["match_brands"] not in names(built, "match_brands")
+
+
+def failed_at_match_brands(built: Pipeline) -> dg.DagsterRun:
+    """A run from ``run_ocr`` down that has made that stage, and another that has succeeded since."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("brand_detect.stages.match_brands", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            built.runner.replay("match", "run_ocr")
+    built.runner.replay("match", "run_ocr")
+    [failed] = built.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    return failed
+
+
+@pytest.mark.parametrize("is_queued", [True, False])
+def test_what_a_second_try_of_a_failed_run_goes_on_from_stays(built: Pipeline, tmp_path: Path, is_queued: bool):
+    submit(built, tmp_path)
+    failed = failed_at_match_brands(built)
+    if is_queued:
+        create_run_for_test(
+            built.instance,
+            status=dg.DagsterRunStatus.NOT_STARTED,
+            parent_run_id=failed.run_id,
+            root_run_id=failed.run_id,
+            tags={PARTITION: "match", RESUMES[0]: "true"},
+        )
+    else:
+        built.instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
+    pruned(built, ALL_BUT_THE_NEWEST)
+    assert f"{failed.run_id}-0" in names(built, "run_ocr")
+
+
+def test_what_a_run_made_and_ended_meanwhile_counts(built: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = submit(built, tmp_path)
+    built.runner.replay("match", "run_ocr")
+    look, done = built.instance.get_run_records, []
+
+    def slow(*arguments: object, **more: object) -> object:
+        if not done:
+            done.append(True)
+            pin = {f"{PIN}run_ocr": first.attempts["run_ocr"]}
+            done.append(built.runner.replay("match", "match_brands", tags=pin))
+        return look(*arguments, **more)  # pyright: ignore
+
+    monkeypatch.setattr(built.instance, "get_run_records", slow)
+    pruned(built, ALL_BUT_THE_NEWEST)
+    assert first.attempts["run_ocr"] in names(built, "run_ocr")
+    assert done[1].load("run_ocr")
 
 
 def test_a_job_at_work_is_left_alone(built: Pipeline, tmp_path: Path):

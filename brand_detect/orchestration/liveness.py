@@ -129,9 +129,13 @@ def is_done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
-    """Runs of this pipeline that are executed as far as Dagster knows, and by nobody; each with what is known of it."""
-    records = [r for r in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)) if is_ours(r.dagster_run)]
-    workers = {r.dagster_run.run_id: worker for r in records if (worker := _worker_of(r.dagster_run))}
+    """Runs of this pipeline that are executed as far as Dagster knows, and by nobody; each with what is known of it.
+
+    A run that makes no asset, such as retention's, is known by what it said itself.
+    """
+    working = instance.get_run_records(dg.RunsFilter(statuses=AT_WORK))
+    workers = {r.dagster_run.run_id: worker for r in working if (worker := _worker_of(r.dagster_run))}
+    records = [r for r in working if is_ours(r.dagster_run) or r.dagster_run.run_id in workers]
     beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
     for record in records:
         run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()

@@ -1,5 +1,6 @@
 """Old attempts go, by the limits of the settings: as a job to launch, as a schedule, and for the command line."""
 
+import logging
 import math
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from brand_detect.domain.retention import Removal, Retention, Stored, removal
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, PARTITION, PIN, RETRY_OF
 from brand_detect.orchestration.lineage import attempt_of, latest_record, made_by_parents
-from brand_detect.orchestration.liveness import IN_FLIGHT, WAITING, is_to_be_retried
+from brand_detect.orchestration.liveness import IN_FLIGHT, WAITING, at_work, is_to_be_retried
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.storage.manifest import Manifest
@@ -183,7 +184,8 @@ class PruneConfig(dg.Config):
 def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """Removes attempts that are old and that nothing newer was made from; a dry run unless told otherwise."""
     services: Services = context.resources.services
-    with dagster_errors(context.instance, context.run_id):
+    alive = at_work(context.instance, context.run_id, logging.getLogger(__name__))
+    with dagster_errors(context.instance, context.run_id), alive:
         retention = retention_of(services.settings, config.model_dump(exclude={"dry_run"}))
         jobs, now_s = services.store.jobs(), time.time()
         if config.dry_run:

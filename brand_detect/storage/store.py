@@ -13,7 +13,7 @@ import re
 import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -167,8 +167,11 @@ class Store:
             return max((self.fs.modified(f).timestamp() for f in files), default=0.0)
 
     def remove(self, ref: AttemptRef) -> None:
-        """Take an attempt away for good, its manifest first: no reader ever sees half of it."""
-        with explained(f"{self.uri(ref)} could not be removed"):
+        """Take an attempt away for good, its manifest first: no reader ever sees half of it.
+
+        Another may be at the same: what has gone meanwhile has gone.
+        """
+        with explained(f"{self.uri(ref)} could not be removed"), suppress(FileNotFoundError):
             if self.fs.exists(self._path(ref, NAME)):
                 self.fs.rm_file(self._path(ref, NAME))
             self._remove_folder(ref.path)
@@ -177,7 +180,8 @@ class Store:
         """Take the pictures of an attempt of ``extract_frames`` away; its tables stay."""
         with explained(f"the frames of {self.uri(ref)} could not be removed"):
             for name in self.frame_shards(ref):
-                self.fs.rm_file(self._path(ref, name))
+                with suppress(FileNotFoundError):
+                    self.fs.rm_file(self._path(ref, name))
 
     def remove_job(self, job_id: str) -> None:
         """Take away everything of a job, the reports first: what is left at any time has all that it was made from."""

@@ -365,6 +365,13 @@ def test_a_comparison_that_died_is_found_as_well(instance: dg.DagsterInstance):
     assert found_dead(instance).keys() == {run_id}
 
 
+def test_a_run_without_assets_that_said_who_executes_it_is_found_as_well(instance: dg.DagsterInstance):
+    none = {"job_def": nothing, "asset_selection": None}
+    dead = begun(instance, gone(), **none)
+    begun(instance, Worker.this(), **none)
+    assert found_dead(instance, time.time() + SILENT_S + 5).keys() == {dead}
+
+
 def test_runs_of_other_projects_are_left_alone(instance: dg.DagsterInstance):
     begun(instance, job_def=nothing, asset_selection=None, **served_by("accounting"))
     begun(instance, job_def=MIXED, asset_selection={run_ocr.key, invoices.key}, **served_by("accounting"))

@@ -18,6 +18,7 @@ from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.retention import DAY_S, Retention
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import PARTITION, PIN, RETRY_OF
+from brand_detect.orchestration import retention
 from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.orchestration.retention import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
 from brand_detect.orchestration.run import JobRun
@@ -34,7 +35,8 @@ def silent(done: float, total: float, unit: str) -> None:
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
-    monkeypatch.setattr(definitions, "at_work", lambda *_: nullcontext())  # SQLite in memory has one thread
+    for module in (definitions, retention):  # SQLite in memory has one thread
+        monkeypatch.setattr(module, "at_work", lambda *_: nullcontext())
     with pipeline(tmp_path, instance=dg.DagsterInstance.ephemeral()) as made:
         yield made
 
@@ -229,6 +231,14 @@ def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: P
             resources={"services": built.services},
             instance=built.instance,
         )
+
+
+def test_a_run_of_the_job_says_who_executes_it(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    """So that one that was killed is found and does not keep a place in the queue for ever."""
+    seen = []
+    monkeypatch.setattr(retention, "at_work", lambda _, run_id, __: nullcontext(seen.append(run_id)))
+    done = prune_job.execute_in_process(resources={"services": built.services}, instance=built.instance)
+    assert seen == [done.run_id]
 
 
 def test_limits_over_those_of_the_settings():

@@ -1,6 +1,7 @@
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -267,6 +268,21 @@ def test_an_attempt_is_removed_manifest_first(store: Store, monkeypatch: pytest.
     assert store.folders("match", "extract_frames") == [ref]
     store.remove(ref)
     assert store.folders("match", "extract_frames") == []
+
+
+def test_two_may_remove_the_same(store: Store, monkeypatch: pytest.MonkeyPatch):
+    for remove in (store.remove_frames, store.remove):
+        ref, rm_file = stored(store, "match", "run-0"), store.fs.rm_file
+
+        def after_another(path: str, first: Callable[[str], None] = rm_file) -> None:
+            first(path)
+            first(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store.fs, "rm_file", after_another)
+            remove(ref)
+        store.remove(ref)
+        assert not store.exists(ref)
 
 
 def test_where_pictures_have_gone_an_attempt_with_the_same_ones_stands_in(store: Store):

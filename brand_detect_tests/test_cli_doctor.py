@@ -75,6 +75,14 @@ def only(findings: list[Finding]) -> tuple[str, str, str]:
     return one.state, one.said, one.todo
 
 
+@pytest.mark.usefixtures("at_home")
+def test_the_store_is_looked_for_at_home_wherever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(tmp_path)
+    with Patient(served=False) as patient:
+        assert patient.settings.store_root == str(CHECKOUT / ".state" / "checkpoints")
+
+
 def test_a_sound_installation_has_no_fault(at_home: Path):
     with Patient(served=False) as patient:
         found = examine(patient)

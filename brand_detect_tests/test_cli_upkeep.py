@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.cli import upkeep
+from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
@@ -90,3 +92,14 @@ def test_a_pin_of_several_attempts_is_refused_and_removal_needs_one(command_line
     assert (code, "names no attempt" in err) == (3, True)
     code, _, err = command_line("pin", "match", "--remove")
     assert (code, "is not pinned" in err) == (3, True)
+
+
+def test_a_pin_is_kept_at_home_wherever_the_command_is_called(
+    command_line: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(upkeep, "Store", lambda root: roots.append(root) or Store(str(tmp_path)))
+    roots: list[str] = []
+    command_line("pin", "match", "--list")
+    assert roots == [str(Path(__file__).parents[1] / ".state" / "checkpoints")]

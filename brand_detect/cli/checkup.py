@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module, metadata
@@ -21,7 +21,7 @@ import yaml
 
 from brand_detect.cli.common import home
 from brand_detect.client import TOKEN, Client
-from brand_detect.domain.errors import BrandDetectError
+from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Image, Label
 from brand_detect.domain.settings import Settings, state_dir
 from brand_detect.domain.tags import HOLD, PARTITION, UNTIL
@@ -75,6 +75,8 @@ class Patient:
 
     @cached_property
     def settings(self) -> Settings:
+        with suppress(BadInput):  # which the check of the home tells; by default the store lies there
+            home()
         return Settings.load()
 
     @cached_property

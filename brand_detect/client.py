@@ -163,6 +163,8 @@ class Problems:
     """Newest first."""
     more: int
     """How many older ones there are besides."""
+    more_failed: int
+    """How many of those may be more than warnings."""
     looked_s: float
     """When the runs were last looked at, in seconds since 1970."""
     failing: tuple[FailedTick, ...]
@@ -170,7 +172,7 @@ class Problems:
     @property
     def is_broken(self) -> bool:
         """Whether there is more than warnings."""
-        return bool(self.failing or self.more or any(p.kind != WARNED for p in self.problems))
+        return bool(self.failing or self.more_failed or any(p.kind != WARNED for p in self.problems))
 
 
 @dataclass(frozen=True)
@@ -554,6 +556,7 @@ class Client:
         return Problems(
             problems=tuple(Problem(**row) for row in said["problems"]),
             more=said["more"],
+            more_failed=said["more_failed"],
             looked_s=looked_s,
             failing=tuple(
                 FailedTick(name, tick["timestamp"], _cause(tick["error"] or {}))

@@ -15,7 +15,7 @@ from brand_detect_tests.conftest import Ended
 
 NOW_S = 1_700_000_000.0
 RUN_ID = "6b585eff-0000-4000-8000-000000000001"
-NOTHING = Problems((), 0, NOW_S - 20, ())
+NOTHING = Problems((), 0, 0, NOW_S - 20, ())
 FAILED = Problem("match", "run_ocr", FAILED_RUN, "There is no [reader] today.", RUN_ID, NOW_S - 60)
 CHECKED = Problem("final", "compile_report", FAILED_CHECK, "failed its check all_is_well: no", RUN_ID, NOW_S - 90)
 ODD = Problem("final", "detect_objects", WARNED, "something_was_found: no region", RUN_ID, NOW_S - 90)

@@ -1459,7 +1459,7 @@ def looked(at_s: float, error: str = "") -> dict[str, Any]:
 
 def broken(*problems: Problem, more: int = 0, looks: Sequence[dict[str, Any]] = (looked(2000.5),)) -> dict[str, Any]:
     """An answer about what is broken, as it was found 1000 s after 1970."""
-    said = {"problems": [asdict(p) for p in problems], "more": more}
+    said = {"problems": [asdict(p) for p in problems], "more": more, "more_failed": more}
     made = {"timestamp": "1000000", "metadataEntries": [{"label": "table"}, json_entry("problems", said)]}
     sensors = [
         instigator("problems", "sensor", *looks),
@@ -1497,11 +1497,13 @@ def test_information_is_as_old_as_its_last_change_if_the_last_look_failed(
     assert client.problems().looked_s == 1000.0
 
 
-@pytest.mark.parametrize(("kind", "more", "is_broken"), [(WARNED, 0, False), (FAILED_RUN, 0, True), (WARNED, 1, True)])
-def test_warnings_are_nothing_broken(kind: str, more: int, is_broken: bool):
+@pytest.mark.parametrize(
+    ("kind", "failed", "is_broken"), [(WARNED, 0, False), (FAILED_RUN, 0, True), (WARNED, 1, True)]
+)
+def test_warnings_are_nothing_broken(kind: str, failed: int, is_broken: bool):
     one = Problem("match", "run_ocr", kind, "It is odd.", "r1", 900.0)
-    assert Problems((one,), more, 0.0, ()).is_broken is is_broken
-    assert not Problems((), 0, 0.0, ()).is_broken
+    assert Problems((one,), 1, failed, 0.0, ()).is_broken is is_broken
+    assert not Problems((), 0, 0, 0.0, ()).is_broken
 
 
 def test_where_nobody_has_looked_nobody_says_that_nothing_is_broken(server: Webserver, client: Client):

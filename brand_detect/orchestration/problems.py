@@ -116,6 +116,7 @@ def told(known: Problems) -> dict[str, dg.MetadataValue]:
             {
                 "problems": [asdict(p) for p in newest[:LISTED]],
                 "more": len(newest[LISTED:]) + known.forgotten,
+                "more_failed": sum(p.kind != WARNED for p in newest[LISTED:]) + known.forgotten,
             }
         ),
     }

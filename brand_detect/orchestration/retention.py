@@ -22,7 +22,7 @@ from brand_detect.orchestration.liveness import IN_FLIGHT, WAITING, at_work, is_
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.storage.manifest import Manifest
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import SHARD_PREFIX, AttemptRef, Store
 
 ABANDONED_S = 86_400.0
 """A folder without a manifest to which nothing was written for so long is what a killed run has left."""
@@ -131,6 +131,7 @@ def _found(
 def _stored(store: Store, manifest: Manifest) -> Stored:
     ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
     frames = store.frame_shards(ref) if manifest.stage == "extract_frames" else ()
+    there = [f for f in manifest.files if f.name in frames or not f.name.startswith(SHARD_PREFIX)]
     return Stored(
         stage=manifest.stage,
         attempt=manifest.attempt,
@@ -138,8 +139,8 @@ def _stored(store: Store, manifest: Manifest) -> Stored:
         created_s=datetime.fromisoformat(manifest.created).timestamp(),
         upstream=manifest.upstream,
         continues=manifest.continues,
-        size_bytes=sum(f.size_bytes for f in manifest.files),
-        frames_bytes=sum(f.size_bytes for f in manifest.files if f.name in frames),
+        size_bytes=sum(f.size_bytes for f in there),
+        frames_bytes=sum(f.size_bytes for f in there if f.name in frames),
     )
 
 

@@ -55,7 +55,7 @@ def short(found: list[Problem]) -> list[tuple[str, str, str]]:
 def test_nothing_is_broken_at_first_and_that_is_said(watched: Watched):
     assert watched.tick() == watched.tick() == []
     assert [(said["table"], said["problems"]) for said in watched.said] == [
-        ("Nothing is broken.", {"problems": [], "more": 0})
+        ("Nothing is broken.", {"problems": [], "more": 0, "more_failed": 0})
     ]
 
 
@@ -156,13 +156,14 @@ def test_a_tick_that_is_lost_after_it_has_learnt_says_it_the_next_time(watched: 
 def test_what_is_shown_is_bounded_and_says_how_many_more():
     known = Problems()
     for n in range(LISTED + 7):
-        p = Problem(f"job-{n:04}", "run_ocr", FAILED_RUN, "No reader.", f"run-{n}", float(n))
-        known.known[p.job_id, p.stage, False] = p
+        kind = WARNED if n < 3 else FAILED_RUN
+        p = Problem(f"job-{n:04}", "run_ocr", kind, "No reader.", f"run-{n}", float(n))
+        known.known[p.job_id, p.stage, n < 3] = p
     said: dict[str, Any] = {name: entry.value for name, entry in told(known).items()}
-    assert (said["jobs"], said[FAILED_RUN]) == (LISTED + 7, LISTED + 7)
+    assert (said["jobs"], said[FAILED_RUN]) == (LISTED + 7, LISTED + 4)
     assert len(said["problems"]["problems"]) == LISTED
     assert said["problems"]["problems"][0]["job_id"] == f"job-{LISTED + 6:04}"
-    assert said["problems"]["more"] == 7
+    assert (said["problems"]["more"], said["problems"]["more_failed"]) == (7, 4)
     assert said["table"].count("\n| 1970") == module.IN_TABLE
     assert said["table"].endswith(f"… and {LISTED + 7 - module.IN_TABLE} more, which are older.")
 

@@ -212,6 +212,21 @@ def test_pictures_go_first_and_come_back_by_materializing_that_stage(built: Pipe
     assert replayed.attempts["extract_frames"] == first.attempts["extract_frames"]
 
 
+def test_what_went_before_is_not_counted_again(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    store = built.services.store
+    left = store.stored_bytes("match")
+    store.remove_frames(first.ref("extract_frames"))
+    gone = left - store.stored_bytes("match")
+    for start in ("extract_frames", "match_brands"):
+        built.runner.replay("match", start)
+    [found] = plan(built.instance, store, ["match"], ALL_BUT_THE_NEWEST, time.time() + 1)
+    attempts = [AttemptRef("match", a.stage, a.attempt) for a in found.removal.attempts]
+    assert first.ref("extract_frames") in attempts
+    assert gone > 0
+    assert found.removal.size_bytes == sum(map(store.size_bytes, attempts)) - gone
+
+
 def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: Path):
     first = submit(built, tmp_path)
     built.runner.replay("match", "compile_report")

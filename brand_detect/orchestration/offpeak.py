@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -174,6 +175,13 @@ def _named(stage: str, last: Mapping[str, Any], tonight: Mapping[str, Any]) -> d
 def needed(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
     """What ``OpenJobs.learn`` reads of an attempt: thousands are held at once, and each has a picture."""
     return {name: metadata[name].value for name in LEARNT if name in metadata}
+
+
+def made_s(record: dg.EventLogRecord) -> float:
+    """When an attempt was made, in seconds since 1970: an event that was rebuilt from the store is younger."""
+    event = record.asset_materialization
+    created = event.metadata.get("created") if event else None
+    return datetime.fromisoformat(str(created.value)).timestamp() if created else record.timestamp
 
 
 def new_events(instance: dg.DagsterInstance, stage: str, after: int, limit: int) -> Iterator[dg.EventLogRecord]:

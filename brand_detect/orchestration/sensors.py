@@ -102,7 +102,7 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
     seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
     known = offpeak.OpenJobs.load(context.instance)
     new = [
-        (record.storage_id, stage, record.timestamp, event.partition, offpeak.needed(event.metadata))
+        (record.storage_id, stage, offpeak.made_s(record), event.partition, offpeak.needed(event.metadata))
         for stage in offpeak.WATCHED
         for record in offpeak.new_events(context.instance, stage, seen.get(stage, 0), EVENTS_A_TICK)
         if (event := record.asset_materialization)

@@ -587,3 +587,13 @@ def test_a_time_that_is_none_is_refused(cron: str):
     with pytest.raises(BadInput, match=r"BRAND_DETECT_OFFPEAK_CRON: .* is no time") as error:
         offpeak_retries(Settings(offpeak_cron=cron))
     assert error.value.hint == "write it as cron does: 0 1 * * *"
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_job_that_was_rebuilt_is_as_old_as_it_was(built: Pipeline):
+    metadata = escalated(1, created="2026-05-01T12:00:00+00:00")
+    built.instance.report_runless_asset_event(
+        dg.AssetMaterialization("escalate_cloud", partition="rebuilt", metadata=metadata)
+    )
+    tick(built)
+    assert OpenJobs.load(built.instance).open["rebuilt"].since_s == 1777636800.0

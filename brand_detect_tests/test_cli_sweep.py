@@ -116,6 +116,7 @@ def test_data_with_labels(brand_detect: Callable[..., Ended], tmp_path: Path):
         (["nobody", "match_brands.fuzzy_score=0.7"], "There is no report of nobody"),
         (["match", "match_brands.fuzzy_score=0.7", "--catalog", "nowhere.yaml"], "nowhere.yaml"),
         (["match", "match_brands.fuzzy_score=0.7", "--page", "no/such/folder.html"], "no folder for"),
+        (["match", "match_brands.fuzzy_score=0.7", "--page", "/tmp"], "/tmp cannot be written: Is a directory"),
     ],
 )
 def test_what_cannot_be_done_is_said(brand_detect: Callable[..., Ended], arguments: list[str], said: str):

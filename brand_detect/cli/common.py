@@ -72,6 +72,17 @@ def plain(text: str) -> str:
     return escape("".join(letter if letter.isprintable() else "�" for letter in text))
 
 
+def write_page(page: Path, text: str) -> None:
+    """
+    Raises:
+        BadInput: no file can be written there.
+    """
+    try:
+        page.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise BadInput(f"{page} cannot be written: {e.strerror}.", "name a file in a folder that is there") from e
+
+
 def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on screen") -> Table:
     """The brands of a report, those on screen longest first."""
     table = Table(title=title if brands else f"{title}: none was found")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain
+from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain, write_page
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
@@ -61,19 +61,12 @@ def compare(
     home()
     here = compared(Store(Settings.load().store_root), OpenCvCodec(), job_id, attempt, with_attempt, with_job)
     if page:
-        _write(page, here.page())
+        write_page(page, here.page())
         err.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         out.print_json(data=here.document.model_dump(mode="json"))
     else:
         _show(here.document)
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        page.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise BadInput(f"{page} cannot be written: {e.strerror}.", "name a file in a folder that is there") from e
 
 
 def _show(comparison: Comparison) -> None:

@@ -9,7 +9,19 @@ from urllib.parse import urlsplit
 
 import typer
 
-from brand_detect.cli.common import JobArg, JsonOpt, SetOpt, app, err, home, out, overrides_of, plain, read_value
+from brand_detect.cli.common import (
+    JobArg,
+    JsonOpt,
+    SetOpt,
+    app,
+    err,
+    home,
+    out,
+    overrides_of,
+    plain,
+    read_value,
+    write_page,
+)
 from brand_detect.cli.local import Bars
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
@@ -65,6 +77,9 @@ def sweep(
             labels=labelled,
             progress=bars.stage("sweep", getLogger(__name__)),
         )
+    if page:
+        write_page(page, render(sweeping.page_of(found)))
+        err.print(f"page: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         out.print_json(data=found.to_json())
     else:
@@ -72,9 +87,6 @@ def sweep(
     for note in found.notes:
         err.print(f"note: {plain(note)}", highlight=False, soft_wrap=True)
     err.print(f"time: {sweeping.timing(found)}", highlight=False, soft_wrap=True)
-    if page:
-        page.write_text(render(sweeping.page_of(found)), encoding="utf-8")
-        err.print(f"page: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
 
 
 def swept_of(text: str) -> tuple[str, str, list["Value"]]:

@@ -23,6 +23,8 @@ class Stored:
     """The attempt of every ancestor by stage."""
     continues: str = ""
     """In a retry: the attempt of ``escalate_cloud`` whose answers were taken over."""
+    failed: bool = False
+    """Whether a check failed, so that nothing goes on from it."""
     size_bytes: int = 0
     frames_bytes: int = 0
     """Of these, what the pictures take; 0 where they have gone."""
@@ -37,7 +39,7 @@ class Retention:
     """What stays."""
 
     keep: int = 3
-    """The newest attempts of each stage, at least 1."""
+    """The newest attempts of each stage whose checks did not fail, at least 1."""
     days: float = 30.0
     """Attempts that are younger."""
     frames_days: float = 0.0
@@ -72,9 +74,9 @@ def removal(
 ) -> Removal:
     """What of one job's attempts may go now.
 
-    What stays: the newest of each stage, those young enough, the pinned, what ``runs`` made, and everything that an
-    attempt that stays names, as an ancestor or because it goes on from it. Pictures go by their own age, unless the
-    attempt is pinned: they can be made again from the video.
+    What stays: the newest of each stage that did not fail, those young enough, the pinned, what ``runs`` made, and
+    everything that an attempt that stays names, as an ancestor or because it goes on from it. Pictures go by their own
+    age, unless the attempt is pinned: they can be made again from the video.
 
     Args:
         latest: attempts that Dagster takes for the latest of their stage, by stage and name.
@@ -82,7 +84,7 @@ def removal(
         runs: runs whose attempts a run that waits goes on from.
     """
     known = {a.name: a for a in stored}
-    newest = {a.name for stage in LINE for a in _newest_first(stored, stage)[: max(1, retention.keep)]}
+    newest = {a.name for stage in LINE for a in _newest(stored, stage, max(1, retention.keep))}
     young = {a.name for a in stored if now_s - a.created_s < retention.days * DAY_S}
     held = {a.name for a in stored if a.run_id in runs}
     fixed = _with_ancestors({*pinned, *held}, known)
@@ -100,8 +102,10 @@ def removal(
     return Removal(tuple(goes), tuple(frames))
 
 
-def _newest_first(stored: Iterable[Stored], stage: str) -> list[Stored]:
-    return sorted((a for a in stored if a.stage == stage), key=lambda a: a.created_s, reverse=True)
+def _newest(stored: Iterable[Stored], stage: str, keep: int) -> list[Stored]:
+    """The newest attempt, and the newest that did not fail: those that did take nobody's place."""
+    ordered = sorted((a for a in stored if a.stage == stage), key=lambda a: a.created_s, reverse=True)
+    return [*ordered[:1], *[a for a in ordered if not a.failed][:keep]]
 
 
 def _names(attempt: Stored) -> list[tuple[str, str]]:

@@ -139,6 +139,7 @@ def _stored(store: Store, manifest: Manifest) -> Stored:
         created_s=datetime.fromisoformat(manifest.created).timestamp(),
         upstream=manifest.upstream,
         continues=manifest.continues,
+        failed=manifest.failed_check is not None,
         size_bytes=sum(f.size_bytes for f in there),
         frames_bytes=sum(f.size_bytes for f in there if f.name in frames),
     )

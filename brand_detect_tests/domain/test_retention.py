@@ -1,6 +1,6 @@
 """Retention over trees of attempts as replays, branches and retries grow them: nothing reachable is ever removed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,3 +118,15 @@ def test_pictures_go_by_their_own_age_and_their_attempt_stays():
     assert goes.size_bytes == 5
     assert not removal(job.stored, Retention(keep=1, days=365, frames_days=9), 8 * DAY_S)
     assert not removal(job.stored, Retention(frames_days=7), 8 * DAY_S, pinned={job.of("run_ocr")[0].name})
+
+
+def test_a_report_that_failed_its_check_takes_no_good_one_s_place():
+    job = Job()
+    job.run(LINE[0])
+    good = job.stored[-1]
+    for _ in range(3):
+        job.run(LINE[-1], job.of(LINE[-2])[-1])
+        job.stored[-1] = replace(job.stored[-1], failed=True)
+    gone = removal(job.stored, Retention(keep=1, days=0), job.now_s)
+    assert [a.name for a in gone.attempts] == [a.name for a in job.of(LINE[-1])[2:0:-1]]
+    assert good not in gone.attempts

@@ -24,21 +24,22 @@ def ended(
     blocked: str = "",
     tags: Mapping[str, str] | None = None,
     selection: Sequence[str] = (),
+    job_name: str = "__ASSET_JOB",
 ) -> str:
     """The id of a run from ``start`` down that ended with ``status``, at the stage ``failed`` if it did at one.
 
     Args:
         reason: what the failed step said; without a failed stage, what Dagster said of the run.
         warned: what a check of a stage warned of, by stage.
-        selection: the run's assets, if they are others, in order.
+        selection: the run's assets (of another job its steps), if they are others, in order.
         blocked: what a blocking check of the failed stage said.
     """
     stages = selection or downstream_of(start)
     run = dg.DagsterRun(
-        "__ASSET_JOB",
+        job_name,
         status=dg.DagsterRunStatus.STARTED,
         tags={**({PARTITION: job_id} if job_id else {}), **(tags or {})},
-        asset_selection=frozenset(dg.AssetKey(stage) for stage in stages),
+        asset_selection=frozenset(map(dg.AssetKey, stages)) if job_name == "__ASSET_JOB" else None,
     )
     instance.add_run(run)
 

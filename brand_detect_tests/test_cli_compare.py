@@ -113,4 +113,4 @@ def test_served_lets_dagster_do_it(brand_detect: Call, dagster: ScriptedClient):
     assert "1 brand gained 1.5 s, 1 brand lost 1.0 s, 2 tracks got another verdict." in out
     assert "page: /store/page.html" in err
     code, out, _ = brand_detect("match", "--served", "--json")
-    assert json.loads(out)["comparison"]["schema_version"] == 1
+    assert json.loads(out)["schema_version"] == 1

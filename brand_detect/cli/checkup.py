@@ -461,6 +461,8 @@ def _automation(patient: Patient) -> Iterator[Finding]:
 
     last = {}
     for state in patient.instance.all_instigator_state():
+        if not state.is_running:
+            continue
         ticks = patient.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
         if ticks:
             last[state.instigator_name] = ticks[0]

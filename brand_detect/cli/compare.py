@@ -1,7 +1,6 @@
 """Two reports side by side: straight from the store, or through a running Dagster."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +48,7 @@ def compare(
         with Client() as client:
             found = client.compare(job_id, attempt, with_attempt, with_job)
         if as_json:
-            out.print_json(data=asdict(found))
+            out.print_json(data=found.comparison)
         else:
             _show(Comparison.model_validate(found.comparison))
         err.print(f"page: {found.page}", markup=False, highlight=False, soft_wrap=True)

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from brand_detect.cli.common import JsonOpt, app, err, out, plain
 from brand_detect.client import Client
-from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.problems import KINDS
 
 BROKEN = 6
@@ -35,7 +34,7 @@ def problems(as_json: JsonOpt = False) -> None:
         for name in ("since", "job", "stage", "kind", "what", "run"):
             table.add_column(name, no_wrap=name in ("since", "run"))
         for p in found.problems:
-            cells = (_at(p.since_s), p.job_id or CATALOG, p.stage, KINDS[p.kind], p.what, p.run_id)
+            cells = (_at(p.since_s), p.job_id or p.stage, p.stage, KINDS[p.kind], p.what, p.run_id)
             table.add_row(*map(plain, cells))
         out.print(table)
         if found.more:

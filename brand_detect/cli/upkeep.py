@@ -48,7 +48,11 @@ def prune(
         limits = {"keep": keep, "days": days, "frames_days": frames_days}
         chosen = retention.retention_of(services.settings, limits)
         store = services.store
-        names = list(map(check_job_id, jobs or ())) or store.jobs()
+        there = store.jobs()
+        names = list(map(check_job_id, jobs or ())) or there
+        for name in names:
+            if name not in there:
+                raise BadInput(f"There is no job {name} in {store.root}.", "brand-detect prune shows those there are")
         if yes:
             progress = services.progress("prune", logging.getLogger(__name__))
             found = list(retention.prune(instance, store, names, chosen, time.time(), progress))

@@ -20,6 +20,10 @@ COMPARISON = "comparison"
 """The asset that compares two reports of a job; it stands beside the line, and no stage reads it."""
 
 
+PRUNE = "prune"
+"""The job that removes old attempts."""
+
+
 def downstream_of(start: str) -> tuple[str, ...]:
     """``start`` and everything below it, in pipeline order."""
     return LINE[LINE.index(start) :]

@@ -12,7 +12,7 @@ class Problem:
     """Something of a job that is not as it should be."""
 
     job_id: str
-    """"" for the brand list."""
+    """"" for the brand list and for retention."""
     stage: str
     kind: str
     """One of ``KINDS``; a warning has stopped nothing."""

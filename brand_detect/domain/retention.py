@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.pipeline import LINE, STAGES
 
 DAY_S = 86_400.0
 
@@ -25,6 +25,7 @@ class Stored:
     """In a retry: the attempt of ``escalate_cloud`` whose answers were taken over."""
     failed: bool = False
     """Whether a check failed, so that nothing goes on from it."""
+    data_version: str = ""
     size_bytes: int = 0
     frames_bytes: int = 0
     """Of these, what the pictures take; 0 where they have gone."""
@@ -75,8 +76,8 @@ def removal(
     """What of one job's attempts may go now.
 
     What stays: the newest of each stage that did not fail, those young enough, the pinned, what ``runs`` made, and
-    everything that an attempt that stays names, as an ancestor or because it goes on from it. Pictures go by their own
-    age, unless the attempt is pinned: they can be made again from the video.
+    everything that an attempt that stays names, as an ancestor or because it goes on from it, or whose pictures stand
+    in for its own. Pictures go by their own age, unless the attempt is pinned: they can be made again from the video.
 
     Args:
         latest: attempts that Dagster takes for the latest of their stage, by stage and name.
@@ -87,8 +88,8 @@ def removal(
     newest = {a.name for stage in LINE for a in _newest(stored, stage, max(1, retention.keep))}
     young = {a.name for a in stored if now_s - a.created_s < retention.days * DAY_S}
     held = {a.name for a in stored if a.run_id in runs}
-    fixed = _with_ancestors({*pinned, *held}, known)
-    stays = _with_ancestors({*newest, *young, *latest}, known) | fixed
+    fixed = _with_all_needed({*pinned, *held}, known)
+    stays = _with_all_needed({*newest, *young, *latest}, known) | fixed
     ancestors_first = TopologicalSorter({name: _names(a) for name, a in known.items()}).static_order()
     goes = [known[name] for name in ancestors_first if name in known and name not in stays][::-1]
     frames = [
@@ -113,13 +114,25 @@ def _names(attempt: Stored) -> list[tuple[str, str]]:
     return [*attempt.upstream.items(), *([(ESCALATIONS[-1], attempt.continues)] if attempt.continues else [])]
 
 
-def _with_ancestors(names: Iterable[tuple[str, str]], known: Mapping[tuple[str, str], Stored]) -> set[tuple[str, str]]:
-    """``names`` that are known, and everything that they name in turn."""
+def _with_all_needed(names: Iterable[tuple[str, str]], known: Mapping[tuple[str, str], Stored]) -> set[tuple[str, str]]:
+    """``names`` that are known, and everything that they need in turn."""
     found: set[tuple[str, str]] = set()
     left = list(names)
     while left:
         name = left.pop()
         if name in known and name not in found:
             found.add(name)
-            left += _names(known[name])
+            left += [*_names(known[name]), *_stand_in(known[name], known)]
     return found
+
+
+def _stand_in(attempt: Stored, known: Mapping[tuple[str, str], Stored]) -> list[tuple[str, str]]:
+    """Where the pictures of an attempt have gone, the newest one with the very same ones."""
+    if attempt.stage != STAGES[0] or attempt.frames_bytes:
+        return []
+    same = [
+        a
+        for a in known.values()
+        if a.stage == attempt.stage and a.frames_bytes and a.data_version == attempt.data_version
+    ]
+    return [max(same, key=lambda a: a.created_s).name] if same else []

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE
+from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, PRUNE
 from brand_detect.domain.tags import PARTITION
 from brand_detect.orchestration.liveness import is_ours
 
@@ -19,8 +19,8 @@ ENDS: dict[Any, dg.DagsterRunStatus] = {
 SETTLED_S = 10.0
 """An end is read no sooner: a failure is stored before Dagster has said whether it executes the run again, and of two
 ends that are stored at one time the one with the higher number may be seen first."""
-ASSETS = (CATALOG, *LINE, COMPARISON)
-"""What the runs make, in this order."""
+WORK = (CATALOG, *LINE, COMPARISON, PRUNE)
+"""What the runs do, in this order."""
 UNHEARD_S = 900.0
 """A run that Dagster said it executes again, and has not after so long, has failed."""
 LONGEST = 300
@@ -168,7 +168,7 @@ class Outcome:
         if run.status == dg.DagsterRunStatus.FAILURE:
             failed = next((event for event in events if event.is_step_failure), None)
             wanted = set(run.step_keys_to_execute or (key.path[-1] for key in run.asset_selection or ()))
-            left = [s for s in ASSETS if s in wanted - done]
+            left = [s for s in WORK if s in wanted - done]
             stage = (failed.step_key if failed else next(iter(left), "")) or ""
             broken = [c for c in checks if c.stage == stage and c.blocking and not c.passed]
             if broken:
@@ -177,7 +177,7 @@ class Outcome:
                 reason = _reason(failed.step_failure_data)
             else:
                 reason = next((e.message or "" for e in reversed(events) if e.is_run_failure), "")
-        ordered = (s for s in ASSETS if s in done)
+        ordered = (s for s in WORK if s in done)
         return cls(tuple(ordered), checks, stage, _sentence(reason) if stage or reason else "")
 
 

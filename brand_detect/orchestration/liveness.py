@@ -18,7 +18,7 @@ from threading import Event, Thread
 import dagster as dg
 from dagster import DagsterRunNotFoundError
 
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE
+from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, PRUNE
 from brand_detect.domain.tags import SAID_AGAIN, SPARE, WORKER
 
 BEAT_S = 15.0
@@ -129,13 +129,9 @@ def is_done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
-    """Runs of this pipeline that are executed as far as Dagster knows, and by nobody; each with what is known of it.
-
-    A run that makes no asset, such as retention's, is known by what it said itself.
-    """
-    working = instance.get_run_records(dg.RunsFilter(statuses=AT_WORK))
-    workers = {r.dagster_run.run_id: worker for r in working if (worker := _worker_of(r.dagster_run))}
-    records = [r for r in working if is_ours(r.dagster_run) or r.dagster_run.run_id in workers]
+    """Runs of this pipeline that are executed as far as Dagster knows, and by nobody; each with what is known of it."""
+    records = [r for r in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)) if is_ours(r.dagster_run)]
+    workers = {r.dagster_run.run_id: worker for r in records if (worker := _worker_of(r.dagster_run))}
     beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
     for record in records:
         run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()
@@ -171,9 +167,12 @@ def is_to_be_retried(run: dg.DagsterRun) -> bool:
 
 
 def is_ours(run: dg.DagsterRun) -> bool:
-    """Whether the run makes this pipeline's assets alone: others on the same Dagster never say who executes them."""
+    """Whether the run makes this pipeline's assets alone, or prunes and says who executes it: others on the same
+    Dagster never say so."""
     selected = {key.to_user_string() for key in run.asset_selection or ()}
-    return bool(selected) and selected <= {CATALOG, *LINE, COMPARISON}
+    return (run.job_name == PRUNE and WORKER in run.tags) or (
+        bool(selected) and selected <= {CATALOG, *LINE, COMPARISON}
+    )
 
 
 def _worker_of(run: dg.DagsterRun) -> Worker | None:

@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 
 import dagster as dg
 
-from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
 from brand_detect.orchestration.ended_runs import EndedRun, EndedRuns, Outcome
 from brand_detect.orchestration.partitions import JOBS
@@ -128,7 +127,7 @@ def _table(newest: list[Problem], forgotten: int) -> str:
     lines = ["| since (UTC) | job | stage | kind | what | run |", "|---|---|---|---|---|---|"]
     for p in newest[:IN_TABLE]:
         since = datetime.fromtimestamp(p.since_s, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-        cells = (since, p.job_id or CATALOG, p.stage, KINDS[p.kind], p.what, p.run_id)
+        cells = (since, p.job_id or p.stage, p.stage, KINDS[p.kind], p.what, p.run_id)
         lines.append(f"| {' | '.join(map(_plain, cells))} |")
     more = len(newest[IN_TABLE:]) + forgotten
     return "\n".join(lines) + (f"\n\n… and {more} more, which are older." if more else "")

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.pipeline import LINE, PRUNE
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.retention import Removal, Retention, Stored, removal
 from brand_detect.domain.settings import Settings
@@ -139,6 +139,7 @@ def _stored(store: Store, manifest: Manifest) -> Stored:
         created_s=datetime.fromisoformat(manifest.created).timestamp(),
         upstream=manifest.upstream,
         continues=manifest.continues,
+        data_version=manifest.data_version,
         failed=manifest.failed_check is not None,
         size_bytes=sum(f.size_bytes for f in there),
         frames_bytes=sum(f.size_bytes for f in there if f.name in frames),
@@ -182,7 +183,7 @@ class PruneConfig(dg.Config):
     frames_days: float | None = Field(None, description="pictures younger than so many days stay; 0 = with the attempt")
 
 
-@dg.op(out=dg.Out(dg.Nothing), required_resource_keys={"services"})
+@dg.op(name=PRUNE, out=dg.Out(dg.Nothing), required_resource_keys={"services"})
 def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """Removes attempts that are old and that nothing newer was made from; a dry run unless told otherwise."""
     services: Services = context.resources.services
@@ -193,7 +194,7 @@ def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> No
         if config.dry_run:
             found = plan(context.instance, services.store, jobs, retention, now_s)
         else:
-            progress = services.progress("prune", context.log)
+            progress = services.progress(PRUNE, context.log)
             found = prune(context.instance, services.store, jobs, retention, now_s, progress)
         attempts = size_bytes = 0
         for pruning in found:
@@ -203,7 +204,7 @@ def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> No
         context.add_output_metadata({"dry_run": config.dry_run, "attempts": attempts, "bytes": size_bytes})
 
 
-@dg.job(name="prune", description="Retention: removes old attempts of all jobs. A dry run unless its config says no.")
+@dg.job(name=PRUNE, description="Retention: removes old attempts of all jobs. A dry run unless its config says no.")
 def prune_job() -> None:
     prune_checkpoints()
 
@@ -220,7 +221,7 @@ def nightly_prune(settings: Settings) -> dg.ScheduleDefinition:
             job=prune_job,
             cron_schedule=settings.prune_cron,
             execution_timezone=settings.offpeak_timezone,
-            run_config={"ops": {"prune_checkpoints": {"config": {"dry_run": False}}}},
+            run_config={"ops": {PRUNE: {"config": {"dry_run": False}}}},
             default_status=dg.DefaultScheduleStatus.RUNNING if settings.prune else dg.DefaultScheduleStatus.STOPPED,
             description="Removes old attempts, within BRAND_DETECT_KEEP_*.",
         )

@@ -18,7 +18,9 @@ class Job:
     stored: list[Stored] = field(default_factory=list)
     now_s: float = 0.0
 
-    def run(self, start: str, parent: Stored | None = None, continues: str = "", stops_after: int = 9) -> None:
+    def run(
+        self, start: str, parent: Stored | None = None, continues: str = "", stops_after: int = 9, frames_bytes: int = 5
+    ) -> None:
         """``start`` and what is below, on ``parent``; killed after so many stages."""
         run_id = f"run{len(self.stored)}"
         upstream = {**parent.upstream, parent.stage: parent.attempt} if parent else {}
@@ -31,7 +33,8 @@ class Job:
                 upstream=dict(upstream),
                 continues=continues if stage == start else "",
                 size_bytes=10,
-                frames_bytes=5 if stage == "extract_frames" else 0,
+                data_version="a",
+                frames_bytes=frames_bytes if stage == "extract_frames" else 0,
             )
             upstream[stage] = made.attempt
             self.stored.append(made)
@@ -52,7 +55,8 @@ def jobs(draw: st.DrawFn) -> Job:
             start = draw(st.sampled_from(LINE[1:]))
             parents = job.of(upstream_of(start)[-1])
             if parents:
-                job.run(start, draw(st.sampled_from(parents)), stops_after=stops)
+                kept = draw(st.sampled_from([0, 5]))
+                job.run(start, draw(st.sampled_from(parents)), stops_after=stops, frames_bytes=kept)
         elif clouds := job.of("escalate_cloud"):
             cloud = draw(st.sampled_from(clouds))
             matched = next(a for a in job.stored if a.name == ("match_brands", cloud.upstream["match_brands"]))
@@ -71,9 +75,16 @@ def named_by(attempt: Stored) -> set[Name]:
     return {*attempt.upstream.items(), *continued}
 
 
+def needed_by(attempt: Stored, known: dict[Name, Stored]) -> set[Name]:
+    """What it names, and where its pictures have gone the newest attempt that has the same."""
+    frames = [a for a in known.values() if a.stage == "extract_frames" and a.frames_bytes]
+    lacks = attempt.stage == "extract_frames" and not attempt.frames_bytes
+    return named_by(attempt) | ({max(frames, key=lambda a: a.created_s).name} if lacks and frames else set())
+
+
 def reachable(roots: set[Name], known: dict[Name, Stored]) -> set[Name]:
     found = set(roots)
-    while more := {n for name in found if name in known for n in named_by(known[name]) if n in known} - found:
+    while more := {n for name in found if name in known for n in needed_by(known[name], known) if n in known} - found:
         found |= more
     return found & known.keys()
 

@@ -17,6 +17,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepo
 from brand_detect.domain.tags import PARTITION, WORKER
 from brand_detect.orchestration import liveness
 from brand_detect.orchestration.liveness import SILENT_S, Worker, at_work
+from brand_detect.orchestration.retention import prune_job
 from brand_detect.orchestration.run import JobRun
 from brand_detect.orchestration.sensors import dead_runs
 from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
@@ -365,10 +366,11 @@ def test_a_comparison_that_died_is_found_as_well(instance: dg.DagsterInstance):
     assert found_dead(instance).keys() == {run_id}
 
 
-def test_a_run_without_assets_that_said_who_executes_it_is_found_as_well(instance: dg.DagsterInstance):
-    none = {"job_def": nothing, "asset_selection": None}
+def test_a_prune_run_that_died_is_found_as_well(instance: dg.DagsterInstance):
+    none = {"job_def": prune_job, "asset_selection": None}
     dead = begun(instance, gone(), **none)
     begun(instance, Worker.this(), **none)
+    begun(instance, **none, **served_by("accounting"))
     assert found_dead(instance, time.time() + SILENT_S + 5).keys() == {dead}
 
 

@@ -10,7 +10,9 @@ import dagster as dg
 import pytest
 
 from brand_detect.domain.errors import Permanent
+from brand_detect.domain.pipeline import PRUNE
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
+from brand_detect.domain.tags import WORKER
 from brand_detect.orchestration import ended_runs
 from brand_detect.orchestration import problems as module
 from brand_detect.orchestration.problems import LISTED, Problems, problems, told
@@ -57,6 +59,18 @@ def test_nothing_is_broken_at_first_and_that_is_said(watched: Watched):
     assert [(said["table"], said["problems"]) for said in watched.said] == [
         ("Nothing is broken.", {"problems": [], "more": 0, "more_failed": 0})
     ]
+
+
+def test_retention_that_fails_is_a_problem_until_it_succeeds(watched: Watched):
+    one: Any = {"job_name": PRUNE, "selection": (PRUNE,), "tags": {WORKER: "this one"}}
+    ended(watched.instance, "", "FAILURE", failed=PRUNE, reason="The store is closed.", **one)
+    [found] = watched.tick()
+    assert (found.job_id, found.stage, found.what) == ("", PRUNE, "The store is closed.")
+    assert "| prune | prune | failed | The store is closed. |" in watched.said[-1]["table"]
+    ended(watched.instance, "", **one)
+    assert watched.tick() == []
+    ended(watched.instance, "", "FAILURE", failed="another", job_name=PRUNE, selection=("another",))
+    assert watched.tick() == []
 
 
 def test_a_failed_run_is_a_problem_until_its_stage_succeeds(watched: Watched):

@@ -20,8 +20,8 @@ COMPARISON = "comparison"
 """The asset that compares two reports of a job; it stands beside the line, and no stage reads it."""
 
 
-PRUNE = "prune"
-"""The job that removes old attempts."""
+PRUNE, PRUNE_STEP = "prune", "prune_checkpoints"
+"""The job that removes old attempts, and its one step."""
 
 
 def downstream_of(start: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.pipeline import LINE, PRUNE
+from brand_detect.domain.pipeline import LINE, PRUNE, PRUNE_STEP
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.retention import Removal, Retention, Stored, removal
 from brand_detect.domain.settings import Settings
@@ -183,7 +183,7 @@ class PruneConfig(dg.Config):
     frames_days: float | None = Field(None, description="pictures younger than so many days stay; 0 = with the attempt")
 
 
-@dg.op(name=PRUNE, out=dg.Out(dg.Nothing), required_resource_keys={"services"})
+@dg.op(name=PRUNE_STEP, out=dg.Out(dg.Nothing), required_resource_keys={"services"})
 def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """Removes attempts that are old and that nothing newer was made from; a dry run unless told otherwise."""
     services: Services = context.resources.services
@@ -221,7 +221,7 @@ def nightly_prune(settings: Settings) -> dg.ScheduleDefinition:
             job=prune_job,
             cron_schedule=settings.prune_cron,
             execution_timezone=settings.offpeak_timezone,
-            run_config={"ops": {PRUNE: {"config": {"dry_run": False}}}},
+            run_config={"ops": {PRUNE_STEP: {"config": {"dry_run": False}}}},
             default_status=dg.DefaultScheduleStatus.RUNNING if settings.prune else dg.DefaultScheduleStatus.STOPPED,
             description="Removes old attempts, within BRAND_DETECT_KEEP_*.",
         )

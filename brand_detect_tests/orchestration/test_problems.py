@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.pipeline import PRUNE
+from brand_detect.domain.pipeline import PRUNE, PRUNE_STEP
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
 from brand_detect.domain.tags import WORKER
 from brand_detect.orchestration import ended_runs
@@ -62,11 +62,11 @@ def test_nothing_is_broken_at_first_and_that_is_said(watched: Watched):
 
 
 def test_retention_that_fails_is_a_problem_until_it_succeeds(watched: Watched):
-    one: Any = {"job_name": PRUNE, "selection": (PRUNE,), "tags": {WORKER: "this one"}}
-    ended(watched.instance, "", "FAILURE", failed=PRUNE, reason="The store is closed.", **one)
+    one: Any = {"job_name": PRUNE, "selection": (PRUNE_STEP,), "tags": {WORKER: "this one"}}
+    ended(watched.instance, "", "FAILURE", failed=PRUNE_STEP, reason="The store is closed.", **one)
     [found] = watched.tick()
-    assert (found.job_id, found.stage, found.what) == ("", PRUNE, "The store is closed.")
-    assert "| prune | prune | failed | The store is closed. |" in watched.said[-1]["table"]
+    assert (found.job_id, found.stage, found.what) == ("", PRUNE_STEP, "The store is closed.")
+    assert "failed | The store is closed. |" in watched.said[-1]["table"]
     ended(watched.instance, "", **one)
     assert watched.tick() == []
     ended(watched.instance, "", "FAILURE", failed="another", job_name=PRUNE, selection=("another",))

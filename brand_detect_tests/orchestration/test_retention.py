@@ -232,7 +232,7 @@ def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: P
     built.runner.replay("match", "compile_report")
     for config, left in (({"keep": 1, "days": 0}, 2), ({"keep": 1, "days": 0, "dry_run": False}, 1)):
         done = prune_job.execute_in_process(
-            run_config={"ops": {"prune": {"config": config}}},
+            run_config={"ops": {"prune_checkpoints": {"config": config}}},
             resources={"services": built.services},
             instance=built.instance,
         )
@@ -242,7 +242,7 @@ def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: P
     assert first.attempts["compile_report"] not in names(built, "compile_report")
     with pytest.raises(dg.Failure, match="These limits are none"):
         prune_job.execute_in_process(
-            run_config={"ops": {"prune": {"config": {"keep": 0}}}},
+            run_config={"ops": {"prune_checkpoints": {"config": {"keep": 0}}}},
             resources={"services": built.services},
             instance=built.instance,
         )
@@ -272,6 +272,6 @@ def test_the_schedule_prunes_at_the_settings_times_when_they_say_so():
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(instance, datetime(2026, 5, 1, 4, 5, tzinfo=timezone.utc))
         [request] = schedule.evaluate_tick(context).run_requests or []
-    assert json.loads(json.dumps(request.run_config)) == {"ops": {"prune": {"config": {"dry_run": False}}}}
+    assert json.loads(json.dumps(request.run_config)) == {"ops": {"prune_checkpoints": {"config": {"dry_run": False}}}}
     with pytest.raises(BadInput, match="is no time"):
         nightly_prune(Settings(prune_cron="at night"))

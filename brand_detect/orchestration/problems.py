@@ -139,7 +139,7 @@ def _plain(text: str) -> str:
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps the set of problems over all jobs from the runs that end; the asset of that name shows it.",
 )

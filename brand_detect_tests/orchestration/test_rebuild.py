@@ -22,11 +22,12 @@ def silent(done: float, total: float, unit: str) -> None:
     pass
 
 
-@pytest.fixture
-def built(tmp_path: Path) -> Iterator[Pipeline]:
-    """A job with a branch from an older attempt, and a retry of a night."""
-    with pipeline(tmp_path) as made:
-        video = two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A job with a branch from an older attempt, and a retry of a night; tests change nothing of it."""
+    folder = tmp_path_factory.mktemp("rebuild")
+    with pipeline(folder) as made:
+        video = two_shot_clip(folder / "match.mp4", seconds=2.0)
         first = made.runner.submit(str(video), job_id="match")
         made.runner.replay("match", "run_ocr", {"run_ocr": {"max_crops": 1}})
         made.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": first.attempts["run_ocr"]})
@@ -95,14 +96,15 @@ def test_a_rebuild_that_was_killed_is_finished_by_the_next(built: Pipeline):
         assert told(instance) == told(built.instance)
 
 
-def test_what_is_damaged_is_named_and_hides_nothing_else(built: Pipeline, tmp_path: Path):
-    folder = tmp_path / "store" / "match" / "run_ocr"
+def test_what_is_damaged_is_named_and_hides_nothing_else(built: Pipeline):
+    root = Path(built.services.settings.store_root)
+    folder = root / "match" / "run_ocr"
     broken = folder / "broken-0"
     broken.mkdir()
     (broken / NAME).write_text("{", encoding="utf-8")
     (folder / "half-0").mkdir()
-    (tmp_path / "store" / "_catalog" / "bad").mkdir()
-    (tmp_path / "store" / "_catalog" / "bad" / "catalog.json").write_text("{", encoding="utf-8")
+    (root / "_catalog" / "bad").mkdir()
+    (root / "_catalog" / "bad" / "catalog.json").write_text("{", encoding="utf-8")
     with dg.DagsterInstance.ephemeral() as instance:
         done = again(built, instance)
         assert [why[:30] for why in sorted(done.damaged)] == [

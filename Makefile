@@ -26,7 +26,7 @@ dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the H
 	  "$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -h 127.0.0.1 -p 3000; }
 
 test: lint ## lint, type check and all tests that take seconds
-	$(BIN)/pytest -m "not slow"
+	scripts/test.sh
 
 test-slow: $(VENV)/.dev ## the long campaigns
 	$(BIN)/pytest -m slow

@@ -39,7 +39,7 @@ from brand_detect.domain.history import (
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
 from brand_detect.domain.params import check_overrides, effective
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.pipeline import ASSETS, CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of
 from brand_detect.domain.problems import WARNED, Problem
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import (
@@ -72,8 +72,6 @@ LONGEST_DELAY_S = 100 * 365.25 * 86_400
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 SNAPSHOT_S = 120.0
 """Longest wait for a new snapshot of the brand list: Dagster's daemon may be down."""
-ASSETS = (CATALOG, *LINE, COMPARISON)
-"""What a run may make, in this order."""
 ATTEMPTS = 200
 """Most attempts of a stage that are listed, the newest ones."""
 

@@ -19,6 +19,10 @@ from brand_detect_tests.videos import write_clip
 CATALOG = "brands:\n  - name: Rolex\n  - name: Emirates\n"
 
 
+def silent(done: float, total: float, unit: str) -> None:
+    """A ``Progress`` that tells nobody."""
+
+
 @dataclass
 class ScriptedDetector:
     """Sees one line of text in the upper left quarter of every picture."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from brand_detect.cli import upkeep
 from brand_detect.storage.store import Store
@@ -103,3 +104,20 @@ def test_a_pin_is_kept_at_home_wherever_the_command_is_called(
     roots: list[str] = []
     command_line("pin", "match", "--list")
     assert roots == [str(Path(__file__).parents[1] / ".state" / "checkpoints")]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_deletion_asks_first(
+    home: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, answer: bool
+):
+    def confirm(question: str, *, abort: bool, **_: object) -> None:
+        assert question == "Delete match for good?"
+        assert abort
+        if not answer:
+            raise typer.Abort
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(typer, "confirm", confirm)
+    code, out, _ = command_line("delete", "match")
+    assert (code, out) == ((0, "match is deleted\n") if answer else (1, ""))
+    assert (home / "store" / "match").exists() is not answer

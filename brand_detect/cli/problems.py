@@ -14,7 +14,7 @@ from brand_detect.domain.problems import KINDS
 BROKEN = 6
 """The exit code when something is."""
 OLD_S = 300.0
-"""Information that is older than this is told to be old: it is renewed every half minute."""
+"""Information that is older than this is told to be old: the sensor looks every ten seconds."""
 
 
 @app.command()

@@ -18,8 +18,8 @@ CATALOG = "brand_catalog"
 """The unpartitioned asset that ``match_brands`` reads."""
 COMPARISON = "comparison"
 """The asset that compares two reports of a job; it stands beside the line, and no stage reads it."""
-
-
+ASSETS = (CATALOG, *LINE, COMPARISON)
+"""What runs make, in this order."""
 PRUNE, PRUNE_STEP = "prune", "prune_checkpoints"
 """The job that removes old attempts, and its one step."""
 

@@ -16,7 +16,6 @@ from brand_detect.domain.params import (
     CompileReportParams,
     DetectObjectsParams,
     ExtractFramesParams,
-    Params,
     TextDetection,
 )
 from brand_detect.domain.timeline import TOUCHING_S, union_seconds
@@ -77,7 +76,7 @@ def frames_were_sampled(value: ExtractedFrames, inputs: Inputs, params: ExtractF
     return ""
 
 
-def frames_are_in_order(value: ExtractedFrames, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+def frames_are_in_order(value: ExtractedFrames, *_: object) -> str:
     """Sampled frames follow each other in time, within the sampled range: broken timestamps would move exposures."""
     times = value.frames["t_s"].to_numpy()
     if not (np.diff(times) > 0).all():
@@ -89,7 +88,7 @@ def frames_are_in_order(value: ExtractedFrames, inputs: Inputs, params: Params) 
     return ""
 
 
-def video_was_read_whole(value: ExtractedFrames, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+def video_was_read_whole(value: ExtractedFrames, *_: object) -> str:
     """The video has no hole and no damaged end; a report on the rest of it is still right."""
     return "; ".join(value.notes)
 
@@ -103,7 +102,7 @@ def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectOb
     return f"no region was found on any of {len(n_kept)} frames"
 
 
-def questions_were_answered(value: BrandVerdicts, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+def questions_were_answered(value: BrandVerdicts, *_: object) -> str:
     """Every question that this attempt put to a model came back; one that failed can be asked again."""
     asked = int(value.stats.get("questions", 0))
     said = value.answers["status"].to_pylist()
@@ -111,7 +110,7 @@ def questions_were_answered(value: BrandVerdicts, inputs: Inputs, params: Params
     return f"{failed} of {asked} questions failed" if failed else ""
 
 
-def no_exposure_outside_the_video(value: Report, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+def no_exposure_outside_the_video(value: Report, inputs: Inputs, *_: object) -> str:
     """The report is about the sampled range of the video, and no brand is shown before or after it."""
     frames: ExtractedFrames = inputs["extract_frames"]
     if not np.allclose(value.summary["range_s"], (frames.start_s, frames.end_s), rtol=0, atol=SAME_S):
@@ -123,7 +122,7 @@ def no_exposure_outside_the_video(value: Report, inputs: Inputs, params: Params)
     return ""
 
 
-def no_instant_counted_twice(value: Report, inputs: Inputs, params: Params) -> str:  # noqa: ARG001
+def no_instant_counted_twice(value: Report, *_: object) -> str:
     """The exposures of a brand do not overlap, each is as long as its edges say, and their sum is the brand's total."""
     spans = _spans(value)
     for row in value.exposures.select(["brand", "start_s", "end_s", "seconds"]).to_pylist():

@@ -79,11 +79,9 @@ def _delete_runless_events(instance: dg.DagsterInstance, job_id: str) -> None:
     table = SqlEventLogStorageTable
     keys = [dg.AssetKey(stage).to_string() for stage in LINE]
     mine = (table.c.run_id == RUNLESS_RUN_ID) & (table.c.partition == job_id) & table.c.asset_key.in_(keys)
-    for connect in (
-        storage.index_connection(),
-        storage.run_connection(RUNLESS_RUN_ID),
-    ):  # one and the same but on SQLite
-        with connect as connection:
+    # one database, but for SQLite: that has one for each run, and one to look things up across runs
+    for connecting in (storage.index_connection(), storage.run_connection(RUNLESS_RUN_ID)):
+        with connecting as connection:
             ids = [row[0] for row in connection.execute(table.select().with_only_columns(table.c.id).where(mine))]
             connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(ids)))
             connection.execute(table.delete().where(mine))

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, PRUNE_STEP
+from brand_detect.domain.pipeline import ASSETS, PRUNE_STEP
 from brand_detect.domain.tags import PARTITION
 from brand_detect.orchestration.liveness import is_ours
 
@@ -19,7 +19,7 @@ ENDS: dict[Any, dg.DagsterRunStatus] = {
 SETTLED_S = 10.0
 """An end is read no sooner: a failure is stored before Dagster has said whether it executes the run again, and of two
 ends that are stored at one time the one with the higher number may be seen first."""
-WORK = (CATALOG, *LINE, COMPARISON, PRUNE_STEP)
+WORK = (*ASSETS, PRUNE_STEP)
 """What the runs do, in this order."""
 UNHEARD_S = 900.0
 """A run that Dagster said it executes again, and has not after so long, has failed."""
@@ -39,7 +39,7 @@ class EndedRun:
 
     @property
     def job_id(self) -> str:
-        """ "" for a run that takes a snapshot of the brand list."""
+        """ "" for a run of no job: one that takes a snapshot of the brand list, or prunes."""
         return self.run.tags.get(PARTITION, "")
 
     @property

@@ -18,7 +18,7 @@ from threading import Event, Thread
 import dagster as dg
 from dagster import DagsterRunNotFoundError
 
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, PRUNE
+from brand_detect.domain.pipeline import ASSETS, PRUNE
 from brand_detect.domain.tags import SAID_AGAIN, SPARE, WORKER
 
 BEAT_S = 15.0
@@ -170,9 +170,7 @@ def is_ours(run: dg.DagsterRun) -> bool:
     """Whether the run makes this pipeline's assets alone, or prunes and says who executes it: others on the same
     Dagster never say so."""
     selected = {key.to_user_string() for key in run.asset_selection or ()}
-    return (run.job_name == PRUNE and WORKER in run.tags) or (
-        bool(selected) and selected <= {CATALOG, *LINE, COMPARISON}
-    )
+    return (run.job_name == PRUNE and WORKER in run.tags) or (bool(selected) and selected <= {*ASSETS})
 
 
 def _worker_of(run: dg.DagsterRun) -> Worker | None:

@@ -231,7 +231,7 @@ def notifications(settings: Settings) -> dg.SensorDefinition:
             goes_on = at.goes_on(ended.run.run_id, result, time.time())
             then = "" if result.delivered else ", given up" if goes_on else f", try {at.tries} of {TRIES}"
             log = context.log.info if result.delivered else context.log.warning
-            log("%s: %s of %s: %s%s", webhook.host, told["event"], ended.job_id or "the brand list", result.said, then)
+            log("%s: %s of %s: %s%s", webhook.host, told["event"], ended.job_id or told["stage"], result.said, then)
             if not goes_on:
                 break
         context.update_cursor(str(at))

@@ -13,6 +13,7 @@ import dagster as dg
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
 from brand_detect.orchestration.ended_runs import EndedRun, EndedRuns, Outcome
 from brand_detect.orchestration.partitions import JOBS
+from brand_detect.report.words import cell
 
 PROBLEMS = "brand_detect/problems"
 """The key of the set in the instance's cursor storage: a sensor's own cursor is stored again with every tick."""
@@ -128,14 +129,9 @@ def _table(newest: list[Problem], forgotten: int) -> str:
     for p in newest[:IN_TABLE]:
         since = datetime.fromtimestamp(p.since_s, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
         cells = (since, p.job_id or p.stage, p.stage, KINDS[p.kind], p.what, p.run_id)
-        lines.append(f"| {' | '.join(map(_plain, cells))} |")
+        lines.append(f"| {' | '.join(map(cell, cells))} |")
     more = len(newest[IN_TABLE:]) + forgotten
     return "\n".join(lines) + (f"\n\n… and {more} more, which are older." if more else "")
-
-
-def _plain(text: str) -> str:
-    """For a cell: reasons hold what videos and people say."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|!~" else letter for letter in " ".join(text.split()))
 
 
 @dg.sensor(

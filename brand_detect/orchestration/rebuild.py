@@ -72,11 +72,10 @@ def rebuild(
 
 
 def _rebuild_catalog(instance: dg.DagsterInstance, store: Store, done: Rebuilt) -> None:
-    known = set(_known(instance, CATALOG, None))
-    for version in store.catalogs():
-        if version in known:
-            done.known += 1
-            continue
+    known = list(_known(instance, CATALOG, None))
+    missing = [version for version in store.catalogs() if version not in known]
+    done.known += len(set(known))
+    for version in [*missing, *(known[:1] if missing else ())]:  # what was the latest is told last: it stays so
         try:
             metadata = catalog_metadata(store, catalog_from_json(store.get_catalog(version)))
         except (Permanent, ValueError) as e:

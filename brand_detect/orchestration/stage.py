@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
 from typing import Any, Generic, TypeVar, cast
 
@@ -80,9 +81,13 @@ class StageRun(Generic[P_co]):
 
     def frames(self, extracted: ExtractedFrames) -> FrameReader:
         """Reads the stored frames of this lineage."""
+        return StoredFrames(self.store, self._frames_ref, extracted.frames, self.engines.codec())
+
+    @cached_property
+    def _frames_ref(self) -> AttemptRef:
+        """Where they lie; looked up once, for the stage and for its picture."""
         made = self.lineage.attempts.get("extract_frames")  # in extract_frames itself: what it is writing
-        ref = self.store.with_frames(AttemptRef(self.job_id, "extract_frames", made)) if made else self.sink.ref
-        return StoredFrames(self.store, ref, extracted.frames, self.engines.codec())
+        return self.store.with_frames(AttemptRef(self.job_id, "extract_frames", made)) if made else self.sink.ref
 
     def answerer(self: "StageRun[EscalateVlmParams]") -> Answerer | None:
         """Who answers in this stage; None when it is off."""

@@ -4,7 +4,6 @@ Both may be attempts of one job, or of two. Everything is told as seen from ``af
 """
 
 import json
-import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.text import fold, key_of
 from brand_detect.report.exports import DECIMALS
 from brand_detect.report.pages import fact
-from brand_detect.report.words import counted, duration, short, signed
+from brand_detect.report.words import cell, counted, duration, short, signed
 
 COMPARISON_VERSION = 1
 """Version of the document; it changes when a field changes its meaning or goes, not when one is added."""
@@ -329,14 +328,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """A Markdown table in a list, or nothing if it would have no rows."""
     if not rows:
         return []
-    lines = [[_cell(cell) for cell in row] for row in rows[:MARKDOWN_ROWS]]
+    lines = [[cell(short(str(value))) for value in row] for row in rows[:MARKDOWN_ROWS]]
     table = "\n".join(f"| {' | '.join(line)} |" for line in ([*head], ["---"] * len(head), *lines))
     return [table, *([f"{len(rows) - MARKDOWN_ROWS} more"] if len(rows) > MARKDOWN_ROWS else [])]
-
-
-def _cell(value: Any) -> str:
-    """Texts come from strangers' pictures: what Markdown gives a meaning to is escaped."""
-    return re.sub(r"([\\`*_\[\]<>|~#&!])", r"\\\1", " ".join(short(str(value)).split()))
 
 
 def _some(seconds: float) -> str:

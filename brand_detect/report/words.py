@@ -1,5 +1,7 @@
 """Numbers and texts as people read them."""
 
+import re
+
 LETTERS = 120
 """Longest text that is shown whole."""
 
@@ -42,3 +44,8 @@ def percent(share: float) -> str:
 
 def short(text: str) -> str:
     return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"
+
+
+def cell(text: str) -> str:
+    """For a cell of a Markdown table: texts come from strangers' pictures, so what Markdown reads is escaped."""
+    return re.sub(r"([\\`*_\[\]<>|~#&!])", r"\\\1", " ".join(text.split()))

@@ -205,8 +205,7 @@ class Store:
     def pin(self, ref: AttemptRef, why: str) -> None:
         """Keep an attempt, and all that it was made from, whatever its age."""
         with explained(f"the pin of {ref} could not be written"):
-            self.fs.makedirs(self._pin_path(ref).rpartition("/")[0], exist_ok=True)
-            self.fs.pipe_file(self._pin_path(ref), why.encode())
+            self._put(self._pin_path(ref), why.encode())
 
     def unpin(self, ref: AttemptRef) -> None:
         with explained(f"the pin of {ref} could not be removed"):
@@ -241,6 +240,19 @@ class Store:
                 return self.fs.cat_file(self._catalog_path(version))
             except FileNotFoundError as e:
                 raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+
+    def put_comparison(self, job_id: str, name: str, data: bytes) -> str:
+        """Keep a document about two attempts of ``job_id``, in place of an earlier one of that name; returns its URI.
+
+        Raises:
+            ValueError: ``name`` is no plain file name.
+        """
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no file name")
+        path = f"{self._base}/{check_job_id(job_id)}/_comparisons/{name}"
+        with explained(f"{self.root}/{job_id}/_comparisons/{name} could not be written"):
+            self._put(path, data)
+        return f"{self.root}/{job_id}/_comparisons/{name}"
 
     def probe(self) -> list[str]:
         """Make a small file, read it and take it away; returns what could be better, in words.
@@ -289,22 +301,6 @@ class Store:
     def _pin_path(self, ref: AttemptRef) -> str:
         return f"{self._base}/{check_job_id(ref.job_id)}/{PINS}/{ref.stage}/{ref.attempt}"
 
-    def put_comparison(self, job_id: str, name: str, data: bytes) -> str:
-        """Keep a document about two attempts of ``job_id``, in place of an earlier one of that name; returns its URI.
-
-        Raises:
-            ValueError: ``name`` is no plain file name.
-        """
-        if not _FILE_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no file name")
-        path = f"{self._base}/{check_job_id(job_id)}/_comparisons/{name}"
-        with explained(f"{self.root}/{job_id}/_comparisons/{name} could not be written"):
-            if isinstance(self.fs, LocalFileSystem):
-                _replace_local(Path(path), data)
-            else:
-                self.fs.pipe_file(path, data)
-        return f"{self.root}/{job_id}/_comparisons/{name}"
-
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"
 
@@ -328,6 +324,14 @@ class Store:
                         f"{path} exists already.", "checkpoints are never overwritten; start a new run"
                     ) from e
 
+    def _put(self, path: str, data: bytes) -> None:
+        """Write a whole file, in place of an earlier one."""
+        if isinstance(self.fs, LocalFileSystem):
+            with _draft(Path(path), data) as draft:
+                draft.replace(path)
+        else:
+            self.fs.pipe_file(path, data)
+
     def _put_new(self, path: str, data: bytes) -> None:
         try:
             self.fs.pipe_file(path, data, mode="create")
@@ -347,11 +351,6 @@ def _create_local(target: Path, data: bytes) -> None:
             if target.exists():
                 raise FileExistsError(target) from e
             draft.replace(target)
-
-
-def _replace_local(target: Path, data: bytes) -> None:
-    with _draft(target, data) as draft:
-        draft.replace(target)
 
 
 @contextmanager

@@ -1,11 +1,7 @@
-"""Real backends: an S3 server and a PostgreSQL server, both on this machine only, both ended with the tests."""
+"""Real backends: a PostgreSQL server on this machine only, ended with the tests, and S3 beside it."""
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,55 +9,6 @@ from pathlib import Path
 import pytest
 
 from brand_detect_tests.pipeline import two_shot_clip
-
-S3_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "tester",
-    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    # rclone does not compute the newer default checksums
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder behind ``s3://``; its folders are buckets. The environment points every S3 client to it."""
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "bucket").mkdir()
-    port = free_port()
-    keys = f"{S3_ENVIRONMENT['AWS_ACCESS_KEY_ID']},{S3_ENVIRONMENT['AWS_SECRET_ACCESS_KEY']}"
-    rclone = Path(sys.executable).with_name("rclone")
-    server = subprocess.Popen(
-        [rclone, "serve", "s3", "--auth-key", keys, "--addr", f"127.0.0.1:{port}", str(folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in S3_ENVIRONMENT.items():
-            patch.setenv(name, value)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        wait_for(port)
-        yield folder
-    server.terminate()
-    server.wait(10)
-
-
-def wait_for(port: int, seconds: float = 10.0) -> None:
-    """Return when something listens on ``port`` of this machine."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from brand_detect_tests.e2e.conftest import free_port, wait_for
 from brand_detect_tests.e2e.stack import BIN, Stack
+from brand_detect_tests.servers import free_port, wait_for
 
 
 @contextmanager

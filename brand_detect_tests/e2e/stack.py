@@ -16,8 +16,8 @@ import yaml
 
 from brand_detect.client import Client
 from brand_detect.domain.errors import BrandDetectError
-from brand_detect_tests.e2e.conftest import free_port
 from brand_detect_tests.pipeline import CATALOG
+from brand_detect_tests.servers import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

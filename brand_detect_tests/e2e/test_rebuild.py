@@ -13,7 +13,7 @@ from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import attempt_of, latest, materializations
 from brand_detect.orchestration.rebuild import rebuild
 from brand_detect_tests.e2e.conftest import Place
-from brand_detect_tests.pipeline import pipeline
+from brand_detect_tests.pipeline import pipeline, silent
 
 Events = dict[tuple[str, str], dict[str, Any]]
 
@@ -28,10 +28,6 @@ def events(instance: dg.DagsterInstance, job_id: str) -> Events:
             assert attempt
             found[stage, attempt] = {k: v.value for k, v in event.metadata.items() if k != "rebuilt"}
     return found
-
-
-def silent(done: float, total: float, unit: str) -> None:
-    pass
 
 
 def lose_the_database(place: Place) -> None:

@@ -12,11 +12,7 @@ from brand_detect.orchestration.lineage import materializations
 from brand_detect.orchestration.retention import prune
 from brand_detect.storage.store import AttemptRef
 from brand_detect_tests.e2e.conftest import Place
-from brand_detect_tests.pipeline import pipeline
-
-
-def silent(done: float, total: float, unit: str) -> None:
-    pass
+from brand_detect_tests.pipeline import pipeline, silent
 
 
 def test_old_attempts_pictures_and_at_last_the_job_go(place: Place):

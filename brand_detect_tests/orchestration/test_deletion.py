@@ -17,11 +17,7 @@ from brand_detect.orchestration.ended_runs import EndedRuns
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations
 from brand_detect.orchestration.rebuild import rebuild
 from brand_detect_tests.ended import ended
-from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
-
-
-def silent(done: float, total: float, unit: str) -> None:
-    pass
+from brand_detect_tests.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 
 @pytest.fixture

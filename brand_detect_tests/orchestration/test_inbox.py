@@ -28,7 +28,6 @@ from brand_detect.orchestration import inbox
 from brand_detect.orchestration.inbox import Hashes, State, inbox_sensor
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.inbox import Entry
-from brand_detect_tests.e2e.conftest import s3  # noqa: F401 a fixture
 from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
 
 SETTLE_S = 10.0

@@ -7,19 +7,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from brand_detect.catalog import catalog_to_json, load_catalog
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.tags import OFFPEAK, PIN
 from brand_detect.orchestration.assets import INPUTS
-from brand_detect.orchestration.lineage import attempt_of, latest, materializations
+from brand_detect.orchestration.lineage import ATTEMPT, attempt_of, latest, materializations
 from brand_detect.orchestration.rebuild import Rebuilt, rebuild
 from brand_detect.storage.manifest import NAME
-from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
+from brand_detect_tests.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 PROVENANCE = ("dagster/data_version", "dagster/code_version", "dagster/input_data_version/")
-
-
-def silent(done: float, total: float, unit: str) -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +131,17 @@ def test_what_comes_back_later_is_not_taken_for_the_latest(tmp_path: Path):
         assert again(built, built.instance).events == 0
         third = built.runner.replay("match", "escalate_vlm")
         assert third.attempts["match_brands"] == second.attempts["match_brands"]
+
+
+def test_an_older_brand_list_that_comes_back_is_not_taken_for_the_latest(built: Pipeline, tmp_path: Path):
+    store = built.services.store
+    now = latest(built.instance, CATALOG, None)
+    assert now
+    (tmp_path / "older.yaml").write_text("brands:\n  - name: Rolex\n", encoding="utf-8")
+    older = load_catalog(str(tmp_path / "older.yaml"))
+    store.put_catalog(older.version, catalog_to_json(older))
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization(CATALOG, metadata={ATTEMPT: now}))
+        again(built, instance)
+        assert {attempt_of(r) for r in materializations(instance, CATALOG, None)} >= {now, older.version}
+        assert latest(instance, CATALOG, None) == now

@@ -24,13 +24,9 @@ from brand_detect.orchestration.retention import JobPruning, nightly_prune, plan
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.manifest import NAME
 from brand_detect.storage.store import AttemptRef
-from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
+from brand_detect_tests.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 ALL_BUT_THE_NEWEST = Retention(keep=1, days=0)
-
-
-def silent(done: float, total: float, unit: str) -> None:
-    pass
 
 
 @pytest.fixture

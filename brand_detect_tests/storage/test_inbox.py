@@ -14,7 +14,6 @@ import pytest
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.storage import inbox as inbox_module
 from brand_detect.storage.inbox import Entry, Inbox
-from brand_detect_tests.e2e.conftest import s3  # noqa: F401 a fixture
 
 
 @dataclass

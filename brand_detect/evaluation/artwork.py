@@ -1,4 +1,4 @@
-"""Vector artwork to train with and to measure against: packs of icons in Iconify's JSON format, and words set in fonts."""
+"""Vector artwork to train with and to measure against: icons in Iconify's JSON format, and words set in fonts."""
 
 import json
 import re

@@ -242,6 +242,22 @@ class TextReader(Protocol):
         ...
 
 
+class MarkEncoder(Protocol):
+    """Turns crops of marks into vectors whose inner product says how alike they are."""
+
+    @property
+    def identity(self) -> str:
+        """Library, version and model: what a manifest says did the work."""
+        ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """One row of unit length per crop, shape (crops, dimensions); crops are of any size."""
+        ...
+
+
 @dataclass(frozen=True)
 class Question:
     """One cluster of look-alikes put to a model."""

@@ -48,6 +48,7 @@ def _schema(name: str, **columns: pa.DataType) -> pa.Schema:
 
 _str, _i32, _i64, _f32, _f64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _strs = pa.list_(pa.string())
+_vector = pa.list_(pa.float16())
 
 THUMBNAIL_SHAPE = (36, 64)
 """Rows and columns of a picture's luma thumbnail, whatever the picture's shape."""
@@ -122,6 +123,13 @@ TRACKS = _schema(  # one region followed through one shot
     score=_f32,  # mean of its regions
     area_frac=_f32,  # mean of its regions
 )
+MARKS = _schema(  # the best crops of a track as an encoder sees them
+    "marks",
+    track_id=_str,
+    region_id=_str,
+    frame=_i32,
+    vector=_vector,  # of unit length
+)
 READINGS = _schema(  # one crop read once
     "readings",
     track_id=_str,
@@ -146,11 +154,11 @@ VERDICTS = _schema(  # what was decided about one or several neighbouring tracks
     status=_str,  # resolved | ignored
     brand_id=_str,
     brand=_str,
-    rule=_str,  # exact | alias | fuzzy | joined | excluded | vlm | cloud
+    rule=_str,  # exact | alias | fuzzy | joined | logo_match | excluded | vlm | cloud
     score=_f32,  # 0..1, how well the rule fits
     confidence=_f32,  # 0..1, the rule's score times the reading's confidence
     text=_str,  # the text that was read
-    matched=_str,  # the alias it was matched to, or the model's answer
+    matched=_str,  # the alias or the exemplar it was matched to, or the model's answer
     span_start=_f32,  # share of the text's length where the brand begins and ends, 0..1
     span_end=_f32,
     decided_by=_str,  # the stage that decided
@@ -317,6 +325,8 @@ class Payload:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     stats: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     schemas: ClassVar[Mapping[str, pa.Schema]] = {}
+    later: ClassVar[Mapping[str, str]] = {}
+    """Tables that checkpoints of earlier versions lack, each with the field that came with it."""
 
     def tables(self) -> dict[str, pa.Table]:
         """The payload's tables by field name."""
@@ -345,9 +355,14 @@ class FilteredScenes(Payload):
 
 @dataclass(frozen=True)
 class DetectedObjects(Payload):
+    """``encoder`` is the identity of the encoder that made the vectors of ``marks``; "" where none was on."""
+
     regions: pa.Table
     tracks: pa.Table
-    schemas: ClassVar = {"regions": REGIONS, "tracks": TRACKS}
+    marks: pa.Table = field(default_factory=lambda: table(MARKS))
+    encoder: str = ""
+    schemas: ClassVar = {"regions": REGIONS, "tracks": TRACKS, "marks": MARKS}
+    later: ClassVar = {"marks": "encoder"}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The network that turns a crop of a mark into a vector. Importing this imports torch."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -1,7 +1,7 @@
 """Pictures of marks as a camera would take them, made from artwork: perspective, cloth, light, blur, compression.
 
-One function per effect, each on a float picture, shape (height, width, 3), 0 to 1. Strengths were chosen by eye, so that
-the worst of ten is just recognisable.
+One function per effect, each on a float picture, shape (height, width, 3), 0 to 1. Strengths were chosen by eye: the
+worst of ten is just recognisable.
 """
 
 from collections.abc import Sequence
@@ -160,7 +160,7 @@ def clean(art: Rgba, mono: bool, rng: Rng, side_px: int) -> NDArray[np.uint8]:
     """The mark as an exemplar shows it: upright on a plain plate, stretched to a square of ``side_px``."""
     if mono:
         ink, plate = [((0.0,) * 3, (1.0,) * 3), ((1.0,) * 3, (0.0,) * 3)][int(rng.random() < 0.3)]
-        image, opacity = np.full(art.shape[:2] + (3,), ink[0], np.float32), art[:, :, 3:].astype(np.float32) / 255
+        image, opacity = np.full((*art.shape[:2], 3), ink[0], np.float32), art[:, :, 3:].astype(np.float32) / 255
     else:
         image, opacity = art[:, :, :3].astype(np.float32) / 255, art[:, :, 3:].astype(np.float32) / 255
         mean = (image * opacity).sum((0, 1)) / max(1.0, float(opacity.sum()))
@@ -220,7 +220,7 @@ def _posed(rng: Rng, w: int, h: int) -> tuple[NDArray[np.float64], NDArray[np.fl
 def _ground(
     scenery: Scenery, rng: Rng, height: int, width: int, plate: Sequence[float], mark: NDArray[np.float32]
 ) -> Floats:
-    """What is behind the mark: a plain board, a board with scenery around it, or scenery in which the mark stands out."""
+    """What is behind the mark: a plain board, a board with scenery around it, or scenery alone."""
     kind = rng.random()
     board = gradient(height, width, plate, np.float32(plate) * rng.uniform(0.7, 1), rng.uniform(0, 6.3))
     if kind < 0.45:

@@ -1,8 +1,9 @@
-"""Train the encoder of marks on vector artwork and distortions: ``python -m brand_detect.evaluation.train_encoder``.
+"""Train the encoder of marks on vector artwork: ``python -m brand_detect.evaluation.train_encoder``.
 
-Two pictures of each artwork, as a camera would take it or as an exemplar shows it, are drawn towards each other and away
-from those of all others in the batch (InfoNCE, van den Oord et al., 2018), and towards a learnt vector of the artwork, away
-from those of all other artworks (normalised softmax, Zhai and Wu, 2019). Pictures without a mark are drawn away from all.
+Two pictures of each artwork, as a camera would take it or as an exemplar shows it, are drawn together and away
+from those of all others in the batch (InfoNCE, van den Oord et al., 2018), and towards a learnt vector of the artwork,
+away from those of all other artworks (normalised softmax, Zhai and Wu, 2019). Pictures without a mark are drawn away
+from all of them.
 """
 
 import copy
@@ -10,7 +11,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +42,7 @@ TEMPERATURE, PROXY_SCALE = 0.06, 22.0
 PEAK_RATE, WARM_UP = 2e-3, 120  # steps
 AVERAGE = 0.998  # of the weights, per step
 VALIDATED = 1500
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 class Pictures(IterableDataset):
@@ -123,7 +124,7 @@ def main(
     artwork: Annotated[Path, typer.Argument(help="folder with the unpacked packs of icons")],
     fonts: Annotated[Path, typer.Option(help="folder of fonts, for word marks")],
     minutes: Annotated[float, typer.Option(help="how long to train")] = 75.0,
-    out: Annotated[Path, typer.Option(help="where the weights go")] = Path(str(files("brand_detect"))) / "weights",
+    out: Annotated[Path, typer.Option(help="where the weights go")] = WEIGHTS,
     workers: Annotated[int, typer.Option(help="processes that draw pictures")] = 1,
     seed: int = 1,
 ) -> None:
@@ -181,9 +182,8 @@ def main(
         lately = loss.item() if step == 1 else 0.98 * lately + 0.02 * loss.item()
         if step % 25 == 0:
             spent = time.monotonic() - began
-            console.print(
-                f"step {step}, {spent / 60:.1f} of {minutes:g} min, loss {lately:.3f}, {step * 2 * BATCH / spent:.0f} pictures/s"
-            )
+            rate = step * 2 * BATCH / spent
+            console.print(f"step {step}, {spent / 60:.1f} of {minutes:g} min, loss {lately:.3f}, {rate:.0f} pictures/s")
         if step % 400 == 0:
             _write(out, average, step, done * minutes, device, len(trained), seed)
             top1 = validated(average, [pairs[i][0] for i in unseen], [pairs[i][1] for i in unseen], device, 80)

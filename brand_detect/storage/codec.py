@@ -69,8 +69,9 @@ def decode(stage: str, read: Callable[[str], bytes]) -> Value:
     facts = read(FACTS)
     if issubclass(kind, JobRequest):
         return kind.model_validate_json(facts)
-    tables = {name: _read_table(stage, name, read(f"{name}.parquet"), schema) for name, schema in kind.schemas.items()}
     values = json.loads(facts)
+    there = {name: schema for name, schema in kind.schemas.items() if kind.later.get(name, "notes") in values}
+    tables = {name: _read_table(stage, name, read(f"{name}.parquet"), schema) for name, schema in there.items()}
     values["notes"] = tuple(values["notes"])
     return kind(**tables, **values)
 

@@ -91,6 +91,11 @@ class DetectObjectsParams(Params):
     object_model: str = Field("off", description="zero-shot object detector: a model id or folder; off = none")
     object_labels: list[str] = Field([], description="what the object detector looks for")
     object_score: Unit = Field(0.3, description="lowest score of an object region")
+    encoder: str = Field(
+        "built-in",
+        min_length=1,
+        description="what turns marks into vectors: built-in, off, or an image model's id or folder",
+    )
 
 
 class RunOcrParams(Params):

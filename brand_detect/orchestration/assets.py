@@ -167,6 +167,7 @@ def detect_objects(
         codec=run.use("codec", run.engines.codec()),
         detectors=[run.use(f"detector_{i}", d) for i, d in enumerate(run.engines.region_detectors(run.params), 1)],
         motion=run.use("motion", run.engines.motion()),
+        encoder=run.use("encoder", encoder) if (encoder := run.engines.mark_encoder(run.params)) else None,
         progress=run.progress,
     )
 

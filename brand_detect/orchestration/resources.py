@@ -17,6 +17,7 @@ from brand_detect.domain.protocols import (
     Canvas,
     Decoder,
     ImageCodec,
+    MarkEncoder,
     Media,
     Progress,
     RegionDetector,
@@ -25,6 +26,8 @@ from brand_detect.domain.protocols import (
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.image_encoder import ImageEncoder
+from brand_detect.engines.mark_encoder import NetworkMarkEncoder
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
@@ -44,6 +47,13 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
     if params.object_model != "off":
         found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
     return found
+
+
+def mark_encoder(params: DetectObjectsParams) -> MarkEncoder | None:
+    """What turns marks into vectors; None when it is off."""
+    if params.encoder == "off":
+        return None
+    return NetworkMarkEncoder() if params.encoder == "built-in" else ImageEncoder(params.encoder)
 
 
 def text_reader(params: RunOcrParams) -> TextReader:
@@ -73,6 +83,7 @@ class Engines:
     canvas: Callable[[], Canvas] = OpenCvCanvas
     motion: Callable[[], CameraMotion] = OpenCvCameraMotion
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
+    mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None] = mark_encoder
     text_reader: Callable[[RunOcrParams], TextReader] = text_reader
     answerer: Callable[[str, EscalateVlmParams], Answerer | None] = answerer
     brand_index: Callable[[BrandCatalog], BrandIndex] = LexiconIndex

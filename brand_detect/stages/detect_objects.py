@@ -33,6 +33,7 @@ from brand_detect.domain.protocols import (
     Image,
     ImageCodec,
     Luma,
+    MarkEncoder,
     Progress,
     Quad,
     Region,
@@ -40,6 +41,7 @@ from brand_detect.domain.protocols import (
     Transform,
 )
 from brand_detect.domain.timeline import cells_of
+from brand_detect.stages.marks import encode_marks
 
 MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
 SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ
@@ -123,9 +125,10 @@ def detect_objects(
     codec: ImageCodec,
     detectors: Sequence[RegionDetector],
     motion: CameraMotion,
+    encoder: MarkEncoder | None = None,
     progress: Progress,
 ) -> DetectedObjects:
-    """Regions on every kept frame, joined into tracks.
+    """Regions on every kept frame, joined into tracks, and the vectors of their best views.
 
     A track lasts from the first to the last cell of the frames that show it, dropped duplicates included.
     ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.
@@ -168,7 +171,12 @@ def detect_objects(
     progress(len(kept), len(kept), "frames")
     notes = () if detectors else ("No detector is on: nothing was looked for.",)
     regions, tracks = tracker.regions.table(), tracker.tracks.table()
-    return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
+    if encoder is None:
+        return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
+    marks = encode_marks(regions, frames=frames, codec=codec, encoder=encoder, progress=progress)
+    return DetectedObjects(
+        regions=regions, tracks=tracks, marks=marks, encoder=encoder.identity, notes=notes, stats=search.stats
+    )
 
 
 def _looks(timeline: pa.Table) -> dict[int, list[int]]:

@@ -22,11 +22,11 @@ from brand_detect.domain.geometry import lengthened, upright_sided
 from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
 from brand_detect.domain.params import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
+from brand_detect.stages.views import best_views
 
 BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
 END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, above all on a restless background
 SAME_SHAPE = 1.1  # widest to narrowest proportions (length / height) among whole views of one line
-SHARP = 300.0  # variance of the Laplacian beyond which a crop is read no better
 
 
 @dataclass
@@ -117,48 +117,26 @@ def _cut(quad: Sequence[float], rank: int) -> NDArray[np.float64]:
 
 
 def _best(regions: pa.Table, n: int) -> list[Row]:
-    """The crops that may be read, by frame: at most ``n`` of each text track, spread over it.
-
-    Neighbouring frames show the same blur and the same player in front of the board, so a track is cut into ``n`` parts
-    of as many regions each, and the best crop of each part is taken. ``rank`` 0 is the best of the track.
-    """
+    """The crops that may be read, by frame; ``steady`` says whether the track's regions have the same proportions."""
     text = regions.filter(pc.field("kind") == "text")
-    if not text.num_rows:
-        return []
-    views = text["seen_on"].combine_chunks()
-    text = text.take(views.value_parent_indices()).drop_columns("seen_on").append_column("seen_on", views.flatten())
-    text = text.sort_by([("track_id", "ascending"), ("seen_on", "ascending")])
-    quality = text["sharpness"].to_numpy().clip(max=SHARP) * text["area_frac"].to_numpy()
-    _, first, track, size = np.unique(
-        text["track_id"].to_numpy(zero_copy_only=False), return_index=True, return_inverse=True, return_counts=True
-    )
-    place = np.arange(text.num_rows) - first[track]
-    part = place * n // np.maximum(size[track], n)
-    order = np.lexsort((-quality, part, track))
-    _, heads = np.unique(np.column_stack([track, part])[order], axis=0, return_index=True)
-    best = order[heads]
-    best = best[np.lexsort((-quality[best], track[best]))]
-    _, starts, inverse = np.unique(track[best], return_index=True, return_inverse=True)
-    rank = np.arange(len(best)) - starts[inverse]
-    chosen = text.take(best).select(["track_id", "region_id", "seen_on", "quad"])
-    chosen = chosen.append_column("rank", pa.array(rank))
-    chosen = chosen.append_column("steady", pa.array(_steady(text, track)[track[best]]))
-    return chosen.sort_by("seen_on").to_pylist()
+    steady = _steady(text)
+    return [view | {"steady": steady[view["track_id"]]} for view in best_views(text, n).to_pylist()]
 
 
-def _steady(text: pa.Table, track: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _steady(text: pa.Table) -> dict[str, bool]:
     """For every track, whether its regions have about the same proportions.
 
     Where they do not, somebody walks in front of the line, and a crop cut short or grown by a sleeve gives a sure
     reading of the wrong word.
     """
+    names, track = np.unique(text["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
     quads = text["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2)
     length, height = (np.linalg.norm(quads[:, k] - quads[:, 0], axis=1) for k in (1, 3))
     proportion = length / np.maximum(height, 1e-6)
-    narrowest, widest = np.full(track.max() + 1, np.inf), np.zeros(track.max() + 1)
+    narrowest, widest = np.full(len(names), np.inf), np.zeros(len(names))
     np.minimum.at(narrowest, track, proportion)
     np.maximum.at(widest, track, proportion)
-    return widest <= SAME_SHAPE * narrowest
+    return dict(zip(names.tolist(), (widest <= SAME_SHAPE * narrowest).tolist(), strict=True))
 
 
 def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:

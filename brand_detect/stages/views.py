@@ -1,0 +1,33 @@
+"""The views of each track that are worth a closer look."""
+
+import numpy as np
+import pyarrow as pa
+
+SHARP = 300.0  # variance of the Laplacian beyond which a crop is recognised no better
+
+
+def best_views(regions: pa.Table, n: int) -> pa.Table:
+    """At most ``n`` views of each track in ``regions``, spread over it, in order of the frame that shows them.
+
+    Neighbouring frames show the same blur and the same player in front of the board, so a track is cut into ``n`` parts
+    of as many views each, and of each part the best one by area times sharpness is taken.
+
+    Columns: ``track_id``, ``region_id``, ``seen_on`` (the frame to cut from), ``quad``, and ``rank``, 0 for the best of
+    the track.
+    """
+    views = regions["seen_on"].combine_chunks()
+    seen = regions.take(views.value_parent_indices()).drop_columns("seen_on").append_column("seen_on", views.flatten())
+    seen = seen.sort_by([("track_id", "ascending"), ("seen_on", "ascending")])
+    quality = seen["sharpness"].to_numpy().clip(max=SHARP) * seen["area_frac"].to_numpy()
+    _, first, track, size = np.unique(
+        seen["track_id"].to_numpy(zero_copy_only=False), return_index=True, return_inverse=True, return_counts=True
+    )
+    place = np.arange(seen.num_rows) - first[track]
+    part = place * n // np.maximum(size[track], n)
+    order = np.lexsort((-quality, part, track))
+    _, heads = np.unique(np.column_stack([track, part])[order], axis=0, return_index=True)
+    best = order[heads]
+    best = best[np.lexsort((-quality[best], track[best]))]
+    _, starts, inverse = np.unique(track[best], return_index=True, return_inverse=True)
+    chosen = seen.take(best).select(["track_id", "region_id", "seen_on", "quad"])
+    return chosen.append_column("rank", pa.array(np.arange(len(best)) - starts[inverse])).sort_by("seen_on")

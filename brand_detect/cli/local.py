@@ -24,6 +24,7 @@ from brand_detect.cli.common import (
     out,
     overrides_of,
 )
+from brand_detect.domain.errors import BadInput
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.model import Overrides, Report
 from brand_detect.domain.protocols import Progress as ProgressReport
@@ -123,6 +124,40 @@ def evaluate_text(
         out.print_json(data=[{**vars(s), "recall": s.recall} for s in scores])
     else:
         out.print(scenetext.text_table(scores))
+
+
+@app.command()
+def evaluate_logos(
+    folder: Annotated[Path, typer.Argument(help="annotations.json and images/")],
+    encoder: Annotated[list[str], typer.Option(help="an image encoder of transformers, by id or folder")] = [],  # noqa: B006
+    icons: Annotated[list[Path], typer.Option(help="more icons: a folder of SVGs, or an Iconify icons.json")] = [],  # noqa: B006
+    baselines: Annotated[bool, typer.Option(help="also the classical ways")] = True,
+    threshold: Annotated[float | None, typer.Option(help="reject the first recognizer's claims below it")] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """How well marks in photographs are recognised, and how well what is no mark of the gallery is rejected.
+
+    Example: brand-detect evaluate-logos photographs --encoder google/siglip-base-patch16-224
+    """
+    from brand_detect.engines.image import OpenCvCodec
+    from brand_detect.engines.image_encoder import ImageEncoder
+    from brand_detect.evaluation import logos
+    from brand_detect.evaluation.icons import icons_of, simple_icons
+    from brand_detect.evaluation.recognizers import Encoder
+    from brand_detect.evaluation.recognizers import baselines as classical
+
+    recognizers = [*(Encoder(name, ImageEncoder(name)) for name in encoder), *(classical() if baselines else ())]
+    if not recognizers:
+        raise BadInput("There is nothing to measure.", "name an --encoder, or leave --no-baselines out")
+    packs = [simple_icons(), *map(icons_of, icons)]
+    with Bars() as bars:
+        report = bars.stage("recognising", logging.getLogger(__name__))
+        sections = logos.evaluate_logos(folder, recognizers, packs, OpenCvCodec(), report, threshold)
+    if as_json:
+        out.print_json(data=[section.to_json() for section in sections])
+        return
+    for section in sections:
+        out.print(section.table())
 
 
 @app.command()

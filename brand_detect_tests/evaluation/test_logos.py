@@ -1,0 +1,278 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.evaluation import logos
+from brand_detect.evaluation.icons import Icon
+from brand_detect.evaluation.logos import Place, Verdicts
+
+INF = np.inf
+
+
+def quiet(done: float, total: float, unit: str) -> None: ...
+
+
+# Figures of arrays
+
+
+def test_a_brand_has_the_score_of_its_best_exemplar():
+    scores = np.array([[0.1, 0.9, 0.3], [0.5, 0.2, 0.4]], np.float32)
+    best = logos.best_of_brands(scores, [2, 0, 2], 3)
+    np.testing.assert_allclose(best, [[0.9, -INF, 0.3], [0.2, -INF, 0.5]])
+
+
+def test_top_k_counts_the_brands_before_and_shares_ties():
+    scores = np.array([[9, 1, 2, 3], [1, 9, 8, 7], [5, 5, 1, 0], [0, 0, 0, 0]], np.float32)
+    own = np.array([0, 0, 0, 0])
+    assert logos.top(scores, own, 1).tolist() == [1, 0, 0.5, 0.25]
+    assert logos.top(scores, own, 3).tolist() == [1, 0, 1, 0.75]
+    assert logos.top(scores, own, 4).tolist() == [1, 1, 1, 1]
+
+
+def test_a_verdict_is_right_when_the_crops_brand_leads():
+    scores = np.array([[0.9, 0.2, 0.1], [0.3, 0.8, 0.5], [0.4, 0.4, 0.1]], np.float32)
+    found = logos.verdicts(scores, np.array([0, 2, 0]))
+    np.testing.assert_allclose(found.score, [0.9, 0.8, 0.4])
+    np.testing.assert_allclose(found.lead, [0.7, 0.3, 0], atol=1e-6)
+    assert found.right.tolist() == [True, False, False]
+
+
+def test_a_brand_out_of_the_gallery_leaves_the_next():
+    scores = np.array([[0.9, 0.2], [0.3, 0.8]], np.float32)
+    left = logos.without(scores, np.array([0, 1]))
+    assert left.max(axis=1).tolist() == scores.min(axis=1).tolist()
+    assert scores[0, 0] == np.float32(0.9)
+
+
+def test_recall_at_precision_takes_the_lowest_threshold_that_keeps_it():
+    right = np.array([1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1], bool)
+    score = np.linspace(1, 0, len(right))
+    # after ten claims nine are right, after eleven nine, at the end ten of thirteen
+    assert logos.recall_at_precision(score, right, 12, 0.9) == (9 / 12, score[9])
+    assert logos.recall_at_precision(score, right, 12, 0.95) == (4 / 12, score[3])
+    assert logos.recall_at_precision(score, right, 12, 0.5)[0] == 10 / 12
+    shuffled = np.random.default_rng(0).permutation(len(right))
+    assert logos.recall_at_precision(score[shuffled], right[shuffled], 12, 0.9)[0] == 9 / 12
+
+
+def test_crops_of_one_score_are_claimed_together():
+    score, right = np.array([1.0, 1.0, 0.5]), np.array([True, False, True])
+    assert logos.recall_at_precision(score, right, 2, 0.9) == (0, INF)
+    assert logos.recall_at_precision(score, right, 2, 0.6) == (1, 0.5)
+
+
+def test_a_threshold_in_force():
+    def of(*pairs):
+        score, right = zip(*pairs, strict=True)
+        return Verdicts(np.array(score, np.float32), np.zeros(len(score), np.float32), np.array(right))
+
+    known = of((0.9, True), (0.8, True), (0.7, False), (0.2, True))
+    unknown, other = of((0.6, False), (0.1, False)), of((0.3, False), (0.3, False), (0.3, False), (0.5, False))
+    got = logos.in_force(0.5, known, unknown, other)
+    assert (got.recall, got.precision, got.unknown_claimed, got.other_claimed) == (2 / 4, 2 / 5, 1 / 2, 1 / 4)
+    assert logos.in_force(0.99, known, unknown, other) == logos.InForce(0, 1, 0, 0)
+
+
+# Photographs
+
+
+def place(image, brand, x=0, y=0, w=20, h=20):
+    return Place(image, brand, x, y, w, h)
+
+
+def test_exemplars_are_the_largest_box_of_each_of_the_first_photographs():
+    places = [
+        place("c", "A"),
+        place("b", "A"),
+        place("b", "A", w=30),
+        place("b", "B"),
+        place("a", "B"),
+        place("c", "B"),
+        place("c", "B"),
+    ]
+    assert logos.split(places, 1) == ([2, 4], [0, 3, 5, 6])
+    assert logos.split(places, 2) == ([0, 2, 3, 4], [5, 6])
+
+
+def test_crops_of_no_mark_have_the_same_sizes_and_touch_no_mark():
+    marks = [place("a", "A", 10 * n, 40, 10 + n, 30) for n in range(8)] + [place("full", "B", 0, 0, 50, 50)]
+    sizes = {"a": (100, 100), "full": (50, 50)}
+    found = logos.elsewhere(marks, sizes)
+    assert [(p.w, p.h) for p in found[:8]] == [(m.w, m.h) for m in marks[:8]]
+    for p in found:
+        assert not p.brand
+        assert p.image == "a"  # nothing is free on the other
+        assert 0 <= p.x <= 100 - p.w
+        assert 0 <= p.y <= 100 - p.h
+        assert not any(p.touches(m) for m in marks if m.image == p.image)
+    assert found == logos.elsewhere(marks, sizes)
+    assert found != logos.elsewhere(marks, sizes, seed=1)
+
+
+def test_places_that_fit_nowhere_are_left_out():
+    assert logos.elsewhere([place("a", "A", 0, 0, 50, 50)], {"a": (50, 50), "small": (20, 20)}) == []
+
+
+@pytest.mark.parametrize(("dx", "touching"), [(19, True), (20, False), (-19, True), (-20, False)])
+def test_boxes_that_share_an_edge_do_not_touch(dx, touching):
+    assert place("a", "A", 50, 50).touches(place("a", "B", 50 + dx, 50)) is touching
+
+
+# From end to end
+
+
+COLORS = {"Acme": (0, 0, 255), "Brio": (255, 0, 0), "Colt": (0, 255, 0)}
+"""B, G, R of the marks; Colt has no icon, and Brio's is of another colour by now."""
+
+
+def icon(name, color):
+    red, green, blue = color[::-1]
+    body = f'<path fill="rgb({red},{green},{blue})" d="M0 0h20v40h-20z"/><path fill="#fff" d="M20 0h20v40h-20z"/>'
+    return Icon(name, f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40">{body}</svg>')
+
+
+class Hue:
+    """Knows marks by the mean colour of what is neither black nor white nor grey."""
+
+    name, slow = "hue", False
+
+    def __init__(self, slow=False):
+        self.slow = slow
+        if slow:
+            self.name = "slow hue"
+
+    def describe(self, crops):
+        rows = np.zeros((len(crops), 3), np.float32)
+        for row, crop in zip(rows, crops, strict=True):
+            pixels = crop.reshape(-1, 3).astype(np.float32)
+            row[:] = (pixels - pixels.min(axis=1, keepdims=True)).mean(axis=0)
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
+
+    def compare(self, queries, exemplars):
+        return queries @ exemplars.T
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven photographs of each brand, with one mark on each, the last with a second one that is too small."""
+    (tmp_path / "images").mkdir()
+    listed = []
+    for brand, color in COLORS.items():
+        for n in range(7):
+            picture = np.full((200, 200, 3), 128, np.uint8)
+            height = (20, 30, 60, 70, 80, 110, 60)[n]
+            cv2.rectangle(picture, (20, 20), (59, 19 + height), color, -1)
+            name = f"{brand}{n}.jpg"
+            (tmp_path / "images" / name).write_bytes(OpenCvCodec().encode(picture, 95, 0))
+            boxes = [{"brand": brand, "x": 20, "y": 20, "w": 40, "h": height}]
+            if n == 6:
+                boxes.append({"brand": brand, "x": 150, "y": 150, "w": 40, "h": 7})
+            listed.append({"image": name, "width": 200, "height": 200, "boxes": boxes})
+    (tmp_path / "annotations.json").write_text(json.dumps(listed))
+    return tmp_path
+
+
+@pytest.fixture
+def packs(monkeypatch):
+    monkeypatch.setattr(logos, "SMALL_GALLERY", 2)
+    first = [icon("acme", COLORS["Acme"]), icon("brio", (0, 255, 255)), icon("Acme Sports", COLORS["Acme"])]
+    first += [icon(f"mark {n}", (20, 40 * n, 200)) for n in range(4, 7)]
+    return [first, [icon("mark 4", (1, 1, 1)), icon("empty", (9, 9, 9)), icon("mark 9", (200, 0, 200))]]
+
+
+def table(sections, title):
+    [section] = [s for s in sections if s.title.startswith(title)]
+    return section.to_json()["rows"]
+
+
+def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
+    sections = logos.evaluate_logos(folder, [Hue(), Hue(slow=True)], packs, OpenCvCodec(), quiet, threshold=0.99)
+    rows = table(sections, "Recognition")
+    of = {(r["recognizer"], r["exemplars"], r["queries"]): r for r in rows if r["brands in gallery"] == 3 + 5}
+    assert set(of) == {("hue", "1 photograph", 18), ("hue", "1 photograph", 6), ("hue", "5 photographs", 6)}
+    assert all(r["top-1"] == r["top-5"] == 1 for r in of.values())
+    icons = [r for r in rows if r["exemplars"] == "1 icon"]
+    assert [(r["recognizer"], r["brands in gallery"], r["queries"]) for r in icons] == [
+        ("hue", 2 + 2, 14),
+        ("hue", 2 + 3, 14),
+        ("hue", 2 + 5, 14),
+        ("slow hue", 2 + 2, 14),
+    ]
+    assert {r["top-1"] for r in icons} == {0.5}  # Brio's photographs show another colour than its icon
+
+    by_brand = {r["brand"]: r for r in table(sections, "Marks recognised by one icon")}
+    assert [(r["icon"], r["marks"], r["hue"]) for r in by_brand.values()] == [
+        ("acme", 7, 7),
+        ("brio", 7, 0),
+        ("none", 7, ""),
+    ]
+    assert table(sections, "Brands of which")[0]["brands"] == "Brio"
+
+    [largest] = [
+        r for r in table(sections, "Open set") if (r["exemplars"], r["brands in gallery"]) == ("5 photographs", 8)
+    ]
+    assert largest["by score"] == largest["no mark only"] == 1
+    heights = table(sections, "Top-1 by height")
+    assert list(heights[0].items())[2:] == [
+        ("under 24 px (0)", ""),
+        ("24–48 px (0)", ""),
+        ("48–96 px (3)", 1.0),
+        ("96 px and more (3)", 1.0),
+    ]
+    [shrunk] = [r for r in table(sections, "Top-1 of 6 queries made smaller") if r["recognizer"] == "hue"]
+    assert list(shrunk.values())[2:] == [1, 1, 1, 1]
+    [forced] = [r for r in table(sections, "hue: threshold 0.99 in force") if r["exemplars"] == "5 photographs"]
+    assert (forced["recall"], forced["crops of no mark claimed"]) == (1, 0)
+    assert forced["precision"] == pytest.approx(1 / (1 + forced["unknown marks claimed"]))
+
+
+def test_all_but_the_times_comes_out_the_same_again(folder, packs):
+    one, other = (
+        [s.to_json() for s in logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet)[:-1]] for _ in range(2)
+    )
+    assert one == other
+
+
+def test_distractors_are_other_brands_once_each(packs):
+    first, second = logos.distractors_of(packs, ["Acme", "Brio"])
+    assert sorted(i.name for i in first) == ["mark 4", "mark 5", "mark 6"]
+    assert sorted(i.name for i in second) == ["empty", "mark 9"]
+
+
+def test_the_first_distractors_do_not_depend_on_the_packs_that_follow(packs):
+    assert logos.distractors_of(packs[:1], ["Acme"])[0] == logos.distractors_of(packs, ["Acme"])[0]
+
+
+def test_artwork_that_cannot_be_drawn_is_not_counted(folder, packs):
+    broken = [[*packs[0], Icon("broken", "<svg"), Icon("blank", "<svg/>")]]
+    rows = table(logos.evaluate_logos(folder, [Hue()], broken, OpenCvCodec(), quiet), "Recognition")
+    assert max(r["brands in gallery"] for r in rows) == 3 + 3
+
+
+def test_slow_recognizers_meet_the_small_gallery_alone(folder, packs):
+    rows = table(logos.evaluate_logos(folder, [Hue(slow=True)], packs, OpenCvCodec(), quiet), "Milliseconds")
+    assert [r["distractor brands"] for r in rows] == [2]
+
+
+@pytest.mark.parametrize(
+    "annotations", ["{}", '[{"image": "a.jpg"}]', "[3", '[{"image": "a.jpg", "width": 9, "height": 9, "boxes": []}]']
+)
+def test_annotations_of_another_shape_are_refused(tmp_path, packs, annotations):
+    (tmp_path / "annotations.json").write_text(annotations)
+    with pytest.raises(BadInput):
+        logos.gather(tmp_path, packs, OpenCvCodec())
+
+
+def test_a_missing_photograph_and_a_box_outside_are_named(folder, packs):
+    listed = json.loads((folder / "annotations.json").read_text())
+    listed[3]["boxes"][0]["x"] = 500
+    (folder / "annotations.json").write_text(json.dumps(listed))
+    with pytest.raises(BadInput, match=r"Acme3\.jpg lies outside"):
+        logos.gather(folder, packs, OpenCvCodec())
+    (folder / "images" / "Acme0.jpg").unlink()
+    with pytest.raises(BadInput, match=r"Acme0\.jpg"):
+        logos.gather(folder, packs, OpenCvCodec())

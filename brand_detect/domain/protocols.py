@@ -327,3 +327,31 @@ class BrandIndex(Protocol):
     def may_end(self, text: str) -> bool:
         """Whether the beginning of ``text`` may be the last part of a longer name."""
         ...
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A catalogue brand that a mark looks like."""
+
+    brand_id: str
+    brand: str
+    exemplar_id: str  # the picture that it is most like
+    score: float  # how far the likeness stands out from that of marks that are none of the catalogue's
+    false_alarms: float  # share of such marks that reach the score, 0..1
+    probability: float  # that it is the brand, 0..1
+
+
+class MarkIndex(Protocol):
+    """Finds catalogue brands by the look of their marks."""
+
+    encoder: str
+    """Identity of the encoder whose vectors it takes."""
+
+    def recognise(self, vectors: NDArray[np.float32], track: NDArray[np.int64]) -> list[list[Likeness]]:
+        """The brands that each track looks like, best first, at most five.
+
+        Args:
+            vectors: views of marks, shape (views, dimensions), of unit length.
+            track: the number of each view's track, 0 to tracks - 1.
+        """
+        ...

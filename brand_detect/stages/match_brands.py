@@ -25,9 +25,11 @@ from brand_detect.domain.model import (
     table,
 )
 from brand_detect.domain.params import MatchBrandsParams
-from brand_detect.domain.protocols import BrandIndex, Hit
+from brand_detect.domain.protocols import BrandIndex, Hit, MarkIndex
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.domain.timeline import shown_seconds
+from brand_detect.stages.logos import logo_verdicts
+from brand_detect.stages.region_columns import Floats, Ints, RegionColumns, on_one_frame
 
 STAGE = "match_brands"
 MOST_PIECES = 4  # regions that are tried together as one name: 100 + LASER + TV
@@ -45,8 +47,6 @@ UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _Readings = Sequence[tuple[str, float]]
 Find = Callable[[str], list[Hit]]
 
@@ -67,8 +67,9 @@ def match_brands(
     params: MatchBrandsParams,
     *,
     index: BrandIndex,
+    gallery: MarkIndex | None = None,
 ) -> BrandVerdicts:
-    """Verdicts for the tracks that name a brand, and clusters of those that no rule settles.
+    """Verdicts for the tracks that name a brand or look like one, and clusters of those that no rule settles.
 
     - A track's text is tried first, then the alternatives like it, best first. A verdict's confidence is the rule's
       score times the reading's confidence; under ``min_confidence`` it is none.
@@ -76,6 +77,7 @@ def match_brands(
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
       alone.
     - A text that the catalogue excludes gets the status ``ignored`` and is listed nowhere else.
+    - A track that no text settles is compared with the marks in ``gallery``, as ``logo_verdicts`` says.
     - What is left over is clustered: texts alike after folding, or less alike with crops that look alike; marks
       without text by their crops. Numbers, clocks, scores and texts of less than ``min_unresolved_letters`` letters
       are left out. Clusters rank by seconds on screen times mean area.
@@ -88,7 +90,7 @@ def match_brands(
     )
     readings = _readings(texts)
     said = {t: _said(readings[t], find, params.min_confidence) for t in tracks if t in readings}
-    regions = _Regions(detected.regions, tracks)
+    regions = RegionColumns(detected.regions, tracks)
 
     joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
     named = {t for join in joined for t in join.tracks}
@@ -96,6 +98,9 @@ def match_brands(
     verdicts = [_ignored(t, said[t]) for t in tracks if t in ignored]
     verdicts += list(_own(tracks, said, joined))
     verdicts += [_joined_verdict(j) for j in joined]
+    if gallery is not None:
+        words = {t: (s.text, s.confidence) for t, s in said.items()}
+        verdicts += logo_verdicts(detected, regions, verdicts, words, params, gallery=gallery)
     resolved = {t for v in verdicts for t in v["track_ids"]}
 
     kinds = dict(zip(tracks, detected.tracks["kind"].to_pylist(), strict=True))
@@ -118,21 +123,6 @@ def match_brands(
             "lookups": float(find.cache_info().misses),
         },
     )
-
-
-class _Regions:
-    """The columns of the regions that matter here, as arrays. ``track`` is the position among the tracks."""
-
-    def __init__(self, regions: pa.Table, tracks: Sequence[str]) -> None:
-        place = {track: i for i, track in enumerate(tracks)}
-        self.track: Ints = np.array([place[t] for t in regions["track_id"].to_pylist()], np.int64)
-        self.frame: Ints = regions["frame"].to_numpy().astype(np.int64)
-        self.x, self.y, self.w, self.h, self.area = (
-            regions[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px", "area_frac")
-        )
-        self.sharpness: Floats = regions["sharpness"].to_numpy().astype(np.float64)
-        self.hash = regions["crop_hash"].to_numpy()
-        self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
 
 
 # --- what each track says -------------------------------------------------------------------------------------------
@@ -237,7 +227,7 @@ class _Join:
 
 
 def _joins(
-    regions: _Regions,
+    regions: RegionColumns,
     tracks: Sequence[str],
     said: dict[str, _Said],
     find: Find,
@@ -290,13 +280,13 @@ def _joined_verdict(join: _Join) -> Row:
     return _verdict(list(join.tracks), join.hit, "joined", join.text, join.confidence)
 
 
-def _neighbours(regions: _Regions, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+def _neighbours(regions: RegionColumns, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Pairs of tracks (before, after) that lie beside or below each other on most of the frames they share."""
     rows = np.flatnonzero(wanted[regions.track])
     rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
     n = len(wanted)
     ordered: list[Ints] = []
-    for a, b in _on_one_frame(regions, rows):
+    for a, b in on_one_frame(regions, rows):
         for p, q in ((a, b), (b, a)):
             near = _follows(regions, p, q)
             ordered.append(regions.track[p[near]] * n + regions.track[q[near]])
@@ -304,24 +294,14 @@ def _neighbours(regions: _Regions, wanted: NDArray[np.bool_]) -> Iterator[tuple[
     first, second = np.divmod(codes, max(1, n))
     pairs, pair_of = np.unique(np.minimum(first, second) * n + np.maximum(first, second), return_inverse=True)
     together = np.zeros(len(pairs), np.int64)
-    for a, b in _on_one_frame(regions, rows):  # again, for all pairs at once would take gigabytes in a long video
+    for a, b in on_one_frame(regions, rows):  # again, for all pairs at once would take gigabytes in a long video
         both = regions.track[a] * n + regions.track[b]
         np.add.at(together, np.searchsorted(pairs, both[np.isin(both, pairs)]), 1)
     mostly = near * 2 >= together[pair_of]
     yield from zip(first[mostly].tolist(), second[mostly].tolist(), strict=True)
 
 
-def _on_one_frame(regions: _Regions, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """All pairs of ``rows``, sorted by frame and track, that lie on one frame: in turn those one row apart, two, ..."""
-    for step in range(1, len(rows)):
-        a, b = rows[:-step], rows[step:]
-        same = regions.frame[a] == regions.frame[b]
-        if not same.any():
-            return
-        yield a[same], b[same]
-
-
-def _follows(r: _Regions, a: Ints, b: Ints) -> NDArray[np.bool_]:
+def _follows(r: RegionColumns, a: Ints, b: Ints) -> NDArray[np.bool_]:
     """Whether region b is read right after region a: beside it to the right, or below it."""
     low, high = np.minimum(r.h[a], r.h[b]), np.maximum(r.h[a], r.h[b])
     across = np.minimum(r.x[a] + r.w[a], r.x[b] + r.w[b]) - np.maximum(r.x[a], r.x[b])
@@ -366,7 +346,7 @@ def _confidence_of_crops(texts: TrackTexts) -> dict[str, float]:
 
 def _clusters(
     listed: dict[str, str],
-    regions: _Regions,
+    regions: RegionColumns,
     tracks: Sequence[str],
     seconds_of: Floats,
     confidence_of: dict[str, float],
@@ -412,7 +392,7 @@ def _clusters(
 
 
 def _per_group(
-    regions: _Regions, group: Ints, n: int, seconds_of: Floats, worth: Floats
+    regions: RegionColumns, group: Ints, n: int, seconds_of: Floats, worth: Floats
 ) -> tuple[Floats, Floats, Ints]:
     """Per group of regions: seconds on screen, mean area, and the position of the region of most worth.
 

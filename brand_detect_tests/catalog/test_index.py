@@ -36,7 +36,7 @@ BRANDS = """
 - Visa
 - {name: Renault, min_length: 9}
 """
-STARTER = load_catalog()
+STARTER = load_catalog().catalog
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,8 @@ class Artwork(Protocol):
     def render(self, data: bytes, suffix: str, longest_side_px: int) -> Rgba:
         """The picture without its transparent margin; ``suffix`` is svg, png or jpeg.
 
-        A drawing gets ``longest_side_px`` exactly; a picture of pixels that is smaller stays as small as it is.
+        A drawing gets ``longest_side_px`` exactly, unless it is a speck on its page; a picture of pixels that is
+        smaller stays as small as it is.
 
         Raises:
             BadInput: it cannot be rendered, is too large, or shows nothing.

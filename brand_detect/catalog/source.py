@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -65,22 +65,26 @@ class Place:
     own: tuple[Path, ...]
     layers: tuple[Path, ...]
 
+    @property
+    def lists(self) -> tuple[Path, ...]:
+        return (*self.own, *self.layers)
+
     @classmethod
-    def of(cls, path: Path) -> "Place":
-        """
+    def of(cls, path: Path, to_come: Collection[Path] = ()) -> "Place":
+        """The lists at ``path`` that are there or ``to_come``.
+
         Raises:
             BadInput: there is no such file or folder.
         """
         if path.is_dir():
-            lists = sorted(
-                f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and f.name[0] != "."
-            )
-            folder, own = path, tuple(f for f in lists if f.name not in LAYERS)
-        elif path.exists():
+            there = {f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and f.name[0] != "."}
+            folder, own = path, tuple(sorted(f for f in {*there, *to_come} if f.name not in LAYERS))
+        elif path.exists() or path in to_come:
             folder, own = path.parent, (path,)
         else:
             raise BadInput(f"The brand list {path} cannot be read: there is no such file.", "check the path")
-        return cls(folder, own, tuple(f for name in LAYERS if (f := folder / name).is_file() and f not in own))
+        layers = (folder / name for name in LAYERS)
+        return cls(folder, own, tuple(f for f in layers if (f.is_file() or f in to_come) and f not in own))
 
 
 @dataclass(frozen=True)
@@ -108,17 +112,13 @@ def load_catalog(
     """
     if not path:
         return LoadedCatalog(parse_catalog(_DATA.joinpath("brands.yaml").read_bytes(), "brands.yaml"))
-    place = Place.of(Path(path))
     drafts = drafts or {}
-    extra = tuple(f for f in drafts if f not in (*place.own, *place.layers))
-    if not (place.own or place.layers or extra):
+    place = Place.of(Path(path), drafts)
+    if not place.lists:
         raise BadInput(f"The folder {path} holds no brand list.", "begin with: brand-detect brands add NAME")
-    own = [e for file in (*place.own, *(f for f in extra if f.name not in LAYERS)) for e in _entries(file, drafts)]
-    listed = _checked(own)
-    for name in LAYERS:
-        for file in (*place.layers, *extra):
-            if file.name == name and file not in place.own:
-                listed = _with_layer(listed, _entries(file, drafts))
+    listed = _checked(entry for file in place.own for entry in _entries(file, drafts))
+    for file in place.layers:
+        listed = _with_layer(listed, _entries(file, drafts))
     return _with_pictures(listed, place.folder, artwork)
 
 

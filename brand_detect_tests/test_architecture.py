@@ -16,7 +16,7 @@ from brand_detect.domain.pipeline import STAGES
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "brand_detect"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = {"cv2", "av", "torch", "transformers", "rapidocr", "openvino", "onnxruntime", "pytesseract"}
+HEAVY = {"cv2", "av", "torch", "transformers", "rapidocr", "openvino", "onnxruntime", "pytesseract", "PIL", "resvg_py"}
 HEAVY_HOMES = {"engines", "evaluation"}
 SIBLINGS = {"stages", "engines", "storage", "catalog", "report"}
 ALL = SIBLINGS | {"domain", "orchestration", "definitions", "client", "cli", "api", "evaluation"}

@@ -35,6 +35,7 @@ class _Surface:
     cuts: frozenset[int]  # where its words begin and end in ``key``
     brand: Brand
     whole_line: bool
+    exactly: bool  # it never matches approximately
 
     @cached_property
     def has_digit(self) -> bool:
@@ -64,17 +65,23 @@ class LexiconIndex:
         self._by_key: dict[str, _Surface] = {}
         self._excluded: defaultdict[str, set[str]] = defaultdict(set)  # folded text: the brand ids
         for brand in catalog.brands:
-            for text in (brand.name, *brand.aliases):
+            for text in () if brand.logo_only else (brand.name, *brand.aliases, *brand.included_texts):
                 line = line_of(text)
                 surface = _Surface(
-                    text, line.key, fold(line.key), frozenset(line.cuts), brand, text in brand.whole_line
+                    text,
+                    line.key,
+                    fold(line.key),
+                    frozenset(line.cuts),
+                    brand,
+                    whole_line=text in brand.whole_line,
+                    exactly=text in brand.included_texts,
                 )
                 self._by_key.setdefault(line.key, surface)
             for text in brand.excluded_texts:
                 self._excluded[fold(key_of(text))].add(brand.brand_id)
         self._surfaces = tuple(self._by_key.values())
         self._longest = max((len(s.key) for s in self._surfaces), default=0)
-        texts = (t for b in catalog.brands for t in (b.name, *b.aliases, *b.excluded_texts))
+        texts = (*(s.text for s in self._surfaces), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
         self._near: dict[float, NearIndex] = {}
         self._forwards = sorted({s.folded for s in self._surfaces})
@@ -159,7 +166,7 @@ class LexiconIndex:
         for position in near.near(folded):
             surface = self._surfaces[position]
             edits = Levenshtein.distance(folded, surface.folded)
-            if (edits and surface.whole_line) or (surface.has_digit and not digits):
+            if surface.exactly or (edits and surface.whole_line) or (surface.has_digit and not digits):
                 continue
             if len(window) < surface.brand.min_length:
                 continue

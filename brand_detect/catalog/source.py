@@ -1,77 +1,142 @@
-"""Reads a brand list from YAML or CSV, and says by file and line what is wrong with it."""
+"""Reads the brand list, a file or a folder, and says by file and line what is wrong with it."""
 
-import csv
 import hashlib
-import io
 import json
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter
 
-from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.model import Brand, BrandCatalog
+from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of
+from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
+from brand_detect.domain.errors import BadInput, Permanent, Transient
+from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
+from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import key_of
 
-COLUMNS = ("name", "aliases", "categories", "excluded_texts", "min_length", "whole_line")
+OWN = "brands.yaml"
+"""The file of a catalogue's folder that commands write a user's brands to."""
+LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
+LAYERS = (LEARNED, IMPORTED)
+"""Lists that commands write beside the user's own, strongest first: what they say of a brand of his is added to it."""
+SINCE_LOGOS = ("owner", "included_texts", "colours", "logo_only", "exemplars")
+"""Fields that are left out of a snapshot while empty: lists without logos keep the versions they always had."""
 _DATA = files("brand_detect.catalog").joinpath("data")
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # a name of so many Latin letters or digits is often part of another: RAI, Rai Play
+_COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 _STORED = TypeAdapter(list[Brand])
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-Cell = str | list[str]
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A brand as written. Absent and empty cells are left out."""
+class LoadedCatalog:
+    """A brand list as it was read; its pictures stay in their files."""
 
-    line: int
-    cells: dict[str, Cell]
+    catalog: BrandCatalog
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Where the picture of each exemplar lies, by its id."""
+
+    def picture(self, exemplar: Exemplar) -> bytes:
+        """
+        Raises:
+            Transient: the file has changed since the list was read.
+        """
+        file = self.files[exemplar.exemplar_id]
+        try:
+            data = file.read_bytes()
+        except OSError as e:
+            raise Transient(f"The logo {file} went while it was read.", "try again") from e
+        if exemplar_of(data, exemplar.suffix) != exemplar:
+            raise Transient(f"The logo {file} changed while it was read.", "try again")
+        return data
 
 
-def load_catalog(path: str = "") -> BrandCatalog:
-    """Read the brand list in a local file; without ``path``, the one that comes with the package.
+@dataclass(frozen=True)
+class Place:
+    """Where a catalogue lies: the user's own lists, the layers beside them, and the folder that logos lie in."""
+
+    folder: Path
+    own: tuple[Path, ...]
+    layers: tuple[Path, ...]
+
+    @property
+    def lists(self) -> tuple[Path, ...]:
+        return (*self.own, *self.layers)
+
+    @classmethod
+    def of(cls, path: Path, to_come: Collection[Path] = ()) -> "Place":
+        """The lists at ``path`` that are there or ``to_come``.
+
+        Raises:
+            BadInput: there is no such file or folder.
+        """
+        if path.is_dir():
+            there = {f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and f.name[0] != "."}
+            folder, own = path, tuple(sorted(f for f in {*there, *to_come} if f.name not in LAYERS))
+        elif path.exists() or path in to_come:
+            folder, own = path.parent, (path,)
+        else:
+            raise BadInput(f"The brand list {path} cannot be read: there is no such file.", "check the path")
+        layers = (folder / name for name in LAYERS)
+        return cls(folder, own, tuple(f for f in layers if (f.is_file() or f in to_come) and f not in own))
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A brand, where it was found, and the pictures that were named for it."""
+
+    brand: Brand
+    entry: Entry
+    logos: tuple[tuple[Entry, str], ...]
+
+    @classmethod
+    def of(cls, entry: Entry) -> "_Listed":
+        return cls(_brand(entry), entry, tuple((entry, logo) for logo in entry.listed("logos")))
+
+
+def load_catalog(
+    path: str = "", artwork: Artwork | None = None, drafts: Mapping[Path, bytes] | None = None
+) -> LoadedCatalog:
+    """Read the brand list in a local file or folder; without ``path``, the one that comes with the package.
+
+    ``artwork`` looks at the logos; without it they are taken as they are. ``drafts`` stand in for files of these paths.
 
     Raises:
-        BadInput: no such file, or as ``parse_catalog``.
+        BadInput: no such file, or naming a file and a line of it.
     """
     if not path:
-        return parse_catalog(_DATA.joinpath("brands.yaml").read_bytes(), "brands.yaml")
-    try:
-        data = Path(path).read_bytes()
-    except OSError as e:
-        raise BadInput(f"The brand list {path} cannot be read: {e.strerror}.", "check the path") from e
-    return parse_catalog(data, Path(path).name)
+        return LoadedCatalog(parse_catalog(_DATA.joinpath("brands.yaml").read_bytes(), "brands.yaml"))
+    drafts = drafts or {}
+    place = Place.of(Path(path), drafts)
+    if not place.lists:
+        raise BadInput(f"The folder {path} holds no brand list.", "begin with: brand-detect brands add NAME")
+    listed = _checked(entry for file in place.own for entry in _entries(file, drafts))
+    for file in place.layers:
+        listed = _with_layer(listed, _entries(file, drafts))
+    return _with_pictures(listed, place.folder, artwork)
 
 
 def parse_catalog(data: bytes, source: str) -> BrandCatalog:
     """The catalogue in ``data``; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml, .json).
 
     Raises:
-        BadInput: naming ``source`` and the line.
+        BadInput: naming ``source`` and the line; or logos are named, which only ``load_catalog`` finds.
     """
-    ending = source.rsplit(".", 1)[-1].lower()
-    text = _decoded(data, source)
-    if ending in ("csv", "tsv"):
-        entries = _csv_entries(text, source)
-    elif ending in ("yaml", "yml", "json"):  # JSON is YAML
-        entries = _yaml_entries(text, source)
-    else:
-        raise BadInput(f"The brand list {source} is of no known kind.", "name it .yaml, .yml, .json, .csv or .tsv")
-    return _catalog(_checked(entries, source))
+    listed = _checked(entries_of(data, source))
+    for entry, logo in (pair for item in listed for pair in item.logos):
+        raise entry.bad(f"the logo {logo} is named in a list that is no file", "load it from its file")
+    return _catalog(item.brand for item in listed)
 
 
 def catalog_to_json(catalog: BrandCatalog) -> bytes:
     """The catalogue as canonical JSON: the same content gives the same bytes."""
-    return _canonical({"version": catalog.version, "brands": [vars(b) for b in catalog.brands]})
+    return _canonical({"version": catalog.version, "brands": [_plain(b) for b in catalog.brands]})
 
 
 def catalog_from_json(data: bytes) -> BrandCatalog:
@@ -118,193 +183,173 @@ def is_everyday_word(key: str) -> bool:
 
 def _catalog(brands: Iterable[Brand]) -> BrandCatalog:
     ordered = sorted(brands, key=lambda b: b.brand_id)
-    content = _canonical([vars(b) for b in ordered])
+    content = _canonical([_plain(b) for b in ordered])
     return BrandCatalog(hashlib.sha256(content).hexdigest()[:16], tuple(ordered))
 
 
+def _plain(brand: Brand) -> dict[str, Any]:
+    return {name: value for name, value in vars(brand).items() if value or name not in SINCE_LOGOS}
+
+
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=vars).encode()
 
 
-def _decoded(data: bytes, source: str) -> str:
-    utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+def _entries(file: Path, drafts: Mapping[Path, bytes]) -> Iterable[Entry]:
     try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = data[: e.start].count(b"\n") + 1
-        raise _bad(source, line, "the text is not UTF-8", "save the file as UTF-8") from e
+        data = drafts[file] if file in drafts else file.read_bytes()
+    except OSError as e:
+        raise BadInput(f"The brand list {file} cannot be read: {e.strerror}.", "check the path") from e
+    return entries_of(data, file.name)
 
 
-def _bad(source: str, line: int, what: str, hint: str) -> BadInput:
-    return BadInput(f"{source}, line {line}: {what}.", hint)
-
-
-def _csv_entries(text: str, source: str) -> Iterator[_Entry]:
-    header = text.lstrip().split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns: list[str] = []
-    line = 1
-    try:
-        for row in rows:
-            begun, line = line, rows.line_num + 1
-            if not any(cell.strip() for cell in row):
-                continue
-            if not columns:
-                columns = _columns(row, source, begun)
-                continue
-            if len(row) > len(columns):
-                raise _bad(
-                    source,
-                    begun,
-                    f"{len(row)} cells under {len(columns)} columns",
-                    'put a cell that holds the separator in quotes, and part lists by "|"',
-                )
-            cells = {c: v.strip() for c, v in zip(columns, row, strict=False) if v.strip()}
-            yield _Entry(
-                begun, {c: v if c in ("name", "min_length") else _split(v, delimiter) for c, v in cells.items()}
-            )
-    except csv.Error as e:
-        raise _bad(source, rows.line_num, f"this is not CSV ({e})", "check the quotes") from e
-    if not columns:
-        raise _bad(source, 1, "the file is empty", f"begin with a row of column names: {', '.join(COLUMNS)}")
-
-
-def _columns(row: list[str], source: str, line: int) -> list[str]:
-    columns = [c.strip().lower().replace(" ", "_") for c in row]
-    if "name" not in columns:
-        raise _bad(source, line, "there is no column 'name'", f"the first row names the columns: {', '.join(COLUMNS)}")
-    for i, column in enumerate(columns):
-        _check_column(column, source, line)
-        if column in columns[:i]:
-            raise _bad(source, line, f"the column {column!r} is there twice", "keep one of them")
-    return columns
-
-
-def _check_column(column: str, source: str, line: int) -> None:
-    if column not in COLUMNS:
-        raise _bad(source, line, f"{column!r} is no known column", f"the columns are {', '.join(COLUMNS)}")
-
-
-def _split(cell: str, delimiter: str) -> list[str]:
-    parts = cell.replace(";", "|") if delimiter != ";" else cell
-    return [p.strip() for p in parts.split("|") if p.strip()]
-
-
-def _yaml_entries(text: str, source: str) -> Iterator[_Entry]:
-    """Nodes are read by hand: they know their lines, and a brand named On or 3 stays the text that was written."""
-    try:
-        root = yaml.compose(text, Loader=_YAML)
-    except yaml.MarkedYAMLError as e:
-        line = e.problem_mark.line + 1 if e.problem_mark else 1
-        raise _bad(
-            source, line, f"this is not YAML ({e.problem})", "put names with : # , [ ] or quotes in quotes"
-        ) from e
-    except yaml.YAMLError as e:
-        raise _bad(source, 1, "this is not YAML", "a control character may be in the file") from e
-    if isinstance(root, yaml.MappingNode) and [k.value for k, _ in root.value] == ["brands"]:
-        root = root.value[0][1]
-    if not isinstance(root, yaml.SequenceNode):
-        line = root.start_mark.line + 1 if root else 1
-        raise _bad(source, line, "this is no list of brands", "write one brand per item: - name: Rolex")
-    for item in root.value:
-        line = item.start_mark.line + 1
-        if isinstance(item, yaml.ScalarNode):
-            yield _Entry(line, {"name": item.value})
-        elif isinstance(item, yaml.MappingNode):
-            yield _Entry(line, dict(_yaml_cells(item, source)))
-        else:
-            raise _bad(source, line, "a list stands where a brand should", "write one brand per item: - name: Rolex")
-
-
-def _yaml_cells(item: yaml.MappingNode, source: str) -> Iterator[tuple[str, Cell]]:
-    seen: set[str] = set()
-    for key, value in item.value:
-        line = key.start_mark.line + 1
-        _check_column(key.value, source, line)
-        if key.value in seen:
-            raise _bad(source, line, f"{key.value!r} is there twice", "keep one of them")
-        seen.add(key.value)
-        parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        if not all(isinstance(part, yaml.ScalarNode) for part in parts):
-            raise _bad(source, line, f"{key.value!r} is neither a text nor a list of texts", "write [one, two]")
-        texts = [p.value.strip() for p in parts if p.tag != "tag:yaml.org,2002:null" and p.value.strip()]
-        if texts:
-            yield key.value, texts if isinstance(value, yaml.SequenceNode) else texts[0]
-
-
-def _checked(entries: Iterable[_Entry], source: str) -> Iterator[Brand]:
-    """The entries as brands; no name or alias may be two brands'."""
-    owners: dict[str, tuple[str, str, int]] = {}  # key of a text: the text, its brand's name, the line
-    names: dict[str, tuple[str, int]] = {}  # brand id: name and line
+def _checked(entries: Iterable[Entry]) -> list[_Listed]:
+    """The user's own entries as brands; no text may be two brands'."""
+    owners: dict[str, tuple[str, _Listed]] = {}  # key of a text: the text, and whose it is
+    ids: dict[str, _Listed] = {}
+    listed = []
     for entry in entries:
-        brand = _brand(entry, source)
-        for text in (brand.name, *brand.aliases):
-            key = key_of(text)
-            if not key:
-                raise _bad(source, entry.line, f"{text!r} has no letter or digit", "leave it out or spell it out")
-            other_text, other, other_line = owners.setdefault(key, (text, brand.name, entry.line))
-            if (other, other_line) == (brand.name, entry.line):
+        item = _Listed.of(entry)
+        brand = item.brand
+        for text in _texts(brand):
+            other_text, other = owners.setdefault(key_of(text), (text, item))
+            if other is item:
                 continue
-            both_names = text == brand.name and other_text == other
+            where = other.entry.seen_from(entry)
+            both_names = text == brand.name and other_text == other.brand.name
             what = (
-                f"the brand {text!r} is already on line {other_line}"
+                f"the brand {text!r} is already on {where}"
                 if both_names
-                else f"{text!r} of {brand.name!r} is also {other_text!r} of {other!r} on line {other_line}"
+                else f"{text!r} of {brand.name!r} is also {other_text!r} of {other.brand.name!r} on {where}"
             )
-            raise _bad(
-                source, entry.line, what, "each name and alias belongs to one brand; accents and case do not count"
-            )
-        other, other_line = names.setdefault(brand.brand_id, (brand.name, entry.line))
-        if other_line != entry.line:
-            what = f"the id {brand.brand_id!r} of {brand.name!r} is also that of {other!r} on line {other_line}"
-            raise _bad(source, entry.line, what, "spell one of the two names in another way")
-        yield brand
+            raise entry.bad(what, "each name and alias belongs to one brand; accents and case do not count")
+        other = ids.setdefault(brand.brand_id, item)
+        if other is not item:
+            where = other.entry.seen_from(entry)
+            what = f"the id {brand.brand_id!r} of {brand.name!r} is also that of {other.brand.name!r} on {where}"
+            raise entry.bad(what, "spell one of the two names in another way")
+        listed.append(item)
+    return listed
 
 
-def _brand(entry: _Entry, source: str) -> Brand:
-    cells, line = entry.cells, entry.line
-    name = cells.get("name", "")
-    if not isinstance(name, str):
-        raise _bad(source, line, "'name' is a list", "give one name, and the others under aliases")
+def _with_layer(listed: Sequence[_Listed], entries: Iterable[Entry]) -> list[_Listed]:
+    """``listed`` and what a layer adds: new brands, and logos and free names for those that are there."""
+    merged = {item.brand.brand_id: item for item in listed}
+    owners = {key_of(text): i for i, item in merged.items() for text in _texts(item.brand)}
+    for entry in entries:
+        new = _Listed.of(entry)
+        brand_id = owners.get(key_of(new.brand.name), new.brand.brand_id)
+        known = merged.get(brand_id)
+        taken = {key_of(text) for text in known.brand.excluded_texts} if known else set[str]()
+        free = {text for text in _texts(new.brand) if (key := key_of(text)) not in owners and key not in taken}
+        if known:
+            new = replace(known, brand=_added(known.brand, new.brand, free), logos=(*known.logos, *new.logos))
+        else:
+            aliases, included = (
+                tuple(filter(free.__contains__, t)) for t in (new.brand.aliases, new.brand.included_texts)
+            )
+            whole_line = tuple(filter(free.__contains__, new.brand.whole_line))
+            new = replace(
+                new, brand=replace(new.brand, aliases=aliases, included_texts=included, whole_line=whole_line)
+            )
+        merged[brand_id] = new
+        owners |= {key_of(text): brand_id for text in _texts(new.brand)}
+    return list(merged.values())
+
+
+def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
+    """``own`` with what ``layer`` says beyond it; its ``free`` texts are no other brand's."""
+    return replace(
+        own,
+        aliases=tuple(sorted({*own.aliases, *(free & {*layer.aliases, layer.name})})),
+        included_texts=tuple(sorted({*own.included_texts, *(free & {*layer.included_texts})})),
+        whole_line=(*own.whole_line, *(t for t in layer.whole_line if t in free)),
+        categories=own.categories or layer.categories,
+        owner=own.owner or layer.owner,
+        colours=own.colours or layer.colours,
+    )
+
+
+def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | None) -> LoadedCatalog:
+    """The brands with their exemplars, each of them one brand's."""
+    owners: dict[str, tuple[_Listed, Entry]] = {}
+    where: dict[str, Path] = {}
+    found: dict[str, set[Exemplar]] = {item.brand.brand_id: set() for item in listed}
+    named = [(item, entry, logo) for item in listed for entry, logo in item.logos]
+    for item, entry, logo in sorted(named, key=lambda n: n[1].source in LAYERS):
+        exemplar, file = read_exemplar(folder, logo, entry, artwork)
+        other, other_entry = owners.setdefault(exemplar.exemplar_id, (item, entry))
+        if other is not item:
+            if entry.source in LAYERS:
+                continue  # the stronger list wins
+            what = f"the logo {logo} of {item.brand.name!r} is also a picture of {other.brand.name!r}"
+            raise entry.bad(f"{what} on {other_entry.seen_from(entry)}", "leave it with one of them")
+        where.setdefault(exemplar.exemplar_id, file)
+        found[item.brand.brand_id].add(exemplar)
+    brands = (
+        replace(item.brand, exemplars=tuple(sorted(found[item.brand.brand_id], key=lambda e: e.exemplar_id)))
+        for item in listed
+    )
+    return LoadedCatalog(_catalog(brands), where)
+
+
+def _brand(entry: Entry) -> Brand:
+    name = entry.single("name")
     if not name:
-        raise _bad(source, line, "a brand has no name", "fill in 'name'")
-    written = cells.get("min_length", "0")
-    if not isinstance(written, str) or not (written.isascii() and written.isdigit()):
-        raise _bad(source, line, f"min_length is {written!r}", "give a whole number, 0 or more")
-    aliases = tuple(sorted({a for a in _listed(cells, "aliases") if a != name}))
-    excluded = tuple(sorted(set(_listed(cells, "excluded_texts"))))
-    surfaces = {key_of(t) for t in (name, *aliases)}
+        raise entry.bad("a brand has no name", "fill in 'name'")
+    min_length = entry.single("min_length", "0")
+    if not (min_length.isascii() and min_length.isdigit()):
+        raise entry.bad(f"min_length is {min_length!r}", "give a whole number, 0 or more")
+    logo_only = entry.single("logo_only", _NO[0]).lower()
+    if logo_only not in (*_YES, *_NO):
+        raise entry.bad(f"logo_only is {logo_only!r}", "give true or false")
+    aliases = tuple(sorted({a for a in entry.listed("aliases") if a != name}))
+    included = tuple(sorted({*entry.listed("included_texts")} - {name, *aliases}))
+    excluded = tuple(sorted(set(entry.listed("excluded_texts"))))
+    texts = (name, *aliases, *included)
+    surfaces = {key_of(t): t for t in texts}
+    if "" in surfaces:
+        raise entry.bad(f"{surfaces['']!r} has no letter or digit", "leave it out or spell it out")
     for text in excluded:
         if key_of(text) in surfaces:
-            raise _bad(source, line, f"{text!r} is both a name and an excluded text of {name!r}", "keep one of them")
+            raise entry.bad(f"{text!r} is both a name and an excluded text of {name!r}", "keep one of them")
     return Brand(
         brand_id=brand_id_of(name),
         name=name,
         aliases=aliases,
-        categories=tuple(sorted(set(_listed(cells, "categories")))),
+        categories=tuple(sorted(set(entry.listed("categories")))),
         excluded_texts=excluded,
-        min_length=int(written),
-        whole_line=_whole_line(cells, (name, *aliases), source, line),
+        min_length=int(min_length),
+        whole_line=_whole_line(entry, texts),
+        owner=entry.single("owner"),
+        included_texts=included,
+        colours=tuple(dict.fromkeys(_colour(entry, c) for c in entry.listed("colours"))),
+        logo_only=logo_only in _YES,
     )
 
 
-def _listed(cells: dict[str, Cell], column: str) -> list[str]:
-    cell = cells.get(column, [])
-    return [cell] if isinstance(cell, str) else cell
+def _texts(brand: Brand) -> tuple[str, ...]:
+    return (brand.name, *brand.aliases, *brand.included_texts)
 
 
-def _whole_line(cells: dict[str, Cell], texts: tuple[str, ...], source: str, line: int) -> tuple[str, ...]:
+def _colour(entry: Entry, written: str) -> str:
+    found = _COLOUR.fullmatch(written)
+    if not found:
+        raise entry.bad(f"{written!r} is no colour", 'write red, green and blue in hex: "#e30613"')
+    return f"#{found[1].lower()}"
+
+
+def _whole_line(entry: Entry, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Which of ``texts`` need a line of their own: as written (yes, no or a list), else the everyday and the short."""
-    written = _listed(cells, "whole_line")
+    written = entry.listed("whole_line")
     if not written:
         return tuple(t for t in texts if is_everyday(key_of(t)))
     if len(written) == 1 and written[0].lower() in (*_YES, *_NO):
         return texts if written[0].lower() in _YES else ()
     for text in written:
         if text not in texts:
-            hint = "give true, false, or a list of the brand's own names and aliases"
-            raise _bad(source, line, f"whole_line names {text!r}, which is no name or alias of the brand", hint)
+            hint = "give true, false, or a list of the brand's own names, aliases and included texts"
+            raise entry.bad(f"whole_line names {text!r}, which is none of the brand's texts", hint)
     return tuple(t for t in texts if t in written)
 
 

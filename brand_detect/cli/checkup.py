@@ -289,11 +289,13 @@ def _secrets(patient: Patient) -> Iterator[Finding]:
 
 def _catalogue(patient: Patient) -> Iterator[Finding]:
     from brand_detect.catalog import load_catalog
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
 
     path = patient.settings.catalog
-    brands = len(load_catalog(path).brands)
-    if brands:
-        yield Finding("catalogue", OK, f"{brands} brands in {path or 'the list of the package'}")
+    catalog = load_catalog(path, VectorAndPixelArtwork()).catalog
+    if catalog.brands:
+        counts = f"{len(catalog.brands)} brands with {catalog.n_exemplars} logos"
+        yield Finding("catalogue", OK, f"{counts} in {path or 'the list of the package'}")
     else:
         yield Finding("catalogue", WARN, f"{path} lists no brand: every mark stays unresolved", "add brands to it")
 

@@ -80,7 +80,7 @@ def evaluate(
     labels = scoring.load_labels(folder / "labels.json" if folder.is_dir() else folder)
     videos = sorted(p for p in folder.iterdir() if p.suffix in VIDEO_SUFFIXES) if folder.is_dir() else [folder]
     scores, left_out, unlabelled = [], [], []
-    catalog = load_catalog(Settings.load().catalog)
+    catalog = load_catalog(Settings.load().catalog).catalog
     with local_runner(*map(str, videos)) as runner:
         for video in videos:
             done = runner.submit(str(video), profile=profile)
@@ -174,7 +174,7 @@ def bench(
     folder = labelled.resolve() if labelled else None
     labels = load_labels(folder / "labels.json") if folder else {}
     clips = [(folder / name, clip) for name, clip in labels.items()] if folder else []
-    catalog = load_catalog(Settings.load().catalog)
+    catalog = load_catalog(Settings.load().catalog).catalog
     for section in benchmark(home() / state_dir() / "bench", run_in_process, clips, catalog=catalog, long=long):
         _print(section, as_json)
 

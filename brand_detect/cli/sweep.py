@@ -73,7 +73,7 @@ def sweep(
             param,
             values,
             fixed,
-            catalog=load_catalog(str(catalog)) if catalog else None,
+            catalog=load_catalog(str(catalog)).catalog if catalog else None,
             labels=labelled,
             progress=bars.stage("sweep", getLogger(__name__)),
         )

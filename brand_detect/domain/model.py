@@ -403,6 +403,18 @@ class Report(Payload):
 
 
 @dataclass(frozen=True)
+class Exemplar:
+    """A picture of a brand's mark."""
+
+    exemplar_id: str  # the first 16 hex digits of the sha256 of the picture's bytes
+    suffix: str  # svg | png | jpeg
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.exemplar_id}.{self.suffix}"
+
+
+@dataclass(frozen=True)
 class Brand:
     """One entry of the brand catalogue."""
 
@@ -412,7 +424,12 @@ class Brand:
     categories: tuple[str, ...] = ()
     excluded_texts: tuple[str, ...] = ()  # texts that look like the brand and are not
     min_length: int = 0  # fewest letters of a text that may match fuzzily; 0 = the params' default
-    whole_line: tuple[str, ...] = ()  # names and aliases so everyday that they count only as a line of their own
+    whole_line: tuple[str, ...] = ()  # names, aliases and texts so everyday that they count only as a line of their own
+    owner: str = ""  # the company behind it
+    included_texts: tuple[str, ...] = ()  # slogans and the like: they say the brand, and never match fuzzily
+    colours: tuple[str, ...] = ()  # "#rrggbb"
+    logo_only: bool = False  # the brand counts by its logo alone: none of its texts is looked for
+    exemplars: tuple[Exemplar, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -421,3 +438,7 @@ class BrandCatalog:
 
     version: str
     brands: Sequence[Brand]
+
+    @property
+    def n_exemplars(self) -> int:
+        return sum(len(brand.exemplars) for brand in self.brands)

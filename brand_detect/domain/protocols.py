@@ -13,6 +13,8 @@ from brand_detect.domain.model import Probe
 
 Image = NDArray[np.uint8]
 """A picture, shape (height, width, 3), uint8, channels B, G, R as in OpenCV."""
+Rgba = NDArray[np.uint8]
+"""A picture with transparency, shape (height, width, 4), uint8, channels R, G, B, A, not premultiplied."""
 Quad = NDArray[np.float32]
 """Four corners in px, shape (4, 2), clockwise from the top left of the reading direction."""
 
@@ -95,6 +97,42 @@ class ImageCodec(Protocol):
 
     def rectify(self, image: Image, quad: Quad) -> Image:
         """The quadrilateral as an upright rectangle."""
+        ...
+
+
+class Artwork(Protocol):
+    """Renders pictures of logos, drawn ones and photographs."""
+
+    @property
+    def identity(self) -> str:
+        """Libraries and versions: what a manifest says did the work."""
+        ...
+
+    def render(self, data: bytes, suffix: str, longest_side_px: int) -> Rgba:
+        """The picture without its transparent margin; ``suffix`` is svg, png or jpeg.
+
+        A drawing gets ``longest_side_px`` exactly, unless it is a speck on its page; a picture of pixels that is
+        smaller stays as small as it is.
+
+        Raises:
+            BadInput: it cannot be rendered, is too large, or shows nothing.
+        """
+        ...
+
+
+class MarkEncoder(Protocol):
+    """Puts pictures of marks into a space where alike ones lie close together."""
+
+    @property
+    def identity(self) -> str:
+        """Library, version and weights: what a manifest says did the work."""
+        ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """A row of unit length for each crop, shape (n, ``dimensions``): the dot product of two is their likeness."""
         ...
 
 

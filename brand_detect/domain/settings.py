@@ -36,7 +36,9 @@ class Settings(BaseSettings):
         default_factory=lambda: (str(Path.home()), str(state_dir().parent)),
         description="comma-separated folders and URI prefixes (s3://bucket/prefix) that videos may come from",
     )
-    catalog: str = Field(default="", description="the brand list, a YAML or CSV file; empty = the one in the package")
+    catalog: str = Field(
+        default="", description="the brand list, a YAML or CSV file or a folder; empty = the one in the package"
+    )
     inbox: str = Field(
         default="", description="a folder or URI within the media roots whose videos become jobs; empty = off"
     )

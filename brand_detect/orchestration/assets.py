@@ -58,11 +58,11 @@ READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr"
     group_name="inputs",
     kinds={"yaml"},
 )
-def brand_catalog(context: dg.AssetExecutionContext) -> BrandCatalog:
-    """The brand list as it is now: an immutable snapshot whose data version is the hash of its content."""
+def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
+    """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version."""
     services = cast("Services", context.resources.services)
     with dagster_errors(context.instance, context.run.run_id):
-        return catalog.load_catalog(services.settings.catalog)
+        return services.read_catalog()
 
 
 class JobRequestConfig(dg.Config):

@@ -14,7 +14,12 @@ from brand_detect.storage.store import AttemptRef, Store
 
 def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
     """Of a snapshot of the brand list."""
-    return {ATTEMPT: catalog.version, "uri": store.catalog_uri(catalog.version), "brands": len(catalog.brands)}
+    return {
+        ATTEMPT: catalog.version,
+        "uri": store.catalog_uri(catalog.version),
+        "brands": len(catalog.brands),
+        "exemplars": catalog.n_exemplars,
+    }
 
 
 def checkpoint_metadata(

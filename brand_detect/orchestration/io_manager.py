@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import dagster as dg
 
-from brand_detect.catalog import catalog_from_json, catalog_to_json
+from brand_detect.catalog import LoadedCatalog, catalog_from_json, catalog_to_json
 from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.model import BrandCatalog, Report
 from brand_detect.domain.pipeline import CATALOG
@@ -55,14 +55,15 @@ class CheckpointIOManager(dg.IOManager):
                 return catalog_from_json(self._store.get_catalog(version))
             return self._store.load(AttemptRef(step.partition_key, upstream, version))
 
-    def handle_output(self, context: dg.OutputContext, obj: Draft | BrandCatalog) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Draft | LoadedCatalog) -> None:
         """Files first, manifest last; then the metadata that people and the lineage read."""
         step = context.step_context
         with dagster_errors(self._instance, step.run_id):
-            if isinstance(obj, BrandCatalog):
-                self._store.put_catalog(obj.version, catalog_to_json(obj))
-                metadata = catalog_metadata(self._store, obj)
-                version = obj.version
+            if isinstance(obj, LoadedCatalog):
+                version = obj.catalog.version
+                exemplars = (e for brand in obj.catalog.brands for e in brand.exemplars)
+                self._store.put_catalog(version, catalog_to_json(obj.catalog), exemplars, obj.picture)
+                metadata = catalog_metadata(self._store, obj.catalog)
             else:
                 manifest = self._commit(context, obj)
                 previous = self._previous(obj.writer.ref)

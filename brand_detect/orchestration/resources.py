@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from brand_detect.catalog import LexiconIndex
+from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.params import DetectObjectsParams, EscalateVlmParams, RunOcrParams, TextDetection, TextEngine
 from brand_detect.domain.protocols import (
     Answerer,
+    Artwork,
     BrandIndex,
     CameraMotion,
     Canvas,
@@ -24,6 +25,7 @@ from brand_detect.domain.protocols import (
     TextReader,
 )
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_encoder import ImageEncoder
@@ -81,6 +83,7 @@ class Engines:
     decoder: Callable[[], Decoder] = PyAvDecoder
     codec: Callable[[], ImageCodec] = OpenCvCodec
     canvas: Callable[[], Canvas] = OpenCvCanvas
+    artwork: Callable[[], Artwork] = VectorAndPixelArtwork
     motion: Callable[[], CameraMotion] = OpenCvCameraMotion
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
     mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None] = mark_encoder
@@ -105,6 +108,14 @@ class Services:
         return cls(
             settings, **{"store": Store(settings.store_root), "media": MediaFiles(settings.media_roots), **replaced}
         )
+
+    def read_catalog(self) -> LoadedCatalog:
+        """The brand list as it is now.
+
+        Raises:
+            BadInput: something is wrong with it.
+        """
+        return load_catalog(self.settings.catalog, self.engines.artwork())
 
 
 class LoggedProgress:

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from brand_detect.catalog import load_catalog
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
@@ -92,7 +91,7 @@ class Runner:
 
     def refresh_catalog(self) -> None:
         """Take a snapshot of the brand list if its content is new."""
-        version = load_catalog(self._services.settings.catalog).version
+        version = self._services.read_catalog().catalog.version
         if latest(self._instance, CATALOG, None) != version or not self._services.store.has_catalog(version):
             self._execute([CATALOG], None, {}, {})
 

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
-from brand_detect.catalog import load_catalog
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SAID_AGAIN, SNAPSHOT, UNTIL, due_s
 from brand_detect.orchestration import liveness, offpeak
@@ -27,7 +26,7 @@ EVENTS_A_TICK = 5000
 )
 def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     services: Services = context.resources.services
-    version = load_catalog(services.settings.catalog).version
+    version = services.read_catalog().catalog.version
     if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
         return dg.SkipReason(f"The brand list is unchanged: {version}.")
     a_minute_ago = datetime.now(timezone.utc) - timedelta(minutes=1)

@@ -12,7 +12,8 @@ import os
 import re
 import tarfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,7 +25,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
 from brand_detect.domain.errors import BrandDetectError, Permanent
-from brand_detect.domain.model import JOB_ID, Payload, check_job_id
+from brand_detect.domain.model import JOB_ID, Exemplar, Payload, check_job_id
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
 from brand_detect.storage import codec as payload_codec
@@ -34,6 +35,10 @@ from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifes
 
 SHARD_BYTES = 64 * 2**20
 SHARD_PREFIX = "frames-"
+EXEMPLARS = "_catalog/exemplars"
+"""The folder of all pictures of all snapshots."""
+UPLOADS = 16
+"""Pictures that are written at a time: each waits for the disk or the network."""
 PINS = "_pins"
 """The folder of a job with a file for each attempt that is to stay."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -217,10 +222,42 @@ class Store:
         with explained(f"{self.root}/_catalog could not be looked up"):
             return sorted(versions, key=lambda version: self.fs.modified(self._catalog_path(version)))
 
-    def put_catalog(self, version: str, data: bytes) -> None:
-        """Keep a snapshot of the catalogue. The same version is written once."""
-        if not self.has_catalog(version):
-            self._create(self._catalog_path(version), data, lenient=True)
+    def put_catalog(
+        self,
+        version: str,
+        data: bytes,
+        exemplars: Iterable[Exemplar] = (),
+        picture: Callable[[Exemplar], bytes] = lambda _: b"",
+    ) -> None:
+        """Keep a snapshot of the catalogue, its pictures first. The same version is written once, as is each picture.
+
+        Snapshots share their pictures: they are named by their content.
+        """
+        if self.has_catalog(version):
+            return
+
+        def put(exemplar: Exemplar) -> None:
+            self._create(f"{self._base}/{EXEMPLARS}/{exemplar.file_name}", picture(exemplar), lenient=True)
+
+        there = set(self._list(EXEMPLARS))
+        with ThreadPoolExecutor(UPLOADS) as pool:
+            list(pool.map(put, (e for e in exemplars if e.file_name not in there)))
+        self._create(self._catalog_path(version), data, lenient=True)
+
+    def exemplar(self, exemplar: Exemplar) -> bytes:
+        """A picture of a catalogue's snapshot.
+
+        Raises:
+            Permanent: it is gone.
+        """
+        name = f"{EXEMPLARS}/{exemplar.file_name}"
+        with explained(f"{self.root}/{name} could not be read"):
+            try:
+                return self.fs.cat_file(f"{self._base}/{name}")
+            except FileNotFoundError as e:
+                raise Permanent(
+                    f"The picture {self.root}/{name} of the catalogue is gone.", "restore it, or give its brand another"
+                ) from e
 
     def catalog_uri(self, version: str) -> str:
         return f"{self.root}/_catalog/{version}/catalog.json"

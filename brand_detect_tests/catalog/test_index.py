@@ -36,7 +36,7 @@ BRANDS = """
 - Visa
 - {name: Renault, min_length: 9}
 """
-STARTER = load_catalog()
+STARTER = load_catalog().catalog
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,23 @@ def test_one_brand(index, text, brand, rule):
 )  # fmt: skip
 def test_no_brand(index, text):
     assert names(index, text) == []
+
+
+def test_an_included_text_says_its_brand_and_only_as_it_is_written():
+    index = LexiconIndex(
+        parse_catalog(b"- {name: Emirates, included_texts: [Fly Better], aliases: [Skywards]}", "b.yaml")
+    )
+    [hit] = find(index, "TO FLY BETTER!")
+    assert (hit.brand, hit.alias, hit.rule) == ("Emirates", "Fly Better", "alias")
+    assert names(index, "FLYBETTER") == names(index, "EMIRATES FLY BETTER")[:1] == ["Emirates"]
+    assert names(index, "SKYWARD") == ["Emirates"], "an alias is found when a letter is lost"
+    assert names(index, "FLY BETTE") == names(index, "FLY 8ETTER") == names(index, "BUTTERFLY BETTERS") == []
+
+
+def test_the_texts_of_a_brand_that_counts_by_its_logo_alone_are_not_looked_for():
+    index = LexiconIndex(parse_catalog(b"- {name: Mercury, logo_only: true}\n- Mercury Records", "b.yaml"))
+    assert names(index, "MERCURY") == names(index, "MERCVRY") == []
+    assert names(index, "MERCURY RECORDS") == ["Mercury Records"]
 
 
 def test_a_plus_that_follows_without_a_space_makes_another_name():

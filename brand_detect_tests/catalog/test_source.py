@@ -78,6 +78,14 @@ def test_a_cell_may_span_lines_and_the_line_named_is_the_one_it_begins_on():
         ("b.yaml", "- a\n- [b]", "line 2: a list stands where a brand should"),
         ("b.yaml", "- a\n- {b", "this is not YAML"),
         ("b.yaml", "- a\x07", "this is not YAML"),
+        ("b.yaml", "- {name: A, excluded_texts: [x], included_texts: [X]}", "'x' is both a name and an excluded text"),
+        ("b.yaml", "- Rolex\n- {name: Tudor, included_texts: [ROLEX]}", "line 2: 'ROLEX' of 'Tudor' is also 'Rolex'"),
+        ("b.yaml", "- {name: Tudor, included_texts: ['?']}", "line 1: '?' has no letter or digit"),
+        ("b.yaml", "- {name: Tudor, owner: [a, b]}", "line 1: 'owner' is a list"),
+        ("b.yaml", "- {name: Tudor, colours: [red]}", "line 1: 'red' is no colour"),
+        ("b.yaml", "- name: Tudor\n  colours: #e30613", "line 2: a colour is missing: # begins a comment"),
+        ("b.yaml", "- {name: Tudor, logo_only: maybe}", "line 1: logo_only is 'maybe'"),
+        ("b.yaml", "- {name: Tudor, logos: [t.svg]}", "line 1: the logo t.svg is named in a list that is no file"),
         ("b.csv", "", "line 1: the file is empty"),
         ("b.csv", "Rolex\nTudor", "line 1: there is no column 'name'"),
         ("b.csv", "name,colour\na,b", "line 1: 'colour' is no known column"),
@@ -96,6 +104,32 @@ def test_what_is_wrong_is_named_by_file_and_line(source, data, message):
     assert e.value.hint
 
 
+def test_all_columns_in_yaml_and_csv():
+    from_yaml = parse_catalog(
+        b"- {name: Acme, owner: 'Acme, Inc', included_texts: [We do it], colours: ['#E30613', 00ff00], logo_only: yes}",
+        "b.yaml",
+    )
+    from_csv = parse_catalog(
+        b'name,owner,included texts,colours,logo_only\nAcme,"Acme, Inc",We do it,#e30613|00FF00,yes\n', "b.csv"
+    )
+    assert from_yaml == from_csv
+    brand = from_yaml.brands[0]
+    assert (brand.owner, brand.included_texts, brand.logo_only) == ("Acme, Inc", ("We do it",), True)
+    assert brand.colours == ("#e30613", "#00ff00")
+    assert catalog_from_json(catalog_to_json(from_yaml)) == from_yaml
+
+
+def test_a_list_without_logos_has_the_version_and_the_snapshot_that_it_had_before_there_were_any():
+    was = (
+        b'{"brands":[{"aliases":["Crown"],"brand_id":"rolex","categories":["watches"],"excluded_texts":[],'
+        b'"min_length":0,"name":"Rolex","whole_line":["Crown"]}],"version":"%s"}'
+    )
+    catalog = parse_catalog(b"- {name: Rolex, aliases: [Crown], categories: [watches]}", "b.yaml")
+    assert catalog.version == "92d59561c9ab85d8"
+    assert catalog_to_json(catalog) == was % catalog.version.encode()
+    assert catalog_from_json(was % catalog.version.encode()) == catalog
+
+
 def test_text_that_is_not_utf8_is_refused_with_its_line():
     with pytest.raises(BadInput, match="line 2: the text is not UTF-8"):
         parse_catalog("name\nItaú".encode("latin-1"), "b.csv")
@@ -109,7 +143,7 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_file_is_loaded(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_bytes(CSV)
-    assert load_catalog(str(path)) == parse_catalog(YAML, "b.yaml")
+    assert load_catalog(str(path)).catalog == parse_catalog(YAML, "b.yaml")
 
 
 def test_the_version_follows_the_content_not_the_order():

@@ -24,7 +24,7 @@ def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: P
         runner = Runner(build_definitions(services), services, instance)
         first = runner.submit(str(clip), job_id="demo")
         [labels] = load_labels(clip.with_suffix(".truth.json")).values()
-        catalog = load_catalog()
+        catalog = load_catalog().catalog
         payloads = result_of(first).payloads
         scored = score(payloads, labels, catalog)
         assert [b.brand for b in scored.brands if b.clear and not b.found] == []

@@ -6,9 +6,11 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
+from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SNAPSHOT, UNTIL
 from brand_detect.orchestration.sensors import SENSORS, brand_catalog_changed, held_runs
+from brand_detect_tests.logos import svg, write
 from brand_detect_tests.pipeline import Pipeline, pipeline
 
 
@@ -29,6 +31,26 @@ def test_a_changed_list_asks_for_one_snapshot(tmp_path: Path):
         assert not asks(built)
         (tmp_path / "brands.yaml").write_text("- Lacoste\n", encoding="utf-8")
         assert asks(built)
+
+
+def test_a_logo_that_changes_is_a_change_of_the_list(tmp_path: Path):
+    write(tmp_path, {"brands.yaml": "- {name: Acme, logos: [acme.svg]}", "acme.svg": svg("disc")})
+    with pipeline(tmp_path) as built:
+        built.runner.refresh_catalog()
+        assert not asks(built)
+        write(tmp_path, {"acme.svg": svg("cross")})
+        assert asks(built)
+        built.runner.refresh_catalog()
+        store, [first, second] = built.services.store, built.services.store.catalogs()
+        pictures = [
+            [store.exemplar(e) for b in catalog_from_json(store.get_catalog(version)).brands for e in b.exemplars]
+            for version in (first, second)
+        ]
+        assert pictures == [[svg("disc")], [svg("cross")]]
+        event = built.instance.get_latest_materialization_event(dg.AssetKey(CATALOG))
+        assert event
+        assert event.asset_materialization
+        assert event.asset_materialization.metadata["exemplars"].value == 1
 
 
 def test_a_snapshot_that_waits_in_the_queue_is_not_asked_for_again(tmp_path: Path):

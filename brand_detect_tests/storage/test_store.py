@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.model import FRAMES, SHOTS, SIGNALS, TIMELINE, ExtractedFrames, FilteredScenes, table
+from brand_detect.domain.errors import BadInput, Permanent, Transient
+from brand_detect.domain.model import FRAMES, SHOTS, SIGNALS, TIMELINE, Exemplar, ExtractedFrames, FilteredScenes, table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
@@ -156,6 +156,34 @@ def test_catalogue_snapshots_are_kept_by_version(store: Store):
     assert store.get_catalog("v1") == b"[1]"
     with pytest.raises(Permanent, match="v2"):
         store.get_catalog("v2")
+
+
+def test_pictures_are_there_before_their_snapshot_and_are_written_once(store: Store):
+    exemplars = [Exemplar(f"{n:016x}", "svg") for n in range(40)]
+    made: list[str] = []
+
+    def picture(exemplar: Exemplar) -> bytes:
+        assert not store.has_catalog("v1")
+        made.append(exemplar.exemplar_id)
+        return exemplar.file_name.encode()
+
+    store.put_catalog("v1", b"{}", exemplars, picture)
+    assert sorted(made) == [e.exemplar_id for e in exemplars]
+    assert store.exemplar(exemplars[7]) == b"0000000000000007.svg"
+    store.put_catalog("v2", b"{}", [*exemplars[:9], Exemplar("f" * 16, "png")], lambda e: e.suffix.encode())
+    assert store.exemplar(exemplars[7]) == b"0000000000000007.svg"
+    assert store.catalogs() == ["v1", "v2"]
+    with pytest.raises(Permanent, match="is gone"):
+        store.exemplar(Exemplar("a" * 16, "svg"))
+
+
+def test_a_snapshot_whose_pictures_cannot_be_had_is_not_written(store: Store):
+    def picture(exemplar: Exemplar) -> bytes:
+        raise Transient(f"{exemplar.file_name} changed.")
+
+    with pytest.raises(Transient):
+        store.put_catalog("v1", b"{}", [Exemplar("a" * 16, "svg")], picture)
+    assert store.catalogs() == []
 
 
 def test_a_comparison_is_kept_beside_the_checkpoints_and_written_anew(store: Store, tmp_path: Path):

@@ -1,0 +1,193 @@
+"""Takes a brand list apart: YAML, JSON or CSV to entries that know their file and line."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from brand_detect.domain.errors import BadInput
+
+COLUMNS = (
+    "name",
+    "aliases",
+    "categories",
+    "owner",
+    "included_texts",
+    "excluded_texts",
+    "logos",
+    "colours",
+    "min_length",
+    "whole_line",
+    "logo_only",
+)
+SINGLE = {"name", "owner", "min_length", "logo_only"}
+"""Columns that hold one value and no list."""
+YAML_SUFFIXES = {".yaml", ".yml"}
+SUFFIXES = {*YAML_SUFFIXES, ".json", ".csv", ".tsv"}
+NULL = "tag:yaml.org,2002:null"
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Cell = str | list[str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A brand as written. Absent and empty cells are left out."""
+
+    source: str
+    line: int
+    cells: dict[str, Cell]
+
+    def listed(self, column: str) -> list[str]:
+        cell = self.cells.get(column, [])
+        return [cell] if isinstance(cell, str) else cell
+
+    def single(self, column: str, default: str = "") -> str:
+        """
+        Raises:
+            BadInput: a list stands there.
+        """
+        cell = self.cells.get(column, default)
+        if not isinstance(cell, str):
+            raise self.bad(f"{column!r} is a list", "give one value, and other names under aliases")
+        return cell
+
+    def bad(self, what: str, hint: str) -> BadInput:
+        return bad(self.source, self.line, what, hint)
+
+    def seen_from(self, other: "Entry") -> str:
+        """Where this entry stands, for a message about ``other``."""
+        return f"line {self.line}" if self.source == other.source else f"line {self.line} of {self.source}"
+
+
+def entries_of(data: bytes, source: str) -> Iterator[Entry]:
+    """The entries of a list; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml, .json).
+
+    Raises:
+        BadInput: naming ``source`` and the line.
+    """
+    ending = source.rsplit(".", 1)[-1].lower()
+    text = _decoded(data, source)
+    if ending in ("csv", "tsv"):
+        return _csv_entries(text, source)
+    if ending in ("yaml", "yml", "json"):  # JSON is YAML
+        return _yaml_entries(text, source)
+    raise BadInput(f"The brand list {source} is of no known kind.", "name it .yaml, .yml, .json, .csv or .tsv")
+
+
+def bad(source: str, line: int, what: str, hint: str) -> BadInput:
+    return BadInput(f"{source}, line {line}: {what}.", hint)
+
+
+def _decoded(data: bytes, source: str) -> str:
+    utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        return data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data[: e.start].count(b"\n") + 1
+        raise bad(source, line, "the text is not UTF-8", "save the file as UTF-8") from e
+
+
+def _csv_entries(text: str, source: str) -> Iterator[Entry]:
+    header = text.lstrip().split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    line = 1
+    try:
+        for row in rows:
+            begun, line = line, rows.line_num + 1
+            if not any(cell.strip() for cell in row):
+                continue
+            if not columns:
+                columns = _columns(row, source, begun)
+                continue
+            if len(row) > len(columns):
+                raise bad(
+                    source,
+                    begun,
+                    f"{len(row)} cells under {len(columns)} columns",
+                    'put a cell that holds the separator in quotes, and part lists by "|"',
+                )
+            cells = {c: v.strip() for c, v in zip(columns, row, strict=False) if v.strip()}
+            yield Entry(source, begun, {c: v if c in SINGLE else _split(v, delimiter) for c, v in cells.items()})
+    except csv.Error as e:
+        raise bad(source, rows.line_num, f"this is not CSV ({e})", "check the quotes") from e
+    if not columns:
+        raise bad(source, 1, "the file is empty", f"begin with a row of column names: {', '.join(COLUMNS)}")
+
+
+def _columns(row: list[str], source: str, line: int) -> list[str]:
+    columns = [c.strip().lower().replace(" ", "_") for c in row]
+    if "name" not in columns:
+        raise bad(source, line, "there is no column 'name'", f"the first row names the columns: {', '.join(COLUMNS)}")
+    for i, column in enumerate(columns):
+        _check_column(column, source, line)
+        if column in columns[:i]:
+            raise bad(source, line, f"the column {column!r} is there twice", "keep one of them")
+    return columns
+
+
+def _check_column(column: str, source: str, line: int) -> None:
+    if column not in COLUMNS:
+        raise bad(source, line, f"{column!r} is no known column", f"the columns are {', '.join(COLUMNS)}")
+
+
+def _split(cell: str, delimiter: str) -> list[str]:
+    parts = cell.replace(";", "|") if delimiter != ";" else cell
+    return [p.strip() for p in parts.split("|") if p.strip()]
+
+
+def _yaml_entries(text: str, source: str) -> Iterator[Entry]:
+    """Nodes are read by hand: they know their lines, and a brand named On or 3 stays the text that was written."""
+    for item in items_of(text, source).value:
+        line = item.start_mark.line + 1
+        if isinstance(item, yaml.ScalarNode):
+            yield Entry(source, line, {"name": item.value})
+        elif isinstance(item, yaml.MappingNode):
+            yield Entry(source, line, dict(_yaml_cells(item, source)))
+        else:
+            raise bad(source, line, "a list stands where a brand should", "write one brand per item: - name: Rolex")
+
+
+def items_of(text: str, source: str) -> yaml.SequenceNode:
+    """The list of brands in a YAML text: the document itself, or what it has under ``brands``.
+
+    Raises:
+        BadInput: this is no YAML, or there is no list.
+    """
+    try:
+        root = yaml.compose(text, Loader=YAML)
+    except yaml.MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else 1
+        raise bad(
+            source, line, f"this is not YAML ({e.problem})", "put names with : # , [ ] or quotes in quotes"
+        ) from e
+    except yaml.YAMLError as e:
+        raise bad(source, 1, "this is not YAML", "a control character may be in the file") from e
+    if isinstance(root, yaml.MappingNode) and [k.value for k, _ in root.value] == ["brands"]:
+        root = root.value[0][1]
+    if not isinstance(root, yaml.SequenceNode):
+        line = root.start_mark.line + 1 if root else 1
+        raise bad(source, line, "this is no list of brands", "write one brand per item: - name: Rolex")
+    return root
+
+
+def _yaml_cells(item: yaml.MappingNode, source: str) -> Iterator[tuple[str, Cell]]:
+    seen: set[str] = set()
+    for key, value in item.value:
+        line = key.start_mark.line + 1
+        _check_column(key.value, source, line)
+        if key.value in seen:
+            raise bad(source, line, f"{key.value!r} is there twice", "keep one of them")
+        seen.add(key.value)
+        parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        if not all(isinstance(part, yaml.ScalarNode) for part in parts):
+            raise bad(source, line, f"{key.value!r} is neither a text nor a list of texts", "write [one, two]")
+        if key.value == "colours" and any(part.tag == NULL for part in parts):
+            raise bad(source, line, "a colour is missing: # begins a comment", 'write it in quotes: "#e30613"')
+        texts = [p.value.strip() for p in parts if p.tag != NULL and p.value.strip()]
+        if texts:
+            yield key.value, texts if isinstance(value, yaml.SequenceNode) else texts[0]

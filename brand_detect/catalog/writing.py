@@ -1,0 +1,270 @@
+"""Writes into a user's catalogue: as little as can be, all else stays as it was written."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of
+from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
+from brand_detect.catalog.source import OWN, LoadedCatalog, Place, brand_id_of, load_catalog
+from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.model import Brand, Exemplar
+from brand_detect.domain.protocols import Artwork
+from brand_detect.domain.text import key_of
+
+_PLAIN = re.compile(r"\w(?:[\w &'’./-]*[\w/.])?")  # needs no quotes in YAML, wherever it stands
+
+Cells = Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was written."""
+
+    brand: Brand
+    file: Path
+    logos: tuple[Path, ...]
+    known: tuple[Path, ...]
+    """Pictures that the brand had before: they were not taken again."""
+
+
+def add_brand(path: Path, cells: Cells, logos: Sequence[Path], artwork: Artwork, layer: str = "") -> Added:
+    """Write a brand to the catalogue at ``path``, or what is new about one that is there; copy its logos beside it.
+
+    The brand goes into the user's own list, or into the ``layer`` beside it.
+
+    Raises:
+        BadInput: a logo shows nothing, the list is no YAML, or the catalogue would not be valid; nothing is written.
+    """
+    pictures = [(file, *_picture(file, artwork)) for file in logos]
+    if not path.suffix:
+        path.mkdir(parents=True, exist_ok=True)
+    before = load_catalog(str(path), artwork) if path.is_file() or (path.is_dir() and Place.of(path).lists) else None
+    folder, file = _target(path, str(cells["name"]), layer)
+    had = _exemplars_of(before, str(cells["name"]))
+    known = tuple(f for f, data, suffix in pictures if exemplar_of(data, suffix) in had)
+    new = {exemplar_of(data, suffix): (data, suffix) for f, data, suffix in pictures if f not in known}
+    written: list[Path] = []
+    try:
+        for data, suffix in new.values():
+            logo = _free(folder / "logos", brand_id_of(str(cells["name"])) or "logo", suffix)
+            logo.parent.mkdir(parents=True, exist_ok=True)
+            logo.write_bytes(data)
+            written.append(logo)
+        named = {"logos": [logo.relative_to(folder).as_posix() for logo in written]} if written else {}
+        text = _read(file)
+        changed = with_brand(text, file.name, {**cells, **named})
+        after = load_catalog(str(path), artwork, {file: changed.encode()})
+        if changed != text:
+            replace_file(file, changed.encode())
+    except OSError as e:
+        _take_away(written)
+        raise BadInput(f"{e.filename or folder} cannot be written: {e.strerror}.", "check its permissions") from e
+    except BrandDetectError:
+        _take_away(written)
+        raise
+    return Added(_brand_of(after, str(cells["name"])), file, tuple(written), known)
+
+
+def with_brand(text: str, source: str, cells: Cells) -> str:
+    """The YAML list ``text`` with what ``cells`` say: in the entry of that name or alias, else in a new one at its end.
+
+    Raises:
+        BadInput: the list cannot be read, the entry has another owner, or the place to write at was not found.
+    """
+    blank = not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
+    before = [] if blank else list(entries_of(text.encode(), source))
+    at = next((n for n, entry in enumerate(before) if _is_named(entry, str(cells["name"]))), None)
+    if at is None:
+        expected = [*(e.cells for e in before), _without_empty(cells)]
+        changed = _appended(text, None if blank else items_of(text, source), cells)
+    else:
+        news = dict(_news(before[at], cells))
+        joined = {c: v if c in SINGLE else [*before[at].listed(c), *v] for c, v in news.items()}
+        expected = [e.cells if n != at else {**e.cells, **joined} for n, e in enumerate(before)]
+        changed = _spliced(text, _splices(text, items_of(text, source).value[at], news))
+    try:
+        found = [entry.cells for entry in entries_of(changed.encode(), source)]
+    except BadInput:
+        found = []
+    if found != expected:
+        raise BadInput(f"{source} is written in a way that this command cannot add to.", "add the entry by hand")
+    return changed
+
+
+def entry_text(cells: Cells, pad: str = "") -> str:
+    """A brand as an item of a YAML list, a line for each of its columns."""
+    lines = [f"{column}: {_value(value)}" for column, value in _without_empty(cells).items()]
+    return "".join(f"{pad}{'  ' if n else '- '}{line}\n" for n, line in enumerate(lines))
+
+
+def replace_file(file: Path, data: bytes) -> None:
+    """Write a whole file in place of an earlier one, all or nothing."""
+    target = file.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        draft.write_bytes(data)
+        if target.exists():
+            draft.chmod(target.stat().st_mode)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _picture(file: Path, artwork: Artwork) -> tuple[bytes, str]:
+    try:
+        data, suffix = picture_of(file)
+        look_at(data, suffix, artwork)
+    except BadInput as e:
+        raise BadInput(f"{file}: {e}.", e.hint) from e
+    return data, suffix
+
+
+def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:
+    """The catalogue's folder, and the list in it that the brand stands in or is to stand in."""
+    place = Place.of(path, [path] if path.suffix and not path.exists() else [])
+    file = place.folder / OWN if path.is_dir() else path
+    if layer:
+        file = place.folder / layer
+    elif path.exists():
+        for listed in place.own:
+            if any(_is_named(entry, name) for entry in entries_of(listed.read_bytes(), listed.name)):
+                file = listed
+    if file.suffix.lower() not in YAML_SUFFIXES:
+        raise BadInput(f"{file} is no YAML: this command does not write to it.", f"add {name} by hand, or use YAML")
+    return place.folder, file
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode() if file.exists() else ""
+    except UnicodeDecodeError as e:
+        raise BadInput(f"{file} is not UTF-8.", "save the file as UTF-8") from e
+
+
+def _free(folder: Path, stem: str, suffix: str) -> Path:
+    """A file that is not there yet."""
+    file, n = folder / f"{stem}.{suffix}", 1
+    while file.exists():
+        n += 1
+        file = folder / f"{stem}-{n}.{suffix}"
+    return file
+
+
+def _take_away(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def _brand_of(loaded: LoadedCatalog, name: str) -> Brand:
+    keys = {key_of(text): brand for brand in loaded.catalog.brands for text in (*brand.aliases, brand.name)}
+    return keys[key_of(name)]
+
+
+def _exemplars_of(loaded: LoadedCatalog | None, name: str) -> set[Exemplar]:
+    brands = loaded.catalog.brands if loaded else ()
+    return {e for b in brands if key_of(name) in map(key_of, (b.name, *b.aliases)) for e in b.exemplars}
+
+
+def _is_named(entry: Entry, name: str) -> bool:
+    return key_of(name) in {key_of(text) for text in (*entry.listed("name"), *entry.listed("aliases"))}
+
+
+def _without_empty(cells: Cells) -> dict[str, Cell]:
+    return {column: value if isinstance(value, str) else list(value) for column, value in cells.items() if value}
+
+
+def _news(entry: Entry, cells: Cells) -> Iterator[tuple[str, Cell]]:
+    """What ``cells`` say that ``entry`` does not."""
+    for column, value in _without_empty(cells).items():
+        if isinstance(value, str):
+            if column == "name" or value == entry.cells.get(column):
+                continue
+            if column in entry.cells:
+                raise entry.bad(f"its {column} is {entry.single(column)}", "change it there by hand")
+            yield column, value
+        elif new := [v for v in value if v.casefold() not in map(str.casefold, entry.listed(column))]:
+            yield column, new
+
+
+def _scalar(text: str) -> str:
+    """``text`` in YAML: in quotes, unless it is safe without them."""
+    return text if _PLAIN.fullmatch(text) and text.lower() != "null" else json.dumps(text, ensure_ascii=False)
+
+
+def _value(value: Cell) -> str:
+    return _scalar(value) if isinstance(value, str) else f"[{', '.join(map(_scalar, value))}]"
+
+
+def _flow(cells: Cells) -> str:
+    return f"{{{', '.join(f'{column}: {_value(value)}' for column, value in _without_empty(cells).items())}}}"
+
+
+def _appended(text: str, items: yaml.SequenceNode | None, cells: Cells) -> str:
+    if items is not None and items.flow_style:
+        at = items.value[-1].end_mark.index if items.value else items.start_mark.index + 1
+        return _spliced(text, [(at, at, f"{', ' if items.value else ''}{_flow(cells)}")])
+    newline = "\r\n" if "\r\n" in text else "\n"
+    pad = " " * (items.start_mark.column if items is not None else 0)
+    begun = text if not text or text.endswith("\n") else text + newline
+    return begun + entry_text(cells, pad).replace("\n", newline)
+
+
+_Splice = tuple[int, int, str]
+"""The letters from the first place to the second give way to a text."""
+
+
+def _spliced(text: str, splices: Iterable[_Splice]) -> str:
+    for begin, end, new in sorted(splices, reverse=True):
+        text = text[:begin] + new + text[end:]
+    return text
+
+
+def _splices(text: str, item: yaml.Node, news: Cells) -> Iterator[_Splice]:
+    """Where in ``text`` the values of ``news`` are to be put, so that ``item`` has them."""
+    if isinstance(item, yaml.ScalarNode):  # a name alone
+        begin, end = item.start_mark.index, item.end_mark.index
+        yield begin, end, f"{{name: {text[begin:end]}, {_flow(news)[1:]}" if news else text[begin:end]
+        return
+    assert isinstance(item, yaml.MappingNode)
+    columns = {key.value: (key, value) for key, value in item.value}
+    key, name = columns["name"]
+    for column, value in news.items():
+        if column in columns:
+            yield _extension(text, columns[column][1], value)
+        elif item.flow_style:
+            at = name.end_mark.index
+            yield at, at, f", {column}: {_value(value)}"
+        else:
+            at = _line_end(text, name.end_mark.index)
+            yield at, at, f"{_newline(text, at)}{' ' * key.start_mark.column}{column}: {_value(value)}"
+
+
+def _extension(text: str, node: yaml.Node, value: Cell) -> _Splice:
+    begin, end = node.start_mark.index, node.end_mark.index
+    values = ", ".join(map(_scalar, value))
+    if isinstance(node, yaml.ScalarNode):
+        was = f"{text[begin:end]}, " if begin < end else ""
+        return begin, end, f"{'' if was else ' '}[{was}{values}]"
+    assert isinstance(node, yaml.SequenceNode)
+    if node.flow_style:
+        at = node.value[-1].end_mark.index if node.value else begin + 1
+        return at, at, f"{', ' if node.value else ''}{values}"
+    at = _line_end(text, node.value[-1].end_mark.index)
+    line = f"{_newline(text, at)}{' ' * node.start_mark.column}- "
+    return at, at, "".join(f"{line}{_scalar(v)}" for v in value)
+
+
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end - (text[end - 1] == "\r")
+
+
+def _newline(text: str, at: int) -> str:
+    return "\r\n" if text[at : at + 2] == "\r\n" else "\n"

@@ -1,0 +1,189 @@
+"""Brands written into lists that people keep by hand."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brand_detect.catalog import load_catalog
+from brand_detect.catalog.source import LEARNED
+from brand_detect.catalog.writing import Added, add_brand, entry_text, with_brand
+from brand_detect.domain.errors import BadInput
+from brand_detect.engines.artwork import VectorAndPixelArtwork
+from brand_detect_tests.logos import pixels, svg, write
+
+ARTWORK = VectorAndPixelArtwork()
+NEW = {"name": "Acme", "aliases": ["Acme Tools"], "logos": ["logos/acme.svg"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "- name: Acme\n  aliases: [Acme Tools]\n  logos: [logos/acme.svg]\n"),
+        ("# ours\n", "# ours\n- name: Acme\n  aliases: [Acme Tools]\n  logos: [logos/acme.svg]\n"),
+        ("- Rolex # a", "- Rolex # a\n- name: Acme\n  aliases: [Acme Tools]\n  logos: [logos/acme.svg]\n"),
+        (
+            "brands:\n  # watches\n  - name: Rolex\n\n  # the end\n",
+            "brands:\n  # watches\n  - name: Rolex\n\n  # the end\n"
+            "  - name: Acme\n    aliases: [Acme Tools]\n    logos: [logos/acme.svg]\n",
+        ),
+        ("- Rolex\r\n", "- Rolex\r\n- name: Acme\r\n  aliases: [Acme Tools]\r\n  logos: [logos/acme.svg]\r\n"),
+        ("[Itaú, Rolex]", "[Itaú, Rolex, {name: Acme, aliases: [Acme Tools], logos: [logos/acme.svg]}]"),
+        ("[]\n", "[{name: Acme, aliases: [Acme Tools], logos: [logos/acme.svg]}]\n"),
+    ],
+)
+def test_a_new_brand_comes_last(before: str, after: str):
+    assert with_brand(before, "b.yaml", NEW) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "- Itaú # a\n- ACME # b\n",
+            "- Itaú # a\n- {name: ACME, aliases: [Acme Tools], logos: [logos/acme.svg]} # b\n",
+        ),
+        (
+            "- {categories: [tools], name: Acme}  # ours\n- Rolex",
+            "- {categories: [tools], name: Acme, aliases: [Acme Tools], logos: [logos/acme.svg]}  # ours\n- Rolex",
+        ),
+        (
+            "-   name: Acme # a name\n    min_length: 4\n- Rolex",
+            "-   name: Acme # a name\n    aliases: [Acme Tools]\n    logos: [logos/acme.svg]\n"
+            "    min_length: 4\n- Rolex",
+        ),
+        (
+            "- name: Acme\n  logos: # here\n  - logos/a.svg # old\n  aliases:\n    - 'A C'\n\n# watches\n- Rolex",
+            "- name: Acme\n  logos: # here\n  - logos/a.svg # old\n  - logos/acme.svg\n  aliases:\n    - 'A C'\n"
+            "    - Acme Tools\n\n# watches\n- Rolex",
+        ),
+        (
+            "- {name: Acme, logos: [], aliases: [\n  A C, # old\n  ]}\n",
+            "- {name: Acme, logos: [logos/acme.svg], aliases: [\n  A C, Acme Tools, # old\n  ]}\n",
+        ),
+        (
+            "- name: Acme\r\n  logos: a.svg\r\n  aliases:\r\n- Rolex\r\n",
+            "- name: Acme\r\n  logos: [a.svg, logos/acme.svg]\r\n  aliases: [Acme Tools]\r\n- Rolex\r\n",
+        ),
+        (
+            "- {name: Acme, aliases: [ACME TOOLS]}",
+            "- {name: Acme, logos: [logos/acme.svg], aliases: [ACME TOOLS]}",
+        ),
+        (
+            "- {name: A C, aliases: [Acme, Acme Tools]}",
+            "- {name: A C, logos: [logos/acme.svg], aliases: [Acme, Acme Tools]}",
+        ),
+    ],
+)
+def test_a_known_brand_gets_what_it_lacks_and_nothing_else_changes(before: str, after: str):
+    assert with_brand(before, "b.yaml", NEW) == after
+
+
+@pytest.mark.parametrize(
+    "text", ["- Rolex\n...\n", "- Rolex\n# the end\n...", "- {name: Rolex, logos: &a [x]}\n- {name: Acme, logos: *a}"]
+)
+def test_a_list_that_cannot_be_added_to_safely_is_left_alone(text: str):
+    with pytest.raises(BadInput, match="written in a way that this command cannot add to"):
+        with_brand(text, "b.yaml", NEW)
+
+
+def test_another_owner_is_not_overwritten():
+    text = "- Rolex\n- {name: Acme, owner: Acme Inc}"
+    with pytest.raises(BadInput, match=r"b.yaml, line 2: its owner is Acme Inc"):
+        with_brand(text, "b.yaml", {"name": "Acme", "owner": "Somebody"})
+    assert with_brand(text, "b.yaml", {"name": "Acme", "owner": "Acme Inc"}) == text
+
+
+LETTERS = st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" '\"#:,-[]{}&*?|>!%@`=~")
+TEXTS = (st.text(LETTERS, max_size=12) | st.sampled_from(["null", "NULL", "on", "1e3", "---", "..."])).map(
+    lambda text: text.strip() if any(c.isalnum() for c in text) else f"{text}x".strip()
+)
+
+
+@given(TEXTS, st.lists(TEXTS, min_size=1, max_size=3, unique=True))
+def test_any_text_is_written_so_that_it_reads_the_same(name: str, aliases: list[str]):
+    cells = {"name": name, "aliases": aliases}
+    text = with_brand("- name: Rolex\n", "b.yaml", cells)
+    assert text == "- name: Rolex\n" + entry_text(cells)
+    assert with_brand("[]", "b.yaml", cells)
+
+
+def add(path: Path, name: str, *logos: Path, layer: str = "", **cells: list[str]) -> Added:
+    return add_brand(path, {"name": name, **cells}, logos, ARTWORK, layer)
+
+
+@pytest.fixture
+def art(tmp_path: Path) -> Path:
+    """Pictures somewhere else."""
+    files = {"a.svg": svg("disc"), "b.JPG": pixels(suffix=".jpg"), "c.svg": svg("cross"), "bad.svg": svg("M0 0")}
+    return write(tmp_path / "downloads", files)
+
+
+def test_a_catalogue_begins_with_its_first_brand(tmp_path: Path, art: Path):
+    for path, file in ((tmp_path / "mine", "mine/brands.yaml"), (tmp_path / "one.yaml", "one.yaml")):
+        added = add(path, "Itaú", art / "a.svg", art / "b.JPG", categories=["bank"])
+        assert added.file == tmp_path / file
+        assert (tmp_path / file).read_text() == (
+            "- name: Itaú\n  categories: [bank]\n  logos: [logos/itau.svg, logos/itau.jpeg]\n"
+        )
+        assert len(load_catalog(str(path), ARTWORK).catalog.brands[0].exemplars) == 2
+
+
+def test_logos_are_added_beside_those_that_are_there(tmp_path: Path, art: Path):
+    folder = write(tmp_path / "mine", {"tools.yaml": "- Acme\n", "brands.yaml": "- Rolex\n"})
+    add(folder, "Acme", art / "a.svg")
+    again = add(folder, "ACME", art / "a.svg", art / "c.svg")
+    assert (again.known, [f.name for f in again.logos]) == ((art / "a.svg",), ["acme-2.svg"])
+    assert (folder / "tools.yaml").read_text() == "- {name: Acme, logos: [logos/acme.svg, logos/acme-2.svg]}\n"
+    assert (folder / "brands.yaml").read_text() == "- Rolex\n"
+    nothing = add(folder, "Acme", art / "c.svg")
+    assert (nothing.logos, nothing.known) == ((), (art / "c.svg",))
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {str(f): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("name", "logo", "cells", "what"),
+    [
+        ("Acme", "bad.svg", {}, "bad.svg: it is empty"),
+        ("Acme", "none.svg", {}, "none.svg: there is no such file"),
+        ("Acme", "a.svg", {"aliases": ["Rolex"]}, "'Rolex' of 'Acme' is also 'Rolex'"),
+        ("Acme", "c.svg", {}, "is also a picture of 'Tudor'"),
+        ("Acme", "a.svg", {"colours": ["red"]}, "'red' is no colour"),
+        ("!!!", "a.svg", {}, "has no letter or digit"),
+        ("Swatch", "a.svg", {}, "is no YAML"),
+    ],
+)
+def test_nothing_is_written_that_would_not_be_valid(
+    tmp_path: Path, art: Path, name: str, logo: str, cells: dict[str, list[str]], what: str
+):
+    lists = {"brands.yaml": "- Rolex\n- {name: Tudor, logos: [logos/tudor.svg]}", "more.csv": "name\nSwatch\n"}
+    folder = write(tmp_path / "mine", {**lists, "logos/tudor.svg": svg("cross")})
+    before = state(tmp_path)
+    with pytest.raises(BadInput, match=what):
+        add(folder, name, art / logo, **cells)
+    assert state(tmp_path) == before
+
+
+def test_a_brand_of_a_layer_is_written_beside_the_users_own_list(tmp_path: Path, art: Path):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Acme\n"})
+    for path in (folder, folder / "brands.yaml"):
+        added = add(path, "Acme", art / "a.svg", layer=LEARNED)
+        assert (added.file, added.brand.name) == (folder / LEARNED, "Acme")
+    assert (folder / LEARNED).read_text() == "- name: Acme\n  logos: [logos/acme.svg]\n"
+    assert (folder / "brands.yaml").read_text() == "- Acme\n"
+
+
+def test_a_list_behind_a_link_stays_behind_it_and_keeps_its_mode(tmp_path: Path):
+    (tmp_path / "real.yaml").write_text("- Rolex\n")
+    (tmp_path / "real.yaml").chmod(0o640)
+    folder = write(tmp_path / "mine", {})
+    folder.mkdir()
+    (folder / "brands.yaml").symlink_to(tmp_path / "real.yaml")
+    add(folder, "Acme")
+    assert (folder / "brands.yaml").is_symlink()
+    assert (tmp_path / "real.yaml").read_text() == "- Rolex\n- name: Acme\n"
+    assert (tmp_path / "real.yaml").stat().st_mode & 0o777 == 0o640

@@ -19,7 +19,7 @@ SCENE_PX = 512
 SMALLEST_PX, LARGEST = 8.0, 0.85  # longest side of a mark in px, and as a share of the picture's
 LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"))
 FACES = ("sans", "italic", "uni")
-ARTWORK_PX = 128  # longest side of a drawn mark, enlarged where a picture shows it larger
+ARTWORK_PX = 96  # longest side of a drawn mark, enlarged where a picture shows it larger
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Composer:
         picture = self._ground()
         texts = [box for _ in range(rng.integers(0, 4)) if (box := self._text(picture)) is not None]
         marks: list[NDArray[np.float64]] = []
-        for _ in range(rng.choice(5, p=[0.12, 0.33, 0.25, 0.2, 0.1])):
+        for _ in range(rng.choice(7, p=[0.08, 0.12, 0.2, 0.2, 0.2, 0.1, 0.1])):
             marks += self._element(picture, marks)
         if rng.random() < 0.3:
             self._hide(picture, marks)
@@ -55,6 +55,17 @@ class Composer:
         inside = [b.clip(0, size) for b in marks]
         boxes = [b for b, whole in zip(inside, marks, strict=True) if _area(b) > 0.6 * _area(whole)]
         return Composite(picture, np.array(boxes).reshape(-1, 4), np.array(texts).reshape(-1, 4))
+
+    def again(self, made: Composite) -> Composite:
+        """The same marks, mirrored, in other colours and light: cheaper than drawing."""
+        rng, size = self._rng, self._size
+        picture, marks, texts = made.picture, made.marks, made.texts
+        for axis in (0, 1):
+            if rng.random() < 0.5:
+                picture = np.flip(picture, 1 - axis)
+                marks, texts = (_mirrored(boxes, axis, size) for boxes in (marks, texts))
+        gain, lift = rng.uniform(0.6, 1.2), rng.uniform(-30, 30)
+        return Composite((picture[..., rng.permutation(3)] * gain + lift).clip(0, 255).astype(np.uint8), marks, texts)
 
     def _ground(self) -> Picture:
         rng = self._rng
@@ -317,6 +328,12 @@ def _camera(lit: NDArray[np.float32], rng: np.random.Generator) -> Picture:
         _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])
         picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
     return picture  # pyright: ignore[reportReturnType]
+
+
+def _mirrored(boxes: NDArray[np.float64], axis: int, size: int) -> NDArray[np.float64]:
+    mirrored = boxes.copy()
+    mirrored[:, [axis, axis + 2]] = size - boxes[:, [axis + 2, axis]]
+    return mirrored
 
 
 def _area(box: NDArray[np.float64]) -> float:

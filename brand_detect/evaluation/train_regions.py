@@ -9,22 +9,26 @@ of steps give the same weights on the same machine.
 import argparse
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
-from brand_detect.engines.marks import STRIDE_PX, network
+from brand_detect.engines.mark_finder_net import STRIDE_PX, MarkFinderNet
 from brand_detect.evaluation.artwork import Artwork, is_held_out, load_packs
 from brand_detect.evaluation.composites import Composer, Composite
 
-if TYPE_CHECKING:
-    import torch
-
 SOURCES = ("simple-icons", "logos", "cib", "fa6-brands", "devicon", "bxl", "skill-icons", "streamline-logos")
 """Packs under CC0, MIT or CC-BY."""
-SIZE_PX, BATCH = 320, 16
+SIZE_PX, BATCH = 256, 16
+FRESH = 6  # composites of a batch that are drawn anew; the others are varied ones of the last ``KEPT``
+KEPT = 600
 PEAK_RATE, WARM_UP = 2e-3, 200
 CORE = 0.54  # a mark's bump on the map of centres is so large against its box: TTFNet's alpha
 SMALLEST_BUMP = 0.7  # cells
@@ -59,12 +63,9 @@ def targets(composite: Composite) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 
 
 def loss(
-    outputs: "tuple[torch.Tensor, torch.Tensor]", wanted: "Sequence[torch.Tensor]"
-) -> "tuple[torch.Tensor, torch.Tensor]":
+    outputs: tuple[Tensor, Tensor], wanted: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
     """CenterNet's focal loss of the centres, and 1 - GIoU (Rezatofighi et al. 2019) of the boxes, both per mark."""
-    import torch
-    from torch.nn.functional import logsigmoid
-
     logits, sides = outputs
     heat, weight, boxes, box_weight = wanted
     n = (heat == 1).sum().clamp(min=1)
@@ -82,16 +83,13 @@ def loss(
     return centre, SIZE_WEIGHT * ((1 - giou) * box_weight).sum() / n
 
 
-def train(art: Sequence[Artwork], minutes: float, seed: int, threads: int) -> "torch.nn.Module":
+def train(art: Sequence[Artwork], minutes: float, seed: int, threads: int, weights: Path) -> MarkFinderNet:
     """The trained network, weights averaged over steps, without batch normalisation."""
-    import cv2
-    import torch
-
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    net = network(norm=True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    torch.nn.init.constant_(net.head[-1].bias, 0.0)
+    net = MarkFinderNet(norm=True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    nn.init.constant_(net.head[-1].bias, 0.0)
     with torch.no_grad():
         net.head[-1].bias[0] = -4.0
         net.head[-1].bias[1:] = 2.0
@@ -100,12 +98,16 @@ def train(art: Sequence[Artwork], minutes: float, seed: int, threads: int) -> "t
     )
     optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=0.02)
     composer = Composer(art, SIZE_PX, seed)
+    rng = np.random.default_rng(seed)
+    kept: deque[Composite] = deque(maxlen=KEPT)
     began, step, shown = time.monotonic(), 0, np.zeros(2)
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
         rate = PEAK_RATE * min(1, (step + 1) / WARM_UP) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        made = [composer.make() for _ in range(BATCH)]
+        fresh = [composer.make() for _ in range(FRESH)]
+        kept.extend(fresh)
+        made = fresh + [composer.again(kept[i]) for i in rng.integers(len(kept), size=BATCH - FRESH)]
         pictures = torch.from_numpy(np.stack([m.picture for m in made])).permute(0, 3, 1, 2).float() / 255
         wanted = [torch.from_numpy(np.stack(maps)) for maps in zip(*map(targets, made), strict=True)]
         with torch.autocast("cpu", torch.bfloat16):
@@ -113,22 +115,20 @@ def train(art: Sequence[Artwork], minutes: float, seed: int, threads: int) -> "t
         centre, size = loss(outputs, wanted)
         optimizer.zero_grad()
         (centre + size).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         averaged.update_parameters(net)
         shown = 0.95 * shown + 0.05 * np.array([centre.item(), size.item()])
         step += 1
         if step % 100 == 0:
             print(f"step {step}, {share:.0%}: centres {shown[0]:.3f}, boxes {shown[1]:.3f}", flush=True)
+            save(fused(averaged.module.eval()), weights)
     return fused(averaged.module.eval())
 
 
-def fused(net: "torch.nn.Module") -> "torch.nn.Module":
+def fused(net: MarkFinderNet) -> MarkFinderNet:
     """The network with its batch normalisation taken into the weights of the convolutions before."""
-    import torch
-    from torch import nn
-
-    plain = network()
+    plain = MarkFinderNet()
     for trained, without in zip(_sequences(net), _sequences(plain), strict=True):
         conv, norm = trained[0], trained[1]
         assert isinstance(norm, nn.BatchNorm2d)
@@ -141,11 +141,13 @@ def fused(net: "torch.nn.Module") -> "torch.nn.Module":
     return plain
 
 
-def _sequences(net: "torch.nn.Module") -> list:
+def _sequences(net: MarkFinderNet) -> list:
     """The convolutions with what follows each, in order."""
-    from torch import nn
-
     return [m for m in net.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d) and isinstance(m[-1], nn.ReLU)]
+
+
+def save(net: MarkFinderNet, weights: Path) -> None:
+    save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, weights)
 
 
 def main() -> None:
@@ -156,12 +158,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    from safetensors.torch import save_file
-
     art = [a for a in load_packs(given.packs, SOURCES) if not is_held_out(a)]
     print(f"{len(art)} artworks", flush=True)
-    net = train(art, given.minutes, given.seed, given.threads)
-    save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, given.weights)
+    net = train(art, given.minutes, given.seed, given.threads, given.weights)
+    save(net, given.weights)
     print(f"{sum(p.numel() for p in net.parameters())} weights in {given.weights}", flush=True)
 
 

@@ -35,6 +35,11 @@ class TextDetection(Enum):
     off = "off"
 
 
+class LogoDetection(Enum):
+    network = "network"
+    off = "off"
+
+
 class Precision(Enum):
     auto = "auto"  # bf16 where the CPU computes in it, else f32
     f32 = "f32"
@@ -88,6 +93,10 @@ class DetectObjectsParams(Params):
     track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
+    logos: LogoDetection = Field(LogoDetection.network, description="detector of regions that look like logos")
+    logo_score: Unit = Field(0.2, description="lowest score of a logo region")
+    max_logos: int = Field(20, ge=1, le=200, description="most logo regions of a picture, the best first")
+    min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
     object_model: str = Field("off", description="zero-shot object detector: a model id or folder; off = none")
     object_labels: list[str] = Field([], description="what the object detector looks for")
     object_score: Unit = Field(0.3, description="lowest score of an object region")
@@ -117,6 +126,12 @@ class MatchBrandsParams(Params):
         description="share of unknown marks that may be taken for one of the catalogue's; 0 = marks are not matched",
     )
     min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")
+    min_unresolved_mark_s: float = Field(
+        1.0, ge=0, description="marks without text that are on screen for less are not listed as unresolved, in seconds"
+    )
+    max_unresolved_marks: int = Field(
+        30, ge=0, description="most clusters of marks without text that are listed as unresolved, by time and size"
+    )
 
 
 class EscalateVlmParams(Params):

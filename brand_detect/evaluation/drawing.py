@@ -47,6 +47,21 @@ PALETTE: tuple[tuple[Colour, Colour], ...] = (  # (ground, ink), B G R
     ((90, 30, 80), (240, 240, 240)),
     ((40, 105, 235), (255, 255, 255)),
 )
+MARKS: dict[str, str] = {  # textless marks: names and paths in a square of 24, filled by the even-odd rule
+    "Arvelo": "M12 1a11 11 0 1 0 0 22 11 11 0 1 0 0-22zm0 4a7 7 0 1 1 0 14 7 7 0 1 1 0-14zM0 10h24v4H0z",
+    "Brisk": "M0 12C5 1 19 1 24 12 19 23 5 23 0 12zm5 0c3 6 11 6 14 0-3-6-11-6-14 0zm7-3a3 3 0 1 0 .1 0z",
+    "Corvex": "M2 4h6l7 8-7 8H2l7-8zM11 4h4l7 8-7 8h-4l7-8z",
+    "Delmar": "M12 0l3.5 7.6 8.3.9-6.2 5.6 1.8 8.2L12 18l-7.4 4.3 1.8-8.2L.2 8.5l8.3-.9z",
+    "Estiva": "M11 11H5a5 5 0 1 1 6-6zM13 11V5a5 5 0 1 1 6 6zM13 13h6a5 5 0 1 1-6 6zM11 13v6a5 5 0 1 1-6-6z",
+    "Fjorda": "M12 0l10.4 6v12L12 24 1.6 18V6zm0 5L6 16h12z",
+    "Gavano": "M15 1a11 11 0 1 0 8 15A9 9 0 1 1 15 1zM19 6a3 3 0 1 0 .1 0z",
+    "Helmio": "M1 20L3 5l6 7 3-9 3 9 6-7 2 15zm0 1.5h22V24H1z",
+    "Isoro": "M0 6q6-8 12 0t12 0v4q-6 8-12 0T0 10zM0 15q6-8 12 0t12 0v4q-6 8-12 0T0 19z",
+    "Jantar": "M0 0h11v11a11 11 0 0 1-11-11zM13 11a11 11 0 0 1 11-11v11zM0 24a11 11 0 0 1 11-11v11zM13 13h11v11a11 11 0 0 1-11-11z",
+    "Kolvia": "M3 0h18l3 3v18l-3 3H3l-3-3V3zm2 12l7 7 7-7h-4V5h-6v7z",
+    "Lunero": "M12 0c6 8 9 11 9 15a9 9 0 1 1-18 0c0-4 3-7 9-15zm0 8c-3 4-4.500 5.500-4.500 7.500a4.500 4.500 0 1 0 9 0c0-2-1.500-3.500-4.500-7.500z",
+}
+_STROKES = 2  # a mark is legible where so many letters of its width are
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,7 @@ class Look:
     ground: Colour
     ink: Colour
     emblem: int  # corners of the emblem beside the name; 0 = none, 1 = a disc
+    mark: str = ""  # the path that stands for the name; "" = letters
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,8 @@ class Brand:
 def brand_of(name: str, index: int, rng: np.random.Generator) -> Brand:
     """The ``index``-th brand: faces and colours in turn, the rest by chance."""
     ground, ink = PALETTE[index % len(PALETTE)]
+    if name in MARKS:
+        return Brand(name, Look("sans", 400, 1.0, 0.0, False, False, ground, ink, 0, MARKS[name]))
     look = Look(
         face=("sans", "italic", "uni")[index % 3],
         weight=int(rng.choice([400, 600, 800])),
@@ -91,6 +109,8 @@ def lettering(text: str, look: Look, capital_px: int = 96) -> Picture:
     """``text`` as a coverage mask, uint8 (h, w), cut to its ink; a capital is about ``capital_px`` high."""
     import cv2
 
+    if look.mark:
+        return mark_mask(look.mark, capital_px)
     shown = text.upper() if look.upper else text
     size = round(capital_px / 0.72)  # the faces' capitals are 0.72 of their size
     face = cv2.FontFace(look.face)
@@ -102,6 +122,23 @@ def lettering(text: str, look: Look, capital_px: int = 96) -> Picture:
     left, top, width, height = cv2.boundingRect(mask)
     mask = mask[top : top + height, left : left + width]
     return resize(mask, (max(1, round(width * look.stretch)), height))
+
+
+def mark_svg(path: str) -> str:
+    """A mark as an SVG file, black on nothing: the artwork to put into a catalogue."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill-rule="evenodd" d="{path}"/></svg>'
+
+
+def mark_mask(path: str, height_px: int) -> Picture:
+    """A mark as a coverage mask, uint8 (h, w), cut to its ink; its square is ``2 * height_px`` high."""
+    import cv2
+    import resvg_py
+
+    png = bytes(resvg_py.svg_to_bytes(svg_string=mark_svg(path), width=2 * height_px))
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    left, top, width, height = cv2.boundingRect(image[..., 3])
+    return image[top : top + height, left : left + width, 3]
 
 
 def resize(picture: Picture, size: tuple[int, int]) -> Picture:
@@ -292,6 +329,10 @@ class Lettering:
 
     brand: str
     quad: Array
+
+    @property
+    def letters(self) -> int:
+        return _STROKES if self.brand in MARKS else len(self.brand)
 
 
 @dataclass(frozen=True)

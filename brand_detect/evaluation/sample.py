@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import transformed
 from brand_detect.evaluation.drawing import (
+    MARKS,
     Array,
+    Brand,
     Camera,
     Lettering,
     Picture,
@@ -56,7 +58,7 @@ LEGIBLE_PITCH_PX = 6.0
 LEGIBLE_VISIBLE = 0.75
 LEGIBLE_SMEAR = 0.5
 LEGIBLE_RULE = (
-    f"ink at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter, {LEGIBLE_VISIBLE:.0%} "
+    f"ink at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter (a mark: {2 * LEGIBLE_PITCH_PX:g}), {LEGIBLE_VISIBLE:.0%} "
     f"of it in view, smeared by motion over at most {LEGIBLE_SMEAR:g} of a letter's width, at least half mixed in"
 )
 """What makes lettering count as legible, by eye on frames drawn at full size."""
@@ -85,6 +87,7 @@ class Scenario:
     seed: int = 0
     brands: tuple[str, ...] = BRANDS  # the first owns the channel, the second the end card
     unlisted: tuple[str, ...] = UNLISTED  # shown on boards as well, and in no catalogue
+    marks: tuple[str, ...] = ()  # of MARKS: shown on boards as well, without a word
     boards: int = 15  # along the touchline; more are narrower and harder to read
     players: int = 14
     repeats: int = 1
@@ -98,6 +101,13 @@ class Scenario:
             raise BadInput("A sample has at least 25 frames and is shown at least once.")
         if len(self.brands) < 3 or self.boards < 1:
             raise BadInput("A sample shows at least three brands on at least one board.")
+        if unknown := set(self.marks) - MARKS.keys():
+            raise BadInput(f"There is no mark {min(unknown)}.", f"marks: {', '.join(MARKS)}")
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Every name, in the order of the truth's."""
+        return *self.brands, *self.unlisted, *self.marks
 
     @property
     def frames(self) -> int:
@@ -175,7 +185,7 @@ class _Studio:
         self.scenario = scenario
         self.size = (scenario.width_px, scenario.height_px)
         rng = np.random.default_rng(scenario.seed)
-        self.brands = [brand_of(n, i, rng) for i, n in enumerate((*scenario.brands, *scenario.unlisted))]
+        self.brands = [brand_of(n, i, rng) for i, n in enumerate(scenario.shown)]
         self.set_of = lru_cache(maxsize=3 * _LED_STATES + 2)(self._set_of)
         self.ground = lru_cache(maxsize=3)(self._ground)
         self.bug = lru_cache(maxsize=2)(self._bug)
@@ -232,12 +242,17 @@ class _Studio:
     def _bug(self, clock_s: int) -> tuple[Sprite, Lettering]:
         return scoreboard(self.size, clock_s, self.brands[0])
 
+    @property
+    def _on_wall(self) -> list[Brand]:
+        marks = [b for b in self.brands if b.look.mark]
+        return [*self.brands[2 : 9 - len(marks[:4])], *marks[:4]]
+
     def _ground(self, camera: Camera) -> Picture:
         return stadium(camera, np.random.default_rng(self.scenario.seed + 1))
 
     def _set_of(self, kind: str, led: int) -> Set:
         if kind == "wall":
-            return sponsor_wall(self.size, self.brands[2:9], np.random.default_rng(self.scenario.seed + 2))
+            return sponsor_wall(self.size, self._on_wall, np.random.default_rng(self.scenario.seed + 2))
         if kind == "card":
             return end_card(self.size, self.brands[1])
         camera = self._wide_camera(kind)
@@ -308,7 +323,7 @@ class _Studio:
         if visible <= 0.05:
             return None
         sides = np.linalg.norm(np.roll(text.quad, -1, axis=0) - text.quad, axis=1)
-        high, pitch = (sides[1] + sides[3]) / 2, (sides[0] + sides[2]) / 2 / len(text.brand)
+        high, pitch = (sides[1] + sides[3]) / 2, (sides[0] + sides[2]) / 2 / text.letters
         legible = (
             high >= LEGIBLE_HEIGHT_PX
             and pitch >= LEGIBLE_PITCH_PX
@@ -344,6 +359,7 @@ class Truth:
 
     brands: tuple[str, ...]
     unlisted: tuple[str, ...]
+    marks: tuple[str, ...]  # those of ``brands`` that are shown without a word
     width_px: int
     height_px: int
     fps: int
@@ -405,7 +421,7 @@ class Truth:
     def from_json(cls, data: Mapping[str, Any]) -> "Truth":
         """From what ``to_json`` wrote."""
         fields = {k: data[k] for k in cls.__dataclass_fields__ if k != "boxes"}
-        spans = ("brands", "unlisted", "cuts_s", "dissolves_s", "still_s", "black_s")
+        spans = ("brands", "unlisted", "marks", "cuts_s", "dissolves_s", "still_s", "black_s")
         fields |= {k: tuple(tuple(v) if isinstance(v, list) else v for v in data[k]) for k in spans}
         boxes = np.array(data["boxes"], np.float32).reshape(-1, len(COLUMNS))
         return cls(**fields, boxes=boxes)
@@ -424,7 +440,7 @@ def write_sample(video: Path, scenario: Scenario) -> Truth:
     import av
 
     video.parent.mkdir(parents=True, exist_ok=True)
-    names = (*scenario.brands, *scenario.unlisted)
+    names = scenario.shown
     rows: list[NDArray[np.float32]] = []
     once = video if scenario.repeats == 1 else video.with_suffix(".once.mp4")
     with av.open(str(once), "w") as container:
@@ -486,8 +502,9 @@ def _truth(scenario: Scenario, boxes: NDArray[np.float32]) -> Truth:
     shifted = [boxes + np.array([turn * frames, *[0] * (len(COLUMNS) - 1)], np.float32) for turn in turns]
     starts = [turn * frames + s.start for turn in turns for s in shots if not s.dissolve]
     return Truth(
-        brands=(*scenario.brands, *scenario.unlisted),
+        brands=scenario.shown,
         unlisted=scenario.unlisted,
+        marks=scenario.marks,
         width_px=scenario.width_px,
         height_px=scenario.height_px,
         fps=fps,

@@ -9,7 +9,14 @@ from typing import Any
 from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import BrandCatalog
-from brand_detect.domain.params import DetectObjectsParams, EscalateVlmParams, RunOcrParams, TextDetection, TextEngine
+from brand_detect.domain.params import (
+    DetectObjectsParams,
+    EscalateVlmParams,
+    LogoDetection,
+    RunOcrParams,
+    TextDetection,
+    TextEngine,
+)
 from brand_detect.domain.protocols import (
     Answerer,
     Artwork,
@@ -30,6 +37,7 @@ from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_encoder import ImageEncoder
 from brand_detect.engines.mark_encoder import NetworkMarkEncoder
+from brand_detect.engines.mark_finder import NetworkMarkFinder
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
@@ -46,6 +54,8 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
+    if params.logos is LogoDetection.network:
+        found.append(NetworkMarkFinder(params.logo_score, params.max_logos))
     if params.object_model != "off":
         found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
     return found

@@ -52,6 +52,8 @@ MAX_CHANGED = 0.4  # of the picture, rims included; searching more of it in part
 LOOK_AGAIN_S = 2.0  # of the time that a frame stands for duplicates: people walk away from before a board
 FULLER = 1.1  # a view of a region so much larger shows what was covered
 WHOLE = 0.98  # a region is followed as long as so much of it is in the picture
+LOGO = "logo"
+IS_TEXT = 0.7  # a logo region that lies so much on lines of text is one of them, and is carried as text
 COVERED = 0.5  # a new region that lies so much on others is one of them, seen again
 LOT_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
 
@@ -144,7 +146,9 @@ def detect_objects(
         listed = {}
         for region, origin in found:
             one = _measured(region, origin, frame, image, codec)
-            if one.box[3] - one.box[1] >= params.min_height_px:
+            width, height = one.box[2:] - one.box[:2]
+            large = min(width, height) >= params.min_logo_px if region.kind == LOGO else height >= params.min_height_px
+            if large:
                 listed.setdefault((region.kind, *_rounded(one.box)), one)  # zero-shot detectors name one place twice
         return list(listed.values())
 
@@ -297,13 +301,16 @@ class _Search:
                 self._followed += 1
                 return followed
         self._reference, self._followed = luma, 0
-        self._regions = self._detect(image, [])
-        return [(region, "detected") for region in self._regions]
+        found = _without_lines([(region, "detected") for region in self._detect(image, [])])
+        self._regions = [region for region, _ in found]
+        return found
 
     def again(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
         """Regions of a duplicate of the last picture."""
         followed = self._follow(image, luma)
-        return [(region, "detected") for region in self._detect(image, [])] if followed is None else followed
+        if followed is None:
+            followed = _without_lines([(region, "detected") for region in self._detect(image, [])])
+        return followed
 
     def _follow(self, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
         """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
@@ -329,15 +336,23 @@ class _Search:
         followed = [(moved[i], "propagated") for i in untouched]
         for region in self._detect(image, areas) if areas else []:
             # Around an area a detector sees parts of what is carried; where areas lie close, it sees text twice.
-            if covered(boxes_of([region.quad]), boxes_of([r.quad for r, _ in followed]))[0] < COVERED:
+            of_its_kind = [r.quad for r, _ in followed if r.kind == region.kind]
+            if covered(boxes_of([region.quad]), boxes_of(of_its_kind))[0] < COVERED:
                 followed.append((region, "detected"))
-        return followed
+        return _without_lines(followed)
 
     def _detect(self, image: Image, areas: Sequence[Area]) -> list[Region]:
         whole = image.shape[0] * image.shape[1]
         self.stats["detector_calls"] += len(self._detectors)
         self.stats["pictures_searched"] += sum(_size(a) for a in areas) / whole if areas else 1.0
         return [region for detector in self._detectors for region in detector.detect(image, areas)]
+
+
+def _without_lines(found: Sequence[tuple[Region, str]]) -> list[tuple[Region, str]]:
+    """The regions without those of kind logo that are lines of text."""
+    lines = boxes_of([r.quad for r, _ in found if r.kind == "text"])
+    on_lines = covered(boxes_of([r.quad for r, _ in found]), lines)
+    return [one for one, share in zip(found, on_lines, strict=True) if one[0].kind != LOGO or share < IS_TEXT]
 
 
 def _cover(changed: Sequence[Area], boxes: Sequence[NDArray[np.float64]]) -> tuple[list[Area], list[int]]:
@@ -444,7 +459,7 @@ def _matched(tracks: Sequence[_Track], found: Sequence[_Found], min_iou: float) 
 def _same(track: _Track, found: _Found) -> bool:
     if (track.kind, track.label) != (found.region.kind, found.region.label):
         return False
-    return found.region.kind != "text" or _bits(track.crop_hash, found.crop_hash) <= SAME_CONTENT_BITS
+    return found.region.kind not in ("text", LOGO) or _bits(track.crop_hash, found.crop_hash) <= SAME_CONTENT_BITS
 
 
 def _alike(a: _Found, b: _Found) -> bool:

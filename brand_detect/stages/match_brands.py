@@ -80,7 +80,8 @@ def match_brands(
     - A track that no text settles is compared with the marks in ``gallery``, as ``logo_verdicts`` says.
     - What is left over is clustered: texts alike after folding, or less alike with crops that look alike; marks
       without text by their crops. Numbers, clocks, scores and texts of less than ``min_unresolved_letters`` letters
-      are left out. Clusters rank by seconds on screen times mean area.
+      are left out, and so are marks without text that are on screen for less than ``min_unresolved_mark_s`` or rank
+      behind ``max_unresolved_marks`` others. Clusters rank by seconds on screen times mean area.
 
     ``stats``: tracks, resolved, ignored, not_listed (tracks left out as above), lookups (distinct texts asked about).
     """
@@ -110,7 +111,9 @@ def match_brands(
         for t, text in texts_left.items()
         if _is_worth_listing(text, params.min_unresolved_letters) or (not text and kinds[t] != "text")
     }
-    unresolved = _clusters(listed, regions, tracks, shown_seconds(scenes.timeline), _confidence_of_crops(texts))
+    clusters = _clusters(listed, regions, tracks, shown_seconds(scenes.timeline), _confidence_of_crops(texts))
+    unresolved = _worth_showing(clusters, params)
+    n_listed = sum(len(row["track_ids"]) for row in unresolved)
     return BrandVerdicts(
         verdicts=table(VERDICTS, verdicts),
         unresolved=table(UNRESOLVED, unresolved),
@@ -119,7 +122,7 @@ def match_brands(
             "tracks": float(len(tracks)),
             "resolved": float(len(resolved - ignored)),
             "ignored": float(len(ignored)),
-            "not_listed": float(len(texts_left) - len(listed)),
+            "not_listed": float(len(texts_left) - n_listed),
             "lookups": float(find.cache_info().misses),
         },
     )
@@ -351,7 +354,7 @@ def _clusters(
     seconds_of: Floats,
     confidence_of: dict[str, float],
 ) -> list[Row]:
-    """The rows of ``unresolved``."""
+    """Rows of ``unresolved``, in order of rank, which is still to be given."""
     n = len(tracks)
     read = np.array([confidence_of.get(i, UNREAD) for i in regions.ids.tolist()])
     worth = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
@@ -388,7 +391,15 @@ def _clusters(
         for c in sorted(set(leader_of))
     ]
     rows.sort(key=lambda r: (-r["seconds"] * r["area_frac"], r["cluster_id"]))
-    return [row | {"rank": rank} for rank, row in enumerate(rows, start=1)]
+    return rows
+
+
+def _worth_showing(clusters: Sequence[Row], params: MatchBrandsParams) -> list[Row]:
+    """The clusters, ranked, without the marks that hardly anybody would name: proposals are many, marks are few."""
+    marks = [row for row in clusters if not row["text"] and row["seconds"] >= params.min_unresolved_mark_s]
+    shown = {row["cluster_id"] for row in marks[: params.max_unresolved_marks]}
+    kept = [row for row in clusters if row["text"] or row["cluster_id"] in shown]
+    return [{**row, "rank": rank} for rank, row in enumerate(kept, start=1)]
 
 
 def _per_group(

@@ -241,10 +241,22 @@ def test_marks_without_text_cluster_by_their_crops():
         region(2, "c", kind="logo", crop_hash=FAR_HASH),
         region(2, "unread"),
     ]
-    rows = match(logos, {}).unresolved.to_pylist()
+    rows = match(logos, {}, min_unresolved_mark_s=0).unresolved.to_pylist()
     assert sorted(tuple(r["track_ids"]) for r in rows) == [("a", "b"), ("c",)]
     assert {(r["text"], r["reason"]) for r in rows} == {("", "unreadable")}
     assert sorted(map(tuple, (r["crop_hashes"] for r in rows))) == [(0, 0b1111), (FAR_HASH,)]
+
+
+def test_of_marks_without_text_only_the_weightiest_are_listed():
+    marks = [region(f, f"m{f}", (100, 100, 40 + f, 40), kind="logo", crop_hash=(1 << 12 * f) * 0xFFF) for f in range(4)]
+    everything = [*marks, region(0, "word")]
+    assert match(everything, {"word": "ACME"}, min_unresolved_mark_s=0).unresolved.num_rows == 5
+    result = match(everything, {"word": "ACME"}, min_unresolved_mark_s=0, max_unresolved_marks=2)
+    assert sorted(t for r in result.unresolved.to_pylist() for t in r["track_ids"]) == ["m2", "m3", "word"]
+    assert result.unresolved["rank"].to_pylist() == [1, 2, 3]
+    assert result.stats["not_listed"] == 2
+    short = match(everything, {"word": "ACME"}, min_unresolved_mark_s=60)
+    assert open_texts(short) == ["ACME"]
 
 
 def test_the_best_crop_is_one_that_was_read():

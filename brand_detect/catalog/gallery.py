@@ -13,13 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.protocols import Likeness
+from brand_detect.domain.protocols import Image, Likeness, Rgba
 
 BEST = 5
 BLOCK = 512  # views that are compared at once
 NEAREST = 200  # pictures of no known mark that are most like a view: what is usual for it
 LEAST_SPREAD = 0.02  # of a likeness
 SLOPE, OFFSET = 2.0, -3.0  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
+
+OPAQUE = 0.5
+MARGIN = 0.06  # of the longer side, around a drawing
+STANDS_OUT = 64.0  # of 255
+LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # of B, G, R (ITU-R BT.601)
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -106,3 +111,25 @@ class Gallery:
         likeness += by_view
         likeness /= 2
         return likeness
+
+
+def views_of(art: Rgba) -> list[Image]:
+    """How an exemplar may be met: a photograph as it is, a drawing on a light and on a dark plate.
+
+    Where the drawing would not stand out from the plate, it is drawn in the colour of the other plate.
+    """
+    opacity = art[:, :, 3:].astype(np.float32) / 255
+    image = art[:, :, 2::-1].astype(np.float32)
+    if opacity.min() > OPAQUE:
+        return [image.astype(np.uint8)]
+    luma = image @ LUMA
+    ink = float((luma * opacity[:, :, 0]).sum() / opacity.sum())
+    views = []
+    for plate in (255.0, 0.0):
+        shown = image if abs(ink - plate) >= STANDS_OUT else np.full_like(image, 255.0 - plate)
+        flat = plate + opacity * (shown - plate)
+        margin = round(MARGIN * max(flat.shape[:2]))
+        views.append(
+            np.pad(flat.round().astype(np.uint8), ((margin,) * 2, (margin,) * 2, (0, 0)), constant_values=int(plate))
+        )
+    return views

@@ -130,6 +130,11 @@ MARKS = _schema(  # the best crops of a track as an encoder sees them
     frame=_i32,
     vector=_vector,  # of unit length
 )
+VECTORS = _schema(  # views of the catalogue's exemplars as an encoder sees them, and of pictures of none of them
+    "vectors",
+    exemplar_id=_str,  # "" for a picture of none of the catalogue's marks
+    vector=_vector,
+)
 READINGS = _schema(  # one crop read once
     "readings",
     track_id=_str,

@@ -120,22 +120,6 @@ class Artwork(Protocol):
         ...
 
 
-class MarkEncoder(Protocol):
-    """Puts pictures of marks into a space where alike ones lie close together."""
-
-    @property
-    def identity(self) -> str:
-        """Library, version and weights: what a manifest says did the work."""
-        ...
-
-    @property
-    def dimensions(self) -> int: ...
-
-    def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """A row of unit length for each crop, shape (n, ``dimensions``): the dot product of two is their likeness."""
-        ...
-
-
 Color = tuple[int, int, int]
 """Red, green, blue, 0..255."""
 

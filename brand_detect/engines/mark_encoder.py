@@ -11,6 +11,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "mark_encoder.safetensors"
+UNKNOWN_MARKS = WEIGHTS.with_name("unknown_marks.jpg")
 SIDE_PX = 80  # what the training ended with
 BATCH = 64
 
@@ -64,3 +65,15 @@ def _square(crop: Image) -> Image:
     shrinks = min(crop.shape[:2]) > SIDE_PX
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=way)  # pyright: ignore[reportReturnType]
+
+
+def unknown_marks() -> list[Image]:
+    """Squares of ``SIDE_PX`` that show no brand: pictograms as a camera would take them, and scenery without marks."""
+    import cv2
+
+    sheet = cv2.imread(str(UNKNOWN_MARKS))
+    if sheet is None:
+        raise Permanent(f"The picture {UNKNOWN_MARKS.name} is missing.", "install the package again")
+    rows, columns = sheet.shape[0] // SIDE_PX, sheet.shape[1] // SIDE_PX
+    tiles = sheet.reshape(rows, SIDE_PX, columns, SIDE_PX, 3).swapaxes(1, 2)
+    return list(tiles.reshape(-1, SIDE_PX, SIDE_PX, 3))

@@ -182,4 +182,8 @@ def baselines(text: RegionDetector) -> dict[str, RegionDetector]:
     proposers: dict[str, Propose] = {
         "grid": grid, "mser": mser, "saliency": saliency, "contours": contours, "colours": colours
     }  # fmt: skip
-    return {**{name: Ranked(propose) for name, propose in proposers.items()}, "text": text, "beside text": BesideText(text)}
+    return {
+        **{name: Ranked(propose) for name, propose in proposers.items()},
+        "text": text,
+        "beside text": BesideText(text),
+    }

@@ -195,9 +195,14 @@ def match_brands(
     run_ocr: TrackTexts,
     brand_catalog: BrandCatalog,
 ) -> BrandVerdicts:
-    """Brands that the texts name, with rule and score; what no rule settles, clustered and ranked as unresolved."""
+    """Brands that texts name or marks look like, with rule and score; what is left, clustered and ranked as unresolved."""
     return stages.match_brands(
-        filter_scenes, detect_objects, run_ocr, run.params, index=run.engines.brand_index(brand_catalog)
+        filter_scenes,
+        detect_objects,
+        run_ocr,
+        run.params,
+        index=run.engines.brand_index(brand_catalog),
+        gallery=run.gallery(brand_catalog, detect_objects.encoder) if run.params.logo_false_alarms else None,
     )
 
 

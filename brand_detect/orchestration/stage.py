@@ -14,12 +14,13 @@ import dagster as dg
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.model import BrandVerdicts, ExtractedFrames, JobRequest, Payload
-from brand_detect.domain.params import EscalateVlmParams, Params, effective
+from brand_detect.domain.model import BrandCatalog, BrandVerdicts, ExtractedFrames, JobRequest, Payload
+from brand_detect.domain.params import DetectObjectsParams, EscalateVlmParams, Params, effective
 from brand_detect.domain.pipeline import CATALOG, LINE
-from brand_detect.domain.protocols import Answerer, BrandIndex, FrameReader, Media, Progress
+from brand_detect.domain.protocols import Answerer, BrandIndex, FrameReader, MarkEncoder, MarkIndex, Media, Progress
 from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit, load_profile
+from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Engines, Services
@@ -105,6 +106,19 @@ class StageRun(Generic[P_co]):
     def brand_index(self) -> BrandIndex:
         """The index of the catalogue that this lineage was matched with."""
         return self.engines.brand_index(catalog_from_json(self.store.get_catalog(self.lineage.attempts[CATALOG])))
+
+    def gallery(self, catalog: BrandCatalog, encoder: str) -> MarkIndex | None:
+        """The catalogue's marks for the vectors of ``detect_objects``; None where either has none."""
+        if not encoder:
+            return None
+
+        def make() -> MarkEncoder | None:
+            made = self.store.manifest(
+                AttemptRef(self.job_id, "detect_objects", self.lineage.attempts["detect_objects"])
+            )
+            return self.engines.mark_encoder(DetectObjectsParams.model_validate(made.params))
+
+        return load_gallery(self.store, catalog, encoder, make, self.engines.artwork())
 
     def statistics(self) -> dict[str, Any]:
         """Facts about the lineage that the payloads do not hold: seconds, params and engines per stage."""

@@ -22,6 +22,7 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
 from brand_detect.domain.errors import BrandDetectError, Permanent
@@ -259,6 +260,20 @@ class Store:
                     f"The picture {self.root}/{name} of the catalogue is gone.", "restore it, or give its brand another"
                 ) from e
 
+    def put_vectors(self, version: str, encoder: str, vectors: pa.Table) -> None:
+        """Keep the VECTORS of a catalogue's exemplars by ``encoder``, an identity."""
+        sink = io.BytesIO()
+        pq.write_table(vectors, sink, compression="zstd")
+        self._create(self._vectors_path(version, encoder), sink.getvalue(), lenient=True)
+
+    def get_vectors(self, version: str, encoder: str) -> pa.Table | None:
+        """The VECTORS that ``put_vectors`` kept; None if there are none."""
+        with explained(f"{self.root}/_catalog/{version} could not be read"):
+            try:
+                return pq.read_table(pa.BufferReader(self.fs.cat_file(self._vectors_path(version, encoder))))
+            except FileNotFoundError:
+                return None
+
     def catalog_uri(self, version: str) -> str:
         return f"{self.root}/_catalog/{version}/catalog.json"
 
@@ -337,6 +352,9 @@ class Store:
 
     def _pin_path(self, ref: AttemptRef) -> str:
         return f"{self._base}/{check_job_id(ref.job_id)}/{PINS}/{ref.stage}/{ref.attempt}"
+
+    def _vectors_path(self, version: str, encoder: str) -> str:
+        return f"{self._base}/_catalog/{version}/vectors-{hashlib.sha256(encoder.encode()).hexdigest()[:16]}.parquet"
 
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"

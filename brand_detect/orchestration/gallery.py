@@ -1,0 +1,76 @@
+"""The gallery of a catalogue's marks: vectors kept per snapshot and encoder, so that a new brand costs one picture."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from brand_detect.catalog.gallery import Entry, Gallery, views_of
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.model import VECTORS, BrandCatalog, Exemplar, table
+from brand_detect.domain.protocols import Artwork, MarkEncoder
+from brand_detect.engines.mark_encoder import unknown_marks
+from brand_detect.storage.store import Store
+
+EXEMPLAR_PX = 160  # longest side of a rendered exemplar; encoders see less
+UNKNOWN = ""
+
+
+def load_gallery(
+    store: Store, catalog: BrandCatalog, encoder: str, make: Callable[[], MarkEncoder | None], artwork: Artwork
+) -> Gallery | None:
+    """The gallery of ``catalog`` for vectors made by ``encoder``, an identity; None for a catalogue without logos.
+
+    ``make`` is called only where pictures are to be encoded that no earlier snapshot had.
+
+    Raises:
+        Permanent: that is needed, and ``make`` gives another encoder.
+    """
+    exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
+    if not exemplars:
+        return None
+    vectors = store.get_vectors(catalog.version, encoder)
+    if vectors is None:
+        vectors = _vectors(store, exemplars, encoder, make, artwork)
+        store.put_vectors(catalog.version, encoder, vectors)
+    ids = np.array(vectors["exemplar_id"].to_pylist())
+    rows = vectors["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    matrix = rows.reshape(len(ids), -1).astype(np.float32)
+    owners = {e.exemplar_id: brand for brand in catalog.brands for e in brand.exemplars}
+    known = [i for i in ids.tolist() if i != UNKNOWN]
+    entries = [Entry(owners[i].brand_id, owners[i].name, i) for i in known]
+    return Gallery(encoder, entries, matrix[ids != UNKNOWN], matrix[ids == UNKNOWN])
+
+
+def _vectors(
+    store: Store,
+    exemplars: Mapping[str, Exemplar],
+    encoder: str,
+    make: Callable[[], MarkEncoder | None],
+    artwork: Artwork,
+) -> pa.Table:
+    """The VECTORS of ``exemplars``, as far as possible from the latest snapshot that has any."""
+    wanted = {UNKNOWN, *exemplars}
+    parts = []
+    for version in reversed(store.catalogs()):
+        before = store.get_vectors(version, encoder)
+        if before is not None:
+            parts = [before.filter(pa.array([i in wanted for i in before["exemplar_id"].to_pylist()], pa.bool_()))]
+            wanted -= set(before["exemplar_id"].to_pylist())
+            break
+    if wanted:
+        made = make()
+        if made is None or made.identity != encoder:
+            raise Permanent(
+                f"The marks of this job are vectors of {encoder}, and here is {made.identity if made else 'none'}.",
+                "re-materialize detect_objects",
+            )
+        pictures = [(UNKNOWN, picture) for picture in unknown_marks()] if UNKNOWN in wanted else []
+        for exemplar in (e for i, e in exemplars.items() if i in wanted):
+            art = artwork.render(store.exemplar(exemplar), exemplar.suffix, EXEMPLAR_PX)
+            pictures += [(exemplar.exemplar_id, view) for view in views_of(art)]
+        vectors = made.encode([picture for _, picture in pictures]).astype(np.float16)
+        parts.append(
+            table(VECTORS, ({"exemplar_id": i, "vector": v} for (i, _), v in zip(pictures, vectors, strict=True)))
+        )
+    return pa.concat_tables(parts)

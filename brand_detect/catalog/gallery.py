@@ -1,14 +1,16 @@
 """Recognises the catalogue's marks by their look, and says how often an unknown mark would look as much like one.
 
-The likeness of a view and an exemplar is the inner product of their vectors, measured against what is usual for both:
-for the exemplar among pictures that show none of the catalogue's marks (z-norm), for the view among the same pictures
-(t-norm), the mean of both (s-norm; Shum et al., Odyssey 2010). So an exemplar that everything is a little like, such as
-a plain square, does not win everywhere. The best likeness of an unknown mark among many exemplars is a maximum, so it
-follows a Gumbel distribution; that is fitted to the same pictures, and gives the share of false alarms at any score.
+The likeness of a view and an exemplar is the inner product of their vectors. A brand that stands out from the next one
+counts for more (as in Lowe's ratio test, IJCV 2004). How often a mark that is none of the catalogue's reaches a score
+is measured on pictures that show none of them, in this very gallery: the more exemplars, the more of them do. Beyond
+the highest tenth of these scores, where there are too few to count, an exponential tail goes on (peaks over threshold;
+Pickands, Annals of Statistics 1975).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +19,10 @@ from brand_detect.domain.protocols import Image, Likeness, Rgba
 
 BEST = 5
 BLOCK = 512  # views that are compared at once
-NEAREST = 200  # pictures of no known mark that are most like a view: what is usual for it
-LEAST_SPREAD = 0.02  # of a likeness
+LEAD = 0.5  # weight of the lead over the next brand
+TAIL = 0.1  # share of the unknown pictures' scores that the tail is fitted to
+RAREST = 1e-4  # false alarms; about a thousand pictures say nothing of rarer ones
 SLOPE, OFFSET = 2.0, -3.0  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
-
 OPAQUE = 0.5
 MARGIN = 0.06  # of the longer side, around a drawing
 STANDS_OUT = 64.0  # of 255
@@ -42,6 +44,8 @@ class Entry:
 class Gallery:
     """A ``MarkIndex`` that compares every view with every exemplar.
 
+    100,000 exemplars take less time than the encoder does, so there is no approximate index.
+
     Args:
         encoder: identity of what made the vectors.
         entries: what each row of ``vectors`` shows.
@@ -58,12 +62,13 @@ class Gallery:
         self._vectors = np.ascontiguousarray(vectors[order], np.float32)
         owners = np.array([place[e.brand_id] for e in self._entries], np.int64)
         self._begins = np.searchsorted(owners, np.arange(len(brands)))  # of each brand's entries
-        self._unknown = unknown
-        likeness = unknown @ self._vectors.T
-        self._usual, self._spread = likeness.mean(axis=0), np.maximum(likeness.std(axis=0), LEAST_SPREAD)
-        best = np.concatenate([self._scores(unknown[i : i + BLOCK]).max(axis=1) for i in range(0, len(unknown), BLOCK)])
-        self._scale = max(float(best.std()) * np.sqrt(6) / np.pi, 1e-6)
-        self._mode = float(best.mean()) - np.euler_gamma * self._scale
+        scores = np.concatenate(
+            [_scores(np.maximum.reduceat(unknown[i : i + BLOCK] @ self._vectors.T, self._begins, axis=1))
+             for i in range(0, len(unknown), BLOCK)]
+        )  # fmt: skip
+        self._counted = np.sort(scores)
+        self._tail = float(np.quantile(scores, 1 - TAIL))
+        self._excess = max(float((scores[scores > self._tail] - self._tail).mean()), 1e-6)
 
     def recognise(self, vectors: Floats, track: Ints) -> list[list[Likeness]]:
         order = np.argsort(track, kind="stable")
@@ -72,45 +77,51 @@ class Gallery:
         found: list[list[Likeness]] = []
         while (first := len(found)) < tracks:
             last = max(first + 1, int(np.searchsorted(begins, begins[first] + BLOCK, side="right")) - 1)
-            scores = self._scores(vectors[order[begins[first] : begins[last]]])
-            for begin, end in zip(
-                begins[first:last] - begins[first], begins[first + 1 : last + 1] - begins[first], strict=True
-            ):
-                found.append(self._best(scores[begin:end]))
+            likeness = vectors[order[begins[first] : begins[last]]] @ self._vectors.T
+            cuts = begins[first : last + 1] - begins[first]
+            found += [self._best(likeness[a:b]) for a, b in pairwise(cuts)]
         return found
 
-    def _best(self, scores: Floats) -> list[Likeness]:
+    def false_alarms(self, score: float) -> float:
+        """Share of unknown marks whose score is at least ``score``."""
+        if score > self._tail:
+            return max(RAREST, float(TAIL * np.exp(-(score - self._tail) / self._excess)))
+        return 1 - int(np.searchsorted(self._counted, score)) / len(self._counted)
+
+    def _best(self, likeness: Floats) -> list[Likeness]:
         """The best brands of one track: each view gives its best likeness per brand, the track the mean over views."""
-        if not len(scores):
+        if not len(likeness):
             return []
-        means = np.maximum.reduceat(scores, self._begins, axis=1).mean(axis=0)
+        means = np.maximum.reduceat(likeness, self._begins, axis=1).mean(axis=0)
         n = min(BEST, len(means))
         best = np.argpartition(-means, n - 1)[:n]
-        return [self._likeness(int(b), float(means[b]), scores) for b in best[np.argsort(-means[best], kind="stable")]]
+        best = best[np.argsort(-means[best], kind="stable")].tolist()
+        rivals = [best[1] if n > 1 else -1, *best[:1] * (n - 1)]
+        return [
+            self._likeness(brand, float(_led(means[brand], means[rival] if rival >= 0 else -1.0)), likeness)
+            for brand, rival in zip(best, rivals, strict=True)
+        ]
 
-    def _likeness(self, brand: int, score: float, scores: Floats) -> Likeness:
-        begin = self._begins[brand]
+    def _likeness(self, brand: int, score: float, likeness: Floats) -> Likeness:
         end = self._begins[brand + 1] if brand + 1 < len(self._begins) else len(self._entries)
-        entry = self._entries[begin + int(scores[:, begin:end].max(axis=0).argmax())]
+        of_brand = likeness[:, self._begins[brand] : end]
+        entry = self._entries[self._begins[brand] + int(of_brand.max(axis=0).argmax())]
         alarms = self.false_alarms(score)
-        odds = SLOPE * -np.log10(max(alarms, 1e-12)) + OFFSET
+        odds = SLOPE * -np.log10(alarms) + OFFSET
         return Likeness(entry.brand_id, entry.brand, entry.exemplar_id, score, alarms, float(1 / (1 + np.exp(-odds))))
 
-    def false_alarms(self, score: float) -> float:
-        """Share of unknown marks whose best score is at least ``score``."""
-        return float(-np.expm1(-np.exp(-(score - self._mode) / self._scale)))
 
-    def _scores(self, views: Floats) -> Floats:
-        """Normalised likeness of views and exemplars, shape (views, entries)."""
-        usual = np.sort(views @ self._unknown.T, axis=1)[:, -NEAREST:]
-        likeness = views @ self._vectors.T
-        by_view = likeness - usual.mean(axis=1, keepdims=True)
-        by_view /= np.maximum(usual.std(axis=1, keepdims=True), LEAST_SPREAD)
-        likeness -= self._usual
-        likeness /= self._spread
-        likeness += by_view
-        likeness /= 2
-        return likeness
+def _led(best: Any, rival: Any) -> Any:
+    """The score of a likeness beside that of the next brand."""
+    return best + LEAD * (best - rival)
+
+
+def _scores(brands: Floats) -> Floats:
+    """The score of the best brand of each view; ``brands`` is the likeness of views (rows) and brands."""
+    if brands.shape[1] == 1:
+        return _led(brands[:, 0], -1.0)
+    best = np.partition(brands, -2, axis=1)
+    return _led(best[:, -1], best[:, -2])
 
 
 def views_of(art: Rgba) -> list[Image]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import dagster as dg
 import numpy as np
+from numpy.typing import NDArray
 
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
@@ -49,6 +51,25 @@ class ScriptedReader:
     def read(self, crops: Sequence[Image]) -> list[Reading]:
         self.lines += len(crops)
         return [Reading(self.bright if crop.mean() > 128 else self.dark, 0.98) for crop in crops]
+
+
+@dataclass
+class ScriptedEncoder:
+    """Sees where a crop is bright and where it is dark, on a grid of 16 by 16."""
+
+    identity: str = "scripted encoder"
+    dimensions: int = 256
+    crops: int = 0
+
+    def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        self.crops += len(crops)
+        rows = np.array([_grid(crop) for crop in crops], np.float32).reshape(-1, self.dimensions)
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def _grid(crop: Image) -> NDArray[np.float64]:
+    grey = cv2.resize(crop, (16, 16), interpolation=cv2.INTER_AREA).mean(axis=2)
+    return (grey - grey.mean()).ravel() + 1e-3
 
 
 @dataclass
@@ -96,6 +117,7 @@ class Pipeline:
     definitions: dg.Definitions
     detector: ScriptedDetector
     reader: ScriptedReader
+    encoder: ScriptedEncoder
 
 
 @contextmanager
@@ -116,12 +138,16 @@ def pipeline(
         media_roots=(str(folder), *media_roots),
         catalog=str(catalog),
     )
-    detector, reader = ScriptedDetector(), ScriptedReader()
-    scripted = {"region_detectors": lambda _: [detector], "text_reader": lambda _: reader}
+    detector, reader, encoder = ScriptedDetector(), ScriptedReader(), ScriptedEncoder()
+    scripted = {
+        "region_detectors": lambda _: [detector],
+        "text_reader": lambda _: reader,
+        "mark_encoder": lambda _: encoder,
+    }
     services = Services.of(settings, engines=Engines(**(scripted | engines)))
     definitions = build_definitions(services)
     config = folder / "dagster.yaml"
     if not config.exists():
         config.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     with instance or dg.DagsterInstance.local_temp(str(folder)) as live:
-        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader)
+        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader, encoder)

@@ -44,19 +44,22 @@ AVERAGE = 0.998  # of the weights, per step
 VALIDATED = 1500
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
+Drawn = tuple[Artwork, Rgba]
+"""An artwork and its picture."""
+
 
 class Pictures(IterableDataset):
     """Endless batches: two pictures of each of BATCH artworks, the artworks' numbers, pictures without a mark."""
 
-    def __init__(self, artworks: list[Artwork], drawn: list[Rgba], seed: int) -> None:
-        self._artworks, self._drawn, self._seed = artworks, drawn, seed
+    def __init__(self, drawn: list[Drawn], seed: int) -> None:
+        self._drawn, self._seed = drawn, seed
         self.side_px = torch.tensor(SIDES[0][1]).share_memory_()  # the trainer changes it while workers run
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         cv2.setNumThreads(1)
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self._seed, worker.id if worker else 0])
-        scenery = Scenery(self._drawn, rng)
+        scenery = Scenery([art for _, art in self._drawn], rng)
         while True:
             side = int(self.side_px)
             chosen = rng.choice(len(self._drawn), BATCH, replace=False)
@@ -68,10 +71,12 @@ class Pictures(IterableDataset):
             yield as_input([*first, *second, *empty]), torch.from_numpy(chosen), torch.tensor(side)
 
     def _seen(self, i: int, scenery: Scenery, rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
-        return photographed(self._drawn[i], self._artworks[i].mono, scenery, rng, side)
+        artwork, art = self._drawn[i]
+        return photographed(art, artwork.mono, scenery, rng, side)
 
     def _clean(self, i: int, rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
-        return clean(self._drawn[i], self._artworks[i].mono, rng, side)
+        artwork, art = self._drawn[i]
+        return clean(art, artwork.mono, rng, side)
 
 
 def as_input(pictures: list[NDArray[np.uint8]]) -> Tensor:
@@ -105,19 +110,35 @@ def rate_at(step: int, done: float) -> float:
 
 
 @torch.inference_mode()
-def validated(net: nn.Module, artworks: list[Artwork], drawn: list[Rgba], device: str, side: int) -> float:
+def validated(net: nn.Module, unseen: list[Drawn], device: str) -> float:
     """Top-1 on unseen artworks: one distorted picture each, among clean exemplars of all of them."""
     rng = np.random.default_rng(1)
-    scenery = Scenery(drawn, rng, count=64)
-    exemplars = [clean(d, a.mono, rng, side) for a, d in zip(artworks, drawn, strict=True)]
-    queries = [photographed(d, a.mono, scenery, rng, side) for a, d in zip(artworks, drawn, strict=True)]
+    side = SIDES[-1][1]
+    scenery = Scenery([art for _, art in unseen], rng, count=64)
+    exemplars = [clean(art, artwork.mono, rng, side) for artwork, art in unseen]
+    queries = [photographed(art, artwork.mono, scenery, rng, side) for artwork, art in unseen]
     net.eval()
     vectors = [
         torch.cat([net(as_input(p[i : i + 256]).to(device).float() / 255) for i in range(0, len(p), 256)])
         for p in (exemplars, queries)
     ]
     best = (vectors[1] @ vectors[0].T).argmax(dim=1).tolist()
-    return sum(artworks[i].brand == artworks[b].brand for i, b in enumerate(best)) / len(best)
+    return sum(unseen[i][0].brand == unseen[b][0].brand for i, b in enumerate(best)) / len(best)
+
+
+def split(artwork: Path, fonts: Path, seed: int) -> tuple[list[Drawn], list[Drawn]]:
+    """The artworks to train with, and VALIDATED others of other brands, the brands of photographs first among them."""
+    icons = load_packs(artwork, PACKS)
+    names = sorted({a.brand for a in icons if a.name.startswith(("simple-icons:", "logos:")) and len(a.brand) > 2})
+    listed = [*icons, *set_words(names, fonts, WORDS, seed)]
+    drawn = [(a, d) for a, d in zip(listed, rasterise(listed, ARTWORK_PX), strict=True) if d is not None]
+    mixed = [drawn[i] for i in np.random.default_rng(seed).permutation(len(drawn))]
+    unseen = [one for one in mixed if is_held_out(one[0])]
+    chosen = {artwork.brand for artwork, _ in mixed[: 2 * VALIDATED]}
+    others = [one for one in mixed if one[0].brand in chosen and not is_held_out(one[0])]
+    unseen += others[: VALIDATED - len(unseen)]
+    left_out = {artwork.brand for artwork, _ in unseen}
+    return [one for one in drawn if one[0].brand not in left_out], unseen
 
 
 def main(
@@ -133,23 +154,12 @@ def main(
     torch.manual_seed(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(max(1, torch.get_num_threads() - workers))  # threads that wait for each other waste the rest
-    icons = load_packs(artwork, PACKS)
-    names = sorted({a.brand for a in icons if a.name.startswith(("simple-icons:", "logos:")) and len(a.brand) > 2})
-    listed = [*icons, *set_words(names, fonts, WORDS, seed)]
-    pairs = [(a, d) for a, d in zip(listed, rasterise(listed, ARTWORK_PX), strict=True) if d is not None]
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    unseen = [i for i in order if is_held_out(pairs[i][0])]
-    keys = {pairs[i][0].brand for i in order[: 2 * VALIDATED]}
-    unseen += [i for i in order if pairs[i][0].brand in keys and not is_held_out(pairs[i][0])][
-        : VALIDATED - len(unseen)
-    ]
-    left_out = {pairs[i][0].brand for i in unseen}
-    trained = [(a, d) for a, d in pairs if a.brand not in left_out]
+    trained, unseen = split(artwork, fonts, seed)
     console.print(f"{len(trained)} artworks to train with, {len(unseen)} left out; on {device}")
 
     numbers = {brand: i for i, brand in enumerate(sorted({a.brand for a, _ in trained}))}
     brands = torch.tensor([numbers[a.brand] for a, _ in trained], device=device)
-    pictures = Pictures([a for a, _ in trained], [d for _, d in trained], seed)
+    pictures = Pictures(trained, seed)
     batches = iter(DataLoader(pictures, batch_size=None, num_workers=workers, prefetch_factor=2))
     net = MarkNet().to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(net)
@@ -186,10 +196,10 @@ def main(
             console.print(f"step {step}, {spent / 60:.1f} of {minutes:g} min, loss {lately:.3f}, {rate:.0f} pictures/s")
         if step % 400 == 0:
             _write(out, average, step, done * minutes, device, len(trained), seed)
-            top1 = validated(average, [pairs[i][0] for i in unseen], [pairs[i][1] for i in unseen], device, 80)
+            top1 = validated(average, unseen, device)
             console.print(f"step {step}: top-1 on {len(unseen)} unseen artworks {top1:.3f}")
     _write(out, average, step, minutes, device, len(trained), seed)
-    top1 = validated(average, [pairs[i][0] for i in unseen], [pairs[i][1] for i in unseen], device, 80)
+    top1 = validated(average, unseen, device)
     console.print(f"{step} steps: top-1 on {len(unseen)} unseen artworks {top1:.3f}")
 
 

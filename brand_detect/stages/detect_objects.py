@@ -176,6 +176,7 @@ def detect_objects(
     notes = () if detectors else ("No detector is on: nothing was looked for.",)
     regions, tracks = tracker.regions.table(), tracker.tracks.table()
     if encoder is None:
+        notes += ("No encoder is on: marks are not recognised by their look.",)
         return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
     marks = encode_marks(regions, frames=frames, codec=codec, encoder=encoder, progress=progress)
     return DetectedObjects(

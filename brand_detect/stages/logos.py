@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
@@ -59,13 +60,26 @@ def logo_verdicts(
     return rows
 
 
+def mean_vectors(marks: pa.Table) -> dict[str, NDArray[np.float32]]:
+    """The mean of each track's vectors, of unit length."""
+    tracks, owners = np.unique(marks["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
+    vectors = _matrix(marks)
+    sums = np.zeros((len(tracks), vectors.shape[1]), np.float32)
+    np.add.at(sums, owners, vectors)
+    return dict(zip(tracks.tolist(), sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6), strict=True))
+
+
+def _matrix(marks: pa.Table) -> NDArray[np.float32]:
+    """The vectors of MARKS, shape (rows, dimensions)."""
+    flat = marks["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(marks.num_rows, -1 if marks.num_rows else 0).astype(np.float32)
+
+
 def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The vectors of the tracks ``asked`` about, and the position of each one's track among them."""
     place = {track: i for i, track in enumerate(asked)}
     owners = np.array([place.get(t, -1) for t in detected.marks["track_id"].to_pylist()], np.int64)
-    flat = detected.marks["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    vectors = flat.reshape(len(owners), -1).astype(np.float32) if len(owners) else np.zeros((0, 1), np.float32)
-    return vectors[owners >= 0], owners[owners >= 0]
+    return _matrix(detected.marks)[owners >= 0], owners[owners >= 0]
 
 
 def _is_possible(best: Likeness, text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
@@ -28,7 +28,7 @@ from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import BrandIndex, Hit, MarkIndex
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.domain.timeline import shown_seconds
-from brand_detect.stages.logos import logo_verdicts
+from brand_detect.stages.logos import logo_verdicts, mean_vectors
 from brand_detect.stages.region_columns import Floats, Ints, RegionColumns, on_one_frame
 
 STAGE = "match_brands"
@@ -43,6 +43,7 @@ ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding: readings of the same wo
 SAME_WORDS = 0.5  # the same, for two readings of one track; others are of what a board showed before or after
 ALIKE_TEXT_SAME_CROP = 0.5  # the same where the crops look alike too: hashes alone joined two brands in 10 of 2,130
 ALIKE_CROP_BITS = 8  # of 64
+ALIKE_LOOK = 0.9  # inner product of two marks' vectors
 UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with confidence 1
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
@@ -111,7 +112,8 @@ def match_brands(
         for t, text in texts_left.items()
         if _is_worth_listing(text, params.min_unresolved_letters) or (not text and kinds[t] != "text")
     }
-    clusters = _clusters(listed, regions, tracks, shown_seconds(scenes.timeline), _confidence_of_crops(texts))
+    seconds_of, looks = shown_seconds(scenes.timeline), mean_vectors(detected.marks)
+    clusters = _clusters(listed, regions, tracks, seconds_of, _confidence_of_crops(texts), looks)
     unresolved = _worth_showing(clusters, params)
     n_listed = sum(len(row["track_ids"]) for row in unresolved)
     return BrandVerdicts(
@@ -330,6 +332,7 @@ class _Mark:
     text: str
     crop: int  # hash of the best crop
     weight: float  # seconds times area
+    look: NDArray[np.float32] | None = None  # vector of a mark without text
     tracks: list[int] = field(default_factory=list)
 
 
@@ -353,13 +356,14 @@ def _clusters(
     tracks: Sequence[str],
     seconds_of: Floats,
     confidence_of: dict[str, float],
+    looks: Mapping[str, NDArray[np.float32]],
 ) -> list[Row]:
     """Rows of ``unresolved``, in order of rank, which is still to be given."""
     n = len(tracks)
     read = np.array([confidence_of.get(i, UNREAD) for i in regions.ids.tolist()])
     worth = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
     seconds, area, best = _per_group(regions, regions.track, n, seconds_of, worth)
-    marks = _marks(listed, tracks, regions.hash, seconds * area, best)
+    marks = _marks(listed, tracks, regions.hash, seconds * area, best, looks)
     leader_of = _leaders(marks)
     cluster_of_track = np.full(n, -1, np.int64)
     for mark, leader in zip(marks, leader_of, strict=True):
@@ -434,7 +438,12 @@ def _distinct(cluster: Ints, values: NDArray[Any], n: int) -> list[list[int]]:
 
 
 def _marks(
-    listed: dict[str, str], tracks: Sequence[str], hashes: NDArray[Any], weight: Floats, best: Ints
+    listed: dict[str, str],
+    tracks: Sequence[str],
+    hashes: NDArray[Any],
+    weight: Floats,
+    best: Ints,
+    looks: Mapping[str, NDArray[np.float32]],
 ) -> list[_Mark]:
     """The marks to cluster, the heaviest first. A track without regions was never on screen and is none."""
     marks: dict[tuple[str, str], _Mark] = {}
@@ -443,7 +452,8 @@ def _marks(
             continue
         key = fold(key_of(listed[track]))
         name = (key, "" if key else track)
-        mark = marks.setdefault(name, _Mark(key, listed[track], int(hashes[best[t]]), 0.0))
+        look = None if key else looks.get(track)
+        mark = marks.setdefault(name, _Mark(key, listed[track], int(hashes[best[t]]), 0.0, look))
         mark.weight += float(weight[t])
         mark.tracks.append(t)
     return sorted(marks.values(), key=lambda m: (-m.weight, m.key, m.crop))
@@ -453,14 +463,18 @@ def _leaders(marks: Sequence[_Mark]) -> list[int]:
     """For each mark the heaviest one that it is alike to and that follows no other; itself if there is none."""
     texts = NearIndex([m.key for m in marks], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
     crops = np.array([m.crop for m in marks], np.uint64)
+    size = max((len(m.look) for m in marks if m.look is not None), default=0)
+    looks = np.array([np.zeros(size) if m.look is None else m.look for m in marks], np.float32).reshape(len(marks), size)
     leaders: list[int] = []
     own = np.zeros(len(marks), np.int64)  # those that follow no other
     n_own = 0
     for i, mark in enumerate(marks):
-        bits = np.bitwise_count(crops[own[:n_own]] ^ crops[i])
-        same_crop = set(own[:n_own][bits <= ALIKE_CROP_BITS].tolist())
+        others = own[:n_own]
+        bits = np.bitwise_count(crops[others] ^ crops[i])
+        same_crop = (bits <= ALIKE_CROP_BITS) | (looks[others] @ looks[i] >= ALIKE_LOOK)
+        same_crops = set(others[same_crop].tolist())
         same_text = {j for j in texts.near(mark.key) if j < i and leaders[j] == j}
-        leader = next((j for j in sorted(same_text | same_crop) if _are_alike(mark, marks[j], j in same_crop)), i)
+        leader = next((j for j in sorted(same_text | same_crops) if _are_alike(mark, marks[j], j in same_crops)), i)
         leaders.append(leader)
         if leader == i:
             own[n_own] = i

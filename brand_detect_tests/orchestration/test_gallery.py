@@ -1,0 +1,157 @@
+"""A brand that is added with one picture: found by a replay, and nothing but that picture is looked at."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.model import BrandVerdicts, DetectedObjects
+from brand_detect.domain.protocols import Region
+from brand_detect.engines.artwork import VectorAndPixelArtwork
+from brand_detect.orchestration.gallery import load_gallery
+from brand_detect.orchestration.resources import Services
+from brand_detect_tests import logos
+from brand_detect_tests.pipeline import ScriptedDetector, ScriptedEncoder, pipeline
+from brand_detect_tests.videos import write_clip
+
+PLAIN = "brands:\n  - name: Rolex\n"
+WITH_LOGO = PLAIN + "  - name: Stairs\n    logos: [stairs.svg]\n"
+
+
+class MarkDetector(ScriptedDetector):
+    """Sees one mark in the middle of every picture."""
+
+    def detect(self, image, areas=()):  # noqa: ARG002
+        self.calls += 1
+        return [Region("logo", "", 0.9, np.array([(100, 40), (200, 40), (200, 140), (100, 140)], np.float32))]
+
+
+def clip(path: Path, shape: str) -> Path:
+    """A mark on a plain wall for two seconds."""
+    art = VectorAndPixelArtwork().render(logos.svg(shape, "#ffffff"), "svg", 100)
+    picture = np.full((180, 320, 3), 20, np.uint8)
+    spot = picture[40 : 40 + art.shape[0], 100 : 100 + art.shape[1]]
+    spot[art[..., 3] > 127] = 250
+    return write_clip(path, (picture for _ in range(20)), fps=10)
+
+
+def services(folder: Path, text: str, **files: bytes) -> Services:
+    """Services with the brand list ``text`` and pictures beside it, its snapshot taken."""
+    names = {name.replace("_", "."): data for name, data in files.items()}
+    logos.write(folder, {"brands.yaml": text, **names})
+    with pipeline(folder) as built:
+        built.runner.refresh_catalog()
+        return built.services
+
+
+def loaded(given: Services, encoder: ScriptedEncoder, identity: str = "scripted encoder"):
+    read = given.read_catalog().catalog
+    return load_gallery(given.store, read, identity, lambda: encoder, given.engines.artwork())
+
+
+def test_without_logos_there_is_no_gallery(tmp_path: Path):
+    encoder = ScriptedEncoder()
+    assert loaded(services(tmp_path, PLAIN), encoder) is None
+    assert encoder.crops == 0
+
+
+def test_vectors_are_made_once_for_a_snapshot_and_an_encoder(tmp_path: Path):
+    given = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    encoder = ScriptedEncoder()
+    assert loaded(given, encoder) is not None
+    made = encoder.crops
+    assert made > 1000  # pictures of no mark, and the logo on light and dark
+    assert loaded(given, encoder) is not None
+    assert encoder.crops == made
+    other = ScriptedEncoder(identity="another encoder")
+    assert loaded(given, other, other.identity) is not None
+    assert other.crops == made
+
+
+def test_a_further_brand_costs_its_own_pictures(tmp_path: Path):
+    encoder = ScriptedEncoder()
+    loaded(services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs")), encoder)
+    made = encoder.crops
+    more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
+    given = services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
+    gallery = loaded(given, encoder)
+    assert gallery is not None
+    assert encoder.crops == made + 2
+
+
+def test_another_encoder_than_that_of_the_job_is_refused(tmp_path: Path):
+    given = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    with pytest.raises(Permanent, match="vectors of an older encoder, and here is scripted encoder") as refused:
+        loaded(given, ScriptedEncoder(), "an older encoder")
+    assert refused.value.hint == "re-materialize detect_objects"
+
+
+def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
+    detector = MarkDetector()
+    logos.write(tmp_path, {"brands.yaml": PLAIN})
+    with pipeline(tmp_path, region_detectors=lambda _: [detector]) as built:
+        first = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
+        found = first.load("detect_objects")
+        assert isinstance(found, DetectedObjects)
+        assert found.encoder == "scripted encoder"
+        assert set(found.marks["track_id"].to_pylist()) == set(found.tracks["track_id"].to_pylist())
+        before = first.load("match_brands")
+        assert isinstance(before, BrandVerdicts)
+        assert before.verdicts.num_rows == 0
+        assert before.unresolved.num_rows == 1
+        looked, encoded = detector.calls, built.encoder.crops
+
+        logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
+        second = built.runner.replay("match", "match_brands", {})
+        after = second.load("match_brands")
+        assert isinstance(after, BrandVerdicts)
+        [verdict] = after.verdicts.to_pylist()
+        [stairs] = [b for b in built.services.read_catalog().catalog.brands if b.name == "Stairs"]
+        assert (verdict["brand"], verdict["rule"]) == ("Stairs", "logo_match")
+        assert verdict["matched"] == stairs.exemplars[0].exemplar_id
+        assert verdict["model"] == "scripted encoder"
+        assert after.unresolved.num_rows == 0
+        assert detector.calls == looked
+        assert built.encoder.crops - encoded == 1024 + 2
+
+        other = built.runner.replay("match", "match_brands", {"match_brands": {"logo_false_alarms": 0.0}})
+        off = other.load("match_brands")
+        assert isinstance(off, BrandVerdicts)
+        assert off.verdicts.num_rows == 0
+
+
+def test_another_mark_is_not_taken_for_it(tmp_path: Path):
+    logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
+    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()]) as built:
+        run = built.runner.submit(str(clip(tmp_path / "match.mp4", "cross")), job_id="match")
+        found = run.load("match_brands")
+        assert isinstance(found, BrandVerdicts)
+        assert (found.verdicts.num_rows, found.unresolved.num_rows) == (0, 1)
+
+
+def test_with_the_encoder_off_nothing_is_encoded(tmp_path: Path):
+    logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
+    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()], mark_encoder=lambda _: None) as built:
+        run = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
+        found, matched = run.load("detect_objects"), run.load("match_brands")
+        assert isinstance(found, DetectedObjects)
+        assert isinstance(matched, BrandVerdicts)
+        assert (found.encoder, found.marks.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
+        assert any("No encoder is on" in note for note in found.notes)
+
+
+def test_a_checkpoint_from_before_there_were_marks_is_still_read(tmp_path: Path):
+    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()]) as built:
+        run = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
+        ref = run.ref("detect_objects")
+        folder = Path(built.services.store.uri(ref))
+        facts = json.loads((folder / "value.json").read_bytes())
+        assert facts.pop("encoder") == "scripted encoder"
+        (folder / "marks.parquet").unlink()
+        (folder / "value.json").write_text(json.dumps(facts), encoding="utf-8")
+        old = built.services.store.load(ref)
+        assert isinstance(old, DetectedObjects)
+        assert (old.marks.num_rows, old.encoder) == (0, "")
+        assert old.tracks.num_rows == 1

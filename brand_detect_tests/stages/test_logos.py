@@ -1,0 +1,135 @@
+"""Marks among texts: which verdicts they get, and which look-alikes become one cluster."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brand_detect.catalog import LexiconIndex, parse_catalog
+from brand_detect.domain import model as m
+from brand_detect.domain.params import MatchBrandsParams
+from brand_detect.domain.protocols import Likeness
+from brand_detect.stages.match_brands import match_brands
+from brand_detect_tests.payloads import detected, frames, region, scenes, text, texts
+
+INDEX = LexiconIndex(parse_catalog(b"[Rolex, Emirates, Adidas]", "b.yaml"))
+SCENES = scenes(frames(20))
+
+
+class Gallery:
+    """Takes the place of the largest value of a vector for a brand, its size for how unlikely a false alarm is."""
+
+    encoder = "scripted"
+
+    def recognise(self, vectors, track):
+        found = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
+        for vector, t in zip(vectors, track, strict=True):
+            place = int(vector.argmax())
+            brand = ("Rolex", "Emirates", "Adidas")[place]
+            alarms = float(np.float32(1) - vector[place])
+            found[t] = [Likeness(brand.lower(), brand, f"e{place}", 1.0, alarms, 0.9)]
+        return found
+
+
+def looks(**tracks):
+    """MARKS rows: by track, the brand it looks like (0, 1, 2) and the share of false alarms at that likeness."""
+    return m.table(
+        m.MARKS,
+        [
+            {
+                "track_id": t,
+                "region_id": f"r-{t}",
+                "frame": 0,
+                "vector": np.eye(3, dtype=np.float16)[b] * np.float16(1 - a),
+            }
+            for t, (b, a) in tracks.items()
+        ],
+    )
+
+
+def match(regions, said=None, gallery=None, marks=None, **params):
+    found = replace(detected(regions, SCENES), marks=looks() if marks is None else marks, encoder="scripted")
+    rows = [text(track, words) for track, words in (said or {}).items()]
+    return match_brands(
+        SCENES, found, texts(rows), MatchBrandsParams(**params), index=INDEX, gallery=gallery or Gallery()
+    )
+
+
+def verdicts(result):
+    return {tuple(v["track_ids"]): (v["brand"], v["rule"]) for v in result.verdicts.to_pylist()}
+
+
+def logo(frame, track, box=(100, 100, 80, 80)):
+    return region(frame, track, box=box, kind="logo")
+
+
+def test_a_mark_that_looks_like_a_brand_is_it_and_says_by_which_exemplar():
+    result = match([logo(0, "a")], marks=looks(a=(2, 0.0)))
+    [row] = result.verdicts.to_pylist()
+    assert (row["brand"], row["rule"], row["matched"], row["model"]) == ("Adidas", "logo_match", "e2", "scripted")
+    assert (row["confidence"], row["decided_by"]) == (pytest.approx(0.9), "match_brands")
+    assert result.unresolved.num_rows == 0
+    assert result.stats["resolved"] == 1
+
+
+def test_a_mark_that_is_not_like_enough_stays_open():
+    result = match([logo(f, "a") for f in range(8)], marks=looks(a=(2, 0.05)))
+    assert verdicts(result) == {}
+    assert [u["track_ids"] for u in result.unresolved.to_pylist()] == [["a"]]
+    assert verdicts(match([logo(0, "a")], marks=looks(a=(2, 0.05)), logo_false_alarms=0.06)) == {
+        ("a",): ("Adidas", "logo_match")
+    }
+
+
+def test_what_a_text_settles_is_not_asked_about():
+    result = match([region(0, "a")], {"a": "ROLEX"}, marks=looks(a=(2, 0.0)))
+    assert verdicts(result) == {("a",): ("Rolex", "exact")}
+
+
+def test_a_name_inside_a_mark_speaks_for_it():
+    inside, outside = region(0, "t", box=(110, 150, 60, 20)), region(0, "t", box=(400, 150, 60, 20))
+    marks = looks(a=(2, 0.05))
+    assert verdicts(match([logo(0, "a"), inside], {"t": "ADIDAS"}, marks=marks))[("a",)] == ("Adidas", "logo_match")
+    assert ("a",) not in verdicts(match([logo(0, "a"), outside], {"t": "ADIDAS"}, marks=marks))
+
+
+def test_another_name_inside_a_mark_speaks_against_it():
+    inside = region(0, "t", box=(110, 150, 60, 20))
+    result = match([logo(0, "a"), inside], {"t": "ROLEX"}, marks=looks(a=(2, 0.0)))
+    assert verdicts(result) == {("t",): ("Rolex", "exact")}
+
+
+def test_a_name_that_only_passes_through_a_mark_says_nothing_of_it():
+    regions = [logo(f, "a") for f in range(5)]
+    regions += [region(f, "t", box=(110 if f == 0 else 400, 150, 60, 20)) for f in range(5)]
+    assert ("a",) in verdicts(match(regions, {"t": "ROLEX"}, marks=looks(a=(2, 0.0))))
+
+
+@pytest.mark.parametrize(("read", "found"), [("adldos", True), ("", True), ("7", True), ("SUMMER SALE", False)])
+def test_a_text_that_reads_otherwise_is_no_word_mark(read, found):
+    said = {"a": read} if read else {}
+    result = match([region(0, "a")], said, marks=looks(a=(2, 0.0)))
+    assert (("a",) in verdicts(result)) == found
+
+
+def test_without_a_gallery_marks_stay_open():
+    found = replace(detected([logo(f, "a") for f in range(8)], SCENES), marks=looks(a=(2, 0.0)), encoder="scripted")
+    result = match_brands(SCENES, found, texts([]), MatchBrandsParams(), index=INDEX)
+    assert (result.verdicts.num_rows, result.unresolved.num_rows) == (0, 1)
+
+
+def test_unknown_marks_that_look_alike_are_one_cluster():
+    regions = [logo(f, t, (x, 100, 80, 80)) | {"crop_hash": h} for f in range(8) for t, x, h in
+               (("a", 100, 0), ("b", 400, 2**64 - 1), ("c", 700, 2**32 - 1))]  # fmt: skip
+    vectors = {"a": [1, 0, 0], "b": [0.98, 0.2, 0], "c": [0, 0, 1]}
+    rows = [
+        {"track_id": t, "region_id": f"r-{t}", "frame": 0, "vector": np.array(v, np.float16)}
+        for t, v in vectors.items()
+    ]
+
+    class Nothing(Gallery):
+        def recognise(self, vectors, track):  # noqa: ARG002
+            return [[] for _ in range(int(track.max()) + 1)]
+
+    result = match(regions, gallery=Nothing(), marks=m.table(m.MARKS, rows))
+    assert sorted(u["track_ids"] for u in result.unresolved.to_pylist()) == [["a", "b"], ["c"]]

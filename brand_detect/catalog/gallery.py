@@ -15,19 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.protocols import Image, Likeness, Rgba
+from brand_detect.domain.protocols import Likeness
 
 BEST = 5
 BLOCK = 512  # views that are compared at once
-LEAD = 0.5  # weight of the lead over the next brand
+LEAD = 1.0  # weight of the lead over the next brand
 TAIL = 0.1  # share of the unknown pictures' scores that the tail is fitted to
 RAREST = 1e-4  # false alarms; about a thousand pictures say nothing of rarer ones
 SLOPE, OFFSET = 2.0, -3.0  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
-OPAQUE = 0.5
-MARGIN = 0.06  # of the longer side, around a drawing
-STANDS_OUT = 64.0  # of 255
-LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # of B, G, R (ITU-R BT.601)
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -122,25 +117,3 @@ def _scores(brands: Floats) -> Floats:
         return _led(brands[:, 0], -1.0)
     best = np.partition(brands, -2, axis=1)
     return _led(best[:, -1], best[:, -2])
-
-
-def views_of(art: Rgba) -> list[Image]:
-    """How an exemplar may be met: a photograph as it is, a drawing on a light and on a dark plate.
-
-    Where the drawing would not stand out from the plate, it is drawn in the colour of the other plate.
-    """
-    opacity = art[:, :, 3:].astype(np.float32) / 255
-    image = art[:, :, 2::-1].astype(np.float32)
-    if opacity.min() > OPAQUE:
-        return [image.astype(np.uint8)]
-    luma = image @ LUMA
-    ink = float((luma * opacity[:, :, 0]).sum() / opacity.sum())
-    views = []
-    for plate in (255.0, 0.0):
-        shown = image if abs(ink - plate) >= STANDS_OUT else np.full_like(image, 255.0 - plate)
-        flat = plate + opacity * (shown - plate)
-        margin = round(MARGIN * max(flat.shape[:2]))
-        views.append(
-            np.pad(flat.round().astype(np.uint8), ((margin,) * 2, (margin,) * 2, (0, 0)), constant_values=int(plate))
-        )
-    return views

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pyarrow as pa
 
-from brand_detect.catalog.gallery import Entry, Gallery, views_of
+from brand_detect.catalog.gallery import Entry, Gallery
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import VECTORS, BrandCatalog, Exemplar, table
 from brand_detect.domain.protocols import Artwork, MarkEncoder
+from brand_detect.engines.exemplars import views_of
 from brand_detect.engines.mark_encoder import unknown_marks
 from brand_detect.storage.store import Store
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brand_detect.catalog.gallery import BEST, BLOCK, LEAD, RAREST, TAIL, Entry, Gallery, views_of
+from brand_detect.catalog.gallery import BEST, BLOCK, LEAD, RAREST, TAIL, Entry, Gallery
 
 SIZE = 64
 
@@ -104,35 +104,3 @@ def test_many_views_are_compared_in_blocks():
     assert len(tracks) > BLOCK
     found = gallery().recognise(np.repeat(views, 40, axis=0), tracks)
     assert [f[0].exemplar_id for f in found] == [f"e{i}" for i in range(40)]
-
-
-def disc(colour):
-    """A disc of one colour (R, G, B) on nothing."""
-    y, x = np.mgrid[-1:1:40j, -1:1:40j]
-    art = np.zeros((40, 40, 4), np.uint8)
-    art[..., :3] = colour
-    art[..., 3] = np.where(x**2 + y**2 < 0.8, 255, 0)
-    return art
-
-
-def test_a_drawing_is_shown_on_light_and_dark():
-    light, dark = views_of(disc((255, 0, 0)))
-    middle = light.shape[0] // 2
-    assert light.shape == dark.shape == (44, 44, 3)
-    assert (light[0, 0].tolist(), dark[0, 0].tolist()) == ([255] * 3, [0] * 3)
-    assert light[middle, middle].tolist() == dark[middle, middle].tolist() == [0, 0, 255]  # blue first
-
-
-@pytest.mark.parametrize(("ink", "on_light", "on_dark"), [(0, 0, 255), (255, 0, 255)])
-def test_what_would_not_stand_out_takes_the_other_colour(ink, on_light, on_dark):
-    light, dark = views_of(disc((ink,) * 3))
-    middle = light.shape[0] // 2
-    assert (light[middle, middle, 0], dark[middle, middle, 0]) == (on_light, on_dark)
-
-
-def test_a_photograph_stays_as_it_is():
-    art = np.full((10, 20, 4), 255, np.uint8)
-    art[:, :, 0] = 7
-    [view] = views_of(art)
-    assert view.shape == (10, 20, 3)
-    assert view[0, 0].tolist() == [255, 255, 7]

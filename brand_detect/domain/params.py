@@ -37,7 +37,13 @@ class TextDetection(Enum):
 
 class LogoDetection(Enum):
     network = "network"
+    contours = "contours"
     off = "off"
+
+
+class Furniture(Enum):
+    include = "include"
+    exclude = "exclude"
 
 
 class Precision(Enum):
@@ -146,6 +152,9 @@ class CompileReportParams(Params):
     min_confidence: Unit = Field(0.0, description="detections under this are left out")
     bridge_s: float = Field(1.0, ge=0, le=30, description="gaps up to this inside one shot are bridged, in seconds")
     min_exposure_s: float = Field(0.0, ge=0, description="shorter exposures are left out, in seconds")
+    furniture: Furniture = Field(
+        Furniture.include, description="brands on scoreboards, channel bugs and the like: counted, or left out"
+    )
     thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's evidence pictures")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import box_of, boxes_of, covered, overlaps, quad_area, transformed
+from brand_detect.domain.geometry import box_of, boxes_of, covered, overlaps, quad_area, rescaled, transformed
 from brand_detect.domain.model import (
     DUPLICATE,
     KEPT,
@@ -41,6 +41,7 @@ from brand_detect.domain.protocols import (
     Transform,
 )
 from brand_detect.domain.timeline import cells_of
+from brand_detect.stages.furniture import furniture
 from brand_detect.stages.marks import encode_marks
 
 MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
@@ -98,6 +99,7 @@ class _Track:
             "n_regions": len(self.scores),
             "score": float(np.mean(self.scores)),
             "area_frac": float(np.mean(self.areas)),
+            "furniture": False,
         }
 
 
@@ -130,7 +132,7 @@ def detect_objects(
     encoder: MarkEncoder | None = None,
     progress: Progress,
 ) -> DetectedObjects:
-    """Regions on every kept frame, joined into tracks, and the vectors of their best views.
+    """Regions on every kept frame, joined into tracks, which of these are furniture, and the vectors of their best views.
 
     A track lasts from the first to the last cell of the frames that show it, dropped duplicates included.
     ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.
@@ -175,6 +177,8 @@ def detect_objects(
     progress(len(kept), len(kept), "frames")
     notes = () if detectors else ("No detector is on: nothing was looked for.",)
     regions, tracks = tracker.regions.table(), tracker.tracks.table()
+    is_furniture = pa.array(furniture(regions, tracks, frames=frames, motion=motion))
+    tracks = tracks.set_column(TRACKS.get_field_index("furniture"), TRACKS.field("furniture"), is_furniture)
     if encoder is None:
         return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
     marks = encode_marks(regions, frames=frames, codec=codec, encoder=encoder, progress=progress)
@@ -218,7 +222,7 @@ class _Tracker:
         """Takes the camera's motion into where the tracks' regions may stand."""
         if motion is None:
             return
-        in_px = _scaled(motion, scale)
+        in_px = rescaled(motion, scale)
         for track in self._active:
             left, top, right, bottom = track.moved
             track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
@@ -322,7 +326,7 @@ class _Search:
             return None
         height, width = image.shape[:2]
         scale = width / luma.shape[1]
-        in_px = _scaled(motion, scale)
+        in_px = rescaled(motion, scale)
         moved = [Region(r.kind, r.label, r.score, _transformed(r.quad, in_px)) for r in self._regions]
         inside = covered(boxes_of([r.quad for r in moved]), np.array([[0.0, 0.0, width, height]]))
         leaving = [_around(box_of(r.quad)) for r, share in zip(moved, inside, strict=True) if 0 < share < WHOLE]
@@ -414,12 +418,6 @@ def _transformed(quad: Quad, motion: Transform) -> Quad:
 
 def _rounded(box: NDArray[np.float64]) -> list[int]:
     return np.round(box).astype(int).tolist()
-
-
-def _scaled(motion: Transform, scale: float) -> Transform:
-    """A transform between small pictures as one between frames ``scale`` times as large."""
-    enlarge = np.diag([scale, scale, 1.0])
-    return enlarge @ motion @ np.linalg.inv(enlarge)
 
 
 def _measured(region: Region, origin: str, frame: int, image: Image, codec: ImageCodec) -> _Found:

@@ -9,12 +9,12 @@ from brand_detect.domain.geometry import Boxes, best_apart, quad_of
 from brand_detect.domain.protocols import Area, Image, Region
 
 LONGEST_SIDE_PX = 960
-SMALLEST_PX, LARGEST = 8, 0.9  # shortest side, and longest side as a share of the picture's
+SMALLEST_PX, LARGEST = 8, 0.95  # shortest side, and longest side as a share of the picture's
 GAPS_PX = (1, 3, 5, 9, 15)  # edges so far apart are of one thing, in turn
 CANNY = (60, 160)
 RIM = 0.25  # width of the surroundings that a box is compared with, in its own size
 STRONG = 255.0  # difference of edge strength that gives a score of one half
-SAME_IOU = 0.6  # boxes that overlap so much are one
+SAME_IOU = 0.7  # boxes that overlap so much are one
 
 
 class ContourMarkFinder:
@@ -55,7 +55,9 @@ def contours(image: Image) -> Boxes:
 
     edges = cv2.Canny(cv2.GaussianBlur(image, (3, 3), 0), *CANNY)
     joined = (components(cv2.dilate(edges, np.ones((gap, gap), np.uint8))) for gap in GAPS_PX)  # pyright: ignore[reportArgumentType]
-    return np.concatenate([boxes + np.array([1, 1, -1, -1]) * (gap // 2) for boxes, gap in zip(joined, GAPS_PX, strict=True)])
+    return np.concatenate(
+        [boxes + np.array([1, 1, -1, -1]) * (gap // 2) for boxes, gap in zip(joined, GAPS_PX, strict=True)]
+    )
 
 
 def components(mask: NDArray[np.uint8]) -> Boxes:

@@ -62,7 +62,7 @@ class NetworkMarkFinder:
             left, top = max(0, area.left - margin), max(0, area.top - margin)
             right, bottom = min(width, area.right + margin), min(height, area.bottom + margin)
             found, score = self._search(image[top:bottom, left:right], self._longest_side_px / max(height, width))
-            boxes.append(found + (left, top, left, top))
+            boxes.append(found + np.array([left, top, left, top]))
             scores.append(score)
         all_boxes, all_scores = np.concatenate(boxes).clip(0, [width, height, width, height]), np.concatenate(scores)
         kept = best_apart(all_boxes, all_scores, self._most, SAME_IOU)

@@ -206,7 +206,9 @@ class Composer:
         centre = box[:2] + side * rng.choice([0.0, 1.0], 2) + rng.normal(0, 0.1, 2) * side
         axes = (side * rng.uniform(0.1, 0.4, 2)).astype(int).clip(1)
         colour = rng.integers(0, 256, 3).tolist()
-        cv2.ellipse(picture, centre.astype(int).tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
+        cv2.ellipse(
+            picture, centre.astype(int).tolist(), axes.tolist(), rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA
+        )
 
 
 def scene(rng: np.random.Generator) -> Picture:
@@ -267,7 +269,9 @@ def _patch(picture: Picture, rng: np.random.Generator) -> None:
     else:
         cell = int(rng.integers(3, 14))
         colours = rng.integers(0, 256, (int(h) // cell + 1, int(w) // cell + 1, 3)).astype(np.uint8)
-        crowd = cv2.resize(colours, (int(w), int(h)), interpolation=int(rng.choice([cv2.INTER_NEAREST, cv2.INTER_LINEAR])))
+        crowd = cv2.resize(
+            colours, (int(w), int(h)), interpolation=int(rng.choice([cv2.INTER_NEAREST, cv2.INTER_LINEAR]))
+        )
         share = rng.uniform(0.3, 1.0)
         part = picture[y : y + h, x : x + w]
         part[:] = part + (crowd.astype(np.float32) - part) * share
@@ -293,7 +297,9 @@ def _cloth(over: Picture, cover: Picture, rng: np.random.Generator) -> tuple[Pic
     wave = np.sin((u * rng.normal() + v * rng.normal()) * 2 * np.pi / period + phase).astype(np.float32)
     shift = wave * rng.uniform(0.01, 0.04) * max(h, w)
     shade = (1 + 0.3 * rng.random() * wave)[..., None]
-    over = (cv2.remap(over, u + shift, v + shift, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) * shade).clip(0, 255)
+    over = (cv2.remap(over, u + shift, v + shift, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) * shade).clip(
+        0, 255
+    )
     return over.astype(np.uint8), cv2.remap(cover, u + shift, v + shift, cv2.INTER_LINEAR)  # pyright: ignore[reportReturnType]
 
 

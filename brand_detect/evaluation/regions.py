@@ -84,7 +84,7 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
     """
     truth = load_truth(truth_path(video))
     if not truth.marks:
-        raise BadInput(f"{video} shows no textless marks.", "generate it with marks: brand-detect sample --marks")
+        raise BadInput(f"{video} shows no textless marks.", "generate it with Scenario(marks=...)")
     marks = np.isin(truth.boxes[:, 1], [truth.brands.index(m) for m in truth.marks]) & (truth.boxes[:, 11] > 0)
     rows = truth.boxes[marks]
     pictures = []
@@ -138,7 +138,8 @@ def first_ranks(boxes: Boxes, proposed: Boxes, iou: float) -> NDArray[np.float64
 def region_table(scores: Sequence[RegionScore]) -> Table:
     """The scores as a table for the terminal."""
     table = Table(
-        title=f"Share of {scores[0].logos} logos found among the first N regions (IoU {FOUND_IOU:g}; in brackets {LOOSE_IOU:g})"
+        title=f"Share of {scores[0].logos} logos found among the first N regions "
+        f"(IoU {FOUND_IOU:g}; in brackets {LOOSE_IOU:g})"
     )
     table.add_column("method")
     for n in PROPOSALS:

@@ -2,8 +2,8 @@
 
     python -m brand_detect.evaluation.train_regions PACKS WEIGHTS --steps 6000
 
-``PACKS`` holds unpacked npm packages ``@iconify-json/*``; those of ``SOURCES`` are used. The same packs, seed and number
-of steps give the same weights on the same machine.
+``PACKS`` holds unpacked npm packages ``@iconify-json/*``; those of ``SOURCES`` are used. The same packs, seed and
+number of steps give the same weights on the same machine.
 """
 
 import argparse
@@ -62,9 +62,7 @@ def targets(composite: Composite) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     return heat, weight, boxes, box_weight
 
 
-def loss(
-    outputs: tuple[Tensor, Tensor], wanted: Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
+def loss(outputs: tuple[Tensor, Tensor], wanted: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """CenterNet's focal loss of the centres, and 1 - GIoU (Rezatofighi et al. 2019) of the boxes, both per mark."""
     logits, sides = outputs
     heat, weight, boxes, box_weight = wanted
@@ -74,11 +72,12 @@ def loss(
     miss = (heat < 1) * (1 - heat) ** 4 * p**2 * logsigmoid(-logits)
     centre = -((hit + miss) * weight).sum() / n
     at = (torch.arange(heat.shape[-1]) + 0.5) * STRIDE_PX
-    l, t, r, b = at[None, None] - sides[:, 0], at[None, :, None] - sides[:, 1], at + sides[:, 2], at[:, None] + sides[:, 3]  # noqa: E741
-    wl, wt, wr, wb = boxes.unbind(1)
-    inter = (torch.minimum(r, wr) - torch.maximum(l, wl)).clamp(min=0) * (torch.minimum(b, wb) - torch.maximum(t, wt)).clamp(min=0)
-    union = (r - l) * (b - t) + (wr - wl) * (wb - wt) - inter
-    hull = (torch.maximum(r, wr) - torch.minimum(l, wl)) * (torch.maximum(b, wb) - torch.minimum(t, wt))
+    cells = torch.stack(torch.broadcast_tensors(at[None], at[:, None]))  # x, y
+    low, high = cells - sides[:, :2], cells + sides[:, 2:]
+    wanted_low, wanted_high = boxes[:, :2], boxes[:, 2:]
+    inter = (torch.minimum(high, wanted_high) - torch.maximum(low, wanted_low)).clamp(min=0).prod(1)
+    union = (high - low).prod(1) + (wanted_high - wanted_low).prod(1) - inter
+    hull = (torch.maximum(high, wanted_high) - torch.minimum(low, wanted_low)).prod(1)
     giou = inter / union.clamp(min=1e-6) - (hull - union) / hull.clamp(min=1e-6)
     return centre, SIZE_WEIGHT * ((1 - giou) * box_weight).sum() / n
 
@@ -143,7 +142,11 @@ def fused(net: MarkFinderNet) -> MarkFinderNet:
 
 def _sequences(net: MarkFinderNet) -> list:
     """The convolutions with what follows each, in order."""
-    return [m for m in net.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d) and isinstance(m[-1], nn.ReLU)]
+    return [
+        m
+        for m in net.modules()
+        if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d) and isinstance(m[-1], nn.ReLU)
+    ]
 
 
 def save(net: MarkFinderNet, weights: Path) -> None:

@@ -132,7 +132,7 @@ def detect_objects(
     encoder: MarkEncoder | None = None,
     progress: Progress,
 ) -> DetectedObjects:
-    """Regions on every kept frame, joined into tracks, which of these are furniture, and the vectors of their best views.
+    """Regions on every kept frame, joined into tracks, those of furniture marked, and vectors of their best views.
 
     A track lasts from the first to the last cell of the frames that show it, dropped duplicates included.
     ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.

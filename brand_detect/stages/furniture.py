@@ -31,9 +31,7 @@ class _Place:
     rows: list[int] = field(default_factory=list)
 
 
-def furniture(
-    regions: pa.Table, tracks: pa.Table, *, frames: FrameReader, motion: CameraMotion
-) -> NDArray[np.bool_]:
+def furniture(regions: pa.Table, tracks: pa.Table, *, frames: FrameReader, motion: CameraMotion) -> NDArray[np.bool_]:
     """Whether each of ``tracks`` is furniture.
 
     Its region is at the same place with the same look in three shots, of which no two show the same view: either the

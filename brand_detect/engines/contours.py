@@ -26,7 +26,7 @@ class ContourMarkFinder:
         most: most regions of a picture, the best first.
     """
 
-    def __init__(self, min_score: float = 0.0, most: int = 20, longest_side_px: int = LONGEST_SIDE_PX) -> None:
+    def __init__(self, min_score: float = 0.0, most: int = 100, longest_side_px: int = LONGEST_SIDE_PX) -> None:
         self._min_score, self._most, self._longest_side_px = min_score, most, longest_side_px
 
     @property

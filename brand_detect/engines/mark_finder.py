@@ -33,7 +33,7 @@ class NetworkMarkFinder:
     def __init__(
         self,
         min_score: float = 0.1,
-        most: int = 30,
+        most: int = 100,
         longest_side_px: int = LONGEST_SIDE_PX,
         weights: Path = WEIGHTS,
     ) -> None:

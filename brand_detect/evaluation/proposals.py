@@ -1,7 +1,7 @@
 """Simple ways of proposing regions, to compare the trained network with. None of them knows what a logo is."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.geometry import Boxes, best_apart, boxes_of, quad_of
 from brand_detect.domain.protocols import Area, Image, Region, RegionDetector
 from brand_detect.engines.contours import ContourMarkFinder, components, edge_contrast
+from brand_detect.stages.detect_objects import without_lines
 
 MOST = 100
 SAME_IOU = 0.7  # proposals that overlap so much are one
@@ -119,6 +120,20 @@ def _around_text(line: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     yield np.array([left, top - 2 * high, right, bottom])
 
 
+@dataclass(frozen=True)
+class TextThenMarks:
+    """What the pipeline proposes: the lines of text, and then the marks that are no lines of text."""
+
+    text: RegionDetector
+    marks: RegionDetector
+    identity: str = "pipeline"
+
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
+        lines = [replace(line, score=1 + line.score) for line in self.text.detect(image, areas)]
+        found = [(region, "") for region in (*lines, *self.marks.detect(image, areas))]
+        return [region for region, _ in without_lines(found, MOST)]
+
+
 def baselines(text: RegionDetector) -> dict[str, RegionDetector]:
     """Every method, by name. ``text`` finds lines of text."""
     proposers: dict[str, Propose] = {
@@ -127,9 +142,11 @@ def baselines(text: RegionDetector) -> dict[str, RegionDetector]:
         "saliency": saliency,
         "colours": colours,
     }
+    contours = ContourMarkFinder(min_score=0.0, most=MOST)
     return {
         **{name: Ranked(propose) for name, propose in proposers.items()},
-        "contours": ContourMarkFinder(min_score=0.0, most=MOST),
+        "contours": contours,
         "text": text,
         "beside text": BesideText(text),
+        "text, then contours": TextThenMarks(text, contours),
     }

@@ -15,7 +15,8 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import Boxes, boxes_of, overlaps
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, RegionDetector
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect.evaluation.sample import load_truth, truth_path
+from brand_detect.evaluation.drawing import MARKS
+from brand_detect.evaluation.sample import Scenario, load_truth, sample_once, truth_path
 
 PROPOSALS = (5, 10, 20, 50, 100)
 FOUND_IOU, LOOSE_IOU = 0.5, 0.3
@@ -98,6 +99,13 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
             if len(boxes):
                 pictures.append((frame.image, boxes))
     return pictures
+
+
+def generated(folder: Path) -> list[Annotated]:
+    """Pictures of a clip with textless marks, which is drawn into ``folder`` if it is not there yet."""
+    video = folder / "marks.mp4"
+    sample_once(video, Scenario(fps=10, marks=tuple(MARKS)))
+    return of_sample(video)
 
 
 def evaluate_regions(

@@ -54,9 +54,9 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
     if params.logos is LogoDetection.network:
-        found.append(NetworkMarkFinder(params.logo_score, params.max_logos))
+        found.append(NetworkMarkFinder(params.logo_score))
     elif params.logos is LogoDetection.contours:
-        found.append(ContourMarkFinder(params.logo_score, params.max_logos))
+        found.append(ContourMarkFinder(params.logo_score))
     if params.object_model != "off":
         found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
     return found

@@ -305,16 +305,14 @@ class _Search:
                 self._followed += 1
                 return followed
         self._reference, self._followed = luma, 0
-        found = _without_lines([(region, "detected") for region in self._detect(image, [])])
+        found = self._detected(image)
         self._regions = [region for region, _ in found]
         return found
 
     def again(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
         """Regions of a duplicate of the last picture."""
         followed = self._follow(image, luma)
-        if followed is None:
-            followed = _without_lines([(region, "detected") for region in self._detect(image, [])])
-        return followed
+        return self._detected(image) if followed is None else followed
 
     def _follow(self, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
         """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
@@ -343,7 +341,11 @@ class _Search:
             of_its_kind = [r.quad for r, _ in followed if r.kind == region.kind]
             if covered(boxes_of([region.quad]), boxes_of(of_its_kind))[0] < COVERED:
                 followed.append((region, "detected"))
-        return _without_lines(followed)
+        return without_lines(followed, self._params.max_logos)
+
+    def _detected(self, image: Image) -> list[tuple[Region, str]]:
+        """The regions of the whole picture, each with its origin."""
+        return without_lines([(region, "detected") for region in self._detect(image, [])], self._params.max_logos)
 
     def _detect(self, image: Image, areas: Sequence[Area]) -> list[Region]:
         whole = image.shape[0] * image.shape[1]
@@ -352,11 +354,14 @@ class _Search:
         return [region for detector in self._detectors for region in detector.detect(image, areas)]
 
 
-def _without_lines(found: Sequence[tuple[Region, str]]) -> list[tuple[Region, str]]:
-    """The regions without those of kind logo that are lines of text."""
+def without_lines(found: Sequence[tuple[Region, str]], max_logos: int) -> list[tuple[Region, str]]:
+    """The regions, each with its origin, without those of kind logo that are lines of text or that ``max_logos`` better
+    ones exceed."""
     lines = boxes_of([r.quad for r, _ in found if r.kind == "text"])
     on_lines = covered(boxes_of([r.quad for r, _ in found]), lines)
-    return [one for one, share in zip(found, on_lines, strict=True) if one[0].kind != LOGO or share < IS_TEXT]
+    logos = [i for i, (r, _) in enumerate(found) if r.kind == LOGO and on_lines[i] < IS_TEXT]
+    kept = set(sorted(logos, key=lambda i: -found[i][0].score)[:max_logos])
+    return [one for i, one in enumerate(found) if one[0].kind != LOGO or i in kept]
 
 
 def _cover(changed: Sequence[Area], boxes: Sequence[NDArray[np.float64]]) -> tuple[list[Area], list[int]]:

@@ -125,9 +125,11 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
     return row | changes
 
 
-def detected(regions: Iterable[Mapping[str, Any]], scenes: m.FilteredScenes) -> m.DetectedObjects:
-    """``regions`` and the tracks that follow from them."""
-    rows = list(regions)
+def detected(
+    regions: Iterable[Mapping[str, Any]], scenes: m.FilteredScenes, furniture: Iterable[str] = ()
+) -> m.DetectedObjects:
+    """``regions`` and the tracks that follow from them, those of ``furniture`` marked so."""
+    rows, furniture = list(regions), set(furniture)
     cells = {r["frame"]: r for r in scenes.timeline.to_pylist()}
     tracks = []
     for track_id in dict.fromkeys(r["track_id"] for r in rows):
@@ -144,6 +146,7 @@ def detected(regions: Iterable[Mapping[str, Any]], scenes: m.FilteredScenes) -> 
                 "n_regions": len(own),
                 "score": sum(r["score"] for r in own) / len(own),
                 "area_frac": sum(r["area_frac"] for r in own) / len(own),
+                "furniture": track_id in furniture,
             }
         )
     return m.DetectedObjects(m.table(m.REGIONS, rows), m.table(m.TRACKS, tracks))

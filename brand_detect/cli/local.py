@@ -127,6 +127,41 @@ def evaluate_text(
 
 
 @app.command()
+def evaluate_regions(
+    folder: Annotated[
+        Path | None, typer.Argument(help="annotations.json and images/; default: a generated clip")
+    ] = None,
+    weights: Annotated[list[Path], typer.Option(help="a network of train_regions, measured too")] = [],  # noqa: B006
+    as_json: JsonOpt = False,
+) -> None:
+    """Share of the logos in pictures that each way of proposing regions holds, and its time.
+
+    Example: brand-detect evaluate-regions photographs
+    """
+    from brand_detect.engines.image import OpenCvCodec
+    from brand_detect.engines.mark_finder import NetworkMarkFinder
+    from brand_detect.engines.rapid import RapidTextDetector
+    from brand_detect.evaluation import regions
+    from brand_detect.evaluation.proposals import TextThenMarks, baselines
+
+    text = RapidTextDetector()
+    methods = baselines(text)
+    for path in weights:
+        network = NetworkMarkFinder(min_score=0.0, weights=path)
+        methods |= {path.stem: network, f"text, then {path.stem}": TextThenMarks(text, network)}
+    with Bars() as bars:
+        report = bars.stage("proposing", logging.getLogger(__name__))
+        pictures = (
+            regions.annotated(folder, OpenCvCodec()) if folder else regions.generated(home() / state_dir() / "bench")
+        )
+        scores = regions.evaluate_regions(pictures, methods, report)
+    if as_json:
+        out.print_json(data=[score.to_json() for score in scores])
+    else:
+        out.print(regions.region_table(scores))
+
+
+@app.command()
 def evaluate_logos(
     folder: Annotated[Path, typer.Argument(help="annotations.json and images/")],
     encoder: Annotated[list[str], typer.Option(help="an image encoder of transformers, by id or folder")] = [],  # noqa: B006

@@ -47,6 +47,12 @@ def transformed(points: ArrayLike, transform: NDArray[np.float64]) -> NDArray[np
     return out[:, :2] / out[:, 2:]
 
 
+def rescaled(transform: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """A transform between small pictures as one between pictures ``scale`` times as large."""
+    enlarge = np.diag([scale, scale, 1.0])
+    return enlarge @ transform @ np.linalg.inv(enlarge)
+
+
 def shared(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Area that every box of ``a`` shares with every box of ``b``, shape (len(a), len(b))."""
     sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
@@ -62,6 +68,23 @@ def overlaps(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Intersection over union of every box of ``a`` with every box of ``b``, shape (len(a), len(b))."""
     inter = shared(a, b)
     return inter / np.maximum(box_areas(a)[:, None] + box_areas(b)[None, :] - inter, 1e-9)
+
+
+def best_apart(boxes: Boxes, scores: NDArray[np.float64], most: int, iou: float) -> list[int]:
+    """Places of at most ``most`` boxes, the best first, no two of which overlap by ``iou`` or more."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        if len(kept) == most:
+            break
+        if not kept or overlaps(boxes[[i]], boxes[kept]).max() < iou:
+            kept.append(i)
+    return kept
+
+
+def quad_of(box: ArrayLike) -> NDArray[np.float32]:
+    """The corners (4, 2) of an upright box, clockwise from the top left."""
+    left, top, right, bottom = np.asarray(box, np.float32)
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
 
 
 def covered(boxes: Boxes, by: Boxes) -> NDArray[np.float64]:

@@ -122,6 +122,7 @@ TRACKS = _schema(  # one region followed through one shot
     n_regions=_i32,
     score=_f32,  # mean of its regions
     area_frac=_f32,  # mean of its regions
+    furniture=pa.bool_(),  # lies over the picture, whatever the camera shows: a scoreboard, a channel's bug
 )
 MARKS = _schema(  # the best crops of a track as an encoder sees them
     "marks",
@@ -217,6 +218,7 @@ DETECTIONS = _schema(  # a brand on one kept frame; the frames that it stands fo
     text=_str,
     rule=_str,
     decided_by=_str,
+    furniture=pa.bool_(),  # all of its tracks are
 )
 EXPOSURES = _schema(  # a brand on screen without a break
     "exposures",
@@ -257,6 +259,7 @@ BRANDS = _schema(
     last_s=_f64,
     area_frac_mean=_f32,
     confidence=_f32,
+    furniture_s=_f64,  # of ``seconds``, those with the brand on furniture
 )
 OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for the best crop
     "open_marks",
@@ -268,6 +271,13 @@ OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for 
     w_px=_f32,
     h_px=_f32,
 )
+
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "tracks": {"furniture": False},
+    "detections": {"furniture": False},
+    "brands": {"furniture_s": 0.0},
+}
+"""Columns that tables of earlier versions lack, each with the value that it had there."""
 
 Row = Mapping[str, Any]
 

@@ -37,7 +37,13 @@ class TextDetection(Enum):
 
 class LogoDetection(Enum):
     network = "network"
+    contours = "contours"
     off = "off"
+
+
+class Furniture(Enum):
+    include = "include"
+    exclude = "exclude"
 
 
 class Precision(Enum):
@@ -93,9 +99,11 @@ class DetectObjectsParams(Params):
     track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
-    logos: LogoDetection = Field(LogoDetection.network, description="detector of regions that look like logos")
-    logo_score: Unit = Field(0.2, description="lowest score of a logo region")
-    max_logos: int = Field(20, ge=1, le=200, description="most logo regions of a picture, the best first")
+    logos: LogoDetection = Field(LogoDetection.contours, description="detector of regions that look like logos")
+    logo_score: Unit = Field(0.1, description="lowest score of a logo region")
+    max_logos: int = Field(
+        20, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
+    )
     min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
     object_model: str = Field("off", description="zero-shot object detector: a model id or folder; off = none")
     object_labels: list[str] = Field([], description="what the object detector looks for")
@@ -150,6 +158,9 @@ class CompileReportParams(Params):
     min_confidence: Unit = Field(0.0, description="detections under this are left out")
     bridge_s: float = Field(1.0, ge=0, le=30, description="gaps up to this inside one shot are bridged, in seconds")
     min_exposure_s: float = Field(0.0, ge=0, description="shorter exposures are left out, in seconds")
+    furniture: Furniture = Field(
+        Furniture.include, description="brands on scoreboards, channel bugs and the like: counted, or left out"
+    )
     thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's evidence pictures")
 
 

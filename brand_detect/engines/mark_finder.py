@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.geometry import Boxes, overlaps
+from brand_detect.domain.geometry import Boxes, best_apart, quad_of
 from brand_detect.domain.protocols import Area, Image, Region
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "mark_finder.safetensors"
@@ -33,7 +33,7 @@ class NetworkMarkFinder:
     def __init__(
         self,
         min_score: float = 0.1,
-        most: int = 30,
+        most: int = 100,
         longest_side_px: int = LONGEST_SIDE_PX,
         weights: Path = WEIGHTS,
     ) -> None:
@@ -62,11 +62,11 @@ class NetworkMarkFinder:
             left, top = max(0, area.left - margin), max(0, area.top - margin)
             right, bottom = min(width, area.right + margin), min(height, area.bottom + margin)
             found, score = self._search(image[top:bottom, left:right], self._longest_side_px / max(height, width))
-            boxes.append(found + (left, top, left, top))
+            boxes.append(found + np.array([left, top, left, top]))
             scores.append(score)
         all_boxes, all_scores = np.concatenate(boxes).clip(0, [width, height, width, height]), np.concatenate(scores)
-        kept = best_of_each(all_boxes, all_scores, self._most)
-        return [Region("logo", "", float(all_scores[i]), _quad(all_boxes[i])) for i in kept]
+        kept = best_apart(all_boxes, all_scores, self._most, SAME_IOU)
+        return [Region("logo", "", float(all_scores[i]), quad_of(all_boxes[i])) for i in kept]
 
     def _search(self, part: Image, scale: float) -> tuple[Boxes, NDArray[np.float64]]:
         import cv2
@@ -97,19 +97,3 @@ def peaks(
     left, top, right, bottom = sides[:, y, x].astype(np.float64)
     cx, cy = (x + 0.5) * stride_px, (y + 0.5) * stride_px
     return np.stack([cx - left, cy - top, cx + right, cy + bottom], axis=1), middles[y, x].astype(np.float64)
-
-
-def best_of_each(boxes: Boxes, scores: NDArray[np.float64], most: int) -> list[int]:
-    """Places of at most ``most`` boxes, the best first, no two of which overlap by ``SAME_IOU``."""
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable").tolist():
-        if len(kept) == most:
-            break
-        if not kept or overlaps(boxes[[i]], boxes[kept]).max() < SAME_IOU:
-            kept.append(i)
-    return kept
-
-
-def _quad(box: NDArray[np.float64]) -> NDArray[np.float32]:
-    left, top, right, bottom = box
-    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)

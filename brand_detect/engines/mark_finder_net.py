@@ -4,6 +4,8 @@ A CenterNet (Zhou et al. 2019) sized as in TTFNet (Liu et al. 2020): a map of ho
 a cell, and from every cell the distances to the four sides of the mark's box.
 """
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -31,7 +33,7 @@ class MarkFinderNet(nn.Module):
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(STRIDE_PX), _conv(3 * STRIDE_PX**2, fine, 1, norm), _conv(fine, fine, 1, norm)
         )
-        self.down = nn.ModuleList(_conv(a, b, 2, norm) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.down = nn.ModuleList(_conv(a, b, 2, norm) for a, b in pairwise(WIDTHS))
         self.same = nn.ModuleList(nn.Sequential(_conv(w, w, 1, norm), _conv(w, w, 1, norm)) for w in WIDTHS[1:])
         self.across = nn.ModuleList(nn.Conv2d(w, middle, 1) for w in WIDTHS[1:])
         self.mixed = nn.ModuleList(_conv(middle, middle, 1, norm) for _ in WIDTHS[2:])

@@ -57,9 +57,12 @@ MARKS: dict[str, str] = {  # textless marks: names and paths in a square of 24, 
     "Gavano": "M15 1a11 11 0 1 0 8 15A9 9 0 1 1 15 1zM19 6a3 3 0 1 0 .1 0z",
     "Helmio": "M1 20L3 5l6 7 3-9 3 9 6-7 2 15zm0 1.5h22V24H1z",
     "Isoro": "M0 6q6-8 12 0t12 0v4q-6 8-12 0T0 10zM0 15q6-8 12 0t12 0v4q-6 8-12 0T0 19z",
-    "Jantar": "M0 0h11v11a11 11 0 0 1-11-11zM13 11a11 11 0 0 1 11-11v11zM0 24a11 11 0 0 1 11-11v11zM13 13h11v11a11 11 0 0 1-11-11z",
+    "Jantar": (
+        "M0 0h11v11a11 11 0 0 1-11-11zM13 11a11 11 0 0 1 11-11v11zM0 24a11 11 0 0 1 11-11v11z"
+        "M13 13h11v11a11 11 0 0 1-11-11z"
+    ),
     "Kolvia": "M3 0h18l3 3v18l-3 3H3l-3-3V3zm2 12l7 7 7-7h-4V5h-6v7z",
-    "Lunero": "M12 0c6 8 9 11 9 15a9 9 0 1 1-18 0c0-4 3-7 9-15zm0 8c-3 4-4.500 5.500-4.500 7.500a4.500 4.500 0 1 0 9 0c0-2-1.500-3.500-4.500-7.500z",
+    "Lunero": "M12 0c6 8 9 11 9 15a9 9 0 1 1-18 0c0-4 3-7 9-15zm0 8c-3 4-4 5-4 7a4 4 0 1 0 8 0c0-2-1-3-4-7z",
 }
 _STROKES = 2  # a mark is legible where so many letters of its width are
 

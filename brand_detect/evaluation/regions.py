@@ -15,7 +15,8 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import Boxes, boxes_of, overlaps
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, RegionDetector
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect.evaluation.sample import load_truth, truth_path
+from brand_detect.evaluation.drawing import MARKS
+from brand_detect.evaluation.sample import Scenario, load_truth, sample_once, truth_path
 
 PROPOSALS = (5, 10, 20, 50, 100)
 FOUND_IOU, LOOSE_IOU = 0.5, 0.3
@@ -84,7 +85,7 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
     """
     truth = load_truth(truth_path(video))
     if not truth.marks:
-        raise BadInput(f"{video} shows no textless marks.", "generate it with marks: brand-detect sample --marks")
+        raise BadInput(f"{video} shows no textless marks.", "generate it with Scenario(marks=...)")
     marks = np.isin(truth.boxes[:, 1], [truth.brands.index(m) for m in truth.marks]) & (truth.boxes[:, 11] > 0)
     rows = truth.boxes[marks]
     pictures = []
@@ -98,6 +99,13 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
             if len(boxes):
                 pictures.append((frame.image, boxes))
     return pictures
+
+
+def generated(folder: Path) -> list[Annotated]:
+    """Pictures of a clip with textless marks, which is drawn into ``folder`` if it is not there yet."""
+    video = folder / "marks.mp4"
+    sample_once(video, Scenario(fps=10, marks=tuple(MARKS)))
+    return of_sample(video)
 
 
 def evaluate_regions(
@@ -138,7 +146,8 @@ def first_ranks(boxes: Boxes, proposed: Boxes, iou: float) -> NDArray[np.float64
 def region_table(scores: Sequence[RegionScore]) -> Table:
     """The scores as a table for the terminal."""
     table = Table(
-        title=f"Share of {scores[0].logos} logos found among the first N regions (IoU {FOUND_IOU:g}; in brackets {LOOSE_IOU:g})"
+        title=f"Share of {scores[0].logos} logos found among the first N regions "
+        f"(IoU {FOUND_IOU:g}; in brackets {LOOSE_IOU:g})"
     )
     table.add_column("method")
     for n in PROPOSALS:

@@ -58,8 +58,9 @@ LEGIBLE_PITCH_PX = 6.0
 LEGIBLE_VISIBLE = 0.75
 LEGIBLE_SMEAR = 0.5
 LEGIBLE_RULE = (
-    f"ink at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter (a mark: {2 * LEGIBLE_PITCH_PX:g}), {LEGIBLE_VISIBLE:.0%} "
-    f"of it in view, smeared by motion over at most {LEGIBLE_SMEAR:g} of a letter's width, at least half mixed in"
+    f"ink at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
+    f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), {LEGIBLE_VISIBLE:.0%} of it in view, smeared by motion over at most "
+    f"{LEGIBLE_SMEAR:g} of a letter's width, at least half mixed in"
 )
 """What makes lettering count as legible, by eye on frames drawn at full size."""
 

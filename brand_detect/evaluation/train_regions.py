@@ -1,9 +1,9 @@
 """Train the network that proposes logo-like regions, from vector artwork on drawn scenes alone.
 
-    python -m brand_detect.evaluation.train_regions PACKS WEIGHTS --minutes 30
+    python -m brand_detect.evaluation.train_regions PACKS WEIGHTS --steps 6000
 
-``PACKS`` holds unpacked npm packages ``@iconify-json/*``; those of ``SOURCES`` are used. The same packs, seed and number
-of steps give the same weights on the same machine.
+``PACKS`` holds unpacked npm packages ``@iconify-json/*``; those of ``SOURCES`` are used. The same packs, seed and
+number of steps give the same weights on the same machine.
 """
 
 import argparse
@@ -72,23 +72,17 @@ def loss(outputs: tuple[Tensor, Tensor], wanted: Sequence[Tensor]) -> tuple[Tens
     miss = (heat < 1) * (1 - heat) ** 4 * p**2 * logsigmoid(-logits)
     centre = -((hit + miss) * weight).sum() / n
     at = (torch.arange(heat.shape[-1]) + 0.5) * STRIDE_PX
-    l, t, r, b = (
-        at[None, None] - sides[:, 0],
-        at[None, :, None] - sides[:, 1],
-        at + sides[:, 2],
-        at[:, None] + sides[:, 3],
-    )
-    wl, wt, wr, wb = boxes.unbind(1)
-    inter = (torch.minimum(r, wr) - torch.maximum(l, wl)).clamp(min=0) * (
-        torch.minimum(b, wb) - torch.maximum(t, wt)
-    ).clamp(min=0)
-    union = (r - l) * (b - t) + (wr - wl) * (wb - wt) - inter
-    hull = (torch.maximum(r, wr) - torch.minimum(l, wl)) * (torch.maximum(b, wb) - torch.minimum(t, wt))
+    cells = torch.stack(torch.broadcast_tensors(at[None], at[:, None]))  # x, y
+    low, high = cells - sides[:, :2], cells + sides[:, 2:]
+    wanted_low, wanted_high = boxes[:, :2], boxes[:, 2:]
+    inter = (torch.minimum(high, wanted_high) - torch.maximum(low, wanted_low)).clamp(min=0).prod(1)
+    union = (high - low).prod(1) + (wanted_high - wanted_low).prod(1) - inter
+    hull = (torch.maximum(high, wanted_high) - torch.minimum(low, wanted_low)).prod(1)
     giou = inter / union.clamp(min=1e-6) - (hull - union) / hull.clamp(min=1e-6)
     return centre, SIZE_WEIGHT * ((1 - giou) * box_weight).sum() / n
 
 
-def train(art: Sequence[Artwork], minutes: float, seed: int, threads: int, weights: Path) -> MarkFinderNet:
+def train(art: Sequence[Artwork], steps: int, seed: int, threads: int, weights: Path) -> MarkFinderNet:
     """The trained network, weights averaged over steps, without batch normalisation."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
@@ -105,9 +99,9 @@ def train(art: Sequence[Artwork], minutes: float, seed: int, threads: int, weigh
     composer = Composer(art, SIZE_PX, seed)
     rng = np.random.default_rng(seed)
     kept: deque[Composite] = deque(maxlen=KEPT)
-    began, step, shown = time.monotonic(), 0, np.zeros(2)
-    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
-        rate = PEAK_RATE * min(1, (step + 1) / WARM_UP) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+    began, shown = time.monotonic(), np.zeros(2)
+    for step in range(1, steps + 1):
+        rate = PEAK_RATE * min(1, step / WARM_UP) * (0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
         fresh = [composer.make() for _ in range(FRESH)]
@@ -124,9 +118,9 @@ def train(art: Sequence[Artwork], minutes: float, seed: int, threads: int, weigh
         optimizer.step()
         averaged.update_parameters(net)
         shown = 0.95 * shown + 0.05 * np.array([centre.item(), size.item()])
-        step += 1
         if step % 100 == 0:
-            print(f"step {step}, {share:.0%}: centres {shown[0]:.3f}, boxes {shown[1]:.3f}", flush=True)
+            minutes = (time.monotonic() - began) / 60
+            print(f"step {step}, {minutes:.0f} min: centres {shown[0]:.3f}, boxes {shown[1]:.3f}", flush=True)
             save(fused(averaged.module.eval()), weights)
     return fused(averaged.module.eval())
 
@@ -163,13 +157,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packs", type=Path)
     parser.add_argument("weights", type=Path)
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     art = [a for a in load_packs(given.packs, SOURCES) if not is_held_out(a)]
     print(f"{len(art)} artworks", flush=True)
-    net = train(art, given.minutes, given.seed, given.threads, given.weights)
+    net = train(art, given.steps, given.seed, given.threads, given.weights)
     save(net, given.weights)
     print(f"{sum(p.numel() for p in net.parameters())} weights in {given.weights}", flush=True)
 

@@ -34,6 +34,7 @@ from brand_detect.domain.protocols import (
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.canvas import OpenCvCanvas
+from brand_detect.engines.contours import ContourMarkFinder
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_encoder import ImageEncoder
 from brand_detect.engines.mark_encoder import NetworkMarkEncoder
@@ -55,7 +56,9 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
     if params.logos is LogoDetection.network:
-        found.append(NetworkMarkFinder(params.logo_score, params.max_logos))
+        found.append(NetworkMarkFinder(params.logo_score))
+    elif params.logos is LogoDetection.contours:
+        found.append(ContourMarkFinder(params.logo_score))
     if params.object_model != "off":
         found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
     return found

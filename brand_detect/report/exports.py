@@ -31,6 +31,7 @@ class BrandTotal(Record):
     last_s: float = Field(description="end of the last exposure, s")
     area_frac_mean: float = Field(description="mean share of the picture while on screen, 0..1, by time")
     confidence: float = Field(description="of the best detection, 0..1")
+    furniture_s: float = Field(description="of the seconds, those on a scoreboard, a channel's bug or the like")
 
 
 class Exposure(Record):

@@ -35,7 +35,7 @@ from brand_detect.domain.model import (
     content_id,
     table,
 )
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.params import CompileReportParams, Furniture
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
 EVIDENCE = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by")
@@ -65,21 +65,27 @@ def compile_report(
     - ``area_frac`` of an instant is the area of all of the brand's boxes, overlap counted once; means are weighted
       by time and leave bridged gaps out.
     - ``zone`` is the field where the brand's boxes had the most area times time.
+    - A brand on furniture (a scoreboard, a channel's bug) counts as any other unless ``furniture`` leaves it out;
+      ``furniture_s`` tells the seconds.
     - ``share_of_voice`` is the brand's seconds over the sum of all brands' seconds.
 
     A verdict without a catalogue id goes by its brand's name. ``statistics`` are JSON facts about the run that the
     payloads do not hold (seconds, engines and params per stage, cost, lineage); they become ``summary["run"]``.
     """
     cells = scenes.timeline.sort_by("frame")
-    found = _detections(frames.frames, cells, detected.regions, verdicts.verdicts, params.min_confidence)
+    found = _detections(frames.frames, cells, detected, verdicts.verdicts, params.min_confidence)
+    shown = found if params.furniture is Furniture.include else found.filter(pc.invert(found["furniture"]))
+    n_left_out, found = found.num_rows - shown.num_rows, shown
     listed = list(_exposures(found, frames.frames, cells, params, request.video_sha256))
     exposures = sorted((row for row, _ in listed), key=lambda e: (e["start_s"], e["brand_id"]))
     reported = np.unique(np.concatenate([rows for _, rows in listed])) if listed else np.zeros(0, np.intp)
     detections = found.take(reported).sort_by([("frame", "ascending"), ("brand_id", "ascending")])
     detections = detections.drop_columns("seen_on")
     notes = dict.fromkeys(n for source in (request, frames, scenes, detected, verdicts) for n in source.notes)
+    if n_left_out:
+        notes[f"{n_left_out} detections on scoreboards, channel bugs and the like are left out."] = None
     return Report(
-        brands=table(BRANDS, _brands(exposures, frames.end_s - frames.start_s)),
+        brands=table(BRANDS, _brands(exposures, frames.end_s - frames.start_s, _furniture_s(detections, cells))),
         exposures=table(EXPOSURES, exposures),
         detections=detections,
         unresolved=_open_marks(verdicts.unresolved, detected.regions, frames.frames),
@@ -89,9 +95,10 @@ def compile_report(
 
 
 def _detections(
-    frames: pa.Table, cells: pa.Table, regions: pa.Table, verdicts: pa.Table, min_confidence: float
+    frames: pa.Table, cells: pa.Table, detected: DetectedObjects, verdicts: pa.Table, min_confidence: float
 ) -> pa.Table:
     """Every brand box on a kept frame, in order of brand and frame; ``seen_on`` is a frame whose pixels show it."""
+    regions = detected.regions
     wanted = (pc.field("status") == "resolved") & (pc.field("confidence") >= min_confidence)
     verdicts = verdicts.filter(wanted).combine_chunks()
     lists = verdicts["track_ids"].combine_chunks()
@@ -122,6 +129,10 @@ def _detections(
     high = np.maximum.reduceat(np.where(says[:, None], cut.max(axis=1), -np.inf), first)
     area = np.add.reduceat(np.where(says, _areas(cut), 0.0), first) / size[first].prod(axis=1)
 
+    is_furniture = dict(zip(*(detected.tracks[c].to_pylist() for c in ("track_id", "furniture")), strict=True))
+    on_furniture = np.array([is_furniture[t] for t in tracks.take(member).to_pylist()], bool)
+    on_furniture = np.logical_and.reduceat(on_furniture, first) if len(first) else on_furniture
+
     verdict, member, frame = verdict[first], member[first], frame[first]
     about = verdicts.take(verdict)
     row = np.searchsorted(cells["frame"].to_numpy(), frame)
@@ -134,6 +145,7 @@ def _detections(
         **{c: cells[c].take(row) for c in ("t_s", "start_s", "end_s")},
         **dict(zip(BOX, np.column_stack((low, high - low)).T, strict=True)),
         "area_frac": area,
+        "furniture": on_furniture,
     }
     found = pa.table({name: columns[name] for name in DETECTIONS.names}).cast(DETECTIONS)
     found = found.append_column("seen_on", _seen_on(regions).take(region[first]))
@@ -248,7 +260,17 @@ def _union_area(low: Floats, high: Floats) -> float:
     return float(np.diff(x) @ (in_x.T.astype(int) @ in_y.astype(int) > 0) @ np.diff(y))
 
 
-def _brands(exposures: list[Row], range_s: float) -> list[Row]:
+def _furniture_s(detections: pa.Table, cells: pa.Table) -> dict[str, float]:
+    """Per brand the seconds with a detection on furniture."""
+    seconds = timeline.shown_seconds(cells)
+    on_furniture = detections.filter(detections["furniture"]).group_by(["brand_id", "frame"]).aggregate([])
+    found: defaultdict[str, float] = defaultdict(float)
+    for brand_id, frame in zip(*(on_furniture[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
+        found[brand_id] += float(seconds[frame])
+    return found
+
+
+def _brands(exposures: list[Row], range_s: float, furniture_s: Mapping[str, float]) -> list[Row]:
     """Totals per brand, longest on screen first."""
     by_brand: defaultdict[str, list[Row]] = defaultdict(list)
     for exposure in exposures:
@@ -270,6 +292,7 @@ def _brands(exposures: list[Row], range_s: float) -> list[Row]:
                 "last_s": own[-1]["end_s"],
                 "area_frac_mean": sum(e["area_frac_mean"] * e["seconds"] for e in own) / seconds,
                 "confidence": max(e["confidence"] for e in own),
+                "furniture_s": furniture_s.get(brand_id, 0.0),
             }
         )
     return sorted(rows, key=lambda row: (-row["seconds"], row["brand_id"]))

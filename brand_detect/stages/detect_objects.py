@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import box_of, boxes_of, covered, overlaps, quad_area, transformed
+from brand_detect.domain.geometry import box_of, boxes_of, covered, overlaps, quad_area, rescaled, transformed
 from brand_detect.domain.model import (
     DUPLICATE,
     KEPT,
@@ -41,6 +41,7 @@ from brand_detect.domain.protocols import (
     Transform,
 )
 from brand_detect.domain.timeline import cells_of
+from brand_detect.stages.furniture import furniture
 from brand_detect.stages.marks import encode_marks
 
 MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
@@ -98,6 +99,7 @@ class _Track:
             "n_regions": len(self.scores),
             "score": float(np.mean(self.scores)),
             "area_frac": float(np.mean(self.areas)),
+            "furniture": False,
         }
 
 
@@ -130,7 +132,7 @@ def detect_objects(
     encoder: MarkEncoder | None = None,
     progress: Progress,
 ) -> DetectedObjects:
-    """Regions on every kept frame, joined into tracks, and the vectors of their best views.
+    """Regions on every kept frame, joined into tracks, those of furniture marked, and vectors of their best views.
 
     A track lasts from the first to the last cell of the frames that show it, dropped duplicates included.
     ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.
@@ -175,6 +177,8 @@ def detect_objects(
     progress(len(kept), len(kept), "frames")
     notes = () if detectors else ("No detector is on: nothing was looked for.",)
     regions, tracks = tracker.regions.table(), tracker.tracks.table()
+    is_furniture = pa.array(furniture(regions, tracks, frames=frames, motion=motion))
+    tracks = tracks.set_column(TRACKS.get_field_index("furniture"), TRACKS.field("furniture"), is_furniture)
     if encoder is None:
         notes += ("No encoder is on: marks are not recognised by their look.",)
         return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
@@ -219,7 +223,7 @@ class _Tracker:
         """Takes the camera's motion into where the tracks' regions may stand."""
         if motion is None:
             return
-        in_px = _scaled(motion, scale)
+        in_px = rescaled(motion, scale)
         for track in self._active:
             left, top, right, bottom = track.moved
             track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
@@ -302,16 +306,14 @@ class _Search:
                 self._followed += 1
                 return followed
         self._reference, self._followed = luma, 0
-        found = _without_lines([(region, "detected") for region in self._detect(image, [])])
+        found = self._detected(image)
         self._regions = [region for region, _ in found]
         return found
 
     def again(self, image: Image, luma: Luma) -> list[tuple[Region, str]]:
         """Regions of a duplicate of the last picture."""
         followed = self._follow(image, luma)
-        if followed is None:
-            followed = _without_lines([(region, "detected") for region in self._detect(image, [])])
-        return followed
+        return self._detected(image) if followed is None else followed
 
     def _follow(self, image: Image, luma: Luma) -> list[tuple[Region, str]] | None:
         """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
@@ -323,7 +325,7 @@ class _Search:
             return None
         height, width = image.shape[:2]
         scale = width / luma.shape[1]
-        in_px = _scaled(motion, scale)
+        in_px = rescaled(motion, scale)
         moved = [Region(r.kind, r.label, r.score, _transformed(r.quad, in_px)) for r in self._regions]
         inside = covered(boxes_of([r.quad for r in moved]), np.array([[0.0, 0.0, width, height]]))
         leaving = [_around(box_of(r.quad)) for r, share in zip(moved, inside, strict=True) if 0 < share < WHOLE]
@@ -340,7 +342,11 @@ class _Search:
             of_its_kind = [r.quad for r, _ in followed if r.kind == region.kind]
             if covered(boxes_of([region.quad]), boxes_of(of_its_kind))[0] < COVERED:
                 followed.append((region, "detected"))
-        return _without_lines(followed)
+        return without_lines(followed, self._params.max_logos)
+
+    def _detected(self, image: Image) -> list[tuple[Region, str]]:
+        """The regions of the whole picture, each with its origin."""
+        return without_lines([(region, "detected") for region in self._detect(image, [])], self._params.max_logos)
 
     def _detect(self, image: Image, areas: Sequence[Area]) -> list[Region]:
         whole = image.shape[0] * image.shape[1]
@@ -349,11 +355,14 @@ class _Search:
         return [region for detector in self._detectors for region in detector.detect(image, areas)]
 
 
-def _without_lines(found: Sequence[tuple[Region, str]]) -> list[tuple[Region, str]]:
-    """The regions without those of kind logo that are lines of text."""
+def without_lines(found: Sequence[tuple[Region, str]], max_logos: int) -> list[tuple[Region, str]]:
+    """The regions, each with its origin, without those of kind logo that are lines of text or that ``max_logos`` better
+    ones exceed."""
     lines = boxes_of([r.quad for r, _ in found if r.kind == "text"])
     on_lines = covered(boxes_of([r.quad for r, _ in found]), lines)
-    return [one for one, share in zip(found, on_lines, strict=True) if one[0].kind != LOGO or share < IS_TEXT]
+    logos = [i for i, (r, _) in enumerate(found) if r.kind == LOGO and on_lines[i] < IS_TEXT]
+    kept = set(sorted(logos, key=lambda i: -found[i][0].score)[:max_logos])
+    return [one for i, one in enumerate(found) if one[0].kind != LOGO or i in kept]
 
 
 def _cover(changed: Sequence[Area], boxes: Sequence[NDArray[np.float64]]) -> tuple[list[Area], list[int]]:
@@ -415,12 +424,6 @@ def _transformed(quad: Quad, motion: Transform) -> Quad:
 
 def _rounded(box: NDArray[np.float64]) -> list[int]:
     return np.round(box).astype(int).tolist()
-
-
-def _scaled(motion: Transform, scale: float) -> Transform:
-    """A transform between small pictures as one between frames ``scale`` times as large."""
-    enlarge = np.diag([scale, scale, 1.0])
-    return enlarge @ motion @ np.linalg.inv(enlarge)
 
 
 def _measured(region: Region, origin: str, frame: int, image: Image, codec: ImageCodec) -> _Found:

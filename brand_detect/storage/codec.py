@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import (
+    LATER,
     SCHEMA_VERSION,
     BrandVerdicts,
     DetectedObjects,
@@ -102,6 +103,10 @@ def _facts(value: Payload) -> dict[str, Any]:
 def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Table:
     table = pq.read_table(pa.BufferReader(data))
     version = (table.schema.metadata or {}).get(b"brand_detect.schema_version", b"?").decode()
+    for column, value in LATER.get(name, {}).items():
+        if column not in table.column_names:
+            values = pa.array([value] * table.num_rows, schema.field(column).type)
+            table = table.add_column(schema.get_field_index(column), schema.field(column), values)
     if version != str(SCHEMA_VERSION) or not table.schema.equals(schema):
         raise Permanent(
             f"The table {name} of {stage} was written with other columns (schema version {version}) than this program "

@@ -23,6 +23,7 @@ def report(
     cuts: tuple[float, ...] = (),
     dropped: dict[int, int | str] | None = None,
     unresolved: tuple[dict[str, Any], ...] = (),
+    on_furniture: tuple[str, ...] = (),
     **params: Any,
 ) -> m.Report:
     frames = p.frames(20)
@@ -31,7 +32,7 @@ def report(
         p.request(),
         frames,
         scenes,
-        p.detected(regions, scenes),
+        p.detected(regions, scenes, on_furniture),
         p.verdicts(verdicts, unresolved),
         CompileReportParams(**params),
         statistics={"profile": "default"},
@@ -68,6 +69,25 @@ def test_the_evidence_is_a_frame_that_shows_the_brand() -> None:
     assert made.detections["frame"].to_pylist() == [4]
     assert made.detections.schema.equals(m.DETECTIONS)
     assert made.unresolved.select(["frame", "t_s"]).to_pylist() == [{"frame": 9, "t_s": 4.5}]
+
+
+def test_seconds_on_furniture_are_told_and_can_be_left_out() -> None:
+    regions = track("bug", [0, 1, 2, 3]) + track("board", [2, 3, 4, 5], (900, 500, 200, 50)) + track("clock", [8])
+    verdicts = [p.verdict("Nike", ["bug"]), p.verdict("Nike", ["board"]), p.verdict("Rolex", ["clock"])]
+    made = report(regions, verdicts, on_furniture=("bug", "clock"))
+    assert spans(made) == [(0.0, 2.75), (3.75, 4.25)]
+    assert made.brands.select(["brand", "furniture_s"]).to_pylist() == [
+        {"brand": "Nike", "furniture_s": 1.75},  # the bug's; the board is there for longer
+        {"brand": "Rolex", "furniture_s": 0.5},
+    ]
+    same = report(regions, verdicts, on_furniture=("bug", "clock"), dropped={1: 0})
+    assert same.brands["furniture_s"].to_pylist() == [1.75, 0.5]  # a duplicate is on screen as well
+    without = report(regions, verdicts, on_furniture=("bug", "clock"), furniture="exclude")
+    assert without.brands["brand"].to_pylist() == ["Nike"]
+    assert spans(without) == [(0.75, 2.75)]
+    assert without.brands["furniture_s"].to_pylist() == [0.0]
+    assert any("left out" in note for note in without.notes)
+    assert not any("left out" in note for note in made.notes)
 
 
 def test_a_dropped_duplicate_is_still_on_screen() -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from brand_detect.domain import model as m
-from brand_detect.domain.geometry import box_of, overlaps
+from brand_detect.domain.geometry import box_of, overlaps, quad_of
 from brand_detect.domain.params import DetectObjectsParams
 from brand_detect.domain.protocols import Region
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
-from brand_detect.stages.detect_objects import detect_objects
+from brand_detect.stages.detect_objects import detect_objects, without_lines
 
 WIDTH, HEIGHT = 640, 360
 
@@ -306,3 +306,31 @@ def test_nothing_to_look_for_is_said():
 def test_a_video_without_kept_frames_gives_empty_tables():
     found = run(board_scene([]), [])
     assert found.counts() == {"regions": 0, "tracks": 0, "marks": 0}
+
+
+def test_a_logo_that_is_a_line_of_text_is_left_out_before_the_best_are_counted():
+    def one(kind, box, score=0.5):
+        return Region(kind, "", score, quad_of(box)), "detected"
+
+    line, badge = one("text", (100, 100, 200, 120)), one("logo", (80, 60, 220, 160), 0.6)  # a badge around the words
+    same = one("logo", (95, 98, 200, 122), 0.9)
+    others = [one("logo", (300 + 60 * i, 10, 340 + 60 * i, 50), 0.1 * i) for i in range(4)]
+    found = without_lines([line, same, badge, *others], max_logos=3)
+    assert found == [line, badge, others[2], others[3]]
+
+
+def test_words_inside_a_followed_logo_are_still_found():
+    """A badge that is carried over near-still frames does not hide the line that appears in it."""
+    pictures = [noise(HEIGHT, WIDTH, seed=1) for _ in range(3)]
+    paste(pictures[2], (310, 190, 80, 16), seed=5)
+    badge, line = (300, 160, 100, 90), (310, 190, 80, 16)
+
+    class Both(Scene):
+        def detect(self, image, areas=()):  # noqa: ARG002
+            self.searched.append((self.at, list(areas)))
+            words = [Region("text", "", 0.9, quad_of((310, 190, 390, 206)))] if self.at == 2 else []
+            return [Region("logo", "", 0.9, quad_of((300, 160, 400, 250))), *words]
+
+    found = run(Both(pictures, [[badge], [badge], [badge, line]]), [0] * 3)
+    kinds = found.regions.filter(found.regions["frame"].to_numpy() == 2)["kind"].to_pylist()
+    assert sorted(kinds) == ["logo", "text"]

@@ -14,7 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.model import FRAMES, SHOTS, SIGNALS, TIMELINE, Exemplar, ExtractedFrames, FilteredScenes, table
+from brand_detect.domain.model import (
+    FRAMES,
+    REGIONS,
+    SHOTS,
+    SIGNALS,
+    TIMELINE,
+    TRACKS,
+    DetectedObjects,
+    Exemplar,
+    ExtractedFrames,
+    FilteredScenes,
+    table,
+)
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
@@ -121,6 +133,19 @@ def test_frames_are_read_by_byte_range_from_plain_tars(store: Store, tmp_path: P
     with tarfile.open(tmp_path / "store" / ref.path / "frames-00000.tar") as tar:
         assert [m.name for m in tar] == [f"frames-00000-{n:06d}.jpg" for n in range(3)]
     assert SHARD_BYTES < 2**30
+
+
+def test_a_column_of_a_later_version_has_the_value_it_had_before_it_was_told():
+    track = dict.fromkeys(TRACKS.names, 0) | {"track_id": "t", "kind": "text", "label": "", "furniture": True}
+    detected = DetectedObjects(table(REGIONS), table(TRACKS, [track]))
+    files = dict(payload_codec.encode(detected))
+    assert payload_codec.decode("detect_objects", files.__getitem__) == detected
+    older = io.BytesIO()
+    pq.write_table(detected.tracks.drop_columns("furniture"), older)
+    read = payload_codec.decode("detect_objects", {**files, "tracks.parquet": older.getvalue()}.__getitem__)
+    assert isinstance(read, DetectedObjects)
+    assert read.tracks.schema == TRACKS
+    assert read.tracks.to_pylist() == [track | {"furniture": False}]
 
 
 def test_tables_of_another_schema_are_refused(store: Store, tmp_path: Path):

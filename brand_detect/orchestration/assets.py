@@ -195,7 +195,7 @@ def match_brands(
     run_ocr: TrackTexts,
     brand_catalog: BrandCatalog,
 ) -> BrandVerdicts:
-    """Brands that texts name or marks look like, with rule and score; what is left, clustered and ranked as unresolved."""
+    """Brands that texts name or marks look like, with rule and score; what is left, clustered and ranked."""
     return stages.match_brands(
         filter_scenes,
         detect_objects,

@@ -464,7 +464,9 @@ def _leaders(marks: Sequence[_Mark]) -> list[int]:
     texts = NearIndex([m.key for m in marks], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
     crops = np.array([m.crop for m in marks], np.uint64)
     size = max((len(m.look) for m in marks if m.look is not None), default=0)
-    looks = np.array([np.zeros(size) if m.look is None else m.look for m in marks], np.float32).reshape(len(marks), size)
+    looks = np.zeros((len(marks), size), np.float32)
+    for mark, look in zip(marks, looks, strict=True):
+        look[:] = 0 if mark.look is None else mark.look
     leaders: list[int] = []
     own = np.zeros(len(marks), np.int64)  # those that follow no other
     n_own = 0

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -215,6 +215,20 @@ def bench(
 
 
 @app.command()
+def bench_marks(
+    icons: Annotated[int, typer.Option(min=0, help="marks of other brands in the catalogue, from the icons extra")] = 3000,
+    as_json: JsonOpt = False,
+) -> None:
+    """Marks without words from end to end: a generated clip whose marks are known, in a catalogue full of others."""
+    from brand_detect.evaluation.icons import simple_icons
+    from brand_detect.evaluation.marks import bench_marks as measure
+
+    others = {icon.name: icon.svg.encode() for icon in (simple_icons()[:icons] if icons else ())}
+    for section in measure(home() / state_dir() / "bench", run_with_catalog, others):
+        _print(section, as_json)
+
+
+@app.command()
 def bench_replay(
     job_id: JobArg,
     start_stage: Annotated[str, typer.Option("--from", help="the first stage that runs again")] = "match_brands",
@@ -267,6 +281,14 @@ def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
         return result_of(runner.submit(str(video), overrides=overrides))
 
 
+def run_with_catalog(video: Path, catalog: Path) -> "RunResult":
+    """As ``run_in_process``, with the catalogue in a folder."""
+    from brand_detect.evaluation.bench import result_of
+
+    with local_runner(str(video), catalog=str(catalog)) as runner:
+        return result_of(runner.submit(str(video)))
+
+
 def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, as_json: bool) -> None:
     video = video if "://" in video else str(Path(video).resolve())
     with local_runner(video) as runner:
@@ -284,12 +306,12 @@ def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, 
 
 
 @contextmanager
-def local_runner(*videos: str) -> Iterator["Runner"]:
+def local_runner(*videos: str, **settings: Any) -> Iterator["Runner"]:
     """A ``Runner`` on the instance of ``DAGSTER_HOME``, with progress bars on stderr.
 
     ``videos``, named by the user who runs this, are readable for this process even outside the allowed media roots.
     """
-    with local_instance(*videos) as (instance, services):
+    with local_instance(*videos, **settings) as (instance, services):
         from brand_detect.definitions import build_definitions
         from brand_detect.orchestration.run import Runner
 
@@ -297,12 +319,15 @@ def local_runner(*videos: str) -> Iterator["Runner"]:
 
 
 @contextmanager
-def local_instance(*videos: str) -> Iterator[tuple["dg.DagsterInstance", "Services"]]:
-    """The instance of ``DAGSTER_HOME`` and the services of the settings, with progress bars on stderr."""
+def local_instance(*videos: str, **settings: Any) -> Iterator[tuple["dg.DagsterInstance", "Services"]]:
+    """The instance of ``DAGSTER_HOME`` and the services of the settings, with progress bars on stderr.
+
+    ``settings`` replaces some of those of the environment.
+    """
     at_home, here = home(), Path.cwd()
-    settings = Settings.load()
+    read = Settings.load()
     folders = {str(Path(video).parent) for video in videos if "://" not in video}
-    settings = settings.model_copy(update={"media_roots": (*settings.media_roots, *sorted(folders))})
+    used = read.model_copy(update={"media_roots": (*read.media_roots, *sorted(folders)), **settings})
     import dagster as dg
 
     from brand_detect.orchestration.resources import Services
@@ -310,7 +335,7 @@ def local_instance(*videos: str) -> Iterator[tuple["dg.DagsterInstance", "Servic
     os.chdir(at_home)  # dagster.yaml's folders are relative to it
     try:
         with Bars() as bars, dg.DagsterInstance.get() as instance:
-            yield instance, Services.of(settings, progress=bars.stage)
+            yield instance, Services.of(used, progress=bars.stage)
     finally:
         os.chdir(here)
 

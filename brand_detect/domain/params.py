@@ -130,7 +130,7 @@ class MatchBrandsParams(Params):
     min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
     join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
     logo_false_alarms: Unit = Field(
-        0.01,
+        0.005,
         description="share of unknown marks that may be taken for one of the catalogue's; 0 = marks are not matched",
     )
     min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")

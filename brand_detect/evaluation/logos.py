@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Image, ImageCodec, Progress
-from brand_detect.domain.text import line_of
 from brand_detect.evaluation.bench import Section
-from brand_detect.evaluation.icons import Icon, icon_of, is_of, pictures
+from brand_detect.evaluation.icons import Icon, icon_of, is_of, key_of, pictures_of
 from brand_detect.evaluation.recognizers import Recognizer
 
 MIN_SIDE_PX = 8
@@ -340,7 +339,9 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> 
         return Exemplars(name, [marks[n] for n in chosen], own[chosen].tolist(), np.array(queries, np.int64))
 
     one, five = photographs("1 photograph", 1), photographs("5 photographs", 5)
-    drawn = [(n, picture) for n, icon in enumerate(icons) if icon for picture in pictures(icon)]
+    found = [(n, icon) for n, icon in enumerate(icons) if icon]
+    shown = pictures_of([icon for _, icon in found])
+    drawn = [(n, picture) for (n, _), several in zip(found, shown, strict=True) for picture in several]
     with_icon = np.flatnonzero(np.isin(own, [n for n, _ in drawn]))
     icon = Exemplars("1 icon", [picture for _, picture in drawn], [n for n, _ in drawn], with_icon)
     large = five.queries[heights[five.queries] >= max(SHRUNK_PX)]
@@ -352,7 +353,7 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> 
 def distractors_of(packs: Sequence[Sequence[Icon]], brands: Sequence[str]) -> list[list[Icon]]:
     """Of each pack the icons of other brands that no pack before has, one for each name, in an order drawn at random,
     so that the first few are like the rest."""
-    ours, seen, kept = frozenset(line_of(brand).key for brand in brands), {""}, []
+    ours, seen, kept = frozenset(map(key_of, brands)), {""}, []
     for pack in packs:
         fresh = {icon.key: icon for icon in reversed(pack) if icon.key not in seen and not is_of(icon, ours)}
         seen |= fresh.keys()
@@ -386,7 +387,7 @@ def score(
     for start in range(0, len(distractors), BRANDS_AT_A_TIME):
         progress(start, len(distractors), "distractor brands")
         some = distractors[start : start + BRANDS_AT_A_TIME]
-        drawn = [(start + n, picture) for n, icon in enumerate(some) for picture in pictures(icon)]
+        drawn = [(start + n, picture) for n, several in enumerate(pictures_of(some)) for picture in several]
         for r, result, probes in zip(recognizers, results, described, strict=True):
             wanted = [(n, picture) for n, picture in drawn if n < result.galleries[-1]]
             if not wanted:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.protocols import Image, MarkEncoder
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.image_encoder import ImageEncoder
+from brand_detect.engines.mark_encoder import NetworkMarkEncoder
 
 
 class Recognizer(Protocol):
@@ -37,6 +40,20 @@ class Encoder:
 
     def compare(self, queries: NDArray[np.float32], exemplars: NDArray[np.float32]) -> NDArray[np.float32]:
         return queries @ exemplars.T
+
+
+def encoder_of(name: str) -> Encoder:
+    """``mark_net``, the package's own network; a ``.safetensors`` file, another training of it; else a model of
+    transformers, by id or folder.
+
+    Raises:
+        Permanent: the model is not on this machine, or is no encoder.
+    """
+    if name == "mark_net":
+        return Encoder(name, NetworkMarkEncoder())
+    if name.endswith(".safetensors"):
+        return Encoder(Path(name).stem, NetworkMarkEncoder(Path(name)))
+    return Encoder(name, ImageEncoder(name))
 
 
 @dataclass(frozen=True)

@@ -404,14 +404,14 @@ def score(
 
 
 def recognition(material: Material, scored: Sequence[Scored]) -> Section:
-    """Top-1 and top-5. One photograph is asked about the queries of five as well."""
+    """Top-1 and top-5; with one photograph also on the queries of five."""
     asked = [material.one, replace(material.one, queries=material.five.queries), material.five, material.icon]
     rows = []
     for s in scored:
         for e in asked:
             for gallery in s.galleries:
                 scores, own = s.against(e, gallery)[e.queries], material.own[e.queries]
-                figures = (float(top(scores, own, k).mean()) for k in (1, 5))
+                figures = (_mean(top(scores, own, k)) for k in (1, 5))
                 rows.append((s.name, e.name, s.brands_in(e, gallery), len(own), *figures))
     return Section("Recognition", ("recognizer", "exemplars", "brands in gallery", "queries", "top-1", "top-5"), rows)
 
@@ -529,12 +529,15 @@ def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tupl
     )
 
 
-def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float:
+def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float | str:
+    if not len(known.right):
+        return ""
     score, right = (np.concatenate([getattr(v, name) for v in (known, *negatives)]) for name in (by, "right"))
-    return float(recall_at_precision(score, right, len(known.right))[0])
+    return recall_at_precision(score, right, len(known.right))[0]
 
 
 def _mean(values: NDArray[Any]) -> float | str:
+    """The mean as a cell of a table, which is empty where there is nothing."""
     return float(values.mean()) if len(values) else ""
 
 

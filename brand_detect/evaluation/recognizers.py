@@ -89,7 +89,7 @@ def gradients(crop: Image) -> NDArray[np.float32]:
 
     grey = cv2.cvtColor(letterboxed(crop, 64), cv2.COLOR_BGR2GRAY).astype(np.float32)
     dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
-    size, angle = np.hypot(dx, dy), np.arctan2(dy, dx) % np.pi * (9 / np.pi)
+    size, angle = np.hypot(dx, dy), np.arctan2(dy, dx) * (9 / np.pi)
     lower = np.floor(angle)
     bins = np.zeros((64, 64, 9), np.float32)
     for bin_, share in ((lower, 1 - (angle - lower)), (lower + 1, angle - lower)):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from brand_detect.engines import mark_encoder
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation import icons, recognizers
 from brand_detect.evaluation.icons import Icon
@@ -45,7 +46,9 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def encoders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gradients under every name."""
+    """Gradients under every name, and noise as marks that nobody knows."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 60, 3), np.uint8)
+    monkeypatch.setattr(mark_encoder, "unknown_marks", lambda: list(noise))
     gradients = recognizers.Descriptor("", 7 * 7 * 4 * 9, recognizers.gradients)
     monkeypatch.setattr(recognizers, "encoder_of", lambda name: recognizers.Encoder(name, gradients))
 
@@ -67,16 +70,16 @@ def test_the_tables_of_the_networks_and_the_classical_ways(photographs: Path, co
     }
 
 
-def test_encoders_by_name_more_icons_and_a_threshold(
+def test_encoders_by_name_more_icons_and_the_matchers_false_alarms(
     photographs: Path, tmp_path: Path, command_line: Callable[..., Ended]
 ):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "dove.svg").write_text(arrow("M2 2h36v20z"))
-    options = ("--no-baselines", "--encoder", "one", "--encoder", "two", "--threshold", "0.9")
+    options = ("--no-baselines", "--encoder", "one", "--encoder", "two", "--false-alarms", "0.05")
     code, out, _ = command_line("evaluate-logos", str(photographs), "--icons", str(tmp_path / "more"), *options)
     assert code == 0
-    assert "one: threshold 0.9 in force" in out
-    assert "two: threshold" not in out
+    assert "Matcher on one, false alarms 5.00%" in out
+    assert "Matcher on two" not in out
     code, out, _ = command_line(
         "evaluate-logos", str(photographs), "--icons", str(tmp_path / "more"), *options, "--json"
     )

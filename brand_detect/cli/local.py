@@ -26,6 +26,7 @@ from brand_detect.cli.common import (
 )
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.model import Overrides, Report
+from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
 
@@ -173,9 +174,9 @@ def evaluate_logos(
         list[Path], typer.Option(help="more icons for the gallery: a folder of SVGs or of Iconify packs")
     ] = [],  # noqa: B006
     baselines: Annotated[bool, typer.Option(help="also the classical ways")] = True,
-    threshold: Annotated[
-        float | None, typer.Option(help="what rejecting the first encoder's scores below it gives")
-    ] = None,
+    false_alarms: Annotated[
+        float, typer.Option(min=0, max=1, help="share of unknown marks that the matcher may claim")
+    ] = MatchBrandsParams().logo_false_alarms,
     as_json: JsonOpt = False,
 ) -> None:
     """How well marks in photographs are recognised, and how well what is no mark of the gallery is rejected.
@@ -183,6 +184,7 @@ def evaluate_logos(
     Example: brand-detect evaluate-logos photographs --encoder mark_net --encoder google/siglip-base-patch16-224
     """
     from brand_detect.engines.image import OpenCvCodec
+    from brand_detect.engines.mark_encoder import unknown_marks
     from brand_detect.evaluation import icons as artwork
     from brand_detect.evaluation import logos
     from brand_detect.evaluation import recognizers as known
@@ -191,7 +193,9 @@ def evaluate_logos(
     packs = [artwork.simple_icons(), *map(artwork.icons_of, icons)]
     with Bars() as bars:
         report = bars.stage("recognising", logging.getLogger(__name__))
-        sections = logos.evaluate_logos(folder, recognizers, packs, OpenCvCodec(), report, threshold)
+        sections = logos.evaluate_logos(
+            folder, recognizers, packs, OpenCvCodec(), report, unknown_marks(), false_alarms
+        )
     if as_json:
         out.print_json(data=[section.to_json() for section in sections])
         return

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.catalog.gallery import Entry, Gallery
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Image, ImageCodec, Progress
 from brand_detect.evaluation.bench import Section
@@ -189,6 +190,17 @@ class Material:
         return slice(start, start + len(self.shrunk))
 
 
+@dataclass(frozen=True)
+class Vectors:
+    """What an encoder made of the pictures. ``distractor_of`` numbers the brand of each of the distractors' rows."""
+
+    probes: NDArray[np.float32]
+    exemplars: Mapping[str, NDArray[np.float32]]
+    distractors: NDArray[np.float32]
+    distractor_of: Sequence[int]
+    unknown: NDArray[np.float32]
+
+
 @dataclass
 class Scored:
     """A recognizer's scores of all probes. ``distractors`` has one column per distractor brand."""
@@ -214,14 +226,17 @@ def evaluate_logos(
     packs: Sequence[Sequence[Icon]],
     codec: ImageCodec,
     progress: Progress,
-    threshold: float | None = None,
+    unknown: Sequence[Image],
+    false_alarms: float,
 ) -> list[Section]:
     """The tables of ``docs/guides/evaluate.md``.
 
     Args:
         folder: ``annotations.json`` and the photographs, in ``images``.
+        recognizers: the first one's vectors are also given to the matcher.
         packs: icons; the first pack makes the middle gallery, all of them the largest.
-        threshold: of the first recognizer's score: what it gives when in force.
+        unknown: pictures of no known mark, by which the matcher judges how likely a likeness is.
+        false_alarms: the share of unknown marks that the matcher may take for one of the gallery's.
 
     Raises:
         BadInput: the folder holds no such photographs.
@@ -230,19 +245,18 @@ def evaluate_logos(
     distractors = distractors_of(packs, material.brands)
     sizes = [min(SMALL_GALLERY, len(distractors[0])), *np.cumsum([len(pack) for pack in distractors]).tolist()]
     galleries = sorted({sizes[0], sizes[1], sizes[-1]})
-    scored = score(material, recognizers, [icon for pack in distractors for icon in pack], galleries, progress)
-    sections = [
+    icons = [icon for pack in distractors for icon in pack]
+    scored, vectors = score(material, recognizers, icons, galleries, unknown, progress)
+    return [
         recognition(material, scored),
         icons_by_brand(material, scored),
         icons_not_shown(material, scored),
         open_set(material, scored),
+        matcher(material, scored[0], vectors, false_alarms),
         by_height(material, scored),
         when_shrunk(material, scored),
         times(material, scored),
     ]
-    if threshold is not None:
-        sections.insert(4, with_threshold(material, scored[0], threshold))
-    return sections
 
 
 def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> Material:
@@ -292,11 +306,12 @@ def score(
     recognizers: Sequence[Recognizer],
     distractors: Sequence[Icon],
     galleries: Sequence[int],
+    unknown: Sequence[Image],
     progress: Progress,
-) -> list[Scored]:
+) -> tuple[list[Scored], Vectors]:
     """Let each recognizer compare all probes with all exemplars and with the distractors, slow ones with the smallest
-    gallery alone."""
-    results, described = [], []
+    gallery alone. The first recognizer's vectors are kept."""
+    results, described, kept, kept_of = [], [], [], []
     for r in recognizers:
         own = galleries[:1] if r.slow else galleries
         result = Scored(r.name, own, np.full((len(material.probes), own[-1]), -np.inf, np.float32))
@@ -317,6 +332,9 @@ def score(
             if not wanted:
                 continue
             gallery = r.describe([picture for _, picture in wanted])
+            if r is recognizers[0]:
+                kept.append(gallery)
+                kept_of += [n for n, _ in wanted]
             began = time.perf_counter()
             alike = r.compare(probes, gallery)
             result.comparing_s += time.perf_counter() - began
@@ -324,7 +342,9 @@ def score(
             stop = min(start + len(some), result.galleries[-1])
             result.distractors[:, start:stop] = best[:, : stop - start]
     progress(len(distractors), len(distractors), "distractor brands")
-    return results
+    first = recognizers[0]
+    exemplars = {e.name: first.describe(e.crops) for e in material.exemplars}
+    return results, Vectors(described[0], exemplars, np.concatenate(kept), kept_of, first.describe(unknown))
 
 
 def recognition(material: Material, scored: Sequence[Scored]) -> Section:
@@ -383,14 +403,22 @@ def open_set(material: Material, scored: Sequence[Scored]) -> Section:
     return Section(title, (*columns, "by score", "by lead", "unknown only", "no mark only"), rows)
 
 
-def with_threshold(material: Material, s: Scored, threshold: float) -> Section:
-    """What a reject threshold gives in the largest gallery."""
+def matcher(material: Material, s: Scored, vectors: Vectors, false_alarms: float) -> Section:
+    """What the pipeline's matcher makes of the first recognizer's vectors in the largest gallery.
+
+    It measures a likeness against what is usual, and claims a mark if at most ``false_alarms`` of unknown marks look as
+    much like one.
+    """
     rows = []
-    for e in material.exemplars:
-        got = in_force(threshold, *_verdicts(material, s, e, s.galleries[-1]))
-        rows.append((e.name, got.recall, got.precision, got.unknown_claimed, got.other_claimed))
-    columns = ("exemplars", "recall", "precision", "unknown marks claimed", "crops of no mark claimed")
-    return Section(f"{s.name}: threshold {threshold:g} in force", columns, rows)
+    for e in (e for e in material.exemplars if len(e.queries)):
+        known, unknown, other = _matched(material, e, vectors)
+        got = in_force(-false_alarms, known, unknown, other)
+        best = _recall(known, unknown, other, by="score")
+        shares = (got.recall, got.precision, got.unknown_claimed, got.other_claimed)
+        rows.append((e.name, s.brands_in(e, s.galleries[-1]), len(e.queries), _mean(known.right), best, *shares))
+    columns = ("exemplars", "brands in gallery", "queries", "top-1", f"recall at {PRECISION:.0%} precision")
+    in_use = ("recall", "precision", "unknown marks claimed", "crops of no mark claimed")
+    return Section(f"Matcher on {s.name}, false alarms {false_alarms:.2%}", (*columns, *in_use), rows)
 
 
 def by_height(material: Material, scored: Sequence[Scored]) -> Section:
@@ -451,6 +479,29 @@ def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tupl
         verdicts(without(queries, own), np.full(len(own), -1)),
         verdicts(others, np.full(len(others), -1)),
     )
+
+
+def _matched(material: Material, e: Exemplars, vectors: Vectors) -> tuple[Verdicts, Verdicts, Verdicts]:
+    """As ``_verdicts``, by the matcher; scores are false alarms with their sign changed."""
+    owners = np.array([*e.brand_of, *(len(material.brands) + n for n in vectors.distractor_of)])
+    exemplars = np.concatenate([vectors.exemplars[e.name], vectors.distractors])
+    own, queries = material.own[e.queries], vectors.probes[e.queries]
+
+    def claims(brands_in: NDArray[np.bool_], crops: NDArray[np.float32], right: Brands) -> Verdicts:
+        entries = [Entry(str(owner), "", "") for owner in owners[brands_in]]
+        gallery = Gallery("", entries, exemplars[brands_in], vectors.unknown)
+        best = [(found[0], found[1]) for found in gallery.recognise(crops, np.arange(len(crops)))]
+        return Verdicts(
+            np.array([-first.false_alarms for first, _ in best]),
+            np.array([first.score - second.score for first, second in best]),
+            np.array([first.brand_id == str(brand) for (first, _), brand in zip(best, right, strict=True)], bool),
+        )
+
+    everything, others = np.full(len(owners), True), vectors.probes[material.others]
+    nothing = np.full(max(len(own), len(others)), -1)
+    without_own = [claims(owners != n, queries[own == n], nothing[: (own == n).sum()]) for n in np.unique(own)]
+    unknown = Verdicts(*(np.concatenate([getattr(v, f) for v in without_own]) for f in ("score", "lead", "right")))
+    return claims(everything, queries, own), unknown, claims(everything, others, nothing[: len(others)])
 
 
 def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float | str:

@@ -72,6 +72,12 @@ def icon(name, color):
     return Icon(name, f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40">{body}</svg>')
 
 
+UNKNOWN = [
+    np.full((9, 9, 3), color, np.uint8) for color in np.random.default_rng(0).permuted([[90, 70, 0]] * 60, axis=1)
+]
+"""Pictures of no mark: colours between those of the marks."""
+
+
 class Hue:
     """Knows marks by the mean colour of what is neither black nor white nor grey."""
 
@@ -127,7 +133,7 @@ def table(sections, title):
 
 
 def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
-    sections = logos.evaluate_logos(folder, [Hue(), Hue(slow=True)], packs, OpenCvCodec(), quiet, threshold=0.99)
+    sections = logos.evaluate_logos(folder, [Hue(), Hue(slow=True)], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)
     rows = table(sections, "Recognition")
     of = {(r["recognizer"], r["exemplars"], r["queries"]): r for r in rows if r["brands in gallery"] == 3 + 5}
     assert set(of) == {("hue", "1 photograph", 18), ("hue", "1 photograph", 6), ("hue", "5 photographs", 6)}
@@ -162,14 +168,29 @@ def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
     ]
     [shrunk] = [r for r in table(sections, "Top-1 of 3 queries made smaller") if r["recognizer"] == "hue"]
     assert list(shrunk.values())[2:] == [1, 1, 1, 1]
-    [forced] = [r for r in table(sections, "hue: threshold 0.99 in force") if r["exemplars"] == "5 photographs"]
-    assert (forced["recall"], forced["crops of no mark claimed"]) == (1, 0)
-    assert forced["precision"] == pytest.approx(1 / (1 + forced["unknown marks claimed"]))
+
+
+@pytest.mark.parametrize(("allowed", "share"), [(0, 0), (1, 1)])
+def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, allowed, share):
+    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, allowed), "Matcher on hue")
+    [five] = [r for r in rows if r["exemplars"] == "5 photographs"]
+    assert (five["brands in gallery"], five["queries"], five["top-1"]) == (8, 6, 1)
+    assert five["recall"] == five["unknown marks claimed"] == five["crops of no mark claimed"] == share
+    # six right claims, six of the same marks without their brand, 21 crops of no mark
+    assert five["precision"] == pytest.approx(6 / (6 + 6 + 21) if share else 1)
+    assert five["recall at 90% precision"] > 0
+
+
+def test_the_matcher_rejects_what_looks_like_nothing_in_the_gallery(folder, packs):
+    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.5), "Matcher on hue")
+    assert {r["crops of no mark claimed"] for r in rows} == {0}  # grey
+    assert max(r["recall"] for r in rows) > 0.5
 
 
 def test_all_but_the_times_comes_out_the_same_again(folder, packs):
     one, other = (
-        [s.to_json() for s in logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet)[:-1]] for _ in range(2)
+        [s.to_json() for s in logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)[:-1]]
+        for _ in range(2)
     )
     assert one == other
 
@@ -186,12 +207,14 @@ def test_the_first_distractors_do_not_depend_on_the_packs_that_follow(packs):
 
 def test_artwork_that_cannot_be_drawn_is_not_counted(folder, packs):
     broken = [[*packs[0], Icon("broken", "<svg"), Icon("blank", "<svg/>")]]
-    rows = table(logos.evaluate_logos(folder, [Hue()], broken, OpenCvCodec(), quiet), "Recognition")
+    rows = table(logos.evaluate_logos(folder, [Hue()], broken, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Recognition")
     assert max(r["brands in gallery"] for r in rows) == 3 + 3
 
 
 def test_slow_recognizers_meet_the_small_gallery_alone(folder, packs):
-    rows = table(logos.evaluate_logos(folder, [Hue(slow=True)], packs, OpenCvCodec(), quiet), "Milliseconds")
+    rows = table(
+        logos.evaluate_logos(folder, [Hue(slow=True)], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Milliseconds"
+    )
     assert [r["distractor brands"] for r in rows] == [2]
 
 

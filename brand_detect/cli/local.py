@@ -24,9 +24,9 @@ from brand_detect.cli.common import (
     out,
     overrides_of,
 )
-from brand_detect.domain.errors import BadInput
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.model import Overrides, Report
+from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
 
@@ -164,30 +164,38 @@ def evaluate_regions(
 @app.command()
 def evaluate_logos(
     folder: Annotated[Path, typer.Argument(help="annotations.json and images/")],
-    encoder: Annotated[list[str], typer.Option(help="an image encoder of transformers, by id or folder")] = [],  # noqa: B006
-    icons: Annotated[list[Path], typer.Option(help="more icons: a folder of SVGs, or an Iconify icons.json")] = [],  # noqa: B006
+    encoder: Annotated[
+        list[str],
+        typer.Option(
+            help="mark_net, the weights of another training of it, or a model of transformers by id or folder"
+        ),
+    ] = ["mark_net"],  # noqa: B006
+    icons: Annotated[
+        list[Path], typer.Option(help="more icons for the gallery: a folder of SVGs or of Iconify packs")
+    ] = [],  # noqa: B006
     baselines: Annotated[bool, typer.Option(help="also the classical ways")] = True,
-    threshold: Annotated[float | None, typer.Option(help="reject the first recognizer's claims below it")] = None,
+    false_alarms: Annotated[
+        float, typer.Option(min=0, max=1, help="share of unknown marks that the matcher may claim")
+    ] = MatchBrandsParams().logo_false_alarms,
     as_json: JsonOpt = False,
 ) -> None:
     """How well marks in photographs are recognised, and how well what is no mark of the gallery is rejected.
 
-    Example: brand-detect evaluate-logos photographs --encoder google/siglip-base-patch16-224
+    Example: brand-detect evaluate-logos photographs --encoder mark_net --encoder google/siglip-base-patch16-224
     """
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.engines.image_encoder import ImageEncoder
+    from brand_detect.engines.mark_encoder import unknown_marks
+    from brand_detect.evaluation import icons as artwork
     from brand_detect.evaluation import logos
-    from brand_detect.evaluation.icons import icons_of, simple_icons
-    from brand_detect.evaluation.recognizers import Encoder
-    from brand_detect.evaluation.recognizers import baselines as classical
+    from brand_detect.evaluation import recognizers as known
 
-    recognizers = [*(Encoder(name, ImageEncoder(name)) for name in encoder), *(classical() if baselines else ())]
-    if not recognizers:
-        raise BadInput("There is nothing to measure.", "name an --encoder, or leave --no-baselines out")
-    packs = [simple_icons(), *map(icons_of, icons)]
+    recognizers = [*map(known.encoder_of, encoder), *(known.baselines() if baselines else ())]
+    packs = [artwork.simple_icons(), *map(artwork.icons_of, icons)]
     with Bars() as bars:
         report = bars.stage("recognising", logging.getLogger(__name__))
-        sections = logos.evaluate_logos(folder, recognizers, packs, OpenCvCodec(), report, threshold)
+        sections = logos.evaluate_logos(
+            folder, recognizers, packs, OpenCvCodec(), report, unknown_marks(), false_alarms
+        )
     if as_json:
         out.print_json(data=[section.to_json() for section in sections])
         return

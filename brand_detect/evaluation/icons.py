@@ -1,6 +1,5 @@
 """Vector artwork of brands, as pictures that an encoder may be shown: for galleries of thousands of brands."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Color, Image
 from brand_detect.domain.text import line_of
+from brand_detect.evaluation.artwork import Artwork, Rgba, brand_key, load_packs, rasterise
 
 SIDE_PX = 128
 MARGIN = 0.05
@@ -33,8 +33,12 @@ class Icon:
 
     @property
     def key(self) -> str:
-        """What makes two names one brand: letters and digits without case and accents."""
-        return line_of(self.name).key
+        """What makes two names one brand: letters and digits without case, accents, and the name of the variant."""
+        return key_of(self.name)
+
+
+def key_of(name: str) -> str:
+    return brand_key(" ".join(line_of(name).words))
 
 
 def simple_icons() -> list[Icon]:
@@ -51,56 +55,48 @@ def simple_icons() -> list[Icon]:
     return [Icon(i.title, i.svg, _color(i.hex)) for i in sorted(icons, key=lambda i: i.slug)]
 
 
-def icons_of(path: Path) -> list[Icon]:
-    """The SVG files of a folder, named as the files are, or the icons of an Iconify ``icons.json``, by name.
+def icons_of(folder: Path) -> list[Icon]:
+    """The SVG files of a folder, named as the files are, or, where there are none, the Iconify packs under it.
 
     Raises:
         BadInput: nothing of that kind is there.
     """
-    if path.is_dir():
-        icons = [Icon(file.stem, file.read_text(encoding="utf-8")) for file in sorted(path.glob("*.svg"))]
-    else:
-        try:
-            icons = list(_iconify(json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-            raise BadInput(f"{path} is no pack of icons.", "name a folder of SVGs or an Iconify icons.json") from e
-    if not icons:
-        raise BadInput(f"{path} holds no icons.", "name a folder of SVGs or an Iconify icons.json")
-    return icons
+    files = sorted(folder.glob("*.svg"))
+    if files:
+        return [Icon(file.stem, file.read_text(encoding="utf-8")) for file in files]
+    return [Icon(artwork.name.partition(":")[2], artwork.svg) for artwork in load_packs(folder)]
 
 
-def pictures(icon: Icon) -> list[Image]:
-    """The mark as it may be met, longest side ``SIDE_PX`` and a margin.
+def pictures_of(icons: Sequence[Icon]) -> list[list[Image]]:
+    """Each mark as it may be met, longest side ``SIDE_PX`` and a margin.
 
     Artwork of one colour comes in every polarity: black on white, white on black, and, if that is neither, in the
     brand's colour on white and white on it. Other artwork comes on white and on black.
 
     Returns:
-        No picture where the artwork cannot be drawn or is empty.
+        For each icon its pictures; none where the artwork cannot be drawn or is empty.
     """
-    mark = _drawn(icon.svg)
-    if mark is None:
-        return []
-    rgb, alpha = mark[:, :, :3], mark[:, :, 3:]
-    opaque = rgb[alpha[:, :, 0] >= alpha.max() * 0.8]
+    marks = rasterise([Artwork(icon.key, icon.name, icon.svg, mono=False) for icon in icons], SIDE_PX)
+    return [_pictures(mark, icon.color) if mark is not None else [] for icon, mark in zip(icons, marks, strict=True)]
+
+
+def _pictures(mark: Rgba, brand: Color | None) -> list[Image]:
+    bgr, alpha = mark[:, :, :3], mark[:, :, 3:]
+    opaque = bgr[alpha[:, :, 0] >= alpha.max() * 0.8]
     if np.ptp(opaque, axis=0).max() > ONE_COLOR:
-        return [_on(rgb, alpha, WHITE), _on(rgb, alpha, BLACK)]
+        return [_on(bgr, alpha, WHITE), _on(bgr, alpha, BLACK)]
+    blue, green, red = np.median(opaque, axis=0).astype(int).tolist()
+    color = brand or (red, green, blue)
     pairs = [(BLACK, WHITE), (WHITE, BLACK)]
-    red, green, blue = np.median(opaque, axis=0).astype(int).tolist()
-    color = icon.color or (red, green, blue)
     if color not in (BLACK, WHITE):
         pairs += [(color, WHITE), (WHITE, color)]
-    return [_on(np.broadcast_to(np.array(ink, np.uint8), rgb.shape), alpha, ground) for ink, ground in pairs]
+    return [_on(np.broadcast_to(np.array(ink[::-1], np.uint8), bgr.shape), alpha, ground) for ink, ground in pairs]
 
 
 def icon_of(brand: str, packs: Iterable[Sequence[Icon]]) -> Icon | None:
-    """The icon of ``brand`` in the first pack that has one of that name, or of that name with ``logo`` or ``icon``."""
-    key = line_of(brand).key
-    for pack in packs:
-        for wanted in (key, f"{key}logo", f"{key}icon"):
-            if found := next((icon for icon in pack if icon.key == wanted), None):
-                return found
-    return None
+    """The first icon of that brand."""
+    key = key_of(brand)
+    return next((icon for pack in packs for icon in pack if icon.key == key), None)
 
 
 def is_of(icon: Icon, brand_keys: frozenset[str]) -> bool:
@@ -110,50 +106,16 @@ def is_of(icon: Icon, brand_keys: frozenset[str]) -> bool:
     return any(line.key[:end] in brand_keys for end in line.cuts[1:])
 
 
-def _iconify(pack: dict) -> Iterable[Icon]:
-    for name, icon in sorted(pack["icons"].items()):
-        if icon.get("hidden"):  # withdrawn
-            continue
-        left, top, width, height = (
-            icon.get(field, pack.get(field, default))
-            for field, default in (("left", 0), ("top", 0), ("width", 16), ("height", 16))
-        )
-        head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-        yield Icon(name, f'{head} viewBox="{left} {top} {width} {height}">{icon["body"]}</svg>')
-
-
 def _color(hexadecimal: str) -> Color:
     red, green, blue = (int(pair, 16) for pair in re.findall("..", hexadecimal))
     return red, green, blue
 
 
-def _drawn(svg: str) -> NDArray[np.uint8] | None:
-    """RGBA of the mark alone, longest side ``SIDE_PX``; None where nothing can be seen."""
-    import cv2
-    import resvg_py
-
-    try:
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=round(SIDE_PX * 1.5), skip_system_fonts=True)
-    except ValueError:
-        return None
-    drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert drawn is not None, "resvg writes PNG"
-    rows, columns = (np.flatnonzero((drawn[:, :, 3] > 0).any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return None
-    mark = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = SIDE_PX / max(mark.shape[:2])
-    size = [max(1, round(side * scale)) for side in mark.shape[1::-1]]
-    mark = cv2.resize(mark, size, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(mark, cv2.COLOR_BGRA2RGBA)  # pyright: ignore[reportReturnType]
-
-
-def _on(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], ground: Color) -> Image:
-    """The mark over a plain ground with a margin, as B, G, R."""
+def _on(bgr: NDArray[np.uint8], alpha: NDArray[np.uint8], ground: Color) -> Image:
+    """The mark over a plain ground with a margin."""
     margin = round(MARGIN * SIDE_PX)
     share = alpha / np.float32(255)
-    mixed = share * rgb + (1 - share) * np.array(ground, np.float32)
-    padded = np.empty((rgb.shape[0] + 2 * margin, rgb.shape[1] + 2 * margin, 3), np.uint8)
-    padded[:] = ground
-    padded[margin:-margin, margin:-margin] = np.rint(mixed)
-    return np.ascontiguousarray(padded[:, :, ::-1])
+    padded = np.empty((bgr.shape[0] + 2 * margin, bgr.shape[1] + 2 * margin, 3), np.uint8)
+    padded[:] = ground[::-1]
+    padded[margin:-margin, margin:-margin] = np.rint(share * bgr + (1 - share) * np.array(ground[::-1], np.float32))
+    return padded

@@ -1,7 +1,7 @@
 """How well marks are recognised in crops of photographs, with few exemplars, among thousands of brands.
 
-The figures are functions of arrays (``top``, ``verdicts``, ``recall_at_precision``, ``in_force``); everything else
-brings pictures together. All of it is deterministic, the times aside.
+``evaluate_logos`` brings photographs, icons and recognizers together; ``openset`` makes the figures. All of it is
+deterministic, the times aside.
 """
 
 import json
@@ -17,106 +17,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.catalog.gallery import Entry, Gallery
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Image, ImageCodec, Progress
-from brand_detect.domain.text import line_of
 from brand_detect.evaluation.bench import Section
-from brand_detect.evaluation.icons import Icon, icon_of, is_of, pictures
+from brand_detect.evaluation.icons import Icon, icon_of, is_of, key_of, pictures_of
+from brand_detect.evaluation.openset import (
+    PRECISION,
+    Brands,
+    Scores,
+    Verdicts,
+    best_of_brands,
+    in_force,
+    recall_at_precision,
+    top,
+    verdicts,
+    without,
+)
 from brand_detect.evaluation.recognizers import Recognizer
 
 MIN_SIDE_PX = 8
-PRECISION = 0.9
 SMALL_GALLERY = 300  # distractors that slow recognizers are measured with
 HEIGHTS_PX = (24, 48, 96)
 SHRUNK_PX = (48, 32, 24)
 BRANDS_AT_A_TIME = 64
-
-Scores = NDArray[np.float32]
-"""Shape (crops, brands): the best over a brand's exemplars; -inf for a brand that has none."""
-Brands = NDArray[np.int64]
-"""For each crop the column of its brand, or -1 for none."""
-
-
-# Figures of arrays
-
-
-def best_of_brands(scores: NDArray[np.float32], brand_of: Sequence[int], n_brands: int) -> Scores:
-    """From scores against exemplars, shape (crops, exemplars), of which ``brand_of`` tells the brands."""
-    best = np.full((len(scores), n_brands), -np.inf, np.float32)
-    np.maximum.at(best.T, np.asarray(brand_of, int), scores.T)
-    return best
-
-
-def top(scores: Scores, own: Brands, k: int) -> NDArray[np.float64]:
-    """For each crop, whether its brand is among the ``k`` best; the share of the places where it ties with others."""
-    mine = scores[np.arange(len(own)), own][:, None]
-    better, equal = (scores > mine).sum(axis=1), (scores == mine).sum(axis=1)
-    return np.clip((k - better) / equal, 0, 1)
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """The best brand's score of each crop, how far it leads the next brand's, and whether the crop's brand leads."""
-
-    score: NDArray[np.float32]
-    lead: NDArray[np.float32]
-    right: NDArray[np.bool_]
-
-
-def verdicts(scores: Scores, own: Brands) -> Verdicts:
-    """Of crops against at least two brands."""
-    second, first = np.partition(scores, -2, axis=1)[:, -2:].T
-    return Verdicts(first, first - second, (scores.argmax(axis=1) == own) & (first > second))
-
-
-def without(scores: Scores, own: Brands) -> Scores:
-    """``scores`` with each crop's own brand out of the gallery."""
-    left = scores.copy()
-    left[np.arange(len(own)), own] = -np.inf
-    return left
-
-
-def recall_at_precision(
-    score: NDArray[np.floating], right: NDArray[np.bool_], known: int, precision: float = PRECISION
-) -> tuple[float, float]:
-    """The best recall of any threshold that keeps the precision, and that threshold.
-
-    Args:
-        score: of all crops, those of no brand of the gallery included; those of the threshold and above are claimed.
-        right: whether the claim would be right.
-        known: crops whose brand is in the gallery.
-
-    Returns:
-        Recall 0 and an infinite threshold where no threshold keeps the precision.
-    """
-    order = np.argsort(-score, kind="stable")
-    ordered, rights = score[order], np.cumsum(right[order])
-    is_last = np.append(ordered[1:] != ordered[:-1], True)  # equal scores are claimed together
-    good = np.flatnonzero(is_last & (rights >= precision * np.arange(1, len(order) + 1)) & (rights > 0))
-    if not len(good):
-        return 0.0, np.inf
-    return float(rights[good[-1]]) / known, float(ordered[good[-1]])
-
-
-@dataclass(frozen=True)
-class InForce:
-    """What one threshold gives. Shares of the crops of each kind."""
-
-    recall: float
-    precision: float
-    unknown_claimed: float
-    other_claimed: float
-
-
-def in_force(threshold: float, known: Verdicts, unknown: Verdicts, other: Verdicts) -> InForce:
-    """Claims of ``threshold`` and above. Precision is 1 where nothing is claimed."""
-    claims = [v.score >= threshold for v in (known, unknown, other)]
-    rights, claimed = int((claims[0] & known.right).sum()), sum(int(c.sum()) for c in claims)
-    return InForce(
-        rights / max(1, len(known.right)),
-        rights / claimed if claimed else 1.0,
-        *(float(c.mean()) if len(c) else 0.0 for c in claims[1:]),
-    )
 
 
 # Photographs
@@ -266,6 +190,17 @@ class Material:
         return slice(start, start + len(self.shrunk))
 
 
+@dataclass(frozen=True)
+class Vectors:
+    """What an encoder made of the pictures. ``distractor_of`` numbers the brand of each of the distractors' rows."""
+
+    probes: NDArray[np.float32]
+    exemplars: Mapping[str, NDArray[np.float32]]
+    distractors: NDArray[np.float32]
+    distractor_of: Sequence[int]
+    unknown: NDArray[np.float32]
+
+
 @dataclass
 class Scored:
     """A recognizer's scores of all probes. ``distractors`` has one column per distractor brand."""
@@ -291,14 +226,17 @@ def evaluate_logos(
     packs: Sequence[Sequence[Icon]],
     codec: ImageCodec,
     progress: Progress,
-    threshold: float | None = None,
+    unknown: Sequence[Image],
+    false_alarms: float,
 ) -> list[Section]:
     """The tables of ``docs/guides/evaluate.md``.
 
     Args:
         folder: ``annotations.json`` and the photographs, in ``images``.
+        recognizers: the first one's vectors are also given to the matcher.
         packs: icons; the first pack makes the middle gallery, all of them the largest.
-        threshold: of the first recognizer's score: what it gives when in force.
+        unknown: pictures of no known mark, by which the matcher judges how likely a likeness is.
+        false_alarms: the share of unknown marks that the matcher may take for one of the gallery's.
 
     Raises:
         BadInput: the folder holds no such photographs.
@@ -307,19 +245,18 @@ def evaluate_logos(
     distractors = distractors_of(packs, material.brands)
     sizes = [min(SMALL_GALLERY, len(distractors[0])), *np.cumsum([len(pack) for pack in distractors]).tolist()]
     galleries = sorted({sizes[0], sizes[1], sizes[-1]})
-    scored = score(material, recognizers, [icon for pack in distractors for icon in pack], galleries, progress)
-    sections = [
+    icons = [icon for pack in distractors for icon in pack]
+    scored, vectors = score(material, recognizers, icons, galleries, unknown, progress)
+    return [
         recognition(material, scored),
         icons_by_brand(material, scored),
         icons_not_shown(material, scored),
         open_set(material, scored),
+        matcher(material, scored[0], vectors, false_alarms),
         by_height(material, scored),
         when_shrunk(material, scored),
         times(material, scored),
     ]
-    if threshold is not None:
-        sections.insert(4, with_threshold(material, scored[0], threshold))
-    return sections
 
 
 def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> Material:
@@ -340,7 +277,9 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> 
         return Exemplars(name, [marks[n] for n in chosen], own[chosen].tolist(), np.array(queries, np.int64))
 
     one, five = photographs("1 photograph", 1), photographs("5 photographs", 5)
-    drawn = [(n, picture) for n, icon in enumerate(icons) if icon for picture in pictures(icon)]
+    found = [(n, icon) for n, icon in enumerate(icons) if icon]
+    shown = pictures_of([icon for _, icon in found])
+    drawn = [(n, picture) for (n, _), several in zip(found, shown, strict=True) for picture in several]
     with_icon = np.flatnonzero(np.isin(own, [n for n, _ in drawn]))
     icon = Exemplars("1 icon", [picture for _, picture in drawn], [n for n, _ in drawn], with_icon)
     large = five.queries[heights[five.queries] >= max(SHRUNK_PX)]
@@ -352,7 +291,7 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> 
 def distractors_of(packs: Sequence[Sequence[Icon]], brands: Sequence[str]) -> list[list[Icon]]:
     """Of each pack the icons of other brands that no pack before has, one for each name, in an order drawn at random,
     so that the first few are like the rest."""
-    ours, seen, kept = frozenset(line_of(brand).key for brand in brands), {""}, []
+    ours, seen, kept = frozenset(map(key_of, brands)), {""}, []
     for pack in packs:
         fresh = {icon.key: icon for icon in reversed(pack) if icon.key not in seen and not is_of(icon, ours)}
         seen |= fresh.keys()
@@ -367,11 +306,12 @@ def score(
     recognizers: Sequence[Recognizer],
     distractors: Sequence[Icon],
     galleries: Sequence[int],
+    unknown: Sequence[Image],
     progress: Progress,
-) -> list[Scored]:
+) -> tuple[list[Scored], Vectors]:
     """Let each recognizer compare all probes with all exemplars and with the distractors, slow ones with the smallest
-    gallery alone."""
-    results, described = [], []
+    gallery alone. The first recognizer's vectors are kept."""
+    results, described, kept, kept_of = [], [], [], []
     for r in recognizers:
         own = galleries[:1] if r.slow else galleries
         result = Scored(r.name, own, np.full((len(material.probes), own[-1]), -np.inf, np.float32))
@@ -386,12 +326,15 @@ def score(
     for start in range(0, len(distractors), BRANDS_AT_A_TIME):
         progress(start, len(distractors), "distractor brands")
         some = distractors[start : start + BRANDS_AT_A_TIME]
-        drawn = [(start + n, picture) for n, icon in enumerate(some) for picture in pictures(icon)]
+        drawn = [(start + n, picture) for n, several in enumerate(pictures_of(some)) for picture in several]
         for r, result, probes in zip(recognizers, results, described, strict=True):
             wanted = [(n, picture) for n, picture in drawn if n < result.galleries[-1]]
             if not wanted:
                 continue
             gallery = r.describe([picture for _, picture in wanted])
+            if r is recognizers[0]:
+                kept.append(gallery)
+                kept_of += [n for n, _ in wanted]
             began = time.perf_counter()
             alike = r.compare(probes, gallery)
             result.comparing_s += time.perf_counter() - began
@@ -399,18 +342,20 @@ def score(
             stop = min(start + len(some), result.galleries[-1])
             result.distractors[:, start:stop] = best[:, : stop - start]
     progress(len(distractors), len(distractors), "distractor brands")
-    return results
+    first = recognizers[0]
+    exemplars = {e.name: first.describe(e.crops) for e in material.exemplars}
+    return results, Vectors(described[0], exemplars, np.concatenate(kept), kept_of, first.describe(unknown))
 
 
 def recognition(material: Material, scored: Sequence[Scored]) -> Section:
-    """Top-1 and top-5. One photograph is asked about the queries of five as well."""
+    """Top-1 and top-5; with one photograph also on the queries of five."""
     asked = [material.one, replace(material.one, queries=material.five.queries), material.five, material.icon]
     rows = []
     for s in scored:
         for e in asked:
             for gallery in s.galleries:
                 scores, own = s.against(e, gallery)[e.queries], material.own[e.queries]
-                figures = (float(top(scores, own, k).mean()) for k in (1, 5))
+                figures = (_mean(top(scores, own, k)) for k in (1, 5))
                 rows.append((s.name, e.name, s.brands_in(e, gallery), len(own), *figures))
     return Section("Recognition", ("recognizer", "exemplars", "brands in gallery", "queries", "top-1", "top-5"), rows)
 
@@ -458,14 +403,22 @@ def open_set(material: Material, scored: Sequence[Scored]) -> Section:
     return Section(title, (*columns, "by score", "by lead", "unknown only", "no mark only"), rows)
 
 
-def with_threshold(material: Material, s: Scored, threshold: float) -> Section:
-    """What a reject threshold gives in the largest gallery."""
+def matcher(material: Material, s: Scored, vectors: Vectors, false_alarms: float) -> Section:
+    """What the pipeline's matcher makes of the first recognizer's vectors in the largest gallery.
+
+    It measures a likeness against what is usual, and claims a mark if at most ``false_alarms`` of unknown marks look as
+    much like one.
+    """
     rows = []
-    for e in material.exemplars:
-        got = in_force(threshold, *_verdicts(material, s, e, s.galleries[-1]))
-        rows.append((e.name, got.recall, got.precision, got.unknown_claimed, got.other_claimed))
-    columns = ("exemplars", "recall", "precision", "unknown marks claimed", "crops of no mark claimed")
-    return Section(f"{s.name}: threshold {threshold:g} in force", columns, rows)
+    for e in (e for e in material.exemplars if len(e.queries)):
+        known, unknown, other = _matched(material, e, vectors)
+        got = in_force(-false_alarms, known, unknown, other)
+        best = _recall(known, unknown, other, by="score")
+        shares = (got.recall, got.precision, got.unknown_claimed, got.other_claimed)
+        rows.append((e.name, s.brands_in(e, s.galleries[-1]), len(e.queries), _mean(known.right), best, *shares))
+    columns = ("exemplars", "brands in gallery", "queries", "top-1", f"recall at {PRECISION:.0%} precision")
+    in_use = ("recall", "precision", "unknown marks claimed", "crops of no mark claimed")
+    return Section(f"Matcher on {s.name}, false alarms {false_alarms:.2%}", (*columns, *in_use), rows)
 
 
 def by_height(material: Material, scored: Sequence[Scored]) -> Section:
@@ -528,12 +481,38 @@ def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tupl
     )
 
 
-def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float:
+def _matched(material: Material, e: Exemplars, vectors: Vectors) -> tuple[Verdicts, Verdicts, Verdicts]:
+    """As ``_verdicts``, by the matcher; scores are false alarms with their sign changed."""
+    owners = np.array([*e.brand_of, *(len(material.brands) + n for n in vectors.distractor_of)])
+    exemplars = np.concatenate([vectors.exemplars[e.name], vectors.distractors])
+    own, queries = material.own[e.queries], vectors.probes[e.queries]
+
+    def claims(brands_in: NDArray[np.bool_], crops: NDArray[np.float32], right: Brands) -> Verdicts:
+        entries = [Entry(str(owner), "", "") for owner in owners[brands_in]]
+        gallery = Gallery("", entries, exemplars[brands_in], vectors.unknown)
+        best = [(found[0], found[1]) for found in gallery.recognise(crops, np.arange(len(crops)))]
+        return Verdicts(
+            np.array([-first.false_alarms for first, _ in best]),
+            np.array([first.score - second.score for first, second in best]),
+            np.array([first.brand_id == str(brand) for (first, _), brand in zip(best, right, strict=True)], bool),
+        )
+
+    everything, others = np.full(len(owners), True), vectors.probes[material.others]
+    nothing = np.full(max(len(own), len(others)), -1)
+    without_own = [claims(owners != n, queries[own == n], nothing[: (own == n).sum()]) for n in np.unique(own)]
+    unknown = Verdicts(*(np.concatenate([getattr(v, f) for v in without_own]) for f in ("score", "lead", "right")))
+    return claims(everything, queries, own), unknown, claims(everything, others, nothing[: len(others)])
+
+
+def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float | str:
+    if not len(known.right):
+        return ""
     score, right = (np.concatenate([getattr(v, name) for v in (known, *negatives)]) for name in (by, "right"))
-    return float(recall_at_precision(score, right, len(known.right))[0])
+    return recall_at_precision(score, right, len(known.right))[0]
 
 
 def _mean(values: NDArray[Any]) -> float | str:
+    """The mean as a cell of a table, which is empty where there is nothing."""
     return float(values.mean()) if len(values) else ""
 
 

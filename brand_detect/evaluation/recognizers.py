@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.protocols import Image, MarkEncoder
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.image_encoder import ImageEncoder
+from brand_detect.engines.mark_encoder import NetworkMarkEncoder
 
 
 class Recognizer(Protocol):
@@ -37,6 +40,20 @@ class Encoder:
 
     def compare(self, queries: NDArray[np.float32], exemplars: NDArray[np.float32]) -> NDArray[np.float32]:
         return queries @ exemplars.T
+
+
+def encoder_of(name: str) -> Encoder:
+    """``mark_net``, the package's own network; a ``.safetensors`` file, another training of it; else a model of
+    transformers, by id or folder.
+
+    Raises:
+        Permanent: the model is not on this machine, or is no encoder.
+    """
+    if name == "mark_net":
+        return Encoder(name, NetworkMarkEncoder())
+    if name.endswith(".safetensors"):
+        return Encoder(Path(name).stem, NetworkMarkEncoder(Path(name)))
+    return Encoder(name, ImageEncoder(name))
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ def gradients(crop: Image) -> NDArray[np.float32]:
 
     grey = cv2.cvtColor(letterboxed(crop, 64), cv2.COLOR_BGR2GRAY).astype(np.float32)
     dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
-    size, angle = np.hypot(dx, dy), np.arctan2(dy, dx) % np.pi * (9 / np.pi)
+    size, angle = np.hypot(dx, dy), np.arctan2(dy, dx) * (9 / np.pi)
     lower = np.floor(angle)
     bins = np.zeros((64, 64, 9), np.float32)
     for bin_, share in ((lower, 1 - (angle - lower)), (lower + 1, angle - lower)):

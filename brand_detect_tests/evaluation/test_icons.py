@@ -5,9 +5,14 @@ import pytest
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.evaluation import icons
-from brand_detect.evaluation.icons import Icon, icon_of, icons_of, is_of, pictures
+from brand_detect.evaluation.icons import Icon, icon_of, icons_of, is_of, pictures_of
 
 MARGIN_PX = round(icons.MARGIN * icons.SIDE_PX)
+
+
+def pictures(icon):
+    [found] = pictures_of([icon])
+    return found
 
 
 def svg(body, box="0 0 40 40"):
@@ -27,6 +32,13 @@ def test_artwork_of_one_colour_comes_in_every_polarity():
     drawn = pictures(Icon("Acme", svg(BAR), (255, 0, 0)))
     black, white, red = [0, 0, 0], [255, 255, 255], [0, 0, 255]
     assert [colors_of(p) for p in drawn] == [(white, black), (black, white), (white, red), (red, white)]
+
+
+def test_the_ground_shows_through_the_mark():
+    framed = '<path fill-rule="evenodd" d="M0 0h40v40h-40zM10 10h20v20h-20z"/>'
+    on_white, on_black, red, on_red = pictures(Icon("Acme", svg(framed), (255, 0, 0)))
+    for picture, ground in ((on_white, 255), (on_black, 0), (red, 255), (on_red, (0, 0, 255))):
+        assert (picture[60:80, 60:80] == ground).all()
 
 
 def test_its_own_colour_stands_for_the_brands():
@@ -58,29 +70,20 @@ def test_artwork_that_shows_nothing_gives_no_picture(artwork):
 
 
 def test_a_folder_of_svgs_and_an_iconify_pack_give_the_same_icons(tmp_path):
-    (tmp_path / "acme.svg").write_text(svg(BAR))
-    (tmp_path / "notes.txt").write_text("no icon")
-    pack = {
-        "icons": {
-            "acme": {"body": BAR},
-            "gone": {"body": BAR, "hidden": True},
-            "moved": {"body": BAR, "left": 10, "top": 10, "width": 20, "height": 20},
-        },
-        "width": 40,
-        "height": 40,
-    }
-    (tmp_path / "icons.json").write_text(json.dumps(pack))
-    [of_folder], of_pack = icons_of(tmp_path), icons_of(tmp_path / "icons.json")
-    assert [icon.name for icon in of_pack] == ["acme", "moved"]
-    for icon in of_pack:
-        np.testing.assert_array_equal(pictures(icon)[0], pictures(of_folder)[0])
+    (tmp_path / "svgs").mkdir()
+    (tmp_path / "svgs" / "acme.svg").write_text(svg(BAR))
+    (tmp_path / "svgs" / "notes.txt").write_text("no icon")
+    (tmp_path / "logos" / "package").mkdir(parents=True)
+    pack = {"prefix": "logos", "icons": {"acme": {"body": BAR}}, "width": 40, "height": 40}
+    (tmp_path / "logos" / "package" / "icons.json").write_text(json.dumps(pack))
+    [of_folder], [of_pack] = icons_of(tmp_path / "svgs"), icons_of(tmp_path / "logos")
+    assert of_folder.name == of_pack.name == "acme"
+    np.testing.assert_array_equal(pictures(of_folder)[0], pictures(of_pack)[0])
 
 
 def test_what_holds_no_icons_is_refused(tmp_path):
-    (tmp_path / "pack.json").write_text('{"icons": 3}')
-    for path in (tmp_path, tmp_path / "pack.json", tmp_path / "absent.json"):
-        with pytest.raises(BadInput):
-            icons_of(path)
+    with pytest.raises(BadInput):
+        icons_of(tmp_path)
 
 
 def test_the_icons_of_the_extra_are_thousands_with_colours():

@@ -8,73 +8,10 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation import logos
 from brand_detect.evaluation.icons import Icon
-from brand_detect.evaluation.logos import Place, Verdicts
-
-INF = np.inf
+from brand_detect.evaluation.logos import Place
 
 
 def quiet(done: float, total: float, unit: str) -> None: ...
-
-
-# Figures of arrays
-
-
-def test_a_brand_has_the_score_of_its_best_exemplar():
-    scores = np.array([[0.1, 0.9, 0.3], [0.5, 0.2, 0.4]], np.float32)
-    best = logos.best_of_brands(scores, [2, 0, 2], 3)
-    np.testing.assert_allclose(best, [[0.9, -INF, 0.3], [0.2, -INF, 0.5]])
-
-
-def test_top_k_counts_the_brands_before_and_shares_ties():
-    scores = np.array([[9, 1, 2, 3], [1, 9, 8, 7], [5, 5, 1, 0], [0, 0, 0, 0]], np.float32)
-    own = np.array([0, 0, 0, 0])
-    assert logos.top(scores, own, 1).tolist() == [1, 0, 0.5, 0.25]
-    assert logos.top(scores, own, 3).tolist() == [1, 0, 1, 0.75]
-    assert logos.top(scores, own, 4).tolist() == [1, 1, 1, 1]
-
-
-def test_a_verdict_is_right_when_the_crops_brand_leads():
-    scores = np.array([[0.9, 0.2, 0.1], [0.3, 0.8, 0.5], [0.4, 0.4, 0.1]], np.float32)
-    found = logos.verdicts(scores, np.array([0, 2, 0]))
-    np.testing.assert_allclose(found.score, [0.9, 0.8, 0.4])
-    np.testing.assert_allclose(found.lead, [0.7, 0.3, 0], atol=1e-6)
-    assert found.right.tolist() == [True, False, False]
-
-
-def test_a_brand_out_of_the_gallery_leaves_the_next():
-    scores = np.array([[0.9, 0.2], [0.3, 0.8]], np.float32)
-    left = logos.without(scores, np.array([0, 1]))
-    assert left.max(axis=1).tolist() == scores.min(axis=1).tolist()
-    assert scores[0, 0] == np.float32(0.9)
-
-
-def test_recall_at_precision_takes_the_lowest_threshold_that_keeps_it():
-    right = np.array([1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1], bool)
-    score = np.linspace(1, 0, len(right))
-    # after ten claims nine are right, after eleven nine, at the end ten of thirteen
-    assert logos.recall_at_precision(score, right, 12, 0.9) == (9 / 12, score[9])
-    assert logos.recall_at_precision(score, right, 12, 0.95) == (4 / 12, score[3])
-    assert logos.recall_at_precision(score, right, 12, 0.5)[0] == 10 / 12
-    shuffled = np.random.default_rng(0).permutation(len(right))
-    assert logos.recall_at_precision(score[shuffled], right[shuffled], 12, 0.9)[0] == 9 / 12
-
-
-def test_crops_of_one_score_are_claimed_together():
-    score, right = np.array([1.0, 1.0, 0.5]), np.array([True, False, True])
-    assert logos.recall_at_precision(score, right, 2, 0.9) == (0, INF)
-    assert logos.recall_at_precision(score, right, 2, 0.6) == (1, 0.5)
-
-
-def test_a_threshold_in_force():
-    def of(*pairs):
-        score, right = zip(*pairs, strict=True)
-        return Verdicts(np.array(score, np.float32), np.zeros(len(score), np.float32), np.array(right))
-
-    known = of((0.9, True), (0.8, True), (0.7, False), (0.2, True))
-    unknown, other = of((0.6, False), (0.1, False)), of((0.3, False), (0.3, False), (0.3, False), (0.5, False))
-    got = logos.in_force(0.5, known, unknown, other)
-    assert (got.recall, got.precision, got.unknown_claimed, got.other_claimed) == (2 / 4, 2 / 5, 1 / 2, 1 / 4)
-    assert logos.in_force(0.99, known, unknown, other) == logos.InForce(0, 1, 0, 0)
 
 
 # Photographs
@@ -114,7 +51,7 @@ def test_crops_of_no_mark_have_the_same_sizes_and_touch_no_mark():
 
 
 def test_places_that_fit_nowhere_are_left_out():
-    assert logos.elsewhere([place("a", "A", 0, 0, 50, 50)], {"a": (50, 50), "small": (20, 20)}) == []
+    assert logos.elsewhere([place("a", "A", 0, 0, 50, 50)], {"a": (50, 50), "narrow": (20, 90), "low": (90, 20)}) == []
 
 
 @pytest.mark.parametrize(("dx", "touching"), [(19, True), (20, False), (-19, True), (-20, False)])
@@ -133,6 +70,12 @@ def icon(name, color):
     red, green, blue = color[::-1]
     body = f'<path fill="rgb({red},{green},{blue})" d="M0 0h20v40h-20z"/><path fill="#fff" d="M20 0h20v40h-20z"/>'
     return Icon(name, f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40">{body}</svg>')
+
+
+UNKNOWN = [
+    np.full((9, 9, 3), color, np.uint8) for color in np.random.default_rng(0).permuted([[90, 70, 0]] * 60, axis=1)
+]
+"""Pictures of no mark: colours between those of the marks."""
 
 
 class Hue:
@@ -164,7 +107,7 @@ def folder(tmp_path):
     for brand, color in COLORS.items():
         for n in range(7):
             picture = np.full((200, 200, 3), 128, np.uint8)
-            height = (20, 30, 60, 70, 80, 110, 60)[n]
+            height = (20, 30, 60, 70, 80, 110, 30)[n]
             cv2.rectangle(picture, (20, 20), (59, 19 + height), color, -1)
             name = f"{brand}{n}.jpg"
             (tmp_path / "images" / name).write_bytes(OpenCvCodec().encode(picture, 95, 0))
@@ -190,7 +133,7 @@ def table(sections, title):
 
 
 def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
-    sections = logos.evaluate_logos(folder, [Hue(), Hue(slow=True)], packs, OpenCvCodec(), quiet, threshold=0.99)
+    sections = logos.evaluate_logos(folder, [Hue(), Hue(slow=True)], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)
     rows = table(sections, "Recognition")
     of = {(r["recognizer"], r["exemplars"], r["queries"]): r for r in rows if r["brands in gallery"] == 3 + 5}
     assert set(of) == {("hue", "1 photograph", 18), ("hue", "1 photograph", 6), ("hue", "5 photographs", 6)}
@@ -219,20 +162,35 @@ def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
     heights = table(sections, "Top-1 by height")
     assert list(heights[0].items())[2:] == [
         ("under 24 px (0)", ""),
-        ("24–48 px (0)", ""),
-        ("48–96 px (3)", 1.0),
+        ("24–48 px (3)", 1.0),
+        ("48–96 px (0)", ""),
         ("96 px and more (3)", 1.0),
     ]
-    [shrunk] = [r for r in table(sections, "Top-1 of 6 queries made smaller") if r["recognizer"] == "hue"]
+    [shrunk] = [r for r in table(sections, "Top-1 of 3 queries made smaller") if r["recognizer"] == "hue"]
     assert list(shrunk.values())[2:] == [1, 1, 1, 1]
-    [forced] = [r for r in table(sections, "hue: threshold 0.99 in force") if r["exemplars"] == "5 photographs"]
-    assert (forced["recall"], forced["crops of no mark claimed"]) == (1, 0)
-    assert forced["precision"] == pytest.approx(1 / (1 + forced["unknown marks claimed"]))
+
+
+@pytest.mark.parametrize(("allowed", "share"), [(0, 0), (1, 1)])
+def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, allowed, share):
+    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, allowed), "Matcher on hue")
+    [five] = [r for r in rows if r["exemplars"] == "5 photographs"]
+    assert (five["brands in gallery"], five["queries"], five["top-1"]) == (8, 6, 1)
+    assert five["recall"] == five["unknown marks claimed"] == five["crops of no mark claimed"] == share
+    # six right claims, six of the same marks without their brand, 21 crops of no mark
+    assert five["precision"] == pytest.approx(6 / (6 + 6 + 21) if share else 1)
+    assert five["recall at 90% precision"] > 0
+
+
+def test_the_matcher_rejects_what_looks_like_nothing_in_the_gallery(folder, packs):
+    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.5), "Matcher on hue")
+    assert {r["crops of no mark claimed"] for r in rows} == {0}  # grey
+    assert max(r["recall"] for r in rows) > 0.5
 
 
 def test_all_but_the_times_comes_out_the_same_again(folder, packs):
     one, other = (
-        [s.to_json() for s in logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet)[:-1]] for _ in range(2)
+        [s.to_json() for s in logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)[:-1]]
+        for _ in range(2)
     )
     assert one == other
 
@@ -249,12 +207,14 @@ def test_the_first_distractors_do_not_depend_on_the_packs_that_follow(packs):
 
 def test_artwork_that_cannot_be_drawn_is_not_counted(folder, packs):
     broken = [[*packs[0], Icon("broken", "<svg"), Icon("blank", "<svg/>")]]
-    rows = table(logos.evaluate_logos(folder, [Hue()], broken, OpenCvCodec(), quiet), "Recognition")
+    rows = table(logos.evaluate_logos(folder, [Hue()], broken, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Recognition")
     assert max(r["brands in gallery"] for r in rows) == 3 + 3
 
 
 def test_slow_recognizers_meet_the_small_gallery_alone(folder, packs):
-    rows = table(logos.evaluate_logos(folder, [Hue(slow=True)], packs, OpenCvCodec(), quiet), "Milliseconds")
+    rows = table(
+        logos.evaluate_logos(folder, [Hue(slow=True)], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Milliseconds"
+    )
     assert [r["distractor brands"] for r in rows] == [2]
 
 

@@ -95,3 +95,12 @@ def test_an_encoder_scores_by_inner_products():
     red[..., 2] = 7
     scores = alike(recognizers.Encoder("mean", encoder), blue, blue, red)
     np.testing.assert_allclose(scores, [1, 0], atol=1e-6)
+
+
+def test_an_encoder_is_named_by_its_weights_its_model_or_as_the_packages_own(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(recognizers, "NetworkMarkEncoder", lambda *weights: asked.append(("net", *weights)))
+    monkeypatch.setattr(recognizers, "ImageEncoder", lambda model: asked.append(("transformers", model)))
+    names = ["mark_net", str(tmp_path / "try.safetensors"), "acme/siglip"]
+    assert [recognizers.encoder_of(name).name for name in names] == ["mark_net", "try", "acme/siglip"]
+    assert asked == [("net",), ("net", tmp_path / "try.safetensors"), ("transformers", "acme/siglip")]

@@ -224,7 +224,9 @@ def bench(
 
 @app.command()
 def bench_marks(
-    icons: Annotated[int, typer.Option(min=0, help="marks of other brands in the catalogue, from the icons extra")] = 3000,
+    icons: Annotated[
+        int, typer.Option(min=0, help="marks of other brands in the catalogue, from the icons extra")
+    ] = 3000,
     as_json: JsonOpt = False,
 ) -> None:
     """Marks without words from end to end: a generated clip whose marks are known, in a catalogue full of others."""

@@ -38,6 +38,7 @@ def encode_marks(
             waiting.append((row, codec.rectify(image, np.reshape(np.asarray(view["quad"], np.float32), (4, 2)))))
         if len(waiting) >= BATCH:
             encode()
-    encode()
+    if waiting:
+        encode()
     progress(to_decode, to_decode, "frames with marks")
     return table(MARKS, rows)

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run dev test test-slow lint format docs golden lock clean
+.PHONY: help setup demo run dev test test-slow lint format docs golden train lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +45,11 @@ docs: $(VENV)/.dev ## write docs/reference from the code
 
 golden: $(VENV)/.dev ## rewrite all expected files; look at the diff before you commit
 	$(BIN)/pytest --golden -m "not slow"
+
+train: $(VENV)/.dev ## train the networks in brand_detect/weights again, on drawings alone (hours)
+	scripts/artwork.sh .state/artwork
+	$(BIN)/python -m brand_detect.evaluation.train_encoder .state/artwork/packs --fonts .state/artwork/fonts
+	$(BIN)/python -m brand_detect.evaluation.unknown_marks .state/artwork/packs --fonts .state/artwork/fonts
 
 lock: ## write constraints.txt from a clean environment
 	scripts/lock.sh

@@ -56,7 +56,7 @@ class Exposure(Record):
     w_px: float
     h_px: float
     text: str = Field(description="the text that was read")
-    rule: str = Field(description="exact, alias, fuzzy, joined, vlm or cloud")
+    rule: str = Field(description="exact, alias, fuzzy, joined, logo_match, vlm or cloud")
     decided_by: str = Field(description="the stage that decided")
 
 

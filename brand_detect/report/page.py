@@ -23,7 +23,7 @@ PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
 """Facts of the run that are told per stage: ``{stage: value}``."""
 REASONS = {
     "no_rule": "no rule matched",
-    "unreadable": "not legible",
+    "unreadable": "no text to read",
     "deferred": "put off",
     "failed": "the question failed",
     "unanswered": "nobody knew",

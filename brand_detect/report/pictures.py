@@ -193,7 +193,7 @@ def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
         still_open = [row for row in still_open if row["best_region_id"] in regions]
         crops = _crops([r for _, r in brands] + [regions[row["best_region_id"]] for row in still_open], desk)
         cards = [
-            _Card(crop, row["brand"], f"{row['rule']} {row['score']:.2f}: {row['text']}", ACCENT)
+            _Card(crop, row["brand"], f"{row['rule']} {row['score']:.2f}: {row['text'] or '(no text)'}", ACCENT)
             for (row, _), crop in zip(brands, crops, strict=False)
         ]
         cards += [

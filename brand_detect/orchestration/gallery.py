@@ -1,6 +1,6 @@
 """The gallery of a catalogue's marks: vectors kept per snapshot and encoder, so that a new brand costs one picture."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -8,17 +8,23 @@ import pyarrow as pa
 from brand_detect.catalog.gallery import Entry, Gallery
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import VECTORS, BrandCatalog, Exemplar, table
-from brand_detect.domain.protocols import Artwork, MarkEncoder
+from brand_detect.domain.protocols import Artwork, Image, MarkEncoder, Progress
 from brand_detect.engines.exemplars import views_of
 from brand_detect.engines.mark_encoder import unknown_marks
 from brand_detect.storage.store import Store
 
 EXEMPLAR_PX = 160  # longest side of a rendered exemplar; encoders see less
 UNKNOWN = ""
+BATCH = 100  # exemplars that are rendered and encoded at a time
 
 
 def load_gallery(
-    store: Store, catalog: BrandCatalog, encoder: str, make: Callable[[], MarkEncoder | None], artwork: Artwork
+    store: Store,
+    catalog: BrandCatalog,
+    encoder: str,
+    make: Callable[[], MarkEncoder | None],
+    artwork: Artwork,
+    progress: Progress,
 ) -> Gallery | None:
     """The gallery of ``catalog`` for vectors made by ``encoder``, an identity; None for a catalogue without logos.
 
@@ -32,7 +38,7 @@ def load_gallery(
         return None
     vectors = store.get_vectors(catalog.version, encoder)
     if vectors is None:
-        vectors = _vectors(store, exemplars, encoder, make, artwork)
+        vectors = _vectors(store, exemplars, encoder, make, artwork, progress)
         store.put_vectors(catalog.version, encoder, vectors)
     ids = np.array(vectors["exemplar_id"].to_pylist())
     rows = vectors["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -49,6 +55,7 @@ def _vectors(
     encoder: str,
     make: Callable[[], MarkEncoder | None],
     artwork: Artwork,
+    progress: Progress,
 ) -> pa.Table:
     """The VECTORS of ``exemplars``, as far as possible from the latest snapshot that has any."""
     wanted = {UNKNOWN, *exemplars}
@@ -66,12 +73,24 @@ def _vectors(
                 f"The marks of this job are vectors of {encoder}, and here is {made.identity if made else 'none'}.",
                 "re-materialize detect_objects",
             )
-        pictures = [(UNKNOWN, picture) for picture in unknown_marks()] if UNKNOWN in wanted else []
-        for exemplar in (e for i, e in exemplars.items() if i in wanted):
-            art = artwork.render(store.exemplar(exemplar), exemplar.suffix, EXEMPLAR_PX)
-            pictures += [(exemplar.exemplar_id, view) for view in views_of(art)]
-        vectors = made.encode([picture for _, picture in pictures]).astype(np.float16)
-        parts.append(
-            table(VECTORS, ({"exemplar_id": i, "vector": v} for (i, _), v in zip(pictures, vectors, strict=True)))
-        )
+        missing = [i for i in exemplars if i in wanted]
+        for begin in range(0, len(missing), BATCH):
+            progress(begin, len(missing), "pictures of the catalogue")
+            parts.append(
+                _encoded(
+                    made, [p for i in missing[begin : begin + BATCH] for p in _pictures(store, exemplars[i], artwork)]
+                )
+            )
+        if UNKNOWN in wanted:
+            parts.append(_encoded(made, [(UNKNOWN, picture) for picture in unknown_marks()]))
     return pa.concat_tables(parts)
+
+
+def _pictures(store: Store, exemplar: Exemplar, artwork: Artwork) -> list[tuple[str, Image]]:
+    art = artwork.render(store.exemplar(exemplar), exemplar.suffix, EXEMPLAR_PX)
+    return [(exemplar.exemplar_id, view) for view in views_of(art)]
+
+
+def _encoded(encoder: MarkEncoder, pictures: Sequence[tuple[str, Image]]) -> pa.Table:
+    vectors = encoder.encode([picture for _, picture in pictures]).astype(np.float16)
+    return table(VECTORS, ({"exemplar_id": i, "vector": v} for (i, _), v in zip(pictures, vectors, strict=True)))

@@ -118,7 +118,7 @@ class StageRun(Generic[P_co]):
             )
             return self.engines.mark_encoder(DetectObjectsParams.model_validate(made.params))
 
-        return load_gallery(self.store, catalog, encoder, make, self.engines.artwork())
+        return load_gallery(self.store, catalog, encoder, make, self.engines.artwork(), self.progress)
 
     def statistics(self) -> dict[str, Any]:
         """Facts about the lineage that the payloads do not hold: seconds, params and engines per stage."""

@@ -13,7 +13,7 @@ from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
 from brand_detect_tests import logos
-from brand_detect_tests.pipeline import ScriptedDetector, ScriptedEncoder, pipeline
+from brand_detect_tests.pipeline import ScriptedDetector, ScriptedEncoder, pipeline, silent
 from brand_detect_tests.videos import write_clip
 
 PLAIN = "brands:\n  - name: Rolex\n"
@@ -48,7 +48,7 @@ def services(folder: Path, text: str, **files: bytes) -> Services:
 
 def loaded(given: Services, encoder: ScriptedEncoder, identity: str = "scripted encoder"):
     read = given.read_catalog().catalog
-    return load_gallery(given.store, read, identity, lambda: encoder, given.engines.artwork())
+    return load_gallery(given.store, read, identity, lambda: encoder, given.engines.artwork(), silent)
 
 
 def test_without_logos_there_is_no_gallery(tmp_path: Path):

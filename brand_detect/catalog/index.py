@@ -102,6 +102,12 @@ class LexiconIndex:
             chosen = _best_apart([f for f in finds if not f.surface.whole_line])
         return [_hit(line, f) for f in sorted(chosen, key=lambda f: f.worth)]
 
+    def rivals(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
+        """Every name that the whole of ``text`` would match approximately, were it no name itself, likest first."""
+        line = line_of(text)
+        finds = self._alike(line, 0, len(line.key), fuzzy_score, min_fuzzy_length)
+        return [_hit(line, f) for f in sorted(finds, key=lambda f: f.worth) if f.surface.key != line.key]
+
     def is_excluded(self, text: str) -> bool:
         """Whether the catalogue says that this text is no brand at all."""
         return fold(key_of(text)) in self._excluded

@@ -28,6 +28,8 @@ LAYERS = (LEARNED, IMPORTED)
 SINCE_LOGOS = ("owner", "included_texts", "colours", "logo_only", "exemplars")
 """Fields that are left out of a snapshot while empty: lists without logos keep the versions they always had."""
 _DATA = files("brand_detect.catalog").joinpath("data")
+STARTER = _DATA.joinpath("brands.yaml")
+"""The list that comes with the package."""
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # a name of so many Latin letters or digits is often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
@@ -111,7 +113,7 @@ def load_catalog(
         BadInput: no such file, or naming a file and a line of it.
     """
     if not path:
-        return LoadedCatalog(parse_catalog(_DATA.joinpath("brands.yaml").read_bytes(), "brands.yaml"))
+        return LoadedCatalog(parse_catalog(STARTER.read_bytes(), STARTER.name))
     drafts = drafts or {}
     place = Place.of(Path(path), drafts)
     if not place.lists:

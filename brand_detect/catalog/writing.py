@@ -42,8 +42,7 @@ def add_brand(path: Path, cells: Cells, logos: Sequence[Path], artwork: Artwork,
         BadInput: a logo shows nothing, the list is no YAML, or the catalogue would not be valid; nothing is written.
     """
     pictures = [(file, *_picture(file, artwork)) for file in logos]
-    if not path.suffix:
-        path.mkdir(parents=True, exist_ok=True)
+    begun(path)
     before = load_catalog(str(path), artwork) if path.is_file() or (path.is_dir() and Place.of(path).lists) else None
     folder, file = _target(path, str(cells["name"]), layer)
     had = _exemplars_of(before, str(cells["name"]))
@@ -115,6 +114,16 @@ def replace_file(file: Path, data: bytes) -> None:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def begun(path: Path) -> Path:
+    """The folder of the catalogue at ``path``, a list or a folder; made if it is not there."""
+    folder = path.parent if path.is_file() or path.suffix else path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise BadInput(f"The folder {folder} cannot be made: {e.strerror}.", "name another") from e
+    return folder
 
 
 def _picture(file: Path, artwork: Artwork) -> tuple[bytes, str]:

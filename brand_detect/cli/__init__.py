@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import compare, doctor, jobs, local, problems, sweep, upkeep
+from brand_detect.cli import brands, compare, doctor, jobs, local, problems, sweep, upkeep
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
-__all__ = ["app", "compare", "doctor", "jobs", "local", "main", "problems", "sweep", "upkeep"]
+__all__ = ["app", "brands", "compare", "doctor", "jobs", "local", "main", "problems", "sweep", "upkeep"]
 
 
 def main() -> None:
@@ -30,6 +30,6 @@ def _describe() -> None:
     """Which brands were on screen in a video: when, how long, how large, and on what evidence.
 
     Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again,
-    6 something is broken (problems), 130 stopped by Ctrl-C or SIGTERM.
+    6 something was found (problems, brands check), 130 stopped by Ctrl-C or SIGTERM.
     BRAND_DETECT_TRACEBACK=1 shows where an error came from.
     """

@@ -1,4 +1,4 @@
-"""Pictures of logos: SVG through resvg, PNG and JPEG through Pillow."""
+"""Pictures of logos: SVG through resvg, PNG and JPEG through Image."""
 
 import io
 import xml.etree.ElementTree as ET

@@ -41,10 +41,12 @@ from brand_detect.orchestration.checks import (
     video_was_read_whole,
 )
 from brand_detect.orchestration.config import explicit, load_profile, profile_names
+from brand_detect.orchestration.events import inline
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import Draft, StageRun, attempt_ref, dagster_errors, stage_asset
+from brand_detect.report.brands_page import overview
 from brand_detect.report.documents import write_documents
 from brand_detect.storage.store import AttemptRef
 
@@ -62,7 +64,14 @@ def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
     """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version."""
     services = cast("Services", context.resources.services)
     with dagster_errors(context.instance, context.run.run_id):
-        return services.read_catalog()
+        loaded, engines = services.read_catalog(), services.engines
+        artwork = engines.artwork()
+        picture = overview(
+            loaded.catalog, lambda e, side_px: artwork.render(loaded.picture(e), e.suffix, side_px), engines.codec()
+        )
+        if picture:
+            context.add_output_metadata({"picture": inline("brand_catalog", picture)})
+        return loaded
 
 
 class JobRequestConfig(dg.Config):

@@ -12,6 +12,11 @@ from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store
 
 
+def inline(name: str, picture: bytes) -> dg.MetadataValue:
+    """A small JPEG that the UI shows."""
+    return dg.MetadataValue.md(f"![{name}](data:image/jpeg;base64,{base64.b64encode(picture).decode()})")
+
+
 def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
     """Of a snapshot of the brand list."""
     return {
@@ -28,8 +33,7 @@ def checkpoint_metadata(
     """Of an attempt, from its manifest; ``previous`` is the attempt of the same stage before it."""
     metadata: dict[str, Any] = {ATTEMPT: manifest.attempt}
     if picture is not None:
-        data = base64.b64encode(picture).decode()
-        metadata["picture"] = dg.MetadataValue.md(f"![{manifest.stage}](data:image/jpeg;base64,{data})")
+        metadata["picture"] = inline(manifest.stage, picture)
     if manifest.notes:
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
     metadata |= {

@@ -562,8 +562,12 @@ def _catalog(before: BrandCatalog, after: BrandCatalog) -> CatalogChange:
 
 
 def _edits(before: Brand, after: Brand) -> Iterator[Difference]:
-    for change in _differences(vars(before), vars(after)):
+    for change in _differences(_fields(before), _fields(after)):
         yield change.model_copy(update={"name": f"{after.name}: {change.name}"})
+
+
+def _fields(brand: Brand) -> dict[str, Any]:
+    return {**vars(brand), "exemplars": [exemplar.file_name for exemplar in brand.exemplars]}
 
 
 def _figures(side: Side, own: Sequence[str]) -> Figures:

@@ -51,6 +51,7 @@ def test_a_logo_that_changes_is_a_change_of_the_list(tmp_path: Path):
         assert event
         assert event.asset_materialization
         assert event.asset_materialization.metadata["exemplars"].value == 1
+        assert "data:image/jpeg;base64," in str(event.asset_materialization.metadata["picture"].value)
 
 
 def test_a_snapshot_that_waits_in_the_queue_is_not_asked_for_again(tmp_path: Path):

@@ -1,0 +1,99 @@
+"""Brands with their artwork out of the package simple-icons-pack, an optional extra."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rapidfuzz import fuzz, process
+
+from brand_detect.catalog.entries import Cell, entries_of
+from brand_detect.catalog.source import IMPORTED, is_everyday, load_catalog
+from brand_detect.catalog.writing import begun, entry_text, replace_file
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.protocols import Artwork
+from brand_detect.domain.text import key_of
+
+if TYPE_CHECKING:
+    from simple_icons_pack import Icon
+
+FOLDER = "logos/simple-icons"
+HEADER = """\
+# Written by `brand-detect brands import simple-icons`, which keeps what you change in an entry and adds others.
+# A brand of your own list gets the logos here as further pictures of its own; all else that yours says wins.
+"""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import came to."""
+
+    file: Path
+    new: int
+    listed: int
+
+
+def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported:
+    """Write the icons of these names or slugs beside the catalogue at ``path``; all that there are without ``names``.
+
+    Of a brand that was asked for by name, its name is looked for in texts as those of any brand are. Of the others,
+    that nobody chose, an everyday or short name is never looked for, and any other counts only as a line of its own.
+
+    Raises:
+        BadInput: the extra is not installed, or there is no icon of a name.
+    """
+    icons = _icons()
+    chosen = [_named(icons, name) for name in names] if names else icons
+    titles = Counter(key_of(icon.title) for icon in icons)
+    folder = begun(path)
+    file = folder / IMPORTED
+    entries: dict[str, dict[str, Cell]] = {}
+    if file.exists():
+        entries = {key_of(e.single("name")): e.cells for e in entries_of(file.read_bytes(), file.name)}
+    before = len(entries)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    for icon in chosen:
+        name = icon.title
+        if titles[key_of(name)] > 1 and icon.slug != key_of(name):
+            name = f"{name} ({icon.slug})"  # two brands of one name
+        (folder / FOLDER / f"{icon.slug}.svg").write_text(icon.svg, encoding="utf-8")
+        fresh: dict[str, Cell] = {
+            "name": name,
+            "logos": [f"{FOLDER}/{icon.slug}.svg"],
+            "colours": [f"#{icon.hex.lower()}"],
+            **(_caution(name) if not names else {}),
+        }
+        entries[key_of(name)] = {**fresh, **entries.get(key_of(name), {})}
+    text = HEADER + "".join(entry_text(cells) for _, cells in sorted(entries.items()))
+    load_catalog(str(path), artwork, {file: text.encode()})
+    replace_file(file, text.encode())
+    return Imported(file, len(entries) - before, len(entries))
+
+
+def _caution(name: str) -> dict[str, Cell]:
+    everyday = is_everyday(key_of(name)) or name.endswith(")")
+    return {"logo_only": "true"} if everyday else {"whole_line": "true"}
+
+
+def _icons() -> "list[Icon]":
+    """Every icon, by its slug."""
+    try:
+        import simple_icons_pack
+    except ImportError as e:
+        raise BadInput(
+            "The icons are not installed.", "pip install 'brand_detect[icons]', or pip install simple-icons-pack"
+        ) from e
+    found = (icon for icon in vars(simple_icons_pack).values() if isinstance(icon, simple_icons_pack.Icon))
+    return sorted(found, key=lambda icon: icon.slug)
+
+
+def _named(icons: "Sequence[Icon]", name: str) -> "Icon":
+    """The icon of that slug, else of that title."""
+    by_key = {key_of(icon.title): icon for icon in icons} | {key_of(icon.slug): icon for icon in icons}
+    found = by_key.get(key_of(name))
+    if found is None:
+        near = process.extract(key_of(name), list(by_key), scorer=fuzz.ratio, limit=3)
+        alike = dict.fromkeys(by_key[key].title for key, *_ in near)
+        raise BadInput(f"There is no icon of {name}.", f"alike are {', '.join(alike)}")
+    return found

@@ -1,0 +1,230 @@
+"""Commands on the brand catalogue: begin it, add to it, import artwork, check it, look at it."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from logging import getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from brand_detect.cli.common import JsonOpt, app, err, out, plain, write_page
+from brand_detect.cli.local import Bars
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.text import key_of
+
+if TYPE_CHECKING:
+    from brand_detect.catalog import LoadedCatalog
+    from brand_detect.domain.model import Brand, Exemplar
+    from brand_detect.domain.protocols import Rgba
+
+FOUND = 6
+"""Exit code of a check that found something, as of ``problems``."""
+HASH_ALIKE = 0.75
+"""Likeness of two logos by their hashes, 8 of 64 bits different: what ``match_brands`` takes for look-alikes."""
+
+brands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The brand catalogue: names and logos.")
+app.add_typer(brands, name="brands")
+
+CatalogOpt = Annotated[
+    Path | None, typer.Option("--catalog", help="a list or a folder; default: BRAND_DETECT_CATALOG", show_default=False)
+]
+
+
+@brands.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="the folder to make")],
+    empty: Annotated[bool, typer.Option("--empty", help="without the brands that the package knows")] = False,
+) -> None:
+    """Make a catalogue of your own: a folder to keep in git, with the list that comes with the package.
+
+    Example: brand-detect brands init catalogue
+    """
+    from brand_detect.catalog.source import OWN, STARTER
+    from brand_detect.catalog.writing import replace_file
+
+    file = folder / OWN
+    if file.exists():
+        raise BadInput(f"{file} is there already.", "brand-detect brands add NAME adds to it")
+    replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())
+    out.print(f"{file}: set BRAND_DETECT_CATALOG to {folder.absolute()}", markup=False, highlight=False, soft_wrap=True)
+
+
+@brands.command()
+def add(
+    name: Annotated[str, typer.Argument(help="the brand's name, or an alias of one that is there")],
+    logos: Annotated[
+        list[Path] | None, typer.Option("--logo", help="an SVG, PNG or JPEG; as often as needed", show_default=False)
+    ] = None,
+    aliases: Annotated[list[str] | None, typer.Option("--alias", help="another name", show_default=False)] = None,
+    categories: Annotated[list[str] | None, typer.Option("--category", show_default=False)] = None,
+    owner: Annotated[str, typer.Option(help="the company behind it", show_default=False)] = "",
+    colours: Annotated[list[str] | None, typer.Option("--colour", help="in hex: e30613", show_default=False)] = None,
+    catalog: CatalogOpt = None,
+) -> None:
+    """Add a brand, or logos and names to one that is there. The list's comments and order stay.
+
+    A new brand is written to the end of brands.yaml; logos are copied into the folder logos beside it.
+
+    \b
+    Examples:
+      brand-detect brands add Zymvora --logo zymvora.svg --category drinks
+      brand-detect brands add Zymvora --logo crop-from-the-match.png --alias "Zymvora Zero"
+    """
+    from brand_detect.catalog.writing import add_brand
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
+
+    cells = {
+        "name": name.strip(),
+        "aliases": aliases or [],
+        "categories": categories or [],
+        "owner": owner.strip(),
+        "colours": [f"#{colour.removeprefix('#')}" for colour in colours or ()],
+    }
+    added = add_brand(_of_ones_own(catalog), cells, logos or [], VectorAndPixelArtwork())
+    for file in added.known:
+        err.print(f"note: {plain(str(file))} was a logo of {plain(added.brand.name)} before", highlight=False)
+    for file in added.logos:
+        out.print(plain(str(file)), highlight=False, soft_wrap=True)
+    out.print(
+        f"{plain(str(added.file))}: {plain(added.brand.name)}, logos: {len(added.brand.exemplars)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@brands.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="simple-icons")],
+    only: Annotated[list[str] | None, typer.Option(help="a brand; as often as needed", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all brands that there are, some 3,400")] = False,
+    into: Annotated[
+        Path | None, typer.Option(help="a list or a folder; default: BRAND_DETECT_CATALOG", show_default=False)
+    ] = None,
+) -> None:
+    """Write brands with their artwork beside your list, into simple-icons.yaml and logos/simple-icons.
+
+    An icon of a brand of your list becomes a logo of that brand. With --all, everyday and short names are not looked
+    for in texts, only their logos; other names count as a line of their own.
+
+    \b
+    Examples:
+      brand-detect brands import simple-icons --only Nike --only Adidas
+      brand-detect brands import simple-icons --all --into catalogue
+    """
+    from brand_detect.catalog.icons import import_icons
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
+
+    if source != "simple-icons":
+        raise BadInput(f"There is nothing to import named {source!r}.", "there is simple-icons")
+    if bool(only) == everything:
+        raise BadInput("It is not said what to import.", "name brands with --only, or give --all")
+    done = import_icons(_of_ones_own(into), only or [], VectorAndPixelArtwork())
+    out.print(f"{plain(str(done.file))}: {done.listed} brands, {done.new} of them new", highlight=False, soft_wrap=True)
+
+
+@brands.command()
+def check(
+    alike: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="likeness of two logos from which they are named")
+    ] = HASH_ALIKE,
+    catalog: CatalogOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Name brands that are hard to tell apart: by their names as OCR reads them, or by their logos, large or small.
+
+    Ends with exit code 6 if there are any.
+    """
+    from brand_detect.catalog.collisions import logos_alike, names_alike
+    from brand_detect.domain.grounds import standing_out
+    from brand_detect.domain.params import MatchBrandsParams
+    from brand_detect.engines.image import HashEncoder
+
+    loaded = _load(catalog)
+    params = MatchBrandsParams()
+    draw = _drawing(loaded)
+    found = list(names_alike(loaded.catalog, params.fuzzy_score, params.min_fuzzy_length))
+    with Bars() as bars:
+        found += logos_alike(
+            loaded.catalog.brands,
+            lambda exemplar, side_px: standing_out(draw(exemplar, side_px), side_px),
+            HashEncoder(),
+            alike,
+            bars.stage("check", getLogger(__name__)),
+        )
+    if as_json:
+        out.print_json(data=[asdict(collision) for collision in found])
+    elif found:
+        table = Table(title="Hard to tell apart")
+        for column in ("kind", "brand", "other", "what", "likeness"):
+            table.add_column(column, justify="right" if column == "likeness" else "left")
+        for c in found:
+            table.add_row(c.kind, plain(c.brand), plain(c.other), plain(c.what), f"{c.likeness:.2f}")
+        out.print(table)
+    err.print(f"{_counts(loaded)}, {len(found)} hard to tell apart", highlight=False)
+    raise typer.Exit(FOUND if found else 0)
+
+
+@brands.command()
+def preview(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="default: all that have logos")] = None,
+    page: Annotated[Path, typer.Option("--out", help="the HTML page to write")] = Path("brands.html"),
+    catalog: CatalogOpt = None,
+) -> None:
+    """Show logos as the machine sees them: on light and dark ground, at 112, 48 and 24 pixels, on one HTML page.
+
+    Example: brand-detect brands preview Nike Adidas --out logos.html
+    """
+    from brand_detect.engines.canvas import OpenCvCanvas
+    from brand_detect.engines.image import OpenCvCodec
+    from brand_detect.report.brands_page import render
+
+    loaded = _load(catalog)
+    shown = _named(loaded, names) if names else [b for b in loaded.catalog.brands if b.exemplars]
+    if not shown:
+        raise BadInput("No brand of the catalogue has a logo.", "brand-detect brands add NAME --logo FILE")
+    write_page(page, render(loaded.catalog, shown, _drawing(loaded), OpenCvCanvas(), OpenCvCodec()))
+    out.print(f"page: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _of_ones_own(path: Path | None) -> Path:
+    """The catalogue that is written to.
+
+    Raises:
+        BadInput: it is the package's.
+    """
+    chosen = path or Path(Settings.load().catalog)
+    if not (path or Settings.load().catalog):
+        raise BadInput(
+            "The catalogue is the one in the package, which is not written to.",
+            "make one of your own with brand-detect brands init FOLDER, and set BRAND_DETECT_CATALOG to it",
+        )
+    return chosen.absolute()
+
+
+def _load(path: Path | None) -> "LoadedCatalog":
+    from brand_detect.catalog import load_catalog
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
+
+    return load_catalog(str(path) if path else Settings.load().catalog, VectorAndPixelArtwork())
+
+
+def _drawing(loaded: "LoadedCatalog") -> "Callable[[Exemplar, int], Rgba]":
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
+
+    artwork = VectorAndPixelArtwork()
+    return lambda exemplar, side_px: artwork.render(loaded.picture(exemplar), exemplar.suffix, side_px)
+
+
+def _named(loaded: "LoadedCatalog", names: list[str]) -> "list[Brand]":
+    by_key = {key_of(text): b for b in loaded.catalog.brands for text in (*b.aliases, b.name)}
+    for name in names:
+        if key_of(name) not in by_key:
+            raise BadInput(f"There is no brand {name} in the catalogue.", "names and aliases count, accents do not")
+    return [by_key[key_of(name)] for name in names]
+
+
+def _counts(loaded: "LoadedCatalog") -> str:
+    return f"{len(loaded.catalog.brands)} brands, {loaded.catalog.n_exemplars} logos"

@@ -3,7 +3,8 @@
     python -m brand_detect.evaluation.unknown_marks PACKS --fonts FONTS
 
 Half of its tiles are pictograms and tokens that the encoder was not trained on, as a camera would take them; half are
-scenery without a mark. None of them is the mark of a brand that somebody is likely to look for.
+scenery without a mark. None is the mark of a brand that somebody is likely to look for: a token that another pack
+has too is left out, and the scenery's clutter is made of pictograms.
 """
 
 from pathlib import Path
@@ -29,9 +30,10 @@ def main(
 ) -> None:
     """Draw the sheet."""
     trained, unseen = split(artwork, fonts, seed)
-    marks = [(a, art) for a, art in unseen if a.name.startswith(SOURCES)]
+    known = {a.brand for a, _ in (*trained, *unseen) if not a.name.startswith(SOURCES)}
+    marks = [(a, art) for a, art in unseen if a.name.startswith(SOURCES) and a.brand not in known]
     rng = np.random.default_rng(seed)
-    scenery = Scenery([art for _, art in trained], rng)
+    scenery = Scenery([art for a, art in trained if a.name.startswith("game-icons:")], rng)
     half = SIDE * SIDE // 2
     tiles = []
     for i in range(half):

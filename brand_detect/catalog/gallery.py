@@ -63,7 +63,7 @@ class Gallery:
         )  # fmt: skip
         self._counted = np.sort(scores)
         self._tail = float(np.quantile(scores, 1 - TAIL))
-        self._excess = max(float((scores[scores > self._tail] - self._tail).mean()), 1e-6)
+        self._excess = max(float((scores[scores >= self._tail] - self._tail).mean()), 1e-6)
 
     def recognise(self, vectors: Floats, track: Ints) -> list[list[Likeness]]:
         order = np.argsort(track, kind="stable")

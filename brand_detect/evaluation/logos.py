@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from brand_detect.catalog.gallery import Entry, Gallery
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.protocols import Image, ImageCodec, Progress
+from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rgba
+from brand_detect.engines.exemplars import views_of
 from brand_detect.evaluation.bench import Section
 from brand_detect.evaluation.icons import Icon, icon_of, is_of, key_of, pictures_of
 from brand_detect.evaluation.openset import (
@@ -274,7 +275,8 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> 
 
     def photographs(name: str, count: int) -> Exemplars:
         chosen, queries = split(places, count)
-        return Exemplars(name, [marks[n] for n in chosen], own[chosen].tolist(), np.array(queries, np.int64))
+        shown = [(own[n], view) for n in chosen for view in views_of(_opaque(marks[n]))]
+        return Exemplars(name, [view for _, view in shown], [int(n) for n, _ in shown], np.array(queries, np.int64))
 
     one, five = photographs("1 photograph", 1), photographs("5 photographs", 5)
     found = [(n, icon) for n, icon in enumerate(icons) if icon]
@@ -514,6 +516,11 @@ def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float | str:
 def _mean(values: NDArray[Any]) -> float | str:
     """The mean as a cell of a table, which is empty where there is nothing."""
     return float(values.mean()) if len(values) else ""
+
+
+def _opaque(crop: Image) -> Rgba:
+    """A crop as the catalogue's artwork comes: R, G, B and full opacity."""
+    return np.dstack([crop[:, :, ::-1], np.full(crop.shape[:2], 255, np.uint8)])
 
 
 def _shrunk(crop: Image, height_px: int) -> Image:

@@ -176,7 +176,7 @@ def evaluate_logos(
     baselines: Annotated[bool, typer.Option(help="also the classical ways")] = True,
     false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="share of unknown marks that the matcher may claim")
-    ] = MatchBrandsParams().logo_false_alarms,
+    ] = MatchBrandsParams.model_fields["logo_false_alarms"].default,
     as_json: JsonOpt = False,
 ) -> None:
     """How well marks in photographs are recognised, and how well what is no mark of the gallery is rejected.

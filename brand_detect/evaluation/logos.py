@@ -413,8 +413,10 @@ def matcher(material: Material, s: Scored, vectors: Vectors, false_alarms: float
     """
     rows = []
     for e in (e for e in material.exemplars if len(e.queries)):
-        known, unknown, other = _matched(material, e, vectors)
-        got = in_force(-false_alarms, known, unknown, other)
+        matched = _matched(material, e, vectors)
+        known, unknown, other = (verdicts for verdicts, _ in matched)
+        claimed = [alarms <= false_alarms for _, alarms in matched]
+        got = in_force(claimed[0], known.right, *claimed[1:])
         best = _recall(known, unknown, other, by="score")
         shares = (got.recall, got.precision, got.unknown_claimed, got.other_claimed)
         rows.append((e.name, s.brands_in(e, s.galleries[-1]), len(e.queries), _mean(known.right), best, *shares))
@@ -483,27 +485,32 @@ def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tupl
     )
 
 
-def _matched(material: Material, e: Exemplars, vectors: Vectors) -> tuple[Verdicts, Verdicts, Verdicts]:
-    """As ``_verdicts``, by the matcher; scores are false alarms with their sign changed."""
+Matched = tuple[Verdicts, NDArray[np.float64]]
+"""What the matcher says of some crops, and the share of unknown marks that would look as much like one."""
+
+
+def _matched(material: Material, e: Exemplars, vectors: Vectors) -> tuple[Matched, Matched, Matched]:
+    """As ``_verdicts``, by the matcher."""
     owners = np.array([*e.brand_of, *(len(material.brands) + n for n in vectors.distractor_of)])
     exemplars = np.concatenate([vectors.exemplars[e.name], vectors.distractors])
-    own, queries = material.own[e.queries], vectors.probes[e.queries]
+    own, queries, others = material.own[e.queries], vectors.probes[e.queries], vectors.probes[material.others]
 
-    def claims(brands_in: NDArray[np.bool_], crops: NDArray[np.float32], right: Brands) -> Verdicts:
-        entries = [Entry(str(owner), "", "") for owner in owners[brands_in]]
-        gallery = Gallery("", entries, exemplars[brands_in], vectors.unknown)
-        best = [(found[0], found[1]) for found in gallery.recognise(crops, np.arange(len(crops)))]
-        return Verdicts(
-            np.array([-first.false_alarms for first, _ in best]),
-            np.array([first.score - second.score for first, second in best]),
-            np.array([first.brand_id == str(brand) for (first, _), brand in zip(best, right, strict=True)], bool),
-        )
+    def matched(crops: NDArray[np.float32], right: Brands, absent: int = -1) -> Matched:
+        is_in = owners != absent
+        entries = [Entry(str(owner), "", "") for owner in owners[is_in]]
+        gallery = Gallery("", entries, exemplars[is_in], vectors.unknown)
+        found = gallery.recognise(crops, np.arange(len(crops)))
+        score = np.array([best.score for best, *_ in found], np.float32)
+        lead = score - np.array([second.score for _, second, *_ in found], np.float32)
+        is_right = np.array([best.brand_id for best, *_ in found], str) == right.astype(str)
+        return Verdicts(score, lead, is_right), np.array([best.false_alarms for best, *_ in found])
 
-    everything, others = np.full(len(owners), True), vectors.probes[material.others]
-    nothing = np.full(max(len(own), len(others)), -1)
-    without_own = [claims(owners != n, queries[own == n], nothing[: (own == n).sum()]) for n in np.unique(own)]
-    unknown = Verdicts(*(np.concatenate([getattr(v, f) for v in without_own]) for f in ("score", "lead", "right")))
-    return claims(everything, queries, own), unknown, claims(everything, others, nothing[: len(others)])
+    alone = [matched(queries[own == n], np.full((own == n).sum(), -1), absent=n) for n in np.unique(own)]
+    unknown = (
+        Verdicts(*(np.concatenate([getattr(v, name) for v, _ in alone]) for name in ("score", "lead", "right"))),
+        np.concatenate([alarms for _, alarms in alone]),
+    )
+    return matched(queries, own), unknown, matched(others, np.full(len(others), -1))
 
 
 def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float | str:

@@ -74,7 +74,7 @@ def recall_at_precision(
 
 @dataclass(frozen=True)
 class InForce:
-    """What one threshold gives. Shares of the crops of each kind."""
+    """What rejecting some claims gives. Shares of the crops of each kind."""
 
     recall: float
     precision: float
@@ -82,12 +82,14 @@ class InForce:
     other_claimed: float
 
 
-def in_force(threshold: float, known: Verdicts, unknown: Verdicts, other: Verdicts) -> InForce:
-    """Claims of ``threshold`` and above. Precision is 1 where nothing is claimed."""
-    claims = [v.score >= threshold for v in (known, unknown, other)]
-    rights, claimed = int((claims[0] & known.right).sum()), sum(int(c.sum()) for c in claims)
+def in_force(
+    known: NDArray[np.bool_], right: NDArray[np.bool_], unknown: NDArray[np.bool_], other: NDArray[np.bool_]
+) -> InForce:
+    """From what is claimed of each kind of crop; of the known ones, ``right`` says whether the claim would be right.
+    Precision is 1 where nothing is claimed."""
+    rights, claimed = int((known & right).sum()), sum(int(claims.sum()) for claims in (known, unknown, other))
     return InForce(
-        rights / max(1, len(known.right)),
+        rights / max(1, len(known)),
         rights / claimed if claimed else 1.0,
-        *(float(c.mean()) if len(c) else 0.0 for c in claims[1:]),
+        *(float(claims.mean()) if len(claims) else 0.0 for claims in (unknown, other)),
     )

@@ -1,7 +1,6 @@
 import numpy as np
 
 from brand_detect.evaluation import openset
-from brand_detect.evaluation.openset import Verdicts
 
 INF = np.inf
 
@@ -52,13 +51,10 @@ def test_crops_of_one_score_are_claimed_together():
     assert openset.recall_at_precision(score, right, 2, 0.6) == (1, 0.5)
 
 
-def test_a_threshold_in_force():
-    def of(*pairs):
-        score, right = zip(*pairs, strict=True)
-        return Verdicts(np.array(score, np.float32), np.zeros(len(score), np.float32), np.array(right))
-
-    known = of((0.9, True), (0.8, True), (0.7, False), (0.2, True))
-    unknown, other = of((0.6, False), (0.1, False)), of((0.3, False), (0.3, False), (0.3, False), (0.5, False))
-    got = openset.in_force(0.5, known, unknown, other)
+def test_what_a_rejection_gives():
+    known, right = np.array([True, True, True, False]), np.array([True, True, False, True])
+    unknown, other = np.array([True, False]), np.array([False, False, False, True])
+    got = openset.in_force(known, right, unknown, other)
     assert (got.recall, got.precision, got.unknown_claimed, got.other_claimed) == (2 / 4, 2 / 5, 1 / 2, 1 / 4)
-    assert openset.in_force(0.99, known, unknown, other) == openset.InForce(0, 1, 0, 0)
+    nothing = openset.in_force(np.zeros(4, bool), right, np.zeros(2, bool), np.zeros(0, bool))
+    assert nothing == openset.InForce(0, 1, 0, 0)

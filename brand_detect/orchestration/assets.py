@@ -50,7 +50,7 @@ from brand_detect.report.brands_page import overview
 from brand_detect.report.documents import write_documents
 from brand_detect.storage.store import AttemptRef
 
-READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr", "transformers")
+READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr", "torch", "transformers")
 """Packages that decide what is found and read."""
 
 
@@ -163,7 +163,10 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="1", packages=READERS, kinds={"openvino"}, checks=[Check(something_was_found, blocking=False)]
+    code_version="2",
+    packages=READERS,
+    kinds={"openvino", "pytorch"},
+    checks=[Check(something_was_found, blocking=False)],
 )
 def detect_objects(
     run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
@@ -196,7 +199,7 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="1", packages=["rapidfuzz"], kinds={"numpy"})
+@stage_asset(code_version="2", packages=["rapidfuzz"], kinds={"numpy"})
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,
@@ -260,7 +263,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="1",
+    code_version="2",
     kinds={"html"},
     checks=[
         Check(no_exposure_outside_the_video),

@@ -118,7 +118,10 @@ class StageRun(Generic[P_co]):
             )
             return self.engines.mark_encoder(DetectObjectsParams.model_validate(made.params))
 
-        return load_gallery(self.store, catalog, encoder, make, self.engines.artwork(), self.progress)
+        found = load_gallery(self.store, catalog, encoder, make, self.engines.artwork(), self.progress)
+        if found is not None:
+            self.used["gallery"] = encoder
+        return found
 
     def statistics(self) -> dict[str, Any]:
         """Facts about the lineage that the payloads do not hold: seconds, params and engines per stage."""

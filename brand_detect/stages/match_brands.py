@@ -84,7 +84,7 @@ def match_brands(
       are left out, and so are marks without text that are on screen for less than ``min_unresolved_mark_s`` or rank
       behind ``max_unresolved_marks`` others. Clusters rank by seconds on screen times mean area.
 
-    ``stats``: tracks, resolved, ignored, not_listed (tracks left out as above), lookups (distinct texts asked about).
+    ``stats``: tracks, resolved, by_look (those named by their look), ignored, not_listed (tracks left out as above), lookups (distinct texts asked about).
     """
     tracks = detected.tracks["track_id"].to_pylist()
     find = cache(
@@ -123,6 +123,7 @@ def match_brands(
         stats={
             "tracks": float(len(tracks)),
             "resolved": float(len(resolved - ignored)),
+            "by_look": float(sum(v["rule"] == "logo_match" for v in verdicts)),
             "ignored": float(len(ignored)),
             "not_listed": float(len(texts_left) - n_listed),
             "lookups": float(find.cache_info().misses),

@@ -267,12 +267,19 @@ class Store:
         self._create(self._vectors_path(version, encoder), sink.getvalue(), lenient=True)
 
     def get_vectors(self, version: str, encoder: str) -> pa.Table | None:
-        """The VECTORS that ``put_vectors`` kept; None if there are none."""
+        """The VECTORS that ``put_vectors`` kept; None if there are none.
+
+        Raises:
+            Permanent: they are damaged.
+        """
+        path = self._vectors_path(version, encoder)
         with explained(f"{self.root}/_catalog/{version} could not be read"):
             try:
-                return pq.read_table(pa.BufferReader(self.fs.cat_file(self._vectors_path(version, encoder))))
+                return pq.read_table(pa.BufferReader(self.fs.cat_file(path)))
             except FileNotFoundError:
                 return None
+            except pa.ArrowInvalid as e:
+                raise Permanent(f"The vectors of the catalogue {version} are damaged.", f"remove {path}") from e
 
     def catalog_uri(self, version: str) -> str:
         return f"{self.root}/_catalog/{version}/catalog.json"

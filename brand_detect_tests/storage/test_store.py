@@ -21,6 +21,7 @@ from brand_detect.domain.model import (
     SIGNALS,
     TIMELINE,
     TRACKS,
+    VECTORS,
     DetectedObjects,
     Exemplar,
     ExtractedFrames,
@@ -384,3 +385,23 @@ def test_snapshots_are_listed_in_order_of_time(store: Store, tmp_path: Path):
         store.put_catalog(version, b"{}")
         os.utime(tmp_path / "store" / "_catalog" / version / "catalog.json", (n, n))
     assert store.catalogs() == ["b", "a"]
+
+
+def test_vectors_of_a_catalogue_are_kept_per_encoder(tmp_path: Path):
+    store = Store(str(tmp_path))
+    vectors = table(VECTORS, [{"exemplar_id": "a", "vector": np.ones(4, np.float16)}])
+    assert store.get_vectors("v1", "one") is None
+    store.put_vectors("v1", "one", vectors)
+    assert store.get_vectors("v1", "one") == vectors
+    assert store.get_vectors("v1", "another") is None
+    assert store.get_vectors("v2", "one") is None
+
+
+def test_damaged_vectors_are_named(tmp_path: Path):
+    store = Store(str(tmp_path))
+    store.put_vectors("v1", "one", table(VECTORS))
+    [file] = (tmp_path / "_catalog" / "v1").iterdir()
+    file.write_bytes(b"PAR1")
+    with pytest.raises(Permanent, match="vectors of the catalogue v1 are damaged") as damaged:
+        store.get_vectors("v1", "one")
+    assert str(file) in damaged.value.hint

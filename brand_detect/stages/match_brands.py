@@ -84,7 +84,8 @@ def match_brands(
       are left out, and so are marks without text that are on screen for less than ``min_unresolved_mark_s`` or rank
       behind ``max_unresolved_marks`` others. Clusters rank by seconds on screen times mean area.
 
-    ``stats``: tracks, resolved, by_look (those named by their look), ignored, not_listed (tracks left out as above), lookups (distinct texts asked about).
+    ``stats``: tracks, resolved, by_look (named by their look), ignored, not_listed (tracks left out as above), lookups
+    (distinct texts asked about).
     """
     tracks = detected.tracks["track_id"].to_pylist()
     find = cache(

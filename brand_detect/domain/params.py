@@ -102,7 +102,7 @@ class DetectObjectsParams(Params):
     logos: LogoDetection = Field(LogoDetection.contours, description="detector of regions that look like logos")
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
     max_logos: int = Field(
-        20, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
+        30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
     )
     min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
     object_model: str = Field("off", description="zero-shot object detector: a model id or folder; off = none")

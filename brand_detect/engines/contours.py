@@ -39,7 +39,7 @@ class ContourMarkFinder:
         import cv2
 
         scale = min(1.0, self._longest_side_px / max(image.shape[:2]))
-        seen = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        seen = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         boxes = contours(seen)
         sides = boxes[:, 2:] - boxes[:, :2]
         boxes = boxes[(sides.min(axis=1) >= SMALLEST_PX) & (sides.max(axis=1) <= LARGEST * max(seen.shape[:2]))]
@@ -81,7 +81,7 @@ def edge_contrast(image: Image, boxes: Boxes) -> NDArray[np.float64]:
     def sums(b: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         x0, y0, x1, y1 = np.round(b).astype(int).clip(0, [width, height, width, height]).T
         inside = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
-        return inside, np.maximum((x1 - x0) * (y1 - y0), 1).astype(float)
+        return np.asarray(inside, float), np.maximum((x1 - x0) * (y1 - y0), 1).astype(float)
 
     side = (boxes[:, 2:] - boxes[:, :2]) * RIM
     inner, area = sums(boxes)

@@ -138,7 +138,7 @@ class Composer:
         over = cv2.warpPerspective(texture, local, at, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         cover = cv2.warpPerspective(alpha, local, at, flags=cv2.INTER_LINEAR)
         if rng.random() < 0.2:
-            over, cover = _cloth(over, cover, rng)
+            over, cover = _cloth(np.asarray(over, np.uint8), np.asarray(cover, np.uint8), rng)
         cover = cover.astype(np.float32)[..., None] * (rng.uniform(0.75, 1.0) / 255)
         under = picture[y0:y1, x0:x1]
         under[:] = under + (over.astype(np.float32) - under) * cover
@@ -201,7 +201,7 @@ class Composer:
         if not marks:
             return
         rng = self._rng
-        box = marks[rng.integers(len(marks))]
+        box = marks[int(rng.integers(len(marks)))]
         side = box[2:] - box[:2]
         centre = box[:2] + side * rng.choice([0.0, 1.0], 2) + rng.normal(0, 0.1, 2) * side
         axes = (side * rng.uniform(0.1, 0.4, 2)).astype(int).clip(1)

@@ -31,7 +31,7 @@ class Ranked:
         import cv2
 
         scale = min(1.0, SEEN_PX / max(image.shape[:2]))
-        seen = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        seen = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         boxes = self.propose(seen)
         sides = boxes[:, 2:] - boxes[:, :2]
         boxes = boxes[(sides >= SMALLEST_PX).all(axis=1) & (sides.max(axis=1) < 0.95 * max(seen.shape[:2]))]

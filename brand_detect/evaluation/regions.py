@@ -94,7 +94,7 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
             if frame.image is None:
                 continue
             quads = rows[rows[:, 0] == round(frame.t_s * truth.fps), 2:10].reshape(-1, 4, 2)
-            boxes = boxes_of(quads.clip(0, [truth.width_px - 1, truth.height_px - 1]))
+            boxes = boxes_of(list(quads.clip(0, [truth.width_px - 1, truth.height_px - 1])))
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= SMALLEST_PX]
             if len(boxes):
                 pictures.append((frame.image, boxes))

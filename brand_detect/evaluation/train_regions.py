@@ -121,12 +121,13 @@ def train(art: Sequence[Artwork], steps: int, seed: int, threads: int, weights: 
         if step % 100 == 0:
             minutes = (time.monotonic() - began) / 60
             print(f"step {step}, {minutes:.0f} min: centres {shown[0]:.3f}, boxes {shown[1]:.3f}", flush=True)
-            save(fused(averaged.module.eval()), weights)
-    return fused(averaged.module.eval())
+            save(fused(averaged.module), weights)
+    return fused(averaged.module)
 
 
-def fused(net: MarkFinderNet) -> MarkFinderNet:
+def fused(net: nn.Module) -> MarkFinderNet:
     """The network with its batch normalisation taken into the weights of the convolutions before."""
+    net.eval()
     plain = MarkFinderNet()
     for trained, without in zip(_sequences(net), _sequences(plain), strict=True):
         conv, norm = trained[0], trained[1]
@@ -140,7 +141,7 @@ def fused(net: MarkFinderNet) -> MarkFinderNet:
     return plain
 
 
-def _sequences(net: MarkFinderNet) -> list:
+def _sequences(net: nn.Module) -> list:
     """The convolutions with what follows each, in order."""
     return [
         m

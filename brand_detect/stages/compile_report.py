@@ -74,7 +74,7 @@ def compile_report(
     """
     cells = scenes.timeline.sort_by("frame")
     found = _detections(frames.frames, cells, detected, verdicts.verdicts, params.min_confidence)
-    shown = found if params.furniture is Furniture.include else found.filter(pc.invert(found["furniture"]))
+    shown = found if params.furniture is Furniture.include else found.filter(~pc.field("furniture"))
     n_left_out, found = found.num_rows - shown.num_rows, shown
     listed = list(_exposures(found, frames.frames, cells, params, request.video_sha256))
     exposures = sorted((row for row, _ in listed), key=lambda e: (e["start_s"], e["brand_id"]))

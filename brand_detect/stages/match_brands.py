@@ -400,12 +400,12 @@ def _clusters(
     return rows
 
 
-def _worth_showing(clusters: Sequence[Row], params: MatchBrandsParams) -> list[Row]:
+def _worth_showing(clusters: Sequence[Row], params: MatchBrandsParams) -> Sequence[Row]:
     """The clusters, ranked, without the marks that hardly anybody would name: proposals are many, marks are few."""
     marks = [row for row in clusters if not row["text"] and row["seconds"] >= params.min_unresolved_mark_s]
     shown = {row["cluster_id"] for row in marks[: params.max_unresolved_marks]}
     kept = [row for row in clusters if row["text"] or row["cluster_id"] in shown]
-    return [{**row, "rank": rank} for rank, row in enumerate(kept, start=1)]
+    return [dict(row) | {"rank": rank} for rank, row in enumerate(kept, start=1)]
 
 
 def _per_group(

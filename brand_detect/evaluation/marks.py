@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.model import FilteredScenes, Payload, Report
 from brand_detect.domain.text import key_of
 from brand_detect.evaluation.bench import MIB, RunResult, Section
-from brand_detect.evaluation.drawing import MARKS
+from brand_detect.evaluation.drawing import MARKS, mark_svg
 from brand_detect.evaluation.sample import Scenario, Truth, sample_once
 
 CLIP = Scenario(seconds=120, width_px=1920, height_px=1080, marks=tuple(MARKS))
@@ -93,9 +93,7 @@ def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes
     (folder / "logos").mkdir(parents=True, exist_ok=True)
     entries: list[str | dict[str, object]] = list(names)
     for name, path in MARKS.items():
-        shape = f'<path fill-rule="evenodd" d="{path}"/>'
-        drawing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 26 26">{shape}</svg>'
-        (folder / "logos" / f"{name}.svg").write_text(drawing, encoding="utf-8")
+        (folder / "logos" / f"{name}.svg").write_text(mark_svg(path), encoding="utf-8")
         entries.append({"name": name, "logos": [f"logos/{name}.svg"], "logo_only": True})
     taken = {key_of(name) for name in (*names, *MARKS)}
     drawings = {drawing: name for name, drawing in reversed(others.items())}  # some brands share a drawing

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, get_args
 from unittest.mock import patch
@@ -40,7 +40,7 @@ EXIT_CODES = (
     ("3", "bad input: mend the command"),
     ("4", "failed for good: it would fail again"),
     ("5", "failed, and may pass: try again"),
-    ("6", "`problems`: something is broken"),
+    ("6", "`problems`, `brands check`: something was found"),
     ("130", "stopped by Ctrl-C or SIGTERM"),
 )
 STATUSES = (
@@ -196,12 +196,21 @@ def cli() -> str:
         *_table(("exit code", "means"), EXIT_CODES),
         "",
     ]
-    for name, command in listed.items():
+    for name, command in _commands(listed):
         with patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}):
-            shown = CliRunner().invoke(app, [name, "--help"], prog_name="brand-detect").stdout
+            shown = CliRunner().invoke(app, [*name.split(), "--help"], prog_name="brand-detect").stdout
         assert command.help
         parts += [f"## {name}\n", "```text", *(line.rstrip() for line in shown.strip().splitlines()), "```\n"]
     return "\n".join(parts)
+
+
+def _commands(listed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every command by its full name; those of a group in place of the group."""
+    for name, command in listed.items():
+        if isinstance(command, TyperGroup):
+            yield from ((f"{name} {inner}", found) for inner, found in _commands(command.commands))
+        else:
+            yield name, command
 
 
 def http() -> str:

@@ -23,11 +23,13 @@ def exemplar_of(data: bytes, suffix: str) -> Exemplar:
 def read_exemplar(folder: Path, written: str, entry: Entry, artwork: Artwork | None) -> tuple[Exemplar, Path]:
     """The picture that ``entry`` names as ``written``, and its file; without ``artwork`` it is not looked at.
 
+    ``folder`` is the catalogue's, links followed.
+
     Raises:
         BadInput: naming the list's file and line.
     """
     file = folder / written
-    if Path(written).is_absolute() or "://" in written or not file.resolve().is_relative_to(folder.resolve()):
+    if Path(written).is_absolute() or "://" in written or not file.resolve().is_relative_to(folder):
         raise entry.bad(f"the logo {written} lies outside the catalogue's folder", "put it beside the list, in logos/")
     try:
         data, suffix = picture_of(file)

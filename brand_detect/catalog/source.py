@@ -274,6 +274,7 @@ def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
 
 def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | None) -> LoadedCatalog:
     """The brands with their exemplars, each of them one brand's."""
+    folder = folder.resolve()
     owners: dict[str, tuple[_Listed, Entry]] = {}
     where: dict[str, Path] = {}
     found: dict[str, set[Exemplar]] = {item.brand.brand_id: set() for item in listed}

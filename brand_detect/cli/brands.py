@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from brand_detect.cli.common import JsonOpt, app, err, out, plain, write_page
-from brand_detect.cli.local import Bars
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import key_of
@@ -138,12 +137,13 @@ def check(
     Ends with exit code 6 if there are any.
     """
     from brand_detect.catalog.collisions import logos_alike, names_alike
+    from brand_detect.cli.local import Bars
     from brand_detect.domain.grounds import standing_out
     from brand_detect.domain.params import MatchBrandsParams
     from brand_detect.engines.image import HashEncoder
 
     loaded = _load(catalog)
-    params = MatchBrandsParams()
+    params = MatchBrandsParams.model_validate({})
     draw = _drawing(loaded)
     found = list(names_alike(loaded.catalog, params.fuzzy_score, params.min_fuzzy_length))
     with Bars() as bars:

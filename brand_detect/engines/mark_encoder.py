@@ -42,7 +42,7 @@ class NetworkMarkEncoder:
             raise Permanent(f"The weights {weights.name} cannot be used: {e}.", "install the package again") from e
         self.identity = f"mark_net {hashlib.sha256(data).hexdigest()[:12]}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()
+        self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         import cv2

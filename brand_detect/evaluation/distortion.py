@@ -5,6 +5,7 @@ worst of ten is just recognisable.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from brand_detect.evaluation.artwork import Rgba
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""Floats of 32 or 64 bits; OpenCV's types tell no more."""
 Rng = np.random.Generator
 
 MARGIN = 0.06  # of the mark's sides that a clean crop leaves around it
@@ -32,7 +34,7 @@ class Scenery:
     def cut(self, height: int, width: int) -> Floats:
         """A part of one of them, turned and scaled."""
         rng = self._rng
-        source = self._pool[rng.integers(len(self._pool))]
+        source = self._pool[int(rng.integers(len(self._pool)))]
         side = source.shape[0]
         take = int(side * rng.uniform(0.25, 1.0))
         top, left = rng.integers(side - take + 1), rng.integers(side - take + 1)
@@ -71,7 +73,7 @@ class Scenery:
                 image[mask > 127] = colour(rng)
         elif kind == 4:
             for _ in range(rng.integers(3, 12)):
-                art = artworks[rng.integers(len(artworks))]
+                art = artworks[int(rng.integers(len(artworks)))]
                 piece = cv2.resize(art, (int(rng.integers(60, 300)),) * 2, interpolation=cv2.INTER_AREA)
                 h, w = piece.shape[:2]
                 y, x = int(rng.integers(-h // 2, side - 10)), int(rng.integers(-w // 2, side - 10))
@@ -86,6 +88,10 @@ class Scenery:
         if rng.random() < 0.4:
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 5))
         return image.clip(0, 1).astype(np.float32)
+
+
+def _floats(values: Any) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)
 
 
 def colour(rng: Rng) -> tuple[float, float, float]:
@@ -115,7 +121,7 @@ def gradient(height: int, width: int, a: Sequence[float], b: Sequence[float], tu
     """From one colour to another along a direction."""
     y, x = np.mgrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j].astype(np.float32)
     at = (x * np.cos(turn) + y * np.sin(turn) + 0.7).clip(0, 1.4)[:, :, None] / 1.4
-    return (np.float32(a) * (1 - at) + np.float32(b) * at).astype(np.float32)
+    return (_floats(a) * (1 - at) + _floats(b) * at).astype(np.float32)
 
 
 def clouds(rng: Rng, height: int, width: int, octaves: int) -> Floats:
@@ -133,7 +139,7 @@ def recoloured(art: Rgba, mono: bool, rng: Rng) -> tuple[Floats, Floats, tuple[f
     ink = colour(rng)
     if mono:
         plate = _apart(rng, ink)
-        return np.broadcast_to(np.float32(ink), image.shape), opacity, plate
+        return np.broadcast_to(_floats(ink), image.shape), opacity, plate
     mean = (image * opacity).sum((0, 1)) / max(1.0, float(opacity.sum()))
     kind = rng.random()
     if kind < 0.5:
@@ -150,10 +156,10 @@ def recoloured(art: Rgba, mono: bool, rng: Rng) -> tuple[Floats, Floats, tuple[f
     if (
         inside.size and float(inside.std()) < 0.06 and float(opacity.mean()) < 0.8
     ):  # one colour: only the outline counts
-        return np.broadcast_to(np.float32(ink), image.shape), opacity, _apart(rng, ink)
+        return np.broadcast_to(_floats(ink), image.shape), opacity, _apart(rng, ink)
     low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 1.0)
     share = ((grey - low) / max(high - low, 0.05)).clip(0, 1)  # dark parts one colour, light parts another
-    return np.float32(ink) * (1 - share) + np.float32(_apart(rng, ink)) * share, opacity, _apart(rng, ink)
+    return _floats(ink) * (1 - share) + _floats(_apart(rng, ink)) * share, opacity, _apart(rng, ink)
 
 
 def clean(art: Rgba, mono: bool, rng: Rng, side_px: int) -> NDArray[np.uint8]:
@@ -187,8 +193,8 @@ def photographed(art: Rgba, mono: bool, scenery: Scenery, rng: Rng, side_px: int
 
     corners, box = _posed(rng, w, h)
     crop_w, crop_h = round(box[2] - box[0]), round(box[3] - box[1])
-    target = np.float32(corners) - np.float32(box[:2])
-    source = np.float32([(0, 0), (width, 0), (width, height), (0, height)])
+    target = _floats(corners) - _floats(box[:2])
+    source = _floats([(0, 0), (width, 0), (width, height), (0, height)])
     to_crop = cv2.getPerspectiveTransform(source, target.astype(np.float32))
 
     ground = _ground(scenery, rng, crop_h, crop_w, plate, target)
@@ -222,7 +228,7 @@ def _ground(
 ) -> Floats:
     """What is behind the mark: a plain board, a board with scenery around it, or scenery alone."""
     kind = rng.random()
-    board = gradient(height, width, plate, np.float32(plate) * rng.uniform(0.7, 1), rng.uniform(0, 6.3))
+    board = gradient(height, width, plate, (_floats(plate) * rng.uniform(0.7, 1)).tolist(), rng.uniform(0, 6.3))
     if kind < 0.45:
         return board
     around = scenery.cut(height, width)
@@ -309,5 +315,7 @@ def seen(image: Floats, rng: Rng, side_px: int) -> NDArray[np.uint8]:
     pixels = (small.clip(0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.8:
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        pixels = decoded
     return cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_LINEAR)  # pyright: ignore[reportReturnType]

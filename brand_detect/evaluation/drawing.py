@@ -141,7 +141,7 @@ def mark_mask(path: str, height_px: int) -> Picture:
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image is not None
     left, top, width, height = cv2.boundingRect(image[..., 3])
-    return image[top : top + height, left : left + width, 3]
+    return image[top : top + height, left : left + width, 3]  # pyright: ignore[reportReturnType]
 
 
 def resize(picture: Picture, size: tuple[int, int]) -> Picture:

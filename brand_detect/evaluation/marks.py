@@ -96,7 +96,7 @@ def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes
         (folder / "logos" / f"{name}.svg").write_text(mark_svg(path), encoding="utf-8")
         entries.append({"name": name, "logos": [f"logos/{name}.svg"], "logo_only": True})
     taken = {key_of(name) for name in (*names, *MARKS)}
-    drawings = {drawing: name for name, drawing in reversed(others.items())}  # some brands share a drawing
+    drawings = {drawing: name for name, drawing in reversed([*others.items()])}  # some brands share a drawing
     for i, (drawing, name) in enumerate(drawings.items()):
         if key_of(name) in taken or not key_of(name):
             continue

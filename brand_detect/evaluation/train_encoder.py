@@ -161,7 +161,7 @@ def main(
     brands = torch.tensor([numbers[a.brand] for a, _ in trained], device=device)
     pictures = Pictures(trained, seed)
     batches = iter(DataLoader(pictures, batch_size=None, num_workers=workers, prefetch_factor=2))
-    net = MarkNet().to(device, memory_format=torch.channels_last)
+    net = MarkNet().to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     average = copy.deepcopy(net)
     proxies = nn.Parameter(torch.randn(len(trained), DIMENSIONS, device=device) * 0.1)
     decayed = [p for p in net.parameters() if p.ndim > 1]

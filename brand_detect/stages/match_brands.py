@@ -381,7 +381,7 @@ def _clusters(
         members[leader].extend(mark.tracks)
         for t in mark.tracks:
             texts[leader][listed[tracks[t]]] += int(sizes[t])
-    rows = [
+    rows: list[Row] = [
         {
             "cluster_id": content_id("cluster", marks[c].key, *hashes[c]),
             "rank": 0,

@@ -71,7 +71,7 @@ def truth_of(brand: str, start: int, end: int) -> Truth:
     x, y, w, h = BOX
     quad = [x, y, x + w, y, x + w, y + h, x, y + h]
     boxes = np.array([[k, 0, *quad, 1, 1] for k in range(start, end)], np.float32)
-    return Truth((brand,), (), 1920, 1080, 25, 10.0, (), (), (), (), boxes)
+    return Truth((brand,), (), (), 1920, 1080, 25, 10.0, (), (), (), (), boxes)
 
 
 KIA = s.Label("Kia", True, ((2.0, 5.0),))

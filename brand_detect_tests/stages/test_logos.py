@@ -114,7 +114,7 @@ def test_a_text_that_reads_otherwise_is_no_word_mark(read, found):
 
 def test_without_a_gallery_marks_stay_open():
     found = replace(detected([logo(f, "a") for f in range(8)], SCENES), marks=looks(a=(2, 0.0)), encoder="scripted")
-    result = match_brands(SCENES, found, texts([]), MatchBrandsParams(), index=INDEX)
+    result = match_brands(SCENES, found, texts([]), MatchBrandsParams.model_validate({}), index=INDEX)
     assert (result.verdicts.num_rows, result.unresolved.num_rows) == (0, 1)
 
 

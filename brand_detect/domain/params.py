@@ -35,12 +35,6 @@ class TextDetection(Enum):
     off = "off"
 
 
-class LogoDetection(Enum):
-    network = "network"
-    contours = "contours"
-    off = "off"
-
-
 class Furniture(Enum):
     include = "include"
     exclude = "exclude"
@@ -99,7 +93,11 @@ class DetectObjectsParams(Params):
     track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
-    logos: LogoDetection = Field(LogoDetection.contours, description="detector of regions that look like logos")
+    logos: str = Field(
+        "contours",
+        min_length=1,
+        description="detector of regions that look like logos: contours, off, or the weights of a finder of one's own",
+    )
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
     max_logos: int = Field(
         30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"

@@ -11,31 +11,26 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.geometry import Boxes, best_apart, quad_of
 from brand_detect.domain.protocols import Area, Image, Region
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "mark_finder.safetensors"
 LONGEST_SIDE_PX = 960
 MARGIN = 0.05  # of the picture's longest side, seen around a searched area
 SAME_IOU = 0.5  # proposals that overlap so much are of one mark
 
 
 class NetworkMarkFinder:
-    """A ``RegionDetector`` of kind ``logo``; docs/reference/model-cards.md says what its network was trained on.
+    """A ``RegionDetector`` of kind ``logo``, by a network that ``evaluation.train_regions`` trained.
 
     Args:
+        weights: the file that the training wrote.
         min_score: lowest score of a region, 0 to 1.
         most: most regions of a picture, the best first.
         longest_side_px: longest side of the picture that the network sees.
-        weights: the file of another training.
 
     Raises:
         Permanent: the weights are missing or are of another network.
     """
 
     def __init__(
-        self,
-        min_score: float = 0.1,
-        most: int = 100,
-        longest_side_px: int = LONGEST_SIDE_PX,
-        weights: Path = WEIGHTS,
+        self, weights: Path, min_score: float = 0.1, most: int = 100, longest_side_px: int = LONGEST_SIDE_PX
     ) -> None:
         import torch
         from safetensors import SafetensorError
@@ -49,7 +44,9 @@ class NetworkMarkFinder:
             data = weights.read_bytes()
             self._net.load_state_dict({k: v.float() for k, v in load(data).items()})
         except (OSError, SafetensorError, RuntimeError) as e:
-            raise Permanent(f"The weights {weights.name} cannot be used: {e}.", "install the package again") from e
+            raise Permanent(
+                f"The weights {weights.name} cannot be used: {e}.", "train_regions writes such a file"
+            ) from e
         self.identity = f"mark_finder {hashlib.sha256(data).hexdigest()[:12]}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]

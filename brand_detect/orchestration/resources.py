@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
@@ -12,7 +13,6 @@ from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.params import (
     DetectObjectsParams,
     EscalateVlmParams,
-    LogoDetection,
     RunOcrParams,
     TextDetection,
     TextEngine,
@@ -55,10 +55,10 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
-    if params.logos is LogoDetection.network:
-        found.append(NetworkMarkFinder(params.logo_score))
-    elif params.logos is LogoDetection.contours:
+    if params.logos == "contours":
         found.append(ContourMarkFinder(params.logo_score))
+    elif params.logos != "off":
+        found.append(NetworkMarkFinder(Path(params.logos), params.logo_score))
     if params.object_model != "off":
         found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
     return found

@@ -127,8 +127,11 @@ class MatchBrandsParams(Params):
     min_fuzzy_length: int = Field(5, ge=3, le=50, description="shortest text that may match fuzzily, in letters")
     min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
     join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
+    min_look_px: int = Field(
+        32, ge=1, description="shortest side of a mark that is recognised by its look, in px of the stored frame"
+    )
     logo_false_alarms: Unit = Field(
-        0.005,
+        0.01,
         description="share of unknown marks that may be taken for one of the catalogue's; 0 = marks are not matched",
     )
     min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")

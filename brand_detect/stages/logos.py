@@ -34,6 +34,7 @@ def logo_verdicts(
 
     - The track is what it looks most like, if at most ``logo_false_alarms`` of unknown marks look as much like one of
       the catalogue's.
+    - A track that is nowhere ``min_look_px`` high and wide is not named: from afar, legs and heads look like marks.
     - Words inside a mark's box speak for it and against it: where they name the brand that it looks like, ten times as
       many false alarms are taken; where they name another, it has no verdict.
     - A text that was read and does not resemble the name is no word mark of the brand, whatever it looks like.
@@ -44,7 +45,10 @@ def logo_verdicts(
     names = detected.tracks["track_id"].to_pylist()
     kinds = dict(zip(names, detected.tracks["kind"].to_pylist(), strict=True))
     done = {t for v in settled for t in v["track_ids"]}
-    asked = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t not in done]
+    large = set(
+        np.array(names)[np.unique(regions.track[np.minimum(regions.w, regions.h) >= params.min_look_px])].tolist()
+    )
+    asked = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t not in done and t in large]
     inside = _names_inside(regions, names, kinds, settled)
     found = zip(asked, gallery.recognise(*_views(detected, asked)), strict=True)
     rows = []

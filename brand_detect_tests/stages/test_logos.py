@@ -81,6 +81,13 @@ def test_a_mark_that_is_not_like_enough_stays_open():
     }
 
 
+def test_a_mark_that_is_nowhere_large_enough_is_not_named():
+    small, large = (logo(f, "a", (100, 100, side, 200)) for f, side in ((0, 31), (1, 32)))
+    assert verdicts(match([small], marks=looks(a=(2, 0.0)))) == {}
+    assert verdicts(match([small, large], marks=looks(a=(2, 0.0)))) == {("a",): ("Adidas", "logo_match")}
+    assert verdicts(match([small], marks=looks(a=(2, 0.0)), min_look_px=31)) != {}
+
+
 def test_what_a_text_settles_is_not_asked_about():
     result = match([region(0, "a")], {"a": "ROLEX"}, marks=looks(a=(2, 0.0)))
     assert verdicts(result) == {("a",): ("Rolex", "exact")}

@@ -72,7 +72,7 @@ def add(
       brand-detect brands add Zymvora --logo zymvora.svg --category drinks
       brand-detect brands add Zymvora --logo crop-from-the-match.png --alias "Zymvora Zero"
     """
-    from brand_detect.catalog.writing import add_brand
+    from brand_detect.catalog.writing import Picture, add_brand
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
     cells = {
@@ -82,9 +82,9 @@ def add(
         "owner": owner.strip(),
         "colours": [f"#{colour.removeprefix('#')}" for colour in colours or ()],
     }
-    added = add_brand(_of_ones_own(catalog), cells, logos or [], VectorAndPixelArtwork())
-    for file in added.known:
-        err.print(f"note: {plain(str(file))} was a logo of {plain(added.brand.name)} before", highlight=False)
+    added = add_brand(of_ones_own(catalog), cells, list(map(Picture.of, logos or ())), VectorAndPixelArtwork())
+    for picture in added.known:
+        err.print(f"note: {plain(picture.source)} was a logo of {plain(added.brand.name)} before", highlight=False)
     for file in added.logos:
         out.print(plain(str(file)), highlight=False, soft_wrap=True)
     out.print(
@@ -120,7 +120,7 @@ def import_(
         raise BadInput(f"There is nothing to import named {source!r}.", "there is simple-icons")
     if bool(only) == everything:
         raise BadInput("It is not said what to import.", "name brands with --only, or give --all")
-    done = import_icons(_of_ones_own(into), only or [], VectorAndPixelArtwork())
+    done = import_icons(of_ones_own(into), only or [], VectorAndPixelArtwork())
     out.print(f"{plain(str(done.file))}: {done.listed} brands, {done.new} of them new", highlight=False, soft_wrap=True)
 
 
@@ -192,7 +192,7 @@ def preview(
     out.print(f"page: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _of_ones_own(path: Path | None) -> Path:
+def of_ones_own(path: Path | None) -> Path:
     """The catalogue that is written to.
 
     Raises:

@@ -23,17 +23,51 @@ Cells = Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A logo that is to be added. ``source`` says where it came from."""
+
+    source: str
+    data: bytes
+    suffix: str  # svg | png | jpeg
+
+    @classmethod
+    def of(cls, file: Path) -> "Picture":
+        """
+        Raises:
+            BadInput: there is no such file, or it is too large or of another kind.
+        """
+        try:
+            return cls(str(file), *picture_of(file))
+        except BadInput as e:
+            raise BadInput(f"{file}: {e}.", e.hint) from e
+
+    @property
+    def exemplar(self) -> Exemplar:
+        return exemplar_of(self.data, self.suffix)
+
+    def look_at(self, artwork: Artwork) -> None:
+        """
+        Raises:
+            BadInput: nothing can be recognised on it.
+        """
+        try:
+            look_at(self.data, self.suffix, artwork)
+        except BadInput as e:
+            raise BadInput(f"{self.source}: {e}.", e.hint) from e
+
+
+@dataclass(frozen=True)
 class Added:
     """What was written."""
 
     brand: Brand
     file: Path
     logos: tuple[Path, ...]
-    known: tuple[Path, ...]
-    """Pictures that the brand had before: they were not taken again."""
+    known: tuple[Picture, ...]
+    """Those that the brand had before: they were not taken again."""
 
 
-def add_brand(path: Path, cells: Cells, logos: Sequence[Path], artwork: Artwork, layer: str = "") -> Added:
+def add_brand(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Artwork, layer: str = "") -> Added:
     """Write a brand to the catalogue at ``path``, or what is new about one that is there; copy its logos beside it.
 
     The brand goes into the user's own list, or into the ``layer`` beside it.
@@ -41,19 +75,20 @@ def add_brand(path: Path, cells: Cells, logos: Sequence[Path], artwork: Artwork,
     Raises:
         BadInput: a logo shows nothing, the list is no YAML, or the catalogue would not be valid; nothing is written.
     """
-    pictures = [(file, *_picture(file, artwork)) for file in logos]
+    for picture in pictures:
+        picture.look_at(artwork)
     begun(path)
     before = load_catalog(str(path), artwork) if path.is_file() or (path.is_dir() and Place.of(path).lists) else None
     folder, file = _target(path, str(cells["name"]), layer)
     had = _exemplars_of(before, str(cells["name"]))
-    known = tuple(f for f, data, suffix in pictures if exemplar_of(data, suffix) in had)
-    new = {exemplar_of(data, suffix): (data, suffix) for f, data, suffix in pictures if f not in known}
+    known = tuple(picture for picture in pictures if picture.exemplar in had)
+    new = {picture.exemplar: picture for picture in pictures if picture not in known}
     written: list[Path] = []
     try:
-        for data, suffix in new.values():
-            logo = _free(folder / "logos", brand_id_of(str(cells["name"])) or "logo", suffix)
+        for picture in new.values():
+            logo = _free(folder / "logos", brand_id_of(str(cells["name"])) or "logo", picture.suffix)
             logo.parent.mkdir(parents=True, exist_ok=True)
-            logo.write_bytes(data)
+            logo.write_bytes(picture.data)
             written.append(logo)
         named = {"logos": [logo.relative_to(folder).as_posix() for logo in written]} if written else {}
         text = _read(file)
@@ -124,15 +159,6 @@ def begun(path: Path) -> Path:
     except OSError as e:
         raise BadInput(f"The folder {folder} cannot be made: {e.strerror}.", "name another") from e
     return folder
-
-
-def _picture(file: Path, artwork: Artwork) -> tuple[bytes, str]:
-    try:
-        data, suffix = picture_of(file)
-        look_at(data, suffix, artwork)
-    except BadInput as e:
-        raise BadInput(f"{file}: {e}.", e.hint) from e
-    return data, suffix
 
 
 def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:

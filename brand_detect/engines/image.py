@@ -1,7 +1,5 @@
 """Pixels through OpenCV: JPEG, perceptual hash, sharpness and rectified crops."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,27 +60,3 @@ class OpenCvCodec:
         return cv2.warpPerspective(  # pyright: ignore[reportReturnType]
             image, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
-
-
-class HashEncoder:
-    """A ``MarkEncoder`` without weights: the bits of the perceptual hash as signs.
-
-    The likeness of two crops is 1 less a thirty-second of the number of bits that differ.
-    """
-
-    dimensions = 64
-
-    def __init__(self) -> None:
-        self._codec = OpenCvCodec()
-
-    @property
-    def identity(self) -> str:
-        return f"phash, {self._codec.identity}"
-
-    def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        import cv2
-
-        hashes = [self._codec.phash(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)) for crop in crops]  # pyright: ignore[reportArgumentType]
-        octets = np.array([list(h.to_bytes(8, "big")) for h in hashes], np.uint8).reshape(-1, 8)
-        bits = np.unpackbits(octets, axis=1)
-        return np.array([-0.125, 0.125], np.float32)[bits]

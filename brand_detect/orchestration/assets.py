@@ -297,6 +297,7 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
+    run.propose(report, escalate_cloud)
     return report
 
 

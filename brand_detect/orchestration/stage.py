@@ -14,9 +14,10 @@ import dagster as dg
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.model import BrandCatalog, BrandVerdicts, ExtractedFrames, JobRequest, Payload
+from brand_detect.domain.model import BrandCatalog, BrandVerdicts, ExtractedFrames, JobRequest, Payload, Report
 from brand_detect.domain.params import DetectObjectsParams, EscalateVlmParams, Params, effective
 from brand_detect.domain.pipeline import CATALOG, LINE
+from brand_detect.domain.proposals import proposed
 from brand_detect.domain.protocols import Answerer, BrandIndex, FrameReader, MarkEncoder, MarkIndex, Media, Progress
 from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit, load_profile
@@ -27,6 +28,7 @@ from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome
+from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.store import AttemptRef, AttemptWriter, Store, StoredFrames
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
@@ -122,6 +124,14 @@ class StageRun(Generic[P_co]):
         if found is not None:
             self.used["gallery"] = encoder
         return found
+
+    def propose(self, report: Report, verdicts: BrandVerdicts) -> None:
+        """Keep what the report leaves open as proposals for the catalogue."""
+        proposals = Proposals(self.store)
+        for proposal in proposed(
+            report.unresolved, verdicts.answers, self.job_id, self.lineage.attempts["extract_frames"]
+        ):
+            proposals.add(proposal)
 
     def statistics(self) -> dict[str, Any]:
         """Facts about the lineage that the payloads do not hold: seconds, params and engines per stage."""

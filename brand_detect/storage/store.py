@@ -40,6 +40,8 @@ EXEMPLARS = "_catalog/exemplars"
 """The folder of all pictures of all snapshots."""
 UPLOADS = 16
 """Pictures that are written at a time: each waits for the disk or the network."""
+PROPOSALS = "_proposals"
+"""The folder of what is proposed for the catalogue, over all jobs."""
 PINS = "_pins"
 """The folder of a job with a file for each attempt that is to stay."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -299,6 +301,18 @@ class Store:
                 return self.fs.cat_file(self._catalog_path(version))
             except FileNotFoundError as e:
                 raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+
+    def put_event(self, name: str, data: bytes) -> None:
+        """Keep a proposal, or a decision about one. What is there already stays as it is."""
+        self._create(f"{self._base}/{PROPOSALS}/{name}.json", data, lenient=True)
+
+    def events(self) -> list[str]:
+        """The names of all proposals and decisions."""
+        return [name.removesuffix(".json") for name in self._list(PROPOSALS)]
+
+    def event(self, name: str) -> bytes:
+        with explained(f"{self.root}/{PROPOSALS}/{name}.json could not be read"):
+            return self.fs.cat_file(f"{self._base}/{PROPOSALS}/{name}.json")
 
     def put_comparison(self, job_id: str, name: str, data: bytes) -> str:
         """Keep a document about two attempts of ``job_id``, in place of an earlier one of that name; returns its URI.

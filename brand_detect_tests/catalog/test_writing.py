@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from brand_detect.catalog import load_catalog
 from brand_detect.catalog.source import LEARNED
-from brand_detect.catalog.writing import Added, add_brand, entry_text, with_brand
+from brand_detect.catalog.writing import Added, Picture, add_brand, entry_text, with_brand
 from brand_detect.domain.errors import BadInput
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect_tests.logos import pixels, svg, write
@@ -111,7 +111,7 @@ def test_any_text_is_written_so_that_it_reads_the_same(name: str, aliases: list[
 
 
 def add(path: Path, name: str, *logos: Path, layer: str = "", **cells: list[str]) -> Added:
-    return add_brand(path, {"name": name, **cells}, logos, ARTWORK, layer)
+    return add_brand(path, {"name": name, **cells}, list(map(Picture.of, logos)), ARTWORK, layer)
 
 
 @pytest.fixture
@@ -135,11 +135,11 @@ def test_logos_are_added_beside_those_that_are_there(tmp_path: Path, art: Path):
     folder = write(tmp_path / "mine", {"tools.yaml": "- Acme\n", "brands.yaml": "- Rolex\n"})
     add(folder, "Acme", art / "a.svg")
     again = add(folder, "ACME", art / "a.svg", art / "c.svg")
-    assert (again.known, [f.name for f in again.logos]) == ((art / "a.svg",), ["acme-2.svg"])
+    assert ([p.source for p in again.known], [f.name for f in again.logos]) == ([str(art / "a.svg")], ["acme-2.svg"])
     assert (folder / "tools.yaml").read_text() == "- {name: Acme, logos: [logos/acme.svg, logos/acme-2.svg]}\n"
     assert (folder / "brands.yaml").read_text() == "- Rolex\n"
     nothing = add(folder, "Acme", art / "c.svg")
-    assert (nothing.logos, nothing.known) == ((), (art / "c.svg",))
+    assert (nothing.logos, len(nothing.known)) == ((), 1)
 
 
 def state(folder: Path) -> dict[str, bytes]:

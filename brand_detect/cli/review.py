@@ -1,0 +1,217 @@
+"""Commands by which a catalogue learns from use: decide what was proposed, name a mark that a report left open."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from brand_detect.cli.brands import CatalogOpt, brands, of_ones_own
+from brand_detect.cli.common import JobArg, JsonOpt, err, home, out, plain
+from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.model import Report
+from brand_detect.domain.proposals import Decision, Open, Proposal, proposal_of, still_open
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.text import key_of
+
+if TYPE_CHECKING:
+    from brand_detect.catalog.writing import Picture
+    from brand_detect.storage.proposals import Proposals
+    from brand_detect.storage.store import Store
+
+QUALITY = 95
+"""Of the JPEG of a crop: it is looked at closely, and often."""
+FEWEST = 4
+"""First letters of a cluster's id that name it."""
+
+
+@brands.command()
+def review(
+    accept: Annotated[str, typer.Option(metavar="ID", help="take this proposal into the catalogue")] = "",
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="under another name than the proposed")] = "",
+    reject: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="never show this one again", show_default=False)
+    ] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="only show what is open")] = False,
+    catalog: CatalogOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Decide what clusters and models propose: accept, rename or reject. Without options each is asked about.
+
+    What is accepted goes into learned.yaml beside your list, with the best crop as its logo; replay from match_brands
+    to see it in a report. What is rejected is not proposed again, by no job.
+
+    \b
+    Examples:
+      brand-detect brands review
+      brand-detect brands review --accept 3f9a1c07 --as "Acme Tools"
+      brand-detect brands review --reject 6b585eff --reject 0a1b2c3d
+    """
+    from brand_detect.catalog import load_catalog
+
+    store = _store()
+    listed = load_catalog(str(catalog) if catalog else Settings.load().catalog).catalog
+    known = {key_of(t) for b in listed.brands for t in (b.name, *b.aliases, *b.included_texts, *b.excluded_texts)}
+    proposals = _proposals(store)
+    found = still_open(proposals.undecided(), list(proposals.decisions()), known)
+    if accept or reject:
+        for proposal in [_chosen(found, wanted) for wanted in reject or ()]:
+            _reject(proposals, proposal)
+        if accept:
+            _accept(store, _chosen(found, accept), name, catalog)
+    elif as_json:
+        out.print_json(data=[{**asdict(o), "proposal": o.proposal.model_dump(mode="json")} for o in found])
+    elif only_list or not found or not sys.stdin.isatty():
+        out.print(_table(found))
+    else:
+        _ask(store, found, catalog)
+
+
+@brands.command("name")
+def name_(
+    job_id: JobArg,
+    cluster: Annotated[str, typer.Argument(help="the first letters of its id, as the report's last part shows it")],
+    name: Annotated[str, typer.Argument(help="the brand")],
+    catalog: CatalogOpt = None,
+) -> None:
+    """Name a mark that the job's newest report left open: its best crop becomes a logo of the brand, its text an alias.
+
+    \b
+    Example:
+      brand-detect brands name match-3f9a1c07 6b585eff Zymvora
+      brand-detect replay match-3f9a1c07 match_brands
+    """
+    from brand_detect.storage.store import AttemptRef
+
+    store = _store()
+    made = store.attempts(job_id, "compile_report")
+    if not made:
+        raise BadInput(f"There is no report of {job_id}.", "brand-detect checkpoints JOB shows what there is")
+    report = store.load(AttemptRef(job_id, "compile_report", made[-1].attempt))
+    assert isinstance(report, Report)
+    marks = [m for m in report.unresolved.to_pylist() if m["cluster_id"].startswith(cluster)]
+    if len(cluster) < FEWEST or len(marks) != 1:
+        hint = f"give {FEWEST} or more first letters of an id in the last part of the report"
+        raise BadInput(f"{len(marks)} open marks of {job_id} begin with {cluster!r}.", hint)
+    proposal = proposal_of(marks[0], job_id, made[-1].upstream["extract_frames"], name.strip(), "person")
+    _proposals(store).add(proposal)
+    _accept(store, proposal, name, catalog)
+    err.print(f"to see it in the report: brand-detect replay {job_id} match_brands", highlight=False)
+
+
+def _store() -> "Store":
+    from brand_detect.storage.store import Store
+
+    home()  # the store lies there by default, wherever this is called
+    return Store(Settings.load().store_root)
+
+
+def _proposals(store: "Store") -> "Proposals":
+    from brand_detect.storage.proposals import Proposals
+
+    return Proposals(store)
+
+
+def _chosen(found: Sequence[Open], wanted: str) -> Proposal:
+    """The open proposal whose id begins so."""
+    fitting = [o.proposal for o in found if o.proposal.proposal_id.startswith(wanted)]
+    if len(fitting) != 1:
+        raise BadInput(f"{len(fitting)} open proposals begin with {wanted!r}.", "brand-detect brands review --list")
+    return fitting[0]
+
+
+def _ask(store: "Store", found: Sequence[Open], catalog: "CatalogOpt") -> None:
+    for n, item in enumerate(found, 1):
+        out.print(_table([item], f"{n} of {len(found)}"))
+        answer = typer.prompt("a accept, r rename, x reject, s skip, q quit", default="s").strip().lower()
+        if answer == "q":
+            return
+        if answer == "x":
+            _reject(_proposals(store), item.proposal)
+        elif answer in ("a", "r"):
+            proposed = item.proposal.name
+            name = proposed if answer == "a" else ""
+            name = name or typer.prompt("the brand's name", default=proposed or None)
+            try:
+                _accept(store, item.proposal, name, catalog)
+            except BadInput as e:
+                err.print(plain(e.full), style="red", highlight=False, soft_wrap=True)
+
+
+def _accept(store: "Store", proposal: Proposal, name: str, catalog: "CatalogOpt") -> None:
+    from brand_detect.catalog.source import LEARNED
+    from brand_detect.catalog.writing import add_brand
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
+
+    name = name.strip() or proposal.name
+    if not name:
+        raise BadInput("The proposal has no name.", "give one with --as NAME")
+    aliases = [proposal.text] if key_of(proposal.text) not in ("", key_of(name)) else []
+    artwork, pictures = VectorAndPixelArtwork(), []
+    try:
+        picture = _crop(store, proposal)
+        picture.look_at(artwork)
+        pictures.append(picture)
+    except BrandDetectError as e:  # the name is worth keeping without it
+        err.print(f"note: without a logo: {plain(str(e))}", highlight=False, soft_wrap=True)
+    added = add_brand(of_ones_own(catalog), {"name": name, "aliases": aliases}, pictures, artwork, LEARNED)
+    _decide(_proposals(store), proposal, "accepted", name)
+    out.print(f"{plain(str(added.file))}: {plain(added.brand.name)}", highlight=False, soft_wrap=True)
+
+
+def _reject(proposals: "Proposals", proposal: Proposal) -> None:
+    _decide(proposals, proposal, "rejected", proposal.name)
+    out.print(f"rejected: {plain(proposal.name or 'a mark without a name')}", highlight=False, soft_wrap=True)
+
+
+def _decide(proposals: "Proposals", proposal: Proposal, verdict: Literal["accepted", "rejected"], name: str) -> None:
+    is_of_mark = not proposal.text and (verdict == "accepted" or not proposal.name)  # not of one name for it
+    hashes = proposal.crop_hashes if is_of_mark else ()
+    now = datetime.now(timezone.utc).isoformat()
+    proposals.decide(
+        Decision(proposal_id=proposal.proposal_id, verdict=verdict, name=name, crop_hashes=hashes, created=now)
+    )
+
+
+def _crop(store: "Store", proposal: Proposal) -> "Picture":
+    """The proposal's best crop, cut from its stored frame.
+
+    Raises:
+        Permanent: the frame is gone.
+    """
+    from brand_detect.catalog.writing import Picture
+    from brand_detect.domain.model import ExtractedFrames
+    from brand_detect.engines.image import OpenCvCodec
+    from brand_detect.storage.store import AttemptRef, StoredFrames
+
+    source = f"the crop of {proposal.cluster_id[:8]} of {proposal.job_id}"
+    if proposal.frame is None or proposal.box is None:
+        raise BadInput(f"There is no place known of {source}.")
+    ref = AttemptRef(proposal.job_id, "extract_frames", proposal.frames)
+    extracted, codec = store.load(ref), OpenCvCodec()
+    assert isinstance(extracted, ExtractedFrames)
+    image = StoredFrames(store, store.with_frames(ref), extracted.frames, codec).read(proposal.frame)
+    x, y, w, h = proposal.box
+    crop = image[max(0, int(y)) : round(y + h), max(0, int(x)) : round(x + w)]
+    return Picture(source, codec.encode(crop, QUALITY, 0), "jpeg")
+
+
+def _table(found: Sequence[Open], title: str = "Proposed for the catalogue") -> Table:
+    table = Table(title=title if found else "Nothing is proposed")
+    for column in ("id", "name", "read", "by", "seconds", "jobs", "best seen"):
+        table.add_column(column, justify="right" if column in ("seconds", "jobs") else "left")
+    for item in found:
+        p = item.proposal
+        table.add_row(
+            p.proposal_id[:8],
+            plain(p.name) or "(no name)",
+            plain(p.text),
+            plain(p.model or p.proposer),
+            f"{item.seconds:.1f}",
+            str(len(item.jobs)),
+            f"{p.job_id}, {p.t_s:.1f} s" if p.t_s is not None else p.job_id,
+        )
+    return table

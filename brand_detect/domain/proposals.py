@@ -1,0 +1,120 @@
+"""What is proposed for the catalogue by clusters, models and people, and what becomes of it."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from brand_detect.domain.model import Record, Row, content_id
+from brand_detect.domain.text import key_of
+
+MOST_CLUSTERS = 10
+"""Clusters of one job that are proposed, the highest ranks: the rest is small print."""
+SAME_MARK_BITS = 8
+"""Hashes of two crops of one mark differ by so many bits at most, as in ``match_brands``."""
+
+
+class Proposal(Record):
+    """A name that may be a brand, or a mark that may have a name, with the evidence for it."""
+
+    proposal_id: str = Field(description="from what is proposed: the same in every job, where there is a name")
+    name: str = Field(description='as proposed; "" for a mark that nobody has named')
+    proposer: Literal["cluster", "model", "person"]
+    model: str = Field("", description="provider and model, where a model proposes")
+    job_id: str
+    cluster_id: str
+    text: str = Field(description='what was read; "" for a mark without text')
+    seconds: float = Field(description="time on screen")
+    crop_hashes: tuple[int, ...] = Field((), description="64-bit perceptual hashes of the crops")
+    frames: str = Field(description="the attempt of extract_frames whose frame shows it best")
+    frame: int | None = None
+    t_s: float | None = None
+    box: tuple[float, float, float, float] | None = Field(None, description="x, y, width, height in px of the frame")
+
+
+class Decision(Record):
+    """What a person made of a proposal."""
+
+    proposal_id: str
+    verdict: Literal["accepted", "rejected"]
+    name: str = Field("", description="the brand's name, as accepted")
+    crop_hashes: tuple[int, ...] = Field((), description="of a mark without text that is settled so, to know it again")
+    created: str = Field(description="ISO 8601")
+
+
+@dataclass(frozen=True)
+class Open:
+    """A proposal that nobody has decided: its strongest evidence, and the jobs that show it."""
+
+    proposal: Proposal
+    jobs: tuple[str, ...]
+    seconds: float  # in all jobs
+
+
+def proposal_of(
+    mark: Row, job_id: str, frames: str, name: str, proposer: Literal["cluster", "model", "person"], model: str = ""
+) -> Proposal:
+    """The proposal to take the cluster ``mark``, a row of OPEN_MARKS, for a brand of that name."""
+    box = tuple(mark[c] for c in ("x_px", "y_px", "w_px", "h_px"))
+    return Proposal(
+        proposal_id=content_id("proposal", key_of(name) or mark["cluster_id"]),
+        name=name,
+        proposer=proposer,
+        model=model,
+        job_id=job_id,
+        cluster_id=mark["cluster_id"],
+        text=mark["text"],
+        seconds=mark["seconds"],
+        crop_hashes=tuple(mark["crop_hashes"]),
+        frames=frames,
+        frame=mark["frame"],
+        t_s=mark["t_s"],
+        box=None if None in box else box,
+    )
+
+
+def proposed(marks: pa.Table, answers: pa.Table, job_id: str, frames: str) -> Iterator[Proposal]:
+    """What a report's open ``marks`` (OPEN_MARKS) suggest, and the ``answers`` that name a brand nobody knows."""
+    rows = {row["cluster_id"]: row for row in marks.to_pylist()}
+    for row in rows.values():
+        if row["rank"] <= MOST_CLUSTERS:
+            yield proposal_of(row, job_id, frames, row["text"], "cluster")
+    for answer in answers.to_pylist():
+        mark = rows.get(answer["cluster_id"])
+        if mark and answer["status"] == "answered" and key_of(answer["answer"]) and not answer["brand_id"]:
+            model = f"{answer['provider']}/{answer['model']}"
+            yield proposal_of(mark, job_id, frames, answer["answer"], "model", model)
+
+
+def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], known: Collection[str] = ()) -> list[Open]:
+    """What is to be decided, longest on screen first.
+
+    Left out is what was decided before, in whatever job; a mark without a name whose crops look like those of one that
+    was; and names whose key is among ``known``: the catalogue has them.
+    """
+    decided = {decision.proposal_id for decision in decisions}
+    seen = [h for decision in decisions for h in decision.crop_hashes]
+    grouped: dict[str, list[Proposal]] = {}
+    for proposal in proposals:
+        settled = key_of(proposal.name) in known if proposal.name else _alike(proposal.crop_hashes, seen)
+        if proposal.proposal_id not in decided and not settled:
+            grouped.setdefault(proposal.proposal_id, []).append(proposal)
+    found = [
+        Open(max(group, key=lambda p: p.seconds), tuple(dict.fromkeys(p.job_id for p in group)), _seconds(group))
+        for group in grouped.values()
+    ]
+    return sorted(found, key=lambda o: (-o.seconds, o.proposal.proposal_id))
+
+
+def _seconds(group: Iterable[Proposal]) -> float:
+    """On screen in all jobs; a cluster and a model may both propose in one."""
+    by_job: dict[str, float] = {}
+    for proposal in group:
+        by_job[proposal.job_id] = max(by_job.get(proposal.job_id, 0.0), proposal.seconds)
+    return sum(by_job.values())
+
+
+def _alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
+    return any((a ^ b).bit_count() <= SAME_MARK_BITS for a in hashes for b in others)

@@ -1,0 +1,37 @@
+"""Proposals and decisions about them, ``{root}/_proposals/``: a file for each event, none ever changed."""
+
+import time
+from collections.abc import Iterator
+
+from brand_detect.domain.model import content_id
+from brand_detect.domain.proposals import Decision, Proposal
+from brand_detect.storage.store import Store
+
+
+class Proposals:
+    """What was proposed over all jobs of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, proposal: Proposal) -> None:
+        """Keep a proposal; a job proposes the same thing once, however often it is replayed."""
+        name = f"{proposal.proposal_id}-proposed-{content_id(proposal.job_id, proposal.proposer)}"
+        self._store.put_event(name, proposal.model_dump_json(indent=1).encode())
+
+    def decide(self, decision: Decision) -> None:
+        name = f"{decision.proposal_id}-{decision.verdict}-{time.time_ns():019d}"
+        self._store.put_event(name, decision.model_dump_json(indent=1).encode())
+
+    def undecided(self) -> Iterator[Proposal]:
+        """Proposals on whose id there is no decision."""
+        events = [name.split("-") for name in self._store.events()]
+        decided = {parts[0] for parts in events if parts[1] != "proposed"}
+        for parts in events:
+            if parts[0] not in decided:
+                yield Proposal.model_validate_json(self._store.event("-".join(parts)))
+
+    def decisions(self) -> Iterator[Decision]:
+        for name in self._store.events():
+            if name.split("-")[1] != "proposed":
+                yield Decision.model_validate_json(self._store.event(name))

@@ -1,0 +1,90 @@
+from typing import Any
+
+from brand_detect.domain import model as m
+from brand_detect.domain.proposals import MOST_CLUSTERS, Decision, Proposal, proposed, still_open
+
+PLACE = {"frame": 7, "t_s": 3.5, "x_px": 10.0, "y_px": 20.0, "w_px": 30.0, "h_px": 40.0}
+NOWHERE: dict[str, Any] = dict.fromkeys(PLACE)
+
+
+def mark(
+    cluster_id: str, text: str, rank: int = 1, hashes: tuple[int, ...] = (1,), place: dict[str, Any] = PLACE
+) -> dict[str, Any]:
+    return {
+        "cluster_id": cluster_id,
+        "rank": rank,
+        "text": text,
+        "track_ids": ["a"],
+        "n_regions": 4,
+        "seconds": 10.0 / rank,
+        "area_frac": 0.01,
+        "crop_hashes": list(hashes),
+        "best_region_id": "r",
+        "reason": "no_rule",
+        **place,
+    }
+
+
+def answer(cluster_id: str, brand: str, brand_id: str = "", status: str = "answered") -> dict[str, Any]:
+    said = {"provider": "ollama", "model": "llava", "prompt_version": "1", "confidence": 0.9, "detail": ""}
+    used = {"input_tokens": 1, "output_tokens": 1, "cost_usd": 0.0, "latency_s": 1.0}
+    return {"cluster_id": cluster_id, "answer": brand, "brand_id": brand_id, "status": status, **said, **used}
+
+
+def of(
+    marks: list[dict[str, Any]], answers: list[dict[str, Any]] | None = None, job_id: str = "match"
+) -> list[Proposal]:
+    return list(proposed(m.table(m.OPEN_MARKS, marks), m.table(m.ANSWERS, answers or []), job_id, "run-0"))
+
+
+def test_clusters_propose_their_text_and_carry_their_evidence():
+    [proposal] = of([mark("c1", "ACME")])
+    assert (proposal.name, proposal.proposer, proposal.text, proposal.cluster_id) == ("ACME", "cluster", "ACME", "c1")
+    assert (proposal.frame, proposal.t_s, proposal.box) == (7, 3.5, (10.0, 20.0, 30.0, 40.0))
+    assert (proposal.job_id, proposal.frames, proposal.seconds) == ("match", "run-0", 10.0)
+    [nowhere] = of([mark("c1", "ACME", place=NOWHERE)])
+    assert (nowhere.frame, nowhere.box) == (None, None)
+
+
+def test_only_the_first_clusters_are_proposed():
+    assert len(of([mark(f"c{n}", f"TEXT{n}", n) for n in range(1, 30)])) == MOST_CLUSTERS
+
+
+def test_models_propose_brands_that_the_catalogue_does_not_have():
+    marks = [mark("c1", "", 20), mark("c2", "Z", 21)]
+    answers = [
+        answer("c1", "Zymvora"),
+        answer("c2", "Nike", "nike"),
+        answer("c2", "", status="none"),
+        answer("gone", "Acme"),
+        answer("c2", "?"),
+    ]
+    [proposal] = of(marks, answers)
+    assert (proposal.name, proposal.proposer, proposal.model, proposal.text) == ("Zymvora", "model", "ollama/llava", "")
+
+
+def test_one_name_is_one_proposal_in_all_jobs():
+    one, two = of([mark("c1", "Acme")]), of([mark("c9", "ACME!", 2)], job_id="other")
+    again = of([mark("c1", "")], [answer("c1", "acme")])
+    [item] = still_open([*one, *two, *again[1:]], [])
+    assert (item.jobs, item.seconds, item.proposal.job_id) == (("match", "other"), 15.0, "match")
+
+
+def decide(proposal: Proposal, verdict: Any = "rejected", **said: Any) -> Decision:
+    return Decision(proposal_id=proposal.proposal_id, verdict=verdict, created="2026-01-01T00:00:00+00:00", **said)
+
+
+def test_what_was_decided_or_is_known_is_not_open():
+    acme, widgets = of([mark("c1", "Acme"), mark("c2", "Widgets", 2)])
+    assert [o.proposal for o in still_open([acme, widgets], [])] == [acme, widgets]
+    assert [o.proposal for o in still_open([acme, widgets], [decide(acme)])] == [widgets]
+    assert [o.proposal for o in still_open(of([mark("c7", "ACME")], job_id="later"), [decide(acme)])] == []
+    assert [o.proposal for o in still_open([acme, widgets], [], {"widgets"})] == [acme]
+
+
+def test_a_mark_without_a_name_is_known_again_by_its_look():
+    [swoosh] = of([mark("c1", "", hashes=(0b1111, 0xFFFF_0000_0000_0000))])
+    rejected = [decide(swoosh, crop_hashes=swoosh.crop_hashes)]
+    later = of([mark("c5", "", hashes=(0xFFFF_0000_0000_00FF,)), mark("c6", "", 2, hashes=(0x00FF_00FF_00FF_00FF,))])
+    assert [o.proposal.cluster_id for o in still_open(later, rejected)] == ["c6"]
+    assert len(still_open(later, [])) == 2

@@ -1,0 +1,187 @@
+"""A catalogue that learns from use."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brand_detect.catalog import load_catalog
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Brand, Report
+from brand_detect.domain.protocols import Image
+from brand_detect.storage.store import AttemptRef, Store
+from brand_detect_tests.conftest import Ended
+from brand_detect_tests.pipeline import pipeline
+from brand_detect_tests.videos import write_clip
+
+Command = Callable[..., Ended]
+
+
+def clip(path: Path) -> Path:
+    """A dark shot, then a bright one, with a mark where the scripted detector looks; 320 x 180 at 10 a second."""
+
+    def pictures() -> Iterator[Image]:
+        for n in range(30):
+            picture = np.full((180, 320, 3), 60 if n < 15 else 190, np.uint8)
+            if n < 15:
+                picture[:, :160] -= 50
+            else:
+                picture[90:] -= 120
+            picture[24:48, 40:80] += 60
+            yield picture
+
+    return write_clip(path, pictures(), fps=10)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the store of a finished job, whose second shot says ACME WIDGETS, and its brand list."""
+    folder = tmp_path_factory.mktemp("reported")
+    with pipeline(folder) as built:
+        built.runner.submit(str(clip(folder / "match.mp4")), job_id="match")
+        built.runner.replay("match", "match_brands")
+    return folder
+
+
+@dataclass
+class Learning:
+    """A job's store and a catalogue that may change."""
+
+    folder: Path
+    call: Command
+
+    def brands(self) -> dict[str, Brand]:
+        return {b.name: b for b in load_catalog(str(self.folder / "brands.yaml")).catalog.brands}
+
+    def open(self) -> list[str]:
+        code, printed, _ = self.call("brands", "review", "--list", "--json")
+        assert code == 0
+        return [item["proposal"]["name"] for item in json.loads(printed)]
+
+    def id_of(self, name: str) -> str:
+        found = json.loads(self.call("brands", "review", "--json")[1])
+        return next(o["proposal"]["proposal_id"] for o in found if o["proposal"]["name"] == name)
+
+    def cluster(self, text: str) -> str:
+        store = Store(str(self.folder / "store"))
+        made = store.attempts("match", "compile_report")[-1]
+        report = store.load(AttemptRef("match", "compile_report", made.attempt))
+        assert isinstance(report, Report)
+        return next(row["cluster_id"] for row in report.unresolved.to_pylist() if row["text"] == text)
+
+
+@pytest.fixture
+def learning(reported: Path, tmp_path: Path, command_line: Command, monkeypatch: pytest.MonkeyPatch) -> Learning:
+    folder = tmp_path / "work"
+    shutil.copytree(reported, folder, ignore=shutil.ignore_patterns("history", "storage", "*.db*"))
+    monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(folder / "store"))
+    monkeypatch.setenv("BRAND_DETECT_CATALOG", str(folder / "brands.yaml"))
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    return Learning(folder, command_line)
+
+
+def test_what_a_report_leaves_open_is_proposed_once(learning: Learning):
+    assert learning.open() == ["ACME WIDGETS"]
+    events = list((learning.folder / "store" / "_proposals").iterdir())
+    assert len(events) == 1, "the replay proposed the same"
+    code, printed, _ = learning.call("brands", "review")
+    assert code == 0
+    assert "Proposed for the catalogue" in printed, "nobody is there to be asked"
+
+
+def test_an_accepted_proposal_enters_the_learned_layer_with_its_crop(learning: Learning):
+    before = load_catalog(str(learning.folder / "brands.yaml")).catalog.version
+    own = (learning.folder / "brands.yaml").read_text()
+    chosen = learning.id_of("ACME WIDGETS")[:8]
+    code, printed, said = learning.call("brands", "review", "--accept", chosen, "--as", "Acme")
+    assert code == 0, said
+    assert f"{learning.folder / 'learned.yaml'}: Acme" in printed
+    brand = learning.brands()["Acme"]
+    assert brand.aliases == ("ACME WIDGETS",)
+    assert [e.suffix for e in brand.exemplars] == ["jpeg"]
+    assert (learning.folder / "logos" / "acme.jpeg").read_bytes()[:2] == b"\xff\xd8"
+    assert (learning.folder / "brands.yaml").read_text() == own
+    assert load_catalog(str(learning.folder / "brands.yaml")).catalog.version != before
+    assert learning.open() == []
+    code, _, said = learning.call("brands", "review", "--accept", chosen)
+    assert code == BadInput.exit_code
+    assert "0 open proposals" in said
+
+
+def test_a_rejected_proposal_stays_away_and_changes_nothing(learning: Learning):
+    assert learning.call("brands", "review", "--reject", learning.id_of("ACME WIDGETS"))[0] == 0
+    assert learning.open() == []
+    assert list(learning.brands()) == ["Emirates", "Rolex"]
+    with pipeline(learning.folder) as built:
+        built.runner.submit(str(learning.folder / "match.mp4"), job_id="again")
+    assert learning.open() == [], "another job proposes it in vain"
+
+
+def test_a_name_that_the_catalogue_has_by_now_is_not_proposed(learning: Learning):
+    learning.call("brands", "add", "Acme", "--alias", "Acme Widgets")
+    assert learning.open() == []
+
+
+def test_without_its_frames_a_proposal_is_accepted_without_a_logo(learning: Learning):
+    for shard in (learning.folder / "store" / "match" / "extract_frames").rglob("frames-*"):
+        shard.unlink()
+    code, _, said = learning.call("brands", "review", "--accept", learning.id_of("ACME WIDGETS"))
+    assert code == 0, said
+    assert "without a logo" in said
+    assert learning.brands()["ACME WIDGETS"].exemplars == ()
+
+
+def test_a_person_names_an_open_mark_once(learning: Learning):
+    cluster = learning.cluster("ACME WIDGETS")
+    code, _, said = learning.call("brands", "name", "match", cluster[:8], "Acme")
+    assert code == 0, said
+    assert "brand-detect replay match match_brands" in said
+    brand = learning.brands()["Acme"]
+    assert (brand.aliases, len(brand.exemplars)) == (("ACME WIDGETS",), 1)
+    assert learning.open() == []
+    kinds = [f.name.split("-")[1] for f in (learning.folder / "store" / "_proposals").iterdir()]
+    assert sorted(kinds) == ["accepted", "proposed", "proposed"], "the cluster's, the person's and its acceptance"
+    for wrong in ("xxxxxxxx", cluster[:2]):
+        code, _, said = learning.call("brands", "name", "match", wrong, "Acme")
+        assert code == BadInput.exit_code
+    code, _, said = learning.call("brands", "name", "nobody", cluster, "Acme")
+    assert code == BadInput.exit_code
+    assert "no report of nobody" in said
+
+
+def test_the_named_brand_is_found_on_replay(learning: Learning):
+    learning.call("brands", "name", "match", learning.cluster("ACME WIDGETS"), "Acme")
+    with pipeline(learning.folder) as built:
+        built.runner.submit(str(learning.folder / "match.mp4"), job_id="match")
+        report = built.runner.replay("match", "match_brands").load("compile_report")
+    assert isinstance(report, Report)
+    assert "Acme" in report.brands["brand"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("typed", "left", "names"),
+    [
+        ("a\n", [], ["ACME WIDGETS", "Emirates", "Rolex"]),
+        ("r\nAcme\n", [], ["Acme", "Emirates", "Rolex"]),
+        ("x\n", [], ["Emirates", "Rolex"]),
+        ("s\n", ["ACME WIDGETS"], ["Emirates", "Rolex"]),
+        ("q\n", ["ACME WIDGETS"], ["Emirates", "Rolex"]),
+        ("r\nRolex\n", [], ["Emirates", "Rolex"]),
+    ],
+)
+def test_a_person_is_asked_about_each(
+    learning: Learning, monkeypatch: pytest.MonkeyPatch, typed: str, left: list[str], names: list[str]
+):
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    assert learning.call("brands", "review")[0] == 0
+    assert sorted(learning.brands()) == names
+    assert learning.open() == left

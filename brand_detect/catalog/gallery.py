@@ -22,7 +22,7 @@ BLOCK = 512  # views that are compared at once
 LEAD = 1.0  # weight of the lead over the next brand
 TAIL = 0.1  # share of the unknown pictures' scores that the tail is fitted to
 RAREST = 1e-4  # false alarms; about a thousand pictures say nothing of rarer ones
-SLOPE, OFFSET = 2.0, -3.0  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
+SLOPE, OFFSET = 3.0, -4.8  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 

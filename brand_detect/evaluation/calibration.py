@@ -4,7 +4,8 @@
 
 Half of the drawings make a gallery. Distorted pictures of them, of the other half and of scenery are put to it, as many
 that it should know as others; the log odds that its best answer is right are fitted as a line over how rare a false
-alarm is (logistic regression). The line's two numbers stand in ``catalog.gallery``.
+alarm is (logistic regression): 7.5 and -5.2. Photographs of 14 brands give 2.9 and -4.9; the more careful line is in
+``catalog.gallery``.
 """
 
 from itertools import pairwise

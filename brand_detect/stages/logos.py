@@ -1,7 +1,7 @@
 """Name the brands that tracks look like, where no text has settled them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,18 @@ from brand_detect.domain.model import DetectedObjects, Row, content_id
 from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Likeness, MarkIndex
 from brand_detect.domain.text import fold, key_of
-from brand_detect.stages.region_columns import RegionColumns, on_one_frame
+from brand_detect.stages.region_columns import Floats, Ints, RegionColumns, on_one_frame
 
 STAGE = "match_brands"
-INSIDE = 0.5  # share of a text that lies in a mark's box and so is part of it
+INSIDE = 0.5  # share of a text, or of a smaller mark, that lies in a mark's box and so is part of it
+BESIDE_GAP = 1.0  # widest gap between a mark and the name that it stands for, in heights of the name
+ALIGNED = 0.5  # share of the smaller one's height (width) that a mark and a name beside (below) it have in common
+BLURRED = 100.0  # variance of the Laplacian; in crowds that a camera sweeps over, anything can be seen
 SAME_NAME = 0.5  # 1 - edits / letters, after folding: a word mark misread
 LEGIBLE = 3  # letters of a text that says something
 BESIDE_ITS_NAME = 10.0  # times as many false alarms are taken where the brand's name stands in the mark
+
+Related = Callable[[RegionColumns, Ints, Ints], NDArray[np.bool_]]
 
 
 def logo_verdicts(
@@ -34,9 +39,11 @@ def logo_verdicts(
 
     - The track is what it looks most like, if at most ``logo_false_alarms`` of unknown marks look as much like one of
       the catalogue's.
-    - A track that is nowhere ``min_look_px`` high and wide is not named: from afar, legs and heads look like marks.
-    - Words inside a mark's box speak for it and against it: where they name the brand that it looks like, ten times as
-      many false alarms are taken; where they name another, it has no verdict.
+    - A track that is nowhere sharp and ``min_look_px`` high and wide is not named: from afar, legs and heads look like
+      marks.
+    - Of marks that lie in each other the one with fewer false alarms counts.
+    - Words in a mark's box or right beside it speak for it or against it: where they name the brand that it looks like
+      ten times as many false alarms are taken; where they name another, the mark is that one's, and has no verdict.
     - A text that was read and does not resemble the name is no word mark of the brand, whatever it looks like.
 
     Args:
@@ -45,23 +52,27 @@ def logo_verdicts(
     names = detected.tracks["track_id"].to_pylist()
     kinds = dict(zip(names, detected.tracks["kind"].to_pylist(), strict=True))
     done = {t for v in settled for t in v["track_ids"]}
-    large = set(
-        np.array(names)[np.unique(regions.track[np.minimum(regions.w, regions.h) >= params.min_look_px])].tolist()
-    )
+    clear = (np.minimum(regions.w, regions.h) >= params.min_look_px) & (regions.sharpness >= BLURRED)
+    large = set(np.array(names)[np.unique(regions.track[clear])].tolist())
     asked = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t not in done and t in large]
-    inside = _names_inside(regions, names, kinds, settled)
+    near = _names_near(regions, names, kinds, settled)
     found = zip(asked, gallery.recognise(*_views(detected, asked)), strict=True)
-    rows = []
+    taken: dict[str, Likeness] = {}
     for track, likenesses in found:
         best = likenesses[0] if likenesses else None
         text, confidence = words.get(track, ("", 0.0))
         if best is None or not _is_possible(best, text if confidence >= params.min_confidence else ""):
             continue
-        named = inside.get(track, set())
+        named = near.get(track, set())
         limit = params.logo_false_alarms * (BESIDE_ITS_NAME if best.brand_id in named else 1.0)
         if best.false_alarms <= limit and (not named or best.brand_id in named):
-            rows.append(_verdict(track, best, text, gallery.encoder))
-    return rows
+            taken[track] = best
+    parts = _parts(regions, names, taken)
+    return [
+        _verdict(track, best, words.get(track, ("", 0.0))[0], gallery.encoder)
+        for track, best in taken.items()
+        if track not in parts
+    ]
 
 
 def mean_vectors(marks: pa.Table) -> dict[str, NDArray[np.float32]]:
@@ -94,10 +105,10 @@ def _is_possible(best: Likeness, text: str) -> bool:
     return Levenshtein.normalized_similarity(key, fold(key_of(best.brand))) >= SAME_NAME
 
 
-def _names_inside(
+def _names_near(
     regions: RegionColumns, names: Sequence[str], kinds: Mapping[str, str], settled: Sequence[Row]
 ) -> dict[str, set[str]]:
-    """By track of a mark, the brands that texts name which lie in its box on most of the frames that they share."""
+    """By track of a mark, the brands that texts in it or right beside it name on most of the frames that they share."""
     brands: defaultdict[str, set[str]] = defaultdict(set)
     for verdict in settled:
         for track in verdict["track_ids"]:
@@ -105,27 +116,61 @@ def _names_inside(
                 brands[track].add(verdict["brand_id"])
     is_mark = np.array([kinds[t] != "text" for t in names], bool)
     is_named = np.array([t in brands for t in names], bool)
-    rows = np.flatnonzero((is_mark | is_named)[regions.track]) if names else np.zeros(0, np.int64)
-    rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
-    votes: defaultdict[tuple[int, int], list[bool]] = defaultdict(list)
-    for one, other in on_one_frame(regions, rows):
-        for a, b in ((one, other), (other, one)):
-            pairs = is_mark[regions.track[a]] & is_named[regions.track[b]]
-            a, b = a[pairs], b[pairs]
-            for mark, text, within in zip(regions.track[a], regions.track[b], _inside(regions, b, a), strict=True):
-                votes[int(mark), int(text)].append(bool(within))
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for (mark, text), within in votes.items():
-        if 2 * sum(within) >= len(within):
-            found[names[mark]] |= brands[names[text]]
+    for mark, text in _mostly(regions, is_mark, is_named, _belongs):
+        found[names[mark]] |= brands[names[text]]
     return found
 
 
-def _inside(r: RegionColumns, texts: NDArray[np.int64], marks: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each text lies in the box of its mark."""
-    across = np.minimum(r.x[texts] + r.w[texts], r.x[marks] + r.w[marks]) - np.maximum(r.x[texts], r.x[marks])
-    down = np.minimum(r.y[texts] + r.h[texts], r.y[marks] + r.h[marks]) - np.maximum(r.y[texts], r.y[marks])
-    return across.clip(min=0) * down.clip(min=0) >= INSIDE * r.w[texts] * r.h[texts]
+def _parts(regions: RegionColumns, names: Sequence[str], taken: Mapping[str, Likeness]) -> set[str]:
+    """The tracks that lie in, or around, one that is taken for another brand with fewer false alarms."""
+    are_taken = np.array([t in taken for t in names], bool)
+    found = set()
+    for one, other in _mostly(regions, are_taken, are_taken, _overlap):
+        a, b = taken[names[one]], taken[names[other]]
+        if a.brand_id != b.brand_id and a.false_alarms > b.false_alarms:
+            found.add(names[one])
+    return found
+
+
+def _mostly(
+    regions: RegionColumns, ones: NDArray[np.bool_], others: NDArray[np.bool_], related: Related
+) -> Iterator[tuple[int, int]]:
+    """Pairs of tracks, one among ``ones``, one among ``others``, related on most frames that they share."""
+    rows = np.flatnonzero((ones | others)[regions.track]) if len(ones) else np.zeros(0, np.int64)
+    rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
+    votes: defaultdict[tuple[int, int], list[bool]] = defaultdict(list)
+    for first, second in on_one_frame(regions, rows):
+        for a, b in ((first, second), (second, first)):
+            pairs = ones[regions.track[a]] & others[regions.track[b]]
+            a, b = a[pairs], b[pairs]
+            for one, other, yes in zip(regions.track[a], regions.track[b], related(regions, a, b), strict=True):
+                votes[int(one), int(other)].append(bool(yes))
+    return (pair for pair, votes_of in votes.items() if 2 * sum(votes_of) >= len(votes_of))
+
+
+def _belongs(r: RegionColumns, marks: Ints, texts: Ints) -> NDArray[np.bool_]:
+    """Whether each text lies in the box of its mark, or right beside or below it."""
+    across, down = _shared(r, marks, texts)
+    inside = across.clip(min=0) * down.clip(min=0) >= INSIDE * r.w[texts] * r.h[texts]
+    gap = BESIDE_GAP * r.h[texts]
+    beside = (down >= ALIGNED * np.minimum(r.h[marks], r.h[texts])) & (-across <= gap)
+    below = (across >= ALIGNED * np.minimum(r.w[marks], r.w[texts])) & (-down <= gap)
+    return inside | beside | below
+
+
+def _overlap(r: RegionColumns, ones: Ints, others: Ints) -> NDArray[np.bool_]:
+    """Whether the smaller of two boxes lies in the larger."""
+    across, down = _shared(r, ones, others)
+    smaller = np.minimum(r.w[ones] * r.h[ones], r.w[others] * r.h[others])
+    return across.clip(min=0) * down.clip(min=0) >= INSIDE * smaller
+
+
+def _shared(r: RegionColumns, a: Ints, b: Ints) -> tuple[Floats, Floats]:
+    """Width and height that two boxes have in common; negative: the gap between them."""
+    across = np.minimum(r.x[a] + r.w[a], r.x[b] + r.w[b]) - np.maximum(r.x[a], r.x[b])
+    down = np.minimum(r.y[a] + r.h[a], r.y[b] + r.h[b]) - np.maximum(r.y[a], r.y[b])
+    return across, down
 
 
 def _verdict(track: str, best: Likeness, text: str, encoder: str) -> Row:

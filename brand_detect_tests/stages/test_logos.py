@@ -106,6 +106,31 @@ def test_another_name_inside_a_mark_speaks_against_it():
     assert verdicts(result) == {("t",): ("Rolex", "exact")}
 
 
+@pytest.mark.parametrize(
+    ("box", "near"),
+    [((190, 130, 60, 20), True), ((220, 130, 60, 20), False), ((110, 190, 60, 20), True), ((110, 220, 60, 20), False)],
+)
+def test_a_name_right_beside_or_below_a_mark_is_its_own(box, near):
+    result = match([logo(0, "a"), region(0, "t", box=box)], {"t": "ROLEX"}, marks=looks(a=(2, 0.0)))
+    assert (("a",) not in verdicts(result)) == near
+
+
+def test_of_marks_in_each_other_the_surer_one_counts():
+    regions = [logo(0, "eye"), logo(0, "pupil", (120, 120, 40, 40)), logo(0, "far", (400, 120, 40, 40))]
+    marks = looks(eye=(0, 0.0), pupil=(2, 0.005), far=(2, 0.005))
+    assert verdicts(match(regions, marks=marks)) == {
+        ("eye",): ("Rolex", "logo_match"),
+        ("far",): ("Adidas", "logo_match"),
+    }
+    marks = looks(eye=(0, 0.005), pupil=(2, 0.0), far=(0, 0.0))
+    assert ("eye",) not in verdicts(match(regions, marks=marks))
+
+
+def test_a_blurred_mark_is_not_named():
+    blurred = logo(0, "a") | {"sharpness": 20.0}
+    assert verdicts(match([blurred], marks=looks(a=(2, 0.0)))) == {}
+
+
 def test_a_name_that_only_passes_through_a_mark_says_nothing_of_it():
     regions = [logo(f, "a") for f in range(5)]
     regions += [region(f, "t", box=(110 if f == 0 else 400, 150, 60, 20)) for f in range(5)]

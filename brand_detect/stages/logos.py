@@ -16,7 +16,7 @@ from brand_detect.stages.region_columns import Floats, Ints, RegionColumns, on_o
 
 STAGE = "match_brands"
 INSIDE = 0.5  # share of a text, or of a smaller mark, that lies in a mark's box and so is part of it
-BESIDE_GAP = 1.0  # widest gap between a mark and the name that it stands for, in heights of the name
+BESIDE_GAP = 1.0  # widest gap between a mark and the name that it stands for, in heights of the larger
 ALIGNED = 0.5  # share of the smaller one's height (width) that a mark and a name beside (below) it have in common
 BLURRED = 100.0  # variance of the Laplacian; in crowds that a camera sweeps over, anything can be seen
 SAME_NAME = 0.5  # 1 - edits / letters, after folding: a word mark misread
@@ -153,7 +153,7 @@ def _belongs(r: RegionColumns, marks: Ints, texts: Ints) -> NDArray[np.bool_]:
     """Whether each text lies in the box of its mark, or right beside or below it."""
     across, down = _shared(r, marks, texts)
     inside = across.clip(min=0) * down.clip(min=0) >= INSIDE * r.w[texts] * r.h[texts]
-    gap = BESIDE_GAP * r.h[texts]
+    gap = BESIDE_GAP * np.maximum(r.h[marks], r.h[texts])
     beside = (down >= ALIGNED * np.minimum(r.h[marks], r.h[texts])) & (-across <= gap)
     below = (across >= ALIGNED * np.minimum(r.w[marks], r.w[texts])) & (-down <= gap)
     return inside | beside | below

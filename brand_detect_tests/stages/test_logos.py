@@ -108,7 +108,7 @@ def test_another_name_inside_a_mark_speaks_against_it():
 
 @pytest.mark.parametrize(
     ("box", "near"),
-    [((190, 130, 60, 20), True), ((220, 130, 60, 20), False), ((110, 190, 60, 20), True), ((110, 220, 60, 20), False)],
+    [((250, 130, 60, 20), True), ((270, 130, 60, 20), False), ((110, 250, 60, 20), True), ((110, 270, 60, 20), False)],
 )
 def test_a_name_right_beside_or_below_a_mark_is_its_own(box, near):
     result = match([logo(0, "a"), region(0, "t", box=box)], {"t": "ROLEX"}, marks=looks(a=(2, 0.0)))

@@ -1,7 +1,7 @@
 """Name the brands that tracks look like, where no text has settled them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 import pyarrow as pa
@@ -50,12 +50,11 @@ def logo_verdicts(
         words: by track, the text that was read and its confidence.
     """
     names = detected.tracks["track_id"].to_pylist()
-    kinds = dict(zip(names, detected.tracks["kind"].to_pylist(), strict=True))
     done = {t for v in settled for t in v["track_ids"]}
     clear = (np.minimum(regions.w, regions.h) >= params.min_look_px) & (regions.sharpness >= BLURRED)
     large = set(np.array(names)[np.unique(regions.track[clear])].tolist())
     asked = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t not in done and t in large]
-    near = _names_near(regions, names, kinds, settled)
+    near = _names_near(regions, names, set(asked), settled)
     found = zip(asked, gallery.recognise(*_views(detected, asked)), strict=True)
     taken: dict[str, Likeness] = {}
     for track, likenesses in found:
@@ -106,15 +105,15 @@ def _is_possible(best: Likeness, text: str) -> bool:
 
 
 def _names_near(
-    regions: RegionColumns, names: Sequence[str], kinds: Mapping[str, str], settled: Sequence[Row]
+    regions: RegionColumns, names: Sequence[str], marks: Set[str], settled: Sequence[Row]
 ) -> dict[str, set[str]]:
-    """By track of a mark, the brands that texts in it or right beside it name on most of the frames that they share."""
+    """By track among ``marks``, the brands that texts in it or right beside it name on most of the frames that they share."""
     brands: defaultdict[str, set[str]] = defaultdict(set)
     for verdict in settled:
         for track in verdict["track_ids"]:
             if verdict["brand_id"]:
                 brands[track].add(verdict["brand_id"])
-    is_mark = np.array([kinds[t] != "text" for t in names], bool)
+    is_mark = np.array([t in marks for t in names], bool)
     is_named = np.array([t in brands for t in names], bool)
     found: defaultdict[str, set[str]] = defaultdict(set)
     for mark, text in _mostly(regions, is_mark, is_named, _belongs):

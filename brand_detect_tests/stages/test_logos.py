@@ -115,6 +115,11 @@ def test_a_name_right_beside_or_below_a_mark_is_its_own(box, near):
     assert (("a",) not in verdicts(result)) == near
 
 
+def test_a_mark_that_was_taken_for_a_line_of_text_belongs_to_the_name_beside_it_too():
+    regions = [region(0, "a", box=(100, 100, 80, 80)), region(0, "t", box=(190, 130, 60, 20))]
+    assert ("a",) not in verdicts(match(regions, {"t": "ROLEX"}, marks=looks(a=(2, 0.0))))
+
+
 def test_of_marks_in_each_other_the_surer_one_counts():
     regions = [logo(0, "eye"), logo(0, "pupil", (120, 120, 40, 40)), logo(0, "far", (400, 120, 40, 40))]
     marks = looks(eye=(0, 0.0), pupil=(2, 0.005), far=(2, 0.005))

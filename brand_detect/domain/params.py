@@ -131,7 +131,7 @@ class MatchBrandsParams(Params):
         32, ge=1, description="shortest side of a mark that is recognised by its look, in px of the stored frame"
     )
     logo_false_alarms: Unit = Field(
-        0.01,
+        0.0075,
         description="share of unknown marks that may be taken for one of the catalogue's; 0 = marks are not matched",
     )
     min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")

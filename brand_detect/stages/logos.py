@@ -107,7 +107,7 @@ def _is_possible(best: Likeness, text: str) -> bool:
 def _names_near(
     regions: RegionColumns, names: Sequence[str], marks: Set[str], settled: Sequence[Row]
 ) -> dict[str, set[str]]:
-    """By track among ``marks``, the brands that texts in it or right beside it name on most of the frames that they share."""
+    """By track among ``marks``, the brands that texts in or beside it name on most of the frames that they share."""
     brands: defaultdict[str, set[str]] = defaultdict(set)
     for verdict in settled:
         for track in verdict["track_ids"]:

@@ -20,7 +20,7 @@ HEAVY = {"cv2", "av", "torch", "transformers", "rapidocr", "openvino", "onnxrunt
 HEAVY_HOMES = {"engines", "evaluation"}
 EAGER = {  # networks and what trains them: nothing but pixels and weights in them; imported inside functions themselves
     *(f"engines.{name}" for name in ("mark_net", "mark_finder_net")),
-    *(f"evaluation.{name}" for name in ("artwork", "calibration", "composites", "distortion", "unknown_marks")),
+    *(f"evaluation.{name}" for name in ("calibration", "composites", "distortion", "unknown_marks")),
     *(f"evaluation.{name}" for name in ("train_encoder", "train_regions")),
 }
 SIBLINGS = {"stages", "engines", "storage", "catalog", "report"}

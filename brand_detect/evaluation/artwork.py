@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageFont
 
 from brand_detect.domain.errors import BadInput
 
@@ -93,6 +91,8 @@ def set_words(words: Sequence[str], fonts: Path, count: int, seed: int) -> list[
 
 
 def _set(text: str, font: Path) -> str:
+    from PIL import ImageFont
+
     width = 90 * len(text) + 100
     family = ImageFont.truetype(str(font)).getname()[0]
     return (
@@ -108,6 +108,7 @@ def rasterise(artworks: Sequence[Artwork], longest_side_px: int) -> list[Rgba | 
 
 
 def _drawn(artwork: Artwork, longest_side_px: int) -> Rgba | None:
+    import cv2
     import resvg_py
 
     font = re.search(r'data-font="([^"]+)"', artwork.svg)

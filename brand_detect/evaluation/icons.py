@@ -19,6 +19,9 @@ MARGIN = 0.05
 ONE_COLOR = 24
 """Artwork is of one colour when no channel of its opaque pixels varies by more than this, of 255."""
 
+STANDS_OUT = 32
+"""Of 255, from black and from white."""
+
 BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
 
@@ -88,7 +91,7 @@ def _pictures(mark: Rgba, brand: Color | None) -> list[Image]:
     blue, green, red = np.median(opaque, axis=0).astype(int).tolist()
     color = brand or (red, green, blue)
     pairs = [(BLACK, WHITE), (WHITE, BLACK)]
-    if color not in (BLACK, WHITE):
+    if STANDS_OUT <= sum(color) / 3 <= 255 - STANDS_OUT:  # in a colour near either, a picture would be blank
         pairs += [(color, WHITE), (WHITE, color)]
     return [_on(np.broadcast_to(np.array(ink[::-1], np.uint8), bgr.shape), alpha, ground) for ink, ground in pairs]
 

@@ -138,14 +138,18 @@ def _mostly(
     """Pairs of tracks, one among ``ones``, one among ``others``, related on most frames that they share."""
     rows = np.flatnonzero((ones | others)[regions.track]) if len(ones) else np.zeros(0, np.int64)
     rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
-    votes: defaultdict[tuple[int, int], list[bool]] = defaultdict(list)
+    n = len(ones)
+    codes: list[Ints] = [np.zeros(0, np.int64)]
+    votes = [np.zeros(0, bool)]
     for first, second in on_one_frame(regions, rows):
         for a, b in ((first, second), (second, first)):
             pairs = ones[regions.track[a]] & others[regions.track[b]]
             a, b = a[pairs], b[pairs]
-            for one, other, yes in zip(regions.track[a], regions.track[b], related(regions, a, b), strict=True):
-                votes[int(one), int(other)].append(bool(yes))
-    return (pair for pair, votes_of in votes.items() if 2 * sum(votes_of) >= len(votes_of))
+            codes.append(regions.track[a] * n + regions.track[b])
+            votes.append(related(regions, a, b))
+    pair, vote_of = np.unique(np.concatenate(codes), return_inverse=True)
+    mostly = pair[2 * np.bincount(vote_of, np.concatenate(votes)) >= np.bincount(vote_of)]
+    return zip(*(part.tolist() for part in np.divmod(mostly, max(1, n))), strict=True)
 
 
 def _belongs(r: RegionColumns, marks: Ints, texts: Ints) -> NDArray[np.bool_]:

@@ -1,6 +1,5 @@
 """The encoder of marks that comes with the package: crops in, vectors out, on the CPU or a GPU."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +8,13 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image
+from brand_detect.engines.weights import load_weights
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "mark_encoder.safetensors"
 UNKNOWN_MARKS = WEIGHTS.with_name("unknown_marks.jpg")
 SIDE_PX = 80  # what the training ended with
 BATCH = 64
+REINSTALL = "install the package again"
 
 
 class NetworkMarkEncoder:
@@ -28,19 +29,12 @@ class NetworkMarkEncoder:
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load
 
         from brand_detect.engines.mark_net import DIMENSIONS, MarkNet
 
         self.dimensions = DIMENSIONS
-        try:
-            data = weights.read_bytes()
-            self._net = MarkNet()
-            self._net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load(data).items()})
-        except (OSError, SafetensorError, RuntimeError) as e:
-            raise Permanent(f"The weights {weights.name} cannot be used: {e}.", "install the package again") from e
-        self.identity = f"mark_net {hashlib.sha256(data).hexdigest()[:12]}"
+        self._net = MarkNet()
+        self.identity = f"mark_net {load_weights(self._net, weights, REINSTALL)}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
@@ -73,7 +67,7 @@ def unknown_marks() -> list[Image]:
 
     sheet = cv2.imread(str(UNKNOWN_MARKS))
     if sheet is None:
-        raise Permanent(f"The picture {UNKNOWN_MARKS.name} is missing.", "install the package again")
+        raise Permanent(f"The picture {UNKNOWN_MARKS.name} is missing.", REINSTALL)
     rows, columns = sheet.shape[0] // SIDE_PX, sheet.shape[1] // SIDE_PX
     tiles = sheet.reshape(rows, SIDE_PX, columns, SIDE_PX, 3).swapaxes(1, 2)
     return list(tiles.reshape(-1, SIDE_PX, SIDE_PX, 3))

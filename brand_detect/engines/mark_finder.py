@@ -1,15 +1,14 @@
 """Regions that look like logos, by a small network of the project's own that is told nothing of any brand."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.errors import Permanent
 from brand_detect.domain.geometry import Boxes, best_apart, quad_of
 from brand_detect.domain.protocols import Area, Image, Region
+from brand_detect.engines.weights import load_weights
 
 LONGEST_SIDE_PX = 960
 MARGIN = 0.05  # of the picture's longest side, seen around a searched area
@@ -33,21 +32,12 @@ class NetworkMarkFinder:
         self, weights: Path, min_score: float = 0.1, most: int = 100, longest_side_px: int = LONGEST_SIDE_PX
     ) -> None:
         import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load
 
         from brand_detect.engines.mark_finder_net import MarkFinderNet
 
         self._min_score, self._most, self._longest_side_px = min_score, most, longest_side_px
         self._net = MarkFinderNet()
-        try:
-            data = weights.read_bytes()
-            self._net.load_state_dict({k: v.float() for k, v in load(data).items()})
-        except (OSError, SafetensorError, RuntimeError) as e:
-            raise Permanent(
-                f"The weights {weights.name} cannot be used: {e}.", "train_regions writes such a file"
-            ) from e
-        self.identity = f"mark_finder {hashlib.sha256(data).hexdigest()[:12]}"
+        self.identity = f"mark_finder {load_weights(self._net, weights, 'train_regions writes such a file')}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 

@@ -24,9 +24,9 @@ def test_composites_hold_marks_where_they_say(composites):
     assert len(boxes) > 24
     assert all(((b >= 0) & (b <= 192)).all() and (b[2:] > b[:2]).all() for b in boxes)
     busy = [
-        made.picture[int(t) : int(b) + 1, int(l) : int(r) + 1].std()
+        made.picture[int(top) : int(bottom) + 1, int(left) : int(right) + 1].std()
         for made in composites
-        for l, t, r, b in made.marks  # noqa: E741
+        for left, top, right, bottom in made.marks
     ]
     assert np.median(busy) > 10
 

@@ -15,6 +15,7 @@ from brand_detect.storage.store import Store
 
 EXEMPLAR_PX = 160  # longest side of a rendered exemplar; encoders see less
 UNKNOWN = ""
+EDITION = 1  # raised when ``views_of`` or the sheet of unknown marks changes: vectors made before are of other pictures
 BATCH = 100  # exemplars that are rendered and encoded at a time
 
 
@@ -36,10 +37,11 @@ def load_gallery(
     exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
     if not exemplars:
         return None
-    vectors = store.get_vectors(catalog.version, encoder)
+    maker = f"{encoder}, edition {EDITION}"
+    vectors = store.get_vectors(catalog.version, maker)
     if vectors is None:
-        vectors = _vectors(store, exemplars, encoder, make, artwork, progress)
-        store.put_vectors(catalog.version, encoder, vectors)
+        vectors = _vectors(store, exemplars, encoder, maker, make, artwork, progress)
+        store.put_vectors(catalog.version, maker, vectors)
     ids = np.array(vectors["exemplar_id"].to_pylist())
     rows = vectors["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     matrix = rows.reshape(len(ids), -1).astype(np.float32)
@@ -53,6 +55,7 @@ def _vectors(
     store: Store,
     exemplars: Mapping[str, Exemplar],
     encoder: str,
+    maker: str,
     make: Callable[[], MarkEncoder | None],
     artwork: Artwork,
     progress: Progress,
@@ -61,7 +64,7 @@ def _vectors(
     wanted = {UNKNOWN, *exemplars}
     parts = []
     for version in reversed(store.catalogs()):
-        before = store.get_vectors(version, encoder)
+        before = store.get_vectors(version, maker)
         if before is not None:
             parts = [before.filter(pa.array([i in wanted for i in before["exemplar_id"].to_pylist()], pa.bool_()))]
             wanted -= set(before["exemplar_id"].to_pylist())

@@ -10,6 +10,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import BrandVerdicts, DetectedObjects
 from brand_detect.domain.protocols import Region
 from brand_detect.engines.artwork import VectorAndPixelArtwork
+from brand_detect.orchestration import gallery
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
 from brand_detect_tests import logos
@@ -70,14 +71,23 @@ def test_vectors_are_made_once_for_a_snapshot_and_an_encoder(tmp_path: Path):
     assert other.crops == made
 
 
+def test_a_new_edition_of_the_views_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    given = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    encoder = ScriptedEncoder()
+    loaded(given, encoder)
+    made = encoder.crops
+    monkeypatch.setattr(gallery, "EDITION", gallery.EDITION + 1)
+    loaded(given, encoder)
+    assert encoder.crops == 2 * made
+
+
 def test_a_further_brand_costs_its_own_pictures(tmp_path: Path):
     encoder = ScriptedEncoder()
     loaded(services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs")), encoder)
     made = encoder.crops
     more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
     given = services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
-    gallery = loaded(given, encoder)
-    assert gallery is not None
+    assert loaded(given, encoder) is not None
     assert encoder.crops == made + 2
 
 

@@ -2,13 +2,9 @@
 
 from importlib.metadata import distributions
 
-from packaging.specifiers import SpecifierSet
-
 LEFT_OUT = {"brand_detect", "pip", "setuptools"}
 
 print("# Written by `make lock` on Python 3.11; edit pyproject.toml instead.")
 for dist in sorted(distributions(), key=lambda d: d.name.lower()):
     if dist.name not in LEFT_OUT:
-        line = f"{dist.name}=={dist.version.split('+')[0]}"  # a local version such as +cpu is on no registry
-        old = SpecifierSet(str(dist.metadata.json.get("requires_python", ""))).contains("3.10.0")
-        print(line if old else f'{line}; python_version >= "3.11"')
+        print(f"{dist.name}=={dist.version.split('+')[0]}")  # a local version such as +cpu is on no registry

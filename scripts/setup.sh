@@ -23,8 +23,8 @@ install_system() { # PACKAGE...
   fi
 }
 
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-  say "$python is missing or older than 3.10; name another with make PYTHON=/path/to/python3 ..."
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  say "$python is missing or older than 3.11; name another with make PYTHON=/path/to/python3 ..."
   exit 1
 fi
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.catalog.source import everyday_words, is_everyday_word
@@ -22,6 +23,7 @@ SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words in
 SHORTEST_RUN_ON = 4  # letters of the longest name in a word that the reader ran together: EMIRATESFLYBETTER
 SHORTEST_PIECE = 3  # letters of the everyday words and further names beside it: ATPTENNISTV
 RUN_ON_SCORE = 0.95
+NEAR_SCORE = 55  # of 100, share of letters in common; of less alike names no reader would think
 ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}  # beside a name they make no sentence of it
 
 
@@ -84,6 +86,10 @@ class LexiconIndex:
         texts = (*(s.text for s in self._surfaces), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
         self._near: dict[float, NearIndex] = {}
+        self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # key of a name or alias: brands by id
+        for brand in catalog.brands:
+            for text in (brand.name, *brand.aliases):
+                self._names[key_of(text)][brand.brand_id] = brand
         self._forwards = sorted({s.folded for s in self._surfaces})
         self._backwards = sorted({s.folded[::-1] for s in self._surfaces})
 
@@ -101,6 +107,32 @@ class LexiconIndex:
         if any(f.surface.whole_line for f in chosen) and not _is_nothing_but_names(line, chosen):
             chosen = _best_apart([f for f in finds if not f.surface.whole_line])
         return [_hit(line, f) for f in sorted(chosen, key=lambda f: f.worth)]
+
+    def named(self, name: str) -> Hit | None:
+        """The brand of that name or alias, also where it counts by its logo alone; None for anything else.
+
+        A name that two brands share is that of neither.
+        """
+        brands = self._names.get(key_of(name), {})
+        if len(brands) != 1:
+            return None
+        [brand] = brands.values()
+        rule = "exact" if key_of(name) == key_of(brand.name) else "alias"
+        return Hit(brand.brand_id, brand.name, name, rule, 1.0, 0, len(name))
+
+    def near(self, text: str, limit: int) -> list[str]:
+        """Names of the brands most like ``text``, too unlike it for ``find``; likest first, at most ``limit``."""
+        key = fold(key_of(text))
+        found = process.extract(
+            key, self._folded_names, scorer=fuzz.ratio, limit=4 * limit, score_cutoff=NEAR_SCORE
+        )  # more, for a brand may have many names
+        names = [brand.name for _, _, known in found for brand in self._names[known].values()]
+        return list(dict.fromkeys(names))[:limit] if key else []
+
+    @cached_property
+    def _folded_names(self) -> dict[str, str]:
+        """By key, each name as it is compared."""
+        return {key: fold(key) for key in self._names}
 
     def rivals(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Every name that the whole of ``text`` would match approximately, were it no name itself, likest first."""

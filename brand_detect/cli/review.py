@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -170,7 +170,7 @@ def _reject(proposals: "Proposals", proposal: Proposal) -> None:
 def _decide(proposals: "Proposals", proposal: Proposal, verdict: Literal["accepted", "rejected"], name: str) -> None:
     is_of_mark = not proposal.text and (verdict == "accepted" or not proposal.name)  # not of one name for it
     hashes = proposal.crop_hashes if is_of_mark else ()
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(UTC).isoformat()
     proposals.decide(
         Decision(proposal_id=proposal.proposal_id, verdict=verdict, name=name, crop_hashes=hashes, created=now)
     )

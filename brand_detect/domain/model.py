@@ -181,8 +181,20 @@ UNRESOLVED = _schema(  # clusters of alike tracks that no rule settled, ranked b
     area_frac=_f32,  # mean
     crop_hashes=pa.list_(pa.uint64()),
     best_region_id=_str,  # the crop to show or to ask about
-    reason=_str,  # why it is still open: no_rule | unreadable | deferred | failed | unanswered
+    reason=_str,  # why it is still open: one of REASONS
+    candidates=_strs,  # brands of the catalogue that it resembles, likest first
 )
+REASONS = {
+    "no_rule": "no rule knows it",
+    "unreadable": "nobody could read it",
+    "no_brand": "a model sees no brand, and is not sure enough",
+    "unsure": "a model names a brand, and is not sure enough",
+    "unknown_brand": "a model names a brand that the catalogue does not have",
+    "malformed": "a model's answer made no sense",
+    "deferred": "put off: the budget did not reach",
+    "failed": "no model could be reached",
+}
+"""Why a cluster is open, and what that means."""
 ANSWERS = _schema(  # every question put to a model
     "answers",
     cluster_id=_str,
@@ -192,13 +204,21 @@ ANSWERS = _schema(  # every question put to a model
     answer=_str,  # the brand's name as the model gave it; "" for none
     brand_id=_str,  # the catalogue's brand it was matched to; "" for none
     confidence=_f32,
-    status=_str,  # answered | none | unreadable | deferred | failed
+    status=_str,  # answered | none | unreadable | malformed | deferred | failed
     detail=_str,
-    input_tokens=_i64,
+    input_tokens=_i64,  # of the call that was made, as are cost and latency
     output_tokens=_i64,
     cost_usd=_f64,
     latency_s=_f64,
+    mark=_str,  # kind of mark, one of MARK_KINDS; "" where nobody said
+    surface=_str,  # what it is on, one of SURFACES
+    reasoning=_str,  # the model's, in short
+    question_id=_str,  # equal for equal questions to one model; "" where nobody answered
+    asked_at=_str,  # UTC, ISO 8601
+    remembered=pa.bool_(),  # the call was made earlier: for another attempt, another job or a look-alike
 )
+MARK_KINDS = ("wordmark", "symbol", "combined", "text", "other")
+SURFACES = ("board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other")
 DETECTIONS = _schema(  # a brand on one kept frame; the frames that it stands for are on the timeline
     "detections",
     brand_id=_str,
@@ -272,10 +292,16 @@ OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for 
     h_px=_f32,
 )
 
+_NO_CANDIDATES: Mapping[str, Any] = {"candidates": []}
 LATER: Mapping[str, Mapping[str, Any]] = {
     "tracks": {"furniture": False},
     "detections": {"furniture": False},
     "brands": {"furniture_s": 0.0},
+    "unresolved": _NO_CANDIDATES,
+    "answers": {
+        **dict.fromkeys(("mark", "surface", "reasoning", "question_id", "asked_at"), ""),
+        "remembered": False,
+    },
 }
 """Columns that tables of earlier versions lack, each with the value that it had there."""
 

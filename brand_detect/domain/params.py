@@ -6,9 +6,9 @@ classes are derived from these. No field gives null a meaning: ``off``, 0 or an 
 
 import json
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
@@ -38,6 +38,21 @@ class TextDetection(Enum):
 class Furniture(Enum):
     include = "include"
     exclude = "exclude"
+
+
+class VlmProvider(Enum):
+    off = "off"
+    transformers = "transformers"
+    openai_compatible = "openai_compatible"
+
+
+class CloudProvider(Enum):
+    off = "off"
+    openai = "openai"
+    anthropic = "anthropic"
+    google = "google"
+    groq = "groq"
+    openai_compatible = "openai_compatible"
 
 
 class Precision(Enum):
@@ -143,16 +158,56 @@ class MatchBrandsParams(Params):
     )
 
 
-class EscalateVlmParams(Params):
-    provider: str = Field("off", min_length=1, description="who answers; off = nobody is asked")
+class EscalateParams(Params):
+    """What both escalation stages have in common."""
+
     model: str = Field("", description="model id or folder, as the provider names it")
+    base_url: str = Field(
+        "", description="address of the server, for openai_compatible; its host must be this machine or allowed"
+    )
+    prompt: str = Field("default", pattern=r"[a-z0-9_-]{1,64}", description="what models are told, by name")
     max_questions: int = Field(200, ge=0, description="most clusters asked about, by time on screen")
     min_confidence: Unit = Field(0.5, description="answers under this leave the cluster unresolved")
-    ask_again: bool = Field(True, description="in a retry, ask the same model also about what it has answered before")
+    ask_again: bool = Field(False, description="ask also what the same model has answered before")
+    max_crops: int = Field(3, ge=1, le=5, description="most crops shown per question, the more alike the fewer")
+    scene_px: int = Field(
+        512, ge=0, le=2048, description="longest side of the whole frame, shown with the mark outlined; 0 = not shown"
+    )
+    max_output_tokens: int = Field(300, ge=50, le=4096, description="longest answer, in tokens")
+    concurrency: int = Field(4, ge=1, le=64, description="questions under way at a time, to a server or provider")
+    timeout_s: float = Field(60.0, gt=0, le=3600, description="longest wait for one answer, in seconds")
 
 
-class EscalateCloudParams(EscalateVlmParams):
-    pass
+class EscalateVlmParams(EscalateParams):
+    provider: VlmProvider = Field(VlmProvider.off, description="who answers; off = nobody is asked")
+    batch_size: int = Field(4, ge=1, le=256, description="questions that a model of transformers answers at a time")
+
+
+class EscalateCloudParams(EscalateParams):
+    provider: CloudProvider = Field(CloudProvider.off, description="who answers; off = nobody is asked")
+    fallbacks: list[str] = Field(
+        [], description="who is asked where the provider cannot: provider:model, in order of preference"
+    )
+    max_usd: float = Field(1.0, ge=0, description="most that one run may spend, in USD")
+    input_usd_per_mtok: float = Field(
+        0.0, ge=0, description="USD for a million tokens given, where the price list lacks the model"
+    )
+    output_usd_per_mtok: float = Field(
+        0.0, ge=0, description="USD for a million tokens answered, where the price list lacks the model"
+    )
+
+    @field_validator("fallbacks")
+    @classmethod
+    def _known(cls, fallbacks: list[str]) -> list[str]:
+        known = [p.value for p in CloudProvider if p not in (CloudProvider.off, CloudProvider.openai_compatible)]
+        for fallback in fallbacks:
+            provider, _, model = fallback.partition(":")
+            if provider not in known or not model:
+                raise ValueError(f"{fallback!r} is no provider:model; providers are {', '.join(known)}")
+        return fallbacks
+
+
+Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
 
 
 class CompileReportParams(Params):

@@ -1,6 +1,6 @@
 """What the stages need from the outside world; engines, storage and report implement it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -285,13 +285,15 @@ class Question:
     """One cluster of look-alikes put to a model."""
 
     cluster_id: str
-    text: str
+    text: str  # what was read; "" for a mark without text
     crops: tuple[bytes, ...]  # JPEG, best first
+    scene: bytes = b""  # JPEG of the frame with the mark outlined; b"" = not shown
+    candidates: tuple[str, ...] = ()  # catalogue brands that it resembles, likest first
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``brand`` "" means the model saw no brand. ``status`` as in the ANSWERS table."""
+    """What became of a question. ``status`` as in the ANSWERS table; ``brand`` is set where it is ``answered``."""
 
     cluster_id: str
     status: str
@@ -302,17 +304,69 @@ class Answer:
     output_tokens: int = 0
     cost_usd: float = 0.0
     latency_s: float = 0.0
+    mark: str = ""  # one of MARK_KINDS
+    surface: str = ""  # one of SURFACES
+    reasoning: str = ""
+    provider: str = ""  # who answered; "" = nobody
+    model: str = ""
+    prompt_version: str = ""
+    question_id: str = ""  # of ``Answerer.question_ids``, the one of the model that answered; "" = nobody did
+    asked_at: str = ""  # UTC, ISO 8601
 
 
 class Answerer(Protocol):
-    """A vision-language model, local or remote."""
+    """A vision-language model, local or remote, and those that stand in for it."""
 
     provider: str
     model: str
     prompt_version: str
 
+    def question_ids(self, question: Question) -> Sequence[str]:
+        """A name of the question for each model that may answer it, first choice first.
+
+        Equal names mean that nothing that the model is given differs: pictures, words, prompt, model and settings.
+        """
+        ...
+
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
-        """Answers as they come, in any order; each question is answered exactly once."""
+        """Answers as they come, in any order; each question is answered exactly once.
+
+        Raises:
+            BadInput, Permanent: nothing can be asked at all: no key, no such model.
+            Transient: nobody is there to be asked, for now.
+        """
+        ...
+
+
+class AnswerMemory(Protocol):
+    """What models said, whatever the job."""
+
+    def recall(self, question_ids: Sequence[str]) -> Mapping[str, Answer]:
+        """The answers that are known, by question, without a cluster."""
+        ...
+
+    def keep(self, answer: Answer) -> None:
+        """Keep an answer under its ``question_id``, in place of an earlier one."""
+        ...
+
+
+class OverBudget(BrandDetectError):
+    """The money does not reach: the sentence says which limit, and what is left."""
+
+
+class Budget(Protocol):
+    """What may still be spent."""
+
+    def reserve(self, usd: float) -> str:
+        """Set ``usd`` aside before a call that may cost as much; the reservation's name.
+
+        Raises:
+            OverBudget: there is not as much left.
+        """
+        ...
+
+    def settle(self, reservation: str, usd: float) -> None:
+        """What the call cost in the end; a reservation that is never settled counts as spent."""
         ...
 
 
@@ -348,6 +402,14 @@ class BrandIndex(Protocol):
 
     def may_end(self, text: str) -> bool:
         """Whether the beginning of ``text`` may be the last part of a longer name."""
+        ...
+
+    def named(self, name: str) -> Hit | None:
+        """The brand of that name or alias, also where it counts by its logo alone; None for anything else."""
+        ...
+
+    def near(self, text: str, limit: int) -> list[str]:
+        """Names of the brands most like ``text``, too unlike it for ``find``; likest first, at most ``limit``."""
         ...
 
 

@@ -73,16 +73,27 @@ class Settings(BaseSettings):
         default=(),
         description="comma-separated hosts, or host:port, that notifications may go to; empty = none is sent",
     )
+    remote: bool = Field(
+        default=False, description="let escalate_cloud send crops to the provider that a run's config names"
+    )
+    model_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="comma-separated hosts, or host:port, of model servers that crops may go to beside this one",
+    )
+    prompts: str = Field(default="", description="a folder of prompts of one's own; empty = those in the package")
+    daily_usd: float = Field(
+        default=10.0, ge=0, allow_inf_nan=False, description="most that all runs may spend on models in a day (UTC)"
+    )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
     api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
 
-    @field_validator("media_roots", "webhook_hosts", mode="before")
+    @field_validator("media_roots", "webhook_hosts", "model_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("store_root", "catalog", "inbox")
+    @field_validator("store_root", "catalog", "inbox", "prompts")
     @classmethod
     def _absolute(cls, value: str) -> str:
         """A local path as seen from here: processes that use it work in other folders."""
@@ -93,7 +104,7 @@ class Settings(BaseSettings):
     def _all_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(cls._absolute, roots))
 
-    @field_validator("webhook_hosts")
+    @field_validator("webhook_hosts", "model_hosts")
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -118,7 +118,7 @@ def _night(instance: dg.DagsterInstance) -> int:
     repository = build_definitions(services).get_repository_def()
     context = dg.build_schedule_context(
         instance=instance,
-        scheduled_execution_time=datetime.now(timezone.utc),
+        scheduled_execution_time=datetime.now(UTC),
         resources={"services": services},
         repository_def=repository,
     )

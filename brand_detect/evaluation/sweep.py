@@ -34,13 +34,14 @@ from brand_detect.domain.model import (
 from brand_detect.domain.params import (
     PARAMS,
     CompileReportParams,
-    EscalateVlmParams,
+    Escalation,
     MatchBrandsParams,
     Params,
     effective,
 )
 from brand_detect.domain.pipeline import CATALOG, ROOT, STAGES, downstream_of
 from brand_detect.domain.protocols import Answer, Answerer, BrandIndex, Progress, Question
+from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation.score import ClipLabels, Totals, score, totals
 from brand_detect.report.curves import Curve, Lane, Panel, SweepPage
@@ -182,7 +183,7 @@ class Lineage:
             before = self._rounds(ESCALATIONS[0], manifest.upstream[ESCALATIONS[0]])
         told = cast("BrandVerdicts", self.store.load(ref)).answers
         own = told.slice(sum(r.answers.num_rows for r in before))
-        return [*before, Round(stage, cast("EscalateVlmParams", effective(stage, manifest.params)), own)]
+        return [*before, Round(stage, cast("Escalation", effective(stage, manifest.params)), own)]
 
 
 @dataclass(frozen=True)
@@ -190,27 +191,29 @@ class Round:
     """One attempt of an escalation, with what its model said in it."""
 
     stage: str
-    params: EscalateVlmParams
+    params: Escalation
     answers: pa.Table
 
     def answerer(self) -> Answerer | None:
-        return None if self.params.provider == "off" else _Recorded(self.params, self.answers.to_pylist())
+        return None if self.params.provider.value == "off" else _Recorded(self.params, self.answers.to_pylist())
 
 
 class _Recorded:
     """Says again what a model said; looks at no question, so that no picture is read."""
 
-    def __init__(self, params: EscalateVlmParams, answers: Sequence[Row]) -> None:
-        first = answers[0] if answers else {"provider": params.provider, "model": params.model, "prompt_version": ""}
-        self.provider, self.model, self.prompt_version = (
-            str(first[name]) for name in ("provider", "model", "prompt_version")
-        )
+    def __init__(self, params: Escalation, answers: Sequence[Row]) -> None:
+        self.provider, self.model, self.prompt_version = params.provider.value, params.model, ""
         self._answers = answers
+
+    def question_ids(self, question: Question) -> Sequence[str]:  # noqa: ARG002
+        return ()
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:  # noqa: ARG002
         for row in self._answers:
             # stored with 32 bits: 0.9 comes back as a little less, which a threshold of 0.9 must not refuse
-            yield Answer(row["cluster_id"], row["status"], row["answer"], round(row["confidence"], 6))
+            confidence = round(row["confidence"], 6)
+            who = {name: row[name] for name in ("provider", "model", "prompt_version")}
+            yield Answer(row["cluster_id"], row["status"], row["answer"], confidence, **who)
 
 
 def sweep(
@@ -319,6 +322,8 @@ class _Remembering:
         self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)
         self.may_begin = lru_cache(LOOKUPS)(index.may_begin)
         self.may_end = lru_cache(LOOKUPS)(index.may_end)
+        self.named = lru_cache(LOOKUPS)(index.named)
+        self.near = lru_cache(LOOKUPS)(index.near)
 
 
 class _Compute:
@@ -370,9 +375,11 @@ class _Compute:
                 self._detected,
                 own if own != self.lineage.params[asked.stage] else asked.params,
                 answerer=asked.answerer(),
+                memory=None,
                 index=self._index,
                 frames=frames,
                 codec=OpenCvCodec(),
+                canvas=OpenCvCanvas(),
                 progress=lambda *_: None,
             )
         return verdicts

@@ -199,7 +199,7 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="2", packages=["rapidfuzz"], kinds={"numpy"})
+@stage_asset(code_version="3", packages=["rapidfuzz"], kinds={"numpy"})
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,
@@ -219,7 +219,7 @@ def match_brands(
 
 
 @stage_asset(
-    code_version="1", kinds={"huggingface"}, pool="gpu", checks=[Check(questions_were_answered, blocking=False)]
+    code_version="2", kinds={"huggingface"}, pool="gpu", checks=[Check(questions_were_answered, blocking=False)]
 )
 def escalate_vlm(
     run: StageRun[EscalateVlmParams],
@@ -234,14 +234,16 @@ def escalate_vlm(
         run.params,
         settled=run.settled(),
         answerer=run.answerer(),
+        memory=run.memory(),
         index=run.brand_index(),
         frames=run.frames(extract_frames),
         codec=run.engines.codec(),
+        canvas=run.engines.canvas(),
         progress=run.progress,
     )
 
 
-@stage_asset(code_version="1", kinds={"openai"}, pool="cloud", checks=[Check(questions_were_answered, blocking=False)])
+@stage_asset(code_version="2", kinds={"openai"}, pool="cloud", checks=[Check(questions_were_answered, blocking=False)])
 def escalate_cloud(
     run: StageRun[EscalateCloudParams],
     extract_frames: ExtractedFrames,
@@ -255,9 +257,11 @@ def escalate_cloud(
         run.params,
         settled=run.settled(),
         answerer=run.answerer(),
+        memory=run.memory(),
         index=run.brand_index(),
         frames=run.frames(extract_frames),
         codec=run.engines.codec(),
+        canvas=run.engines.canvas(),
         progress=run.progress,
     )
 

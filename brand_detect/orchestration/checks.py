@@ -104,9 +104,7 @@ def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectOb
 
 def questions_were_answered(value: BrandVerdicts, *_: object) -> str:
     """Every question that this attempt put to a model came back; one that failed can be asked again."""
-    asked = int(value.stats.get("questions", 0))
-    said = value.answers["status"].to_pylist()
-    failed = said[len(said) - asked :].count("failed")  # those taken over from before stand above
+    asked, failed = (int(value.stats.get(name, 0)) for name in ("questions", "failed"))
     return f"{failed} of {asked} questions failed" if failed else ""
 
 

@@ -13,7 +13,7 @@ from base64 import urlsafe_b64encode
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
@@ -398,7 +398,7 @@ def _orphans(instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
         dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.NOT_STARTED],
             tags={"dagster/sensor_name": "inbox"},
-            created_before=datetime.fromtimestamp(time.time() - ORPHAN_S, timezone.utc),
+            created_before=datetime.fromtimestamp(time.time() - ORPHAN_S, UTC),
         ),
         limit=MOST_RUNS,
     )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
@@ -151,7 +151,7 @@ def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Dagst
     wanted = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE],
         tags={"dagster/will_retry": "true"},
-        updated_after=datetime.fromtimestamp(now_s - PASSED_S, timezone.utc),
+        updated_after=datetime.fromtimestamp(now_s - PASSED_S, UTC),
     )
     for record in instance.get_run_records(wanted):
         run = record.dagster_run

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -84,7 +84,7 @@ class Webhook:
             headers[SIGNATURE] = f"sha256={hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()}"
         try:
             status = asyncio.run(asyncio.wait_for(_status(self.url, body, headers), TIMEOUT_S))
-        except (httpx2.TransportError, asyncio.TimeoutError) as e:
+        except (TimeoutError, httpx2.TransportError) as e:
             return Result(type(e).__name__, may_pass=True)  # its message may hold the address
         if 200 <= status < 300:
             return Result(f"delivered, {status}", delivered=True)
@@ -169,7 +169,7 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, Any] 
 
 
 def _utc(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, timezone.utc).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass

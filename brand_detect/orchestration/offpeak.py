@@ -168,8 +168,8 @@ def plan_night(
 
 
 def _named(stage: str, last: Mapping[str, Any], tonight: Mapping[str, Any]) -> dict[str, Any]:
-    params = effective(stage, dict(last), {name: tonight[name] for name in MODEL if name in tonight}).model_dump()
-    return {name: params[name] for name in MODEL}
+    params = effective(stage, dict(last), {name: tonight[name] for name in MODEL if name in tonight})
+    return params.model_dump(mode="json", include={*MODEL})
 
 
 def needed(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:

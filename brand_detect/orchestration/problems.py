@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -127,7 +127,7 @@ def _table(newest: list[Problem], forgotten: int) -> str:
         return "Nothing is broken."
     lines = ["| since (UTC) | job | stage | kind | what | run |", "|---|---|---|---|---|---|"]
     for p in newest[:IN_TABLE]:
-        since = datetime.fromtimestamp(p.since_s, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        since = datetime.fromtimestamp(p.since_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
         cells = (since, p.job_id or p.stage, p.stage, KINDS[p.kind], p.what, p.run_id)
         lines.append(f"| {' | '.join(map(cell, cells))} |")
     more = len(newest[IN_TABLE:]) + forgotten

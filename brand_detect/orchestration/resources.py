@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
-from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.params import (
     DetectObjectsParams,
-    EscalateVlmParams,
+    Escalation,
     RunOcrParams,
     TextDetection,
     TextEngine,
@@ -78,17 +77,6 @@ def text_reader(params: RunOcrParams) -> TextReader:
     return RapidTextReader(params.precision)
 
 
-def answerer(stage: str, params: EscalateVlmParams) -> Answerer | None:
-    """Who answers in ``stage``; None when it is off.
-
-    Raises:
-        BadInput: there is no such provider.
-    """
-    if params.provider == "off":
-        return None
-    raise BadInput(f"{stage}: there is no provider {params.provider!r}.", "providers: off")
-
-
 @dataclass(frozen=True)
 class Engines:
     """Makes engines from params. Tests put scripted ones here."""
@@ -101,7 +89,8 @@ class Engines:
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
     mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None] = mark_encoder
     text_reader: Callable[[RunOcrParams], TextReader] = text_reader
-    answerer: Callable[[str, EscalateVlmParams], Answerer | None] = answerer
+    answerer: Callable[[str, Escalation], Answerer | None] | None = None
+    """Who answers in a stage; None = as ``orchestration.models`` and the settings have it."""
     brand_index: Callable[[BrandCatalog], BrandIndex] = LexiconIndex
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -29,7 +29,7 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     version = services.read_catalog().catalog.version
     if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
         return dg.SkipReason(f"The brand list is unchanged: {version}.")
-    a_minute_ago = datetime.now(timezone.utc) - timedelta(minutes=1)
+    a_minute_ago = datetime.now(UTC) - timedelta(minutes=1)
     waiting = (
         dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]),
         # one that is older belongs to a webserver or daemon that died before it was queued

@@ -15,17 +15,34 @@ from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.model import BrandCatalog, BrandVerdicts, ExtractedFrames, JobRequest, Payload, Report
-from brand_detect.domain.params import DetectObjectsParams, EscalateVlmParams, Params, effective
+from brand_detect.domain.params import (
+    DetectObjectsParams,
+    Escalation,
+    Params,
+    effective,
+)
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.proposals import proposed
-from brand_detect.domain.protocols import Answerer, BrandIndex, FrameReader, MarkEncoder, MarkIndex, Media, Progress
+from brand_detect.domain.protocols import (
+    Answerer,
+    AnswerMemory,
+    BrandIndex,
+    FrameReader,
+    MarkEncoder,
+    MarkIndex,
+    Media,
+    Progress,
+)
+from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit, load_profile
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
+from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
+from brand_detect.storage.answers import Answers
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.proposals import Proposals
@@ -70,6 +87,7 @@ class StageRun(Generic[P_co]):
     sink: AttemptWriter
     media: Media
     engines: Engines
+    settings: Settings
     progress: Progress
     used: dict[str, str] = field(default_factory=dict)
 
@@ -92,12 +110,19 @@ class StageRun(Generic[P_co]):
         made = self.lineage.attempts.get("extract_frames")  # in extract_frames itself: what it is writing
         return self.store.with_frames(AttemptRef(self.job_id, "extract_frames", made)) if made else self.sink.ref
 
-    def answerer(self: "StageRun[EscalateVlmParams]") -> Answerer | None:
+    def answerer(self: "StageRun[Escalation]") -> Answerer | None:
         """Who answers in this stage; None when it is off."""
-        found = self.engines.answerer(self.stage, self.params)
+        if self.engines.answerer is not None:
+            found = self.engines.answerer(self.stage, self.params)
+        else:
+            found = answerer(self.stage, self.params, self.settings, self.store)
         if found is not None:
             self.used["answerer"] = f"{found.provider}/{found.model}, prompt {found.prompt_version}"
         return found
+
+    def memory(self) -> AnswerMemory:
+        """What models said before, in whatever job."""
+        return Answers(self.store)
 
     def settled(self) -> BrandVerdicts | None:
         """In a retry, what the escalation that it goes on from came to."""
@@ -236,6 +261,7 @@ def _run_stage(
         sink=services.store.begin(attempt_ref(context, stage)),
         media=services.media,
         engines=services.engines,
+        settings=services.settings,
         progress=services.progress(stage, context.log),
     )
     began = time.perf_counter()

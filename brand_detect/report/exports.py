@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from brand_detect.domain.model import JobRequest, Record, Report
+from brand_detect.domain.model import REASONS, JobRequest, Record, Report
 
 REPORT_VERSION = 1
 """Version of ``report.json``; it changes when a field changes its meaning or goes, not when one is added."""
@@ -72,7 +72,8 @@ class OpenMark(Record):
     area_frac: float = Field(description="mean share of the picture, 0..1")
     crop_hashes: tuple[int, ...] = Field(description="64-bit perceptual hashes of the crops")
     best_region_id: str
-    reason: str = Field(description="no_rule, unreadable, deferred, failed or unanswered")
+    reason: str = Field(description=f"one of {', '.join(REASONS)}")
+    candidates: tuple[str, ...] = Field(description="brands of the catalogue that it resembles, likest first")
     frame: int | None = Field(description="sampled frame of the best crop; null when it is not known")
     t_s: float | None
     x_px: float | None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import ZONES
+from brand_detect.domain.model import REASONS, ZONES
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument
@@ -21,13 +21,6 @@ TIMELINE_BRANDS = 40
 
 PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
 """Facts of the run that are told per stage: ``{stage: value}``."""
-REASONS = {
-    "no_rule": "no rule matched",
-    "unreadable": "no text to read",
-    "deferred": "put off",
-    "failed": "the question failed",
-    "unanswered": "nobody knew",
-}
 
 
 @dataclass(frozen=True)

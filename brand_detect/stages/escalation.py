@@ -1,32 +1,50 @@
 """What both escalation stages do: put open clusters to a model, keep its verdicts, say what is still open."""
 
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from brand_detect.domain.model import ANSWERS, UNRESOLVED, VERDICTS, BrandVerdicts, DetectedObjects, content_id, table
-from brand_detect.domain.params import EscalateVlmParams
+from brand_detect.domain.answers import may_be_a_name, without_generic
+from brand_detect.domain.model import (
+    ANSWERS,
+    UNRESOLVED,
+    VERDICTS,
+    BrandVerdicts,
+    DetectedObjects,
+    Row,
+    content_id,
+    table,
+)
+from brand_detect.domain.params import Escalation
 from brand_detect.domain.protocols import (
     Answer,
     Answerer,
+    AnswerMemory,
     BrandIndex,
+    Canvas,
     FrameReader,
     Hit,
     Image,
     ImageCodec,
     Progress,
     Question,
+    Shape,
 )
-from brand_detect.domain.text import key_of
 
 CROP_QUALITY = 90
 CROP_SIDE_PX = 768
+SCENE_QUALITY = 80
 SURROUNDINGS = 0.5  # of the region's longer side, on each side: context that a reader needs
+OUTLINE = (255, 0, 255)  # as the prompts call it: magenta, which few boards are
+OUTLINE_PX = 3
+LIKE_BITS = 8  # of 64; crops of a cluster with hashes nearer than that show a model nothing new
 
-ANSWERED = ("answered", "none", "unreadable")
-"""What a model says about the crop itself; any other status is a question put off."""
-NEXT_REASON = {"none": "unanswered", "unreadable": "unreadable", "deferred": "deferred", "failed": "failed"}
+ANSWERED = ("answered", "none", "unreadable", "malformed")
+"""What a model came to; any other status is a question put off."""
 
 
 def escalate(
@@ -34,22 +52,34 @@ def escalate(
     rule: str,
     upstream: BrandVerdicts,
     detected: DetectedObjects,
-    params: EscalateVlmParams,
+    params: Escalation,
     *,
     settled: BrandVerdicts | None = None,
     answerer: Answerer | None,
+    memory: AnswerMemory | None,
     index: BrandIndex,
     frames: FrameReader,
     codec: ImageCodec,
+    canvas: Canvas,
     progress: Progress,
 ) -> BrandVerdicts:
     """Ask about the open clusters, those on screen longest first; everything else is passed on.
 
     ``settled`` is what an earlier escalation of the same ``upstream`` came to, in a retry: its verdicts and answers are
-    taken over, each with its own provenance, and only what it left open is asked about: first what no model has said
-    anything about, then, with ``ask_again``, the rest.
-    ``answerer`` None means that the stage is off, which its notes say. An answer counts when the catalogue knows the
-    brand and the model is sure enough; any other leaves the cluster open with the reason.
+    taken over, each with its own provenance, and only what it left open is asked about, first what no model has said
+    anything about.
+    ``answerer`` None means that the stage is off, which its notes say.
+
+    - A question goes to a model once: what ``memory`` has is not asked, and equal questions of one run are one. With
+      ``ask_again`` all are asked. Without memory there is nothing to compare with, and no picture is read before its
+      question is asked.
+    - An answer counts when the catalogue has a brand of that name and the model is sure enough: ``resolved``. When the
+      model is sure that the mark is no brand's, the cluster is ``ignored``. Any other answer leaves the cluster open
+      with the reason.
+
+    ``stats``: questions (put to a model now), remembered (answered from memory), questions_left, never_answered,
+    deferred, failed, tracks_unresolved, input_tokens, output_tokens, cost_usd (of the questions put now) and
+    remembered_usd (what the remembered answers cost when they were given).
     """
     if settled is not None:
         taken = settled.verdicts.num_rows - upstream.verdicts.num_rows
@@ -68,27 +98,28 @@ def escalate(
         }
         return replace(upstream, notes=(*upstream.notes, note), stats=stats)
     said = _answered(upstream.answers)
-    before = _answered(upstream.answers, provider=answerer.provider, model=answerer.model)
-    askable = [c for c in open_clusters if params.ask_again or c["cluster_id"] not in before]
-    asked = sorted(askable, key=lambda c: c["cluster_id"] in said)[: params.max_questions]
-    answers: dict[str, Answer] = {}
-    questions = (_question(cluster, detected, frames, codec) for cluster in asked)
-    for answer in answerer.ask(questions):
-        answers[answer.cluster_id] = answer
+    asked = sorted(open_clusters, key=lambda c: c["cluster_id"] in said)[: params.max_questions]
+    pictures = Pictures(detected, params, frames, codec, canvas)
+    answers: dict[str, tuple[Answer, bool]] = {}
+    for answer, remembered in _answers(asked, pictures, answerer, None if params.ask_again else memory, memory):
+        answers[answer.cluster_id] = answer, remembered
         progress(len(answers), len(asked), "questions")
 
     verdicts, still_open, rows = [], [], []
+    before = set(zip(*(upstream.answers[c].to_pylist() for c in ("cluster_id", "question_id")), strict=True))
     for cluster in open_clusters:
-        answer = answers.get(cluster["cluster_id"])
+        answer, remembered = answers.get(cluster["cluster_id"], (None, False))
         if answer is None:
             still_open.append(cluster)
             continue
-        hit = _whole(index, answer.brand)
-        rows.append(_answer_row(answer, answerer, hit))
-        if answer.status == "answered" and hit and answer.confidence >= params.min_confidence:
-            verdicts.append(_verdict(cluster, answer, answerer, hit, stage, rule))
+        hit = _hit(index, answer)
+        if not (remembered and (answer.cluster_id, answer.question_id) in before):
+            rows.append(_answer_row(answer, answerer, hit, remembered))
+        verdict = _verdict(cluster, answer, hit, stage, rule, params.min_confidence)
+        if verdict:
+            verdicts.append(verdict)
         else:
-            still_open.append({**cluster, "reason": NEXT_REASON.get(answer.status, "unanswered")})
+            still_open.append({**cluster, "reason": _reason(answer, hit)})
     ranked = [{**cluster, "rank": rank} for rank, cluster in enumerate(still_open, 1)]
     unresolved = table(UNRESOLVED, ranked)
     all_answers = pa.concat_tables([upstream.answers, table(ANSWERS, rows)])
@@ -96,62 +127,145 @@ def escalate(
         verdicts=pa.concat_tables([upstream.verdicts, table(VERDICTS, verdicts)]),
         unresolved=unresolved,
         answers=all_answers,
-        notes=(
-            *upstream.notes,
-            f"{stage}: {len(answers)} of {len(open_clusters)} clusters asked, {len(verdicts)} resolved, "
-            f"{len(ranked)} left unresolved",
-        ),
-        stats={
-            "questions": len(answers),
-            "questions_left": sum(
-                c["cluster_id"] not in answers or answers[c["cluster_id"]].status not in ANSWERED for c in askable
-            ),
+        notes=(*upstream.notes, *_notes(stage, answers, len(open_clusters), verdicts, len(ranked))),
+        stats=_stats(asked, answers)
+        | {
             "never_answered": _never_answered(unresolved, all_answers),
             "tracks_unresolved": sum(len(c["track_ids"]) for c in ranked),
-            "cost_usd": sum(a.cost_usd for a in answers.values()),
         },
     )
 
 
-def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:
-    """Open clusters about which no model has said anything yet."""
-    said = _answered(answers)
-    return sum(cluster not in said for cluster in unresolved["cluster_id"].to_pylist())
+def _answers(
+    clusters: Sequence[Row],
+    pictures: "Pictures",
+    answerer: Answerer,
+    recall: AnswerMemory | None,
+    keep: AnswerMemory | None,
+) -> Iterator[tuple[Answer, bool]]:
+    """Each cluster's answer, and whether it was known before its question was put."""
+    if keep is None:
+        for answer in answerer.ask(pictures.question(cluster) for cluster in clusters):
+            yield answer, False
+        return
+    # the ids alone first: the pictures of all questions of a long video would not fit in memory
+    ids = {c["cluster_id"]: tuple(answerer.question_ids(pictures.question(c))) for c in clusters}
+    known = recall.recall(sorted({i for names in ids.values() for i in names})) if recall else {}
+    alike: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for cluster in clusters:
+        own = ids[cluster["cluster_id"]]
+        answer = next((known[i] for i in own if i in known), None)
+        if answer is None:
+            alike[own].append(cluster)
+        else:
+            yield replace(answer, cluster_id=cluster["cluster_id"]), True
+    same = {group[0]["cluster_id"]: group for group in alike.values()}
+    for answer in answerer.ask(pictures.question(group[0]) for group in alike.values()):
+        if answer.status in ANSWERED:
+            keep.keep(answer)
+        for i, cluster in enumerate(same[answer.cluster_id]):
+            yield replace(answer, cluster_id=cluster["cluster_id"]), i > 0
 
 
-def _answered(answers: pa.Table, **model: str) -> set[str]:
-    """Clusters about which a model (any, or the one named) has said something."""
-    wanted = pc.field("status").isin(ANSWERED)
-    for column, value in model.items():
-        wanted &= pc.field(column) == value
-    return set(answers.filter(wanted)["cluster_id"].to_pylist())
+@dataclass(frozen=True)
+class Pictures:
+    """Makes the questions about clusters."""
+
+    detected: DetectedObjects
+    params: Escalation
+    frames: FrameReader
+    codec: ImageCodec
+    canvas: Canvas
+
+    def question(self, cluster: Row) -> Question:
+        """The cluster's best crops with their surroundings, and the frame of the best one with the mark outlined."""
+        regions = self.regions(cluster)
+        best, image = regions[0], self.frames.read(regions[0]["seen_on"][0])
+        others = (_surroundings(self.frames.read(r["seen_on"][0]), r) for r in regions[1:])
+        crops = (_surroundings(image, best), *others)
+        return Question(
+            cluster["cluster_id"],
+            cluster["text"],
+            tuple(self.codec.encode(crop, CROP_QUALITY, CROP_SIDE_PX) for crop in crops),
+            self._scene(image, best) if self.params.scene_px else b"",
+            tuple(cluster["candidates"]),
+        )
+
+    def regions(self, cluster: Row) -> list[Row]:
+        """The regions to show, best first: large, sharp and unlike those before."""
+        rows = self.detected.regions
+        own = rows.filter(pc.field("track_id").isin(cluster["track_ids"]))
+        area, sharpness = (own[c].to_numpy() for c in ("area_frac", "sharpness"))
+        worth = np.sqrt(np.maximum(area, 0) * (sharpness + 1))
+        worth[own["region_id"].to_numpy(zero_copy_only=False) == cluster["best_region_id"]] = np.inf
+        hashes = own["crop_hash"].to_pylist()
+        chosen: list[int] = []
+        for at in np.argsort(-worth, kind="stable").tolist():
+            if len(chosen) == self.params.max_crops:
+                break
+            if all((hashes[at] ^ hashes[other]).bit_count() > LIKE_BITS for other in chosen):
+                chosen.append(at)
+        return own.take(chosen).to_pylist()
+
+    def _scene(self, image: Image, region: Row) -> bytes:
+        longest = max(image.shape[:2])
+        scale = min(1.0, self.params.scene_px / longest)
+        small = self.canvas.resize(image, round(image.shape[1] * scale), round(image.shape[0] * scale))
+        corners = (np.array(region["quad"]).reshape(4, 2) * scale).tolist()
+        outlined = self.canvas.draw(small, [Shape([(x, y) for x, y in corners], OUTLINE, OUTLINE_PX)])
+        return self.codec.encode(outlined, SCENE_QUALITY, 0)
 
 
-def _question(cluster: dict, detected: DetectedObjects, frames: FrameReader, codec: ImageCodec) -> Question:
-    row = detected.regions.filter(pc.field("region_id") == cluster["best_region_id"]).to_pylist()[0]
-    crop = _surroundings(frames.read(row["seen_on"][0]), row)
-    return Question(cluster["cluster_id"], cluster["text"], (codec.encode(crop, CROP_QUALITY, CROP_SIDE_PX),))
-
-
-def _surroundings(image: Image, row: dict) -> Image:
+def _surroundings(image: Image, row: Row) -> Image:
     margin = SURROUNDINGS * max(row["w_px"], row["h_px"])
     left, top = max(0, int(row["x_px"] - margin)), max(0, int(row["y_px"] - margin))
     right, bottom = int(row["x_px"] + row["w_px"] + margin) + 1, int(row["y_px"] + row["h_px"] + margin) + 1
     return image[top:bottom, left:right]
 
 
-def _whole(index: BrandIndex, name: str) -> Hit | None:
-    """The catalogue brand that all words of ``name`` stand for: a sentence about a brand is no name."""
-    hits = index.find(name, fuzzy_score=1.0, min_fuzzy_length=50) if name else []
-    return next((h for h in hits if not key_of(name[: h.start]) and not key_of(name[h.end :])), None)
+def _hit(index: BrandIndex, answer: Answer) -> Hit | None:
+    """The catalogue brand that the whole of the answer names: a sentence about a brand is no name."""
+    if answer.status != "answered":
+        return None
+    return index.named(answer.brand) or index.named(without_generic(answer.brand))
 
 
-def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None) -> dict:
+def _verdict(cluster: Row, answer: Answer, hit: Hit | None, stage: str, rule: str, min_confidence: float) -> Row | None:
+    """What an answer settles; None if it leaves the cluster open."""
+    no_brand = answer.status == "none"
+    if answer.confidence < min_confidence or not (hit or no_brand):
+        return None
+    return {
+        "verdict_id": content_id(cluster["cluster_id"], hit.brand_id if hit else "", stage),
+        "track_ids": cluster["track_ids"],
+        "status": "resolved" if hit else "ignored",
+        "brand_id": hit.brand_id if hit else "",
+        "brand": hit.brand if hit else "",
+        "rule": rule,
+        "score": hit.score if hit else 1.0,
+        "confidence": answer.confidence,
+        "text": cluster["text"],
+        "matched": answer.brand,
+        "span_start": 0.0,
+        "span_end": 1.0,
+        "decided_by": stage,
+        "model": f"{answer.provider}/{answer.model}",
+    }
+
+
+def _reason(answer: Answer, hit: Hit | None) -> str:
+    """Why a cluster is open after ``answer``, one of REASONS."""
+    if answer.status == "answered" and not hit:
+        return "unknown_brand" if may_be_a_name(without_generic(answer.brand)) else "unreadable"
+    return {"answered": "unsure", "none": "no_brand"}.get(answer.status, answer.status)
+
+
+def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None, remembered: bool) -> Row:
     return {
         "cluster_id": answer.cluster_id,
-        "provider": answerer.provider,
-        "model": answerer.model,
-        "prompt_version": answerer.prompt_version,
+        "provider": answer.provider or answerer.provider,
+        "model": answer.model or answerer.model,
+        "prompt_version": answer.prompt_version or answerer.prompt_version,
         "answer": answer.brand,
         "brand_id": hit.brand_id if hit else "",
         "confidence": answer.confidence,
@@ -161,23 +275,54 @@ def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None) -> dict:
         "output_tokens": answer.output_tokens,
         "cost_usd": answer.cost_usd,
         "latency_s": answer.latency_s,
+        "mark": answer.mark,
+        "surface": answer.surface,
+        "reasoning": answer.reasoning,
+        "question_id": answer.question_id,
+        "asked_at": answer.asked_at,
+        "remembered": remembered,
     }
 
 
-def _verdict(cluster: dict, answer: Answer, answerer: Answerer, hit: Hit, stage: str, rule: str) -> dict:
+def _stats(asked: Sequence[Row], answers: Mapping[str, tuple[Answer, bool]]) -> dict[str, float]:
+    new = [a for a, remembered in answers.values() if not remembered]
+    known = {a.question_id: a for a, remembered in answers.values() if remembered}
+    paid_now = {a.question_id for a in new}
     return {
-        "verdict_id": content_id(cluster["cluster_id"], hit.brand_id, stage),
-        "track_ids": cluster["track_ids"],
-        "status": "resolved",
-        "brand_id": hit.brand_id,
-        "brand": hit.brand,
-        "rule": rule,
-        "score": hit.score,
-        "confidence": answer.confidence,
-        "text": cluster["text"],
-        "matched": answer.brand,
-        "span_start": 0.0,
-        "span_end": 1.0,
-        "decided_by": stage,
-        "model": f"{answerer.provider}/{answerer.model}",
+        "questions": len(new),
+        "remembered": len(answers) - len(new),
+        "questions_left": len(asked) - sum(a.status in ANSWERED for a, _ in answers.values()),
+        "deferred": sum(a.status == "deferred" for a in new),
+        "failed": sum(a.status == "failed" for a in new),
+        "input_tokens": sum(a.input_tokens for a in new),
+        "output_tokens": sum(a.output_tokens for a in new),
+        "cost_usd": sum(a.cost_usd for a in new),
+        "remembered_usd": sum(a.cost_usd for i, a in known.items() if i not in paid_now),
     }
+
+
+def _notes(
+    stage: str, answers: Mapping[str, tuple[Answer, bool]], n_open: int, verdicts: Sequence[Row], n_left: int
+) -> Iterator[str]:
+    resolved = sum(v["status"] == "resolved" for v in verdicts)
+    known = sum(remembered for _, remembered in answers.values())
+    from_memory = f" ({known} from memory)" if known else ""
+    yield (
+        f"{stage}: {len(answers)} of {n_open} clusters asked{from_memory}, {resolved} resolved, "
+        f"{len(verdicts) - resolved} said to be no brand, {n_left} left unresolved"
+    )
+    for status, what in (("deferred", "put off"), ("failed", "failed")):
+        why = [a.detail for a, _ in answers.values() if a.status == status]
+        if why:
+            yield f"{stage}: {len(why)} questions {what}: {why[0]}"
+
+
+def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:
+    """Open clusters about which no model has said anything yet."""
+    said = _answered(answers)
+    return sum(cluster not in said for cluster in unresolved["cluster_id"].to_pylist())
+
+
+def _answered(answers: pa.Table) -> set[str]:
+    """Clusters about which a model has said something."""
+    return set(answers.filter(pc.field("status").isin(ANSWERED))["cluster_id"].to_pylist())

@@ -21,6 +21,7 @@ ALIGNED = 0.5  # share of the smaller one's height (width) that a mark and a nam
 BLURRED = 100.0  # variance of the Laplacian; in crowds that a camera sweeps over, anything can be seen
 SAME_NAME = 0.5  # 1 - edits / letters, after folding: a word mark misread
 LEGIBLE = 3  # letters of a text that says something
+NO_BETTER = 0.5  # share of marks of no brand that look as much like one of the catalogue's
 BESIDE_ITS_NAME = 10.0  # times as many false alarms are taken where the brand's name stands in the mark
 
 Related = Callable[[RegionColumns, Ints, Ints], NDArray[np.bool_]]
@@ -72,6 +73,21 @@ def logo_verdicts(
         for track, best in taken.items()
         if track not in parts
     ]
+
+
+def look_alikes(
+    detected: DetectedObjects, clusters: Sequence[Sequence[str]], gallery: MarkIndex
+) -> list[list[Likeness]]:
+    """The brands that each cluster of tracks looks like, better than half of what is no brand's does; best first."""
+    owners = {track: i for i, tracks in enumerate(clusters) for track in tracks}
+    rows = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t in owners]
+    vectors, of_track = _views(detected, rows)
+    owner = np.array([owners[t] for t in rows], np.int64)[of_track]
+    known, cluster = np.unique(owner, return_inverse=True)
+    found: list[list[Likeness]] = [[] for _ in clusters]
+    for i, likenesses in zip(known.tolist(), gallery.recognise(vectors, cluster) if len(known) else (), strict=True):
+        found[i] = [likeness for likeness in likenesses if likeness.false_alarms <= NO_BETTER]
+    return found
 
 
 def mean_vectors(marks: pa.Table) -> dict[str, NDArray[np.float32]]:

@@ -28,7 +28,7 @@ from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import BrandIndex, Hit, MarkIndex
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.domain.timeline import shown_seconds
-from brand_detect.stages.logos import logo_verdicts, mean_vectors
+from brand_detect.stages.logos import logo_verdicts, look_alikes, mean_vectors
 from brand_detect.stages.region_columns import Floats, Ints, RegionColumns, on_one_frame
 
 STAGE = "match_brands"
@@ -44,6 +44,7 @@ SAME_WORDS = 0.5  # the same, for two readings of one track; others are of what 
 ALIKE_TEXT_SAME_CROP = 0.5  # the same where the crops look alike too: hashes alone joined two brands in 10 of 2,130
 ALIKE_CROP_BITS = 8  # of 64
 ALIKE_LOOK = 0.9  # inner product of two marks' vectors
+NEAR_BY_TEXT, NEAR_BY_LOOK = 5, 3  # brands that a cluster nearly is: hints for whoever looks at it next
 UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with confidence 1
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
@@ -115,7 +116,7 @@ def match_brands(
     }
     seconds_of, looks = shown_seconds(scenes.timeline), mean_vectors(detected.marks)
     clusters = _clusters(listed, regions, tracks, seconds_of, _confidence_of_crops(texts), looks)
-    unresolved = _worth_showing(clusters, params)
+    unresolved = _with_candidates(_worth_showing(clusters, params), detected, index, gallery)
     n_listed = sum(len(row["track_ids"]) for row in unresolved)
     return BrandVerdicts(
         verdicts=table(VERDICTS, verdicts),
@@ -393,6 +394,7 @@ def _clusters(
             "crop_hashes": hashes[c],
             "best_region_id": regions.ids[best[c]],
             "reason": "no_rule" if marks[c].key else "unreadable",
+            "candidates": [],
         }
         for c in sorted(set(leader_of))
     ]
@@ -406,6 +408,18 @@ def _worth_showing(clusters: Sequence[Row], params: MatchBrandsParams) -> Sequen
     shown = {row["cluster_id"] for row in marks[: params.max_unresolved_marks]}
     kept = [row for row in clusters if row["text"] or row["cluster_id"] in shown]
     return [dict(row) | {"rank": rank} for rank, row in enumerate(kept, start=1)]
+
+
+def _with_candidates(
+    clusters: Sequence[Row], detected: DetectedObjects, index: BrandIndex, gallery: MarkIndex | None
+) -> list[Row]:
+    """The clusters with the brands that they nearly are: by what was read, then by their look."""
+    looks = look_alikes(detected, [c["track_ids"] for c in clusters], gallery) if gallery else [()] * len(clusters)
+    found = []
+    for cluster, alike in zip(clusters, looks, strict=True):
+        names = [*index.near(cluster["text"], NEAR_BY_TEXT), *(likeness.brand for likeness in alike[:NEAR_BY_LOOK])]
+        found.append({**cluster, "candidates": list(dict.fromkeys(names))})
+    return found
 
 
 def _per_group(

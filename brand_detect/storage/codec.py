@@ -42,7 +42,7 @@ TYPES: Mapping[str, type[JobRequest] | type[Payload]] = {
 
 UNVERSIONED = ("notes", "stats", "summary")
 """Facts about the run rather than the result: left out of the data version."""
-TIMINGS = ("latency_s",)
+TIMINGS = ("latency_s", "asked_at", "remembered")
 """Columns that differ between equal runs: left out of the data version."""
 
 FACTS = "value.json"

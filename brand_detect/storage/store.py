@@ -12,11 +12,11 @@ import os
 import re
 import tarfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,14 @@ SHARD_BYTES = 64 * 2**20
 SHARD_PREFIX = "frames-"
 EXEMPLARS = "_catalog/exemplars"
 """The folder of all pictures of all snapshots."""
-UPLOADS = 16
-"""Pictures that are written at a time: each waits for the disk or the network."""
+AT_A_TIME = 16
+"""Small files that are read or written at once: each waits for the disk or the network."""
 PROPOSALS = "_proposals"
 """The folder of what is proposed for the catalogue, over all jobs."""
+ANSWERS = "_answers"
+"""The folder of what models said, over all jobs."""
+SPENDING = "_spending"
+"""The folder of what models cost, by day."""
 PINS = "_pins"
 """The folder of a job with a file for each attempt that is to stay."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -243,7 +247,7 @@ class Store:
             self._create(f"{self._base}/{EXEMPLARS}/{exemplar.file_name}", picture(exemplar), lenient=True)
 
         there = set(self._list(EXEMPLARS))
-        with ThreadPoolExecutor(UPLOADS) as pool:
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
             list(pool.map(put, (e for e in exemplars if e.file_name not in there)))
         self._create(self._catalog_path(version), data, lenient=True)
 
@@ -314,6 +318,33 @@ class Store:
         with explained(f"{self.root}/{PROPOSALS}/{name}.json could not be read"):
             return self.fs.cat_file(f"{self._base}/{PROPOSALS}/{name}.json")
 
+    def put_answer(self, name: str, data: bytes) -> None:
+        """Keep a model's answer to the question ``name``, in place of an earlier one."""
+        with explained(f"the answer {name} in {self.root}/{ANSWERS} could not be written"):
+            self._put(self._answer_path(name), data)
+
+    def get_answers(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The answers that are kept to the questions ``names``."""
+
+        def get(name: str) -> bytes | None:
+            with explained(f"the answer {name} in {self.root}/{ANSWERS} could not be read"):
+                try:
+                    return self.fs.cat_file(self._answer_path(name))
+                except FileNotFoundError:
+                    return None
+
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            found = zip(names, pool.map(get, names), strict=True)
+            return {name: data for name, data in found if data is not None}
+
+    def note_spending(self, day: str, name: str) -> None:
+        """Keep an entry of the day's spending, all of which is its name."""
+        self._create(f"{self._base}/{SPENDING}/{day}/{name}", b"", lenient=True)
+
+    def spending(self, day: str) -> list[str]:
+        """The names of the day's entries."""
+        return self._list(f"{SPENDING}/{day}")
+
     def put_comparison(self, job_id: str, name: str, data: bytes) -> str:
         """Keep a document about two attempts of ``job_id``, in place of an earlier one of that name; returns its URI.
 
@@ -376,6 +407,9 @@ class Store:
 
     def _vectors_path(self, version: str, encoder: str) -> str:
         return f"{self._base}/_catalog/{version}/vectors-{hashlib.sha256(encoder.encode()).hexdigest()[:16]}.parquet"
+
+    def _answer_path(self, name: str) -> str:
+        return f"{self._base}/{ANSWERS}/{name[:2]}/{name}.json"
 
     def _catalog_path(self, version: str) -> str:
         return f"{self._base}/_catalog/{version}/catalog.json"
@@ -520,7 +554,7 @@ class AttemptWriter:
             stage=self.ref.stage,
             attempt=self.ref.attempt,
             run_id=run_id,
-            created=datetime.now(timezone.utc).isoformat(),
+            created=datetime.now(UTC).isoformat(),
             code_version=code_version,
             params=dict(params),
             overrides=dict(overrides),

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -266,7 +266,7 @@ def test_the_schedule_prunes_at_the_settings_times_when_they_say_so():
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert nightly_prune(Settings()).default_status is dg.DefaultScheduleStatus.STOPPED
     with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_schedule_context(instance, datetime(2026, 5, 1, 4, 5, tzinfo=timezone.utc))
+        context = dg.build_schedule_context(instance, datetime(2026, 5, 1, 4, 5, tzinfo=UTC))
         [request] = schedule.evaluate_tick(context).run_requests or []
     assert json.loads(json.dumps(request.run_config)) == {"ops": {"prune_checkpoints": {"config": {"dry_run": False}}}}
     with pytest.raises(BadInput, match="is no time"):

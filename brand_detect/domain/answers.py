@@ -1,0 +1,133 @@
+"""What a vision-language model says about a mark: the form of its answer, and how a reply is read.
+
+A model is a witness, not a judge: what it says is cut to size and counts only where the catalogue knows the brand.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from brand_detect.domain.model import MARK_KINDS, SURFACES
+from brand_detect.domain.text import line_of
+
+LONGEST_NAME = 80
+LONGEST_REASON = 300
+MOST_WORDS = 6
+"""Words of a brand's name: what has more is a sentence."""
+GENERIC = frozenset(("logo", "logotype", "brand", "wordmark", "trademark", "company"))
+"""Words that models put behind a name."""
+HEDGES = frozenset(
+    (
+        *("appears", "seems", "looks", "likely", "possibly", "probably", "maybe", "perhaps", "cannot", "visible"),
+        *("unclear", "unknown", "unidentified", "unreadable", "illegible", "unsure", "uncertain"),
+        *("generic", "contemporary", "brand", "logo", "none", "null", "undefined"),
+    )
+)
+"""Words that speak about a mark; they may stand in a name that the catalogue has, and make no new one."""
+
+
+class BrandAnswer(BaseModel):
+    """The form that models are asked to answer in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: Literal["brand", "none", "unreadable"] = Field(
+        description="brand: the outlined mark is a brand's. none: it is something else. unreadable: it cannot be told."
+    )
+    brand: str = Field("", description="the brand's name and nothing else; empty unless the verdict is brand")
+    confidence: float = Field(ge=0, le=1, description="how sure the verdict is, from 0 to 1")
+    mark: str = Field("other", description="kind of mark", json_schema_extra={"enum": [*MARK_KINDS]})
+    surface: str = Field(
+        "other",
+        description="what the mark is on; overlay: graphics laid over the picture",
+        json_schema_extra={"enum": [*SURFACES]},
+    )
+    reason: str = Field("", description="what speaks for the verdict, in one short sentence")
+
+    @field_validator("verdict", mode="before")
+    @classmethod
+    def _verdict(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("brand", "reason", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return "" if value is None else value
+
+    @field_validator("mark", "surface", mode="before")
+    @classmethod
+    def _kind(cls, value: Any) -> Any:
+        return value if value in (*MARK_KINDS, *SURFACES) else "other"
+
+    @property
+    def status(self) -> str:
+        """As in the ANSWERS table: a brand without a name is one that the model could not tell."""
+        if self.verdict != "brand":
+            return self.verdict
+        return "answered" if line_of(self.name).key else "unreadable"
+
+    @property
+    def name(self) -> str:
+        """The brand as the model names it, on one line and cut to size."""
+        return plain(self.brand, LONGEST_NAME).strip(" \"'“”‘’.,;:") if self.verdict == "brand" else ""
+
+    @property
+    def reasoning(self) -> str:
+        return plain(self.reason, LONGEST_REASON)
+
+
+def read_reply(reply: str) -> BrandAnswer:
+    """The answer in a model's reply: its last JSON object of that form, whatever is said around it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    wrong = "no JSON object"
+    for found in reversed(list(_objects(reply))):
+        try:
+            return BrandAnswer.model_validate(found)
+        except ValidationError as e:
+            first = e.errors()[0]
+            wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+    raise ValueError(f"{wrong}, in {plain(reply, 120)!r}")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in ``text`` that lie in no other."""
+    decoder = json.JSONDecoder()
+    at = text.find("{")
+    while at >= 0:
+        try:
+            found, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield found
+        at = text.find("{", end)
+
+
+def plain(text: str, longest: int) -> str:
+    """``text`` on one line without control and format characters (right-to-left marks for one), cut to ``longest``."""
+    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    line = re.sub(" +", " ", kept).strip()
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def without_generic(name: str) -> str:
+    """``name`` without what models put behind it: the Nike logo, Nike brand."""
+    words = name.split()
+    if len(words) > 1 and words[0].lower() == "the":
+        words = words[1:]
+    while len(words) > 1 and words[-1].lower().strip(".") in GENERIC:
+        words = words[:-1]
+    return " ".join(words)
+
+
+def may_be_a_name(name: str) -> bool:
+    """Whether ``name`` may be that of a brand that the catalogue lacks, and is no sentence about one."""
+    words = line_of(name).words
+    return bool(words) and len(name.split()) <= MOST_WORDS and HEDGES.isdisjoint(words)

@@ -1,0 +1,104 @@
+"""Which models answer in the escalations, and what has to be switched on before they may."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.params import EscalateCloudParams, Escalation, VlmProvider
+from brand_detect.domain.protocols import Answerer
+from brand_detect.domain.settings import Settings
+from brand_detect.engines.prices import Price, listed_price
+from brand_detect.engines.prompts import load_prompt
+from brand_detect.engines.providers import Endpoint, ProviderAnswerer
+from brand_detect.engines.vlm import TransformersAnswerer
+from brand_detect.storage.spending import Spending
+from brand_detect.storage.store import Store
+
+OWN_SERVER = VlmProvider.openai_compatible.value
+FREE = Price(0.0, 0.0)
+
+
+def answerer(stage: str, params: Escalation, settings: Settings, store: Store) -> Answerer | None:
+    """Who answers in ``stage``; None when it is off. Nothing is loaded, and nobody is called, before it is asked.
+
+    Raises:
+        BadInput: the model is not named or not priced, or crops would go where the settings do not let them.
+    """
+    provider = params.provider.value
+    if provider == "off":
+        return None
+    prompt = load_prompt(params.prompt, settings.prompts)
+    if not params.model:
+        raise BadInput(f"{stage}: {provider} is to answer, and no model is named.", f"set {stage}.model")
+    if provider == VlmProvider.transformers.value:
+        assert not isinstance(params, EscalateCloudParams)
+        return TransformersAnswerer(
+            params.model, prompt, max_output_tokens=params.max_output_tokens, batch_size=params.batch_size
+        )
+    if provider == OWN_SERVER:
+        check_server(stage, params.base_url, settings)
+    elif params.base_url:
+        raise BadInput(f"{stage}: base_url is for openai_compatible, not for {provider}.", f"unset {stage}.base_url")
+    paid = isinstance(params, EscalateCloudParams)
+    if paid and not (settings.remote or is_here(params.base_url)):
+        raise BadInput(
+            f"{stage}: crops would leave this machine, to {provider}, and remote use is off.",
+            "set BRAND_DETECT_REMOTE=1 where Dagster runs, if they may",
+        )
+    return ProviderAnswerer(
+        endpoints(params) if paid else [Endpoint(provider, params.model, params.base_url, FREE)],
+        prompt,
+        max_output_tokens=params.max_output_tokens,
+        concurrency=params.concurrency,
+        timeout_s=params.timeout_s,
+        budget=Spending(store, params.max_usd, settings.daily_usd) if paid else None,
+    )
+
+
+def endpoints(params: EscalateCloudParams) -> list[Endpoint]:
+    """The provider's model and those that stand in for it, each with its price.
+
+    Raises:
+        BadInput: a model's price is not known.
+    """
+    own = Price(params.input_usd_per_mtok, params.output_usd_per_mtok)
+    named = [(params.provider.value, params.model), *(f.split(":", 1) for f in params.fallbacks)]
+    found = []
+    for i, (provider, model) in enumerate(named):
+        price = own if i == 0 and own != FREE else listed_price(provider, model)
+        if price is None:
+            raise BadInput(
+                f"escalate_cloud: nobody knows what {provider}:{model} costs.",
+                "set escalate_cloud.input_usd_per_mtok and output_usd_per_mtok, or check the model's name",
+            )
+        found.append(Endpoint(provider, model, params.base_url if i == 0 else "", price))
+    return found
+
+
+def check_server(stage: str, url: str, settings: Settings) -> None:
+    """
+    Raises:
+        BadInput: ``url`` is no plain web address, or of a machine that is neither this one nor allowed.
+    """
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.username or parts.query)
+        names = {parts.hostname, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
+    except ValueError:
+        plain, names = False, set()
+    if not plain:
+        raise BadInput(f"{stage}: the server's address is none.", f"set {stage}.base_url to http://host:port/v1")
+    if not (is_here(url) or names & set(settings.model_hosts)):
+        raise BadInput(
+            f"{stage}: crops would leave this machine, to {urlsplit(url).hostname}, which is not allowed.",
+            "add the host to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
+        )
+
+
+def is_here(url: str) -> bool:
+    """Whether ``url`` is of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

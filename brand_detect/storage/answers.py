@@ -1,0 +1,38 @@
+"""What models said, ``{root}/_answers/``: a file for each question, shared by all jobs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.protocols import Answer
+from brand_detect.storage.store import Store
+
+
+class Answers:
+    """The ``AnswerMemory`` of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def recall(self, question_ids: Sequence[str]) -> Mapping[str, Answer]:
+        """The answers that are known, by question, without a cluster.
+
+        Raises:
+            Permanent: one of them is damaged.
+        """
+        found = self._store.get_answers(question_ids)
+        return {name: _read(name, data) for name, data in found.items()}
+
+    def keep(self, answer: Answer) -> None:
+        """Keep an answer under its ``question_id``, in place of an earlier one."""
+        said = asdict(replace(answer, cluster_id=""))
+        del said["cluster_id"]
+        self._store.put_answer(answer.question_id, json.dumps(said, indent=1, ensure_ascii=False).encode())
+
+
+def _read(name: str, data: bytes) -> Answer:
+    try:
+        return Answer("", **json.loads(data))
+    except (ValueError, TypeError) as e:
+        raise Permanent(f"The kept answer {name} is damaged.", f"remove _answers/{name[:2]}/{name}.json") from e

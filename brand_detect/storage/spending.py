@@ -1,0 +1,76 @@
+"""What models cost, ``{root}/_spending/{day}/``: an entry is an empty file whose name says it, so a listing is a sum.
+
+``{reservation}-reserved-{micro USD}`` before a call, ``{reservation}-spent-{micro USD}`` after it. A call that never
+came back counts with what was reserved for it: the provider may have billed it.
+"""
+
+import math
+import uuid
+from datetime import UTC, datetime
+from threading import Lock
+
+from brand_detect.domain.protocols import OverBudget
+from brand_detect.storage.store import Store
+
+MICRO = 1_000_000
+
+
+class Spending:
+    """The ``Budget`` of one run, within that of the day, which all runs of a store share. Days are UTC.
+
+    Two runs that reserve at once may both be refused the last cent; they are never both given it.
+    """
+
+    def __init__(self, store: Store, run_usd: float, daily_usd: float) -> None:
+        self._store = store
+        self._limit, self._daily_limit = _micro(run_usd), _micro(daily_usd)
+        self._own: dict[str, int] = {}
+        self._days: dict[str, str] = {}
+        self._lock = Lock()
+
+    def reserve(self, usd: float) -> str:
+        """Set ``usd`` aside before a call that may cost as much; the reservation's name.
+
+        Raises:
+            OverBudget: there is not as much left.
+        """
+        with self._lock:
+            return self._reserve(usd)
+
+    def _reserve(self, usd: float) -> str:
+        wanted, spent = _micro(usd), sum(self._own.values())
+        if spent + wanted > self._limit:
+            raise OverBudget(_short("run", wanted, self._limit - spent, self._limit), "raise escalate_cloud.max_usd")
+        day, name = datetime.now(UTC).date().isoformat(), uuid.uuid4().hex
+        self._store.note_spending(day, f"{name}-reserved-{wanted}")  # first, so that whoever looks at once sees it
+        others = self.spent_micro(day) - wanted
+        if others + wanted > self._daily_limit:
+            self._store.note_spending(day, f"{name}-spent-0")
+            short = _short("day", wanted, self._daily_limit - others, self._daily_limit)
+            raise OverBudget(short, "try again tomorrow, or raise BRAND_DETECT_DAILY_USD")
+        self._own[name], self._days[name] = wanted, day
+        return name
+
+    def settle(self, reservation: str, usd: float) -> None:
+        """What the call cost in the end."""
+        self._own[reservation] = _micro(usd)
+        self._store.note_spending(self._days[reservation], f"{reservation}-spent-{_micro(usd)}")
+
+    def spent_micro(self, day: str) -> int:
+        """What all runs have spent or set aside on a day, in millionths of a USD."""
+        amounts: dict[str, int] = {}
+        for entry in sorted(self._store.spending(day)):  # of one reservation what was spent comes last
+            name, _, amount = entry.split("-")
+            amounts[name] = int(amount)
+        return sum(amounts.values())
+
+
+def _micro(usd: float) -> int:
+    return math.ceil(usd * MICRO - 1e-6)  # up, so that nothing counts as free
+
+
+def _short(whose: str, wanted: int, left: int, limit: int) -> str:
+    return (
+        f"The {whose}'s budget of {limit / MICRO:.2f} USD has {max(0, left) / MICRO:.4f} USD left; "
+        f"the next question may cost {wanted / MICRO:.4f} USD."
+    )

@@ -319,6 +319,7 @@ def _summary(
     times = frames.frames["t_s"].to_numpy()
     interval = float(np.median(np.diff(times))) if len(times) > 1 else frames.end_s - frames.start_s
     statuses = Counter(scenes.timeline["status"].to_pylist())
+    models = _models(verdicts.answers)
     settled = {}
     for status in ("resolved", "ignored"):
         rows = verdicts.verdicts.filter(pc.field("status") == status).select(["decided_by", "track_ids"]).to_pylist()
@@ -346,8 +347,37 @@ def _summary(
         },
         "tracks_resolved_by": settled["resolved"],
         "tracks_ignored_by": settled["ignored"],
-        "run": {**statistics, "cost_usd": sum(verdicts.answers["cost_usd"].to_pylist())},
+        "models": models,
+        "run": {**statistics, "cost_usd": sum(row["cost_usd"] for row in models)},
     }
+
+
+def _models(answers: pa.Table) -> list[dict[str, Any]]:
+    """What each model was asked and what it cost. An answer that was remembered costs nothing again.
+
+    ``remembered_usd`` is what the remembered answers cost when they were given, equal questions counted once.
+    """
+    groups: defaultdict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in answers.to_pylist():
+        groups[row["provider"], row["model"], row["prompt_version"]].append(row)
+    found = []
+    for (provider, model, prompt), rows in groups.items():
+        put = [row for row in rows if not row["remembered"]]
+        known = {row["question_id"]: row["cost_usd"] for row in rows if row["remembered"]}
+        found.append(
+            {
+                "provider": provider,
+                "model": model,
+                "prompt_version": prompt,
+                "questions": len(put),
+                "remembered": len(rows) - len(put),
+                "answers": dict(sorted(Counter(row["status"] for row in rows).items())),
+                **{c: sum(row[c] for row in put) for c in ("input_tokens", "output_tokens", "cost_usd")},
+                "remembered_usd": sum(usd for i, usd in known.items() if i not in {row["question_id"] for row in put}),
+                "latency_mean_s": sum(row["latency_s"] for row in put) / len(put) if put else 0.0,
+            }
+        )
+    return found
 
 
 def _seen_on(regions: pa.Table) -> pa.ChunkedArray:

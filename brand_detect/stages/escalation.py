@@ -40,7 +40,7 @@ CROP_SIDE_PX = 768
 SCENE_QUALITY = 80
 SURROUNDINGS = 0.5  # of the region's longer side, on each side: context that a reader needs
 OUTLINE = (255, 0, 255)  # as the prompts call it: magenta, which few boards are
-OUTLINE_PX = 3
+OUTLINE_PX, OUTLINE_GAP_PX = 2, 5  # the line, and how far from the mark it runs
 LIKE_BITS = 8  # of 64; crops of a cluster with hashes nearer than that show a model nothing new
 
 ANSWERED = ("answered", "none", "unreadable", "malformed")
@@ -211,8 +211,10 @@ class Pictures:
         longest = max(image.shape[:2])
         scale = min(1.0, self.params.scene_px / longest)
         small = self.canvas.resize(image, round(image.shape[1] * scale), round(image.shape[0] * scale))
-        corners = (np.array(region["quad"]).reshape(4, 2) * scale).tolist()
-        outlined = self.canvas.draw(small, [Shape([(x, y) for x, y in corners], OUTLINE, OUTLINE_PX)])
+        low = np.array([region["x_px"], region["y_px"]]) * scale - OUTLINE_GAP_PX
+        high = low + np.array([region["w_px"], region["h_px"]]) * scale + 2 * OUTLINE_GAP_PX
+        box = [(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])]
+        outlined = self.canvas.draw(small, [Shape(box, OUTLINE, OUTLINE_PX)])
         return self.codec.encode(outlined, SCENE_QUALITY, 0)
 
 

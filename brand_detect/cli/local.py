@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ from brand_detect.cli.common import (
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.model import Overrides, Report
 from brand_detect.domain.params import MatchBrandsParams
+from brand_detect.domain.protocols import Answerer
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
 
@@ -239,6 +241,37 @@ def bench_marks(
 
 
 @app.command()
+def bench_escalation(
+    labelled: Annotated[Path | None, typer.Option(help="a folder of labelled clips, measured too")] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="length of the generated clip; 0 = none")] = 20,
+    as_json: JsonOpt = False,
+) -> None:
+    """Questions an escalation asks per candidate, and what replays ask again, with a script for a model."""
+    from brand_detect.catalog import load_catalog
+    from brand_detect.evaluation import escalation
+    from brand_detect.evaluation.sample import Scenario, sample_once
+    from brand_detect.evaluation.score import load_labels
+
+    folder = home() / state_dir() / "bench"
+    clips: list[tuple[Path, list[str], list[str]]] = []  # each with the names in its catalogue and those it shows
+    if minutes:
+        video = folder / f"escalation-{minutes:g}.mp4"
+        truth = sample_once(video, Scenario(seconds=60 * minutes))
+        clips.append((video, [b for b in truth.brands if b not in truth.unlisted], [*truth.brands]))
+    if labelled:
+        starter = [brand.name for brand in load_catalog(Settings.load().catalog).catalog.brands]
+        for name, labels in load_labels(labelled.resolve() / "labels.json").items():
+            clips.append((labelled.resolve() / name, starter, sorted({label.brand for label in labels.labels})))
+    rows = []
+    for video, listed, shown in clips:
+        script, catalog = escalation.Script(shown), folder / f"escalation-{video.stem}.yaml"
+        with local_runner(str(video), catalog=str(catalog), answerer=script) as runner:
+            rows.append(escalation.measure(video, runner, script, catalog, listed))
+    for section in escalation.sections(rows):
+        _print(section, as_json)
+
+
+@app.command()
 def bench_replay(
     job_id: JobArg,
     start_stage: Annotated[str, typer.Option("--from", help="the first stage that runs again")] = "match_brands",
@@ -316,12 +349,18 @@ def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, 
 
 
 @contextmanager
-def local_runner(*videos: str, **settings: Any) -> Iterator["Runner"]:
+def local_runner(*videos: str, answerer: Answerer | None = None, **settings: Any) -> Iterator["Runner"]:
     """A ``Runner`` on the instance of ``DAGSTER_HOME``, with progress bars on stderr.
 
     ``videos``, named by the user who runs this, are readable for this process even outside the allowed media roots.
+    ``answerer`` takes the place of the model of every escalation that is on.
     """
     with local_instance(*videos, **settings) as (instance, services):
+        if answerer is not None:
+            engines = replace(
+                services.engines, answerer=lambda _, params: answerer if params.provider.value != "off" else None
+            )
+            services = replace(services, engines=engines)
         from brand_detect.definitions import build_definitions
         from brand_detect.orchestration.run import Runner
 

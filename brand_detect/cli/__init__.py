@@ -4,11 +4,24 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import brands, compare, doctor, jobs, local, problems, review, sweep, upkeep
+from brand_detect.cli import brands, compare, doctor, jobs, local, plan, problems, review, sweep, upkeep
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
-__all__ = ["app", "brands", "compare", "doctor", "jobs", "local", "main", "problems", "review", "sweep", "upkeep"]
+__all__ = [
+    "app",
+    "brands",
+    "compare",
+    "doctor",
+    "jobs",
+    "local",
+    "main",
+    "plan",
+    "problems",
+    "review",
+    "sweep",
+    "upkeep",
+]
 
 
 def main() -> None:

@@ -242,7 +242,7 @@ def bench_marks(
 
 @app.command()
 def bench_escalation(
-    labelled: Annotated[Path | None, typer.Option(help="a folder of labelled clips, measured too")] = None,
+    videos: Annotated[Path | None, typer.Option(help="a folder of clips, labelled or not, measured too")] = None,
     minutes: Annotated[float, typer.Option(min=0, help="length of the generated clip; 0 = none")] = 20,
     as_json: JsonOpt = False,
 ) -> None:
@@ -258,10 +258,13 @@ def bench_escalation(
         video = folder / f"escalation-{minutes:g}.mp4"
         truth = sample_once(video, Scenario(seconds=60 * minutes))
         clips.append((video, [b for b in truth.brands if b not in truth.unlisted], [*truth.brands]))
-    if labelled:
+    if videos:
         starter = [brand.name for brand in load_catalog(Settings.load().catalog).catalog.brands]
-        for name, labels in load_labels(labelled.resolve() / "labels.json").items():
-            clips.append((labelled.resolve() / name, starter, sorted({label.brand for label in labels.labels})))
+        there = videos.resolve() / "labels.json"
+        labelled = load_labels(there) if there.exists() else {}
+        for video in sorted(p for p in videos.resolve().iterdir() if p.suffix.lower() in VIDEO_SUFFIXES):
+            shown = {label.brand for label in labelled[video.name].labels} if video.name in labelled else ()
+            clips.append((video, starter, sorted(shown)))
     rows = []
     for video, listed, shown in clips:
         script, catalog = escalation.Script(shown), folder / f"escalation-{video.stem}.yaml"

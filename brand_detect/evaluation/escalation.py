@@ -65,7 +65,7 @@ class Script:
         def likeness(name: str) -> float:
             return Levenshtein.normalized_similarity(key, fold(key_of(name)))
 
-        best = max(self.names, key=likeness)
+        best = max(self.names, key=likeness, default="")
         return best if key and likeness(best) >= ALIKE else ""
 
 

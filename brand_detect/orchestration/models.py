@@ -4,8 +4,8 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import EscalateCloudParams, Escalation, VlmProvider
-from brand_detect.domain.protocols import Answerer
+from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, Escalation, VlmProvider
+from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prices import Price, listed_price
 from brand_detect.engines.prompts import load_prompt
@@ -24,43 +24,66 @@ def answerer(stage: str, params: Escalation, settings: Settings, store: Store) -
     Raises:
         BadInput: the model is not named or not priced, or crops would go where the settings do not let them.
     """
+    if params.provider.value != "off":
+        check_may_be_asked(stage, params, settings)
+    paid = isinstance(params, EscalateCloudParams)
+    return model_of(stage, params, settings, Spending(store, params.max_usd, settings.daily_usd) if paid else None)
+
+
+def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget | None) -> Answerer | None:
+    """As ``answerer``, whether it may be asked or not.
+
+    Raises:
+        BadInput: the model is not named or not priced.
+    """
     provider = params.provider.value
     if provider == "off":
         return None
-    prompt = load_prompt(params.prompt, settings.prompts)
     if not params.model:
         raise BadInput(f"{stage}: {provider} is to answer, and no model is named.", f"set {stage}.model")
-    if provider == VlmProvider.transformers.value:
-        assert not isinstance(params, EscalateCloudParams)
+    prompt = load_prompt(params.prompt, settings.prompts)
+    if isinstance(params, EscalateVlmParams) and params.provider is VlmProvider.transformers:
         return TransformersAnswerer(
             params.model, prompt, max_output_tokens=params.max_output_tokens, batch_size=params.batch_size
         )
-    if provider == OWN_SERVER:
-        check_server(stage, params.base_url, settings)
-    elif params.base_url:
-        raise BadInput(f"{stage}: base_url is for openai_compatible, not for {provider}.", f"unset {stage}.base_url")
-    paid = isinstance(params, EscalateCloudParams)
-    if paid and not (settings.remote or is_here(params.base_url)):
-        raise BadInput(
-            f"{stage}: crops would leave this machine, to {provider}, and remote use is off.",
-            "set BRAND_DETECT_REMOTE=1 where Dagster runs, if they may",
-        )
     return ProviderAnswerer(
-        endpoints(params) if paid else [Endpoint(provider, params.model, params.base_url, FREE)],
+        endpoints(params),
         prompt,
         max_output_tokens=params.max_output_tokens,
         concurrency=params.concurrency,
         timeout_s=params.timeout_s,
-        budget=Spending(store, params.max_usd, settings.daily_usd) if paid else None,
+        budget=budget,
     )
 
 
-def endpoints(params: EscalateCloudParams) -> list[Endpoint]:
-    """The provider's model and those that stand in for it, each with its price.
+def check_may_be_asked(stage: str, params: Escalation, settings: Settings) -> None:
+    """
+    Raises:
+        BadInput: crops would leave this machine, and the settings do not let them.
+    """
+    provider = params.provider.value
+    if provider == OWN_SERVER:
+        check_server(stage, params.base_url, settings)
+    elif params.base_url:
+        raise BadInput(f"{stage}: base_url is for {OWN_SERVER}, not for {provider}.", f"unset {stage}.base_url")
+    if isinstance(params, EscalateCloudParams) and not settings.remote:
+        leaves = [f for f in (provider, *(f.split(":")[0] for f in params.fallbacks)) if f != OWN_SERVER]
+        if leaves or not is_here(params.base_url):
+            raise BadInput(
+                f"{stage}: crops would leave this machine, to {', '.join(leaves) or 'a server'}, "
+                "and remote use is off.",
+                "set BRAND_DETECT_REMOTE=1 where Dagster runs, if they may",
+            )
+
+
+def endpoints(params: Escalation) -> list[Endpoint]:
+    """The provider's model and those that stand in for it, each with its price; servers of one's own cost nothing.
 
     Raises:
         BadInput: a model's price is not known.
     """
+    if not isinstance(params, EscalateCloudParams):
+        return [Endpoint(params.provider.value, params.model, params.base_url, FREE)]
     own = Price(params.input_usd_per_mtok, params.output_usd_per_mtok)
     named = [(params.provider.value, params.model), *(f.split(":", 1) for f in params.fallbacks)]
     found = []

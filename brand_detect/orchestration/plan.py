@@ -1,0 +1,165 @@
+"""What an escalation would ask and cost, before anybody is asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.model import (
+    BrandVerdicts,
+    DetectedObjects,
+    ExtractedFrames,
+    JobRequest,
+    Overrides,
+    Row,
+    check_job_id,
+)
+from brand_detect.domain.params import EscalateCloudParams, Escalation, VlmProvider, check_overrides, effective
+from brand_detect.domain.pipeline import ROOT
+from brand_detect.domain.protocols import Progress
+from brand_detect.domain.settings import Settings
+from brand_detect.engines.prompts import load_prompt
+from brand_detect.engines.tokens import input_token_bound, input_token_estimate
+from brand_detect.orchestration.config import load_profile
+from brand_detect.orchestration.models import endpoints, model_of
+from brand_detect.orchestration.resources import Services
+from brand_detect.stages.escalation import Pictures
+from brand_detect.storage.answers import Answers
+from brand_detect.storage.spending import MICRO, Spending
+from brand_detect.storage.store import AttemptRef, StoredFrames
+
+MATCH, CLOUD = "match_brands", ESCALATIONS[-1]
+ASSUMED_OUTPUT_TOKENS = 120
+"""Of an answer, as long as the model gave none in this job: the form with a short sentence takes about that."""
+ASSUMED_CALL_S = 3.0
+"""For a call, as long as the model answered none in this job."""
+
+
+@dataclass
+class Estimate:
+    """What one model would be asked. Money in USD."""
+
+    stage: str
+    provider: str
+    model: str
+    clusters: int
+    remembered: int = 0  # of the clusters, those answered before or alike to another
+    calls: int = 0
+    put_off: int = 0  # further calls, which the run's budget does not reach
+    input_tokens: int = 0  # 0 where the model is loaded here
+    output_tokens: int = 0
+    usd: float = 0.0
+    minutes: float = 0.0
+    measured: bool = False  # time and length of answers are this model's in this job; else assumed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The estimates for the open clusters of a job's newest escalation or, without one, of its match."""
+
+    job_id: str
+    stage: str
+    attempt: str
+    clusters: int
+    tracks: int
+    estimates: tuple[Estimate, ...]
+    notes: tuple[str, ...]
+
+
+def plan(services: Services, job_id: str, overrides: Overrides, models: Sequence[str], progress: Progress) -> Plan:
+    """What the escalations would ask now, with the params in force and ``overrides``; nobody is asked.
+
+    ``models``, as ``provider:model``, are estimated beside the cloud's own, each as if it were asked alone.
+
+    Raises:
+        BadInput: the job has no verdicts, or a param or a model makes no sense.
+    """
+    store, settings, codec = services.store, services.settings, services.engines.codec()
+    check_overrides(overrides)
+    made = store.attempts(check_job_id(job_id), CLOUD) or store.attempts(job_id, MATCH)
+    if not made:
+        raise BadInput(f"{job_id} has no checkpoint of {MATCH} in {store.root}.", "run the job that far first")
+    newest = made[-1]
+    refs = {s: AttemptRef(job_id, s, a) for s, a in {**newest.upstream, newest.stage: newest.attempt}.items()}
+    request, verdicts = (
+        cast("JobRequest", store.load(refs[ROOT])),
+        cast("BrandVerdicts", store.load(refs[newest.stage])),
+    )
+    extracted = cast("ExtractedFrames", store.load(refs["extract_frames"]))
+    detected = cast("DetectedObjects", store.load(refs["detect_objects"]))
+    frames = StoredFrames(store, store.with_frames(refs["extract_frames"]), extracted.frames, codec)
+    wanted: list[tuple[str, Escalation]] = []
+    notes = []
+    for stage in ESCALATIONS:
+        tuned = [m.overrides for m in store.attempts(job_id, stage)[-1:]]
+        layers = (load_profile(request.profile).get(stage, {}), request.overrides.get(stage, {}), *tuned)
+        params = cast("Escalation", effective(stage, *layers, overrides.get(stage, {})))
+        if params.provider.value != "off":
+            wanted.append((stage, params))
+        elif not (stage == CLOUD and models):
+            notes.append(f"{stage}: off, no model set")
+        if stage == CLOUD:
+            wanted += [(stage, _of(params, model)) for model in models]
+    estimates = []
+    for stage, params in wanted:
+        pictures = Pictures(detected, params, frames, codec, services.engines.canvas())
+        estimates.append(_estimate(stage, params, settings, Answers(store), pictures, verdicts, progress))
+    if any(stage == CLOUD for stage, _ in wanted):
+        spent = Spending(store, 0.0, 0.0).spent_micro(datetime.now(UTC).date().isoformat()) / MICRO
+        notes.append(f"{spent:.2f} of {settings.daily_usd:.2f} USD are spent or set aside today")
+    clusters = verdicts.unresolved.to_pylist()
+    tracks = sum(len(c["track_ids"]) for c in clusters)
+    return Plan(job_id, newest.stage, newest.attempt, len(clusters), tracks, tuple(estimates), tuple(notes))
+
+
+def _of(params: Escalation, model: str) -> Escalation:
+    """The cloud's params with another model in place of its own."""
+    provider, _, name = model.partition(":")
+    alone = {"provider": provider, "model": name, "fallbacks": [], "base_url": ""}
+    priced = {"input_usd_per_mtok": 0.0, "output_usd_per_mtok": 0.0}
+    return cast("Escalation", effective(CLOUD, params.model_dump(mode="json"), alone, priced))
+
+
+def _estimate(
+    stage: str,
+    params: Escalation,
+    settings: Settings,
+    memory: Answers,
+    pictures: Pictures,
+    verdicts: BrandVerdicts,
+    progress: Progress,
+) -> Estimate:
+    model, prompt = model_of(stage, params, settings, None), load_prompt(params.prompt, settings.prompts)
+    assert model is not None, "a model that is off is not estimated"
+    endpoint = None if params.provider is VlmProvider.transformers else endpoints(params)[0]
+    limit_usd = params.max_usd if isinstance(params, EscalateCloudParams) else float("inf")
+    asked: list[Row] = verdicts.unresolved.to_pylist()[: params.max_questions]
+    own = [a for a in verdicts.answers.to_pylist() if (a["provider"], a["model"]) == (model.provider, model.model)]
+    told = [a["output_tokens"] for a in own if a["output_tokens"]]
+    output_tokens = round(sum(told) / len(told)) if told else ASSUMED_OUTPUT_TOKENS
+    call_s = sum(a["latency_s"] for a in own) / len(own) if own else ASSUMED_CALL_S
+
+    found = Estimate(stage, model.provider, model.model, len(asked), measured=bool(own))
+    seen: set[tuple[str, ...]] = set()
+    for i, cluster in enumerate(asked, 1):
+        question = pictures.question(cluster)
+        progress(i, len(asked), "questions")
+        ids = tuple(model.question_ids(question))
+        if ids in seen or (not params.ask_again and memory.recall(ids)):
+            found.remembered += 1
+            continue
+        seen.add(ids)
+        if endpoint is not None:
+            most = endpoint.price.cost(input_token_bound(endpoint, prompt, question), params.max_output_tokens)
+            if found.usd + most > limit_usd:
+                found.put_off += 1
+                continue
+            input_tokens = input_token_estimate(endpoint, prompt, question)
+            found.input_tokens += input_tokens
+            found.usd += endpoint.price.cost(input_tokens, output_tokens)
+        found.calls += 1
+        found.output_tokens += output_tokens
+    found.minutes = found.calls * call_s / (params.concurrency if endpoint else 1) / 60
+    return found

@@ -458,3 +458,20 @@ def test_the_command_lists_marks_and_what_to_do(
     assert {f["state"] for f in json.loads(out)} == {"ok", "warn", "fail"}
     (at_home / "dagster.yaml").write_bytes((CHECKOUT / "dagster.yaml").read_bytes())
     assert command_line("doctor")[0] == 0, "warnings do not count"
+
+
+def test_remote_models_are_told_by_their_keys_names(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for key in ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
+    assert look("settings", "remote models")["remote models"][0].state == "off"
+    monkeypatch.setenv("BRAND_DETECT_REMOTE", "1")
+    assert look("settings", "remote models")["remote models"][0].state == "warn"
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-secret")
+    monkeypatch.setenv("BRAND_DETECT_MODEL_HOSTS", "gpu-box:8000")
+    [fine] = look("settings", "remote models")["remote models"]
+    assert (fine.state, "GROQ_API_KEY" in fine.said, "gpu-box:8000" in fine.said) == ("ok", True, True)
+    assert "gsk-secret" not in fine.said
+    (tmp_path / "own.md").write_text("You are helpful.", encoding="utf-8")
+    monkeypatch.setenv("BRAND_DETECT_PROMPTS", str(tmp_path))
+    [broken] = look("settings", "remote models")["remote models"]
+    assert (broken.state, "own" in broken.said) == ("fail", True)

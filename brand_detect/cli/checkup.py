@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 OK, WARN, FAIL, OFF = "ok", "warn", "fail", "off"
 PREFIX = "BRAND_DETECT_"
-OWN_SECRETS = ("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_WEBHOOK_URL", "BRAND_DETECT_WEBHOOK_SECRET")
+OWN_SECRETS = (
+    *("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_MODEL_API_KEY"),
+    *("BRAND_DETECT_WEBHOOK_URL", "BRAND_DETECT_WEBHOOK_SECRET"),
+)
+MODEL_KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY")
 BESIDE_SETTINGS = (*OWN_SECRETS, "BRAND_DETECT_POSTGRES_URL", "BRAND_DETECT_TRACEBACK")
 """Variables of this project that are no settings: secrets and switches."""
-SECRETS = (*OWN_SECRETS, "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY")
+SECRETS = (*OWN_SECRETS, *MODEL_KEYS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SPACE_BYTES = 5 * 2**30
 """Free space under which a warning is due: an hour of 1080p takes about 3 GiB."""
@@ -364,6 +368,24 @@ def _webhook(patient: Patient) -> Iterator[Finding]:
         yield Finding("webhook", OFF, "none is set: nothing is sent")
 
 
+def _remote_models(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.engines.prompts import load_prompt
+
+    settings, keys = patient.settings, [name for name in MODEL_KEYS if os.environ.get(name, "").strip()]
+    for own in sorted(Path(settings.prompts).glob("*.md")) if settings.prompts else ():
+        load_prompt(own.stem, settings.prompts)
+    hosts = f"; they may go to {', '.join(settings.model_hosts)}" if settings.model_hosts else ""
+    if not settings.remote:
+        yield Finding("remote models", OFF, f"pictures go to no provider{hosts}")
+    elif keys:
+        limit = f"at most {settings.daily_usd:g} USD a day"
+        yield Finding(
+            "remote models", OK, f"pictures may go to providers with a key ({', '.join(keys)}){hosts}; {limit}"
+        )
+    else:
+        yield Finding("remote models", WARN, f"{PREFIX}REMOTE is on and no provider's key is set", "set a key")
+
+
 def _permissions(patient: Patient) -> Iterator[Finding]:
     root = patient.settings.store_root
     folders = {state_dir(), *([Path(root)] if "://" not in root else [])}
@@ -518,6 +540,7 @@ CHECKS = (
     Check("media roots", _media, ("settings",)),
     Check("inbox", _inbox, ("settings",)),
     Check("webhook", _webhook, ("settings",)),
+    Check("remote models", _remote_models, ("settings",)),
     Check("permissions", _permissions, ("settings",)),
     Check("home", _home),
     Check("dagster.yaml", _configuration, ("home",)),

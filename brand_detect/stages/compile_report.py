@@ -362,7 +362,7 @@ def _models(answers: pa.Table) -> list[dict[str, Any]]:
         groups[row["provider"], row["model"], row["prompt_version"]].append(row)
     found = []
     for (provider, model, prompt), rows in groups.items():
-        put = [row for row in rows if not row["remembered"]]
+        put = [row for row in rows if not row["remembered"] and row["status"] != "deferred"]
         known = {row["question_id"]: row["cost_usd"] for row in rows if row["remembered"]}
         found.append(
             {
@@ -370,7 +370,7 @@ def _models(answers: pa.Table) -> list[dict[str, Any]]:
                 "model": model,
                 "prompt_version": prompt,
                 "questions": len(put),
-                "remembered": len(rows) - len(put),
+                "remembered": sum(row["remembered"] for row in rows),
                 "answers": dict(sorted(Counter(row["status"] for row in rows).items())),
                 **{c: sum(row[c] for row in put) for c in ("input_tokens", "output_tokens", "cost_usd")},
                 "remembered_usd": sum(usd for i, usd in known.items() if i not in {row["question_id"] for row in put}),

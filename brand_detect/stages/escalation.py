@@ -128,7 +128,7 @@ def escalate(
         unresolved=unresolved,
         answers=all_answers,
         notes=(*upstream.notes, *_notes(stage, answers, len(open_clusters), verdicts, len(ranked))),
-        stats=_stats(asked, answers)
+        stats=_stats(len(open_clusters), answers)
         | {
             "never_answered": _never_answered(unresolved, all_answers),
             "tracks_unresolved": sum(len(c["track_ids"]) for c in ranked),
@@ -286,15 +286,15 @@ def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None, remembered:
     }
 
 
-def _stats(asked: Sequence[Row], answers: Mapping[str, tuple[Answer, bool]]) -> dict[str, float]:
-    new = [a for a, remembered in answers.values() if not remembered]
+def _stats(n_open: int, answers: Mapping[str, tuple[Answer, bool]]) -> dict[str, float]:
+    new = [a for a, remembered in answers.values() if not remembered and a.status != "deferred"]
     known = {a.question_id: a for a, remembered in answers.values() if remembered}
     paid_now = {a.question_id for a in new}
     return {
         "questions": len(new),
-        "remembered": len(answers) - len(new),
-        "questions_left": len(asked) - sum(a.status in ANSWERED for a, _ in answers.values()),
-        "deferred": sum(a.status == "deferred" for a in new),
+        "remembered": sum(remembered for _, remembered in answers.values()),
+        "questions_left": n_open - sum(a.status in ANSWERED for a, _ in answers.values()),
+        "deferred": sum(a.status == "deferred" for a, _ in answers.values()),
         "failed": sum(a.status == "failed" for a in new),
         "input_tokens": sum(a.input_tokens for a in new),
         "output_tokens": sum(a.output_tokens for a in new),

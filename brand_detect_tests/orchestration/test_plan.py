@@ -1,0 +1,98 @@
+"""What an escalation would cost, against what it would ask: nobody is called."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Overrides
+from brand_detect.domain.params import Escalation, effective
+from brand_detect.domain.protocols import Answer
+from brand_detect.orchestration.models import model_of
+from brand_detect.orchestration.plan import ASSUMED_CALL_S, ASSUMED_OUTPUT_TOKENS, Plan, plan
+from brand_detect.storage.answers import Answers
+from brand_detect_tests.pipeline import Pipeline, pipeline, silent, two_shot_clip
+
+OWN: Overrides = {
+    "escalate_vlm": {"provider": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "model": "small"}
+}
+MINI = "openai:gpt-4o-mini"
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """``match`` has one open cluster, and no model was set."""
+    folder = tmp_path_factory.mktemp("plan")
+    with pipeline(folder) as built:
+        built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+        yield built
+
+
+def planned(job: Pipeline, overrides: Overrides | None = None, *models: str) -> Plan:
+    return plan(job.services, "match", overrides or {}, models, silent)
+
+
+def test_with_every_model_off_the_open_clusters_are_told(job: Pipeline):
+    found = planned(job)
+    assert (found.stage, found.clusters, found.tracks, found.estimates) == ("escalate_cloud", 1, 1, ())
+    assert found.notes == ("escalate_vlm: off, no model set", "escalate_cloud: off, no model set")
+
+
+def test_a_listed_model_is_priced(job: Pipeline):
+    [estimate] = planned(job, None, MINI).estimates
+    assert (estimate.stage, estimate.provider, estimate.model) == ("escalate_cloud", "openai", "gpt-4o-mini")
+    assert (estimate.clusters, estimate.remembered, estimate.calls, estimate.put_off) == (1, 0, 1, 0)
+    assert estimate.input_tokens > 1000, "pictures take thousands of this model's tokens"
+    assert estimate.output_tokens == ASSUMED_OUTPUT_TOKENS
+    assert estimate.usd == pytest.approx((0.15 * estimate.input_tokens + 0.6 * ASSUMED_OUTPUT_TOKENS) / 1e6)
+    assert estimate.minutes == pytest.approx(ASSUMED_CALL_S / 4 / 60), "four at a time"
+    assert not estimate.measured
+
+
+def test_what_the_budget_does_not_reach_is_put_off(job: Pipeline):
+    [estimate] = planned(job, {"escalate_cloud": {"max_usd": 0.0001}}, MINI).estimates
+    assert (estimate.calls, estimate.put_off, estimate.usd) == (0, 1, 0.0)
+    assert "0.00 of 10.00 USD are spent or set aside today" in planned(job, None, MINI).notes
+
+
+def test_a_server_of_ones_own_costs_nothing(job: Pipeline):
+    [estimate] = planned(job, OWN).estimates
+    assert (estimate.stage, estimate.calls, estimate.usd) == ("escalate_vlm", 1, 0.0)
+
+
+def test_what_was_answered_before_is_no_call(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        params = effective("escalate_vlm", OWN["escalate_vlm"])
+        assert isinstance(params, Escalation)
+        model = model_of("escalate_vlm", params, built.services.settings, None)
+        assert model is not None
+        names: list[str] = []
+        ask, model_type = model.question_ids, type(model)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model_type, "question_ids", lambda _, q: [names.append(ask(q)[0]) or names[-1]])
+            assert planned(built, OWN).estimates[0].calls == 1
+        Answers(built.services.store).keep(Answer("", "none", question_id=names[0]))
+        [estimate] = planned(built, OWN).estimates
+        assert (estimate.remembered, estimate.calls) == (1, 0)
+        [estimate] = planned(built, {"escalate_vlm": {**OWN["escalate_vlm"], "ask_again": True}}).estimates
+        assert (estimate.remembered, estimate.calls) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        ("openai:no-such-model", "nobody knows what openai:no-such-model costs"),
+        ("opneai:gpt-4o-mini", "escalate_cloud.provider"),
+        ("openai", "no model is named"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(job: Pipeline, model: str, wrong: str):
+    with pytest.raises(BadInput, match=wrong):
+        planned(job, None, model)
+
+
+def test_a_job_without_verdicts_is_refused(job: Pipeline):
+    with pytest.raises(BadInput, match="unknown has no checkpoint of match_brands"):
+        plan(job.services, "unknown", {}, (), silent)

@@ -90,7 +90,7 @@ class Caller:
         self._endpoint, self._key = endpoint, _key(endpoint)
         self._max_output_tokens, self._timeout_s = max_output_tokens, timeout_s
         for name in LOGGERS:
-            logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger(name).level))
+            logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
         self._client, self._model = _client_and_model(endpoint, self._key, timeout_s)
 
     async def call(self, words: str, instructions: str = "", pictures: Sequence[bytes] = ()) -> Reply:

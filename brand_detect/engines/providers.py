@@ -242,7 +242,6 @@ class _Asking:
         if not (said or reply.stopped):
             reply = await self._call(line, bound, bill, call)
             said, wrong = _read(reply)
-        self._any_answer = True
         status = said.status if said else "malformed"
         return Answer(
             question.cluster_id,
@@ -295,6 +294,7 @@ class _Asking:
                 line.out = line.out or e.ends or (Transient if e.again else Permanent)(str(e), "try again later")
             raise
         line.in_vain = 0
+        self._any_answer = self._any_answer or line.caller is not None  # that to the preflight is none
         return reply
 
     async def _try(self, line: _Line, bound: int, bill: _Bill, call: Callable[[], Awaitable[Reply]]) -> Reply:

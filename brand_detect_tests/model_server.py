@@ -141,9 +141,11 @@ def serving() -> Iterator[ModelServer]:
                 status, kind, message = ERRORS[name]
                 body = {"type": "error", "error": {"type": kind, "code": kind, "message": message, "status": kind}}
                 after = {"Retry-After": state.retry_after_s} if name == "429 after" else {}
-                return self._send(status, body, after)
+                self._send(status, body, after)
+                return
             if name == "redirect":
-                return self._send(302, {}, {"Location": f"{state.url}/elsewhere"})
+                self._send(302, {}, {"Location": f"{state.url}/elsewhere"})
+                return
             if name == "slow":
                 state.ending.wait(state.slow_s)
             data = json.dumps(_reply(name, asked)).encode()
@@ -158,7 +160,7 @@ def serving() -> Iterator[ModelServer]:
                     if state.ending.wait(0.02):
                         break
                     self.wfile.write(bytes([byte]))
-                return None
+                return
             self.wfile.write(data[: len(data) // 2] if name == "cut" else data)
 
         def _send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:

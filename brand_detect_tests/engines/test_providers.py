@@ -96,18 +96,21 @@ def test_a_question_is_one_request_with_its_pictures_then_its_words(server: Mode
     assert (answer.status, answer.brand, answer.confidence) == ("answered", "Brand 0", 0.9)
     assert (answer.mark, answer.surface, answer.reasoning) == ("wordmark", "board", "the letters")
     assert (answer.provider, answer.model) == (endpoint.provider, endpoint.model)
-    assert answer.prompt_version == PROMPT.version and answer.question_id == answerer.question_ids(question())[0]
+    assert answer.prompt_version == PROMPT.version
+    assert answer.question_id == answerer.question_ids(question())[0]
     assert (answer.input_tokens, answer.output_tokens) == (2 * INPUT_TOKENS, 2 * OUTPUT_TOKENS)  # and the preflight's
     assert answer.cost_usd == pytest.approx(2 * USD)
     assert 0 < answer.latency_s < 5
     assert datetime.fromisoformat(answer.asked_at).tzinfo is not None
 
     preflight, asked = server.asked
-    assert preflight.pictures == [] and len(preflight.raw) < 1000
+    assert preflight.pictures == []
+    assert len(preflight.raw) < 1000
     assert asked.pictures == [*question().crops, question().scene]
     assert asked.raw.index("Text that was read") > asked.raw.rindex("image/jpeg")
     assert PROMPT.instructions.splitlines()[0] in asked.raw
-    assert key_of(endpoint.provider) in str(asked.headers) and key_of(endpoint.provider) not in asked.raw
+    assert key_of(endpoint.provider) in str(asked.headers)
+    assert key_of(endpoint.provider) not in asked.raw
 
 
 @pytest.mark.parametrize(
@@ -193,13 +196,15 @@ def test_the_wait_that_a_provider_asks_for_is_kept_up_to_a_limit(
     waits: list[float] = []
     wait_s = providers._wait_s
     monkeypatch.setattr(providers, "_wait_s", lambda state: waits.append(wait_s(state)) or waits[-1])
-    server.answers, server.retry_after_s = ["429", "429 after"], "0.1"
+    monkeypatch.setattr(providers, "LONGEST_WAIT_S", 1.2)
+    server.answers, server.retry_after_s = ["429", "429 after"], "1"
     assert one(asks(OPENAI)).status == "answered"
-    assert waits[0] < 0.1 <= waits[1] < 0.2
+    assert waits[0] < 0.1
+    assert 1 <= waits[1] < 1.1
     waits.clear()
     server.answers, server.retry_after_s = ["429 after"], "3600"
     assert one(asks(OPENAI)).status == "answered"
-    assert waits == [0.2]
+    assert waits == [1.2]
 
 
 @ALL
@@ -290,7 +295,8 @@ def test_a_fallback_stands_in_for_a_single_question(server: ModelServer) -> None
     server.answers = ["good", *["500"] * 4, "good", "good"]
     answers = list(asks(OPENAI, CLAUDE, concurrency=1).ask(map(question, range(3))))
     assert [a.provider for a in answers] == ["openai", "anthropic", "openai"]
-    assert "HTTP 500" in answers[1].detail and answers[2].detail == ""
+    assert "HTTP 500" in answers[1].detail
+    assert answers[2].detail == ""
 
 
 def test_the_last_fallback_s_trouble_is_raised(server: ModelServer) -> None:
@@ -304,10 +310,13 @@ def test_a_malformed_reply_is_asked_for_once_more(server: ModelServer, endpoint:
     server.answers = ["prose"]
     again = one(asks(endpoint))
     assert (again.status, again.detail) == ("answered", "")
-    assert again.cost_usd == pytest.approx(3 * USD) and again.output_tokens == 3 * OUTPUT_TOKENS
+    assert again.cost_usd == pytest.approx(3 * USD)
+    assert again.output_tokens == 3 * OUTPUT_TOKENS
     server.answers = ["prose", "prose"]
     twice = one(asks(endpoint))
-    assert twice.status == "malformed" and "no JSON object" in twice.detail and twice.question_id
+    assert twice.status == "malformed"
+    assert "no JSON object" in twice.detail
+    assert twice.question_id
     assert twice.cost_usd == pytest.approx(3 * USD)
     assert len(server.questions) == 4
 
@@ -319,11 +328,13 @@ def test_a_reply_that_was_stopped_is_not_asked_for_again(
 ) -> None:
     server.answers = [fault]
     answer = one(asks(endpoint))
-    assert answer.status == "malformed" and says in answer.detail
-    assert len(server.questions) == 1 and answer.cost_usd == pytest.approx(2 * USD)
+    assert answer.status == "malformed"
+    assert says in answer.detail
+    assert len(server.questions) == 1
+    assert answer.cost_usd == pytest.approx(2 * USD)
 
 
-def test_lies(server: ModelServer, tmp_path: Path) -> None:
+def test_lies(server: ModelServer) -> None:
     """A brand that nobody has is for the catalogue to know; a confidence of 7 is in no form."""
     server.answers = ["unknown brand"]
     assert one(asks(OPENAI)).brand == "Zzyzx Holdings"
@@ -378,7 +389,8 @@ def test_what_does_not_fit_is_put_off(server: ModelServer, tmp_path: Path, concu
     statuses = [a.status for a in answers]
     assert sorted(statuses) == ["answered"] * 6 + ["deferred"] * 14
     assert all("budget of" in a.detail and a.cost_usd == 0 for a in answers if a.status == "deferred")
-    assert len(server.questions) == 6 and spent(budget) == pytest.approx(7 * USD, abs=7 / MICRO)
+    assert len(server.questions) == 6
+    assert spent(budget) == pytest.approx(7 * USD, abs=7 / MICRO)
 
 
 def test_nothing_is_sent_without_money(server: ModelServer, tmp_path: Path) -> None:
@@ -415,7 +427,7 @@ def test_nothing_is_left_behind_when_the_caller_stops(server: ModelServer, way: 
     answers = asks(OPENAI, concurrency=4 if way == "close" else 8).ask(questions())
     if way == "close":
         next(answers)
-        cast(Any, answers).close()
+        cast("Any", answers).close()
     else:
         with pytest.raises(LookupError):
             list(answers)
@@ -446,12 +458,14 @@ def test_keys_and_pictures_are_nowhere(
     good, bad = asks(endpoint, concurrency=1).ask([question(0), question(1)])
     assert "You sent … and … which is wrong." in bad.detail
     for text in (str(good), str(bad), caplog.text):
-        assert key not in text and picture[:60] not in text
+        assert key not in text
+        assert picture[:60] not in text
     server.preflights = ["400"]
     with pytest.raises(Permanent) as e:
         one(asks(endpoint))
     told = "".join(traceback.format_exception(e.value))
-    assert key not in told and picture[:60] not in told
+    assert key not in told
+    assert picture[:60] not in told
 
 
 def test_bounds_of_tokens() -> None:
@@ -463,7 +477,8 @@ def test_bounds_of_tokens() -> None:
         counts = [
             count(endpoint, PROMPT, q) for count in (input_token_bound, input_token_estimate) for q in (asked, blind)
         ]
-        assert counts[0] > counts[2] and counts[1] > counts[3] + FRAMING_TOKENS
+        assert counts[0] > counts[2]
+        assert counts[1] > counts[3] + FRAMING_TOKENS
         return counts[0] - counts[1], counts[2] - counts[3]
 
     slack = 8  # its words differ by a few letters
@@ -475,7 +490,7 @@ def test_bounds_of_tokens() -> None:
         ("groq", "meta-llama/llama-4-scout-17b-16e-instruct", 6404, 1369),
     ]:
         got = of_picture(provider, model)
-        assert abs(got[0] - bound) <= slack and abs(got[1] - estimate) <= slack, provider
+        assert got == (pytest.approx(bound, abs=slack), pytest.approx(estimate, abs=slack)), provider
 
 
 FAULTS = ["429", "429 after", "500", "503", "400", "no json", "cut", "slow", "prose", "length", "zero usage", "401"]
@@ -493,27 +508,28 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
 
     The last pass is a calm one. All share a store; what each pass does is checked as it goes.
     """
-    chance, store, pictures = random.Random(seed), Store(str(folder)), cast(Pictures, Drawn())
+    chance, store, pictures = random.Random(seed), Store(str(folder)), cast("Pictures", Drawn())
     memory = Answers(store)
     clusters = [{"cluster_id": f"c{n}"} for n in range(60)]
-    server.slow_s, server.retry_after_s = 1.0, "0.02"
+    server.slow_s, server.retry_after_s = 1.0, "0"
     settled: set[str] = set()
-    allowed_usd = 0.0
+    allowed_usd, deferred, fullest = 0.0, 0, 0.0
     for last in [False] * (passes - 1) + [True]:
         server.answers = [] if last else chance.choices(["good", *FAULTS], [60, *[4] * (len(FAULTS) - 1), 0.3], k=400)
         server.preflights = [] if last else chance.choices(["good", "503", "401"], [8, 1, 1], k=20)
         stops_after = 60 if last else chance.choice([10, 30, 60])
-        run_usd = 5.0 if last else chance.uniform(0.05, 0.25)
+        run_usd = 5.0 if last else chance.uniform(0.02, 0.08)
         budget = Spending(store, run_usd, 1000)
         before_usd, n_billed, n_asked, known = spent(budget), len(server.billed), len(server.asked), set(settled)
         answerer = asks(OPENAI, CLAUDE, budget=budget, concurrency=chance.choice([1, 4, 9]), timeout_s=0.4)
         ended: list[str] = []
-        coming = cast(Any, _answers(clusters, pictures, answerer, memory, memory))
+        coming = cast("Any", _answers(clusters, pictures, answerer, memory, memory))
         try:
             for answer, remembered in coming:
                 ended.append(answer.cluster_id)
                 assert remembered == (answer.cluster_id in known)
                 assert answer.status != "answered" or answer.brand == f"Brand {answer.cluster_id[1:]}"
+                deferred += answer.status == "deferred"
                 if answer.status in ("answered", "malformed"):
                     settled.add(answer.cluster_id)
                 if len(ended) == stops_after:
@@ -524,19 +540,25 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
         finally:
             coming.close()
         billed_usd = sum(PRICE.cost(*usage) for usage in server.billed[n_billed:])
-        assert billed_usd <= spent(budget) - before_usd + 1e-9 <= run_usd + 2e-9
+        counted_usd = spent(budget) - before_usd
+        assert billed_usd <= counted_usd + 1e-9
+        assert counted_usd <= run_usd + 1e-9
+        fullest = max(fullest, counted_usd / run_usd)
         assert not {f"c{a.brand[6:]}" for a in server.asked[n_asked:] if not a.is_preflight} & known
         allowed_usd += run_usd
     assert settled == {c["cluster_id"] for c in clusters}
     n_asked, budget = len(server.asked), Spending(store, 1, 1000)
     final = list(_answers(clusters, pictures, asks(OPENAI, CLAUDE, budget=budget), memory, memory))
-    assert len(server.asked) == n_asked and all(remembered for _, remembered in final)
+    assert len(server.asked) == n_asked
+    assert all(remembered for _, remembered in final)
     return {
         "requests": len(server.asked),
         "more than questions": len(server.questions) - 60,
         "billed_usd": round(sum(PRICE.cost(*usage) for usage in server.billed), 4),
         "counted_usd": spent(budget),
         "allowed_usd": round(allowed_usd, 4),
+        "fullest": round(fullest, 3),
+        "deferred": deferred,
         "in answers_usd": round(sum(a.cost_usd for a, _ in final), 4),
     }
 
@@ -547,6 +569,8 @@ def test_campaign(server: ModelServer, tmp_path: Path, seed: int) -> None:
     figures = campaign(seed, tmp_path, server, passes=4)
     print(figures)
     assert figures["more than questions"] > 10
+    assert figures["deferred"] > 10
+    assert figures["fullest"] > 0.8
 
 
 @pytest.mark.slow

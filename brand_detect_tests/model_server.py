@@ -126,7 +126,10 @@ def serving() -> Iterator[ModelServer]:
             self._send(200, {"object": "list", "data": [{"id": "m", "object": "model"}]})
 
         def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            length = int(self.headers["Content-Length"])
+            raw = self.rfile.read(length).decode()
+            if len(raw) < length:
+                return  # the client hung up
             asked = Asked(self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(raw), raw)
             name = state.take(asked)
             try:

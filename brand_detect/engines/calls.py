@@ -187,10 +187,16 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
             model = OpenAIChatModel(endpoint.model, provider=OpenAIProvider(api_key=key, http_client=client))
         case _:
             from pydantic_ai.models.openai import OpenAIChatModel
+            from pydantic_ai.profiles.openai import OpenAIModelProfile
             from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
             provider = OpenAICompatibleProvider(
-                "openai_compatible", base_url=endpoint.base_url, api_key=key or None, http_client=client
+                "openai_compatible",
+                base_url=endpoint.base_url,
+                api_key=key or None,
+                http_client=client,
+                # servers such as Ollama know max_tokens alone; a limit that is not kept could cost more than set aside
+                profile=OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False),
             )
             model = OpenAIChatModel(endpoint.model, provider=provider)
     return client, model

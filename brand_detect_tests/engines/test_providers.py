@@ -142,6 +142,7 @@ def test_a_server_of_ones_own_needs_no_key(server: ModelServer, monkeypatch: pyt
     own = Endpoint("openai_compatible", "qwen2.5vl:7b", f"{server.url}/v1", Price(0, 0))
     answer = one(asks(own))
     assert (answer.status, answer.cost_usd, answer.input_tokens) == ("answered", 0, 2 * INPUT_TOKENS)
+    assert server.questions[0].body["max_tokens"] == 300
     sent = server.questions[0].headers["authorization"]
     assert sent == f"Bearer {key}" if key else key_of("openai") not in sent
 

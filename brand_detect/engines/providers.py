@@ -1,25 +1,46 @@
 """Vision-language models behind providers' APIs and servers that speak OpenAI's protocol."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from brand_detect.domain.protocols import Answer, Budget, Question
-from brand_detect.engines.prices import Price
+from brand_detect.domain.answers import BrandAnswer, read_reply
+from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
+from brand_detect.domain.protocols import Answer, Budget, OverBudget, Question
+from brand_detect.engines.calls import Caller, Endpoint, Failure, Reply
 from brand_detect.engines.prompts import Prompt, question_id
+from brand_detect.engines.tokens import input_token_bound, text_token_bound
 
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A model that can be called: ``provider`` is openai, anthropic, google, groq or openai_compatible."""
-
-    provider: str
-    model: str
-    base_url: str  # of openai_compatible alone
-    price: Price
+TRIES = 4
+"""Most tries of one call; further ones rarely help while the same provider is in trouble."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+"""Between tries: doubled from the first to the longest, with jitter; or what the provider asks for, to the longest."""
+MOST_IN_VAIN = 5
+"""Questions in a row whose tries were all in vain: after that an endpoint counts as out."""
+PREFLIGHT = "Reply with OK."
 
 
 class ProviderAnswerer:
-    """The ``Answerer`` over one or several endpoints: the first that can answers."""
+    """The ``Answerer`` over one or several endpoints: the first that can answers.
+
+    - One question is one request, so that a picture has a say in its own answer alone.
+    - Before an endpoint is shown the first picture it answers one small question in words: that proves key, model and
+      quota. What it costs is added to the first answer.
+    - A reply in no form is asked for once more, unless it was cut short or refused: it would be again.
+    - Every try is paid from the budget: an upper bound of its cost is set aside before it, and what it cost is settled
+      after it. A try that nobody knows the cost of, one that timed out or broke off, stays set aside; it is not in
+      ``Answer.cost_usd``.
+    - What does not fit into the budget is ``deferred``, and so is everything after it.
+    - An endpoint that is out is not asked again; the next one is, and ``Answer.detail`` says why.
+    """
 
     def __init__(
         self,
@@ -44,4 +65,268 @@ class ProviderAnswerer:
         ]
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
-        raise NotImplementedError
+        """Answers as they come; questions are drawn, in the caller's thread, as there is room for them.
+
+        When the caller stops, what is under way is broken off.
+        """
+        from anyio.from_thread import start_blocking_portal
+
+        waiting = iter(questions)
+        under_way: set[Future[Answer]] = set()
+        with start_blocking_portal() as portal:
+            asking = _Asking(
+                [_Line(e) for e in self._endpoints],
+                self._prompt,
+                self.question_ids,
+                _Purse(self._budget),
+                max_output_tokens=self._max_output_tokens,
+                timeout_s=self._timeout_s,
+            )
+            try:
+                while True:
+                    while len(under_way) < self._concurrency and (question := next(waiting, None)) is not None:
+                        under_way.add(portal.start_task_soon(asking.answer, question))
+                    if not under_way:
+                        return
+                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for call in sorted(done, key=lambda c: c.exception() is not None):  # first what was paid for
+                        yield call.result()
+            finally:
+                for call in under_way:
+                    call.cancel()
+                portal.call(asking.close)
+
+
+@dataclass
+class _Bill:
+    """What was paid for one question, all calls together."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass
+class _Line:
+    """An endpoint during one ``ask``."""
+
+    endpoint: Endpoint
+    caller: Caller | None = None  # None = it was not asked anything yet
+    out: BrandDetectError | None = None  # why it is not asked any more
+    in_vain: int = 0  # questions in a row
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass
+class _Spent:
+    usd: float | None = None  # None = nobody knows
+
+
+class _Purse:
+    """A budget that several calls share: who finds too little waits for what the others give back."""
+
+    def __init__(self, budget: Budget | None) -> None:
+        self._budget, self._change = budget, asyncio.Condition()
+        self._under_way = 0
+        self._empty: OverBudget | None = None
+
+    @asynccontextmanager
+    async def set_aside(self, usd: float) -> AsyncIterator[_Spent]:
+        """Set ``usd`` aside for a call; what it cost is settled at the end, if it is known.
+
+        Raises:
+            OverBudget: it does not reach, or did not reach before.
+        """
+        from anyio import to_thread  # budgets may live in a store
+
+        spent = _Spent()
+        if self._budget is None:
+            yield spent
+            return
+        reservation = await self._reserve(self._budget, usd)
+        try:
+            yield spent
+        finally:
+            if spent.usd is not None:
+                await to_thread.run_sync(self._budget.settle, reservation, spent.usd)
+            async with self._change:
+                self._under_way -= 1
+                self._change.notify_all()
+
+    async def _reserve(self, budget: Budget, usd: float) -> str:
+        from anyio import to_thread
+
+        async with self._change:
+            while self._empty is None:
+                try:
+                    reservation = await to_thread.run_sync(budget.reserve, usd)
+                except OverBudget as e:
+                    if self._under_way:
+                        await self._change.wait()
+                    else:
+                        self._empty = e
+                else:
+                    self._under_way += 1
+                    return reservation
+            raise OverBudget(str(self._empty), self._empty.hint)
+
+
+class _Asking:
+    """One ``ask``: who can be asked, and what comes of it. Lives in the loop's thread."""
+
+    def __init__(
+        self,
+        lines: Sequence[_Line],
+        prompt: Prompt,
+        question_ids: Callable[[Question], Sequence[str]],
+        purse: _Purse,
+        *,
+        max_output_tokens: int,
+        timeout_s: float,
+    ) -> None:
+        self._lines, self._prompt, self._question_ids, self._purse = lines, prompt, question_ids, purse
+        self._max_output_tokens, self._timeout_s = max_output_tokens, timeout_s
+        self._any_answer = False
+        self._callers: list[Caller] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Let what was broken off come to its end, then hang up."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        for caller in self._callers:
+            await caller.close()
+
+    async def answer(self, question: Question) -> Answer:
+        """The answer of the first endpoint that gives one.
+
+        Raises:
+            Permanent, Transient: no endpoint can be asked, and none ever answered.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await self._answer(question)
+        finally:
+            self._tasks.discard(task)
+
+    async def _answer(self, question: Question) -> Answer:
+        bill, trouble = _Bill(), ""
+        for line, name in zip(self._lines, self._question_ids(question), strict=True):
+            try:
+                answer = await self._ask(line, question, bill)
+                return replace(answer, question_id=name, detail=" ".join(filter(None, (trouble, answer.detail))))
+            except Failure as e:
+                trouble = f"{trouble} {line.endpoint.provider}/{line.endpoint.model}: {e}".strip()
+            except OverBudget as e:
+                return Answer(question.cluster_id, "deferred", detail=str(e), **asdict(bill))
+        outs = [line.out for line in self._lines if line.out]
+        if len(outs) == len(self._lines) and not self._any_answer:
+            raise outs[-1]
+        return Answer(question.cluster_id, "failed", detail=trouble, **asdict(bill))
+
+    async def _ask(self, line: _Line, question: Question, bill: _Bill) -> Answer:
+        """What one endpoint says, asked twice where it does not answer in the form."""
+        caller = await self._ready(line, bill)
+        bound = input_token_bound(line.endpoint, self._prompt, question)
+        pictures = [p for p in (*question.crops, question.scene) if p]
+        words, instructions = self._prompt.words(question), self._prompt.instructions
+        asked_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+        def call() -> Awaitable[Reply]:
+            return caller.call(words, instructions, pictures)
+
+        reply = await self._call(line, bound, bill, call)
+        said, wrong = _read(reply)
+        if not (said or reply.stopped):
+            reply = await self._call(line, bound, bill, call)
+            said, wrong = _read(reply)
+        status = said.status if said else "malformed"
+        return Answer(
+            question.cluster_id,
+            status,
+            brand=said.name if said and status == "answered" else "",
+            confidence=said.confidence if said else 0.0,
+            detail=wrong,
+            latency_s=reply.latency_s,
+            mark=said.mark if said else "",
+            surface=said.surface if said else "",
+            reasoning=said.reasoning if said else "",
+            provider=line.endpoint.provider,
+            model=line.endpoint.model,
+            prompt_version=self._prompt.version,
+            asked_at=asked_at,
+            **asdict(bill),
+        )
+
+    async def _ready(self, line: _Line, bill: _Bill) -> Caller:
+        """Who calls the endpoint, after it has answered a first question without pictures."""
+        async with line.checking:
+            if line.out:
+                raise Failure(str(line.out))
+            if line.caller is None:
+                try:
+                    caller = Caller(line.endpoint, max_output_tokens=self._max_output_tokens, timeout_s=self._timeout_s)
+                except Permanent as e:
+                    line.out = e
+                    raise Failure(str(e)) from None
+                self._callers.append(caller)
+                await self._call(line, text_token_bound(PREFLIGHT), bill, lambda: caller.call(PREFLIGHT))
+                line.caller = caller
+            return line.caller
+
+    async def _call(self, line: _Line, bound: int, bill: _Bill, call: Callable[[], Awaitable[Reply]]) -> Reply:
+        """The reply to ``call``, tried again while that may help; counts what was in vain."""
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+        trying = AsyncRetrying(
+            stop=stop_after_attempt(TRIES),
+            wait=_wait_s,
+            retry=retry_if_exception(lambda e: isinstance(e, Failure) and e.again),
+            reraise=True,
+        )
+        try:
+            reply = await trying(self._try, line, bound, bill, call)
+        except Failure as e:
+            line.in_vain += 1
+            if e.ends or line.caller is None or line.in_vain >= MOST_IN_VAIN:
+                line.out = line.out or e.ends or (Transient if e.again else Permanent)(str(e), "try again later")
+            raise
+        line.in_vain = 0
+        self._any_answer = self._any_answer or line.caller is not None  # that to the preflight is none
+        return reply
+
+    async def _try(self, line: _Line, bound: int, bill: _Bill, call: Callable[[], Awaitable[Reply]]) -> Reply:
+        if line.out:
+            raise Failure(str(line.out))
+        price = line.endpoint.price
+        most_usd = price.cost(bound, self._max_output_tokens)
+        async with self._purse.set_aside(most_usd) as spent:
+            try:
+                reply = await call()
+            except Failure as e:
+                spent.usd = None if e.billed else 0.0
+                raise
+            spent.usd = price.cost(reply.input_tokens, reply.output_tokens) if reply.metered else most_usd
+        bill.cost_usd += spent.usd
+        if reply.metered:
+            bill.input_tokens += reply.input_tokens
+            bill.output_tokens += reply.output_tokens
+        return reply
+
+
+def _read(reply: Reply) -> tuple[BrandAnswer | None, str]:
+    """What the reply says; else what is wrong with it."""
+    try:
+        return read_reply(reply.text), ""
+    except ValueError as e:
+        return None, reply.stopped or str(e)
+
+
+def _wait_s(state: "RetryCallState") -> float:
+    """How long to wait before the next try."""
+    failure = state.outcome.exception() if state.outcome else None
+    wanted_s = failure.wait_s if isinstance(failure, Failure) else 0.0
+    doubled_s = FIRST_WAIT_S * 2 ** (state.attempt_number - 1)
+    return min(LONGEST_WAIT_S, max(wanted_s, doubled_s) + random.uniform(0, FIRST_WAIT_S))

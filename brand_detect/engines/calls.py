@@ -1,0 +1,251 @@
+"""One call of a model behind a provider's API: the request, the reply, and what can go wrong. Through pydantic-ai."""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from brand_detect.domain.answers import BrandAnswer, plain
+from brand_detect.domain.errors import BrandDetectError, Permanent
+from brand_detect.engines.prices import Price
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model, ModelRequestParameters
+
+KEYS = {
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "openai_compatible": ("BRAND_DETECT_MODEL_API_KEY",),
+}
+"""Where each provider's key is looked up in the environment; a server of one's own may do without."""
+NAMES = {"openai": "OpenAI", "anthropic": "Anthropic", "google": "Google", "groq": "Groq"}
+MOST_TOKENS = 100_000_000
+"""More than any model takes: a usage beyond that is none."""
+LOGGERS = ("openai", "anthropic", "groq", "google_genai")
+"""Libraries that log whole requests, pictures included, when everything is logged."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model that can be called: ``provider`` is openai, anthropic, google, groq or openai_compatible."""
+
+    provider: str
+    model: str
+    base_url: str  # of openai_compatible alone
+    price: Price
+
+    @property
+    def who(self) -> str:
+        """The provider, in a sentence."""
+        return NAMES.get(self.provider) or f"The server {urlsplit(self.base_url).netloc}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    text: str
+    stopped: str  # why it is no whole reply; "" = it is
+    input_tokens: int
+    output_tokens: int
+    latency_s: float
+
+    @property
+    def metered(self) -> bool:
+        """Whether the provider says what the call took, credibly."""
+        return 0 < self.input_tokens <= MOST_TOKENS and 0 <= self.output_tokens <= MOST_TOKENS
+
+
+class Failure(Exception):
+    """A call that came to nothing. Says why in a sentence without keys and pictures."""
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        again: bool = False,
+        billed: bool = False,
+        wait_s: float = 0.0,
+        ends: BrandDetectError | None = None,
+    ) -> None:
+        super().__init__(why)
+        self.again = again  # the same call may succeed later
+        self.billed = billed  # nobody knows whether it will be billed
+        self.wait_s = wait_s  # what the provider asks to wait before
+        self.ends = ends  # every further call would fail alike
+
+
+class Caller:
+    """Calls one endpoint, over one HTTP client that follows no redirects. Made and closed in the loop's thread."""
+
+    def __init__(self, endpoint: Endpoint, *, max_output_tokens: int, timeout_s: float) -> None:
+        """
+        Raises:
+            Permanent: the environment has no key.
+        """
+        self._endpoint, self._key = endpoint, _key(endpoint)
+        self._max_output_tokens, self._timeout_s = max_output_tokens, timeout_s
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
+        self._client, self._model = _client_and_model(endpoint, self._key, timeout_s)
+
+    async def call(self, words: str, instructions: str = "", pictures: Sequence[bytes] = ()) -> Reply:
+        """The reply to one request; with ``instructions``, in the form of ``BrandAnswer`` where the model can.
+
+        Raises:
+            Failure: there is none.
+        """
+        from pydantic_ai.direct import model_request
+        from pydantic_ai.exceptions import AgentRunError
+        from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
+        from pydantic_ai.settings import ModelSettings
+
+        shown = [BinaryContent(p, media_type="image/jpeg") for p in pictures]
+        request = ModelRequest([UserPromptPart([*shown, words])], instructions=instructions or None)
+        settings = ModelSettings(
+            max_retries=0,
+            max_tokens=self._max_output_tokens,  # with what a model thinks, which these limits count everywhere
+            temperature=0.0,
+            thinking=False,  # or as little as it can
+            timeout=self._timeout_s,  # of each wait; the one below is of the whole, or an answer may drip for ever
+            request_timeout=self._timeout_s,
+        )
+        started = time.monotonic()
+        try:
+            response = await model_request(
+                self._model,
+                [request],
+                model_settings=settings,
+                model_request_parameters=self._form() if instructions else None,
+            )
+        except AgentRunError as e:
+            raise _failure(e, self._endpoint, self._key) from None  # its own text may hold what was sent
+        stopped = {
+            "length": f"the reply was cut short after {self._max_output_tokens} tokens",
+            "content_filter": "the provider's content filter refused",
+        }.get(response.finish_reason or "", "")
+        usage = response.usage
+        latency_s = time.monotonic() - started
+        return Reply(response.text or "", stopped, usage.input_tokens, usage.output_tokens, latency_s)
+
+    def _form(self) -> "ModelRequestParameters | None":
+        from pydantic_ai.models import ModelRequestParameters
+        from pydantic_ai.output import OutputObjectDefinition
+
+        if not self._model.profile.get("supports_json_schema_output"):
+            return None  # the instructions say it as well
+        strict = None if self._endpoint.provider == "groq" else True  # Groq's rules for it are not kept by the schema
+        form = OutputObjectDefinition(BrandAnswer.model_json_schema(), name="brand_answer", strict=strict)
+        return ModelRequestParameters(output_mode="native", output_object=form)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _key(endpoint: Endpoint) -> str:
+    variables = KEYS[endpoint.provider]
+    key = next((os.environ[v] for v in variables if os.environ.get(v)), "")
+    if not key and endpoint.provider != "openai_compatible":
+        raise Permanent(
+            f"There is no key for {endpoint.who}.", f"set {' or '.join(variables)} in the environment of Dagster"
+        )
+    return key
+
+
+def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[Any, Model]":
+    """Base addresses of the providers come from their own variables: OPENAI_BASE_URL, ANTHROPIC_BASE_URL,
+    GOOGLE_GEMINI_BASE_URL, GROQ_BASE_URL."""
+    if endpoint.provider == "groq":  # its library is on the older HTTPX
+        import httpx
+        from pydantic_ai.models.groq import GroqModel
+        from pydantic_ai.providers.groq import GroqProvider
+
+        older = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
+        return older, GroqModel(endpoint.model, provider=GroqProvider(api_key=key, http_client=older))
+    import httpx2
+
+    client = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False)
+    match endpoint.provider:
+        case "anthropic":
+            from pydantic_ai.models.anthropic import AnthropicModel
+            from pydantic_ai.providers.anthropic import AnthropicProvider
+
+            model = AnthropicModel(endpoint.model, provider=AnthropicProvider(api_key=key, http_client=client))
+        case "google":
+            from pydantic_ai.models.google import GoogleModel
+            from pydantic_ai.providers.google import GoogleProvider
+
+            model = GoogleModel(endpoint.model, provider=GoogleProvider(api_key=key, http_client=client))
+        case "openai":
+            from pydantic_ai.models.openai import OpenAIChatModel
+            from pydantic_ai.providers.openai import OpenAIProvider
+
+            model = OpenAIChatModel(endpoint.model, provider=OpenAIProvider(api_key=key, http_client=client))
+        case _:
+            from pydantic_ai.models.openai import OpenAIChatModel
+            from pydantic_ai.profiles.openai import OpenAIModelProfile
+            from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+            provider = OpenAICompatibleProvider(
+                "openai_compatible",
+                base_url=endpoint.base_url,
+                api_key=key or None,
+                http_client=client,
+                # servers such as Ollama know max_tokens alone; a limit that is not kept could cost more than set aside
+                profile=OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False),
+            )
+            model = OpenAIChatModel(endpoint.model, provider=provider)
+    return client, model
+
+
+def _failure(error: Exception, endpoint: Endpoint, key: str) -> Failure:
+    """What ``error``, of pydantic-ai, means for the call and for those to come."""
+    from pydantic_ai import exceptions as e
+
+    who, wait_s = endpoint.who, getattr(error, "retry_after", None) or 0.0
+    match error:
+        case e.ModelAuthenticationError():
+            hint = f"check {' or '.join(KEYS[endpoint.provider])}, and what the key may use"
+            return _end(Permanent(f"{who} refuses the key.", hint))
+        case e.ModelNotFoundError():
+            return _end(Permanent(f"{who} has no model {endpoint.model} for this key.", "check the model's name"))
+        case e.ModelQuotaExceededError():
+            return _end(Permanent(f"{who} says that the quota or the credit is used up.", "check the account's limits"))
+        case e.ModelRateLimitError():
+            return Failure(f"{who} takes no more requests for now.", again=True, wait_s=wait_s)
+        case e.ModelHTTPError(status_code=status) if status in (408, 409, 425) or status >= 500:
+            return Failure(f"{who} failed with HTTP {status}.", again=True, wait_s=wait_s)
+        case e.ModelRequestRejectedError() | e.ModelHTTPError():
+            return Failure(f"{who} rejects the request: {_said(error, key)}.")
+        case e.ModelConnectionError(phase="pool" | "connect"):
+            return Failure(f"{who} is out of reach.", again=True)
+        case e.ModelRequestTimeout() | e.ModelTimeoutError():
+            return Failure(f"{who} did not answer in time.", again=True, billed=True)
+        case e.ModelConnectionError():
+            return Failure(f"The connection to {who} broke off.", again=True, billed=True)
+        case _ if _is_redirect(error.__cause__):
+            hint = "check the server's address"
+            return _end(Permanent(f"{who} sends us elsewhere, where nobody follows.", hint))
+        case _:
+            return Failure(f"{who} answers in no form that is known.", again=True, billed=True)
+
+
+def _end(error: BrandDetectError) -> Failure:
+    return Failure(str(error), ends=error)
+
+
+def _is_redirect(cause: BaseException | None) -> bool:
+    status = getattr(cause, "status_code", None) or getattr(cause, "code", None)
+    return isinstance(status, int) and 300 <= status < 400
+
+
+def _said(error: Any, key: str) -> str:
+    """The provider's own words, without what may be a key or a picture."""
+    body = error.body.get("error", error.body) if isinstance(error.body, dict) else error.body
+    message = str(body.get("message", "") if isinstance(body, dict) else body or "")
+    hidden = message.replace(key, "…") if key else message
+    return plain(re.sub(r"\S{30,}", "…", hidden), 160).rstrip(".") or f"HTTP {error.status_code}"

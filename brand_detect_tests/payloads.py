@@ -212,6 +212,7 @@ def cluster(rank: int, text: str, best: Mapping[str, Any], **changes: Any) -> di
         "crop_hashes": [best["crop_hash"]],
         "best_region_id": best["region_id"],
         "reason": "no_rule",
+        "candidates": [],
     }
     return row | changes
 

@@ -312,6 +312,7 @@ OWN_NAMES = LexiconIndex(BrandCatalog("1", (*PARSED.brands, FAUCET)))
 )
 def test_a_brand_is_known_by_its_name(name, brand, rule):
     hit = OWN_NAMES.named(name)
+    assert hit is not None
     assert (hit.brand, hit.rule, hit.alias, hit.score) == (brand, rule, name, 1.0)
     assert (hit.start, hit.end) == (0, len(name))
 

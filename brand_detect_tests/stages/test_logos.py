@@ -223,6 +223,10 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
 def test_without_a_gallery_candidates_are_by_text_alone():
     regions = [region(1, "text", (400, 300, 200, 40))]
     result = match_brands(
-        SCENES, detected(regions, SCENES), texts([text("text", "EMIRAT")]), MatchBrandsParams(), index=INDEX
+        SCENES,
+        detected(regions, SCENES),
+        texts([text("text", "EMIRAT")]),
+        MatchBrandsParams.model_validate({}),
+        index=INDEX,
     )
     assert resembles(result) == {("text",): ["Emirates"]}

@@ -212,6 +212,33 @@ def cluster(rank: int, text: str, best: Mapping[str, Any], **changes: Any) -> di
         "crop_hashes": [best["crop_hash"]],
         "best_region_id": best["region_id"],
         "reason": "no_rule",
+        "candidates": [],
+    }
+    return row | changes
+
+
+def answer(cluster_id: str, status: str = "answered", **changes: Any) -> dict[str, Any]:
+    """What a model answered about a cluster, to a question of its own."""
+    row: dict[str, Any] = {
+        "cluster_id": cluster_id,
+        "provider": "openai_compatible",
+        "model": "llava",
+        "prompt_version": "1",
+        "answer": "",
+        "brand_id": "",
+        "confidence": 0.9,
+        "status": status,
+        "detail": "",
+        "input_tokens": 100,
+        "output_tokens": 20,
+        "cost_usd": 0.0,
+        "latency_s": 0.1,
+        "mark": "wordmark",
+        "surface": "board",
+        "reasoning": "",
+        "question_id": f"question about {cluster_id}",
+        "asked_at": "2026-05-01T12:00:00+00:00",
+        "remembered": False,
     }
     return row | changes
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import cv2
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.run import Runner
 from brand_detect_tests.videos import write_clip
 
+PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
 CATALOG = "brands:\n  - name: Rolex\n  - name: Emirates\n"
 
 
@@ -74,20 +77,33 @@ def _grid(crop: Image) -> NDArray[np.float64]:
 
 @dataclass
 class ScriptedAnswerer:
-    """Answers from a dictionary of texts; what is not in it gets the default."""
+    """Answers from a dictionary of texts; of what is not in it, it is not sure that it is no brand."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
-    provider: str = "scripted"
+    provider: str = "transformers"
     model: str = "script"
-    prompt_version: str = "1"
+    prompt_version: str = PROMPT.version
     asked: list[str] = field(default_factory=list)
+
+    def question_ids(self, question: Question) -> Sequence[str]:
+        return [question_id([self.provider, self.model], PROMPT, question)]
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
         for question in questions:
             assert question.crops[0].startswith(b"\xff\xd8")
             self.asked.append(question.text)
-            scripted = self.answers.get(question.text, Answer("", "none"))
-            yield Answer(question.cluster_id, scripted.status, scripted.brand, scripted.confidence)
+            said = replace(self.answers.get(question.text, Answer("", "none")), cluster_id=question.cluster_id)
+            if said.status in ("deferred", "failed"):
+                yield said
+            else:
+                yield replace(
+                    said,
+                    provider=self.provider,
+                    model=self.model,
+                    prompt_version=self.prompt_version,
+                    question_id=self.question_ids(question)[0],
+                    asked_at="2026-05-01T12:00:00+00:00",
+                )
 
 
 def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:

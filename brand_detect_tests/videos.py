@@ -44,6 +44,7 @@ def write_clip(
             if stream is None:
                 height, width = picture.shape[:2]
                 stream = container.add_stream(codec, rate=fps, options=coding | (options or {}))
+                assert isinstance(stream, av.VideoStream), codec
                 stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
                 stream.codec_context.time_base = base
                 stream.codec_context.gop_size = keyint

@@ -130,7 +130,9 @@ class DetectObjectsParams(Params):
 
 class RunOcrParams(Params):
     engine: TextEngine = Field(TextEngine.rapidocr, description="reader of text crops")
-    languages: str = Field("eng", pattern=r"[a-zA-Z_]+(\+[a-zA-Z_]+)*", description="Tesseract languages, joined by +")
+    languages: str = Field(
+        "eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Tesseract languages, joined by +"
+    )
     max_crops: int = Field(3, ge=1, le=20, description="most crops read per track")
     certain: Unit = Field(0.92, description="confidence at which no further crop of a track is read")
     min_confidence: Unit = Field(0.5, description="readings under this are dropped")
@@ -165,7 +167,7 @@ class EscalateParams(Params):
     base_url: str = Field(
         "", description="address of the server, for openai_compatible; its host must be this machine or allowed"
     )
-    prompt: str = Field("default", pattern=r"[a-z0-9_-]{1,64}", description="what models are told, by name")
+    prompt: str = Field("default", pattern=r"^[a-z0-9_-]{1,64}$", description="what models are told, by name")
     max_questions: int = Field(200, ge=0, description="most clusters asked about, by time on screen")
     min_confidence: Unit = Field(0.5, description="answers under this leave the cluster unresolved")
     ask_again: bool = Field(False, description="ask also what the same model has answered before")

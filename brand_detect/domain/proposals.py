@@ -7,6 +7,7 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import Field
 
+from brand_detect.domain.answers import may_be_a_name, without_generic
 from brand_detect.domain.model import Record, Row, content_id
 from brand_detect.domain.text import key_of
 
@@ -82,10 +83,10 @@ def proposed(marks: pa.Table, answers: pa.Table, job_id: str, frames: str) -> It
         if row["rank"] <= MOST_CLUSTERS:
             yield proposal_of(row, job_id, frames, row["text"], "cluster")
     for answer in answers.to_pylist():
-        mark = rows.get(answer["cluster_id"])
-        if mark and answer["status"] == "answered" and key_of(answer["answer"]) and not answer["brand_id"]:
+        mark, name = rows.get(answer["cluster_id"]), without_generic(answer["answer"])
+        if mark and answer["status"] == "answered" and may_be_a_name(name) and not answer["brand_id"]:
             model = f"{answer['provider']}/{answer['model']}"
-            yield proposal_of(mark, job_id, frames, answer["answer"], "model", model)
+            yield proposal_of(mark, job_id, frames, name, "model", model)
 
 
 def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], known: Collection[str] = ()) -> list[Open]:

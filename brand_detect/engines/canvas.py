@@ -37,11 +37,11 @@ class OpenCvCanvas:
                 baseline = round(shape.x), round(shape.y + ASCENT * shape.size_px)
                 cv2.putText(sheet, line, baseline, color, font, shape.size_px, WEIGHT)
             else:
-                corners = np.array(shape.corners).round().astype(np.int32)[None]
+                corners = np.array(shape.corners).round().astype(np.int32)
                 if shape.line_px:
-                    cv2.polylines(sheet, corners, True, color, shape.line_px, cv2.LINE_AA)
+                    cv2.polylines(sheet, [corners], True, color, shape.line_px, cv2.LINE_AA)
                 else:
-                    cv2.fillPoly(sheet, corners, color)
+                    cv2.fillPoly(sheet, [corners], color)
         return sheet
 
 

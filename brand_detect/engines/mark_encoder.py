@@ -69,5 +69,5 @@ def unknown_marks() -> list[Image]:
     if sheet is None:
         raise Permanent(f"The picture {UNKNOWN_MARKS.name} is missing.", REINSTALL)
     rows, columns = sheet.shape[0] // SIDE_PX, sheet.shape[1] // SIDE_PX
-    tiles = sheet.reshape(rows, SIDE_PX, columns, SIDE_PX, 3).swapaxes(1, 2)
+    tiles = np.asarray(sheet, np.uint8).reshape(rows, SIDE_PX, columns, SIDE_PX, 3).swapaxes(1, 2)
     return list(tiles.reshape(-1, SIDE_PX, SIDE_PX, 3))

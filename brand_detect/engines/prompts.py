@@ -51,7 +51,10 @@ def load_prompt(name: str, folder: str = "") -> Prompt:
     if name not in there:
         raise BadInput(f"There is no prompt {name!r}.", f"prompts: {', '.join(sorted(there))}")
     source = own if own and own.is_file() else package / f"{name}.md"
-    content = source.read_text(encoding="utf-8")
+    try:
+        content = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        content = ""
     found = _FORM.fullmatch(content)
     template = Template(found["question"]) if found else Template("")
     if not found or not template.is_valid() or set(template.get_identifiers()) - _PLACES:

@@ -239,7 +239,8 @@ class Planes:
         import cv2
 
         height, width = (n // 2 * 2 for n in picture.shape[:2])
-        flat = np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[:height, :width]), cv2.COLOR_BGR2YUV_I420))
+        even = np.ascontiguousarray(picture[:height, :width])
+        flat = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
         quarter = height * width // 4
         chroma = flat.reshape(-1)[height * width :]
         u, v = (chroma[k * quarter : (k + 1) * quarter].reshape(height // 2, width // 2) for k in (0, 1))

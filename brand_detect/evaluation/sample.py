@@ -474,8 +474,10 @@ def _repeat(once: Path, video: Path, scenario: Scenario) -> None:
     import av
 
     with av.open(str(once)) as source, av.open(str(video), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        length = round(scenario.frames / scenario.fps / source.streams.video[0].time_base)
+        pictures = source.streams.video[0]
+        assert pictures.time_base, "a stream in a file has one"
+        stream = target.add_stream_from_template(pictures)
+        length = round(scenario.frames / scenario.fps / pictures.time_base)
         for turn in range(scenario.repeats):
             source.seek(0)
             for packet in source.demux(video=0):

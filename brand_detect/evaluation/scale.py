@@ -112,7 +112,7 @@ def _tick(instance: dg.DagsterInstance, cursor: str | None) -> str | None:
 
 
 def _night(instance: dg.DagsterInstance) -> int:
-    settings = Settings(offpeak_overrides={"escalate_vlm": {"provider": "local"}})
+    settings = Settings(offpeak_overrides={"escalate_vlm": {"provider": "transformers"}})
     services = Services.of(settings)
     schedule = offpeak_retries(settings)
     repository = build_definitions(services).get_repository_def()

@@ -292,7 +292,7 @@ def _check_rounds(lineage: Lineage, escalations: set[str]) -> None:
                 f"The answers of {stage} come from {len(own)} runs, each with a threshold of its own.",
                 "name the report of the first with --attempt",
             )
-        if own[0].params.provider == "off":
+        if own[0].params.provider.value == "off":
             raise BadInput(f"{stage} was off in this lineage: there is no answer to weigh.", "sweep match_brands")
 
 
@@ -395,7 +395,7 @@ class _Compute:
 
     def unasked(self, verdicts: BrandVerdicts) -> int:
         """Open clusters that no stored question was about, if the lineage's models were asked at all."""
-        if self._first == REPORT or all(r.params.provider == "off" for r in self.lineage.rounds):
+        if self._first == REPORT or all(r.params.provider.value == "off" for r in self.lineage.rounds):
             return 0
         asked = {c for r in self.lineage.rounds for c in r.answers["cluster_id"].to_pylist()}
         return sum(c not in asked for c in verdicts.unresolved["cluster_id"].to_pylist())
@@ -435,9 +435,9 @@ def _notes(
     lineage: Lineage, first: str, points: Sequence[Point], in_force: Value, *, is_as_stored: bool
 ) -> Iterator[str]:
     """What was assumed, in plain words."""
-    asked = [r for r in lineage.rounds if r.params.provider != "off"] if first != REPORT else []
+    asked = [r for r in lineage.rounds if r.params.provider.value != "off"] if first != REPORT else []
     if asked:
-        models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider}/{r.params.model}" for r in asked))
+        models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider.value}/{r.params.model}" for r in asked))
         answers = sum(r.answers.num_rows for r in asked)
         yield (
             f"Models were asked in this lineage ({models}). Their {answers} answers are taken over for clusters that "

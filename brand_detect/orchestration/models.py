@@ -88,7 +88,8 @@ def endpoints(params: Escalation) -> list[Endpoint]:
     named = [(params.provider.value, params.model), *(f.split(":", 1) for f in params.fallbacks)]
     found = []
     for i, (provider, model) in enumerate(named):
-        price = own if i == 0 and own != FREE else listed_price(provider, model)
+        is_told = i == 0 and (own != FREE or is_here(params.base_url))
+        price = own if is_told else listed_price(provider, model)
         if price is None:
             raise BadInput(
                 f"escalate_cloud: nobody knows what {provider}:{model} costs.",
@@ -105,7 +106,7 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
     """
     try:
         parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.username or parts.query)
+        plain = parts.scheme in ("http", "https") and parts.hostname and not ("@" in parts.netloc or parts.query)
         names = {parts.hostname, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
     except ValueError:
         plain, names = False, set()
@@ -120,8 +121,8 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
 
 def is_here(url: str) -> bool:
     """Whether ``url`` is of this machine."""
-    host = urlsplit(url).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False

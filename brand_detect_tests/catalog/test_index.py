@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from brand_detect.catalog import LexiconIndex, load_catalog, parse_catalog
 from brand_detect.catalog.source import is_everyday_word
-from brand_detect.domain.model import BrandCatalog
+from brand_detect.domain.model import Brand, BrandCatalog
 from brand_detect.domain.text import key_of
 
 BRANDS = """
@@ -282,3 +282,69 @@ def test_finds_are_in_range_apart_and_repeatable(index, text, score):
 @given(brand=st.sampled_from(STARTER.brands), dress=st.sampled_from(["{}", " {} ", "{}.", "«{}»", "www.{}.com"]))
 def test_a_name_dressed_up_is_still_found(starter, brand, dress):
     assert brand.brand_id in [h.brand_id for h in find(starter, dress.format(brand.name))]
+
+
+PARSED = parse_catalog(
+    """
+- {name: Lacoste, logo_only: true, aliases: [La Chemise Lacoste]}
+- {name: Delta Air Lines, aliases: [Delta]}
+- {name: Itaú, aliases: [Banco Itaú, Itau Unibanco]}
+- Emirates
+- {name: Orange, excluded_texts: [Orange County]}
+""".encode(),
+    "b.yaml",
+)
+FAUCET = Brand("delta-faucet", "Delta Faucet", aliases=("Delta",))  # lists that were layered may share names
+OWN_NAMES = LexiconIndex(BrandCatalog("1", (*PARSED.brands, FAUCET)))
+
+
+@pytest.mark.parametrize(
+    ("name", "brand", "rule"),
+    [
+        ("Lacoste", "Lacoste", "exact"),  # no text is taken for it
+        ("LACOSTE", "Lacoste", "exact"),
+        ("la chemise lacoste", "Lacoste", "alias"),
+        ("Itau\u0301", "Itaú", "exact"),
+        ("Banco Itau", "Itaú", "alias"),
+        ("Delta Air Lines", "Delta Air Lines", "exact"),
+        ("Orange", "Orange", "exact"),
+    ],
+)
+def test_a_brand_is_known_by_its_name(name, brand, rule):
+    hit = OWN_NAMES.named(name)
+    assert hit is not None
+    assert (hit.brand, hit.rule, hit.alias, hit.score) == (brand, rule, name, 1.0)
+    assert (hit.start, hit.end) == (0, len(name))
+
+
+@pytest.mark.parametrize("name", ["", "?", "Delta", "Lacoste polo", "Emirate", "Ernirates", "Orange County"])
+def test_anything_else_names_none_and_neither_does_what_two_brands_share(name):
+    assert OWN_NAMES.named(name) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("EMIRAT", "Emirates"),
+        ("RATESEMI", "Emirates"),
+        ("1TAU", "Itaú"),
+        ("BANC0 ITA", "Itaú"),
+        ("LACOSTA", "Lacoste"),
+        ("DELTA AIR", "Delta Air Lines"),
+    ],
+)
+def test_near_misses_are_named_likest_first(text, first):
+    names = OWN_NAMES.near(text, 3)
+    assert names[0] == first
+    assert len(names) == len(set(names)) <= 3
+
+
+@pytest.mark.parametrize("text", ["", "?!", "XYZZYX", "12:45"])
+def test_what_is_like_nothing_is_near_nothing(text):
+    assert OWN_NAMES.near(text, 5) == []
+
+
+def test_both_brands_of_one_name_are_near_and_no_more_than_asked_for():
+    assert set(OWN_NAMES.near("DELTAA", 5)[:2]) == {"Delta Air Lines", "Delta Faucet"}
+    assert len(OWN_NAMES.near("DELTAA", 1)) == 1
+    assert OWN_NAMES.near("ITAU UNIBANC", 5).count("Itaú") == 1, "it is near by all its names"

@@ -576,7 +576,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
     "extract_frames": [{}, {"sample_fps": 1.0}],
     "run_ocr": [{}, {"max_crops": 1}],
     "match_brands": [{}, {"min_confidence": 0.9}, {"fuzzy_score": 0.7}],
-    "escalate_vlm": [{}, {"provider": "local"}],
+    "escalate_vlm": [{}, {"provider": "transformers"}],
 }
 chosen: st.SearchStrategy[Overrides] = st.fixed_dictionaries({s: st.sampled_from(v) for s, v in CHOICES.items()})
 flaws = st.sampled_from(

@@ -15,6 +15,14 @@ from brand_detect.domain.params import check_overrides
         ({"run_ocr": {"certain": 7}}, "run_ocr.certain"),
         ({"run_ocr": {"certein": 0.5}}, "run_ocr.certein"),
         ({"run_orc": {}}, "run_orc"),
+        ({"escalate_vlm": {"provider": "opanai_compatible"}}, "escalate_vlm.provider: input should be 'off'"),
+        ({"escalate_vlm": {"provider": "openai"}}, "'transformers' or 'openai_compatible'"),
+        ({"escalate_cloud": {"provider": "transformers"}}, "'groq' or 'openai_compatible'"),
+        ({"escalate_cloud": {"fallbacks": ["openai"]}}, "'openai' is no provider:model; providers are openai"),
+        ({"escalate_cloud": {"fallbacks": ["groq:"]}}, "'groq:' is no provider:model"),
+        ({"escalate_cloud": {"fallbacks": ["openai_compatible:llava"]}}, "is no provider:model"),
+        ({"escalate_vlm": {"prompt": "../secret"}}, "escalate_vlm.prompt"),
+        ({"run_ocr": {"languages": "eng -c x=y"}}, "run_ocr.languages"),
         ({"detect_objects": {"object_model": "\ud800"}}, "detect_objects holds half a character"),
     ],
 )
@@ -26,3 +34,5 @@ def test_overrides_that_make_no_sense_are_refused_by_name(overrides: Any, names:
 
 def test_good_overrides_come_back() -> None:
     assert check_overrides({"run_ocr": {"certain": 0.5}}) == {"run_ocr": {"certain": 0.5}}
+    cloud = {"escalate_cloud": {"provider": "groq", "fallbacks": ["google:gemini-2.5-flash", "openai:ft:gpt-4o:x"]}}
+    assert check_overrides(cloud) == cloud

@@ -2,6 +2,7 @@ from typing import Any
 
 from brand_detect.domain import model as m
 from brand_detect.domain.proposals import MOST_CLUSTERS, Decision, Proposal, proposed, still_open
+from brand_detect_tests import payloads as p
 
 PLACE = {"frame": 7, "t_s": 3.5, "x_px": 10.0, "y_px": 20.0, "w_px": 30.0, "h_px": 40.0}
 NOWHERE: dict[str, Any] = dict.fromkeys(PLACE)
@@ -21,14 +22,13 @@ def mark(
         "crop_hashes": list(hashes),
         "best_region_id": "r",
         "reason": "no_rule",
+        "candidates": [],
         **place,
     }
 
 
 def answer(cluster_id: str, brand: str, brand_id: str = "", status: str = "answered") -> dict[str, Any]:
-    said = {"provider": "ollama", "model": "llava", "prompt_version": "1", "confidence": 0.9, "detail": ""}
-    used = {"input_tokens": 1, "output_tokens": 1, "cost_usd": 0.0, "latency_s": 1.0}
-    return {"cluster_id": cluster_id, "answer": brand, "brand_id": brand_id, "status": status, **said, **used}
+    return p.answer(cluster_id, status, answer=brand, brand_id=brand_id)
 
 
 def of(
@@ -58,9 +58,15 @@ def test_models_propose_brands_that_the_catalogue_does_not_have():
         answer("c2", "", status="none"),
         answer("gone", "Acme"),
         answer("c2", "?"),
+        answer("c2", "appears to be a contemporary brand"),
     ]
     [proposal] = of(marks, answers)
-    assert (proposal.name, proposal.proposer, proposal.model, proposal.text) == ("Zymvora", "model", "ollama/llava", "")
+    assert (proposal.name, proposal.proposer, proposal.model, proposal.text) == (
+        "Zymvora",
+        "model",
+        "openai_compatible/llava",
+        "",
+    )
 
 
 def test_one_name_is_one_proposal_in_all_jobs():

@@ -48,7 +48,11 @@ def test_nothing_is_retried_or_paid_for_off_peak_unless_asked_for(monkeypatch: p
         ("offpeak_timezone", "Europe/Rome", "Europe/Rome"),
         ("offpeak_max_jobs", "1", 1),
         ("offpeak_max_usd", "2.5", 2.5),
-        ("offpeak_overrides", '{"escalate_vlm": {"provider": "x"}}', {"escalate_vlm": {"provider": "x"}}),
+        (
+            "offpeak_overrides",
+            '{"escalate_vlm": {"provider": "transformers"}}',
+            {"escalate_vlm": {"provider": "transformers"}},
+        ),
         ("offpeak_overrides", '{"compile_report": {"bridge_s": 2}}', {"compile_report": {"bridge_s": 2}}),
         ("api_max_body_bytes", "1", 1),
     ],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.params import EscalateVlmParams
+from brand_detect.domain.params import Escalation
 from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.resources import Engines, Services
@@ -50,20 +50,20 @@ class LoggingAnswerer(ScriptedAnswerer):
         def noted() -> Iterator[Question]:
             for question in questions:
                 with (FOLDER / "asked").open("a", encoding="utf-8") as file:
-                    file.write(f"{self.provider} {question.text}\n")
+                    file.write(f"{self.model} {question.text}\n")
                 time.sleep(float(said("slow") or 0))
                 yield question
 
         return super().ask(noted())
 
 
-def answerer(stage: str, params: EscalateVlmParams) -> Answerer | None:
+def answerer(stage: str, params: Escalation) -> Answerer | None:
     fail_if_broken(stage)
-    if params.provider == "off":
+    if params.provider.value == "off":
         return None
     known = json.loads(said("answers.json") or "{}")
     answers = {text: Answer("", "answered", brand, 0.9) for text, brand in known.items()}
-    return LoggingAnswerer(answers, provider=params.provider)
+    return LoggingAnswerer(answers, provider=params.provider.value, model=params.model)
 
 
 def _services() -> Services:

@@ -14,7 +14,7 @@ def test_a_job_with_open_questions_is_retried_at_the_set_time(tmp_path: Path):
     night = {
         "BRAND_DETECT_OFFPEAK": "on",
         "BRAND_DETECT_OFFPEAK_CRON": "* * * * *",
-        "BRAND_DETECT_OFFPEAK_OVERRIDES": '{"escalate_vlm": {"provider": "scripted"}}',
+        "BRAND_DETECT_OFFPEAK_OVERRIDES": '{"escalate_vlm": {"provider": "transformers", "model": "scripted"}}',
     }
     stack = Stack(tmp_path, environment=night)
     stack.tell("answers.json", '{"ACME WIDGETS": "Emirates"}')

@@ -24,6 +24,11 @@ JOB = "match"
 LATER_S = 3600.0
 
 
+def on(model: str) -> dict[str, str]:
+    """Params that ask ``model``."""
+    return {"provider": "transformers", "model": model}
+
+
 @dataclass
 class Served:
     """A stack with one finished job; tests add attempts to it and never change one."""
@@ -154,7 +159,7 @@ def test_a_retry_after_a_broken_replay_stays_in_the_lineage_before_it(served: Se
     assert newest.run_id == broken.run_id
 
     served.stack.tell("answers.json", json.dumps({"ROLEX": "Rolex"}))
-    retry = served.finished(client.retry(JOB, {"escalate_vlm": {"provider": "one"}}))
+    retry = served.finished(client.retry(JOB, {"escalate_vlm": on("one")}))
     history = served.history()
     report, earlier = served.made(retry, "compile_report"), served.made(before, "compile_report")
     above = upstream_of("escalate_vlm")
@@ -172,7 +177,7 @@ def test_a_retry_asks_only_what_is_open_and_loses_nothing(served: Served):
     asked = served.asked()
     assert sorted(asked) == ["one ACME WIDGETS", "one ROLEX"]
     served.stack.tell("answers.json", json.dumps({"ACME WIDGETS": "Emirates"}))
-    retry = served.finished(served.client.retry(JOB, {"escalate_vlm": {"provider": "two"}}))
+    retry = served.finished(served.client.retry(JOB, {"escalate_vlm": on("two")}))
     assert served.asked()[len(asked) :] == ["two ACME WIDGETS"]
     assert served.brands(retry) == {"Rolex", "Emirates"}
     assert served.client.report(JOB).unresolved == 0
@@ -225,7 +230,7 @@ def test_the_same_request_under_one_key_is_one_run(served: Served):
         assert {run.run_id for run in runs} == set(held)
         assert len(held) == 1
         with pytest.raises(BadInput, match=f"'{key}' was used for another request"):
-            served.client.retry(JOB, {"escalate_vlm": {"provider": "three"}}, delay_s=LATER_S, key=key)
+            served.client.retry(JOB, {"escalate_vlm": on("three")}, delay_s=LATER_S, key=key)
         served.client.cancel(held[0])
 
 

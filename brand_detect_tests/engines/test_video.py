@@ -269,7 +269,8 @@ def write_with_sound(path: Path, pictures: list[Picture], sound_s: float, late_s
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
             frame.sample_rate, frame.pts = 48000, n
             packets += audio.encode(frame)
-        for packet in sorted([*packets, *audio.encode(None)], key=lambda p: p.dts * p.time_base):
+        packets += audio.encode(None)
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             container.mux(packet)
     return path
 

@@ -12,7 +12,7 @@ import pytest
 from brand_detect.catalog import parse_catalog
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import BrandVerdicts, Overrides, Report
-from brand_detect.domain.params import EscalateVlmParams
+from brand_detect.domain.params import Escalation
 from brand_detect.domain.pipeline import upstream_of
 from brand_detect.domain.protocols import Answer
 from brand_detect.domain.tags import PIN, RETRY_OF
@@ -24,7 +24,7 @@ from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, pipeline, tw
 from brand_detect_tests.videos import silent
 
 PLAIN, ASKED = "plain", "asked"
-MODEL: Overrides = {"escalate_vlm": {"provider": "scripted"}}
+MODEL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
 LABELS = ClipLabels("match.mp4", 2.0, (Label("Rolex", True, ((0.0, 1.0),)), Label("Lacoste", True, ((0.0, 1.0),))))
 
 
@@ -59,8 +59,8 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     video = str(two_shot_clip(folder / "match.mp4", seconds=2.0))
     model = ScriptedAnswerer({"ACME WIDGETS": Answer("", "answered", "Emirates", 0.9)})
 
-    def answerer(_: str, params: EscalateVlmParams) -> ScriptedAnswerer | None:
-        return None if params.provider == "off" else model
+    def answerer(_: str, params: Escalation) -> ScriptedAnswerer | None:
+        return None if params.provider.value == "off" else model
 
     with pipeline(folder, answerer=answerer) as built:
         built.reader.dark = "ROLEXX"

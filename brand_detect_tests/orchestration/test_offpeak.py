@@ -14,7 +14,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepo
 from brand_detect import definitions
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import EscalateVlmParams
+from brand_detect.domain.params import Escalation
 from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.protocols import Answer, Answerer
 from brand_detect.domain.settings import Settings
@@ -34,8 +34,8 @@ from brand_detect.orchestration.schedules import offpeak_retries
 from brand_detect.orchestration.sensors import open_jobs
 from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
 
-LOCAL: Overrides = {"escalate_vlm": {"provider": "local"}}
-CLOUD: Overrides = {"escalate_cloud": {"provider": "paid", "model": "large"}}
+LOCAL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
+CLOUD: Overrides = {"escalate_cloud": {"provider": "openai", "model": "large"}}
 
 
 def escalated(never_answered: int, **more: Any) -> dict[str, Any]:
@@ -70,15 +70,15 @@ def test_the_oldest_come_first_by_when_they_were_first_left_open():
 
 def test_the_last_attempt_says_what_is_tuned_and_who_was_asked():
     known = OpenJobs()
-    asked = {"params": {"provider": "paid", "model": "small", "max_questions": 9, "min_confidence": 0.5}}
-    known.learn("escalate_cloud", "match", 1.0, escalated(1, **asked, overrides={"provider": "paid"}))
+    asked = {"params": {"provider": "openai", "model": "small", "max_questions": 9, "min_confidence": 0.5}}
+    known.learn("escalate_cloud", "match", 1.0, escalated(1, **asked, overrides={"provider": "openai"}))
     known.learn("escalate_vlm", "match", 1.0, escalated(1))
     known.learn("compile_report", "match", 1.0, {"overrides": {"bridge_s": 2.0}, "params": {"bridge_s": 2.0}})
     job = known.jobs["match"]
-    tuned = {"escalate_cloud": {"provider": "paid"}, "escalate_vlm": {}, "compile_report": {"bridge_s": 2.0}}
+    tuned = {"escalate_cloud": {"provider": "openai"}, "escalate_vlm": {}, "compile_report": {"bridge_s": 2.0}}
     assert job.overrides == tuned
     assert job.models == {
-        "escalate_cloud": {"provider": "paid", "model": "small", "max_questions": 9},
+        "escalate_cloud": {"provider": "openai", "model": "small", "max_questions": 9},
         "escalate_vlm": {"provider": "off", "model": "", "max_questions": 200},
     }
     known.learn("escalate_cloud", "match", 2.0, escalated(1))
@@ -88,10 +88,10 @@ def test_the_last_attempt_says_what_is_tuned_and_who_was_asked():
 
 def test_attempts_of_a_job_that_are_learnt_in_one_tick_are_told_apart():
     known = OpenJobs()
-    for asked, open_clusters in (({}, 0), ({"params": {"provider": "local", "model": "small"}}, 2)):
+    for asked, open_clusters in (({}, 0), ({"params": {"provider": "transformers", "model": "small"}}, 2)):
         known.learn("escalate_vlm", "match", 1.0, escalated(0, **asked))
         known.learn("escalate_cloud", "match", 2.0, escalated(open_clusters))
-    assert known.jobs["match"].models["escalate_vlm"]["provider"] == "local"
+    assert known.jobs["match"].models["escalate_vlm"]["provider"] == "transformers"
 
 
 def test_the_report_of_a_job_that_is_not_open_is_not_kept():
@@ -104,8 +104,8 @@ def test_the_params_of_a_night_are_not_the_job_s():
     known = OpenJobs()
     known.learn("escalate_cloud", "match", 1.0, escalated(2, overrides={"max_questions": 5}))
     night = {
-        "params": {"provider": "paid", "model": "large"},
-        "overrides": {"provider": "paid"},
+        "params": {"provider": "openai", "model": "large"},
+        "overrides": {"provider": "openai"},
         "offpeak": "2030-01-02",
     }
     known.learn("escalate_cloud", "match", 2.0, escalated(1, **night, questions=1.0, cost_usd=0.5))
@@ -113,17 +113,17 @@ def test_the_params_of_a_night_are_not_the_job_s():
     assert (job.never_answered, job.since_s) == (1, 1.0)
     assert job.overrides == {"escalate_cloud": {"max_questions": 5}}
     assert job.models["escalate_cloud"]["provider"] == "off"
-    assert known.usd == {"paid/large": 0.5}, "what it cost is a fact all the same"
+    assert known.usd == {"openai/large": 0.5}, "what it cost is a fact all the same"
 
 
 def test_the_price_of_a_question_is_that_of_the_last_time():
     known = OpenJobs()
-    large, small = ({"params": {"provider": "paid", "model": model}} for model in ("large", "small"))
+    large, small = ({"params": {"provider": "openai", "model": model}} for model in ("large", "small"))
     known.learn("escalate_cloud", "a", 1.0, escalated(0, **large, questions=4.0, cost_usd=1.0))
     known.learn("escalate_cloud", "b", 2.0, escalated(0, **small, questions=10.0, cost_usd=0.1))
     known.learn("escalate_cloud", "c", 3.0, escalated(0, **large, questions=2.0, cost_usd=1.0))
     known.learn("escalate_cloud", "d", 4.0, escalated(5, **large, questions=0.0, cost_usd=0.0))
-    assert known.usd == {"paid/large": pytest.approx(0.5), "paid/small": pytest.approx(0.01)}
+    assert known.usd == {"openai/large": pytest.approx(0.5), "openai/small": pytest.approx(0.01)}
 
 
 def test_attempts_without_figures_are_taken_up_too():
@@ -144,7 +144,7 @@ def test_what_is_learnt_twice_is_the_same():
 
 def test_the_set_is_kept_in_the_instance():
     known = OpenJobs()
-    known.learn("escalate_cloud", "match é", 1.5, escalated(2, overrides={"provider": "paid"}, questions=3.0))
+    known.learn("escalate_cloud", "match é", 1.5, escalated(2, overrides={"provider": "openai"}, questions=3.0))
     with dg.DagsterInstance.ephemeral() as instance:
         assert OpenJobs.load(instance) == OpenJobs()
         assert load_tried(instance) == {}
@@ -161,12 +161,12 @@ def test_the_set_is_kept_in_the_instance():
 
 
 def jobs(**more: OpenJob) -> OpenJobs:
-    return OpenJobs(more, {"paid/large": 0.1})
+    return OpenJobs(more, {"openai/large": 0.1})
 
 
 def job(since_s: float = 1.0, never_answered: int = 10, overrides: Overrides = LOCAL, **models: str) -> OpenJob:
     """An open job; ``models`` are providers by ``vlm`` and ``cloud``."""
-    said = {"vlm": "local", "cloud": "off"} | models
+    said = {"vlm": "transformers", "cloud": "off"} | models
     named = {f"escalate_{s}": {"provider": said[s], "model": "large", "max_questions": 200} for s in said}
     return OpenJob(never_answered, since_s, dict(overrides), named)
 
@@ -220,10 +220,10 @@ def test_those_that_were_tried_longest_ago_come_first():
 def test_a_night_costs_no_more_than_its_limit():
     """Ten questions at 0.10 USD each are 1 USD a job; one that is too dear makes room for a cheaper one behind it."""
     known = jobs(
-        a=job(1.0, 10, vlm="off", cloud="paid"),
-        b=job(2.0, 25, vlm="off", cloud="paid"),
-        c=job(3.0, 5, vlm="off", cloud="paid"),
-        d=job(4.0, 1, vlm="off", cloud="paid"),
+        a=job(1.0, 10, vlm="off", cloud="openai"),
+        b=job(2.0, 25, vlm="off", cloud="openai"),
+        c=job(3.0, 5, vlm="off", cloud="openai"),
+        d=job(4.0, 1, vlm="off", cloud="openai"),
     )
     night = planned(known, max_usd=1.5)
     assert night.jobs == ["a", "c"]
@@ -235,7 +235,7 @@ def test_a_night_costs_no_more_than_its_limit():
 
 def test_what_a_night_has_launched_before_counts():
     """The schedule may tick several times a night."""
-    known = jobs(a=job(1.0, vlm="off", cloud="paid"), b=job(2.0, vlm="off", cloud="paid"), c=job(3.0))
+    known = jobs(a=job(1.0, vlm="off", cloud="openai"), b=job(2.0, vlm="off", cloud="openai"), c=job(3.0))
     assert planned(known, launched={"a": 1.0}, max_usd=1.5).jobs == ["c"]
     assert planned(known, launched={"a": 1.0}, max_usd=2.0).jobs == ["b", "c"]
     assert planned(known, launched={"a": 1.0, "gone": 0.0}, max_usd=9.0, max_jobs=3).jobs == ["b"]
@@ -243,7 +243,7 @@ def test_what_a_night_has_launched_before_counts():
 
 
 def test_no_more_is_paid_for_than_is_asked():
-    asked = job(vlm="off", cloud="paid", never_answered=1000)
+    asked = job(vlm="off", cloud="openai", never_answered=1000)
     asked.models["escalate_cloud"]["max_questions"] = 3
     assert planned(jobs(a=asked), max_usd=9.0).usd == pytest.approx(0.3)
     tonight: Overrides = {"escalate_cloud": {"max_questions": 2}}
@@ -251,20 +251,20 @@ def test_no_more_is_paid_for_than_is_asked():
 
 
 def test_a_job_costs_what_all_its_open_questions_cost_another_model():
-    known = OpenJobs(usd={"paid/large": 0.1})
+    known = OpenJobs(usd={"openai/large": 0.1})
     known.learn("escalate_cloud", "match", 1.0, escalated(1, unresolved=50, questions=50.0))
     assert planned(known, max_usd=1.0, overrides=CLOUD).jobs == []
     assert planned(known, max_usd=5.0, overrides=CLOUD).usd == pytest.approx(5.0)
 
 
 def test_nothing_is_paid_for_unless_the_settings_say_so():
-    night = planned(jobs(free=job(), paid=job(cloud="paid")))
+    night = planned(jobs(free=job(), paid=job(cloud="openai")))
     assert night.jobs == ["free"]
     assert night.left == {"over the limit of cost": 1}
 
 
 def test_a_model_that_was_never_asked_has_an_assumed_price():
-    known = jobs(a=job(1.0, 10, cloud="new"))
+    known = jobs(a=job(1.0, 10, cloud="anthropic"))
     assert planned(known, max_usd=10 * ASSUMED_USD).usd == pytest.approx(10 * ASSUMED_USD)
     assert planned(known, max_usd=9 * ASSUMED_USD).jobs == []
 
@@ -295,40 +295,45 @@ def test_a_job_without_open_questions_is_not_taken_up():
 
 
 def test_the_settings_go_over_what_was_tuned_and_nobody_is_asked_twice():
-    tuned: Overrides = {"escalate_vlm": {"provider": "local", "max_questions": 5}, "escalate_cloud": {}}
+    tuned: Overrides = {"escalate_vlm": {"provider": "transformers", "max_questions": 5}, "escalate_cloud": {}}
     tuned["compile_report"] = {}
     tonight: Overrides = {"escalate_vlm": {"max_questions": 7, "ask_again": True}, **CLOUD}
     night = planned(jobs(a=job(overrides=tuned)), overrides=tonight, max_usd=9.0)
     assert night.overrides["a"] == {
-        "escalate_vlm": {"provider": "local", "max_questions": 7, "ask_again": False},
+        "escalate_vlm": {"provider": "transformers", "max_questions": 7, "ask_again": False},
         "escalate_cloud": {**CLOUD["escalate_cloud"], "ask_again": False},
     }
     assert night.usd == pytest.approx(10 * 0.1), "the price of the model that the settings name"
-    assert tuned["escalate_vlm"] == {"provider": "local", "max_questions": 5}
+    assert tuned["escalate_vlm"] == {"provider": "transformers", "max_questions": 5}
 
 
 # the sensor and the schedule, over what a pipeline made
 
 
 class Costly(ScriptedAnswerer):
-    """Puts every question off, at a price."""
+    """Each question has its price, whatever becomes of it."""
 
     def ask(self, questions: Any) -> Iterator[Answer]:
         return (replace(answer, cost_usd=0.5) for answer in super().ask(questions))
 
 
-PUT_OFF = Answer("", "deferred")
+FAILED = Answer("", "failed")
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """Two jobs: what is open in ``asked`` was put off by a paid model, in ``answered`` a local one saw no brand."""
+    """Two jobs: what is open in ``asked`` a paid model failed at, in ``answered`` a local one saw no brand."""
     folder = tmp_path_factory.mktemp("offpeak")
     video = str(two_shot_clip(folder / "match.mp4", seconds=1.0))
 
-    def answerer(_: str, params: EscalateVlmParams) -> Answerer | None:
-        costly = Costly({"ACME WIDGETS": PUT_OFF}, provider="paid", model=params.model)
-        return {"off": None, "paid": costly, "local": ScriptedAnswerer()}[params.provider]
+    def answerer(_: str, params: Escalation) -> Answerer | None:
+        match params.provider.value:
+            case "off":
+                return None
+            case "openai":
+                return Costly({"ACME WIDGETS": FAILED}, provider="openai", model=params.model)
+            case provider:
+                return ScriptedAnswerer(provider=provider, model=params.model)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(definitions, "at_work", lambda *_: nullcontext())  # SQLite in memory refuses a second writer
@@ -365,8 +370,8 @@ def test_the_sensor_learns_each_attempt_once(built: Pipeline):
     asked = known.jobs["asked"]
     assert asked.never_answered == 1
     assert asked.overrides == {"escalate_vlm": {}, **CLOUD, "compile_report": {"bridge_s": 2.0}}
-    assert asked.models["escalate_cloud"] == {"provider": "paid", "model": "large", "max_questions": 200}
-    assert known.usd == {"paid/large": 0.5, "local/": 0.0}
+    assert asked.models["escalate_cloud"] == {"provider": "openai", "model": "large", "max_questions": 200}
+    assert known.usd == {"openai/large": 0.5, "transformers/": 0.0}
     OpenJobs().save(built.instance)
     assert tick(built, cursor) == (cursor, "No stage was escalated since the last look.")
     assert OpenJobs.load(built.instance) == OpenJobs()
@@ -397,11 +402,11 @@ def test_a_tick_takes_in_a_part_and_the_next_ones_the_rest(built: Pipeline, monk
 @pytest.mark.usefixtures("forgotten")
 def test_new_attempts_are_learnt_on_top(built: Pipeline):
     cursor, _ = tick(built)
-    run = built.runner.replay("asked", "escalate_cloud", {"escalate_cloud": {"provider": "local"}})
+    run = built.runner.replay("asked", "escalate_cloud", {"escalate_cloud": {"provider": "openai_compatible"}})
     try:
         _, said = tick(built, cursor)
         assert said == "2 attempts looked at; 0 jobs have open questions."
-        assert OpenJobs.load(built.instance).usd.keys() == {"paid/large", "local/"}
+        assert OpenJobs.load(built.instance).usd.keys() == {"openai/large", "transformers/", "openai_compatible/"}
     finally:
         built.instance.delete_run(run.run_id)
 
@@ -546,7 +551,7 @@ def test_what_the_schedule_asks_for_is_a_retry_that_can_be_run(built: Pipeline, 
     run = built.runner.replay("asked", "escalate_vlm", overrides, tags=dict(request.tags))
     try:
         assert run.manifest("escalate_vlm").continues
-        assert run.manifest("escalate_vlm").params["provider"] == "local"
+        assert run.manifest("escalate_vlm").params["provider"] == "transformers"
         record = latest_record(built.instance, "escalate_vlm", "asked")
         assert record is not None
         assert record.asset_materialization is not None

@@ -12,7 +12,7 @@ import pytest
 from brand_detect import definitions
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import BrandVerdicts, Overrides, Report
-from brand_detect.domain.params import EscalateVlmParams
+from brand_detect.domain.params import Escalation
 from brand_detect.domain.pipeline import CATALOG, LINE, downstream_of, upstream_of
 from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
@@ -31,6 +31,7 @@ JOB = "match"
 BRANDS = "brands:\n  - name: Rolex\n  - name: Emirates\n  - name: Lacoste\n"
 FIRST, SECOND = "ACME WIDGETS", "GLOBEX"
 """The texts that the brand list does not know, those on screen longest first."""
+PROVIDER = "openai_compatible"
 PRICE_USD = 0.25
 
 
@@ -53,7 +54,7 @@ class ThreeTexts(ScriptedReader):
 
 
 class PaidAnswerer(ScriptedAnswerer):
-    """Each answer costs the same."""
+    """Each answer costs the same, however often it is read."""
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
         return (replace(answer, cost_usd=PRICE_USD) for answer in super().ask(questions))
@@ -61,19 +62,22 @@ class PaidAnswerer(ScriptedAnswerer):
 
 @dataclass
 class Models:
-    """The models that a stage's ``provider`` may name."""
+    """The models that a stage's ``model`` may name."""
 
     known: dict[str, PaidAnswerer] = field(default_factory=dict)
 
-    def __call__(self, _: str, params: EscalateVlmParams) -> Answerer | None:
-        if params.provider == "broken":
+    def __call__(self, _: str, params: Escalation) -> Answerer | None:
+        if params.provider.value == "off":
+            return None
+        if params.model == "broken":
             raise Permanent("The model is broken today.", "mend it")
-        return None if params.provider == "off" else self.known[params.provider]
+        return self.known[params.model]
 
     def add(self, name: str, **answers: Answer) -> PaidAnswerer:
         """A model under ``name``, with its answers about the ``first`` and the ``second`` text; none by default."""
         texts = {"first": FIRST, "second": SECOND}
-        self.known[name] = PaidAnswerer({texts[at]: answer for at, answer in answers.items()}, model=name)
+        said = {texts[at]: answer for at, answer in answers.items()}
+        self.known[name] = PaidAnswerer(said, provider=PROVIDER, model=name)
         return self.known[name]
 
 
@@ -105,11 +109,14 @@ def report(run: JobRun) -> Report:
     return value
 
 
-def asks(provider: str, stage: str = "escalate_vlm") -> Overrides:
-    """Only ``stage`` asks, with ``provider``."""
-    return {"escalate_vlm": {"provider": "off"}, "escalate_cloud": {"provider": "off"}} | {
-        stage: {"provider": provider}
-    }
+def on(model: str, **more: bool) -> dict[str, Any]:
+    return {"provider": PROVIDER, "model": model, **more}
+
+
+def asks(model: str, stage: str = "escalate_vlm", **more: bool) -> Overrides:
+    """Only ``stage`` asks, ``model``; "off" = nobody does."""
+    off = {"escalate_vlm": {"provider": "off"}, "escalate_cloud": {"provider": "off"}}
+    return off if model == "off" else {**off, stage: on(model, **more)}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +130,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Escalated]:
     models.add("cloud", second=brand("Emirates"))
     models.add("knows first", first=brand("Lacoste"))
     eyes = {"region_detectors": lambda _: [TwoRegions()], "text_reader": lambda _: ThreeTexts()}
-    asked = {"escalate_vlm": {"provider": "local"}, "escalate_cloud": {"provider": "cloud"}}
+    asked = {"escalate_vlm": on("local"), "escalate_cloud": on("cloud")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             definitions, "at_work", lambda *_: nullcontext()
@@ -160,8 +167,8 @@ def test_what_was_settled_is_taken_over_with_its_own_provenance(job: Escalated, 
     by_text = {row["text"]: (row["brand"], row["rule"], row["decided_by"], row["model"]) for row in rows}
     assert by_text == {
         "ROLEX": ("Rolex", "exact", "match_brands", ""),
-        SECOND: ("Emirates", "cloud", "escalate_cloud", "scripted/cloud"),
-        FIRST: ("Lacoste", "vlm", "escalate_vlm", "scripted/knows first"),
+        SECOND: ("Emirates", "cloud", "escalate_cloud", f"{PROVIDER}/cloud"),
+        FIRST: ("Lacoste", "vlm", "escalate_vlm", f"{PROVIDER}/knows first"),
     }
     assert after.answers.to_pylist()[:-1] == before.answers.to_pylist()
     assert [row["model"] for row in after.answers.to_pylist()] == ["local", "local", "cloud", "cloud", "knows first"]
@@ -225,13 +232,13 @@ def test_never_fewer_are_resolved_than_before(job: Escalated, stage: str, answer
 def test_a_retry_from_the_cloud_leaves_the_local_model_alone(job: Escalated):
     model = job.models.add("better cloud", first=brand("Lacoste"))
     asked = len(job.models.known["local"].asked)
-    run = job.retry({"escalate_cloud": {"provider": "better cloud"}}, start="escalate_cloud")
+    run = job.retry({"escalate_cloud": on("better cloud")}, start="escalate_cloud")
     assert (model.asked, len(job.models.known["local"].asked)) == ([FIRST], asked)
     manifest = run.manifest("escalate_cloud")
     assert manifest.continues == job.base.attempts["escalate_cloud"]
     assert manifest.upstream["escalate_vlm"] == job.base.attempts["escalate_vlm"]
     rows = {row["text"]: row["model"] for row in verdicts(run).verdicts.to_pylist()}
-    assert rows == {"ROLEX": "", SECOND: "scripted/cloud", FIRST: "scripted/better cloud"}
+    assert rows == {"ROLEX": "", SECOND: f"{PROVIDER}/cloud", FIRST: f"{PROVIDER}/better cloud"}
     assert report(run).summary["run"]["cost_usd"] == pytest.approx(5 * PRICE_USD)
 
 
@@ -241,6 +248,42 @@ def test_a_retry_of_a_retry_keeps_what_both_have_settled(job: Escalated, retried
     assert verdicts(run).verdicts == verdicts(retried).verdicts
     assert verdicts(run).answers == verdicts(retried).answers
     assert run.manifest("escalate_vlm").stats["questions"] == 0
+
+
+def test_a_model_that_has_answered_before_is_asked_again_only_when_told_to(job: Escalated):
+    """What it said then is remembered, and its row is there already."""
+    model, before = job.models.known["local"], verdicts(job.base)
+    asked = len(model.asked)
+    run = job.retry(asks("local"))
+    stats = run.manifest("escalate_vlm").stats
+    assert (stats["questions"], stats["remembered"], stats["cost_usd"]) == (0, 1, 0)
+    assert stats["remembered_usd"] == pytest.approx(PRICE_USD)
+    assert (len(model.asked), verdicts(run).answers) == (asked, before.answers)
+    assert verdicts(run).unresolved["reason"].to_pylist() == ["no_brand"]
+
+    again = job.retry(asks("local", ask_again=True))
+    stats = again.manifest("escalate_vlm").stats
+    assert (stats["questions"], stats["remembered"], stats["cost_usd"]) == (1, 0, pytest.approx(PRICE_USD))
+    assert model.asked[asked:] == [FIRST]
+    assert verdicts(again).answers.num_rows == before.answers.num_rows + 1
+
+
+def test_a_plain_replay_asks_nobody_what_was_answered_before(job: Escalated):
+    """Other attempts and other jobs remember too."""
+    known = [job.models.known[name] for name in ("local", "cloud")]
+    asked = [len(model.asked) for model in known]
+    replayed = job.built.runner.replay(JOB, "run_ocr", {"escalate_vlm": on("local"), "escalate_cloud": on("cloud")})
+    assert [len(model.asked) for model in known] == asked
+    for stage in ("escalate_vlm", "escalate_cloud"):
+        stats = replayed.manifest(stage).stats
+        assert (stats["questions"], stats["remembered"]) == (0, 2)
+    assert verdicts(replayed).verdicts == verdicts(job.base).verdicts
+    answers = verdicts(replayed).answers
+    assert answers.drop_columns("remembered") == verdicts(job.base).answers.drop_columns("remembered")
+    assert set(answers["remembered"].to_pylist()) == {True}
+    for stage in ("escalate_vlm", "escalate_cloud"):
+        assert replayed.manifest(stage).data_version == job.base.manifest(stage).data_version
+    assert report(replayed).summary["run"]["cost_usd"] == 0
 
 
 def test_a_plain_replay_takes_nothing_over_and_a_retry_of_the_latest_continues_it(job: Escalated):

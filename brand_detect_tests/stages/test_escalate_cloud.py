@@ -10,7 +10,7 @@ from brand_detect_tests.pipeline import ScriptedAnswerer, pipeline, two_shot_cli
 def test_the_cloud_is_asked_what_the_local_model_left_open(tmp_path: Path):
     clip = two_shot_clip(tmp_path / "match.mp4")
     local = ScriptedAnswerer()
-    cloud = ScriptedAnswerer({"ACME WIDGETS": Answer("", "answered", "Emirates", 0.8)}, provider="cloud")
+    cloud = ScriptedAnswerer({"ACME WIDGETS": Answer("", "answered", "Emirates", 0.8)}, provider="openai")
     answerers = {"escalate_vlm": local, "escalate_cloud": cloud}
     with pipeline(tmp_path, answerer=lambda stage, _: answerers[stage]) as built:
         run = built.runner.submit(str(clip), job_id="match")
@@ -18,7 +18,7 @@ def test_the_cloud_is_asked_what_the_local_model_left_open(tmp_path: Path):
     assert isinstance(verdicts, BrandVerdicts)
     assert local.asked == cloud.asked == ["ACME WIDGETS"]
     assert [(v["rule"], v["decided_by"]) for v in verdicts.verdicts.to_pylist()][-1] == ("cloud", "escalate_cloud")
-    assert [a["provider"] for a in verdicts.answers.to_pylist()] == ["scripted", "cloud"]
+    assert [a["provider"] for a in verdicts.answers.to_pylist()] == ["transformers", "openai"]
     assert len(verdicts.notes) == 2
 
 

@@ -9,6 +9,7 @@ from brand_detect.catalog import LexiconIndex, parse_catalog
 from brand_detect.domain import model as m
 from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Likeness
+from brand_detect.stages.logos import look_alikes
 from brand_detect.stages.match_brands import match_brands
 from brand_detect_tests.payloads import detected, frames, region, scenes, text, texts
 
@@ -170,3 +171,62 @@ def test_unknown_marks_that_look_alike_are_one_cluster():
 
     result = match(regions, gallery=Nothing(), marks=m.table(m.MARKS, rows))
     assert sorted(u["track_ids"] for u in result.unresolved.to_pylist()) == [["a", "b"], ["c"]]
+
+
+# what a cluster resembles
+
+
+def resembles(result):
+    return {tuple(c["track_ids"]): c["candidates"] for c in result.unresolved.to_pylist()}
+
+
+def test_a_cluster_has_the_brands_that_its_marks_look_like_and_its_text_reads_like():
+    regions = [
+        logo(0, "look", (100, 100, 80, 80)),
+        region(1, "text", (400, 300, 200, 40)),
+        logo(2, "both", (900, 100, 80, 80)),
+        logo(3, "neither", (1200, 600, 80, 80)) | {"crop_hash": 2**64 - 1},
+    ]
+    marks = looks(look=(0, 0.4), both=(2, 0.3), neither=(1, 0.9))
+    said = {"text": "EMIRAT", "both": "ROLEXING"}
+    result = match(regions, said, marks=marks, min_unresolved_mark_s=0.0)
+    assert resembles(result) == {
+        ("look",): ["Rolex"],
+        ("text",): ["Emirates"],
+        ("both",): ["Rolex", "Adidas"],
+        ("neither",): [],
+    }
+
+
+def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
+    class Several(Gallery):
+        """Likes every track to two brands, as much as its vectors say in the mean."""
+
+        def recognise(self, vectors, track):
+            found = []
+            for t in range(int(track.max()) + 1):
+                mean = vectors[track == t].mean(axis=0)
+                order = np.argsort(-mean)[:2]
+                found.append([Likeness(f"b{i}", f"B{i}", "e", 1.0, float(1 - mean[i]), float(mean[i])) for i in order])
+            return found
+
+    regions = [logo(0, "a"), logo(1, "b"), logo(2, "c"), logo(3, "d")]
+    marks = looks(a=(0, 0.0), b=(1, 0.2), c=(2, 0.1))
+    found = replace(detected(regions, SCENES), marks=marks, encoder="scripted")
+    alike = look_alikes(found, [["a", "b"], ["d"], ["c"]], Several())
+    assert [[likeness.brand for likeness in of] for of in alike] == [["B0"], [], ["B2"]]
+    assert alike[0][0].probability == pytest.approx(0.5, abs=0.01), "half of its views are of that brand"
+    assert look_alikes(found, [], Several()) == []
+    assert look_alikes(found, [["d"]], Several()) == [[]]
+
+
+def test_without_a_gallery_candidates_are_by_text_alone():
+    regions = [region(1, "text", (400, 300, 200, 40))]
+    result = match_brands(
+        SCENES,
+        detected(regions, SCENES),
+        texts([text("text", "EMIRAT")]),
+        MatchBrandsParams.model_validate({}),
+        index=INDEX,
+    )
+    assert resembles(result) == {("text",): ["Emirates"]}

@@ -22,15 +22,20 @@ from brand_detect.domain.model import (
     TIMELINE,
     TRACKS,
     VECTORS,
+    BrandVerdicts,
     DetectedObjects,
     Exemplar,
     ExtractedFrames,
     FilteredScenes,
+    Payload,
+    Report,
     table,
 )
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
+from brand_detect_tests import payloads as p
+from brand_detect_tests.report import fakes
 
 SHOT = {"shot": 0, "start_s": 0.0, "end_s": 2.0, "n_frames": 4, "n_kept": 1}
 SCENES = FilteredScenes(table(SHOTS, [SHOT]), table(TIMELINE), notes=("a note",), stats={"pictures": 50.0})
@@ -136,17 +141,44 @@ def test_frames_are_read_by_byte_range_from_plain_tars(store: Store, tmp_path: P
     assert SHARD_BYTES < 2**30
 
 
+def decoded_without(stage: str, value: Payload, columns: dict[str, list[str]]) -> object:
+    """``value`` as it is read when tables of its lack ``columns``, as those of earlier versions do."""
+    files = dict(payload_codec.encode(value))
+    for name, lacking in columns.items():
+        older = io.BytesIO()
+        pq.write_table(value.tables()[name].drop_columns(lacking), older)
+        files[f"{name}.parquet"] = older.getvalue()
+    return payload_codec.decode(stage, files.__getitem__)
+
+
 def test_a_column_of_a_later_version_has_the_value_it_had_before_it_was_told():
     track = dict.fromkeys(TRACKS.names, 0) | {"track_id": "t", "kind": "text", "label": "", "furniture": True}
     detected = DetectedObjects(table(REGIONS), table(TRACKS, [track]))
-    files = dict(payload_codec.encode(detected))
-    assert payload_codec.decode("detect_objects", files.__getitem__) == detected
-    older = io.BytesIO()
-    pq.write_table(detected.tracks.drop_columns("furniture"), older)
-    read = payload_codec.decode("detect_objects", {**files, "tracks.parquet": older.getvalue()}.__getitem__)
+    assert decoded_without("detect_objects", detected, {}) == detected
+    read = decoded_without("detect_objects", detected, {"tracks": ["furniture"]})
     assert isinstance(read, DetectedObjects)
     assert read.tracks.schema == TRACKS
     assert read.tracks.to_pylist() == [track | {"furniture": False}]
+
+
+def test_verdicts_of_before_models_said_more_are_read():
+    cluster = p.cluster(1, "ACME", p.region(0, "a"), candidates=["Acme"])
+    verdicts = p.verdicts([], [cluster], [p.answer("cluster-1", answer="Acme", remembered=True)])
+    assert decoded_without("escalate_vlm", verdicts, {}) == verdicts
+    later = ["mark", "surface", "reasoning", "question_id", "asked_at", "remembered"]
+    read = decoded_without("escalate_vlm", verdicts, {"unresolved": ["candidates"], "answers": later})
+    assert isinstance(read, BrandVerdicts)
+    assert read.unresolved.to_pylist() == [verdicts.unresolved.to_pylist()[0] | {"candidates": []}]
+    nobody_said = dict.fromkeys(later[:-1], "")
+    assert read.answers.to_pylist() == [verdicts.answers.to_pylist()[0] | nobody_said | {"remembered": False}]
+
+
+def test_reports_of_before_marks_had_candidates_are_read():
+    report = fakes.match()["compile_report"]
+    assert isinstance(report, Report)
+    read = decoded_without("compile_report", report, {"unresolved": ["candidates"]})
+    assert read == report
+    assert report.unresolved["candidates"].to_pylist() == [[]]
 
 
 def test_tables_of_another_schema_are_refused(store: Store, tmp_path: Path):

@@ -1,0 +1,207 @@
+"""Who may be asked, and what has to be switched on before."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, effective
+from brand_detect.domain.settings import Settings
+from brand_detect.engines.prices import listed_price
+from brand_detect.engines.providers import ProviderAnswerer
+from brand_detect.engines.vlm import TransformersAnswerer
+from brand_detect.orchestration.models import FREE, answerer, endpoints, is_here
+from brand_detect.storage.store import Store
+
+HERE = "http://127.0.0.1:8000/v1"
+GPT: dict[str, Any] = {"provider": "openai", "model": "gpt-4o-mini"}
+SERVER: dict[str, Any] = {"provider": "openai_compatible", "model": "llava"}
+REMOTE = Settings(remote=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+def of(stage: str, settings: Settings, store: Store, **params: Any) -> Any:
+    found = effective(stage, params)
+    assert isinstance(found, EscalateVlmParams | EscalateCloudParams)
+    return answerer(stage, found, settings, store)
+
+
+def local(settings: Settings, store: Store, **params: Any) -> Any:
+    return of("escalate_vlm", settings, store, **params)
+
+
+def cloud(settings: Settings, store: Store, **params: Any) -> Any:
+    return of("escalate_cloud", settings, store, **params)
+
+
+@pytest.mark.parametrize("stage", ["escalate_vlm", "escalate_cloud"])
+def test_off_is_nobody_whatever_else_is_set(store: Store, stage: str):
+    assert of(stage, Settings(), store, model="m", prompt="nothing") is None
+
+
+def test_a_model_of_transformers_leaves_no_machine_and_needs_no_switch(store: Store):
+    found = local(Settings(), store, provider="transformers", model="folder/of/it")
+    assert isinstance(found, TransformersAnswerer)
+    assert (found.provider, found.model) == ("transformers", "folder/of/it")
+    assert found.prompt_version.startswith("default 1 ")
+
+
+@pytest.mark.parametrize(
+    ("stage", "params"),
+    [
+        ("escalate_vlm", {"provider": "transformers"}),
+        ("escalate_vlm", {"provider": "openai_compatible", "base_url": HERE}),
+        ("escalate_cloud", {"provider": "openai"}),
+    ],
+)
+def test_a_model_has_to_be_named(store: Store, stage: str, params: dict[str, Any]):
+    with pytest.raises(BadInput, match=f"{stage}: {params['provider']} is to answer, and no model is named") as error:
+        of(stage, REMOTE, store, **params)
+    assert error.value.hint == f"set {stage}.model"
+
+
+def test_a_prompt_that_is_not_there_is_refused(store: Store):
+    with pytest.raises(BadInput, match="There is no prompt 'cooking'"):
+        local(Settings(), store, provider="transformers", model="m", prompt="cooking")
+
+
+@pytest.mark.parametrize(
+    ("params", "to"),
+    [
+        (GPT, "openai"),
+        ({**GPT, "fallbacks": ["google:gemini-2.5-flash"]}, "openai, google"),
+        ({**SERVER, "base_url": HERE, "fallbacks": ["google:gemini-2.5-flash"]}, "google"),
+        ({**SERVER, "base_url": "http://gpu-box:8000/v1"}, "a server"),
+    ],
+)
+def test_nothing_leaves_while_remote_use_is_off(store: Store, params: dict[str, Any], to: str):
+    settings = Settings(model_hosts=("gpu-box",))
+    with pytest.raises(BadInput, match=f"crops would leave this machine, to {to}, and remote use is off") as error:
+        cloud(settings, store, **params)
+    assert "BRAND_DETECT_REMOTE=1" in error.value.hint
+
+
+def test_remote_use_is_off_unless_switched_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BRAND_DETECT_REMOTE", raising=False)
+    assert not Settings.load().remote
+    monkeypatch.setenv("BRAND_DETECT_REMOTE", "1")
+    assert Settings.load().remote
+
+
+def test_a_provider_that_may_be_asked_has_its_price(store: Store):
+    found = cloud(REMOTE, store, **GPT, fallbacks=["google:gemini-2.5-flash"])
+    assert isinstance(found, ProviderAnswerer)
+    assert (found.provider, found.model) == ("openai", "gpt-4o-mini")
+    asked = endpoints(EscalateCloudParams(**GPT, fallbacks=["google:gemini-2.5-flash", "openai:gpt-4o"]))
+    assert [(e.provider, e.model, e.base_url) for e in asked] == [
+        ("openai", "gpt-4o-mini", ""),
+        ("google", "gemini-2.5-flash", ""),
+        ("openai", "gpt-4o", ""),
+    ]
+    assert asked[0].price == listed_price("openai", "gpt-4o-mini")
+
+
+@pytest.mark.parametrize(
+    ("params", "what"),
+    [
+        ({"provider": "openai", "model": "gpt-99-huge"}, "openai:gpt-99-huge"),
+        ({**GPT, "fallbacks": ["groq:gpt-99-huge"]}, "groq:gpt-99-huge"),
+        ({**SERVER, "base_url": "https://models.example.org/v1"}, "openai_compatible:llava"),
+    ],
+)
+def test_a_model_whose_price_nobody_knows_is_not_asked(store: Store, params: dict[str, Any], what: str):
+    settings = Settings(remote=True, model_hosts=("models.example.org",))
+    with pytest.raises(BadInput, match=f"nobody knows what {what} costs") as error:
+        cloud(settings, store, **params)
+    assert "input_usd_per_mtok" in error.value.hint
+
+
+def test_a_price_that_is_told_goes_before_the_list_s():
+    told = EscalateCloudParams(**GPT, input_usd_per_mtok=1.0, fallbacks=["openai:gpt-4o-mini"])
+    first, second = endpoints(told)
+    assert (first.price.input_usd, first.price.output_usd) == (1.0, 0.0)
+    assert second.price == listed_price("openai", "gpt-4o-mini")
+
+
+def test_a_server_on_this_machine_is_free_and_needs_no_switch(store: Store):
+    for found in (local(Settings(), store, **SERVER, base_url=HERE), cloud(Settings(), store, **SERVER, base_url=HERE)):
+        assert isinstance(found, ProviderAnswerer)
+    for kind in (EscalateVlmParams, EscalateCloudParams):
+        [endpoint] = endpoints(kind(**SERVER, base_url=HERE))
+        assert (endpoint.price, endpoint.base_url) == (FREE, HERE)
+
+
+@pytest.mark.parametrize("stage", ["escalate_vlm", "escalate_cloud"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "gpu-box:8000",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/v1",
+        "http://",
+        "http:///v1",
+        "http://[/v1",
+        "http://127.0.0.1:99999/v1",
+        "http://127.0.0.1:port/v1",
+        "http://user:secret@127.0.0.1/v1",
+        "http://user@127.0.0.1/v1",
+        "http://:secret@127.0.0.1/v1",
+        "http://127.0.0.1/v1?key=secret",
+    ],
+)
+def test_what_is_no_plain_address_is_refused_and_not_repeated(store: Store, stage: str, url: str):
+    with pytest.raises(BadInput, match=f"{stage}: the server's address is none") as error:
+        of(stage, REMOTE, store, **SERVER, base_url=url)
+    assert error.value.hint == f"set {stage}.base_url to http://host:port/v1"
+    assert "secret" not in error.value.full
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "may"),
+    [
+        ("http://gpu-box:8000/v1", (), False),
+        ("http://gpu-box:8000/v1", ("gpu-box",), True),
+        ("http://GPU-Box:8000/v1", ("gpu-box:8000",), True),
+        ("http://gpu-box:8001/v1", ("gpu-box:8000",), False),
+        ("https://gpu-box/v1", ("gpu-box:443",), True),
+        ("http://gpu-box/v1", ("gpu-box:80",), True),
+        ("http://gpu-box.evil.org/v1", ("gpu-box",), False),
+        ("http://127.0.0.1.evil.org/v1", (), False),
+        ("http://localhost.evil.org/v1", (), False),
+        ("http://10.0.0.7:8000/v1", (), False),
+        ("http://0.0.0.0:8000/v1", (), False),
+        ("http://localhost:8000/v1", (), True),
+        ("http://[::1]:8000/v1", (), True),
+        ("http://127.0.0.2/v1", (), True),
+    ],
+)
+def test_crops_go_to_this_machine_and_to_hosts_that_are_allowed(
+    store: Store, url: str, hosts: tuple[str, ...], may: bool
+):
+    settings = Settings(model_hosts=hosts)
+    if may:
+        assert isinstance(local(settings, store, **SERVER, base_url=url), ProviderAnswerer)
+    else:
+        with pytest.raises(BadInput, match=r"crops would leave this machine, to .*, which is not allowed") as error:
+            local(settings, store, **SERVER, base_url=url)
+        assert "BRAND_DETECT_MODEL_HOSTS" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("stage", "params"), [("escalate_cloud", GPT), ("escalate_vlm", {"provider": "transformers", "model": "m"})]
+)
+def test_an_address_beside_a_provider_that_has_its_own_is_refused(store: Store, stage: str, params: dict[str, Any]):
+    """It would go unheeded, and the crops elsewhere than was meant."""
+    with pytest.raises(BadInput, match="base_url is for openai_compatible, not for"):
+        of(stage, REMOTE, store, **params, base_url=HERE)
+
+
+@pytest.mark.parametrize("url", ["", "http://[", "gpu-box", "http://gpu-box", "http://1.2.3.4"])
+def test_what_is_not_known_to_be_here_is_not(url: str):
+    assert not is_here(url)

@@ -1,0 +1,74 @@
+"""Answers that are kept for all jobs, on a disk and on S3."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.protocols import Answer
+from brand_detect.storage.answers import Answers
+from brand_detect.storage.store import Store
+
+ID = "0123456789abcdef0123456789abcdef"
+ANSWER = Answer(
+    "cluster-1",
+    "answered",
+    "Itaú",
+    0.9,
+    "a “detail”\nof two lines",
+    120,
+    30,
+    0.00025,
+    1.5,
+    "wordmark",
+    "board",
+    "the letters are orange",
+    "openai",
+    "gpt",
+    "default 1 abcd1234",
+    ID,
+    "2026-05-01T12:00:00+00:00",
+)
+
+
+@pytest.fixture(params=["disk", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "disk":
+        return str(tmp_path / "store")
+    request.getfixturevalue("s3")
+    return f"s3://bucket/{tmp_path.name}"
+
+
+def test_what_is_kept_is_recalled_without_its_cluster_by_whoever_asks(root: str):
+    answers = Answers(Store(root))
+    assert answers.recall([ID]) == {}
+    answers.keep(ANSWER)
+    other = replace(ANSWER, question_id="f" * 32, brand="Nike", cluster_id="cluster-2")
+    answers.keep(other)
+    elsewhere = Answers(Store(root))
+    assert elsewhere.recall([]) == {}
+    assert elsewhere.recall(["e" * 32, ID, "f" * 32]) == {
+        ID: replace(ANSWER, cluster_id=""),
+        "f" * 32: replace(other, cluster_id=""),
+    }
+
+
+def test_a_later_answer_takes_the_place_of_an_earlier_one(root: str):
+    answers = Answers(Store(root))
+    for brand in ("Itaú", "Nike"):
+        answers.keep(replace(ANSWER, brand=brand))
+    assert answers.recall([ID])[ID].brand == "Nike"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"5", b'{"status": "none", "colour": "red"}', b"{}"])
+def test_a_damaged_one_is_named_with_what_to_do(tmp_path: Path, data: bytes):
+    answers = Answers(Store(str(tmp_path)))
+    answers.keep(ANSWER)
+    file = tmp_path / "_answers" / "01" / f"{ID}.json"
+    file.write_bytes(data)
+    with pytest.raises(Permanent, match=f"The kept answer {ID} is damaged") as error:
+        answers.recall(["e" * 32, ID])
+    assert error.value.hint == f"remove _answers/01/{ID}.json"
+    file.unlink()
+    assert answers.recall([ID]) == {}

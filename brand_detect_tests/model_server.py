@@ -132,12 +132,13 @@ def serving() -> Iterator[ModelServer]:
                 return  # the client hung up
             asked = Asked(self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(raw), raw)
             name = state.take(asked)
+            if name == "slow":
+                state.ending.wait(state.slow_s)
+            state.done()  # before the client can know
             try:
                 self._answer(name, asked)
             except OSError:
                 pass  # the client hung up
-            finally:
-                state.done()
 
         def _answer(self, name: str, asked: Asked) -> None:
             if name in ERRORS:
@@ -149,8 +150,6 @@ def serving() -> Iterator[ModelServer]:
             if name == "redirect":
                 self._send(302, {}, {"Location": f"{state.url}/elsewhere"})
                 return
-            if name == "slow":
-                state.ending.wait(state.slow_s)
             data = json.dumps(_reply(name, asked)).encode()
             if name == "no json":
                 data = b'{"id": "1", "choices": [{'

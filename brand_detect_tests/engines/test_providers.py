@@ -400,7 +400,7 @@ def test_nothing_is_sent_without_money(server: ModelServer, tmp_path: Path) -> N
 
 
 def test_so_many_at_a_time_drawn_as_they_are_needed(server: ModelServer) -> None:
-    server.then, server.slow_s = "slow", 0.05
+    server.then, server.slow_s = "slow", 0.2
     drawn: list[int] = []
 
     def questions() -> Iterator[Question]:

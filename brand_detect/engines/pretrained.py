@@ -104,7 +104,7 @@ def _load_processor(auto: str, model: str, **options: Any) -> Any:
         config = type(transformers.AutoConfig.from_pretrained(model, local_files_only=True))
         if auto != "AutoProcessor" or config not in PROCESSOR_MAPPING:
             raise
-        whole = PROCESSOR_MAPPING[config]
+        whole: Any = PROCESSOR_MAPPING[config]
         if whole is transformers.SmolVLMProcessor:  # Idefics3's, and videos, for which it wants one package more
             whole = transformers.Idefics3Processor
 

@@ -5,7 +5,7 @@ weights is made.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import numpy as np
 
 from brand_detect.domain.protocols import Question
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.pretrained import best_device
+from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.vlm import TransformersAnswerer, best_precision
 from brand_detect.evaluation.bench import Section
 
@@ -23,7 +23,8 @@ CROP_PX, SCENE_PX = 384, 768
 
 CHAT = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}"
     "{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 """The template that SmolVLM's checkpoints have, in short."""
@@ -39,10 +40,12 @@ class Tower:
     heads: int
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """As transformers' configurations call them."""
+    def sizes(self) -> dict[str, Any]:
+        """As transformers' configurations call them, and the spread of random weights."""
         names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-        return dict(zip(names, (self.width, self.inner, self.layers, self.heads), strict=True))
+        sizes = dict(zip(names, (self.width, self.inner, self.layers, self.heads), strict=True))
+        # the usual 0.02 leaves a tiny network deaf to all but the last word
+        return {**sizes, "initializer_range": self.width**-0.5}
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def bench_vlm(model: str, *, questions: int, max_output_tokens: int, batches: Se
         answering_s = sum(answer.latency_s for answer in answers)
         loading_s = time.perf_counter() - start - answering_s
         rows.append((str(batch), 60 * questions / answering_s, answering_s / questions, loading_s))
-    read, written = (sum(counts) / questions for counts in zip(*((a.input_tokens, a.output_tokens) for a in answers)))
+    read, written = (sum(getattr(a, f"{way}_tokens") for a in answers) / questions for way in ("input", "output"))
     first = rows[0][1]
     return Section(
         f"{model} on {best_device()} in {best_precision()}: {questions} questions of {read:.0f} tokens, "
@@ -105,7 +108,7 @@ def random_model(folder: Path, size: Architecture) -> Path:
     Weights are stored in bfloat16, as SmolVLM's are.
     """
     import torch
-    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
+    from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
     if (folder / "model.safetensors").is_file():
@@ -114,28 +117,32 @@ def random_model(folder: Path, size: Architecture) -> Path:
     places = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     tokenizer = byte_tokenizer([*marks, *places], eos_token=marks[0], bos_token=marks[1], pad_token=marks[2])
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    config = Idefics3Config(
-        text_config={
-            **size.language.sizes,
-            **ids,
-            "num_key_value_heads": size.kv_heads,
-            "vocab_size": max(size.words, len(tokenizer)),
-            "max_position_embeddings": 8192,
-        },
-        vision_config={**size.vision.sizes, "image_size": size.image_px, "patch_size": size.patch_px},
-        scale_factor=size.shuffle,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    config = config_of(size, ids, max(size.words, len(tokenizer)), tokenizer.convert_tokens_to_ids("<image>"))
     torch.manual_seed(0)
-    Idefics3ForConditionalGeneration(config).to(torch.bfloat16).save_pretrained(folder)
+    network: Any = Idefics3ForConditionalGeneration(config)
+    network.to(torch.bfloat16).save_pretrained(folder)
     pictures = Idefics3ImageProcessorPil(
         size={"longest_edge": size.image_px}, max_image_size={"longest_edge": size.image_px}, do_image_splitting=False
     )
-    Idefics3Processor(
-        pictures, tokenizer, image_seq_len=size.picture_tokens, chat_template=CHAT
-    ).save_pretrained(folder)
+    Idefics3Processor(pictures, tokenizer, image_seq_len=size.picture_tokens, chat_template=CHAT).save_pretrained(
+        folder
+    )
     return folder
+
+
+def config_of(size: Architecture, ids: Mapping[str, int], words: int, image_token: int) -> Any:
+    """transformers' configuration of ``size``; ``ids`` are the numbers of the special tokens, by role."""
+    import transformers
+
+    config: Any = transformers.Idefics3Config
+    language = {**size.language.sizes, **ids, "num_key_value_heads": size.kv_heads, "vocab_size": words}
+    return config(
+        text_config={**language, "max_position_embeddings": 8192},
+        vision_config={**size.vision.sizes, "image_size": size.image_px, "patch_size": size.patch_px},
+        scale_factor=size.shuffle,
+        image_token_id=image_token,
+        pad_token_id=ids.get("pad_token_id"),
+    )
 
 
 def byte_tokenizer(special: Sequence[str], **roles: str) -> Any:
@@ -159,6 +166,7 @@ def byte_tokenizer(special: Sequence[str], **roles: str) -> Any:
 def _question(n: int) -> Question:
     random, codec = np.random.default_rng(n), OpenCvCodec()
     crop, scene = (
-        codec.encode(random.integers(0, 256, (side * 9 // 16, side, 3), np.uint8), 90, 0) for side in (CROP_PX, SCENE_PX)
+        codec.encode(random.integers(0, 256, (side * 9 // 16, side, 3), np.uint8), 90, 0)
+        for side in (CROP_PX, SCENE_PX)
     )
     return Question(str(n), f"reading {n}", (crop,), scene, ("Acme", "Umbrella"))

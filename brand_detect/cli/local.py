@@ -25,6 +25,7 @@ from brand_detect.cli.common import (
     out,
     overrides_of,
 )
+from brand_detect.domain.errors import BadInput
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.model import Overrides, Report
 from brand_detect.domain.params import MatchBrandsParams
@@ -300,6 +301,28 @@ def replay_in_process(job_id: str, start_stage: str) -> "JobRun":
     """One replay on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
     with local_runner() as runner:
         return runner.replay(job_id, start_stage)
+
+
+@app.command()
+def bench_vlm(
+    model: Annotated[str, typer.Option(help="a folder or the id of a fetched model; default: random weights")] = "",
+    size: Annotated[str, typer.Option(help="of the random model: 256m, 500m or 2b, as SmolVLM's")] = "256m",
+    questions: Annotated[int, typer.Option(min=1, help="how many are asked each time")] = 8,
+    max_output_tokens: Annotated[int, typer.Option(min=1, help="of each reply; random weights write them all")] = 16,
+    at_once: Annotated[list[int], typer.Option(min=1, help="questions in a batch")] = [1, 2, 4, 8],  # noqa: B006
+    as_json: JsonOpt = False,
+) -> None:
+    """Questions that a vision-language model answers in a minute, one by one and in batches, and its loading.
+
+    Example: brand-detect bench-vlm --model HuggingFaceTB/SmolVLM-256M-Instruct --max-output-tokens 128
+    """
+    from brand_detect.evaluation import vlm
+
+    if not model and size not in vlm.SIZES:
+        raise BadInput(f"There is no size {size!r}.", f"sizes: {', '.join(vlm.SIZES)}")
+    path = model or str(vlm.random_model(home() / state_dir() / "bench" / f"vlm_{size}", vlm.SIZES[size]))
+    measured = vlm.bench_vlm(path, questions=questions, max_output_tokens=max_output_tokens, batches=at_once)
+    _print(measured, as_json)
 
 
 @app.command()

@@ -19,42 +19,101 @@ class Pretrained:
     missing: frozenset[str]  # weights that the model has and the checkpoint has not
 
 
-def load_pretrained(model: str, what: str, *, processor: str, network: str, **processor_options: Any) -> Pretrained:
+def load_pretrained(
+    model: str, what: str, *, processor: str, network: str, precision: str = "auto", **processor_options: Any
+) -> Pretrained:
     """The model ``model``, a folder or the id of a model that the Hugging Face cache holds.
 
     Args:
         what: it has to be, for the error.
         processor, network: the names of the Auto classes.
+        precision: of the weights, as torch names it; ``auto``: as they are stored.
 
     Raises:
-        Permanent: the model is not on this machine, or the folder holds something else.
+        Permanent: the model is not on this machine, is something else, or does not fit into the device's memory.
     """
     import torch
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    folder = Path(model)
+    revision = revision_of(model)
     try:
-        loaded_processor = getattr(transformers, processor).from_pretrained(
-            model, local_files_only=True, **processor_options
-        )
+        loaded_processor = _load_processor(processor, model, **processor_options)
         loaded, info = getattr(transformers, network).from_pretrained(
-            model, local_files_only=True, output_loading_info=True
+            model, local_files_only=True, output_loading_info=True, dtype=precision
         )
     except (OSError, ValueError) as e:
-        if folder.is_dir():
+        if Path(model).is_dir():
             raise Permanent(f"The folder {model} holds no {what}.", str(e).splitlines()[0]) from e
-        raise Permanent(f"The model {model} is not on this machine.", f"fetch it: hf download {model}") from e
-    revision = _digest(folder) if folder.is_dir() else loaded.config._commit_hash
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        if isinstance(e, OSError):
+            raise Permanent(f"Parts of the model {model} are not on this machine.", _fetch(model)) from e
+        raise Permanent(f"The model {model} is no {what}.", str(e).splitlines()[0]) from e
+    device = best_device()
+    try:
+        loaded = loaded.to(device).eval()
+    except torch.OutOfMemoryError as e:
+        raise Permanent(f"The model {model} does not fit into the memory of the GPU.", "take a smaller one") from e
     return Pretrained(
-        loaded.to(device).eval(),
+        loaded,
         loaded_processor,
         device,
         f"transformers {transformers.__version__} {model}@{revision[:12]}",
         frozenset(info["missing_keys"]),
     )
+
+
+def revision_of(model: str) -> str:
+    """The commit of a model in the Hugging Face cache, or the hash of a folder's files. Nothing is loaded.
+
+    A folder is read from end to end, about a second for each GB.
+
+    Raises:
+        Permanent: the model is not on this machine.
+    """
+    from huggingface_hub import snapshot_download
+
+    folder = Path(model)
+    if folder.is_dir():
+        return _digest(folder)
+    try:
+        return Path(snapshot_download(model, local_files_only=True)).name
+    except (OSError, ValueError) as e:
+        raise Permanent(f"The model {model} is not on this machine.", _fetch(model)) from e
+
+
+def best_device() -> str:
+    """The fastest that is there: cuda, mps or cpu."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _fetch(model: str) -> str:
+    return f"fetch it: hf download {model}"
+
+
+def _load_processor(auto: str, model: str, **options: Any) -> Any:
+    """The model's processor; without the part for videos where that lacks a package (torchvision)."""
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    try:
+        return getattr(transformers, auto).from_pretrained(model, local_files_only=True, **options)
+    except (ImportError, OSError):
+        config = type(transformers.AutoConfig.from_pretrained(model, local_files_only=True))
+        if auto != "AutoProcessor" or config not in PROCESSOR_MAPPING:
+            raise
+        whole: Any = PROCESSOR_MAPPING[config]
+        if whole is transformers.SmolVLMProcessor:  # Idefics3's, and videos, for which it wants one package more
+            whole = transformers.Idefics3Processor
+
+    class OfPictures(whole):
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return [name for name in super().get_attributes() if name != "video_processor"]
+
+    return OfPictures.from_pretrained(model, local_files_only=True, **options)
 
 
 def _digest(folder: Path) -> str:

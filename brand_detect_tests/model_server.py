@@ -7,7 +7,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
@@ -135,10 +135,8 @@ def serving() -> Iterator[ModelServer]:
             if name == "slow":
                 state.ending.wait(state.slow_s)
             state.done()  # before the client can know
-            try:
+            with suppress(OSError):  # the client hung up
                 self._answer(name, asked)
-            except OSError:
-                pass  # the client hung up
 
         def _answer(self, name: str, asked: Asked) -> None:
             if name in ERRORS:

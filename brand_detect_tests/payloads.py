@@ -119,6 +119,7 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
         "h_px": h,
         "area_frac": w * h / (1920 * 1080),
         "sharpness": 100.0,
+        "contrast": 0.2,
         "crop_hash": 7,
         "origin": "detected",
     }

@@ -95,6 +95,10 @@ class ImageCodec(Protocol):
         """Variance of the Laplacian of the grey picture."""
         ...
 
+    def contrast(self, image: Image) -> float:
+        """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
+        ...
+
     def rectify(self, image: Image, quad: Quad) -> Image:
         """The quadrilateral as an upright rectangle."""
         ...

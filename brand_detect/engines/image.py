@@ -50,6 +50,11 @@ class OpenCvCodec:
 
         return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
 
+    def contrast(self, image: Image) -> float:
+        import cv2
+
+        return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std() / 255)
+
     def rectify(self, image: Image, quad: Quad) -> Image:
         import cv2
 

@@ -163,7 +163,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="2",
+    code_version="3",
     packages=READERS,
     kinds={"openvino", "pytorch"},
     checks=[Check(something_was_found, blocking=False)],
@@ -267,7 +267,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="2",
+    code_version="3",
     kinds={"html"},
     checks=[
         Check(no_exposure_outside_the_video),
@@ -291,6 +291,7 @@ def compile_report(
         detect_objects,
         escalate_cloud,
         run.params,
+        scale=run.quality(),
         statistics=run.statistics(),
     )
     write_documents(

@@ -16,6 +16,7 @@ from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.model import BrandCatalog, BrandVerdicts, ExtractedFrames, JobRequest, Payload, Report
 from brand_detect.domain.params import (
+    CompileReportParams,
     DetectObjectsParams,
     Escalation,
     Params,
@@ -33,9 +34,10 @@ from brand_detect.domain.protocols import (
     Media,
     Progress,
 )
+from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
-from brand_detect.orchestration.config import CONFIGS, explicit, load_profile
+from brand_detect.orchestration.config import CONFIGS, explicit, load_profile, load_quality
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.models import answerer
@@ -90,6 +92,8 @@ class StageRun(Generic[P_co]):
     settings: Settings
     progress: Progress
     used: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    """Content hashes of what was read beside the checkpoints."""
 
     def use(self, role: str, engine: Any) -> Any:
         """``engine``, its identity noted in the manifest under ``role``."""
@@ -149,6 +153,14 @@ class StageRun(Generic[P_co]):
         if found is not None:
             self.used["gallery"] = encoder
         return found
+
+    def quality(self: "StageRun[CompileReportParams]") -> QualityScale:
+        """The scale that the report is measured by."""
+        scale = load_quality(self.params.quality, self.settings.quality)
+        self.used["quality"] = f"{self.params.quality} {scale.version} {scale.digest}"
+        if self.settings.quality:  # else it comes with the code
+            self.sources["quality"] = scale.digest
+        return scale
 
     def propose(self, report: Report, verdicts: BrandVerdicts) -> None:
         """Keep what the report leaves open as proposals for the catalogue."""
@@ -290,6 +302,7 @@ def _run_stage(
         stage_s=stage_s,
         lineage=lineage,
         inputs=tuple(values),
+        sources=run.sources,
         engines=run.used,
         checks=tuple(outcomes),
         picture=drawn,

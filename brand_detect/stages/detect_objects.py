@@ -69,6 +69,7 @@ class _Found:
     box: NDArray[np.float64]
     area_frac: float
     sharpness: float
+    contrast: float
     crop_hash: int
 
 
@@ -436,6 +437,7 @@ def _measured(region: Region, origin: str, frame: int, image: Image, codec: Imag
         box_of(region.quad).clip(0, [width, height, width, height]),
         quad_area(region.quad) / (width * height),
         codec.sharpness(crop),
+        codec.contrast(crop),
         codec.phash(np.ascontiguousarray(crop[:, :, 1])),  # green is most of the luma
     )
 
@@ -491,6 +493,7 @@ def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row
         "h_px": bottom - top,
         "area_frac": found.area_frac,
         "sharpness": found.sharpness,
+        "contrast": found.contrast,
         "crop_hash": found.crop_hash,
         "origin": found.origin,
     }

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,22 @@ class RegionColumns:
         self.sharpness: Floats = regions["sharpness"].to_numpy().astype(np.float64)
         self.hash = regions["crop_hash"].to_numpy()
         self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
+
+
+def quads_of(regions: pa.Table) -> Floats:
+    """The quads of REGIONS as an array of shape (n, 4, 2)."""
+    return regions["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2).astype(np.float64)
+
+
+def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:
+    """Width and height in px of each of ``frame``, shape (n, 2); ``frames`` are FRAMES in order."""
+    at = np.searchsorted(frames["frame"].to_numpy(), frame)
+    return np.column_stack([frames[c].to_numpy()[at] for c in ("width_px", "height_px")]).astype(np.float64)
+
+
+def seen_best_on(regions: pa.Table) -> pa.ChunkedArray:
+    """For each of REGIONS the frame that shows it best: on the kept frame it may be hidden."""
+    return pc.list_element(regions["seen_on"], 0)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def on_one_frame(regions: RegionColumns, rows: Ints) -> Iterator[tuple[Ints, Ints]]:

@@ -122,6 +122,7 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
         "contrast": 0.2,
         "crop_hash": 7,
         "origin": "detected",
+        "ink": [0.0, 0.0, 1.0, 1.0],
     }
     return row | changes
 

@@ -39,6 +39,18 @@ def side_lengths(quads: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return along, across
 
 
+def inner_quads(quads: NDArray[np.float64], inside: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The parts ``inside`` of ``quads``, shape (n, 4, 2): left, top, right, bottom as shares of their sides, (n, 4)."""
+    left, top, right, bottom = inside.T[:, :, None]
+
+    def at(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        upper = quads[:, 0] + x * (quads[:, 1] - quads[:, 0])
+        lower = quads[:, 3] + x * (quads[:, 2] - quads[:, 3])
+        return upper + y * (lower - upper)
+
+    return np.stack((at(left, top), at(right, top), at(right, bottom), at(left, bottom)), axis=1)
+
+
 def lengthened(quad: ArrayLike, share: float) -> NDArray[np.float64]:
     """A quad of shape (4, 2) with both ends moved out by ``share`` of its height; one that stands upright stays."""
     corners = np.asarray(quad, np.float64)

@@ -111,6 +111,9 @@ REGIONS = _schema(  # a region on one kept frame
     contrast=_f32,  # RMS contrast inside the box: standard deviation of the grey over 255; null = not measured
     crop_hash=pa.uint64(),
     origin=_str,  # detected | propagated
+    ink=pa.list_(
+        pa.float32(), 4
+    ),  # left, top, right, bottom of the lettering, shares of the quad's sides; null = all of it
 )
 TRACKS = _schema(  # one region followed through one shot
     "tracks",
@@ -342,7 +345,7 @@ OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for 
 
 _NO_CANDIDATES: Mapping[str, Any] = {"candidates": []}
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "regions": {"contrast": None},
+    "regions": {"contrast": None, "ink": None},
     "tracks": {"furniture": False},
     "detections": {
         "furniture": False,

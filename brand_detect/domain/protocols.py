@@ -99,6 +99,13 @@ class ImageCodec(Protocol):
         """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
         ...
 
+    def ink(self, image: Image) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what stands out from the picture's rim, as shares of its sides.
+
+        The whole picture, 0, 0, 1, 1, where the rim is not plain.
+        """
+        ...
+
     def rectify(self, image: Image, quad: Quad) -> Image:
         """The quadrilateral as an upright rectangle."""
         ...

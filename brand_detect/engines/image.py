@@ -6,6 +6,11 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image, Quad
 
+LEAST_INK = 24.0
+"""Grey levels by which lettering differs from its ground, at least: less is noise of the encoding."""
+INK_PERCENTILE = 95.0
+"""Of the differences from the ground: the ink's own colour, a few stray pixels left out."""
+
 
 class OpenCvCodec:
     """The ``ImageCodec`` of the project."""
@@ -54,6 +59,20 @@ class OpenCvCodec:
         import cv2
 
         return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std() / 255)
+
+    def ink(self, image: Image) -> tuple[float, float, float, float]:
+        import cv2
+
+        height, width = image.shape[:2]
+        rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(np.float32)
+        ground = np.median(rim, axis=0)
+        away = np.abs(image.astype(np.float32) - ground).max(axis=2)
+        peak = float(np.percentile(away, INK_PERCENTILE))
+        noise = float(np.percentile(np.abs(rim - ground).max(axis=1), INK_PERCENTILE))
+        if min(height, width) < 3 or peak < LEAST_INK or noise > peak / 2:
+            return 0.0, 0.0, 1.0, 1.0
+        x, y, w, h = cv2.boundingRect((away > peak / 2).astype(np.uint8))
+        return x / width, y / height, (x + w) / width, (y + h) / height
 
     def rectify(self, image: Image, quad: Quad) -> Image:
         import cv2

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.geometry import side_lengths
 from brand_detect.domain.model import DETECTIONS, DetectedObjects
 from brand_detect.domain.quality import QualityScale
-from brand_detect.stages.region_columns import quads_of, seen_best_on, sizes_of
+from brand_detect.stages.region_columns import inked, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
 EDGE = 0.004
@@ -54,8 +54,7 @@ def detections(
     first = np.flatnonzero(opens)
     group = np.cumsum(opens) - 1
 
-    every = quads_of(regions)
-    quads = every[region]
+    quads = inked(regions)[region]
     complete = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)
     begin, end = (verdicts[c].to_numpy()[verdict].astype(np.float64) for c in ("span_start", "span_end"))
     whole = ~complete | (end <= begin)
@@ -81,7 +80,7 @@ def detections(
     text = np.array(regions["kind"].to_pylist(), object)[region] == "text"
     height = mean(np.where(text, across, np.minimum(along, across)))
     sharpness, contrast = (mean(_floats(regions[c])[region]) for c in ("sharpness", "contrast"))
-    visible = mean(in_view(regions, every, sizes_of(frames, regions["frame"].to_numpy()))[region])
+    visible = mean(in_view(regions, quads_of(regions), sizes_of(frames, regions["frame"].to_numpy()))[region])
 
     verdict, member, frame = verdict[first], member[first], frame[first]
     picture_height = size[first][:, 1]

@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from brand_detect.domain.geometry import inner_quads
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -29,6 +31,15 @@ class RegionColumns:
 def quads_of(regions: pa.Table) -> Floats:
     """The quads of REGIONS as an array of shape (n, 4, 2)."""
     return regions["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2).astype(np.float64)
+
+
+def inked(regions: pa.Table) -> Floats:
+    """The quads of REGIONS cut to their lettering, shape (n, 4, 2)."""
+    ink = regions["ink"].combine_chunks()
+    known = np.flatnonzero(ink.is_valid().to_numpy(zero_copy_only=False))
+    quads = quads_of(regions)
+    quads[known] = inner_quads(quads[known], ink.take(known).flatten().to_numpy().reshape(-1, 4).astype(np.float64))
+    return quads
 
 
 def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:

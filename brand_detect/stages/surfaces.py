@@ -31,7 +31,11 @@ def surfaces(
     asked = set(tracks)
     about = {row["track_id"]: row for row in detected.tracks.to_pylist() if row["track_id"] in asked}
     wanted = [t for t in about if t not in known and not about[t]["furniture"]]
-    looks = _looks(detected, sizes, wanted, about, {rule.inside for rule in rules if rule.inside}) if rules else {}
+    looks = (
+        _looks(detected, sizes, wanted, about, {rule.inside for rule in rules if rule.inside})
+        if rules and wanted
+        else {}
+    )
     found = {t: "overlay" if about[t]["furniture"] else "other" for t in about}
     return found | {t: surface_of(look, rules) for t, look in looks.items()} | known
 

@@ -43,8 +43,12 @@ def test_every_asset_tells_a_stranger_what_it_is(definitions: dg.Definitions):
         assert spec.description
         assert spec.group_name in ("inputs", "pipeline", "operations")
         assert spec.kinds
+        assert spec.owners
+        assert spec.tags["work"]
         if spec.key.to_user_string() in STAGES:
             assert spec.code_version
+            assert spec.tags["stage"] == str(STAGES.index(spec.key.to_user_string()) + 1)
+            assert any(name.startswith("columns of ") for name in spec.metadata)
             assert isinstance(spec.partitions_def, dg.DynamicPartitionsDefinition)
 
 

@@ -22,7 +22,7 @@ from brand_detect.domain.params import (
     Params,
     effective,
 )
-from brand_detect.domain.pipeline import CATALOG, LINE
+from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.proposals import proposed
 from brand_detect.domain.protocols import (
     Answerer,
@@ -38,10 +38,11 @@ from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit, load_profile, load_quality
+from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, table_schemas
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.models import answerer
-from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
 from brand_detect.storage.answers import Answers
@@ -191,6 +192,7 @@ def stage_asset(
     *,
     code_version: str,
     kinds: set[str],
+    work: str,
     packages: Sequence[str] = (),
     pool: str | None = None,
     checks: Sequence[Check] = (),
@@ -199,7 +201,7 @@ def stage_asset(
 
     The parameters of ``fn`` after ``run`` are its upstream assets. ``packages`` are those whose versions decide the
     result as the code does: they are part of the code version that Dagster and the recipe see. The results of
-    ``checks`` are kept in the manifest.
+    ``checks`` are kept in the manifest. ``work`` says in a word what the stage spends.
     """
 
     def decorate(fn: Callable[..., Payload]) -> dg.AssetsDefinition:
@@ -233,6 +235,9 @@ def stage_asset(
             code_version=version,
             group_name="pipeline",
             kinds=kinds,
+            owners=[OWNER],
+            tags={"stage": str(STAGES.index(stage) + 1), "work": work},
+            metadata=table_schemas(stage),
             pool=pool,
             check_specs=[
                 dg.AssetCheckSpec(c.name, asset=stage, description=c.description, blocking=c.blocking) for c in checks
@@ -292,7 +297,8 @@ def _run_stage(
         stage, {**values, stage: value}, run.frames(extracted), services.engines.canvas(), services.engines.codec()
     )
     if drawn is not None:
-        run.sink.write("picture.jpg", drawn)
+        run.sink.write(PICTURE, drawn.small)
+        run.sink.write(FULL_PICTURE, drawn.full)
     return Draft(
         writer=run.sink,
         value=value,
@@ -305,7 +311,7 @@ def _run_stage(
         sources=run.sources,
         engines=run.used,
         checks=tuple(outcomes),
-        picture=drawn,
+        picture=drawn.small if drawn else None,
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from brand_detect.domain.model import ZONES
-from brand_detect.report.exports import BrandTotal, Exposure
+from brand_detect.report.exports import Exposure
 from brand_detect.report.words import duration, percent, short
 
 

@@ -298,7 +298,7 @@
           click: (event) => openBrand(number, event.currentTarget, "actions"),
         }, "Correct…")]);
     }
-    if (figure.kind === "zones") return el("td", {}, score(value), zoneMap(own));
+    if (figure.kind === "zones") return el("td", { class: "zoned" }, score(value), zoneMap(own));
     if (figure.key === "seconds") {
       const at = (s) => `${(100 * s) / most}%`;
       const known = total.low_s !== null && total.high_s !== null;
@@ -599,7 +599,7 @@
   function closeUp(picture, alt, tag = "div", props = {}) {
     const [bytes, width, height, ...box] = picture;
     return el(tag, { ...props, class: `shot ${props.class || ""}` },
-      el("img", { src: jpeg(bytes), width, height, alt, loading: "lazy" }),
+      el("img", { src: jpeg(bytes), width, height, alt, decoding: "async" }),
       el("span", { class: "box", style: percents(...box) }));
   }
 
@@ -609,8 +609,13 @@
     const others = (data.boxes[e.frame] || []).filter(([brand, x, y]) => brand !== e.brand || Math.abs(x - e.x_px) > 2 || Math.abs(y - e.y_px) > 2);
     const image = el("img", { src, width, height, alt: `The frame at ${e.t_s === null ? clock(e.start_s) : clock(e.t_s)} with the box of ${plain(brands[e.brand].brand)}` });
     return el("div", { class: "shot" }, image,
-      pictures.size_px && others.map(([brand, ...box]) => el("span", { class: "box other" , style: at(...box) }, el("b", {}, word(brands[brand].brand)))),
+      pictures.size_px && others.map(([brand, ...box]) => el("span", { class: "box other", title: plain(brands[brand].brand), style: at(...box) })),
       pictures.size_px && el("span", { class: "box", style: at(e.x_px, e.y_px, e.w_px, e.h_px) }));
+  }
+
+  function beside(e) {
+    const others = [...new Set((data.boxes[e.frame] || []).map(([brand]) => brand))].filter((brand) => brand !== e.brand);
+    return others.length ? el("p", { class: "soft small" }, "Dashed, on the same frame: ", others.map((brand, i) => [i ? ", " : "", word(brands[brand].brand)])) : "";
   }
 
   /** The frame of an exposure: its own, from the service, or the nearest one of its brand that is in this file. */
@@ -623,13 +628,13 @@
       const here = near === e;
       return holder.replaceChildren(
         ...(here ? [] : [el("p", { class: "says" }, `This exposure has no picture of its own in this file. Here is the nearest one of the brand, at ${clock(near.start_s)}.`)]),
-        wholeFrame(near, jpeg(pictures.frames[near.frame])),
+        wholeFrame(near, jpeg(pictures.frames[near.frame])), beside(near),
         ...(pictures.exposures[near.exposure_id] ? [closeUp(pictures.exposures[near.exposure_id], `Close-up of ${plain(brands[e.brand].brand)}`, "div", { class: "close" })] : []));
     };
     if (service && !pictures.frames[e.frame]) {
       const shown = wholeFrame(e, service.frames.replace("{frame}", e.frame));
       shown.querySelector("img").addEventListener("error", fallBack);
-      holder.append(shown);
+      holder.append(shown, beside(e));
     } else fallBack();
     return holder;
   }
@@ -783,14 +788,14 @@
 
   // ---- the gallery
 
-  const FIRST = 12;
+  const [FIRST, EACH] = [12, 3]; // brands before "show more", and pictures of each
   let everything = false;
 
   function figureOf(e) {
     const brand = brands[e.brand].brand;
     return el("figure", {},
       closeUp(pictures.exposures[e.exposure_id], plain(brand), "button", { type: "button", "aria-label": `Evidence of ${plain(brand)} at ${clock(e.start_s)}`, click: (event) => openExposure(e, event.currentTarget) }),
-      el("figcaption", {}, el("b", {}, `${clock(e.start_s)} to ${clock(e.end_s)}`), el("br"),
+      el("figcaption", {}, el("b", {}, word(brand)), ` ${clock(e.start_s)} to ${clock(e.end_s)}`, el("br"),
         e.text && e.rule !== "logo_match" ? ["“", word(e.text), "”, "] : "", `${e.rule.replace("_", " ")} in ${e.decided_by}, confidence ${score(e.confidence)}`,
         review && review.ofExposure(e).map((text) => [" ", badge(text)])));
   }
@@ -799,17 +804,13 @@
   function drawEvidence(found) {
     inGallery = found;
     const all = everything || matchMedia("print").matches;
-    const blocks = (all ? found : found.slice(0, FIRST)).map(({ number, own, total }) => {
-      const pictured = own.filter((e) => pictures.exposures[e.exposure_id]);
-      const best = pictured.sort((a, b) => b.confidence - a.confidence || b.seconds - a.seconds).slice(0, 4).sort((a, b) => a.start_s - b.start_s);
-      return el("div", { class: "brand-block" },
-        el("header", {}, el("h3", {}, el("button", { type: "button", class: "link", click: (event) => openBrand(number, event.currentTarget) }, word(total.brand))),
-          el("span", { class: "soft small" }, `${duration(total.seconds)} in ${counted(own.length, "exposure")}`)),
-        best.length ? el("div", { class: "figures" }, best.map(figureOf)) : el("p", { class: "soft small" }, "None of these has a picture in this file."));
-    });
-    const left = found.length - blocks.length;
-    if (left) blocks.push(el("button", { type: "button", class: "button more", click: () => { everything = true; drawEvidence(inGallery); } }, `Show ${counted(left, "more brand")}`));
-    byId("evidence").replaceChildren(...blocks);
+    const listed = all ? found : found.slice(0, FIRST);
+    const best = listed.map(({ own }) => own.filter((e) => pictures.exposures[e.exposure_id])
+      .sort((a, b) => b.confidence - a.confidence || b.seconds - a.seconds).slice(0, EACH).sort((a, b) => a.start_s - b.start_s));
+    const left = found.length - listed.length;
+    byId("evidence").replaceChildren(
+      el("div", { class: "figures" }, best.flat().map(figureOf)),
+      left ? el("button", { type: "button", class: "button more", click: () => { everything = true; drawEvidence(inGallery); } }, `Show ${counted(left, "more brand")}`) : "");
   }
 
   // ---- unresolved marks
@@ -838,7 +839,6 @@
 
   const review = service && (() => {
     let events = [];
-    let message = null;
     let busy = false;
     const user = el("input", { id: "user", autocomplete: "name", maxlength: 80, value: remembered(), change: () => remember(user.value.trim()) });
     const names = el("datalist", { id: "brand-names" }, brands.map((brand) => el("option", { value: brand.brand })));
@@ -870,7 +870,6 @@
     }
 
     function tell(text, failed = false) {
-      message = text;
       says.textContent = cut(text, 400);
       says.classList.toggle("error", failed);
     }
@@ -902,12 +901,8 @@
     async function send(event) {
       const who = user.value.trim();
       if (!who) { tell("Say who you are first: every correction carries a name.", true); user.focus(); return false; }
-      // Hashes of 64 bits do not fit a script's numbers: they go into the body as the digits they came as.
-      const { crop_hashes: hashes = [], ...rest } = event;
-      const empty = { brand_id: "", brand: "", to: "", text: "", cluster_id: "", start_s: null, end_s: null, t_s: null, box: null, undoes: "", note: "" };
-      const body = JSON.stringify({ crop_hashes: "@", user: who, ...empty, ...rest }).replace('"@"', () => `[${hashes.filter((h) => /^\d+$/.test(h)).join(",")}]`);
       try {
-        const made = await ask(service.reviews, { method: "POST", body });
+        const made = await ask(service.reviews, { method: "POST", body: JSON.stringify({ user: who, ...event }) });
         events.push({ ...made, state: "pending" });
         tell("Kept. It changes the report when it is applied.");
       } catch (error) {
@@ -961,14 +956,15 @@
     }
 
     function form(label, button, send, value = "") {
-      const input = el("input", { list: "brand-names", autocomplete: "off", required: true, maxlength: 200, value });
+      const input = el("input", { list: "brand-names", autocomplete: "off", required: true, maxlength: 100, value });
       return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
         el("label", { class: "field" }, label, input), el("button", { class: "button" }, button));
     }
     const act = (label, event) => el("button", { type: "button", class: "button", click: () => send(event) }, label);
 
+    const subject = (number) => ({ brand_id: brands[number].brand_id, brand: brands[number].brand.slice(0, 200) });
     function actionsFor(e) {
-      const { brand_id, brand } = brands[e.brand];
+      const { brand_id, brand } = subject(e.brand);
       const range = { brand_id, brand, start_s: e.start_s, end_s: e.end_s };
       const text = e.proof === null ? e.text : data.evidence[e.proof].text;
       return el("div", { class: "actions" },
@@ -977,20 +973,26 @@
         form("It is another brand", "Rename", (to) => send({ action: "rename", ...range, to })));
     }
     function actionsForBrand(number) {
-      const { brand_id, brand } = brands[number];
+      const { brand_id, brand } = subject(number);
       return el("div", { class: "actions" },
         act("Accept all", { action: "accept", brand_id, brand }), act("Reject all", { action: "reject", brand_id, brand }),
         form("Rename all to", "Rename", (to) => send({ action: "rename", brand_id, brand, to })),
         form("Merge into", "Merge", (to) => send({ action: "merge", brand_id, brand, to })));
     }
     function nameForm(mark) {
-      const input = el("input", { list: "brand-names", autocomplete: "off", maxlength: 200, "aria-label": `Brand of mark ${mark.rank}`, placeholder: "Name it" });
+      const input = el("input", { list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of mark ${mark.rank}`, placeholder: "Name it" });
       const size = pictures.size_px;
-      const box = size && mark.x_px !== null ? [mark.x_px / size[0], mark.y_px / size[1], mark.w_px / size[0], mark.h_px / size[1]] : null;
+      const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
+      let box = null;
+      if (size && mark.x_px !== null) {
+        const [x, w] = within(mark.x_px, mark.x_px + mark.w_px, size[0]);
+        const [y, h] = within(mark.y_px, mark.y_px + mark.h_px, size[1]);
+        if (w > 0 && h > 0) box = [x, y, w, h];
+      }
       return el("form", { class: "name-mark", submit: (event) => {
         event.preventDefault();
         const to = input.value.trim();
-        if (to) send({ action: "name", cluster_id: mark.cluster_id, text: mark.text, crop_hashes: mark.crop_hashes, t_s: mark.t_s, box, to });
+        if (to) send({ action: "name", cluster_id: mark.cluster_id, text: mark.text.slice(0, 1000), t_s: mark.t_s, box, to });
       } }, input, el("button", { class: "button" }, "Name"));
     }
 

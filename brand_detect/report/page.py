@@ -161,9 +161,7 @@ def _data(report: ReportDocument, detections: pa.Table, params: CompileReportPar
 
 
 def _mark(mark: OpenMark) -> dict[str, Any]:
-    # A script's numbers do not hold 64 bits, so hashes travel as text.
-    kept = mark.model_dump(exclude={"track_ids", "best_region_id"})
-    return _plain(kept) | {"crop_hashes": [str(h) for h in mark.crop_hashes]}
+    return _plain(mark.model_dump(exclude={"track_ids", "best_region_id", "crop_hashes"}))
 
 
 def _columns(rows: Sequence[Exposure], names: Iterable[str]) -> dict[str, Any]:

@@ -62,7 +62,8 @@
   // ---- the data as rows
 
   const brands = data.brands;
-  const exposures = rowsOf(data.exposures);
+  const exposures = rowsOf(data.exposures, data.exposures.brand.length);
+  const proofs = rowsOf(data.evidence, data.evidence.score.length);
   const ofBrand = brands.map(() => []);
   exposures.forEach((exposure, i) => {
     exposure.i = i;
@@ -70,9 +71,9 @@
   });
   const pictures = data.pictures;
 
-  function rowsOf(columns) {
+  function rowsOf(columns, length) {
     const names = Object.keys(columns);
-    return columns.brand.map((_, i) => {
+    return Array.from({ length }, (_, i) => {
       const row = {};
       for (const name of names) {
         const column = columns[name];
@@ -719,7 +720,7 @@
   }
 
   function chain(e) {
-    const proof = e.proof === null ? null : data.evidence[e.proof];
+    const proof = e.proof === null ? null : proofs[e.proof];
     const text = proof ? proof.text : e.text;
     const item = (title, ...content) => el("li", {}, el("b", {}, title), ...content);
     const size = pictures.size_px && `${Math.round(e.w_px)} × ${Math.round(e.h_px)} px at ${Math.round(e.x_px)}, ${Math.round(e.y_px)}`;
@@ -884,7 +885,7 @@
 
     const about = (r) => ({ accept: "accepted", reject: "rejected", rename: `renamed ${plain(r.to)}`, merge: `merged into ${plain(r.to)}`, name: `named ${plain(r.to)}`, exclude: `text ${plain(r.text)} excluded` })[r.action] || r.action;
     const covers = (r, e) => {
-      if (r.action === "exclude") return r.text === (e.proof === null ? e.text : data.evidence[e.proof].text);
+      if (r.action === "exclude") return r.text === (e.proof === null ? e.text : proofs[e.proof].text);
       if (r.action === "name" || r.brand_id !== brands[e.brand].brand_id) return false;
       return r.action === "merge" || r.start_s === null || r.start_s === undefined || (r.start_s < e.end_s && r.end_s > e.start_s);
     };
@@ -966,7 +967,7 @@
     function actionsFor(e) {
       const { brand_id, brand } = subject(e.brand);
       const range = { brand_id, brand, start_s: e.start_s, end_s: e.end_s };
-      const text = e.proof === null ? e.text : data.evidence[e.proof].text;
+      const text = e.proof === null ? e.text : proofs[e.proof].text;
       return el("div", { class: "actions" },
         act("Accept", { action: "accept", ...range }), act("Reject", { action: "reject", ...range }),
         text && act(`“${plain(cut(text, 30))}” is no brand`, { action: "exclude", text, brand_id, brand }),

@@ -24,7 +24,7 @@ from brand_detect.domain.model import REASONS, SURFACES, ZONES
 from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, ImageCodec
-from brand_detect.report.exports import Exposure, OpenMark, ReportDocument
+from brand_detect.report.exports import Exposure, OpenMark, Proof, ReportDocument
 from brand_detect.report.figures import figures_of, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, Evidence, Place, evidence, template
 
@@ -46,6 +46,13 @@ SHOWN = (
     *("position", "clarity", "visible_frac", "solus_s", "quality", "reviewed"),
 )
 """Columns of the exposures in the page's data."""
+
+
+PROVEN = (
+    *("score", "text", "matched", "n_tracks", "provider", "model", "prompt_version", "reasoning", "surface"),
+    "cost_usd",
+)
+"""Columns of the evidence in the page's data."""
 
 
 @dataclass
@@ -153,7 +160,7 @@ def _data(report: ReportDocument, detections: pa.Table, params: CompileReportPar
             "t_s": [times.get(e.frame) for e in report.exposures],
         },
         "boxes": boxes,
-        "evidence": [_plain(proof.model_dump()) for proof in report.evidence],
+        "evidence": _columns(report.evidence, PROVEN),
         "unresolved": [_mark(mark) for mark in report.unresolved[:OPEN_MARKS]],
         "run": {name: run.get(name, {}) for name in ("engines", "lineage", "params")},
         "reviews": summary.get("reviews", []),
@@ -164,13 +171,13 @@ def _mark(mark: OpenMark) -> dict[str, Any]:
     return _plain(mark.model_dump(exclude={"track_ids", "best_region_id", "crop_hashes"}))
 
 
-def _columns(rows: Sequence[Exposure], names: Iterable[str]) -> dict[str, Any]:
-    """Column by column; of texts each is kept once, with the places where it stands."""
+def _columns(rows: Sequence[Exposure | Proof], names: Iterable[str]) -> dict[str, Any]:
+    """Column by column; of texts that recur each is kept once, with the places where it stands."""
     made: dict[str, Any] = {}
     for name in names:
         values = [_figure(getattr(row, name)) for row in rows]
-        if name != "exposure_id" and any(isinstance(value, str) for value in values):
-            known = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        known = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        if len(known) < len(values) / 2 and any(isinstance(value, str) for value in values):
             made[name] = {"of": list(known), "at": [known[value] for value in values]}
         else:
             made[name] = values

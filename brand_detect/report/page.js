@@ -83,7 +83,7 @@
     });
   }
 
-  const SOURCES = { T: "text, by a rule", L: "look of the logo", M: "local model", C: "cloud model", P: "a person" };
+  const SOURCES = { T: "a rule on text", L: "the look of its logo", M: "a local model", C: "a cloud model", P: "a person" };
   function sourceOf(e) {
     if (e.rule === "review" || e.reviewed === "renamed" || e.reviewed === "named") return "P";
     if (e.decided_by === "escalate_cloud") return "C";
@@ -206,7 +206,7 @@
   const search = el("input", { type: "search", id: "search", placeholder: "Name of a brand", autocomplete: "off", maxlength: 200, input: () => { query = search.value; update(); } });
   const source = el("select", { id: "source", change: () => { filter.source = source.value; update(); } });
   const surface = el("select", { id: "surface", change: () => { filter.surface = surface.value; update(); } });
-  const least = el("output", {}, "0.00");
+  const least = el("span", {}, "0.00");
   const confidence = el("input", { type: "range", id: "confidence", min: 0, max: 1, step: 0.01, value: 0, input: () => {
     filter.confidence = Number(confidence.value);
     least.textContent = filter.confidence.toFixed(2);
@@ -447,7 +447,7 @@
       shots.replaceChildren(...strokes);
       pane.style.left = `${(100 * (view.from - START)) / whole}%`;
       pane.style.width = `${(100 * span) / whole}%`;
-      told.textContent = `${clock(view.from)} to ${clock(view.to)}`;
+      told.textContent = `${clock(view.from)} to ${clock(view.to)}, ${counted(lanes.length, "brand")}`;
     }
 
     function drawLane(lane) {

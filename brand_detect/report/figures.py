@@ -109,7 +109,7 @@ def written(value: Any, kind: str) -> str:
 
 def zone_shares(exposures: list[Exposure]) -> dict[str, float]:
     """Share of the exposures' time in each of ``ZONES``."""
-    seconds = dict.fromkeys(ZONES, 0.0)
+    seconds: dict[str, float] = dict.fromkeys(ZONES, 0.0)
     for exposure in exposures:
         seconds[exposure.zone] += exposure.seconds
     total = sum(seconds.values())

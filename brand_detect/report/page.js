@@ -295,7 +295,7 @@
       return el("th", { scope: "row" },
         el("button", { type: "button", class: "link", "data-brand": number, "aria-haspopup": "dialog", click: (event) => openBrand(number, event.currentTarget) }, word(total.brand)),
         review && [" ", ...review.ofBrand(number).map(badge), el("button", {
-          type: "button", class: "link small soft", "aria-haspopup": "dialog", "aria-label": `Correct ${plain(total.brand)}`,
+          type: "button", class: "link small soft", "data-brand": number, "aria-haspopup": "dialog", "aria-label": `Correct ${plain(total.brand)}`,
           click: (event) => openBrand(number, event.currentTarget, "actions"),
         }, "Correct…")]);
     }
@@ -614,6 +614,20 @@
       pictures.size_px && el("span", { class: "box", style: at(e.x_px, e.y_px, e.w_px, e.h_px) }));
   }
 
+  /** The same picture enlarged around the box, for a frame that comes whole from the service. */
+  function enlarged(e, src) {
+    const [width, height] = pictures.size_px;
+    const across = Math.min(width, Math.max(1.5 * e.w_px, (1.8 * e.h_px * 16) / 9, 0.1 * width));
+    const down = Math.min(height, (across * 9) / 16);
+    const corner = (at, side, view, whole) => Math.min(Math.max(at + side / 2 - view / 2, 0), whole - view);
+    const [x, y] = [corner(e.x_px, e.w_px, across, width), corner(e.y_px, e.h_px, down, height)];
+    return el("div", { class: "shot close", style: { "aspect-ratio": `${across} / ${down}` } },
+      el("img", { src, alt: `Close-up of ${plain(brands[e.brand].brand)}`, style: {
+        position: "absolute", width: `${(100 * width) / across}%`, left: `${(-100 * x) / across}%`, top: `${(-100 * y) / down}%`,
+      } }),
+      el("span", { class: "box", style: percents((100 * (e.x_px - x)) / across, (100 * (e.y_px - y)) / down, (100 * e.w_px) / across, (100 * e.h_px) / down) }));
+  }
+
   function beside(e) {
     const others = [...new Set((data.boxes[e.frame] || []).map(([brand]) => brand))].filter((brand) => brand !== e.brand);
     return others.length ? el("p", { class: "soft small" }, "Dashed, on the same frame: ", others.map((brand, i) => [i ? ", " : "", word(brands[brand].brand)])) : "";
@@ -633,9 +647,10 @@
         ...(pictures.exposures[near.exposure_id] ? [closeUp(pictures.exposures[near.exposure_id], `Close-up of ${plain(brands[e.brand].brand)}`, "div", { class: "close" })] : []));
     };
     if (service && !pictures.frames[e.frame]) {
-      const shown = wholeFrame(e, service.frames.replace("{frame}", e.frame));
+      const src = service.frames.replace("{frame}", e.frame);
+      const shown = wholeFrame(e, src);
       shown.querySelector("img").addEventListener("error", fallBack);
-      holder.append(shown, beside(e));
+      holder.append(shown, beside(e), pictures.size_px ? enlarged(e, src) : "");
     } else fallBack();
     return holder;
   }
@@ -666,8 +681,10 @@
     document.body.classList.remove("with-panel");
     timeline.redraw();
     if (opener && opener.shown) timeline.focus(opener.shown[0]);
-    else if (opener && opener.isConnected) opener.focus();
-    else search.focus();
+    else {
+      const drawnAgain = opener && opener.dataset.brand && document.querySelector(`#table [data-brand="${opener.dataset.brand}"]`);
+      (opener && opener.isConnected ? opener : drawnAgain || search).focus();
+    }
   }
 
   panel.addEventListener("keydown", (event) => {
@@ -922,7 +939,14 @@
       if (brands.length) update();
       drawUnresolved();
       timeline.redraw();
-      if (reopen) { const y = panel.scrollTop; reopen(); panel.scrollTop = y; }
+      if (reopen) {
+        const within = () => [...panel.querySelectorAll("button, input")];
+        const [y, held] = [panel.scrollTop, within().indexOf(document.activeElement)];
+        reopen();
+        panel.scrollTop = y;
+        const again = within()[held];
+        if (again) again.focus({ preventScroll: true });
+      }
     }
 
     async function onApply() {
@@ -1025,6 +1049,7 @@
     }
 
     function build() {
+      document.body.classList.add("served");
       document.body.append(names, dock);
       refresh();
       load();

@@ -493,10 +493,15 @@
       openExposure(bar.shown.reduce((best, e) => (off(e) < off(best) ? e : best)), bar);
     }
 
-    function goTo(e) {
-      current = e;
+    /** Moves to an exposure that is out of view. */
+    function reveal(e) {
       const span = view.to - view.from;
       if (e.start_s < view.from || e.start_s > view.to - span / 50) show(e.start_s - span / 2, e.start_s + span / 2);
+    }
+
+    function goTo(e) {
+      current = e;
+      reveal(e);
       const lane = lanes.find((l) => l.own.includes(e));
       if (!lane) return;
       const [y, head] = [lane.row.offsetTop, top.offsetHeight];
@@ -589,7 +594,7 @@
     }
 
     const redraw = () => { version += 1; draw(); };
-    return { build, setLanes, redraw, focus: goTo };
+    return { build, setLanes, redraw, reveal, focus: goTo };
   })();
 
   // ---- pictures
@@ -672,6 +677,7 @@
     panel.scrollTop = 0;
     document.body.classList.add("with-panel");
     if (first || !panel.contains(document.activeElement)) panel.focus();
+    if (chosen) timeline.reveal(chosen);
     timeline.redraw();
   }
 

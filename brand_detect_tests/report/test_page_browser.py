@@ -294,6 +294,10 @@ def test_the_keyboard_alone_reaches_everything(tab: Tab, report: str) -> None:
     expect(tab.bars("Acme").first).to_be_focused()
     tab.page.keyboard.press("Enter")
     expect(tab.panel).to_contain_text("Exposure 1 of 3")
+    for _ in range(2):
+        tab.page.get_by_role("button", name="Zoom in", exact=True).click()
+    expect(tab.bars("Acme")).to_have_count(1)  # from 22.5 s on
+    tab.panel.focus()
     tab.page.keyboard.press("ArrowRight")
     expect(tab.panel).to_contain_text("Exposure 2 of 3")
     expect(tab.panel).to_contain_text("ACNE")

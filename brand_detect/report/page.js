@@ -842,6 +842,7 @@
   let marksShown = 24;
   function drawUnresolved() {
     if (!byId("unresolved")) return;
+    const typed = new Map([...document.querySelectorAll("#unresolved input")].map((input) => [input.dataset.mark, input.value]));
     const cards = data.unresolved.slice(0, matchMedia("print").matches ? undefined : marksShown).map((mark) => {
       const picture = pictures.marks[mark.cluster_id];
       return el("figure", {},
@@ -852,7 +853,7 @@
           mark.candidates.length ? ["resembles ", mark.candidates.slice(0, 5).map((name, i) => [i ? ", " : "", word(name)]), el("br")] : "",
           el("code", { title: mark.cluster_id }, mark.cluster_id.slice(0, 8)),
           review && review.ofMark(mark).map((text) => [" ", badge(text)])),
-        review && review.nameForm(mark));
+        review && review.nameForm(mark, typed.get(mark.cluster_id)));
     });
     const left = data.unresolved.length - cards.length;
     byId("unresolved").replaceChildren(el("div", { class: "figures" }, cards),
@@ -888,14 +889,18 @@
       let said = null;
       try { said = await answer.json(); } catch { said = null; } // an error may come without JSON
       if (answer.ok && said !== null) return said;
-      if (answer.status === 401 || answer.status === 403) throw new Error("The service asks for its key. Log in at /login, then try again.");
+      if (answer.status === 401 || answer.status === 403) throw Object.assign(new Error("The service asks for its key. Log in, then try again."), { login: true });
       const detail = said && typeof said.detail === "string" ? said.detail : `The service answered with status ${answer.status}.`;
       throw new Error(detail);
     }
 
-    function tell(text, failed = false) {
-      says.textContent = cut(text, 400);
-      says.classList.toggle("error", failed);
+    function tell(text) {
+      says.classList.remove("error");
+      says.replaceChildren(cut(text, 400));
+    }
+    function fail(text, error) {
+      says.classList.add("error");
+      says.replaceChildren(cut(error ? `${text} ${error.message}` : text, 400), error && error.login ? el("a", { href: "/login", target: "_blank" }, " Log in") : "");
     }
 
     const undone = () => new Set(events.filter((r) => r.action === "undo").map((r) => r.undoes));
@@ -924,13 +929,13 @@
 
     async function send(event) {
       const who = user.value.trim();
-      if (!who) { tell("Say who you are first: every correction carries a name.", true); user.focus(); return false; }
+      if (!who) { fail("Say who you are first: every correction carries a name."); user.focus(); return false; }
       try {
         const made = await ask(service.reviews, { method: "POST", body: JSON.stringify({ user: who, ...event }) });
         events.push({ ...made, state: "pending" });
         tell("Kept. It changes the report when it is applied.");
       } catch (error) {
-        tell(`It was not kept. ${error.message}`, true);
+        fail("It was not kept.", error);
         return false;
       }
       refresh();
@@ -982,7 +987,7 @@
       } catch (error) {
         busy = false;
         refresh();
-        tell(`The corrections were not applied. ${error.message}`, true);
+        fail("The corrections were not applied.", error);
       }
     }
 
@@ -991,7 +996,15 @@
       return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
         el("label", { class: "field" }, label, input), el("button", { class: "button" }, button));
     }
-    const act = (label, event) => el("button", { type: "button", class: "button", click: () => send(event) }, label);
+    /** A button that sends ``event``, once: what waits already is not said again. */
+    function act(label, event) {
+      const about = (r) => JSON.stringify([r.action, r.brand_id, r.start_s ?? null, r.text || ""]);
+      const said = pending().some((r) => about(r) === about(event));
+      return el("button", { type: "button", class: "button", "aria-disabled": said ? "true" : null, click: (clicked) => {
+        if (said || clicked.detail > 1) return;
+        send(event);
+      } }, label);
+    }
 
     const subject = (number) => ({ brand_id: brands[number].brand_id, brand: brands[number].brand.slice(0, 200) });
     function actionsFor(e) {
@@ -1010,8 +1023,8 @@
         form("Rename all to", "Rename", (to) => send({ action: "rename", brand_id, brand, to })),
         form("Merge into", "Merge", (to) => send({ action: "merge", brand_id, brand, to })));
     }
-    function nameForm(mark) {
-      const input = el("input", { list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of mark ${mark.rank}`, placeholder: "Name it" });
+    function nameForm(mark, typed) {
+      const input = el("input", { "data-mark": mark.cluster_id, value: typed, list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of mark ${mark.rank}`, placeholder: "Name it" });
       const size = pictures.size_px;
       const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
       let box = null;
@@ -1023,7 +1036,8 @@
       return el("form", { class: "name-mark", submit: (event) => {
         event.preventDefault();
         const to = input.value.trim();
-        if (to) send({ action: "name", cluster_id: mark.cluster_id, text: mark.text.slice(0, 1000), t_s: mark.t_s, box, to });
+        input.value = "";
+        if (to) send({ action: "name", cluster_id: mark.cluster_id, text: mark.text.slice(0, 1000), t_s: mark.t_s, box, to }).then((kept) => { if (!kept) input.value = to; });
       } }, input, el("button", { class: "button" }, "Name"));
     }
 
@@ -1050,7 +1064,7 @@
         events = (await ask(service.reviews)).reviews;
         refresh();
       } catch (error) {
-        tell(`The corrections could not be read. ${error.message}`, true);
+        fail("The corrections could not be read.", error);
       }
     }
 

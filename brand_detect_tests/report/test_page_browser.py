@@ -612,6 +612,8 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     expect(tab.panel).to_contain_text("renamed \u2068Acne Studios\u2069, pending")
     tab.panel.get_by_role("button", name="is no brand").click()
     expect(tab.panel).to_contain_text("excluded, pending")
+    tab.panel.get_by_role("button", name="Accept", exact=True).click(force=True)  # it waits already
+    tab.page.get_by_label("Brand of mark 1").fill("Kap")
     tab.row("Bolt").get_by_role("button", name="Correct").click()
     expect(tab.panel.get_by_role("button", name="Accept all")).to_be_focused()
     tab.panel.get_by_label("Merge into").fill("Cola")
@@ -619,6 +621,7 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     expect(tab.row("Bolt")).to_contain_text("merged into")
     tab.panel.get_by_role("button", name="Reject all").click()
     expect(tab.row("Bolt")).to_contain_text("rejected, pending")
+    expect(tab.page.get_by_label("Brand of mark 1")).to_have_value("Kap")  # drawn again, and kept
     tab.page.get_by_label("Brand of mark 1").fill("Kaprun")
     tab.page.get_by_label("Brand of mark 1").press("Enter")
     expect(tab.page.locator("#unresolved figure").first).to_contain_text("pending")
@@ -669,7 +672,7 @@ def test_undoing_what_shapes_the_report_waits_to_be_applied(tab: Tab, service: S
     ("fails", "words"),
     [
         ((422, {"detail": "The correction is not right: to has no letter."}), "to has no letter"),
-        ((401, {"detail": "no"}), "Log in at /login"),
+        ((401, {"detail": "no"}), "Log in, then try again"),
         ((500, {"detail": [1]}), "answered with status 500"),
     ],
 )

@@ -879,6 +879,14 @@
       try { localStorage.setItem("brand_detect.user", name); } catch { /* it is asked for again next time */ }
     }
 
+    /** What an answer says went wrong: a sentence with a hint, or a list of fields that do not fit. */
+    function sentenceOf(said) {
+      if (!said) return "";
+      const { detail, hint } = said;
+      if (Array.isArray(detail)) return detail.map((one) => one && one.msg).filter(Boolean).join("; ");
+      return typeof detail === "string" ? [detail, hint].filter(Boolean).join(" Hint: ") : "";
+    }
+
     async function ask(path, options = {}) {
       let answer;
       try {
@@ -889,9 +897,8 @@
       let said = null;
       try { said = await answer.json(); } catch { said = null; } // an error may come without JSON
       if (answer.ok && said !== null) return said;
-      if (answer.status === 401 || answer.status === 403) throw Object.assign(new Error("The service asks for its key. Log in, then try again."), { login: true });
-      const detail = said && typeof said.detail === "string" ? said.detail : `The service answered with status ${answer.status}.`;
-      throw new Error(detail);
+      if (answer.status === 401) throw Object.assign(new Error("The service asks for its key. Log in, then try again."), { login: true });
+      throw new Error(sentenceOf(said) || `The service answered with status ${answer.status}.`);
     }
 
     function tell(text) {
@@ -979,6 +986,7 @@
             continue;
           }
           if (now.error) throw new Error(String(now.error));
+          if (now.done && /fail|cancel/i.test(now.status)) throw new Error(`The run ended as ${now.status}.`);
           if (now.done) break;
           tell(`Applying: ${String(now.status).toLowerCase()}…`);
         }

@@ -531,7 +531,7 @@ class Service:
         if done and self.run_error is None:
             self.applied += 1
             self.events = [e | {"state": "applied"} if e["state"] == "pending" else e for e in self.events]
-        return 200, {"status": "STARTED", "done": done, "error": self.run_error if done else None}
+        return 200, {"status": "started", "done": done, "error": self.run_error if done else None}
 
 
 @pytest.fixture
@@ -674,6 +674,11 @@ def test_undoing_what_shapes_the_report_waits_to_be_applied(tab: Tab, service: S
         ((422, {"detail": "The correction is not right: to has no letter."}), "to has no letter"),
         ((401, {"detail": "no"}), "Log in, then try again"),
         ((500, {"detail": [1]}), "answered with status 500"),
+        (
+            (422, {"detail": [{"loc": ["body"], "msg": "Value error, to has no letter"}]}),
+            "Value error, to has no letter",
+        ),
+        ((409, {"detail": "There are too many.", "hint": "undo some"}), "There are too many. Hint: undo some"),
     ],
 )
 def test_what_the_service_refuses_is_said_in_a_sentence(

@@ -1062,7 +1062,8 @@
             el("div", {}, el("b", {}, word(r.brand || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
               typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
               el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
-              el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state)),
+              el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
+              r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
             !out && el("button", { type: "button", class: "button", "aria-label": `Undo: ${plain(r.brand || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo"));
         }) : el("p", {}, "There are none yet."));
     }

@@ -21,4 +21,4 @@ def write_documents(
     sink.write("report.json", whole.model_dump_json(indent=1).encode())
     sink.write("brands.csv", to_csv(report.brands))
     sink.write("exposures.csv", to_csv(report.exposures))
-    sink.write("report.html", render(whole, frames, codec, params.thumbnail_px).encode())
+    sink.write("report.html", render(whole, report.detections, frames, codec, params).encode())

@@ -15,6 +15,10 @@ def board(text: str = "ROLEX", ink: int = 255, ground: int = 40, size: tuple[int
     return picture
 
 
+def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
+
+
 def extent(picture: np.ndarray, ground: int) -> tuple[float, ...]:
     rows, columns = np.nonzero(np.abs(picture[:, :, 0].astype(int) - ground) > 100)
     height, width = picture.shape[:2]
@@ -25,8 +29,7 @@ def extent(picture: np.ndarray, ground: int) -> tuple[float, ...]:
 def test_ink_is_what_stands_out_from_the_rim(ink: int, ground: int) -> None:
     picture = board(ink=ink, ground=ground)
     assert CODEC.ink(picture) == pytest.approx(extent(picture, ground), abs=0.02)
-    blurred = cv2.GaussianBlur(picture, (0, 0), 2)
-    assert CODEC.ink(blurred) == pytest.approx(extent(picture, ground), abs=0.05)
+    assert CODEC.ink(blurred(picture, 2)) == pytest.approx(extent(picture, ground), abs=0.05)
 
 
 def test_ink_of_a_busy_ground_or_of_nothing_is_all_of_it() -> None:
@@ -47,8 +50,5 @@ def test_contrast_is_the_deviation_of_the_grey() -> None:
 
 def test_sharpness_falls_with_blur() -> None:
     picture = board()
-    sharp, soft, softer = (
-        CODEC.sharpness(p)
-        for p in (picture, cv2.GaussianBlur(picture, (0, 0), 1), cv2.GaussianBlur(picture, (0, 0), 3))
-    )
+    sharp, soft, softer = (CODEC.sharpness(p) for p in (picture, blurred(picture, 1), blurred(picture, 3)))
     assert sharp > 2 * soft > 4 * softer > 0

@@ -99,7 +99,7 @@ def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], kno
     seen = [h for decision in decisions for h in decision.crop_hashes]
     grouped: dict[str, list[Proposal]] = {}
     for proposal in proposals:
-        settled = key_of(proposal.name) in known if proposal.name else _alike(proposal.crop_hashes, seen)
+        settled = key_of(proposal.name) in known if proposal.name else alike(proposal.crop_hashes, seen)
         if proposal.proposal_id not in decided and not settled:
             grouped.setdefault(proposal.proposal_id, []).append(proposal)
     found = [
@@ -117,5 +117,6 @@ def _seconds(group: Iterable[Proposal]) -> float:
     return sum(by_job.values())
 
 
-def _alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
+def alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
+    """Whether crops with these perceptual hashes show one mark."""
     return any((a ^ b).bit_count() <= SAME_MARK_BITS for a in hashes for b in others)

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Record, Row, content_id
 from brand_detect.domain.proposals import alike
-from brand_detect.domain.text import fold, key_of
+from brand_detect.domain.text import key_of, same_text
 
 LONGEST_S = 1e7
 """Latest time that an event may name: 115 days."""
@@ -165,11 +165,6 @@ def log_digest(reviews: Iterable[Review]) -> str:
     for review in in_order(reviews):
         digest.update(review.model_dump_json().encode() + b"\n")
     return digest.hexdigest()[:32]
-
-
-def same_text(a: str, b: str) -> bool:
-    """Whether readers of pictures may mean one text; an empty one is like no other."""
-    return bool(key_of(a)) and fold(key_of(a)) == fold(key_of(b))
 
 
 def marks_named(review: Review, marks: Sequence[Row]) -> list[str]:

@@ -267,7 +267,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="3",
+    code_version="4",
     kinds={"html"},
     checks=[
         Check(no_exposure_outside_the_video),
@@ -284,6 +284,8 @@ def compile_report(
     escalate_cloud: BrandVerdicts,
 ) -> Report:
     """Exposures and totals per brand, and the documents people open: page, JSON and CSV."""
+    log = run.reviews()
+    named = run.brand_index().named if log else lambda _: None
     report = stages.compile_report(
         job_request,
         extract_frames,
@@ -293,6 +295,8 @@ def compile_report(
         run.params,
         scale=run.quality(),
         statistics=run.statistics(),
+        reviews=log,
+        named=named,
     )
     write_documents(
         report,
@@ -302,7 +306,8 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
-    run.propose(report, escalate_cloud)
+    marks = stages.open_marks(escalate_cloud.unresolved, detect_objects.regions, extract_frames.frames)
+    run.propose(report, escalate_cloud, marks, named)
     return report
 
 

@@ -12,8 +12,8 @@ from brand_detect.domain import timeline
 from brand_detect.domain.geometry import overlaps
 from brand_detect.domain.model import DETECTIONS, VERDICTS, BrandVerdicts, Row, content_id, table
 from brand_detect.domain.protocols import Hit
-from brand_detect.domain.reviews import Review, in_force, in_order, marks_named, same_text, undone
-from brand_detect.domain.text import key_of
+from brand_detect.domain.reviews import Review, in_force, in_order, marks_named, undone
+from brand_detect.domain.text import key_of, same_text
 from brand_detect.stages.detections import BOX
 from brand_detect.stages.region_columns import sizes_of
 

@@ -15,9 +15,9 @@ from brand_detect.domain.reviews import (
     log_digest,
     marks_named,
     review_of,
-    same_text,
     undone,
 )
+from brand_detect.domain.text import same_text
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

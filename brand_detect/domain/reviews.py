@@ -42,7 +42,9 @@ class Correction(Record):
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # an event of a later version can be read
 
-    action: Literal["accept", "reject", "rename", "merge", "name", "exclude", "undo"]
+    action: Literal["accept", "reject", "rename", "merge", "name", "exclude", "undo"] = Field(
+        description="accept, reject, rename, merge, name, exclude or undo"
+    )
     user: Text = Field("", max_length=80, description="as the client says; not checked")
     brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
     brand: Text = Field("", max_length=200, description="its name, as it was shown")
@@ -53,13 +55,13 @@ class Correction(Record):
         (), max_length=MOST_HASHES, description="name: the open mark's; the service takes them from the report"
     )
     start_s: Time | None = Field(None, description="the exposure's start; null, as is end_s: the whole brand")
-    end_s: Time | None = None
+    end_s: Time | None = Field(None, description="its end")
     t_s: Time | None = Field(None, description="when the box is there")
     box: tuple[Share, Share, Share, Share] | None = Field(
         None, description="x, y, width, height as shares of the picture; null = all of the brand in the range"
     )
     undoes: str = Field("", pattern=r"^([0-9a-f]{16})?$", description="undo: the event's review_id")
-    note: Text = Field("", max_length=1000)
+    note: Text = Field("", max_length=1000, description="why, in the person's words")
 
     @model_validator(mode="before")
     @classmethod

@@ -273,7 +273,7 @@ def _json_type(field: dict[str, Any]) -> str:
     kind = kinds[0].get("type", "")
     if len(kinds) < len(field.get("anyOf", kinds)):
         kind += " or null"
-    inner = kinds[0].get("items") or next(iter(kinds[0].get("prefixItems", ())), {})
+    inner = kinds[0].get("items", {})
     item = inner.get("type") or inner.get("$ref", "").rpartition("/")[2]
     return f"list of {item}" if kind == "array" else kind
 

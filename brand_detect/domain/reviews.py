@@ -57,7 +57,7 @@ class Correction(Record):
     start_s: Time | None = Field(None, description="the exposure's start; null, as is end_s: the whole brand")
     end_s: Time | None = Field(None, description="its end")
     t_s: Time | None = Field(None, description="when the box is there")
-    box: tuple[Share, Share, Share, Share] | None = Field(
+    box: Annotated[tuple[Share, ...], Field(min_length=4, max_length=4)] | None = Field(
         None, description="x, y, width, height as shares of the picture; null = all of the brand in the range"
     )
     undoes: str = Field("", pattern=r"^([0-9a-f]{16})?$", description="undo: the event's review_id")

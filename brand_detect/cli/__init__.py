@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import brands, compare, doctor, jobs, local, plan, problems, review, sweep, upkeep
+from brand_detect.cli import brands, compare, doctor, jobs, local, plan, problems, review, reviews, sweep, upkeep
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
@@ -19,6 +19,7 @@ __all__ = [
     "plan",
     "problems",
     "review",
+    "reviews",
     "sweep",
     "upkeep",
 ]

@@ -283,7 +283,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="3",
+    code_version="4",
     work="sums",
     kinds={"html"},
     checks=[
@@ -301,6 +301,8 @@ def compile_report(
     escalate_cloud: BrandVerdicts,
 ) -> Report:
     """Exposures and totals per brand, and the documents people open: page, JSON and CSV."""
+    log = run.reviews()
+    named = run.brand_index().named if log else lambda _: None
     report = stages.compile_report(
         job_request,
         extract_frames,
@@ -310,6 +312,8 @@ def compile_report(
         run.params,
         scale=run.quality(),
         statistics=run.statistics(),
+        reviews=log,
+        named=named,
     )
     write_documents(
         report,
@@ -319,7 +323,8 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
-    run.propose(report, escalate_cloud)
+    marks = stages.open_marks(escalate_cloud.unresolved, detect_objects.regions, extract_frames.frames)
+    run.propose(report, escalate_cloud, marks, named)
     return report
 
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
+import pyarrow as pa
 
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import BrandDetectError, Transient
@@ -23,7 +24,7 @@ from brand_detect.domain.params import (
     effective,
 )
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
-from brand_detect.domain.proposals import proposed
+from brand_detect.domain.proposals import corrected, proposed
 from brand_detect.domain.protocols import (
     Answerer,
     AnswerMemory,
@@ -35,6 +36,7 @@ from brand_detect.domain.protocols import (
     Progress,
 )
 from brand_detect.domain.quality import QualityScale
+from brand_detect.domain.reviews import Review, log_digest
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit, load_profile, load_quality
@@ -45,10 +47,12 @@ from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
+from brand_detect.stages.reviewed import Named
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.proposals import Proposals
+from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import AttemptRef, AttemptWriter, Store, StoredFrames
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
@@ -163,11 +167,22 @@ class StageRun(Generic[P_co]):
             self.sources["quality"] = scale.digest
         return scale
 
-    def propose(self, report: Report, verdicts: BrandVerdicts) -> None:
-        """Keep what the report leaves open as proposals for the catalogue."""
-        proposals = Proposals(self.store)
-        for proposal in proposed(
-            report.unresolved, verdicts.answers, self.job_id, self.lineage.attempts["extract_frames"]
+    def reviews(self) -> list[Review]:
+        """What people said about the job's reports; part of the recipe where there is anything."""
+        log = Reviews(self.store, self.job_id).all()
+        if log:
+            self.sources["reviews"] = log_digest(log)
+        return log
+
+    def propose(self, report: Report, verdicts: BrandVerdicts, marks: pa.Table, known: Named) -> None:
+        """Keep what the report leaves open, and what people corrected, as proposals for the catalogue.
+
+        ``marks`` are OPEN_MARKS as they were before anybody named one, ``known`` finds the catalogue's brands.
+        """
+        proposals, frames = Proposals(self.store), self.lineage.attempts["extract_frames"]
+        for proposal in (
+            *proposed(report.unresolved, verdicts.answers, self.job_id, frames),
+            *corrected(report, verdicts.verdicts, marks, known, self.job_id, frames),
         ):
             proposals.add(proposal)
 

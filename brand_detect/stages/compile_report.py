@@ -6,7 +6,7 @@ known to half a sampling interval.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,12 @@ from brand_detect.domain.model import (
 )
 from brand_detect.domain.params import CompileReportParams, Furniture
 from brand_detect.domain.quality import QualityScale
+from brand_detect.domain.reviews import Review
 from brand_detect.domain.surfaces import surface_rules
 from brand_detect.stages.detections import BOX, counted, detections
 from brand_detect.stages.exposures import exposures, totals
 from brand_detect.stages.region_columns import seen_best_on
+from brand_detect.stages.reviewed import Corrections, Named
 from brand_detect.stages.surfaces import surfaces
 
 
@@ -52,6 +54,8 @@ def compile_report(
     *,
     scale: QualityScale,
     statistics: Mapping[str, Any],
+    reviews: Sequence[Review] = (),
+    named: Named = lambda _: None,
 ) -> Report:
     """The report's tables and summary; ``docs/concepts/metrics.md`` defines every figure.
 
@@ -71,13 +75,18 @@ def compile_report(
 
     A verdict without a catalogue id goes by its brand's name. ``statistics`` are JSON facts about the run that the
     payloads do not hold (seconds, engines and params per stage, cost, lineage); they become ``summary["run"]``.
+    ``reviews`` are a person's corrections; ``named`` finds the catalogue's brand of a name that they give.
     """
     cells = scenes.timeline.sort_by("frame")
     answers = _decisive(verdicts)
+    corrections = Corrections(reviews, verdicts, named)
+    candidates = corrections.candidates()
     on = surfaces(
-        detected, frames.frames, _tracks(verdicts.verdicts), _said(verdicts, answers), surface_rules(params.surfaces)
+        detected, frames.frames, _tracks(candidates), _said(verdicts, answers), surface_rules(params.surfaces)
     )
-    found = detections(frames.frames, cells, detected, verdicts.verdicts, params.min_confidence, on, scale)
+    found = detections(frames.frames, cells, detected, candidates, params.min_confidence, on, scale)
+    corrected = corrections.applied(found, frames.frames, cells)
+    found, verdicts = corrected.found, corrected.verdicts
     shown = found if params.furniture is Furniture.include else found.filter(~pc.field("furniture"))
     n_left_out, found = found.num_rows - shown.num_rows, counted(shown)
     listed = list(exposures(found, frames.frames, cells, params, scale, request.video_sha256))
@@ -88,15 +97,18 @@ def compile_report(
     notes = dict.fromkeys(n for source in (request, frames, scenes, detected, verdicts) for n in source.notes)
     if n_left_out:
         notes[f"{n_left_out} detections on scoreboards, channel bugs and the like are left out."] = None
+    notes |= dict.fromkeys(corrected.notes)
     alike = _alike(verdicts.unresolved, detected.regions)
     range_s = (frames.start_s, frames.end_s)
     return Report(
         brands=table(BRANDS, totals(rows, rests_on, cells, scenes.shots, alike, range_s, params)),
         exposures=table(EXPOSURES, rows),
         detections=rests_on,
-        unresolved=_open_marks(verdicts.unresolved, detected.regions, frames.frames),
+        unresolved=open_marks(verdicts.unresolved, detected.regions, frames.frames),
+        rejected=corrected.rejected,
         evidence=table(EVIDENCE, _evidence(verdicts.verdicts, answers, set(rests_on["verdict_id"].to_pylist()))),
-        summary=_summary(frames, scenes, detected, verdicts, rests_on.num_rows, scale, params, statistics),
+        summary=_summary(frames, scenes, detected, verdicts, rests_on.num_rows, scale, params, statistics)
+        | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",
         notes=tuple(notes),
     )
@@ -154,8 +166,8 @@ def _alike(unresolved: pa.Table, regions: pa.Table) -> dict[str, list[int]]:
     return {brand: sorted(there) for brand, there in found.items()}
 
 
-def _open_marks(unresolved: pa.Table, regions: pa.Table, frames: pa.Table) -> pa.Table:
-    """The open clusters by rank, each with the place of its best crop."""
+def open_marks(unresolved: pa.Table, regions: pa.Table, frames: pa.Table) -> pa.Table:
+    """OPEN_MARKS of ``unresolved`` by rank, each with the place of its best crop."""
     marks = unresolved.sort_by("rank")
     best = pa.table({"region_id": marks["best_region_id"], "row": np.arange(marks.num_rows)})
     places = best.join(regions.select(["region_id", *BOX]).append_column("frame", seen_best_on(regions)), "region_id")

@@ -3,6 +3,7 @@
 Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manifest does not exist for readers, and
 nothing is ever overwritten. What goes is removed by retention and by the deletion of a job, the manifest first.
 Comparisons, ``{root}/{job_id}/_comparisons/``, are no checkpoints: they can be made again, and are written anew then.
+Corrections, ``{root}/{job_id}/_reviews/``, are a person's work: they go with the whole job alone.
 """
 
 import errno
@@ -46,6 +47,8 @@ ANSWERS = "_answers"
 """The folder of what models said, over all jobs."""
 SPENDING = "_spending"
 """The folder of what models cost, by day."""
+REVIEWS = "_reviews"
+"""The folder of a job with a file for each correction by a person; none is ever changed."""
 PINS = "_pins"
 """The folder of a job with a file for each attempt that is to stay."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -317,6 +320,25 @@ class Store:
     def event(self, name: str) -> bytes:
         with explained(f"{self.root}/{PROPOSALS}/{name}.json could not be read"):
             return self.fs.cat_file(f"{self._base}/{PROPOSALS}/{name}.json")
+
+    def put_review(self, job_id: str, name: str, data: bytes) -> None:
+        """Keep a correction of the job's report.
+
+        Raises:
+            Permanent: there is one of that name.
+        """
+        self._create(f"{self._base}/{check_job_id(job_id)}/{REVIEWS}/{name}.json", data)
+
+    def get_reviews(self, job_id: str) -> dict[str, bytes]:
+        """The job's corrections by name, in order of their names."""
+
+        def get(name: str) -> bytes:
+            with explained(f"{self.root}/{job_id}/{REVIEWS}/{name} could not be read"):
+                return self.fs.cat_file(f"{self._base}/{job_id}/{REVIEWS}/{name}")
+
+        names = self._list(f"{check_job_id(job_id)}/{REVIEWS}")
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            return dict(zip((n.removesuffix(".json") for n in names), pool.map(get, names), strict=True))
 
     def put_answer(self, name: str, data: bytes) -> None:
         """Keep a model's answer to the question ``name``, in place of an earlier one."""
@@ -634,8 +656,10 @@ class StoredFrames:
         self._offset = frames["offset"].to_numpy()
         self._size = frames["size_bytes"].to_numpy()
 
-    def read(self, frame: int) -> Image:
+    def encoded(self, frame: int) -> bytes:
+        """The JPEG as it is stored."""
         start = int(self._offset[frame])
-        return self._codec.decode(
-            self._store.read(self._ref, self._shard[frame], start, start + int(self._size[frame]))
-        )
+        return self._store.read(self._ref, self._shard[frame], start, start + int(self._size[frame]))
+
+    def read(self, frame: int) -> Image:
+        return self._codec.decode(self.encoded(frame))

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import brands, compare, doctor, jobs, local, plan, problems, review, sweep, upkeep
+from brand_detect.cli import brands, compare, doctor, export, jobs, local, plan, problems, review, sweep, upkeep
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
@@ -13,6 +13,7 @@ __all__ = [
     "brands",
     "compare",
     "doctor",
+    "export",
     "jobs",
     "local",
     "main",

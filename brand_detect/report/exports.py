@@ -2,6 +2,7 @@
 
 import csv
 import io
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,27 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DECIMALS = 6
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """First characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV Injection")."""
+
+
+IMAGES = "images"
+"""The folder of the pictures that labels are for."""
+LOCAL_FILES = f"/data/local-files/?d={IMAGES}/"
+"""Where Label Studio serves files of its own disk."""
+
+
+class Format(StrEnum):
+    coco = "coco"
+    yolo = "yolo"
+    label_studio = "label-studio"
+    vtt = "vtt"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+    mp4 = "mp4"
+
+
+LABELLED = (Format.coco, Format.yolo, Format.label_studio)
+"""Formats that speak of pictures."""
 
 
 class BrandTotal(Record):

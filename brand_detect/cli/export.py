@@ -46,7 +46,7 @@ def export(
     home()
     services = Services.of(Settings.load())
     found = exports.StoredReport.of(services.store, job_id, attempt)
-    _prepare(folder, force)
+    prepare(folder, force)
     with Bars() as bars:
         progress = bars.stage(what.value, getLogger(__name__))
         if what is Format.mp4:
@@ -58,7 +58,7 @@ def export(
             written = 0
             for contents in (exports.files(found, what, prefix), pictures):
                 for name, data in contents:
-                    _write(folder / name, data)
+                    write(folder / name, data)
                     written += 1
                     progress(written, 0, "files")
     if what in LABELLED and found.labels.n_hidden:
@@ -66,7 +66,7 @@ def export(
     err.print(f"written: {plain(str(folder.resolve()))}", highlight=False, soft_wrap=True)
 
 
-def _prepare(folder: Path, force: bool) -> None:
+def prepare(folder: Path, force: bool) -> None:
     """Make the folder.
 
     Raises:
@@ -104,7 +104,7 @@ def _video(found: "StoredReport", services: "Services", folder: Path, progress: 
         err.print(f"note: {plain(note)}", highlight=False)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -1,5 +1,6 @@
 """Videos drawn on through PyAV: decoded, drawn, encoded as H.264 in MP4; the sound is copied."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -41,18 +42,33 @@ class PyAvRewriter:
                 return _Rewriting(container, stream, written, base).run(draw, progress)
 
 
+def _fits(sound: "AudioStream") -> bool:
+    """Whether MP4 takes that sound as it is. PCM is left out: few players take it there, and FFmpeg writes not all."""
+    import av
+
+    if sound.codec_context.name.startswith("pcm_"):
+        return False
+    try:
+        with av.open(io.BytesIO(), "w", format="mp4") as trial:
+            trial.add_stream_from_template(sound)
+    except ValueError:
+        return False
+    return True
+
+
 class _Rewriting:
     def __init__(
         self, container: "InputContainer", stream: "VideoStream", written: "OutputContainer", base: Fraction
     ) -> None:
         self._container, self._stream, self._written, self._base = container, stream, written, base
-        self._begin_s = Fraction(container.start_time or 0, 1_000_000)
+        self._begin_s = Fraction(max(container.start_time or 0, 0), 1_000_000)
         self._video: VideoStream | None = None
         self._waiting: list[Packet] = []  # sound from before the first picture
-        self._heard_from, self._spoken = self._sounds()
+        self._sound = next((s for s in container.streams.audio[:1] if _fits(s)), None)
+        self._copied: AudioStream | None = None
 
     def run(self, draw: Draw, progress: Progress) -> Rewritten:
-        pictures = Pictures(self._container, self._stream, self._heard_from, self._copy)
+        pictures = Pictures(self._container, self._stream, self._sound, self._copy)
         total_s = float((self._container.duration or 0) / 1e6)
         first, frames = None, 0
         for t_s, picture in pictures.read(0.0):
@@ -65,20 +81,11 @@ class _Rewriting:
             frames += 1
             progress(t_s, total_s, "seconds of video")
         self._encode(None)
-        notes = [] if self._spoken or not self._container.streams.audio else ["The sound does not go into MP4."]
+        notes = [] if self._sound or not self._container.streams.audio else ["The sound does not go into MP4."]
         if pictures.damaged:
             notes.append(f"The video cannot be decoded beyond {pictures.end_s:.1f} s.")
-        sound = self._heard_from.codec_context.name if self._spoken and self._heard_from else ""
+        sound = self._sound.codec_context.codec.canonical_name if self._sound else ""
         return Rewritten(frames, pictures.end_s, sound, tuple(notes))
-
-    def _sounds(self) -> "tuple[AudioStream, AudioStream] | tuple[None, None]":
-        """The source's first sound and its copy; nothing where MP4 cannot hold it."""
-        for stream in self._container.streams.audio[:1]:
-            try:
-                return stream, self._written.add_stream_from_template(stream)
-            except ValueError:
-                break
-        return None, None
 
     def _drawn(self, picture: "VideoFrame", t_s: float, draw: Draw) -> "VideoFrame":
         from av import VideoFrame
@@ -112,6 +119,8 @@ class _Rewriting:
             picture.color_primaries,
             picture.color_trc,
         )
+        if self._sound:
+            self._copied = self._written.add_stream_from_template(self._sound)
         for packet in self._waiting:
             self._mux(packet)
         self._waiting.clear()
@@ -131,8 +140,8 @@ class _Rewriting:
             return
         shift = round(self._begin_s / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        assert self._spoken is not None
-        packet.stream = self._spoken
+        assert self._copied is not None
+        packet.stream = self._copied
         self._written.mux(packet)
 
     def _ticks(self, t_s: Fraction | int) -> int:

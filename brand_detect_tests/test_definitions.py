@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from brand_detect.definitions import build_definitions
-from brand_detect.domain.pipeline import ANNOTATED, CATALOG, COMPARISON, LINE, STAGES
+from brand_detect.domain.pipeline import ANNOTATED, CATALOG, COMPARISON, LINE, PORTFOLIO, STAGES
 from brand_detect_tests.pipeline import pipeline
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-BESIDE = (COMPARISON, ANNOTATED)
+BESIDE = (COMPARISON, ANNOTATED, PORTFOLIO)
 
 
 @pytest.fixture

@@ -4,7 +4,20 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import brands, compare, doctor, export, jobs, local, plan, problems, review, sweep, upkeep
+from brand_detect.cli import (
+    brands,
+    compare,
+    doctor,
+    export,
+    jobs,
+    local,
+    plan,
+    portfolio,
+    problems,
+    review,
+    sweep,
+    upkeep,
+)
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
@@ -18,6 +31,7 @@ __all__ = [
     "local",
     "main",
     "plan",
+    "portfolio",
     "problems",
     "review",
     "sweep",

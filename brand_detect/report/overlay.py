@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import Report
+from brand_detect.domain.model import Report, Row
 from brand_detect.domain.protocols import Color, Label, Shape
 from brand_detect.report.words import one_line
 
@@ -57,9 +57,10 @@ class _Path:
 class Overlay:
     """Where the brands of a report are at any time.
 
-    Between two samples of a track its box moves in a straight line. A box is there from the begin of the first cell
-    that shows it to the end of the last, gaps of up to ``bridge_s`` included, and only while an exposure of its brand
-    lasts. A track lies within one shot and its cells end at cuts, so no box reaches over one.
+    Between two samples of a track its box moves in a straight line; before the first and after the last it moves as the
+    other marks of the shot do, unless it is furniture. A box is there from the begin of the first cell that shows it
+    to the end of the last, gaps of up to ``bridge_s`` included, and only while an exposure of its brand lasts. A track
+    lies within one shot and its cells end at cuts, so no box reaches over one.
     """
 
     def __init__(self, report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> None:
@@ -90,41 +91,80 @@ class Overlay:
 
 
 def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> Iterator[_Path]:
-    ranked = report.brands["brand_id"].to_pylist()
-    colors = {brand_id: COLORS[n % len(COLORS)] for n, brand_id in enumerate(ranked)}
-    place = {brand_id: n for n, brand_id in enumerate(ranked)}
+    place = {brand_id: n for n, brand_id in enumerate(report.brands["brand_id"].to_pylist())}
     exposures: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in report.exposures.select(["brand_id", "start_s", "end_s"]).to_pylist():
         exposures[row["brand_id"]].append((row["start_s"], row["end_s"]))
-    size = {
-        f: (w, h) for f, w, h in zip(*(frames[c].to_pylist() for c in ("frame", "width_px", "height_px")), strict=True)
-    }
-    shown = defaultdict(list)
-    for row in cells.select(["t_s", "start_s", "end_s", "shown_by"]).to_pylist():
-        shown[row["shown_by"]].append(row)
-    tracks = defaultdict(list)
-    for row in report.detections.sort_by("frame").to_pylist():
+    tracks: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in report.detections.to_pylist():
         tracks[row["brand_id"], row["track_id"], row["verdict_id"]].append(row)
-    for (brand_id, _, _), rows in sorted(tracks.items(), key=lambda item: -place[item[0][0]]):
+    samples = dict(zip(tracks, _samples(list(tracks.values()), frames, cells), strict=True))
+    moving = [samples[track] for track, rows in tracks.items() if not rows[0]["furniture"]]
+    drifts = _Drifts(moving, cells)
+    for track in sorted(tracks, key=lambda track: -place[track[0]]):
+        rows, keys = tracks[track], samples[track]
+        times, boxes = keys[:, 0], keys[:, 3:]
+        if not rows[0]["furniture"]:
+            times, boxes = drifts.beyond(times, boxes)
+        yield _Path(
+            one_line(rows[0]["brand"]),
+            max(row["confidence"] for row in rows),
+            COLORS[place[track[0]] % len(COLORS)],
+            times,
+            boxes,
+            [
+                (max(begin, first), min(end, last))
+                for begin, end in timeline.union(keys[:, 1:3], bridge_s).tolist()
+                for first, last in exposures[track[0]]
+                if max(begin, first) < min(end, last)
+            ],
+        )
+
+
+def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table) -> Iterator[NDArray[np.float64]]:
+    """For each track its samples in order: time, begin and end of the cell, and the box as ``Marked`` has it."""
+    sizes = zip(*(frames[c].to_pylist() for c in ("frame", "width_px", "height_px")), strict=True)
+    size = {frame: (width, height) for frame, width, height in sizes}
+    shown = defaultdict(list)
+    for cell in cells.select(["t_s", "start_s", "end_s", "shown_by"]).to_pylist():
+        shown[cell["shown_by"]].append((cell["t_s"], cell["start_s"], cell["end_s"]))
+    for rows in tracks:
         keys = []
         for row in rows:
             width, height = size[row["frame"]]
             left, top = row["x_px"] / width, row["y_px"] / height
             box = (left, top, left + row["w_px"] / width, top + row["h_px"] / height)
-            keys += [(cell["t_s"], cell["start_s"], cell["end_s"], *box) for cell in shown[row["frame"]]]
-        samples = np.array(sorted(keys))
-        yield _Path(
-            one_line(rows[0]["brand"]),
-            max(row["confidence"] for row in rows),
-            colors[brand_id],
-            samples[:, 0],
-            samples[:, 3:],
-            [
-                (max(begin, first), min(end, last))
-                for begin, end in timeline.union(samples[:, 1:3], bridge_s).tolist()
-                for first, last in exposures[brand_id]
-                if max(begin, first) < min(end, last)
-            ],
+            keys += [(*cell, *box) for cell in shown[row["frame"]]]
+        yield np.array(sorted(keys))
+
+
+class _Drifts:
+    """How the picture moves from one sample of a shot to the next: the median over the marks that both show."""
+
+    def __init__(self, marks: Sequence[NDArray[np.float64]], cells: pa.Table) -> None:
+        order = cells.sort_by("t_s")
+        t_s, shot = order["t_s"].to_numpy(), order["shot"].to_numpy()
+        after = {float(a): float(b) for a, b, same in zip(t_s, t_s[1:], shot[:-1] == shot[1:], strict=False) if same}
+        moves: defaultdict[tuple[float, float], list[NDArray[np.float64]]] = defaultdict(list)
+        for keys in marks:
+            middle = (keys[:, 3:5] + keys[:, 5:7]) / 2
+            for n in range(len(keys) - 1):
+                if after.get(keys[n, 0]) == keys[n + 1, 0]:
+                    moves[keys[n, 0], keys[n + 1, 0]].append(middle[n + 1] - middle[n])
+        speeds = {(a, b): np.median(found, axis=0) / (b - a) for (a, b), found in moves.items()}
+        self._from = {a: speed for (a, _), speed in speeds.items()}
+        self._to = {b: speed for (_, b), speed in speeds.items()}
+
+    def beyond(
+        self, times: NDArray[np.float64], boxes: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A mark's samples with one more a second before and one a second after, where it moves with the others."""
+        still = np.zeros(2)
+        before = self._to.get(times[0], self._from.get(times[0], still))
+        after = self._from.get(times[-1], self._to.get(times[-1], still))
+        return (
+            np.concatenate([[times[0] - 1], times, [times[-1] + 1]]),
+            np.concatenate([[boxes[0] - np.tile(before, 2)], boxes, [boxes[-1] + np.tile(after, 2)]]),
         )
 
 

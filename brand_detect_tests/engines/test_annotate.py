@@ -111,6 +111,15 @@ def test_turned_pictures_come_upright(tmp_path: Path, turn: int) -> None:
     assert error(pictures(target)[0], np.ascontiguousarray(np.rot90(picture, -turn // 90))) < 6
 
 
+def test_interlaced_pictures_keep_their_times(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", [scene(n // 10) for n in range(30)], interlaced=True)
+    target, made = rewrite(source)
+    assert made.frames == 30
+    assert [t for t, _ in times(target)] == [t for t, _ in times(source)]
+    with av.open(str(target)) as container:
+        assert not next(container.decode(video=0)).interlaced_frame
+
+
 def test_an_odd_row_and_column_are_left_out(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", [scene(1, 161, 91)] * 3, codec="ffv1", pix_fmt="bgr0")
     target, _ = rewrite(source)

@@ -16,6 +16,7 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import ANNOTATED
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.orchestration.exports import StoredReport, annotate, files, images
+from brand_detect.orchestration.portfolio import portfolio_of
 from brand_detect.report.exports import Format
 from brand_detect.storage.store import AttemptRef
 from brand_detect_tests.engines.test_annotate import times
@@ -135,3 +136,18 @@ def test_another_video_under_that_name_is_refused(built: Pipeline, tmp_path: Pat
     finally:
         video.write_bytes(whole)
     assert not (tmp_path / "a.mp4").exists()
+
+
+def test_on_s3_the_video_is_put_and_a_portfolio_is_summed(s3: Path, tmp_path: Path):
+    video = two_shot_clip(tmp_path / "match.mp4")
+    with pipeline(tmp_path, store_root="s3://bucket/exports") as far:
+        far.runner.submit(str(video), job_id=JOB)
+        made = materialize(far)
+        found = StoredReport.of(far.services.store, JOB)
+        assert made["path"] == f"s3://bucket/exports/{JOB}/_exports/{found.ref.attempt}.mp4"
+        assert times(s3 / "bucket" / "exports" / JOB / "_exports" / f"{found.ref.attempt}.mp4") == times(video)
+        assert dict(images(found, OpenCvCodec()))
+        whole = portfolio_of(far.services.store, silent)
+        assert [(job.job_id, [b.brand for b in job.brands]) for job in whole.jobs] == [(JOB, ["Rolex"])]
+        assert far.services.store.put_portfolio("a.json", b"{}") == "s3://bucket/exports/_portfolio/a.json"
+        assert (s3 / "bucket" / "exports" / "_portfolio" / "a.json").read_bytes() == b"{}"

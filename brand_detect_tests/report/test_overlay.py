@@ -35,6 +35,22 @@ def test_between_two_samples_a_box_moves_in_a_straight_line() -> None:
     assert boxes(shown, 2.5) == [("Nike", (0.2, 0.2, 0.4, 0.4))]
 
 
+def test_beyond_its_samples_a_box_moves_with_the_picture() -> None:
+    pans = [p.region(n, "pan", (100 * n, 100, 100, 50)) for n in range(2, 8)]
+    regions = [*pans, p.region(5, "late", (600, 300, 100, 50)), p.region(5, "clock", (0, 0, 100, 50))]
+    frames = p.frames(20, size=(1000, 500))
+    filtered = p.scenes(frames)
+    detected = p.detected(regions, filtered, furniture=["clock"])
+    verdicts = p.verdicts([p.verdict("Nike", ["pan"]), p.verdict("Itaú", ["late"]), p.verdict("Omega", ["clock"])])
+    made = report_of(p.request(), frames, filtered, detected, verdicts)
+    shown = Overlay(made, frames.frames, filtered.timeline, BRIDGE_S)
+    at = {t: dict(boxes(shown, t)) for t in (2.3, 2.5, 2.7, 3.7)}
+    assert [at[t]["Itaú"][0] for t in (2.3, 2.5, 2.7)] == pytest.approx([0.56, 0.6, 0.64])
+    assert [at[t]["Itaú"][2] for t in (2.3, 2.5, 2.7)] == pytest.approx([0.66, 0.7, 0.74])
+    assert {at[t]["Omega"] for t in (2.3, 2.5, 2.7)} == {(0, 0, 0.1, 0.1)}
+    assert at[3.7]["Nike"][0] == pytest.approx(0.74)
+
+
 def test_boxes_are_there_while_the_exposure_lasts() -> None:
     shown = overlay([p.region(4, "a"), p.region(5, "a")], [p.verdict("Nike", ["a"])])
     present = [t / 100 for t in range(400) if shown.at(t / 100)]

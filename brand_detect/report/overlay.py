@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -139,12 +140,11 @@ def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table)
 
 
 class _Drifts:
-    """How the picture moves from one sample of a shot to the next: the median over the marks that both show."""
+    """How the picture moves from one sample to the next: the median over the marks that both show, all of one shot."""
 
     def __init__(self, marks: Sequence[NDArray[np.float64]], cells: pa.Table) -> None:
-        order = cells.sort_by("t_s")
-        t_s, shot = order["t_s"].to_numpy(), order["shot"].to_numpy()
-        after = {float(a): float(b) for a, b, same in zip(t_s, t_s[1:], shot[:-1] == shot[1:], strict=False) if same}
+        times = sorted(cells["t_s"].to_pylist())
+        after = dict(pairwise(times))
         moves: defaultdict[tuple[float, float], list[NDArray[np.float64]]] = defaultdict(list)
         for keys in marks:
             middle = (keys[:, 3:5] + keys[:, 5:7]) / 2

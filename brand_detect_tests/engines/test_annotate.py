@@ -47,9 +47,10 @@ def error(a: Picture, b: Picture) -> float:
     return float(np.abs(a.astype(int) - b).mean())
 
 
-def with_sound(path: Path, source: Path, codec: str = "aac") -> Path:
-    """The video of ``source`` with a tone beside it."""
-    with av.open(str(source)) as read, av.open(str(path), "w") as written:
+def with_sound(path: Path, source: Path, codec: str = "aac", late_s: int = 0) -> Path:
+    """The video of ``source`` with a tone beside it, on a clock that begins ``late_s`` seconds late."""
+    options = {"output_ts_offset": str(late_s)}
+    with av.open(str(source)) as read, av.open(str(path), "w", options=options) as written:
         video = written.add_stream_from_template(read.streams.video[0])
         sound = written.add_stream(codec, rate=48_000)
         assert isinstance(sound, av.AudioStream)
@@ -98,6 +99,24 @@ def test_a_variable_frame_rate_is_kept(tmp_path: Path) -> None:
     target, made = rewrite(source)
     assert [float(t) for t, _ in times(target)] == pytest.approx(at, abs=1e-6)
     assert made.frames == 8
+
+
+def test_the_last_picture_stays_as_long_as_it_did(tmp_path: Path) -> None:
+    clip = write_clip(
+        tmp_path / "a.mp4", [scene(n) for n in range(4)], times_s=[0, 0.04, 0.08, 1.0], options={"bf": "0"}
+    )
+    source = tmp_path / "long.mp4"
+    with av.open(str(clip)) as read, av.open(str(source), "w") as written:
+        video = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.dts is not None and packet.pts is not None:
+                packet.duration = round(2 / packet.time_base) if packet.pts * packet.time_base == 1 else packet.duration
+                packet.stream = video
+                written.mux(packet)
+    assert times(source)[-1] == (1, 2)
+    target, made = rewrite(source)
+    assert times(target)[-1] == (1, 2)
+    assert made.seconds == pytest.approx(3)
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
@@ -154,6 +173,16 @@ def test_a_clock_that_begins_late_begins_at_0(tmp_path: Path) -> None:
     assert shown[0][0] == 0
     assert [b - a for (a, _), (b, _) in pairwise(shown)] == [Fraction(1, 25)] * 49
     assert made.frames == 50
+
+
+def test_sound_stays_with_its_pictures_when_the_clock_begins_late(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [scene(n // 10) for n in range(50)])
+    source = with_sound(tmp_path / "a.ts", clip, late_s=5)
+    target, made = rewrite(source)
+    assert made.sound == "aac"
+    apart = [float(times(path, "audio")[0][0] - times(path)[0][0]) for path in (source, target)]
+    assert apart[0] == pytest.approx(apart[1], abs=1e-3)
+    assert float(times(target, "audio")[0][0]) == pytest.approx(0, abs=0.1)
 
 
 def test_a_damaged_tail_ends_the_video_and_is_said(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Totals over a real store, and what the asset leaves behind."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import PORTFOLIO
 from brand_detect.orchestration.portfolio import portfolio_of
 from brand_detect.report.portfolio import Portfolio
+from brand_detect.storage.manifest import CheckOutcome, Manifest
 from brand_detect_tests.pipeline import CATALOG, Pipeline, pipeline, silent, two_shot_clip
 
 
@@ -42,12 +43,28 @@ def test_the_newest_report_of_each_job_counts(built: Pipeline):
 
 
 def test_jobs_are_chosen_by_name_and_by_day(built: Pipeline):
-    today = datetime.now(UTC).date()
+    today = datetime.fromisoformat(whole(built).jobs[0].submitted).date()
     assert [job.job_id for job in whole(built, jobs=["one"]).jobs] == ["one"]
     days = {"since": str(today - timedelta(1)), "until": str(today + timedelta(1))}
     assert len(whole(built, **days).jobs) == 2
+    assert next(job.job_id for job in whole(built, since=str(today), until=str(today)).jobs) == "one"
     assert whole(built, since=str(today + timedelta(1))).jobs == ()
     assert whole(built, until=str(today - timedelta(1))).jobs == ()
+
+
+def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    first, second = built.services.store.attempts("two", "compile_report")
+    failed = CheckOutcome(name="totals_equal_the_timeline", passed=False, blocking=True)
+    for attempts, used in (([first, second], second), ([first, broken(second, failed)], first)):
+        monkeypatch.setattr(built.services.store, "attempts", lambda *_, found=attempts: found)
+        assert [job.attempt for job in whole(built, jobs=["two"]).jobs] == [used.attempt]
+    monkeypatch.setattr(built.services.store, "attempts", lambda *_: [broken(first, failed)])
+    with pytest.raises(BadInput, match="two has no report"):
+        whole(built, jobs=["two"])
+
+
+def broken(manifest: Manifest, check: CheckOutcome) -> Manifest:
+    return manifest.model_copy(update={"checks": (check,)})
 
 
 @pytest.mark.parametrize(

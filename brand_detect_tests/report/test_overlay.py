@@ -71,6 +71,13 @@ def test_a_short_gap_is_bridged_and_a_long_one_is_not() -> None:
     assert not far.at(3.25)
 
 
+def test_a_mark_that_was_away_for_long_is_not_drawn_because_another_of_its_brand_was_there() -> None:
+    others = [p.region(n, "b", (500, 300, 100, 50)) for n in range(4, 10)]
+    shown = overlay([p.region(4, "a"), p.region(9, "a"), *others], [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"])])
+    assert len(shown.at(2.0)) == 2
+    assert boxes(shown, 3.25) == [("Nike", (0.5, 0.6, 0.6, 0.7))]
+
+
 def test_a_still_picture_keeps_its_boxes_and_a_black_one_has_none() -> None:
     shown = overlay([p.region(4, "a")], [p.verdict("Nike", ["a"])], dropped={5: 4, 6: 4, 7: m.BLACK})
     assert boxes(shown, 3.1) == [("Nike", (0.1, 0.2, 0.3, 0.3))]

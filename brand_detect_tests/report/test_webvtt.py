@@ -60,3 +60,11 @@ def test_no_name_breaks_out_of_its_cue(name: str) -> None:
 
 def test_a_report_without_exposures_has_no_cue() -> None:
     assert read(written(nothing())) == []
+
+
+def test_a_cue_is_never_empty() -> None:
+    payloads = match()
+    whole = document(payloads["compile_report"], payloads["job_request"])
+    flash = whole.exposures[0].model_copy(update={"start_s": 3661.0001, "end_s": 3661.0002})
+    [cue] = read(markers(whole.model_copy(update={"exposures": (flash,)})))
+    assert (cue.start, cue.end) == ("01:01:01.000", "01:01:01.001")

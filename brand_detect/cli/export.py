@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brand_detect.cli.common import JobArg, app, err, home, plain
-from brand_detect.cli.local import Bars
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.settings import Settings
@@ -40,6 +39,7 @@ def export(
       brand-detect export match-3f9a1c07 --format coco --out labels
       brand-detect export match-3f9a1c07 --format mp4 --out drawn
     """
+    from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
     from brand_detect.orchestration import exports
     from brand_detect.orchestration.resources import Services
 

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from brand_detect.cli.common import JsonOpt, app, err, home, out, plain
 from brand_detect.cli.export import prepare, write
-from brand_detect.cli.local import Bars
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import counted, duration, percent, short
 
@@ -32,6 +31,7 @@ def portfolio(
       brand-detect portfolio --since 2026-08-01 --out season
       brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2 --json
     """
+    from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
     from brand_detect.orchestration.portfolio import documents, portfolio_of
     from brand_detect.storage.store import Store
 

@@ -24,6 +24,7 @@ from brand_detect.domain import model
 from brand_detect.domain.params import PARAMS
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
+from brand_detect.report import exports
 
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
@@ -301,6 +302,11 @@ def graphql() -> str:
     return "\n".join(parts)
 
 
+def report_schema() -> str:
+    """The JSON Schema of ``report.json``."""
+    return json.dumps(exports.schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES = {
     "params.md": params,
     "settings.md": settings,
@@ -308,6 +314,7 @@ PAGES = {
     "cli.md": cli,
     "http.md": http,
     "graphql.md": graphql,
+    "report.schema.json": report_schema,
 }
 
 

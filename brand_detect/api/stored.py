@@ -100,7 +100,7 @@ class StoredReports:
         """
         made = self.newest(job_id)
         try:
-            return self._frames_of(job_id, made.upstream["extract_frames"]).encoded(frame)
+            return self._frames_of(job_id, made.upstream["extract_frames"]).jpeg(frame)
         except IndexError as e:
             raise NotThere(f"{job_id} has no frame {frame}.") from e
         except Permanent as e:  # retention takes frames before reports

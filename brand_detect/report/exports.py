@@ -2,19 +2,42 @@
 
 import csv
 import io
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from brand_detect.domain.model import REASONS, REVIEWED, SURFACES, JobRequest, Record, Report
 
 REPORT_VERSION = 1
 """Version of ``report.json``; it changes when a field changes its meaning or goes, not when one is added."""
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DECIMALS = 6
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """First characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV Injection")."""
+
+
+IMAGES = "images"
+"""The folder of the pictures that labels are for."""
+LOCAL_FILES = f"/data/local-files/?d={IMAGES}/"
+"""Where Label Studio serves files of its own disk."""
+
+
+class Format(StrEnum):
+    coco = "coco"
+    yolo = "yolo"
+    label_studio = "label-studio"
+    vtt = "vtt"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+    mp4 = "mp4"
+
+
+LABELLED = (Format.coco, Format.yolo, Format.label_studio)
+"""Formats that speak of pictures."""
 
 
 class BrandTotal(Record):
@@ -125,7 +148,9 @@ class OpenMark(Record):
 class ReportDocument(Record):
     """``report.json``. The single detections are in the table ``detections`` beside it, in Parquet."""
 
-    schema_version: int = REPORT_VERSION
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    schema_version: int = Field(default=REPORT_VERSION, json_schema_extra={"const": REPORT_VERSION})
     job: JobRequest
     brands: tuple[BrandTotal, ...] = Field(description="longest on screen first")
     exposures: tuple[Exposure, ...] = Field(description="in order of time")
@@ -133,6 +158,20 @@ class ReportDocument(Record):
     evidence: tuple[Proof, ...] = Field(description="the verdicts behind the exposures")
     summary: dict[str, Any] = Field(description="range, sampling and its error, counts, who resolved what, the run")
     notes: tuple[str, ...] = Field(description="warnings in plain words")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of ``report.json``.
+
+    It lets fields pass that it does not name: what is valid now stays so when fields are added.
+    """
+    return {"$schema": DIALECT, **_open(ReportDocument.model_json_schema(mode="serialization"))}
+
+
+def _open(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {k: _open(v) for k, v in schema.items() if k != "additionalProperties" or v is not False}
+    return schema
 
 
 def document(report: Report, request: JobRequest) -> ReportDocument:

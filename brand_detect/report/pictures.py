@@ -66,7 +66,7 @@ def picture(
     ``payloads`` holds the stage's inputs and its result by stage name. At most a few dozen frames are read.
     """
     sheet = DRAWINGS[stage](payloads, _Desk(frames, canvas, codec)) if stage in DRAWINGS else None
-    return None if sheet is None else Picture(_encode(sheet, codec, limit_bytes), codec.encode(sheet, FULL_QUALITY, 0))
+    return None if sheet is None else Picture(encoded(sheet, codec, limit_bytes), codec.encode(sheet, FULL_QUALITY, 0))
 
 
 @dataclass(frozen=True)
@@ -314,7 +314,7 @@ def _blank(width: int, height: int) -> Image:
     return np.full((height, width, 3), PAPER[::-1], np.uint8)
 
 
-def _encode(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
+def encoded(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
     """The best JPEG within the limit: first the quality goes down, then the size."""
     longest = max(image.shape)
     while True:

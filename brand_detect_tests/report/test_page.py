@@ -239,7 +239,7 @@ def test_the_documents_are_written_into_the_attempt() -> None:
         codec=OpenCvCodec(),
         sink=sink,
     )
-    assert set(sink.files) == {"report.json", "brands.csv", "exposures.csv", "report.html"}
+    assert set(sink.files) == {"report.json", "brands.csv", "exposures.csv", "markers.vtt", "report.html"}
     assert sink.files["report.html"].startswith(b"<!doctype html>")
 
 

@@ -9,10 +9,12 @@ import dagster as dg
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.assets import ASSETS
 from brand_detect.orchestration.comparison import comparison
+from brand_detect.orchestration.exports import annotated_video
 from brand_detect.orchestration.inbox import inbox_sensor
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.orchestration.liveness import at_work
 from brand_detect.orchestration.notifications import notifications
+from brand_detect.orchestration.portfolio import portfolio
 from brand_detect.orchestration.problems import PROBLEMS_ASSET
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.retention import nightly_prune, prune_job
@@ -40,7 +42,7 @@ def build_definitions(
             yield CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(
-        assets=[*ASSETS, comparison, PROBLEMS_ASSET],
+        assets=[*ASSETS, comparison, annotated_video, portfolio, PROBLEMS_ASSET],
         sensors=[
             *(s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor),
             inbox_sensor(used.settings),

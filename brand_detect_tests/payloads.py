@@ -4,6 +4,7 @@ The video of these payloads is sampled at ``fps`` from 0 on; sample ``i`` stands
 half a sample to both sides, but no further than the cuts and the range.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -88,13 +89,15 @@ def scenes(
                 "hamming": None if dark else 0 if fate == i else 3,
             }
         )
+    n_frames = Counter(r["shot"] for r in rows)
+    n_kept = Counter(r["shot"] for r in rows if r["status"] == m.KEPT)
     shots = [
         {
             "shot": k,
             "start_s": start,
             "end_s": end,
-            "n_frames": sum(r["shot"] == k for r in rows),
-            "n_kept": sum(r["shot"] == k and r["status"] == m.KEPT for r in rows),
+            "n_frames": n_frames[k],
+            "n_kept": n_kept[k],
         }
         for k, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
@@ -119,8 +122,10 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
         "h_px": h,
         "area_frac": w * h / (1920 * 1080),
         "sharpness": 100.0,
+        "contrast": 0.2,
         "crop_hash": 7,
         "origin": "detected",
+        "ink": [0.0, 0.0, 1.0, 1.0],
     }
     return row | changes
 
@@ -132,8 +137,10 @@ def detected(
     rows, furniture = list(regions), set(furniture)
     cells = {r["frame"]: r for r in scenes.timeline.to_pylist()}
     tracks = []
-    for track_id in dict.fromkeys(r["track_id"] for r in rows):
-        own = [r for r in rows if r["track_id"] == track_id]
+    by_track: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_track[row["track_id"]].append(row)
+    for track_id, own in by_track.items():
         seen = [cells[r["frame"]] for r in own]
         tracks.append(
             {

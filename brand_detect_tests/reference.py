@@ -24,6 +24,7 @@ from brand_detect.domain import model
 from brand_detect.domain.params import PARAMS
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
+from brand_detect.report import exports
 
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
@@ -49,12 +50,21 @@ STATUSES = (
         "the caller got something wrong: no such job or stage, bad params, nothing to start from; nothing was launched",
     ),
     ("401", "the key is missing or wrong"),
-    ("404", "no checkpoint of that job"),
+    ("403", "a POST under `/reports` without `X-Requested-With: brand_detect`, or from another site's page"),
+    ("404", "no checkpoint, report, frame, correction or run of that kind"),
+    ("409", "the correction was undone before, or there are too many"),
     ("413", "the body is too large"),
-    ("422", "the body is malformed"),
+    ("415", "the body of a correction is not JSON"),
+    ("422", "the body is malformed; under `/reports` this is a 400 with a sentence"),
     ("429", "too many requests: see `Retry-After`"),
     ("500", "`Replay failed: …`, with the reason"),
     ("503", "Dagster is out of reach, or answers nothing that makes sense: see `Retry-After`"),
+)
+FOR_PEOPLE = (
+    ("`GET /reports`", "the jobs that have a report, the newest first"),
+    ("`GET /reports/{job_id}`", "the page of the job's newest report; when it is served it takes corrections"),
+    ("`GET /reports/{job_id}/frames/{frame}.jpg`", "a sampled frame of that report as it is stored"),
+    ("`GET /login`, `POST /login`", "where a browser gives the key once, if one is set, for a cookie of twelve hours"),
 )
 TAGS = (
     ("`dagster/partition`", "the job's id"),
@@ -225,6 +235,11 @@ def http() -> str:
         'Errors are `{"detail": …}`. Unknown fields are ignored. With a key set, requests carry it as `X-API-Key`.\n',
         *_table(("status", "means"), STATUSES),
         "",
+        "Pages for people, in HTML and JPEG ([Correct a report](../guides/correct-a-report.md)):\n",
+        *_table(("address", "shows"), FOR_PEOPLE),
+        "",
+        "Under `/reports` a browser may show its cookie in place of the key. POSTs there carry the header",
+        "`X-Requested-With: brand_detect`, and their bodies are JSON: no other site's page can send either.\n",
     ]
     schemas = described["components"]["schemas"]
     for path, methods in described["paths"].items():
@@ -234,11 +249,13 @@ def http() -> str:
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             if body:
                 parts += ["Request:\n", *_fields_of(body, schemas), ""]
-            answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            done = next(status for status in ("200", "201") if status in operation["responses"])
+            answer = operation["responses"][done]["content"]["application/json"]["schema"]
             if "$ref" in (answer.get("items") or answer):
                 many = "A list of:" if "items" in answer else "Response:"
                 parts += [f"{many}\n", *_fields_of(answer.get("items") or answer, schemas), ""]
-    parts += ["## AttemptInfo\n", *_fields_of({"$ref": "#/components/schemas/AttemptInfo"}, schemas), ""]
+    for name in ("AttemptInfo", "ReviewInfo"):
+        parts += [f"## {name}\n", *_fields_of({"$ref": f"#/components/schemas/{name}"}, schemas), ""]
     return "\n".join(parts)
 
 
@@ -285,6 +302,11 @@ def graphql() -> str:
     return "\n".join(parts)
 
 
+def report_schema() -> str:
+    """The JSON Schema of ``report.json``."""
+    return json.dumps(exports.schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES = {
     "params.md": params,
     "settings.md": settings,
@@ -292,6 +314,7 @@ PAGES = {
     "cli.md": cli,
     "http.md": http,
     "graphql.md": graphql,
+    "report.schema.json": report_schema,
 }
 
 

@@ -294,6 +294,9 @@ def test_the_description_names_the_three_endpoints_and_loads_nothing(http: TestC
         "/detect/checkpoints/{job_id}": {"get"},
         "/detect/replay": {"post"},
         "/detect/retry": {"post"},
+        "/reports/{job_id}/reviews": {"get", "post"},
+        "/reports/{job_id}/apply": {"post"},
+        "/reports/{job_id}/apply/{run_id}": {"get"},
         "/health": {"get"},
         "/ready": {"get"},
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Brand, Report
+from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.protocols import Image
+from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import pipeline
@@ -185,3 +188,34 @@ def test_a_person_is_asked_about_each(
     assert learning.call("brands", "review")[0] == 0
     assert sorted(learning.brands()) == names
     assert learning.open() == left
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "column"), [("alias", "Rolex Oyster", "aliases"), ("excluded", "Rollex", "excluded_texts")]
+)
+def test_what_a_person_corrected_enters_the_brand_that_is_there(
+    learning: Learning, kind: Literal["alias", "excluded"], text: str, column: str
+):
+    proposal = Proposal(
+        proposal_id="0a1b2c3d4e5f6071",
+        kind=kind,
+        name="Rolex",
+        proposer="person",
+        model="",
+        job_id="match",
+        cluster_id="",
+        text=text,
+        seconds=9.0,
+        crop_hashes=(),
+        frames="",
+        frame=None,
+        t_s=None,
+        box=None,
+    )
+    Proposals(Store(str(learning.folder / "store"))).add(proposal)
+    assert "Rolex" in learning.open()
+    code, _, said = learning.call("brands", "review", "--accept", "0a1b2c3d")
+    assert code == 0, said
+    rolex = learning.brands()["Rolex"]
+    assert (getattr(rolex, column), rolex.exemplars) == ((text,), ())
+    assert "Rolex" not in learning.open()

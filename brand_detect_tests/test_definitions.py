@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from brand_detect.definitions import build_definitions
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, STAGES
+from brand_detect.domain.pipeline import ANNOTATED, CATALOG, COMPARISON, LINE, PORTFOLIO, STAGES
 from brand_detect_tests.pipeline import pipeline
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+BESIDE = (COMPARISON, ANNOTATED, PORTFOLIO)
 
 
 @pytest.fixture
@@ -29,9 +31,9 @@ def test_the_graph_is_the_line_of_stages(definitions: dg.Definitions):
         key.to_user_string(): {p.to_user_string() for p in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert names.keys() == {*LINE, CATALOG, COMPARISON, "problems"}
-    assert COMPARISON not in set().union(*names.values()), "no stage waits for a comparison"
-    assert names[COMPARISON] == set()
+    assert names.keys() == {*LINE, CATALOG, "problems", *BESIDE}
+    assert not {*BESIDE} & set().union(*names.values()), "no stage waits for what stands beside the line"
+    assert all(names[name] == set() for name in BESIDE)
     for above, below in pairwise(LINE):
         assert above in names[below], f"{below} does not read {above}"
     assert CATALOG in names["match_brands"]
@@ -43,8 +45,12 @@ def test_every_asset_tells_a_stranger_what_it_is(definitions: dg.Definitions):
         assert spec.description
         assert spec.group_name in ("inputs", "pipeline", "operations")
         assert spec.kinds
+        assert spec.owners
+        assert spec.tags["work"]
         if spec.key.to_user_string() in STAGES:
             assert spec.code_version
+            assert spec.tags["stage"] == str(STAGES.index(spec.key.to_user_string()) + 1)
+            assert any(name.startswith("columns of ") for name in spec.metadata)
             assert isinstance(spec.partitions_def, dg.DynamicPartitionsDefinition)
 
 

@@ -16,7 +16,7 @@ from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
 
 CONFUSION_COST = 0.2  # of an edit that folding explains (0 for O); any other costs 1
-CUT_COST = 0.9  # of the first or last letter, lost where the line was cut: TENNIST
+CUT_COST = 0.9  # of the first or last letter, lost where the line was cut (TENNIST) or won from an emblem (OCOCA-COLA)
 MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
 LONGEST_WINDOW = 8  # words of a line that one name may take; more where a name has more, as in Thai
 SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
@@ -24,7 +24,20 @@ SHORTEST_RUN_ON = 4  # letters of the longest name in a word that the reader ran
 SHORTEST_PIECE = 3  # letters of the everyday words and further names beside it: ATPTENNISTV
 RUN_ON_SCORE = 0.95
 NEAR_SCORE = 55  # of 100, share of letters in common; of less alike names no reader would think
-ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}  # beside a name they make no sentence of it
+ADORNMENTS = {
+    "www",
+    "http",
+    "https",
+    "com",
+    "net",
+    "org",
+    "tm",
+    "r",
+    "c",
+    "o",
+    "0",
+}  # beside a name they make no sentence
+EMBLEM = "o"  # as which, folded, readers take a round emblem beside a name
 
 
 @dataclass(frozen=True)
@@ -213,7 +226,7 @@ class LexiconIndex:
             ):
                 continue
             confusions = max(0, Levenshtein.distance(window, surface.key) - edits)
-            cost = CUT_COST if edits == 1 and _is_cut_short(folded, surface, begin == 0, at_end) else edits
+            cost = CUT_COST if edits == 1 and _differs_at_edge(folded, surface, begin == 0, at_end) else edits
             score = 1 - (cost + CONFUSION_COST * confusions) / len(surface.key)
             if score >= fuzzy_score:
                 yield _Find(begin, end, surface, score, exact=False)
@@ -275,9 +288,11 @@ def _has_digits_for_letters(read: str, name: str) -> bool:
     )
 
 
-def _is_cut_short(folded: str, surface: _Surface, at_begin: bool, at_end: bool) -> bool:
-    """Whether the name lacks only the letter that an edge of the line took; a one-letter word is no such letter."""
+def _differs_at_edge(folded: str, surface: _Surface, at_begin: bool, at_end: bool) -> bool:
+    """Whether an edge of the line took a letter of the name, which is no word of its own, or lent it an emblem."""
     last = len(surface.key) - 1
+    if (at_begin and folded == EMBLEM + surface.folded) or (at_end and folded == surface.folded + EMBLEM):
+        return True
     return (at_begin and folded == surface.folded[1:] and 1 not in surface.cuts) or (
         at_end and folded == surface.folded[:-1] and last not in surface.cuts
     )

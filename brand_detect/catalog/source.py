@@ -261,10 +261,14 @@ def _with_layer(listed: Sequence[_Listed], entries: Iterable[Entry]) -> list[_Li
 
 def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
     """``own`` with what ``layer`` says beyond it; its ``free`` texts are no other brand's."""
+    named = set(map(key_of, _texts(own)))
     return replace(
         own,
         aliases=tuple(sorted({*own.aliases, *(free & {*layer.aliases, layer.name})})),
         included_texts=tuple(sorted({*own.included_texts, *(free & {*layer.included_texts})})),
+        excluded_texts=tuple(
+            sorted({*own.excluded_texts, *(t for t in layer.excluded_texts if key_of(t) not in named)})
+        ),
         whole_line=(*own.whole_line, *(t for t in layer.whole_line if t in free)),
         categories=own.categories or layer.categories,
         owner=own.owner or layer.owner,

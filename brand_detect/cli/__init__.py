@@ -4,7 +4,21 @@ import os
 import signal
 import sys
 
-from brand_detect.cli import brands, compare, doctor, jobs, local, plan, problems, review, sweep, upkeep
+from brand_detect.cli import (
+    brands,
+    compare,
+    doctor,
+    export,
+    jobs,
+    local,
+    plan,
+    portfolio,
+    problems,
+    review,
+    reviews,
+    sweep,
+    upkeep,
+)
 from brand_detect.cli.common import app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
@@ -13,12 +27,15 @@ __all__ = [
     "brands",
     "compare",
     "doctor",
+    "export",
     "jobs",
     "local",
     "main",
     "plan",
+    "portfolio",
     "problems",
     "review",
+    "reviews",
     "sweep",
     "upkeep",
 ]

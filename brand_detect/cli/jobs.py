@@ -23,6 +23,7 @@ from brand_detect.cli.common import (
     app,
     brand_table,
     err,
+    home,
     out,
     overrides_of,
     plain,
@@ -214,7 +215,7 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535)] = 8000,
 ) -> None:
-    """The HTTP service: list checkpoints, replay, retry, for programs that never see Dagster.
+    """The HTTP service: reports to look at and correct; list checkpoints, replay, retry, for other programs.
 
     Example: brand-detect serve --port 8000
     """
@@ -228,9 +229,12 @@ def serve(
         raise BadInput(
             f"{host} can be reached from other machines, and no API key is set.", f"set {API_KEY}, or stay on 127.0.0.1"
         )
+    if not os.environ.get("BRAND_DETECT_STORE_ROOT"):
+        home()  # the store lies there by default, wherever this is called
     settings = Settings.load()
     with Client() as client:
         service = create_app(client, settings, api_key=key, hosts=(*LOOPBACK_NAMES, host) if local else ())
+        err.print(f"reports: http://{host}:{port}/reports", highlight=False)
         err.print(f"service: http://{host}:{port}/openapi.json, Dagster at {settings.dagster_url}", highlight=False)
         uvicorn.run(
             service,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 QUALITY = 95
 """Of the JPEG of a crop: it is looked at closely, and often."""
+KINDS = {"brand": "brand", "alias": "alias of", "excluded": "not"}
 FEWEST = 4
 """First letters of a cluster's id that name it."""
 
@@ -39,10 +40,10 @@ def review(
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Decide what clusters and models propose: accept, rename or reject. Without options each is asked about.
+    """Decide what clusters, models and people propose: accept, rename or reject. Without options each is asked about.
 
-    What is accepted goes into learned.yaml beside your list, with the best crop as its logo; replay from match_brands
-    to see it in a report. What is rejected is not proposed again, by no job.
+    What is accepted goes into learned.yaml beside your list, a brand with the best crop as its logo; replay from
+    match_brands to see it in a report. What is rejected is not proposed again, by no job.
 
     \b
     Examples:
@@ -149,15 +150,17 @@ def _accept(store: "Store", proposal: Proposal, name: str, catalog: "CatalogOpt"
     name = name.strip() or proposal.name
     if not name:
         raise BadInput("The proposal has no name.", "give one with --as NAME")
-    aliases = [proposal.text] if key_of(proposal.text) not in ("", key_of(name)) else []
+    texts = [proposal.text] if key_of(proposal.text) not in ("", key_of(name)) else []
     artwork, pictures = VectorAndPixelArtwork(), []
-    try:
-        picture = _crop(store, proposal)
-        picture.look_at(artwork)
-        pictures.append(picture)
-    except BrandDetectError as e:  # the name is worth keeping without it
-        err.print(f"note: without a logo: {plain(str(e))}", highlight=False, soft_wrap=True)
-    added = add_brand(of_ones_own(catalog), {"name": name, "aliases": aliases}, pictures, artwork, LEARNED)
+    if proposal.kind == "brand":
+        try:
+            picture = _crop(store, proposal)
+            picture.look_at(artwork)
+            pictures.append(picture)
+        except BrandDetectError as e:  # the name is worth keeping without it
+            err.print(f"note: without a logo: {plain(str(e))}", highlight=False, soft_wrap=True)
+    cells = {"name": name, "excluded_texts" if proposal.kind == "excluded" else "aliases": texts}
+    added = add_brand(of_ones_own(catalog), cells, pictures, artwork, LEARNED)
     _decide(_proposals(store), proposal, "accepted", name)
     out.print(f"{plain(str(added.file))}: {plain(added.brand.name)}", highlight=False, soft_wrap=True)
 
@@ -201,12 +204,13 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
 
 def _table(found: Sequence[Open], title: str = "Proposed for the catalogue") -> Table:
     table = Table(title=title if found else "Nothing is proposed")
-    for column in ("id", "name", "read", "by", "seconds", "jobs", "best seen"):
+    for column in ("id", "as", "name", "read", "by", "seconds", "jobs", "best seen"):
         table.add_column(column, justify="right" if column in ("seconds", "jobs") else "left")
     for item in found:
         p = item.proposal
         table.add_row(
             p.proposal_id[:8],
+            KINDS[p.kind],
             plain(p.name) or "(no name)",
             plain(p.text),
             plain(p.model or p.proposer),

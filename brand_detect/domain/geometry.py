@@ -29,6 +29,28 @@ def quad_area(quad: ArrayLike) -> float:
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
+def side_lengths(quads: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of ``quads``, shape (n, 4, 2), the lengths along and across the reading direction, mean of both sides, in px."""
+    top, bottom = quads[:, 1] - quads[:, 0], quads[:, 2] - quads[:, 3]
+    left, right = quads[:, 3] - quads[:, 0], quads[:, 2] - quads[:, 1]
+    along, across = (
+        (np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1)) / 2 for a, b in ((top, bottom), (left, right))
+    )
+    return along, across
+
+
+def inner_quads(quads: NDArray[np.float64], inside: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The parts ``inside`` of ``quads``, shape (n, 4, 2): left, top, right, bottom as shares of their sides, (n, 4)."""
+    left, top, right, bottom = inside.T[:, :, None]
+
+    def at(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        upper = quads[:, 0] + x * (quads[:, 1] - quads[:, 0])
+        lower = quads[:, 3] + x * (quads[:, 2] - quads[:, 3])
+        return upper + y * (lower - upper)
+
+    return np.stack((at(left, top), at(right, top), at(right, bottom), at(left, bottom)), axis=1)
+
+
 def lengthened(quad: ArrayLike, share: float) -> NDArray[np.float64]:
     """A quad of shape (4, 2) with both ends moved out by ``share`` of its height; one that stands upright stays."""
     corners = np.asarray(quad, np.float64)

@@ -108,8 +108,12 @@ REGIONS = _schema(  # a region on one kept frame
     h_px=_f32,
     area_frac=_f32,  # quad area / picture area
     sharpness=_f32,  # variance of the Laplacian inside the box
+    contrast=_f32,  # RMS contrast inside the box: standard deviation of the grey over 255; null = not measured
     crop_hash=pa.uint64(),
     origin=_str,  # detected | propagated
+    ink=pa.list_(
+        pa.float32(), 4
+    ),  # left, top, right, bottom of the lettering, shares of the quad's sides; null = all of it
 )
 TRACKS = _schema(  # one region followed through one shot
     "tracks",
@@ -160,7 +164,7 @@ VERDICTS = _schema(  # what was decided about one or several neighbouring tracks
     status=_str,  # resolved | ignored
     brand_id=_str,
     brand=_str,
-    rule=_str,  # exact | alias | fuzzy | joined | logo_match | excluded | vlm | cloud
+    rule=_str,  # exact | alias | fuzzy | joined | logo_match | excluded | vlm | cloud | review
     score=_f32,  # 0..1, how well the rule fits
     confidence=_f32,  # 0..1, the rule's score times the reading's confidence
     text=_str,  # the text that was read
@@ -239,7 +243,16 @@ DETECTIONS = _schema(  # a brand on one kept frame; the frames that it stands fo
     rule=_str,
     decided_by=_str,
     furniture=pa.bool_(),  # all of its tracks are
+    surface=_str,  # one of SURFACES
+    height_px=_f32,  # of the lettering; of a mark its shorter side
+    sharpness=_f32,
+    contrast=_f32,
+    visible_frac=_f32,  # 0..1, what is neither hidden nor beyond the picture's edge
+    n_brands=_i32,  # brands on the frame, this one included
+    clarity=_f32,  # 0..1
+    reviewed=_str,  # what a person said of it, one of REVIEWED; "" for nothing
 )
+REVIEWED = ("accepted", "renamed", "named")
 EXPOSURES = _schema(  # a brand on screen without a break
     "exposures",
     exposure_id=_str,
@@ -263,6 +276,14 @@ EXPOSURES = _schema(  # a brand on screen without a break
     text=_str,
     rule=_str,
     decided_by=_str,
+    verdict_id=_str,  # of the best detection: the row of EVIDENCE
+    surface=_str,  # the one of SURFACES with the most area times time
+    position=_f32,  # 0..1, worth of the fields of the picture, mean by area and time; so are the next two
+    clarity=_f32,
+    visible_frac=_f32,
+    solus_s=_f64,  # of ``seconds``, those with no other brand on screen
+    quality=_f32,  # 0..1
+    reviewed=_str,  # of the best detection
 )
 ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right")
 """The nine fields of the picture, row by row."""
@@ -280,6 +301,36 @@ BRANDS = _schema(
     area_frac_mean=_f32,
     confidence=_f32,
     furniture_s=_f64,  # of ``seconds``, those with the brand on furniture
+    low_s=_f64,  # seconds that are sure: high confidence, edges as late and as early as sampling allows
+    high_s=_f64,  # seconds that are possible: open marks that resemble the brand, edges the other way
+    mean_s=_f64,  # mean length of an exposure
+    area_frac_max=_f32,
+    position=_f32,  # 0..1, mean by time over the exposures; so are the next two and quality
+    clarity=_f32,
+    visible_frac=_f32,
+    solus_s=_f64,
+    quality=_f32,
+    surface=_str,  # the one with the most seconds
+    media_value=_f64,  # null where no rate is set
+)
+EVIDENCE = _schema(  # what stands behind the report's detections: one row per verdict
+    "evidence",
+    verdict_id=_str,
+    brand_id=_str,
+    brand=_str,
+    rule=_str,
+    score=_f32,
+    confidence=_f32,
+    text=_str,
+    matched=_str,  # the alias or the exemplar it was matched to, or the model's answer
+    decided_by=_str,
+    n_tracks=_i32,
+    provider=_str,  # who answered, where a model decided; "" for rules, as are the next four
+    model=_str,
+    prompt_version=_str,
+    reasoning=_str,
+    surface=_str,  # what the model says it is on
+    cost_usd=_f64,  # 0 for rules
 )
 OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for the best crop
     "open_marks",
@@ -294,9 +345,27 @@ OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for 
 
 _NO_CANDIDATES: Mapping[str, Any] = {"candidates": []}
 LATER: Mapping[str, Mapping[str, Any]] = {
+    "regions": {"contrast": None, "ink": None},
     "tracks": {"furniture": False},
-    "detections": {"furniture": False},
-    "brands": {"furniture_s": 0.0},
+    "detections": {
+        "furniture": False,
+        "surface": "other",
+        **dict.fromkeys(("height_px", "sharpness", "contrast", "visible_frac", "n_brands", "clarity")),
+        "reviewed": "",
+    },
+    "exposures": {
+        "verdict_id": "",
+        "surface": "other",
+        **dict.fromkeys(("position", "clarity", "visible_frac", "solus_s", "quality")),
+        "reviewed": "",
+    },
+    "brands": {
+        "furniture_s": 0.0,
+        **dict.fromkeys(("low_s", "high_s", "mean_s", "area_frac_max", "position", "clarity", "visible_frac")),
+        **dict.fromkeys(("solus_s", "quality")),
+        "surface": "other",
+        "media_value": None,
+    },
     "unresolved": _NO_CANDIDATES,
     "answers": {
         **dict.fromkeys(("mark", "surface", "reasoning", "question_id", "asked_at"), ""),
@@ -435,12 +504,18 @@ class Report(Payload):
     detections: pa.Table
     unresolved: pa.Table
     summary: Mapping[str, Any]
+    evidence: pa.Table = field(default_factory=lambda: table(EVIDENCE))
+    rejected: pa.Table = field(default_factory=lambda: table(DETECTIONS))  # what a person said is not the brand
+    quality: str = ""  # the scale that it is measured by: name, version and digest
     schemas: ClassVar = {
         "brands": BRANDS,
         "exposures": EXPOSURES,
         "detections": DETECTIONS,
         "unresolved": OPEN_MARKS,
+        "evidence": EVIDENCE,
+        "rejected": DETECTIONS,
     }
+    later: ClassVar = {"evidence": "quality", "rejected": "quality"}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.surfaces import surface_rules
 
 
 class Params(BaseModel):
@@ -219,7 +220,30 @@ class CompileReportParams(Params):
     furniture: Furniture = Field(
         Furniture.include, description="brands on scoreboards, channel bugs and the like: counted, or left out"
     )
-    thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's evidence pictures")
+    sure_confidence: Unit = Field(0.9, description="detections from this on are sure: they make a brand's low seconds")
+    surfaces: list[dict[str, Any]] = Field(
+        [], description="rules that tell what a mark is on, the first that fits: {surface: board, min_aspect: 3, …}"
+    )
+    quality: str = Field(
+        "default", pattern=r"^[a-z0-9_-]{1,64}$", description="weights and anchors of the quality score, by name"
+    )
+    media_rate: float = Field(
+        0.0, ge=0, description="price of 30 seconds of advertising, in media_currency; 0 = no media value"
+    )
+    media_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of that price's currency")
+    thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's close-ups")
+    page_mb: float = Field(
+        16.0,
+        ge=1,
+        le=200,
+        description="size that the page fills up to with pictures, best first; the rest it leaves out",
+    )
+
+    @field_validator("surfaces")
+    @classmethod
+    def _rules(cls, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        surface_rules(rules)
+        return rules
 
 
 PARAMS: dict[str, type[Params]] = {

@@ -18,7 +18,11 @@ CATALOG = "brand_catalog"
 """The unpartitioned asset that ``match_brands`` reads."""
 COMPARISON = "comparison"
 """The asset that compares two reports of a job; it stands beside the line, and no stage reads it."""
-ASSETS = (CATALOG, *LINE, COMPARISON)
+ANNOTATED = "annotated_video"
+"""The asset that draws a report's detections into the job's video; it stands beside the line."""
+PORTFOLIO = "portfolio"
+"""The unpartitioned asset that sums the reports of many jobs."""
+ASSETS = (CATALOG, *LINE, COMPARISON, ANNOTATED, PORTFOLIO)
 """What runs make, in this order."""
 PRUNE, PRUNE_STEP = "prune", "prune_checkpoints"
 """The job that removes old attempts, and its one step."""

@@ -1,24 +1,32 @@
 """What is proposed for the catalogue by clusters, models and people, and what becomes of it."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from brand_detect.domain.answers import may_be_a_name, without_generic
-from brand_detect.domain.model import Record, Row, content_id
-from brand_detect.domain.text import key_of
+from brand_detect.domain.model import Record, Report, Row, content_id
+from brand_detect.domain.text import key_of, same_text
 
 MOST_CLUSTERS = 10
 """Clusters of one job that are proposed, the highest ranks: the rest is small print."""
+LEARNT_FROM = ("fuzzy", "vlm", "cloud")
+"""Rules by which a text was taken for a brand without being one of its names."""
 SAME_MARK_BITS = 8
 """Hashes of two crops of one mark differ by so many bits at most, as in ``match_brands``."""
 
 
 class Proposal(Record):
-    """A name that may be a brand, or a mark that may have a name, with the evidence for it."""
+    """A name that may be a brand, or a mark that may have a name, with the evidence for it.
+
+    Of the ``kind`` alias: ``text`` is one more name of the brand ``name``; excluded: ``text`` is not that brand.
+    """
+
+    kind: Literal["brand", "alias", "excluded"] = "brand"
 
     proposal_id: str = Field(description="from what is proposed: the same in every job, where there is a name")
     name: str = Field(description='as proposed; "" for a mark that nobody has named')
@@ -89,6 +97,76 @@ def proposed(marks: pa.Table, answers: pa.Table, job_id: str, frames: str) -> It
             yield proposal_of(mark, job_id, frames, name, "model", model)
 
 
+def corrected(
+    report: Report,
+    verdicts: pa.Table,
+    marks: pa.Table,
+    known: Callable[[str], object],
+    job_id: str,
+    frames: str,
+) -> Iterator[Proposal]:
+    """What a person's corrections suggest for the catalogue.
+
+    A mark that was named: a brand. An exposure that was accepted or renamed: its text as an alias, where a model or a
+    fuzzy rule decided or another brand was meant, or a brand where the catalogue has none of that name. A text that was
+    excluded: as a text that is not the brand that it was taken for. ``marks`` are OPEN_MARKS before they were named;
+    ``known`` tells whether the catalogue has a brand of a name.
+    """
+    named = {row["cluster_id"]: row for row in marks.to_pylist()}
+    cut = {row["verdict_id"]: _span(row) for row in verdicts.to_pylist()}
+    for told in report.summary["reviews"]:
+        if told["state"] == "applied" and told["action"] == "name" and told["cluster_id"] in named:
+            yield proposal_of(named[told["cluster_id"]], job_id, frames, told["to"], "person")
+    for row, seconds in _by_text(report.detections.filter(pc.field("reviewed").isin(["accepted", "renamed"]))):
+        said = cut.get(row["verdict_id"], "")
+        if not known(row["brand"]):
+            yield _of_detection(row, said, "brand", seconds, job_id, frames)
+        elif may_be_a_name(said) and (row["reviewed"] == "renamed" or row["rule"] in LEARNT_FROM):
+            yield _of_detection(row, said, "alias", seconds, job_id, frames)
+    excluded = [r["text"] for r in report.summary["reviews"] if (r["state"], r["action"]) == ("applied", "exclude")]
+    for row, seconds in _by_text(report.rejected):
+        if any(same_text(row["text"], text) for text in excluded) and known(row["brand"]):
+            yield _of_detection(row, row["text"], "excluded", seconds, job_id, frames)
+
+
+def _span(verdict: Row) -> str:
+    """The part of a verdict's text that names the brand."""
+    begin, end = (round(verdict[c] * len(verdict["text"])) for c in ("span_start", "span_end"))
+    return verdict["text"][begin:end].strip() if end > begin else verdict["text"]
+
+
+def _by_text(detections: pa.Table) -> Iterator[tuple[Row, float]]:
+    """Of each brand and text the largest detection, and the seconds of all."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in detections.to_pylist():
+        groups.setdefault((row["brand_id"], key_of(row["text"])), []).append(row)
+    for rows in groups.values():
+        seconds = {row["frame"]: row["end_s"] - row["start_s"] for row in rows}
+        yield max(rows, key=lambda row: row["area_frac"]), sum(seconds.values())
+
+
+def _of_detection(
+    row: Row, text: str, kind: Literal["brand", "alias", "excluded"], seconds: float, job_id: str, frames: str
+) -> Proposal:
+    key = ("proposal", key_of(row["brand"])) if kind == "brand" else (kind, key_of(row["brand"]), key_of(text))
+    return Proposal(
+        proposal_id=content_id(*key),
+        kind=kind,
+        name=row["brand"],
+        proposer="person",
+        model="",
+        job_id=job_id,
+        cluster_id="",
+        text=text,
+        seconds=seconds,
+        crop_hashes=(),
+        frames=frames,
+        frame=row["frame"],
+        t_s=row["t_s"],
+        box=(row["x_px"], row["y_px"], row["w_px"], row["h_px"]),
+    )
+
+
 def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], known: Collection[str] = ()) -> list[Open]:
     """What is to be decided, longest on screen first.
 
@@ -99,7 +177,8 @@ def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], kno
     seen = [h for decision in decisions for h in decision.crop_hashes]
     grouped: dict[str, list[Proposal]] = {}
     for proposal in proposals:
-        settled = key_of(proposal.name) in known if proposal.name else _alike(proposal.crop_hashes, seen)
+        new = proposal.name if proposal.kind == "brand" else proposal.text
+        settled = key_of(new) in known if new else alike(proposal.crop_hashes, seen)
         if proposal.proposal_id not in decided and not settled:
             grouped.setdefault(proposal.proposal_id, []).append(proposal)
     found = [
@@ -117,5 +196,6 @@ def _seconds(group: Iterable[Proposal]) -> float:
     return sum(by_job.values())
 
 
-def _alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
+def alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
+    """Whether crops with these perceptual hashes show one mark."""
     return any((a ^ b).bit_count() <= SAME_MARK_BITS for a in hashes for b in others)

@@ -1,8 +1,9 @@
 """What the stages need from the outside world; engines, storage and report implement it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -73,6 +74,32 @@ class Decoder(Protocol):
         ...
 
 
+Draw = Callable[[float, Image], Image]
+"""Draws on the picture at a time in seconds from the first; the size stays."""
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A video that was decoded, drawn on and encoded again. ``sound`` is the codec that was copied, "" for none."""
+
+    frames: int
+    seconds: float
+    sound: str
+    notes: tuple[str, ...]
+
+
+class VideoRewriter(Protocol):
+    """Draws on every picture of a video."""
+
+    def rewrite(self, file: BinaryIO, target: Path, draw: Draw, progress: Progress) -> Rewritten:
+        """Write ``target``, a new MP4 with the pictures of ``file`` upright, at their times, and its sound as it is.
+
+        Raises:
+            BadInput: the file is no video.
+        """
+        ...
+
+
 class ImageCodec(Protocol):
     """Encodes and decodes stored frames, and looks at pixels on behalf of the stages."""
 
@@ -93,6 +120,17 @@ class ImageCodec(Protocol):
 
     def sharpness(self, image: Image) -> float:
         """Variance of the Laplacian of the grey picture."""
+        ...
+
+    def contrast(self, image: Image) -> float:
+        """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
+        ...
+
+    def ink(self, image: Image) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what stands out from the picture's rim, as shares of its sides.
+
+        The whole picture, 0, 0, 1, 1, where the rim is not plain.
+        """
         ...
 
     def rectify(self, image: Image, quad: Quad) -> Image:
@@ -135,7 +173,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Label:
-    """One line of text with its top left corner at ``x``, ``y``; what is wider than ``max_width_px`` is cut short."""
+    """One line of text with its top left corner at ``x``, ``y``; what is wider than ``max_width_px`` is cut short.
+
+    With ``ground`` it stands on a plate of that colour, which reaches a little beyond the letters.
+    """
 
     x: float
     y: float
@@ -143,6 +184,7 @@ class Label:
     size_px: int
     color: Color
     max_width_px: float = float("inf")
+    ground: Color | None = None
 
 
 class Canvas(Protocol):

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         description="comma-separated hosts, or host:port, of model servers that crops may go to beside this one",
     )
     prompts: str = Field(default="", description="a folder of prompts of one's own; empty = those in the package")
+    quality: str = Field(
+        default="", description="a folder of quality scales of one's own; empty = those in the package"
+    )
     daily_usd: float = Field(
         default=10.0, ge=0, allow_inf_nan=False, description="most that all runs may spend on models in a day (UTC)"
     )
@@ -93,7 +96,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("store_root", "catalog", "inbox", "prompts")
+    @field_validator("store_root", "catalog", "inbox", "prompts", "quality")
     @classmethod
     def _absolute(cls, value: str) -> str:
         """A local path as seen from here: processes that use it work in other folders."""

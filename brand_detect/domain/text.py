@@ -78,6 +78,11 @@ def fold(key: str) -> str:
     return key.translate(_SINGLES)
 
 
+def same_text(a: str, b: str) -> bool:
+    """Whether readers of pictures may mean one text; an empty one is like no other."""
+    return bool(key_of(a)) and fold(key_of(a)) == fold(key_of(b))
+
+
 @cache
 def _plain(char: str) -> tuple[tuple[str, bool], ...]:
     """The characters of the key that ``char`` stands for, each with whether it is a word of its own."""

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,6 +12,8 @@ FONT = "sans"
 WEIGHT = 400
 ASCENT = 0.8
 """Height of the tallest letters over the baseline, as a share of the font's size."""
+PAD = 0.2
+"""How far a plate reaches beyond the letters, as a share of the font's size."""
 LETTERS = 300
 """More than fits on any line: the rest of a longer text is not even measured."""
 
@@ -35,6 +38,12 @@ class OpenCvCanvas:
             if isinstance(shape, Label):
                 line = _fit(shape.text, shape.size_px, shape.max_width_px)
                 baseline = round(shape.x), round(shape.y + ASCENT * shape.size_px)
+                if shape.ground:
+                    pad = PAD * shape.size_px
+                    right = shape.x + _wide(line, shape.size_px) + pad
+                    low = shape.y + (1 + PAD) * shape.size_px
+                    corners = (round(shape.x - pad), round(shape.y - pad)), (round(right), round(low))
+                    cv2.rectangle(sheet, *corners, shape.ground[::-1], cv2.FILLED)
                 cv2.putText(sheet, line, baseline, color, font, shape.size_px, WEIGHT)
             else:
                 corners = np.array(shape.corners).round().astype(np.int32)
@@ -45,18 +54,18 @@ class OpenCvCanvas:
         return sheet
 
 
-def _fit(text: str, size_px: int, width_px: float) -> str:
-    """``text`` on one line, cut short with an ellipsis where it is too wide."""
+@lru_cache(4096)
+def _wide(line: str, size_px: int) -> float:
     import cv2
 
-    font = cv2.FontFace(FONT)
+    # The picture's size only matters for wrapping, which is off.
+    return cv2.getTextSize((1, 1), line, (0, 0), cv2.FontFace(FONT), size_px, WEIGHT)[2]
 
-    def wide(line: str) -> float:
-        # The picture's size only matters for wrapping, which is off.
-        return cv2.getTextSize((1, 1), line, (0, 0), font, size_px, WEIGHT)[2]
 
+def _fit(text: str, size_px: int, width_px: float) -> str:
+    """``text`` on one line, cut short with an ellipsis where it is too wide."""
     line = " ".join(text.split())
-    if len(line) <= LETTERS and wide(line) <= width_px:
+    if len(line) <= LETTERS and _wide(line, size_px) <= width_px:
         return line
-    fits = bisect_right(range(1, min(len(line), LETTERS)), width_px, key=lambda n: wide(f"{line[:n]}…"))
+    fits = bisect_right(range(1, min(len(line), LETTERS)), width_px, key=lambda n: _wide(f"{line[:n]}…", size_px))
     return f"{line[:fits]}…"

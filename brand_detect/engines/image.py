@@ -6,6 +6,14 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image, Quad
 
+LEAST_INK = 24.0
+"""Grey levels by which lettering differs from its ground, at least: less is noise of the encoding."""
+NO_INK = (0.0, 0.0, 1.0, 1.0)
+INK_ROWS = 64
+"""Height at which lettering is looked for: 1.5 % of it is as near as a box needs to be."""
+INK_PERCENTILE = 95.0
+"""Of the differences from the ground: the ink's own colour, a few stray pixels left out."""
+
 
 class OpenCvCodec:
     """The ``ImageCodec`` of the project."""
@@ -49,6 +57,29 @@ class OpenCvCodec:
         import cv2
 
         return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
+
+    def contrast(self, image: Image) -> float:
+        import cv2
+
+        return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std() / 255)
+
+    def ink(self, image: Image) -> tuple[float, float, float, float]:
+        import cv2
+
+        if min(image.shape[:2]) < 3:
+            return NO_INK
+        scale = min(1.0, INK_ROWS / image.shape[0])
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        height, width = small.shape[:2]
+        rim = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+        ground = np.median(rim, axis=0)
+        away = cv2.absdiff(small, np.broadcast_to(ground.astype(np.uint8), small.shape)).max(axis=2)
+        peak = float(np.percentile(away, INK_PERCENTILE))
+        noise = float(np.percentile(np.abs(rim - ground).max(axis=1), INK_PERCENTILE))
+        if peak < LEAST_INK or noise > peak / 2:
+            return NO_INK
+        x, y, w, h = cv2.boundingRect((away > peak / 2).astype(np.uint8))
+        return x / width, y / height, (x + w) / width, (y + h) / height
 
     def rectify(self, image: Image, quad: Quad) -> Image:
         import cv2

@@ -1,7 +1,7 @@
 """Videos through PyAV (FFmpeg): what a file is, and its pictures in one sequential pass."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,7 +14,7 @@ from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame, Image
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import AudioStream, Packet, VideoFrame
     from av.container import InputContainer
     from av.filter import Graph
     from av.video.stream import VideoStream
@@ -46,7 +46,7 @@ class PyAvDecoder:
         Raises:
             BadInput: the file is no video: empty, of another kind, without an index, sound only, a still image.
         """
-        with _open(file) as (container, stream):
+        with opened(file) as (container, stream):
             packets, pictures = _first(container, stream)
             if not pictures:
                 raise BadInput("The file holds no picture that can be decoded.", _VIDEO_HINT)
@@ -61,8 +61,8 @@ class PyAvDecoder:
             if duration_s <= 0:
                 raise BadInput("The video has a duration of zero.", _VIDEO_HINT)
             first = pictures[0]
-            turn = _turn(first)
-            width, height = _shown_size(stream, first)
+            turn = turn_of(first)
+            width, height = shown_size(stream, first)
             return Probe(
                 duration_s=duration_s,
                 width_px=height if turn % 180 else width,
@@ -82,23 +82,23 @@ class PyAvDecoder:
         Picture number ``k`` of the sample is the first at or after ``start_s + k / sample_fps``. Pictures are upright,
         deinterlaced (bwdif) and stretched to square pixels.
         """
-        with _open(file) as (container, stream):
+        with opened(file) as (container, stream):
             stream.thread_type = "AUTO"
-            video = _Pictures(container, stream)
+            video = Pictures(container, stream)
             sampled = -1
             for t_s, picture in video.read(start_s):
                 if t_s >= end_s:
                     return
                 if t_s < start_s:
                     continue
-                turn = _turn(picture)
+                turn = turn_of(picture)
                 slot = math.floor((t_s - start_s + 1e-3) * sample_fps)  # containers round times to a millisecond
                 image = None
                 if slot > sampled:
                     sampled = slot
-                    width, height = _shown_size(stream, picture)
+                    width, height = shown_size(stream, picture)
                     bgr: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
-                    image = _upright(bgr, turn)
+                    image = upright(bgr, turn)
                 yield DecodedFrame(t_s, _thumbnail(picture, turn), image)
             lost_s = _declared_s(container, stream) - max(video.end_s, video.sound_end_s)
             if video.damaged or lost_s > LOST_S:
@@ -106,7 +106,7 @@ class PyAvDecoder:
 
 
 @contextmanager
-def _open(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+def opened(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     """The container and its best video stream.
 
     FFmpeg reads through ``file`` alone (no slower than by path): nothing that a playlist names is opened.
@@ -202,18 +202,18 @@ def _scanned_s(container: "InputContainer", stream: "VideoStream", packets: list
     return float((last - first) * stream.time_base) if last > first and stream.time_base else n / rate
 
 
-def _turn(picture: "VideoFrame") -> int:
+def turn_of(picture: "VideoFrame") -> int:
     """The clockwise turn that makes the picture upright; FFmpeg gives it counter-clockwise."""
     return round(-picture.rotation / 90) % 4 * 90
 
 
-def _shown_size(stream: "VideoStream", picture: "VideoFrame") -> tuple[int, int]:
+def shown_size(stream: "VideoStream", picture: "VideoFrame") -> tuple[int, int]:
     """Width and height with square pixels, before the turn."""
     aspect = float(stream.sample_aspect_ratio or 1)
     return (round(picture.width * aspect) if 0.25 < aspect < 4 else picture.width), picture.height
 
 
-def _upright(image: Image, turn: int) -> Image:
+def upright(image: Image, turn: int) -> Image:
     import cv2
 
     codes = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -236,18 +236,24 @@ def _thumbnail(picture: "VideoFrame", turn: int) -> NDArray[np.uint8]:
     if luma.shape[0] > 4 * height and luma.shape[1] > 4 * width:
         luma = cv2.resize(luma, (4 * width, 4 * height), interpolation=cv2.INTER_LINEAR)
     small = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
-    return _upright(np.right_shift(small, bits - 8).astype(np.uint8), turn)
+    return upright(np.right_shift(small, bits - 8).astype(np.uint8), turn)
 
 
-class _Pictures:
+class Pictures:
     """One pass over the good pictures of a stream, with their times in seconds from the first.
 
     After the pass ``damaged`` tells whether its end could not be decoded, ``end_s`` where the last good picture ends.
     Where the header tells the length of the file alone (Matroska, FLV), ``sound_end_s`` is how far the sound goes: the
-    pictures may end before it and nothing is lost.
+    pictures may end before it and nothing is lost. Packets of the stream ``sound`` go to ``heard`` on the way.
     """
 
-    def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
+    def __init__(
+        self,
+        container: "InputContainer",
+        stream: "VideoStream",
+        sound: "AudioStream | None" = None,
+        heard: "Callable[[Packet], None]" = lambda _: None,
+    ) -> None:
         self._container = container
         self._stream = stream
         self._step_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
@@ -255,8 +261,9 @@ class _Pictures:
         self._pause_s = 10.0 if container.format.name == "mpegts" else math.inf
         self._origin_s: float | None = None
         self._t_s: float | None = None
-        sound = container.streams.audio if stream.duration is None else ()
-        self._streams = [stream, *sound]
+        self._sound, self._heard = sound, heard
+        every = container.streams.audio if stream.duration is None else [sound] if sound else []
+        self._streams = [stream, *every]
         self.damaged = False
         self.end_s = self.sound_end_s = 0.0
 
@@ -309,6 +316,8 @@ class _Pictures:
                     if packet.pts is not None:
                         end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         self.sound_end_s = max(self.sound_end_s, end_s - _first_s(self._stream))
+                        if self._sound and packet.stream.index == self._sound.index:
+                            self._heard(packet)
                     continue
                 pictures = _decoded(packet)
                 for picture in pictures:

@@ -41,9 +41,11 @@ from brand_detect.domain.params import (
 )
 from brand_detect.domain.pipeline import CATALOG, ROOT, STAGES, downstream_of
 from brand_detect.domain.protocols import Answer, Answerer, BrandIndex, Progress, Question
+from brand_detect.domain.settings import Settings
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation.score import ClipLabels, Totals, score, totals
+from brand_detect.orchestration.config import load_quality
 from brand_detect.report.curves import Curve, Lane, Panel, SweepPage
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store, StoredFrames
@@ -349,13 +351,15 @@ class _Compute:
     def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
         """What the last escalation and the report come to."""
         verdicts = self._verdicts(params)
+        own = cast("CompileReportParams", params[REPORT])
         report = stages.compile_report(
             self.lineage.request,
             self._frames,
             self._scenes,
             self._detected,
             verdicts,
-            cast("CompileReportParams", params[REPORT]),
+            own,
+            scale=load_quality(own.quality, Settings.load().quality),
             statistics={},
         )
         return verdicts, report

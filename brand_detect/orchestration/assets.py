@@ -43,7 +43,7 @@ from brand_detect.orchestration.checks import (
 from brand_detect.orchestration.config import explicit, load_profile, profile_names
 from brand_detect.orchestration.events import inline
 from brand_detect.orchestration.lineage import latest
-from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import Draft, StageRun, attempt_ref, dagster_errors, stage_asset
 from brand_detect.report.brands_page import overview
@@ -59,6 +59,8 @@ READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr"
     required_resource_keys={"services"},
     group_name="inputs",
     kinds={"yaml"},
+    owners=[OWNER],
+    tags={"work": "sums"},
 )
 def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
     """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version."""
@@ -90,6 +92,8 @@ class JobRequestConfig(dg.Config):
     code_version="1",
     group_name="inputs",
     kinds={"ffmpeg"},
+    owners=[OWNER],
+    tags={"work": "decoding"},
     metadata={"profiles": dg.MetadataValue.json({name: load_profile(name) for name in profile_names()})},
 )
 def job_request(context: dg.AssetExecutionContext) -> Draft:
@@ -136,6 +140,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
 @stage_asset(
     code_version="1",
     packages=["av"],
+    work="decoding",
     kinds={"ffmpeg"},
     checks=[
         Check(frames_were_sampled),
@@ -156,15 +161,16 @@ def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) 
     )
 
 
-@stage_asset(code_version="1", kinds={"numpy"})
+@stage_asset(code_version="1", work="sums", kinds={"numpy"})
 def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFrames) -> FilteredScenes:
     """Shots, and which sampled frames stand for which: duplicates, black and blank frames out, with the reason."""
     return stages.filter_scenes(extract_frames, run.params)
 
 
 @stage_asset(
-    code_version="2",
+    code_version="3",
     packages=READERS,
+    work="vision",
     kinds={"openvino", "pytorch"},
     checks=[Check(something_was_found, blocking=False)],
 )
@@ -184,7 +190,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="1", packages=READERS, kinds={"openvino"})
+@stage_asset(code_version="1", packages=READERS, work="vision", kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:
@@ -199,7 +205,7 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="3", packages=["rapidfuzz"], kinds={"numpy"})
+@stage_asset(code_version="3", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,
@@ -219,7 +225,11 @@ def match_brands(
 
 
 @stage_asset(
-    code_version="2", kinds={"huggingface"}, pool="gpu", checks=[Check(questions_were_answered, blocking=False)]
+    code_version="2",
+    work="model",
+    kinds={"huggingface"},
+    pool="gpu",
+    checks=[Check(questions_were_answered, blocking=False)],
 )
 def escalate_vlm(
     run: StageRun[EscalateVlmParams],
@@ -243,7 +253,13 @@ def escalate_vlm(
     )
 
 
-@stage_asset(code_version="2", kinds={"openai"}, pool="cloud", checks=[Check(questions_were_answered, blocking=False)])
+@stage_asset(
+    code_version="2",
+    work="money",
+    kinds={"openai"},
+    pool="cloud",
+    checks=[Check(questions_were_answered, blocking=False)],
+)
 def escalate_cloud(
     run: StageRun[EscalateCloudParams],
     extract_frames: ExtractedFrames,
@@ -267,7 +283,8 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="2",
+    code_version="4",
+    work="sums",
     kinds={"html"},
     checks=[
         Check(no_exposure_outside_the_video),
@@ -284,6 +301,8 @@ def compile_report(
     escalate_cloud: BrandVerdicts,
 ) -> Report:
     """Exposures and totals per brand, and the documents people open: page, JSON and CSV."""
+    log = run.reviews()
+    named = run.brand_index().named if log else lambda _: None
     report = stages.compile_report(
         job_request,
         extract_frames,
@@ -291,7 +310,10 @@ def compile_report(
         detect_objects,
         escalate_cloud,
         run.params,
+        scale=run.quality(),
         statistics=run.statistics(),
+        reviews=log,
+        named=named,
     )
     write_documents(
         report,
@@ -301,7 +323,8 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
-    run.propose(report, escalate_cloud)
+    marks = stages.open_marks(escalate_cloud.unresolved, detect_objects.regions, extract_frames.frames)
+    run.propose(report, escalate_cloud, marks, named)
     return report
 
 

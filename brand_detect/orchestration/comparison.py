@@ -20,7 +20,7 @@ from brand_detect.domain.model import (
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.orchestration.config import explicit
-from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report.comparison import Comparison, Side, StageFacts, compare, in_short, in_words
@@ -136,6 +136,8 @@ class ComparisonConfig(dg.Config):
     code_version="1",
     group_name="operations",
     kinds={"html"},
+    owners=[OWNER],
+    tags={"work": "sums"},
 )
 def comparison(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Two reports of a job: seconds gained and lost, verdicts changed, params that differ, time and cost."""

@@ -3,15 +3,17 @@
 from enum import Enum
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Optional, get_origin
 
 import dagster as dg
 import yaml
-from pydantic import Field, create_model
+from pydantic import Field, ValidationError, create_model
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.params import PARAMS, Params, check_overrides
+from brand_detect.domain.quality import QualityScale
 
 _PLAIN = (bool, int, float, str, list, dict)
 
@@ -66,3 +68,24 @@ def load_profile(name: str) -> Overrides:
         raise BadInput(f"There is no profile {name!r}.", f"profiles: {', '.join(profile_names())}")
     text = (resources.files("brand_detect") / "profiles" / f"{name}.yaml").read_text(encoding="utf-8")
     return check_overrides((yaml.safe_load(text) or {}).get("params") or {})
+
+
+def load_quality(name: str, folder: str = "") -> QualityScale:
+    """The scale ``name`` of ``folder``, or of the package where that has none.
+
+    Raises:
+        BadInput: there is no such scale, or it is not in the form of one.
+    """
+    package = resources.files("brand_detect") / "quality"
+    places = [package, *([Path(folder)] if folder else [])]
+    there = {f.name.removesuffix(".yaml"): f for p in places for f in p.iterdir() if f.name.endswith(".yaml")}
+    if name not in there:
+        raise BadInput(f"There is no quality scale {name!r}.", f"scales: {', '.join(sorted(there))}")
+    try:
+        return QualityScale.model_validate(yaml.safe_load(there[name].read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as e:
+        said = e.errors()[0] if isinstance(e, ValidationError) else None
+        where = f"{'.'.join(map(str, said['loc']))}: {said['msg']}" if said else "it is no YAML"
+        raise BadInput(
+            f"The quality scale {name} is no scale: {where}.", "docs/concepts/metrics.md has its form"
+        ) from e

@@ -5,11 +5,28 @@ from typing import Any
 
 import dagster as dg
 
-from brand_detect.domain.model import BrandCatalog, Report
+from brand_detect.domain.model import BrandCatalog, JobRequest, Report
 from brand_detect.orchestration.lineage import ATTEMPT
 from brand_detect.report.exports import in_short
+from brand_detect.report.tables import excerpts
+from brand_detect.storage.codec import TYPES, Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store
+
+PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
+"""Files of an attempt for people: what the stage made, small and in full, and the report's page."""
+
+
+def table_schemas(stage: str) -> dict[str, dg.MetadataValue]:
+    """The columns of what ``stage`` hands on, by table."""
+    kind = TYPES[stage]
+    schemas = {} if issubclass(kind, JobRequest) else kind.schemas
+    return {
+        f"columns of {name}": dg.MetadataValue.table_schema(
+            dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
+        )
+        for name, schema in schemas.items()
+    }
 
 
 def inline(name: str, picture: bytes) -> dg.MetadataValue:
@@ -28,16 +45,23 @@ def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
 
 
 def checkpoint_metadata(
-    store: Store, manifest: Manifest, picture: bytes | None, report: Report | None, previous: Manifest | None
+    store: Store, manifest: Manifest, picture: bytes | None, value: Value, previous: Manifest | None
 ) -> dict[str, Any]:
-    """Of an attempt, from its manifest; ``previous`` is the attempt of the same stage before it."""
+    """Of an attempt, from its manifest and what it holds; ``previous`` is the attempt of the same stage before it."""
+    folder = store.uri(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt))
+    there = {file.name for file in manifest.files}
     metadata: dict[str, Any] = {ATTEMPT: manifest.attempt}
     if picture is not None:
         metadata["picture"] = inline(manifest.stage, picture)
+    for name, file in (("picture_full", FULL_PICTURE), ("page", PAGE)):
+        if file in there:
+            metadata[name] = dg.MetadataValue.path(f"{folder}/{file}")
+    for name, rows in excerpts(value).items():
+        metadata[name] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
     if manifest.notes:
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))
     metadata |= {
-        "uri": store.uri(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)),
+        "uri": folder,
         **manifest.counts,
         **manifest.stats,
         "stage_s": round(manifest.stage_s, 3),
@@ -55,8 +79,8 @@ def checkpoint_metadata(
     }
     if manifest.offpeak:
         metadata["offpeak"] = manifest.offpeak
-    if report is not None:
-        metadata["report"] = dg.MetadataValue.json(in_short(report))
+    if isinstance(value, Report):
+        metadata["report"] = dg.MetadataValue.json(in_short(value))
     if manifest.failed_check:
         metadata["failed_check"] = f"{manifest.failed_check.name}: {manifest.failed_check.detail}"
     if manifest.warned_checks:

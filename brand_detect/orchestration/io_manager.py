@@ -6,7 +6,7 @@ import dagster as dg
 
 from brand_detect.catalog import LoadedCatalog, catalog_from_json, catalog_to_json
 from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.model import BrandCatalog, Report
+from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import OFFPEAK
 from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
@@ -67,8 +67,7 @@ class CheckpointIOManager(dg.IOManager):
             else:
                 manifest = self._commit(context, obj)
                 previous = self._previous(obj.writer.ref)
-                report = obj.value if isinstance(obj.value, Report) else None
-                metadata = checkpoint_metadata(self._store, manifest, obj.picture, report, previous)
+                metadata = checkpoint_metadata(self._store, manifest, obj.picture, obj.value, previous)
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
         context.add_output_metadata(metadata)

@@ -3,3 +3,4 @@
 import dagster as dg
 
 JOBS = dg.DynamicPartitionsDefinition(name="job_id")
+OWNER = "team:brand_detect"

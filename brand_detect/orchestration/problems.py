@@ -12,7 +12,7 @@ import dagster as dg
 
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
 from brand_detect.orchestration.ended_runs import EndedRun, EndedRuns, Outcome
-from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.report.words import cell
 
 PROBLEMS = "brand_detect/problems"
@@ -30,6 +30,8 @@ PROBLEMS_ASSET = dg.AssetSpec(
     description="What is broken now, over all jobs: runs that failed, checks that failed, checks that warn. "
     "The sensor of that name reports it whenever it changes.",
     kinds={"table"},
+    owners=[OWNER],
+    tags={"work": "sums"},
 )
 
 

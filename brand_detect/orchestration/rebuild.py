@@ -12,16 +12,13 @@ import dagster as dg
 
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.protocols import Progress
-from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
+from brand_detect.orchestration.events import PICTURE, catalog_metadata, checkpoint_metadata
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations, provenance_tags
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store
-
-PICTURE = "picture.jpg"
 
 
 @dataclass
@@ -117,15 +114,14 @@ def _report(
     ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
     try:
         picture = store.read(ref, PICTURE) if any(f.name == PICTURE for f in manifest.files) else None
-        value = store.load(ref) if manifest.stage == LINE[-1] else None
+        value = store.load(ref)
     except Permanent as e:
         done.damaged.append(str(e))
         return
-    report = value if isinstance(value, Report) else None
     event = dg.AssetMaterialization(
         asset_key=ref.stage,
         partition=ref.job_id,
-        metadata=checkpoint_metadata(store, manifest, picture, report, previous) | {"rebuilt": True},
+        metadata=checkpoint_metadata(store, manifest, picture, value, previous) | {"rebuilt": True},
         tags={
             "dagster/data_version": manifest.data_version,
             "dagster/data_version_is_user_provided": "true",

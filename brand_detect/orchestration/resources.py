@@ -29,8 +29,10 @@ from brand_detect.domain.protocols import (
     Progress,
     RegionDetector,
     TextReader,
+    VideoRewriter,
 )
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.contours import ContourMarkFinder
@@ -85,6 +87,7 @@ class Engines:
     codec: Callable[[], ImageCodec] = OpenCvCodec
     canvas: Callable[[], Canvas] = OpenCvCanvas
     artwork: Callable[[], Artwork] = VectorAndPixelArtwork
+    rewriter: Callable[[], VideoRewriter] = PyAvRewriter
     motion: Callable[[], CameraMotion] = OpenCvCameraMotion
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
     mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None] = mark_encoder

@@ -10,19 +10,21 @@ from importlib import metadata
 from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
+import pyarrow as pa
 
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.model import BrandCatalog, BrandVerdicts, ExtractedFrames, JobRequest, Payload, Report
 from brand_detect.domain.params import (
+    CompileReportParams,
     DetectObjectsParams,
     Escalation,
     Params,
     effective,
 )
-from brand_detect.domain.pipeline import CATALOG, LINE
-from brand_detect.domain.proposals import proposed
+from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
+from brand_detect.domain.proposals import corrected, proposed
 from brand_detect.domain.protocols import (
     Answerer,
     AnswerMemory,
@@ -33,19 +35,24 @@ from brand_detect.domain.protocols import (
     Media,
     Progress,
 )
+from brand_detect.domain.quality import QualityScale
+from brand_detect.domain.reviews import Review, log_digest
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
-from brand_detect.orchestration.config import CONFIGS, explicit, load_profile
+from brand_detect.orchestration.config import CONFIGS, explicit, load_profile, load_quality
+from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, table_schemas
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.models import answerer
-from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
+from brand_detect.stages.reviewed import Named
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.proposals import Proposals
+from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import AttemptRef, AttemptWriter, Store, StoredFrames
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
@@ -90,6 +97,8 @@ class StageRun(Generic[P_co]):
     settings: Settings
     progress: Progress
     used: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    """Content hashes of what was read beside the checkpoints."""
 
     def use(self, role: str, engine: Any) -> Any:
         """``engine``, its identity noted in the manifest under ``role``."""
@@ -150,11 +159,30 @@ class StageRun(Generic[P_co]):
             self.used["gallery"] = encoder
         return found
 
-    def propose(self, report: Report, verdicts: BrandVerdicts) -> None:
-        """Keep what the report leaves open as proposals for the catalogue."""
-        proposals = Proposals(self.store)
-        for proposal in proposed(
-            report.unresolved, verdicts.answers, self.job_id, self.lineage.attempts["extract_frames"]
+    def quality(self: "StageRun[CompileReportParams]") -> QualityScale:
+        """The scale that the report is measured by."""
+        scale = load_quality(self.params.quality, self.settings.quality)
+        self.used["quality"] = f"{self.params.quality} {scale.version} {scale.digest}"
+        if self.settings.quality:  # else it comes with the code
+            self.sources["quality"] = scale.digest
+        return scale
+
+    def reviews(self) -> list[Review]:
+        """What people said about the job's reports; part of the recipe where there is anything."""
+        log = Reviews(self.store, self.job_id).all()
+        if log:
+            self.sources["reviews"] = log_digest(log)
+        return log
+
+    def propose(self, report: Report, verdicts: BrandVerdicts, marks: pa.Table, known: Named) -> None:
+        """Keep what the report leaves open, and what people corrected, as proposals for the catalogue.
+
+        ``marks`` are OPEN_MARKS as they were before anybody named one, ``known`` finds the catalogue's brands.
+        """
+        proposals, frames = Proposals(self.store), self.lineage.attempts["extract_frames"]
+        for proposal in (
+            *proposed(report.unresolved, verdicts.answers, self.job_id, frames),
+            *corrected(report, verdicts.verdicts, marks, known, self.job_id, frames),
         ):
             proposals.add(proposal)
 
@@ -179,6 +207,7 @@ def stage_asset(
     *,
     code_version: str,
     kinds: set[str],
+    work: str,
     packages: Sequence[str] = (),
     pool: str | None = None,
     checks: Sequence[Check] = (),
@@ -187,7 +216,7 @@ def stage_asset(
 
     The parameters of ``fn`` after ``run`` are its upstream assets. ``packages`` are those whose versions decide the
     result as the code does: they are part of the code version that Dagster and the recipe see. The results of
-    ``checks`` are kept in the manifest.
+    ``checks`` are kept in the manifest. ``work`` says in a word what the stage spends.
     """
 
     def decorate(fn: Callable[..., Payload]) -> dg.AssetsDefinition:
@@ -221,6 +250,9 @@ def stage_asset(
             code_version=version,
             group_name="pipeline",
             kinds=kinds,
+            owners=[OWNER],
+            tags={"stage": str(STAGES.index(stage) + 1), "work": work},
+            metadata=table_schemas(stage),
             pool=pool,
             check_specs=[
                 dg.AssetCheckSpec(c.name, asset=stage, description=c.description, blocking=c.blocking) for c in checks
@@ -280,7 +312,8 @@ def _run_stage(
         stage, {**values, stage: value}, run.frames(extracted), services.engines.canvas(), services.engines.codec()
     )
     if drawn is not None:
-        run.sink.write("picture.jpg", drawn)
+        run.sink.write(PICTURE, drawn.small)
+        run.sink.write(FULL_PICTURE, drawn.full)
     return Draft(
         writer=run.sink,
         value=value,
@@ -290,9 +323,10 @@ def _run_stage(
         stage_s=stage_s,
         lineage=lineage,
         inputs=tuple(values),
+        sources=run.sources,
         engines=run.used,
         checks=tuple(outcomes),
-        picture=drawn,
+        picture=drawn.small if drawn else None,
     )
 
 

@@ -5,6 +5,7 @@ from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.protocols import BlobSink, FrameReader, ImageCodec
 from brand_detect.report.exports import document, to_csv
 from brand_detect.report.page import render
+from brand_detect.report.webvtt import markers
 
 
 def write_documents(
@@ -16,9 +17,10 @@ def write_documents(
     codec: ImageCodec,
     sink: BlobSink,
 ) -> None:
-    """Write ``report.json``, ``brands.csv``, ``exposures.csv`` and ``report.html``."""
+    """Write ``report.json``, ``brands.csv``, ``exposures.csv``, ``markers.vtt`` and ``report.html``."""
     whole = document(report, request)
     sink.write("report.json", whole.model_dump_json(indent=1).encode())
     sink.write("brands.csv", to_csv(report.brands))
     sink.write("exposures.csv", to_csv(report.exposures))
-    sink.write("report.html", render(whole, frames, codec, params.thumbnail_px).encode())
+    sink.write("markers.vtt", markers(whole).encode())
+    sink.write("report.html", render(whole, report.detections, frames, codec, params).encode())

@@ -2,19 +2,42 @@
 
 import csv
 import io
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from brand_detect.domain.model import REASONS, JobRequest, Record, Report
+from brand_detect.domain.model import REASONS, REVIEWED, SURFACES, JobRequest, Record, Report
 
 REPORT_VERSION = 1
 """Version of ``report.json``; it changes when a field changes its meaning or goes, not when one is added."""
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DECIMALS = 6
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """First characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV Injection")."""
+
+
+IMAGES = "images"
+"""The folder of the pictures that labels are for."""
+LOCAL_FILES = f"/data/local-files/?d={IMAGES}/"
+"""Where Label Studio serves files of its own disk."""
+
+
+class Format(StrEnum):
+    coco = "coco"
+    yolo = "yolo"
+    label_studio = "label-studio"
+    vtt = "vtt"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+    mp4 = "mp4"
+
+
+LABELLED = (Format.coco, Format.yolo, Format.label_studio)
+"""Formats that speak of pictures."""
 
 
 class BrandTotal(Record):
@@ -32,6 +55,17 @@ class BrandTotal(Record):
     area_frac_mean: float = Field(description="mean share of the picture while on screen, 0..1, by time")
     confidence: float = Field(description="of the best detection, 0..1")
     furniture_s: float = Field(description="of the seconds, those on a scoreboard, a channel's bug or the like")
+    low_s: float | None = Field(description="seconds that are sure; null in reports made before it was measured")
+    high_s: float | None = Field(description="seconds that are possible")
+    mean_s: float | None = Field(description="mean length of an exposure, s")
+    area_frac_max: float | None = Field(description="largest share of the picture, 0..1")
+    position: float | None = Field(description="worth of its fields of the picture, 0..1")
+    clarity: float | None = Field(description="how well it can be read, 0..1")
+    visible_frac: float | None = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
+    solus_s: float | None = Field(description="of the seconds, those with no other brand on screen")
+    quality: float | None = Field(description="composite score by the scale in summary.quality, 0..1")
+    surface: str = Field(description=f"what it is on for most of its time: one of {', '.join(SURFACES)}")
+    media_value: float | None = Field(description="in summary.media_value.currency; null where no rate is set")
 
 
 class Exposure(Record):
@@ -56,8 +90,37 @@ class Exposure(Record):
     w_px: float
     h_px: float
     text: str = Field(description="the text that was read")
-    rule: str = Field(description="exact, alias, fuzzy, joined, logo_match, vlm or cloud")
+    rule: str = Field(description="exact, alias, fuzzy, joined, logo_match, vlm, cloud or review")
     decided_by: str = Field(description="the stage that decided")
+    verdict_id: str = Field(description="of the best detection: the row of evidence")
+    surface: str = Field(description=f"what it is on: one of {', '.join(SURFACES)}")
+    position: float | None = Field(description="worth of its fields of the picture, 0..1")
+    clarity: float | None = Field(description="how well it can be read, 0..1")
+    visible_frac: float | None = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
+    solus_s: float | None = Field(description="of the seconds, those with no other brand on screen")
+    quality: float | None = Field(description="composite score, 0..1")
+    reviewed: str = Field(description=f"what a person said of it: {', '.join(REVIEWED)}, or nothing")
+
+
+class Proof(Record):
+    """What stands behind exposures: a verdict, by a rule or by a model's answer."""
+
+    verdict_id: str
+    brand_id: str
+    brand: str
+    rule: str
+    score: float = Field(description="how well the rule fits, 0..1")
+    confidence: float = Field(description="the rule's score times the reading's confidence, 0..1")
+    text: str = Field(description="the text that was read")
+    matched: str = Field(description="the alias or the exemplar it was matched to, or the model's answer")
+    decided_by: str = Field(description="the stage that decided")
+    n_tracks: int
+    provider: str = Field(description='who answered; "" for rules, as are the next four')
+    model: str
+    prompt_version: str
+    reasoning: str
+    surface: str
+    cost_usd: float
 
 
 class OpenMark(Record):
@@ -85,13 +148,30 @@ class OpenMark(Record):
 class ReportDocument(Record):
     """``report.json``. The single detections are in the table ``detections`` beside it, in Parquet."""
 
-    schema_version: int = REPORT_VERSION
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    schema_version: int = Field(default=REPORT_VERSION, json_schema_extra={"const": REPORT_VERSION})
     job: JobRequest
     brands: tuple[BrandTotal, ...] = Field(description="longest on screen first")
     exposures: tuple[Exposure, ...] = Field(description="in order of time")
     unresolved: tuple[OpenMark, ...] = Field(description="by rank")
+    evidence: tuple[Proof, ...] = Field(description="the verdicts behind the exposures")
     summary: dict[str, Any] = Field(description="range, sampling and its error, counts, who resolved what, the run")
     notes: tuple[str, ...] = Field(description="warnings in plain words")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of ``report.json``.
+
+    It lets fields pass that it does not name: what is valid now stays so when fields are added.
+    """
+    return {"$schema": DIALECT, **_open(ReportDocument.model_json_schema(mode="serialization"))}
+
+
+def _open(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {k: _open(v) for k, v in schema.items() if k != "additionalProperties" or v is not False}
+    return schema
 
 
 def document(report: Report, request: JobRequest) -> ReportDocument:
@@ -100,6 +180,7 @@ def document(report: Report, request: JobRequest) -> ReportDocument:
         brands=tuple(BrandTotal(**row) for row in rounded(report.brands)),
         exposures=tuple(Exposure(**row) for row in rounded(report.exposures)),
         unresolved=tuple(OpenMark(**row) for row in rounded(report.unresolved)),
+        evidence=tuple(Proof(**row) for row in rounded(report.evidence)),
         summary=dict(report.summary),
         notes=report.notes,
     )

@@ -1,72 +1,127 @@
-"""The report as one self-contained HTML page: no script, no outside host, pictures inside."""
+"""The report as one self-contained HTML page: data, pictures, style and script inside, no outside host.
 
+The figures, the notes and how the report was made stand in the page as HTML. Its script (``page.js``) makes tables
+sortable and draws the timeline and the evidence from the data; it builds elements only, never markup from texts, and
+the page's policy lets no other script run.
+"""
+
+import base64
+import hashlib
+import json
+import math
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from itertools import zip_longest
+from typing import Any
+
+import pyarrow as pa
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import REASONS, ZONES
+from brand_detect.domain.model import REASONS, SURFACES, ZONES
+from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, ImageCodec
-from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument
-from brand_detect.report.pages import UNITS, Bar, Evidence, Place, bars, pictures, template, ticks
+from brand_detect.report.exports import Exposure, OpenMark, Proof, ReportDocument
+from brand_detect.report.figures import figures_of, written, zone_shares
+from brand_detect.report.pages import JPEG_QUALITY, Evidence, Place, evidence, template
 
-# Bounds that keep the page of a 90-minute video with 200 brands at a few megabytes and its making at a few seconds,
-# most of which go into decoding frames. The page says what was left out.
-PICTURES_PER_BRAND = 4
-PICTURES = 160
-EXPOSURES_PER_BRAND = 30
-OPEN_MARKS = 36
-TIMELINE_BRANDS = 40
+FRAME_PX = 640
+"""Width of the whole frames inside the page."""
+FRAMES = 400
+"""Most frames inside the page: decoding and encoding one takes about 25 ms, so making the page takes seconds."""
+CLOSE = 0.1
+"""Least width of a close-up, as a share of the frame."""
+OPEN_MARKS = 200
+PICTURED_MARKS = 48
 
 PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
 """Facts of the run that are told per stage: ``{stage: value}``."""
 
-
-@dataclass(frozen=True)
-class BrandView:
-    """What the page shows of one brand."""
-
-    total: BrandTotal
-    bars: list[Bar]
-    zones: list[tuple[str, float]]  # the nine fields, row by row, and their share of the brand's seconds
-    exposures: list[Exposure]  # in order of time
-    n_hidden: int  # shorter exposures that are not listed
-    hidden_s: float
-    figures: list[tuple[Exposure, Evidence]]  # the best evidence first
+SHOWN = (
+    *("exposure_id", "start_s", "end_s", "seconds", "area_frac_mean", "area_frac_max", "zone", "n_detections"),
+    *("confidence", "frame", "x_px", "y_px", "w_px", "h_px", "text", "rule", "decided_by", "surface"),
+    *("position", "clarity", "visible_frac", "solus_s", "quality", "reviewed"),
+)
+"""Columns of the exposures in the page's data."""
 
 
-def render(report: ReportDocument, frames: FrameReader, codec: ImageCodec, thumbnail_px: int) -> str:
-    """The page. Reads only the frames whose evidence it shows."""
-    start, end = report.summary["range_s"]
-    own: defaultdict[str, list[Exposure]] = defaultdict(list)
-    for exposure in report.exposures:
-        own[exposure.brand_id].append(exposure)
-    chosen = _best([own[brand.brand_id] for brand in report.brands])
-    open_marks = report.unresolved[:OPEN_MARKS]
-    places = [_place(e) for group in chosen for e in group] + [_place(m) for m in open_marks if m.frame is not None]
-    shown = pictures(places, frames, codec, thumbnail_px)
-    run = report.summary["run"]
+PROVEN = (
+    *("score", "text", "matched", "n_tracks", "provider", "model", "prompt_version", "reasoning", "surface"),
+    "cost_usd",
+)
+"""Columns of the evidence in the page's data."""
+
+
+@dataclass
+class _Pictures:
+    """JPEGs in Base64: whole frames by their ordinal, and close-ups by exposure and by open mark."""
+
+    frames: dict[int, str] = field(default_factory=dict)
+    exposures: dict[str, Evidence] = field(default_factory=dict)
+    marks: dict[str, Evidence] = field(default_factory=dict)
+    size_px: tuple[int, int] | None = None  # of the stored frames
+    size_bytes: int = 0
+
+
+def render(
+    report: ReportDocument,
+    detections: pa.Table,
+    frames: FrameReader,
+    codec: ImageCodec,
+    params: CompileReportParams,
+) -> str:
+    """The page, of at most about ``page_mb`` where the data alone are not larger.
+
+    Reads only the frames that it shows, each once: the best of every brand in turn, until the page is full.
+    """
+    data = _data(report, detections, params)
+    left = int(params.page_mb * 1e6) - len(json.dumps(data))
+    marks = [m for m in report.unresolved[:PICTURED_MARKS] if m.frame is not None]
+    shown = _pictures(report, marks, frames, codec, params.thumbnail_px, left)
+    data["pictures"] = {
+        "size_px": shown.size_px,
+        "frames": shown.frames,
+        "exposures": {i: _close_up(e) for i, e in shown.exposures.items()},
+        "marks": {i: _close_up(e) for i, e in shown.marks.items()},
+    }
+    summary, run = report.summary, report.summary["run"]
     per_stage = {name: run.get(name, {}) for name in PER_STAGE}
+    start, end = summary["range_s"]
+    own = _by_brand(report)
+    script, style = _asset("page.js"), _asset("page.css")
     return template("page.html").render(
+        script=script,
+        style=style,
+        policy="; ".join(
+            (
+                "default-src 'none'",
+                f"script-src '{_digest(script)}'",
+                f"style-src '{_digest(style)}'",
+                "img-src data: 'self'",
+                "connect-src 'self'",
+                "base-uri 'none'",
+                "form-action 'none'",
+            )
+        ),
+        data=_embedded(data),
         report=report,
         job=report.job,
-        summary=report.summary,
+        summary=summary,
         start=start,
         end=end,
         any_brand_s=timeline.union_seconds([(e.start_s, e.end_s) for e in report.exposures]),
-        views=[
-            _view(brand, own[brand.brand_id], [(e, shown[_place(e)]) for e in best], start, end)
-            for brand, best in zip(report.brands, chosen, strict=True)
-        ],
-        open_marks=[(mark, shown.get(_place(mark))) for mark in open_marks],
-        n_pictures=sum(len(group) for group in chosen),
-        timeline_brands=TIMELINE_BRANDS,
-        units=UNITS,
-        zone_places={zone: (10 * (i % 3), 6 * (i // 3)) for i, zone in enumerate(ZONES)},
+        figures=figures_of(bool(summary.get("media_value"))),
+        rows=[(brand, brand.model_dump(), list(zone_shares(own[brand.brand_id]).items())) for brand in report.brands],
+        total_value=sum(brand.media_value or 0.0 for brand in report.brands),
+        written=written,
+        media_value=summary.get("media_value"),
+        n_pictured=len(shown.exposures),
+        open_marks=report.unresolved[:PICTURED_MARKS],
+        n_listed=OPEN_MARKS,
         reasons=REASONS,
-        ticks=ticks(start, end),
-        shots=bars(report.summary["shots_s"], start, end, apart=-1.0),
         stages=[
             (stage, facts) for stage in LINE if (facts := {k: v[stage] for k, v in per_stage.items() if stage in v})
         ],
@@ -74,35 +129,156 @@ def render(report: ReportDocument, frames: FrameReader, codec: ImageCodec, thumb
     )
 
 
-def _view(
-    brand: BrandTotal, exposures: list[Exposure], figures: list[tuple[Exposure, Evidence]], start: float, end: float
-) -> BrandView:
-    longest = sorted(exposures, key=lambda e: -e.seconds)
-    hidden = longest[EXPOSURES_PER_BRAND:]
-    seconds: dict[str, float] = dict.fromkeys(ZONES, 0.0)
-    for exposure in exposures:
-        seconds[exposure.zone] += exposure.seconds
-    return BrandView(
-        total=brand,
-        bars=bars([(e.start_s, e.end_s) for e in exposures], start, end, apart=1.0),
-        zones=[(zone, s / brand.seconds) for zone, s in seconds.items()],
-        exposures=sorted(longest[:EXPOSURES_PER_BRAND], key=lambda e: e.start_s),
-        n_hidden=len(hidden),
-        hidden_s=sum(e.seconds for e in hidden),
-        figures=figures,
-    )
+def _data(report: ReportDocument, detections: pa.Table, params: CompileReportParams) -> dict[str, Any]:
+    """What the script draws from, pictures left out."""
+    summary, run = report.summary, report.summary["run"]
+    number = {brand.brand_id: i for i, brand in enumerate(report.brands)}
+    proofs = {proof.verdict_id: i for i, proof in enumerate(report.evidence)}
+    seen = {e.frame for e in report.exposures}
+    boxes: defaultdict[int, list[list[float]]] = defaultdict(list)
+    times: dict[int, float] = {}
+    wanted = ("frame", "t_s", "brand_id", "x_px", "y_px", "w_px", "h_px")
+    for frame, t_s, brand_id, *box in zip(*(detections[c].to_pylist() for c in wanted), strict=True):
+        if frame in seen and brand_id in number:
+            times[frame] = round(t_s, 3)
+            boxes[frame].append([number[brand_id], *(round(side) for side in box)])
+    return {
+        "range_s": summary["range_s"],
+        "interval_s": summary["sampling"]["interval_s"],
+        "sure_confidence": params.sure_confidence,
+        "media_value": summary.get("media_value"),
+        "figures": [f._asdict() for f in figures_of(bool(summary.get("media_value")))],
+        "zones": ZONES,
+        "surfaces": SURFACES,
+        "reasons": REASONS,
+        "shots_s": [[round(edge, 3) for edge in shot] for shot in summary["shots_s"]],
+        "brands": [_plain(brand.model_dump()) for brand in report.brands],
+        "exposures": {
+            **_columns(report.exposures, SHOWN),
+            "brand": [number[e.brand_id] for e in report.exposures],
+            "proof": [proofs.get(e.verdict_id) for e in report.exposures],
+            "t_s": [times.get(e.frame) for e in report.exposures],
+        },
+        "boxes": boxes,
+        "evidence": _columns(report.evidence, PROVEN),
+        "unresolved": [_mark(mark) for mark in report.unresolved[:OPEN_MARKS]],
+        "run": {name: run.get(name, {}) for name in ("engines", "lineage", "params")},
+        "reviews": summary.get("reviews", []),
+    }
 
 
-def _best(brands: list[list[Exposure]]) -> list[list[Exposure]]:
-    """Per brand the exposure with the best evidence, then the longest: dealt in turn until the pictures are spent."""
+def _mark(mark: OpenMark) -> dict[str, Any]:
+    return _plain(mark.model_dump(exclude={"track_ids", "best_region_id", "crop_hashes"}))
+
+
+def _columns(rows: Sequence[Exposure | Proof], names: Iterable[str]) -> dict[str, Any]:
+    """Column by column; of texts that recur each is kept once, with the places where it stands."""
+    made: dict[str, Any] = {}
+    for name in names:
+        values = [_figure(getattr(row, name)) for row in rows]
+        known = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        if len(known) < len(values) / 2 and any(isinstance(value, str) for value in values):
+            made[name] = {"of": list(known), "at": [known[value] for value in values]}
+        else:
+            made[name] = values
+    return made
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _figure(value) for name, value in row.items()}
+
+
+def _figure(value: Any) -> Any:
+    """As JSON holds it: short floats, null for what was not measured."""
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
+
+
+def _pictures(
+    report: ReportDocument,
+    marks: Sequence[OpenMark],
+    frames: FrameReader,
+    codec: ImageCodec,
+    close_up_px: int,
+    limit_bytes: int,
+) -> _Pictures:
+    """Pictures dealt out until ``limit_bytes`` or ``FRAMES`` are spent; with a frame come all close-ups on it."""
+    shown = _Pictures()
+    here: defaultdict[int, list[Exposure]] = defaultdict(list)
+    for exposure in report.exposures:
+        here[exposure.frame].append(exposure)
+    open_here: defaultdict[int, list[OpenMark]] = defaultdict(list)
+    for mark in marks:
+        open_here[mark.frame].append(mark)  # pyright: ignore[reportArgumentType]
+    done: set[int] = set()
+    for frame in _dealt(report, marks):
+        if frame in done:
+            continue
+        if shown.size_bytes >= limit_bytes or len(done) >= FRAMES:
+            break
+        done.add(frame)
+        image = frames.read(frame)
+        shown.size_px = (image.shape[1], image.shape[0])
+        if here[frame]:
+            whole = codec.encode(image, JPEG_QUALITY, FRAME_PX)
+            shown.frames[frame] = base64.b64encode(whole).decode()
+            shown.size_bytes += len(shown.frames[frame])
+        for places, made in ((here[frame], shown.exposures), (open_here[frame], shown.marks)):
+            for place in places:
+                cut = evidence(image, _place(place)[1:], codec, close_up_px, CLOSE)
+                made[place.exposure_id if isinstance(place, Exposure) else place.cluster_id] = cut
+                shown.size_bytes += len(cut.uri)
+    return shown
+
+
+def _dealt(report: ReportDocument, marks: Sequence[OpenMark]) -> Iterator[int]:
+    """Frames in the order of their worth: the best of each brand, the open marks, then the brands' others in turn.
+
+    A brand's best exposure is the one with the best evidence; the others go by length.
+    """
     ranked = []
-    for own in brands:
+    for own in _by_brand(report).values():
         best = max(own, key=lambda e: (round(e.confidence, 2), e.area_frac_max))
-        ranked.append(sorted(own, key=lambda e: (e is not best, -e.seconds))[:PICTURES_PER_BRAND])
-    in_turn = [e for turn in zip_longest(*ranked) for e in turn if e is not None]
-    dealt = {e.exposure_id for e in in_turn[:PICTURES]}
-    return [[e for e in own if e.exposure_id in dealt] for own in ranked]
+        ranked.append(sorted(own, key=lambda e: (e is not best, -e.seconds)))
+    for turn, exposures in enumerate(zip_longest(*ranked)):
+        yield from (e.frame for e in exposures if e is not None)
+        if turn == 0:
+            yield from (m.frame for m in marks if m.frame is not None)
+    if not ranked:
+        yield from (m.frame for m in marks if m.frame is not None)
+
+
+def _by_brand(report: ReportDocument) -> dict[str, list[Exposure]]:
+    """The exposures of each brand, brands in the report's order."""
+    own: dict[str, list[Exposure]] = {brand.brand_id: [] for brand in report.brands}
+    for exposure in report.exposures:
+        own[exposure.brand_id].append(exposure)
+    return own
 
 
 def _place(shown: Exposure | OpenMark) -> Place:
     return (shown.frame, shown.x_px, shown.y_px, shown.w_px, shown.h_px)  # pyright: ignore[reportReturnType]
+
+
+def _close_up(shown: Evidence) -> list[Any]:
+    """The JPEG, its sides in px, and its box in percent."""
+    _, _, jpeg = shown.uri.partition(",")
+    box = (shown.left, shown.top, shown.width, shown.height)
+    return [jpeg, shown.width_px, shown.height_px, *(round(side, 2) for side in box)]
+
+
+def _embedded(data: dict[str, Any]) -> str:
+    """JSON that a script element holds whatever is in it."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("brand_detect.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """As a content security policy names an inline element."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

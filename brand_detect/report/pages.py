@@ -59,11 +59,13 @@ def pictures(places: Iterable[Place], frames: FrameReader, codec: ImageCodec, wi
     return cut
 
 
-def evidence(image: Image, box: tuple[float, ...], codec: ImageCodec, width_px: int) -> Evidence:
-    """A box with some of the picture around it, in 16:9 where the frame allows."""
+def evidence(
+    image: Image, box: tuple[float, ...], codec: ImageCodec, width_px: int, context: float = CONTEXT
+) -> Evidence:
+    """A box with some of the picture around it, at least ``context`` of its width, in 16:9 where the frame allows."""
     height, width = image.shape[:2]
     x, y, w, h = box
-    view_w = min(width, max(1.5 * w, 1.8 * h * 16 / 9, CONTEXT * width))
+    view_w = min(width, max(1.5 * w, 1.8 * h * 16 / 9, context * width))
     view_h = min(height, max(view_w * 9 / 16, 1.2 * h))
     left = min(max(x + w / 2 - view_w / 2, 0), width - view_w)
     top = min(max(y + h / 2 - view_h / 2, 0), height - view_h)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 EMBEDDED_BYTES = 72_000
 """A JPEG of this size stays under 100 KB as a data URI."""
 
+FULL_QUALITY = 90
+
 WIDTH = 1200
 MARGIN = 12
 PAPER: Color = (250, 250, 250)
@@ -42,6 +44,14 @@ STATUS_COLORS: dict[str, Color] = {KEPT: ACCENT, DUPLICATE: (168, 198, 245), BLA
 KIND_COLORS: dict[str, Color] = {"text": (255, 214, 10), "logo": (0, 200, 255), "object": (255, 80, 200)}
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What a stage made, as JPEGs: ``small`` for a metadata entry, ``full`` to look at closely."""
+
+    small: bytes
+    full: bytes
+
+
 def picture(
     stage: str,
     payloads: Mapping[str, Any],
@@ -50,13 +60,13 @@ def picture(
     codec: ImageCodec,
     *,
     limit_bytes: int = EMBEDDED_BYTES,
-) -> bytes | None:
-    """A JPEG of at most ``limit_bytes`` that shows what ``stage`` made; None when there is nothing to see.
+) -> Picture | None:
+    """What ``stage`` made, the small picture at most ``limit_bytes``; None when there is nothing to see.
 
     ``payloads`` holds the stage's inputs and its result by stage name. At most a few dozen frames are read.
     """
     sheet = DRAWINGS[stage](payloads, _Desk(frames, canvas, codec)) if stage in DRAWINGS else None
-    return None if sheet is None else _encode(sheet, codec, limit_bytes)
+    return None if sheet is None else Picture(encoded(sheet, codec, limit_bytes), codec.encode(sheet, FULL_QUALITY, 0))
 
 
 @dataclass(frozen=True)
@@ -304,7 +314,7 @@ def _blank(width: int, height: int) -> Image:
     return np.full((height, width, 3), PAPER[::-1], np.uint8)
 
 
-def _encode(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
+def encoded(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
     """The best JPEG within the limit: first the quality goes down, then the size."""
     longest = max(image.shape)
     while True:

@@ -46,6 +46,11 @@ def short(text: str) -> str:
     return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"
 
 
+def one_line(text: str) -> str:
+    """``text`` without what does not print (control characters, marks that turn the direction of writing)."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+
+
 def cell(text: str) -> str:
     """For a cell of a Markdown table: texts come from strangers' pictures, so what Markdown reads is escaped."""
     return re.sub(r"([\\`*_\[\]<>|~#&!])", r"\\\1", " ".join(text.split()))

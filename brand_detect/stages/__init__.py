@@ -1,6 +1,6 @@
 """The stages as pure functions over domain types and protocols."""
 
-from brand_detect.stages.compile_report import compile_report
+from brand_detect.stages.compile_report import compile_report, open_marks
 from brand_detect.stages.detect_objects import detect_objects
 from brand_detect.stages.escalate_cloud import escalate_cloud
 from brand_detect.stages.escalate_vlm import escalate_vlm
@@ -19,5 +19,6 @@ __all__ = [
     "filter_scenes",
     "job_request",
     "match_brands",
+    "open_marks",
     "run_ocr",
 ]

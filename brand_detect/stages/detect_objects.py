@@ -59,6 +59,9 @@ COVERED = 0.5  # a new region that lies so much on others is one of them, seen a
 LOT_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
 
 
+ALL_INK = (0.0, 0.0, 1.0, 1.0)
+
+
 @dataclass
 class _Found:
     """A region on one frame, with what was measured on its pixels."""
@@ -69,6 +72,8 @@ class _Found:
     box: NDArray[np.float64]
     area_frac: float
     sharpness: float
+    contrast: float
+    ink: tuple[float, float, float, float]
     crop_hash: int
 
 
@@ -436,6 +441,8 @@ def _measured(region: Region, origin: str, frame: int, image: Image, codec: Imag
         box_of(region.quad).clip(0, [width, height, width, height]),
         quad_area(region.quad) / (width * height),
         codec.sharpness(crop),
+        codec.contrast(crop),
+        codec.ink(crop) if region.kind == "text" else ALL_INK,
         codec.phash(np.ascontiguousarray(crop[:, :, 1])),  # green is most of the luma
     )
 
@@ -491,6 +498,8 @@ def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row
         "h_px": bottom - top,
         "area_frac": found.area_frac,
         "sharpness": found.sharpness,
+        "contrast": found.contrast,
         "crop_hash": found.crop_hash,
         "origin": found.origin,
+        "ink": found.ink,
     }

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from brand_detect.domain.geometry import inner_quads
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,6 +26,31 @@ class RegionColumns:
         self.sharpness: Floats = regions["sharpness"].to_numpy().astype(np.float64)
         self.hash = regions["crop_hash"].to_numpy()
         self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
+
+
+def quads_of(regions: pa.Table) -> Floats:
+    """The quads of REGIONS as an array of shape (n, 4, 2)."""
+    return regions["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2).astype(np.float64)
+
+
+def inked(regions: pa.Table) -> Floats:
+    """The quads of REGIONS cut to their lettering, shape (n, 4, 2)."""
+    ink = regions["ink"].combine_chunks()
+    known = np.flatnonzero(ink.is_valid().to_numpy(zero_copy_only=False))
+    quads = quads_of(regions)
+    quads[known] = inner_quads(quads[known], ink.take(known).flatten().to_numpy().reshape(-1, 4).astype(np.float64))
+    return quads
+
+
+def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:
+    """Width and height in px of each of ``frame``, shape (n, 2); ``frames`` are FRAMES in order."""
+    at = np.searchsorted(frames["frame"].to_numpy(), frame)
+    return np.column_stack([frames[c].to_numpy()[at] for c in ("width_px", "height_px")]).astype(np.float64)
+
+
+def seen_best_on(regions: pa.Table) -> pa.ChunkedArray:
+    """For each of REGIONS the frame that shows it best: on the kept frame it may be hidden."""
+    return pc.list_element(regions["seen_on"], 0)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def on_one_frame(regions: RegionColumns, rows: Ints) -> Iterator[tuple[Ints, Ints]]:

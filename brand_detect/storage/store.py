@@ -2,7 +2,9 @@
 
 Layout: ``{root}/{job_id}/{stage}/{run_id}-{retry}/``. A folder without a manifest does not exist for readers, and
 nothing is ever overwritten. What goes is removed by retention and by the deletion of a job, the manifest first.
-Comparisons, ``{root}/{job_id}/_comparisons/``, are no checkpoints: they can be made again, and are written anew then.
+Comparisons, ``{root}/{job_id}/_comparisons/``, exports, ``{root}/{job_id}/_exports/``, and portfolios,
+``{root}/_portfolio/``, are no checkpoints: they can be made again, and are written anew then.
+Corrections, ``{root}/{job_id}/_reviews/``, are a person's work: they go with the whole job alone.
 """
 
 import errno
@@ -10,6 +12,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import tarfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,6 +49,12 @@ ANSWERS = "_answers"
 """The folder of what models said, over all jobs."""
 SPENDING = "_spending"
 """The folder of what models cost, by day."""
+REVIEWS = "_reviews"
+"""The folder of a job with a file for each correction by a person; none is ever changed."""
+EXPORTS = "_exports"
+"""The folder of a job with what was made from its reports on demand."""
+PORTFOLIO = "_portfolio"
+"""The folder of documents about many jobs."""
 PINS = "_pins"
 """The folder of a job with a file for each attempt that is to stay."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -318,6 +327,25 @@ class Store:
         with explained(f"{self.root}/{PROPOSALS}/{name}.json could not be read"):
             return self.fs.cat_file(f"{self._base}/{PROPOSALS}/{name}.json")
 
+    def put_review(self, job_id: str, name: str, data: bytes) -> None:
+        """Keep a correction of the job's report.
+
+        Raises:
+            Permanent: there is one of that name.
+        """
+        self._create(f"{self._base}/{check_job_id(job_id)}/{REVIEWS}/{name}.json", data)
+
+    def get_reviews(self, job_id: str) -> dict[str, bytes]:
+        """The job's corrections by name, in order of their names."""
+
+        def get(name: str) -> bytes:
+            with explained(f"{self.root}/{job_id}/{REVIEWS}/{name} could not be read"):
+                return self.fs.cat_file(f"{self._base}/{job_id}/{REVIEWS}/{name}")
+
+        names = self._list(f"{check_job_id(job_id)}/{REVIEWS}")
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            return dict(zip((n.removesuffix(".json") for n in names), pool.map(get, names), strict=True))
+
     def put_answer(self, name: str, data: bytes) -> None:
         """Keep a model's answer to the question ``name``, in place of an earlier one."""
         with explained(f"the answer {name} in {self.root}/{ANSWERS} could not be written"):
@@ -357,6 +385,28 @@ class Store:
         with explained(f"{self.root}/{job_id}/_comparisons/{name} could not be written"):
             self._put(path, data)
         return f"{self.root}/{job_id}/_comparisons/{name}"
+
+    def put_export(self, job_id: str, name: str, file: Path) -> str:
+        """Keep a local file made from a report of ``job_id``, in place of an earlier one; returns its URI.
+
+        It is copied piece by piece: a video does not fit into memory.
+        """
+        folder = f"{check_job_id(job_id)}/{EXPORTS}"
+        path = f"{self._base}/{folder}/{name}"
+        with explained(f"{self.root}/{folder}/{name} could not be written"):
+            if isinstance(self.fs, LocalFileSystem):
+                with _beside(Path(path)) as draft:
+                    shutil.copyfile(file, draft)
+                    draft.replace(path)
+            else:
+                self.fs.put_file(str(file), path)
+        return f"{self.root}/{folder}/{name}"
+
+    def put_portfolio(self, name: str, data: bytes) -> str:
+        """Keep a document about many jobs, in place of an earlier one of that name; returns its URI."""
+        with explained(f"{self.root}/{PORTFOLIO}/{name} could not be written"):
+            self._put(f"{self._base}/{PORTFOLIO}/{name}", data)
+        return f"{self.root}/{PORTFOLIO}/{name}"
 
     def probe(self) -> list[str]:
         """Make a small file, read it and take it away; returns what could be better, in words.
@@ -466,12 +516,19 @@ def _create_local(target: Path, data: bytes) -> None:
 @contextmanager
 def _draft(target: Path, data: bytes) -> Iterator[Path]:
     """A whole file beside ``target``, to be put in its place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
+    with _beside(target) as draft:
         with draft.open("xb") as file:
             file.write(data)
             _settle(file)
+        yield draft
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """The name of a file beside ``target``, hidden from readers and gone afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
         yield draft
     finally:
         draft.unlink(missing_ok=True)
@@ -635,7 +692,9 @@ class StoredFrames:
         self._size = frames["size_bytes"].to_numpy()
 
     def read(self, frame: int) -> Image:
+        return self._codec.decode(self.jpeg(frame))
+
+    def jpeg(self, frame: int) -> bytes:
+        """The frame as it is stored."""
         start = int(self._offset[frame])
-        return self._codec.decode(
-            self._store.read(self._ref, self._shard[frame], start, start + int(self._size[frame]))
-        )
+        return self._store.read(self._ref, self._shard[frame], start, start + int(self._size[frame]))

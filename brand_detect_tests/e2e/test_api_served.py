@@ -128,6 +128,33 @@ def test_two_replays_of_one_job_queue_up(place: Place):
     assert first.ended_s <= second.started_s
 
 
+def test_a_correction_is_applied_by_a_run_and_taken_back(place: Place):
+    meant = {"X-Requested-With": "brand_detect"}
+
+    def say(**said: object) -> dict:
+        answer = place.http.post(f"/reports/{JOB}/reviews", json=said, headers=meant)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def applied() -> list[str]:
+        run_id = place.http.post(f"/reports/{JOB}/apply", headers=meant).json()["run_id"]
+        address = f"/reports/{JOB}/apply/{run_id}"
+        until(lambda: place.http.get(address).json()["done"], "the corrections are applied")
+        assert place.http.get(address).json() == {"status": "success", "done": True, "error": None}
+        return [row["state"] for row in place.http.get(f"/reports/{JOB}/reviews").json()["reviews"]]
+
+    wrong = say(action="reject", brand_id="rolex")
+    assert applied() == ["applied"]
+    with place.stack.client() as client:
+        assert client.report(JOB).brands == ()
+    say(action="undo", undoes=wrong["review_id"])
+    assert applied() == ["undone", "applied"]
+    with place.stack.client() as client:
+        assert [brand["brand"] for brand in client.report(JOB).brands] == ["Rolex"]
+    assert "Brand report" in place.http.get(f"/reports/{JOB}").text
+    assert f'href="/reports/{JOB}"' in place.http.get("/reports").text
+
+
 def test_a_client_that_hangs_up_loses_nothing_but_the_answer(place: Place):
     body = json.dumps({"job_id": JOB, "start_stage": "match_brands"})
     host, port = "127.0.0.1", int(place.url.rpartition(":")[2])
@@ -148,7 +175,7 @@ def test_a_fuzzer_finds_no_fault(place: Place, examples: int):
 
     def fuzz(case: schemathesis.Case) -> None:
         make_some_sense(case)
-        answer = case.call()
+        answer = case.call(timeout=PATIENCE_S)  # a replay may wait for others
         seen[case.path, answer.status_code] += 1
         documented = answer.status_code == 503 or (
             answer.status_code == 500 and answer.json()["detail"].startswith("Replay failed: ")
@@ -160,14 +187,21 @@ def test_a_fuzzer_finds_no_fault(place: Place, examples: int):
         assert isinstance(operation, Ok)
         patient = settings(deadline=None, derandomize=True, max_examples=examples, suppress_health_check=SLOW)
         patient(given(case=operation.ok().as_strategy())(fuzz))()
-    for path in ("/detect/checkpoints/{job_id}", "/detect/replay", "/detect/retry"):
+    for path in ("/detect/checkpoints/{job_id}", "/detect/replay", "/detect/retry", "/reports/{job_id}/reviews"):
         assert seen[path, 200], f"no request to {path} got through: {seen}"
+    assert seen["/reports/{job_id}/reviews", 201], f"no correction got through: {seen}"
 
 
 def make_some_sense(case: schemathesis.Case) -> None:
     """Let some of the cases name a job and a stage that are there, or nothing would get past the first check."""
     dice = hashlib.sha256(repr((case.path, case.body, case.path_parameters)).encode()).digest()
-    if isinstance(case.body, dict):
+    if case.path.startswith("/reports/") and dice[3] < 200:
+        case.headers["X-Requested-With"] = "brand_detect"
+    if isinstance(case.body, dict) and case.path.startswith("/reports/"):
+        case.path_parameters["job_id"] = JOB
+        if dice[0] < 100:
+            case.body = {"action": "accept", "brand_id": "rolex", "note": str(dice)}
+    elif isinstance(case.body, dict):
         if dice[0] < 160:
             case.body["job_id"] = JOB
         if dice[1] < 130:

@@ -1,18 +1,15 @@
 """The report page and the Dagster UI in a real browser."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Request, sync_playwright
+from playwright.sync_api import Browser, Request
 
+from brand_detect_tests.browser import chromium
 from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
-
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +24,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(home: Path) -> Iterator[Browser]:  # noqa: ARG001 the job runs before an event loop does
-    """Debian's Chromium. Without it these tests are left out, on CI they fail."""
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=quiet)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 def test_the_page_opens_from_disk_and_asks_nobody(browser: Browser, home: Path):

@@ -24,6 +24,7 @@ from brand_detect.domain.params import (
 from brand_detect.domain.protocols import Answer, DecodedFrame
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.orchestration import checks
+from brand_detect.orchestration.config import load_quality
 from brand_detect.orchestration.lineage import latest_record
 from brand_detect.stages.compile_report import compile_report
 from brand_detect_tests import payloads as p
@@ -179,7 +180,14 @@ def made(rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], 
     known = CompileReportParams.model_validate(params)
     verdicts = p.verdicts([p.verdict(BRANDS[t % 3], [f"t{t}"]) for t in range(6)])
     report = compile_report(
-        p.request(), frames, scenes, p.detected(regions, scenes), verdicts, known, statistics={"profile": "default"}
+        p.request(),
+        frames,
+        scenes,
+        p.detected(regions, scenes),
+        verdicts,
+        known,
+        scale=load_quality("default"),
+        statistics={"profile": "default"},
     )
     return Made(report, {"extract_frames": frames, "filter_scenes": scenes}, known)
 

@@ -7,6 +7,7 @@ import numpy as np
 from brand_detect.domain import model as m
 from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.protocols import BlobRef, Image
+from brand_detect.orchestration.config import load_quality
 from brand_detect.stages.compile_report import compile_report
 from brand_detect_tests import payloads as p
 
@@ -79,7 +80,8 @@ def report_of(
         "cost_usd": 0.0,
     }
     params = CompileReportParams.model_validate({})
-    return compile_report(request, frames, scenes, detected, verdicts, params, statistics=statistics)
+    scale = load_quality("default")
+    return compile_report(request, frames, scenes, detected, verdicts, params, scale=scale, statistics=statistics)
 
 
 def nothing() -> dict[str, Any]:

@@ -1,12 +1,14 @@
 import csv
 import io
 import json
+from typing import Any
 
+import jsonschema_rs
 import pyarrow as pa
 import pytest
 
 from brand_detect.domain import model as m
-from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument, document, to_csv
+from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument, document, schema, to_csv
 from brand_detect_tests.report.fakes import match, nothing
 
 
@@ -33,6 +35,23 @@ def test_the_json_reads_back_as_what_was_written() -> None:
     assert raw["job"]["video_sha256"] == payloads["job_request"].video_sha256
 
 
+@pytest.mark.parametrize("payloads", [match(), match(nike="<script>\u202e", unknown="=cmd()"), nothing()])
+def test_the_json_is_what_its_schema_says(payloads: dict[str, Any]) -> None:
+    raw = json.loads(document(payloads["compile_report"], payloads["job_request"]).model_dump_json())
+    says = jsonschema_rs.Draft202012Validator(schema())
+    says.validate(raw)
+    assert says.is_valid(raw | {"later": 1}), "a field that is added breaks nobody"
+
+
+@pytest.mark.parametrize("wrong", [{"schema_version": 2}, {"brands": None}, {"exposures": [{"brand": "Nike"}]}])
+def test_the_schema_refuses_what_the_json_is_not(wrong: dict[str, Any]) -> None:
+    payloads = match()
+    raw = json.loads(document(payloads["compile_report"], payloads["job_request"]).model_dump_json())
+    says = jsonschema_rs.Draft202012Validator(schema())
+    assert not says.is_valid(raw | wrong)
+    assert not says.is_valid({name: value for name, value in raw.items() if name not in wrong})
+
+
 def test_an_empty_report_is_a_valid_document() -> None:
     payloads = nothing()
     whole = document(payloads["compile_report"], payloads["job_request"])
@@ -47,14 +66,18 @@ def test_csv_has_every_column_and_row() -> None:
     assert float(rows[0]["seconds"]) == made.exposures["seconds"][0].as_py()
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x","y")'])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "=cmd()", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", '=HYPERLINK("http://x","y")']
+)
 def test_no_text_is_a_formula(text: str) -> None:
     [row] = read(to_csv(pa.table({"text": [text], "t_s": [-1.5]})))
     assert row["text"] == "'" + text
     assert row["t_s"] == "-1.5"
 
 
-@pytest.mark.parametrize("text", ["a,b", 'say "hi"', "two\nlines", "Itaú", "", "\u202eevil", "x" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["a,b", 'say "hi"', "two\nlines", "a\r\nb", "<script>", "Itaú", "", "\u202eevil", "x" * 10_000]
+)
 def test_texts_survive_the_csv(text: str) -> None:
     [row] = read(to_csv(pa.table({"text": [text], "n": [1]})))
     assert row["text"] == text

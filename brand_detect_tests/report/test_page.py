@@ -1,3 +1,7 @@
+import base64
+import hashlib
+import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,6 +13,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report import page, pages
 from brand_detect.report.documents import write_documents
 from brand_detect.report.exports import document
+from brand_detect.report.figures import figures_of
 from brand_detect.report.words import clock, duration, percent
 from brand_detect_tests import payloads as p
 from brand_detect_tests.report.fakes import Files, Pictures, match, nothing, report_of
@@ -31,6 +36,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
         self.open: list[str] = []
+        self.scripts: list[str] = []
         self.feed(html)
         self.close()
         assert self.open == []
@@ -45,8 +51,10 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.words.append(data)
+        elif self.open[-1] == "script":
+            self.scripts.append(data)
 
     @property
     def text(self) -> str:
@@ -56,46 +64,102 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def rendered(payloads: dict[str, Any], frames: Pictures | None = None) -> str:
-    whole = document(payloads["compile_report"], payloads["job_request"])
-    return page.render(whole, frames or Pictures(), OpenCvCodec(), 320)
+def rendered(payloads: dict[str, Any], frames: Pictures | None = None, **params: Any) -> str:
+    report = payloads["compile_report"]
+    whole = document(report, payloads["job_request"])
+    settings = CompileReportParams.model_validate(params)
+    return page.render(whole, report.detections, frames or Pictures(), OpenCvCodec(), settings)
 
 
-def test_the_page_tells_the_report() -> None:
+def data_of(html: str) -> dict[str, Any]:
+    """What the page's script reads."""
+    return json.loads(Page(html).scripts[1])
+
+
+def test_the_page_tells_the_report_without_its_script() -> None:
     seen = Page(rendered(match()))
-    for words in ("Nike", "Itaú", "1.5 s", "0:00.2 to 0:01.8", "fuzzy match in match_brands", "KAPRUN", "±0.25 s"):
+    for words in ("Nike", "Itaú", "1.5 s", "KAPRUN", "±0.25 s", "Scripts are off", "What the figures mean"):
         assert words in seen.text
     assert "rapidocr <3>" in seen.text
     assert "7.2 s" in seen.text
-    pictures = seen.of("img")
-    assert len(pictures) == 3  # two brands and the open mark
-    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in pictures)
+    figures = [th["data-key"] for th in seen.of("th") if "data-key" in th]
+    assert figures == [f.key for f in figures_of(False)]
+    assert {f"means-{key}" for key in figures} <= {dd.get("id") for dd in seen.of("dd")}
 
 
-def test_the_page_runs_nothing_and_asks_no_host() -> None:
+def test_media_value_is_shown_where_a_rate_is_set() -> None:
+    payloads = match()
+    report = payloads["compile_report"]
+    assert "Media value" not in Page(rendered(payloads)).text
+    rate = {"currency": "EUR", "rate_per_30_s": 3000.0, "formula": "rate / 30 s × seconds × quality"}
+    brands = report.brands.to_pylist()
+    priced = m.table(m.BRANDS, [b | {"media_value": 100 * b["seconds"] * b["quality"]} for b in brands])
+    valued = replace(report, brands=priced, summary={**report.summary, "media_value": rate})
+    text = Page(rendered(payloads | {"compile_report": valued})).text
+    total = sum(100 * b["seconds"] * b["quality"] for b in brands)
+    for words in (f"{total:,.0f} EUR", "rate / 30 s × seconds × quality", "3,000 EUR for 30 seconds"):
+        assert words in text
+
+
+def test_corrections_are_listed_with_what_became_of_them() -> None:
+    payloads = match()
+    report = payloads["compile_report"]
+    review = {
+        "review_id": "a" * 16, "at": "2026-05-01T12:00:00.000000+00:00", "user": "Mia", "action": "rename",
+        "brand_id": "nike", "brand": "Nike", "to": "Nivea", "start_s": 0.5, "end_s": 1.5, "note": "look again",
+        "state": "orphaned", "detections": 0, "seconds": 0.0,
+    }  # fmt: skip
+    told = replace(report, summary={**report.summary, "reviews": [review]})
+    html = rendered(payloads | {"compile_report": told})
+    for words in ("orphaned", "rename Nike as Nivea", "0:00.5 to 0:01.5", "Mia", "look again"):
+        assert words in Page(html).text
+    assert data_of(html)["reviews"] == [review]
+
+
+def test_only_the_pages_own_script_may_run_and_no_host_is_asked() -> None:
     html = rendered(match())
     seen = Page(html)
-    assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in seen.elements}
+    assert not {"link", "iframe", "object", "form", "base"} & {tag for tag, _ in seen.elements}
     assert "http" not in html.replace("http-equiv", "")
-    assert not [a for _, attributes in seen.elements for a in attributes if a.startswith("on")]
-    policy = next(a for a in seen.of("meta") if a.get("http-equiv"))
-    assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert not [a for _, attributes in seen.elements for a in attributes if a.startswith("on") or a == "style"]
+    service, _, script = seen.scripts
+    assert '<script type="application/json" id="service">null</script>' in html
+    assert service == "null"
+    policy = dict(part.split(" ", 1) for part in str(seen.of("meta")[1]["content"]).split("; "))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style = html[html.index("<style>") + 7 : html.index("</style>")]
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": f"'sha256-{digest}'",
+        "style-src": f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'",
+        "img-src": "data: 'self'",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+
+
+def test_the_script_never_makes_markup_of_texts() -> None:
+    script = page._asset("page.js")
+    for danger in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(", "</", "<!--"):
+        assert danger not in script
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_only_text(text: str) -> None:
     harmless, hostile = Page(rendered(match())), Page(rendered(match(nike=text, unknown=text, note=text)))
-    plain = [(tag, sorted(a)) for tag, a in harmless.elements]
-    assert [(tag, sorted(a)) for tag, a in hostile.elements if tag not in ("section", "ul", "li")] == [
-        element for element in plain if element[0] not in ("section", "ul", "li")
-    ]
+    left_out = ("section", "h2", "ul", "li", "bdi")  # the note's own
+    plain = [(tag, sorted(a)) for tag, a in harmless.elements if tag not in left_out]
+    assert [(tag, sorted(a)) for tag, a in hostile.elements if tag not in left_out] == plain
     shown = text if len(text) <= 120 else text[:120] + "…"
     assert " ".join(shown.split()) in hostile.text
+    assert text in [brand["brand"] for brand in json.loads(hostile.scripts[1])["brands"]]
+    assert "<" not in hostile.scripts[1]
+    assert not {"\u2028", "\u2029"} & set(hostile.scripts[1])
 
 
 def test_long_texts_are_cut_and_foreign_directions_kept_apart() -> None:
-    html = rendered(match(nike="x" * 10_000))
-    assert "x" * 121 not in html
+    assert "x" * 121 not in Page(rendered(match(nike="x" * 10_000))).text
     assert f"<bdi>{HOSTILE[2]}</bdi>" in rendered(match(nike=HOSTILE[2]))
 
 
@@ -103,13 +167,31 @@ def test_a_report_without_brands_says_so() -> None:
     seen = Page(rendered(nothing()))
     assert "No brand was found." in seen.text
     assert "20 frames were looked at" in seen.text
-    assert not seen.of("img")
 
 
 def test_only_the_frames_shown_are_read_and_each_once() -> None:
     frames = Pictures()
-    rendered(match(), frames)
-    assert frames.reads == [1, 10, 14]
+    data = data_of(rendered(match(), frames))
+    assert sorted(frames.reads) == [1, 10, 14]
+    pictures = data["pictures"]
+    assert sorted(pictures["frames"]) == ["1", "14"]  # of the open mark on frame 10 the close-up alone
+    assert sorted(pictures["exposures"]) == sorted(data["exposures"]["exposure_id"])
+    assert list(pictures["marks"]) == ["cluster-1"]
+    assert pictures["size_px"] == [640, 360]
+    whole = OpenCvCodec().decode(base64.b64decode(pictures["frames"]["1"]))
+    assert whole.shape[1] == page.FRAME_PX
+
+
+def test_figures_that_were_not_measured_are_dashes() -> None:
+    payloads = match()
+    report = payloads["compile_report"]
+    gaps: dict[str, Any] = {"low_s": None, "high_s": None, "quality": float("nan"), "clarity": None}
+    brands = m.table(m.BRANDS, [row | gaps for row in report.brands.to_pylist()])
+    exposures = m.table(m.EXPOSURES, [row | {"quality": float("nan")} for row in report.exposures.to_pylist()])
+    html = rendered(payloads | {"compile_report": replace(report, brands=brands, exposures=exposures)})
+    assert "–" in Page(html).text
+    assert data_of(html)["brands"][0]["quality"] is None
+    assert data_of(html)["exposures"]["quality"] == [None, None]
 
 
 def test_the_box_on_the_picture_is_where_the_detection_was() -> None:
@@ -125,21 +207,26 @@ def test_the_box_on_the_picture_is_where_the_detection_was() -> None:
     assert (whole.width_px, whole.height_px) == (640, 360)
 
 
-def test_a_long_report_stays_small_and_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "PICTURES", 50)
+def test_the_page_fills_up_to_its_size_and_every_brand_has_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = p.frames(1200)
     scenes = p.scenes(frames)
     regions = [p.region(i, f"t{b}", (10 * b, 10, 20, 20)) for b in range(40) for i in range(b, 1200, 20 + b)]
     verdicts = p.verdicts([p.verdict(f"Brand {b}", [f"t{b}"]) for b in range(40)])
     made = report_of(p.request(600.0), frames, scenes, p.detected(regions, scenes), verdicts)
-    reader = Pictures()
-    html = rendered({"compile_report": made, "job_request": p.request(600.0)}, reader)
-    seen = Page(html)
-    assert len(seen.of("img")) == 50
-    assert all(f"Brand {b}" in seen.text for b in range(40))
-    assert f"50 of {made.exposures.num_rows} exposures are shown with a picture" in seen.text
-    assert "Not listed here: 30 shorter ones" in seen.text
-    assert len(html) < 1_500_000
+    payloads = {"compile_report": made, "job_request": p.request(600.0)}
+    html = rendered(payloads, page_mb=1)
+    assert 0.95e6 < len(html.encode()) < 1.1e6
+    data = data_of(html)
+    pictured = {b for b, i in zip(data["exposures"]["brand"], data["exposures"]["exposure_id"], strict=True)
+                if i in data["pictures"]["exposures"]}  # fmt: skip
+    assert pictured == set(range(40))
+    assert len(data["exposures"]["brand"]) == made.exposures.num_rows
+    n_pictured = len(data["pictures"]["exposures"])
+    assert n_pictured < made.exposures.num_rows
+    assert f"{n_pictured} of {made.exposures.num_rows} exposures have their own picture" in Page(html).text
+    monkeypatch.setattr(page, "FRAMES", 7)
+    rendered(payloads, reader := Pictures())
+    assert len(reader.reads) == 7
 
 
 def test_the_documents_are_written_into_the_attempt() -> None:
@@ -152,7 +239,7 @@ def test_the_documents_are_written_into_the_attempt() -> None:
         codec=OpenCvCodec(),
         sink=sink,
     )
-    assert set(sink.files) == {"report.json", "brands.csv", "exposures.csv", "report.html"}
+    assert set(sink.files) == {"report.json", "brands.csv", "exposures.csv", "markers.vtt", "report.html"}
     assert sink.files["report.html"].startswith(b"<!doctype html>")
 
 
@@ -166,9 +253,10 @@ def test_open_marks_without_a_known_crop_are_listed() -> None:
         payloads["detect_objects"],
         p.verdicts([], [gone]),
     )
-    seen = Page(rendered(payloads | {"compile_report": made}))
-    assert "GONE" in seen.text
-    assert not seen.of("img")
+    html = rendered(payloads | {"compile_report": made}, reader := Pictures())
+    assert "GONE" in Page(html).text
+    assert data_of(html)["unresolved"][0]["t_s"] is None
+    assert reader.reads == []
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,18 @@ from brand_detect_tests.report.fakes import Pictures, match, nothing
 
 
 def drawn(stage: str, payloads: dict, frames: Pictures | None = None) -> Image | None:
-    data = picture(stage, payloads, frames or Pictures(), OpenCvCanvas(), OpenCvCodec())
-    return None if data is None else OpenCvCodec().decode(data)
+    made = picture(stage, payloads, frames or Pictures(), OpenCvCanvas(), OpenCvCodec())
+    return None if made is None else OpenCvCodec().decode(made.small)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_has_a_small_picture(stage: str) -> None:
-    data = picture(stage, match(), Pictures(), OpenCvCanvas(), OpenCvCodec())
-    assert data is not None
-    assert len(data) <= EMBEDDED_BYTES
-    assert OpenCvCodec().decode(data).std() > 1
+    made = picture(stage, match(), Pictures(), OpenCvCanvas(), OpenCvCodec())
+    assert made is not None
+    assert len(made.small) <= EMBEDDED_BYTES
+    small, full = (OpenCvCodec().decode(data) for data in (made.small, made.full))
+    assert small.std() > 1
+    assert full.shape >= small.shape
 
 
 def test_the_root_has_none() -> None:
@@ -42,7 +44,7 @@ def test_noise_is_squeezed_under_the_limit() -> None:
 
     data = picture("extract_frames", match(), Noise(), OpenCvCanvas(), OpenCvCodec(), limit_bytes=30_000)
     assert data is not None
-    assert len(data) <= 30_000
+    assert len(data.small) <= 30_000 < len(data.full)
 
 
 def test_few_frames_are_read() -> None:

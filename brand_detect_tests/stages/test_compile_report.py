@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from brand_detect.domain import model as m
 from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.timeline import union_seconds
+from brand_detect.orchestration.config import load_quality
 from brand_detect.stages.compile_report import compile_report
 from brand_detect_tests import payloads as p
 
@@ -35,6 +36,7 @@ def report(
         p.detected(regions, scenes, on_furniture),
         p.verdicts(verdicts, unresolved),
         CompileReportParams(**params),
+        scale=load_quality("default"),
         statistics={"profile": "default"},
     )
 
@@ -197,7 +199,14 @@ def test_what_the_params_leave_out_is_in_no_table() -> None:
 
 def test_ignored_verdicts_are_no_brands() -> None:
     made = report(track("a", [4]), [p.verdict("", ["a"], status="ignored", rule="excluded")])
-    assert made.counts() == {"brands": 0, "exposures": 0, "detections": 0, "unresolved": 0}
+    assert made.counts() == {
+        "brands": 0,
+        "exposures": 0,
+        "detections": 0,
+        "unresolved": 0,
+        "evidence": 0,
+        "rejected": 0,
+    }
     assert made.summary["tracks_ignored_by"] == {"match_brands": 1}
 
 
@@ -238,7 +247,16 @@ def test_nothing_at_all_is_an_empty_report() -> None:
     frames = p.frames(0)
     scenes = p.scenes(frames)
     params = CompileReportParams.model_validate({})
-    made = compile_report(p.request(), frames, scenes, p.detected([], scenes), p.verdicts([]), params, statistics={})
+    made = compile_report(
+        p.request(),
+        frames,
+        scenes,
+        p.detected([], scenes),
+        p.verdicts([]),
+        params,
+        scale=load_quality("default"),
+        statistics={},
+    )
     assert set(made.counts().values()) == {0}
 
 
@@ -293,12 +311,15 @@ def test_exposures_lie_in_the_video_and_totals_follow_from_them(
         assert 0.0 <= e["cx"] <= 1.0
         assert 0.0 <= e["cy"] <= 1.0
         assert e["n_detections"] >= 1
+        assert all(0.0 <= e[c] <= 1.0 + 1e-6 for c in ("position", "clarity", "visible_frac", "quality"))
         assert not any(a < e["end_s"] - 1e-9 and e["start_s"] + 1e-9 < b for a, b in dark)
     for brand in made.brands.to_pylist():
         own = [(e["start_s"], e["end_s"]) for e in exposures if e["brand_id"] == brand["brand_id"]]
         assert brand["seconds"] == pytest.approx(sum(b - a for a, b in own))
         assert brand["seconds"] == pytest.approx(union_seconds(own))  # no instant twice
         assert brand["screen_share"] == pytest.approx(brand["seconds"] / 10.0)
+        assert 0.0 <= brand["low_s"] <= brand["seconds"] <= brand["high_s"] + 1e-9 <= 10.0 + 1e-6
+        assert -1e-9 <= brand["solus_s"] <= brand["seconds"] + 1e-9
         assert (brand["first_s"], brand["last_s"]) == (own[0][0], own[-1][1])
     if exposures:
         assert sum(made.brands["share_of_voice"].to_pylist()) == pytest.approx(1.0)

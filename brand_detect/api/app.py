@@ -1,0 +1,103 @@
+"""The service put together: who may ask, what is turned away, and what goes wrong in words."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import anyio
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from brand_detect.api.access import Access
+from brand_detect.api.answers import AsciiJSON, problem, problems
+from brand_detect.api.detect import detect_router
+from brand_detect.api.guard import Guard, Sealed, rate_of
+from brand_detect.api.reports import REPORTS, report_router
+from brand_detect.api.stored import Conflict, NotThere
+from brand_detect.client import Client
+from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
+from brand_detect.domain.reviews import sentence
+from brand_detect.domain.settings import Settings
+from brand_detect.storage.store import Store
+
+API_KEY = "BRAND_DETECT_API_KEY"
+"""Environment variable with the key that clients must send, if any."""
+
+
+def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: Sequence[str] = ()) -> FastAPI:
+    """The service over ``client``. ``hosts``: the only names by which it may be addressed; none = any.
+
+    Raises:
+        BadInput: ``BRAND_DETECT_API_RATE`` is no rate.
+    """
+    app = FastAPI(
+        title="brand_detect",
+        description=(
+            "Lists a job's checkpoints, replays it from a stage, queues retries of what is unresolved; "
+            "shows reports and takes corrections of them."
+        ),
+        docs_url=None,  # those pages load scripts from elsewhere
+        redoc_url=None,
+        default_response_class=AsciiJSON,
+    )
+    app.add_middleware(Guard, rate=rate_of(settings.api_rate), max_body_bytes=settings.api_max_body_bytes, hosts=hosts)
+    app.add_middleware(Sealed)
+    access = Access(api_key)
+
+    def check_key(given: Annotated[str | None, Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]) -> None:
+        if not access.has_key(given):
+            raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key.")
+
+    # a launch may wait for a new snapshot of the brand list: it must not take the threads of everybody else
+    launching = anyio.CapacityLimiter(8)
+
+    @app.exception_handler(BrandDetectError)
+    async def failed(_: Request, error: BrandDetectError) -> JSONResponse:
+        if isinstance(error, BadInput):
+            return problem(400, error)
+        return problem(503, error)
+
+    @app.exception_handler(NotThere)
+    async def not_there(_: Request, error: NotThere) -> JSONResponse:
+        return AsciiJSON({"detail": str(error)}, 404)
+
+    @app.exception_handler(Conflict)
+    async def conflict(_: Request, error: Conflict) -> JSONResponse:
+        return AsciiJSON({"detail": str(error)}, 409)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return AsciiJSON({"detail": error.detail}, error.status_code, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        if request.url.path.startswith(f"{REPORTS}/"):  # people read it
+            return AsciiJSON({"detail": sentence(error.errors())}, 400)
+        # without the input: it may be NaN, which is no JSON, or nested too deep to be encoded
+        said = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]
+        return AsciiJSON({"detail": said}, 422)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:  # logged by the server, with its traceback
+        return AsciiJSON({"detail": f"A fault in the service: {type(error).__name__}."}, 500)
+
+    app.include_router(detect_router(client, launching), dependencies=[Depends(check_key)])
+    app.include_router(report_router(client, Store(settings.store_root), access, launching))
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Whether this service runs."""
+        return {"status": "ok"}
+
+    @app.get("/ready", responses=problems(503))
+    async def ready() -> dict[str, bool]:
+        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work."""
+        parts = await run_in_threadpool(client.health)
+        if missing := [part for part, there in parts.items() if not there]:
+            raise Transient(f"Not running: {', '.join(missing)}.", "start Dagster's daemon and code server (make dev)")
+        return parts
+
+    return app

@@ -1,0 +1,165 @@
+"""The three endpoints for programs that never see Dagster: checkpoints, replay and retry."""
+
+from typing import Annotated, Any, Literal
+
+import anyio
+from fastapi import APIRouter, Header, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from brand_detect.api.answers import problems
+from brand_detect.client import LONGEST_DELAY_S, Client, Run
+from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
+from brand_detect.domain.history import Attempt
+from brand_detect.domain.model import check_job_id
+from brand_detect.domain.pipeline import STAGES
+
+ConfigOverrides = Annotated[
+    dict[str, dict[str, Any]] | None, Field(description="{stage: {param: value}}, for the stages that run")
+]
+Key = Annotated[str, Header(alias="Idempotency-Key", max_length=255, description="the same key is the same run")]
+
+
+class AttemptInfo(BaseModel):
+    attempt: str = Field(description="its name: what a pin names")
+    run_id: str = Field(description="the run that made it")
+    created_s: float = Field(description="seconds since 1970")
+    uri: str = Field(description="where its files lie")
+    params: dict[str, Any] = Field(description="all params that took effect")
+    overrides: dict[str, Any] = Field(description="those that were set explicitly for it")
+    upstream: dict[str, str] = Field(description="the attempt of every ancestor")
+    figures: dict[str, float] = Field(description="counts of rows, seconds, cost")
+
+
+class Checkpoint(BaseModel):
+    stage: str = Field(description="one of the eight")
+    stale: list[str] = Field(description="why the newest attempt would be another now; nothing = it is fresh")
+    attempts: list[AttemptInfo] = Field(description="newest first")
+
+
+class ReplayRequest(BaseModel):
+    job_id: str
+    start_stage: str = Field(description="the first stage that runs again, one of the eight")
+    config_overrides: ConfigOverrides = None
+    reset: list[str] = Field([], description="stages whose tuned params are dropped")
+    pins: dict[str, str] = Field({}, description="the attempt to read, by stage; else the latest")
+    reuse: bool = Field(False, description="leave out first stages whose result is there, made by the same recipe")
+
+
+class ReplayResponse(BaseModel):
+    status: Literal["completed"] = "completed"
+    job_id: str
+    start_stage: str = Field(description="as asked")
+    detections: int = Field(description="detections in the report that was just written")
+    brands_found: int = Field(description="distinct brands in it")
+    run_id: str = Field(description="the run that wrote the report")
+    uri: str = Field(description="the folder of the report")
+
+
+class RetryRequest(BaseModel):
+    job_id: str
+    config_overrides: ConfigOverrides = None
+    start_stage: str = Field("escalate_vlm", description="escalate_cloud asks no local model; any other is a replay")
+    schedule_seconds: float | None = Field(
+        None, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="hold it for so long; null or 0 = now"
+    )
+
+
+class RetryResponse(BaseModel):
+    status: Literal["queued"] = "queued"
+    task_id: str = Field(description="the id of Dagster's run")
+    job_id: str
+    not_before_s: float | None = Field(description="when it is due, in seconds since 1970; null = now")
+
+
+def detect_router(client: Client, launching: anyio.CapacityLimiter) -> APIRouter:
+    """The endpoints over ``client``; at most so many launches at once as ``launching`` lets through."""
+    router = APIRouter()
+
+    @router.get("/detect/checkpoints/{job_id}", responses=problems(404, 503))
+    async def checkpoints(job_id: str) -> list[Checkpoint]:
+        """The stages of a job that have a checkpoint, in the order of the pipeline."""
+        try:
+            check_job_id(job_id)
+        except BadInput as e:
+            raise HTTPException(404, str(e)) from e
+        history = await run_in_threadpool(client.checkpoints, job_id)
+        found = [
+            Checkpoint(stage=s, stale=list(history.stale(s)), attempts=[_info(a) for a in state.attempts])
+            for s in STAGES
+            if (state := history.stages[s]).attempts
+        ]
+        if not found:
+            raise HTTPException(404, f"There is no checkpoint of {job_id}.")
+        return found
+
+    @router.post("/detect/replay", responses=problems(400, 500, 503))
+    async def replay(asked: ReplayRequest, request: Request, idempotency_key: Key = "") -> ReplayResponse:
+        """Run a job again from a stage and answer when its report is written.
+
+        The run goes on if the caller hangs up. A second replay of the job waits for the first.
+        """
+        try:
+            run = await anyio.to_thread.run_sync(
+                lambda: client.replay(
+                    asked.job_id,
+                    asked.start_stage,
+                    asked.config_overrides,
+                    pins=asked.pins,
+                    reset=asked.reset,
+                    reuse=asked.reuse,
+                    key=idempotency_key,
+                ),
+                limiter=launching,
+            )
+        except Permanent as e:
+            raise _replay_failed(e) from e
+        try:
+            run = await _finished(client, run, request)
+            report = await run_in_threadpool(client.report, asked.job_id, run.run_id)
+        except (BadInput, Permanent) as e:
+            raise _replay_failed(e) from e
+        return ReplayResponse(
+            job_id=asked.job_id,
+            start_stage=asked.start_stage,
+            detections=report.detections,
+            brands_found=len(report.brands),
+            run_id=run.run_id,
+            uri=report.uri,
+        )
+
+    @router.post("/detect/retry", responses=problems(400, 503))
+    async def retry(asked: RetryRequest, idempotency_key: Key = "") -> RetryResponse:
+        """Queue a retry of what is unresolved, now or later. It is a run of Dagster's and can be cancelled there."""
+        run = await run_in_threadpool(
+            client.retry,
+            asked.job_id,
+            asked.config_overrides,
+            start_stage=asked.start_stage,
+            delay_s=asked.schedule_seconds or 0.0,
+            key=idempotency_key,
+        )
+        return RetryResponse(task_id=run.run_id, job_id=asked.job_id, not_before_s=run.not_before_s)
+
+    return router
+
+
+async def _finished(client: Client, run: Run, request: Request) -> Run:
+    """``run`` when it has succeeded; between two looks at it no thread is held."""
+    looks = client.looks(run.run_id)
+    while True:
+        seen, pause_s = await run_in_threadpool(next, looks)
+        if pause_s == 0:
+            return seen
+        if await request.is_disconnected():
+            raise Transient("The caller has hung up; the run goes on.")
+        await anyio.sleep(pause_s)
+
+
+def _replay_failed(error: BrandDetectError) -> HTTPException:
+    return HTTPException(500, f"Replay failed: {error}")
+
+
+def _info(attempt: Attempt) -> AttemptInfo:
+    return AttemptInfo.model_validate(attempt, from_attributes=True)

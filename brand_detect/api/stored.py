@@ -1,0 +1,164 @@
+"""What the service reads from the store: the newest report of a job, its frames, and its corrections."""
+
+import html
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+from pydantic import Field
+
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.model import ExtractedFrames, Report, Row, check_job_id
+from brand_detect.domain.reviews import Correction, Review, correction_of, review_of, undone
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.report.index_page import Listed
+from brand_detect.storage.codec import FACTS
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.reviews import Reviews
+from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store, StoredFrames
+
+PLACE = b'<script type="application/json" id="service">null</script>'
+"""Where a stored page waits to be told that it is served."""
+META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
+HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
+MOST_EVENTS = 5000
+"""Corrections of one job: all are read each time."""
+
+
+class NotThere(Exception):
+    """There is no such report, frame or event; the text is a sentence."""
+
+
+class Conflict(Exception):
+    """It cannot be done as things stand; the text is a sentence."""
+
+
+class ReviewInfo(Review):
+    """An event, and what has become of it in the report that is shown."""
+
+    state: str = Field(description="applied, orphaned, undone, or pending: the report was made before it")
+    detections: int = Field(0, description="how many it changed")
+    seconds: float = Field(0.0, description="their time on screen")
+
+
+class StoredReports:
+    """The reports of a store. Manifests never change, so they are read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._manifest = lru_cache(4096)(store.manifest)
+        self._frames_of = lru_cache(8)(self._load_frames)
+
+    def newest(self, job_id: str) -> Manifest:
+        """The manifest of the job's newest report whose checks passed, or if there is none of the newest.
+
+        Raises:
+            NotThere: the job has no report.
+        """
+        try:
+            check_job_id(job_id)
+        except BadInput as e:
+            raise NotThere(str(e)) from e
+        found = [
+            self._manifest(ref) for ref in self._store.folders(job_id, "compile_report") if self._store.exists(ref)
+        ]
+        if not found:
+            raise NotThere(f"There is no report of {job_id}.")
+        return max(found, key=lambda m: (m.failed_check is None, m.created))
+
+    def listed(self) -> list[Listed]:
+        """Every job with a report."""
+
+        def short(job_id: str) -> Listed | None:
+            try:
+                made = self.newest(job_id)
+            except NotThere:
+                return None
+            counts = (made.counts.get(name, 0) for name in ("brands", "exposures", "unresolved"))
+            return Listed(job_id, made.created, *counts)
+
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            return [listed for listed in pool.map(short, self._store.jobs()) if listed]
+
+    def page(self, job_id: str) -> tuple[bytes, list[str]]:
+        """The page of the newest report, told where the service is; and the hashes of the scripts that it may run."""
+        page = self._store.read(_ref(self.newest(job_id)), "report.html")
+        home = f"/reports/{job_id}"
+        places = {"reviews": f"{home}/reviews", "frames": f"{home}/frames/{{frame}}.jpg", "apply": f"{home}/apply"}
+        told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
+        found = META.search(page)
+        policy = html.unescape(found[1].decode()) if found else ""
+        scripts = next((d for d in policy.split(";") if d.split()[:1] == ["script-src"]), "")
+        return page.replace(PLACE, PLACE.replace(b"null", told.encode()), 1), HASH.findall(scripts)
+
+    def frame(self, job_id: str, frame: int) -> bytes:
+        """The JPEG of a sampled frame of the newest report.
+
+        Raises:
+            NotThere: there is none of that number, or the frames are gone.
+        """
+        made = self.newest(job_id)
+        try:
+            return self._frames_of(job_id, made.upstream["extract_frames"]).jpeg(frame)
+        except IndexError as e:
+            raise NotThere(f"{job_id} has no frame {frame}.") from e
+        except Permanent as e:  # retention takes frames before reports
+            self._frames_of.cache_clear()
+            raise NotThere(str(e)) from e
+
+    def reviews(self, job_id: str) -> list[ReviewInfo]:
+        """Every correction by time, with its state in the newest report."""
+        facts = json.loads(self._store.read(_ref(self.newest(job_id)), FACTS))
+        told = {row["review_id"]: row for row in facts["summary"].get("reviews", ())}
+        shown = ("state", "detections", "seconds")
+        return [
+            ReviewInfo(**review.model_dump(), **{name: row[name] for name in shown if name in row})
+            for review in Reviews(self._store, job_id).all()
+            for row in [told.get(review.review_id, {"state": "pending"})]
+        ]
+
+    def review(self, job_id: str, said: Correction) -> Review:
+        """Keep a correction of the newest report.
+
+        Raises:
+            NotThere: the job has no report, or there is no such event to undo.
+            Conflict: it was undone before, or there are too many events.
+        """
+        made, log = self.newest(job_id), Reviews(self._store, job_id)
+        before = log.all()
+        if len(before) >= MOST_EVENTS:
+            raise Conflict(f"{job_id} has {len(before)} corrections; no more are taken.")
+        if said.action == "undo":
+            if all(review.review_id != said.undoes for review in before):
+                raise NotThere(f"{job_id} has no correction {said.undoes}.")
+            if said.undoes in undone(before):
+                raise Conflict("The correction was undone before.")
+        if said.action == "name":
+            said = self._completed(said, made, before)
+        review = review_of(said)
+        log.add(review)
+        return review
+
+    def _completed(self, said: Correction, made: Manifest, before: list[Review]) -> Correction:
+        """A name with the open mark's own text and hashes: a browser's numbers have too few digits for these."""
+        report = self._store.load(_ref(made))
+        assert isinstance(report, Report)
+        marks: list[Row] = report.unresolved.to_pylist()
+        marks += [r.model_dump() for r in reversed(before) if r.action == "name"]  # named before: open no more
+        mark = next((m for m in marks if m["cluster_id"] == said.cluster_id), None)
+        if mark is None:
+            return said
+        known = {"text": mark["text"][:1000], "crop_hashes": mark["crop_hashes"][:1000]}
+        at = {} if said.t_s is not None else {"t_s": mark["t_s"]}
+        return correction_of(said.model_dump() | known | at)
+
+    def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
+        ref = AttemptRef(job_id, "extract_frames", attempt)
+        extracted = self._store.load(ref)
+        assert isinstance(extracted, ExtractedFrames)
+        return StoredFrames(self._store, self._store.with_frames(ref), extracted.frames, OpenCvCodec())
+
+
+def _ref(made: Manifest) -> AttemptRef:
+    return AttemptRef(made.job_id, made.stage, made.attempt)

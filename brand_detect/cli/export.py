@@ -1,0 +1,112 @@
+"""A job's report as files for other programs."""
+
+from collections.abc import Iterable
+from logging import getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brand_detect.cli.common import JobArg, app, err, home, plain
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.protocols import Progress
+from brand_detect.domain.settings import Settings
+from brand_detect.report.exports import LABELLED, LOCAL_FILES, Format
+
+if TYPE_CHECKING:
+    from brand_detect.orchestration.exports import StoredReport
+    from brand_detect.orchestration.resources import Services
+
+
+@app.command()
+def export(
+    job_id: JobArg,
+    what: Annotated[Format, typer.Option("--format", help="what to write")],
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="the folder to write into; made if need be")],
+    attempt: Annotated[str, typer.Option(help="a report of the job, its first letters do; default: the newest")] = "",
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="coco, yolo, label-studio: labels alone, without the pictures")
+    ] = False,
+    prefix: Annotated[
+        str, typer.Option("--image-prefix", help="label-studio: what stands in front of the pictures' names")
+    ] = LOCAL_FILES,
+    force: Annotated[bool, typer.Option("--force", help="write into a folder that holds files already")] = False,
+) -> None:
+    """A report for other programs: boxes to train and correct on, markers, tables, the video with boxes drawn in.
+
+    \b
+    Examples:
+      brand-detect export match-3f9a1c07 --format coco --out labels
+      brand-detect export match-3f9a1c07 --format mp4 --out drawn
+    """
+    from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
+    from brand_detect.orchestration import exports
+    from brand_detect.orchestration.resources import Services
+
+    home()
+    services = Services.of(Settings.load())
+    found = exports.StoredReport.of(services.store, job_id, attempt)
+    prepare(folder, force)
+    with Bars() as bars:
+        progress = bars.stage(what.value, getLogger(__name__))
+        if what is Format.mp4:
+            _video(found, services, folder, progress)
+        else:
+            pictures: Iterable[tuple[str, bytes]] = ()
+            if what in LABELLED and not no_images:
+                pictures = _pictures(found, services)
+            written = 0
+            for contents in (exports.files(found, what, prefix), pictures):
+                for name, data in contents:
+                    write(folder / name, data)
+                    written += 1
+                    progress(written, 0, "files")
+    if what in LABELLED and found.labels.n_hidden:
+        err.print(f"note: {found.labels.n_hidden} boxes are left out: their picture hides them", highlight=False)
+    err.print(f"written: {plain(str(folder.resolve()))}", highlight=False, soft_wrap=True)
+
+
+def prepare(folder: Path, force: bool) -> None:
+    """Make the folder.
+
+    Raises:
+        BadInput: it cannot be made, or holds something.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        full = any(folder.iterdir())
+    except OSError as e:
+        raise BadInput(f"{folder} cannot be written: {e.strerror}.", "name a folder that you may write into") from e
+    if full and not force:
+        raise BadInput(f"{folder} is not empty.", "name another folder, or write into it with --force")
+
+
+def _pictures(found: "StoredReport", services: "Services") -> Iterable[tuple[str, bytes]]:
+    from brand_detect.orchestration.exports import images
+
+    try:
+        return images(found, services.engines.codec())
+    except Permanent as e:
+        raise Permanent(str(e), f"{e.hint}; or write the labels alone with --no-images") from e
+
+
+def _video(found: "StoredReport", services: "Services", folder: Path, progress: Progress) -> None:
+    from brand_detect.orchestration.exports import annotate
+
+    target = folder / f"{found.ref.job_id}.mp4"
+    draft = target.with_name(f".{target.name}.part")
+    try:
+        made, _ = annotate(found, services, draft, progress)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    for note in made.notes:
+        err.print(f"note: {plain(note)}", highlight=False)
+
+
+def write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as e:
+        raise BadInput(f"{path} cannot be written: {e.strerror}.", "make room, or name another folder") from e

@@ -1,0 +1,68 @@
+"""Brands over many jobs."""
+
+from logging import getLogger
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from brand_detect.cli.common import JsonOpt, app, err, home, out, plain
+from brand_detect.cli.export import prepare, write
+from brand_detect.domain.settings import Settings
+from brand_detect.report.words import counted, duration, percent, short
+
+
+@app.command()
+def portfolio(
+    jobs: Annotated[list[str], typer.Option("--job", metavar="JOB", help="as often as needed; default: all")] = [],  # noqa: B006 typer copies it
+    since: Annotated[str, typer.Option(metavar="DAY", help="submitted from that day on, UTC, as 2026-05-31")] = "",
+    until: Annotated[str, typer.Option(metavar="DAY", help="submitted until that day")] = "",
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="write page, JSON and tables into this folder")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="write into a folder that holds files already")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Brands over many jobs: seconds, shares and appearances of a season, from the newest report of each.
+
+    \b
+    Examples:
+      brand-detect portfolio --since 2026-08-01 --out season
+      brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2 --json
+    """
+    from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
+    from brand_detect.orchestration.portfolio import documents, portfolio_of
+    from brand_detect.storage.store import Store
+
+    home()
+    if folder:
+        prepare(folder, force)
+    with Bars() as bars:
+        progress = bars.stage("portfolio", getLogger(__name__))
+        whole = portfolio_of(Store(Settings.load().store_root), progress, jobs, since, until)
+    if folder:
+        for name, data in documents(whole).items():
+            write(folder / name, data)
+        err.print(f"page: {plain(str(folder.resolve() / 'portfolio.html'))}", highlight=False, soft_wrap=True)
+    for note in whole.notes:
+        err.print(f"note: {plain(note)}", highlight=False, soft_wrap=True)
+    if as_json:
+        out.print_json(whole.model_dump_json())
+        return
+    table = Table(
+        title=f"Brands over {counted(len(whole.jobs), 'video')}, {duration(whole.seconds)}", title_justify="left"
+    )
+    table.add_column("brand")
+    for name in ("seconds", "low – high", "share of voice", "appearances", "videos"):
+        table.add_column(name, justify="right")
+    for b in whole.brands:
+        table.add_row(
+            plain(short(b.brand)),
+            f"{b.seconds:.1f}",
+            f"{b.low_s:.1f} – {b.high_s:.1f}",
+            percent(b.share_of_voice),
+            str(b.n_exposures),
+            str(b.n_videos),
+        )
+    out.print(table)

@@ -1,0 +1,186 @@
+"""Corrections by a person: what was said about a report, and which of it is in force.
+
+A correction is an event that is never changed. It names what it is about by brand, time range and box, not by ids of
+detections, so that it survives a replay that changes those.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.model import Record, Row, content_id
+from brand_detect.domain.proposals import alike
+from brand_detect.domain.text import key_of, same_text
+
+LONGEST_S = 1e7
+"""Latest time that an event may name: 115 days."""
+MOST_HASHES = 1000
+STEERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of what stands beside them."""
+STATES = ("applied", "orphaned", "undone", "pending")
+"""What has become of an event; ``pending``: the report that is shown was made before it."""
+
+
+def _no_steering(text: str) -> str:
+    if any(unicodedata.category(c) in ("Cc", "Cs") or c in STEERING for c in text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+Text = Annotated[str, BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text)]
+Time = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Correction(Record):
+    """What a person says about a report. ``user`` is what the client says: it is not checked."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # an event of a later version can be read
+
+    action: Literal["accept", "reject", "rename", "merge", "name", "exclude", "undo"] = Field(
+        description="accept, reject, rename, merge, name, exclude or undo"
+    )
+    user: Text = Field("", max_length=80, description="as the client says; not checked")
+    brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
+    brand: Text = Field("", max_length=200, description="its name, as it was shown")
+    to: Text = Field("", max_length=100, description="rename, merge, name: the right brand's name")
+    text: Text = Field("", max_length=1000, description="exclude: what was read; name: the open mark's text")
+    cluster_id: Text = Field("", max_length=64, description="name: the open mark")
+    crop_hashes: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
+        (), max_length=MOST_HASHES, description="name: the open mark's; the service takes them from the report"
+    )
+    start_s: Time | None = Field(None, description="the exposure's start; null, as is end_s: the whole brand")
+    end_s: Time | None = Field(None, description="its end")
+    t_s: Time | None = Field(None, description="when the box is there")
+    box: Annotated[tuple[Share, ...], Field(min_length=4, max_length=4)] | None = Field(
+        None, description="x, y, width, height as shares of the picture; null = all of the brand in the range"
+    )
+    undoes: str = Field("", pattern=r"^([0-9a-f]{16})?$", description="undo: the event's review_id")
+    note: Text = Field("", max_length=1000, description="why, in the person's words")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_unset(cls, values: Any) -> Any:
+        return {k: v for k, v in values.items() if v is not None} if isinstance(values, Mapping) else values
+
+    @field_validator("user", "brand_id", "brand", "to", "text", "cluster_id")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        return _no_steering(value)
+
+    @field_validator("note")
+    @classmethod
+    def _lines(cls, value: str) -> str:
+        return "\n".join(map(_no_steering, value.splitlines()))
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Correction":
+        needs = {"name": ["cluster_id"], "exclude": ["text"], "undo": ["undoes"]}.get(self.action, ["brand_id"])
+        if self.action in ("rename", "merge", "name"):
+            needs.append("to")
+        for field in needs:
+            if not getattr(self, field):
+                raise ValueError(f"{self.action} needs {field}")
+        for field in ("to", "text"):
+            if field in needs and not key_of(getattr(self, field)):
+                raise ValueError(f"{field} has no letter and no digit")
+        if (self.start_s is None) != (self.end_s is None):
+            raise ValueError("start_s and end_s go together")
+        if self.start_s is not None and self.end_s is not None and self.start_s >= self.end_s:
+            raise ValueError("start_s is not before end_s")
+        if self.action == "merge" and (self.start_s is not None or self.box is not None):
+            raise ValueError("merge is about the whole brand; rename takes a range")
+        if self.box is not None:
+            x, y, w, h = self.box
+            if min(w, h) <= 0 or max(x + w, y + h) > 1 + 1e-6:
+                raise ValueError("the box is empty or not within the picture")
+            if self.t_s is None:
+                raise ValueError("a box needs t_s")
+        return self
+
+
+class Review(Correction):
+    """A correction as it is kept."""
+
+    review_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="from the event and its time")
+    at: str = Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$", description="when it was said, UTC, ISO 8601"
+    )
+
+
+def correction_of(said: Mapping[str, Any]) -> Correction:
+    """
+    Raises:
+        BadInput: it is none, with the field and the reason.
+    """
+    try:
+        return Correction.model_validate(said)
+    except ValidationError as e:
+        raise BadInput(sentence(e.errors()), "docs/reference/http.md names the fields") from e
+
+
+def sentence(errors: Sequence[Any]) -> str:
+    """What is wrong with an event, from pydantic's first complaint."""
+    where = ".".join(str(part) for part in errors[0]["loc"] if part != "body")
+    what = errors[0]["msg"].removeprefix("Value error, ")
+    return f"The correction is not valid: {f'{where}: ' if where else ''}{what[:1].lower()}{what[1:]}."
+
+
+def review_of(correction: Correction, now: datetime | None = None) -> Review:
+    """``correction`` as said at ``now``; default: this moment."""
+    at = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+    said = correction.model_dump()
+    return Review(**said, at=at, review_id=content_id(at, correction.model_dump_json()))
+
+
+def in_order(reviews: Iterable[Review]) -> list[Review]:
+    """By time; of one instant by id."""
+    return sorted(reviews, key=lambda r: (r.at, r.review_id))
+
+
+def undone(reviews: Iterable[Review]) -> set[str]:
+    """The ids of the events that a later one takes back. An undo may be taken back as well."""
+    found: set[str] = set()
+    listed = in_order(reviews)
+    for n, review in reversed(list(enumerate(listed))):
+        takes_back = review.action == "undo" and review.review_id not in found
+        if takes_back and any(earlier.review_id == review.undoes for earlier in listed[:n]):
+            found.add(review.undoes)
+    return found
+
+
+def in_force(reviews: Iterable[Review]) -> list[Review]:
+    """The corrections that count, earliest first: later ones beat earlier ones about the same thing."""
+    listed = in_order(reviews)
+    gone = undone(listed)
+    return [r for r in listed if r.action != "undo" and r.review_id not in gone]
+
+
+def log_digest(reviews: Iterable[Review]) -> str:
+    """Content hash of all events, for the recipe of what is made with them."""
+    digest = hashlib.sha256()
+    for review in in_order(reviews):
+        digest.update(review.model_dump_json().encode() + b"\n")
+    return digest.hexdigest()[:32]
+
+
+def marks_named(review: Review, marks: Sequence[Row]) -> list[str]:
+    """The clusters, of rows of UNRESOLVED, that a ``name`` is about.
+
+    By cluster id, else by crops that look the same where the texts do not contradict, else by the same text.
+    """
+    by_id = [mark["cluster_id"] for mark in marks if mark["cluster_id"] == review.cluster_id]
+    if by_id:
+        return by_id
+    by_look = [
+        mark["cluster_id"]
+        for mark in marks
+        if (same_text(mark["text"], review.text) or not (key_of(mark["text"]) and key_of(review.text)))
+        and alike(mark["crop_hashes"], review.crop_hashes)
+    ]
+    return by_look or [mark["cluster_id"] for mark in marks if same_text(mark["text"], review.text)]

@@ -1,0 +1,116 @@
+"""The figures of a brand as the page heads, explains and formats them."""
+
+from typing import Any, NamedTuple
+
+from brand_detect.domain.model import ZONES
+from brand_detect.report.exports import Exposure
+from brand_detect.report.words import duration, percent, short
+
+
+class Figure(NamedTuple):
+    """A column of the brand table. ``key`` is a field of ``BrandTotal``, ``kind`` how its values are written."""
+
+    key: str
+    head: str
+    kind: str  # text | seconds | share | count | score | zones | money
+    unit: str
+    meaning: str
+
+
+FIGURES = (
+    Figure("brand", "Brand", "text", "", "Name in the catalogue."),
+    Figure(
+        "seconds",
+        "On screen",
+        "seconds",
+        "seconds, with low and high",
+        "Time with the brand in the picture, every instant counted once however many boxes show it. Low is what is "
+        "sure; high adds open marks that resemble the brand and edges as far as sampling allows.",
+    ),
+    Figure("screen_share", "Share of time", "share", "% of the range", "Time on screen over the reported range."),
+    Figure(
+        "share_of_voice",
+        "Share of voice",
+        "share",
+        "% of all brands' time",
+        "Time on screen over the sum of all brands' times.",
+    ),
+    Figure("n_exposures", "Exposures", "count", "count", "Times that the brand came on screen without a break."),
+    Figure("longest_s", "Longest", "seconds", "seconds", "Length of the longest exposure."),
+    Figure("mean_s", "Mean length", "seconds", "seconds", "Mean length of an exposure."),
+    Figure(
+        "area_frac_mean",
+        "Mean size",
+        "share",
+        "% of the picture",
+        "Part of the picture that all boxes of the brand cover together, overlap counted once, mean by time.",
+    ),
+    Figure("area_frac_max", "Largest size", "share", "% of the picture", "Largest part of the picture it ever covers."),
+    Figure(
+        "position",
+        "Position",
+        "zones",
+        "0 to 1",
+        "Where in the picture it is, by time in each of nine fields; the figure weighs centre, edge and corner by the "
+        "quality scale.",
+    ),
+    Figure(
+        "clarity",
+        "Clarity",
+        "score",
+        "0 to 1",
+        "How well it can be read: height of the lettering, sharpness, contrast and confidence.",
+    ),
+    Figure(
+        "visible_frac",
+        "Visibility",
+        "share",
+        "% of the mark",
+        "Part of the mark that is neither hidden nor cut by the picture's edge.",
+    ),
+    Figure("solus_s", "Solus", "seconds", "seconds", "Of its time on screen, that with no other brand in the picture."),
+    Figure("surface", "Surface", "text", "", "What it is on for most of its time: a board, clothing, an overlay, …"),
+    Figure(
+        "quality",
+        "Quality",
+        "score",
+        "0 to 1",
+        "Weighted mean of size, position, clarity, visibility, solus and duration, by the quality scale.",
+    ),
+    Figure(
+        "media_value",
+        "Media value",
+        "money",
+        "currency",
+        "Price of the same time as advertising, weighted by quality.",
+    ),
+)
+
+
+def figures_of(with_media_value: bool) -> tuple[Figure, ...]:
+    """The columns to show; media value only where a rate is set."""
+    return FIGURES if with_media_value else FIGURES[:-1]
+
+
+def written(value: Any, kind: str) -> str:
+    """A figure as the table shows it; what was not measured is a dash."""
+    if value is None or value != value:
+        return "–"
+    if kind == "seconds":
+        return duration(value)
+    if kind == "share":
+        return percent(value)
+    if kind in ("score", "zones"):
+        return f"{value:.2f}"
+    if kind == "money":
+        return f"{value:,.0f}"
+    return short(str(value))
+
+
+def zone_shares(exposures: list[Exposure]) -> dict[str, float]:
+    """Share of the exposures' time in each of ``ZONES``."""
+    seconds: dict[str, float] = dict.fromkeys(ZONES, 0.0)
+    for exposure in exposures:
+        seconds[exposure.zone] += exposure.seconds
+    total = sum(seconds.values())
+    return {zone: s / total if total else 0.0 for zone, s in seconds.items()}

@@ -1,0 +1,223 @@
+"""Brands over many jobs: a season's totals from the newest reports."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pydantic import Field
+
+from brand_detect.domain.model import BRANDS, JobRequest, Record, Report
+from brand_detect.report.exports import rounded, to_csv
+from brand_detect.report.pages import template
+from brand_detect.report.words import counted
+
+PORTFOLIO_VERSION = 1
+"""Version of ``portfolio.json``; it changes when a field changes its meaning or goes, not when one is added."""
+
+COLUMNS, ROWS = 12, 300
+"""Most brands and videos in the page's matrix; the JSON and the CSV have all."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job's newest report. ``submitted`` is when its request was made, UTC in ISO 8601; ``made`` the report."""
+
+    request: JobRequest
+    attempt: str
+    submitted: str
+    made: str
+    brands: pa.Table  # BRANDS
+    range_s: tuple[float, float]
+    quality: str  # the scale it was measured by
+    currency: str  # "" = no rate
+
+    @classmethod
+    def of(cls, request: JobRequest, report: Report, *, attempt: str, submitted: str, made: str) -> "Entry":
+        start_s, end_s = report.summary["range_s"]
+        rate = report.summary.get("media_value") or {}
+        currency = rate.get("currency", "")
+        return cls(request, attempt, submitted, made, report.brands, (start_s, end_s), report.quality, currency)
+
+
+class BrandSum(Record):
+    """A brand over all videos. Seconds count every instant of a video once, however many boxes the brand has on it."""
+
+    brand_id: str
+    brand: str = Field(description="name as the newest report shows it")
+    seconds: float = Field(description="time on screen, s: the likely value")
+    low_s: float = Field(description="seconds that are sure")
+    high_s: float = Field(description="seconds that are possible")
+    screen_share: float = Field(description="seconds over the reported time of all videos, 0..1")
+    share_of_voice: float = Field(description="seconds over the sum of all brands' seconds, 0..1")
+    n_exposures: int = Field(description="appearances")
+    n_videos: int = Field(description="videos that show it")
+    quality: float | None = Field(description="mean composite score by time, 0..1; null where none was measured")
+    media_value: float | None = Field(description="sum in ``currency``; null where no rate is set, or several are")
+
+
+class JobBrand(Record):
+    brand_id: str
+    brand: str
+    seconds: float
+    n_exposures: int
+
+
+class JobSum(Record):
+    """A video's part in the totals."""
+
+    job_id: str
+    video: str = Field(description="file name")
+    submitted: str = Field(description="UTC, ISO 8601")
+    attempt: str = Field(description="of compile_report")
+    seconds: float = Field(description="reported time, s")
+    brands: tuple[JobBrand, ...] = Field(description="longest on screen first")
+
+
+class Portfolio(Record):
+    """``portfolio.json``."""
+
+    schema_version: int = PORTFOLIO_VERSION
+    since: str = Field(description="first day of submission, UTC; empty for no limit")
+    until: str = Field(description="last day of submission; empty for no limit")
+    seconds: float = Field(description="reported time of all videos, s")
+    currency: str = Field(description="of media values; empty where none or several are set")
+    brands: tuple[BrandSum, ...] = Field(description="longest on screen first")
+    jobs: tuple[JobSum, ...] = Field(description="in order of submission")
+    notes: tuple[str, ...]
+
+
+TOTALS = """
+    SELECT
+        brand_id,
+        arg_max(brand, made) AS brand,
+        sum(seconds) AS seconds,
+        sum(coalesce(low_s, seconds)) AS low_s,
+        sum(coalesce(high_s, seconds)) AS high_s,
+        sum(seconds) / (SELECT sum(seconds) FROM jobs) AS screen_share,
+        sum(seconds) / sum(sum(seconds)) OVER () AS share_of_voice,
+        sum(n_exposures)::INTEGER AS n_exposures,
+        count(*)::INTEGER AS n_videos,
+        sum(quality * seconds) / sum(seconds) FILTER (quality IS NOT NULL) AS quality,
+        sum(media_value) AS media_value
+    FROM shown
+    GROUP BY brand_id
+    ORDER BY seconds DESC, brand_id
+"""
+
+
+def portfolio(entries: Iterable[Entry], since: str = "", until: str = "") -> Portfolio:
+    """The totals over ``entries``; a video counts once, by its newest report."""
+    kept, notes = _one_a_video(entries)
+    kept.sort(key=lambda e: (e.submitted, e.request.job_id))
+    currencies = sorted({e.currency for e in kept if e.currency})
+    notes += _notes(kept, currencies)
+    rows = _totals(kept)
+    if len(currencies) > 1:
+        for row in rows:
+            row["media_value"] = None
+    return Portfolio(
+        since=since,
+        until=until,
+        seconds=round(sum(_length(e) for e in kept), 6),
+        currency=currencies[0] if len(currencies) == 1 else "",
+        brands=tuple(BrandSum(**row) for row in rows),
+        jobs=tuple(_job(e) for e in kept),
+        notes=tuple(notes),
+    )
+
+
+def brands_csv(whole: Portfolio) -> bytes:
+    """One line per brand."""
+    return _csv(BrandSum, [brand.model_dump() for brand in whole.brands])
+
+
+def videos_csv(whole: Portfolio) -> bytes:
+    """One line per video and brand: the matrix."""
+    about = ("job_id", "video", "submitted", "attempt")
+    rows = [
+        {**{name: getattr(job, name) for name in about}, "video_s": job.seconds, **brand.model_dump()}
+        for job in whole.jobs
+        for brand in job.brands
+    ]
+    return to_csv(pa.table({name: [row[name] for row in rows] for name in (*about, "video_s", *JobBrand.model_fields)}))
+
+
+def render(whole: Portfolio) -> str:
+    """The page: no script, no outside host."""
+    columns = whole.brands[:COLUMNS]
+    jobs = whole.jobs[-ROWS:]
+    seconds = [{brand.brand_id: brand.seconds for brand in job.brands} for job in jobs]
+    return template("portfolio.html").render(
+        page=whole,
+        columns=columns,
+        rows=[
+            (job, [of.get(brand.brand_id, 0.0) for brand in columns], sum(of.values()))
+            for job, of in zip(jobs, seconds, strict=True)
+        ],
+        longest=max((brand.seconds for job in whole.jobs for brand in job.brands), default=1.0),
+        n_hidden_jobs=len(whole.jobs) - len(jobs),
+        n_hidden_brands=len(whole.brands) - len(columns),
+    )
+
+
+def _one_a_video(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
+    kept: dict[str, Entry] = {}
+    notes = []
+    for entry in sorted(entries, key=lambda e: e.made, reverse=True):
+        first = kept.setdefault(entry.request.video_sha256, entry)
+        if first is not entry:
+            notes.append(f"{entry.request.job_id} is left out: {first.request.job_id} is of the same video, and newer.")
+    return list(kept.values()), notes
+
+
+def _notes(kept: Sequence[Entry], currencies: Sequence[str]) -> list[str]:
+    notes = []
+    if len(currencies) > 1:
+        notes.append(f"Media values are in several currencies ({', '.join(currencies)}) and are not summed.")
+    elif currencies and (without := sum(not e.currency for e in kept)):
+        notes.append(f"{counted(without, 'report')} without a media rate: media values leave them out.")
+    scales = {e.quality for e in kept if e.quality}
+    if len(scales) > 1:
+        notes.append(f"Quality was measured by {len(scales)} different scales; its means mix them.")
+    if older := sum(e.brands.num_rows > 0 and e.brands["low_s"].null_count > 0 for e in kept):
+        notes.append(f"{counted(older, 'report')} without low and high seconds: the likely ones stand for both.")
+    return notes
+
+
+def _totals(kept: Sequence[Entry]) -> list[dict[str, Any]]:
+    import duckdb
+
+    if not kept:
+        return []
+    shown = [e.brands.append_column("made", pa.array([e.made] * e.brands.num_rows, pa.string())) for e in kept]
+    with duckdb.connect() as database:
+        database.register("narrow", pa.concat_tables(shown))
+        database.register("jobs", pa.table({"seconds": [_length(e) for e in kept]}))
+        wide = ", ".join(f"{c.name}::DOUBLE AS {c.name}" for c in BRANDS if pa.types.is_float32(c.type))
+        database.execute(f"CREATE VIEW shown AS SELECT * REPLACE ({wide}) FROM narrow")
+        return rounded(database.sql(TOTALS).to_arrow_table())
+
+
+def _length(entry: Entry) -> float:
+    return entry.range_s[1] - entry.range_s[0]
+
+
+def _job(entry: Entry) -> JobSum:
+    shown = entry.brands.select(list(JobBrand.model_fields)).sort_by(
+        [("seconds", "descending"), ("brand_id", "ascending")]
+    )
+    return JobSum(
+        job_id=entry.request.job_id,
+        video=PurePosixPath(urlsplit(entry.request.video_uri).path).name,
+        submitted=entry.submitted,
+        attempt=entry.attempt,
+        seconds=round(_length(entry), 6),
+        brands=tuple(JobBrand(**row) for row in rounded(shown)),
+    )
+
+
+def _csv(kind: type[Record], rows: Sequence[dict[str, Any]]) -> bytes:
+    return to_csv(pa.table({name: [row[name] for row in rows] for name in kind.model_fields}))

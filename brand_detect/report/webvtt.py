@@ -1,0 +1,37 @@
+"""Exposures as WebVTT: markers on a video's timeline, for players and editing programs."""
+
+from html import escape
+
+from brand_detect.report.exports import Exposure, ReportDocument
+from brand_detect.report.words import one_line, short
+
+
+def markers(report: ReportDocument) -> str:
+    """One cue per exposure, in order of time: its id, the brand as voice and text, what proves it as a note.
+
+    Times are seconds from the first picture, to the millisecond. https://www.w3.org/TR/webvtt1/
+    """
+    blocks = [f"WEBVTT {_line(report.job.job_id)}", f"NOTE\nBrands on screen in {_line(report.job.video_uri)}"]
+    for exposure in report.exposures:
+        brand = _line(short(exposure.brand))
+        begin, end = round(1000 * exposure.start_s), round(1000 * exposure.end_s)
+        blocks.append(f"NOTE\n{_proof(exposure)}")
+        blocks.append(
+            f"{exposure.exposure_id}\n{_clock(begin)} --> {_clock(max(end, begin + 1))}\n<v {brand}>{brand}</v>"
+        )
+    return "\n\n".join(blocks) + "\n"
+
+
+def _proof(exposure: Exposure) -> str:
+    said = f"read as {_line(short(exposure.text))}, " if exposure.text else ""
+    return f"{exposure.exposure_id}: {said}{exposure.rule}, confidence {exposure.confidence:.2f}, {exposure.surface}"
+
+
+def _line(text: str) -> str:
+    """One line that holds no markup and no arrow."""
+    return escape(one_line(text), quote=False)
+
+
+def _clock(ms: int) -> str:
+    seconds, ms = divmod(ms, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{ms:03d}"

@@ -1,0 +1,209 @@
+"""Videos that were drawn on: their times, their sound and their pictures, read back with PyAV."""
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.protocols import Image, Rewritten
+from brand_detect.engines.annotate import PyAvRewriter
+from brand_detect_tests.videos import Picture, scene, silent, truncate, write_clip
+
+GREEN = (0, 255, 0)
+
+
+def boxed(_: float, image: Image) -> Image:
+    """A green square in the upper left quarter."""
+    drawn = image.copy()
+    drawn[20:60, 20:60] = GREEN
+    return drawn
+
+
+def rewrite(source: Path, draw=lambda _, image: image) -> tuple[Path, Rewritten]:
+    target = source.with_name("drawn.mp4")
+    with source.open("rb") as file:
+        return target, PyAvRewriter().rewrite(file, target, draw, silent)
+
+
+def times(path: Path, kind: str = "video") -> list[tuple[Fraction, Fraction]]:
+    """When each packet is shown, and for how long."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        found = [(p.pts * p.time_base, (p.duration or 0) * p.time_base) for p in container.demux(stream) if p.size]
+    return sorted(found)
+
+
+def pictures(path: Path) -> list[Picture]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]
+
+
+def error(a: Picture, b: Picture) -> float:
+    assert a.shape == b.shape
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+def with_sound(path: Path, source: Path, codec: str = "aac", late_s: int = 0) -> Path:
+    """The video of ``source`` with a tone beside it, on a clock that begins ``late_s`` seconds late."""
+    options = {"output_ts_offset": str(late_s)}
+    with av.open(str(source)) as read, av.open(str(path), "w", options=options) as written:
+        video = written.add_stream_from_template(read.streams.video[0])
+        sound = written.add_stream(codec, rate=48_000)
+        assert isinstance(sound, av.AudioStream)
+        sound.codec_context.layout, sound.codec_context.bit_rate = "mono", 64_000
+        for packet in read.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                written.mux(packet)
+        tone = np.sin(np.arange(2 * 48_000) / 20).astype(np.float32) / 4
+        for n in range(0, len(tone), 1024):
+            piece = tone[n : n + 1024]
+            samples, kind = ((piece * 32767).astype(np.int16), "s16") if codec == "pcm_s16le" else (piece, "fltp")
+            frame = av.AudioFrame.from_ndarray(samples[None], format=kind, layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, n, Fraction(1, 48_000)
+            written.mux(sound.encode(frame))
+        written.mux(sound.encode(None))
+    return path
+
+
+def test_times_pictures_and_codec_are_what_they_should_be(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", [scene(n // 10) for n in range(50)])
+    target, made = rewrite(source, boxed)
+    assert (made.frames, made.seconds, made.sound, made.notes) == (50, pytest.approx(2.0), "", ())
+    assert times(target) == times(source)
+    with av.open(str(target)) as container:
+        [stream] = container.streams
+        assert isinstance(stream, av.VideoStream)
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.time_base == Fraction(1, 12_800)
+    data = target.read_bytes()
+    assert data.find(b"moov") < data.find(b"mdat"), "a player has to read the whole file before it starts"
+    before, after = pictures(source)[30], pictures(target)[30]
+    assert error(before[:, 100:], after[:, 100:]) < 3
+    assert error(after[24:56, 24:56], np.full((32, 32, 3), GREEN, np.uint8)) < 12
+
+
+def test_the_picture_is_neither_darker_nor_lighter(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", [np.full((90, 160, 3), 128, np.uint8)] * 5)
+    target, _ = rewrite(source)
+    assert abs(pictures(source)[2].mean() - pictures(target)[2].mean()) < 0.6
+
+
+def test_a_variable_frame_rate_is_kept(tmp_path: Path) -> None:
+    at = [0.0, 0.04, 0.2, 0.21, 0.5, 1.3, 1.34, 2.0]
+    source = write_clip(tmp_path / "a.mkv", [scene(n) for n in range(8)], times_s=at)
+    target, made = rewrite(source)
+    assert [float(t) for t, _ in times(target)] == pytest.approx(at, abs=1e-6)
+    assert made.frames == 8
+
+
+def test_the_last_picture_stays_as_long_as_it_did(tmp_path: Path) -> None:
+    clip = write_clip(
+        tmp_path / "a.mp4", [scene(n) for n in range(4)], times_s=[0, 0.04, 0.08, 1.0], options={"bf": "0"}
+    )
+    source = tmp_path / "long.mp4"
+    with av.open(str(clip)) as read, av.open(str(source), "w") as written:
+        video = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.dts is not None and packet.pts is not None:
+                packet.duration = round(2 / packet.time_base) if packet.pts * packet.time_base == 1 else packet.duration
+                packet.stream = video
+                written.mux(packet)
+    assert times(source)[-1] == (1, 2)
+    target, made = rewrite(source)
+    assert times(target)[-1] == (1, 2)
+    assert made.seconds == pytest.approx(3)
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_turned_pictures_come_upright(tmp_path: Path, turn: int) -> None:
+    picture = np.zeros((96, 160, 3), np.uint8)
+    picture[:48] = 255
+    source = write_clip(tmp_path / "a.mp4", [picture] * 5, rotation_deg=turn)
+    target, _ = rewrite(source)
+    with av.open(str(target)) as container:
+        assert next(container.decode(video=0)).rotation == 0
+    assert error(pictures(target)[0], np.ascontiguousarray(np.rot90(picture, -turn // 90))) < 6
+
+
+def test_interlaced_pictures_keep_their_times(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", [scene(n // 10) for n in range(30)], interlaced=True)
+    target, made = rewrite(source)
+    assert made.frames == 30
+    assert [t for t, _ in times(target)] == [t for t, _ in times(source)]
+    with av.open(str(target)) as container:
+        assert not next(container.decode(video=0)).interlaced_frame
+
+
+def test_an_odd_row_and_column_are_left_out(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", [scene(1, 161, 91)] * 3, codec="ffv1", pix_fmt="bgr0")
+    target, _ = rewrite(source)
+    assert pictures(target)[0].shape == (90, 160, 3)
+
+
+def test_sound_is_copied_as_it_is(tmp_path: Path) -> None:
+    silent_clip = write_clip(tmp_path / "silent.mp4", [scene(n // 10) for n in range(50)])
+    source = with_sound(tmp_path / "a.mp4", silent_clip)
+    target, made = rewrite(source)
+    assert made.sound == "aac"
+    assert times(target, "audio") == times(source, "audio")
+    assert times(target) == times(source)
+
+
+@pytest.mark.parametrize("codec", ["wavpack", "pcm_s16le"])
+def test_sound_that_mp4_cannot_hold_is_left_out_and_said(tmp_path: Path, codec: str) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [scene(n // 10) for n in range(50)])
+    target, made = rewrite(with_sound(tmp_path / "a.mkv", clip, codec=codec))
+    assert (made.sound, made.notes) == ("", ("The sound does not go into MP4.",))
+    with av.open(str(target)) as container:
+        assert not container.streams.audio
+
+
+def test_a_clock_that_begins_late_begins_at_0(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.ts", [scene(n // 10) for n in range(50)], container_options={"output_ts_offset": "5"}
+    )
+    assert times(source)[0][0] > 1
+    target, made = rewrite(source)
+    shown = times(target)
+    assert shown[0][0] == 0
+    assert [b - a for (a, _), (b, _) in pairwise(shown)] == [Fraction(1, 25)] * 49
+    assert made.frames == 50
+
+
+def test_sound_stays_with_its_pictures_when_the_clock_begins_late(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [scene(n // 10) for n in range(50)])
+    source = with_sound(tmp_path / "a.ts", clip, late_s=5)
+    target, made = rewrite(source)
+    assert made.sound == "aac"
+    apart = [float(times(path, "audio")[0][0] - times(path)[0][0]) for path in (source, target)]
+    assert apart[0] == pytest.approx(apart[1], abs=1e-3)
+    assert float(times(target, "audio")[0][0]) == pytest.approx(0, abs=0.1)
+
+
+def test_a_damaged_tail_ends_the_video_and_is_said(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", [scene(n) for n in range(100)])
+    target, made = rewrite(truncate(clip, 0.6))
+    assert 20 < made.frames < 100
+    assert len(pictures(target)) == made.frames
+
+
+def test_progress_comes_in_seconds(tmp_path: Path) -> None:
+    source, seen = write_clip(tmp_path / "a.mp4", [scene(0)] * 50), []
+
+    def note(done: float, total: float, unit: str) -> None:
+        seen.append((done, total, unit))
+
+    with source.open("rb") as file:
+        PyAvRewriter().rewrite(file, tmp_path / "b.mp4", lambda _, i: i, note)
+    assert seen[-1] == (pytest.approx(1.96), pytest.approx(2.0), "seconds of video")
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(BadInput):
+        rewrite(tmp_path / "a.mp4")

@@ -1,0 +1,54 @@
+"""What the codec measures on pixels that are drawn for it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from brand_detect.engines.image import OpenCvCodec
+
+CODEC = OpenCvCodec()
+
+
+def board(text: str = "ROLEX", ink: int = 255, ground: int = 40, size: tuple[int, int] = (60, 260)) -> np.ndarray:
+    picture = np.full((*size, 3), ground, np.uint8)
+    cv2.putText(picture, text, (30, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (ink,) * 3, 3, cv2.LINE_AA)
+    return picture
+
+
+def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
+
+
+def extent(picture: np.ndarray, ground: int) -> tuple[float, ...]:
+    rows, columns = np.nonzero(np.abs(picture[:, :, 0].astype(int) - ground) > 100)
+    height, width = picture.shape[:2]
+    return columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height
+
+
+@pytest.mark.parametrize(("ink", "ground"), [(255, 40), (0, 230)])
+def test_ink_is_what_stands_out_from_the_rim(ink: int, ground: int) -> None:
+    picture = board(ink=ink, ground=ground)
+    assert CODEC.ink(picture) == pytest.approx(extent(picture, ground), abs=0.02)
+    assert CODEC.ink(blurred(picture, 2)) == pytest.approx(extent(picture, ground), abs=0.05)
+
+
+def test_ink_of_a_busy_ground_or_of_nothing_is_all_of_it() -> None:
+    whole = (0.0, 0.0, 1.0, 1.0)
+    noise = np.random.default_rng(1).integers(0, 255, (60, 260, 3)).astype(np.uint8)
+    assert CODEC.ink(noise) == whole
+    assert CODEC.ink(np.full((60, 260, 3), 90, np.uint8)) == whole
+    assert CODEC.ink(np.zeros((1, 4, 3), np.uint8)) == whole
+
+
+def test_contrast_is_the_deviation_of_the_grey() -> None:
+    half = np.zeros((10, 10, 3), np.uint8)
+    half[:, 5:] = 255
+    assert CODEC.contrast(half) == pytest.approx(0.5)
+    assert CODEC.contrast(half // 5) == pytest.approx(0.1)
+    assert CODEC.contrast(np.full((10, 10, 3), 77, np.uint8)) == 0
+
+
+def test_sharpness_falls_with_blur() -> None:
+    picture = board()
+    sharp, soft, softer = (CODEC.sharpness(p) for p in (picture, blurred(picture, 1), blurred(picture, 3)))
+    assert sharp > 2 * soft > 4 * softer > 0

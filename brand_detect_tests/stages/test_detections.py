@@ -1,0 +1,101 @@
+"""Detections and what is measured on them, on regions whose truth is known by construction."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from brand_detect.domain import model as m
+from brand_detect.orchestration.config import load_quality
+from brand_detect.stages.detections import counted, detections, in_view
+from brand_detect.stages.region_columns import quads_of
+from brand_detect_tests import payloads as p
+
+
+def seen(regions: list[dict[str, Any]], verdicts: list[dict[str, Any]], surface: str = "other") -> list[dict[str, Any]]:
+    frames = p.frames(20)
+    scenes = p.scenes(frames)
+    detected = p.detected(regions, scenes)
+    on = {row["track_id"]: surface for row in detected.tracks.to_pylist()}
+    found = detections(
+        frames.frames, scenes.timeline, detected, m.table(m.VERDICTS, verdicts), 0.0, on, load_quality("default")
+    )
+    return counted(found).to_pylist()
+
+
+def views(*boxes: tuple[float, float, float, float], track: str = "a") -> np.ndarray:
+    rows = [p.region(i, track, box) for i, box in enumerate(boxes)]
+    regions = m.table(m.REGIONS, rows)
+    return in_view(regions, quads_of(regions), np.full((len(rows), 2), (1920.0, 1080.0)))
+
+
+def test_the_box_is_that_of_the_lettering() -> None:
+    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[0.1, 0.2, 0.9, 0.8])], [p.verdict("Nike", ["a"])])
+    assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([120, 110, 160, 30])
+    assert row["area_frac"] == pytest.approx(160 * 30 / (1920 * 1080))
+    assert row["height_px"] == pytest.approx(30)
+
+
+def test_a_region_of_an_earlier_version_is_ink_all_over() -> None:
+    [row] = seen([p.region(0, "a", ink=None, contrast=None)], [p.verdict("Nike", ["a"])])
+    assert (row["w_px"], row["h_px"], row["contrast"]) == (200, 50, None)
+    assert 0 < row["clarity"] < 1
+
+
+def test_a_mark_is_as_high_as_its_shorter_side() -> None:
+    [row] = seen([p.region(0, "a", (0, 0, 40, 90), kind="logo")], [p.verdict("Nike", ["a"], rule="logo_match")])
+    assert row["height_px"] == pytest.approx(40)
+
+
+def test_brands_on_a_frame_are_counted_once_each() -> None:
+    regions = [
+        p.region(i, t, (x, 100, 200, 50))
+        for t, x, on in (("a", 0, (0, 1)), ("b", 300, (0,)), ("c", 600, (0,)))
+        for i in on
+    ]
+    rows = seen(regions, [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"]), p.verdict("Puma", ["c"])])
+    assert {(row["brand"], row["frame"]): row["n_brands"] for row in rows} == {
+        ("Nike", 0): 2,
+        ("Puma", 0): 2,
+        ("Nike", 1): 1,
+    }
+
+
+def test_clear_lettering_is_worth_more_than_small_pale_or_blurred() -> None:
+    looks: dict[str, dict[str, Any]] = {
+        "clear": {},
+        "small": {"box": (100, 100, 40, 12)},
+        "pale": {"contrast": 0.02},
+        "blurred": {"sharpness": 5.0},
+    }
+    clarity = {
+        name: seen([p.region(0, "a", look.pop("box", (100, 100, 200, 50)), **look)], [p.verdict("Nike", ["a"])])[0][
+            "clarity"
+        ]
+        for name, look in looks.items()
+    }
+    assert all(clarity["clear"] > clarity[name] + 0.05 for name in ("small", "pale", "blurred"))
+
+
+def test_what_is_hidden_shortens_a_line() -> None:
+    whole, half = (500, 500, 200, 50), (500, 500, 100, 50)
+    assert views(whole, whole, half, whole).tolist() == [1.0, 1.0, 0.5, 1.0]
+
+
+def test_zoom_and_noise_hide_nothing() -> None:
+    assert views((500, 500, 200, 50), (400, 400, 400, 100), (500, 500, 188, 50)).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_the_edges_cut_length_or_height() -> None:
+    inside, at_left, at_bottom = (500, 500, 200, 50), (0, 500, 120, 50), (500, 1055, 200, 25)
+    assert views(inside, at_left, inside, at_bottom).tolist() == pytest.approx([1.0, 0.6, 1.0, 0.5])
+
+
+def test_where_every_view_is_cut_the_longest_counts_as_whole() -> None:
+    assert views((0, 500, 200, 50), (0, 500, 100, 50)).tolist() == [1.0, 0.5]
+
+
+def test_without_verdicts_nothing_is_detected() -> None:
+    assert seen([p.region(0, "a")], []) == []
+    assert isinstance(counted(m.table(m.DETECTIONS)), pa.Table)

@@ -1,0 +1,70 @@
+"""The log of corrections: append-only, in order of time, and gone with the job alone."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.reviews import Review, correction_of, review_of
+from brand_detect.storage.reviews import Reviews
+from brand_detect.storage.store import Store
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def review(second: float) -> Review:
+    return review_of(correction_of({"action": "accept", "brand_id": "nike"}), NOON + timedelta(seconds=second))
+
+
+def stores(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def test_events_are_listed_by_time_whatever_order_they_came_in(tmp_path: Path):
+    log = Reviews(stores(tmp_path), "match")
+    assert log.all() == []
+    made = [review(second) for second in (0, 0.000001, 1, 3600)]
+    for event in reversed(made):
+        log.add(event)
+    assert log.all() == made
+    assert Reviews(stores(tmp_path), "other").all() == []
+
+
+def test_an_event_is_never_written_again(tmp_path: Path):
+    log = Reviews(stores(tmp_path), "match")
+    log.add(review(0))
+    with pytest.raises(Permanent, match="exists already"):
+        log.add(review(0))
+
+
+def test_a_damaged_event_is_named(tmp_path: Path):
+    log = Reviews(stores(tmp_path), "match")
+    log.add(review(0))
+    [file] = (tmp_path / "store" / "match" / "_reviews").iterdir()
+    file.write_text("{}")
+    with pytest.raises(Permanent, match=rf"match/_reviews/{file.name} is damaged"):
+        log.all()
+
+
+def test_a_job_id_leads_nowhere_else(tmp_path: Path):
+    for job_id in ("../x", "_catalog", "a/b"):
+        with pytest.raises(BadInput):
+            Reviews(stores(tmp_path), job_id).add(review(0))
+        with pytest.raises(BadInput):
+            Reviews(stores(tmp_path), job_id).all()
+
+
+def test_the_log_goes_with_the_job(tmp_path: Path):
+    store = stores(tmp_path)
+    Reviews(store, "match").add(review(0))
+    assert store.jobs() == ["match"]
+    store.remove_job("match")
+    assert Reviews(store, "match").all() == []
+
+
+def test_the_log_on_s3(s3: Path):  # noqa: ARG001
+    log = Reviews(Store("s3://bucket/reviews"), "match")
+    for second in (1, 0):
+        log.add(review(second))
+    assert log.all() == [review(0), review(1)]

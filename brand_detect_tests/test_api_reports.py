@@ -1,0 +1,417 @@
+"""Reports over HTTP: pages, frames, corrections and their replay; who is let in, and what is turned away."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from brand_detect.api import LOOPBACK_NAMES, create_app
+from brand_detect.api.access import SESSION_S
+from brand_detect.api.guard import SEALED
+from brand_detect.client import Client, Run
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.model import Report
+from brand_detect.domain.settings import Settings
+from brand_detect.storage.store import AttemptRef, Store
+from brand_detect_tests.pipeline import pipeline, two_shot_clip
+
+MEANT = {"X-Requested-With": "brand_detect"}
+KEY = "geheim"
+RUN = Run("r1", "match", "started", (), 1.0, None, None, "", None)
+SERVED = '<script type="application/json" id="service">null</script>'
+
+
+class ScriptedClient(Client):
+    """Launches a run, which ends as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replayed: list[tuple[str, str]] = []
+        self.ends = RUN
+        self.fails = ""
+
+    def replay(self, job_id: str, start_stage: str, *_: Any, **__: Any) -> Run:
+        self.replayed.append((job_id, start_stage))
+        return RUN
+
+    def run(self, run_id: str) -> Run:
+        if run_id != RUN.run_id:
+            raise BadInput(f"There is no run {run_id!r}.")
+        return self.ends
+
+    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:  # noqa: ARG002
+        if self.fails:
+            raise Permanent(self.fails)
+        yield self.ends, 0.0 if self.ends.status == "success" else 1.0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one job: ROLEX in the first shot, the unknown ACME WIDGETS in the second."""
+    folder = tmp_path_factory.mktemp("reports")
+    with pipeline(folder) as built:
+        built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made / "store", tmp_path / "store")
+    return tmp_path
+
+
+@pytest.fixture
+def dagster() -> ScriptedClient:
+    return ScriptedClient()
+
+
+def service(dagster: Client, folder: Path, **more: Any) -> TestClient:
+    app = create_app(dagster, Settings(store_root=str(folder / "store"), **more.pop("settings", {})), **more)
+    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False, follow_redirects=False)
+
+
+@pytest.fixture
+def http(dagster: ScriptedClient, folder: Path) -> TestClient:
+    return service(dagster, folder)
+
+
+def report(folder: Path) -> Report:
+    store = Store(str(folder / "store"))
+    last = store.attempts("match", "compile_report")[-1]
+    value = store.load(AttemptRef("match", "compile_report", last.attempt))
+    assert isinstance(value, Report)
+    return value
+
+
+def post(http: TestClient, **said: Any) -> Response:
+    return http.post("/reports/match/reviews", json=said, headers=MEANT)
+
+
+def write_page(folder: Path, text: str) -> None:
+    [page] = (folder / "store" / "match" / "compile_report").glob("*/report.html")
+    page.write_text(text, encoding="utf-8")
+
+
+# --- pages and frames
+
+
+def test_the_index_leads_to_the_reports_the_newest_first(http: TestClient, folder: Path):
+    shutil.copytree(folder / "store" / "match", folder / "store" / "a.later")
+    for file in (folder / "store" / "a.later" / "compile_report").glob("*/manifest.json"):
+        later = json.loads(file.read_text()) | {"created": "2099-01-01T10:00:00+00:00", "job_id": "a.later"}
+        file.write_text(json.dumps(later))
+    (folder / "store" / "no-report").mkdir()
+    answer = http.get("/reports")
+    assert answer.status_code == 200
+    assert re.findall(r'href="(/reports/[^"]*)"', answer.text) == ["/reports/a.later", "/reports/match"]
+    assert "2 jobs with a report" in answer.text
+    assert http.get("/reports/match").status_code == 200
+
+
+def test_an_empty_store_has_an_index(dagster: ScriptedClient, tmp_path: Path):
+    answer = service(dagster, tmp_path).get("/reports")
+    assert answer.status_code == 200
+    assert "No job has a report yet" in answer.text
+
+
+def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folder: Path):
+    write_page(folder, f"<html>{SERVED}<p>{SERVED}</p></html>")
+    page = http.get("/reports/match").text
+    [told] = re.findall(r'id="service">({.*?})</script>', page)
+    assert json.loads(told) == {
+        "job_id": "match",
+        "reviews": "/reports/match/reviews",
+        "frames": "/reports/match/frames/{frame}.jpg",
+        "apply": "/reports/match/apply",
+    }
+    assert page.count(SERVED) == 1, "the first place alone"
+
+
+def test_only_the_scripts_that_the_page_names_by_hash_may_run(http: TestClient, folder: Path):
+    digest = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+    policy = f"default-src 'none'; script-src 'unsafe-inline' https://evil.example {digest}"
+    write_page(folder, f'<meta http-equiv="Content-Security-Policy" content="{policy}">{SERVED}')
+    sent = http.get("/reports/match").headers["Content-Security-Policy"]
+    assert f"script-src {digest};" in sent
+    assert "evil" not in sent
+    write_page(folder, SERVED)
+    sent = http.get("/reports/match").headers["Content-Security-Policy"]
+    for directive in ("default-src 'none'", "script-src 'none'", "frame-ancestors 'none'", "connect-src 'self'"):
+        assert directive in sent
+
+
+def test_every_answer_is_sealed(http: TestClient):
+    for path in ("/reports", "/reports/match", "/reports/match/frames/0.jpg", "/reports/none", "/login", "/health"):
+        headers = http.get(path).headers
+        for name in SEALED:
+            assert headers[name], (path, name)
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_a_frame_is_the_stored_one(http: TestClient):
+    answer = http.get("/reports/match/frames/3.jpg")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (180, 320, 3)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/reports/nobody",
+        "/reports/nobody/reviews",
+        "/reports/.hidden",
+        "/reports/_catalog",
+        "/reports/..%2f..%2fetc",
+        "/reports/match/frames/99.jpg",
+        "/reports/match/frames/-1.jpg",
+        "/reports/match/frames/1e3.jpg",
+        f"/reports/match/frames/{'9' * 5000}.jpg",
+        "/reports/match/frames/..%2f0.jpg",
+        "/reports/match/apply/other",
+        "/reports/match/apply/a%20b",
+        "/reports/other/apply/r1",
+    ],
+)
+def test_what_is_not_there_is_404(http: TestClient, path: str):
+    answer = http.get(path)
+    assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+
+
+def test_frames_that_retention_took_are_404(http: TestClient, folder: Path):
+    assert http.get("/reports/match/frames/0.jpg").status_code == 200
+    for shard in (folder / "store" / "match" / "extract_frames").rglob("frames-*"):
+        shard.unlink()
+    answer = http.get("/reports/match/frames/0.jpg")
+    assert answer.status_code == 404
+    assert "gone" in answer.json()["detail"]
+
+
+# --- corrections
+
+
+def test_a_correction_is_kept_and_pending_until_it_is_applied(http: TestClient, folder: Path):
+    assert http.get("/reports/match/reviews").json()["reviews"] == []
+    answer = post(http, action="reject", brand_id="rolex", brand="Rolex", start_s=0.0, end_s=1.0, user="ana", note="no")
+    assert answer.status_code == 201, answer.text
+    event = answer.json()
+    assert (event["action"], event["user"], event["box"], len(event["review_id"])) == ("reject", "ana", None, 16)
+    [listed] = http.get("/reports/match/reviews").json()["reviews"]
+    assert listed == event | {"state": "pending", "detections": 0, "seconds": 0.0}
+    undo = post(http, action="undo", undoes=event["review_id"])
+    assert undo.status_code == 201
+    assert len(list((folder / "store" / "match" / "_reviews").iterdir())) == 2
+
+
+def test_states_are_those_of_the_newest_report(dagster: ScriptedClient, tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        http = service(dagster, tmp_path)
+        post(http, action="reject", brand_id="rolex")
+        post(http, action="reject", brand_id="umbro")
+        first = http.get("/reports/match/reviews").json()
+        built.runner.replay("match", "compile_report")
+        listed = http.get("/reports/match/reviews").json()
+    assert [row["state"] for row in first["reviews"]] == ["pending", "pending"]
+    assert [row["state"] for row in listed["reviews"]] == ["applied", "orphaned"]
+    assert listed["reviews"][0]["seconds"] == pytest.approx(1.0, abs=0.3)
+    assert listed["attempt"] != first["attempt"]
+
+
+def test_a_name_takes_the_hashes_from_the_report(http: TestClient, folder: Path):
+    [mark] = report(folder).unresolved.to_pylist()
+    rounded = [int(float(h)) % 2**64 for h in mark["crop_hashes"]]  # as a browser has them
+    event = post(http, action="name", cluster_id=mark["cluster_id"], to="Acme", text="<b>x", crop_hashes=rounded).json()
+    assert (event["text"], event["crop_hashes"], event["t_s"]) == ("ACME WIDGETS", mark["crop_hashes"], mark["t_s"])
+    again = post(http, action="name", cluster_id="gone", to="Acme", text="SOMETHING")
+    assert (again.status_code, again.json()["text"]) == (201, "SOMETHING")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "why"),
+    [
+        ({"action": "reject"}, 400, "reject needs brand_id"),
+        ({"action": "explode", "brand_id": "x"}, 400, "action: "),
+        ({}, 400, "action: field required"),
+        ({"action": "exclude", "text": "a\x00b"}, 400, "control characters"),
+        ({"action": "reject", "brand_id": "x" * 201}, 400, "brand_id: "),
+        ({"action": "undo", "undoes": "0" * 16}, 404, "has no correction"),
+    ],
+)
+def test_what_is_no_correction_is_told_in_a_sentence(
+    http: TestClient, folder: Path, said: dict[str, Any], status: int, why: str
+):
+    answer = post(http, **said)
+    assert answer.status_code == status
+    assert why in answer.json()["detail"]
+    assert not (folder / "store" / "match" / "_reviews").exists()
+
+
+def test_malformed_bodies_are_400_and_nothing_is_kept(http: TestClient, folder: Path):
+    for body in ("", "{", "[]", "null", '{"action": "reject", "brand_id": "x", "start_s": NaN, "end_s": 1}', "\ud800"):
+        headers = MEANT | {"Content-Type": "application/json"}
+        answer = http.post("/reports/match/reviews", content=body.encode(errors="surrogatepass"), headers=headers)
+        assert answer.status_code == 400, body
+        assert isinstance(answer.json()["detail"], str)
+    assert not (folder / "store" / "match" / "_reviews").exists()
+
+
+def test_an_undo_works_once(http: TestClient):
+    event = post(http, action="accept", brand_id="rolex").json()
+    assert post(http, action="undo", undoes=event["review_id"]).status_code == 201
+    answer = post(http, action="undo", undoes=event["review_id"])
+    assert (answer.status_code, answer.json()["detail"]) == (409, "The correction was undone before.")
+
+
+def test_a_correction_of_no_report_is_404(http: TestClient, folder: Path):
+    answer = http.post("/reports/nobody/reviews", json={"action": "accept", "brand_id": "x"}, headers=MEANT)
+    assert answer.status_code == 404
+    assert not (folder / "store" / "nobody").exists()
+
+
+def test_hostile_text_stays_text(http: TestClient):
+    hostile = "</script><script>alert(1)</script>\" onload='x'"
+    event = post(http, action="rename", brand_id="rolex", to=hostile, user="=cmd|x", note=hostile).json()
+    assert (event["to"], event["note"], event["user"]) == (hostile, hostile, "=cmd|x")
+    with_it = http.get("/reports/match/reviews")
+    assert with_it.headers["content-type"] == "application/json"
+    assert hostile not in http.get("/reports/match").text
+
+
+# --- the replay
+
+
+def test_corrections_are_applied_by_a_replay_of_the_last_stage(http: TestClient, dagster: ScriptedClient):
+    answer = http.post("/reports/match/apply", headers=MEANT)
+    assert (answer.status_code, answer.json()) == (200, {"run_id": "r1"})
+    assert dagster.replayed == [("match", "compile_report")]
+    assert http.get("/reports/match/apply/r1").json() == {"status": "started", "done": False, "error": None}
+    dagster.ends = replace(RUN, status="success")
+    assert http.get("/reports/match/apply/r1").json() == {"status": "success", "done": True, "error": None}
+    dagster.ends, dagster.fails = replace(RUN, status="failure"), "compile_report: no."
+    assert http.get("/reports/match/apply/r1").json() == {
+        "status": "failure",
+        "done": True,
+        "error": "compile_report: no.",
+    }
+    assert http.post("/reports/nobody/apply", headers=MEANT).status_code == 404
+
+
+# --- who is let in
+
+
+@pytest.mark.parametrize("path", ["/reports/match/reviews", "/reports/match/apply"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"X-Requested-With": "XMLHttpRequest"}, 403),
+        (MEANT | {"Sec-Fetch-Site": "cross-site"}, 403),
+        (MEANT | {"Sec-Fetch-Site": "same-site"}, 403),
+        (MEANT | {"Content-Type": "text/plain"}, 415),
+        (MEANT | {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+def test_what_another_site_could_send_changes_nothing(
+    http: TestClient, dagster: ScriptedClient, folder: Path, path: str, headers: dict[str, str], status: int
+):
+    body = json.dumps({"action": "accept", "brand_id": "rolex"})
+    answer = http.post(path, content=body, headers={"Content-Type": "application/json"} | headers)
+    assert answer.status_code == status
+    assert dagster.replayed == []
+    assert not (folder / "store" / "match" / "_reviews").exists()
+
+
+def test_a_foreign_host_name_is_refused(dagster: ScriptedClient, folder: Path):
+    http = service(dagster, folder, hosts=LOOPBACK_NAMES)
+    assert http.get("/reports").status_code == 200
+    assert http.get("/reports", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_large_corrections_are_turned_away(dagster: ScriptedClient, folder: Path):
+    http = service(dagster, folder, settings={"api_max_body_bytes": 500})
+    assert post(http, action="accept", brand_id="x", note="y" * 600).status_code == 413
+
+
+def test_with_a_key_nothing_is_seen_without_it(dagster: ScriptedClient, folder: Path):
+    http = service(dagster, folder, api_key=KEY)
+    for path in ("/reports/match/reviews", "/reports/match/frames/0.jpg", "/reports/match/apply/r1"):
+        for headers in ({}, {"X-API-Key": "wrong"}, {"Cookie": "brand_detect=9999999999.aa.bb"}):
+            assert http.get(path, headers=headers).status_code == 401
+        assert http.get(path, headers={"X-API-Key": KEY}).status_code == 200
+    for path in ("/reports/match/reviews", "/reports/match/apply"):
+        assert http.post(path, json={}, headers=MEANT).status_code == 401
+    assert http.get("/reports/match").headers["location"] == "/login?next=/reports/match"
+    assert http.get("/reports").headers["location"] == "/login?next=/reports"
+    assert http.get("/reports/nobody").headers["location"] == "/login?next=/reports/nobody", "who knows what there is"
+    event = {"action": "accept", "brand_id": "rolex"}
+    assert http.post("/reports/match/reviews", json=event, headers=MEANT | {"X-API-Key": KEY}).status_code == 201
+
+
+def log_in(http: TestClient, key: str = KEY, following: str = "/reports/match", **headers: str) -> Response:
+    return http.post("/login", data={"key": key, "next": following}, headers=headers)
+
+
+def test_a_browser_logs_in_once(dagster: ScriptedClient, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    http = service(dagster, folder, api_key=KEY)
+    form = http.get("/login?next=/reports/match")
+    assert 'value="/reports/match"' in form.text
+    wrong = log_in(http, "wrong")
+    assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
+    answer = log_in(http)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/reports/match")
+    cookie = answer.headers["set-cookie"]
+    for part in ("HttpOnly", "SameSite=strict", "Path=/reports"):
+        assert part in cookie
+    assert KEY not in cookie
+    assert "Secure" not in cookie
+    assert http.get("/reports/match").status_code == 200
+    assert post(http, action="accept", brand_id="rolex").status_code == 201
+    assert http.post("/reports/match/apply").status_code == 403, "the cookie alone is not enough"
+    assert http.get("/detect/checkpoints/match").status_code == 401, "the cookie is for reports"
+
+    given = http.cookies["brand_detect"]
+    for forged in (given[:-1] + "x", "9" + given, given.replace(".", "x", 1), "", "."):
+        http.cookies.set("brand_detect", forged, domain="127.0.0.1", path="/reports")
+        assert http.get("/reports/match/reviews", headers={"Cookie": f"brand_detect={forged}"}).status_code == 401
+    http.cookies.clear()
+    now = time.time()
+    monkeypatch.setattr("brand_detect.api.access.time.time", lambda: now + SESSION_S + 1)
+    assert http.get("/reports/match/reviews", headers={"Cookie": f"brand_detect={given}"}).status_code == 401
+    other = service(dagster, folder, api_key=KEY)
+    assert other.get("/reports/match/reviews", headers={"Cookie": f"brand_detect={given}"}).status_code == 401
+
+
+def test_over_https_the_cookie_stays_there(dagster: ScriptedClient, folder: Path):
+    http = service(dagster, folder, api_key=KEY)
+    assert "Secure" in log_in(http, **{"X-Forwarded-Proto": "https"}).headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    "following",
+    ["https://evil.example/", "//evil.example", "/reports/../login", "/reports/a/b", "/detect", "\r\nX: y", ""],
+)
+def test_a_login_leads_nowhere_else(dagster: ScriptedClient, folder: Path, following: str):
+    assert log_in(service(dagster, folder, api_key=KEY), following=following).headers["location"] == "/reports"
+    assert service(dagster, folder).get("/login", params={"next": following}).headers["location"] == "/reports"
+
+
+def test_another_site_logs_nobody_in_and_keys_are_not_guessed(dagster: ScriptedClient, folder: Path):
+    http = service(dagster, folder, api_key=KEY)
+    assert log_in(http, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert [log_in(http, f"guess {n}").status_code for n in range(10)] == [401] * 10
+    blocked = log_in(http)
+    assert (blocked.status_code, "set-cookie" in blocked.headers) == (429, False)
+    assert blocked.headers["Retry-After"] == "60"

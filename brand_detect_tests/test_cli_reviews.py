@@ -1,0 +1,63 @@
+"""The list of corrections on the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.reviews import correction_of, review_of
+from brand_detect.storage.reviews import Reviews
+from brand_detect.storage.store import Store
+from brand_detect_tests.conftest import Ended
+from brand_detect_tests.pipeline import pipeline, two_shot_clip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a report to which one correction was applied, and a correction after it."""
+    folder = tmp_path_factory.mktemp("reviews")
+    log = Reviews(Store(str(folder / "store")), "match")
+
+    def say(**said: Any) -> None:
+        log.add(review_of(correction_of(said)))
+
+    with pipeline(folder) as built:
+        built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+        say(action="rename", brand_id="rolex", brand="Rolex", to="Emirates", start_s=0.0, end_s=1.0, user="ana")
+        built.runner.replay("match", "compile_report")
+    say(action="exclude", text="[red]ACME\u00a0WIDGETS", user="ben")
+    return folder
+
+
+@pytest.fixture
+def call(folder: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(folder / "store"))
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    monkeypatch.setattr("brand_detect.cli.reviews.out.width", 160)
+    return command_line
+
+
+def test_corrections_are_listed_with_their_state(call: Callable[..., Ended]):
+    code, printed, said = call("reviews", "match")
+    assert code == 0, said
+    [first] = [line for line in printed.splitlines() if "ana" in line]
+    [second] = [line for line in printed.splitlines() if "ben" in line]
+    for part in ("rename Rolex as Emirates", "0:00.0 to 0:01.0", "applied"):
+        assert part in first
+    assert "exclude [red]ACME" in second
+    assert "pending" in second
+
+
+def test_as_json_and_of_one_user(call: Callable[..., Ended]):
+    listed = json.loads(call("reviews", "match", "--json")[1])
+    assert [(row["action"], row["state"]) for row in listed] == [("rename", "applied"), ("exclude", "pending")]
+    assert [row["user"] for row in json.loads(call("reviews", "match", "--user", "ben", "--json")[1])] == ["ben"]
+
+
+def test_without_a_report_there_is_nothing_to_list(call: Callable[..., Ended]):
+    code, _, said = call("reviews", "nobody")
+    assert code == BadInput.exit_code
+    assert "There is no report of nobody" in said

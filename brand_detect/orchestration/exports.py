@@ -20,7 +20,7 @@ from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rewritten
 from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.events import inline
-from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report import boxes
@@ -187,6 +187,8 @@ class AnnotatedVideoConfig(dg.Config):
     code_version="1",
     group_name="operations",
     kinds={"video"},
+    owners=[OWNER],
+    tags={"work": "decoding"},
 )
 def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """The job's video with the boxes and names of its report drawn in."""

@@ -13,6 +13,7 @@ from brand_detect.domain.model import JobRequest, Report, content_id
 from brand_detect.domain.pipeline import ROOT, STAGES
 from brand_detect.domain.protocols import Progress
 from brand_detect.orchestration.config import explicit
+from brand_detect.orchestration.partitions import OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report.portfolio import Entry, Portfolio, brands_csv, render, videos_csv
@@ -93,6 +94,8 @@ class PortfolioConfig(dg.Config):
     code_version="1",
     group_name="operations",
     kinds={"html", "duckdb"},
+    owners=[OWNER],
+    tags={"work": "sums"},
 )
 def portfolio(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Brands over many jobs: seconds, shares, appearances and media value of a season, with a page and tables."""

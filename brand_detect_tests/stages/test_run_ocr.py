@@ -59,8 +59,10 @@ def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
         "h_px": 20,
         "area_frac": width * 20 / 20000,
         "sharpness": sharpness,
+        "contrast": 0.2,
         "crop_hash": 0,
         "origin": "detected",
+        "ink": None,
     }
 
 

@@ -11,14 +11,15 @@ from brand_detect.domain.timeline import union_seconds
 from brand_detect.evaluation.bench import RunVideo, Section
 from brand_detect.evaluation.sample import Scenario, Truth, sample_once
 
-HALF = 0.5
-"""Share of a name in view from which a viewer sees it."""
-
 
 def bench_exposure(folder: Path, run: RunVideo, seconds: float) -> Section:
-    """One row per listed brand: reported, true, error. Areas are means over the time on screen, in percent."""
+    """One row per listed brand: reported, true, error; areas are means over the time on screen, in percent.
+
+    A brand is on screen for longer than its name can be read, and a reader may read less or more than a viewer: so
+    both limits stand beside the reported seconds, and the errors are against what can be read.
+    """
     video = folder / f"exposure-{seconds:g}.mp4"
-    truth = sample_once(video, Scenario(seconds=seconds, width_px=1920, height_px=1080))
+    truth = sample_once(video, Scenario(seconds=seconds))
     report = cast("Report", run(video, {}).payloads["compile_report"])
     reported = {key_of(row["brand"]): row for row in report.brands.to_pylist()}
     listed = [b for b in truth.brands if b not in (*truth.unlisted, *truth.marks)]
@@ -27,7 +28,7 @@ def bench_exposure(folder: Path, run: RunVideo, seconds: float) -> Section:
     for brand in sorted(listed, key=lambda b: -legible[b]):
         row = reported.get(key_of(brand))
         if row is None:
-            rows.append((brand, 0.0, legible[brand], None, None, None, None, None, None))
+            rows.append((brand, 0.0, legible[brand], -1.0, *[""] * 5))
             continue
         voice, area = legible[brand] / sum(legible.values()), area_frac(truth, brand)
         rows.append(

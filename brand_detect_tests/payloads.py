@@ -9,10 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from brand_detect.domain import model as m
 
 Box = tuple[float, float, float, float]  # x, y, width, height in px
+
+
+def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
+    """A row of ``schema``: ``values``, and nothing else: "", 0, false or empty."""
+    nothing = ((pa.types.is_string, ""), (pa.types.is_boolean, False), (pa.types.is_list, []))
+    blank = {field.name: next((v for is_it, v in nothing if is_it(field.type)), 0) for field in schema}
+    return blank | values
 
 
 def request(duration_s: float = 10.0, **changes: Any) -> m.JobRequest:

@@ -1,7 +1,5 @@
 """Scores of made-up runs over clips whose marks are known."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 import yaml
@@ -13,7 +11,7 @@ from brand_detect.evaluation.drawing import MARKS
 from brand_detect.evaluation.marks import HEIGHT_PX, score_marks, write_catalog
 from brand_detect.evaluation.sample import Truth
 from brand_detect_tests import logos
-from brand_detect_tests.payloads import frames, scenes
+from brand_detect_tests.payloads import frames, row, scenes
 
 FPS = 10
 ARVELO, BRISK, *_ = MARKS
@@ -32,11 +30,7 @@ def truth(*boxes: tuple[int, str, float, float, int]) -> Truth:
 
 
 def detection(frame: int, brand: str, rule: str = "logo_match") -> m.Row:
-    numbers = dict.fromkeys(("t_s", "start_s", "end_s", "x_px", "y_px", "w_px", "h_px", "area_frac", "confidence"), 0.0)
-    texts = dict.fromkeys(("brand_id", "track_id", "verdict_id", "text", "decided_by"), "")
-    known: Mapping[str, object] = {"brand": brand, "frame": frame, "rule": rule}
-    values = {**numbers, **texts, **known}
-    return {c: values.get(c, False) for c in m.DETECTIONS.names}
+    return row(m.DETECTIONS, frame=frame, brand=brand, rule=rule)
 
 
 def payloads(*detections: m.Row) -> dict[str, m.Payload]:

@@ -21,18 +21,16 @@ BOX = (100.0, 100.0, 200.0, 50.0)
 
 
 def exposure(brand: str, start_s: float, end_s: float) -> dict[str, Any]:
-    blank: dict[str, Any] = dict.fromkeys(m.EXPOSURES.names, 0)
     words = {"exposure_id": f"{brand}{start_s}", "zone": "top", "text": brand, "rule": "exact", "decided_by": "x"}
     span = {"start_s": start_s, "end_s": end_s, "seconds": end_s - start_s}
-    return blank | words | span | {"brand": brand, "brand_id": brand.lower()}
+    return p.row(m.EXPOSURES, **words, **span, brand=brand, brand_id=brand.lower())
 
 
 def report(exposures: Sequence[Mapping[str, Any]] = (), unresolved: Sequence[Mapping[str, Any]] = ()) -> m.Report:
-    blank: dict[str, Any] = dict.fromkeys(m.BRANDS.names, 0)
     seconds: dict[str, float] = {}
     for e in exposures:
         seconds[e["brand"]] = seconds.get(e["brand"], 0.0) + e["seconds"]
-    brands = [blank | {"brand": b, "brand_id": b.lower(), "seconds": v} for b, v in seconds.items()]
+    brands = [p.row(m.BRANDS, brand=b, brand_id=b.lower(), seconds=v) for b, v in seconds.items()]
     return m.Report(
         m.table(m.BRANDS, brands),
         m.table(m.EXPOSURES, exposures),

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from brand_detect.domain import timeline
 from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.model import (
     BLACK,
@@ -111,7 +112,19 @@ def compile_report(
         | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",
         notes=tuple(notes),
+        stats=_stats(rows, corrected.reviews),
     )
+
+
+def _stats(exposures: Sequence[Row], reviews: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What attempts are compared by at a glance."""
+    seconds = sum(e["seconds"] for e in exposures)
+    return {
+        "brand_seconds": round(seconds, 3),
+        "any_brand_s": round(timeline.union_seconds([(e["start_s"], e["end_s"]) for e in exposures]), 3),
+        "quality_mean": round(sum(e["quality"] * e["seconds"] for e in exposures) / seconds, 4) if seconds else 0.0,
+        "corrections": len(reviews),
+    }
 
 
 def _tracks(verdicts: pa.Table) -> list[str]:

@@ -36,7 +36,7 @@ def detections(
     ``surface`` tells what each track is on. ``n_brands`` is 0 until ``counted`` fills it.
     """
     regions = detected.regions
-    wanted = (pc.field("status") == "resolved") & (pc.field("confidence") >= min_confidence)
+    wanted = (pc.field("status") == "resolved") & (pc.field("confidence") >= pa.scalar(min_confidence, pa.float32()))
     verdicts = verdicts.filter(wanted).combine_chunks()
     lists = verdicts["track_ids"].combine_chunks()
     tracks, n_tracks = lists.flatten(), lists.value_lengths().to_numpy()

@@ -171,7 +171,10 @@ def totals(
     for exposure in exposures:
         by_brand[exposure["brand_id"]].append(exposure)
     everything = sum(e["seconds"] for e in exposures)
-    sure = _frames_of(detections, (pc.field("confidence") >= params.sure_confidence) | (pc.field("reviewed") != ""))
+    sure = _frames_of(
+        detections,
+        (pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32())) | (pc.field("reviewed") != ""),
+    )
     furniture = _frames_of(detections, pc.field("furniture"))
     shown = timeline.shown_seconds(cells)
     bounds = _Bounds(cells, shots, range_s)

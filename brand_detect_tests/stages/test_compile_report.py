@@ -58,6 +58,70 @@ def test_presence_reaches_half_a_sample_to_both_sides() -> None:
     assert made.detections["start_s"].to_pylist() == [1.75, 2.25, 2.75]
 
 
+def test_figures_to_compare_attempts_by() -> None:
+    regions = track("a", [4, 5, 6]) + track("b", [6, 7], (900, 500, 200, 50))
+    made = report(regions, [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])])
+    assert made.stats["brand_seconds"] == pytest.approx(2.5)
+    assert made.stats["any_brand_s"] == pytest.approx(2.0)
+    weighted = sum(e["quality"] * e["seconds"] for e in made.exposures.to_pylist())
+    assert made.stats["quality_mean"] == pytest.approx(weighted / 2.5, abs=1e-4)
+    assert report([], []).stats["quality_mean"] == 0
+
+
+def test_low_and_high_seconds_stand_around_the_likely_ones() -> None:
+    regions = track("a", [4, 5, 6, 7]) + track("b", [8], (900, 500, 200, 50)) + track("x", [12], (300, 300, 90, 40))
+    rows = [p.verdict("Nike", ["a"], confidence=0.95), p.verdict("Nike", ["b"], confidence=0.7)]
+    alike = p.cluster(1, "NIK", regions[-1], candidates=["Nike"])
+    [nike] = report(regions, rows, unresolved=(alike,)).brands.to_pylist()
+    assert nike["seconds"] == pytest.approx(2.5)  # 1.75 to 4.25
+    assert nike["low_s"] == pytest.approx(2.0 - 2 * 0.25)  # what is sure, both edges inwards
+    assert nike["high_s"] == pytest.approx(2.5 + 0.5 + 4 * 0.25)  # and the open mark, all edges outwards
+    [at_cut] = report(track("a", [4, 5]), [p.verdict("Nike", ["a"])], cuts=(1.9, 2.8)).brands.to_pylist()
+    assert at_cut["low_s"] == pytest.approx(at_cut["seconds"]) == pytest.approx(at_cut["high_s"])
+
+
+def test_solus_seconds_are_those_without_another_brand() -> None:
+    regions = track("a", [4, 5, 6, 7]) + track("b", [6, 7, 8], (900, 500, 200, 50))
+    made = report(regions, [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])])
+    assert {b["brand"]: b["solus_s"] for b in made.brands.to_pylist()} == pytest.approx({"Nike": 1.0, "Puma": 0.5})
+    assert [d["n_brands"] for d in made.detections.to_pylist()] == [1, 1, 2, 2, 2, 2, 1]
+
+
+def test_media_value_is_rate_by_seconds_by_quality_and_off_by_default() -> None:
+    regions, rows = track("a", [4, 5, 6, 7]), [p.verdict("Nike", ["a"])]
+    assert report(regions, rows).brands["media_value"].to_pylist() == [None]
+    made = report(regions, rows, media_rate=3000.0, media_currency="EUR")
+    [nike] = made.brands.to_pylist()
+    assert nike["media_value"] == pytest.approx(3000 / 30 * 2.0 * nike["quality"], rel=1e-5)
+    assert made.summary["media_value"]["currency"] == "EUR"
+
+
+def test_the_evidence_tells_who_decided_and_what_it_cost() -> None:
+    mark = p.region(4, "x")
+    said = p.answer("c1", answer="Nike", brand_id="nike", surface="clothing", reasoning="a swoosh", cost_usd=0.01)
+    decided = p.verdict(
+        "Nike", ["x"], verdict_id=m.content_id("c1", "nike", "escalate_cloud"), decided_by="escalate_cloud"
+    )
+    frames = p.frames(20)
+    scenes = p.scenes(frames)
+    made = compile_report(
+        p.request(),
+        frames,
+        scenes,
+        p.detected([mark, p.region(4, "a", (900, 500, 200, 50))], scenes),
+        p.verdicts([decided, p.verdict("Puma", ["a"])], answers=[said]),
+        CompileReportParams.model_validate({}),
+        scale=load_quality("default"),
+        statistics={},
+    )
+    about = {row["brand"]: row for row in made.evidence.to_pylist()}
+    assert about["Nike"]["model"] == "llava"
+    assert (about["Nike"]["reasoning"], about["Nike"]["cost_usd"]) == ("a swoosh", 0.01)
+    assert (about["Puma"]["model"], about["Puma"]["cost_usd"]) == ("", 0.0)
+    assert {e["brand"]: e["surface"] for e in made.exposures.to_pylist()} == {"Nike": "clothing", "Puma": "other"}
+    assert {e["verdict_id"] for e in made.exposures.to_pylist()} == {row["verdict_id"] for row in about.values()}
+
+
 def test_the_evidence_is_a_frame_that_shows_the_brand() -> None:
     hidden = track("a", [4], seen_on=[6, 7])  # found on duplicates of frame 4, on which somebody stands before it
     unknown = p.region(8, "x", seen_on=[9])

@@ -77,8 +77,8 @@ def load_quality(name: str, folder: str = "") -> QualityScale:
         BadInput: there is no such scale, or it is not in the form of one.
     """
     package = resources.files("brand_detect") / "quality"
-    places = [package, *([Path(folder)] if folder else [])]
-    there = {f.name.removesuffix(".yaml"): f for p in places for f in p.iterdir() if f.name.endswith(".yaml")}
+    files = [*package.iterdir(), *(Path(folder).glob("*.yaml") if folder else ())]
+    there = {f.name.removesuffix(".yaml"): f for f in files if f.name.endswith(".yaml")}
     if name not in there:
         raise BadInput(f"There is no quality scale {name!r}.", f"scales: {', '.join(sorted(there))}")
     try:

@@ -1,4 +1,5 @@
 from enum import Enum
+from importlib import resources
 from pathlib import Path
 
 import dagster as dg
@@ -7,7 +8,14 @@ from pydantic import Field
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import PARAMS, Params
-from brand_detect.orchestration.config import CONFIGS, config_class, explicit, load_profile, profile_names
+from brand_detect.orchestration.config import (
+    CONFIGS,
+    config_class,
+    explicit,
+    load_profile,
+    load_quality,
+    profile_names,
+)
 
 
 @pytest.mark.parametrize("stage", PARAMS)
@@ -72,3 +80,31 @@ def test_the_three_profiles_are_valid():
 def test_an_unknown_profile_is_refused(name: str):
     with pytest.raises(BadInput, match="There is no profile"):
         load_profile(name)
+
+
+def test_a_scale_of_ones_own_comes_before_the_package(tmp_path: Path) -> None:
+    shipped = load_quality("default")
+    assert load_quality("default", str(tmp_path / "nowhere")) == shipped
+    text = (resources.files("brand_detect") / "quality" / "default.yaml").read_text(encoding="utf-8")
+    (tmp_path / "contract.yaml").write_text(text.replace("size: 3", "size: 5"), encoding="utf-8")
+    (tmp_path / "default.yaml").write_text(text.replace("version: 1", "version: 2"), encoding="utf-8")
+    own = load_quality("contract", str(tmp_path))
+    assert own.weights["size"] == 5
+    assert own.digest != shipped.digest
+    assert load_quality("default", str(tmp_path)).version == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("missing", None, "no quality scale 'missing'"),
+        ("broken", "a: [", "it is no YAML"),
+        ("empty", "", "is no scale"),
+        ("partial", "version: 1\nweights: {size: 1}", "is no scale: "),
+    ],
+)
+def test_what_is_no_scale_is_refused_with_a_sentence(name: str, text: str | None, said: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput, match=said):
+        load_quality(name, str(tmp_path))

@@ -233,7 +233,7 @@ class CompileReportParams(Params):
     media_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of that price's currency")
     thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's close-ups")
     page_mb: float = Field(
-        16.0,
+        8.0,
         ge=1,
         le=200,
         description="size that the page fills up to with pictures, best first; the rest it leaves out",

@@ -1,12 +1,12 @@
 """Which models answer in the escalations, and what has to be switched on before they may."""
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, Escalation, VlmProvider
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.calls import is_here
 from brand_detect.engines.prices import Price, listed_price
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.providers import Endpoint, ProviderAnswerer
@@ -107,7 +107,8 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
     try:
         parts = urlsplit(url)
         plain = parts.scheme in ("http", "https") and parts.hostname and not ("@" in parts.netloc or parts.query)
-        names = {parts.hostname, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
     except ValueError:
         plain, names = False, set()
     if not plain:
@@ -117,12 +118,3 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
             f"{stage}: crops would leave this machine, to {urlsplit(url).hostname}, which is not allowed.",
             "add the host to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
         )
-
-
-def is_here(url: str) -> bool:
-    """Whether ``url`` is of this machine."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

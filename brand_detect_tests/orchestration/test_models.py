@@ -8,10 +8,11 @@ import pytest
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, effective
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.calls import is_here
 from brand_detect.engines.prices import listed_price
 from brand_detect.engines.providers import ProviderAnswerer
 from brand_detect.engines.vlm import TransformersAnswerer
-from brand_detect.orchestration.models import FREE, answerer, endpoints, is_here
+from brand_detect.orchestration.models import FREE, answerer, endpoints
 from brand_detect.storage.store import Store
 
 HERE = "http://127.0.0.1:8000/v1"
@@ -171,6 +172,9 @@ def test_what_is_no_plain_address_is_refused_and_not_repeated(store: Store, stag
         ("http://gpu-box:8001/v1", ("gpu-box:8000",), False),
         ("https://gpu-box/v1", ("gpu-box:443",), True),
         ("http://gpu-box/v1", ("gpu-box:80",), True),
+        ("http://[fd00::7]:8000/v1", ("[fd00::7]:8000",), True),
+        ("http://[FD00::7]:8000/v1", ("[fd00::7]",), True),
+        ("http://[fd00::7]:8001/v1", ("[fd00::7]:8000",), False),
         ("http://gpu-box.evil.org/v1", ("gpu-box",), False),
         ("http://127.0.0.1.evil.org/v1", (), False),
         ("http://localhost.evil.org/v1", (), False),

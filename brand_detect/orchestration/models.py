@@ -18,8 +18,10 @@ OWN_SERVER = VlmProvider.openai_compatible.value
 FREE = Price(0.0, 0.0)
 
 
-def answerer(stage: str, params: Escalation, settings: Settings, store: Store) -> Answerer | None:
+def answerer(stage: str, params: Escalation, settings: Settings, store: Store, run_id: str = "") -> Answerer | None:
     """Who answers in ``stage``; None when it is off. Nothing is loaded, and nobody is called, before it is asked.
+
+    What is paid comes from the budget of the run ``run_id``, all its tries together.
 
     Raises:
         BadInput: the model is not named or not priced, or crops would go where the settings do not let them.
@@ -27,7 +29,8 @@ def answerer(stage: str, params: Escalation, settings: Settings, store: Store) -
     if params.provider.value != "off":
         check_may_be_asked(stage, params, settings)
     paid = isinstance(params, EscalateCloudParams)
-    return model_of(stage, params, settings, Spending(store, params.max_usd, settings.daily_usd) if paid else None)
+    budget = Spending(store, params.max_usd, settings.daily_usd, run_id) if paid else None
+    return model_of(stage, params, settings, budget)
 
 
 def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget | None) -> Answerer | None:

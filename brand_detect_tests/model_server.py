@@ -74,6 +74,8 @@ class ModelServer:
     asked: list[Asked] = field(default_factory=list)
     did: list[str] = field(default_factory=list)
     billed: list[tuple[int, int]] = field(default_factory=list)
+    sent: int = 0
+    """Bytes of endless replies that were taken from it."""
     most_at_once: int = 0
     at_once: int = 0
     port: int = 0
@@ -157,8 +159,11 @@ def serving() -> Iterator[ModelServer]:
                 data = b'{"id": "1", "choices": [{'
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
+            if name != "endless":
+                self.send_header("Content-Length", str(len(data)))
             self.end_headers()
+            while name == "endless":
+                state.sent += self.wfile.write(b" " * 100_000)
             if name == "drip":
                 for byte in data:
                     if state.ending.wait(0.02):

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ KEYS = {
 NAMES = {"openai": "OpenAI", "anthropic": "Anthropic", "google": "Google", "groq": "Groq"}
 MOST_TOKENS = 100_000_000
 """More than any model takes: a usage beyond that is none."""
+MOST_BYTES = 1_000_000
+"""Of a reply, as it is sent: the longest answer takes a tenth of that. One that does not end would fill the memory."""
 LOGGERS = ("openai", "anthropic", "groq", "google_genai")
 """Libraries that log whole requests, pictures included, when everything is logged."""
 
@@ -175,7 +177,7 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
         from pydantic_ai.models.groq import GroqModel
         from pydantic_ai.providers.groq import GroqProvider
 
-        older = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
+        older = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, **_bounded(httpx))
         return older, GroqModel(endpoint.model, provider=GroqProvider(api_key=key, http_client=older))
     import httpx2
 
@@ -184,6 +186,7 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
         timeout=timeout_s,
         follow_redirects=False,
         mounts={f"all://{here}": None} if here else None,  # past the environment's proxy, which may be elsewhere
+        **_bounded(httpx2),
     )
     match endpoint.provider:
         case "anthropic":
@@ -216,6 +219,31 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
             )
             model = OpenAIChatModel(endpoint.model, provider=provider)
     return client, model
+
+
+def _bounded(http: Any) -> dict[str, Any]:
+    """Options of a client of ``http``, HTTPX of either age, that break off replies of more than ``MOST_BYTES``."""
+
+    class Bounded(http.AsyncByteStream):
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for chunk in self._stream:
+                size += len(chunk)
+                if size > MOST_BYTES:
+                    raise http.RemoteProtocolError("the reply is too long")
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    async def bound(response: Any) -> None:
+        response.stream = Bounded(response.stream)
+
+    # packed, a little may become much
+    return {"event_hooks": {"response": [bound]}, "headers": {"Accept-Encoding": "identity"}}
 
 
 def _failure(error: Exception, endpoint: Endpoint, key: str) -> Failure:

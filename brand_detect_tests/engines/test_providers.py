@@ -256,6 +256,15 @@ def test_an_answer_that_drips_comes_to_an_end(server: ModelServer, endpoint: End
     assert time.monotonic() - started < 10  # the whole answer would take longer
 
 
+@ALL
+def test_a_reply_without_end_is_broken_off_before_it_fills_the_memory(server: ModelServer, endpoint: Endpoint) -> None:
+    server.answers = ["endless"]
+    assert one(asks(endpoint, timeout_s=3)).status == "answered"
+    assert server.did == ["good", "endless", "good"]
+    assert calls.MOST_BYTES < server.sent < 20 * calls.MOST_BYTES, "as much as lies in buffers on the way"
+    assert all(a.headers["accept-encoding"] == "identity" for a in server.asked)
+
+
 def test_the_wait_that_a_provider_asks_for_is_kept_up_to_a_limit(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

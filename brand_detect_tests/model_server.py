@@ -18,6 +18,8 @@ import pytest
 INPUT_TOKENS, OUTPUT_TOKENS = 1200, 40
 """What a reply takes, and is billed with, whatever the server says."""
 MANY_TOKENS = 50_000
+ODD = b""
+"""The body of the reply ``odd``."""
 ERRORS = {
     "400": (400, "invalid_request_error", "The picture is no picture."),
     "401": (401, "authentication_error", "Incorrect API key provided."),
@@ -72,6 +74,8 @@ class ModelServer:
     asked: list[Asked] = field(default_factory=list)
     did: list[str] = field(default_factory=list)
     billed: list[tuple[int, int]] = field(default_factory=list)
+    sent: int = 0
+    """Bytes of endless replies that were taken from it."""
     most_at_once: int = 0
     at_once: int = 0
     port: int = 0
@@ -149,12 +153,17 @@ def serving() -> Iterator[ModelServer]:
                 self._send(302, {}, {"Location": f"{state.url}/elsewhere"})
                 return
             data = json.dumps(_reply(name, asked)).encode()
+            if name == "odd":
+                data = ODD
             if name == "no json":
                 data = b'{"id": "1", "choices": [{'
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
+            if name != "endless":
+                self.send_header("Content-Length", str(len(data)))
             self.end_headers()
+            while name == "endless":
+                state.sent += self.wfile.write(b" " * 100_000)
             if name == "drip":
                 for byte in data:
                     if state.ending.wait(0.02):
@@ -211,6 +220,7 @@ def _reply(name: str, asked: Asked) -> dict[str, Any]:
     usage = {
         "many tokens": (INPUT_TOKENS, MANY_TOKENS),
         "zero usage": (0, 0),
+        "half a token": (INPUT_TOKENS, OUTPUT_TOKENS + 0.5),
         "absurd usage": (10**15, 10**15),
     }.get(name, usage)
     stop = name if name in ("length", "filter") else "stop"

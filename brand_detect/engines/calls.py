@@ -1,10 +1,11 @@
 """One call of a model behind a provider's API: the request, the reply, and what can go wrong. Through pydantic-ai."""
 
+import ipaddress
 import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ KEYS = {
 NAMES = {"openai": "OpenAI", "anthropic": "Anthropic", "google": "Google", "groq": "Groq"}
 MOST_TOKENS = 100_000_000
 """More than any model takes: a usage beyond that is none."""
+MOST_BYTES = 1_000_000
+"""Of a reply, as it is sent: the longest answer takes a tenth of that. One that does not end would fill the memory."""
 LOGGERS = ("openai", "anthropic", "groq", "google_genai")
 """Libraries that log whole requests, pictures included, when everything is logged."""
 
@@ -85,13 +88,13 @@ class Caller:
     def __init__(self, endpoint: Endpoint, *, max_output_tokens: int, timeout_s: float) -> None:
         """
         Raises:
-            Permanent: the environment has no key.
+            Permanent: the environment has no key, or one that cannot be sent.
         """
         self._endpoint, self._key = endpoint, _key(endpoint)
         self._max_output_tokens, self._timeout_s = max_output_tokens, timeout_s
-        for name in LOGGERS:
-            logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
         self._client, self._model = _client_and_model(endpoint, self._key, timeout_s)
+        for name in LOGGERS:  # after their import, at which ANTHROPIC_LOG and its like are obeyed
+            logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
 
     async def call(self, words: str, instructions: str = "", pictures: Sequence[bytes] = ()) -> Reply:
         """The reply to one request; with ``instructions``, in the form of ``BrandAnswer`` where the model can.
@@ -100,7 +103,6 @@ class Caller:
             Failure: there is none.
         """
         from pydantic_ai.direct import model_request
-        from pydantic_ai.exceptions import AgentRunError
         from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
         from pydantic_ai.settings import ModelSettings
 
@@ -122,15 +124,15 @@ class Caller:
                 model_settings=settings,
                 model_request_parameters=self._form() if instructions else None,
             )
-        except AgentRunError as e:
+            usage = response.usage
+            text, given, answered = response.text or "", int(usage.input_tokens), int(usage.output_tokens)
+        except Exception as e:  # on a reply in another form, the libraries fail in any way
             raise _failure(e, self._endpoint, self._key) from None  # its own text may hold what was sent
         stopped = {
             "length": f"the reply was cut short after {self._max_output_tokens} tokens",
             "content_filter": "the provider's content filter refused",
         }.get(response.finish_reason or "", "")
-        usage = response.usage
-        latency_s = time.monotonic() - started
-        return Reply(response.text or "", stopped, usage.input_tokens, usage.output_tokens, latency_s)
+        return Reply(text, stopped, given, answered, time.monotonic() - started)
 
     def _form(self) -> "ModelRequestParameters | None":
         from pydantic_ai.models import ModelRequestParameters
@@ -148,12 +150,23 @@ class Caller:
 
 def _key(endpoint: Endpoint) -> str:
     variables = KEYS[endpoint.provider]
-    key = next((os.environ[v] for v in variables if os.environ.get(v)), "")
+    key = next(filter(None, (os.environ.get(v, "").strip() for v in variables)), "")
     if not key and endpoint.provider != "openai_compatible":
         raise Permanent(
             f"There is no key for {endpoint.who}.", f"set {' or '.join(variables)} in the environment of Dagster"
         )
+    if not (key.isascii() and key.isprintable()):  # a library would say so with the key in the sentence
+        raise Permanent(f"The key for {endpoint.who} holds what no key holds.", f"check {' or '.join(variables)}")
     return key
+
+
+def is_here(url: str) -> bool:
+    """Whether ``url`` is of this machine."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[Any, Model]":
@@ -164,11 +177,17 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
         from pydantic_ai.models.groq import GroqModel
         from pydantic_ai.providers.groq import GroqProvider
 
-        older = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
+        older = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, **_bounded(httpx))
         return older, GroqModel(endpoint.model, provider=GroqProvider(api_key=key, http_client=older))
     import httpx2
 
-    client = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False)
+    here = urlsplit(endpoint.base_url).netloc if is_here(endpoint.base_url) else ""
+    client = httpx2.AsyncClient(
+        timeout=timeout_s,
+        follow_redirects=False,
+        mounts={f"all://{here}": None} if here else None,  # past the environment's proxy, which may be elsewhere
+        **_bounded(httpx2),
+    )
     match endpoint.provider:
         case "anthropic":
             from pydantic_ai.models.anthropic import AnthropicModel
@@ -202,8 +221,33 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
     return client, model
 
 
+def _bounded(http: Any) -> dict[str, Any]:
+    """Options of a client of ``http``, HTTPX of either age, that break off replies of more than ``MOST_BYTES``."""
+
+    class Bounded(http.AsyncByteStream):
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for chunk in self._stream:
+                size += len(chunk)
+                if size > MOST_BYTES:
+                    raise http.RemoteProtocolError("the reply is too long")
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    async def bound(response: Any) -> None:
+        response.stream = Bounded(response.stream)
+
+    # packed, a little may become much
+    return {"event_hooks": {"response": [bound]}, "headers": {"Accept-Encoding": "identity"}}
+
+
 def _failure(error: Exception, endpoint: Endpoint, key: str) -> Failure:
-    """What ``error``, of pydantic-ai, means for the call and for those to come."""
+    """What ``error``, of pydantic-ai or what it lets through, means for the call and for those to come."""
     from pydantic_ai import exceptions as e
 
     who, wait_s = endpoint.who, getattr(error, "retry_after", None) or 0.0
@@ -230,8 +274,11 @@ def _failure(error: Exception, endpoint: Endpoint, key: str) -> Failure:
         case _ if _is_redirect(error.__cause__):
             hint = "check the server's address"
             return _end(Permanent(f"{who} sends us elsewhere, where nobody follows.", hint))
-        case _:
+        case e.AgentRunError():
             return Failure(f"{who} answers in no form that is known.", again=True, billed=True)
+        case _:
+            why = f"{who} answers in no form that is known: {type(error).__name__}."
+            return Failure(why, again=True, billed=True)
 
 
 def _end(error: BrandDetectError) -> Failure:

@@ -7,6 +7,9 @@ from typing import Any
 
 from brand_detect.domain.errors import Permanent
 
+HERE_ALONE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""No network, and no code of the model's own; unless told so, transformers asks the terminal whether to run it."""
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -41,7 +44,7 @@ def load_pretrained(
     try:
         loaded_processor = _load_processor(processor, model, **processor_options)
         loaded, info = getattr(transformers, network).from_pretrained(
-            model, local_files_only=True, output_loading_info=True, dtype=precision
+            model, **HERE_ALONE, output_loading_info=True, dtype=precision
         )
     except (OSError, ValueError) as e:
         if Path(model).is_dir():
@@ -99,9 +102,9 @@ def _load_processor(auto: str, model: str, **options: Any) -> Any:
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     try:
-        return getattr(transformers, auto).from_pretrained(model, local_files_only=True, **options)
+        return getattr(transformers, auto).from_pretrained(model, **HERE_ALONE, **options)
     except (ImportError, OSError):
-        config = type(transformers.AutoConfig.from_pretrained(model, local_files_only=True))
+        config = type(transformers.AutoConfig.from_pretrained(model, **HERE_ALONE))
         if auto != "AutoProcessor" or config not in PROCESSOR_MAPPING:
             raise
         whole: Any = PROCESSOR_MAPPING[config]
@@ -113,7 +116,7 @@ def _load_processor(auto: str, model: str, **options: Any) -> Any:
         def get_attributes(cls) -> list[str]:
             return [name for name in super().get_attributes() if name != "video_processor"]
 
-    return OfPictures.from_pretrained(model, local_files_only=True, **options)
+    return OfPictures.from_pretrained(model, **HERE_ALONE, **options)
 
 
 def _digest(folder: Path) -> str:

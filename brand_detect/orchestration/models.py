@@ -1,12 +1,12 @@
 """Which models answer in the escalations, and what has to be switched on before they may."""
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, Escalation, VlmProvider
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.calls import is_here
 from brand_detect.engines.prices import Price, listed_price
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.providers import Endpoint, ProviderAnswerer
@@ -18,8 +18,10 @@ OWN_SERVER = VlmProvider.openai_compatible.value
 FREE = Price(0.0, 0.0)
 
 
-def answerer(stage: str, params: Escalation, settings: Settings, store: Store) -> Answerer | None:
+def answerer(stage: str, params: Escalation, settings: Settings, store: Store, run_id: str = "") -> Answerer | None:
     """Who answers in ``stage``; None when it is off. Nothing is loaded, and nobody is called, before it is asked.
+
+    What is paid comes from the budget of the run ``run_id``, all its tries together.
 
     Raises:
         BadInput: the model is not named or not priced, or crops would go where the settings do not let them.
@@ -27,7 +29,8 @@ def answerer(stage: str, params: Escalation, settings: Settings, store: Store) -
     if params.provider.value != "off":
         check_may_be_asked(stage, params, settings)
     paid = isinstance(params, EscalateCloudParams)
-    return model_of(stage, params, settings, Spending(store, params.max_usd, settings.daily_usd) if paid else None)
+    budget = Spending(store, params.max_usd, settings.daily_usd, run_id) if paid else None
+    return model_of(stage, params, settings, budget)
 
 
 def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget | None) -> Answerer | None:
@@ -107,7 +110,8 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
     try:
         parts = urlsplit(url)
         plain = parts.scheme in ("http", "https") and parts.hostname and not ("@" in parts.netloc or parts.query)
-        names = {parts.hostname, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
     except ValueError:
         plain, names = False, set()
     if not plain:
@@ -117,12 +121,3 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
             f"{stage}: crops would leave this machine, to {urlsplit(url).hostname}, which is not allowed.",
             "add the host to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
         )
-
-
-def is_here(url: str) -> bool:
-    """Whether ``url`` is of this machine."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

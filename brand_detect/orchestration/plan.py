@@ -13,7 +13,6 @@ from brand_detect.domain.model import (
     ExtractedFrames,
     JobRequest,
     Overrides,
-    Row,
     check_job_id,
 )
 from brand_detect.domain.params import EscalateCloudParams, Escalation, VlmProvider, check_overrides, effective
@@ -25,7 +24,7 @@ from brand_detect.engines.tokens import input_token_bound, input_token_estimate
 from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.models import endpoints, model_of
 from brand_detect.orchestration.resources import Services
-from brand_detect.stages.escalation import Pictures
+from brand_detect.stages.escalation import Pictures, to_ask
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import AttemptRef, StoredFrames
@@ -135,7 +134,7 @@ def _estimate(
     assert model is not None, "a model that is off is not estimated"
     endpoint = None if params.provider is VlmProvider.transformers else endpoints(params)[0]
     limit_usd = params.max_usd if isinstance(params, EscalateCloudParams) else float("inf")
-    asked: list[Row] = verdicts.unresolved.to_pylist()[: params.max_questions]
+    asked = to_ask(verdicts, params)
     own = [a for a in verdicts.answers.to_pylist() if (a["provider"], a["model"]) == (model.provider, model.model)]
     told = [a["output_tokens"] for a in own if a["output_tokens"]]
     output_tokens = round(sum(told) / len(told)) if told else ASSUMED_OUTPUT_TOKENS

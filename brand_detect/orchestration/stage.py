@@ -124,7 +124,8 @@ class StageRun(Generic[P_co]):
         if self.engines.answerer is not None:
             found = self.engines.answerer(self.stage, self.params)
         else:
-            found = answerer(self.stage, self.params, self.settings, self.store)
+            run_id = self.sink.ref.attempt.rpartition("-")[0]
+            found = answerer(self.stage, self.params, self.settings, self.store, run_id)
         if found is not None:
             self.used["answerer"] = f"{found.provider}/{found.model}, prompt {found.prompt_version}"
         return found

@@ -255,7 +255,8 @@ def _models(answers: pa.Table) -> list[dict[str, Any]]:
         groups[row["provider"], row["model"], row["prompt_version"]].append(row)
     found = []
     for (provider, model, prompt), rows in groups.items():
-        put = [row for row in rows if not row["remembered"] and row["status"] != "deferred"]
+        new = [row for row in rows if not row["remembered"]]  # what was put off may have cost something, too
+        put = [row for row in new if row["status"] != "deferred"]
         known = {row["question_id"]: row["cost_usd"] for row in rows if row["remembered"]}
         found.append(
             {
@@ -265,8 +266,8 @@ def _models(answers: pa.Table) -> list[dict[str, Any]]:
                 "questions": len(put),
                 "remembered": sum(row["remembered"] for row in rows),
                 "answers": dict(sorted(Counter(row["status"] for row in rows).items())),
-                **{c: sum(row[c] for row in put) for c in ("input_tokens", "output_tokens", "cost_usd")},
-                "remembered_usd": sum(usd for i, usd in known.items() if i not in {row["question_id"] for row in put}),
+                **{c: sum(row[c] for row in new) for c in ("input_tokens", "output_tokens", "cost_usd")},
+                "remembered_usd": sum(usd for i, usd in known.items() if i not in {row["question_id"] for row in new}),
                 "latency_mean_s": sum(row["latency_s"] for row in put) / len(put) if put else 0.0,
             }
         )

@@ -97,8 +97,7 @@ def escalate(
             "cost_usd": 0.0,
         }
         return replace(upstream, notes=(*upstream.notes, note), stats=stats)
-    said = _answered(upstream.answers)
-    asked = sorted(open_clusters, key=lambda c: c["cluster_id"] in said)[: params.max_questions]
+    asked = to_ask(upstream, params)
     pictures = Pictures(detected, params, frames, codec, canvas)
     answers: dict[str, tuple[Answer, bool]] = {}
     for answer, remembered in _answers(asked, pictures, answerer, None if params.ask_again else memory, memory):
@@ -134,6 +133,13 @@ def escalate(
             "tracks_unresolved": sum(len(c["track_ids"]) for c in ranked),
         },
     )
+
+
+def to_ask(verdicts: BrandVerdicts, params: Escalation) -> list[Row]:
+    """The open clusters that are asked about, in order: first what no model has said anything about."""
+    said = _answered(verdicts.answers)
+    rows = verdicts.unresolved.to_pylist()
+    return sorted(rows, key=lambda c: c["cluster_id"] in said)[: params.max_questions]
 
 
 def _answers(
@@ -287,27 +293,32 @@ def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None, remembered:
 
 
 def _stats(n_open: int, answers: Mapping[str, tuple[Answer, bool]]) -> dict[str, float]:
-    new = [a for a, remembered in answers.values() if not remembered and a.status != "deferred"]
-    known = {a.question_id: a for a, remembered in answers.values() if remembered}
+    new = [a for a, remembered in answers.values() if not remembered]
+    known = _remembered(answers)
     paid_now = {a.question_id for a in new}
     return {
-        "questions": len(new),
-        "remembered": sum(remembered for _, remembered in answers.values()),
+        "questions": sum(a.status != "deferred" for a in new),
+        "remembered": len(known),
         "questions_left": n_open - sum(a.status in ANSWERED for a, _ in answers.values()),
         "deferred": sum(a.status == "deferred" for a, _ in answers.values()),
         "failed": sum(a.status == "failed" for a in new),
         "input_tokens": sum(a.input_tokens for a in new),
         "output_tokens": sum(a.output_tokens for a in new),
-        "cost_usd": sum(a.cost_usd for a in new),
-        "remembered_usd": sum(a.cost_usd for i, a in known.items() if i not in paid_now),
+        "cost_usd": sum(a.cost_usd for a in new),  # what was put off may have cost a check or a malformed reply
+        "remembered_usd": sum({a.question_id: a.cost_usd for a in known if a.question_id not in paid_now}.values()),
     }
+
+
+def _remembered(answers: Mapping[str, tuple[Answer, bool]]) -> list[Answer]:
+    """Those from memory; what is alike to a question that was put off or failed has none."""
+    return [a for a, remembered in answers.values() if remembered and a.status in ANSWERED]
 
 
 def _notes(
     stage: str, answers: Mapping[str, tuple[Answer, bool]], n_open: int, verdicts: Sequence[Row], n_left: int
 ) -> Iterator[str]:
     resolved = sum(v["status"] == "resolved" for v in verdicts)
-    known = sum(remembered for _, remembered in answers.values())
+    known = len(_remembered(answers))
     from_memory = f" ({known} from memory)" if known else ""
     yield (
         f"{stage}: {len(answers)} of {n_open} clusters asked{from_memory}, {resolved} resolved, "

@@ -1,12 +1,14 @@
 """What models cost, ``{root}/_spending/{day}/``: an entry is an empty file whose name says it, so a listing is a sum.
 
 ``{reservation}-reserved-{micro USD}`` before a call, ``{reservation}-spent-{micro USD}`` after it. A call that never
-came back counts with what was reserved for it: the provider may have billed it.
+came back counts with what was reserved for it: the provider may have billed it. A reservation begins with its run's
+mark, so that a step that is tried again finds what its run has spent.
 """
 
+import hashlib
 import math
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from brand_detect.domain.protocols import OverBudget
@@ -21,8 +23,11 @@ class Spending:
     Two runs that reserve at once may both be refused the last cent; they are never both given it.
     """
 
-    def __init__(self, store: Store, run_usd: float, daily_usd: float) -> None:
+    def __init__(self, store: Store, run_usd: float, daily_usd: float, run: str = "") -> None:
+        """``run``: its id; what it spent in earlier tries, today and yesterday, counts. "" = it has none."""
         self._store = store
+        self._mark = hashlib.sha256((run or uuid.uuid4().hex).encode()).hexdigest()[:16]
+        self._before: int | None = None if run else 0
         self._limit, self._daily_limit = _micro(run_usd), _micro(daily_usd)
         self._own: dict[str, int] = {}
         self._days: dict[str, str] = {}
@@ -38,10 +43,12 @@ class Spending:
             return self._reserve(usd)
 
     def _reserve(self, usd: float) -> str:
-        wanted, spent = _micro(usd), sum(self._own.values())
+        if self._before is None:
+            self._before = self._spent_before()
+        wanted, spent = _micro(usd), self._before + sum(self._own.values())
         if spent + wanted > self._limit:
             raise OverBudget(_short("run", wanted, self._limit - spent, self._limit), "raise escalate_cloud.max_usd")
-        day, name = datetime.now(UTC).date().isoformat(), uuid.uuid4().hex
+        day, name = datetime.now(UTC).date().isoformat(), f"{self._mark}.{uuid.uuid4().hex}"
         self._store.note_spending(day, f"{name}-reserved-{wanted}")  # first, so that whoever looks at once sees it
         others = self.spent_micro(day) - wanted
         if others + wanted > self._daily_limit:
@@ -58,11 +65,20 @@ class Spending:
 
     def spent_micro(self, day: str) -> int:
         """What all runs have spent or set aside on a day, in millionths of a USD."""
+        return sum(self._amounts(day).values())
+
+    def _spent_before(self) -> int:
+        today = datetime.now(UTC).date()
+        found = (self._amounts(day.isoformat()) for day in (today - timedelta(days=1), today))
+        return sum(usd for amounts in found for name, usd in amounts.items() if name.startswith(f"{self._mark}."))
+
+    def _amounts(self, day: str) -> dict[str, int]:
+        """By reservation."""
         amounts: dict[str, int] = {}
         for entry in sorted(self._store.spending(day)):  # of one reservation what was spent comes last
             name, _, amount = entry.split("-")
             amounts[name] = int(amount)
-        return sum(amounts.values())
+        return amounts
 
 
 def _micro(usd: float) -> int:

@@ -410,6 +410,17 @@ def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
         list(answerer(tmp_path).ask(questions()))
 
 
+def test_code_that_comes_with_a_model_is_not_run_whatever_the_terminal_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    auto = {f"Auto{name}": "own.Own" for name in ("Config", "Processor", "ModelForImageTextToText")}
+    for name in ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text(json.dumps({"model_type": "own", "auto_map": auto}))
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Own: pass\n")
+    with pytest.raises(Permanent, match="holds no vision-language model"):
+        list(answerer(tmp_path).ask(questions()))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_model_of_words_is_refused(tmp_path):
     from transformers import LlamaConfig, LlamaForCausalLM
 

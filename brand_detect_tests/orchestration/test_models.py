@@ -1,5 +1,6 @@
 """Who may be asked, and what has to be switched on before."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,17 @@ import pytest
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, effective
 from brand_detect.domain.settings import Settings
+from brand_detect.engines import providers
+from brand_detect.engines.calls import is_here
 from brand_detect.engines.prices import listed_price
 from brand_detect.engines.providers import ProviderAnswerer
 from brand_detect.engines.vlm import TransformersAnswerer
-from brand_detect.orchestration.models import FREE, answerer, endpoints, is_here
+from brand_detect.orchestration import stage
+from brand_detect.orchestration.models import FREE, answerer, endpoints
+from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
+from brand_detect_tests.model_server import serving
+from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
 HERE = "http://127.0.0.1:8000/v1"
 GPT: dict[str, Any] = {"provider": "openai", "model": "gpt-4o-mini"}
@@ -171,6 +178,9 @@ def test_what_is_no_plain_address_is_refused_and_not_repeated(store: Store, stag
         ("http://gpu-box:8001/v1", ("gpu-box:8000",), False),
         ("https://gpu-box/v1", ("gpu-box:443",), True),
         ("http://gpu-box/v1", ("gpu-box:80",), True),
+        ("http://[fd00::7]:8000/v1", ("[fd00::7]:8000",), True),
+        ("http://[FD00::7]:8000/v1", ("[fd00::7]",), True),
+        ("http://[fd00::7]:8001/v1", ("[fd00::7]:8000",), False),
         ("http://gpu-box.evil.org/v1", ("gpu-box",), False),
         ("http://127.0.0.1.evil.org/v1", (), False),
         ("http://localhost.evil.org/v1", (), False),
@@ -205,3 +215,18 @@ def test_an_address_beside_a_provider_that_has_its_own_is_refused(store: Store, 
 @pytest.mark.parametrize("url", ["", "http://[", "gpu-box", "http://gpu-box", "http://1.2.3.4"])
 def test_what_is_not_known_to_be_here_is_not(url: str):
     assert not is_here(url)
+
+
+def test_the_tries_of_a_run_share_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As a step does that is tried again after a fault that may pass."""
+    monkeypatch.setattr(providers, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(stage, "RETRY_PAUSE_S", 0)
+    with pipeline(tmp_path) as built, serving() as server:
+        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        server.preflights = ["no json"] * 99  # four in a step, each billed, for all that is known
+        params = {**SERVER, "base_url": f"{server.url}/v1", "input_usd_per_mtok": 1.0, "max_usd": 0.003}
+        built.runner.replay("match", "escalate_cloud", {"escalate_cloud": params})
+        [_, attempt] = built.services.store.attempts("match", "escalate_cloud")
+        spent = Spending(built.services.store, 0, 0).spent_micro(datetime.now(UTC).date().isoformat())
+    assert (len(server.asked), attempt.stats["deferred"]) == (5, 1)
+    assert 2400 < spent <= 3000

@@ -9,10 +9,11 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.params import Escalation, effective
 from brand_detect.domain.protocols import Answer
+from brand_detect.engines.providers import ProviderAnswerer
 from brand_detect.orchestration.models import model_of
 from brand_detect.orchestration.plan import ASSUMED_CALL_S, ASSUMED_OUTPUT_TOKENS, Plan, plan
 from brand_detect.storage.answers import Answers
-from brand_detect_tests.pipeline import Pipeline, pipeline, silent, two_shot_clip
+from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, ScriptedReader, pipeline, silent, two_shot_clip
 
 OWN: Overrides = {
     "escalate_vlm": {"provider": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "model": "small"}
@@ -77,6 +78,28 @@ def test_what_was_answered_before_is_no_call(tmp_path: Path):
         [estimate] = planned(built, OWN).estimates
         assert (estimate.remembered, estimate.calls) == (1, 0)
         [estimate] = planned(built, {"escalate_vlm": {**OWN["escalate_vlm"], "ask_again": True}}).estimates
+        assert (estimate.remembered, estimate.calls) == (0, 1)
+
+
+def test_what_a_retry_asks_first_is_planned_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of two clusters one may be asked about, and one has been answered."""
+    one_question: Overrides = {"escalate_vlm": {**OWN["escalate_vlm"], "max_questions": 1}}
+    engines = {
+        "text_reader": lambda _: ScriptedReader(dark="VELORA"),
+        "answerer": lambda stage, _: ScriptedAnswerer() if stage == "escalate_vlm" else None,
+    }
+    with pipeline(tmp_path, **engines) as built:
+        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        [first] = built.services.store.attempts("match", "match_brands")
+        assert first.counts["unresolved"] == 2
+        names: list[str] = []
+        ask = ProviderAnswerer.question_ids
+        monkeypatch.setattr(ProviderAnswerer, "question_ids", lambda a, q: [names.append(ask(a, q)[0]) or names[-1]])
+        planned(built, one_question)
+        Answers(built.services.store).keep(Answer("", "none", question_id=names[0]))
+        built.runner.replay("match", "escalate_vlm", {"escalate_vlm": {"max_questions": 1}})
+        [estimate] = planned(built, one_question).estimates
+        assert names[1] != names[0]
         assert (estimate.remembered, estimate.calls) == (0, 1)
 
 

@@ -13,6 +13,7 @@ from brand_detect.domain.params import EscalateVlmParams, effective
 from brand_detect.domain.protocols import Answer, Answerer, AnswerMemory, Image, Question
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.stages.compile_report import _models
 from brand_detect.stages.escalation import OUTLINE, escalate
 from brand_detect_tests import payloads as p
 from brand_detect_tests.pipeline import ScriptedAnswerer
@@ -187,6 +188,25 @@ def test_put_off_and_failed_questions_are_told_with_why():
     named = ("questions", "deferred", "failed", "questions_left", "never_answered")
     assert [result.stats[n] for n in named] == [2, 1, 1, 2, 2], "one that was put off was put to nobody"
     assert open_of(result) == [("ACME", "deferred"), ("GLOBEX", "failed"), ("INITECH", "no_brand")]
+
+
+def test_what_a_question_cost_before_it_was_put_off_counts():
+    """A first reply in no form, and no money for a second."""
+    result = asked(*marks("ACME"), Model({"ACME": said("deferred")}), Memory())
+    assert (result.stats["questions"], result.stats["deferred"], result.stats["cost_usd"]) == (0, 1, USD)
+    assert result.stats["input_tokens"] == 100
+    [model] = _models(result.answers)
+    assert (model["questions"], model["cost_usd"], model["latency_mean_s"]) == (0, USD, 0)
+
+
+@pytest.mark.parametrize("status", ["deferred", "failed"])
+def test_what_is_alike_to_a_question_without_an_answer_is_not_from_memory(status: str):
+    regions = [p.region(0, "a"), p.region(0, "b")]
+    upstream = p.verdicts([], [p.cluster(n, "ACME", region) for n, region in enumerate(regions, 1)])
+    result = asked(p.detected(regions, SCENES), upstream, Model({"ACME": said(status)}), Memory())
+    assert (result.stats["remembered"], result.stats["cost_usd"], result.stats["remembered_usd"]) == (0, USD, 0)
+    assert result.stats["questions_left"] == 2
+    assert "from memory" not in "".join(result.notes)
 
 
 def test_questions_are_limited_and_what_was_never_answered_comes_first():

@@ -2,13 +2,14 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from brand_detect.domain.protocols import OverBudget
+from brand_detect.storage import spending
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import Store
 
@@ -38,6 +39,29 @@ def test_a_run_spends_no_more_than_its_own(store: Store):
     assert refused.value.hint == "raise escalate_cloud.max_usd"
     Spending(store, 1.0, 100.0).reserve(1.0)  # another run has its own
     assert spent(store) == 2.0
+
+
+def test_a_run_that_is_tried_again_has_spent_what_it_had(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """A step that failed, or a night that passed."""
+    first = Spending(store, 1.0, 100.0, "run-1")
+    first.settle(first.reserve(0.5), 0.2)
+    first.reserve(0.4)  # nobody knows what became of it
+    again = Spending(store, 1.0, 100.0, "run-1")
+    with pytest.raises(OverBudget, match=r"run's budget of 1\.00 USD has 0\.4000 USD left"):
+        again.reserve(0.5)
+    Spending(store, 1.0, 100.0, "run-10").reserve(1.0)
+
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Tomorrow":
+            return super().now(tz) + timedelta(days=1)
+
+    monkeypatch.setattr(spending, "datetime", Tomorrow)
+    again = Spending(store, 1.0, 100.0, "run-1")
+    again.reserve(0.4)
+    with pytest.raises(OverBudget, match="run's budget"):
+        again.reserve(0.1)
+    assert again.spent_micro(today()) == 1_600_000
 
 
 def test_all_runs_of_a_day_share_its_limit(store: Store):

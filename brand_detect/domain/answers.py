@@ -80,6 +80,10 @@ class BrandAnswer(BaseModel):
         return plain(self.reason, LONGEST_REASON)
 
 
+LONGEST_REPLY = 40_000
+"""Letters at the end of a reply that are read: four times what the longest answer that may be asked for needs."""
+
+
 def read_reply(reply: str) -> BrandAnswer:
     """The answer in a model's reply: its last JSON object of that form, whatever is said around it.
 
@@ -87,7 +91,7 @@ def read_reply(reply: str) -> BrandAnswer:
         ValueError: there is none.
     """
     wrong = "no JSON object"
-    for found in reversed(list(_objects(reply))):
+    for found in reversed(list(_objects(reply[-LONGEST_REPLY:]))):
         try:
             return BrandAnswer.model_validate(found)
         except ValidationError as e:

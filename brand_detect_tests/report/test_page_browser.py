@@ -638,6 +638,17 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     ]  # fmt: skip
 
 
+def test_the_last_word_counts(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.bars("Cola").click()
+    for said, n in (("Accept", 1), ("Reject", 2), ("Accept", 3)):
+        tab.panel.get_by_role("button", name=said, exact=True).click(force=True)
+        expect(tab.panel.locator(".badge.pending")).to_have_count(n)
+    assert [e["action"] for e in kept(service)] == ["accept", "reject", "accept"]
+    assert "rejected" not in (tab.bars("Cola").get_attribute("class") or "")
+
+
 def test_a_correction_is_undone_in_the_drawer(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
     tab.page.get_by_label("Your name").fill("Mia")

@@ -28,8 +28,8 @@ def _proof(exposure: Exposure) -> str:
 
 
 def _line(text: str) -> str:
-    """One line that holds no markup and no arrow."""
-    return escape(one_line(text), quote=False)
+    """One line that holds no markup and no arrow, nor the first half of one: a tag's end would make it whole."""
+    return escape(one_line(text), quote=False).replace("--", "–")
 
 
 def _clock(ms: int) -> str:

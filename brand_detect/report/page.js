@@ -1092,12 +1092,12 @@
         listed.length ? listed.map((r) => {
           const out = gone.has(r.review_id) || r.state === "undone";
           return el("div", { class: "event" },
-            el("div", {}, el("b", {}, word(r.brand || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
+            el("div", {}, el("b", {}, word(r.brand || r.brand_id || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
               typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
               el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
               el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
               r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
-            !out && el("button", { type: "button", class: "button", "aria-label": `Undo: ${plain(r.brand || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo"));
+            !out && el("button", { type: "button", class: "button", "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo"));
         }) : el("p", {}, "There are none yet."));
     }
 

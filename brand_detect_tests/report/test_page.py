@@ -114,6 +114,8 @@ def test_corrections_are_listed_with_what_became_of_them() -> None:
     for words in ("orphaned", "rename Nike as Nivea", "0:00.5 to 0:01.5", "Mia", "look again"):
         assert words in Page(html).text
     assert data_of(html)["reviews"] == [review]
+    unnamed = replace(report, summary={**report.summary, "reviews": [review | {"brand": ""}]})
+    assert "rename nike as Nivea" in Page(rendered(payloads | {"compile_report": unnamed})).text
 
 
 def test_only_the_pages_own_script_may_run_and_no_host_is_asked() -> None:

@@ -278,6 +278,9 @@ def test_a_foreign_host_name_is_refused(dagster: ScriptedClient):
     assert http.get("/health").status_code == 200
     assert http.get("/health", headers={"Host": "evil.example:8000"}).status_code == 400
     assert http.get("/health", headers={"Host": "[::1]:8000"}).status_code == 200
+    assert http.get("/health", headers={"Host": "LocalHost"}).status_code == 200
+    for unreadable in ("a!b.evil.example", "127.0.0.1@evil.example", "[", ""):
+        assert http.get("/health", headers={"Host": unreadable}).status_code == 400, unreadable
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,16 @@ def test_the_index_leads_to_the_reports_the_newest_first(http: TestClient, folde
     assert http.get("/reports/match").status_code == 200
 
 
+def test_one_damaged_report_does_not_hide_the_others(http: TestClient, folder: Path):
+    shutil.copytree(folder / "store" / "match", folder / "store" / "bad")
+    for file in (folder / "store" / "bad" / "compile_report").glob("*/manifest.json"):
+        file.write_text("{")
+    answer = http.get("/reports")
+    assert answer.status_code == 200
+    assert re.findall(r'href="(/reports/[^"]*)"', answer.text) == ["/reports/match"]
+    assert re.search(r"The checkpoint bad/compile_report/\S+ is damaged", answer.text)
+
+
 def test_an_empty_store_has_an_index(dagster: ScriptedClient, tmp_path: Path):
     answer = service(dagster, tmp_path).get("/reports")
     assert answer.status_code == 200
@@ -266,6 +276,16 @@ def test_malformed_bodies_are_400_and_nothing_is_kept(http: TestClient, folder: 
         assert answer.status_code == 400, body
         assert isinstance(answer.json()["detail"], str)
     assert not (folder / "store" / "match" / "_reviews").exists()
+
+
+def test_a_damaged_correction_is_told_and_stops_nobody(http: TestClient, folder: Path):
+    kept = post(http, action="accept", brand_id="rolex").json()
+    file = folder / "store" / "match" / "_reviews" / "20200101T000000.000000-0123456789abcdef.json"
+    file.write_text("{")
+    answer = http.get("/reports/match/reviews").json()
+    assert [row["review_id"] for row in answer["reviews"]] == [kept["review_id"]]
+    assert [file.name in sentence for sentence in answer["damaged"]] == [True]
+    assert post(http, action="reject", brand_id="rolex").status_code == 201
 
 
 def test_an_undo_works_once(http: TestClient):

@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 
 from brand_detect_tests import reference
 
@@ -71,6 +73,24 @@ def test_marked_commands_do_what_the_page_says(page: str, block: str) -> None:
 @pytest.mark.parametrize("name", reference.PAGES)
 def test_reference_equals_the_code(name: str, golden) -> None:
     golden(ROOT / "docs" / "reference" / name, reference.PAGES[name]())
+
+
+def test_the_metrics_page_shows_the_scale_and_the_rules_of_the_code() -> None:
+    """Its YAML blocks are the shipped scale without version and description, and the rules of the profile it names."""
+    page = (ROOT / "docs" / "concepts" / "metrics.md").read_text(encoding="utf-8")
+    scale, rules = (
+        yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    )
+    shipped = yaml.safe_load((ROOT / "brand_detect" / "quality" / "default.yaml").read_text(encoding="utf-8"))
+    assert scale == {name: value for name, value in shipped.items() if name not in ("version", "description")}
+    profile = (ROOT / "brand_detect" / "profiles" / "soccer_broadcast.yaml").read_text(encoding="utf-8")
+    assert rules["surfaces"] == next(found for found in _values(yaml.safe_load(profile), "surfaces"))
+
+
+def _values(tree: object, name: str) -> Iterator[object]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from [value] if key == name else _values(value, name)
 
 
 def test_every_dependency_has_its_reason() -> None:

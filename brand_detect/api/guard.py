@@ -1,6 +1,7 @@
 """Turns away what the service should not work on, and tells browsers what its answers may do."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from limits import RateLimitItem, parse
@@ -71,7 +72,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        if self._hosts and request.url.hostname not in self._hosts:
+        # as it was sent: ``request.url`` puts the server's own name in the place of one that it cannot read
+        host = re.sub(r":\d*$", "", request.headers.get("host", "")).strip("[]").lower()
+        if self._hosts and host not in self._hosts:
             answer = AsciiJSON({"detail": "The service is not known under this host name."}, 400)
             await answer(scope, receive, send)
             return

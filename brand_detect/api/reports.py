@@ -37,6 +37,7 @@ PLAIN = {
 class ReviewList(BaseModel):
     attempt: str = Field(description="the report that is shown, to which the states belong")
     reviews: list[ReviewInfo] = Field(description="by time")
+    damaged: list[str] = Field(description="a sentence about each correction that cannot be read")
 
 
 class Applied(BaseModel):
@@ -92,7 +93,8 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
     @router.get(f"{REPORTS}/{{job_id}}/reviews", responses=problems(404, 503), dependencies=may_see)
     def reviews(job_id: str) -> ReviewList:
         """What people have said about a job's reports, and what has become of it."""
-        return ReviewList(attempt=stored.newest(job_id).attempt, reviews=stored.reviews(job_id))
+        found, damaged = stored.reviews(job_id)
+        return ReviewList(attempt=stored.newest(job_id).attempt, reviews=found, damaged=damaged)
 
     @router.post(
         f"{REPORTS}/{{job_id}}/reviews",

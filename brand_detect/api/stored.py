@@ -75,8 +75,10 @@ class StoredReports:
                 made = self.newest(job_id)
             except NotThere:
                 return None
-            counts = (made.counts.get(name, 0) for name in ("brands", "exposures", "unresolved"))
-            return Listed(job_id, made.created, *counts)
+            except Permanent as e:
+                return Listed(job_id, damaged=str(e))
+            brands, exposures, unresolved = (made.counts.get(c, 0) for c in ("brands", "exposures", "unresolved"))
+            return Listed(job_id, made.created, brands, exposures, unresolved)
 
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             return [listed for listed in pool.map(short, self._store.jobs()) if listed]
@@ -107,16 +109,18 @@ class StoredReports:
             self._frames_of.cache_clear()
             raise NotThere(str(e)) from e
 
-    def reviews(self, job_id: str) -> list[ReviewInfo]:
-        """Every correction by time, with its state in the newest report."""
+    def reviews(self, job_id: str) -> tuple[list[ReviewInfo], list[str]]:
+        """Every correction by time, with its state in the newest report; and a sentence about each damaged one."""
         facts = json.loads(self._store.read(_ref(self.newest(job_id)), FACTS))
         told = {row["review_id"]: row for row in facts["summary"].get("reviews", ())}
         shown = ("state", "detections", "seconds")
-        return [
+        log, damaged = Reviews(self._store, job_id).read()
+        found = [
             ReviewInfo(**review.model_dump(), **{name: row[name] for name in shown if name in row})
-            for review in Reviews(self._store, job_id).all()
+            for review in log
             for row in [told.get(review.review_id, {"state": "pending"})]
         ]
+        return found, damaged
 
     def review(self, job_id: str, said: Correction) -> Review:
         """Keep a correction of the newest report.

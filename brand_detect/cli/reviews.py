@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import JobArg, JsonOpt, app, home, out, plain
+from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import clock
@@ -33,9 +33,11 @@ def reviews(
 
     home()  # the store lies there by default, wherever this is called
     try:
-        listed = StoredReports(Store(Settings.load().store_root)).reviews(job_id)
+        listed, damaged = StoredReports(Store(Settings.load().store_root)).reviews(job_id)
     except NotThere as e:
         raise BadInput(str(e), "brand-detect checkpoints JOB shows what there is") from e
+    for sentence in damaged:
+        err.print(f"note: {plain(sentence)}", highlight=False)
     listed = [review for review in listed if user in ("", review.user)]
     if as_json:
         out.print_json(data=[review.model_dump(mode="json") for review in listed])

@@ -3,9 +3,8 @@
 import re
 from decimal import Decimal, InvalidOperation
 from logging import getLogger
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -24,6 +23,7 @@ from brand_detect.cli.common import (
 )
 from brand_detect.cli.local import Bars
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.media import file_name
 from brand_detect.domain.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def sweep(
         raise BadInput(f"There is no folder for {page}.", "make it, or write the page elsewhere")
     home()
     lineage = sweeping.Lineage.of(Store(Settings.load().store_root), job_id, attempt)
-    labelled = _labels(labels, clip or PurePosixPath(urlsplit(lineage.request.video_uri).path).name)
+    labelled = _labels(labels, clip or file_name(lineage.request.video_uri))
     with Bars() as bars:
         found = sweeping.sweep(
             lineage,

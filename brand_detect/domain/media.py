@@ -3,7 +3,9 @@
 import hashlib
 import io
 import re
+from pathlib import PurePosixPath
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from brand_detect.domain.protocols import Progress
 
@@ -25,6 +27,11 @@ def content_sha256(file: BinaryIO, progress: Progress | None = None) -> tuple[st
             progress(done, total, "bytes")
     file.seek(0)
     return digest.hexdigest(), done
+
+
+def file_name(uri: str) -> str:
+    """The last part of a local path, which may hold ``#`` and ``?``, or of a URI's path."""
+    return PurePosixPath(urlsplit(uri).path if "://" in uri else uri).name
 
 
 def default_job_id(file_stem: str, sha256: str) -> str:

@@ -26,6 +26,11 @@ STATES = ("applied", "orphaned", "undone", "pending")
 """What has become of an event; ``pending``: the report that is shown was made before it."""
 
 
+def _without_steering(text: object) -> object:
+    """What the report says, which may hold such marks: readers of Arabic and Hebrew put them beside the letters."""
+    return "".join(c for c in text if c not in STEERING).strip() if isinstance(text, str) else text
+
+
 def _no_steering(text: str) -> str:
     if any(unicodedata.category(c) in ("Cc", "Cs") or c in STEERING for c in text):
         raise ValueError("control characters are not allowed")
@@ -33,6 +38,7 @@ def _no_steering(text: str) -> str:
 
 
 Text = Annotated[str, BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text)]
+Echo = Annotated[str, BeforeValidator(_without_steering)]
 Time = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -47,9 +53,9 @@ class Correction(Record):
     )
     user: Text = Field("", max_length=80, description="as the client says; not checked")
     brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
-    brand: Text = Field("", max_length=200, description="its name, as it was shown")
+    brand: Echo = Field("", max_length=200, description="its name, as it was shown")
     to: Text = Field("", max_length=100, description="rename, merge, name: the right brand's name")
-    text: Text = Field("", max_length=1000, description="exclude: what was read; name: the open mark's text")
+    text: Echo = Field("", max_length=1000, description="exclude: what was read; name: the open mark's text")
     cluster_id: Text = Field("", max_length=64, description="name: the open mark")
     crop_hashes: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
         (), max_length=MOST_HASHES, description="name: the open mark's; the service takes them from the report"

@@ -1,6 +1,7 @@
 """The root, the eight stages and the catalogue as Dagster assets: inputs and config in, one stage call out."""
 
 import time
+from dataclasses import replace
 from typing import cast
 
 import dagster as dg
@@ -301,7 +302,7 @@ def compile_report(
     escalate_cloud: BrandVerdicts,
 ) -> Report:
     """Exposures and totals per brand, and the documents people open: page, JSON and CSV."""
-    log = run.reviews()
+    log, damaged = run.reviews()
     named = run.brand_index().named if log else lambda _: None
     report = stages.compile_report(
         job_request,
@@ -315,6 +316,7 @@ def compile_report(
         reviews=log,
         named=named,
     )
+    report = replace(report, notes=(*report.notes, *damaged))
     write_documents(
         report,
         job_request,

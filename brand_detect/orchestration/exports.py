@@ -48,15 +48,17 @@ class StoredReport:
 
     @classmethod
     def of(cls, store: Store, job_id: str, attempt: str = "") -> "StoredReport":
-        """The report ``attempt``, its first letters do, or the job's newest.
+        """The report ``attempt``, its first letters do, or the one that the service shows: the newest that is sound.
 
         Raises:
             BadInput: there is none.
         """
-        reports = [manifest.attempt for manifest in store.attempts(job_id, REPORT)]
+        reports = store.attempts(job_id, REPORT)
         if not reports:
             raise BadInput(f"{job_id} has no report.", "submit its video first")
-        ref = AttemptRef(job_id, REPORT, named(job_id, REPORT, reports, attempt) if attempt else reports[-1])
+        sound = [manifest for manifest in reports if not manifest.failed_check] or reports
+        name = named(job_id, REPORT, [m.attempt for m in reports], attempt) if attempt else sound[-1].attempt
+        ref = AttemptRef(job_id, REPORT, name)
         return cls(store, ref, store.manifest(ref))
 
     @cached_property

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import dagster as dg
 
 from brand_detect.domain.errors import BadInput, BrandDetectError
-from brand_detect.domain.media import content_sha256, default_job_id
+from brand_detect.domain.media import content_sha256, default_job_id, file_name
 from brand_detect.domain.model import Overrides, check_job_id
 from brand_detect.domain.params import check_overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, downstream_of
@@ -74,7 +73,7 @@ class Runner:
             self._services.engines.decoder().probe(file)
             if job_id is None:
                 sha256, _ = content_sha256(file, self._services.progress("job_id", dg.get_dagster_logger()))
-                job_id = default_job_id(PurePosixPath(urlsplit(video_uri).path).stem, sha256)
+                job_id = default_job_id(PurePosixPath(file_name(video_uri)).stem, sha256)
         self._instance.add_dynamic_partitions(str(JOBS.name), [job_id])
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
         return self._run(job_id, LINE, {ROOT: request}, {})

@@ -168,12 +168,12 @@ class StageRun(Generic[P_co]):
             self.sources["quality"] = scale.digest
         return scale
 
-    def reviews(self) -> list[Review]:
-        """What people said about the job's reports; part of the recipe where there is anything."""
-        log = Reviews(self.store, self.job_id).all()
+    def reviews(self) -> tuple[list[Review], list[str]]:
+        """What people said about the job's reports, part of the recipe where there is anything; and what is damaged."""
+        log, damaged = Reviews(self.store, self.job_id).read()
         if log:
             self.sources["reviews"] = log_digest(log)
-        return log
+        return log, damaged
 
     def propose(self, report: Report, verdicts: BrandVerdicts, marks: pa.Table, known: Named) -> None:
         """Keep what the report leaves open, and what people corrected, as proposals for the catalogue.

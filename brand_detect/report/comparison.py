@@ -621,6 +621,15 @@ def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> 
             f"before only, {tracks.only_after} of {tracks.only_after + tracks.both} after only. They are not among the "
             "verdicts that changed."
         )
+    corrected = [
+        {r["review_id"] for r in side.report.summary.get("reviews", ()) if r["state"] == "applied"}
+        for side in (before, after)
+    ]
+    if same_video and corrected[0] != corrected[1]:
+        yield (
+            f"People's corrections differ: {len(corrected[0])} are applied before, {len(corrected[1])} after. They "
+            "change brands and seconds, and no verdict or param."
+        )
     for name, side in (("before", before), ("after", after)):
         if gone := [stage for stage in LINE if stage not in side.stages]:
             yield f"Checkpoints of the report {name} are gone, params and times with them: {', '.join(gone)}."

@@ -15,8 +15,8 @@ REPORT_VERSION = 1
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DECIMALS = 6
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""First characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV Injection")."""
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+"""First characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV Injection"), in some also if wide."""
 
 
 IMAGES = "images"

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from brand_detect.domain.model import ZONES
 from brand_detect.report.exports import Exposure
-from brand_detect.report.words import duration, percent, short
+from brand_detect.report.words import duration, fixed, percent, short
 
 
 class Figure(NamedTuple):
@@ -101,9 +101,9 @@ def written(value: Any, kind: str) -> str:
     if kind == "share":
         return percent(value)
     if kind in ("score", "zones"):
-        return f"{value:.2f}"
+        return str(fixed(value, 2))
     if kind == "money":
-        return f"{value:,.0f}"
+        return f"{fixed(value, 0):,}"
     return short(str(value))
 
 

@@ -13,10 +13,11 @@ class Listed:
     """A job's newest report in short."""
 
     job_id: str
-    created: str  # UTC, ISO 8601
-    brands: int
-    exposures: int
-    unresolved: int
+    created: str = ""  # UTC, ISO 8601
+    brands: int = 0
+    exposures: int = 0
+    unresolved: int = 0
+    damaged: str = ""  # why it cannot be shown
 
 
 def render_index(reports: Sequence[Listed]) -> str:

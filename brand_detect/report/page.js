@@ -612,11 +612,14 @@
   function wholeFrame(e, src) {
     const [width, height] = pictures.size_px || [16, 9];
     const at = (x, y, w, h) => percents((100 * x) / width, (100 * y) / height, (100 * w) / width, (100 * h) / height);
-    const others = (data.boxes[e.frame] || []).filter(([brand, x, y]) => brand !== e.brand || Math.abs(x - e.x_px) > 2 || Math.abs(y - e.y_px) > 2);
+    const all = data.boxes[e.frame] || [];
+    const isBest = ([brand, x, y]) => brand === e.brand && Math.abs(x - e.x_px) <= 2 && Math.abs(y - e.y_px) <= 2;
+    const own = ([brand, ...box]) => (brand === e.brand ? box.join() : null); // tells the boxes of this brand apart
+    const others = all.filter((box) => !isBest(box));
     const image = el("img", { src, width, height, alt: `The frame at ${e.t_s === null ? clock(e.start_s) : clock(e.t_s)} with the box of ${plain(brands[e.brand].brand)}` });
     return el("div", { class: "shot" }, image,
-      pictures.size_px && others.map(([brand, ...box]) => el("span", { class: "box other", title: plain(brands[brand].brand), style: at(...box) })),
-      pictures.size_px && el("span", { class: "box", style: at(e.x_px, e.y_px, e.w_px, e.h_px) }));
+      pictures.size_px && others.map(([brand, ...box]) => el("span", { class: "box other", "data-own": own([brand, ...box]), title: plain(brands[brand].brand), style: at(...box) })),
+      pictures.size_px && el("span", { class: "box", "data-own": own(all.find(isBest) || []), style: at(e.x_px, e.y_px, e.w_px, e.h_px) }));
   }
 
   /** The same picture enlarged around the box, for a frame that comes whole from the service. */
@@ -919,13 +922,19 @@
     }
 
     const about = (r) => ({ accept: "accepted", reject: "rejected", rename: `renamed ${plain(r.to)}`, merge: `merged into ${plain(r.to)}`, name: `named ${plain(r.to)}`, exclude: `text ${plain(r.text)} excluded` })[r.action] || r.action;
+    /** As the service keeps a text: without the marks that turn its direction. */
+    const bare = (text) => text.replace(/[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g, "").trim();
     const covers = (r, e) => {
-      if (r.action === "exclude") return r.text === (e.proof === null ? e.text : proofs[e.proof].text);
+      if (r.action === "exclude") return bare(r.text) === bare(e.proof === null ? e.text : proofs[e.proof].text);
       if (r.action === "name" || r.brand_id !== brands[e.brand].brand_id) return false;
       return r.action === "merge" || r.start_s === null || r.start_s === undefined || (r.start_s < e.end_s && r.end_s > e.start_s);
     };
-    const ofExposure = (e) => pending().filter((r) => covers(r, e)).map((r) => `${about(r)}, pending`);
-    const isRejected = (e) => pending().some((r) => (r.action === "reject" || r.action === "exclude") && covers(r, e));
+    const ofExposure = (e) => pending().filter((r) => covers(r, e)).map((r) => `${about(r)}${r.box ? " (one box)" : ""}, pending`);
+    /** Whether the last word about all of an exposure is that it is none. */
+    function isRejected(e) {
+      const last = pending().filter((r) => !r.box && covers(r, e)).at(-1);
+      return Boolean(last) && (last.action === "reject" || last.action === "exclude");
+    }
     function ofBrand(number) {
       const own = pending().filter((r) => r.brand_id === brands[number].brand_id && r.action !== "name");
       const all = own.filter((r) => r.start_s === null || r.start_s === undefined).map((r) => `${about(r)}, pending`);
@@ -1004,14 +1013,37 @@
       return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
         el("label", { class: "field" }, label, input), el("button", { class: "button" }, button));
     }
-    /** A button that sends ``event``, once: what waits already is not said again. */
-    function act(label, event) {
-      const about = (r) => JSON.stringify([r.action, r.brand_id, r.start_s ?? null, r.text || ""]);
-      const said = pending().some((r) => about(r) === about(event));
-      return el("button", { type: "button", class: "button", "aria-disabled": said ? "true" : null, click: (clicked) => {
-        if (said || clicked.detail > 1) return;
-        send(event);
+    /** A button that sends ``event`` about ``place()``, once: what is the last word already is not said again. */
+    function act(label, event, place = () => ({})) {
+      const subject = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
+      const said = () => {
+        const rivals = ["accept", "reject"].includes(event.action) ? ["accept", "reject"] : [event.action];
+        const last = pending().filter((r) => rivals.includes(r.action) && subject(r) === subject({ ...event, ...place() })).at(-1);
+        return Boolean(last) && last.action === event.action;
+      };
+      return el("button", { type: "button", class: "button", "aria-disabled": said() ? "true" : null, click: (clicked) => {
+        if (said() || clicked.detail > 1) return;
+        send({ ...event, ...place() });
       } }, label);
+    }
+
+    /** Where a brand has several boxes on the frame: which of them is meant. The frame outlines the one that is chosen. */
+    function boxesOf(e) {
+      const size = pictures.size_px;
+      const own = (data.boxes[e.frame] || []).filter(([brand]) => brand === e.brand).map(([, ...box]) => box);
+      if (!size || e.t_s === null || own.length < 2) return { choice: null, place: () => ({}) };
+      const choice = el("select", { change: () => {
+        for (const box of panel.querySelectorAll(".box[data-own]")) box.classList.toggle("other", choice.value !== "" && box.dataset.own !== own[choice.value].join());
+      } }, el("option", { value: "" }, `all ${own.length} boxes, all through the exposure`),
+        own.map(([x, y, w, h], i) => el("option", { value: i }, `the one at ${x}, ${y} px, ${w} × ${h} px`)));
+      const share = (from, side, whole) => { const at = Math.min(1, Math.max(0, from / whole)); return [at, Math.min(side / whole, 1 - at)]; };
+      const place = () => {
+        if (choice.value === "") return {};
+        const [x, y, w, h] = own[choice.value];
+        const [[left, wide], [top, high]] = [share(x, w, size[0]), share(y, h, size[1])];
+        return { t_s: e.t_s, box: [left, top, wide, high] };
+      };
+      return { choice: el("label", { class: "field" }, "Which box", choice), place };
     }
 
     const subject = (number) => ({ brand_id: brands[number].brand_id, brand: brands[number].brand.slice(0, 200) });
@@ -1019,10 +1051,11 @@
       const { brand_id, brand } = subject(e.brand);
       const range = { brand_id, brand, start_s: e.start_s, end_s: e.end_s };
       const text = e.proof === null ? e.text : proofs[e.proof].text;
-      return el("div", { class: "actions" },
-        act("Accept", { action: "accept", ...range }), act("Reject", { action: "reject", ...range }),
+      const { choice, place } = boxesOf(e);
+      return el("div", { class: "actions" }, choice,
+        act("Accept", { action: "accept", ...range }, place), act("Reject", { action: "reject", ...range }, place),
         text && act(`“${plain(cut(text, 30))}” is no brand`, { action: "exclude", text, brand_id, brand }),
-        form("It is another brand", "Rename", (to) => send({ action: "rename", ...range, to })));
+        form("It is another brand", "Rename", (to) => send({ action: "rename", ...range, ...place(), to })));
     }
     function actionsForBrand(number) {
       const { brand_id, brand } = subject(number);
@@ -1059,19 +1092,21 @@
         listed.length ? listed.map((r) => {
           const out = gone.has(r.review_id) || r.state === "undone";
           return el("div", { class: "event" },
-            el("div", {}, el("b", {}, word(r.brand || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
+            el("div", {}, el("b", {}, word(r.brand || r.brand_id || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
               typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
               el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
               el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
               r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
-            !out && el("button", { type: "button", class: "button", "aria-label": `Undo: ${plain(r.brand || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo"));
+            !out && el("button", { type: "button", class: "button", "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo"));
         }) : el("p", {}, "There are none yet."));
     }
 
     async function load() {
       try {
-        events = (await ask(service.reviews)).reviews;
+        const { reviews, damaged = [] } = await ask(service.reviews);
+        events = reviews;
         refresh();
+        if (damaged.length) fail(damaged.join(" "));
       } catch (error) {
         fail("The corrections could not be read.", error);
       }

@@ -189,10 +189,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figure(value: Any) -> Any:
-    """As JSON holds it: short floats, null for what was not measured."""
-    if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else None
-    return value
+    """As JSON holds it: null for what was not measured. No figure is rounded twice, or the script's would differ."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pictures(

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pydantic import Field
 
+from brand_detect.domain.media import file_name
 from brand_detect.domain.model import BRANDS, JobRequest, Record, Report
 from brand_detect.report.exports import rounded, to_csv
 from brand_detect.report.pages import template
@@ -211,7 +210,7 @@ def _job(entry: Entry) -> JobSum:
     )
     return JobSum(
         job_id=entry.request.job_id,
-        video=PurePosixPath(urlsplit(entry.request.video_uri).path).name,
+        video=file_name(entry.request.video_uri),
         submitted=entry.submitted,
         attempt=entry.attempt,
         seconds=round(_length(entry), 6),

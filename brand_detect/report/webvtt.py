@@ -1,5 +1,6 @@
 """Exposures as WebVTT: markers on a video's timeline, for players and editing programs."""
 
+import re
 from html import escape
 
 from brand_detect.report.exports import Exposure, ReportDocument
@@ -28,8 +29,8 @@ def _proof(exposure: Exposure) -> str:
 
 
 def _line(text: str) -> str:
-    """One line that holds no markup and no arrow."""
-    return escape(one_line(text), quote=False)
+    """One line that holds no markup and no arrow, and ends in no half of one: the end of a tag would complete it."""
+    return re.sub("-{2,}$", "–", escape(one_line(text), quote=False))
 
 
 def _clock(ms: int) -> str:

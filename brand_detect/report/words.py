@@ -1,14 +1,20 @@
 """Numbers and texts as people read them."""
 
 import re
+from decimal import ROUND_HALF_UP, Decimal
 
 LETTERS = 120
 """Longest text that is shown whole."""
 
 
+def fixed(value: float, decimals: int) -> Decimal:
+    """``value`` rounded as the page's script does: 0.25, which sampling gives often, to 0.3, where Python says 0.2."""
+    return Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+
+
 def clock(seconds: float) -> str:
-    """``83.25`` as ``1:23.2``; with hours from 3600 s on."""
-    tenths = round(seconds * 10)
+    """``83.25`` as ``1:23.3``; with hours from 3600 s on."""
+    tenths = int(fixed(seconds * 10, 0))
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     tail = f"{rest // 10:02d}.{rest % 10}"
@@ -16,15 +22,15 @@ def clock(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``83.25`` as ``83.2 s``; from two minutes on as ``2 min 5 s``, from an hour on as ``1 h 02 min``."""
+    """``83.25`` as ``83.3 s``; from two minutes on as ``2 min 5 s``, from an hour on as ``1 h 02 min``."""
     if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+        return f"{fixed(seconds, 1)} s"
+    minutes, rest = divmod(int(fixed(seconds, 0)), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def signed(seconds: float) -> str:
-    """``-83.25`` as ``−83.2 s``, ``83.25`` as ``+83.2 s``; what rounds to nothing has no sign."""
+    """``-83.25`` as ``−83.3 s``, ``83.25`` as ``+83.3 s``; what rounds to nothing has no sign."""
     length = duration(abs(seconds))
     return length if length == duration(0) else f"{'+' if seconds > 0 else '−'}{length}"
 
@@ -39,7 +45,7 @@ def percent(share: float) -> str:
     value = 100 * share
     if 0 < value < 0.005:
         return "< 0.01 %"
-    return f"{value:.{0 if value >= 10 else 1 if value >= 1 else 2}f} %"
+    return f"{fixed(value, 0 if value >= 10 else 1 if value >= 1 else 2)} %"
 
 
 def short(text: str) -> str:

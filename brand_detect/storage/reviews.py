@@ -2,7 +2,6 @@
 
 from pydantic import ValidationError
 
-from brand_detect.domain.errors import Permanent
 from brand_detect.domain.reviews import Review, in_order
 from brand_detect.storage.store import REVIEWS, Store
 
@@ -19,16 +18,16 @@ class Reviews:
         self._store.put_review(self._job_id, f"{when}-{review.review_id}", review.model_dump_json(indent=1).encode())
 
     def all(self) -> list[Review]:
-        """Every event, by time.
+        """Every event that can be read, by time."""
+        return self.read()[0]
 
-        Raises:
-            Permanent: one of them is damaged.
-        """
-        return in_order(self._read(name, data) for name, data in self._store.get_reviews(self._job_id).items())
-
-    def _read(self, name: str, data: bytes) -> Review:
-        try:
-            return Review.model_validate_json(data)
-        except ValidationError as e:
-            path = f"{self._job_id}/{REVIEWS}/{name}.json"
-            raise Permanent(f"The correction {path} is damaged.", "restore the file, or remove it") from e
+    def read(self) -> tuple[list[Review], list[str]]:
+        """Every event that can be read, by time; and a sentence about each that is damaged."""
+        events, damaged = [], []
+        for name, data in self._store.get_reviews(self._job_id).items():
+            try:
+                events.append(Review.model_validate_json(data))
+            except ValidationError:
+                path = f"{self._job_id}/{REVIEWS}/{name}.json"
+                damaged.append(f"The correction {path} is damaged and left out: restore the file, or remove it.")
+        return in_order(events), damaged

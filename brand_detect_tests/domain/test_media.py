@@ -6,7 +6,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect.domain.media import content_sha256, default_job_id
+from brand_detect.domain.media import content_sha256, default_job_id, file_name
 from brand_detect.domain.model import check_job_id
 
 
@@ -18,6 +18,12 @@ def test_the_hash_tells_its_progress_and_rewinds() -> None:
     assert (digest, size, file.tell()) == (hashlib.sha256(file.getvalue()).hexdigest(), 2_560_000, 0)
     assert told[-1] == (size, size)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_a_path_may_hold_what_a_uri_may_not() -> None:
+    assert file_name("/videos/final #2, who won?.mp4") == "final #2, who won?.mp4"
+    assert file_name("//[nas/derby.mp4") == "derby.mp4"
+    assert file_name("s3://bucket/derby.mp4?versionId=1") == "derby.mp4"
 
 
 def test_default_ids_are_the_stem_and_the_hash() -> None:

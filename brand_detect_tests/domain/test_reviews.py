@@ -30,6 +30,11 @@ def undo(second: int, of: Review) -> Review:
     return review(second, action="undo", undoes=of.review_id)
 
 
+def test_texts_that_turn_their_direction_can_be_spoken_of():
+    said = correction_of({"action": "exclude", "text": "\u200fרולקס\u200f", "brand": "\u202bרולקס\u202c"})
+    assert (said.text, said.brand) == ("רולקס", "רולקס")
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [

@@ -1,6 +1,7 @@
 """Exports of a real store: which report, what is in it, and the video that the asset leaves behind."""
 
 import io
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from brand_detect.api.stored import StoredReports
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import ANNOTATED
 from brand_detect.engines.image import OpenCvCodec
@@ -65,6 +67,18 @@ def test_the_newest_report_is_taken_or_the_one_that_is_named(built: Pipeline):
     assert StoredReport.of(store, JOB, first[:9]).ref.attempt == first
     with pytest.raises(BadInput, match="nobody has no report"):
         StoredReport.of(store, "nobody")
+
+
+def test_the_report_is_the_one_that_the_service_shows(built: Pipeline, tmp_path: Path):
+    shutil.copytree(built.services.store.root, tmp_path / "store")
+    store = type(built.services.store)(str(tmp_path / "store"))
+    first, second = (m.attempt for m in store.attempts(JOB, "compile_report"))
+    path = tmp_path / "store" / JOB / "compile_report" / second / "manifest.json"
+    failed = {"name": "no_instant_counted_twice", "passed": False, "blocking": True}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"checks": [failed]}))
+    assert StoredReports(store).newest(JOB).attempt == first
+    assert StoredReport.of(store, JOB).ref.attempt == first
+    assert StoredReport.of(store, JOB, second).ref.attempt == second
 
 
 def test_documents_are_those_of_the_attempt(built: Pipeline):

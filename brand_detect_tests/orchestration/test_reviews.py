@@ -67,6 +67,15 @@ def test_corrections_hold_whatever_stage_is_replayed(built: Pipeline):
         assert [told["state"] for told in made.summary["reviews"]] == ["applied", "applied"]
 
 
+def test_a_damaged_correction_is_left_out_and_the_report_says_so(built: Pipeline, tmp_path: Path):
+    correct(built, "reject", brand_id="rolex")
+    [file] = (tmp_path / "store" / "match" / "_reviews").iterdir()
+    file.write_text("{")
+    made = report_of(built.runner.replay("match", "compile_report"))
+    assert made.brands["brand"].to_pylist() == ["Rolex"]
+    assert any(file.name in note and "damaged" in note for note in made.notes)
+
+
 def test_a_correction_is_part_of_the_recipe_and_its_undo_gives_the_same_data(built: Pipeline):
     before = built.runner.replay("match", "compile_report").manifest("compile_report")
     assert "reviews" not in before.input_versions

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,15 @@ def side(
         verdicts=settled,
         report=report_of(request, frames, scenes, detected, settled),
     )
+
+
+def test_corrections_are_named_as_what_differs() -> None:
+    plain = side(regions=track("a", [2, 3]), verdicts=[p.verdict("Nike", ["a"])])
+    told = [{"review_id": i * 16, "state": state} for i, state in (("a", "applied"), ("b", "orphaned"))]
+    report = replace(plain.report, summary={**plain.report.summary, "reviews": told})
+    corrected = replace(plain, attempt="run-2-0", report=report)
+    [note] = compare(plain, corrected).notes
+    assert note.startswith("People's corrections differ: 0 are applied before, 1 after.")
 
 
 def track(name: str, frames: Sequence[int], box: p.Box = (100, 100, 60, 20)) -> list[dict[str, Any]]:

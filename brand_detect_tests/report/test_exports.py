@@ -67,7 +67,8 @@ def test_csv_has_every_column_and_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "=cmd()", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", '=HYPERLINK("http://x","y")']
+    "text",
+    ["=1+1", "=cmd()", "＝cmd()", "＋1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1", '=HYPERLINK("http://x","y")'],
 )
 def test_no_text_is_a_formula(text: str) -> None:
     [row] = read(to_csv(pa.table({"text": [text], "t_s": [-1.5]})))

@@ -81,7 +81,7 @@ def test_the_page_tells_the_report_without_its_script() -> None:
     for words in ("Nike", "Itaú", "1.5 s", "KAPRUN", "±0.25 s", "Scripts are off", "What the figures mean"):
         assert words in seen.text
     assert "rapidocr <3>" in seen.text
-    assert "7.2 s" in seen.text
+    assert "7.3 s" in seen.text
     figures = [th["data-key"] for th in seen.of("th") if "data-key" in th]
     assert figures == [f.key for f in figures_of(False)]
     assert {f"means-{key}" for key in figures} <= {dd.get("id") for dd in seen.of("dd")}
@@ -114,6 +114,8 @@ def test_corrections_are_listed_with_what_became_of_them() -> None:
     for words in ("orphaned", "rename Nike as Nivea", "0:00.5 to 0:01.5", "Mia", "look again"):
         assert words in Page(html).text
     assert data_of(html)["reviews"] == [review]
+    unnamed = replace(report, summary={**report.summary, "reviews": [review | {"brand": ""}]})
+    assert "rename nike as Nivea" in Page(rendered(payloads | {"compile_report": unnamed})).text
 
 
 def test_only_the_pages_own_script_may_run_and_no_host_is_asked() -> None:
@@ -260,19 +262,23 @@ def test_open_marks_without_a_known_crop_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0:00.0"), (83.26, "1:23.3"), (59.97, "1:00.0"), (3600, "1:00:00.0")]
+    ("seconds", "words"), [(0, "0:00.0"), (83.25, "1:23.3"), (59.97, "1:00.0"), (3600, "1:00:00.0")]
 )
 def test_clock(seconds: float, words: str) -> None:
     assert clock(seconds) == words
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(1.25, "1.2 s"), (125, "2 min 5 s"), (3660, "1 h 01 min")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1.25, "1.3 s"), (0.15, "0.1 s"), (122.5, "2 min 3 s"), (125, "2 min 5 s"), (3660, "1 h 01 min")],
+)
 def test_duration(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.5, "50 %"), (0.0123, "1.2 %"), (0.007, "0.70 %"), (0.00001, "< 0.01 %"), (0, "0.00 %")]
+    ("share", "words"),
+    [(0.5, "50 %"), (0.125, "13 %"), (0.0123, "1.2 %"), (0.007, "0.70 %"), (0.00001, "< 0.01 %"), (0, "0.00 %")],
 )
 def test_percent(share: float, words: str) -> None:
     assert percent(share) == words

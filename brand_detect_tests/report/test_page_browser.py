@@ -428,6 +428,29 @@ def test_print_shows_tables_timeline_and_pictures_without_controls(tab: Tab, rep
         expect(tab.page.locator(visible).first).to_be_visible()
 
 
+def test_the_script_writes_the_figures_that_stand_without_it(browser: Browser, tmp_path: Path) -> None:
+    frames = p.frames(40, size=(640, 360))
+    scenes = p.scenes(frames, cuts=(4.1,), dropped={3: 2})
+    regions = [p.region(i, "a", (7 * i, 60, 127 - i, 31)) for i in (0, 5, 6)]  # 1.25 s
+    regions += [p.region(i, "b", (300, 200, 41, 10 + i)) for i in (6, 8, 9, 10, 11, 12)]
+    detected = p.detected(regions, scenes)
+    verdicts = p.verdicts([p.verdict("Nike", ["a"], confidence=0.955), p.verdict("Puma", ["b"], confidence=0.7)])
+    request = p.request(20.0)
+    path = tmp_path / "report.html"
+    made = report_of(request, frames, scenes, detected, verdicts)
+    path.write_text(written({"job_request": request, "compile_report": made}), encoding="utf-8")
+    rows = []
+    for scripts in (True, False):
+        context = browser.new_context(java_script_enabled=scripts)
+        page = context.new_page()
+        page.goto(path.as_uri())
+        rows.append([[" ".join(c.split()) for c in page.locator("#table tbody").locator("th, td").all_inner_texts()],
+                     page.locator(".tile").all_inner_texts()])  # fmt: skip
+        context.close()
+    assert rows[0] == rows[1]
+    assert "1.3 s" in str(rows)
+
+
 def test_without_scripts_the_figures_stand(browser: Browser, report: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -636,6 +659,17 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
         {"action": "reject", **bolt},
         {"action": "name", "cluster_id": "cluster-1", "text": "KAPRUN", "t_s": 35.0, "box": box, "to": "Kaprun"},
     ]  # fmt: skip
+
+
+def test_the_last_word_counts(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.bars("Cola").click()
+    for said, n in (("Accept", 1), ("Reject", 2), ("Accept", 3)):
+        tab.panel.get_by_role("button", name=said, exact=True).click(force=True)
+        expect(tab.panel.locator(".badge.pending")).to_have_count(n)
+    assert [e["action"] for e in kept(service)] == ["accept", "reject", "accept"]
+    assert "rejected" not in (tab.bars("Cola").get_attribute("class") or "")
 
 
 def test_a_correction_is_undone_in_the_drawer(tab: Tab, service: Service) -> None:

@@ -66,6 +66,11 @@ def test_totals_are_summed_and_shared_over_all_videos() -> None:
     ]
 
 
+def test_a_video_goes_by_its_whole_name() -> None:
+    request = p.request(job_id="a", video_sha256="a", video_uri="/videos/final #2.mp4")
+    assert portfolio([entry("a", request=request)]).jobs[0].video == "final #2.mp4"
+
+
 def test_the_newest_report_names_the_brand() -> None:
     old = entry("a", brand("nike", 90), day=1)
     new = entry("b", brand("Nike", 1), day=2)

@@ -45,6 +45,11 @@ def test_what_proves_it_is_a_note() -> None:
     assert re.search(r"NOTE\n\w+: read as Nike, exact, confidence 0\.90, ", text)
 
 
+def test_a_tag_completes_no_arrow() -> None:
+    text = written(match(nike="Acme--"))
+    assert text.count("-->") == len(read(text)) == 2
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_breaks_out_of_its_cue(name: str) -> None:
     text = written(match(nike=name))

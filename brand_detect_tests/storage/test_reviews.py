@@ -38,13 +38,15 @@ def test_an_event_is_never_written_again(tmp_path: Path):
         log.add(review(0))
 
 
-def test_a_damaged_event_is_named(tmp_path: Path):
+def test_a_damaged_event_is_named_and_the_others_are_read(tmp_path: Path):
     log = Reviews(stores(tmp_path), "match")
     log.add(review(0))
     [file] = (tmp_path / "store" / "match" / "_reviews").iterdir()
     file.write_text("{}")
-    with pytest.raises(Permanent, match=rf"match/_reviews/{file.name} is damaged"):
-        log.all()
+    log.add(review(1))
+    events, damaged = log.read()
+    assert events == log.all() == [review(1)]
+    assert [f"match/_reviews/{file.name} is damaged" in sentence for sentence in damaged] == [True]
 
 
 def test_a_job_id_leads_nowhere_else(tmp_path: Path):

@@ -980,6 +980,14 @@
       busy = true;
       apply.disabled = true;
       try {
+        const seen = waiting().length;
+        events = (await ask(service.reviews)).reviews;
+        if (waiting().length !== seen) {
+          busy = false;
+          refresh();
+          tell("Others have corrected this report, too. Look at the corrections, then apply.");
+          return;
+        }
         tell("Applying…");
         const { run_id: run } = await ask(service.apply, { method: "POST", body: "{}" });
         let missed = 0;

@@ -661,6 +661,23 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     ]  # fmt: skip
 
 
+def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.bars("Cola").click()
+    tab.panel.get_by_role("button", name="Accept", exact=True).click()
+    expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+    other = {"review_id": "f" * 16, "action": "reject", "brand_id": "acme", "brand": "Acme", "user": "Bob"}
+    service.events.append(other | {"at": "2026-05-01T12:00:01.000000+00:00", "state": "pending"})
+    tab.page.get_by_role("button", name="Apply 1 correction").click()
+    expect(tab.page.locator("#dock")).to_contain_text("Others have corrected this report, too.")
+    expect(tab.row("Acme")).to_contain_text("rejected, pending")
+    assert service.applied == 0
+    tab.page.get_by_role("button", name="Apply 2 corrections").click()
+    expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_visible(timeout=10_000)
+    assert service.applied == 1
+
+
 def test_the_last_word_counts(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
     tab.page.get_by_label("Your name").fill("Mia")

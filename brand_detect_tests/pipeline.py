@@ -136,6 +136,24 @@ class Pipeline:
     encoder: ScriptedEncoder
 
 
+def materialize(built: Pipeline, asset: str, job_id: str, **asked: str) -> dict[str, Any]:
+    """The metadata of an asset beside the line, or ``failed`` and why."""
+    result = built.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=built.instance,
+        partition_key=job_id,
+        asset_selection=[dg.AssetKey(asset)],
+        run_config={"ops": {asset: {"config": asked}}} if asked else {},
+        raise_on_error=False,
+    )
+    if not result.success:
+        [failed] = [e for e in result.all_events if e.is_step_failure]
+        failure = failed.step_failure_data.user_failure_data
+        assert failure is not None
+        return {"failed": failure.description}
+    [event] = result.asset_materializations_for_node(asset)
+    return {name: value.value for name, value in event.metadata.items()}
+
+
 @contextmanager
 def pipeline(
     folder: Path,

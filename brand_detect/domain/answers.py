@@ -81,7 +81,7 @@ class BrandAnswer(BaseModel):
 
 
 LONGEST_REPLY = 40_000
-"""Letters at the end of a reply that are read: four times what the longest answer that may be asked for needs."""
+"""Letters at the end of a reply that are read: more than twice what the longest answer needs, of 4,096 tokens."""
 
 
 def read_reply(reply: str) -> BrandAnswer:

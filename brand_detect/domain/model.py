@@ -49,6 +49,7 @@ def _schema(name: str, **columns: pa.DataType) -> pa.Schema:
 _str, _i32, _i64, _f32, _f64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _strs = pa.list_(pa.string())
 _vector = pa.list_(pa.float16())
+_edges = pa.list_(pa.float32(), 4)
 
 THUMBNAIL_SHAPE = (36, 64)
 """Rows and columns of a picture's luma thumbnail, whatever the picture's shape."""
@@ -111,9 +112,7 @@ REGIONS = _schema(  # a region on one kept frame
     contrast=_f32,  # RMS contrast inside the box: standard deviation of the grey over 255; null = not measured
     crop_hash=pa.uint64(),
     origin=_str,  # detected | propagated
-    ink=pa.list_(
-        pa.float32(), 4
-    ),  # left, top, right, bottom of the lettering, shares of the quad's sides; null = all of it
+    ink=_edges,  # left, top, right, bottom of the lettering, shares of the quad's sides; null = all of it
 )
 TRACKS = _schema(  # one region followed through one shot
     "tracks",

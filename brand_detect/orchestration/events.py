@@ -8,13 +8,17 @@ import dagster as dg
 from brand_detect.domain.model import BrandCatalog, JobRequest, Report
 from brand_detect.orchestration.lineage import ATTEMPT
 from brand_detect.report.exports import in_short
-from brand_detect.report.tables import excerpts
+from brand_detect.report.tables import EXCERPTS, excerpts
 from brand_detect.storage.codec import TYPES, Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store
 
 PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
 """Files of an attempt for people: what the stage made, small and in full, and the report's page."""
+
+
+TOLD = frozenset(stage for stage, kind in TYPES.items() if kind in EXCERPTS)
+"""Stages of whose payload the metadata shows something: the others' need not be read for it."""
 
 
 def table_schemas(stage: str) -> dict[str, dg.MetadataValue]:
@@ -45,9 +49,12 @@ def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
 
 
 def checkpoint_metadata(
-    store: Store, manifest: Manifest, picture: bytes | None, value: Value, previous: Manifest | None
+    store: Store, manifest: Manifest, picture: bytes | None, value: Value | None, previous: Manifest | None
 ) -> dict[str, Any]:
-    """Of an attempt, from its manifest and what it holds; ``previous`` is the attempt of the same stage before it."""
+    """Of an attempt, from its manifest and what it holds; ``previous`` is the attempt of the same stage before it.
+
+    ``value`` may be None where ``TOLD`` lacks the stage.
+    """
     folder = store.uri(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt))
     there = {file.name for file in manifest.files}
     metadata: dict[str, Any] = {ATTEMPT: manifest.attempt}

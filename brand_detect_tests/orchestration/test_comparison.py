@@ -17,7 +17,7 @@ from brand_detect.orchestration.comparison import METADATA_BYTES, Compared, comp
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.comparison import Comparison
 from brand_detect.storage.store import AttemptRef
-from brand_detect_tests.pipeline import CATALOG, Pipeline, pipeline, two_shot_clip
+from brand_detect_tests.pipeline import CATALOG, Pipeline, materialize, pipeline, two_shot_clip
 
 JOB = "match"
 
@@ -35,21 +35,7 @@ class Job:
         return compared(services.store, services.engines.codec(), JOB, **asked)
 
     def materialize(self, job_id: str = JOB, **asked: str) -> dict[str, Any]:
-        """The metadata of the asset."""
-        result = self.pipeline.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=self.pipeline.instance,
-            partition_key=job_id,
-            asset_selection=[dg.AssetKey(COMPARISON)],
-            run_config={"ops": {COMPARISON: {"config": asked}}} if asked else {},
-            raise_on_error=False,
-        )
-        if not result.success:
-            [failed] = [e for e in result.all_events if e.is_step_failure]
-            failure = failed.step_failure_data.user_failure_data
-            assert failure is not None
-            return {"failed": failure.description}
-        [event] = result.asset_materializations_for_node(COMPARISON)
-        return {name: value.value for name, value in event.metadata.items()}
+        return materialize(self.pipeline, COMPARISON, job_id, **asked)
 
 
 @pytest.fixture(scope="module")

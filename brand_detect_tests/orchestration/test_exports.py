@@ -5,10 +5,8 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
-import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +20,7 @@ from brand_detect.orchestration.portfolio import portfolio_of
 from brand_detect.report.exports import Format
 from brand_detect.storage.store import AttemptRef
 from brand_detect_tests.engines.test_annotate import times
-from brand_detect_tests.pipeline import Pipeline, pipeline, silent, two_shot_clip
+from brand_detect_tests.pipeline import Pipeline, materialize, pipeline, silent, two_shot_clip
 
 JOB = "match"
 
@@ -40,24 +38,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 def video_of(built: Pipeline) -> Path:
     return Path(StoredReport.of(built.services.store, JOB).request.video_uri)
-
-
-def materialize(built: Pipeline, **asked: str) -> dict[str, Any]:
-    """The metadata of the asset, or why it failed."""
-    result = built.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-        instance=built.instance,
-        partition_key=JOB,
-        asset_selection=[dg.AssetKey(ANNOTATED)],
-        run_config={"ops": {ANNOTATED: {"config": asked}}} if asked else {},
-        raise_on_error=False,
-    )
-    if not result.success:
-        [failed] = [e for e in result.all_events if e.is_step_failure]
-        failure = failed.step_failure_data.user_failure_data
-        assert failure is not None
-        return {"failed": failure.description}
-    [event] = result.asset_materializations_for_node(ANNOTATED)
-    return {name: value.value for name, value in event.metadata.items()}
 
 
 def test_the_newest_report_is_taken_or_the_one_that_is_named(built: Pipeline):
@@ -120,7 +100,7 @@ def test_frames_that_are_gone_are_said_before_anything_is_given(built: Pipeline,
 
 
 def test_the_asset_draws_the_boxes_and_keeps_the_video(built: Pipeline):
-    made = materialize(built)
+    made = materialize(built, ANNOTATED, JOB)
     found = StoredReport.of(built.services.store, JOB)
     path = Path(made["path"])
     assert path == Path(built.services.store.root) / JOB / "_exports" / f"{found.ref.attempt}.mp4"
@@ -133,7 +113,7 @@ def test_the_asset_draws_the_boxes_and_keeps_the_video(built: Pipeline):
     yellow = [bool(((p[:, :, 2] > 180) & (p[:, :, 1] > 170) & (p[:, :, 0] < 110)).sum() > 100) for p in pictures]
     assert yellow == [n < 20 for n in range(40)], "boxes of the first shot alone, to the cut"
     assert not list(path.parent.glob(".*"))
-    assert made["path"] == materialize(built, attempt=found.ref.attempt[:9])["path"]
+    assert made["path"] == materialize(built, ANNOTATED, JOB, attempt=found.ref.attempt[:9])["path"]
 
 
 def test_another_video_under_that_name_is_refused(built: Pipeline, tmp_path: Path):
@@ -143,7 +123,7 @@ def test_another_video_under_that_name_is_refused(built: Pipeline, tmp_path: Pat
         video.write_bytes(whole + b"\0")
         with pytest.raises(BadInput, match="no longer the video"):
             annotate(found, built.services, tmp_path / "a.mp4", silent)
-        assert "no longer the video that the report was made from" in materialize(built)["failed"]
+        assert "no longer the video that the report was made from" in materialize(built, ANNOTATED, JOB)["failed"]
         video.unlink()
         with pytest.raises(BadInput, match="There is no file"):
             annotate(found, built.services, tmp_path / "a.mp4", silent)
@@ -156,7 +136,7 @@ def test_on_s3_the_video_is_put_and_a_portfolio_is_summed(s3: Path, tmp_path: Pa
     video = two_shot_clip(tmp_path / "match.mp4")
     with pipeline(tmp_path, store_root="s3://bucket/exports") as far:
         far.runner.submit(str(video), job_id=JOB)
-        made = materialize(far)
+        made = materialize(far, ANNOTATED, JOB)
         found = StoredReport.of(far.services.store, JOB)
         assert made["path"] == f"s3://bucket/exports/{JOB}/_exports/{found.ref.attempt}.mp4"
         assert times(s3 / "bucket" / "exports" / JOB / "_exports" / f"{found.ref.attempt}.mp4") == times(video)

@@ -65,7 +65,8 @@ def test_the_log_goes_with_the_job(tmp_path: Path):
     assert Reviews(store, "match").all() == []
 
 
-def test_the_log_on_s3(s3: Path):  # noqa: ARG001
+@pytest.mark.usefixtures("s3")
+def test_the_log_on_s3():
     log = Reviews(Store("s3://bucket/reviews"), "match")
     for second in (1, 0):
         log.add(review(second))

@@ -228,12 +228,13 @@ def bench(
 @app.command()
 def bench_exposure(
     minutes: Annotated[float, typer.Option(min=0.25, help="length of the generated clip")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="another number draws other boards and other players")] = 0,
     as_json: JsonOpt = False,
 ) -> None:
     """Seconds, share of voice and area per brand against the truth of a generated clip."""
     from brand_detect.evaluation.exposure import bench_exposure as measure
 
-    _print(measure(home() / state_dir() / "bench", run_in_process, 60 * minutes), as_json)
+    _print(measure(home() / state_dir() / "bench", run_in_process, 60 * minutes, seed), as_json)
 
 
 @app.command()

@@ -151,7 +151,7 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
-    """An advertising board (h, w, 3) and the corners of its lettering's ink in it, (4, 2) px."""
+    """An advertising board (h, w, 3) and the corners of its lettering's ink in it, outline included, (4, 2) px."""
     import cv2
 
     look = brand.look
@@ -166,13 +166,14 @@ def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
     y = (height_px - height) // 2
     if look.emblem:
         _emblem(picture, (x - side, height_px / 2), side / 2, look)
-    if look.outlined:
-        rim = max(1, height // 20)
+    rim = max(1, height // 20) if look.outlined else 0
+    if rim:
         padded = np.pad(mask, rim)
         edge = cv2.dilate(padded, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
         paint(picture, tuple(c // 3 for c in look.ink), edge, x - rim, y - rim)  # pyright: ignore[reportArgumentType]
     paint(picture, look.ink, mask, x, y)
-    return picture, np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], float)
+    left, top, right, bottom = x - rim, y - rim, x + width + rim, y + height + rim
+    return picture, np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
 
 
 def paint(picture: Picture, colour: Colour, mask: Picture, x: int, y: int) -> None:

@@ -12,14 +12,14 @@ from brand_detect.evaluation.bench import RunVideo, Section
 from brand_detect.evaluation.sample import Scenario, Truth, sample_once
 
 
-def bench_exposure(folder: Path, run: RunVideo, seconds: float) -> Section:
+def bench_exposure(folder: Path, run: RunVideo, seconds: float, seed: int) -> Section:
     """One row per listed brand: reported, true, error; areas are means over the time on screen, in percent.
 
     A brand is on screen for longer than its name can be read, and a reader may read less or more than a viewer: so
     both limits stand beside the reported seconds, and the errors are against what can be read.
     """
-    video = folder / f"exposure-{seconds:g}.mp4"
-    truth = sample_once(video, Scenario(seconds=seconds))
+    video = folder / f"exposure-{seconds:g}-{seed}.mp4"
+    truth = sample_once(video, Scenario(seconds=seconds, seed=seed))
     report = cast("Report", run(video, {}).payloads["compile_report"])
     reported = {key_of(row["brand"]): row for row in report.brands.to_pylist()}
     listed = [b for b in truth.brands if b not in (*truth.unlisted, *truth.marks)]
@@ -45,7 +45,7 @@ def bench_exposure(folder: Path, run: RunVideo, seconds: float) -> Section:
             )
         )
     head = ("brand", "s", "legible s", "error", "seen s", "voice error", "area %", "true area %", "area error")
-    return Section(f"Exposure on {seconds:g} s of generated footage", head, rows)
+    return Section(f"Exposure on {seconds:g} s of generated footage, seed {seed}", head, rows)
 
 
 def area_frac(truth: Truth, brand: str) -> float:

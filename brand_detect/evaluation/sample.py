@@ -54,15 +54,16 @@ BRANDS = (
 UNLISTED = ("Zymvora",)  # an invented name: no catalogue holds it
 
 LEGIBLE_HEIGHT_PX = 12.0
-LEGIBLE_PITCH_PX = 6.0
+LEGIBLE_PITCH_PX = 4.5
 LEGIBLE_VISIBLE = 0.75
-LEGIBLE_SMEAR = 0.5
+LEGIBLE_SMEAR = 0.65
 LEGIBLE_RULE = (
-    f"ink at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
+    f"ink, outlines included, at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
     f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), {LEGIBLE_VISIBLE:.0%} of it in view, smeared by motion over at most "
     f"{LEGIBLE_SMEAR:g} of a letter's width, at least half mixed in"
 )
-"""What makes lettering count as legible, by eye on frames drawn at full size."""
+"""What makes lettering count as legible, by eye on frames drawn at full size: every name of a condensed face at 4.5 to
+6 px a letter, 18 px high or more, that was looked at could be read."""
 
 GLANCE_S = 0.25  # a viewer overlooks a shorter break or flash, and a hand label would not hold it
 CLEAR_S = 1.0  # a brand that can be read for so long must be found; one seen for less is a bonus
@@ -533,9 +534,9 @@ def load_truth(path: Path) -> Truth:
 
 
 def sample_once(video: Path, scenario: Scenario) -> Truth:
-    """The truth of ``video``, which is drawn only if it is not there yet or was drawn from another scenario."""
+    """The truth of ``video``, which is drawn only if it is not there yet or was drawn from another scenario or rule."""
     note = video.with_suffix(".scenario.json")
-    wanted = json.dumps(asdict(scenario), ensure_ascii=False)
+    wanted = json.dumps({**asdict(scenario), "legible_rule": LEGIBLE_RULE}, ensure_ascii=False)
     if video.is_file() and note.is_file() and note.read_text(encoding="utf-8") == wanted:
         return load_truth(truth_path(video))
     note.unlink(missing_ok=True)

@@ -68,7 +68,7 @@ def test_what_is_seen_at_two_frames_a_second_is_within_a_tenth_of_the_truth(
 ) -> None:
     truth = truth_of(seed)
     monkeypatch.setattr(exposure, "sample_once", lambda *_: truth)
-    section = exposure.bench_exposure(tmp_path, lambda *_: seen_by_a_perfect_detector(truth), SECONDS)
+    section = exposure.bench_exposure(tmp_path, lambda *_: seen_by_a_perfect_detector(truth), SECONDS, 0)
     rows = section.to_json()["rows"]
     assert [row["brand"] for row in rows] == sorted(truth.brands, key=lambda b: -union(truth, b))
     for row in rows:
@@ -85,7 +85,7 @@ def test_a_brand_that_was_not_found_is_an_error_of_all(tmp_path: Path, monkeypat
     truth = truth_of(0)
     nothing = m.Report(m.table(m.BRANDS), m.table(m.EXPOSURES), m.table(m.DETECTIONS), m.table(m.OPEN_MARKS), {})
     monkeypatch.setattr(exposure, "sample_once", lambda *_: truth)
-    section = exposure.bench_exposure(tmp_path, lambda *_: RunResult({"compile_report": nothing}, {}, 0), SECONDS)
+    section = exposure.bench_exposure(tmp_path, lambda *_: RunResult({"compile_report": nothing}, {}, 0), SECONDS, 0)
     assert {row["error"] for row in section.to_json()["rows"]} == {-1.0}
     assert section.table().row_count == 4
 

@@ -129,7 +129,7 @@ def test_labels_count_what_can_be_read(clip: tuple[Path, Truth]) -> None:
     channel, owner = TINY.brands[:2]
     assert entry["clear"][channel]["intervals_s"] == [[0.0, wall[1]]]
     assert list(card) in clip[1].legible_s(owner)
-    assert owner in entry["hard"], "less than a second in all, in so short a clip"
+    assert "FedEx" in entry["hard"], "it can be read for less than a second in all, in so short a clip"
     assert entry["clear"].keys().isdisjoint(entry["hard"])
 
 

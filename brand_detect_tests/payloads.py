@@ -133,7 +133,7 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
         "contrast": 0.2,
         "crop_hash": 7,
         "origin": "detected",
-        "ink": [0.0, 0.0, 1.0, 1.0],
+        "ink": [],
     }
     return row | changes
 
@@ -179,13 +179,16 @@ def text(track: str, text: str, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
-def reading(region: Mapping[str, Any], text: str, confidence: float = 0.95) -> dict[str, Any]:
+def reading(
+    region: Mapping[str, Any], text: str, confidence: float = 0.95, letters: Sequence[float] | None = None
+) -> dict[str, Any]:
     return {
         "track_id": region["track_id"],
         "region_id": region["region_id"],
         "frame": region["frame"],
         "text": text,
         "confidence": confidence,
+        "letters": letters,
     }
 
 
@@ -206,8 +209,7 @@ def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]
         "confidence": 0.9,
         "text": brand,
         "matched": brand,
-        "span_start": 0.0,
-        "span_end": 1.0,
+        **m.WHOLE_TEXT,
         "decided_by": "match_brands",
         "model": "",
     }

@@ -112,7 +112,7 @@ REGIONS = _schema(  # a region on one kept frame
     contrast=_f32,  # RMS contrast inside the box: standard deviation of the grey over 255; null = not measured
     crop_hash=pa.uint64(),
     origin=_str,  # detected | propagated
-    ink=_edges,  # left, top, right, bottom of the lettering, shares of the quad's sides; null = all of it
+    ink=pa.list_(_edges),  # stretches of lettering: left, top, right, bottom, shares of the quad's sides; none = all
 )
 TRACKS = _schema(  # one region followed through one shot
     "tracks",
@@ -146,6 +146,7 @@ READINGS = _schema(  # one crop read once
     frame=_i32,
     text=_str,
     confidence=_f32,  # 0..1
+    letters=pa.list_(pa.float32()),  # middle of each character, share of the region along the line; null = not told
 )
 TEXTS = _schema(  # what a track says, after the vote over its readings
     "texts",
@@ -170,9 +171,13 @@ VERDICTS = _schema(  # what was decided about one or several neighbouring tracks
     matched=_str,  # the alias or the exemplar it was matched to, or the model's answer
     span_start=_f32,  # share of the text's length where the brand begins and ends, 0..1
     span_end=_f32,
+    line_start=_f32,  # share of the line in the picture where the brand begins and ends, 0..1; null = not told
+    line_end=_f32,
     decided_by=_str,  # the stage that decided
     model=_str,  # provider and model; "" for rules
 )
+WHOLE_TEXT: Mapping[str, float | None] = {"span_start": 0.0, "span_end": 1.0, "line_start": None, "line_end": None}
+"""The columns of a verdict that no part of a text alone names the brand."""
 UNRESOLVED = _schema(  # clusters of alike tracks that no rule settled, ranked by time on screen and size
     "unresolved",
     cluster_id=_str,
@@ -346,6 +351,8 @@ _NO_CANDIDATES: Mapping[str, Any] = {"candidates": []}
 LATER: Mapping[str, Mapping[str, Any]] = {
     "regions": {"contrast": None, "ink": None},
     "tracks": {"furniture": False},
+    "readings": {"letters": None},
+    "verdicts": {"line_start": None, "line_end": None},
     "detections": {
         "furniture": False,
         "surface": "other",

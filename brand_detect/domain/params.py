@@ -142,6 +142,9 @@ class RunOcrParams(Params):
 
 class MatchBrandsParams(Params):
     fuzzy_score: Unit = Field(0.88, description="lowest similarity of a fuzzy match")
+    fuzzy_score_again: Unit = Field(
+        0.8, description="lowest similarity to a name that is spelled out elsewhere in the video; 1 = off"
+    )
     min_fuzzy_length: int = Field(5, ge=3, le=50, description="shortest text that may match fuzzily, in letters")
     min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
     join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
@@ -215,7 +218,7 @@ Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
 
 class CompileReportParams(Params):
     min_confidence: Unit = Field(0.0, description="detections under this are left out")
-    bridge_s: float = Field(1.0, ge=0, le=30, description="gaps up to this inside one shot are bridged, in seconds")
+    bridge_s: float = Field(0.75, ge=0, le=30, description="gaps up to this inside one shot are bridged, in seconds")
     min_exposure_s: float = Field(0.0, ge=0, description="shorter exposures are left out, in seconds")
     furniture: Furniture = Field(
         Furniture.include, description="brands on scoreboards, channel bugs and the like: counted, or left out"

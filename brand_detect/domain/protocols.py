@@ -126,10 +126,10 @@ class ImageCodec(Protocol):
         """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
         ...
 
-    def ink(self, image: Image) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of what stands out from the picture's rim, as shares of its sides.
+    def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
+        """What stands out from a line's ground, from left to right, in stretches with ground between them.
 
-        The whole picture, 0, 0, 1, 1, where the rim is not plain.
+        Each is left, top, right and bottom as shares of the picture's sides. None where the rim is not plain.
         """
         ...
 
@@ -291,6 +291,8 @@ class CameraMotion(Protocol):
 class Reading:
     text: str
     confidence: float
+    letters: tuple[float, ...] = ()
+    """The middle of each character of ``text``, spaces too, as a share of the crop's width; empty = not told."""
 
 
 class TextReader(Protocol):

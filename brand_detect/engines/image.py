@@ -8,11 +8,12 @@ from brand_detect.domain.protocols import Image, Quad
 
 LEAST_INK = 24.0
 """Grey levels by which lettering differs from its ground, at least: less is noise of the encoding."""
-NO_INK = (0.0, 0.0, 1.0, 1.0)
 INK_ROWS = 64
 """Height at which lettering is looked for: 1.5 % of it is as near as a box needs to be."""
 INK_PERCENTILE = 95.0
 """Of the differences from the ground: the ink's own colour, a few stray pixels left out."""
+RESTLESS = 0.45
+"""Share of the rim that may differ from the ground: people stand before a line, an emblem reaches into its box."""
 
 
 class OpenCvCodec:
@@ -63,11 +64,11 @@ class OpenCvCodec:
 
         return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std() / 255)
 
-    def ink(self, image: Image) -> tuple[float, float, float, float]:
+    def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
         import cv2
 
         if min(image.shape[:2]) < 3:
-            return NO_INK
+            return []
         scale = min(1.0, INK_ROWS / image.shape[0])
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         height, width = small.shape[:2]
@@ -75,11 +76,15 @@ class OpenCvCodec:
         ground = np.median(rim, axis=0)
         away = cv2.absdiff(small, np.broadcast_to(ground.astype(np.uint8), small.shape)).max(axis=2)
         peak = float(np.percentile(away, INK_PERCENTILE))
-        noise = float(np.percentile(np.abs(rim - ground).max(axis=1), INK_PERCENTILE))
-        if peak < LEAST_INK or noise > peak / 2:
-            return NO_INK
-        x, y, w, h = cv2.boundingRect((away > peak / 2).astype(np.uint8))
-        return x / width, y / height, (x + w) / width, (y + h) / height
+        if peak < LEAST_INK or (np.abs(rim - ground).max(axis=1) > peak / 2).mean() > RESTLESS:
+            return []
+        ink = _without_what_crosses(away > peak / 2)
+        edges = np.flatnonzero(np.diff(np.r_[False, ink.any(axis=0), False]))
+        stretches = []
+        for left, right in edges.reshape(-1, 2).tolist():
+            rows = np.flatnonzero(ink[:, left:right].any(axis=1))
+            stretches.append((left / width, rows[0] / height, right / width, (rows[-1] + 1) / height))
+        return stretches
 
     def rectify(self, image: Image, quad: Quad) -> Image:
         import cv2
@@ -91,3 +96,12 @@ class OpenCvCodec:
         return cv2.warpPerspective(  # pyright: ignore[reportReturnType]
             image, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
+
+
+def _without_what_crosses(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``ink`` (h, w) less the shapes that run over its upper or lower edge: a line's box leaves room around letters, so
+    these are people before it, or the board's border."""
+    import cv2
+
+    _, shape = cv2.connectedComponents(ink.astype(np.uint8))
+    return ink & ~np.isin(shape, np.unique(shape[[0, -1]]))

@@ -7,6 +7,7 @@ offer neither bf16 nor parallel requests, which halve the time.
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -201,15 +202,23 @@ class RapidTextReader:
     def read(self, crops: Sequence[Image]) -> list[Reading]:
         turned = [_turns(crop) for crop in crops]
         lines = [_line(view) for views in turned for view in views]
-        decode = self._decode
         order = sorted(range(len(lines)), key=lambda i: lines[i].shape[2])  # few changes of shape
-        read: dict[int, Reading] = {}
-        for i, (text, confidence) in zip(
-            order, self._net.map([lines[i] for i in order], lambda out: decode(out)[0][0]), strict=True
-        ):
-            read[i] = Reading(text.strip(), float(confidence)) if text.strip() else Reading("", 0.0)
+        read = dict(zip(order, self._net.map([lines[i] for i in order], self._reading), strict=True))
         readings = iter(read[i] for i in range(len(lines)))
-        return [max((next(readings) for _ in views), key=lambda r: r.confidence) for views in turned]
+        best = [max((next(readings) for _ in views), key=lambda r: r.confidence) for views in turned]
+        return [_placed(reading, crop) for reading, crop in zip(best, crops, strict=True)]
+
+    def _reading(self, out: NDArray[np.float32]) -> Reading:
+        """What the network's output (1, steps, characters) says; letters as shares of the padded line."""
+        [(text, confidence)], [words] = self._decode(out, return_word_box=True)
+        if not text.strip():
+            return Reading("", 0.0)
+        steps = iter([step for word in words.word_cols for step in word])  # those of the characters, less the spaces
+        middles = np.array([np.nan if char.isspace() else next(steps) + 0.5 for char in text]) / out.shape[1]
+        gaps = np.isnan(middles)
+        middles[gaps] = np.interp(np.flatnonzero(gaps), np.flatnonzero(~gaps), middles[~gaps])
+        start = len(text) - len(text.lstrip())
+        return Reading(text.strip(), float(confidence), tuple(middles[start:][: len(text.strip())].tolist()))
 
 
 def _turns(crop: Image) -> list[Image]:
@@ -221,13 +230,26 @@ def _turns(crop: Image) -> list[Image]:
     return [crop, *turns] if height < 2 * TALL * width else turns  # a single digit is tall and upright
 
 
+def _placed(reading: Reading, crop: Image) -> Reading:
+    """The reading with its letters as shares of the crop; a line that may stand on its side has no place for them."""
+    height, width = crop.shape[:2]
+    if height >= TALL * width:
+        return replace(reading, letters=())
+    scaled, padded = _widths(crop)
+    return replace(reading, letters=tuple(min(1.0, letter * padded / scaled) for letter in reading.letters))
+
+
+def _widths(crop: Image) -> tuple[int, int]:
+    """The width in px of the crop at the reader's height, without and with padding."""
+    scaled = max(1, math.ceil(crop.shape[1] * LINE_HEIGHT_PX / crop.shape[0]))
+    return scaled, math.ceil(scaled / WIDTH_STEP_PX) * WIDTH_STEP_PX
+
+
 def _line(crop: Image) -> NDArray[np.uint8]:
     """The crop at the reader's height, padded with grey to the next step of width, as a batch of one."""
     import cv2
 
-    height, width = crop.shape[:2]
-    scaled = max(1, math.ceil(width * LINE_HEIGHT_PX / height))
-    padded = math.ceil(scaled / WIDTH_STEP_PX) * WIDTH_STEP_PX
+    scaled, padded = _widths(crop)
     line = np.full((1, LINE_HEIGHT_PX, padded, 3), 127, np.uint8)
     line[0, :, :scaled] = cv2.resize(crop, (scaled, LINE_HEIGHT_PX))
     return line

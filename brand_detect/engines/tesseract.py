@@ -107,14 +107,26 @@ class TesseractReader:
             return list(pool.map(self._read, crops))
 
     def _read(self, crop: Image) -> Reading:
-        data = _data(_line(crop), self._languages, SINGLE_LINE)
-        found = zip(data["text"], data["conf"], strict=True)
-        words = [(text.strip(), float(c)) for text, c in found if any(map(str.isalnum, text))]
+        line = _line(crop)
+        data = _data(line, self._languages, SINGLE_LINE)
+        found = zip(data["text"], data["conf"], data["left"], data["width"], strict=True)
+        words = [(t.strip(), float(c), left, width) for t, c, left, width in found if any(map(str.isalnum, t))]
         if not words:
             return Reading("", 0.0)
-        letters = sum(len(text) for text, _ in words)
-        confidence = sum(len(text) * max(0.0, c) for text, c in words) / letters / 100
-        return Reading(" ".join(text for text, _ in words), confidence)
+        n_letters = sum(len(text) for text, *_ in words)
+        confidence = sum(len(text) * max(0.0, c) for text, c, *_ in words) / n_letters / 100
+        return Reading(" ".join(text for text, *_ in words), confidence, _letters(words, line.shape[1]))
+
+
+def _letters(words: Sequence[tuple[str, float, int, int]], line_px: int) -> tuple[float, ...]:
+    """The middle of each character and of the spaces between words, as shares of the crop: words are spread evenly."""
+    middles: list[float] = []
+    for text, _, left, width in words:
+        if middles:
+            middles.append((middles[-1] + left) / 2)
+        middles += [left + (i + 0.5) * width / len(text) for i in range(len(text))]
+    crop_px = line_px - 2 * BORDER_PX
+    return tuple(min(1.0, max(0.0, (x - BORDER_PX) / crop_px)) for x in middles)
 
 
 def _line(crop: Image) -> NDArray[np.uint8]:

@@ -169,7 +169,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="3",
+    code_version="4",
     packages=READERS,
     work="vision",
     kinds={"openvino", "pytorch"},
@@ -191,7 +191,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="1", packages=READERS, work="vision", kinds={"openvino"})
+@stage_asset(code_version="2", packages=READERS, work="vision", kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:
@@ -206,7 +206,7 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="3", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
+@stage_asset(code_version="4", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,
@@ -284,7 +284,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="4",
+    code_version="5",
     work="sums",
     kinds={"html"},
     checks=[

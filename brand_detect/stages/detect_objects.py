@@ -59,9 +59,6 @@ COVERED = 0.5  # a new region that lies so much on others is one of them, seen a
 LOT_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
 
 
-ALL_INK = (0.0, 0.0, 1.0, 1.0)
-
-
 @dataclass
 class _Found:
     """A region on one frame, with what was measured on its pixels."""
@@ -73,7 +70,7 @@ class _Found:
     area_frac: float
     sharpness: float
     contrast: float
-    ink: tuple[float, float, float, float]
+    ink: list[tuple[float, float, float, float]]
     crop_hash: int
 
 
@@ -442,7 +439,7 @@ def _measured(region: Region, origin: str, frame: int, image: Image, codec: Imag
         quad_area(region.quad) / (width * height),
         codec.sharpness(crop),
         codec.contrast(crop),
-        codec.ink(crop) if region.kind == "text" else ALL_INK,
+        codec.ink(crop) if region.kind == "text" else [],
         codec.phash(np.ascontiguousarray(crop[:, :, 1])),  # green is most of the luma
     )
 

@@ -54,10 +54,13 @@ def detections(
     first = np.flatnonzero(opens)
     group = np.cumsum(opens) - 1
 
-    quads = inked(regions)[region]
+    place = [_floats(verdicts[c])[verdict] for c in ("line_start", "line_end")]
+    told = np.isfinite(place[0])
+    quads = inked(regions.take(region), *place)
+    # Where the reader did not tell, letters are taken to be evenly spread over the lettering.
     complete = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)
     begin, end = (verdicts[c].to_numpy()[verdict].astype(np.float64) for c in ("span_start", "span_end"))
-    whole = ~complete | (end <= begin)
+    whole = told | ~complete | (end <= begin)
     begin, end = _member_spans(quads, group, first, np.where(whole, 0.0, begin), np.where(whole, 1.0, end))
     says = end > begin  # a member outside the span does not say the brand
     size = sizes_of(frames, frame)

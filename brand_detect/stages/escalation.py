@@ -13,6 +13,7 @@ from brand_detect.domain.model import (
     ANSWERS,
     UNRESOLVED,
     VERDICTS,
+    WHOLE_TEXT,
     BrandVerdicts,
     DetectedObjects,
     Row,
@@ -254,8 +255,7 @@ def _verdict(cluster: Row, answer: Answer, hit: Hit | None, stage: str, rule: st
         "confidence": answer.confidence,
         "text": cluster["text"],
         "matched": answer.brand,
-        "span_start": 0.0,
-        "span_end": 1.0,
+        **WHOLE_TEXT,
         "decided_by": stage,
         "model": f"{answer.provider}/{answer.model}",
     }

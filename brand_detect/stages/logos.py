@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.domain.model import DetectedObjects, Row, content_id
+from brand_detect.domain.model import WHOLE_TEXT, DetectedObjects, Row, content_id
 from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Likeness, MarkIndex
 from brand_detect.domain.text import fold, key_of
@@ -204,8 +204,7 @@ def _verdict(track: str, best: Likeness, text: str, encoder: str) -> Row:
         "confidence": best.probability,
         "text": text,
         "matched": best.exemplar_id,
-        "span_start": 0.0,
-        "span_end": 1.0,
+        **WHOLE_TEXT,
         "decided_by": STAGE,
         "model": encoder,
     }

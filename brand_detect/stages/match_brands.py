@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from brand_detect.domain.model import (
     ANSWERS,
     UNRESOLVED,
     VERDICTS,
+    WHOLE_TEXT,
     BrandVerdicts,
     DetectedObjects,
     FilteredScenes,
@@ -49,7 +51,7 @@ UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
 
-_Readings = Sequence[tuple[str, float]]
+_Readings = Sequence[tuple[str, float, Sequence[float]]]  # text, confidence, where its letters are
 Find = Callable[[str], list[Hit]]
 
 
@@ -59,6 +61,7 @@ class _Said:
 
     text: str
     confidence: float
+    letters: Sequence[float]
     hits: list[Hit]
 
 
@@ -75,6 +78,8 @@ def match_brands(
 
     - A track's text is tried first, then the alternatives like it, best first. A verdict's confidence is the rule's
       score times the reading's confidence; under ``min_confidence`` it is none.
+    - A text that names nothing so may still be like a brand that other tracks of the video spell out: a board with
+      somebody before a letter. There ``fuzzy_score_again`` is asked for.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
       alone.
@@ -94,6 +99,7 @@ def match_brands(
     )
     readings = _readings(texts)
     said = {t: _said(readings[t], find, params.min_confidence) for t in tracks if t in readings}
+    said |= _said_again(said, readings, index, params)
     regions = RegionColumns(detected.regions, tracks)
 
     joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
@@ -137,15 +143,16 @@ def match_brands(
 
 
 def _readings(texts: TrackTexts) -> dict[str, _Readings]:
-    """For each track its text and then the alternatives that read the same words, each with its confidence."""
-    known: dict[tuple[str, str], float] = {}
-    for track, text, confidence in _rows(texts.readings, "track_id", "text", "confidence"):
-        known[track, text] = max(confidence, known.get((track, text), 0.0))
+    """For each track its text and then the alternatives that read the same words, with confidence and letters."""
+    known: dict[tuple[str, str], tuple[float, Sequence[float]]] = {}
+    for track, text, confidence, letters in _rows(texts.readings, "track_id", "text", "confidence", "letters"):
+        if (track, text) not in known or confidence > known[track, text][0]:
+            known[track, text] = (confidence, letters or ())
     found: dict[str, _Readings] = {}
     for track, text, confidence, alternatives in _rows(texts.texts, "track_id", "text", "confidence", "alternatives"):
         same = [a for a in alternatives if _likeness(a, text) >= SAME_WORDS]
-        others = [(other, known.setdefault((track, other), confidence)) for other in same]
-        found[track] = [(text, confidence), *others]
+        others = [(other, *known.get((track, other), (confidence, ()))) for other in same]
+        found[track] = [(text, confidence, known[track, text][1] if (track, text) in known else ()), *others]
     return found
 
 
@@ -160,11 +167,26 @@ def _rows(source: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
 
 def _said(readings: _Readings, find: Find, min_confidence: float) -> _Said:
     """The first reading that names a brand surely enough, else the first."""
-    for text, confidence in readings:
+    for text, confidence, letters in readings:
         hits = [h for h in find(text) if h.score * confidence >= min_confidence]
         if hits:
-            return _Said(text, confidence, hits)
+            return _Said(text, confidence, letters, hits)
     return _Said(*readings[0], [])
+
+
+def _said_again(
+    said: Mapping[str, _Said], readings: Mapping[str, _Readings], index: BrandIndex, params: MatchBrandsParams
+) -> dict[str, _Said]:
+    """The tracks that name no brand but are almost the name of one that others spell out."""
+    known = {hit.brand_id for one in said.values() for hit in one.hits if hit.rule != "fuzzy"}
+
+    @cache
+    def find(text: str) -> list[Hit]:
+        hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
+        return [h for h in hits if h.brand_id in known]
+
+    unnamed = [t for t, one in said.items() if not one.hits and not index.is_excluded(one.text)]
+    return {t: _said(readings[t], find, params.min_confidence) for t in unnamed}
 
 
 def _own(tracks: Sequence[str], said: dict[str, _Said], joined: Sequence["_Join"]) -> Iterator[Row]:
@@ -176,13 +198,32 @@ def _own(tracks: Sequence[str], said: dict[str, _Said], joined: Sequence["_Join"
     for track in tracks:
         if track not in said:
             continue
-        text, confidence = said[track].text, said[track].confidence
+        text, confidence, letters = said[track].text, said[track].confidence, said[track].letters
         for hit in said[track].hits:
             if all(hit.end <= begin or end <= hit.start for begin, end in taken[track]):
-                yield _verdict([track], hit, hit.rule, text, confidence)
+                yield _verdict([track], hit, hit.rule, text, confidence, _place(letters, hit.start, hit.end))
 
 
-def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: float) -> Row:
+def _place(letters: Sequence[float], start: int, end: int) -> tuple[float | None, float | None]:
+    """Where on the line, 0..1, the characters from ``start`` to ``end`` stand: from halfway to the ones beside them.
+
+    At the ends of the text half of the mean distance is taken.
+    """
+    if len(letters) < 2:
+        return None, None
+    half = (letters[-1] - letters[0]) / (len(letters) - 1) / 2
+    edges = [letters[0] - half, *((a + b) / 2 for a, b in pairwise(letters)), letters[-1] + half]
+    return max(0.0, edges[start]), min(1.0, edges[end])
+
+
+def _verdict(
+    tracks: list[str],
+    hit: Hit,
+    rule: str,
+    text: str,
+    confidence: float,
+    place: tuple[float | None, float | None] = (None, None),
+) -> Row:
     return {
         "verdict_id": content_id(STAGE, *tracks, hit.brand_id, hit.start),
         "track_ids": tracks,
@@ -196,6 +237,8 @@ def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: floa
         "matched": hit.alias,
         "span_start": hit.start / len(text),
         "span_end": hit.end / len(text),
+        "line_start": place[0],
+        "line_end": place[1],
         "decided_by": STAGE,
         "model": "",
     }
@@ -213,8 +256,7 @@ def _ignored(track: str, said: _Said) -> Row:
         "confidence": said.confidence,
         "text": said.text,
         "matched": said.text,
-        "span_start": 0.0,
-        "span_end": 1.0,
+        **WHOLE_TEXT,
         "decided_by": STAGE,
         "model": "",
     }

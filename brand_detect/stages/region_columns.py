@@ -12,6 +12,9 @@ from brand_detect.domain.geometry import inner_quads
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+LETTER = 0.1
+"""Half a letter of a name of five, as a share of the name."""
+
 
 class RegionColumns:
     """Columns of REGIONS as arrays. ``track`` is the position among the tracks."""
@@ -33,13 +36,26 @@ def quads_of(regions: pa.Table) -> Floats:
     return regions["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2).astype(np.float64)
 
 
-def inked(regions: pa.Table) -> Floats:
-    """The quads of REGIONS cut to their lettering, shape (n, 4, 2)."""
+def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
+    """The quads of REGIONS cut to their lettering, shape (n, 4, 2).
+
+    ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
+    told. A stretch of ink counts when half of it or more lies between them. Letters whose ink is lost in that of a
+    player count too, so the cut comes no nearer than ``LETTER`` of the way from either.
+    """
     ink = regions["ink"].combine_chunks()
-    known = np.flatnonzero(ink.is_valid().to_numpy(zero_copy_only=False))
-    quads = quads_of(regions)
-    quads[known] = inner_quads(quads[known], ink.take(known).flatten().to_numpy().reshape(-1, 4).astype(np.float64))
-    return quads
+    stretches = ink.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
+    owner = np.repeat(np.arange(len(ink)), ink.value_lengths().fill_null(0).to_numpy())
+    left, right = stretches[:, 0], stretches[:, 2]
+    shared = np.fmin(right, end[owner]) - np.fmax(left, begin[owner])
+    owner, stretches = (column[shared >= (right - left) / 2] for column in (owner, stretches))
+    extent = np.column_stack((np.fmax(begin, 0.0), np.zeros(len(ink)), np.fmin(end, 1.0), np.ones(len(ink))))
+    extent[owner] = np.inf, np.inf, -np.inf, -np.inf
+    np.minimum.at(extent[:, :2], owner, stretches[:, :2])
+    np.maximum.at(extent[:, 2:], owner, stretches[:, 2:])
+    inward = LETTER * (end - begin)
+    extent[:, 0], extent[:, 2] = np.fmin(extent[:, 0], begin + inward), np.fmax(extent[:, 2], end - inward)
+    return inner_quads(quads_of(regions), extent)
 
 
 def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
 from brand_detect.domain.geometry import overlaps
-from brand_detect.domain.model import DETECTIONS, VERDICTS, BrandVerdicts, Row, content_id, table
+from brand_detect.domain.model import DETECTIONS, VERDICTS, WHOLE_TEXT, BrandVerdicts, Row, content_id, table
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import Review, in_force, in_order, marks_named, undone
 from brand_detect.domain.text import key_of, same_text
@@ -261,8 +261,7 @@ def _verdict(mark: Row, brand: tuple[str, str]) -> Row:
         "confidence": 1.0,
         "text": mark["text"],
         "matched": name,
-        "span_start": 0.0,
-        "span_end": 1.0,
+        **WHOLE_TEXT,
         "decided_by": STAGE,
         "model": "",
     }

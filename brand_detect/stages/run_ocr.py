@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.domain.geometry import lengthened, upright_sided
+from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
 from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
 from brand_detect.domain.params import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
@@ -35,6 +35,7 @@ class _Reading:
     frame: int
     text: str
     confidence: float
+    letters: list[float] | None
 
 
 @dataclass
@@ -43,6 +44,7 @@ class _Crop:
     region_id: str
     frame: int
     steady: bool  # all of the track's regions have about the same proportions
+    margin: float  # at each end, share of the region's length
     pixels: Image
 
 
@@ -89,8 +91,9 @@ def run_ocr(
         image = frames.read(frame)
         for crop in crops:
             track = tracks[crop["track_id"]]
-            pixels = codec.rectify(image, _cut(crop["quad"], crop["rank"]).astype(np.float32))
-            track.crops.append(_Crop(crop["rank"], crop["region_id"], frame, crop["steady"], pixels))
+            quad, margin = _cut(crop["quad"], crop["rank"])
+            pixels = codec.rectify(image, quad.astype(np.float32))
+            track.crops.append(_Crop(crop["rank"], crop["region_id"], frame, crop["steady"], margin, pixels))
             track.missing -= 1
             if not track.missing:
                 ready.append(tracks.pop(crop["track_id"]))
@@ -105,15 +108,19 @@ def run_ocr(
     )
 
 
-def _cut(quad: Sequence[float], rank: int) -> NDArray[np.float64]:
-    """What is cut out of the picture. It differs from crop to crop, for a vote wants views that differ.
+def _cut(quad: Sequence[float], rank: int) -> tuple[NDArray[np.float64], float]:
+    """What is cut out of the picture, and the margin at each end. It differs from crop to crop: a vote wants that.
 
     A leaning line is cut with upright sides and as it is in turn, any other with and without a margin at its ends.
     """
     corners = np.reshape(np.asarray(quad, np.float64), (4, 2))
     if rank % 2:
-        return corners
-    return lengthened(corners, END_MARGIN) if (upright := upright_sided(corners)) is None else upright
+        return corners, 0.0
+    if (upright := upright_sided(corners)) is not None:
+        return upright, 0.0
+    longer = lengthened(corners, END_MARGIN)
+    (before,), (after,) = (side_lengths(q[None])[0] for q in (corners, longer))
+    return longer, (after / max(before, 1e-9) - 1) / 2
 
 
 def _best(regions: pa.Table, n: int) -> list[Row]:
@@ -149,7 +156,8 @@ def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) ->
             return
         for track, reading in zip(open_tracks, reader.read([t.crops[rank].pixels for t in open_tracks]), strict=True):
             crop = track.crops[rank]
-            track.readings.append(_Reading(crop.region_id, crop.frame, reading.text, reading.confidence))
+            letters = [letter * (1 + 2 * crop.margin) - crop.margin for letter in reading.letters] or None
+            track.readings.append(_Reading(crop.region_id, crop.frame, reading.text, reading.confidence, letters))
 
 
 def _certain(track: _Track, confidence: float) -> bool:

@@ -25,19 +25,39 @@ def extent(picture: np.ndarray, ground: int) -> tuple[float, ...]:
     return columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height
 
 
+def around(stretches: list[tuple[float, float, float, float]]) -> tuple[float, ...]:
+    edges = np.array(stretches)
+    return (*edges[:, :2].min(axis=0), *edges[:, 2:].max(axis=0))
+
+
 @pytest.mark.parametrize(("ink", "ground"), [(255, 40), (0, 230)])
 def test_ink_is_what_stands_out_from_the_rim(ink: int, ground: int) -> None:
     picture = board(ink=ink, ground=ground)
-    assert CODEC.ink(picture) == pytest.approx(extent(picture, ground), abs=0.02)
-    assert CODEC.ink(blurred(picture, 2)) == pytest.approx(extent(picture, ground), abs=0.05)
+    assert around(CODEC.ink(picture)) == pytest.approx(extent(picture, ground), abs=0.02)
+    assert around(CODEC.ink(blurred(picture, 2))) == pytest.approx(extent(picture, ground), abs=0.05)
 
 
-def test_ink_of_a_busy_ground_or_of_nothing_is_all_of_it() -> None:
-    whole = (0.0, 0.0, 1.0, 1.0)
+def test_each_stretch_of_ink_has_its_own_extent() -> None:
+    picture = board("H H")
+    cv2.circle(picture, (180, 30), 16, (255, 255, 255), -1)
+    *letters, disc = CODEC.ink(picture)
+    assert len(letters) == 2
+    assert disc == pytest.approx((164 / 260, 14 / 60, 197 / 260, 47 / 60), abs=0.02)
+
+
+def test_who_stands_before_a_line_and_what_its_box_cuts_leave_the_rest() -> None:
+    picture = board()
+    wanted = extent(picture, 40)
+    cv2.rectangle(picture, (200, 0), (225, 60), (255, 255, 255), -1)  # from top to bottom
+    cv2.rectangle(picture, (0, 0), (190, 3), (255, 255, 255), -1)  # the board's border
+    assert around(CODEC.ink(picture)) == pytest.approx(wanted, abs=0.02)
+
+
+def test_a_busy_ground_or_nothing_gives_no_ink() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (60, 260, 3)).astype(np.uint8)
-    assert CODEC.ink(noise) == whole
-    assert CODEC.ink(np.full((60, 260, 3), 90, np.uint8)) == whole
-    assert CODEC.ink(np.zeros((1, 4, 3), np.uint8)) == whole
+    assert CODEC.ink(noise) == []
+    assert CODEC.ink(np.full((60, 260, 3), 90, np.uint8)) == []
+    assert CODEC.ink(np.zeros((1, 4, 3), np.uint8)) == []
 
 
 def test_contrast_is_the_deviation_of_the_grey() -> None:

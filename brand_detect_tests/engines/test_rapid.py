@@ -93,10 +93,24 @@ def test_readings_come_in_the_order_of_the_crops(reader):
     assert all(r.confidence > 0.8 for r in readings)
 
 
+def test_the_place_of_each_letter_is_told(reader):
+    line = np.full((60, 500, 3), 200, np.uint8)
+    cv2.circle(line, (60, 30), 20, (20, 20, 20), 6)  # an emblem beside the name
+    drawn = []
+    for i, char in enumerate("HTM THE"):
+        (width, _), _ = cv2.getTextSize(char, cv2.FONT_HERSHEY_SIMPLEX, 1.2, 3)
+        drawn.append((140 + 40 * i + width / 2) / 500)
+        cv2.putText(line, char, (140 + 40 * i, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (20, 20, 20), 3, cv2.LINE_AA)
+    [reading] = reader.read([line])
+    assert len(reading.letters) == len(reading.text)
+    letters = [x for char, x in zip(reading.text, reading.letters, strict=True) if char in "HTME"]
+    assert letters == pytest.approx([x for char, x in zip("HTM THE", drawn, strict=True) if char != " "], abs=0.025)
+
+
 def test_a_line_on_its_side_is_read_both_ways_up(reader):
     line = crop("PEUGEOT")
     readings = reader.read([np.rot90(line), np.rot90(line, -1)])
-    assert [r.text for r in readings] == ["PEUGEOT", "PEUGEOT"]
+    assert [(r.text, r.letters) for r in readings] == [("PEUGEOT", ()), ("PEUGEOT", ())]
 
 
 def test_nothing_is_read_from_an_empty_crop_nor_from_none(reader, detector):

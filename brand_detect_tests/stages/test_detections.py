@@ -31,10 +31,36 @@ def views(*boxes: tuple[float, float, float, float], track: str = "a") -> np.nda
 
 
 def test_the_box_is_that_of_the_lettering() -> None:
-    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[0.1, 0.2, 0.9, 0.8])], [p.verdict("Nike", ["a"])])
+    ink = [[0.1, 0.2, 0.4, 0.8], [0.5, 0.4, 0.9, 0.7]]
+    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=ink)], [p.verdict("Nike", ["a"])])
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([120, 110, 160, 30])
     assert row["area_frac"] == pytest.approx(160 * 30 / (1920 * 1080))
     assert row["height_px"] == pytest.approx(30)
+
+
+def test_an_emblem_and_the_brand_beside_are_left_out_where_the_reader_tells_the_place() -> None:
+    emblem, nike, puma = [0.05, 0.1, 0.2, 0.95], [0.3, 0.3, 0.52, 0.7], [0.7, 0.3, 0.9, 0.75]
+    region = p.region(0, "a", (100, 100, 200, 50), ink=[emblem, nike, puma])
+    verdicts = [
+        p.verdict("Nike", ["a"], text="NIKE PUMA", span_end=0.44, line_start=0.28, line_end=0.54),
+        p.verdict("Puma", ["a"], text="NIKE PUMA", span_start=0.56, line_start=0.68, line_end=0.92),
+    ]
+    rows = {row["brand"]: [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] for row in seen([region], verdicts)}
+    assert rows["Nike"] == pytest.approx([160, 115, 44, 20])
+    assert rows["Puma"] == pytest.approx([240, 115, 40, 22.5])
+
+
+def test_letters_whose_ink_is_lost_in_that_of_a_player_count_too() -> None:
+    first_letter = [0.3, 0.3, 0.36, 0.7]
+    where = {"line_start": 0.28, "line_end": 0.78}
+    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[first_letter])], [p.verdict("Nike", ["a"], **where)])
+    assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([160, 115, (0.73 - 0.3) * 200, 20])
+
+
+def test_without_ink_the_box_is_cut_where_the_reader_saw_the_brand() -> None:
+    where = {"line_start": 0.25, "line_end": 0.75}
+    [row] = seen([p.region(0, "a", (100, 100, 200, 50))], [p.verdict("Nike", ["a"], **where)])
+    assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([150, 100, 100, 50])
 
 
 def test_a_region_of_an_earlier_version_is_ink_all_over() -> None:

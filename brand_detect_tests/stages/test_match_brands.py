@@ -51,8 +51,26 @@ def test_a_verdict_tells_where_the_brand_stands_in_the_text():
     assert (row["brand_id"], row["rule"], row["score"], row["matched"]) == ("emirates", "exact", 1.0, "Emirates")
     assert row["confidence"] == pytest.approx(0.8)
     assert (row["span_start"], row["span_end"]) == pytest.approx((0, 8 / 19))
+    assert (row["line_start"], row["line_end"]) == (None, None)
     assert (row["decided_by"], row["model"]) == ("match_brands", "")
     assert result.unresolved.num_rows == 0
+
+
+def test_a_verdict_tells_where_the_brand_stands_on_the_line_if_the_reader_did():
+    a = region(0, "a")
+    letters = [0.3, 0.34, 0.38, 0.42, 0.46, 0.58, 0.7, 0.74, 0.78]  # an emblem takes the first quarter
+    result = match([a], {"a": "ROLEX SKY"}, [reading(a, "ROLEX SKY", letters=letters)])
+    found = {v["brand"]: (v["line_start"], v["line_end"]) for v in result.verdicts.to_pylist()}
+    assert found["Rolex"] == pytest.approx((0.3 - 0.03, 0.52))  # half the mean distance, halfway to the space
+
+
+def test_letters_are_those_of_the_surest_reading_of_the_text_that_names_the_brand():
+    a, b, c = (region(i, "a") for i in range(3))
+    said = {"a": text("a", "R0IFX", alternatives=["ROLEX"])}
+    spread = {0.7: [0.1, 0.2, 0.3, 0.4, 0.5], 0.9: [0.3, 0.4, 0.5, 0.6, 0.7]}
+    readings = [reading(a, "R0IFX", 0.95), *(reading(r, "ROLEX", k, spread[k]) for r, k in ((b, 0.7), (c, 0.9)))]
+    (row,) = match([a, b, c], said, readings).verdicts.to_pylist()
+    assert (row["line_start"], row["line_end"]) == pytest.approx((0.25, 0.75))
 
 
 def test_several_brands_in_one_line_give_a_verdict_each():
@@ -70,6 +88,30 @@ def test_alternatives_are_tried_with_their_own_confidence():
     found = match([a, b], said, [reading(a, "R0IFX", 0.95), reading(b, "ROLEX", 0.7)]).verdicts.to_pylist()
     assert [(v["brand"], v["text"]) for v in found] == [("Rolex", "ROLEX")]
     assert found[0]["confidence"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "params", "found"),
+    [
+        ("ROLEX", {}, ("resolved", "Rolex", "fuzzy")),
+        ("ROLEX", {"fuzzy_score_again": 1.0}, None),
+        ("EMIRATES", {}, None),  # another brand
+        ("R0LEX", {}, None),  # not spelled out there either
+    ],
+)
+def test_a_text_may_be_less_like_a_name_that_is_spelled_out_elsewhere(elsewhere, params, found):
+    regions = [region(0, "a"), region(12, "b")]
+    made = verdicts(match(regions, {"a": "ROLEY", "b": elsewhere}, **params))
+    assert made.get(("a",)) == found
+
+
+def test_everyday_words_and_excluded_texts_are_no_name_spelled_out_elsewhere():
+    regions = [region(0, t) for t in "abcd"]
+    said = {"a": "ORANGE", "b": "Orange County", "c": "arrange", "d": "ranges"}
+    made = verdicts(match(regions, said, fuzzy_score_again=0.5))
+    assert made[("b",)][0] == "ignored"
+    assert ("c",) not in made
+    assert ("d",) not in made
 
 
 def test_what_is_not_sure_enough_stays_unresolved():

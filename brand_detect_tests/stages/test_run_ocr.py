@@ -144,6 +144,17 @@ def test_every_other_crop_is_cut_with_a_margin_at_its_ends():
     assert widths == [88, 80, 88]
 
 
+def test_letters_are_placed_on_the_region_whatever_margin_the_crop_has():
+    letters = (0.0, 0.5, 1.0)
+    script = {(80, f): ("SKY", 0.6, letters) for f in range(2)}
+    found, _, _ = run([region("a", f, sharpness=200.0 - f) for f in range(2)], script, certain=0.95)
+    with_margin, without = found.readings["letters"].to_pylist()
+    assert with_margin == pytest.approx([-0.05, 0.5, 1.05])
+    assert without == pytest.approx(letters)
+    untold, _, _ = run([region("a", 0)], {(80, 0): ("SKY", 0.9)})
+    assert untold.readings["letters"].to_pylist() == [None]
+
+
 def test_all_crops_are_read_where_some_show_more_of_the_line():
     script = {(70, 0): ("ppo", 1.0), (90, 1): ("oppo", 1.0), (90, 2): ("oppo", 1.0)}
     regions = [region("a", 0, 70, 250.0), region("a", 1, 90, 100.0), region("a", 2, 90, 90.0)]

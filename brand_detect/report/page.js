@@ -665,7 +665,7 @@
 
   // ---- the panel: an exposure, a brand, or the corrections
 
-  const panel = el("aside", { id: "panel", role: "dialog", "aria-labelledby": "panel-head", tabindex: -1, hidden: true });
+  const panel = el("div", { id: "panel", role: "dialog", "aria-labelledby": "panel-head", tabindex: -1, hidden: true });
   let opener = null;
   let chosen = null; // the exposure in the panel
   let reopen = null; // draws again what the panel shows

@@ -19,7 +19,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.exports import document
 from brand_detect.report.page import render
 from brand_detect_tests import payloads as p
-from brand_detect_tests.browser import chromium
+from brand_detect_tests.browser import chromium, faults
 from brand_detect_tests.report.fakes import Pictures, match, nothing, report_of
 from brand_detect_tests.report.large import StoredPictures, large
 
@@ -416,6 +416,18 @@ def ratio(one: list[int], other: list[int]) -> float:
 
     high, low = sorted((light(one), light(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_audit_finds_nothing_inaccessible(tab: Tab, report: str, scheme: Any, width: int) -> None:
+    tab.page.emulate_media(color_scheme=scheme)
+    tab.page.set_viewport_size({"width": width, "height": 900})
+    tab.page.goto(report)
+    assert faults(tab.page) == []
+    tab.bars("Cola").click()
+    expect(tab.panel).to_be_visible()
+    assert faults(tab.page) == []
 
 
 def test_print_shows_tables_timeline_and_pictures_without_controls(tab: Tab, report: str) -> None:

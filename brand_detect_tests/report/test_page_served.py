@@ -15,7 +15,7 @@ from brand_detect.client import Client, Run
 from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.run import Runner
-from brand_detect_tests.browser import chromium
+from brand_detect_tests.browser import chromium, faults
 from brand_detect_tests.pipeline import ScriptedDetector, pipeline, two_shot_clip
 from brand_detect_tests.servers import free_port, wait_for
 
@@ -94,6 +94,22 @@ def test_one_of_two_boards_is_rejected_and_the_page_shows_what_is_left(page: Pag
     expect(panel.get_by_text("of the picture at most")).to_contain_text("2 detections")
     expect(panel.get_by_label("Which box")).to_have_count(0)
     assert broken == []
+
+
+def test_an_audit_finds_nothing_inaccessible_in_what_is_served(page: Page) -> None:
+    assert faults(page) == []  # the login
+    page.locator("input[type=password]").fill(KEY)
+    page.keyboard.press("Enter")
+    page.get_by_label("Your name").fill("Mia")
+    page.locator(".track .bar").first.click()
+    page.locator("#panel").get_by_role("button", name="Reject", exact=True).click()
+    expect(page.locator("#panel .badge.pending")).to_be_visible()
+    assert faults(page) == []
+    page.get_by_role("button", name="Corrections (1)").click()
+    assert faults(page) == []
+    page.goto(f"{page.url.partition('/reports')[0]}/reports")
+    expect(page.get_by_role("heading")).to_be_visible()
+    assert faults(page) == []
 
 
 def test_a_login_that_ran_out_loses_nothing(page: Page) -> None:

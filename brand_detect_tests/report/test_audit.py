@@ -1,0 +1,38 @@
+"""The pages beside the report, audited in a real browser: the report's own audit is with its other tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from brand_detect.report import curves, portfolio
+from brand_detect.report.comparison import compare
+from brand_detect_tests.browser import chromium, faults
+from brand_detect_tests.report.test_comparison_page import AFTER, BEFORE, rendered
+from brand_detect_tests.report.test_curves import PAGE
+from brand_detect_tests.report.test_portfolio import brand, entry
+
+SEASON = portfolio.portfolio([entry("a", brand("Nike", 30), brand("Itaú", 10)), entry("b", brand("Itaú", 5), day=2)])
+PAGES = {
+    "comparison": lambda: rendered(compare(BEFORE, AFTER)),
+    "curves": lambda: curves.render(PAGE),
+    "portfolio": lambda: portfolio.render(SEASON),
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_inaccessible(browser: Browser, tmp_path: Path, name: str, scheme: str) -> None:
+    path = tmp_path / f"{name}.html"
+    path.write_text(PAGES[name](), encoding="utf-8")
+    page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(path.as_uri())
+    assert faults(page) == []
+    page.close()

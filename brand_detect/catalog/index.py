@@ -313,7 +313,14 @@ def _is_nothing_but_names(line: Line, finds: list[_Find]) -> bool:
 
 
 def _hit(line: Line, find: _Find) -> Hit:
+    """The find in the text as given, without the letters around it that are none of the name's: the O of OLENOVO."""
     surface = find.surface
+    begin, end = find.begin, find.end
+    edits = Levenshtein.opcodes(line.key[begin:end], surface.key)
+    if edits[0].tag == "delete":
+        begin += edits[0].src_end
+    if edits[-1].tag == "delete":
+        end = find.begin + edits[-1].src_start
     rule = "fuzzy" if not find.exact else "exact" if surface.key == key_of(surface.brand.name) else "alias"
     return Hit(
         brand_id=surface.brand.brand_id,
@@ -321,6 +328,6 @@ def _hit(line: Line, find: _Find) -> Hit:
         alias=surface.text,
         rule=rule,
         score=find.score,
-        start=line.at[find.begin],
-        end=line.at[find.end - 1] + 1,
+        start=line.at[begin],
+        end=line.at[end - 1] + 1,
     )

@@ -12,6 +12,8 @@ from brand_detect.domain.geometry import inner_quads
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+INSIDE = 1 / 3
+"""A wide first letter reaches out of where its middle suggests; an emblem beside the name does not reach in."""
 LETTER = 0.1
 """Half a letter of a name of five, as a share of the name."""
 
@@ -40,15 +42,15 @@ def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     """The quads of REGIONS cut to their lettering, shape (n, 4, 2).
 
     ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
-    told. A stretch of ink counts when half of it or more lies between them. Letters whose ink is lost in that of a
-    player count too, so the cut comes no nearer than ``LETTER`` of the way from either.
+    told. A stretch of ink counts when ``INSIDE`` of it or more lies between them. Letters whose ink is lost in that of
+    a player count too, so the cut comes no nearer than ``LETTER`` of the way from either.
     """
     ink = regions["ink"].combine_chunks()
     stretches = ink.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
     owner = np.repeat(np.arange(len(ink)), ink.value_lengths().fill_null(0).to_numpy())
     left, right = stretches[:, 0], stretches[:, 2]
-    shared = np.fmin(right, end[owner]) - np.fmax(left, begin[owner])
-    owner, stretches = (column[shared >= (right - left) / 2] for column in (owner, stretches))
+    counts = np.fmin(right, end[owner]) - np.fmax(left, begin[owner]) >= INSIDE * (right - left)
+    owner, stretches = owner[counts], stretches[counts]
     extent = np.column_stack((np.fmax(begin, 0.0), np.zeros(len(ink)), np.fmin(end, 1.0), np.ones(len(ink))))
     extent[owner] = np.inf, np.inf, -np.inf, -np.inf
     np.minimum.at(extent[:, :2], owner, stretches[:, :2])

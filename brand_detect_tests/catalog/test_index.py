@@ -172,6 +172,14 @@ def test_min_length_is_the_brands_own_or_the_params(index):
     assert names(index, "PEUGFOT", fuzzy_score=0.8, min_fuzzy_length=8) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "cut"), [("OPEUGEOT", "PEUGEOT"), ("the PEUGEOTO", "PEUGEOT"), ("PEUGFOT", "PEUGFOT"), ("EUGEOT", "EUGEOT")]
+)
+def test_letters_around_a_name_are_none_of_it(index, text, cut):
+    [hit] = find(index, text, fuzzy_score=0.8)
+    assert (hit.brand, text[hit.start : hit.end]) == ("Peugeot", cut)
+
+
 @pytest.mark.parametrize("name", ["ธนาคารกสิกรไทย", "スターバックスコーヒー"])
 def test_a_name_may_have_more_words_than_most(name):
     brands = f"- {name}\n- {{name: Rolex, excluded_texts: [{name} Rolex]}}"

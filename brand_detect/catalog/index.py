@@ -316,11 +316,14 @@ def _hit(line: Line, find: _Find) -> Hit:
     """The find in the text as given, without the letters around it that are none of the name's: the O of OLENOVO."""
     surface = find.surface
     begin, end = find.begin, find.end
-    edits = Levenshtein.opcodes(line.key[begin:end], surface.key)
-    if edits[0].tag == "delete":
-        begin += edits[0].src_end
-    if edits[-1].tag == "delete":
-        end = find.begin + edits[-1].src_start
+
+    def edits(begin: int, end: int) -> int:
+        return Levenshtein.distance(fold(line.key[begin:end]), surface.folded)
+
+    while edits(begin + 1, end) < edits(begin, end):
+        begin += 1
+    while edits(begin, end - 1) < edits(begin, end):
+        end -= 1
     rule = "fuzzy" if not find.exact else "exact" if surface.key == key_of(surface.brand.name) else "alias"
     return Hit(
         brand_id=surface.brand.brand_id,

@@ -171,13 +171,18 @@ VERDICTS = _schema(  # what was decided about one or several neighbouring tracks
     matched=_str,  # the alias or the exemplar it was matched to, or the model's answer
     span_start=_f32,  # share of the text's length where the brand begins and ends, 0..1
     span_end=_f32,
-    line_start=_f32,  # share of the line in the picture where the brand begins and ends, 0..1; null = not told
+    line_start=_f32,  # share of a region's length where its reader saw the brand begin and end, 0..1; null = not told
     line_end=_f32,
+    line_region_id=_str,  # that region
     decided_by=_str,  # the stage that decided
     model=_str,  # provider and model; "" for rules
 )
-WHOLE_TEXT: Mapping[str, float | None] = {"span_start": 0.0, "span_end": 1.0, "line_start": None, "line_end": None}
-"""The columns of a verdict that no part of a text alone names the brand."""
+WHOLE_TEXT: Mapping[str, Any] = {
+    "span_start": 0.0,
+    "span_end": 1.0,
+    **dict.fromkeys(("line_start", "line_end", "line_region_id")),
+}
+"""What a verdict about the whole of a text or a mark has in the columns that tell a part."""
 UNRESOLVED = _schema(  # clusters of alike tracks that no rule settled, ranked by time on screen and size
     "unresolved",
     cluster_id=_str,
@@ -352,7 +357,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
     "regions": {"contrast": None, "ink": None},
     "tracks": {"furniture": False},
     "readings": {"letters": None},
-    "verdicts": {"line_start": None, "line_end": None},
+    "verdicts": dict.fromkeys(("line_start", "line_end", "line_region_id")),
     "detections": {
         "furniture": False,
         "surface": "other",

@@ -218,7 +218,12 @@ Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
 
 class CompileReportParams(Params):
     min_confidence: Unit = Field(0.0, description="detections under this are left out")
-    bridge_s: float = Field(0.75, ge=0, le=30, description="gaps up to this inside one shot are bridged, in seconds")
+    bridge_s: float = Field(
+        0.75,
+        ge=0,
+        le=30,
+        description="gaps up to this inside one shot are bridged, in seconds: one lost sample of two a second",
+    )
     min_exposure_s: float = Field(0.0, ge=0, description="shorter exposures are left out, in seconds")
     furniture: Furniture = Field(
         Furniture.include, description="brands on scoreboards, channel bugs and the like: counted, or left out"

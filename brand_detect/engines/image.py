@@ -12,6 +12,8 @@ INK_ROWS = 64
 """Height at which lettering is looked for: 1.5 % of it is as near as a box needs to be."""
 INK_PERCENTILE = 95.0
 """Of the differences from the ground: the ink's own colour, a few stray pixels left out."""
+MOST_CROSSED = 0.2
+"""Share of a line's box that people and borders take up; what covers more is another ground."""
 RESTLESS = 0.45
 """Share of the rim that may differ from the ground: people stand before a line, an emblem reaches into its box."""
 
@@ -78,7 +80,11 @@ class OpenCvCodec:
         peak = float(np.percentile(away, INK_PERCENTILE))
         if peak < LEAST_INK or (np.abs(rim - ground).max(axis=1) > peak / 2).mean() > RESTLESS:
             return []
-        ink = _without_what_crosses(away > peak / 2)
+        ink = away > peak / 2
+        crosses = _crosses(ink)
+        if crosses.mean() > MOST_CROSSED:
+            return []
+        ink &= ~crosses
         edges = np.flatnonzero(np.diff(np.r_[False, ink.any(axis=0), False]))
         stretches = []
         for left, right in edges.reshape(-1, 2).tolist():
@@ -98,10 +104,10 @@ class OpenCvCodec:
         )
 
 
-def _without_what_crosses(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``ink`` (h, w) less the shapes that run over its upper or lower edge: a line's box leaves room around letters, so
+def _crosses(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The shapes of ``ink`` (h, w) that run over its upper or lower edge: a line's box leaves room around letters, so
     these are people before it, or the board's border."""
     import cv2
 
     _, shape = cv2.connectedComponents(ink.astype(np.uint8))
-    return ink & ~np.isin(shape, np.unique(shape[[0, -1]]))
+    return ink & np.isin(shape, np.unique(shape[[0, -1]]))

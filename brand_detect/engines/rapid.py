@@ -36,6 +36,7 @@ LEANING_GAIN = 0.9  # an upright-sided parallelogram must be so much smaller tha
 COVERED = 0.5
 LINE_HEIGHT_PX = 48  # input height of the reader
 WIDTH_STEP_PX = 64  # crops are padded to a multiple of it, so that the runtime prepares few shapes
+BLANK = 0  # what CTC puts between characters; each character is one step where it differs from the step before
 TALL = 1.5  # a crop so much higher than wide may be a line on its side: rapidocr's own threshold
 
 
@@ -210,15 +211,14 @@ class RapidTextReader:
 
     def _reading(self, out: NDArray[np.float32]) -> Reading:
         """What the network's output (1, steps, characters) says; letters as shares of the padded line."""
-        [(text, confidence)], [words] = self._decode(out, return_word_box=True)
+        [(text, confidence)], _ = self._decode(out)
         if not text.strip():
             return Reading("", 0.0)
-        steps = iter([step for word in words.word_cols for step in word])  # those of the characters, less the spaces
-        middles = np.array([np.nan if char.isspace() else next(steps) + 0.5 for char in text]) / out.shape[1]
-        gaps = np.isnan(middles)
-        middles[gaps] = np.interp(np.flatnonzero(gaps), np.flatnonzero(~gaps), middles[~gaps])
+        character = out[0].argmax(axis=1)
+        first = np.flatnonzero((character != BLANK) & (np.diff(character, prepend=BLANK) != 0))
         start = len(text) - len(text.lstrip())
-        return Reading(text.strip(), float(confidence), tuple(middles[start:][: len(text.strip())].tolist()))
+        middles = ((first + 0.5) / out.shape[1])[start:][: len(text.strip())]
+        return Reading(text.strip(), float(confidence), tuple(middles.tolist()))
 
 
 def _turns(crop: Image) -> list[Image]:

@@ -121,10 +121,12 @@ class TesseractReader:
 def _letters(words: Sequence[tuple[str, float, int, int]], line_px: int) -> tuple[float, ...]:
     """The middle of each character and of the spaces between words, as shares of the crop: words are spread evenly."""
     middles: list[float] = []
+    right = 0
     for text, _, left, width in words:
         if middles:
-            middles.append((middles[-1] + left) / 2)
+            middles.append((right + left) / 2)
         middles += [left + (i + 0.5) * width / len(text) for i in range(len(text))]
+        right = left + width
     crop_px = line_px - 2 * BORDER_PX
     return tuple(min(1.0, max(0.0, (x - BORDER_PX) / crop_px)) for x in middles)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.geometry import side_lengths
 from brand_detect.domain.model import DETECTIONS, DetectedObjects
 from brand_detect.domain.quality import QualityScale
-from brand_detect.stages.region_columns import inked, quads_of, seen_best_on, sizes_of
+from brand_detect.stages.region_columns import SAME_SHAPE, inked, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
 EDGE = 0.004
@@ -54,9 +54,9 @@ def detections(
     first = np.flatnonzero(opens)
     group = np.cumsum(opens) - 1
 
-    place = [_floats(verdicts[c])[verdict] for c in ("line_start", "line_end")]
+    place = _places(regions, verdicts, verdict, region)
     told = np.isfinite(place[0])
-    quads = inked(regions.take(region), *place)
+    quads = inked(regions.select(["quad", "ink"]).take(region), *place)
     # Where the reader did not tell, letters are taken to be evenly spread over the lettering.
     complete = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)
     begin, end = (verdicts[c].to_numpy()[verdict].astype(np.float64) for c in ("span_start", "span_end"))
@@ -143,6 +143,21 @@ def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
         usual[own] = np.median(aspect[whole]) if len(whole) else aspect[own].max(initial=1e-6)
     ratio = np.where(over & ~beside, usual / aspect, aspect / usual)
     return np.where(ratio >= NOISE, 1.0, ratio)
+
+
+def _places(regions: pa.Table, verdicts: pa.Table, verdict: Ints, region: Ints) -> tuple[Floats, Floats]:
+    """Between which shares of each region its verdict's reader saw the brand, each (n,).
+
+    NaN where none told, and where the region's proportions are not those of the one that was read: it shows more or
+    less of the line.
+    """
+    along, across = side_lengths(quads_of(regions))
+    shape = along / np.maximum(across, 1e-6)
+    read = _floats(pc.index_in(verdicts["line_region_id"], value_set=regions["region_id"].combine_chunks()))[verdict]  # pyright: ignore[reportAttributeAccessIssue]
+    told = np.isfinite(read)
+    told[told] = np.abs(np.log(shape[region[told]] / shape[read[told].astype(int)])) <= np.log(SAME_SHAPE)
+    begin, end = (np.where(told, _floats(verdicts[c])[verdict], np.nan) for c in ("line_start", "line_end"))
+    return begin, end
 
 
 def _member_spans(quads: Floats, group: Ints, first: Ints, begin: Floats, end: Floats) -> tuple[Floats, Floats]:

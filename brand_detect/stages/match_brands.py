@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -51,18 +51,30 @@ UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
 
-_Readings = Sequence[tuple[str, float, Sequence[float]]]  # text, confidence, where its letters are
 Find = Callable[[str], list[Hit]]
+
+
+class _Reading(NamedTuple):
+    text: str
+    confidence: float
+    letters: Sequence[float] = ()  # the middle of each, share of the region's length
+    region_id: str | None = None  # that region
 
 
 @dataclass
 class _Said:
     """What a track was taken to say, and the brands in it."""
 
-    text: str
-    confidence: float
-    letters: Sequence[float]
+    reading: _Reading
     hits: list[Hit]
+
+    @property
+    def text(self) -> str:
+        return self.reading.text
+
+    @property
+    def confidence(self) -> float:
+        return self.reading.confidence
 
 
 def match_brands(
@@ -142,17 +154,19 @@ def match_brands(
 # --- what each track says -------------------------------------------------------------------------------------------
 
 
-def _readings(texts: TrackTexts) -> dict[str, _Readings]:
-    """For each track its text and then the alternatives that read the same words, with confidence and letters."""
-    known: dict[tuple[str, str], tuple[float, Sequence[float]]] = {}
-    for track, text, confidence, letters in _rows(texts.readings, "track_id", "text", "confidence", "letters"):
-        if (track, text) not in known or confidence > known[track, text][0]:
-            known[track, text] = (confidence, letters or ())
-    found: dict[str, _Readings] = {}
+def _readings(texts: TrackTexts) -> dict[str, list[_Reading]]:
+    """For each track its text and then the alternatives that read the same words, each as it was read best."""
+    known: dict[tuple[str, str], _Reading] = {}
+    columns = ("track_id", "text", "confidence", "letters", "region_id")
+    for track, text, confidence, letters, region in _rows(texts.readings, *columns):
+        if (track, text) not in known or confidence > known[track, text].confidence:
+            known[track, text] = _Reading(text, confidence, letters or (), region)
+    found: dict[str, list[_Reading]] = {}
     for track, text, confidence, alternatives in _rows(texts.texts, "track_id", "text", "confidence", "alternatives"):
         same = [a for a in alternatives if _likeness(a, text) >= SAME_WORDS]
-        others = [(other, *known.get((track, other), (confidence, ()))) for other in same]
-        found[track] = [(text, confidence, known[track, text][1] if (track, text) in known else ()), *others]
+        said = _Reading(text, confidence)
+        others = [known.get((track, other), said._replace(text=other)) for other in same]
+        found[track] = [known.get((track, text), said)._replace(confidence=confidence), *others]
     return found
 
 
@@ -165,25 +179,30 @@ def _rows(source: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(source[c].to_pylist() for c in columns), strict=True)
 
 
-def _said(readings: _Readings, find: Find, min_confidence: float) -> _Said:
+def _said(readings: Sequence[_Reading], find: Find, min_confidence: float) -> _Said:
     """The first reading that names a brand surely enough, else the first."""
-    for text, confidence, letters in readings:
-        hits = [h for h in find(text) if h.score * confidence >= min_confidence]
+    for reading in readings:
+        hits = [h for h in find(reading.text) if h.score * reading.confidence >= min_confidence]
         if hits:
-            return _Said(text, confidence, letters, hits)
-    return _Said(*readings[0], [])
+            return _Said(reading, hits)
+    return _Said(readings[0], [])
 
 
 def _said_again(
-    said: Mapping[str, _Said], readings: Mapping[str, _Readings], index: BrandIndex, params: MatchBrandsParams
+    said: Mapping[str, _Said],
+    readings: Mapping[str, Sequence[_Reading]],
+    index: BrandIndex,
+    params: MatchBrandsParams,
 ) -> dict[str, _Said]:
-    """The tracks that name no brand but are almost the name of one that others spell out."""
-    known = {hit.brand_id for one in said.values() for hit in one.hits if hit.rule != "fuzzy"}
+    """The tracks that name no brand but say almost a name that others spell out."""
+    spelled = {(hit.brand_id, hit.alias) for one in said.values() for hit in one.hits if hit.rule != "fuzzy"}
+    if not spelled or params.fuzzy_score_again >= 1:
+        return {}
 
     @cache
     def find(text: str) -> list[Hit]:
         hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
-        return [h for h in hits if h.brand_id in known]
+        return [h for h in hits if (h.brand_id, h.alias) in spelled]
 
     unnamed = [t for t, one in said.items() if not one.hits and not index.is_excluded(one.text)]
     return {t: _said(readings[t], find, params.min_confidence) for t in unnamed}
@@ -198,32 +217,31 @@ def _own(tracks: Sequence[str], said: dict[str, _Said], joined: Sequence["_Join"
     for track in tracks:
         if track not in said:
             continue
-        text, confidence, letters = said[track].text, said[track].confidence, said[track].letters
+        reading = said[track].reading
         for hit in said[track].hits:
             if all(hit.end <= begin or end <= hit.start for begin, end in taken[track]):
-                yield _verdict([track], hit, hit.rule, text, confidence, _place(letters, hit.start, hit.end))
+                verdict = _verdict([track], hit, hit.rule, reading.text, reading.confidence)
+                yield {**verdict, **_place(reading, hit.start, hit.end)}
 
 
-def _place(letters: Sequence[float], start: int, end: int) -> tuple[float | None, float | None]:
-    """Where on the line, 0..1, the characters from ``start`` to ``end`` stand: from halfway to the ones beside them.
-
-    At the ends of the text half of the mean distance is taken.
+def _place(reading: _Reading, start: int, end: int) -> Row:
+    """Where in the region that was read the characters from ``start`` to ``end`` stand: from halfway to those beside
+    them, at the ends of the text half of the mean distance further. Nothing where the reader did not tell, or wrote
+    from right to left.
     """
-    if len(letters) < 2:
-        return None, None
+    letters = reading.letters
+    if len(letters) < 2 or len(letters) != len(reading.text) or any(b < a for a, b in pairwise(letters)):
+        return {}
     half = (letters[-1] - letters[0]) / (len(letters) - 1) / 2
     edges = [letters[0] - half, *((a + b) / 2 for a, b in pairwise(letters)), letters[-1] + half]
-    return max(0.0, edges[start]), min(1.0, edges[end])
+    return {
+        "line_start": max(0.0, edges[start]),
+        "line_end": min(1.0, edges[end]),
+        "line_region_id": reading.region_id,
+    }
 
 
-def _verdict(
-    tracks: list[str],
-    hit: Hit,
-    rule: str,
-    text: str,
-    confidence: float,
-    place: tuple[float | None, float | None] = (None, None),
-) -> Row:
+def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: float) -> Row:
     return {
         "verdict_id": content_id(STAGE, *tracks, hit.brand_id, hit.start),
         "track_ids": tracks,
@@ -237,8 +255,9 @@ def _verdict(
         "matched": hit.alias,
         "span_start": hit.start / len(text),
         "span_end": hit.end / len(text),
-        "line_start": place[0],
-        "line_end": place[1],
+        "line_start": None,
+        "line_end": None,
+        "line_region_id": None,
         "decided_by": STAGE,
         "model": "",
     }

@@ -12,10 +12,16 @@ from brand_detect.domain.geometry import inner_quads
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+SAME_SHAPE = 1.1
+"""Widest to narrowest proportions (length / height) among whole views of one line."""
 INSIDE = 1 / 3
 """A wide first letter reaches out of where its middle suggests; an emblem beside the name does not reach in."""
+REACH = 0.2
+"""Nearly a letter of a name of five, as a share of the name."""
 LETTER = 0.1
-"""Half a letter of a name of five, as a share of the name."""
+"""Half of that."""
+ROOM = 0.25
+"""Most that a detector leaves before or after the letters of a line, as a share of its box: around a single letter."""
 
 
 class RegionColumns:
@@ -42,21 +48,26 @@ def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     """The quads of REGIONS cut to their lettering, shape (n, 4, 2).
 
     ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
-    told. A stretch of ink counts when ``INSIDE`` of it or more lies between them. Letters whose ink is lost in that of
-    a player count too, so the cut comes no nearer than ``LETTER`` of the way from either.
+    told. A stretch of ink counts when ``INSIDE`` of it or more lies between them; what is joined to the letters is cut
+    off. Letters whose ink is lost in that of a player count too: both ends of the cut lie near ``begin`` and ``end``,
+    or, where none told, near those of the quad.
     """
     ink = regions["ink"].combine_chunks()
     stretches = ink.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
     owner = np.repeat(np.arange(len(ink)), ink.value_lengths().fill_null(0).to_numpy())
+    told = np.isfinite(begin)
+    begin, end = np.where(told, begin, 0.0), np.where(told, end, 1.0)
     left, right = stretches[:, 0], stretches[:, 2]
-    counts = np.fmin(right, end[owner]) - np.fmax(left, begin[owner]) >= INSIDE * (right - left)
+    counts = np.minimum(right, end[owner]) - np.maximum(left, begin[owner]) >= INSIDE * (right - left)
     owner, stretches = owner[counts], stretches[counts]
-    extent = np.column_stack((np.fmax(begin, 0.0), np.zeros(len(ink)), np.fmin(end, 1.0), np.ones(len(ink))))
+    extent = np.column_stack((begin, np.zeros(len(ink)), end, np.ones(len(ink))))
     extent[owner] = np.inf, np.inf, -np.inf, -np.inf
     np.minimum.at(extent[:, :2], owner, stretches[:, :2])
     np.maximum.at(extent[:, 2:], owner, stretches[:, 2:])
-    inward = LETTER * (end - begin)
-    extent[:, 0], extent[:, 2] = np.fmin(extent[:, 0], begin + inward), np.fmax(extent[:, 2], end - inward)
+    way = end - begin
+    outward, inward = REACH * way, np.where(told, LETTER, ROOM) * way
+    extent[:, 0] = extent[:, 0].clip(begin - outward, begin + inward)
+    extent[:, 2] = extent[:, 2].clip(end - inward, end + outward)
     return inner_quads(quads_of(regions), extent)
 
 

@@ -108,9 +108,10 @@ def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Tab
             values = pa.array([value] * table.num_rows, schema.field(column).type)
             table = table.add_column(schema.get_field_index(column), schema.field(column), values)
     if version != str(SCHEMA_VERSION) or not table.schema.equals(schema):
+        columns = sorted({f.name for f in {*table.schema} ^ {*schema}})
         raise Permanent(
-            f"The table {name} of {stage} was written with other columns (schema version {version}) than this program "
-            f"reads (version {SCHEMA_VERSION}).",
+            f"The table {name} of {stage} was written with other columns (schema version {version}: "
+            f"{', '.join(columns) or 'none differ'}) than this program reads (version {SCHEMA_VERSION}).",
             f"re-materialize {stage}",
         )
     return table

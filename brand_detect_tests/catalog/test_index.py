@@ -173,11 +173,23 @@ def test_min_length_is_the_brands_own_or_the_params(index):
 
 
 @pytest.mark.parametrize(
-    ("text", "cut"), [("OPEUGEOT", "PEUGEOT"), ("the PEUGEOTO", "PEUGEOT"), ("PEUGFOT", "PEUGFOT"), ("EUGEOT", "EUGEOT")]
+    ("text", "cut"),
+    [
+        ("OPEUGEOT", "PEUGEOT"),
+        ("the PEUGEOTO", "PEUGEOT"),
+        ("PPEUGEOT", "PEUGEOT"),
+        ("PEUGFOT", "PEUGFOT"),
+        ("EUGEOT", "EUGEOT"),
+    ],
 )
 def test_letters_around_a_name_are_none_of_it(index, text, cut):
     [hit] = find(index, text, fuzzy_score=0.8)
     assert (hit.brand, text[hit.start : hit.end]) == ("Peugeot", cut)
+
+
+def test_a_letter_that_the_reader_split_in_two_is_all_of_the_name(starter):
+    [hit] = find(starter, "TELEKORN")
+    assert (hit.brand, hit.start, hit.end) == ("Deutsche Telekom", 0, 8)
 
 
 @pytest.mark.parametrize("name", ["ธนาคารกสิกรไทย", "スターバックスコーヒー"])

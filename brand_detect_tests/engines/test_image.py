@@ -53,6 +53,12 @@ def test_who_stands_before_a_line_and_what_its_box_cuts_leave_the_rest() -> None
     assert around(CODEC.ink(picture)) == pytest.approx(wanted, abs=0.02)
 
 
+def test_a_second_ground_is_nobody_who_stands_before_the_line() -> None:
+    picture = board()
+    picture[:, 170:] = (picture[:, 170:] * 0.4 + (60, 60, 200)).clip(0, 255)
+    assert CODEC.ink(picture) == []
+
+
 def test_a_busy_ground_or_nothing_gives_no_ink() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (60, 260, 3)).astype(np.uint8)
     assert CODEC.ink(noise) == []

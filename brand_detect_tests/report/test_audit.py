@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from brand_detect.report import curves, portfolio
+from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
+from brand_detect.domain.protocols import Rgba
+from brand_detect.engines.canvas import OpenCvCanvas
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.report import brands_page, curves, portfolio
 from brand_detect.report.comparison import compare
 from brand_detect_tests.browser import chromium, faults
 from brand_detect_tests.report.test_comparison_page import AFTER, BEFORE, rendered
@@ -14,7 +19,21 @@ from brand_detect_tests.report.test_curves import PAGE
 from brand_detect_tests.report.test_portfolio import brand, entry
 
 SEASON = portfolio.portfolio([entry("a", brand("Nike", 30), brand("Itaú", 10)), entry("b", brand("Itaú", 5), day=2)])
+LOGO = Exemplar("0f" * 8, "png")
+BRAND = Brand("nike", "Nike", exemplars=(LOGO,))
+
+
+def brands() -> str:
+    def square(_: Exemplar, size_px: int) -> Rgba:
+        picture = np.zeros((size_px, size_px, 4), np.uint8)
+        picture[size_px // 4 : -size_px // 4, size_px // 4 : -size_px // 4] = 255
+        return picture
+
+    return brands_page.render(BrandCatalog("1", (BRAND,)), [BRAND], square, OpenCvCanvas(), OpenCvCodec())
+
+
 PAGES = {
+    "brands": brands,
     "comparison": lambda: rendered(compare(BEFORE, AFTER)),
     "curves": lambda: curves.render(PAGE),
     "portfolio": lambda: portfolio.render(SEASON),

@@ -38,12 +38,41 @@ def test_the_box_is_that_of_the_lettering() -> None:
     assert row["height_px"] == pytest.approx(30)
 
 
+def read(region_id: str, start: float, end: float) -> dict[str, Any]:
+    return {"line_region_id": region_id, "line_start": start, "line_end": end}
+
+
+def test_brands_on_one_stretch_of_ink_are_told_apart() -> None:
+    region = p.region(0, "a", (100, 100, 200, 50), ink=[[0.02, 0.2, 0.99, 0.8]])  # the line is underlined
+    verdicts = [
+        p.verdict("Nike", ["a"], **read("a@0", 0.05, 0.45)),
+        p.verdict("Puma", ["a"], **read("a@0", 0.55, 0.95)),
+    ]
+    rows = {row["brand"]: [row[c] for c in ("x_px", "w_px", "h_px")] for row in seen([region], verdicts)}
+    assert rows["Nike"] == pytest.approx([104, (0.53 - 0.02) * 200, 30])
+    assert rows["Puma"] == pytest.approx([100 + 0.47 * 200, (0.99 - 0.47) * 200, 30])
+
+
+def test_a_region_that_shows_less_of_the_line_than_was_read_is_all_of_the_name() -> None:
+    emblem, name = [0.05, 0.1, 0.3, 0.9], [0.4, 0.2, 0.95, 0.8]
+    whole = p.region(0, "a", (100, 100, 200, 50), ink=[emblem, name])
+    part = p.region(1, "a", (180, 100, 120, 50), ink=[[0.05, 0.2, 0.95, 0.8]])
+    rows = seen([whole, part], [p.verdict("Nike", ["a"], **read("a@0", 0.38, 0.97))])
+    assert [row["x_px"] for row in rows] == pytest.approx([180, 186])
+    assert [row["w_px"] for row in rows] == pytest.approx([110, 108])
+
+
+def test_a_sliver_of_ink_is_not_all_of_a_line() -> None:
+    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[[0.1, 0.2, 0.2, 0.8]])], [p.verdict("Nike", ["a"])])
+    assert [row[c] for c in ("x_px", "w_px")] == pytest.approx([120, (0.75 - 0.1) * 200])
+
+
 def test_an_emblem_and_the_brand_beside_are_left_out_where_the_reader_tells_the_place() -> None:
     emblem, nike, puma = [0.05, 0.1, 0.2, 0.95], [0.3, 0.3, 0.52, 0.7], [0.7, 0.3, 0.9, 0.75]
     region = p.region(0, "a", (100, 100, 200, 50), ink=[emblem, nike, puma])
     verdicts = [
-        p.verdict("Nike", ["a"], text="NIKE PUMA", span_end=0.44, line_start=0.28, line_end=0.54),
-        p.verdict("Puma", ["a"], text="NIKE PUMA", span_start=0.56, line_start=0.68, line_end=0.92),
+        p.verdict("Nike", ["a"], text="NIKE PUMA", span_end=0.44, **read("a@0", 0.28, 0.54)),
+        p.verdict("Puma", ["a"], text="NIKE PUMA", span_start=0.56, **read("a@0", 0.68, 0.92)),
     ]
     rows = {row["brand"]: [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] for row in seen([region], verdicts)}
     assert rows["Nike"] == pytest.approx([160, 115, 44, 20])
@@ -52,13 +81,13 @@ def test_an_emblem_and_the_brand_beside_are_left_out_where_the_reader_tells_the_
 
 def test_letters_whose_ink_is_lost_in_that_of_a_player_count_too() -> None:
     first_letter = [0.3, 0.3, 0.36, 0.7]
-    where = {"line_start": 0.28, "line_end": 0.78}
+    where = read("a@0", 0.28, 0.78)
     [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[first_letter])], [p.verdict("Nike", ["a"], **where)])
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([160, 115, (0.73 - 0.3) * 200, 20])
 
 
 def test_without_ink_the_box_is_cut_where_the_reader_saw_the_brand() -> None:
-    where = {"line_start": 0.25, "line_end": 0.75}
+    where = read("a@0", 0.25, 0.75)
     [row] = seen([p.region(0, "a", (100, 100, 200, 50))], [p.verdict("Nike", ["a"], **where)])
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([150, 100, 100, 50])
 

@@ -71,6 +71,14 @@ def test_letters_are_those_of_the_surest_reading_of_the_text_that_names_the_bran
     readings = [reading(a, "R0IFX", 0.95), *(reading(r, "ROLEX", k, spread[k]) for r, k in ((b, 0.7), (c, 0.9)))]
     (row,) = match([a, b, c], said, readings).verdicts.to_pylist()
     assert (row["line_start"], row["line_end"]) == pytest.approx((0.25, 0.75))
+    assert row["line_region_id"] == c["region_id"]
+
+
+@pytest.mark.parametrize("letters", [[0.9, 0.7, 0.5, 0.3, 0.1], [0.1, 0.3, 0.5], [0.5]])
+def test_letters_from_right_to_left_or_too_few_tell_no_place(letters):
+    a = region(0, "a")
+    (row,) = match([a], {"a": "ROLEX"}, [reading(a, "ROLEX", letters=letters)]).verdicts.to_pylist()
+    assert (row["line_start"], row["line_end"], row["line_region_id"]) == (None, None, None)
 
 
 def test_several_brands_in_one_line_give_a_verdict_each():
@@ -103,6 +111,13 @@ def test_a_text_may_be_less_like_a_name_that_is_spelled_out_elsewhere(elsewhere,
     regions = [region(0, "a"), region(12, "b")]
     made = verdicts(match(regions, {"a": "ROLEY", "b": elsewhere}, **params))
     assert made.get(("a",)) == found
+
+
+def test_another_name_of_the_brand_is_not_spelled_out():
+    regions = [region(0, "a"), region(12, "b")]
+    made = verdicts(match(regions, {"a": "Hisense", "b": "100 Lazor TV"}, fuzzy_score_again=0.7))
+    assert ("b",) not in made
+    assert ("b",) in verdicts(match(regions, {"a": "100 Laser TV", "b": "100 Lazor TV"}, fuzzy_score_again=0.7))
 
 
 def test_everyday_words_and_excluded_texts_are_no_name_spelled_out_elsewhere():

@@ -56,7 +56,7 @@ def detections(
 
     place = _places(regions, verdicts, verdict, region)
     told = np.isfinite(place[0])
-    quads = inked(regions.select(["quad", "ink"]).take(region), *place)
+    quads = inked(regions.select(["quad", "ink", "kind"]).take(region), *place)
     # Where the reader did not tell, letters are taken to be evenly spread over the lettering.
     complete = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)
     begin, end = (verdicts[c].to_numpy()[verdict].astype(np.float64) for c in ("span_start", "span_end"))

@@ -201,7 +201,8 @@ def _said_again(
 
     @cache
     def find(text: str) -> list[Hit]:
-        hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
+        shortest = params.min_fuzzy_length - 1  # a letter may be hidden
+        hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=shortest)
         return [h for h in hits if (h.brand_id, h.alias) in spelled]
 
     unnamed = [t for t, one in said.items() if not one.hits and not index.is_excluded(one.text)]

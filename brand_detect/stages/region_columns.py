@@ -20,6 +20,8 @@ REACH = 0.2
 """Nearly a letter of a name of five, as a share of the name."""
 LETTER = 0.1
 """Half of that."""
+LITTLE = 0.6
+"""Ink of a lower height than this share of the usual is what a player leaves of a letter."""
 ROOM = 0.25
 """Most that a detector leaves before or after the letters of a line, as a share of its box: around a single letter."""
 
@@ -50,7 +52,7 @@ def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
     told. A stretch of ink counts when ``INSIDE`` of it or more lies between them; what is joined to the letters is cut
     off. Letters whose ink is lost in that of a player count too: both ends of the cut lie near ``begin`` and ``end``,
-    or, where none told, near those of the quad.
+    or, where none told, near those of the quad, and where little ink is left, top and bottom are those usual for text.
     """
     ink = regions["ink"].combine_chunks()
     stretches = ink.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
@@ -64,6 +66,12 @@ def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     extent[owner] = np.inf, np.inf, -np.inf, -np.inf
     np.minimum.at(extent[:, :2], owner, stretches[:, :2])
     np.maximum.at(extent[:, 2:], owner, stretches[:, 2:])
+    text, inky = regions["kind"].to_numpy(zero_copy_only=False) == "text", np.zeros(len(ink), bool)
+    inky[owner] = True
+    if (text & inky).any():
+        top, bottom = np.median(extent[text & inky][:, (1, 3)], axis=0)
+        little = text & (~inky | (extent[:, 3] - extent[:, 1] < LITTLE * (bottom - top)))
+        extent[little, 1], extent[little, 3] = top, bottom
     way = end - begin
     outward, inward = REACH * way, np.where(told, LETTER, ROOM) * way
     extent[:, 0] = extent[:, 0].clip(begin - outward, begin + inward)

@@ -187,6 +187,11 @@ def test_letters_around_a_name_are_none_of_it(index, text, cut):
     assert (hit.brand, text[hit.start : hit.end]) == ("Peugeot", cut)
 
 
+@pytest.mark.parametrize("emblem", ["Δ", "△", "O", "口", "Λ"])
+def test_an_emblem_beside_an_everyday_name_makes_no_sentence_of_it(index, emblem):
+    assert names(index, f"{emblem} Visa") == ["Visa"]
+
+
 def test_a_letter_that_the_reader_split_in_two_is_all_of_the_name(starter):
     [hit] = find(starter, "TELEKORN")
     assert (hit.brand, hit.start, hit.end) == ("Deutsche Telekom", 0, 8)

@@ -86,6 +86,14 @@ def test_letters_whose_ink_is_lost_in_that_of_a_player_count_too() -> None:
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([160, 115, (0.73 - 0.3) * 200, 20])
 
 
+def test_where_little_ink_is_left_a_line_is_as_high_as_others() -> None:
+    inks = [[[0.1, 0.2, 0.9, 0.8]], [[0.1, 0.2, 0.9, 0.8]], [], [[0.1, 0.2, 0.9, 0.3]]]
+    regions = [p.region(i, "a", (100, 100, 200, 50), ink=ink) for i, ink in enumerate(inks)]
+    mark = p.region(4, "b", (100, 100, 200, 50), kind="logo")
+    verdicts = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], rule="logo_match")]
+    assert [row["h_px"] for row in seen([*regions, mark], verdicts)] == pytest.approx([30, 30, 30, 30, 50])
+
+
 def test_without_ink_the_box_is_cut_where_the_reader_saw_the_brand() -> None:
     where = read("a@0", 0.25, 0.75)
     [row] = seen([p.region(0, "a", (100, 100, 200, 50))], [p.verdict("Nike", ["a"], **where)])

@@ -113,6 +113,12 @@ def test_a_text_may_be_less_like_a_name_that_is_spelled_out_elsewhere(elsewhere,
     assert made.get(("a",)) == found
 
 
+def test_a_name_that_is_spelled_out_elsewhere_may_lack_a_letter_of_the_shortest():
+    regions = [region(0, "a"), region(12, "b")]
+    assert verdicts(match(regions, {"a": "ROEX", "b": "ROLEX"}))[("a",)] == ("resolved", "Rolex", "fuzzy")
+    assert ("a",) not in verdicts(match(regions, {"a": "ROEX", "b": "EMIRATES"}))
+
+
 def test_another_name_of_the_brand_is_not_spelled_out():
     regions = [region(0, "a"), region(12, "b")]
     made = verdicts(match(regions, {"a": "Hisense", "b": "100 Lazor TV"}, fuzzy_score_again=0.7))

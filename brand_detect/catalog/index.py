@@ -24,8 +24,10 @@ SHORTEST_RUN_ON = 4  # letters of the longest name in a word that the reader ran
 SHORTEST_PIECE = 3  # letters of the everyday words and further names beside it: ATPTENNISTV
 RUN_ON_SCORE = 0.95
 NEAR_SCORE = 55  # of 100, share of letters in common; of less alike names no reader would think
-# beside a name these make no sentence of it; the last ones are as what readers take round, pointed and square emblems
-ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c", "o", "0", "ο", "о", "δ", "λ", "口", "ロ"}
+# beside a name these make no sentence of it; readers take round emblems for an o (also a Greek or Cyrillic one) or 0,
+# pointed ones for a delta or lambda, square ones for a mouth
+ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}
+ADORNMENTS |= {"o", "0", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LETTER O}", "δ", "λ", "口", "ロ"}
 EMBLEM = "o"  # as which, folded, readers take a round emblem beside a name
 
 

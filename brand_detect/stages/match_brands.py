@@ -91,7 +91,7 @@ def match_brands(
     - A track's text is tried first, then the alternatives like it, best first. A verdict's confidence is the rule's
       score times the reading's confidence; under ``min_confidence`` it is none.
     - A text that names nothing so may still be like a brand that other tracks of the video spell out: a board with
-      somebody before a letter. There ``fuzzy_score_again`` is asked for.
+      somebody before a letter. There ``fuzzy_score_again`` is asked for, and a letter less than ``min_fuzzy_length``.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
       alone.
@@ -254,11 +254,9 @@ def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: floa
         "confidence": hit.score * confidence,
         "text": text,
         "matched": hit.alias,
+        **WHOLE_TEXT,
         "span_start": hit.start / len(text),
         "span_end": hit.end / len(text),
-        "line_start": None,
-        "line_end": None,
-        "line_region_id": None,
         "decided_by": STAGE,
         "model": "",
     }

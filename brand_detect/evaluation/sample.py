@@ -63,8 +63,8 @@ LEGIBLE_RULE = (
     f"{LEGIBLE_SMEAR:g} of a letter's width, at least half mixed in"
 )
 """What makes lettering count as legible, by eye on frames drawn at full size: 24 of 24 names of condensed faces at 4.5
-to 6 px a letter, 18 px high or more, could be read, and 8 of 8 smeared over 0.5 to 0.65 of a letter; beyond that letters
-run into each other."""
+to 6 px a letter, 18 px high or more, could be read, and 8 of 8 smeared over 0.5 to 0.65 of a letter; beyond that
+letters run into each other."""
 
 GLANCE_S = 0.25  # a viewer overlooks a shorter break or flash, and a hand label would not hold it
 CLEAR_S = 1.0  # a brand that can be read for so long must be found; one seen for less is a bonus

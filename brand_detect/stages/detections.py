@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from brand_detect.domain.geometry import side_lengths
 from brand_detect.domain.model import DETECTIONS, DetectedObjects
 from brand_detect.domain.quality import QualityScale
-from brand_detect.stages.region_columns import SAME_SHAPE, inked, quads_of, seen_best_on, sizes_of
+from brand_detect.stages.region_columns import inked, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
 EDGE = 0.004
 """Share of the picture's width or height within which a region touches its edge: detectors stop short of it."""
+SAME_LINE = 1.2
+"""Proportions (length / height) that differ by less are those of one line: a detector's box is a px or two higher or
+lower, and a camera that pans foreshortens it. An emblem more or less makes a third."""
 NOISE = 0.9
 """Shares in view from this on count as all: so much a region's length varies between frames with nothing hidden."""
 
@@ -152,10 +155,10 @@ def _places(regions: pa.Table, verdicts: pa.Table, verdict: Ints, region: Ints) 
     less of the line.
     """
     along, across = side_lengths(quads_of(regions))
-    shape = along / np.maximum(across, 1e-6)
+    shape = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
     read = _floats(pc.index_in(verdicts["line_region_id"], value_set=regions["region_id"].combine_chunks()))[verdict]  # pyright: ignore[reportAttributeAccessIssue]
     told = np.isfinite(read)
-    told[told] = np.abs(np.log(shape[region[told]] / shape[read[told].astype(int)])) <= np.log(SAME_SHAPE)
+    told[told] = np.abs(np.log(shape[region[told]] / shape[read[told].astype(int)])) <= np.log(SAME_LINE)
     begin, end = (np.where(told, _floats(verdicts[c])[verdict], np.nan) for c in ("line_start", "line_end"))
     return begin, end
 

@@ -91,7 +91,7 @@ def match_brands(
     - A track's text is tried first, then the alternatives like it, best first. A verdict's confidence is the rule's
       score times the reading's confidence; under ``min_confidence`` it is none.
     - A text that names nothing so may still be like a brand that other tracks of the video spell out: a board with
-      somebody before a letter. There ``fuzzy_score_again`` is asked for, and a letter less than ``min_fuzzy_length``.
+      somebody before a letter. There ``fuzzy_score_again`` is asked for.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
       alone.
@@ -195,15 +195,16 @@ def _said_again(
     params: MatchBrandsParams,
 ) -> dict[str, _Said]:
     """The tracks that name no brand but say almost a name that others spell out."""
-    spelled = {(hit.brand_id, hit.alias) for one in said.values() for hit in one.hits if hit.rule != "fuzzy"}
+    spelled: defaultdict[str, set[str]] = defaultdict(set)  # by brand
+    for hit in (hit for one in said.values() for hit in one.hits if hit.rule != "fuzzy"):
+        spelled[hit.brand_id].add(key_of(hit.alias))
     if not spelled or params.fuzzy_score_again >= 1:
         return {}
 
     @cache
     def find(text: str) -> list[Hit]:
-        shortest = params.min_fuzzy_length - 1  # a letter may be hidden
-        hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=shortest)
-        return [h for h in hits if (h.brand_id, h.alias) in spelled]
+        hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
+        return [h for h in hits if any(key in key_of(h.alias) for key in spelled.get(h.brand_id, ()))]
 
     unnamed = [t for t, one in said.items() if not one.hits and not index.is_excluded(one.text)]
     return {t: _said(readings[t], find, params.min_confidence) for t in unnamed}
@@ -235,11 +236,8 @@ def _place(reading: _Reading, start: int, end: int) -> Row:
         return {}
     half = (letters[-1] - letters[0]) / (len(letters) - 1) / 2
     edges = [letters[0] - half, *((a + b) / 2 for a, b in pairwise(letters)), letters[-1] + half]
-    return {
-        "line_start": max(0.0, edges[start]),
-        "line_end": min(1.0, edges[end]),
-        "line_region_id": reading.region_id,
-    }
+    first, last = (min(1.0, max(0.0, edges[at])) for at in (start, end))
+    return {"line_start": first, "line_end": last, "line_region_id": reading.region_id} if first < last else {}
 
 
 def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: float) -> Row:

@@ -12,16 +12,10 @@ from brand_detect.domain.geometry import inner_quads
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SAME_SHAPE = 1.1
-"""Widest to narrowest proportions (length / height) among whole views of one line."""
 INSIDE = 1 / 3
 """A wide first letter reaches out of where its middle suggests; an emblem beside the name does not reach in."""
-REACH = 0.2
-"""Nearly a letter of a name of five, as a share of the name."""
-LETTER = 0.1
-"""Half of that."""
-LITTLE = 0.6
-"""Ink of a lower height than this share of the usual is what a player leaves of a letter."""
+OUTWARD, INWARD = 0.2, 0.1
+"""How far from where a reader saw the first or last letter the cut may lie, as shares of the name: a letter of five."""
 ROOM = 0.25
 """Most that a detector leaves before or after the letters of a line, as a share of its box: around a single letter."""
 
@@ -52,7 +46,7 @@ def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
     told. A stretch of ink counts when ``INSIDE`` of it or more lies between them; what is joined to the letters is cut
     off. Letters whose ink is lost in that of a player count too: both ends of the cut lie near ``begin`` and ``end``,
-    or, where none told, near those of the quad, and where little ink is left, top and bottom are those usual for text.
+    or, where none told, near those of the quad, and text without any ink is cut at the top and bottom usual for text.
     """
     ink = regions["ink"].combine_chunks()
     stretches = ink.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
@@ -70,10 +64,9 @@ def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     inky[owner] = True
     if (text & inky).any():
         top, bottom = np.median(extent[text & inky][:, (1, 3)], axis=0)
-        little = text & (~inky | (extent[:, 3] - extent[:, 1] < LITTLE * (bottom - top)))
-        extent[little, 1], extent[little, 3] = top, bottom
+        extent[text & ~inky, 1], extent[text & ~inky, 3] = top, bottom
     way = end - begin
-    outward, inward = REACH * way, np.where(told, LETTER, ROOM) * way
+    outward, inward = OUTWARD * way, np.where(told, INWARD, ROOM) * way
     extent[:, 0] = extent[:, 0].clip(begin - outward, begin + inward)
     extent[:, 2] = extent[:, 2].clip(end - inward, end + outward)
     return inner_quads(quads_of(regions), extent)

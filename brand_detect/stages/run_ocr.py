@@ -22,10 +22,10 @@ from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
 from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
 from brand_detect.domain.params import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
-from brand_detect.stages.region_columns import SAME_SHAPE
 from brand_detect.stages.views import best_views
 
 BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
+SAME_SHAPE = 1.1  # widest to narrowest proportions (length / height) among whole views of one line
 END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, above all on a restless background
 
 

@@ -187,7 +187,9 @@ def test_letters_around_a_name_are_none_of_it(index, text, cut):
     assert (hit.brand, text[hit.start : hit.end]) == ("Peugeot", cut)
 
 
-@pytest.mark.parametrize("emblem", ["Δ", "△", "O", "口", "Λ"])
+@pytest.mark.parametrize(
+    "emblem", ["Δ", "Λ", "口", "ロ", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LETTER O}"]
+)
 def test_an_emblem_beside_an_everyday_name_makes_no_sentence_of_it(index, emblem):
     assert names(index, f"{emblem} Visa") == ["Visa"]
 

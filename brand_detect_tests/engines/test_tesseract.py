@@ -45,6 +45,12 @@ def test_lines_are_read(light_on_dark):
     assert readings[2].letters == ()
 
 
+def test_a_space_is_in_the_middle_of_the_gap_between_words():
+    border = tesseract.BORDER_PX
+    words = [("AB", 90.0, border, 40), ("C", 90.0, border + 60, 40)]
+    assert tesseract._letters(words, 100 + 2 * border) == pytest.approx((0.1, 0.3, 0.5, 0.8))
+
+
 def test_an_absent_language_names_the_package():
     with pytest.raises(Permanent, match="xyz") as error:
         TesseractReader("eng+xyz")

@@ -62,6 +62,13 @@ def test_a_region_that_shows_less_of_the_line_than_was_read_is_all_of_the_name()
     assert [row["w_px"] for row in rows] == pytest.approx([110, 108])
 
 
+def test_a_box_that_is_a_little_higher_shows_no_less_of_the_line() -> None:
+    ink = [[0.05, 0.1, 0.3, 0.9], [0.4, 0.2, 0.95, 0.8]]  # an emblem and the name
+    boxes = [p.region(i, "a", (100, 100, 200, height), ink=ink) for i, height in enumerate((50, 56, 45))]
+    rows = seen(boxes, [p.verdict("Nike", ["a"], **read("a@0", 0.38, 0.97))])
+    assert [row["x_px"] for row in rows] == pytest.approx([180, 180, 180])
+
+
 def test_a_sliver_of_ink_is_not_all_of_a_line() -> None:
     [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[[0.1, 0.2, 0.2, 0.8]])], [p.verdict("Nike", ["a"])])
     assert [row[c] for c in ("x_px", "w_px")] == pytest.approx([120, (0.75 - 0.1) * 200])
@@ -86,12 +93,12 @@ def test_letters_whose_ink_is_lost_in_that_of_a_player_count_too() -> None:
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([160, 115, (0.73 - 0.3) * 200, 20])
 
 
-def test_where_little_ink_is_left_a_line_is_as_high_as_others() -> None:
-    inks = [[[0.1, 0.2, 0.9, 0.8]], [[0.1, 0.2, 0.9, 0.8]], [], [[0.1, 0.2, 0.9, 0.3]]]
+def test_where_no_ink_is_known_a_line_is_as_high_as_others() -> None:
+    inks = [[[0.1, 0.2, 0.9, 0.8]], [[0.1, 0.2, 0.9, 0.8]], [], [[0.1, 0.3, 0.9, 0.5]]]
     regions = [p.region(i, "a", (100, 100, 200, 50), ink=ink) for i, ink in enumerate(inks)]
     mark = p.region(4, "b", (100, 100, 200, 50), kind="logo")
     verdicts = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], rule="logo_match")]
-    assert [row["h_px"] for row in seen([*regions, mark], verdicts)] == pytest.approx([30, 30, 30, 30, 50])
+    assert [row["h_px"] for row in seen([*regions, mark], verdicts)] == pytest.approx([30, 30, 30, 10, 50])
 
 
 def test_without_ink_the_box_is_cut_where_the_reader_saw_the_brand() -> None:

@@ -74,8 +74,8 @@ def test_letters_are_those_of_the_surest_reading_of_the_text_that_names_the_bran
     assert row["line_region_id"] == c["region_id"]
 
 
-@pytest.mark.parametrize("letters", [[0.9, 0.7, 0.5, 0.3, 0.1], [0.1, 0.3, 0.5], [0.5]])
-def test_letters_from_right_to_left_or_too_few_tell_no_place(letters):
+@pytest.mark.parametrize("letters", [[0.9, 0.7, 0.5, 0.3, 0.1], [0.1, 0.3, 0.5], [0.5], [1.0] * 5])
+def test_letters_from_right_to_left_too_few_or_in_one_place_tell_no_place(letters):
     a = region(0, "a")
     (row,) = match([a], {"a": "ROLEX"}, [reading(a, "ROLEX", letters=letters)]).verdicts.to_pylist()
     assert (row["line_start"], row["line_end"], row["line_region_id"]) == (None, None, None)
@@ -113,10 +113,12 @@ def test_a_text_may_be_less_like_a_name_that_is_spelled_out_elsewhere(elsewhere,
     assert made.get(("a",)) == found
 
 
-def test_a_name_that_is_spelled_out_elsewhere_may_lack_a_letter_of_the_shortest():
+def test_a_longer_name_of_the_brand_hides_none_that_is_spelled_out():
+    index = LexiconIndex(parse_catalog(b"- {name: Telekom, aliases: [Telekom S]}", "b.yaml"))
     regions = [region(0, "a"), region(12, "b")]
-    assert verdicts(match(regions, {"a": "ROEX", "b": "ROLEX"}))[("a",)] == ("resolved", "Rolex", "fuzzy")
-    assert ("a",) not in verdicts(match(regions, {"a": "ROEX", "b": "EMIRATES"}))
+    said = texts([text("a", "TELEKOM"), text("b", "TELEXOM S")])
+    found = match_brands(SCENES, detected(regions, SCENES), said, MatchBrandsParams.model_validate({}), index=index)
+    assert verdicts(found)[("b",)] == ("resolved", "Telekom", "fuzzy")
 
 
 def test_another_name_of_the_brand_is_not_spelled_out():

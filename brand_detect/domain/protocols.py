@@ -126,6 +126,10 @@ class ImageCodec(Protocol):
         """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
         ...
 
+    def ground(self, image: Image) -> NDArray[np.uint8]:
+        """What lettering stands on: the median colour (3,) of the picture's rim."""
+        ...
+
     def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
         """What stands out from a line's ground, from left to right, in stretches with ground between them.
 

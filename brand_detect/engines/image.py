@@ -1,5 +1,7 @@
 """Pixels through OpenCV: JPEG, perceptual hash, sharpness and rectified crops."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,6 +68,9 @@ class OpenCvCodec:
 
         return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std() / 255)
 
+    def ground(self, image: Image) -> NDArray[np.uint8]:
+        return _ground(image)
+
     def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
         import cv2
 
@@ -74,11 +79,10 @@ class OpenCvCodec:
         scale = min(1.0, INK_ROWS / image.shape[0])
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         height, width = small.shape[:2]
-        rim = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-        ground = np.median(rim, axis=0)
-        away = cv2.absdiff(small, np.broadcast_to(ground.astype(np.uint8), small.shape)).max(axis=2)
+        ground = _ground(small)
+        away = cv2.absdiff(small, np.broadcast_to(ground, small.shape)).max(axis=2)
         peak = float(np.percentile(away, INK_PERCENTILE))
-        if peak < LEAST_INK or (np.abs(rim - ground).max(axis=1) > peak / 2).mean() > RESTLESS:
+        if peak < LEAST_INK or (_rim(away) > peak / 2).mean() > RESTLESS:
             return []
         ink = away > peak / 2
         crosses = _crosses(ink)
@@ -102,6 +106,15 @@ class OpenCvCodec:
         return cv2.warpPerspective(  # pyright: ignore[reportReturnType]
             image, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
+
+
+def _ground(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.median(_rim(picture), axis=0).astype(np.uint8)
+
+
+def _rim(picture: NDArray[Any]) -> NDArray[Any]:
+    """The outermost pixels of ``picture`` (h, w, ...), one after the other."""
+    return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
 
 
 def _crosses(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:

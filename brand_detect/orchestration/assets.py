@@ -169,7 +169,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="4",
+    code_version="5",
     packages=READERS,
     work="vision",
     kinds={"openvino", "pytorch"},

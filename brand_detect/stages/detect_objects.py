@@ -45,7 +45,9 @@ from brand_detect.stages.furniture import furniture
 from brand_detect.stages.marks import encode_marks
 
 MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
-SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ
+SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ, by people before it or a clock
+OTHER_GROUND = 40.0  # grey levels between two boards' grounds; one in a dissolve or in a shadow differs as much
+SAME_CONTENT_BITS_ON_OTHER_GROUND = 10  # which therefore need not part them; another text differs by 12 or more
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
 SEARCH_RIM = 0.1  # of the width: what a detector sees around an area, on both sides together
@@ -72,15 +74,14 @@ class _Found:
     contrast: float
     ink: list[tuple[float, float, float, float]]
     crop_hash: int
+    ground: NDArray[np.uint8]
 
 
 @dataclass
 class _Track:
     """A track that may go on, with the two places where its region may stand now."""
 
-    kind: str
-    label: str
-    crop_hash: int
+    last: _Found
     still: NDArray[np.float64]  # box, if it did not move
     moved: NDArray[np.float64]  # box, if it goes with the camera
     track_id: str = ""  # set with the first region's id
@@ -94,8 +95,8 @@ class _Track:
         return {
             "track_id": self.track_id,
             "shot": shot,
-            "kind": self.kind,
-            "label": self.label,
+            "kind": self.last.region.kind,
+            "label": self.last.region.label,
             "start_s": self.start_s,
             "end_s": self.end_s,
             "n_regions": len(self.scores),
@@ -254,13 +255,12 @@ class _Tracker:
                 self._put(self._begin(one) if track is None or id(track) in self._seen else track, one)
 
     def _begin(self, one: _Found) -> _Track:
-        track = _Track(one.region.kind, one.region.label, one.crop_hash, one.box, one.box)
+        track = _Track(one, one.box, one.box)
         self._active.append(track)
         return track
 
     def _put(self, track: _Track, one: _Found) -> None:
-        track.still = track.moved = one.box
-        track.crop_hash = one.crop_hash
+        track.last, track.still, track.moved = one, one.box, one.box
         self._seen[id(track)] = (track, one)
 
     def _drop(self, track: _Track) -> None:
@@ -441,6 +441,7 @@ def _measured(region: Region, origin: str, frame: int, image: Image, codec: Imag
         codec.contrast(crop),
         codec.ink(crop) if region.kind == "text" else [],
         codec.phash(np.ascontiguousarray(crop[:, :, 1])),  # green is most of the luma
+        codec.ground(crop),
     )
 
 
@@ -458,24 +459,21 @@ def _matched(tracks: Sequence[_Track], found: Sequence[_Found], min_iou: float) 
         t, f = divmod(int(flat), len(found))
         if score[t, f] < min_iou:
             break
-        if t not in taken and f not in pairs and _same(tracks[t], found[f]):
+        if t not in taken and f not in pairs and _alike(tracks[t].last, found[f]):
             pairs[f] = tracks[t]
             taken.add(t)
     return pairs
 
 
-def _same(track: _Track, found: _Found) -> bool:
-    if (track.kind, track.label) != (found.region.kind, found.region.label):
-        return False
-    return found.region.kind not in ("text", LOGO) or _bits(track.crop_hash, found.crop_hash) <= SAME_CONTENT_BITS
-
-
 def _alike(a: _Found, b: _Found) -> bool:
-    return a.region.label == b.region.label and _bits(a.crop_hash, b.crop_hash) <= SAME_CONTENT_BITS
-
-
-def _bits(a: int, b: int) -> int:
-    return bin(a ^ b).count("1")
+    """Whether both may show the same: an object by its label alone, for it changes its look as it moves."""
+    if (a.region.kind, a.region.label) != (b.region.kind, b.region.label):
+        return False
+    if a.region.kind not in ("text", LOGO):
+        return True
+    same_ground = np.abs(a.ground.astype(int) - b.ground).max() < OTHER_GROUND
+    bits = SAME_CONTENT_BITS if same_ground else SAME_CONTENT_BITS_ON_OTHER_GROUND
+    return (a.crop_hash ^ b.crop_hash).bit_count() <= bits
 
 
 def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row:

@@ -66,6 +66,13 @@ def test_a_busy_ground_or_nothing_gives_no_ink() -> None:
     assert CODEC.ink(np.zeros((1, 4, 3), np.uint8)) == []
 
 
+def test_the_ground_is_the_colour_of_most_of_the_rim() -> None:
+    picture = np.full((40, 160, 3), (150, 60, 0), np.uint8)
+    picture[10:30, 20:140] = 255
+    picture[:, 30:50] = (20, 20, 200)  # somebody before it
+    assert CODEC.ground(picture).tolist() == [150, 60, 0]
+
+
 def test_contrast_is_the_deviation_of_the_grey() -> None:
     half = np.zeros((10, 10, 3), np.uint8)
     half[:, 5:] = 255

@@ -2,6 +2,7 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from brand_detect.domain.params import DetectObjectsParams
 from brand_detect.domain.protocols import Region
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
-from brand_detect.stages.detect_objects import detect_objects, without_lines
+from brand_detect.stages.detect_objects import SAME_CONTENT_BITS, detect_objects, without_lines
 
 WIDTH, HEIGHT = 640, 360
 
@@ -276,6 +277,33 @@ def test_low_text_is_left_out_and_measures_are_in_px_of_the_frame():
 def test_objects_are_joined_without_looking_at_their_content():
     scene = board_scene([5, 6])
     scene.kind = "object"
+    assert tracks_of(run(scene, [0, 0])) == [[0, 1]]
+
+
+def led_scene(*shown):
+    """A still camera and one board: for each picture the board's text and the colour of its ground."""
+    pictures = []
+    for text, ground in shown:
+        picture = noise(HEIGHT, WIDTH, seed=1)
+        picture[100:140, 200:380] = ground
+        cv2.putText(picture, text, (208, 130), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 3, cv2.LINE_AA)
+        pictures.append(picture)
+    return Scene(pictures, [[(200, 100, 180, 40)]] * len(shown))
+
+
+def test_a_board_that_changes_its_text_and_its_ground_is_two_tracks_however_alike_the_texts_look():
+    blue, green = (150, 60, 0), (40, 120, 10)
+    other = run(led_scene(("HEINEKEN", blue), ("EMIRATES", green)), [0, 0])
+    before, after = (r["crop_hash"] for r in other.regions.to_pylist())
+    assert 10 < (before ^ after).bit_count() <= SAME_CONTENT_BITS
+    assert tracks_of(other) == [[0], [1]]
+    assert tracks_of(run(led_scene(("HEINEKEN", blue), ("HEINEKEN", blue)), [0, 0])) == [[0, 1]]
+
+
+def test_a_board_that_is_faded_in_is_one_track():
+    scene = led_scene(("ROLEX", (120, 40, 10)), ("ROLEX", (120, 40, 10)))
+    grass = np.full_like(scene.pictures[0], (60, 140, 60))
+    scene.pictures[0] = cv2.addWeighted(scene.pictures[0], 0.4, grass, 0.6, 0)
     assert tracks_of(run(scene, [0, 0])) == [[0, 1]]
 
 

@@ -65,7 +65,7 @@ def _entry(store: Store, job_id: str) -> Entry | None:
         return None
     newest = sound[-1]
     asked = AttemptRef(job_id, ROOT, newest.upstream[ROOT])
-    request, report = store.load(asked), store.load(AttemptRef(job_id, REPORT, newest.attempt))
+    request, report = store.load(asked), store.load(AttemptRef(job_id, REPORT, newest.attempt), ["brands"])
     assert isinstance(request, JobRequest)
     assert isinstance(report, Report)
     submitted = store.manifest(asked).created

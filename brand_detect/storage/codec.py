@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -60,8 +60,8 @@ def encode(value: Value) -> Iterator[tuple[str, bytes]]:
     yield FACTS, json.dumps(_facts(value), indent=1).encode()
 
 
-def decode(stage: str, read: Callable[[str], bytes]) -> Value:
-    """The payload of ``stage`` from its files.
+def decode(stage: str, read: Callable[[str], bytes], tables: Container[str] | None = None) -> Value:
+    """The payload of ``stage`` from its files; of its tables only those named in ``tables``, the others empty.
 
     Raises:
         Permanent: a table was written with another schema.
@@ -72,9 +72,11 @@ def decode(stage: str, read: Callable[[str], bytes]) -> Value:
         return kind.model_validate_json(facts)
     values = json.loads(facts)
     there = {name: schema for name, schema in kind.schemas.items() if kind.later.get(name, "notes") in values}
-    tables = {name: _read_table(stage, name, read(f"{name}.parquet"), schema) for name, schema in there.items()}
+    for name, schema in there.items():
+        wanted = tables is None or name in tables
+        values[name] = _read_table(stage, name, read(f"{name}.parquet"), schema) if wanted else schema.empty_table()
     values["notes"] = tuple(values["notes"])
-    return kind(**tables, **values)
+    return kind(**values)
 
 
 def data_version(value: Value, blobs: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ import re
 import shutil
 import tarfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -117,10 +117,13 @@ class Store:
         with _undamaged(ref):
             return Manifest.model_validate_json(self.read(ref, NAME))
 
-    def load(self, ref: AttemptRef) -> Value:
-        """What the attempt's stage handed on; errors as ``manifest``."""
+    def load(self, ref: AttemptRef, tables: Container[str] | None = None) -> Value:
+        """What the attempt's stage handed on, with all its tables or only ``tables``, the others empty.
+
+        Errors as ``manifest``.
+        """
         with _undamaged(ref):
-            return payload_codec.decode(ref.stage, lambda name: self.read(ref, name))
+            return payload_codec.decode(ref.stage, lambda name: self.read(ref, name), tables)
 
     def read(self, ref: AttemptRef, name: str, start: int | None = None, end: int | None = None) -> bytes:
         """A file of the attempt, or the bytes ``[start, end)`` of it."""

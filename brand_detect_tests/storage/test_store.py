@@ -64,6 +64,15 @@ def test_what_was_stored_comes_back(store: Store):
     assert manifest.counts == {"shots": 1, "timeline": 0}
 
 
+def test_only_the_tables_asked_for_are_read(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    (tmp_path / "store" / REF.path / "timeline.parquet").unlink()
+    loaded = store.load(REF, ["shots"])
+    assert isinstance(loaded, FilteredScenes)
+    assert (loaded.shots, loaded.notes) == (SCENES.shots, SCENES.notes)
+    assert loaded.timeline.equals(table(TIMELINE))
+
+
 def test_an_attempt_without_manifest_does_not_exist(store: Store):
     writer = store.begin(REF)
     writer.append(b"jpeg")

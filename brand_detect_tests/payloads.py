@@ -132,6 +132,7 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
         "sharpness": 100.0,
         "contrast": 0.2,
         "crop_hash": 7,
+        "at_edge": x <= 0 or y <= 0 or x + w >= 1920 or y + h >= 1080,
         "origin": "detected",
         "ink": [],
     }

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
@@ -17,6 +18,7 @@ from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
 
 CONFUSION_COST = 0.2  # of an edit that folding explains (0 for O); any other costs 1
 CUT_COST = 0.9  # of the first or last letter, lost where the line was cut (TENNIST) or won from an emblem (OCOCA-COLA)
+HIDDEN_COST = 0.8  # of each letter of one run that is missing: somebody stood before it
 MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
 LONGEST_WINDOW = 8  # words of a line that one name may take; more where a name has more, as in Thai
 SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
@@ -111,6 +113,30 @@ class LexiconIndex:
         if any(f.surface.whole_line for f in chosen) and not _is_nothing_but_names(line, chosen):
             chosen = _best_apart([f for f in finds if not f.surface.whole_line])
         return [_hit(line, f) for f in sorted(chosen, key=lambda f: f.worth)]
+
+    def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
+        """The name among ``keys`` that ``text`` is all of but one run of letters, as where somebody stands before it.
+
+        Nothing if it may be several brands', a name or an everyday word itself. ``score`` is 1 - ``HIDDEN_COST`` times
+        the missing letters / letters of the name.
+        """
+        line = line_of(text)
+        read = fold(line.key)
+        plain = all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts))
+        found: dict[str, _Find] = {}
+        for surface in (
+            [] if plain or line.key in self._by_key else [self._by_key[k] for k in keys if k in self._by_key]
+        ):
+            if (
+                surface.whole_line
+                or surface.exactly
+                or len(surface.key) < (surface.brand.min_length or min_fuzzy_length)
+            ):
+                continue
+            score = 1 - HIDDEN_COST * (len(surface.folded) - len(read)) / len(surface.key)
+            if fuzzy_score <= score < 1 and _lacks_one_run(read, surface.folded):
+                found[surface.brand.brand_id] = _Find(0, len(line.key), surface, score, exact=False)
+        return [_hit(line, find) for find in found.values()] if len(found) == 1 else []
 
     def named(self, name: str) -> Hit | None:
         """The brand of that name or alias, also where it counts by its logo alone; None for anything else.
@@ -287,6 +313,12 @@ def _differs_at_edge(folded: str, surface: _Surface, at_begin: bool, at_end: boo
     return (at_begin and folded == surface.folded[1:] and 1 not in surface.cuts) or (
         at_end and folded == surface.folded[:-1] and last not in surface.cuts
     )
+
+
+def _lacks_one_run(read: str, name: str) -> bool:
+    """Whether ``read`` is ``name`` without some letters that follow each other."""
+    lost = len(name) - len(read)
+    return any(name == read[:at] + name[at : at + lost] + read[at:] for at in range(len(read) + 1))
 
 
 def _is_cut_from_plus(line: Line, j: int) -> bool:

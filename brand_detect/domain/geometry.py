@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 Boxes = NDArray[np.float64]
 """Boxes, shape (n, 4): left, top, right, bottom."""
 
-
+EDGE = 0.004
+"""Share of the picture's width or height within which a region touches its edge: detectors stop short of it."""
 UPRIGHT_HEIGHT = 0.7  # read best of 1, 0.85 and 0.7 on side boards at 45 to 50 degrees
 
 
@@ -49,6 +50,11 @@ def inner_quads(quads: NDArray[np.float64], inside: NDArray[np.float64]) -> NDAr
         return upper + y * (lower - upper)
 
     return np.stack((at(left, top), at(right, top), at(right, bottom), at(left, bottom)), axis=1)
+
+
+def at_edge(low: NDArray[np.float64], high: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether what reaches from ``low`` to ``high`` touches an edge of its picture of ``size``; by axis, (..., 2)."""
+    return (low <= EDGE * size) | (high >= (1 - EDGE) * size)
 
 
 def lengthened(quad: ArrayLike, share: float) -> NDArray[np.float64]:

@@ -111,6 +111,7 @@ REGIONS = _schema(  # a region on one kept frame
     sharpness=_f32,  # variance of the Laplacian inside the box
     contrast=_f32,  # RMS contrast inside the box: standard deviation of the grey over 255; null = not measured
     crop_hash=pa.uint64(),
+    at_edge=pa.bool_(),  # touches the picture's edge, so that more of it may lie beyond; null = not measured
     origin=_str,  # detected | propagated
     ink=pa.list_(_edges),  # stretches of lettering: left, top, right, bottom, shares of the quad's sides; none = all
 )
@@ -354,7 +355,7 @@ OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for 
 
 _NO_CANDIDATES: Mapping[str, Any] = {"candidates": []}
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "regions": {"contrast": None, "ink": None},
+    "regions": dict.fromkeys(("contrast", "ink", "at_edge")),
     "tracks": {"furniture": False},
     "readings": {"letters": None},
     "verdicts": dict.fromkeys(("line_start", "line_end", "line_region_id")),

@@ -440,6 +440,10 @@ class BrandIndex(Protocol):
         """Every brand in ``text``, best first, no two overlapping."""
         ...
 
+    def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
+        """The name among ``keys`` that ``text`` is all of but one run of letters; at most one."""
+        ...
+
     def is_excluded(self, text: str) -> bool:
         """Whether the catalogue says that this text is no brand at all."""
         ...

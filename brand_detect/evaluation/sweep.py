@@ -321,6 +321,7 @@ class _Remembering:
     def __init__(self, index: BrandIndex) -> None:
         self.version = index.version
         self.find = lru_cache(LOOKUPS)(index.find)
+        self.partly = lru_cache(LOOKUPS)(index.partly)
         self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)
         self.may_begin = lru_cache(LOOKUPS)(index.may_begin)
         self.may_end = lru_cache(LOOKUPS)(index.may_end)

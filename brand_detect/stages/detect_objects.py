@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import box_of, boxes_of, covered, overlaps, quad_area, rescaled, transformed
+from brand_detect.domain.geometry import at_edge, box_of, boxes_of, covered, overlaps, quad_area, rescaled, transformed
 from brand_detect.domain.model import (
     DUPLICATE,
     KEPT,
@@ -74,6 +74,7 @@ class _Found:
     contrast: float
     ink: list[tuple[float, float, float, float]]
     crop_hash: int
+    at_edge: bool
     ground: NDArray[np.uint8]
 
 
@@ -430,17 +431,18 @@ def _rounded(box: NDArray[np.float64]) -> list[int]:
 
 def _measured(region: Region, origin: str, frame: int, image: Image, codec: ImageCodec) -> _Found:
     height, width = image.shape[:2]
-    crop = codec.rectify(image, region.quad)
+    size, box, crop = np.array([width, height], float), box_of(region.quad), codec.rectify(image, region.quad)
     return _Found(
         region,
         origin,
         [frame],
-        box_of(region.quad).clip(0, [width, height, width, height]),
+        box.clip(0, [*size, *size]),
         quad_area(region.quad) / (width * height),
         codec.sharpness(crop),
         codec.contrast(crop),
         codec.ink(crop) if region.kind == "text" else [],
         codec.phash(np.ascontiguousarray(crop[:, :, 1])),  # green is most of the luma
+        bool(at_edge(box[:2], box[2:], size).any()),
         codec.ground(crop),
     )
 
@@ -495,6 +497,7 @@ def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row
         "sharpness": found.sharpness,
         "contrast": found.contrast,
         "crop_hash": found.crop_hash,
+        "at_edge": found.at_edge,
         "origin": found.origin,
         "ink": found.ink,
     }

@@ -7,14 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import side_lengths
+from brand_detect.domain.geometry import at_edge, side_lengths
 from brand_detect.domain.model import DETECTIONS, DetectedObjects
 from brand_detect.domain.quality import QualityScale
 from brand_detect.stages.region_columns import inked, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
-EDGE = 0.004
-"""Share of the picture's width or height within which a region touches its edge: detectors stop short of it."""
 SAME_LINE = 1.2
 """Proportions (length / height) that differ by less are those of one line: a detector's box is a px or two higher or
 lower, and a camera that pans foreshortens it. An emblem more or less makes a third."""
@@ -137,7 +135,7 @@ def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
     along, across = side_lengths(quads)
     aspect = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
     low, high = quads.min(axis=1), quads.max(axis=1)
-    beside, over = (((low <= EDGE * sizes) | (high >= (1 - EDGE) * sizes))[:, axis] for axis in (0, 1))
+    beside, over = at_edge(low, high, sizes).T
     _, track = np.unique(regions["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
     usual = np.zeros(len(aspect))
     order = np.argsort(track, kind="stable")

@@ -322,6 +322,41 @@ PARSED = parse_catalog(
     "b.yaml",
 )
 FAUCET = Brand("delta-faucet", "Delta Faucet", aliases=("Delta",))  # lists that were layered may share names
+KEYS = ("emirates", "fedex", "rolex", "renault", "shell", "target", "orange", "visa", "bnpparibas", "unheardof")
+
+
+@pytest.mark.parametrize(
+    ("text", "brand", "score"),
+    [
+        ("IRATES", "Emirates", 0.8),  # EM is hidden
+        ("Emires", "Emirates", 0.8),
+        ("EMIRAT", "Emirates", 0.8),
+        ("FdEx", "FedEx", 0.84),
+        ("R0EX", "Rolex", 0.84),
+        ("BNP BAS", None, 0.0),  # more than a quarter is
+        ("EIRAES", None, 0.0),  # two runs are
+        ("EMIRATEST", None, 0.0),
+        ("EMIRATES", None, 0.0),  # nothing is: that is a matter of find
+        ("VIS", None, 0.0),  # of a name of less than min_fuzzy_length
+        ("RENAUL", None, 0.0),  # or of less than the brand asks for
+        ("RANGE", None, 0.0),  # an everyday word, as is the name
+        ("HELL", None, 0.0),
+        ("LACOST", None, 0.0),  # not among the keys
+        ("", None, 0.0),
+    ],
+)
+def test_a_name_is_known_by_all_but_one_run_of_its_letters(index, text, brand, score):
+    hits = index.partly(text, KEYS, fuzzy_score=0.8, min_fuzzy_length=5)
+    assert [(h.brand, h.rule, round(h.score, 6)) for h in hits] == ([(brand, "fuzzy", score)] if brand else [])
+
+
+def test_what_may_be_a_part_of_two_brands_is_part_of_neither():
+    index = LexiconIndex(parse_catalog(b"[Zarvaro, Zartaro, {name: Zarvar Oil}]", "b.yaml"))
+    limits = {"fuzzy_score": 0.8, "min_fuzzy_length": 5}
+    assert [h.brand for h in index.partly("ZARARO", ("zarvaro",), **limits)] == ["Zarvaro"]
+    assert index.partly("ZARARO", ("zarvaro", "zartaro"), **limits) == []
+
+
 OWN_NAMES = LexiconIndex(BrandCatalog("1", (*PARSED.brands, FAUCET)))
 
 

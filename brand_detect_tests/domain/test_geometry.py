@@ -3,6 +3,7 @@ import pytest
 
 from brand_detect.domain.geometry import (
     UPRIGHT_HEIGHT,
+    at_edge,
     box_of,
     boxes_of,
     covered,
@@ -32,6 +33,14 @@ def test_overlaps_and_cover():
     assert covered(others, boxes).tolist() == [0.5, 0.5]
     assert covered(boxes, others[:0]).tolist() == [0, 0]
     assert overlaps(boxes[:0], others).shape == (0, 2)
+
+
+def test_what_touches_an_edge_by_axis():
+    size = np.array([1000.0, 500.0])
+    low = np.array([[4.0, 100], [5, 1], [100, 100], [100, 100]])
+    high = np.array([[90.0, 120], [90, 120], [996, 120], [995, 497]])
+    assert at_edge(low, high, size).tolist() == [[True, False], [False, True], [True, False], [False, False]]
+    assert at_edge(low[0], high[0], size).tolist() == [True, False]
 
 
 def test_a_line_is_lengthened_along_itself_only():

@@ -266,9 +266,10 @@ def test_ids_come_from_content_and_not_from_the_run():
 
 def test_low_text_is_left_out_and_measures_are_in_px_of_the_frame():
     scene = board_scene([5])
-    scene.boxes[0].append((20, 20, 60, 5))
+    scene.boxes[0] += [(20, 20, 60, 5), (540, 200, 99, 40)]
     found = run(scene, [0], min_height_px=6)
-    [region] = found.regions.to_pylist()
+    [region, cut] = found.regions.to_pylist()
+    assert (region["at_edge"], cut["at_edge"]) == (False, True)
     assert [round(region[k]) for k in ("x_px", "y_px", "w_px", "h_px")] == [200, 100, 180, 40]
     assert region["area_frac"] == pytest.approx(180 * 40 / (WIDTH * HEIGHT))
     assert region["sharpness"] > 100

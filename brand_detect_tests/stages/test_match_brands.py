@@ -113,6 +113,24 @@ def test_a_text_may_be_less_like_a_name_that_is_spelled_out_elsewhere(elsewhere,
     assert made.get(("a",)) == found
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "at_edge", "params", "found"),
+    [
+        ("EMIRATES", False, {}, ("resolved", "Emirates", "fuzzy")),
+        ("EMIRATES", True, {}, None),  # what is beyond the edge is anybody's guess
+        ("EMIRATES", None, {}, None),  # a checkpoint of before it was measured
+        ("ROLEX", False, {}, None),
+        ("EMIRATES", False, {"fuzzy_score_again": 0.81}, None),
+    ],
+)
+def test_a_name_that_somebody_stands_before_is_known_from_where_it_is_spelled_out(elsewhere, at_edge, params, found):
+    a, b = region(0, "a", at_edge=at_edge), region(12, "b")
+    result = match([a, b], {"a": "EMITES", "b": elsewhere}, [reading(a, "EMITES")], **params)
+    assert verdicts(result).get(("a",)) == found
+    score = [v["score"] for v in result.verdicts.to_pylist() if v["track_ids"] == ["a"]]
+    assert score == ([pytest.approx(0.8)] if found else [])
+
+
 def test_a_longer_name_of_the_brand_hides_none_that_is_spelled_out():
     index = LexiconIndex(parse_catalog(b"- {name: Telekom, aliases: [Telekom S]}", "b.yaml"))
     regions = [region(0, "a"), region(12, "b")]

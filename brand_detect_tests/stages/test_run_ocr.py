@@ -62,6 +62,7 @@ def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
         "contrast": 0.2,
         "crop_hash": 0,
         "origin": "detected",
+        "at_edge": False,
         "ink": None,
     }
 

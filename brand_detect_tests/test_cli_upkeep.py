@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,39 @@ from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
 
+def furnished(folder: Path) -> Path:
+    """``folder`` with a job of two reports; the first run's id is in the file ``first``."""
+    with pipeline(folder) as built:
+        run = built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+        built.runner.replay("match", "compile_report")
+    (folder / "first").write_text(run.run_id, encoding="utf-8")
+    return folder
+
+
+def move_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(home / "store"))
+    return home
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with a job of two reports; the first run's id is in the file ``first``."""
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(tmp_path / "store"))
-    with pipeline(tmp_path) as built:
-        run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
-        built.runner.replay("match", "compile_report")
-    (tmp_path / "first").write_text(run.run_id, encoding="utf-8")
-    return tmp_path
+    """A furnished home of the test's own."""
+    return move_in(furnished(tmp_path), monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return furnished(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def kept(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home that several tests share, for no command of theirs may change it."""
+    move_in(shared, monkeypatch)
+    before = sorted((shared / "store").rglob("*"))
+    yield shared
+    assert sorted((shared / "store").rglob("*")) == before
 
 
 def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., Ended]):
@@ -80,14 +103,14 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
         (("delete", "other", "--yes"), "There is no job other"),
     ],
 )
-@pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("kept")
 def test_what_makes_no_sense_is_refused(command_line: Callable[..., Ended], arguments: tuple[str, ...], said: str):
     code, out, err = command_line(*arguments)
     assert (code, out) == (3, "")
     assert said in " ".join(err.split())
 
 
-@pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("kept")
 def test_a_pin_of_several_attempts_is_refused_and_removal_needs_one(command_line: Callable[..., Ended]):
     code, _, err = command_line("pin", "match", "compile_report=", "--remove")
     assert (code, "names no attempt" in err) == (3, True)
@@ -106,18 +129,26 @@ def test_a_pin_is_kept_at_home_wherever_the_command_is_called(
     assert roots == [str(Path(__file__).parents[1] / ".state" / "checkpoints")]
 
 
-@pytest.mark.parametrize("answer", [True, False])
-def test_a_deletion_asks_first(
-    home: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, answer: bool
+def test_a_deletion_that_is_declined_removes_nothing(
+    kept: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ):
-    def confirm(question: str, *, abort: bool, **_: object) -> None:
+    def declined(question: str, *, abort: bool, **_: object) -> None:
         assert question == "Delete match for good?"
         assert abort
-        if not answer:
-            raise typer.Abort
+        raise typer.Abort
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(typer, "confirm", confirm)
+    monkeypatch.setattr(typer, "confirm", declined)
     code, out, _ = command_line("delete", "match")
-    assert (code, out) == ((0, "match is deleted\n") if answer else (1, ""))
-    assert (home / "store" / "match").exists() is not answer
+    assert (code, out) == (1, "")
+    assert (kept / "store" / "match").exists()
+
+
+def test_a_deletion_that_is_confirmed_goes_ahead(
+    home: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(typer, "confirm", lambda *_, **__: None)
+    code, out, _ = command_line("delete", "match")
+    assert (code, out) == (0, "match is deleted\n")
+    assert not (home / "store" / "match").exists()

@@ -63,7 +63,10 @@ STATUSES = (
 FOR_PEOPLE = (
     ("`GET /reports`", "the jobs that have a report, the newest first"),
     ("`GET /reports/{job_id}`", "the page of the job's newest report; when it is served it takes corrections"),
-    ("`GET /reports/{job_id}/frames/{frame}.jpg`", "a sampled frame of that report as it is stored"),
+    (
+        "`GET /reports/{job_id}/frames/{frame}.jpg?report={attempt}`",
+        "a sampled frame of that report as it is stored; of the newest report without `report`",
+    ),
     ("`GET /login`, `POST /login`", "where a browser gives the key once, if one is set, for a cookie of twelve hours"),
 )
 TAGS = (

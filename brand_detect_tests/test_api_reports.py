@@ -97,9 +97,14 @@ def post(http: TestClient, **said: Any) -> Response:
     return http.post("/reports/match/reviews", json=said, headers=MEANT)
 
 
+def attempt_of(folder: Path) -> Path:
+    """Where the one report lies."""
+    [attempt] = (folder / "store" / "match" / "compile_report").iterdir()
+    return attempt
+
+
 def write_page(folder: Path, text: str) -> None:
-    [page] = (folder / "store" / "match" / "compile_report").glob("*/report.html")
-    page.write_text(text, encoding="utf-8")
+    (attempt_of(folder) / "report.html").write_text(text, encoding="utf-8")
 
 
 # --- pages and frames
@@ -141,7 +146,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
     assert json.loads(told) == {
         "job_id": "match",
         "reviews": "/reports/match/reviews",
-        "frames": "/reports/match/frames/{frame}.jpg",
+        "frames": f"/reports/match/frames/{{frame}}.jpg?report={attempt_of(folder).name}",
         "apply": "/reports/match/apply",
     }
     assert page.count(SERVED) == 1, "the first place alone"
@@ -189,6 +194,9 @@ def test_a_frame_is_the_stored_one(http: TestClient):
         "/reports/match/frames/-1.jpg",
         "/reports/match/frames/1e3.jpg",
         f"/reports/match/frames/{'9' * 5000}.jpg",
+        "/reports/match/frames/0.jpg?report=nothing-0",
+        "/reports/match/frames/0.jpg?report=../run_ocr/x",
+        "/reports/nobody/frames/0.jpg?report=nothing-0",
         "/reports/match/frames/..%2f0.jpg",
         "/reports/match/apply/other",
         "/reports/match/apply/a%20b",
@@ -198,6 +206,18 @@ def test_a_frame_is_the_stored_one(http: TestClient):
 def test_what_is_not_there_is_404(http: TestClient, path: str):
     answer = http.get(path)
     assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+
+
+def test_a_page_goes_on_showing_its_own_frames_when_a_newer_report_was_made(http: TestClient, folder: Path):
+    shown = attempt_of(folder)
+    later = shown.with_name("later-0")
+    shutil.copytree(shown, later)
+    told = json.loads((later / "manifest.json").read_text(encoding="utf-8"))
+    told |= {"attempt": "later-0", "created": "2099-01-01T00:00:00+00:00"}
+    told["upstream"]["extract_frames"] = "other-0"  # sampled otherwise, and gone since
+    (later / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+    assert http.get("/reports/match/frames/3.jpg").status_code == 404
+    assert http.get(f"/reports/match/frames/3.jpg?report={shown.name}").status_code == 200
 
 
 def test_frames_that_retention_took_are_404(http: TestClient, folder: Path):

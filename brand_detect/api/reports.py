@@ -85,10 +85,10 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         return HTMLResponse(data, headers={CSP: "; ".join(policy)})
 
     @router.get(f"{REPORTS}/{{job_id}}/frames/{{frame}}.jpg", include_in_schema=False, dependencies=may_see)
-    def frame_(job_id: str, frame: str) -> Response:
+    def frame_(job_id: str, frame: str, report: str = "") -> Response:
         if not FRAME.fullmatch(frame):
             raise HTTPException(404, "There is no such frame.")
-        return Response(stored.frame(job_id, int(frame)), media_type="image/jpeg")
+        return Response(stored.frame(job_id, int(frame), report), media_type="image/jpeg")
 
     @router.get(f"{REPORTS}/{{job_id}}/reviews", responses=problems(404, 503), dependencies=may_see)
     def reviews(job_id: str) -> ReviewList:

@@ -20,6 +20,7 @@ from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store, StoredFrame
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Where a stored page waits to be told that it is served."""
+ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
 MOST_EVENTS = 5000
@@ -67,6 +68,13 @@ class StoredReports:
             raise NotThere(f"There is no report of {job_id}.")
         return max(found, key=lambda m: (m.failed_check is None, m.created))
 
+    def _attempt(self, job_id: str, attempt: str) -> Manifest:
+        self.newest(job_id)  # else the job has none at all
+        ref = AttemptRef(job_id, "compile_report", attempt)
+        if not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
+            raise NotThere(f"There is no such report of {job_id}.")
+        return self._manifest(ref)
+
     def listed(self) -> list[Listed]:
         """Every job with a report."""
 
@@ -85,22 +93,23 @@ class StoredReports:
 
     def page(self, job_id: str) -> tuple[bytes, list[str]]:
         """The page of the newest report, told where the service is; and the hashes of the scripts that it may run."""
-        page = self._store.read(_ref(self.newest(job_id)), "report.html")
-        home = f"/reports/{job_id}"
-        places = {"reviews": f"{home}/reviews", "frames": f"{home}/frames/{{frame}}.jpg", "apply": f"{home}/apply"}
+        made, home = self.newest(job_id), f"/reports/{job_id}"
+        page = self._store.read(_ref(made), "report.html")
+        frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
+        places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
         found = META.search(page)
         policy = html.unescape(found[1].decode()) if found else ""
         scripts = next((d for d in policy.split(";") if d.split()[:1] == ["script-src"]), "")
         return page.replace(PLACE, PLACE.replace(b"null", told.encode()), 1), HASH.findall(scripts)
 
-    def frame(self, job_id: str, frame: int) -> bytes:
-        """The JPEG of a sampled frame of the newest report.
+    def frame(self, job_id: str, frame: int, report: str = "") -> bytes:
+        """The JPEG of a sampled frame of the report of that attempt, or of the newest.
 
         Raises:
-            NotThere: there is none of that number, or the frames are gone.
+            NotThere: there is no such report, none of that number, or the frames are gone.
         """
-        made = self.newest(job_id)
+        made = self._attempt(job_id, report) if report else self.newest(job_id)
         try:
             return self._frames_of(job_id, made.upstream["extract_frames"]).jpeg(frame)
         except IndexError as e:

@@ -195,7 +195,6 @@ def test_a_frame_is_the_stored_one(http: TestClient):
         "/reports/match/frames/1e3.jpg",
         f"/reports/match/frames/{'9' * 5000}.jpg",
         "/reports/match/frames/0.jpg?report=nothing-0",
-        "/reports/match/frames/0.jpg?report=../run_ocr/x",
         "/reports/nobody/frames/0.jpg?report=nothing-0",
         "/reports/match/frames/..%2f0.jpg",
         "/reports/match/apply/other",
@@ -206,6 +205,13 @@ def test_a_frame_is_the_stored_one(http: TestClient):
 def test_what_is_not_there_is_404(http: TestClient, path: str):
     answer = http.get(path)
     assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+
+
+def test_a_report_is_no_way_to_other_attempts(http: TestClient, folder: Path):
+    [other] = (folder / "store" / "match" / "run_ocr").iterdir()
+    assert (other / "manifest.json").exists()
+    for report in (f"../run_ocr/{other.name}", f"../../match/run_ocr/{other.name}", "."):
+        assert http.get("/reports/match/frames/0.jpg", params={"report": report}).status_code == 404
 
 
 def test_a_page_goes_on_showing_its_own_frames_when_a_newer_report_was_made(http: TestClient, folder: Path):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pydantic import Field
 
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.model import ExtractedFrames, Report, Row, check_job_id
+from brand_detect.domain.model import JOB_ID, ExtractedFrames, Report, Row, check_job_id
 from brand_detect.domain.reviews import Correction, Review, correction_of, review_of, undone
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.index_page import Listed
@@ -69,9 +69,8 @@ class StoredReports:
         return max(found, key=lambda m: (m.failed_check is None, m.created))
 
     def _attempt(self, job_id: str, attempt: str) -> Manifest:
-        self.newest(job_id)  # else the job has none at all
         ref = AttemptRef(job_id, "compile_report", attempt)
-        if not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
+        if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")
         return self._manifest(ref)
 

@@ -117,25 +117,28 @@ class LexiconIndex:
     def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """The name among ``keys`` that ``text`` is all of but one run of letters, as where somebody stands before it.
 
-        Nothing if it may be several brands', a name or an everyday word itself. ``score`` is 1 - ``HIDDEN_COST`` times
-        the missing letters / letters of the name.
+        Nothing if it may be several brands', or is a name, a number or made of everyday words itself. ``score`` is 1 -
+        edits / letters of the name, a hidden letter counting ``HIDDEN_COST`` of an edit, a confused one a fifth.
         """
         line = line_of(text)
-        read = fold(line.key)
-        plain = all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts))
+        if line.key in self._by_key or all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts)):
+            return []
+        digits = any(c.isdigit() for c in line.key)
+        if digits and not any(c.isalpha() for c in line.key):
+            return []
         found: dict[str, _Find] = {}
-        for surface in (
-            [] if plain or line.key in self._by_key else [self._by_key[k] for k in keys if k in self._by_key]
-        ):
-            if (
-                surface.whole_line
-                or surface.exactly
-                or len(surface.key) < (surface.brand.min_length or min_fuzzy_length)
-            ):
+        for surface in filter(None, map(self._by_key.get, keys)):
+            if surface.whole_line or surface.exactly or (surface.has_digit and not digits):
                 continue
-            score = 1 - HIDDEN_COST * (len(surface.folded) - len(read)) / len(surface.key)
-            if fuzzy_score <= score < 1 and _lacks_one_run(read, surface.folded):
-                found[surface.brand.brand_id] = _Find(0, len(line.key), surface, score, exact=False)
+            if len(line.key) < max(surface.brand.min_length, min_fuzzy_length):
+                continue
+            confused = _hides_one_run(line.key, surface.key)
+            if confused is None:
+                continue
+            cost = HIDDEN_COST * (len(surface.key) - len(line.key)) + CONFUSION_COST * confused
+            find = _Find(0, len(line.key), surface, 1 - cost / len(surface.key), exact=False)
+            if find.score >= fuzzy_score - 1e-9 and not self._is_excluded_at(line, find):
+                found[surface.brand.brand_id] = find
         return [_hit(line, find) for find in found.values()] if len(found) == 1 else []
 
     def named(self, name: str) -> Hit | None:
@@ -315,10 +318,14 @@ def _differs_at_edge(folded: str, surface: _Surface, at_begin: bool, at_end: boo
     )
 
 
-def _lacks_one_run(read: str, name: str) -> bool:
-    """Whether ``read`` is ``name`` without some letters that follow each other."""
-    lost = len(name) - len(read)
-    return any(name == read[:at] + name[at : at + lost] + read[at:] for at in range(len(read) + 1))
+def _hides_one_run(read: str, name: str) -> int | None:
+    """How many letters the reader confused, if folded ``read`` is ``name`` without letters that follow each other."""
+    hidden = len(name) - len(read)
+    if hidden <= 0:
+        return None
+    seen = [name[:at] + name[at + hidden :] for at in range(len(read) + 1)]
+    confused = [sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen if fold(rest) == fold(read)]
+    return min(confused, default=None)
 
 
 def _is_cut_from_plus(line: Line, j: int) -> bool:

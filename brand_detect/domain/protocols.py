@@ -126,14 +126,14 @@ class ImageCodec(Protocol):
         """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
         ...
 
-    def ground(self, image: Image) -> NDArray[np.uint8]:
-        """What lettering stands on: the median colour (3,) of the picture's rim."""
+    def ground(self, image: Image) -> NDArray[np.uint8] | None:
+        """The colour (3,) that lettering stands on, the median of the picture's rim; None where that is not plain."""
         ...
 
     def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
         """What stands out from a line's ground, from left to right, in stretches with ground between them.
 
-        Each is left, top, right and bottom as shares of the picture's sides. None where the rim is not plain.
+        Each is left, top, right and bottom as shares of the picture's sides. None where the rim is restless.
         """
         ...
 

@@ -55,16 +55,20 @@ UNLISTED = ("Zymvora",)  # an invented name: no catalogue holds it
 
 LEGIBLE_HEIGHT_PX = 12.0
 LEGIBLE_PITCH_PX = 4.5
-LEGIBLE_VISIBLE = 0.75
+LEGIBLE_INSIDE = 0.75
+LEGIBLE_VISIBLE = 0.55
 LEGIBLE_SMEAR = 0.65
+LEGIBLE_MIX = 0.25
 LEGIBLE_RULE = (
     f"ink, outlines included, at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
-    f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), {LEGIBLE_VISIBLE:.0%} of it in view, smeared by motion over at most "
-    f"{LEGIBLE_SMEAR:g} of a letter's width, at least half mixed in"
+    f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), {LEGIBLE_INSIDE:.0%} of it in the picture and {LEGIBLE_VISIBLE:.0%} "
+    f"hidden by nobody, smeared by motion over at most {LEGIBLE_SMEAR:g} of a letter's width, mixed in by "
+    f"{LEGIBLE_MIX:.0%} or more"
 )
 """What makes lettering count as legible, by eye on frames drawn at full size: 24 of 24 names of condensed faces at 4.5
 to 6 px a letter, 18 px high or more, could be read, and 8 of 8 smeared over 0.5 to 0.65 of a letter; beyond that
-letters run into each other."""
+letters run into each other. So could 24 of 24 that were mixed in by 25 to 50 %, and 11 of 12 that players covered to
+between 25 and 45 %; of 12 that the picture's edge cut as much, none was there whole to be read: Fed, EMIRA, ANDER."""
 
 GLANCE_S = 0.25  # a viewer overlooks a shorter break or flash, and a hand label would not hold it
 CLEAR_S = 1.0  # a brand that can be read for so long must be found; one seen for less is a bonus
@@ -169,7 +173,7 @@ def draw(scenario: Scenario) -> Iterator[tuple[Planes, list[Box]]]:
 
 
 def _faded(box: Box, share: float) -> Box:
-    return Box(box.brand, box.quad, box.visible * share, box.legible and share >= 0.5)
+    return Box(box.brand, box.quad, box.visible * share, box.legible and share >= LEGIBLE_MIX)
 
 
 def _grid(columns: int, rows: int) -> Array:
@@ -226,9 +230,9 @@ class _Studio:
         picture.lay(sprite, x, y)
         rectangle = (x, y, x + sprite.size[0], y + sprite.size[1])
         shown = [
-            Box(b.brand, b.quad, v, b.legible and v >= LEGIBLE_VISIBLE)
+            Box(b.brand, b.quad, v, b.legible and under >= LEGIBLE_INSIDE)
             for b in boxes
-            if (v := min(b.visible, self._visible(b.quad, [rectangle]))) > 0.05
+            if (v := min(b.visible, under := self._visible(b.quad, [rectangle]))) > 0.05
         ]
         own = self._box(Lettering(name.brand, name.quad + np.array([x, y])), [], 0.0)
         return [*shown, own] if own else shown
@@ -331,6 +335,7 @@ class _Studio:
             high >= LEGIBLE_HEIGHT_PX
             and pitch >= LEGIBLE_PITCH_PX
             and visible >= LEGIBLE_VISIBLE
+            and self._visible(text.quad, []) >= LEGIBLE_INSIDE
             and smear_px <= LEGIBLE_SMEAR * pitch
         )
         return Box(text.brand, text.quad, visible, bool(legible))
@@ -378,8 +383,9 @@ class Truth:
         return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & (self.boxes[:, 11] > 0)])
 
     def seen_s(self, brand: str) -> list[list[float]]:
-        """When half of ``brand``'s lettering or more is in view, legible or not."""
-        return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & (self.boxes[:, 10] >= 0.5)])
+        """When ``brand`` can be read, or half of its lettering or more is in view, legible or not."""
+        seen = (self.boxes[:, 10] >= 0.5) | (self.boxes[:, 11] > 0)
+        return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & seen])
 
     def _runs(self, boxes: NDArray[np.float32]) -> list[list[float]]:
         frames = np.unique(boxes[:, 0].astype(int))

@@ -45,9 +45,9 @@ from brand_detect.stages.furniture import furniture
 from brand_detect.stages.marks import encode_marks
 
 MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
-SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ, by people before it or a clock
-OTHER_GROUND = 40.0  # grey levels between two boards' grounds; one in a dissolve or in a shadow differs as much
-SAME_CONTENT_BITS_ON_OTHER_GROUND = 10  # which therefore need not part them; another text differs by 12 or more
+SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ: people stand before it, or a clock runs
+OTHER_GROUND = 40  # grey levels between the plain grounds of two boards
+SAME_CONTENT_BITS_ON_OTHER_GROUND = 10  # a board that fades in changes its ground too, yet hardly its lettering
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
 SEARCH_RIM = 0.1  # of the width: what a detector sees around an area, on both sides together
@@ -75,13 +75,15 @@ class _Found:
     ink: list[tuple[float, float, float, float]]
     crop_hash: int
     at_edge: bool
-    ground: NDArray[np.uint8]
+    ground: NDArray[np.uint8] | None
 
 
 @dataclass
 class _Track:
     """A track that may go on, with the two places where its region may stand now."""
 
+    kind: str
+    label: str
     last: _Found
     still: NDArray[np.float64]  # box, if it did not move
     moved: NDArray[np.float64]  # box, if it goes with the camera
@@ -96,8 +98,8 @@ class _Track:
         return {
             "track_id": self.track_id,
             "shot": shot,
-            "kind": self.last.region.kind,
-            "label": self.last.region.label,
+            "kind": self.kind,
+            "label": self.label,
             "start_s": self.start_s,
             "end_s": self.end_s,
             "n_regions": len(self.scores),
@@ -256,7 +258,7 @@ class _Tracker:
                 self._put(self._begin(one) if track is None or id(track) in self._seen else track, one)
 
     def _begin(self, one: _Found) -> _Track:
-        track = _Track(one, one.box, one.box)
+        track = _Track(one.region.kind, one.region.label, one, one.box, one.box)
         self._active.append(track)
         return track
 
@@ -461,21 +463,30 @@ def _matched(tracks: Sequence[_Track], found: Sequence[_Found], min_iou: float) 
         t, f = divmod(int(flat), len(found))
         if score[t, f] < min_iou:
             break
-        if t not in taken and f not in pairs and _alike(tracks[t].last, found[f]):
+        if t not in taken and f not in pairs and _same(tracks[t], found[f]):
             pairs[f] = tracks[t]
             taken.add(t)
     return pairs
 
 
-def _alike(a: _Found, b: _Found) -> bool:
-    """Whether both may show the same: an object by its label alone, for it changes its look as it moves."""
-    if (a.region.kind, a.region.label) != (b.region.kind, b.region.label):
+def _same(track: _Track, found: _Found) -> bool:
+    """Whether the region may be the track's next: an object by its label alone, for it changes its look as it moves."""
+    if (track.kind, track.label) != (found.region.kind, found.region.label):
         return False
-    if a.region.kind not in ("text", LOGO):
-        return True
-    same_ground = np.abs(a.ground.astype(int) - b.ground).max() < OTHER_GROUND
-    bits = SAME_CONTENT_BITS if same_ground else SAME_CONTENT_BITS_ON_OTHER_GROUND
-    return (a.crop_hash ^ b.crop_hash).bit_count() <= bits
+    return track.kind not in ("text", LOGO) or _looks_like(track.last, found)
+
+
+def _alike(a: _Found, b: _Found) -> bool:
+    return a.region.label == b.region.label and _looks_like(a, b)
+
+
+def _looks_like(a: _Found, b: _Found) -> bool:
+    other = (
+        a.ground is not None and b.ground is not None and np.abs(a.ground.astype(int) - b.ground).max() >= OTHER_GROUND
+    )
+    return (a.crop_hash ^ b.crop_hash).bit_count() <= (
+        SAME_CONTENT_BITS_ON_OTHER_GROUND if other else SAME_CONTENT_BITS
+    )
 
 
 def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row:

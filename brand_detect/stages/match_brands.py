@@ -90,12 +90,13 @@ def match_brands(
 
     - A track's text is tried first, then the alternatives like it, best first. A verdict's confidence is the rule's
       score times the reading's confidence; under ``min_confidence`` it is none.
-    - A text that names nothing so may still be like a brand that other tracks of the video spell out, or be all of it
-      but one run of letters: a board with somebody before it. There ``fuzzy_score_again`` is asked for. A run of
-      letters may not be missing at the picture's edge, where what follows is anybody's guess.
+    - A text that names nothing so may still be like a brand that other tracks of the video spell out. There
+      ``fuzzy_score_again`` is asked for.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
       alone.
+    - A text that names nothing even so may be all of a name that other tracks spell out but one run of letters:
+      somebody stands before the board. The picture's edge must not cut it, for nobody knows what is beyond.
     - A text that the catalogue excludes gets the status ``ignored`` and is listed nowhere else.
     - A track that no text settles is compared with the marks in ``gallery``, as ``logo_verdicts`` says.
     - What is left over is clustered: texts alike after folding, or less alike with crops that look alike; marks
@@ -112,11 +113,12 @@ def match_brands(
     )
     readings = _readings(texts)
     said = {t: _said(readings[t], find, params.min_confidence) for t in tracks if t in readings}
-    said |= _said_again(said, readings, _whole(detected.regions), index, params)
+    said |= _said_again(said, readings, index, params)
     regions = RegionColumns(detected.regions, tracks)
 
     joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
     named = {t for join in joined for t in join.tracks}
+    said |= _said_partly(said, readings, named, detected.regions, index, params)
     ignored = {t for t, s in said.items() if not s.hits and t not in named and index.is_excluded(s.text)}
     verdicts = [_ignored(t, said[t]) for t in tracks if t in ignored]
     verdicts += list(_own(tracks, said, joined))
@@ -189,45 +191,62 @@ def _said(readings: Sequence[_Reading], find: Find, min_confidence: float) -> _S
     return _Said(readings[0], [])
 
 
-def _whole(regions: pa.Table) -> set[str]:
-    """The regions that are known to be in the picture wholly."""
-    return {region for region, at_edge in _rows(regions, "region_id", "at_edge") if at_edge is False}
+def _spelled(said: Mapping[str, _Said]) -> dict[str, set[str]]:
+    """The keys of the names that tracks spell out, by brand."""
+    spelled: defaultdict[str, set[str]] = defaultdict(set)
+    for hit in (hit for one in said.values() for hit in one.hits if hit.rule != "fuzzy"):
+        spelled[hit.brand_id].add(key_of(hit.alias))
+    return spelled
 
 
 def _said_again(
     said: Mapping[str, _Said],
     readings: Mapping[str, Sequence[_Reading]],
-    whole: Container[str | None],
     index: BrandIndex,
     params: MatchBrandsParams,
 ) -> dict[str, _Said]:
-    """The tracks that name no brand but say almost a name that others spell out. ``whole`` are regions within the
-    picture."""
-    spelled: defaultdict[str, set[str]] = defaultdict(set)  # by brand
-    for hit in (hit for one in said.values() for hit in one.hits if hit.rule != "fuzzy"):
-        spelled[hit.brand_id].add(key_of(hit.alias))
+    """The tracks that name no brand but say almost a name that others spell out."""
+    spelled = _spelled(said)
     if not spelled or params.fuzzy_score_again >= 1:
         return {}
 
-    names = tuple(sorted(set[str]().union(*spelled.values())))
-    limits = {"fuzzy_score": params.fuzzy_score_again, "min_fuzzy_length": params.min_fuzzy_length}
+    @cache
+    def find(text: str) -> list[Hit]:
+        hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
+        return [h for h in hits if any(key in key_of(h.alias) for key in spelled.get(h.brand_id, ()))]
+
+    unnamed = [t for t, one in said.items() if not one.hits and not index.is_excluded(one.text)]
+    return {t: _said(readings[t], find, params.min_confidence) for t in unnamed}
+
+
+def _said_partly(
+    said: Mapping[str, _Said],
+    readings: Mapping[str, Sequence[_Reading]],
+    named: Container[str],
+    regions: pa.Table,
+    index: BrandIndex,
+    params: MatchBrandsParams,
+) -> dict[str, _Said]:
+    """The tracks that name no brand, not even with their neighbours (``named``), but say a name that others spell out
+    without one run of its letters, in a region that the picture's edge does not cut."""
+    names = tuple(sorted(set[str]().union(*_spelled(said).values())))
+    if not names or params.fuzzy_score_again >= 1:
+        return {}
+    whole = {region for region, at_edge in _rows(regions, "region_id", "at_edge") if at_edge is False}
 
     @cache
     def find(text: str) -> list[Hit]:
-        hits = index.find(text, **limits)
-        return [h for h in hits if any(key in key_of(h.alias) for key in spelled.get(h.brand_id, ()))]
+        return index.partly(text, names, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
 
-    @cache
-    def find_partly(text: str) -> list[Hit]:
-        return index.partly(text, names, **limits)
-
-    def said_now(track: str) -> _Said:
-        one = _said(readings[track], find, params.min_confidence)
+    found = {}
+    for track, one in said.items():
         inside = [reading for reading in readings[track] if reading.region_id in whole]
-        partly = _said(inside, find_partly, params.min_confidence) if inside and not one.hits else one
-        return partly if partly.hits else one
-
-    return {t: said_now(t) for t, one in said.items() if not one.hits and not index.is_excluded(one.text)}
+        if one.hits or not inside or track in named or index.is_excluded(one.text):
+            continue
+        partly = _said(inside, find, params.min_confidence)
+        if partly.hits:
+            found[track] = partly
+    return found
 
 
 def _own(tracks: Sequence[str], said: dict[str, _Said], joined: Sequence["_Join"]) -> Iterator[Row]:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -60,16 +60,19 @@ def encode(value: Value) -> Iterator[tuple[str, bytes]]:
     yield FACTS, json.dumps(_facts(value), indent=1).encode()
 
 
-def decode(stage: str, read: Callable[[str], bytes], tables: Container[str] | None = None) -> Value:
+def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | None = None) -> Value:
     """The payload of ``stage`` from its files; of its tables only those named in ``tables``, the others empty.
 
     Raises:
         Permanent: a table was written with another schema.
+        KeyError: the payload has no such table.
     """
     kind = TYPES[stage]
     facts = read(FACTS)
     if issubclass(kind, JobRequest):
         return kind.model_validate_json(facts)
+    if unknown := {*(tables or ())} - kind.schemas.keys():
+        raise KeyError(f"{stage} hands on no table {min(unknown)}")
     values = json.loads(facts)
     there = {name: schema for name, schema in kind.schemas.items() if kind.later.get(name, "notes") in values}
     for name, schema in there.items():
@@ -105,10 +108,10 @@ def _facts(value: Payload) -> dict[str, Any]:
 def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Table:
     table = pq.read_table(pa.BufferReader(data))
     version = (table.schema.metadata or {}).get(b"brand_detect.schema_version", b"?").decode()
-    for column, value in LATER.get(name, {}).items():
-        if column not in table.column_names:
-            values = pa.array([value] * table.num_rows, schema.field(column).type)
-            table = table.add_column(schema.get_field_index(column), schema.field(column), values)
+    later = LATER.get(name, {})
+    for place, field in enumerate(schema):
+        if field.name in later and field.name not in table.column_names:
+            table = table.add_column(place, field, pa.array([later[field.name]] * table.num_rows, field.type))
     if version != str(SCHEMA_VERSION) or not table.schema.equals(schema):
         columns = sorted({f.name for f in {*table.schema} ^ {*schema}})
         raise Permanent(

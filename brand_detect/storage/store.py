@@ -15,7 +15,7 @@ import re
 import shutil
 import tarfile
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ class Store:
         with _undamaged(ref):
             return Manifest.model_validate_json(self.read(ref, NAME))
 
-    def load(self, ref: AttemptRef, tables: Container[str] | None = None) -> Value:
+    def load(self, ref: AttemptRef, tables: Collection[str] | None = None) -> Value:
         """What the attempt's stage handed on, with all its tables or only ``tables``, the others empty.
 
         Errors as ``manifest``.

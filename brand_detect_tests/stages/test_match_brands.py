@@ -131,6 +131,15 @@ def test_a_name_that_somebody_stands_before_is_known_from_where_it_is_spelled_ou
     assert score == ([pytest.approx(0.8)] if found else [])
 
 
+def test_what_neighbours_say_together_is_not_taken_for_a_part_of_it():
+    a, b = region(0, "a", (100, 100, 200, 50)), region(0, "b", (310, 100, 60, 50))
+    said = {"a": "EMIRAT", "b": "ES", "c": "EMIRATES"}
+    readings = [reading(a, "EMIRAT"), reading(b, "ES")]
+    made = verdicts(match([a, b, region(12, "c")], said, readings))
+    assert made[("a", "b")] == ("resolved", "Emirates", "joined")
+    assert ("a",) not in made
+
+
 def test_a_longer_name_of_the_brand_hides_none_that_is_spelled_out():
     index = LexiconIndex(parse_catalog(b"- {name: Telekom, aliases: [Telekom S]}", "b.yaml"))
     regions = [region(0, "a"), region(12, "b")]

@@ -71,6 +71,8 @@ def test_only_the_tables_asked_for_are_read(store: Store, tmp_path: Path):
     assert isinstance(loaded, FilteredScenes)
     assert (loaded.shots, loaded.notes) == (SCENES.shots, SCENES.notes)
     assert loaded.timeline.equals(table(TIMELINE))
+    with pytest.raises(KeyError, match="filter_scenes hands on no table scenes"):
+        store.load(REF, ["scenes"])
 
 
 def test_an_attempt_without_manifest_does_not_exist(store: Store):
@@ -168,6 +170,15 @@ def test_a_column_of_a_later_version_has_the_value_it_had_before_it_was_told():
     assert isinstance(read, DetectedObjects)
     assert read.tracks.schema == TRACKS
     assert read.tracks.to_pylist() == [track | {"furniture": False}]
+
+
+def test_regions_of_every_earlier_version_are_read():
+    detected = DetectedObjects(table(REGIONS, [p.region(0, "a")]), table(TRACKS))
+    later = ["contrast", "at_edge", "ink"]
+    for n in range(len(later)):
+        read = decoded_without("detect_objects", detected, {"regions": later[n:]})
+        assert isinstance(read, DetectedObjects)
+        assert read.regions.to_pylist() == [detected.regions.to_pylist()[0] | dict.fromkeys(later[n:])]
 
 
 def test_verdicts_of_before_models_said_more_are_read():

@@ -117,8 +117,10 @@ class LexiconIndex:
     def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """The name among ``keys`` that ``text`` is all of but one run of letters, as where somebody stands before it.
 
-        Nothing if it may be several brands', or is a name, a number or made of everyday words itself. ``score`` is 1 -
-        edits / letters of the name, a hidden letter counting ``HIDDEN_COST`` of an edit, a confused one a fifth.
+        Nothing if it may be several brands', or is a name, a number or made of everyday words itself.
+        ``min_fuzzy_length`` is that of the name, which is spelled out somewhere; a brand's own limit that of the text.
+        ``score`` is 1 - edits / letters of the name: a hidden letter counts ``HIDDEN_COST`` of an edit, a confused one
+        a fifth.
         """
         line = line_of(text)
         if line.key in self._by_key or all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts)):
@@ -130,7 +132,7 @@ class LexiconIndex:
         for surface in filter(None, map(self._by_key.get, keys)):
             if surface.whole_line or surface.exactly or (surface.has_digit and not digits):
                 continue
-            if len(line.key) < max(surface.brand.min_length, min_fuzzy_length):
+            if len(line.key) < surface.brand.min_length or len(surface.key) < min_fuzzy_length:
                 continue
             confused = _hides_one_run(line.key, surface.key)
             if confused is None:

@@ -145,7 +145,12 @@ class MatchBrandsParams(Params):
     fuzzy_score_again: Unit = Field(
         0.8, description="lowest similarity to a name that is spelled out elsewhere in the video; 1 = off"
     )
-    min_fuzzy_length: int = Field(5, ge=3, le=50, description="shortest text that may match fuzzily, in letters")
+    min_fuzzy_length: int = Field(
+        5,
+        ge=3,
+        le=50,
+        description="shortest text that may match fuzzily, in letters; of a name that is hidden in part, the name's",
+    )
     min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
     join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
     min_look_px: int = Field(

@@ -339,7 +339,8 @@ KEYS += ("turkishairlines", "unheardof")
         ("EIRAES", None, 0.0),  # two runs are
         ("EMIRATEST", None, 0.0),
         ("EMIRATES", None, 0.0),  # nothing is: that is a matter of find
-        ("FdEx", None, 0.0),  # less than min_fuzzy_length is seen
+        ("FdEx", "FedEx", 0.84),
+        ("VIS", None, 0.0),  # of a name of less than min_fuzzy_length
         ("RENAUL", None, 0.0),  # or less than the brand asks for
         ("PLUSO", None, 0.0),  # of a number no digit
         ("73:51", None, 0.0),  # a clock says no Tesla

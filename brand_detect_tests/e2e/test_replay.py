@@ -187,8 +187,9 @@ def test_a_retry_asks_only_what_is_open_and_loses_nothing(served: Served):
 def test_a_delayed_retry_is_held_and_let_go_when_due(served: Served):
     """Another that is due later stays; one that was cancelled while held stays so when it would be due."""
     client = served.client
-    later, cancelled, held = (client.retry(JOB, delay_s=delay_s) for delay_s in (LATER_S, 2, 3))
+    later, cancelled = (client.retry(JOB, delay_s=delay_s) for delay_s in (LATER_S, 15))
     assert client.cancel(cancelled.run_id).status == "canceled"
+    held = client.retry(JOB, delay_s=15)
     assert held.status == "held"
     assert held.not_before_s is not None
     done = served.finished(held)

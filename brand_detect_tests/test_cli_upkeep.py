@@ -129,16 +129,23 @@ def test_a_pin_is_kept_at_home_wherever_the_command_is_called(
     assert roots == [str(Path(__file__).parents[1] / ".state" / "checkpoints")]
 
 
+def answering(answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal, somebody who answers the question about ``match``."""
+
+    def confirm(question: str, *, abort: bool, **_: object) -> None:
+        assert question == "Delete match for good?"
+        assert abort
+        if not answer:
+            raise typer.Abort
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(typer, "confirm", confirm)
+
+
 def test_a_deletion_that_is_declined_removes_nothing(
     kept: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ):
-    def declined(question: str, *, abort: bool, **_: object) -> None:
-        assert question == "Delete match for good?"
-        assert abort
-        raise typer.Abort
-
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(typer, "confirm", declined)
+    answering(False, monkeypatch)
     code, out, _ = command_line("delete", "match")
     assert (code, out) == (1, "")
     assert (kept / "store" / "match").exists()
@@ -147,8 +154,7 @@ def test_a_deletion_that_is_declined_removes_nothing(
 def test_a_deletion_that_is_confirmed_goes_ahead(
     home: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(typer, "confirm", lambda *_, **__: None)
+    answering(True, monkeypatch)
     code, out, _ = command_line("delete", "match")
     assert (code, out) == (0, "match is deleted\n")
     assert not (home / "store" / "match").exists()

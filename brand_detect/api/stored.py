@@ -69,6 +69,7 @@ class StoredReports:
         return max(found, key=lambda m: (m.failed_check is None, m.created))
 
     def _attempt(self, job_id: str, attempt: str) -> Manifest:
+        """The manifest of one of the job's reports."""
         ref = AttemptRef(job_id, "compile_report", attempt)
         if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")

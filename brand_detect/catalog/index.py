@@ -134,12 +134,14 @@ class LexiconIndex:
                 continue
             if len(line.key) < surface.brand.min_length or len(surface.key) < min_fuzzy_length:
                 continue
-            confused = _hides_one_run(line.key, surface.key)
+            hidden = HIDDEN_COST * (len(surface.key) - len(line.key))
+            most = (1 - fuzzy_score) * len(surface.key) + 1e-9
+            confused = _hides_one_run(line.key, surface.key) if 0 < hidden <= most else None
             if confused is None:
                 continue
-            cost = HIDDEN_COST * (len(surface.key) - len(line.key)) + CONFUSION_COST * confused
+            cost = hidden + CONFUSION_COST * confused
             find = _Find(0, len(line.key), surface, 1 - cost / len(surface.key), exact=False)
-            if find.score >= fuzzy_score - 1e-9 and not self._is_excluded_at(line, find):
+            if cost <= most and not self._is_excluded_at(line, find):
                 found[surface.brand.brand_id] = find
         return [_hit(line, find) for find in found.values()] if len(found) == 1 else []
 
@@ -321,12 +323,11 @@ def _differs_at_edge(folded: str, surface: _Surface, at_begin: bool, at_end: boo
 
 
 def _hides_one_run(read: str, name: str) -> int | None:
-    """How many letters the reader confused, if folded ``read`` is ``name`` without letters that follow each other."""
-    hidden = len(name) - len(read)
-    if hidden <= 0:
-        return None
-    seen = [name[:at] + name[at + hidden :] for at in range(len(read) + 1)]
-    confused = [sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen if fold(rest) == fold(read)]
+    """How many letters the reader confused, if folded ``read`` is ``name``, which is longer, without some letters that
+    follow each other; else None."""
+    hidden, folded = len(name) - len(read), fold(read)
+    seen = (name[:at] + name[at + hidden :] for at in range(len(read) + 1))
+    confused = [sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen if fold(rest) == folded]
     return min(confused, default=None)
 
 

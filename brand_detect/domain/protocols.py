@@ -126,8 +126,8 @@ class ImageCodec(Protocol):
         """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
         ...
 
-    def ground(self, image: Image) -> NDArray[np.uint8] | None:
-        """The colour (3,) that lettering stands on, the median of the picture's rim; None where that is not plain."""
+    def ground(self, image: Image) -> NDArray[np.float64]:
+        """The colour (3,) that lettering stands on, the median of the picture's rim; NaN where that is not plain."""
         ...
 
     def ink(self, image: Image) -> list[tuple[float, float, float, float]]:

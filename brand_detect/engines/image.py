@@ -18,11 +18,10 @@ MOST_CROSSED = 0.2
 """Share of a line's box that people and borders take up; what covers more is another ground."""
 RESTLESS = 0.45
 """Share of the rim that may differ from the ground: people stand before a line, an emblem reaches into its box."""
-
 OTHER_COLOR = 40
-"""Grey levels by which a pixel of a plain ground does not differ from its colour."""
+"""Grey levels beyond which a pixel of the rim is not of the ground's colour."""
 MOST_OTHER = 0.15
-"""Share of a plain ground's rim that differs by more: a player's head before a board, but no view behind a watermark
+"""Most that such pixels are of a plain ground's rim: a player's head before a board, but no view behind a watermark
 and no edge of a shadow. Of 15 boards of generated footage that changed name and colour in a track, one had more."""
 
 
@@ -74,10 +73,11 @@ class OpenCvCodec:
 
         return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std() / 255)
 
-    def ground(self, image: Image) -> NDArray[np.uint8] | None:
-        ground = _ground(image)
-        other = np.abs(_rim(image).astype(int) - ground).max(axis=1) > OTHER_COLOR
-        return ground if other.mean() <= MOST_OTHER else None
+    def ground(self, image: Image) -> NDArray[np.float64]:
+        rim = _rim(image).astype(np.float64)
+        ground = np.median(rim, axis=0)
+        other = np.abs(rim - ground).max(axis=1) > OTHER_COLOR
+        return ground if other.mean() <= MOST_OTHER else np.full(3, np.nan)
 
     def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
         import cv2
@@ -87,7 +87,7 @@ class OpenCvCodec:
         scale = min(1.0, INK_ROWS / image.shape[0])
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         height, width = small.shape[:2]
-        ground = _ground(small)
+        ground = np.median(_rim(small), axis=0).astype(np.uint8)
         away = cv2.absdiff(small, np.broadcast_to(ground, small.shape)).max(axis=2)
         peak = float(np.percentile(away, INK_PERCENTILE))
         if peak < LEAST_INK or (_rim(away) > peak / 2).mean() > RESTLESS:
@@ -114,10 +114,6 @@ class OpenCvCodec:
         return cv2.warpPerspective(  # pyright: ignore[reportReturnType]
             image, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
-
-
-def _ground(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.median(_rim(picture), axis=0).astype(np.uint8)
 
 
 def _rim(picture: NDArray[Any]) -> NDArray[Any]:

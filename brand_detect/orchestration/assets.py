@@ -284,7 +284,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="5",
+    code_version="6",
     work="sums",
     kinds={"html"},
     checks=[

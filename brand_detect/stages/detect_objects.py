@@ -75,7 +75,7 @@ class _Found:
     ink: list[tuple[float, float, float, float]]
     crop_hash: int
     at_edge: bool
-    ground: NDArray[np.uint8] | None
+    ground: NDArray[np.float64]
 
 
 @dataclass
@@ -481,12 +481,9 @@ def _alike(a: _Found, b: _Found) -> bool:
 
 
 def _looks_like(a: _Found, b: _Found) -> bool:
-    other = (
-        a.ground is not None and b.ground is not None and np.abs(a.ground.astype(int) - b.ground).max() >= OTHER_GROUND
-    )
-    return (a.crop_hash ^ b.crop_hash).bit_count() <= (
-        SAME_CONTENT_BITS_ON_OTHER_GROUND if other else SAME_CONTENT_BITS
-    )
+    other_ground = np.abs(a.ground - b.ground).max() >= OTHER_GROUND  # never, where one is not plain and so NaN
+    most = SAME_CONTENT_BITS_ON_OTHER_GROUND if other_ground else SAME_CONTENT_BITS
+    return (a.crop_hash ^ b.crop_hash).bit_count() <= most
 
 
 def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row:

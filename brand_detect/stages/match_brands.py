@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -113,12 +113,13 @@ def match_brands(
     )
     readings = _readings(texts)
     said = {t: _said(readings[t], find, params.min_confidence) for t in tracks if t in readings}
-    said |= _said_again(said, readings, index, params)
+    spelled = _spelled(said) if params.fuzzy_score_again < 1 else {}
+    said |= _said_again(said, readings, spelled, index, params)
     regions = RegionColumns(detected.regions, tracks)
 
     joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
     named = {t for join in joined for t in join.tracks}
-    said |= _said_partly(said, readings, named, detected.regions, index, params)
+    said |= _said_partly(said, readings, spelled, named, detected.regions, index, params)
     ignored = {t for t, s in said.items() if not s.hits and t not in named and index.is_excluded(s.text)}
     verdicts = [_ignored(t, said[t]) for t in tracks if t in ignored]
     verdicts += list(_own(tracks, said, joined))
@@ -202,12 +203,12 @@ def _spelled(said: Mapping[str, _Said]) -> dict[str, set[str]]:
 def _said_again(
     said: Mapping[str, _Said],
     readings: Mapping[str, Sequence[_Reading]],
+    spelled: Mapping[str, Collection[str]],
     index: BrandIndex,
     params: MatchBrandsParams,
 ) -> dict[str, _Said]:
     """The tracks that name no brand but say almost a name that others spell out."""
-    spelled = _spelled(said)
-    if not spelled or params.fuzzy_score_again >= 1:
+    if not spelled:
         return {}
 
     @cache
@@ -222,6 +223,7 @@ def _said_again(
 def _said_partly(
     said: Mapping[str, _Said],
     readings: Mapping[str, Sequence[_Reading]],
+    spelled: Mapping[str, Collection[str]],
     named: Container[str],
     regions: pa.Table,
     index: BrandIndex,
@@ -229,9 +231,9 @@ def _said_partly(
 ) -> dict[str, _Said]:
     """The tracks that name no brand, not even with their neighbours (``named``), but say a name that others spell out
     without one run of its letters, in a region that the picture's edge does not cut."""
-    names = tuple(sorted(set[str]().union(*_spelled(said).values())))
-    if not names or params.fuzzy_score_again >= 1:
+    if not spelled:
         return {}
+    names = tuple(sorted(set[str]().union(*spelled.values())))
     whole = {region for region, at_edge in _rows(regions, "region_id", "at_edge") if at_edge is False}
 
     @cache

@@ -65,6 +65,7 @@ class Scene:
 
     def __init__(self, pictures, boxes, kind="text"):
         self.pictures, self.boxes, self.kind = pictures, boxes, kind
+        self.labels = [""] * len(pictures)
         self.at = -1
         self.searched = []  # (frame, areas)
 
@@ -78,7 +79,7 @@ class Scene:
         quads = [
             np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], np.float32) for x, y, w, h in self.boxes[self.at]
         ]
-        return [Region(self.kind, "", 0.9, quad) for quad in quads]
+        return [Region(self.kind, self.labels[self.at], 0.9, quad) for quad in quads]
 
 
 def run(scene, shots, duplicates_of=None, **params):
@@ -333,13 +334,8 @@ def test_lettering_that_lies_over_moving_pictures_has_no_ground_of_its_own_and_i
 
 def test_a_track_of_an_object_keeps_the_name_it_began_with():
     scene = board_scene([5, 5, 5])
-    boxes = [(200, 100, 300, 140), (200, 100, 345, 140), (200, 100, 300, 140)]
-    labels = ["car", "truck", "car"]
-
-    def detect(image, areas=()):  # noqa: ARG001
-        return [Region("object", labels[scene.at], 0.9, quad_of(boxes[scene.at]))]
-
-    scene.detect = detect
+    scene.kind, scene.labels = "object", ["car", "truck", "car"]
+    scene.boxes = [[(200, 100, 100, 40)], [(200, 100, 145, 40)], [(200, 100, 100, 40)]]
     found = run(scene, [0] * 3, duplicates_of={1: 0}, propagate=False)
     assert found.tracks["label"].to_pylist() == ["car"]
     assert tracks_of(found) == [[0, 2]]

@@ -117,7 +117,8 @@ class LexiconIndex:
     def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """The name among ``keys`` that ``text`` is all of but one run of letters, as where somebody stands before it.
 
-        Nothing if it may be several brands', or is a name, a number or made of everyday words itself.
+        Words that are missing whole were not hidden: NEW ZEALAND is no AIR NEW ZEALAND. Nothing if it may be several
+        brands of ``keys``, or is a name, a number or made of everyday words itself.
         ``min_fuzzy_length`` is that of the name, which is spelled out somewhere; a brand's own limit that of the text.
         ``score`` is 1 - edits / letters of the name: a hidden letter counts ``HIDDEN_COST`` of an edit, a confused one
         a fifth.
@@ -136,7 +137,7 @@ class LexiconIndex:
                 continue
             hidden = HIDDEN_COST * (len(surface.key) - len(line.key))
             most = (1 - fuzzy_score) * len(surface.key) + 1e-9
-            confused = _hides_one_run(line.key, surface.key) if 0 < hidden <= most else None
+            confused = _hides_one_run(line.key, surface) if 0 < hidden <= most else None
             if confused is None:
                 continue
             cost = hidden + CONFUSION_COST * confused
@@ -322,11 +323,13 @@ def _differs_at_edge(folded: str, surface: _Surface, at_begin: bool, at_end: boo
     )
 
 
-def _hides_one_run(read: str, name: str) -> int | None:
-    """How many letters the reader confused, if folded ``read`` is ``name``, which is longer, without some letters that
-    follow each other; else None."""
-    hidden, folded = len(name) - len(read), fold(read)
-    seen = (name[:at] + name[at + hidden :] for at in range(len(read) + 1))
+def _hides_one_run(read: str, surface: _Surface) -> int | None:
+    """How many letters the reader confused, if folded ``read`` is the name, which is longer, without some letters that
+    follow each other and are no whole words; else None."""
+    name, folded = surface.key, fold(read)
+    hidden = len(name) - len(read)
+    places = [at for at in range(len(read) + 1) if not {at, at + hidden} <= surface.cuts]
+    seen = (name[:at] + name[at + hidden :] for at in places)
     confused = [sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen if fold(rest) == folded]
     return min(confused, default=None)
 

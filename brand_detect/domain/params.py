@@ -149,7 +149,7 @@ class MatchBrandsParams(Params):
         5,
         ge=3,
         le=50,
-        description="shortest text that may match fuzzily, in letters; of a name that is hidden in part, the name's",
+        description="shortest text that may match fuzzily, in letters; where a part is hidden, the shortest name",
     )
     min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
     join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")

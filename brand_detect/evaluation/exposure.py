@@ -49,7 +49,8 @@ def bench_exposure(folder: Path, run: RunVideo, seconds: float, seed: int) -> Se
 
 
 def area_frac(truth: Truth, brand: str) -> float:
-    """Mean share of the picture that the brand's ink takes up while it can be read, its legible boxes together."""
+    """Mean share of the picture that the brand's ink takes up while it can be read: its legible boxes together, with
+    what players cover of them."""
     boxes = truth.boxes[(truth.boxes[:, 1] == truth.brands.index(brand)) & (truth.boxes[:, 11] > 0)]
     x, y = boxes[:, 2:10:2].clip(0, truth.width_px), boxes[:, 3:10:2].clip(0, truth.height_px)
     areas = 0.5 * np.abs((x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1))

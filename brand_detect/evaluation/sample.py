@@ -55,15 +55,15 @@ UNLISTED = ("Zymvora",)  # an invented name: no catalogue holds it
 
 LEGIBLE_HEIGHT_PX = 12.0
 LEGIBLE_PITCH_PX = 4.5
-LEGIBLE_INSIDE = 0.75
+LEGIBLE_CLEAR = 0.75
 LEGIBLE_VISIBLE = 0.55
 LEGIBLE_SMEAR = 0.65
 LEGIBLE_MIX = 0.25
 LEGIBLE_RULE = (
     f"ink, outlines included, at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
-    f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), {LEGIBLE_INSIDE:.0%} of it in the picture and {LEGIBLE_VISIBLE:.0%} "
-    f"hidden by nobody, smeared by motion over at most {LEGIBLE_SMEAR:g} of a letter's width, mixed in by "
-    f"{LEGIBLE_MIX:.0%} or more"
+    f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), at least {LEGIBLE_CLEAR:.0%} of it within the "
+    f"picture and clear of the scoreboard, {LEGIBLE_VISIBLE:.0%} of it not covered by players either, smeared by "
+    f"motion over at most {LEGIBLE_SMEAR:g} of a letter's width, at least {LEGIBLE_MIX:.0%} of the mix in a dissolve"
 )
 """What makes lettering count as legible, by eye on frames drawn at full size: 24 of 24 names of condensed faces at 4.5
 to 6 px a letter, 18 px high or more, could be read, and 8 of 8 smeared over 0.5 to 0.65 of a letter; beyond that
@@ -81,6 +81,10 @@ _LED_S = 2.5  # the boards along the touchline change so often
 _LED_STATES = 3
 _SHUTTER = 0.35  # share of a frame's time that the shutter is open
 _FIRST_CLOCK_S = 37 * 60 + 12
+
+
+Rectangle = tuple[float, float, float, float]
+"""Left, top, right, bottom, px."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ class _Studio:
         if shot.kind == "black":
             return self._black.copy(), []
         now = self.set_of(shot.kind, self._led(shot, k))
-        over: list[tuple[float, float, float, float]] = []
+        over: list[Rectangle] = []
         smear = np.zeros(2)
         if now.camera is None:
             picture, homography = now.planes.copy(), np.eye(3)
@@ -218,24 +222,20 @@ class _Studio:
             over = self._play(picture, camera, shot, k)
             picture = picture.blur(*smear)
         texts = [Lettering(t.brand, transformed(t.quad, homography)) for t in now.texts]
-        boxes = [box for t in texts if (box := self._box(t, over, float(np.abs(smear).max()))) is not None]
-        if shot.kind != "card":
-            boxes = self._overlay(picture, shot, k, boxes)
-        return picture, boxes
+        smear_px = float(np.abs(smear).max())
+        if shot.kind == "card":
+            return picture, [box for t in texts if (box := self._box(t, [], [], smear_px))]
+        scoreboard_, name = self._overlay(picture, shot, k)
+        boxes = [self._box(name, [], [], 0.0), *(self._box(t, [scoreboard_], over, smear_px) for t in texts)]
+        return picture, [box for box in boxes if box]
 
-    def _overlay(self, picture: Planes, shot: Shot, k: int, boxes: list[Box]) -> list[Box]:
-        """Lay the scoreboard over the picture, hide what is under it, add the channel's name."""
+    def _overlay(self, picture: Planes, shot: Shot, k: int) -> tuple[Rectangle, Lettering]:
+        """Lay the scoreboard over the picture: where it lies, and the channel's name on it."""
         sprite, name = self.bug(_FIRST_CLOCK_S + (shot.start + (0 if shot.kind == "wall" else k)) // self.scenario.fps)
         x, y = round(0.04 * self.size[0]) // 2 * 2, round(0.06 * self.size[1]) // 2 * 2
         picture.lay(sprite, x, y)
         rectangle = (x, y, x + sprite.size[0], y + sprite.size[1])
-        shown = [
-            Box(b.brand, b.quad, v, b.legible and under >= LEGIBLE_INSIDE)
-            for b in boxes
-            if (v := min(b.visible, under := self._visible(b.quad, [rectangle]))) > 0.05
-        ]
-        own = self._box(Lettering(name.brand, name.quad + np.array([x, y])), [], 0.0)
-        return [*shown, own] if own else shown
+        return rectangle, Lettering(name.brand, name.quad + np.array([x, y]))
 
     def _led(self, shot: Shot, k: int) -> int:
         if shot.kind not in ("wide", "whip", "close", "corner"):
@@ -298,7 +298,7 @@ class _Studio:
             y, zoom = y + turn * (2 * eased - 1) * 9, 0.92 + 0.1 * eased
         return Camera(wide.place, (x + drift[0], y, z + drift[1]), wide.focal_px * zoom, self.size)
 
-    def _play(self, picture: Planes, camera: Camera, shot: Shot, k: int) -> list[tuple[float, float, float, float]]:
+    def _play(self, picture: Planes, camera: Camera, shot: Shot, k: int) -> list[Rectangle]:
         """Draw the players, far ones first; returns the boxes (x0, y0, x1, y1) px they cover."""
         count = 2 if shot.kind == "close" else self.scenario.players
         rng = np.random.default_rng((self.scenario.seed, shot.number))
@@ -325,8 +325,10 @@ class _Studio:
             covered.append((feet[0] - 0.16 * tall, head[1], feet[0] + 0.16 * tall, feet[1]))
         return covered
 
-    def _box(self, text: Lettering, over: Sequence[tuple[float, float, float, float]], smear_px: float) -> Box | None:
-        visible = self._visible(text.quad, over)
+    def _box(
+        self, text: Lettering, laid_over: Sequence[Rectangle], players: Sequence[Rectangle], smear_px: float
+    ) -> Box | None:
+        visible = self._visible(text.quad, [*laid_over, *players])
         if visible <= 0.05:
             return None
         sides = np.linalg.norm(np.roll(text.quad, -1, axis=0) - text.quad, axis=1)
@@ -335,12 +337,12 @@ class _Studio:
             high >= LEGIBLE_HEIGHT_PX
             and pitch >= LEGIBLE_PITCH_PX
             and visible >= LEGIBLE_VISIBLE
-            and self._visible(text.quad, []) >= LEGIBLE_INSIDE
+            and self._visible(text.quad, laid_over) >= LEGIBLE_CLEAR
             and smear_px <= LEGIBLE_SMEAR * pitch
         )
         return Box(text.brand, text.quad, visible, bool(legible))
 
-    def _visible(self, quad: Array, over: Sequence[tuple[float, float, float, float]]) -> float:
+    def _visible(self, quad: Array, over: Sequence[Rectangle]) -> float:
         """The share of ``quad`` inside the picture and outside the boxes ``over``, on a grid of 20 x 4 points."""
         (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
         width, height = self.size

@@ -169,7 +169,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="5",
+    code_version="6",
     packages=READERS,
     work="vision",
     kinds={"openvino", "pytorch"},
@@ -206,7 +206,7 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="5", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
+@stage_asset(code_version="6", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,

@@ -120,7 +120,7 @@ class Store:
     def load(self, ref: AttemptRef, tables: Collection[str] | None = None) -> Value:
         """What the attempt's stage handed on, with all its tables or only ``tables``, the others empty.
 
-        Errors as ``manifest``.
+        Errors as ``manifest``; KeyError for a table that the stage does not hand on.
         """
         with _undamaged(ref):
             return payload_codec.decode(ref.stage, lambda name: self.read(ref, name), tables)

@@ -36,6 +36,7 @@ BRANDS = """
 - Visa
 - {name: Renault, min_length: 9}
 - Tesla
+- Air New Zealand
 """
 STARTER = load_catalog().catalog
 
@@ -324,7 +325,7 @@ PARSED = parse_catalog(
 )
 FAUCET = Brand("delta-faucet", "Delta Faucet", aliases=("Delta",))  # lists that were layered may share names
 KEYS = ("emirates", "fedex", "renault", "shell", "target", "orange", "visa", "bnpparibas", "plus500", "tesla")
-KEYS += ("turkishairlines", "unheardof")
+KEYS += ("turkishairlines", "airnewzealand", "rolex", "unheardof")
 
 
 @pytest.mark.parametrize(
@@ -333,9 +334,12 @@ KEYS += ("turkishairlines", "unheardof")
         ("IRATES", "Emirates", 0.8),  # EM is hidden
         ("Emires", "Emirates", 0.8),
         ("EMIRAT", "Emirates", 0.8),
-        ("EM1RAT", "Emirates", 0.775),  # and one letter was confused
+        ("R0EX", "Rolex", 0.8),  # and one letter was confused, as the reader does
+        ("EM1RAT", None, 0.0),  # which is too much with two hidden ones
         ("TURKISHAINES", "Turkish Airlines", 0.84),
         ("BNP BAS", None, 0.0),  # more than a quarter is
+        ("AIR NEW ZEAD", "Air New Zealand", 0.815385),
+        ("NEW ZEALAND", None, 0.0),  # a word that is not there was not hidden
         ("EIRAES", None, 0.0),  # two runs are
         ("EMIRATEST", None, 0.0),
         ("EMIRATES", None, 0.0),  # nothing is: that is a matter of find
@@ -353,8 +357,13 @@ KEYS += ("turkishairlines", "unheardof")
     ],
 )
 def test_a_name_is_known_by_all_but_one_run_of_its_letters(index, text, brand, score):
-    hits = index.partly(text, KEYS, fuzzy_score=0.75, min_fuzzy_length=5)
+    hits = index.partly(text, KEYS, fuzzy_score=0.8, min_fuzzy_length=5)
     assert [(h.brand, h.rule, round(h.score, 6)) for h in hits] == ([(brand, "fuzzy", score)] if brand else [])
+
+
+def test_a_lower_limit_takes_what_is_hidden_and_confused_as_well(index):
+    (hit,) = index.partly("EM1RAT", KEYS, fuzzy_score=0.75, min_fuzzy_length=5)
+    assert (hit.brand, hit.score) == ("Emirates", pytest.approx(0.775))
 
 
 def test_what_may_be_a_part_of_two_brands_is_part_of_neither():

@@ -11,7 +11,7 @@ import pytest
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.evaluation import sample
-from brand_detect.evaluation.drawing import board, brand_of
+from brand_detect.evaluation.drawing import Lettering, board, brand_of
 from brand_detect.evaluation.sample import Scenario, Truth, draw, load_truth, plan, truth_path, write_sample
 
 TINY = Scenario(seconds=6, width_px=960, height_px=540, fps=12, players=4)
@@ -81,6 +81,73 @@ def test_a_player_before_a_board_takes_from_its_visible_share() -> None:
     ]
     assert any(0.3 < share < 0.9 for share in shares)
     assert any(share == 1.0 for share in shares)
+
+
+WORD = np.array([[100, 100], [200, 100], [200, 120], [100, 120]], float)  # 20 px high, 12.5 px a letter of EMIRATES
+
+
+def covering(share: float) -> tuple[float, float, float, float]:
+    """A rectangle that covers so much of ``WORD``, from its left."""
+    return 90.0, 90.0, 100 + 100 * share, 130.0
+
+
+@pytest.mark.parametrize(
+    ("quad", "laid_over", "players", "smear_px", "visible", "legible"),
+    [
+        (WORD, [], [], 0.0, 1.0, True),
+        (WORD * (1, 0.6), [], [], 0.0, 1.0, True),  # 12 px high
+        (WORD * (1, 0.55), [], [], 0.0, 1.0, False),
+        (WORD * (0.36, 1), [], [], 0.0, 1.0, True),  # 4.5 px a letter
+        (WORD * (0.35, 1), [], [], 0.0, 1.0, False),
+        (WORD, [], [], 8.1, 1.0, True),  # 0.65 of a letter
+        (WORD, [], [], 8.2, 1.0, False),
+        (WORD - (125, 0), [], [], 0.0, 0.75, True),  # cut by the picture's edge
+        (WORD - (130, 0), [], [], 0.0, 0.7, False),
+        (WORD, [covering(0.25)], [], 0.0, 0.75, True),  # under the scoreboard
+        (WORD, [covering(0.3)], [], 0.0, 0.7, False),
+        (WORD, [], [covering(0.45)], 0.0, 0.55, True),  # behind a player
+        (WORD, [], [covering(0.5)], 0.0, 0.5, False),
+        (WORD, [covering(0.25)], [covering(0.45)], 0.0, 0.55, True),  # who stands under the scoreboard
+        (WORD - (125, 0), [], [(50.0, 90.0, 76.0, 130.0)], 0.0, 0.5, False),  # who takes the rest of what is cut
+    ],
+)
+def test_what_can_be_read_is_large_still_clear_and_mostly_in_view(
+    quad, laid_over, players, smear_px, visible, legible
+) -> None:
+    box = sample._Studio(TINY)._box(Lettering("Emirates", quad), laid_over, players, smear_px)
+    assert box is not None
+    assert (box.visible, box.legible) == (pytest.approx(visible), legible)
+
+
+def test_what_is_hidden_whole_has_no_box() -> None:
+    assert sample._Studio(TINY)._box(Lettering("Emirates", WORD), [], [covering(1)], 0.0) is None
+
+
+@pytest.mark.parametrize(("share", "legible"), [(1.0, True), (0.25, True), (0.24, False)])
+def test_a_quarter_of_the_mix_can_be_read(share, legible) -> None:
+    faded = sample._faded(sample.Box("Visa", WORD, 0.8, legible=True), share)
+    assert (faded.visible, faded.legible) == (pytest.approx(0.8 * share), legible)
+    assert not sample._faded(sample.Box("Visa", WORD, 0.8, legible=False), share).legible
+
+
+def test_the_scoreboard_is_drawn_where_it_is_said_to_lie() -> None:
+    shot = next(shot for shot in plan(TINY) if shot.kind == "wide")
+    studio = sample._Studio(TINY)
+    bare = studio._black.copy()
+    (x0, y0, x1, y1), name = studio._overlay(bare, shot, 0)
+    drawn = bare.y > bare.y.min()
+    assert drawn[int(y0) : int(y1), int(x0) : int(x1)].mean() > 0.5
+    drawn[int(y0) : int(y1), int(x0) : int(x1)] = False
+    assert not drawn.any()
+    assert name.brand == TINY.brands[0]
+    assert ((name.quad >= (x0, y0)) & (name.quad <= (x1, y1))).all()
+
+
+def test_what_can_be_read_is_seen(clip: tuple[Path, Truth]) -> None:
+    for brand in clip[1].brands:
+        legible, seen = clip[1].legible_s(brand), clip[1].seen_s(brand)
+        for start, end in legible:
+            assert any(a <= start and end <= b for a, b in seen)
 
 
 def test_pictures_change_at_the_cuts(clip: tuple[Path, Truth], pictures: list[np.ndarray]) -> None:

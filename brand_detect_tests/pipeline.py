@@ -5,17 +5,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
+from threading import Thread
 from typing import Any
 
 import cv2
 import dagster as dg
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import Prompt, question_id
+from brand_detect.orchestration import liveness
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.run import Runner
 from brand_detect_tests.videos import write_clip
@@ -160,10 +163,14 @@ def pipeline(
     *,
     store_root: str = "",
     media_roots: Sequence[str] = (),
-    instance: dg.DagsterInstance | None = None,
+    kept: bool = False,
     **engines: Any,
 ) -> Iterator[Pipeline]:
-    """A pipeline in ``folder``; ``engines`` replaces further factories of ``Engines``."""
+    """A pipeline in ``folder``; ``engines`` replaces further factories of ``Engines``.
+
+    Dagster's log lies in memory, where a run takes a third of the time, unless it is to be ``kept`` for other processes
+    and threads: then it lies where the folder's dagster.yaml says.
+    """
     catalog = folder / "brands.yaml"
     if not catalog.exists():
         catalog.write_text(CATALOG, encoding="utf-8")
@@ -180,8 +187,33 @@ def pipeline(
     }
     services = Services.of(settings, engines=Engines(**(scripted | engines)))
     definitions = build_definitions(services)
+    with (_kept if kept else _in_memory)(folder) as live:
+        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader, encoder)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[dg.DagsterInstance]:
     config = folder / "dagster.yaml"
     if not config.exists():
         config.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    with instance or dg.DagsterInstance.local_temp(str(folder)) as live:
-        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader, encoder)
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        yield instance
+
+
+class Unthreaded(Thread):
+    """A thread that does nothing."""
+
+    def run(self) -> None:
+        pass
+
+
+@contextmanager
+def _in_memory(folder: Path) -> Iterator[dg.DagsterInstance]:
+    """SQLite in memory refuses a second thread that writes: runs give no sign of life."""
+    settings = {"telemetry": {"enabled": False}}
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        dg.DagsterInstance.ephemeral(str(folder), settings=settings) as instance,
+    ):
+        patch.setattr(liveness, "Thread", Unthreaded)
+        yield instance

@@ -45,7 +45,7 @@ def clip(path: Path) -> Path:
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the store of a finished job, whose second shot says ACME WIDGETS, and its brand list."""
     folder = tmp_path_factory.mktemp("reported")
-    with pipeline(folder) as built:
+    with pipeline(folder, kept=True) as built:
         built.runner.submit(str(clip(folder / "match.mp4")), job_id="match")
         built.runner.replay("match", "match_brands")
     return folder
@@ -120,7 +120,7 @@ def test_a_rejected_proposal_stays_away_and_changes_nothing(learning: Learning):
     assert learning.call("brands", "review", "--reject", learning.id_of("ACME WIDGETS"))[0] == 0
     assert learning.open() == []
     assert list(learning.brands()) == ["Emirates", "Rolex"]
-    with pipeline(learning.folder) as built:
+    with pipeline(learning.folder, kept=True) as built:
         built.runner.submit(str(learning.folder / "match.mp4"), job_id="again")
     assert learning.open() == [], "another job proposes it in vain"
 
@@ -159,7 +159,7 @@ def test_a_person_names_an_open_mark_once(learning: Learning):
 
 def test_the_named_brand_is_found_on_replay(learning: Learning):
     learning.call("brands", "name", "match", learning.cluster("ACME WIDGETS"), "Acme")
-    with pipeline(learning.folder) as built:
+    with pipeline(learning.folder, kept=True) as built:
         built.runner.submit(str(learning.folder / "match.mp4"), job_id="match")
         report = built.runner.replay("match", "match_brands").load("compile_report")
     assert isinstance(report, Report)

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def say(**said: Any) -> None:
         log.add(review_of(correction_of(said)))
 
-    with pipeline(folder) as built:
+    with pipeline(folder, kept=True) as built:
         built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
         say(action="rename", brand_id="rolex", brand="Rolex", to="Emirates", start_s=0.0, end_s=1.0, user="ana")
         built.runner.replay("match", "compile_report")

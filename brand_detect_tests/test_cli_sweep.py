@@ -71,7 +71,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the store of a finished job ``match``."""
     folder = tmp_path_factory.mktemp("cli_sweep")
     video = two_shot_clip(folder / "match.mp4", seconds=2.0)
-    with pipeline(folder) as built:
+    with pipeline(folder, kept=True) as built:
         built.reader.dark = "ROLEXX"
         built.runner.submit(str(video), job_id="match")
     return folder

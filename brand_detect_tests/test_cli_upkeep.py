@@ -16,7 +16,7 @@ from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
 def furnished(folder: Path) -> Path:
     """``folder`` with a job of two reports; the first run's id is in the file ``first``."""
-    with pipeline(folder) as built:
+    with pipeline(folder, kept=True) as built:
         run = built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
         built.runner.replay("match", "compile_report")
     (folder / "first").write_text(run.run_id, encoding="utf-8")

@@ -27,7 +27,9 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     AttemptWriter.write = dying
-    with pipeline(Path(asked["folder"]), store_root=asked["store_root"], media_roots=asked["media_roots"]) as built:
+    with pipeline(
+        Path(asked["folder"]), store_root=asked["store_root"], media_roots=asked["media_roots"], kept=True
+    ) as built:
         built.runner.submit(asked["video"], job_id=asked["job_id"])
 
 

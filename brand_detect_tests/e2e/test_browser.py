@@ -17,7 +17,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ``DAGSTER_HOME`` with one finished job."""
     folder = tmp_path_factory.mktemp("home")
     clip = two_shot_clip(folder / "match.mp4")
-    with pipeline(folder) as built:
+    with pipeline(folder, kept=True) as built:
         built.runner.submit(str(clip), job_id="match")
     return folder
 

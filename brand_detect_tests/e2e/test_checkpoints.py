@@ -19,7 +19,7 @@ SUBMIT = "brand_detect_tests.e2e.submit"
 
 
 def test_a_job_and_its_replay(place: Place):
-    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots) as built:
+    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots, kept=True) as built:
         first = built.runner.submit(place.video, job_id=place.job_id)
         report = first.load("compile_report")
         assert isinstance(report, Report)
@@ -52,7 +52,7 @@ def test_a_kill_in_the_middle_of_a_write_loses_nothing(place: Place):
     assert died.returncode == -9, died.stderr.decode()[-2000:]
 
     before = _hashes(place.files)
-    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots) as built:
+    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots, kept=True) as built:
         store = built.services.store
         listed = {stage: store.attempts(place.job_id, stage) for stage in LINE}
         assert [stage for stage in LINE if listed[stage]] == ["job_request", "extract_frames", "filter_scenes"]
@@ -75,7 +75,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 def test_one_process_per_step_gives_the_same(tmp_path: Path, clean_environment: dict[str, str]):
     clip = two_shot_clip(tmp_path / "match.mp4")
-    with pipeline(tmp_path) as built:
+    with pipeline(tmp_path, kept=True) as built:
         one = built.runner.submit(str(clip), job_id="one")
     environment = clean_environment | {"FOLDER": str(tmp_path), "VIDEO": str(clip), "DAGSTER_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "brand_detect_tests.e2e.multiprocess"]
@@ -95,7 +95,7 @@ def test_two_jobs_at_once_do_not_meet(tmp_path: Path):
         {"folder": str(tmp_path), "store_root": "", "media_roots": [], "video": str(clip), "job_id": clip.stem}
         for clip in clips
     ]
-    with pipeline(tmp_path) as built:
+    with pipeline(tmp_path, kept=True) as built:
         built.runner.refresh_catalog()
         both = [
             subprocess.Popen([sys.executable, "-m", SUBMIT, json.dumps(a)], stderr=subprocess.DEVNULL) for a in asked

@@ -41,14 +41,14 @@ def lose_the_database(place: Place) -> None:
 
 def test_a_lost_database_is_rebuilt_and_a_replay_goes_on_from_the_middle(place: Place):
     where = {"store_root": place.store_root, "media_roots": place.media_roots}
-    with pipeline(place.folder, **where) as built:
+    with pipeline(place.folder, **where, kept=True) as built:
         first = built.runner.submit(place.video, job_id=place.job_id)
         tuned = built.runner.replay(place.job_id, "match_brands", {"match_brands": {"min_confidence": 0.99}})
         before, catalog = events(built.instance, place.job_id), latest(built.instance, CATALOG, None)
         read = built.reader.lines
 
     lose_the_database(place)
-    with pipeline(place.folder, **where) as built:
+    with pipeline(place.folder, **where, kept=True) as built:
         assert built.instance.get_dynamic_partitions("job_id") == []
         done = rebuild(built.instance, built.services.store, INPUTS, silent)
         assert (done.jobs, done.events, done.known, done.damaged) == (1, 9 + 4 + 1, 0, [])

@@ -16,7 +16,7 @@ from brand_detect_tests.pipeline import pipeline, silent
 
 
 def test_old_attempts_pictures_and_at_last_the_job_go(place: Place):
-    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots) as built:
+    with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots, kept=True) as built:
         store, instance, job_id = built.services.store, built.instance, place.job_id
         first = built.runner.submit(place.video, job_id=job_id)
         second = built.runner.replay(job_id, "match_brands")

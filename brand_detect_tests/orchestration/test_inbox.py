@@ -127,7 +127,7 @@ def sensed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Ite
     folder.mkdir()
     monkeypatch.setenv("BRAND_DETECT_INBOX", str(folder))
     monkeypatch.setenv("BRAND_DETECT_INBOX_SETTLE_S", str(SETTLE_S))
-    with pipeline(tmp_path, instance=dg.DagsterInstance.ephemeral()) as built:
+    with pipeline(tmp_path) as built:
         built.instance.report_runless_asset_event(dg.AssetMaterialization(CATALOG, metadata={"attempt": "1"}))
         yield Sensed(built, folder, clock)
 
@@ -671,7 +671,7 @@ def test_nothing_is_launched_before_the_brand_list_was_read(
     folder.mkdir()
     monkeypatch.setenv("BRAND_DETECT_INBOX", str(folder))
     monkeypatch.setenv("BRAND_DETECT_INBOX_SETTLE_S", "0")
-    with pipeline(tmp_path, instance=dg.DagsterInstance.ephemeral()) as built:
+    with pipeline(tmp_path) as built:
         early = Sensed(built, folder, clock)
         early.put("match.mp4")
         assert early.settled() == []
@@ -696,7 +696,7 @@ def test_the_sensor_runs_when_there_is_an_inbox(tmp_path: Path, inbox_uri: str, 
 
 
 def test_a_sensor_without_an_inbox_says_so(tmp_path: Path, clock: Clock):
-    with pipeline(tmp_path, instance=dg.DagsterInstance.ephemeral()) as built:
+    with pipeline(tmp_path) as built:
         assert "BRAND_DETECT_INBOX" in (Sensed(built, tmp_path, clock).evaluate().skip_message or "")
 
 
@@ -735,7 +735,7 @@ def test_on_s3_a_video_is_taken_at_once_and_a_bad_request_moved_aside(
             }.items()
         }
     )
-    with pipeline(tmp_path, media_roots=[uri], instance=dg.DagsterInstance.ephemeral()) as built:
+    with pipeline(tmp_path, media_roots=[uri]) as built:
         built.instance.report_runless_asset_event(dg.AssetMaterialization(CATALOG, metadata={"attempt": "1"}))
         sensed = Sensed(built, tmp_path, clock)
         requests = {request.tags[PARTITION]: config_of(request)["video_uri"] for request in sensed.tick()}

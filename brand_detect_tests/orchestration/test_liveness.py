@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import dagster as dg
@@ -20,18 +20,11 @@ from brand_detect.orchestration.liveness import SILENT_S, Worker, at_work
 from brand_detect.orchestration.retention import prune_job
 from brand_detect.orchestration.run import JobRun
 from brand_detect.orchestration.sensors import dead_runs
-from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
+from brand_detect_tests.pipeline import Pipeline, Unthreaded, pipeline, two_shot_clip
 
 LOG = logging.getLogger(__name__)
 MAX_RETRIES = "dagster/max_retries"
 NOW_S = 1_700_000_000.0
-
-
-class Unthreaded(Thread):
-    """A thread that does nothing."""
-
-    def run(self) -> None:
-        pass
 
 
 @dg.job
@@ -63,7 +56,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, J
     """A job that ran once."""
     folder = tmp_path_factory.mktemp("liveness")
     video = two_shot_clip(folder / "match.mp4", seconds=1.0)
-    with pipeline(folder) as built:
+    with pipeline(folder, kept=True) as built:
         yield built, built.runner.submit(str(video), job_id="match")
 
 

@@ -337,7 +337,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(definitions, "at_work", lambda *_: nullcontext())  # SQLite in memory refuses a second writer
-        with pipeline(folder, instance=dg.DagsterInstance.ephemeral(), answerer=answerer) as built:
+        with pipeline(folder, answerer=answerer) as built:
             built.runner.submit(video, job_id="asked")
             built.runner.replay("asked", "escalate_cloud", {**CLOUD, "compile_report": {"bridge_s": 2.0}})
             built.runner.submit(video, job_id="answered", overrides=LOCAL)

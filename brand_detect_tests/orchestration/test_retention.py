@@ -33,7 +33,7 @@ ALL_BUT_THE_NEWEST = Retention(keep=1, days=0)
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     for module in (definitions, retention):  # SQLite in memory has one thread
         monkeypatch.setattr(module, "at_work", lambda *_: nullcontext())
-    with pipeline(tmp_path, instance=dg.DagsterInstance.ephemeral()) as made:
+    with pipeline(tmp_path) as made:
         yield made
 
 

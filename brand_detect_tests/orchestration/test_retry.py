@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import pytest
 
@@ -135,7 +134,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Escalated]:
         patch.setattr(
             definitions, "at_work", lambda *_: nullcontext()
         )  # SQLite in memory refuses a second thread that writes
-        with pipeline(folder, instance=dg.DagsterInstance.ephemeral(), answerer=models, **eyes) as built:
+        with pipeline(folder, answerer=models, **eyes) as built:
             yield Escalated(built, models, built.runner.submit(str(video), job_id=JOB, overrides=asked))
 
 

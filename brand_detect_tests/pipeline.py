@@ -7,11 +7,11 @@ from pathlib import Path
 from string import Template
 from threading import Thread
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import dagster as dg
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from brand_detect.definitions import build_definitions
@@ -212,8 +212,7 @@ def _in_memory(folder: Path) -> Iterator[dg.DagsterInstance]:
     """SQLite in memory refuses a second thread that writes: runs give no sign of life."""
     settings = {"telemetry": {"enabled": False}}
     with (
-        pytest.MonkeyPatch.context() as patch,
+        patch.object(liveness, "Thread", Unthreaded),
         dg.DagsterInstance.ephemeral(str(folder), settings=settings) as instance,
     ):
-        patch.setattr(liveness, "Thread", Unthreaded)
         yield instance

@@ -12,7 +12,6 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from brand_detect import definitions
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.retention import DAY_S, Retention
@@ -30,9 +29,7 @@ ALL_BUT_THE_NEWEST = Retention(keep=1, days=0)
 
 
 @pytest.fixture
-def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
-    for module in (definitions, retention):  # SQLite in memory has one thread
-        monkeypatch.setattr(module, "at_work", lambda *_: nullcontext())
+def built(tmp_path: Path) -> Iterator[Pipeline]:
     with pipeline(tmp_path) as made:
         yield made
 

@@ -1,14 +1,12 @@
 """Retries in a whole pipeline: what was settled stays, and only what is open is asked again."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from brand_detect import definitions
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import BrandVerdicts, Overrides, Report
 from brand_detect.domain.params import Escalation
@@ -130,12 +128,8 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Escalated]:
     models.add("knows first", first=brand("Lacoste"))
     eyes = {"region_detectors": lambda _: [TwoRegions()], "text_reader": lambda _: ThreeTexts()}
     asked = {"escalate_vlm": on("local"), "escalate_cloud": on("cloud")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            definitions, "at_work", lambda *_: nullcontext()
-        )  # SQLite in memory refuses a second thread that writes
-        with pipeline(folder, answerer=models, **eyes) as built:
-            yield Escalated(built, models, built.runner.submit(str(video), job_id=JOB, overrides=asked))
+    with pipeline(folder, answerer=models, **eyes) as built:
+        yield Escalated(built, models, built.runner.submit(str(video), job_id=JOB, overrides=asked))
 
 
 @pytest.fixture(scope="module")

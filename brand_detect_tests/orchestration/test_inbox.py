@@ -722,11 +722,11 @@ def test_on_s3_a_video_is_taken_at_once_and_a_bad_request_moved_aside(
     uri = f"s3://bucket/{tmp_path.name}"
     monkeypatch.setenv("BRAND_DETECT_INBOX", uri)
     fs, base = fsspec.url_to_fs(uri)
+    fs.pipe_file(f"{base}/a.mp4", b"one")  # before its copy, for the older one is taken
     fs.pipe(
         {
             f"{base}/{name}": text.encode()
             for name, text in {
-                "a.mp4": "one",
                 "b.mp4": "two",
                 "b.json": "{",
                 "sub/c.mp4": "one",

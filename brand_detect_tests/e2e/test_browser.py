@@ -89,9 +89,12 @@ def test_the_launchpad_replays_from_a_stage_and_explains_what_is_wrong(browser: 
     configure("ops:\n  match_brands:\n    config:\n      min_confidense: 0.99\n")
     page.get_by_text('unexpected config entry "min_confidense"').wait_for(timeout=20_000)
     configure("ops:\n  match_brands:\n    config:\n      min_confidence: 0.99\n")
+    expect(page.get_by_text("unexpected config entry")).to_have_count(0, timeout=20_000)
     page.get_by_text("No errors").wait_for(timeout=20_000)
     page.get_by_role("button", name="Materialize").last.click()
 
+    with ui.client() as client:
+        until(lambda: len(client.runs("match", 10)) == 2, "the replay is launched")
     made = ui.store / "match"
     until(lambda: len(list(made.glob("compile_report/*/manifest.json"))) == 2, "the replay's report is there")
     manifests = [json.loads(p.read_text()) for p in made.glob("match_brands/*/manifest.json")]

@@ -207,7 +207,7 @@ class _Studio:
         if shot.kind == "black":
             return self._black.copy(), []
         now = self.set_of(shot.kind, self._led(shot, k))
-        over: list[Rectangle] = []
+        players: list[Rectangle] = []
         smear = np.zeros(2)
         if now.camera is None:
             picture, homography = now.planes.copy(), np.eye(3)
@@ -219,14 +219,17 @@ class _Studio:
             middle = np.array([[self.size[0] / 2, self.size[1] / 2]])
             smear = _SHUTTER * (transformed(middle, following @ np.linalg.inv(homography)) - middle)[0]
             picture = now.planes.warp(homography, self.size)
-            over = self._play(picture, camera, shot, k)
+            players = self._play(picture, camera, shot, k)
             picture = picture.blur(*smear)
         texts = [Lettering(t.brand, transformed(t.quad, homography)) for t in now.texts]
         smear_px = float(np.abs(smear).max())
-        if shot.kind == "card":
-            return picture, [box for t in texts if (box := self._box(t, [], [], smear_px))]
-        scoreboard_, name = self._overlay(picture, shot, k)
-        boxes = [self._box(name, [], [], 0.0), *(self._box(t, [scoreboard_], over, smear_px) for t in texts)]
+        laid_over: list[Rectangle] = []
+        boxes: list[Box | None] = []
+        if shot.kind != "card":
+            rectangle, name = self._overlay(picture, shot, k)
+            laid_over.append(rectangle)
+            boxes.append(self._box(name, [], [], 0.0))
+        boxes += [self._box(t, laid_over, players, smear_px) for t in texts]
         return picture, [box for box in boxes if box]
 
     def _overlay(self, picture: Planes, shot: Shot, k: int) -> tuple[Rectangle, Lettering]:

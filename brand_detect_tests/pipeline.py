@@ -168,8 +168,8 @@ def pipeline(
 ) -> Iterator[Pipeline]:
     """A pipeline in ``folder``; ``engines`` replaces further factories of ``Engines``.
 
-    Dagster's log lies in memory, where a run takes a third of the time, unless it is to be ``kept`` for other processes
-    and threads: then it lies where the folder's dagster.yaml says.
+    Dagster's log lies in memory, where a run takes a third of the time, unless it is to be ``kept``: for other
+    processes, or for threads that write at the same time. Then it lies where the folder's dagster.yaml says.
     """
     catalog = folder / "brands.yaml"
     if not catalog.exists():
@@ -209,7 +209,7 @@ class Unthreaded(Thread):
 
 @contextmanager
 def _in_memory(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """SQLite in memory refuses a second thread that writes: runs give no sign of life."""
+    """SQLite in memory refuses a second thread that writes at the same time: runs give no sign of life."""
     settings = {"telemetry": {"enabled": False}}
     with (
         patch.object(liveness, "Thread", Unthreaded),

@@ -325,13 +325,14 @@ def _differs_at_edge(folded: str, surface: _Surface, at_begin: bool, at_end: boo
 
 def _hides_one_run(read: str, surface: _Surface) -> int | None:
     """How many letters the reader confused, if folded ``read`` is the name, which is longer, without some letters that
-    follow each other and are no whole words; else None."""
+    follow each other and not without whole words; else None."""
     name, folded = surface.key, fold(read)
     hidden = len(name) - len(read)
-    places = [at for at in range(len(read) + 1) if not {at, at + hidden} <= surface.cuts]
-    seen = (name[:at] + name[at + hidden :] for at in places)
-    confused = [sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen if fold(rest) == folded]
-    return min(confused, default=None)
+    seen = {at: rest for at in range(len(read) + 1) if fold(rest := name[:at] + name[at + hidden :]) == folded}
+    has_words = len(surface.cuts) <= len(name)  # in Chinese or Thai each letter stands for one
+    if has_words and any({at, at + hidden} <= surface.cuts for at in seen):
+        return None
+    return min((sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen.values()), default=None)
 
 
 def _is_cut_from_plus(line: Line, j: int) -> bool:

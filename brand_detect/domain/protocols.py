@@ -441,7 +441,7 @@ class BrandIndex(Protocol):
         ...
 
     def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
-        """The name among ``keys`` that ``text`` is all of but one run of letters; at most one."""
+        """The name among ``keys`` that ``text`` is all of but one run of letters, no whole words; at most one."""
         ...
 
     def is_excluded(self, text: str) -> bool:

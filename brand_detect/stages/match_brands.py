@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -119,7 +119,7 @@ def match_brands(
 
     joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
     named = {t for join in joined for t in join.tracks}
-    said |= _said_partly(said, readings, spelled, detected.regions, index, params)
+    said |= _said_partly(said, readings, spelled, named, detected.regions, index, params)
     ignored = {t for t, s in said.items() if not s.hits and t not in named and index.is_excluded(s.text)}
     verdicts = [_ignored(t, said[t]) for t in tracks if t in ignored]
     verdicts += list(_own(tracks, said, joined))
@@ -224,12 +224,14 @@ def _said_partly(
     said: Mapping[str, _Said],
     readings: Mapping[str, Sequence[_Reading]],
     spelled: Mapping[str, Collection[str]],
+    named: Container[str],
     regions: pa.Table,
     index: BrandIndex,
     params: MatchBrandsParams,
 ) -> dict[str, _Said]:
-    """The tracks that name no brand but say a name that others spell out without one run of its letters, in a region
-    that the picture's edge does not cut."""
+    """The tracks that name no brand, not even with their neighbours (``named``: there another reading of them would be
+    taken), but say a name that others spell out without one run of its letters, in a region that the picture's edge
+    does not cut."""
     if not spelled:
         return {}
     names = tuple(sorted(set[str]().union(*spelled.values())))
@@ -242,7 +244,7 @@ def _said_partly(
     found = {}
     for track, one in said.items():
         inside = [reading for reading in readings[track] if reading.region_id in whole]
-        if one.hits or not inside or index.is_excluded(one.text):
+        if one.hits or not inside or track in named or index.is_excluded(one.text):
             continue
         partly = _said(inside, find, params.min_confidence)
         if partly.hits:

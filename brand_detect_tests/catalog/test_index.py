@@ -37,6 +37,8 @@ BRANDS = """
 - {name: Renault, min_length: 9}
 - Tesla
 - Air New Zealand
+- San Sebastian
+- 삼성바이오로직스
 """
 STARTER = load_catalog().catalog
 
@@ -325,7 +327,8 @@ PARSED = parse_catalog(
 )
 FAUCET = Brand("delta-faucet", "Delta Faucet", aliases=("Delta",))  # lists that were layered may share names
 KEYS = ("emirates", "fedex", "renault", "shell", "target", "orange", "visa", "bnpparibas", "plus500", "tesla")
-KEYS += ("turkishairlines", "airnewzealand", "rolex", "unheardof")
+KEYS += ("turkishairlines", "airnewzealand", "sansebastian", "삼성바이오로직스")
+KEYS += ("rolex", "unheardof")
 
 
 @pytest.mark.parametrize(
@@ -340,6 +343,8 @@ KEYS += ("turkishairlines", "airnewzealand", "rolex", "unheardof")
         ("BNP BAS", None, 0.0),  # more than a quarter is
         ("AIR NEW ZEAD", "Air New Zealand", 0.815385),
         ("NEW ZEALAND", None, 0.0),  # a word that is not there was not hidden
+        ("SEBASTIAN", None, 0.0),  # and not either where s + ebastian would do
+        ("삼성바이오로", "삼성바이오로직스", 0.8),  # where each letter counts as a word, letters may be hidden
         ("EIRAES", None, 0.0),  # two runs are
         ("EMIRATEST", None, 0.0),
         ("EMIRATES", None, 0.0),  # nothing is: that is a matter of find

@@ -1,7 +1,7 @@
 """Which jobs a night takes up: what is learnt from attempts, the limits, and the runs that are asked for."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,6 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
-from brand_detect import definitions
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.params import Escalation
@@ -335,13 +334,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
             case provider:
                 return ScriptedAnswerer(provider=provider, model=params.model)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(definitions, "at_work", lambda *_: nullcontext())  # SQLite in memory refuses a second writer
-        with pipeline(folder, answerer=answerer) as built:
-            built.runner.submit(video, job_id="asked")
-            built.runner.replay("asked", "escalate_cloud", {**CLOUD, "compile_report": {"bridge_s": 2.0}})
-            built.runner.submit(video, job_id="answered", overrides=LOCAL)
-            yield built
+    with pipeline(folder, answerer=answerer) as built:
+        built.runner.submit(video, job_id="asked")
+        built.runner.replay("asked", "escalate_cloud", {**CLOUD, "compile_report": {"bridge_s": 2.0}})
+        built.runner.submit(video, job_id="answered", overrides=LOCAL)
+        yield built
 
 
 def tick(built: Pipeline, cursor: str | None = None) -> tuple[str | None, str]:

@@ -140,6 +140,19 @@ def test_what_neighbours_say_together_is_not_taken_for_a_part_of_it():
     assert ("a",) not in made
 
 
+def test_another_reading_of_what_neighbours_say_together_is_no_second_verdict():
+    a, again, b = (
+        region(0, "a", (100, 100, 200, 50)),
+        region(1, "a", (100, 100, 200, 50)),
+        region(0, "b", (310, 100, 60, 50)),
+    )
+    said = {"a": text("a", "FLYWTH EMIRAT", alternatives=["EMIRAT"]), "b": "ES", "c": "EMIRATES"}
+    readings = [reading(a, "FLYWTH EMIRAT"), reading(again, "EMIRAT"), reading(b, "ES")]
+    made = verdicts(match([a, again, b, region(12, "c")], said, readings))
+    assert made[("a", "b")] == ("resolved", "Emirates", "joined")
+    assert ("a",) not in made
+
+
 def test_a_longer_name_of_the_brand_hides_none_that_is_spelled_out():
     index = LexiconIndex(parse_catalog(b"- {name: Telekom, aliases: [Telekom S]}", "b.yaml"))
     regions = [region(0, "a"), region(12, "b")]

@@ -78,8 +78,22 @@ def test_the_launchpad_replays_from_a_stage_and_explains_what_is_wrong(browser: 
     page.get_by_text("escalate_vlm", exact=True).first.wait_for(timeout=30_000)  # groups are folded until few are left
     expect(page.get_by_text("extract_frames", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Materialize").first.click(modifiers=["Shift"])
-    page.get_by_placeholder("Partition").fill("match")
-    page.keyboard.press("Enter")
+    chosen: list[Request] = []
+
+    def note(request: Request) -> None:
+        if "ConfigPartitionForAssetJobQuery" in (request.post_data or ""):
+            chosen.append(request)
+
+    page.on("request", note)
+
+    def choose_job() -> bool:
+        """The launchpad drops what was typed before it knew the jobs; it asks for the config of the one it took."""
+        page.get_by_placeholder("Partition").fill("match")
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(500)
+        return bool(chosen)
+
+    until(choose_job, "the job is chosen")
 
     def configure(text: str) -> None:
         page.locator(".CodeMirror").last.click()

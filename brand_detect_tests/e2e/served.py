@@ -18,7 +18,7 @@ from brand_detect.domain.params import Escalation
 from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.resources import Engines, Services
-from brand_detect_tests.pipeline import ScriptedAnswerer, ScriptedDetector, ScriptedReader
+from brand_detect_tests.pipeline import ScriptedAnswerer, ScriptedDetector, ScriptedEncoder, ScriptedReader
 
 FOLDER = Path(os.environ["SERVED"])
 
@@ -67,7 +67,12 @@ def answerer(stage: str, params: Escalation) -> Answerer | None:
 
 
 def _services() -> Services:
-    engines = Engines(region_detectors=lambda _: [SlowDetector()], text_reader=text_reader, answerer=answerer)
+    engines = Engines(
+        region_detectors=lambda _: [SlowDetector()],
+        text_reader=text_reader,
+        mark_encoder=lambda _: ScriptedEncoder(),
+        answerer=answerer,
+    )
     return Services.of(Settings.load(), engines=engines)
 
 

@@ -22,6 +22,7 @@ from brand_detect_tests.servers import free_port
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PATIENCE_S = 120.0
+IN_DAEMON = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"}
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
@@ -30,8 +31,13 @@ def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> An
     while time.monotonic() < end:
         if found := true():
             return found
-        time.sleep(0.2)
+        time.sleep(0.5)
     raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+
+
+def _hear_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
@@ -41,6 +47,8 @@ class Stack:
     folder: Path
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
+    own_processes: bool = True
+    """Each run has a process, as it has for users; else they run in the daemon, for half of the work."""
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -48,6 +56,8 @@ class Stack:
         config = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text(encoding="utf-8"))
         # what a team waits minutes for, a test need not
         config["run_monitoring"] |= {"poll_interval_seconds": 5, "start_timeout_seconds": 30}
+        if not self.own_processes:
+            config["run_launcher"] = IN_DAEMON
         (self.folder / "dagster.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         workspace = {"load_from": [{"python_module": {"module_name": "brand_detect_tests.e2e.served"}}]}
         (self.folder / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
@@ -100,7 +110,13 @@ class Stack:
         ]
         with (self.folder / "dagster.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_hear_interrupts,
             )
         if wait:
             until(self._ready, "Dagster is ready")

@@ -29,7 +29,8 @@ PAGES = [p for p in sorted((CHECKOUT / "docs").rglob("*.md")) if SERVED.search(p
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("docs")
     (folder / "inbox").mkdir()
-    made = Stack(folder, environment={"BRAND_DETECT_INBOX": str(folder / "inbox"), "BRAND_DETECT_INBOX_SETTLE_S": "2"})
+    inbox = {"BRAND_DETECT_INBOX": str(folder / "inbox"), "BRAND_DETECT_INBOX_SETTLE_S": "2"}
+    made = Stack(folder, environment=inbox, own_processes=False)
     two_shot_clip(made.folder / "match.mp4")
     try:
         yield made.start()

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests through a real Dagster wait for it half of their time, so two cores have work for three.
+TEST_WORKERS ?= 3
 # Dagster reads dagster.yaml from there; everything that is written goes to its folder .state.
 export DAGSTER_HOME ?= $(CURDIR)
 
@@ -26,7 +28,7 @@ dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the H
 	  "$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -h 127.0.0.1 -p 3000; }
 
 test: lint ## lint, type check and all tests that take seconds
-	scripts/test.sh
+	$(BIN)/pytest -m "not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.dev ## the long campaigns
 	$(BIN)/pytest -m slow

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,12 @@ from pathlib import Path
 import pytest
 
 from brand_detect_tests.pipeline import two_shot_clip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would Dagster, which these tests end that way."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -35,11 +35,6 @@ def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> An
     raise TimeoutError(f"{what}: not within {seconds:.0f} s")
 
 
-def _hear_interrupts() -> None:
-    """What a shell starts in the background ignores them, and so does all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @dataclass
 class Stack:
     """``dagster dev`` over ``brand_detect_tests.e2e.served``, in a process group of its own."""
@@ -48,7 +43,7 @@ class Stack:
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
     own_processes: bool = True
-    """Each run has a process, as it has for users; else they run in the daemon, for half of the work."""
+    """Each run has a process, as for users; else they run in the daemon, all stages in 2.7 instead of 5.6 CPU s."""
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -110,13 +105,7 @@ class Stack:
         ]
         with (self.folder / "dagster.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_hear_interrupts,
+                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         if wait:
             until(self._ready, "Dagster is ready")

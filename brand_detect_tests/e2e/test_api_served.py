@@ -6,7 +6,6 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx2
@@ -112,15 +111,6 @@ def test_a_replay_that_fails_says_why_and_the_next_one_works(place: Place):
     assert failed.status_code == 500
     assert failed.json() == {"detail": "Replay failed: run_ocr: run_ocr is broken today."}
     assert place.http.post("/detect/replay", json={"job_id": JOB, "start_stage": "run_ocr"}).status_code == 200
-
-
-def test_two_clients_that_replay_one_job_both_have_their_answer(place: Place):
-    body = {"job_id": JOB, "start_stage": "compile_report"}
-    with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(place.http.post, "/detect/replay", json=body) for _ in range(2)]
-        said = [answer.result().json() for answer in both]
-    assert said[0]["run_id"] != said[1]["run_id"]
-    assert [answer["brands_found"] for answer in said] == [1, 1]
 
 
 def test_a_correction_is_applied_by_a_run_and_taken_back(place: Place):

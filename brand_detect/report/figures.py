@@ -8,13 +8,17 @@ from brand_detect.report.words import duration, fixed, percent, short
 
 
 class Figure(NamedTuple):
-    """A column of the brand table. ``key`` is a field of ``BrandTotal``, ``kind`` how its values are written."""
+    """A column of the brand table. ``key`` is a field of ``BrandTotal``, ``kind`` how its values are written.
+
+    ``source`` names what was published of it; where there is none, the definition is this project's own.
+    """
 
     key: str
     head: str
     kind: str  # text | seconds | share | count | score | zones | money
     unit: str
     meaning: str
+    source: str = ""
 
 
 FIGURES = (
@@ -60,6 +64,7 @@ FIGURES = (
         "score",
         "0 to 1",
         "How well it can be read: height of the lettering, sharpness, contrast and confidence.",
+        "sharpness as variance of the Laplacian, Pech-Pacheco et al., ICPR 2000; RMS contrast, Peli, JOSA A 7, 1990",
     ),
     Figure(
         "visible_frac",
@@ -76,13 +81,15 @@ FIGURES = (
         "score",
         "0 to 1",
         "Weighted mean of size, position, clarity, visibility, solus and duration, by the quality scale.",
+        "the scale named below the table, with its weights; none are published as a standard",
     ),
     Figure(
         "media_value",
         "Media value",
         "money",
         "currency",
-        "Price of the same time as advertising, weighted by quality.",
+        "Price of the same time as advertising, weighted by quality: a convention, not a measurement.",
+        "advertising value equivalency, which AMEC's Barcelona Principles (2010) do not accept as a measure of value",
     ),
 )
 

@@ -85,6 +85,8 @@ def test_the_page_tells_the_report_without_its_script() -> None:
     figures = [th["data-key"] for th in seen.of("th") if "data-key" in th]
     assert figures == [f.key for f in figures_of(False)]
     assert {f"means-{key}" for key in figures} <= {dd.get("id") for dd in seen.of("dd")}
+    assert "Source: sharpness as variance of the Laplacian, Pech-Pacheco et al., ICPR 2000" in seen.text
+    assert "Where no source is named, the definition is brand_detect's own" in seen.text
 
 
 def test_media_value_is_shown_where_a_rate_is_set() -> None:

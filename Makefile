@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests through a real Dagster wait for it half of their time, so two cores have work for three.
+# One more than CI has cores: tests through a real Dagster also wait for it.
 TEST_WORKERS ?= 3
 # Dagster reads dagster.yaml from there; everything that is written goes to its folder .state.
 export DAGSTER_HOME ?= $(CURDIR)

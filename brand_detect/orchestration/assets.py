@@ -206,7 +206,7 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="6", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
+@stage_asset(code_version="7", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,

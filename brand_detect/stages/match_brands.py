@@ -94,7 +94,8 @@ def match_brands(
       ``fuzzy_score_again`` is asked for.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
-      alone.
+      alone. A track that names another brand is left out where the others are a name without it: an event's title does
+      not take its sponsor's board.
     - A text that names nothing even so may be all of a name that other tracks spell out but one run of letters:
       somebody stands before the board. The picture's edge must not cut it, for nobody knows what is beyond.
     - A text that the catalogue excludes gets the status ``ignored`` and is listed nowhere else.
@@ -256,8 +257,8 @@ def _own(tracks: Sequence[str], said: dict[str, _Said], joined: Sequence["_Join"
     """Verdicts of single tracks, less those that are part of a longer joined name."""
     taken: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for join in joined:
-        for track, (begin, end) in zip(join.tracks, join.parts, strict=True):
-            taken[track].append((join.hit.start - begin, min(join.hit.end, end) - begin))
+        for track, begin, end in join.taken():
+            taken[track].append((begin, end))
     for track in tracks:
         if track not in said:
             continue
@@ -333,6 +334,11 @@ class _Join:
     confidence: float
     hit: Hit
 
+    def taken(self) -> Iterator[tuple[str, int, int]]:
+        """Each track, and where in its text the letters begin and end that the name takes."""
+        for track, (begin, end) in zip(self.tracks, self.parts, strict=True):
+            yield track, self.hit.start - begin, min(self.hit.end, end) - begin
+
 
 def _joins(
     regions: RegionColumns,
@@ -360,6 +366,8 @@ def _joins(
                     join = _join(path, said, find)
                     if join and join.confidence * join.hit.score >= params.min_confidence:
                         found.append(join)
+    paths_found = {join.tracks for join in found}
+    found = [join for join in found if not _takes_a_board(join, said, paths_found)]
     found.sort(key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks))
     used: set[str] = set()
     chosen: list[_Join] = []
@@ -382,6 +390,19 @@ def _join(path: tuple[str, ...], said: dict[str, _Said], find: Find) -> _Join | 
         if hit.start < parts[0][1] and hit.end > parts[-1][0] and letters > alone and letters >= SHORTEST_JOINED:
             return _Join(path, parts, text, min(said[t].confidence for t in path), hit)
     return None
+
+
+def _takes_a_board(join: _Join, said: Mapping[str, _Said], joined: Container[tuple[str, ...]]) -> bool:
+    """Whether ``join`` takes a track that names another brand from tracks that are a name without it.
+
+    ROLEX beside PARIS MASTERS are two boards. RAI beside PLAY is one: without RAI, PLAY is no name.
+    """
+    rest = tuple(
+        track
+        for track, begin, end in join.taken()
+        if all(h.brand_id == join.hit.brand_id or h.end <= begin or end <= h.start for h in said[track].hits)
+    )
+    return rest != join.tracks and (rest in joined or all(said[track].hits for track in rest))
 
 
 def _joined_verdict(join: _Join) -> Row:

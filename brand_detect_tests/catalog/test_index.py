@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -166,7 +167,7 @@ def test_excluded_texts(index):
 
 def test_the_longer_name_wins(starter):
     assert names(starter, "RAI PLAY") == ["Rai Play"]
-    assert names(starter, "BNP PARIBAS OPEN") == ["BNP Paribas Open"]
+    assert names(starter, "GARANTI BBVA") == ["Garanti BBVA"]
 
 
 def test_min_length_is_the_brands_own_or_the_params(index):
@@ -276,6 +277,55 @@ def test_the_starter_catalogue_is_broad():
     assert everyday <= ids
     assert all(b.categories for b in STARTER.brands)
     assert not [a for b in STARTER.brands for a in b.aliases if is_everyday_word(key_of(a))]
+
+
+def test_no_event_of_the_starter_catalogue_takes_its_sponsors_name():
+    """Under ``sport`` no name or alias holds a brand of another category, and none is a part of another."""
+    sponsors = LexiconIndex(BrandCatalog("x", [b for b in STARTER.brands if "sport" not in b.categories]))
+    for event in (b for b in STARTER.brands if "sport" in b.categories):
+        for text in (event.name, *event.aliases):
+            assert names(sponsors, text.upper()) == [], text
+        for alias in event.aliases:
+            index = LexiconIndex(BrandCatalog("x", [replace(event, name=alias, aliases=(), whole_line=())]))
+            assert names(index, event.name) == [], f"{alias} is a part of {event.name}"
+
+
+@pytest.mark.parametrize(
+    ("title", "sponsor"),
+    [
+        ("ROLEX PARIS MASTERS", "Rolex"),
+        ("BNP PARIBAS OPEN", "BNP Paribas"),
+        ("ERSTE BANK OPEN", "Erste Bank"),
+        ("MUTUA MADRID OPEN", "Mutua Madrileña"),
+        ("INTERNAZIONALI BNL D'ITALIA", "BNL"),
+        ("BARCELONA OPEN BANC SABADELL", "Banco Sabadell"),
+        ("NITTO ATP FINALS", "Nitto"),
+        ("CARABAO CUP", "Carabao"),
+        ("EMIRATES FA CUP", "Emirates"),
+        ("SERIE A TIM", "TIM"),
+        ("SERIE A ENILIVE", "Enilive"),
+        ("LIGUE 1 McDonald's", "McDonald's"),
+        ("LALIGA EA SPORTS", "Electronic Arts"),
+        ("JUPILER PRO LEAGUE", "Jupiler"),
+        ("TATA IPL", "Tata Motors"),
+        ("ROSHN SAUDI LEAGUE", "Roshn"),
+        ("TotalEnergies AFCON", "Total"),
+        ("TURKISH AIRLINES EUROLEAGUE", "Turkish Airlines"),
+        ("DP WORLD TOUR", "DP World"),
+        ("UAE TEAM EMIRATES", "Emirates"),
+    ],
+)
+def test_a_title_credits_its_sponsor_by_the_sponsors_own_letters(starter, title, sponsor):
+    hits = find(starter, title)
+    own = [h for h in hits if h.brand == sponsor]
+    assert len(own) == 1, hits
+    assert not [h for h in hits if h.brand != sponsor and h.start < own[0].end and own[0].start < h.end]
+
+
+@pytest.mark.parametrize("bare", ["BNL", "NITTO", "BANC SABADELL", "MUTUA", "CARABAO", "ROLEX", "ENILIVE", "ROSHN"])
+def test_a_sponsors_bare_name_says_no_event(starter, bare):
+    [hit] = find(starter, bare)
+    assert "sport" not in next(b.categories for b in STARTER.brands if b.brand_id == hit.brand_id)
 
 
 ENGLISH = """

@@ -27,11 +27,11 @@ FRAMES = frames(20)
 SCENES = scenes(FRAMES)
 
 
-def match(regions, said, readings=(), shown=SCENES, **params):
+def match(regions, said, readings=(), shown=SCENES, index=INDEX, **params):
     """``said`` maps tracks to texts, or to rows of ``texts``."""
     rows = [text(track, row) if isinstance(row, str) else row for track, row in said.items()]
     found = detected(regions, shown)
-    return match_brands(shown, found, texts(rows, readings), MatchBrandsParams(**params), index=INDEX)
+    return match_brands(shown, found, texts(rows, readings), MatchBrandsParams(**params), index=index)
 
 
 def verdicts(result):
@@ -254,6 +254,47 @@ def test_another_brand_on_a_piece_keeps_its_verdict():
     }
     joined = result.verdicts.to_pylist()[1]
     assert (joined["span_start"], joined["span_end"]) == pytest.approx((6 / 17, 1))
+
+
+EVENTS = LexiconIndex(
+    parse_catalog(
+        b"""
+- Rolex
+- {name: Rolex Paris Masters, aliases: [Paris Masters]}
+- Erste Bank
+- Erste Bank Open
+""",
+        "b.yaml",
+    )
+)
+
+
+def brands(result):
+    return {tracks: brand for tracks, (_, brand, _) in verdicts(result).items()}
+
+
+@pytest.mark.parametrize("place", [RIGHT, BELOW])
+def test_an_events_title_does_not_take_its_sponsors_own_board(place):
+    result = match([region(0, "a", LEFT), region(0, "b", place)], {"a": "ROLEX", "b": "PARIS MASTERS"}, index=EVENTS)
+    assert brands(result) == {("a",): "Rolex", ("b",): "Rolex Paris Masters"}
+    pieces = {"a": (100, 100, 100, 50), "b": (220, 100, 100, 50), "c": (340, 100, 150, 50)}
+    result = match(
+        [region(0, t, box) for t, box in pieces.items()], {"a": "ROLEX", "b": "PARIS", "c": "MASTERS"}, index=EVENTS
+    )
+    assert brands(result) == {("a",): "Rolex", ("b", "c"): "Rolex Paris Masters"}
+    beside = match(
+        [region(0, "a", LEFT), region(0, "b", place)], {"a": "ERSTE BANK", "b": "ERSTE BANK OPEN"}, index=EVENTS
+    )
+    assert brands(beside) == {("a",): "Erste Bank", ("b",): "Erste Bank Open"}
+
+
+def test_one_board_in_two_lines_is_one_brand_by_its_whole_name():
+    regions = [region(0, "a", LEFT), region(0, "b", BELOW)]
+    assert verdicts(match(regions, {"a": "ERSTE BANK", "b": "OPEN"}, index=EVENTS)) == {
+        ("a", "b"): ("resolved", "Erste Bank Open", "joined")
+    }
+    [whole] = match([region(0, "a")], {"a": "ROLEX PARIS MASTERS"}, index=EVENTS).verdicts.to_pylist()
+    assert whole["brand"] == "Rolex Paris Masters"
 
 
 def test_short_names_are_not_made_of_pieces_and_joining_can_be_off():

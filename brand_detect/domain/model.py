@@ -293,6 +293,7 @@ EXPOSURES = _schema(  # a brand on screen without a break
     visible_frac=_f32,
     solus_s=_f64,  # of ``seconds``, those with no other brand on screen
     quality=_f32,  # 0..1
+    media_factor=_f64,  # mean share of a full-screen spot; at any instant those of all brands sum to 1 at most
     reviewed=_str,  # of the best detection
 )
 ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right")
@@ -368,7 +369,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
     "exposures": {
         "verdict_id": "",
         "surface": "other",
-        **dict.fromkeys(("position", "clarity", "visible_frac", "solus_s", "quality")),
+        **dict.fromkeys(("position", "clarity", "visible_frac", "solus_s", "quality", "media_factor")),
         "reviewed": "",
     },
     "brands": {

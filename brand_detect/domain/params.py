@@ -241,7 +241,7 @@ class CompileReportParams(Params):
         "default", pattern=r"^[a-z0-9_-]{1,64}$", description="weights and anchors of the quality score, by name"
     )
     media_rate: float = Field(
-        0.0, ge=0, description="price of 30 seconds of advertising, in media_currency; 0 = no media value"
+        0.0, ge=0, description="price of 30 seconds of advertising, in media_currency; 0 = no advertising equivalent"
     )
     media_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of that price's currency")
     thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's close-ups")

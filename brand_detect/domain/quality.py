@@ -69,6 +69,14 @@ class Clarity(Record):
         return _checked(weights, ("height", "sharpness", "contrast", "confidence"))
 
 
+class Media(Record):
+    """What a brand counts for beside a full-screen spot, by its size: share of the picture to a power."""
+
+    size_exponent: float = Field(
+        ge=0.395, le=4, description="at the least, 0.05 % of the picture counts a twentieth; 1 = in proportion"
+    )
+
+
 class QualityScale(Record):
     """Weights and anchors of the quality score, as a file of the package or of the user sets them."""
 
@@ -79,6 +87,7 @@ class QualityScale(Record):
     position: Position
     clarity: Clarity
     duration: Full = Field(description="seconds")
+    media: Media
 
     @field_validator("weights")
     @classmethod
@@ -120,6 +129,10 @@ class QualityScale(Record):
     def quality(self, scores: Mapping[str, ArrayLike]) -> Floats:
         """The weighted mean of the measures in ``scores``."""
         return weighted({name: np.asarray(score, np.float64) for name, score in scores.items()}, self.weights)
+
+    def media_factor(self, area_frac: ArrayLike, quality: ArrayLike) -> Floats:
+        """What brands of these sizes count for beside a full-screen spot of quality 1, each alone on screen."""
+        return np.asarray(area_frac, np.float64) ** self.media.size_exponent * np.nan_to_num(quality)
 
 
 def weighted(scores: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:

@@ -284,7 +284,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="6",
+    code_version="7",
     work="sums",
     kinds={"html"},
     checks=[

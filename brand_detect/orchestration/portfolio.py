@@ -98,7 +98,7 @@ class PortfolioConfig(dg.Config):
     tags={"work": "sums"},
 )
 def portfolio(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Brands over many jobs: seconds, shares, appearances and media value of a season, with a page and tables."""
+    """Brands over many jobs: seconds, shares, appearances, advertising equivalent; with a page and tables."""
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):

@@ -65,7 +65,10 @@ class BrandTotal(Record):
     solus_s: float | None = Field(description="of the seconds, those with no other brand on screen")
     quality: float | None = Field(description="composite score by the scale in summary.quality, 0..1")
     surface: str = Field(description=f"what it is on for most of its time: one of {', '.join(SURFACES)}")
-    media_value: float | None = Field(description="in summary.media_value.currency; null where no rate is set")
+    media_value: float | None = Field(
+        description="advertising equivalent, in summary.media_value.currency: rate / 30 s × Σ seconds × "
+        "media_factor over its exposures; null where no rate is set"
+    )
 
 
 class Exposure(Record):
@@ -99,6 +102,10 @@ class Exposure(Record):
     visible_frac: float | None = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
     solus_s: float | None = Field(description="of the seconds, those with no other brand on screen")
     quality: float | None = Field(description="composite score, 0..1")
+    media_factor: float | None = Field(
+        description="mean share of a full-screen spot, as summary.quality.media assumes; at any instant those of all "
+        "brands sum to 1 at most"
+    )
     reviewed: str = Field(description=f"what a person said of it: {', '.join(REVIEWED)}, or nothing")
 
 

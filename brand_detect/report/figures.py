@@ -85,10 +85,11 @@ FIGURES = (
     ),
     Figure(
         "media_value",
-        "Media value",
+        "Advertising equivalent",
         "money",
         "currency",
-        "Price of the same time as advertising, weighted by quality: a convention, not a measurement.",
+        "What the same time would cost as advertising at the given rate, by size and quality as the scale assumes: our "
+        "assumption, not a measurement. All brands together never come to more than the price of the time.",
         "advertising value equivalency, which AMEC's Barcelona Principles (2010) do not accept as a measure of value",
     ),
 )

@@ -118,8 +118,8 @@
     };
     const on = {};
     for (const e of own) on[e.surface] = (on[e.surface] || 0) + e.seconds;
-    const quality = mean("quality");
     const rate = data.media_value && data.media_value.rate_per_30_s;
+    const spotSeconds = own.some((e) => e.media_factor === null) ? null : own.reduce((sum, e) => sum + e.media_factor * e.seconds, 0);
     return {
       ...brands[number],
       seconds,
@@ -136,8 +136,8 @@
       visible_frac: mean("visible_frac"),
       solus_s: own.some((e) => e.solus_s === null) ? null : own.reduce((sum, e) => sum + e.solus_s, 0),
       surface: Object.entries(on).sort((a, b) => b[1] - a[1])[0][0],
-      quality,
-      media_value: rate && quality !== null ? (rate / 30) * quality * seconds : null,
+      quality: mean("quality"),
+      media_value: rate && spotSeconds !== null ? (rate / 30) * spotSeconds : null,
     };
   }
 

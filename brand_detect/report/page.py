@@ -43,7 +43,7 @@ PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
 SHOWN = (
     *("exposure_id", "start_s", "end_s", "seconds", "area_frac_mean", "area_frac_max", "zone", "n_detections"),
     *("confidence", "frame", "x_px", "y_px", "w_px", "h_px", "text", "rule", "decided_by", "surface"),
-    *("position", "clarity", "visible_frac", "solus_s", "quality", "reviewed"),
+    *("position", "clarity", "visible_frac", "solus_s", "quality", "media_factor", "reviewed"),
 )
 """Columns of the exposures in the page's data."""
 

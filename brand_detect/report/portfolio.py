@@ -54,7 +54,9 @@ class BrandSum(Record):
     n_exposures: int = Field(description="appearances")
     n_videos: int = Field(description="videos that show it")
     quality: float | None = Field(description="mean composite score by time, 0..1; null where none was measured")
-    media_value: float | None = Field(description="sum in ``currency``; null where no rate is set, or several are")
+    media_value: float | None = Field(
+        description="advertising equivalent: sum in ``currency``; null where no rate is set, or several currencies are"
+    )
 
 
 class JobBrand(Record):
@@ -82,7 +84,7 @@ class Portfolio(Record):
     since: str = Field(description="first day of submission, UTC; empty for no limit")
     until: str = Field(description="last day of submission; empty for no limit")
     seconds: float = Field(description="reported time of all videos, s")
-    currency: str = Field(description="of media values; empty where none or several are set")
+    currency: str = Field(description="of media_value; empty where none or several are set")
     brands: tuple[BrandSum, ...] = Field(description="longest on screen first")
     jobs: tuple[JobSum, ...] = Field(description="in order of submission")
     notes: tuple[str, ...]
@@ -175,9 +177,9 @@ def _one_a_video(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
 def _notes(kept: Sequence[Entry], currencies: Sequence[str]) -> list[str]:
     notes = []
     if len(currencies) > 1:
-        notes.append(f"Media values are in several currencies ({', '.join(currencies)}) and are not summed.")
+        notes.append(f"Advertising equivalents are in several currencies ({', '.join(currencies)}) and are not summed.")
     elif currencies and (without := sum(not e.currency for e in kept)):
-        notes.append(f"{counted(without, 'report')} without a media rate: media values leave them out.")
+        notes.append(f"{counted(without, 'report')} without a media rate: advertising equivalents leave them out.")
     scales = {e.quality for e in kept if e.quality}
     if len(scales) > 1:
         notes.append(f"Quality was measured by {len(scales)} different scales; its means mix them.")

@@ -73,6 +73,8 @@ def compile_report(
       ``furniture_s`` tells the seconds.
     - ``share_of_voice`` is the brand's seconds over the sum of all brands' seconds.
     - ``quality`` and what it is made of are measured by ``scale``.
+    - ``media_value`` is the price of the time times ``media_factor``; all brands together never come to more than the
+      price of the time itself.
 
     A verdict without a catalogue id goes by its brand's name. ``statistics`` are JSON facts about the run that the
     payloads do not hold (seconds, engines and params per stage, cost, lineage); they become ``summary["run"]``.
@@ -219,15 +221,7 @@ def _summary(
             ),
         },
         "quality": {"name": params.quality, "digest": scale.digest, **scale.model_dump()},
-        "media_value": (
-            {
-                "currency": params.media_currency,
-                "rate_per_30_s": params.media_rate,
-                "formula": "rate / 30 s × seconds × quality",
-            }
-            if params.media_rate
-            else None
-        ),
+        "media_value": _media(params, scale) if params.media_rate else None,
         "shots_s": [[row["start_s"], row["end_s"]] for row in scenes.shots.to_pylist()],
         "counts": {
             "frames_sampled": len(times),
@@ -242,6 +236,20 @@ def _summary(
         "tracks_ignored_by": settled["ignored"],
         "models": models,
         "run": {**statistics, "cost_usd": sum(row["cost_usd"] for row in models)},
+    }
+
+
+def _media(params: CompileReportParams, scale: QualityScale) -> dict[str, Any]:
+    counts = ", ".join(f"{100 * area:g} % counts {scale.media_factor(area, 1.0):.2f}" for area in (0.0005, 0.01, 0.1))
+    return {
+        "currency": params.media_currency,
+        "rate_per_30_s": params.media_rate,
+        "formula": "rate / 30 s × seconds × mean factor",
+        "assumption": (
+            f"factor = share of the picture to the power {scale.media.size_exponent:g}, times quality: {counts}, the "
+            "whole picture 1, each times quality. Where the factors of the brands on screen together exceed 1, all are "
+            "cut in proportion."
+        ),
     }
 
 

@@ -20,6 +20,14 @@ EVIDENCE = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by
 
 
 @dataclass(frozen=True)
+class _Exposure:
+    row: Row
+    mine: Ints  # the rows of ``found`` that it rests on
+    cells: Ints  # those that show the brand; bridged gaps are none
+    factor: Floats  # per cell, what the brand counts for beside a full-screen spot, were it alone
+
+
+@dataclass(frozen=True)
 class _Presence:
     """A brand on the frames that show it: per frame, what all its boxes come to. Arrays in order of ``frame``."""
 
@@ -41,7 +49,29 @@ def exposures(
     scale: QualityScale,
     video: str,
 ) -> Iterator[tuple[Row, Ints]]:
-    """Each exposure with the rows of ``found``, as ``detections`` returns them, that it rests on."""
+    """Each exposure with the rows of ``found``, as ``detections`` returns them, that it rests on.
+
+    ``media_factor`` is the integral of the brand's factor over ``seconds``: what it counts for beside a full-screen
+    spot, cut in proportion on the cells where all brands together come to more than one.
+    """
+    listed = list(_listed(found, frames, cells, params, scale, video))
+    length = cells["end_s"].to_numpy() - cells["start_s"].to_numpy()
+    together = np.zeros(cells.num_rows)
+    for e in listed:
+        together[e.cells] += e.factor  # no cell twice: exposures of one brand do not meet
+    for e in listed:
+        held = e.factor / np.maximum(together[e.cells], 1.0)
+        yield {**e.row, "media_factor": float(length[e.cells] @ held) / e.row["seconds"]}, e.mine
+
+
+def _listed(
+    found: pa.Table,
+    frames: pa.Table,
+    cells: pa.Table,
+    params: CompileReportParams,
+    scale: QualityScale,
+    video: str,
+) -> Iterator[_Exposure]:
     if not found.num_rows:
         return
     frame = found["frame"].to_numpy()
@@ -68,7 +98,8 @@ def exposures(
             cx, cy = share @ on.middle[at]
             scores = {name: float(share @ score[at]) for name, score in on.scores.items()}
             scores["duration"] = float(scale.of_duration(finish - begin))
-            yield (
+            quality = float(scale.quality(scores))
+            yield _Exposure(
                 {
                     **{c: evidence[c] for c in EVIDENCE},
                     "frame": evidence["seen_on"],
@@ -87,9 +118,11 @@ def exposures(
                     "clarity": scores["clarity"],
                     "visible_frac": scores["visibility"],
                     "solus_s": float(length[rows] @ alone[own][on.first[at]]),
-                    "quality": float(scale.quality(scores)),
+                    "quality": quality,
                 },
                 mine,
+                rows,
+                scale.media_factor(on.covered[at], quality),
             )
 
 
@@ -189,6 +222,7 @@ def totals(
         for exposure in own:
             on[exposure["surface"]] += exposure["seconds"]
         spans = [(e["start_s"], e["end_s"]) for e in own]
+        spot_s = sum(e["media_factor"] * e["seconds"] for e in own)
         rows.append(
             {
                 "brand_id": brand_id,
@@ -210,7 +244,7 @@ def totals(
                 **{name: mean(name) for name in ("position", "clarity", "visible_frac", "quality")},
                 "solus_s": sum(e["solus_s"] for e in own),
                 "surface": on.most_common(1)[0][0],
-                "media_value": params.media_rate / 30 * mean("quality") * seconds if params.media_rate else None,
+                "media_value": params.media_rate / 30 * spot_s if params.media_rate else None,
             }
         )
     return sorted(rows, key=lambda row: (-row["seconds"], row["brand_id"]))

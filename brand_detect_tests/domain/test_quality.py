@@ -21,6 +21,7 @@ FORM = {
         "contrast": {"full": 0.2},
     },
     "duration": {"full": 4},
+    "media": {"size_exponent": 0.5},
 }
 SCALE = QualityScale.model_validate(FORM)
 unit = st.floats(0, 1)
@@ -37,6 +38,23 @@ def test_each_measure_by_its_formula() -> None:
     # height (0.03 - 0.01) / 0.04, sharpness 300 / 400, contrast 0.1 / 0.2, confidence as it is
     assert SCALE.of_clarity([0.03], [300.0], [0.1], [1.0]).tolist() == pytest.approx([(0.5 + 0.75 + 0.5 + 1.0) / 4])
     assert float(SCALE.quality({**dict.fromkeys(MEASURES, 0.0), "size": 1.0, "duration": 1.0})) == 0.75
+
+
+def test_the_media_factor_is_a_power_of_the_size_times_quality() -> None:
+    assert SCALE.media_factor([0.0, 0.01, 0.25, 1.0], [1.0, 1.0, 0.5, 0.9]).tolist() == [0.0, 0.1, 0.25, 0.9]
+    assert float(SCALE.media_factor(0.5, np.nan)) == 0.0  # nothing of its quality was measured
+
+
+@given(st.floats(0, 0.0005), unit, st.floats(0.395, 4))
+def test_no_scale_lets_a_small_mark_count_more_than_a_twentieth(area: float, quality: float, exponent: float) -> None:
+    scale = QualityScale.model_validate(FORM | {"media": {"size_exponent": exponent}})
+    assert 0.0 <= float(scale.media_factor(area, quality)) <= 0.05
+
+
+@given(unit, unit, unit)
+def test_the_media_factor_is_a_share_that_grows_with_the_size(area: float, other: float, quality: float) -> None:
+    low, high = sorted((area, other))
+    assert 0.0 <= float(SCALE.media_factor(low, quality)) <= float(SCALE.media_factor(high, quality)) <= 1.0
 
 
 def test_what_was_not_measured_is_left_out() -> None:
@@ -65,6 +83,7 @@ def test_the_digest_follows_what_decides_the_score() -> None:
         {"clarity": FORM["clarity"] | {"height": {"none": 0.2, "full": 0.1}}},
         {"position": {"centre": 2, "edge": 0, "corner": 0}},
         {"loudness": 1},
+        {"media": {"size_exponent": 0.39}},
     ],
 )
 def test_a_scale_that_makes_no_sense_is_refused(wrong: dict) -> None:

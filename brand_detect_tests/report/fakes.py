@@ -70,6 +70,7 @@ def report_of(
     scenes: m.FilteredScenes,
     detected: m.DetectedObjects,
     verdicts: m.BrandVerdicts,
+    **params: Any,
 ) -> m.Report:
     statistics = {
         "profile": "default",
@@ -79,9 +80,16 @@ def report_of(
         "lineage": {"run_ocr": "run-1-0"},
         "cost_usd": 0.0,
     }
-    params = CompileReportParams.model_validate({})
-    scale = load_quality("default")
-    return compile_report(request, frames, scenes, detected, verdicts, params, scale=scale, statistics=statistics)
+    return compile_report(
+        request,
+        frames,
+        scenes,
+        detected,
+        verdicts,
+        CompileReportParams(**params),
+        scale=load_quality("default"),
+        statistics=statistics,
+    )
 
 
 def nothing() -> dict[str, Any]:

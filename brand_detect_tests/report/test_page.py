@@ -89,18 +89,20 @@ def test_the_page_tells_the_report_without_its_script() -> None:
     assert "Where no source is named, the definition is brand_detect's own" in seen.text
 
 
-def test_media_value_is_shown_where_a_rate_is_set() -> None:
+def test_the_advertising_equivalent_is_shown_with_its_assumption_where_a_rate_is_set() -> None:
     payloads = match()
-    report = payloads["compile_report"]
-    assert "Media value" not in Page(rendered(payloads)).text
-    rate = {"currency": "EUR", "rate_per_30_s": 3000.0, "formula": "rate / 30 s × seconds × quality"}
-    brands = report.brands.to_pylist()
-    priced = m.table(m.BRANDS, [b | {"media_value": 100 * b["seconds"] * b["quality"]} for b in brands])
-    valued = replace(report, brands=priced, summary={**report.summary, "media_value": rate})
-    text = Page(rendered(payloads | {"compile_report": valued})).text
-    total = sum(100 * b["seconds"] * b["quality"] for b in brands)
-    for words in (f"{total:,.0f} EUR", "rate / 30 s × seconds × quality", "3,000 EUR for 30 seconds"):
+    assert "dvertising equivalent" not in Page(rendered(payloads)).text
+    stages = (
+        payloads[s] for s in ("job_request", "extract_frames", "filter_scenes", "detect_objects", "escalate_cloud")
+    )
+    priced = report_of(*stages, media_rate=3000.0, media_currency="EUR")
+    text = Page(rendered(payloads | {"compile_report": priced})).text
+    total = sum(b["media_value"] for b in priced.brands.to_pylist())
+    assert 0 < total < 3000 / 30 * 10
+    for words in (f"{total:,.0f} EUR", "rate / 30 s × seconds × mean factor", "3,000 EUR for 30 seconds"):
         assert words in text
+    assert "Our assumption: factor = share of the picture to the power 0.4, times quality" in text
+    assert "market value" not in text.lower()
 
 
 def test_corrections_are_listed_with_what_became_of_them() -> None:

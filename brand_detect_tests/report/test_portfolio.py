@@ -90,11 +90,11 @@ def test_media_values_are_summed_in_one_currency_only() -> None:
     more = entry("c", brand("Nike", 30, media_value=50.0), currency="EUR", day=3)
     whole = portfolio([euros, none, more])
     assert (whole.currency, whole.brands[0].media_value) == ("EUR", 150.0)
-    assert whole.notes == ("1 report without a media rate: media values leave them out.",)
+    assert whole.notes == ("1 report without a media rate: advertising equivalents leave them out.",)
     dollars = entry("d", brand("Nike", 30, media_value=70.0), currency="USD", day=4)
     mixed = portfolio([euros, dollars])
     assert (mixed.currency, mixed.brands[0].media_value) == ("", None)
-    assert mixed.notes == ("Media values are in several currencies (EUR, USD) and are not summed.",)
+    assert mixed.notes == ("Advertising equivalents are in several currencies (EUR, USD) and are not summed.",)
 
 
 def test_reports_from_before_the_measures_take_the_likely_seconds() -> None:
@@ -145,7 +145,7 @@ def test_the_page_shows_totals_and_videos_and_runs_nothing() -> None:
     html = render(whole)
     seen = Page(html)
     assert not seen.of("script")
-    for words in ("Brands over 2 videos", "30.0 s", "29.0 s – 32.0 s", "75 %", "media value, EUR", "1,234"):
+    for words in ("Brands over 2 videos", "30.0 s", "29.0 s – 32.0 s", "75 %", "advertising equivalent, EUR", "1,234"):
         assert words in seen.text
     assert "default-src 'none'" in html
 

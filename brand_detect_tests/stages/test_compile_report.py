@@ -87,13 +87,71 @@ def test_solus_seconds_are_those_without_another_brand() -> None:
     assert [d["n_brands"] for d in made.detections.to_pylist()] == [1, 1, 2, 2, 2, 2, 1]
 
 
-def test_media_value_is_rate_by_seconds_by_quality_and_off_by_default() -> None:
-    regions, rows = track("a", [4, 5, 6, 7]), [p.verdict("Nike", ["a"])]
+def values(made: m.Report) -> dict[str, float]:
+    return dict(zip(*(made.brands[c].to_pylist() for c in ("brand", "media_value")), strict=True))
+
+
+def test_media_value_is_rate_by_seconds_by_size_and_quality_and_off_by_default() -> None:
+    regions, rows = track("a", [4, 5, 7], (0, 0, 192, 108)), [p.verdict("Nike", ["a"])]
     assert report(regions, rows).brands["media_value"].to_pylist() == [None]
     made = report(regions, rows, media_rate=3000.0, media_currency="EUR")
     [nike] = made.brands.to_pylist()
-    assert nike["media_value"] == pytest.approx(3000 / 30 * 2.0 * nike["quality"], rel=1e-5)
-    assert made.summary["media_value"]["currency"] == "EUR"
+    assert nike["seconds"] == 2.0
+    shown_s = 1.5  # the bridged gap earns nothing
+    assert nike["media_value"] == pytest.approx(3000 / 30 * shown_s * 0.01**0.4 * nike["quality"], rel=1e-5)
+    [exposure] = made.exposures.to_pylist()
+    assert nike["media_value"] == pytest.approx(3000 / 30 * exposure["seconds"] * exposure["media_factor"])
+    told = made.summary["media_value"]
+    assert (told["currency"], told["rate_per_30_s"]) == ("EUR", 3000.0)
+    assert "to the power 0.4" in told["assumption"]
+    assert "0.05 % counts 0.05, 1 % counts 0.16, 10 % counts 0.40" in told["assumption"]
+
+
+def test_a_mark_of_a_two_thousandth_of_the_picture_earns_a_twentieth_at_most() -> None:
+    for box in ((936, 529, 48, 21.6), (900, 538, 120, 8.64)):
+        made = report(track("a", list(range(20)), box), [p.verdict("Nike", ["a"])], media_rate=3000.0)
+        assert made.exposures["area_frac_mean"].to_pylist() == pytest.approx([0.0005], rel=1e-3)
+        assert 0.0 < values(made)["Nike"] <= 0.05 * 3000 / 30 * 10.0
+
+
+def test_brands_that_fill_the_picture_at_once_share_one_price() -> None:
+    names = ("Nike", "Puma", "Itaú")
+    regions = [r for n in names for r in track(n, [4, 5, 6, 7], (0, 0, 1920, 1080))]
+    regions += track("alone", [12, 13], (0, 0, 192, 108))
+    rows = [*(p.verdict(n, [n]) for n in names), p.verdict("Rolex", ["alone"])]
+    made = values(report(regions, rows, media_rate=3000.0))
+    assert [made[n] for n in names] == pytest.approx([3000 / 30 * 2.0 / 3] * 3)
+    by_itself = report(regions[-2:], rows[-1:], media_rate=3000.0)
+    assert made["Rolex"] == pytest.approx(values(by_itself)["Rolex"])  # the others' crowd is at another time
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(1, 6), st.integers(100, 1920), st.integers(100, 1080)),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_all_brands_together_never_come_to_more_than_the_price_of_the_time(rows: list[tuple[int, ...]]) -> None:
+    regions = [r for i, (at, n, w, h) in enumerate(rows) for r in track(f"t{i}", list(range(at, at + n)), (0, 0, w, h))]
+    verdicts = [p.verdict(f"Brand {i}", [f"t{i}"]) for i in range(len(rows))]
+    made = report(regions, verdicts, media_rate=3000.0)
+    assert 0.0 < sum(values(made).values()) <= 3000 / 30 * union_seconds(spans(made)) * (1 + 1e-9)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 119), st.integers(1, 119), st.integers(1, 8), st.integers(1, 8))
+def test_media_value_grows_with_size_and_with_time(side: int, other: int, n: int, more: int) -> None:
+    def value(k: int, frames: int) -> float:
+        box = (960 - 8 * k, 540 - 4.5 * k, 16 * k, 9 * k)
+        regions = track("a", list(range(2, 2 + frames)), box) + track("b", list(range(20)), (0, 0, 1600, 900))
+        rows = [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])]
+        return values(report(regions, rows, media_rate=3000.0))["Nike"]
+
+    low, high = sorted((side, other))
+    assert value(low, n) <= value(high, n) * (1 + 1e-9)
+    assert value(low, n) < value(low, n + more)
 
 
 def test_the_evidence_tells_who_decided_and_what_it_cost() -> None:
@@ -375,7 +433,9 @@ def test_exposures_lie_in_the_video_and_totals_follow_from_them(
         assert 0.0 <= e["cx"] <= 1.0
         assert 0.0 <= e["cy"] <= 1.0
         assert e["n_detections"] >= 1
-        assert all(0.0 <= e[c] <= 1.0 + 1e-6 for c in ("position", "clarity", "visible_frac", "quality"))
+        assert all(
+            0.0 <= e[c] <= 1.0 + 1e-6 for c in ("position", "clarity", "visible_frac", "quality", "media_factor")
+        )
         assert not any(a < e["end_s"] - 1e-9 and e["start_s"] + 1e-9 < b for a, b in dark)
     for brand in made.brands.to_pylist():
         own = [(e["start_s"], e["end_s"]) for e in exposures if e["brand_id"] == brand["brand_id"]]

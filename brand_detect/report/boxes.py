@@ -16,7 +16,7 @@ import yaml
 
 from brand_detect.domain.model import KEPT, JobRequest, Report, Row
 from brand_detect.report.exports import rounded
-from brand_detect.report.words import one_line
+from brand_detect.report.words import one_line, tells_surface
 
 ATTRIBUTES = (
     *("confidence", "track_id", "visible_frac", "reviewed", "surface", "text", "rule", "decided_by", "verdict_id"),
@@ -210,5 +210,9 @@ def _rectangle(number: int, box: Box, picture: Picture, found: Labels) -> dict[s
             "rectanglelabels": [found.brands[box.brand][1]],
         },
         "score": box.attributes["confidence"],
-        "meta": {"text": [f"{name}: {value}" for name, value in box.attributes.items() if value not in ("", None)]},
+        "meta": {"text": [f"{name}: {value}" for name, value in box.attributes.items() if _says(name, value)]},
     }
+
+
+def _says(name: str, value: Any) -> bool:
+    return tells_surface([value]) if name == "surface" else value not in ("", None)

@@ -1,10 +1,11 @@
 """The figures of a brand as the page heads, explains and formats them."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from brand_detect.domain.model import ZONES
 from brand_detect.report.exports import Exposure
-from brand_detect.report.words import duration, fixed, percent, short
+from brand_detect.report.words import duration, fixed, percent, short, tells_surface
 
 
 class Figure(NamedTuple):
@@ -95,9 +96,10 @@ FIGURES = (
 )
 
 
-def figures_of(with_media_value: bool) -> tuple[Figure, ...]:
-    """The columns to show; media value only where a rate is set."""
-    return FIGURES if with_media_value else FIGURES[:-1]
+def figures_of(exposures: Iterable[Exposure], with_media_value: bool) -> tuple[Figure, ...]:
+    """The columns that say something: surface only where one is told, media value only where a rate is set."""
+    shown = {"surface": tells_surface(e.surface for e in exposures), "media_value": with_media_value}
+    return tuple(figure for figure in FIGURES if shown.get(figure.key, True))
 
 
 def written(value: Any, kind: str) -> str:

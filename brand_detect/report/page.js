@@ -62,6 +62,8 @@
   // ---- the data as rows
 
   const brands = data.brands;
+  const figures = data.figures;
+  const surfacesTold = figures.some((figure) => figure.key === "surface");
   const exposures = rowsOf(data.exposures, data.exposures.brand.length);
   const proofs = rowsOf(data.evidence, data.evidence.score.length);
   const ofBrand = brands.map(() => []);
@@ -234,7 +236,7 @@
     const field = (label, input, more) => el("label", { class: "field" }, el("span", {}, label, more), input);
     byId("filters").append(
       el("div", { class: "filters", role: "search", "aria-label": "Filter the report" },
-        field("Search", search), field("Source", source), field("Surface", surface),
+        field("Search", search), field("Source", source), surfacesTold && field("Surface", surface),
         field("Confidence from ", confidence, least), reset, state),
     );
   }
@@ -254,7 +256,6 @@
 
   // ---- the table
 
-  const figures = data.figures;
   const heads = new Map();
 
   function buildTable() {
@@ -758,9 +759,9 @@
           proof && [proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)], `, score ${score(proof.score)}`]),
         proof && proof.model && item("Model answered", word(proof.matched || "none"), proof.reasoning && [": ", el("q", {}, el("bdi", {}, cut(proof.reasoning, 600)))],
           el("div", { class: "soft" }, word(proof.provider), " ", word(proof.model), proof.prompt_version && [", prompt ", word(proof.prompt_version)],
-            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, proof.surface && [", on ", word(proof.surface)])),
+            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, surfacesTold && proof.surface && [", on ", word(proof.surface)])),
         item("Decided", "in ", el("code", {}, cut(e.decided_by)), `, confidence ${score(e.confidence)} (${certainty(e)})`, proof && `; this verdict covers ${counted(proof.n_tracks, "track")}`),
-        item("Measured", `surface ${e.surface}, quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, solus ${e.solus_s === null ? "–" : duration(e.solus_s)}`)),
+        item("Measured", `${surfacesTold ? `surface ${e.surface}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, solus ${e.solus_s === null ? "–" : duration(e.solus_s)}`)),
       el("details", {}, el("summary", {}, "Checkpoints and settings behind it"), el("div", {}, checkpoints(e))),
     ];
   }

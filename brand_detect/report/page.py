@@ -20,12 +20,12 @@ from typing import Any
 import pyarrow as pa
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import REASONS, SURFACES, ZONES
+from brand_detect.domain.model import REASONS, ZONES
 from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.report.exports import Exposure, OpenMark, Proof, ReportDocument
-from brand_detect.report.figures import figures_of, written, zone_shares
+from brand_detect.report.figures import Figure, figures_of, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, Evidence, Place, evidence, template
 
 FRAME_PX = 640
@@ -77,7 +77,8 @@ def render(
 
     Reads only the frames that it shows, each once: the best of every brand in turn, until the page is full.
     """
-    data = _data(report, detections, params)
+    figures = figures_of(report.exposures, bool(report.summary.get("media_value")))
+    data = _data(report, detections, figures, params)
     left = int(params.page_mb * 1e6) - len(json.dumps(data))
     marks = [m for m in report.unresolved[:PICTURED_MARKS] if m.frame is not None]
     shown = _pictures(report, marks, frames, codec, params.thumbnail_px, left)
@@ -113,7 +114,7 @@ def render(
         start=start,
         end=end,
         any_brand_s=timeline.union_seconds([(e.start_s, e.end_s) for e in report.exposures]),
-        figures=figures_of(bool(summary.get("media_value"))),
+        figures=figures,
         rows=[(brand, brand.model_dump(), list(zone_shares(own[brand.brand_id]).items())) for brand in report.brands],
         total_value=sum(brand.media_value or 0.0 for brand in report.brands),
         written=written,
@@ -129,7 +130,9 @@ def render(
     )
 
 
-def _data(report: ReportDocument, detections: pa.Table, params: CompileReportParams) -> dict[str, Any]:
+def _data(
+    report: ReportDocument, detections: pa.Table, figures: Sequence[Figure], params: CompileReportParams
+) -> dict[str, Any]:
     """What the script draws from, pictures left out."""
     summary, run = report.summary, report.summary["run"]
     number = {brand.brand_id: i for i, brand in enumerate(report.brands)}
@@ -147,9 +150,8 @@ def _data(report: ReportDocument, detections: pa.Table, params: CompileReportPar
         "interval_s": summary["sampling"]["interval_s"],
         "sure_confidence": params.sure_confidence,
         "media_value": summary.get("media_value"),
-        "figures": [f._asdict() for f in figures_of(bool(summary.get("media_value")))],
+        "figures": [f._asdict() for f in figures],
         "zones": ZONES,
-        "surfaces": SURFACES,
         "reasons": REASONS,
         "shots_s": [[round(edge, 3) for edge in shot] for shot in summary["shots_s"]],
         "brands": [_plain(brand.model_dump()) for brand in report.brands],

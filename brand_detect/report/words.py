@@ -1,6 +1,7 @@
 """Numbers and texts as people read them."""
 
 import re
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
 LETTERS = 120
@@ -46,6 +47,11 @@ def percent(share: float) -> str:
     if 0 < value < 0.005:
         return "< 0.01 %"
     return f"{fixed(value, 0 if value >= 10 else 1 if value >= 1 else 2)} %"
+
+
+def tells_surface(surfaces: Iterable[str]) -> bool:
+    """Whether one of them says something: what no rule and no model told is "other"."""
+    return any(surface not in ("", "other") for surface in surfaces)
 
 
 def short(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +53,8 @@ def exposures(
     """Each exposure with the rows of ``found``, as ``detections`` returns them, that it rests on.
 
     ``media_factor`` is the integral of the brand's factor over ``seconds``: what it counts for beside a full-screen
-    spot, cut in proportion on the cells where all brands together come to more than one.
+    spot, cut in proportion on the cells where all brands together come to more than one. It is cut to the six decimals
+    that exports show, so that they add up to the brand's value.
     """
     listed = list(_listed(found, frames, cells, params, scale, video))
     length = cells["end_s"].to_numpy() - cells["start_s"].to_numpy()
@@ -61,7 +63,8 @@ def exposures(
         together[e.cells] += e.factor  # no cell twice: exposures of one brand do not meet
     for e in listed:
         held = e.factor / np.maximum(together[e.cells], 1.0)
-        yield {**e.row, "media_factor": float(length[e.cells] @ held) / e.row["seconds"]}, e.mine
+        factor = float(length[e.cells] @ held) / e.row["seconds"]
+        yield {**e.row, "media_factor": floor(1e6 * factor) / 1e6}, e.mine
 
 
 def _listed(

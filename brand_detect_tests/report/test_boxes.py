@@ -118,6 +118,8 @@ def test_label_studio_gives_predictions_in_percent() -> None:
     assert task["predictions"][0]["score"] == rectangle["score"] == 0.9
     assert rectangle["value"]["rectanglelabels"] == ["Nike"]
     assert rectangle["value"]["x"] == pytest.approx(6.25)
+    assert "text: Nike" in rectangle["meta"]["text"]
+    assert not [said for said in rectangle["meta"]["text"] if said.startswith("surface")]  # "other" says nothing
     assert rectangle["value"]["height"] == pytest.approx(100 * 30 / 360, abs=1e-3)
     config = ET.fromstring(boxes.label_config(found.brands))
     assert [label.get("value") for label in config.iter("Label")] == ["Itaú", "Nike"]

@@ -83,10 +83,28 @@ def test_the_page_tells_the_report_without_its_script() -> None:
     assert "rapidocr <3>" in seen.text
     assert "7.3 s" in seen.text
     figures = [th["data-key"] for th in seen.of("th") if "data-key" in th]
-    assert figures == [f.key for f in figures_of(False)]
+    assert figures == [f.key for f in figures_of((), False)]
     assert {f"means-{key}" for key in figures} <= {dd.get("id") for dd in seen.of("dd")}
     assert "Source: sharpness as variance of the Laplacian, Pech-Pacheco et al., ICPR 2000" in seen.text
     assert "Where no source is named, the definition is brand_detect's own" in seen.text
+
+
+def on_a_board(payloads: dict[str, Any]) -> dict[str, Any]:
+    """The same with one exposure on a board; the others are on nothing that somebody told."""
+    first, *rest = payloads["compile_report"].exposures.to_pylist()
+    told = m.table(m.EXPOSURES, [first | {"surface": "board"}, *rest])
+    return payloads | {"compile_report": replace(payloads["compile_report"], exposures=told)}
+
+
+def test_a_surface_that_nobody_told_is_no_column() -> None:
+    payloads = match()
+    assert set(payloads["compile_report"].exposures["surface"].to_pylist()) == {"other"}
+    for made, told in ((payloads, False), (on_a_board(payloads), True)):
+        html = rendered(made)
+        assert ("surface" in [th.get("data-key") for th in Page(html).of("th")]) is told
+        assert ("surface" in [f["key"] for f in data_of(html)["figures"]]) is told
+        assert ("means-surface" in [dd.get("id") for dd in Page(html).of("dd")]) is told
+        assert document(made["compile_report"], made["job_request"]).exposures[1].surface == "other"  # data stay whole
 
 
 def test_the_advertising_equivalent_is_shown_with_its_assumption_where_a_rate_is_set() -> None:

@@ -32,7 +32,7 @@ def written(payloads: dict[str, Any], **params: Any) -> str:
     return render(document(report, payloads["job_request"]), report.detections, Pictures(), OpenCvCodec(), settings)
 
 
-def game() -> dict[str, Any]:
+def game(**params: Any) -> dict[str, Any]:
     """60 s in shots of 10 s. Acme by rules, Bolt by its look, Cola by a cloud model, and an open word."""
     frames = p.frames(120, size=(640, 360))
     scenes = p.scenes(frames, cuts=(10, 20, 30, 40, 50))
@@ -59,7 +59,7 @@ def game() -> dict[str, Any]:
     verdicts = p.verdicts(rows, [p.cluster(1, "KAPRUN", regions[-1], candidates=["Acme"])], [answer])
     assert asked["cluster_id"] == "cluster-2"
     request = p.request(60.0)
-    return {"job_request": request, "compile_report": report_of(request, frames, scenes, detected, verdicts)}
+    return {"job_request": request, "compile_report": report_of(request, frames, scenes, detected, verdicts, **params)}
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,30 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert tab.brands == ["Cola"]
     tab.page.get_by_label("Confidence from").fill("1")
     expect(tab.page.locator("#table tbody")).to_contain_text("No brand is left")
+
+
+def test_a_filter_sums_the_advertising_equivalent_of_its_exposures(tab: Tab, tmp_path: Path) -> None:
+    payloads = game(media_rate=3_000_000.0)
+    (tmp_path / "report.html").write_text(written(payloads), encoding="utf-8")
+    tab.page.goto((tmp_path / "report.html").as_uri())
+    value = tab.page.locator("[data-tile=value]")
+    whole = value.inner_text()
+    tab.page.get_by_label("Confidence from").fill("0.1")  # all pass, and the tile is computed here
+    assert value.inner_text() == whole
+    tab.page.get_by_label("Source").select_option("escalate_cloud")
+    [cola] = [b for b in payloads["compile_report"].brands.to_pylist() if b["brand"] == "Cola"]
+    expect(value).to_have_text(f"{cola['media_value']:,.0f} USD")
+    assert tab.row("Cola").locator("td").last.inner_text() == f"{cola['media_value']:,.0f}"
+
+
+def test_a_surface_that_nobody_told_is_no_filter_and_no_evidence(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(written(match()), encoding="utf-8")
+    tab.page.goto((tmp_path / "report.html").as_uri())
+    expect(tab.page.get_by_label("Source")).to_be_visible()
+    assert tab.page.get_by_label("Surface").count() == 0
+    tab.bars("Nike").first.click()
+    expect(tab.panel).to_contain_text("Measured")
+    assert "surface" not in tab.panel.inner_text()
 
 
 def test_brands_on_screen_together_count_once_in_the_tile(tab: Tab, report: str) -> None:

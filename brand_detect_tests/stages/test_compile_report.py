@@ -120,7 +120,7 @@ def test_brands_that_fill_the_picture_at_once_share_one_price() -> None:
     regions += track("alone", [12, 13], (0, 0, 192, 108))
     rows = [*(p.verdict(n, [n]) for n in names), p.verdict("Rolex", ["alone"])]
     made = values(report(regions, rows, media_rate=3000.0))
-    assert [made[n] for n in names] == pytest.approx([3000 / 30 * 2.0 / 3] * 3)
+    assert [made[n] for n in names] == pytest.approx([3000 / 30 * 2.0 / 3] * 3, rel=1e-5)
     by_itself = report(regions[-2:], rows[-1:], media_rate=3000.0)
     assert made["Rolex"] == pytest.approx(values(by_itself)["Rolex"])  # the others' crowd is at another time
 

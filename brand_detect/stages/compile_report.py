@@ -246,9 +246,9 @@ def _media(params: CompileReportParams, scale: QualityScale) -> dict[str, Any]:
         "rate_per_30_s": params.media_rate,
         "formula": "rate / 30 s × seconds × mean factor",
         "assumption": (
-            f"factor = share of the picture to the power {scale.media.size_exponent:g}, times quality: {counts}, the "
-            "whole picture 1, each times quality. Where the factors of the brands on screen together exceed 1, all are "
-            "cut in proportion."
+            f"factor = share of the picture to the power {scale.media.size_exponent:g} × quality. At quality 1, "
+            f"{counts}, the whole picture 1. Where the factors of the brands on screen together exceed 1, all are cut "
+            "in proportion."
         ),
     }
 

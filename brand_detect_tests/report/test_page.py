@@ -119,7 +119,7 @@ def test_the_advertising_equivalent_is_shown_with_its_assumption_where_a_rate_is
     assert 0 < total < 3000 / 30 * 10
     for words in (f"{total:,.0f} EUR", "rate / 30 s × seconds × mean factor", "3,000 EUR for 30 seconds"):
         assert words in text
-    assert "Our assumption: factor = share of the picture to the power 0.4, times quality" in text
+    assert "Our assumption: factor = share of the picture to the power 0.4 × quality" in text
     assert "market value" not in text.lower()
 
 

@@ -94,8 +94,8 @@ def match_brands(
       ``fuzzy_score_again`` is asked for.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
-      alone. A track that names another brand is left out where the others are a name without it: an event's title does
-      not take its sponsor's board.
+      alone. It takes no track that names another brand and stands alone for most of its time, or that the others need
+      not for a name: an event's title does not take its sponsor's board.
     - A text that names nothing even so may be all of a name that other tracks spell out but one run of letters:
       somebody stands before the board. The picture's edge must not cut it, for nobody knows what is beyond.
     - A text that the catalogue excludes gets the status ``ignored`` and is listed nowhere else.
@@ -352,8 +352,11 @@ def _joins(
     begins, ends = cache(index.may_begin), cache(index.may_end)
     with_text = np.array([bool(t in said and said[t].text) for t in tracks], bool)
     nexts: defaultdict[str, list[str]] = defaultdict(list)
-    for a, b in _neighbours(regions, with_text):
+    n_regions = np.bincount(regions.track, minlength=len(tracks)).tolist()
+    bound: set[tuple[str, str]] = set()  # a track that lies by the other on half of all its frames or more
+    for a, b, n in _neighbours(regions, with_text):
         nexts[tracks[a]].append(tracks[b])
+        bound.update((tracks[p], tracks[q]) for p, q in ((a, b), (b, a)) if 2 * n >= n_regions[p])
     found: list[_Join] = []
     for first in list(nexts):
         if not begins(said[first].text):
@@ -367,7 +370,7 @@ def _joins(
                     if join and join.confidence * join.hit.score >= params.min_confidence:
                         found.append(join)
     paths_found = {join.tracks for join in found}
-    found = [join for join in found if not _takes_a_board(join, said, paths_found)]
+    found = [join for join in found if not _takes_a_board(join, said, bound, paths_found)]
     found.sort(key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks))
     used: set[str] = set()
     chosen: list[_Join] = []
@@ -392,25 +395,37 @@ def _join(path: tuple[str, ...], said: dict[str, _Said], find: Find) -> _Join | 
     return None
 
 
-def _takes_a_board(join: _Join, said: Mapping[str, _Said], joined: Container[tuple[str, ...]]) -> bool:
-    """Whether ``join`` takes a track that names another brand from tracks that are a name without it.
+def _takes_a_board(
+    join: _Join,
+    said: Mapping[str, _Said],
+    bound: Container[tuple[str, str]],
+    joined: Container[tuple[str, ...]],
+) -> bool:
+    """Whether ``join`` takes a track that names another brand though it stands alone for most of its time, or though
+    the others are a name without it.
 
     ROLEX beside PARIS MASTERS are two boards. RAI beside PLAY is one: without RAI, PLAY is no name.
     """
-    rest = tuple(
+    others = {
         track
         for track, begin, end in join.taken()
-        if all(h.brand_id == join.hit.brand_id or h.end <= begin or end <= h.start for h in said[track].hits)
-    )
-    return rest != join.tracks and (rest in joined or all(said[track].hits for track in rest))
+        if any(h.brand_id != join.hit.brand_id and h.start < end and begin < h.end for h in said[track].hits)
+    }
+    if not others:
+        return False
+    rest = tuple(track for track in join.tracks if track not in others)
+    alone = any(not any((track, by) in bound for by in join.tracks) for track in others)
+    return alone or rest in joined or all(said[track].hits for track in rest)
 
 
 def _joined_verdict(join: _Join) -> Row:
     return _verdict(list(join.tracks), join.hit, "joined", join.text, join.confidence)
 
 
-def _neighbours(regions: RegionColumns, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Pairs of tracks (before, after) that lie beside or below each other on most of the frames they share."""
+def _neighbours(regions: RegionColumns, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """Pairs of tracks (before, after) that lie beside or below each other on most of the frames they share, and on how
+    many.
+    """
     rows = np.flatnonzero(wanted[regions.track])
     rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
     n = len(wanted)
@@ -427,7 +442,7 @@ def _neighbours(regions: RegionColumns, wanted: NDArray[np.bool_]) -> Iterator[t
         both = regions.track[a] * n + regions.track[b]
         np.add.at(together, np.searchsorted(pairs, both[np.isin(both, pairs)]), 1)
     mostly = near * 2 >= together[pair_of]
-    yield from zip(first[mostly].tolist(), second[mostly].tolist(), strict=True)
+    yield from zip(first[mostly].tolist(), second[mostly].tolist(), near[mostly].tolist(), strict=True)
 
 
 def _follows(r: RegionColumns, a: Ints, b: Ints) -> NDArray[np.bool_]:

@@ -288,6 +288,15 @@ def test_an_events_title_does_not_take_its_sponsors_own_board(place):
     assert brands(beside) == {("a",): "Erste Bank", ("b",): "Erste Bank Open"}
 
 
+def test_a_sponsors_board_that_once_stood_by_half_a_title_is_not_taken():
+    regions = [*(region(f, "a", LEFT) for f in range(5)), *(region(f, "b", BELOW) for f in range(2))]
+    assert brands(match(regions, {"a": "ERSTE BANK", "b": "OPEN"}, index=EVENTS)) == {("a",): "Erste Bank"}
+    half = match(regions[1:4] + regions[-2:], {"a": "ERSTE BANK", "b": "OPEN"}, index=EVENTS)
+    assert brands(half) == {("a",): "Erste Bank"}
+    both = match([*regions, region(2, "b", BELOW)], {"a": "ERSTE BANK", "b": "OPEN"}, index=EVENTS)
+    assert brands(both) == {("a", "b"): "Erste Bank Open"}
+
+
 def test_one_board_in_two_lines_is_one_brand_by_its_whole_name():
     regions = [region(0, "a", LEFT), region(0, "b", BELOW)]
     assert verdicts(match(regions, {"a": "ERSTE BANK", "b": "OPEN"}, index=EVENTS)) == {

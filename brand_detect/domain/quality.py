@@ -73,7 +73,7 @@ class Media(Record):
     """What a brand counts for beside a full-screen spot, by its size: share of the picture to a power."""
 
     size_exponent: float = Field(
-        ge=0.395, le=4, description="at the least, 0.05 % of the picture counts a twentieth; 1 = in proportion"
+        ge=0.395, le=4, description="from 0.395 on 0.05 % of the picture counts a twentieth at most; 1 = in proportion"
     )
 
 

@@ -109,7 +109,7 @@ def job_request(context: dg.AssetExecutionContext) -> Draft:
                 f"{context.partition_key} was never submitted: no video is named.", "set video_uri in the run config"
             )
         load_profile(params["profile"])
-        decoder = services.engines.decoder()
+        decoder = services.engines.decoder(services.settings.video_limits)
         began = time.perf_counter()
         value = stages.job_request(
             job_id=context.partition_key,
@@ -155,7 +155,7 @@ def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) 
         job_request,
         run.params,
         media=run.media,
-        decoder=run.use("decoder", run.engines.decoder()),
+        decoder=run.use("decoder", run.engines.decoder(run.settings.video_limits)),
         codec=run.use("codec", run.engines.codec()),
         sink=run.sink,
         progress=run.progress,

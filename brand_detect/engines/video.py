@@ -27,13 +27,16 @@ PROBED_PACKETS = 250
 PROBED_PICTURES = 4
 SEEK_FROM_S = 5.0
 """A range that begins later than this is reached by a seek to the key picture before it, where there is an index."""
-_INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+_MATROSKA = "matroska,webm"
+_INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", _MATROSKA}
 LOST_S = 0.5
 """A video that ends so much before its declared end has lost its tail."""
 _TIMELESS = {"mpegts", "mpeg"}
 """Formats made of independent pieces: no header tells how long they are, FFmpeg guesses from the clock at both ends."""
 PAUSE_S = 10.0
 """A clock of theirs that runs ahead further has jumped; less may be a pause. FFmpeg's own limit."""
+SMALLEST_PX, LONGEST = 8, 100
+"""Pictures with a shorter side, or so many times longer than wide, show nothing that could be recognised."""
 LARGE_PX = 4096 * 2304
 """Larger pictures are decoded by few threads, each of which holds one."""
 ALLOCATED = 2**27
@@ -65,7 +68,8 @@ class PyAvDecoder:
         with opened(file, self.limits) as (container, stream):
             packets, pictures = _first(container, stream)
             if not pictures:
-                raise BadInput("The file holds no picture that can be decoded.", _VIDEO_HINT)
+                most = f", with pictures of at most {self.limits.max_pixels} pixels of 24 bits"
+                raise BadInput("The file holds no picture that can be decoded.", _VIDEO_HINT + most)
             times = sorted(p.pts * stream.time_base for p in packets if p.pts is not None)
             steps = np.diff(np.array(times, float))
             rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -198,13 +202,16 @@ def _streams(container: "InputContainer") -> list["VideoStream"]:
 def check_size(
     stream: "VideoStream", width: int, height: int, pixels: "VideoFormat | None", limits: VideoLimits
 ) -> None:
-    """Refuse pictures that would take too much memory.
+    """Refuse pictures that would take too much memory, and those that show nothing. A size of 0 is not known yet.
 
     Raises:
         BadInput: they hold more than ``limits.max_pixels`` as they are stored or shown; a pixel of more than 24 bits
-            counts as so much more.
+            counts as so much more. Or they are mere strips.
     """
     shown_width, _ = _square(stream, width, height)
+    short, long = sorted((shown_width, height))
+    if short and (short < SMALLEST_PX or long > LONGEST * short):
+        raise BadInput(f"The video has pictures of {width} × {height} pixels, which show nothing.", _VIDEO_HINT)
     depth = max(1.0, pixels.padded_bits_per_pixel / 24) if pixels else 1.0
     if max(width * depth, shown_width) * height > limits.max_pixels:
         kind = f" of {pixels.name}" if depth > 1 and pixels else ""
@@ -257,7 +264,8 @@ def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
     of_stream = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else math.inf
     of_file = math.inf
     if container.duration:
-        of_file = (container.duration + (container.start_time or 0)) / 1e6 - _first_s(stream)
+        begin = 0 if container.format.name == _MATROSKA else container.start_time or 0  # its end is told by its clock
+        of_file = (container.duration + begin) / 1e6 - _first_s(stream)
     shortest = min(of_stream, of_file)
     return shortest if 0 < shortest < math.inf else 0.0
 

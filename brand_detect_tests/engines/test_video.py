@@ -234,6 +234,27 @@ def test_times_go_on_where_a_recording_starts_again(tmp_path: Path) -> None:
     assert np.diff(times_s) == pytest.approx(np.full(99, 0.04), abs=0.005)
 
 
+@pytest.mark.parametrize("jump_s", [3600.0, -40.0, 95_000.0])
+def test_a_clock_that_jumps_is_bridged(tmp_path: Path, jump_s: float) -> None:
+    times_s = [100 + i / 25 + (jump_s if i >= 44 else 0) for i in range(88)]
+    first, second = (
+        write_clip(tmp_path / f"{n}.ts", moving(44), times_s=part)
+        for n, part in enumerate((times_s[:44], times_s[44:]))
+    )
+    path = write_bytes(tmp_path / "both.ts", first.read_bytes() + second.read_bytes())
+    assert probe(path).duration_s == pytest.approx(3.52, abs=0.05)
+    shown_s = [f.t_s for f in decode(path)]  # and no damage is said
+    assert np.diff(shown_s) == pytest.approx(np.full(len(shown_s) - 1, 0.04), abs=0.005)
+    assert len(shown_s) == 88
+
+
+@pytest.mark.parametrize("fps", [10, 30])
+def test_a_program_stream_is_as_long_as_its_pictures(tmp_path: Path, fps: int) -> None:
+    """FFmpeg's guess from the clock at both ends is short by half a second."""
+    path = write_clip(tmp_path / "a.mpg", moving(2 * fps), fps=fps, codec="mpeg2video")
+    assert probe(path).duration_s == pytest.approx(2.0, abs=0.05)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_damaged_tail_costs_the_tail_alone(tmp_path: Path, suffix: str) -> None:
     options = {"movflags": "faststart"} if suffix == ".mp4" else None

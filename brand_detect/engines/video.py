@@ -224,8 +224,8 @@ def check_size(
 def _check_length(seconds: float, limits: VideoLimits) -> None:
     if seconds > limits.max_duration_s:
         raise BadInput(
-            f"The video is {seconds / 3600:.0f} hours long, or says so.",
-            f"cut it; BRAND_DETECT_MAX_DURATION_S allows {limits.max_duration_s:.0f} s",
+            f"The video is {seconds:.0f} s long, or says so, which is too long.",
+            f"cut it; BRAND_DETECT_MAX_DURATION_S allows {limits.max_duration_s:g} s",
         )
 
 

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         default=VideoLimits.max_pixels,
         ge=1,
-        description="most pixels of a picture of a video, of up to 24 bits each; larger ones are refused",
+        description="most pixels in a picture of a video; one of more than 24 bits counts as so much more",
     )
     max_duration_s: float = Field(
         default=VideoLimits.max_duration_s, gt=0, allow_inf_nan=False, description="longest video, in seconds"

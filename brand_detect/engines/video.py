@@ -77,7 +77,7 @@ class PyAvDecoder:
             if len(packets) == 1 and (not duration_s or container.format.name in _MOVING_IMAGES):
                 raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
             first = pictures[0]
-            check_size(stream, first.width, first.height, first.format, self.limits)
+            _check_picture(stream, first, self.limits)
             if not duration_s:
                 duration_s = _scanned_s(container, stream, packets, first, rate or 25.0)
             if duration_s <= 0:
@@ -139,7 +139,7 @@ def opened(file: BinaryIO, limits: VideoLimits) -> Iterator[tuple["InputContaine
     with _bounded_allocations(limits):
         with _opened(file, {"codec_whitelist": "none"}) as container:
             for stream in _streams(container):
-                check_size(stream, stream.width, stream.height, None, limits)
+                _check_size(stream, stream.width, stream.height, None, limits)
         with _opened(file, {"max_pixels": str(limits.max_pixels)}) as container:
             best = max(_streams(container), key=lambda s: (s.width or 0) * (s.height or 0))
             best.codec_context.options = {"max_pixels": str(limits.max_pixels)}
@@ -150,7 +150,7 @@ def opened(file: BinaryIO, limits: VideoLimits) -> Iterator[tuple["InputContaine
 def _bounded_allocations(limits: VideoLimits) -> Iterator[None]:
     """FFmpeg allocates no larger piece than a picture needs: a file of 2 kB can declare an index of gigabytes.
 
-    PyAV does not offer this function of libavutil; its extension modules are linked with it.
+    The bound holds for the process. PyAV does not offer this function of libavutil, but its modules are linked with it.
     """
     from av.container import core
 
@@ -199,19 +199,24 @@ def _streams(container: "InputContainer") -> list["VideoStream"]:
     return streams
 
 
-def check_size(
+def _check_picture(stream: "VideoStream", picture: "VideoFrame", limits: VideoLimits) -> None:
+    """Refuse a picture that is too large, or a strip."""
+    _check_size(stream, picture.width, picture.height, picture.format, limits)
+    short, long = sorted(shown_size(stream, picture))
+    if short < SMALLEST_PX or long > LONGEST * short:
+        raise BadInput(
+            f"The video has pictures of {picture.width} × {picture.height} pixels, which show nothing.", _VIDEO_HINT
+        )
+
+
+def _check_size(
     stream: "VideoStream", width: int, height: int, pixels: "VideoFormat | None", limits: VideoLimits
 ) -> None:
-    """Refuse pictures that would take too much memory, and those that show nothing. A size of 0 is not known yet.
+    """Refuse pictures that would take too much memory: that hold too many pixels, as they are stored or shown.
 
-    Raises:
-        BadInput: they hold more than ``limits.max_pixels`` as they are stored or shown; a pixel of more than 24 bits
-            counts as so much more. Or they are mere strips.
+    A pixel of more than 24 bits counts as so much more.
     """
     shown_width, _ = _square(stream, width, height)
-    short, long = sorted((shown_width, height))
-    if short and (short < SMALLEST_PX or long > LONGEST * short):
-        raise BadInput(f"The video has pictures of {width} × {height} pixels, which show nothing.", _VIDEO_HINT)
     depth = max(1.0, pixels.padded_bits_per_pixel / 24) if pixels else 1.0
     if max(width * depth, shown_width) * height > limits.max_pixels:
         kind = f" of {pixels.name}" if depth > 1 and pixels else ""
@@ -444,7 +449,7 @@ class Pictures:
                     continue
                 pictures = _decoded(packet)
                 for picture in pictures:
-                    check_size(self._stream, picture.width, picture.height, picture.format, self._limits)
+                    _check_picture(self._stream, picture, self._limits)
                     self.damaged = False
                     if (
                         self._container.format.name == "avi"

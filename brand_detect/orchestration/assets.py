@@ -90,7 +90,7 @@ class JobRequestConfig(dg.Config):
     io_manager_key="checkpoints",
     required_resource_keys={"services"},
     config_schema=JobRequestConfig.to_config_schema().as_field(),
-    code_version="1",
+    code_version="2",
     group_name="inputs",
     kinds={"ffmpeg"},
     owners=[OWNER],
@@ -121,7 +121,7 @@ def job_request(context: dg.AssetExecutionContext) -> Draft:
         return Draft(
             writer=services.store.begin(attempt_ref(context, ROOT)),
             value=value,
-            code_version="1",
+            code_version="2",
             params=params,
             overrides=asked,
             sources={"video": value.video_sha256},
@@ -139,7 +139,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
 
 
 @stage_asset(
-    code_version="1",
+    code_version="2",
     packages=["av"],
     work="decoding",
     kinds={"ffmpeg"},

@@ -18,7 +18,7 @@ setup: $(VENV)/.dev ## create .venv with all that the pipeline, the tests and th
 demo: $(VENV)/.runtime ## draw a short broadcast clip and report the brands on it
 	$(BIN)/brand-detect demo
 
-run: $(VENV)/.runtime ## report the brands in your own video: make run VIDEO=match.mp4 ARGS="..."
+run: $(if $(VIDEO),$(VENV)/.runtime) ## report the brands in your own video: make run VIDEO=match.mp4 ARGS="..."
 	@test -n "$(VIDEO)" || { echo 'usage: make run VIDEO=path/to/video.mp4' >&2; exit 2; }
 	$(BIN)/brand-detect run "$(VIDEO)" $(ARGS)
 

@@ -87,7 +87,11 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("make", [no_file, empty, text, no_index, audio_only, still, folder])
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [no_file, empty, text, no_index, audio_only, still, folder, pipe])
 def test_what_is_no_video_is_refused_and_leaves_nothing(
     brand_detect: Callable[..., Ended], tmp_path: Path, make: Callable[[Path], None]
 ):
@@ -97,6 +101,30 @@ def test_what_is_no_video_is_refused_and_leaves_nothing(
     lines = [line for line in err.splitlines() if line.startswith(("error: ", "hint: "))]
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], err
     assert "Traceback" not in err
+    assert checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "said"),
+    [
+        ("MAX_PIXELS", "57599", "320 × 180 pixels, which is too large"),
+        ("MAX_DURATION_S", "1.5", "2 s long, or says so, which is too long"),
+    ],
+)
+def test_what_is_beyond_a_limit_is_refused_and_leaves_nothing(
+    brand_detect: Callable[..., Ended],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: str,
+    said: str,
+):
+    two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
+    monkeypatch.setenv(f"BRAND_DETECT_{limit}", value)
+    code, _, err = brand_detect("run", "match.mp4", "--job-id", "bad")
+    assert code == BadInput.exit_code
+    assert said in err
+    assert f"BRAND_DETECT_{limit} allows {value}" in err
     assert checkpoints(tmp_path) == []
 
 

@@ -1,8 +1,9 @@
-"""What identifies a video: its bytes."""
+"""What identifies a video, its bytes; and what one may ask of the machine."""
 
 import hashlib
 import io
 import re
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -10,6 +11,16 @@ from urllib.parse import urlsplit
 from brand_detect.domain.protocols import Progress
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """What a video may ask of the machine; beyond it the video is refused."""
+
+    max_pixels: int = 8192 * 4320
+    """Pixels of a picture, as stored and as shown; with more than 24 bits each it may have so many fewer."""
+    max_duration_s: float = 24 * 3600.0
+
 
 _CHUNK = 1 << 20
 _LONGEST_ID = 128

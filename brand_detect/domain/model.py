@@ -409,7 +409,7 @@ class Record(BaseModel):
 class Probe(Record):
     """What the container and the first pictures say about a video. Sizes are upright, as displayed."""
 
-    duration_s: float
+    duration_s: float = Field(description="by the header, else by the packets; in a report no shorter than its range")
     width_px: int
     height_px: int
     fps: float = Field(description="average frames a second")

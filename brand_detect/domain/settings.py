@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.params import check_overrides
 from brand_detect.domain.pipeline import downstream_of
@@ -35,6 +36,14 @@ class Settings(BaseSettings):
     media_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=lambda: (str(Path.home()), str(state_dir().parent)),
         description="comma-separated folders and URI prefixes (s3://bucket/prefix) that videos may come from",
+    )
+    max_pixels: int = Field(
+        default=VideoLimits.max_pixels,
+        ge=1,
+        description="most pixels in a picture of a video; one of more than 24 bits counts as so much more",
+    )
+    max_duration_s: float = Field(
+        default=VideoLimits.max_duration_s, gt=0, allow_inf_nan=False, description="longest video, in seconds"
     )
     catalog: str = Field(
         default="", description="the brand list, a YAML or CSV file or a folder; empty = the one in the package"
@@ -90,6 +99,10 @@ class Settings(BaseSettings):
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
     api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
+
+    @property
+    def video_limits(self) -> VideoLimits:
+        return VideoLimits(self.max_pixels, self.max_duration_s)
 
     @field_validator("media_roots", "webhook_hosts", "model_hosts", mode="before")
     @classmethod

@@ -1,10 +1,12 @@
 """Videos drawn on through PyAV: decoded, drawn, encoded as H.264 in MP4; the sound is copied."""
 
 import io
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.protocols import Draw, Progress, Rewritten
 from brand_detect.engines.video import Pictures, opened, shown_size, turn_of, upright
 
@@ -21,6 +23,7 @@ EXACT = 0x2 | 0x2000 | 0x40000
 """swscale's flags bilinear, full_chroma_int and accurate_rnd: the usual ones darken a picture by 1.5 of 255."""
 
 
+@dataclass(frozen=True)
 class PyAvRewriter:
     """The ``VideoRewriter`` of the project.
 
@@ -29,17 +32,18 @@ class PyAvRewriter:
     column at the edge is left out, which 4:2:0 cannot hold.
     """
 
+    limits: VideoLimits = field(default_factory=VideoLimits)
+
     def rewrite(self, file: BinaryIO, target: Path, draw: Draw, progress: Progress) -> Rewritten:
         """See ``VideoRewriter.rewrite``."""
         import av
 
         options = {"movflags": "+faststart"}
-        with opened(file) as (container, stream):
-            stream.thread_type = "AUTO"
+        with opened(file, self.limits) as (container, stream):
             base = stream.time_base or Fraction(1, 90_000)
             options["video_track_timescale"] = str(base.denominator)
             with av.open(str(target), "w", format="mp4", container_options=options) as written:
-                return _Rewriting(container, stream, written, base).run(draw, progress)
+                return _Rewriting(container, stream, self.limits, written, base).run(draw, progress)
 
 
 def _fits(sound: "AudioStream") -> bool:
@@ -58,9 +62,15 @@ def _fits(sound: "AudioStream") -> bool:
 
 class _Rewriting:
     def __init__(
-        self, container: "InputContainer", stream: "VideoStream", written: "OutputContainer", base: Fraction
+        self,
+        container: "InputContainer",
+        stream: "VideoStream",
+        limits: VideoLimits,
+        written: "OutputContainer",
+        base: Fraction,
     ) -> None:
-        self._container, self._stream, self._written, self._base = container, stream, written, base
+        self._container, self._stream, self._limits = container, stream, limits
+        self._written, self._base = written, base
         self._begin_s = Fraction(max(container.start_time or 0, 0), 1_000_000)
         self._video: VideoStream | None = None
         self._waiting: list[Packet] = []  # sound from before the first picture
@@ -68,7 +78,7 @@ class _Rewriting:
         self._copied: AudioStream | None = None
 
     def run(self, draw: Draw, progress: Progress) -> Rewritten:
-        pictures = Pictures(self._container, self._stream, self._sound, self._copy)
+        pictures = Pictures(self._container, self._stream, self._limits, self._sound, self._copy)
         total_s = float((self._container.duration or 0) / 1e6)
         first, frames = None, 0
         for t_s, picture in pictures.read(0.0):

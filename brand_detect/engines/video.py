@@ -1,15 +1,18 @@
 """Videos through PyAV (FFmpeg): what a file is, and its pictures in one sequential pass."""
 
+import ctypes
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame, Image
 
@@ -17,22 +20,37 @@ if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoFrame
     from av.container import InputContainer
     from av.filter import Graph
+    from av.video.format import VideoFormat
     from av.video.stream import VideoStream
 
 PROBED_PACKETS = 250
 PROBED_PICTURES = 4
 SEEK_FROM_S = 5.0
 """A range that begins later than this is reached by a seek to the key picture before it, where there is an index."""
-_INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+_MATROSKA = "matroska,webm"
+_INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", _MATROSKA}
 LOST_S = 0.5
 """A video that ends so much before its declared end has lost its tail."""
+_TIMELESS = {"mpegts", "mpeg"}
+"""Formats made of independent pieces: no header tells how long they are, FFmpeg guesses from the clock at both ends."""
+PAUSE_S = 10.0
+"""A clock of theirs that runs ahead further has jumped; less may be a pause. FFmpeg's own limit."""
+SMALLEST_PX, LONGEST = 8, 100
+"""Pictures with a shorter side, or so many times longer than wide, show nothing that could be recognised."""
+LARGE_PX = 4096 * 2304
+"""Larger pictures are decoded by few threads, each of which holds one."""
+ALLOCATED = 2**27
+"""Bytes that FFmpeg may always allocate in one piece: the index of a day of video at 60 pictures a second fits in."""
 _TEXT_AS_PICTURES = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws plain text as a video
 _MOVING_IMAGES = {"gif", "apng"}
 _VIDEO_HINT = "give a video file such as MP4, MOV, MKV, WebM, AVI or MPEG-TS"
 
 
+@dataclass(frozen=True)
 class PyAvDecoder:
     """The ``Decoder`` of the project."""
+
+    limits: VideoLimits = field(default_factory=VideoLimits)
 
     @property
     def identity(self) -> str:
@@ -44,23 +62,27 @@ class PyAvDecoder:
         """What the container and the first pictures say.
 
         Raises:
-            BadInput: the file is no video: empty, of another kind, without an index, sound only, a still image.
+            BadInput: the file is no video: empty, of another kind, without an index, sound only, a still image; or the
+                video is beyond the limits.
         """
-        with opened(file) as (container, stream):
+        with opened(file, self.limits) as (container, stream):
             packets, pictures = _first(container, stream)
             if not pictures:
-                raise BadInput("The file holds no picture that can be decoded.", _VIDEO_HINT)
+                most = f", with pictures of at most {self.limits.max_pixels} pixels of 24 bits"
+                raise BadInput("The file holds no picture that can be decoded.", _VIDEO_HINT + most)
             times = sorted(p.pts * stream.time_base for p in packets if p.pts is not None)
             steps = np.diff(np.array(times, float))
             rate = float(stream.average_rate or stream.guessed_rate or 0)
             duration_s = _declared_s(container, stream)
             if len(packets) == 1 and (not duration_s or container.format.name in _MOVING_IMAGES):
                 raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
+            first = pictures[0]
+            _check_picture(stream, first, self.limits)
             if not duration_s:
-                duration_s = _scanned_s(container, stream, packets, rate or 25.0)
+                duration_s = _scanned_s(container, stream, packets, first, rate or 25.0)
             if duration_s <= 0:
                 raise BadInput("The video has a duration of zero.", _VIDEO_HINT)
-            first = pictures[0]
+            _check_length(duration_s, self.limits)
             turn = turn_of(first)
             width, height = shown_size(stream, first)
             return Probe(
@@ -82,9 +104,8 @@ class PyAvDecoder:
         Picture number ``k`` of the sample is the first at or after ``start_s + k / sample_fps``. Pictures are upright,
         deinterlaced (bwdif) and stretched to square pixels.
         """
-        with opened(file) as (container, stream):
-            stream.thread_type = "AUTO"
-            video = Pictures(container, stream)
+        with opened(file, self.limits) as (container, stream):
+            video = Pictures(container, stream, self.limits)
             sampled = -1
             for t_s, picture in video.read(start_s):
                 if t_s >= end_s:
@@ -106,14 +127,44 @@ class PyAvDecoder:
 
 
 @contextmanager
-def opened(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+def opened(file: BinaryIO, limits: VideoLimits) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     """The container and its best video stream.
 
-    FFmpeg reads through ``file`` alone (no slower than by path): nothing that a playlist names is opened.
+    FFmpeg reads through ``file`` alone (no slower than by path): nothing that a playlist names is opened. It decodes
+    pictures as it opens, so the file is opened without decoders first, for the sizes that it declares.
+
+    Raises:
+        BadInput: the file is no video, or its pictures are too large.
     """
+    with _bounded_allocations(limits):
+        with _opened(file, {"codec_whitelist": "none"}) as container:
+            for stream in _streams(container):
+                _check_size(stream, stream.width, stream.height, None, limits)
+        with _opened(file, {"max_pixels": str(limits.max_pixels)}) as container:
+            best = max(_streams(container), key=lambda s: (s.width or 0) * (s.height or 0))
+            best.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+            yield container, best
+
+
+@contextmanager
+def _bounded_allocations(limits: VideoLimits) -> Iterator[None]:
+    """FFmpeg allocates no larger piece than a picture needs: a file of 2 kB can declare an index of gigabytes.
+
+    The bound holds for the process. PyAV does not offer this function of libavutil, but its modules are linked with it.
+    """
+    from av.container import core
+
+    av_max_alloc = ctypes.CDLL(core.__file__).av_max_alloc
+    av_max_alloc(ctypes.c_size_t(max(4 * limits.max_pixels, ALLOCATED)))
+    try:
+        yield
+    finally:
+        av_max_alloc(ctypes.c_size_t(2**31 - 1))  # FFmpeg's default
+
+
+def _opened(file: BinaryIO, options: dict[str, str]) -> "InputContainer":
     import av
     from av.error import FFmpegError
-    from av.stream import Disposition
 
     file.seek(0)
     head = file.read(12)
@@ -121,7 +172,7 @@ def opened(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     if not head:
         raise BadInput("The file is empty.", _VIDEO_HINT)
     try:
-        container = av.open(file, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
+        return av.open(file, "r", options=options | {"protocol_whitelist": "none"}, metadata_errors="replace")
     except FFmpegError as e:
         if head[4:8] == b"ftyp":
             raise BadInput(
@@ -129,18 +180,58 @@ def opened(file: BinaryIO) -> Iterator[tuple["InputContainer", "VideoStream"]]:
                 "record or copy it again, or repair it with a tool such as untrunc",
             ) from e
         raise BadInput("The file is not a video that FFmpeg can read.", _VIDEO_HINT) from e
-    with container:
-        kinds = container.format.name
-        if kinds in _TEXT_AS_PICTURES:
-            raise BadInput("The file is text, not a video.", _VIDEO_HINT)
-        if kinds == "image2" or kinds.endswith("_pipe"):
-            raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
-        cover = Disposition.attached_pic
-        streams = [s for s in container.streams.video if s.codec_context and not s.disposition & cover]
-        if not streams:
-            has_sound = bool(container.streams.audio)
-            raise BadInput(f"The file has {'sound but ' if has_sound else ''}no video stream.", _VIDEO_HINT)
-        yield container, max(streams, key=lambda s: (s.width or 0) * (s.height or 0))
+
+
+def _streams(container: "InputContainer") -> list["VideoStream"]:
+    """The streams of moving pictures, at least one."""
+    from av.stream import Disposition
+
+    kinds = container.format.name
+    if kinds in _TEXT_AS_PICTURES:
+        raise BadInput("The file is text, not a video.", _VIDEO_HINT)
+    if kinds == "image2" or kinds.endswith("_pipe"):
+        raise BadInput("The file is a still image, not a video.", _VIDEO_HINT)
+    cover = Disposition.attached_pic
+    streams = [s for s in container.streams.video if s.codec_context and not s.disposition & cover]
+    if not streams:
+        has_sound = bool(container.streams.audio)
+        raise BadInput(f"The file has {'sound but ' if has_sound else ''}no video stream.", _VIDEO_HINT)
+    return streams
+
+
+def _check_picture(stream: "VideoStream", picture: "VideoFrame", limits: VideoLimits) -> None:
+    """Refuse a picture that is too large, or a strip."""
+    _check_size(stream, picture.width, picture.height, picture.format, limits)
+    short, long = sorted(shown_size(stream, picture))
+    if short < SMALLEST_PX or long > LONGEST * short:
+        raise BadInput(
+            f"The video has pictures of {picture.width} × {picture.height} pixels, which show nothing.", _VIDEO_HINT
+        )
+
+
+def _check_size(
+    stream: "VideoStream", width: int, height: int, pixels: "VideoFormat | None", limits: VideoLimits
+) -> None:
+    """Refuse pictures that would take too much memory: that hold too many pixels, as they are stored or shown.
+
+    A pixel of more than 24 bits counts as so much more.
+    """
+    shown_width, _ = _square(stream, width, height)
+    depth = max(1.0, pixels.padded_bits_per_pixel / 24) if pixels else 1.0
+    if max(width * depth, shown_width) * height > limits.max_pixels:
+        kind = f" of {pixels.name}" if depth > 1 and pixels else ""
+        raise BadInput(
+            f"The video has pictures of {max(width, shown_width)} × {height} pixels{kind}, which is too large.",
+            f"make it smaller; BRAND_DETECT_MAX_PIXELS allows {limits.max_pixels} pixels of up to 24 bits",
+        )
+
+
+def _check_length(seconds: float, limits: VideoLimits) -> None:
+    if seconds > limits.max_duration_s:
+        raise BadInput(
+            f"The video is {seconds:.0f} s long, or says so, which is too long.",
+            f"cut it; BRAND_DETECT_MAX_DURATION_S allows {limits.max_duration_s:g} s",
+        )
 
 
 def _first(container: "InputContainer", stream: "VideoStream") -> tuple[list[Any], list["VideoFrame"]]:
@@ -173,10 +264,13 @@ def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
 
     An edit list may make the file shorter than the stream.
     """
+    if container.format.name in _TIMELESS:
+        return 0.0
     of_stream = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else math.inf
     of_file = math.inf
     if container.duration:
-        of_file = (container.duration + (container.start_time or 0)) / 1e6 - _first_s(stream)
+        begin = 0 if container.format.name == _MATROSKA else container.start_time or 0  # its end is told by its clock
+        of_file = (container.duration + begin) / 1e6 - _first_s(stream)
     shortest = min(of_stream, of_file)
     return shortest if 0 < shortest < math.inf else 0.0
 
@@ -186,20 +280,24 @@ def _first_s(stream: "VideoStream") -> float:
     return float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
 
 
-def _scanned_s(container: "InputContainer", stream: "VideoStream", packets: list[Any], rate: float) -> float:
-    """The duration by the packets themselves, read to the end without decoding."""
+def _scanned_s(
+    container: "InputContainer", stream: "VideoStream", packets: list[Any], first: "VideoFrame", rate: float
+) -> float:
+    """The duration by the packets themselves, from the ``first`` picture on, read to the end without decoding."""
     from av.error import FFmpegError
 
-    n, first, last = 0, math.inf, -math.inf
+    clock = _Clock(container, stream)
+    n, begin_s, end_s = 0, 0.0, 0.0
     try:
-        for packet in (*packets, *container.demux(stream)):
+        for packet in chain(packets, container.demux(stream)):
             n += bool(packet.size)
-            if packet.pts is not None:
-                first = min(first, packet.pts)
-                last = max(last, packet.pts + (packet.duration or 0))
+            if packet.pts is not None and packet.time_base:
+                t_s = clock.at(float(packet.pts * packet.time_base))
+                begin_s = t_s if packet.pts == first.pts else begin_s
+                end_s = max(end_s, t_s + float((packet.duration or 0) * packet.time_base))
     except FFmpegError:
         pass  # what can be read counts
-    return float((last - first) * stream.time_base) if last > first and stream.time_base else n / rate
+    return end_s - begin_s if end_s > begin_s else n / rate
 
 
 def turn_of(picture: "VideoFrame") -> int:
@@ -209,8 +307,12 @@ def turn_of(picture: "VideoFrame") -> int:
 
 def shown_size(stream: "VideoStream", picture: "VideoFrame") -> tuple[int, int]:
     """Width and height with square pixels, before the turn."""
+    return _square(stream, picture.width, picture.height)
+
+
+def _square(stream: "VideoStream", width: int, height: int) -> tuple[int, int]:
     aspect = float(stream.sample_aspect_ratio or 1)
-    return (round(picture.width * aspect) if 0.25 < aspect < 4 else picture.width), picture.height
+    return (round(width * aspect) if 0.25 < aspect < 4 else width), height
 
 
 def upright(image: Image, turn: int) -> Image:
@@ -239,28 +341,54 @@ def _thumbnail(picture: "VideoFrame", turn: int) -> NDArray[np.uint8]:
     return upright(np.right_shift(small, bits - 8).astype(np.uint8), turn)
 
 
+class _Clock:
+    """Timestamps as seconds from the first; missing and jumping ones are bridged."""
+
+    def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
+        self.step_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+        self._pause_s = PAUSE_S if container.format.name in _TIMELESS else math.inf
+        self._origin_s: float | None = None
+        self.last_s: float | None = None
+
+    def at(self, raw_s: float | None) -> float:
+        last_s = self.last_s
+        if raw_s is None:
+            t_s = 0.0 if last_s is None else last_s + self.step_s
+        else:
+            if self._origin_s is None:
+                self._origin_s = raw_s
+            t_s = raw_s - self._origin_s
+            if last_s is not None and not last_s - 1 <= t_s <= last_s + self._pause_s:
+                self._origin_s += t_s - (last_s + self.step_s)
+                t_s = last_s + self.step_s
+        self.last_s = t_s if last_s is None else max(t_s, last_s)
+        return t_s
+
+
 class Pictures:
     """One pass over the good pictures of a stream, with their times in seconds from the first.
 
     After the pass ``damaged`` tells whether its end could not be decoded, ``end_s`` where the last good picture ends.
     Where the header tells the length of the file alone (Matroska, FLV), ``sound_end_s`` is how far the sound goes: the
-    pictures may end before it and nothing is lost. Packets of the stream ``sound`` go to ``heard`` on the way.
+    pictures may end before it and nothing is lost. Packets of the stream ``sound`` go to ``heard`` on the way. Pictures
+    beyond ``limits`` end the pass with ``BadInput``: their size may change on the way, and a header may lie.
     """
 
     def __init__(
         self,
         container: "InputContainer",
         stream: "VideoStream",
+        limits: VideoLimits,
         sound: "AudioStream | None" = None,
         heard: "Callable[[Packet], None]" = lambda _: None,
     ) -> None:
         self._container = container
         self._stream = stream
-        self._step_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-        # Only formats made of independent pieces (MPEG-TS) may jump ahead without meaning a pause; FFmpeg's own limit.
-        self._pause_s = 10.0 if container.format.name == "mpegts" else math.inf
-        self._origin_s: float | None = None
-        self._t_s: float | None = None
+        self._limits = limits
+        stream.thread_type = "AUTO"
+        if stream.width * stream.height > LARGE_PX:
+            stream.thread_count = 2
+        self._clock = _Clock(container, stream)
         self._sound, self._heard = sound, heard
         every = container.streams.audio if stream.duration is None else [sound] if sound else []
         self._streams = [stream, *every]
@@ -305,7 +433,7 @@ class Pictures:
             container.seek(at, stream=stream)
         else:
             container.seek(0)
-        self._t_s = None
+        self._clock.last_s = None
 
     def _good(self) -> Iterator["VideoFrame"]:
         from av.error import FFmpegError
@@ -321,6 +449,7 @@ class Pictures:
                     continue
                 pictures = _decoded(packet)
                 for picture in pictures:
+                    _check_picture(self._stream, picture, self._limits)
                     self.damaged = False
                     if (
                         self._container.format.name == "avi"
@@ -354,20 +483,12 @@ class Pictures:
             yield self._time(done), done
 
     def _time(self, picture: "VideoFrame") -> float:
-        """Seconds from the first picture, always rising; missing and jumping timestamps are bridged."""
-        last, raw = self._t_s, picture.time
-        if raw is None:
-            t_s = 0.0 if last is None else last + self._step_s
-        else:
-            if self._origin_s is None:
-                self._origin_s = raw
-            t_s = raw - self._origin_s
-            if last is not None and not last - 1 <= t_s <= last + self._pause_s:
-                self._origin_s += t_s - (last + self._step_s)
-                t_s = last + self._step_s
-            if last is not None and t_s <= last:
-                t_s = last + min(1e-3, self._step_s)
-        self._t_s = t_s
+        """Seconds from the first picture, always rising."""
+        clock = self._clock
+        last_s, t_s = clock.last_s, clock.at(picture.time)
+        if last_s is not None and t_s <= last_s:
+            t_s = clock.last_s = last_s + min(1e-3, clock.step_s)
+        _check_length(t_s, self._limits)
         own_s = float(picture.duration * picture.time_base) if picture.duration and picture.time_base else 0.0
-        self.end_s = t_s + (own_s or self._step_s)
+        self.end_s = t_s + (own_s or clock.step_s)
         return t_s

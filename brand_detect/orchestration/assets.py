@@ -90,7 +90,7 @@ class JobRequestConfig(dg.Config):
     io_manager_key="checkpoints",
     required_resource_keys={"services"},
     config_schema=JobRequestConfig.to_config_schema().as_field(),
-    code_version="1",
+    code_version="2",
     group_name="inputs",
     kinds={"ffmpeg"},
     owners=[OWNER],
@@ -109,7 +109,7 @@ def job_request(context: dg.AssetExecutionContext) -> Draft:
                 f"{context.partition_key} was never submitted: no video is named.", "set video_uri in the run config"
             )
         load_profile(params["profile"])
-        decoder = services.engines.decoder()
+        decoder = services.engines.decoder(services.settings.video_limits)
         began = time.perf_counter()
         value = stages.job_request(
             job_id=context.partition_key,
@@ -121,7 +121,7 @@ def job_request(context: dg.AssetExecutionContext) -> Draft:
         return Draft(
             writer=services.store.begin(attempt_ref(context, ROOT)),
             value=value,
-            code_version="1",
+            code_version="2",
             params=params,
             overrides=asked,
             sources={"video": value.video_sha256},
@@ -139,7 +139,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
 
 
 @stage_asset(
-    code_version="1",
+    code_version="2",
     packages=["av"],
     work="decoding",
     kinds={"ffmpeg"},
@@ -155,7 +155,7 @@ def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) 
         job_request,
         run.params,
         media=run.media,
-        decoder=run.use("decoder", run.engines.decoder()),
+        decoder=run.use("decoder", run.engines.decoder(run.settings.video_limits)),
         codec=run.use("codec", run.engines.codec()),
         sink=run.sink,
         progress=run.progress,

@@ -168,7 +168,7 @@ def annotate(
             raise BadInput(
                 f"{uri} is no longer the video that the report was made from.", "put it back, or submit it as a new job"
             )
-        return services.engines.rewriter().rewrite(file, target, draw, progress), best
+        return services.engines.rewriter(services.settings.video_limits).rewrite(file, target, draw, progress), best
 
 
 def _json(value: object) -> bytes:

@@ -199,11 +199,14 @@ class Tick:
         if not state.after:
             state.unseen = [*{*state.done, *state.waiting, *state.held}]
         entries, after = self._inbox.page(state.after, MOST_LISTED)
+        for folder, reason in self._inbox.unlisted.items():
+            self._log.warning("%r could not be listed: %s", folder, reason)
         unseen = set(state.unseen) - {_digest(entry.name) for entry in entries}
         new = [entry for entry in entries if not self._is_known(entry)]
         self._new = {_digest(entry.name) for entry in new if entry.is_video}
         for entry in sorted(new, key=lambda entry: (entry.changed_s, entry.name)):
             try:
+                _check_name(entry.name)
                 (self._video if entry.is_video else self._request)(entry)
             except BadInput as e:
                 self._refuse(entry, e)
@@ -225,7 +228,6 @@ class Tick:
         return held or self._state.done.get(key) == version
 
     def _video(self, entry: Entry) -> None:
-        _check_name(entry.name)
         if not entry.size_bytes:
             self.counts[SETTLING] += 1
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
+from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.params import (
     DetectObjectsParams,
@@ -83,11 +84,11 @@ def text_reader(params: RunOcrParams) -> TextReader:
 class Engines:
     """Makes engines from params. Tests put scripted ones here."""
 
-    decoder: Callable[[], Decoder] = PyAvDecoder
+    decoder: Callable[[VideoLimits], Decoder] = PyAvDecoder
     codec: Callable[[], ImageCodec] = OpenCvCodec
     canvas: Callable[[], Canvas] = OpenCvCanvas
     artwork: Callable[[], Artwork] = VectorAndPixelArtwork
-    rewriter: Callable[[], VideoRewriter] = PyAvRewriter
+    rewriter: Callable[[VideoLimits], VideoRewriter] = PyAvRewriter
     motion: Callable[[], CameraMotion] = OpenCvCameraMotion
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
     mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None] = mark_encoder

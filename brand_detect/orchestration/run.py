@@ -70,7 +70,7 @@ class Runner:
         if job_id is not None:
             check_job_id(job_id)
         with self._services.media.open(video_uri) as file:  # refused here, nothing of the job has been written yet
-            self._services.engines.decoder().probe(file)
+            self._services.engines.decoder(self._services.settings.video_limits).probe(file)
             if job_id is None:
                 sha256, _ = content_sha256(file, self._services.progress("job_id", dg.get_dagster_logger()))
                 job_id = default_job_id(PurePosixPath(file_name(video_uri)).stem, sha256)

@@ -182,8 +182,11 @@ def _open(schema: Any) -> Any:
 
 
 def document(report: Report, request: JobRequest) -> ReportDocument:
+    """The report as a document. Where pictures go on after the end that the header declared, the video is that long."""
+    probe = request.probe
+    duration_s = max(probe.duration_s, report.summary["range_s"][1])
     return ReportDocument(
-        job=request,
+        job=request.model_copy(update={"probe": probe.model_copy(update={"duration_s": duration_s})}),
         brands=tuple(BrandTotal(**row) for row in rounded(report.brands)),
         exposures=tuple(Exposure(**row) for row in rounded(report.exposures)),
         unresolved=tuple(OpenMark(**row) for row in rounded(report.unresolved)),

@@ -27,6 +27,8 @@ DRIFT_S = 0.5
 """How far back the second measure of change looks: about as long as a dissolve."""
 GAP_S = 1.0
 """A pause between two pictures that is longer than this is told, where the video has a steady rate."""
+LAST_S = 1.0
+"""Most that a last picture lasts which the header does not know of, whatever the mean rate."""
 _FIELDS = (3, 4)  # the thumbnail is looked at in so many rows and columns of fields
 _TONES = 16
 _FLAT_STD = 6.0
@@ -94,7 +96,7 @@ def extract_frames(
         frames=table(FRAMES, rows),
         signals=signals.table(),
         start_s=rows[0]["t_s"],
-        end_s=end_s if end_s > signals.last_s else min(asked_end_s, signals.last_s + 1 / probe.fps),
+        end_s=end_s if end_s > signals.last_s else min(asked_end_s, signals.last_s + min(1 / probe.fps, LAST_S)),
         notes=tuple(notes),
         stats={"pictures": len(signals), "bytes": sum(row["size_bytes"] for row in rows)},
     )

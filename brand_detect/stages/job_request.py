@@ -1,4 +1,4 @@
-"""Root: what was asked for, checked, hashed and probed."""
+"""Root: what was asked for, checked, probed and hashed."""
 
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.model import JobRequest, Overrides, check_job_id
@@ -16,7 +16,7 @@ def job_request(
     decoder: Decoder,
     progress: Progress,
 ) -> JobRequest:
-    """Check the id and the overrides, hash the video's bytes and probe it.
+    """Check the id and the overrides, probe the video and hash its bytes.
 
     Raises:
         BadInput: a bad id or override, a URI that may not be opened, or a file that is no video.
@@ -24,8 +24,8 @@ def job_request(
     check_job_id(job_id)
     check_overrides(overrides)
     with media.open(video_uri) as file:
+        probe = decoder.probe(file)  # first, for it reads little: what is no video is refused at once
         sha256, size = content_sha256(file, progress)
-        probe = decoder.probe(file)
     return JobRequest(
         job_id=job_id,
         video_uri=video_uri,

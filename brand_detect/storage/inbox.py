@@ -72,6 +72,8 @@ class Inbox:
         protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
         self._is_s3 = "s3" in protocols
         self._whole = any(protocol in OBJECT_STORES for protocol in protocols)
+        self.unlisted: dict[str, str] = {}
+        """Folders that could not be listed the last time, each with the reason."""
 
     def page(self, after: str, limit: int) -> tuple[list[Entry], str | None]:
         """The files that follow the name ``after``, at most ``limit``, and where to go on; None at the end."""
@@ -80,7 +82,7 @@ class Inbox:
                 return self._s3_page(after, limit)
             make: Callable[[str], Entry | None]
             if isinstance(self._fs, LocalFileSystem):
-                names, make = _files_under(self._base), self._local
+                names, make = self._files(), self._local
             else:
                 self._fs.invalidate_cache()
                 found: dict[str, Any] = self._fs.find(self._base, detail=True)
@@ -158,10 +160,26 @@ class Inbox:
             found = path.stat()
         except (FileNotFoundError, NotADirectoryError):  # gone since it was listed, or a link that leads nowhere
             return None
+        except OSError as e:  # a link in a circle, or to what may not be seen: who opens it will say so
+            return Entry(name, str(path), 1, e.strerror or str(e), 0.0, False)
         if not stat.S_ISREG(found.st_mode):
             return None
         # the time of the last change of anything, which no copy preserves
         return Entry(name, str(path), found.st_size, f"{found.st_mtime_ns} {found.st_ctime_ns}", found.st_ctime, False)
+
+    def _files(self) -> Iterator[str]:
+        """The files of the folder and of those below it; one that may not be listed stops only itself."""
+        self.unlisted.clear()
+
+        def note(error: OSError) -> None:
+            if error.filename == self._base:
+                raise error
+            if not isinstance(error, FileNotFoundError):  # else it was removed just now
+                self.unlisted[str(error.filename)] = error.strerror or str(error)
+
+        for folder, _, files in os.walk(self._base, onerror=note):
+            within = os.path.relpath(folder, self._base)
+            yield from (files if within == "." else (f"{within}/{name}" for name in files))
 
 
 def _suffix(name: str) -> str:
@@ -172,13 +190,3 @@ def _counts(name: str) -> bool:
     parts = name.split("/")
     hidden = any(part.startswith(".") for part in parts) or parts[0] == REJECTED
     return not hidden and _suffix(name) in (*VIDEO_SUFFIXES, REQUEST_SUFFIX)
-
-
-def _files_under(base: str) -> Iterator[str]:
-    def fail(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError) or error.filename == base:  # others were removed just now
-            raise error
-
-    for folder, _, files in os.walk(base, onerror=fail):
-        within = os.path.relpath(folder, base)
-        yield from (files if within == "." else (f"{within}/{name}" for name in files))

@@ -1,9 +1,12 @@
 """Opens videos by URI, within the allowed roots."""
 
+import errno
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 import fsspec
@@ -11,6 +14,8 @@ import fsspec
 from brand_detect.domain.errors import BadInput
 from brand_detect.storage.faults import check_address, explained
 
+NOWHERE = (errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
+"""What a path comes to that leads to nothing, however often it is tried."""
 BLOCK_BYTES = 8 * 2**20  # read-ahead of remote videos: decoding is one sequential pass
 
 
@@ -31,11 +36,15 @@ class MediaFiles:
         """
         if not uri or "\0" in uri:
             raise BadInput("No video was named.", "give a path or a URI such as s3://bucket/match.mp4")
+        try:
+            uri.encode()
+        except UnicodeEncodeError as e:  # it could not be stored with the job
+            raise BadInput(f"The name {uri!a} is no UTF-8.", "rename the file") from e
         local = _local(check_address(uri))
         if local is not None:
             try:
                 path = Path(local).expanduser().resolve()
-            except RuntimeError as e:  # ~nobody, or links in a circle
+            except (OSError, RuntimeError) as e:  # ~nobody, or links in a circle
                 raise BadInput(f"{uri} leads nowhere.", "check the path") from e
             if any(path.is_relative_to(folder) for folder in self._folders):
                 return str(path)
@@ -53,10 +62,13 @@ class MediaFiles:
     def _open(self, path: str, uri: str) -> BinaryIO:
         try:
             if "://" in path:
-                fs, inner = fsspec.url_to_fs(path)
+                options = {"client_kwargs": {"middlewares": (self._inside,)}} if _is_http(path) else {}
+                fs, inner = fsspec.url_to_fs(path, **options)
                 return cast("BinaryIO", fs.open(inner, "rb", block_size=BLOCK_BYTES))
-            return Path(path).open("rb")
+            return _regular(path, uri)
         except FileNotFoundError as e:
+            if isinstance(e.__cause__, BadInput):  # a redirect: fsspec takes all that stops it for a missing file
+                raise e.__cause__ from None
             raise BadInput(f"There is no file {uri}.", "check the path") from e
         except IsADirectoryError as e:
             raise BadInput(f"{uri} is a folder.", "name one video file") from e
@@ -64,6 +76,36 @@ class MediaFiles:
             raise BadInput(f"{uri} may not be read.", "check the file's permissions or the store's credentials") from e
         except (ImportError, ValueError) as e:
             raise BadInput(f"{uri} cannot be opened: {e}.", "install the fsspec driver of that scheme") from e
+        except OSError as e:
+            if e.errno in NOWHERE:
+                raise BadInput(f"{uri} leads nowhere.", "check the path") from e
+            raise
+
+    async def _inside(self, request: Any, send: Any) -> Any:
+        """Between aiohttp and the net, of each request and each redirect: nothing outside the roots is asked for."""
+        url = str(request.url)
+        roots = [str(type(request.url)(prefix)) for prefix in self._prefixes if _is_http(prefix)]
+        if _climbs(url) or not url.startswith(tuple(roots)):
+            raise BadInput(
+                f"The address redirects to {request.url.origin()}, outside the allowed media roots.",
+                f"BRAND_DETECT_MEDIA_ROOTS allows {', '.join(roots)}",
+            )
+        return await send(request)
+
+
+def _regular(path: str, uri: str) -> BinaryIO:
+    """A pipe would keep who opens it waiting, and a device may do anything when it is opened."""
+    refused = BadInput(f"{uri} is no regular file, but a pipe, a socket or a device.", "name one video file")
+    mode = Path(path).stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(path)
+    if not stat.S_ISREG(mode):
+        raise refused
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was exchanged since
+        file.close()
+        raise refused
+    return file
 
 
 def _local(uri: str) -> str | None:
@@ -72,6 +114,10 @@ def _local(uri: str) -> str | None:
     if scheme in ("", "file", "local"):
         return unquote(urlsplit(uri).path) if scheme else uri
     return None
+
+
+def _is_http(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
 
 
 def _climbs(uri: str) -> bool:

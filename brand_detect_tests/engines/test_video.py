@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame
 from brand_detect.engines.video import PyAvDecoder
@@ -114,6 +115,48 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
     path = write_bytes(tmp_path / "list.ffconcat", b"ffconcat version 1.0\nfile 'secret.mp4'\n")
     with pytest.raises(BadInput):
         probe(path)
+
+
+def test_pictures_that_grow_beyond_the_limit_on_the_way_are_refused(tmp_path: Path) -> None:
+    """Of 16 bits a channel they weigh twice as much; the container says nothing of it."""
+    plain, deep = (
+        write_clip(tmp_path / f"{pix_fmt}.mov", moving(3), codec="png", pix_fmt=pix_fmt)
+        for pix_fmt in ("rgb24", "rgb48be")
+    )
+    path = tmp_path / "both.mov"
+    with av.open(str(path), "w") as written:
+        stream = None
+        for n, part in enumerate((plain, deep)):
+            with av.open(str(part)) as source:
+                stream = stream or written.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.pts is not None and packet.dts is not None:
+                        later = round(3 / 25 / packet.time_base) * n
+                        packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                        packet.stream = stream
+                        written.mux(packet)
+    assert len(decode(path)) == 6
+    narrow = PyAvDecoder(VideoLimits(max_pixels=320 * 180))
+    with path.open("rb") as file:
+        assert narrow.probe(file).pix_fmt == "rgb24"
+        with pytest.raises(BadInput, match="320 × 180 pixels of rgb48be"):
+            list(narrow.decode(file, 2, 0, FOREVER))
+
+
+def test_pictures_beyond_the_longest_video_are_refused_whatever_the_header_says(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", moving(4), times_s=[0, 0.04, 100.0, 100.04])
+    short = PyAvDecoder(VideoLimits(max_duration_s=50))
+    with path.open("rb") as file:
+        with pytest.raises(BadInput, match="100 s long, or says so"):
+            short.probe(file)
+        with pytest.raises(BadInput, match="100 s long, or says so"):
+            list(short.decode(file, 2, 0, FOREVER))
+
+
+def test_a_matroska_file_that_begins_late_has_lost_nothing(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", moving(50), times_s=[100 + i / 25 for i in range(50)])
+    assert probe(path).duration_s == pytest.approx(2.0, abs=0.05)
+    assert len(decode(path)) == 50
 
 
 def test_samples_are_the_first_pictures_at_or_after_each_instant(tmp_path: Path) -> None:
@@ -232,6 +275,27 @@ def test_times_go_on_where_a_recording_starts_again(tmp_path: Path) -> None:
     times_s = [f.t_s for f in decode(path)]
     assert len(times_s) == 100
     assert np.diff(times_s) == pytest.approx(np.full(99, 0.04), abs=0.005)
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -40.0, 95_000.0])
+def test_a_clock_that_jumps_is_bridged(tmp_path: Path, jump_s: float) -> None:
+    times_s = [100 + i / 25 + (jump_s if i >= 44 else 0) for i in range(88)]
+    first, second = (
+        write_clip(tmp_path / f"{n}.ts", moving(44), times_s=part)
+        for n, part in enumerate((times_s[:44], times_s[44:]))
+    )
+    path = write_bytes(tmp_path / "both.ts", first.read_bytes() + second.read_bytes())
+    assert probe(path).duration_s == pytest.approx(3.52, abs=0.05)
+    shown_s = [f.t_s for f in decode(path)]  # and no damage is said
+    assert np.diff(shown_s) == pytest.approx(np.full(len(shown_s) - 1, 0.04), abs=0.005)
+    assert len(shown_s) == 88
+
+
+@pytest.mark.parametrize("fps", [10, 30])
+def test_a_program_stream_is_as_long_as_its_pictures(tmp_path: Path, fps: int) -> None:
+    """FFmpeg's guess from the clock at both ends is short by half a second."""
+    path = write_clip(tmp_path / "a.mpg", moving(2 * fps), fps=fps, codec="mpeg2video")
+    assert probe(path).duration_s == pytest.approx(2.0, abs=0.05)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

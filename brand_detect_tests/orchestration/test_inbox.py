@@ -507,10 +507,43 @@ def test_what_is_outside_the_media_roots_is_refused_once(sensed: Sensed, capsys:
 
 
 def test_a_name_that_is_no_text_is_refused(sensed: Sensed):
-    (sensed.folder / os.fsdecode(b"m\xff.mp4")).write_bytes(b"video")
+    for name in (b"m\xff.mp4", b"m\xff.json", b"good.mp4\xff.json"):
+        (sensed.folder / os.fsdecode(name)).write_bytes(b"{}")
     sensed.put("good.mp4")
     sensed.settled()
     assert sensed.jobs == [job_of(sensed.folder / "good.mp4")]
+
+
+def test_a_link_in_a_circle_is_refused_once_and_stops_nothing(sensed: Sensed, capsys: pytest.CaptureFixture[str]):
+    for name in ("circle.mp4", "good.json"):
+        (sensed.folder / name).symlink_to(sensed.folder / name)
+    sensed.put("good.mp4")
+    sensed.put("other.mp4")
+    sensed.settled()
+    sensed.settled()
+    said = capsys.readouterr().err
+    assert said.count("'circle.mp4' is refused") == 1
+    assert "circle.mp4 leads nowhere" in said
+    assert sensed.jobs == [job_of(sensed.folder / "other.mp4")]
+    assert [*sensed.rejected] == ["good.json"]
+
+
+def test_a_folder_that_may_not_be_listed_is_said(
+    sensed: Sensed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    sensed.put("closed/a.mp4")
+    sensed.put("good.mp4")
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may list everything
+    sensed.settled()
+    assert sensed.jobs == [job_of(sensed.folder / "good.mp4")]
+    assert f"{str(sensed.folder / 'closed')!r} could not be listed: Permission denied" in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_be_read_now_is_tried_again(sensed: Sensed, monkeypatch: pytest.MonkeyPatch):

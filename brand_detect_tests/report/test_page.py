@@ -89,6 +89,13 @@ def test_the_page_tells_the_report_without_its_script() -> None:
     assert "Where no source is named, the definition is brand_detect's own" in seen.text
 
 
+def test_no_time_exceeds_the_video_where_its_header_falls_short() -> None:
+    payloads = match()
+    short = payloads["job_request"].probe.model_copy(update={"duration_s": 9.9})
+    html = rendered(payloads | {"job_request": payloads["job_request"].model_copy(update={"probe": short})})
+    assert "0:00.0 to 0:10.0 of 0:10.0" in Page(html).text
+
+
 def on_a_board(payloads: dict[str, Any]) -> dict[str, Any]:
     """The same with one exposure on a board; the others are on nothing that somebody told."""
     first, *rest = payloads["compile_report"].exposures.to_pylist()

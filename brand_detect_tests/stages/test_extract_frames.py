@@ -1,18 +1,25 @@
 """Frames, signals, ranges and what is said of damage."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import ExtractedFrames
-from brand_detect.domain.params import ExtractFramesParams
+from brand_detect.domain.model import THUMBNAIL_SHAPE, ExtractedFrames
+from brand_detect.domain.params import ExtractFramesParams, FilterScenesParams
+from brand_detect.domain.protocols import DamagedTail, DecodedFrame
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect.stages.extract_frames import extract_frames
+from brand_detect.stages.extract_frames import LAST_S, extract_frames
+from brand_detect.stages.filter_scenes import filter_scenes
 from brand_detect.stages.job_request import job_request
+from brand_detect_tests import payloads
 from brand_detect_tests.videos import LocalMedia, MemorySink, scene, silent, truncate, write_clip
 
 
@@ -109,3 +116,52 @@ def test_pictures_lost_in_the_middle_are_told(tmp_path: Path) -> None:
     found, _ = extract(path)
     assert len(found.notes) == 1
     assert found.notes[0].startswith("no picture could be read between")
+
+
+@dataclass
+class Told:
+    """A ``Decoder`` whose pictures begin at these times."""
+
+    times_s: list[float]
+    damaged: bool
+
+    def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:  # noqa: ARG002
+        grey = np.zeros((90, 160, 3), np.uint8)
+        for t_s in self.times_s:
+            if start_s <= t_s < end_s:
+                yield DecodedFrame(t_s, np.zeros(THUMBNAIL_SHAPE, np.uint8), grey)
+        if self.damaged:
+            raise DamagedTail("That is all.", self.times_s[-1] + 0.04)
+
+
+@given(
+    steps_s=st.lists(st.floats(0.001, 3.0), min_size=1, max_size=12),
+    declared_s=st.floats(0.01, 20.0),
+    fps=st.floats(0.01, 120.0),
+    asked_s=st.just(0.0) | st.floats(0.5, 30.0),
+    damaged=st.booleans(),
+)
+def test_cells_tile_the_range_up_to_the_end_of_the_video(
+    steps_s: list[float], declared_s: float, fps: float, asked_s: float, damaged: bool
+) -> None:
+    """Whatever the header says: the last picture's cell ends where the video does, at most ``LAST_S`` later."""
+    times_s = [0.0, *np.cumsum(steps_s).tolist()]
+    request = payloads.request(declared_s)
+    probe = request.probe.model_copy(update={"fps": fps})
+    found = extract_frames(
+        request.model_copy(update={"probe": probe, "video_uri": __file__}),
+        ExtractFramesParams.model_validate({"end_s": asked_s}),
+        media=LocalMedia(),
+        decoder=Told(times_s, damaged),  # pyright: ignore[reportArgumentType]
+        codec=OpenCvCodec(),
+        sink=MemorySink(),
+        progress=silent,
+    )
+    last_s = found.signals["t_s"][-1].as_py()
+    assert last_s < found.end_s <= max(declared_s, last_s + LAST_S)
+    assert not asked_s or found.end_s <= asked_s
+    cells = filter_scenes(found, FilterScenesParams.model_validate({})).timeline
+    edges = [found.start_s, *cells["end_s"].to_pylist()]
+    assert edges[:-1] == cells["start_s"].to_pylist()
+    assert edges[-1] == found.end_s
+    assert (np.diff(edges) > 0).all()

@@ -140,6 +140,26 @@ def test_links_to_files_count_as_the_files_and_the_rest_does_not(tmp_path: Path)
     assert [(entry.name, entry.size_bytes) for entry in entries] == [("a.mp4", 3), ("link.mp4", 7)]
 
 
+def test_what_cannot_be_looked_at_stops_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = Place(str(tmp_path / "in"))
+    place.put("good.mp4")
+    place.put("closed/secret.mp4")
+    (tmp_path / "in" / "circle.mp4").symlink_to(tmp_path / "in" / "circle.mp4")
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may list everything
+    inbox = place.inbox
+    entries, after = inbox.page("", 10)
+    assert (names(entries), after) == (["circle.mp4", "good.mp4"], None)
+    assert inbox.entry("circle.mp4") == entries[0]
+    assert inbox.unlisted == {str(tmp_path / "in" / "closed"): "Permission denied"}
+
+
 @pytest.mark.parametrize("change", [lambda p: p.write_bytes(b"other"), lambda p: os.utime(p, (1, 1))])
 def test_a_copied_time_hides_no_change(tmp_path: Path, change: Callable[[Path], Any]):
     """Of the times of a file, the one of its last change cannot be set."""

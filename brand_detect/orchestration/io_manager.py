@@ -52,7 +52,7 @@ class CheckpointIOManager(dg.IOManager):
             upstream = context.asset_key.path[-1]
             version = self.lineage(step.dagster_run, step.partition_key, step.op_def.name).attempts[upstream]
             if upstream == CATALOG:
-                return catalog_from_json(self._store.get_catalog(version))
+                return catalog_from_json(self._store.get_catalog(version), version)
             return self._store.load(AttemptRef(step.partition_key, upstream, version))
 
     def handle_output(self, context: dg.OutputContext, obj: Draft | LoadedCatalog) -> None:

@@ -142,7 +142,8 @@ class StageRun(Generic[P_co]):
 
     def brand_index(self) -> BrandIndex:
         """The index of the catalogue that this lineage was matched with."""
-        return self.engines.brand_index(catalog_from_json(self.store.get_catalog(self.lineage.attempts[CATALOG])))
+        version = self.lineage.attempts[CATALOG]
+        return self.engines.brand_index(catalog_from_json(self.store.get_catalog(version), version))
 
     def gallery(self, catalog: BrandCatalog, encoder: str) -> MarkIndex | None:
         """The catalogue's marks for the vectors of ``detect_objects``; None where either has none."""

@@ -7,7 +7,7 @@ from typing import Any
 from brand_detect.storage.sealed import seal, unseal
 
 
-def reseal(attempt: Path, **facts: Any) -> None:
+def reseal(attempt: Path, /, **facts: Any) -> None:
     """Let the attempt in the folder say ``facts`` of itself, and of its files what they are by now."""
     path = attempt / "manifest.json"
     told = unseal(path.read_bytes()) | facts

@@ -229,8 +229,10 @@ def stage_asset(
         def compute(context: dg.AssetExecutionContext, **values: Any) -> Iterator[dg.Output | dg.AssetCheckResult]:
             store: Store = context.resources.services.store
             with dagster_errors(context.instance, context.run.run_id):
-                draft = _run_stage(context, fn, stage, version, values, checks)
-                tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
+                sink = store.begin(attempt_ref(context, stage))
+                with sink.or_nothing():
+                    draft = _run_stage(context, fn, sink, version, values, checks)
+                    tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
             yield dg.Output(draft, tags=tags)
             for outcome in draft.checks:
                 yield dg.AssetCheckResult(
@@ -273,13 +275,13 @@ def code_version_of(code_version: str, packages: Sequence[str]) -> str:
 def _run_stage(
     context: dg.AssetExecutionContext,
     fn: Callable[..., Payload],
-    stage: str,
+    sink: AttemptWriter,
     code_version: str,
     values: Mapping[str, Any],
     checks: Sequence[Check],
 ) -> Draft:
     services = cast("Services", context.resources.services)
-    job_id = context.partition_key
+    job_id, stage = sink.ref.job_id, sink.ref.stage
     lineage: Lineage = context.resources.checkpoints.lineage(context.run, job_id, stage)
     request = services.store.load(AttemptRef(job_id, "job_request", lineage.attempts["job_request"]))
     assert isinstance(request, JobRequest)
@@ -292,7 +294,7 @@ def _run_stage(
         request=request,
         lineage=lineage,
         store=services.store,
-        sink=services.store.begin(attempt_ref(context, stage)),
+        sink=sink,
         media=services.media,
         engines=services.engines,
         settings=services.settings,

@@ -688,6 +688,19 @@ class AttemptWriter:
         self._store._create(self._store._path(self.ref, NAME), manifest_to_json(manifest))
         return manifest
 
+    @contextmanager
+    def or_nothing(self) -> Iterator[None]:
+        """What goes wrong in here leaves nothing of the attempt behind; only a kill does, until retention finds it."""
+        try:
+            yield
+        except BaseException:
+            with suppress(BrandDetectError):  # the store may be what went wrong, here and below
+                self.seal()  # what is open on S3 would appear when it is closed
+            with suppress(BrandDetectError):
+                if not self._store.exists(self.ref):  # another process may have finished it
+                    self._store.remove(self.ref)
+            raise
+
     def _open(self, name: str) -> io.BufferedIOBase:
         path = self._store._path(self.ref, name)
         fs: Any = self._store.fs

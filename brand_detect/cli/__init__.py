@@ -60,6 +60,6 @@ def _describe() -> None:
     """Which brands were on screen in a video: when, how long, how large, and on what evidence.
 
     Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again,
-    6 something was found (problems, brands check), 130 stopped by Ctrl-C or SIGTERM.
+    6 something was found (problems, verify, brands check), 130 stopped by Ctrl-C or SIGTERM.
     BRAND_DETECT_TRACEBACK=1 shows where an error came from.
     """

@@ -52,6 +52,7 @@ SHARD_BYTES = 64 * 2**20
 SHARD_PREFIX = "frames-"
 EXEMPLARS = "_catalog/exemplars"
 """The folder of all pictures of all snapshots."""
+VECTORS_PREFIX = "vectors-"
 AT_A_TIME = 16
 """Small files that are read or written at once: each waits for the disk or the network."""
 PROPOSALS = "_proposals"
@@ -90,6 +91,10 @@ class AttemptRef:
 
     def __str__(self) -> str:
         return self.path
+
+
+class Missing(Permanent):
+    """A file that should be in the store is not."""
 
 
 class Store:
@@ -163,11 +168,27 @@ class Store:
 
     def read_part(self, ref: AttemptRef, name: str, start: int | None = None, end: int | None = None) -> bytes:
         """The bytes ``[start, end)`` of a file of the attempt, whatever they are: the caller has to prove them."""
+        with self._reading(ref, name):
+            return self.fs.cat_file(self._path(ref, name), start=start, end=end)
+
+    def prove(self, ref: AttemptRef, file: FileEntry) -> None:
+        """Read a file of any size through.
+
+        Raises:
+            Permanent: it is not what was written, or it is gone.
+        """
+        with self._reading(ref, file.name), self.fs.open(self._path(ref, file.name), "rb") as opened:
+            found = hashlib.file_digest(opened, "sha256")  # pyright: ignore[reportArgumentType]
+        if found.hexdigest() != file.sha256:
+            raise self.damaged(ref, file.name)
+
+    @contextmanager
+    def _reading(self, ref: AttemptRef, name: str) -> Iterator[None]:
         with explained(f"{self.uri(ref)}/{name} could not be read"):
             try:
-                return self.fs.cat_file(self._path(ref, name), start=start, end=end)
+                yield
             except FileNotFoundError as e:
-                raise Permanent(
+                raise Missing(
                     f"The checkpoint {ref} is gone: it has no {name}.",
                     f"re-materialize {ref.stage} of {ref.job_id}, or restore {self.uri(ref)}",
                 ) from e
@@ -318,7 +339,7 @@ class Store:
             try:
                 data = self.fs.cat_file(f"{self._base}/{name}")
             except FileNotFoundError as e:
-                raise Permanent(f"The picture {self.root}/{name} of the catalogue is gone.", hint) from e
+                raise Missing(f"The picture {self.root}/{name} of the catalogue is gone.", hint) from e
         if _short(data) != exemplar.exemplar_id:
             raise Permanent(f"The picture {self.root}/{name} of the catalogue is damaged.", hint)
         return data
@@ -336,9 +357,12 @@ class Store:
         Raises:
             Permanent: they are damaged.
         """
-        made = (name for name in self._list(f"_catalog/{version}") if name.startswith(_vectors_of(encoder)))
-        name = next(made, None)
+        name = next((name for name in self.vectors(version) if name.startswith(_vectors_of(encoder))), None)
         return pq.read_table(pa.BufferReader(self.vectors_file(version, name))) if name else None
+
+    def vectors(self, version: str) -> list[str]:
+        """The names of the files of vectors of a catalogue, by whatever encoder."""
+        return [name for name in self._list(f"_catalog/{version}") if name.startswith(VECTORS_PREFIX)]
 
     def vectors_file(self, version: str, name: str) -> bytes:
         """A file of vectors of a catalogue, named by what made it and by its content.
@@ -373,7 +397,7 @@ class Store:
             try:
                 return self.fs.cat_file(self._catalog_path(version))
             except FileNotFoundError as e:
-                raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+                raise Missing(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
 
     def put_event(self, name: str, data: bytes) -> None:
         """Keep a proposal, or a decision about one. What is there already stays as it is."""
@@ -424,6 +448,12 @@ class Store:
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             found = zip(names, pool.map(get, names), strict=True)
             return {name: data for name, data in found if data is not None}
+
+    def answers(self) -> Iterator[tuple[str, bytes]]:
+        """Every answer that is kept, with the name of its question."""
+        for folder in self._list(ANSWERS):
+            names = [name.removesuffix(".json") for name in self._list(f"{ANSWERS}/{folder}")]
+            yield from self.get_answers(names).items()
 
     def note_spending(self, day: str, name: str) -> None:
         """Keep an entry of the day's spending, all of which is its name."""
@@ -565,7 +595,7 @@ def _short(data: bytes) -> str:
 
 def _vectors_of(encoder: str) -> str:
     """How the names of files with vectors by ``encoder`` begin."""
-    return f"vectors-{_short(encoder.encode())}-"
+    return f"{VECTORS_PREFIX}{_short(encoder.encode())}-"
 
 
 def _create_local(target: Path, data: bytes) -> None:

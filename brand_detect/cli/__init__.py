@@ -19,7 +19,7 @@ from brand_detect.cli import (
     sweep,
     upkeep,
 )
-from brand_detect.cli.common import app, err, plain
+from brand_detect.cli.common import TRACEBACK, app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
 __all__ = [
@@ -47,7 +47,7 @@ def main() -> None:
     try:
         app()
     except BrandDetectError as e:
-        if os.environ.get("BRAND_DETECT_TRACEBACK"):
+        if os.environ.get(TRACEBACK):
             raise
         err.print(f"error: {plain(str(e))}", style="red", highlight=False, soft_wrap=True)
         if e.hint:

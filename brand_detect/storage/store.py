@@ -108,6 +108,11 @@ class Store:
             raise Permanent(f"The store {root} cannot be opened: {e}.", "check BRAND_DETECT_STORE_ROOT") from e
         self._proofs = lru_cache(_PROOFS)(self.manifest)
 
+    def is_there(self) -> bool:
+        """Whether anything is stored where this store lies."""
+        with explained(f"{self.root} could not be looked up"):
+            return self.fs.isdir(self._base)
+
     def uri(self, ref: AttemptRef) -> str:
         return f"{self.root}/{ref.path}"
 

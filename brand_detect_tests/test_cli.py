@@ -118,7 +118,7 @@ def locked(database: Path) -> Iterator[None]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite waits for a lock no longer than a moment."""
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3.dbapi2, "connect", lambda *a, **k: connect(*a, **k | {"timeout": 0.01}))
+    monkeypatch.setattr("sqlite3.dbapi2.connect", lambda *a, **k: connect(*a, **k | {"timeout": 0.01}))
 
 
 def in_the_first_stage(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:

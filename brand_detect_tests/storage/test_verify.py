@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Store:
 def test_a_store_as_it_was_written_has_no_damage(store: Store, tmp_path: Path):
     store.begin(AttemptRef("match", "run_ocr", "killed-0")).write("texts.parquet", b"half")
     told: list[tuple[float, float, str]] = []
-    assert list(verify_jobs(store, store.jobs(), lambda *at: told.append(at))) == []
+    assert list(verify_jobs(store, store.jobs(), lambda done, total, unit: told.append((done, total, unit)))) == []
     assert told == [(1, 1, "checkpoints")]
     assert list(verify_shared(Store(str(tmp_path / "empty")), catalog_from_json, silent)) == []
 

@@ -36,5 +36,5 @@ def database_explained() -> Iterator[None]:
 def _fault(error: BaseException | None) -> BaseException | None:
     """The fault of a database that ``error`` came from."""
     while error and type(error) not in _OUT_OF_REACH:
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error

@@ -39,13 +39,21 @@ class Damage:
 def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterator[Damage]:
     """The files of checkpoints and corrections of ``jobs`` that are not what was written.
 
-    Where all frames of an attempt are gone, retention has let them go.
+    Missing is a checkpoint from which another was made, too. Where all frames of an attempt are gone, retention has
+    let them go.
     """
-    refs = [ref for job_id in jobs for stage in LINE for ref in store.folders(job_id, stage) if store.exists(ref)]
+    refs = [ref for job_id in jobs for stage in LINE for ref in store.folders(job_id, stage)]
+    finished: set[AttemptRef] = set()
+    read: set[AttemptRef] = set()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for n, found in enumerate(pool.map(partial(_of_attempt, store), refs), 1):
-            yield from found
+        for n, (ref, looked) in enumerate(zip(refs, pool.map(partial(_of_attempt, store), refs), strict=True), 1):
+            if looked is not None:
+                finished.add(ref)
+                read |= looked.read
+                yield from looked.damaged
             progress(n, len(refs), "checkpoints")
+    for ref in sorted(read - finished, key=str):
+        yield from _look(f"{ref}/{NAME}", partial(store.manifest, ref))
     for job_id in jobs:
         for name, data in store.get_reviews(job_id).items():
             yield from _sealed(f"{job_id}/{REVIEWS}/{name}.json", partial(bytes, data))
@@ -74,14 +82,26 @@ def verify_shared(
         yield from _sealed(f"{ANSWERS}/{name[:2]}/{name}.json", partial(bytes, data))
 
 
-def _of_attempt(store: Store, ref: AttemptRef) -> list[Damage]:
+@dataclass(frozen=True)
+class _Looked:
+    damaged: list[Damage]
+    read: frozenset[AttemptRef] = frozenset()
+    """The attempts that it was made from."""
+
+
+def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
+    """None if the attempt was never finished."""
     try:
+        if not store.exists(ref):
+            return None
         manifest = store.manifest(ref)
         shards = store.frame_shards(ref)
     except BrandDetectError as e:
-        return [_damage(f"{ref}/{NAME}", e)]
+        return _Looked([_damage(f"{ref}/{NAME}", e)])
     files = [file for file in manifest.files if shards or not file.name.startswith(SHARD_PREFIX)]
-    return [found for file in files for found in _look(f"{ref}/{file.name}", partial(store.prove, ref, file))]
+    damaged = [found for file in files for found in _look(f"{ref}/{file.name}", partial(store.prove, ref, file))]
+    read = (AttemptRef(ref.job_id, stage, name) for stage, name in manifest.upstream.items() if stage in LINE)
+    return _Looked(damaged, frozenset(read))
 
 
 def _sealed(path: str, read: Callable[[], bytes]) -> Iterator[Damage]:

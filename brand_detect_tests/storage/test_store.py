@@ -342,13 +342,13 @@ def test_a_probe_tells_what_could_be_better(monkeypatch: pytest.MonkeyPatch):
     assert "could not be taken away: no deletes here." in left
 
 
-def stored(store: Store, job_id: str, attempt: str, data: bytes = b"jpeg") -> AttemptRef:
+def stored(store: Store, job_id: str, attempt: str, data: bytes = b"jpeg", **facts: Any) -> AttemptRef:
     """An attempt of extract_frames with one picture."""
     ref = AttemptRef(job_id, "extract_frames", attempt)
     writer = store.begin(ref)
     blob = writer.append(data)
     row = FRAME | {"shard": blob.shard, "offset": blob.offset, "size_bytes": blob.size_bytes, "crc32": blob.crc32}
-    writer.commit(ExtractedFrames(table(FRAMES, [row]), table(SIGNALS), 0.0, 1.0), **FACTS)
+    writer.commit(ExtractedFrames(table(FRAMES, [row]), table(SIGNALS), 0.0, 1.0), **FACTS | facts)
     return ref
 
 

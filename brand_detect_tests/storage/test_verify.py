@@ -28,7 +28,7 @@ def found(store: Store, *jobs: str) -> list[tuple[str, str]]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path))
-    store.begin(REF).commit(SCENES, **FACTS)
+    store.begin(REF).commit(SCENES, **FACTS | {"upstream": {}})
     return store
 
 
@@ -36,12 +36,12 @@ def test_a_store_as_it_was_written_has_no_damage(store: Store, tmp_path: Path):
     store.begin(AttemptRef("match", "run_ocr", "killed-0")).write("texts.parquet", b"half")
     told: list[tuple[float, float, str]] = []
     assert list(verify_jobs(store, store.jobs(), lambda done, total, unit: told.append((done, total, unit)))) == []
-    assert told == [(1, 1, "checkpoints")]
+    assert told[-1] == (2, 2, "checkpoints")
     assert list(verify_shared(Store(str(tmp_path / "empty")), catalog_from_json, silent)) == []
 
 
 def test_files_that_are_missing_or_another_are_listed_with_what_to_do(store: Store, tmp_path: Path):
-    stored(store, "other", "run-0")
+    stored(store, "other", "run-0", upstream={})
     (tmp_path / REF.path / "shots.parquet").unlink()
     (tmp_path / REF.path / "timeline.parquet").write_bytes(b"PAR1")
     (tmp_path / "other/extract_frames/run-0/manifest.json").write_bytes(b"{}")
@@ -56,8 +56,17 @@ def test_files_that_are_missing_or_another_are_listed_with_what_to_do(store: Sto
         assert "re-materialize filter_scenes of match" in damage.hint
 
 
+def test_a_checkpoint_from_which_another_was_made_must_be_there(tmp_path: Path):
+    store = Store(str(tmp_path))
+    made_from = stored(store, "match", "run-0", upstream={})
+    store.begin(REF).commit(SCENES, **FACTS | {"upstream": {"extract_frames": "run-0", "brand_catalog": "v1"}})
+    assert found(store) == []
+    (tmp_path / made_from.path / "manifest.json").unlink()
+    assert found(store) == [("missing", f"{made_from}/manifest.json")]
+
+
 def test_frames_are_looked_through_unless_retention_let_them_go(store: Store, tmp_path: Path):
-    ref = stored(store, "match", "run-0")
+    ref = stored(store, "match", "run-0", upstream={})
     shard = tmp_path / ref.path / "frames-00000.tar"
     written = shard.read_bytes()
     shard.write_bytes(written[:-1])
@@ -111,7 +120,7 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
 @pytest.mark.usefixtures("s3")
 def test_a_store_on_s3_is_read_piece_by_piece():
     store = Store("s3://bucket/verified")
-    ref = stored(store, "match", "run-0", bytes(6 * 2**20))
+    ref = stored(store, "match", "run-0", bytes(6 * 2**20), upstream={})
     assert found(store) == []
-    store.fs.pipe_file(f"bucket/verified/{ref}/frames-00000.tar", bytes(6 * 2**20))
+    store.fs.pipe_file(f"bucket/verified/{ref}/frames-00000.tar", bytes(6 * 2**20), upstream={})
     assert found(store) == [("damaged", f"{ref}/frames-00000.tar")]

@@ -34,11 +34,10 @@ def build_definitions(
 
     def checkpoints(context: dg.InitResourceContext) -> Iterator[CheckpointIOManager]:
         assert context.instance is not None
-        assert context.log is not None
         keep_connections(context.instance)
         # one process a step: each comes and goes, and none of them is the run's
         run = context.run if executor is dg.in_process_executor else None
-        with at_work(context.instance, run.run_id, context.log) if run else nullcontext():
+        with at_work(context.instance, run.run_id) if run else nullcontext():
             yield CheckpointIOManager(used, context.instance)
 
     return dg.Definitions(

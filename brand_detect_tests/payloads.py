@@ -58,6 +58,7 @@ def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) 
             "shard": "frames-00000.bin",
             "offset": i * 1000,
             "size_bytes": 1000,
+            "crc32": 0,
             "luma_mean": 120.0,
             "luma_std": 50.0,
             "phash": i,

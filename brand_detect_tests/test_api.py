@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +111,19 @@ def test_checkpoints_are_the_stages_in_order_each_once(http: TestClient):
     assert answer.status_code == 200
     assert [row["stage"] for row in answer.json()] == list(STAGES[:4]), "job_request is not listed"
     assert [a["attempt"] for a in answer.json()[0]["attempts"]] == ["r2-0", "r1-0"]
+
+
+def test_checkpoints_whose_files_are_gone_are_not_listed(dagster: ScriptedClient, tmp_path: Path):
+    here, there = attempt("run_ocr", "r1-0"), attempt("run_ocr", "r2-0")
+    made = [replace(a, uri=f"{tmp_path}/match/run_ocr/{a.attempt}") for a in (there, here)]
+    states = {s: StageState(s, tuple(made) if s == "run_ocr" else (), "1") for s in LINE}
+    dagster.checkpoints = lambda job_id, **_: History(job_id, states)
+    http = service(dagster, settings={"store_root": str(tmp_path)})
+    (tmp_path / "match" / "run_ocr" / "r1-0").mkdir(parents=True)
+    assert http.get("/detect/checkpoints/match").status_code == 404
+    (tmp_path / "match" / "run_ocr" / "r1-0" / "manifest.json").touch()
+    [listed] = http.get("/detect/checkpoints/match").json()
+    assert [a["attempt"] for a in listed["attempts"]] == ["r1-0"]
 
 
 @pytest.mark.parametrize("job_id", ["unknown", ".hidden", "a b", "x" * 300, "%00", "⚽"])

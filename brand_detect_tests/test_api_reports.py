@@ -23,6 +23,7 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.model import Report
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
+from brand_detect_tests.checkpoints import reseal
 from brand_detect_tests.pipeline import pipeline, two_shot_clip
 
 MEANT = {"X-Requested-With": "brand_detect"}
@@ -105,6 +106,7 @@ def attempt_of(folder: Path) -> Path:
 
 def write_page(folder: Path, text: str) -> None:
     (attempt_of(folder) / "report.html").write_text(text, encoding="utf-8")
+    reseal(attempt_of(folder))
 
 
 # --- pages and frames
@@ -112,9 +114,8 @@ def write_page(folder: Path, text: str) -> None:
 
 def test_the_index_leads_to_the_reports_the_newest_first(http: TestClient, folder: Path):
     shutil.copytree(folder / "store" / "match", folder / "store" / "a.later")
-    for file in (folder / "store" / "a.later" / "compile_report").glob("*/manifest.json"):
-        later = json.loads(file.read_text()) | {"created": "2099-01-01T10:00:00+00:00", "job_id": "a.later"}
-        file.write_text(json.dumps(later))
+    for attempt in (folder / "store" / "a.later" / "compile_report").iterdir():
+        reseal(attempt, created="2099-01-01T10:00:00+00:00", job_id="a.later")
     (folder / "store" / "no-report").mkdir()
     answer = http.get("/reports")
     assert answer.status_code == 200
@@ -152,15 +153,15 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
     assert page.count(SERVED) == 1, "the first place alone"
 
 
-def test_only_the_scripts_that_the_page_names_by_hash_may_run(http: TestClient, folder: Path):
+def test_only_the_scripts_that_the_page_names_by_hash_may_run(dagster: ScriptedClient, folder: Path):
     digest = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
     policy = f"default-src 'none'; script-src 'unsafe-inline' https://evil.example {digest}"
     write_page(folder, f'<meta http-equiv="Content-Security-Policy" content="{policy}">{SERVED}')
-    sent = http.get("/reports/match").headers["Content-Security-Policy"]
+    sent = service(dagster, folder).get("/reports/match").headers["Content-Security-Policy"]
     assert f"script-src {digest};" in sent
     assert "evil" not in sent
     write_page(folder, SERVED)
-    sent = http.get("/reports/match").headers["Content-Security-Policy"]
+    sent = service(dagster, folder).get("/reports/match").headers["Content-Security-Policy"]
     for directive in ("default-src 'none'", "script-src 'none'", "frame-ancestors 'none'", "connect-src 'self'"):
         assert directive in sent
 
@@ -218,10 +219,8 @@ def test_a_page_goes_on_showing_its_own_frames_when_a_newer_report_was_made(http
     shown = attempt_of(folder)
     later = shown.with_name("later-0")
     shutil.copytree(shown, later)
-    told = json.loads((later / "manifest.json").read_text(encoding="utf-8"))
-    told |= {"attempt": "later-0", "created": "2099-01-01T00:00:00+00:00"}
-    told["upstream"]["extract_frames"] = "other-0"  # sampled otherwise, and gone since
-    (later / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+    upstream = {"extract_frames": "other-0"}  # sampled otherwise, and gone since
+    reseal(later, attempt="later-0", created="2099-01-01T00:00:00+00:00", upstream=upstream)
     assert http.get("/reports/match/frames/3.jpg").status_code == 404
     assert http.get(f"/reports/match/frames/3.jpg?report={shown.name}").status_code == 200
 

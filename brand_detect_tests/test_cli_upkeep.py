@@ -49,6 +49,23 @@ def kept(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert sorted((shared / "store").rglob("*")) == before
 
 
+def test_a_store_is_looked_through(home: Path, command_line: Callable[..., Ended]):
+    code, out, err = command_line("verify")
+    assert (code, out) == (0, "nothing is damaged\n")
+    assert "10 of 10 checkpoints" in err
+    [texts] = (home / "store" / "match").glob("run_ocr/*/texts.parquet")
+    texts.write_bytes(texts.read_bytes()[:-1])
+    code, out, err = command_line("verify", "match")
+    assert (code, out.split()[:3]) == (6, ["what", "file", "damaged"])
+    assert texts.parent.name in "".join(out.split())
+    assert "--json says how" in err
+    code, out, _ = command_line("verify", "--json")
+    [damage] = json.loads(out)
+    assert (code, damage["file"]) == (6, str(texts.relative_to(home / "store")))
+    assert "re-materialize run_ocr of match" in damage["hint"]
+    assert command_line("verify", "nobody")[0] == 3
+
+
 def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., Ended]):
     first = (home / "first").read_text(encoding="utf-8")
     reports = home / "store" / "match" / "compile_report"

@@ -1,5 +1,6 @@
 """Short clips for tests, written from numpy pictures with PyAV, and plain things to read and write them with."""
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -93,7 +94,7 @@ class MemorySink:
 
     def append(self, data: bytes) -> BlobRef:
         self.blobs.append(data)
-        return BlobRef("memory", len(self.blobs) - 1, len(data))
+        return BlobRef("memory", len(self.blobs) - 1, len(data), zlib.crc32(data))
 
     def write(self, name: str, data: bytes) -> None:
         raise AssertionError(f"nobody asked for {name}, {len(data)} bytes")

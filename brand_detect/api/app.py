@@ -84,8 +84,9 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     async def broken(_: Request, error: Exception) -> JSONResponse:  # logged by the server, with its traceback
         return AsciiJSON({"detail": f"A fault in the service: {type(error).__name__}."}, 500)
 
-    app.include_router(detect_router(client, launching), dependencies=[Depends(check_key)])
-    app.include_router(report_router(client, Store(settings.store_root), access, launching))
+    store = Store(settings.store_root)
+    app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
+    app.include_router(report_router(client, store, access, launching))
 
     @app.get("/health")
     async def health() -> dict[str, str]:

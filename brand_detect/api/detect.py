@@ -14,6 +14,8 @@ from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Tr
 from brand_detect.domain.history import Attempt
 from brand_detect.domain.model import check_job_id
 from brand_detect.domain.pipeline import STAGES
+from brand_detect.storage.present import present
+from brand_detect.storage.store import Store
 
 ConfigOverrides = Annotated[
     dict[str, dict[str, Any]] | None, Field(description="{stage: {param: value}}, for the stages that run")
@@ -73,18 +75,18 @@ class RetryResponse(BaseModel):
     not_before_s: float | None = Field(description="when it is due, in seconds since 1970; null = now")
 
 
-def detect_router(client: Client, launching: anyio.CapacityLimiter) -> APIRouter:
+def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter) -> APIRouter:
     """The endpoints over ``client``; at most so many launches at once as ``launching`` lets through."""
     router = APIRouter()
 
     @router.get("/detect/checkpoints/{job_id}", responses=problems(404, 503))
     async def checkpoints(job_id: str) -> list[Checkpoint]:
-        """The stages of a job that have a checkpoint, in the order of the pipeline."""
+        """The stages of a job that have a checkpoint, in the order of the pipeline; not those whose files are gone."""
         try:
             check_job_id(job_id)
         except BadInput as e:
             raise HTTPException(404, str(e)) from e
-        history = await run_in_threadpool(client.checkpoints, job_id)
+        history = await run_in_threadpool(lambda: present(client.checkpoints(job_id), store))
         found = [
             Checkpoint(stage=s, stale=list(history.stale(s)), attempts=[_info(a) for a in state.attempts])
             for s in STAGES

@@ -141,21 +141,21 @@ def catalog_to_json(catalog: BrandCatalog) -> bytes:
     return _canonical({"version": catalog.version, "brands": [_plain(b) for b in catalog.brands]})
 
 
-def catalog_from_json(data: bytes) -> BrandCatalog:
-    """The catalogue that ``catalog_to_json`` wrote.
+def catalog_from_json(data: bytes, version: str) -> BrandCatalog:
+    """The catalogue of that version, as ``catalog_to_json`` wrote it.
 
     Raises:
-        Permanent: the bytes are damaged, or their content is not that of the version they name.
+        Permanent: the bytes are damaged: their content is not that of the version.
     """
-    hint = "take a new snapshot of the brand list"
     try:
-        stored = json.loads(data)
-        brands = _STORED.validate_python(stored["brands"])
-        catalog = _catalog(brands)
+        catalog = _catalog(_STORED.validate_python(json.loads(data)["brands"]))
+        if catalog.version != version:
+            raise ValueError(f"its content is that of {catalog.version}")
     except (ValueError, KeyError, TypeError) as e:  # pydantic's and json's errors are ValueErrors
-        raise Permanent("The snapshot of the brand catalogue cannot be read.", hint) from e
-    if catalog.version != stored.get("version"):
-        raise Permanent("The snapshot of the brand catalogue was altered after it was written.", hint)
+        raise Permanent(
+            f"The snapshot {version} of the brand catalogue is damaged: it is not what was written.",
+            f"restore _catalog/{version}/catalog.json, or remove it and re-materialize brand_catalog",
+        ) from e
     return catalog
 
 

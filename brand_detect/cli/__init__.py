@@ -19,7 +19,7 @@ from brand_detect.cli import (
     sweep,
     upkeep,
 )
-from brand_detect.cli.common import app, err, plain
+from brand_detect.cli.common import TRACEBACK, app, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
 __all__ = [
@@ -47,7 +47,7 @@ def main() -> None:
     try:
         app()
     except BrandDetectError as e:
-        if os.environ.get("BRAND_DETECT_TRACEBACK"):
+        if os.environ.get(TRACEBACK):
             raise
         err.print(f"error: {plain(str(e))}", style="red", highlight=False, soft_wrap=True)
         if e.hint:
@@ -60,6 +60,6 @@ def _describe() -> None:
     """Which brands were on screen in a video: when, how long, how large, and on what evidence.
 
     Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again,
-    6 something was found (problems, brands check), 130 stopped by Ctrl-C or SIGTERM.
+    6 something was found (problems, verify, brands check), 130 stopped by Ctrl-C or SIGTERM.
     BRAND_DETECT_TRACEBACK=1 shows where an error came from.
     """

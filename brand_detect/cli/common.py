@@ -19,6 +19,8 @@ from brand_detect.domain.params import check_overrides
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 out = Console()
 err = Console(stderr=True)
+TRACEBACK = "BRAND_DETECT_TRACEBACK"
+"""Environment variable: show where an error came from."""
 
 VideoArg = Annotated[str, typer.Argument(help="a path, or a URI within BRAND_DETECT_MEDIA_ROOTS")]
 JobArg = Annotated[str, typer.Argument(metavar="JOB", help="the job's id")]

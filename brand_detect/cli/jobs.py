@@ -36,6 +36,8 @@ from brand_detect.domain.pipeline import LINE, STAGES, upstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST
 from brand_detect.storage.media import MediaFiles
+from brand_detect.storage.present import present
+from brand_detect.storage.store import Store
 
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 SHOWN = {
@@ -109,7 +111,11 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
     Example: brand-detect checkpoints match-3f9a1c07
     """
     with Client() as client:
-        history = client.checkpoints(job_id)
+        known = client.checkpoints(job_id)
+    history = present(known, Store(Settings.load().store_root))
+    gone = sum(len(known.stages[s].attempts) - len(history.stages[s].attempts) for s in LINE)
+    if gone:
+        err.print(f"left out: {gone} checkpoints whose files are gone", highlight=False)
     if not history:
         raise BadInput(f"There is no checkpoint of {job_id}.", "brand-detect submit VIDEO")
     if as_json:

@@ -4,15 +4,16 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from brand_detect.cli.common import (
+    TRACEBACK,
     JobArg,
     JsonOpt,
     ProfileOpt,
@@ -417,14 +418,34 @@ def local_instance(*videos: str, **settings: Any) -> Iterator[tuple["dg.DagsterI
     used = read.model_copy(update={"media_roots": (*read.media_roots, *sorted(folders)), **settings})
     import dagster as dg
 
+    from brand_detect.orchestration.database import database_explained
     from brand_detect.orchestration.resources import Services
 
     os.chdir(at_home)  # dagster.yaml's folders are relative to it
     try:
-        with Bars() as bars, dg.DagsterInstance.get() as instance:
+        with database_explained(), Bars() as bars, _unsaid(), dg.DagsterInstance.get() as instance:
             yield instance, Services.of(used, progress=bars.stage)
     finally:
         os.chdir(here)
+
+
+class _Unsaid:
+    """A stream without what Dagster writes to it about a database that fails: an error says it in a sentence."""
+
+    DATABASE = ("Exception while writing logger call to event log", "WARNING:root:Retrying failed database connection")
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith(self.DATABASE) else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _unsaid() -> AbstractContextManager[object]:
+    return nullcontext() if os.environ.get(TRACEBACK) else redirect_stderr(cast("TextIO", _Unsaid(sys.stderr)))
 
 
 class Bars:

@@ -1,4 +1,4 @@
-"""Commands that look after what is stored: prune, pin, rebuild, delete. They run where the pipeline runs."""
+"""Commands that look after what is stored: verify, prune, pin, rebuild, delete. They run where the pipeline runs."""
 
 import logging
 import sys
@@ -7,9 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain
-from brand_detect.cli.local import local_instance
+from brand_detect.cli.local import Bars, local_instance
+from brand_detect.cli.problems import BROKEN
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
 from brand_detect.domain.model import check_job_id
@@ -48,11 +50,7 @@ def prune(
         limits = {"keep": keep, "days": days, "frames_days": frames_days}
         chosen = retention.retention_of(services.settings, limits)
         store = services.store
-        there = store.jobs()
-        names = list(map(check_job_id, jobs or ())) or there
-        for name in names:
-            if name not in there:
-                raise BadInput(f"There is no job {name} in {store.root}.", "brand-detect prune shows those there are")
+        names = _jobs(store, jobs)
         if yes:
             progress = services.progress("prune", logging.getLogger(__name__))
             found = list(retention.prune(instance, store, names, chosen, time.time(), progress))
@@ -68,6 +66,52 @@ def prune(
     out.print(f"{'removed' if yes else 'would go'}: {attempts} attempts, {size:.1f} MiB", highlight=False)
     if not yes and any(found):
         err.print("nothing was removed: brand-detect prune --yes does it", highlight=False)
+
+
+def _jobs(store: Store, wanted: list[str] | None) -> list[str]:
+    """``wanted``, or all there are."""
+    there = store.jobs()
+    for name in map(check_job_id, wanted or ()):
+        if name not in there:
+            raise BadInput(f"There is no job {name} in {store.root}.", "brand-detect prune shows those there are")
+    return wanted or there
+
+
+@app.command()
+def verify(
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="default: the whole store")] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Read through what is stored and list the files that are missing or not what was written.
+
+    Ends with exit code 6 if there are any. Frames that retention let go are none of them.
+
+    Example: brand-detect verify match-3f9a1c07
+    """
+    from brand_detect.catalog import catalog_from_json
+    from brand_detect.storage.verify import verify_jobs, verify_shared
+
+    home()  # the store lies there by default, wherever this is called
+    store, log = Store(Settings.load().store_root), logging.getLogger(__name__)
+    names = _jobs(store, jobs)
+    with Bars() as bars:
+        found = list(verify_jobs(store, names, bars.stage("verify", log)))
+        if not jobs:
+            found += verify_shared(store, catalog_from_json, bars.stage("shared", log))
+    if as_json:
+        out.print_json(data=[asdict(damage) for damage in found])
+    elif found:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("what")
+        table.add_column("file", overflow="fold")
+        for damage in found:
+            table.add_row(damage.damage, plain(damage.file))
+        out.print(table)
+        err.print("restore these files, or re-materialize what they belong to; --json says how", highlight=False)
+    else:
+        out.print("nothing is damaged", highlight=False)
+    if found:
+        raise typer.Exit(BROKEN)
 
 
 def _pruning(job: "JobPruning") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from brand_detect.domain.errors import BadInput
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -63,6 +63,7 @@ FRAMES = _schema(
     shard=_str,  # file name inside the attempt
     offset=_i64,  # of the JPEG inside the shard, in bytes
     size_bytes=_i64,
+    crc32=pa.uint32(),  # of the JPEG
     luma_mean=_f32,  # 0..255
     luma_std=_f32,
     phash=pa.uint64(),  # 64-bit DCT perceptual hash of the luma
@@ -354,39 +355,6 @@ OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for 
     h_px=_f32,
 )
 
-_NO_CANDIDATES: Mapping[str, Any] = {"candidates": []}
-LATER: Mapping[str, Mapping[str, Any]] = {
-    "regions": dict.fromkeys(("contrast", "ink", "at_edge")),
-    "tracks": {"furniture": False},
-    "readings": {"letters": None},
-    "verdicts": dict.fromkeys(("line_start", "line_end", "line_region_id")),
-    "detections": {
-        "furniture": False,
-        "surface": "other",
-        **dict.fromkeys(("height_px", "sharpness", "contrast", "visible_frac", "n_brands", "clarity")),
-        "reviewed": "",
-    },
-    "exposures": {
-        "verdict_id": "",
-        "surface": "other",
-        **dict.fromkeys(("position", "clarity", "visible_frac", "solus_s", "quality", "media_factor")),
-        "reviewed": "",
-    },
-    "brands": {
-        "furniture_s": 0.0,
-        **dict.fromkeys(("low_s", "high_s", "mean_s", "area_frac_max", "position", "clarity", "visible_frac")),
-        **dict.fromkeys(("solus_s", "quality")),
-        "surface": "other",
-        "media_value": None,
-    },
-    "unresolved": _NO_CANDIDATES,
-    "answers": {
-        **dict.fromkeys(("mark", "surface", "reasoning", "question_id", "asked_at"), ""),
-        "remembered": False,
-    },
-}
-"""Columns that tables of earlier versions lack, each with the value that it had there."""
-
 Row = Mapping[str, Any]
 
 
@@ -448,8 +416,6 @@ class Payload:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     stats: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     schemas: ClassVar[Mapping[str, pa.Schema]] = {}
-    later: ClassVar[Mapping[str, str]] = {}
-    """Tables that checkpoints of earlier versions lack, each with the field that came with it."""
 
     def tables(self) -> dict[str, pa.Table]:
         """The payload's tables by field name."""
@@ -485,7 +451,6 @@ class DetectedObjects(Payload):
     marks: pa.Table = field(default_factory=lambda: table(MARKS))
     encoder: str = ""
     schemas: ClassVar = {"regions": REGIONS, "tracks": TRACKS, "marks": MARKS}
-    later: ClassVar = {"marks": "encoder"}
 
 
 @dataclass(frozen=True)
@@ -528,7 +493,6 @@ class Report(Payload):
         "evidence": EVIDENCE,
         "rejected": DETECTIONS,
     }
-    later: ClassVar = {"evidence": "quality", "rejected": "quality"}
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,7 @@ class BlobRef:
     shard: str
     offset: int
     size_bytes: int
+    crc32: int
 
 
 class BlobSink(Protocol):

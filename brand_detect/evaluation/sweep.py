@@ -159,7 +159,8 @@ class Lineage:
     @cached_property
     def catalog(self) -> BrandCatalog:
         """The snapshot that it was matched with."""
-        return catalog_from_json(self.store.get_catalog(self._attempts[CATALOG]))
+        version = self._attempts[CATALOG]
+        return catalog_from_json(self.store.get_catalog(version), version)
 
     @cached_property
     def params(self) -> dict[str, Params]:

@@ -89,6 +89,7 @@ def compared(
 def load_side(store: Store, report: AttemptRef) -> Side:
     """A report with what it was made from, as its manifest names it."""
     manifest = store.manifest(report)
+    version = manifest.upstream[CATALOG]
     refs = {stage: AttemptRef(report.job_id, stage, name) for stage, name in manifest.upstream.items() if stage in LINE}
     refs[report.stage] = report
     return Side(
@@ -97,7 +98,7 @@ def load_side(store: Store, report: AttemptRef) -> Side:
         run_id=manifest.run_id,
         created=manifest.created,
         stages={stage: _facts(store.manifest(ref)) for stage, ref in refs.items() if store.exists(ref)},
-        catalog=catalog_from_json(store.get_catalog(manifest.upstream[CATALOG])),
+        catalog=catalog_from_json(store.get_catalog(version), version),
         scenes=_load(store, refs["filter_scenes"], FilteredScenes),
         detected=_load(store, refs["detect_objects"], DetectedObjects),
         verdicts=_load(store, refs["escalate_cloud"], BrandVerdicts),

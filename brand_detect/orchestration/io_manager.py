@@ -52,7 +52,7 @@ class CheckpointIOManager(dg.IOManager):
             upstream = context.asset_key.path[-1]
             version = self.lineage(step.dagster_run, step.partition_key, step.op_def.name).attempts[upstream]
             if upstream == CATALOG:
-                return catalog_from_json(self._store.get_catalog(version))
+                return catalog_from_json(self._store.get_catalog(version), version)
             return self._store.load(AttemptRef(step.partition_key, upstream, version))
 
     def handle_output(self, context: dg.OutputContext, obj: Draft | LoadedCatalog) -> None:
@@ -78,24 +78,25 @@ class CheckpointIOManager(dg.IOManager):
         read = {name: attempts[name] for name in draft.inputs if name != CATALOG}
         if continues:
             read[ESCALATIONS[-1]] = continues
-        return draft.writer.commit(
-            draft.value,
-            run_id=context.run_id,
-            code_version=draft.code_version,
-            params=draft.params,
-            overrides=draft.overrides,
-            engines=draft.engines,
-            upstream=attempts,
-            input_versions={
-                **{n: self._store.manifest(AttemptRef(job_id, n, a)).data_version for n, a in read.items()},
-                **({CATALOG: attempts[CATALOG]} if CATALOG in attempts else {}),
-                **draft.sources,
-            },
-            stage_s=draft.stage_s,
-            checks=draft.checks,
-            continues=continues,
-            offpeak=context.step_context.dagster_run.tags.get(OFFPEAK, ""),
-        )
+        with draft.writer.or_nothing():
+            return draft.writer.commit(
+                draft.value,
+                run_id=context.run_id,
+                code_version=draft.code_version,
+                params=draft.params,
+                overrides=draft.overrides,
+                engines=draft.engines,
+                upstream=attempts,
+                input_versions={
+                    **{n: self._store.manifest(AttemptRef(job_id, n, a)).data_version for n, a in read.items()},
+                    **({CATALOG: attempts[CATALOG]} if CATALOG in attempts else {}),
+                    **draft.sources,
+                },
+                stage_s=draft.stage_s,
+                checks=draft.checks,
+                continues=continues,
+                offpeak=context.step_context.dagster_run.tags.get(OFFPEAK, ""),
+            )
 
     def _previous(self, ref: AttemptRef) -> Manifest | None:
         """The attempt before this one, if there is one that still exists."""

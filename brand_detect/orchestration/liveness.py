@@ -82,7 +82,7 @@ def _started(pid: int) -> int | None:
 
 
 @contextmanager
-def at_work(instance: dg.DagsterInstance, run_id: str, log: logging.Logger) -> Iterator[None]:
+def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Mark the run as executed by this process, and beat until the end."""
     worker, ended = Worker.this(), Event()
     instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
@@ -91,8 +91,9 @@ def at_work(instance: dg.DagsterInstance, run_id: str, log: logging.Logger) -> I
         while True:
             try:
                 instance.daemon_cursor_storage.set_cursor_values({worker.key: str(time.time())})
-            except Exception:  # any fault of any database: the next beat may get through
-                log.warning("a beat did not get through", exc_info=True)
+            except Exception as e:  # any fault of any database: the next beat may get through
+                # not to Dagster's log, which may lie in that database
+                logging.getLogger(__name__).warning("a beat did not get through: %s", str(e).split("\n", 1)[0])
             if ended.wait(BEAT_S):
                 return
 

@@ -74,8 +74,8 @@ def _rebuild_catalog(instance: dg.DagsterInstance, store: Store, done: Rebuilt) 
     done.known += len(set(known))
     for version in [*missing, *(known[:1] if missing else ())]:  # what was the latest is told last: it stays so
         try:
-            metadata = catalog_metadata(store, catalog_from_json(store.get_catalog(version)))
-        except (Permanent, ValueError) as e:
+            metadata = catalog_metadata(store, catalog_from_json(store.get_catalog(version), version))
+        except Permanent as e:
             done.damaged.append(f"{CATALOG}/{version}: {e}")
             continue
         tags = {"dagster/data_version": version, "dagster/data_version_is_user_provided": "true"}

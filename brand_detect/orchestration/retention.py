@@ -1,6 +1,5 @@
 """Old attempts go, by the limits of the settings: as a job to launch, as a schedule, and for the command line."""
 
-import logging
 import math
 import time
 from collections import Counter
@@ -187,7 +186,7 @@ class PruneConfig(dg.Config):
 def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """Removes attempts that are old and that nothing newer was made from; a dry run unless told otherwise."""
     services: Services = context.resources.services
-    alive = at_work(context.instance, context.run_id, logging.getLogger(__name__))
+    alive = at_work(context.instance, context.run_id)
     with dagster_errors(context.instance, context.run_id), alive:
         retention = retention_of(services.settings, config.model_dump(exclude={"dry_run"}))
         jobs, now_s = services.store.jobs(), time.time()

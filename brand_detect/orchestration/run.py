@@ -20,8 +20,9 @@ from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-"""Dagster's events go to its log, not to the console of a person who watches progress bars."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's events go to its log, not to the console of a person who watches progress bars; errors come as one
+sentence."""
 
 
 @dataclass(frozen=True)

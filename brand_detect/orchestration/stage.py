@@ -142,7 +142,8 @@ class StageRun(Generic[P_co]):
 
     def brand_index(self) -> BrandIndex:
         """The index of the catalogue that this lineage was matched with."""
-        return self.engines.brand_index(catalog_from_json(self.store.get_catalog(self.lineage.attempts[CATALOG])))
+        version = self.lineage.attempts[CATALOG]
+        return self.engines.brand_index(catalog_from_json(self.store.get_catalog(version), version))
 
     def gallery(self, catalog: BrandCatalog, encoder: str) -> MarkIndex | None:
         """The catalogue's marks for the vectors of ``detect_objects``; None where either has none."""
@@ -228,8 +229,10 @@ def stage_asset(
         def compute(context: dg.AssetExecutionContext, **values: Any) -> Iterator[dg.Output | dg.AssetCheckResult]:
             store: Store = context.resources.services.store
             with dagster_errors(context.instance, context.run.run_id):
-                draft = _run_stage(context, fn, stage, version, values, checks)
-                tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
+                sink = store.begin(attempt_ref(context, stage))
+                with sink.or_nothing():
+                    draft = _run_stage(context, fn, sink, version, values, checks)
+                    tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
             yield dg.Output(draft, tags=tags)
             for outcome in draft.checks:
                 yield dg.AssetCheckResult(
@@ -272,13 +275,13 @@ def code_version_of(code_version: str, packages: Sequence[str]) -> str:
 def _run_stage(
     context: dg.AssetExecutionContext,
     fn: Callable[..., Payload],
-    stage: str,
+    sink: AttemptWriter,
     code_version: str,
     values: Mapping[str, Any],
     checks: Sequence[Check],
 ) -> Draft:
     services = cast("Services", context.resources.services)
-    job_id = context.partition_key
+    job_id, stage = sink.ref.job_id, sink.ref.stage
     lineage: Lineage = context.resources.checkpoints.lineage(context.run, job_id, stage)
     request = services.store.load(AttemptRef(job_id, "job_request", lineage.attempts["job_request"]))
     assert isinstance(request, JobRequest)
@@ -291,7 +294,7 @@ def _run_stage(
         request=request,
         lineage=lineage,
         store=services.store,
-        sink=services.store.begin(attempt_ref(context, stage)),
+        sink=sink,
         media=services.media,
         engines=services.engines,
         settings=services.settings,

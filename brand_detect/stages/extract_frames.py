@@ -74,6 +74,7 @@ def extract_frames(
                         "shard": blob.shard,
                         "offset": blob.offset,
                         "size_bytes": blob.size_bytes,
+                        "crc32": blob.crc32,
                         "luma_mean": look.mean,
                         "luma_std": look.std,
                         "phash": codec.phash(picture.luma),

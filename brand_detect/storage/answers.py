@@ -1,11 +1,11 @@
 """What models said, ``{root}/_answers/``: a file for each question, shared by all jobs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answer
+from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import Store
 
 
@@ -28,11 +28,11 @@ class Answers:
         """Keep an answer under its ``question_id``, in place of an earlier one."""
         said = asdict(replace(answer, cluster_id=""))
         del said["cluster_id"]
-        self._store.put_answer(answer.question_id, json.dumps(said, indent=1, ensure_ascii=False).encode())
+        self._store.put_answer(answer.question_id, seal(said))
 
 
 def _read(name: str, data: bytes) -> Answer:
     try:
-        return Answer("", **json.loads(data))
+        return Answer("", **unseal(data))
     except (ValueError, TypeError) as e:
         raise Permanent(f"The kept answer {name} is damaged.", f"remove _answers/{name[:2]}/{name}.json") from e

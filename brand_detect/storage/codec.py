@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import (
-    LATER,
-    SCHEMA_VERSION,
     BrandVerdicts,
     DetectedObjects,
     ExtractedFrames,
@@ -64,7 +62,7 @@ def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | N
     """The payload of ``stage`` from its files; of its tables only those named in ``tables``, the others empty.
 
     Raises:
-        Permanent: a table was written with another schema.
+        Permanent: a table was written with other columns.
         KeyError: the payload has no such table.
     """
     kind = TYPES[stage]
@@ -74,8 +72,7 @@ def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | N
     if unknown := {*(tables or ())} - kind.schemas.keys():
         raise KeyError(f"{stage} hands on no table {min(unknown)}")
     values = json.loads(facts)
-    there = {name: schema for name, schema in kind.schemas.items() if kind.later.get(name, "notes") in values}
-    for name, schema in there.items():
+    for name, schema in kind.schemas.items():
         wanted = tables is None or name in tables
         values[name] = _read_table(stage, name, read(f"{name}.parquet"), schema) if wanted else schema.empty_table()
     values["notes"] = tuple(values["notes"])
@@ -107,16 +104,10 @@ def _facts(value: Payload) -> dict[str, Any]:
 
 def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Table:
     table = pq.read_table(pa.BufferReader(data))
-    version = (table.schema.metadata or {}).get(b"brand_detect.schema_version", b"?").decode()
-    later = LATER.get(name, {})
-    for place, field in enumerate(schema):
-        if field.name in later and field.name not in table.column_names:
-            table = table.add_column(place, field, pa.array([later[field.name]] * table.num_rows, field.type))
-    if version != str(SCHEMA_VERSION) or not table.schema.equals(schema):
-        columns = sorted({f.name for f in {*table.schema} ^ {*schema}})
+    if not table.schema.equals(schema):
+        columns = ", ".join(sorted({f.name for f in {*table.schema} ^ {*schema}}))
         raise Permanent(
-            f"The table {name} of {stage} was written with other columns (schema version {version}: "
-            f"{', '.join(columns) or 'none differ'}) than this program reads (version {SCHEMA_VERSION}).",
+            f"The table {name} of {stage} was written with other columns than this program reads: {columns}.",
             f"re-materialize {stage}",
         )
     return table

@@ -5,9 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from brand_detect.domain.model import SCHEMA_VERSION, Record
+from brand_detect.storage.sealed import seal, unseal
 
 NAME = "manifest.json"
 
@@ -51,6 +52,10 @@ class Manifest(Record):
     data_version: str
     files: tuple[FileEntry, ...]
 
+    def file(self, name: str) -> FileEntry | None:
+        """What the attempt says of its file ``name``; None if it has none."""
+        return next((f for f in self.files if f.name == name), None)
+
     @property
     def failed_check(self) -> CheckOutcome | None:
         """The first blocking check that failed, if any."""
@@ -60,6 +65,35 @@ class Manifest(Record):
     def warned_checks(self) -> tuple[CheckOutcome, ...]:
         """The checks that failed and block nothing."""
         return tuple(c for c in self.checks if not c.blocking and not c.passed)
+
+
+class _Written(BaseModel):
+    """What a manifest of any version says."""
+
+    schema_version: int
+
+
+def manifest_to_json(manifest: Manifest) -> bytes:
+    """The manifest as it is stored, with a digest of itself."""
+    return seal(manifest.model_dump(mode="json"))
+
+
+def schema_version_of(data: bytes) -> int:
+    """With which version of the schema the attempt of a stored manifest was written.
+
+    Raises:
+        ValueError: the manifest is damaged.
+    """
+    return _Written.model_validate_json(data).schema_version
+
+
+def manifest_from_json(data: bytes) -> Manifest:
+    """The manifest that ``manifest_to_json`` wrote.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return Manifest.model_validate(unseal(data))
 
 
 def recipe_of(

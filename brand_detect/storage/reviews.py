@@ -1,8 +1,7 @@
 """Corrections by a person, ``{root}/{job_id}/_reviews/``: a file for each event, none ever changed."""
 
-from pydantic import ValidationError
-
 from brand_detect.domain.reviews import Review, in_order
+from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import REVIEWS, Store
 
 
@@ -15,7 +14,7 @@ class Reviews:
     def add(self, review: Review) -> None:
         """Keep an event."""
         when = review.at.removesuffix("+00:00").replace(":", "").replace("-", "")
-        self._store.put_review(self._job_id, f"{when}-{review.review_id}", review.model_dump_json(indent=1).encode())
+        self._store.put_review(self._job_id, f"{when}-{review.review_id}", seal(review.model_dump(mode="json")))
 
     def all(self) -> list[Review]:
         """Every event that can be read, by time."""
@@ -26,8 +25,8 @@ class Reviews:
         events, damaged = [], []
         for name, data in self._store.get_reviews(self._job_id).items():
             try:
-                events.append(Review.model_validate_json(data))
-            except ValidationError:
+                events.append(Review.model_validate(unseal(data)))
+            except ValueError:
                 path = f"{self._job_id}/{REVIEWS}/{name}.json"
                 damaged.append(f"The correction {path} is damaged and left out: restore the file, or remove it.")
         return in_order(events), damaged

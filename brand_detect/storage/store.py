@@ -15,11 +15,13 @@ import re
 import shutil
 import tarfile
 import uuid
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +31,28 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
 from brand_detect.domain.errors import BrandDetectError, Permanent
-from brand_detect.domain.model import JOB_ID, Exemplar, Payload, check_job_id
+from brand_detect.domain.model import JOB_ID, SCHEMA_VERSION, Exemplar, Payload, check_job_id
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.codec import Value
 from brand_detect.storage.faults import check_address, explained
-from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, recipe_of
+from brand_detect.storage.manifest import (
+    NAME,
+    CheckOutcome,
+    FileEntry,
+    Manifest,
+    manifest_from_json,
+    manifest_to_json,
+    recipe_of,
+    schema_version_of,
+)
 
 SHARD_BYTES = 64 * 2**20
 SHARD_PREFIX = "frames-"
 EXEMPLARS = "_catalog/exemplars"
 """The folder of all pictures of all snapshots."""
+VECTORS_PREFIX = "vectors-"
 AT_A_TIME = 16
 """Small files that are read or written at once: each waits for the disk or the network."""
 PROPOSALS = "_proposals"
@@ -57,6 +69,8 @@ PORTFOLIO = "_portfolio"
 """The folder of documents about many jobs."""
 PINS = "_pins"
 """The folder of a job with a file for each attempt that is to stay."""
+_PROOFS = 256
+"""Manifests that are kept at hand, to compare files with."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _TAR_BLOCK = 512
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
@@ -79,6 +93,10 @@ class AttemptRef:
         return self.path
 
 
+class Missing(Permanent):
+    """A file that should be in the store is not."""
+
+
 class Store:
     """All checkpoints under one root, a folder or a URI."""
 
@@ -88,6 +106,12 @@ class Store:
             self.fs, self._base = fsspec.url_to_fs(self.root)
         except (ImportError, ValueError) as e:
             raise Permanent(f"The store {root} cannot be opened: {e}.", "check BRAND_DETECT_STORE_ROOT") from e
+        self._proofs = lru_cache(_PROOFS)(self.manifest)
+
+    def is_there(self) -> bool:
+        """Whether anything is stored where this store lies."""
+        with explained(f"{self.root} could not be looked up"):
+            return self.fs.isdir(self._base)
 
     def uri(self, ref: AttemptRef) -> str:
         return f"{self.root}/{ref.path}"
@@ -112,29 +136,74 @@ class Store:
         """The attempt's manifest.
 
         Raises:
-            Permanent: the attempt was never finished, its files are gone, or they are damaged.
+            Permanent: the attempt was never finished, its files are gone or damaged, or of another schema version.
         """
-        with _undamaged(ref):
-            return Manifest.model_validate_json(self.read(ref, NAME))
+        data = self.read_part(ref, NAME)
+        try:
+            version = schema_version_of(data)
+            found = manifest_from_json(data) if version == SCHEMA_VERSION else None
+        except ValueError as e:
+            raise self.damaged(ref, NAME) from e
+        if found is None:
+            raise Permanent(
+                f"The checkpoint {ref} was written with schema version {version}; this program reads {SCHEMA_VERSION}.",
+                f"re-materialize {ref.stage} of {ref.job_id}, or read it with the program that wrote it",
+            )
+        if AttemptRef(found.job_id, found.stage, found.attempt) != ref:
+            raise self.damaged(ref, NAME)
+        return found
 
     def load(self, ref: AttemptRef, tables: Collection[str] | None = None) -> Value:
         """What the attempt's stage handed on, with all its tables or only ``tables``, the others empty.
 
         Errors as ``manifest``; KeyError for a table that the stage does not hand on.
         """
-        with _undamaged(ref):
-            return payload_codec.decode(ref.stage, lambda name: self.read(ref, name), tables)
+        return payload_codec.decode(ref.stage, lambda name: self.read(ref, name), tables)
 
-    def read(self, ref: AttemptRef, name: str, start: int | None = None, end: int | None = None) -> bytes:
-        """A file of the attempt, or the bytes ``[start, end)`` of it."""
+    def read(self, ref: AttemptRef, name: str) -> bytes:
+        """A file of the attempt, just as it was written.
+
+        Raises:
+            Permanent: it is not, or it is gone.
+        """
+        entry, data = self._proofs(ref).file(name), self.read_part(ref, name)
+        if entry is None or (len(data), hashlib.sha256(data).hexdigest()) != (entry.size_bytes, entry.sha256):
+            raise self.damaged(ref, name)
+        return data
+
+    def read_part(self, ref: AttemptRef, name: str, start: int | None = None, end: int | None = None) -> bytes:
+        """The bytes ``[start, end)`` of a file of the attempt, whatever they are: the caller has to prove them."""
+        with self._reading(ref, name):
+            return self.fs.cat_file(self._path(ref, name), start=start, end=end)
+
+    def prove(self, ref: AttemptRef, file: FileEntry) -> None:
+        """Read a file of any size through.
+
+        Raises:
+            Permanent: it is not what was written, or it is gone.
+        """
+        with self._reading(ref, file.name), self.fs.open(self._path(ref, file.name), "rb") as opened:
+            found = hashlib.file_digest(opened, "sha256")  # pyright: ignore[reportArgumentType]
+        if found.hexdigest() != file.sha256:
+            raise self.damaged(ref, file.name)
+
+    @contextmanager
+    def _reading(self, ref: AttemptRef, name: str) -> Iterator[None]:
         with explained(f"{self.uri(ref)}/{name} could not be read"):
             try:
-                return self.fs.cat_file(self._path(ref, name), start=start, end=end)
+                yield
             except FileNotFoundError as e:
-                raise Permanent(
+                raise Missing(
                     f"The checkpoint {ref} is gone: it has no {name}.",
                     f"re-materialize {ref.stage} of {ref.job_id}, or restore {self.uri(ref)}",
                 ) from e
+
+    def damaged(self, ref: AttemptRef, name: str) -> Permanent:
+        """What to say of a file that is not what was written."""
+        return Permanent(
+            f"The checkpoint {ref} is damaged: its {name} is not what was written.",
+            f"re-materialize {ref.stage} of {ref.job_id}, or restore {self.uri(ref)}/{name}",
+        )
 
     def attempts(self, job_id: str, stage: str) -> list[Manifest]:
         """Every finished attempt, oldest first."""
@@ -223,7 +292,7 @@ class Store:
             for attempt in self._list(f"{job_id}/{PINS}/{stage}"):
                 ref = AttemptRef(job_id, stage, attempt)
                 with explained(f"the pin of {ref} could not be read"):
-                    found[ref] = self.fs.cat_file(self._pin_path(ref)).decode()
+                    found[ref] = self.fs.cat_file(self._pin_path(ref)).decode(errors="replace")
         return found
 
     def pin(self, ref: AttemptRef, why: str) -> None:
@@ -267,22 +336,25 @@ class Store:
         """A picture of a catalogue's snapshot.
 
         Raises:
-            Permanent: it is gone.
+            Permanent: it is gone or damaged.
         """
         name = f"{EXEMPLARS}/{exemplar.file_name}"
+        hint = "restore it, or give its brand another"
         with explained(f"{self.root}/{name} could not be read"):
             try:
-                return self.fs.cat_file(f"{self._base}/{name}")
+                data = self.fs.cat_file(f"{self._base}/{name}")
             except FileNotFoundError as e:
-                raise Permanent(
-                    f"The picture {self.root}/{name} of the catalogue is gone.", "restore it, or give its brand another"
-                ) from e
+                raise Missing(f"The picture {self.root}/{name} of the catalogue is gone.", hint) from e
+        if _short(data) != exemplar.exemplar_id:
+            raise Permanent(f"The picture {self.root}/{name} of the catalogue is damaged.", hint)
+        return data
 
     def put_vectors(self, version: str, encoder: str, vectors: pa.Table) -> None:
         """Keep the VECTORS of a catalogue's exemplars by ``encoder``, an identity."""
         sink = io.BytesIO()
         pq.write_table(vectors, sink, compression="zstd")
-        self._create(self._vectors_path(version, encoder), sink.getvalue(), lenient=True)
+        name = f"{_vectors_of(encoder)}{_short(sink.getvalue())}.parquet"
+        self._create(f"{self._base}/_catalog/{version}/{name}", sink.getvalue(), lenient=True)
 
     def get_vectors(self, version: str, encoder: str) -> pa.Table | None:
         """The VECTORS that ``put_vectors`` kept; None if there are none.
@@ -290,14 +362,28 @@ class Store:
         Raises:
             Permanent: they are damaged.
         """
-        path = self._vectors_path(version, encoder)
-        with explained(f"{self.root}/_catalog/{version} could not be read"):
-            try:
-                return pq.read_table(pa.BufferReader(self.fs.cat_file(path)))
-            except FileNotFoundError:
-                return None
-            except pa.ArrowInvalid as e:
-                raise Permanent(f"The vectors of the catalogue {version} are damaged.", f"remove {path}") from e
+        name = next((name for name in self.vectors(version) if name.startswith(_vectors_of(encoder))), None)
+        return pq.read_table(pa.BufferReader(self.vectors_file(version, name))) if name else None
+
+    def vectors(self, version: str) -> list[str]:
+        """The names of the files of vectors of a catalogue, by whatever encoder."""
+        return [name for name in self._list(f"_catalog/{version}") if name.startswith(VECTORS_PREFIX)]
+
+    def vectors_file(self, version: str, name: str) -> bytes:
+        """A file of vectors of a catalogue, named by what made it and by its content.
+
+        Raises:
+            Permanent: it is damaged.
+        """
+        path = f"_catalog/{version}/{name}"
+        with explained(f"{self.root}/{path} could not be read"):
+            data = self.fs.cat_file(f"{self._base}/{path}")
+        if not name.endswith(f"-{_short(data)}.parquet"):
+            raise Permanent(
+                f"The vectors of the catalogue {version} are damaged.",
+                f"remove {self.root}/{path}",
+            )
+        return data
 
     def catalog_uri(self, version: str) -> str:
         return f"{self.root}/_catalog/{version}/catalog.json"
@@ -316,7 +402,7 @@ class Store:
             try:
                 return self.fs.cat_file(self._catalog_path(version))
             except FileNotFoundError as e:
-                raise Permanent(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+                raise Missing(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
 
     def put_event(self, name: str, data: bytes) -> None:
         """Keep a proposal, or a decision about one. What is there already stays as it is."""
@@ -367,6 +453,12 @@ class Store:
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             found = zip(names, pool.map(get, names), strict=True)
             return {name: data for name, data in found if data is not None}
+
+    def answers(self) -> Iterator[tuple[str, bytes]]:
+        """Every answer that is kept, with the name of its question."""
+        for folder in self._list(ANSWERS):
+            names = [name.removesuffix(".json") for name in self._list(f"{ANSWERS}/{folder}")]
+            yield from self.get_answers(names).items()
 
     def note_spending(self, day: str, name: str) -> None:
         """Keep an entry of the day's spending, all of which is its name."""
@@ -458,9 +550,6 @@ class Store:
     def _pin_path(self, ref: AttemptRef) -> str:
         return f"{self._base}/{check_job_id(ref.job_id)}/{PINS}/{ref.stage}/{ref.attempt}"
 
-    def _vectors_path(self, version: str, encoder: str) -> str:
-        return f"{self._base}/_catalog/{version}/vectors-{hashlib.sha256(encoder.encode()).hexdigest()[:16]}.parquet"
-
     def _answer_path(self, name: str) -> str:
         return f"{self._base}/{ANSWERS}/{name[:2]}/{name}.json"
 
@@ -504,6 +593,16 @@ class Store:
             raise
 
 
+def _short(data: bytes) -> str:
+    """What content is named by."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _vectors_of(encoder: str) -> str:
+    """How the names of files with vectors by ``encoder`` begin."""
+    return f"{VECTORS_PREFIX}{_short(encoder.encode())}-"
+
+
 def _create_local(target: Path, data: bytes) -> None:
     with _draft(target, data) as draft:
         try:
@@ -542,17 +641,6 @@ def _settle(file: io.BufferedIOBase) -> None:
     if isinstance(file, LocalFileOpener | io.BufferedWriter):
         file.flush()
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _undamaged(ref: AttemptRef) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as e:  # pydantic's, json's and Arrow's errors all are
-        reason = str(e).splitlines()[0]
-        raise Permanent(
-            f"The checkpoint {ref} is damaged: {reason}.", f"re-materialize {ref.stage} of {ref.job_id}, or restore it"
-        ) from e
 
 
 class AttemptWriter:
@@ -632,8 +720,21 @@ class AttemptWriter:
             data_version=payload_codec.data_version(value, blobs),
             files=tuple(self._files.values()),
         )
-        self._store._create(self._store._path(self.ref, NAME), manifest.model_dump_json(indent=1).encode())
+        self._store._create(self._store._path(self.ref, NAME), manifest_to_json(manifest))
         return manifest
+
+    @contextmanager
+    def or_nothing(self) -> Iterator[None]:
+        """What goes wrong in here leaves nothing of the attempt behind; only a kill does, until retention finds it."""
+        try:
+            yield
+        except BaseException:
+            with suppress(BrandDetectError):  # the store may be what went wrong, here and below
+                self.seal()  # what is open on S3 would appear when it is closed
+            with suppress(BrandDetectError):
+                if not self._store.exists(self.ref):  # another process may have finished it
+                    self._store.remove(self.ref)
+            raise
 
     def _open(self, name: str) -> io.BufferedIOBase:
         path = self._store._path(self.ref, name)
@@ -667,7 +768,7 @@ class _Shard:
         info.size = len(data)
         self._members += 1
         self._write(info.tobuf(tarfile.USTAR_FORMAT))
-        ref = BlobRef(self.name, self.size_bytes, len(data))
+        ref = BlobRef(self.name, self.size_bytes, len(data), zlib.crc32(data))
         self._write(data)
         self._write(b"\0" * (-len(data) % _TAR_BLOCK))
         return ref
@@ -693,11 +794,20 @@ class StoredFrames:
         self._shard = frames["shard"].to_pylist()
         self._offset = frames["offset"].to_numpy()
         self._size = frames["size_bytes"].to_numpy()
+        self._crc32 = frames["crc32"].to_numpy()
 
     def read(self, frame: int) -> Image:
         return self._codec.decode(self.jpeg(frame))
 
     def jpeg(self, frame: int) -> bytes:
-        """The frame as it is stored."""
-        start = int(self._offset[frame])
-        return self._store.read(self._ref, self._shard[frame], start, start + int(self._size[frame]))
+        """The frame as it is stored.
+
+        Raises:
+            Permanent: it is not what was written, or it is gone.
+        """
+        start, shard = int(self._offset[frame]), self._shard[frame]
+        data = self._store.read_part(self._ref, shard, start, start + int(self._size[frame]))
+        # a shard is never read whole, so a hash of it would not do; CRC-32 finds every damage of up to 32 bits in a row
+        if zlib.crc32(data) != self._crc32[frame]:
+            raise self._store.damaged(self._ref, shard)
+        return data

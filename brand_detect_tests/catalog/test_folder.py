@@ -46,7 +46,7 @@ def test_lists_and_logos_of_a_folder(folder: Path):
     assert sorted(e.suffix for e in found["Acme"].exemplars) == ["jpeg", "svg"]
     assert [loaded.picture(e) for e in found["Widgets"].exemplars] == [pixels(100, 100)]
     assert loaded.catalog.n_exemplars == len(loaded.files) == 3
-    assert catalog_from_json(catalog_to_json(loaded.catalog)) == loaded.catalog
+    assert catalog_from_json(catalog_to_json(loaded.catalog), loaded.catalog.version) == loaded.catalog
 
 
 def test_a_single_file_has_its_logos_beside_it(folder: Path):

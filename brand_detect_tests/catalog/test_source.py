@@ -116,7 +116,7 @@ def test_all_columns_in_yaml_and_csv():
     brand = from_yaml.brands[0]
     assert (brand.owner, brand.included_texts, brand.logo_only) == ("Acme, Inc", ("We do it",), True)
     assert brand.colours == ("#e30613", "#00ff00")
-    assert catalog_from_json(catalog_to_json(from_yaml)) == from_yaml
+    assert catalog_from_json(catalog_to_json(from_yaml), from_yaml.version) == from_yaml
 
 
 def test_a_list_without_logos_has_the_version_and_the_snapshot_that_it_had_before_there_were_any():
@@ -127,7 +127,7 @@ def test_a_list_without_logos_has_the_version_and_the_snapshot_that_it_had_befor
     catalog = parse_catalog(b"- {name: Rolex, aliases: [Crown], categories: [watches]}", "b.yaml")
     assert catalog.version == "92d59561c9ab85d8"
     assert catalog_to_json(catalog) == was % catalog.version.encode()
-    assert catalog_from_json(was % catalog.version.encode()) == catalog
+    assert catalog_from_json(was % catalog.version.encode(), catalog.version) == catalog
 
 
 def test_text_that_is_not_utf8_is_refused_with_its_line():
@@ -156,14 +156,23 @@ def test_the_version_follows_the_content_not_the_order():
 def test_a_snapshot_gives_the_catalogue_back():
     catalog = parse_catalog(YAML, "b.yaml")
     data = catalog_to_json(catalog)
-    assert catalog_from_json(data) == catalog
-    assert catalog_to_json(catalog_from_json(data)) == data
+    read = catalog_from_json(data, catalog.version)
+    assert read == catalog
+    assert catalog_to_json(read) == data
 
 
 @pytest.mark.parametrize("damage", [lambda d: d[:-5], lambda d: d.replace(b"Rolex", b"Rolax"), lambda _: b"[]"])
 def test_a_damaged_snapshot_is_refused(damage):
+    catalog = parse_catalog(YAML, "b.yaml")
+    with pytest.raises(Permanent, match=f"{catalog.version} of the brand catalogue is damaged") as error:
+        catalog_from_json(damage(catalog_to_json(catalog)), catalog.version)
+    assert f"_catalog/{catalog.version}/catalog.json" in error.value.hint
+
+
+def test_a_snapshot_in_the_place_of_another_is_refused():
+    catalog, other = parse_catalog(b"- Rolex", "b.yaml"), parse_catalog(b"- Tudor", "b.yaml")
     with pytest.raises(Permanent):
-        catalog_from_json(damage(catalog_to_json(parse_catalog(YAML, "b.yaml"))))
+        catalog_from_json(catalog_to_json(other), catalog.version)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +199,7 @@ def test_any_name_survives_yaml_and_the_snapshot(name):
     catalog = parse_catalog(json.dumps([{"name": name}], ensure_ascii=False).encode(), "b.yaml")
     assert [b.name for b in catalog.brands] == [name.strip()]
     assert all(b.brand_id for b in catalog.brands)
-    assert catalog_from_json(catalog_to_json(catalog)) == catalog
+    assert catalog_from_json(catalog_to_json(catalog), catalog.version) == catalog
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Exports of a real store: which report, what is in it, and the video that the asset leaves behind."""
 
 import io
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from brand_detect.orchestration.exports import StoredReport, annotate, files, im
 from brand_detect.orchestration.portfolio import portfolio_of
 from brand_detect.report.exports import Format
 from brand_detect.storage.store import AttemptRef
+from brand_detect_tests.checkpoints import reseal
 from brand_detect_tests.engines.test_annotate import times
 from brand_detect_tests.pipeline import Pipeline, materialize, pipeline, silent, two_shot_clip
 
@@ -53,9 +53,8 @@ def test_the_report_is_the_one_that_the_service_shows(built: Pipeline, tmp_path:
     shutil.copytree(built.services.store.root, tmp_path / "store")
     store = type(built.services.store)(str(tmp_path / "store"))
     first, second = (m.attempt for m in store.attempts(JOB, "compile_report"))
-    path = tmp_path / "store" / JOB / "compile_report" / second / "manifest.json"
     failed = {"name": "no_instant_counted_twice", "passed": False, "blocking": True}
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"checks": [failed]}))
+    reseal(tmp_path / "store" / JOB / "compile_report" / second, checks=[failed])
     assert StoredReports(store).newest(JOB).attempt == first
     assert StoredReport.of(store, JOB).ref.attempt == first
     assert StoredReport.of(store, JOB, second).ref.attempt == second

@@ -1,6 +1,5 @@
 """A brand that is added with one picture: found by a replay, and nothing but that picture is looked at."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -150,18 +149,3 @@ def test_with_the_encoder_off_nothing_is_encoded(tmp_path: Path):
         assert isinstance(matched, BrandVerdicts)
         assert (found.encoder, found.marks.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
         assert any("No encoder is on" in note for note in found.notes)
-
-
-def test_a_checkpoint_from_before_there_were_marks_is_still_read(tmp_path: Path):
-    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()]) as built:
-        run = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
-        ref = run.ref("detect_objects")
-        folder = Path(built.services.store.uri(ref))
-        facts = json.loads((folder / "value.json").read_bytes())
-        assert facts.pop("encoder") == "scripted encoder"
-        (folder / "marks.parquet").unlink()
-        (folder / "value.json").write_text(json.dumps(facts), encoding="utf-8")
-        old = built.services.store.load(ref)
-        assert isinstance(old, DetectedObjects)
-        assert (old.marks.num_rows, old.encoder) == (0, "")
-        assert old.tracks.num_rows == 1

@@ -1,6 +1,5 @@
 """Runs whose process is gone are told from those that work; no process but this one is needed for it."""
 
-import logging
 import os
 import time
 import uuid
@@ -22,7 +21,6 @@ from brand_detect.orchestration.run import JobRun
 from brand_detect.orchestration.sensors import dead_runs
 from brand_detect_tests.pipeline import Pipeline, Unthreaded, pipeline, two_shot_clip
 
-LOG = logging.getLogger(__name__)
 MAX_RETRIES = "dagster/max_retries"
 NOW_S = 1_700_000_000.0
 
@@ -196,7 +194,7 @@ def beats_on(instance: dg.DagsterInstance) -> bool:
 def test_a_run_says_who_executes_it_and_beats(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(liveness, "BEAT_S", 0.001)
     run_id = begun(on_disk)
-    with at_work(on_disk, run_id, LOG):
+    with at_work(on_disk, run_id):
         run = on_disk.get_run_by_id(run_id)
         assert run is not None
         assert run.tags[WORKER] == f"{Worker.this()} {run_id}"
@@ -210,12 +208,14 @@ def test_a_run_says_who_executes_it_and_beats(on_disk: dg.DagsterInstance, monke
 
 def test_the_beat_ends_with_a_run_that_fails(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(liveness, "BEAT_S", 60.0)
-    with pytest.raises(ZeroDivisionError), at_work(on_disk, begun(on_disk), LOG):
+    with pytest.raises(ZeroDivisionError), at_work(on_disk, begun(on_disk)):
         raise ZeroDivisionError
     assert beat_s(on_disk) > 0
 
 
-def test_a_beat_that_fails_is_not_the_last_one(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+def test_a_beat_that_fails_is_not_the_last_one(
+    on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     """A database that is restarted must not leave all runs elsewhere for dead."""
     monkeypatch.setattr(liveness, "BEAT_S", 0.001)
     storage, failed = on_disk.daemon_cursor_storage, Event()
@@ -224,17 +224,19 @@ def test_a_beat_that_fails_is_not_the_last_one(on_disk: dg.DagsterInstance, monk
     def restarted(pairs: Mapping[str, str]) -> None:
         if not failed.is_set():
             failed.set()
-            raise OSError("the database is starting up")
+            raise OSError("the database is starting up\n[SQL: UPDATE kvs]")
         write(pairs)
 
     monkeypatch.setattr(storage, "set_cursor_values", restarted)
-    with at_work(on_disk, begun(on_disk), LOG):
+    with at_work(on_disk, begun(on_disk)):
         assert failed.wait(10)
         assert beats_on(on_disk)
+    [said] = [r for r in caplog.records if r.name == liveness.__name__]
+    assert (said.getMessage(), said.exc_info) == ("a beat did not get through: the database is starting up", None)
 
 
 def max_retries(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    with at_work(instance, run_id, LOG):
+    with at_work(instance, run_id):
         pass
     run = instance.get_run_by_id(run_id)
     assert run is not None

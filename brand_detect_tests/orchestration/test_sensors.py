@@ -43,7 +43,11 @@ def test_a_logo_that_changes_is_a_change_of_the_list(tmp_path: Path):
         built.runner.refresh_catalog()
         store, [first, second] = built.services.store, built.services.store.catalogs()
         pictures = [
-            [store.exemplar(e) for b in catalog_from_json(store.get_catalog(version)).brands for e in b.exemplars]
+            [
+                store.exemplar(e)
+                for b in catalog_from_json(store.get_catalog(version), version).brands
+                for e in b.exemplars
+            ]
             for version in (first, second)
         ]
         assert pictures == [[svg("disc")], [svg("cross")]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brand_detect.domain.errors import BadInput, Transient
+from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.orchestration import stage
 from brand_detect.storage.store import AttemptWriter
 from brand_detect_tests.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
@@ -53,20 +53,37 @@ def test_a_fault_that_stays_ends_with_its_own_sentence(tmp_path: Path):
         assert int(run.tags["dagster/max_retries"]) > 0
 
 
-def test_a_write_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    commit, failed = AttemptWriter.commit, []
+@pytest.mark.parametrize(
+    ("stage_name", "call", "nth"),
+    [("extract_frames", "append", 2), ("filter_scenes", "write", 4), ("run_ocr", "seal", 1)],
+)
+def test_a_write_that_fails_once_is_tried_again_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage_name: str, call: str, nth: int
+):
+    done, calls = getattr(AttemptWriter, call), []
 
-    def failing(self: AttemptWriter, *arguments, **facts):
-        if self.ref.stage == "filter_scenes" and not failed:
-            failed.append(self.ref.attempt)
-            raise Transient("The disk is busy.")
-        return commit(self, *arguments, **facts)
+    def failing(self: AttemptWriter, *arguments: bytes):
+        if self.ref.stage == stage_name:
+            calls.append(self.ref.attempt)
+            if len(calls) == nth:
+                raise Transient("The disk is busy.")
+        return done(self, *arguments)
 
-    monkeypatch.setattr(AttemptWriter, "commit", failing)
+    monkeypatch.setattr(AttemptWriter, call, failing)
     with pipeline(tmp_path) as built:
         run = submit(built, tmp_path)
-        assert failed == [f"{run.run_id}-0"]
-        assert run.attempts["filter_scenes"] == f"{run.run_id}-1"
+        assert calls[0] == f"{run.run_id}-0"
+        assert run.attempts[stage_name] == f"{run.run_id}-1"
+        assert [ref.attempt for ref in built.services.store.folders("match", stage_name)] == [f"{run.run_id}-1"]
+
+
+def test_what_another_process_has_finished_stays(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        run = submit(built, tmp_path)
+        writer = AttemptWriter(built.services.store, run.ref("run_ocr"))
+        with pytest.raises(Permanent, match="exists already"), writer.or_nothing():
+            raise Permanent("The checkpoint exists already.")
+        assert run.load("run_ocr")
 
 
 def test_a_value_outside_its_limits_fails_the_step_with_a_sentence_and_for_good(tmp_path: Path):

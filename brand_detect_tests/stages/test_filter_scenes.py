@@ -41,7 +41,14 @@ def extracted(pictures: list[Picture], times_s: list[float] | None = None, sampl
                 "shard": "s",
                 "offset": 0,
             }
-            row |= {"width_px": 64, "height_px": 36, "size_bytes": 1, "luma_mean": luma.mean(), "luma_std": luma.std()}
+            row |= {
+                "width_px": 64,
+                "height_px": 36,
+                "size_bytes": 1,
+                "crc32": 0,
+                "luma_mean": luma.mean(),
+                "luma_std": luma.std(),
+            }
             rows.append(row | {"phash": OpenCvCodec().phash(luma), "thumbnail": luma.tobytes()})
     return ExtractedFrames(table(FRAMES, rows), signals.table(), start_s=times_s[0], end_s=times_s[-1] + 1 / FPS)
 

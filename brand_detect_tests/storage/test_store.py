@@ -1,5 +1,7 @@
 import io
+import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,29 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from brand_detect.catalog.exemplars import exemplar_of
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.model import (
     FRAMES,
-    REGIONS,
     SHOTS,
     SIGNALS,
     TIMELINE,
-    TRACKS,
     VECTORS,
-    BrandVerdicts,
-    DetectedObjects,
     Exemplar,
     ExtractedFrames,
     FilteredScenes,
-    Payload,
-    Report,
     table,
 )
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report import fakes
 
 SHOT = {"shot": 0, "start_s": 0.0, "end_s": 2.0, "n_frames": 4, "n_kept": 1}
 SCENES = FilteredScenes(table(SHOTS, [SHOT]), table(TIMELINE), notes=("a note",), stats={"pictures": 50.0})
@@ -143,7 +138,7 @@ def test_frames_are_read_by_byte_range_from_plain_tars(store: Store, tmp_path: P
     writer.seal()
     assert [b.shard for b in blobs] == ["frames-00000.tar"] * 3 + ["frames-00001.tar"]
 
-    index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes")})
+    index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes", "crc32")})
     frames = StoredFrames(store, ref, index, codec)
     for n, level in enumerate((10, 120, 240, 10)):
         assert abs(int(frames.read(n).mean()) - level) <= 1
@@ -152,63 +147,74 @@ def test_frames_are_read_by_byte_range_from_plain_tars(store: Store, tmp_path: P
     assert SHARD_BYTES < 2**30
 
 
-def decoded_without(stage: str, value: Payload, columns: dict[str, list[str]]) -> object:
-    """``value`` as it is read when tables of its lack ``columns``, as those of earlier versions do."""
-    files = dict(payload_codec.encode(value))
-    for name, lacking in columns.items():
-        older = io.BytesIO()
-        pq.write_table(value.tables()[name].drop_columns(lacking), older)
-        files[f"{name}.parquet"] = older.getvalue()
-    return payload_codec.decode(stage, files.__getitem__)
+def test_a_frame_that_is_not_what_was_written_is_not_read(store: Store, tmp_path: Path):
+    codec = OpenCvCodec()
+    writer = store.begin(AttemptRef("match", "extract_frames", "run-0"))
+    blobs = [writer.append(codec.encode(np.full((64, 96, 3), level, np.uint8), 95, 0)) for level in (10, 200)]
+    writer.seal()
+    index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes", "crc32")})
+    frames = StoredFrames(store, writer.ref, index, codec)
+    shard = tmp_path / "store" / writer.ref.path / "frames-00000.tar"
+    written = shard.read_bytes()
+    for damaged in (flipped(written, 8 * (blobs[1].offset + 300)), written[: blobs[1].offset + 99], written[:1024]):
+        shard.write_bytes(damaged)
+        with pytest.raises(Permanent, match=r"match/extract_frames/run-0 is damaged: its frames-00000\.tar") as error:
+            frames.read(1)
+        assert "re-materialize extract_frames of match" in error.value.hint
+    shard.write_bytes(flipped(written, 8 * (blobs[1].offset + 300)))
+    assert frames.read(0).mean() == pytest.approx(10, abs=1)
 
 
-def test_a_column_of_a_later_version_has_the_value_it_had_before_it_was_told():
-    track = dict.fromkeys(TRACKS.names, 0) | {"track_id": "t", "kind": "text", "label": "", "furniture": True}
-    detected = DetectedObjects(table(REGIONS), table(TRACKS, [track]))
-    assert decoded_without("detect_objects", detected, {}) == detected
-    read = decoded_without("detect_objects", detected, {"tracks": ["furniture"]})
-    assert isinstance(read, DetectedObjects)
-    assert read.tracks.schema == TRACKS
-    assert read.tracks.to_pylist() == [track | {"furniture": False}]
-
-
-def test_regions_of_every_earlier_version_are_read():
-    detected = DetectedObjects(table(REGIONS, [p.region(0, "a")]), table(TRACKS))
-    later = ["contrast", "at_edge", "ink"]
-    for n in range(len(later)):
-        read = decoded_without("detect_objects", detected, {"regions": later[n:]})
-        assert isinstance(read, DetectedObjects)
-        assert read.regions.to_pylist() == [detected.regions.to_pylist()[0] | dict.fromkeys(later[n:])]
-
-
-def test_verdicts_of_before_models_said_more_are_read():
-    cluster = p.cluster(1, "ACME", p.region(0, "a"), candidates=["Acme"])
-    verdicts = p.verdicts([], [cluster], [p.answer("cluster-1", answer="Acme", remembered=True)])
-    assert decoded_without("escalate_vlm", verdicts, {}) == verdicts
-    later = ["mark", "surface", "reasoning", "question_id", "asked_at", "remembered"]
-    read = decoded_without("escalate_vlm", verdicts, {"unresolved": ["candidates"], "answers": later})
-    assert isinstance(read, BrandVerdicts)
-    assert read.unresolved.to_pylist() == [verdicts.unresolved.to_pylist()[0] | {"candidates": []}]
-    nobody_said = dict.fromkeys(later[:-1], "")
-    assert read.answers.to_pylist() == [verdicts.answers.to_pylist()[0] | nobody_said | {"remembered": False}]
-
-
-def test_reports_of_before_marks_had_candidates_are_read():
-    report = fakes.match()["compile_report"]
-    assert isinstance(report, Report)
-    read = decoded_without("compile_report", report, {"unresolved": ["candidates"]})
-    assert read == report
-    assert report.unresolved["candidates"].to_pylist() == [[]]
-
-
-def test_tables_of_another_schema_are_refused(store: Store, tmp_path: Path):
-    store.begin(REF).commit(SCENES, **FACTS)
-    path = tmp_path / "store" / REF.path / "shots.parquet"
+def test_tables_with_other_columns_are_refused():
+    files = dict(payload_codec.encode(SCENES))
     sink = io.BytesIO()
-    pq.write_table(SCENES.shots.replace_schema_metadata({"brand_detect.schema_version": "99"}), sink)
-    path.write_bytes(sink.getvalue())
-    with pytest.raises(Permanent, match="schema version 99"):
-        store.load(REF)
+    pq.write_table(SCENES.shots.drop_columns(["n_kept"]), sink)
+    files["shots.parquet"] = sink.getvalue()
+    with pytest.raises(Permanent, match=r"shots of filter_scenes was written with other columns .*: n_kept"):
+        payload_codec.decode("filter_scenes", files.__getitem__)
+
+
+def test_an_attempt_of_another_schema_version_is_refused(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    path = tmp_path / "store" / REF.path / "manifest.json"
+    older = json.loads(path.read_bytes()) | {"schema_version": 1}
+    del older["digest"]  # which version 1 did not have
+    path.write_text(json.dumps(older), encoding="utf-8")
+    for call in (store.manifest, store.load):
+        with pytest.raises(Permanent, match="written with schema version 1; this program reads 2") as error:
+            call(REF)
+        assert "re-materialize filter_scenes of match" in error.value.hint
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """``data`` with one bit another."""
+    damaged = bytearray(data)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "value.json", "shots.parquet", "picture.png"])
+def test_a_file_that_is_not_what_was_written_is_not_read(tmp_path: Path, name: str):
+    writer = Store(str(tmp_path)).begin(REF)
+    writer.write("picture.png", bytes(range(64)))
+    made = writer.commit(SCENES, **FACTS)
+    path = tmp_path / REF.path / name
+    written, again = path.read_bytes(), io.BytesIO()
+    pq.write_table(table(SHOTS, [SHOT | {"shot": 1}]), again)
+    lowest_bits = [flipped(written, 8 * n) for n in range(0, len(written), max(1, len(written) // 20))]
+    for damaged in (*lowest_bits, written[:-9], b"", written + b"x", again.getvalue(), b"null", b"[1]"):
+        path.write_bytes(damaged)
+        store = Store(str(tmp_path))
+        with pytest.raises(Permanent, match=rf"{REF} is damaged: its {name} is not what was written") as error:
+            assert (store.manifest(REF), store.load(REF), store.read(REF, "picture.png")) == (made, SCENES, b"")
+        assert error.value.hint == f"re-materialize filter_scenes of match, or restore {path}"
+
+
+def test_the_manifest_of_another_attempt_is_refused(store: Store, tmp_path: Path):
+    store.begin(REF).commit(SCENES, **FACTS)
+    shutil.copytree(tmp_path / "store" / REF.path, tmp_path / "store" / REF.job_id / REF.stage / "other-0")
+    with pytest.raises(Permanent, match=r"its manifest\.json is not what was written"):
+        store.manifest(AttemptRef(REF.job_id, REF.stage, "other-0"))
 
 
 def test_files_that_are_gone_are_named(store: Store, tmp_path: Path):
@@ -236,23 +242,36 @@ def test_catalogue_snapshots_are_kept_by_version(store: Store):
         store.get_catalog("v2")
 
 
+def exemplars(*contents: bytes) -> list[Exemplar]:
+    return [exemplar_of(data, "svg") for data in contents]
+
+
 def test_pictures_are_there_before_their_snapshot_and_are_written_once(store: Store):
-    exemplars = [Exemplar(f"{n:016x}", "svg") for n in range(40)]
+    contents = {e.exemplar_id: b"%d" % n for n in range(40) for e in exemplars(b"%d" % n)}
+    known = exemplars(*contents.values())
     made: list[str] = []
 
     def picture(exemplar: Exemplar) -> bytes:
         assert not store.has_catalog("v1")
         made.append(exemplar.exemplar_id)
-        return exemplar.file_name.encode()
+        return contents[exemplar.exemplar_id]
 
-    store.put_catalog("v1", b"{}", exemplars, picture)
-    assert sorted(made) == [e.exemplar_id for e in exemplars]
-    assert store.exemplar(exemplars[7]) == b"0000000000000007.svg"
-    store.put_catalog("v2", b"{}", [*exemplars[:9], Exemplar("f" * 16, "png")], lambda e: e.suffix.encode())
-    assert store.exemplar(exemplars[7]) == b"0000000000000007.svg"
+    store.put_catalog("v1", b"{}", known, picture)
+    assert sorted(made) == sorted(contents)
+    assert store.exemplar(known[7]) == b"7"
+    store.put_catalog("v2", b"{}", [*known[:9], *exemplars(b"new")], lambda _: b"new")
+    assert store.exemplar(known[7]) == b"7"
     assert store.catalogs() == ["v1", "v2"]
     with pytest.raises(Permanent, match="is gone"):
         store.exemplar(Exemplar("a" * 16, "svg"))
+
+
+def test_a_picture_that_is_not_what_was_written_is_not_read(store: Store, tmp_path: Path):
+    [exemplar] = exemplars(b"<svg/>")
+    store.put_catalog("v1", b"{}", [exemplar], lambda _: b"<svg/>")
+    (tmp_path / "store" / "_catalog" / "exemplars" / exemplar.file_name).write_bytes(b"<svh/>")
+    with pytest.raises(Permanent, match=rf"{exemplar.exemplar_id}\.svg of the catalogue is damaged"):
+        store.exemplar(exemplar)
 
 
 def test_a_snapshot_whose_pictures_cannot_be_had_is_not_written(store: Store):
@@ -323,13 +342,13 @@ def test_a_probe_tells_what_could_be_better(monkeypatch: pytest.MonkeyPatch):
     assert "could not be taken away: no deletes here." in left
 
 
-def stored(store: Store, job_id: str, attempt: str, data: bytes = b"jpeg") -> AttemptRef:
+def stored(store: Store, job_id: str, attempt: str, data: bytes = b"jpeg", **facts: Any) -> AttemptRef:
     """An attempt of extract_frames with one picture."""
     ref = AttemptRef(job_id, "extract_frames", attempt)
     writer = store.begin(ref)
     blob = writer.append(data)
-    row = FRAME | {"shard": blob.shard, "offset": blob.offset, "size_bytes": blob.size_bytes}
-    writer.commit(ExtractedFrames(table(FRAMES, [row]), table(SIGNALS), 0.0, 1.0), **FACTS)
+    row = FRAME | {"shard": blob.shard, "offset": blob.offset, "size_bytes": blob.size_bytes, "crc32": blob.crc32}
+    writer.commit(ExtractedFrames(table(FRAMES, [row]), table(SIGNALS), 0.0, 1.0), **FACTS | facts)
     return ref
 
 
@@ -453,7 +472,8 @@ def test_damaged_vectors_are_named(tmp_path: Path):
     store = Store(str(tmp_path))
     store.put_vectors("v1", "one", table(VECTORS))
     [file] = (tmp_path / "_catalog" / "v1").iterdir()
-    file.write_bytes(b"PAR1")
-    with pytest.raises(Permanent, match="vectors of the catalogue v1 are damaged") as damaged:
-        store.get_vectors("v1", "one")
-    assert str(file) in damaged.value.hint
+    for damaged in (b"PAR1", flipped(file.read_bytes(), 99)):
+        file.write_bytes(damaged)
+        with pytest.raises(Permanent, match="vectors of the catalogue v1 are damaged") as error:
+            store.get_vectors("v1", "one")
+        assert str(file) in error.value.hint

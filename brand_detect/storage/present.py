@@ -1,0 +1,29 @@
+"""Which checkpoints of a job's history are there: Dagster's events outlive files that somebody took away."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from brand_detect.domain.history import Attempt, History
+from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store
+
+
+def present(history: History, store: Store) -> History:
+    """``history`` without the checkpoints that lie in ``store`` and whose files are gone.
+
+    Where the store is not at hand, or a checkpoint lies in another, nothing is known of it, and it stays.
+    """
+    if not store.is_there():
+        return history
+
+    def is_there(attempt: Attempt) -> bool:
+        ref = AttemptRef(history.job_id, attempt.stage, attempt.attempt)
+        return attempt.uri != store.uri(ref) or store.exists(ref)
+
+    attempts = [attempt for state in history.stages.values() for attempt in state.attempts]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        there = {(a.stage, a.attempt) for a, found in zip(attempts, pool.map(is_there, attempts), strict=True) if found}
+    stages = {
+        stage: replace(state, attempts=tuple(a for a in state.attempts if (stage, a.attempt) in there))
+        for stage, state in history.stages.items()
+    }
+    return replace(history, stages=stages)

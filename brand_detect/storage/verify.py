@@ -1,0 +1,126 @@
+"""A store looked through: whether all that is in it is what was written."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from brand_detect.domain.errors import BrandDetectError, Permanent
+from brand_detect.domain.model import BrandCatalog
+from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.protocols import Progress
+from brand_detect.storage.manifest import NAME
+from brand_detect.storage.sealed import unseal
+from brand_detect.storage.store import (
+    ANSWERS,
+    AT_A_TIME,
+    EXEMPLARS,
+    PROPOSALS,
+    REVIEWS,
+    SHARD_PREFIX,
+    AttemptRef,
+    Missing,
+    Store,
+)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that cannot be relied on."""
+
+    file: str
+    """Its path within the store."""
+    damage: str
+    """damaged | missing | unreadable"""
+    what: str
+    hint: str
+
+
+def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterator[Damage]:
+    """The files of checkpoints and corrections of ``jobs`` that are not what was written.
+
+    Missing is a checkpoint from which another was made, too. Where all frames of an attempt are gone, retention has
+    let them go.
+    """
+    refs = [ref for job_id in jobs for stage in LINE for ref in store.folders(job_id, stage)]
+    finished: set[AttemptRef] = set()
+    read: set[AttemptRef] = set()
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for n, (ref, looked) in enumerate(zip(refs, pool.map(partial(_of_attempt, store), refs), strict=True), 1):
+            if looked is not None:
+                finished.add(ref)
+                read |= looked.read
+                yield from looked.damaged
+            progress(n, len(refs), "checkpoints")
+    for ref in sorted(read - finished, key=str):
+        yield from _look(f"{ref}/{NAME}", partial(store.manifest, ref))
+    for job_id in jobs:
+        for name, data in store.get_reviews(job_id).items():
+            yield from _sealed(f"{job_id}/{REVIEWS}/{name}.json", partial(bytes, data))
+
+
+def verify_shared(
+    store: Store, read_catalog: Callable[[bytes, str], BrandCatalog], progress: Progress
+) -> Iterator[Damage]:
+    """The same of what all jobs share: the catalogue's snapshots, their pictures and vectors, answers, proposals."""
+    exemplars = {}
+    versions = store.catalogs()
+    for n, version in enumerate(versions, 1):
+        try:
+            catalog = read_catalog(store.get_catalog(version), version)
+            exemplars |= {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
+        except BrandDetectError as e:
+            yield _damage(f"_catalog/{version}/catalog.json", e)
+        for name in store.vectors(version):
+            yield from _look(f"_catalog/{version}/{name}", partial(store.vectors_file, version, name))
+        progress(n, len(versions), "snapshots")
+    for exemplar in exemplars.values():
+        yield from _look(f"{EXEMPLARS}/{exemplar.file_name}", partial(store.exemplar, exemplar))
+    for name in store.events():
+        yield from _sealed(f"{PROPOSALS}/{name}.json", partial(store.event, name))
+    for name, data in store.answers():
+        yield from _sealed(f"{ANSWERS}/{name[:2]}/{name}.json", partial(bytes, data))
+
+
+@dataclass(frozen=True)
+class _Looked:
+    damaged: list[Damage]
+    read: frozenset[AttemptRef] = frozenset()
+    """The attempts that it was made from."""
+
+
+def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
+    """None if the attempt was never finished."""
+    try:
+        if not store.exists(ref):
+            return None
+        manifest = store.manifest(ref)
+        shards = store.frame_shards(ref)
+    except BrandDetectError as e:
+        return _Looked([_damage(f"{ref}/{NAME}", e)])
+    files = [file for file in manifest.files if shards or not file.name.startswith(SHARD_PREFIX)]
+    damaged = [found for file in files for found in _look(f"{ref}/{file.name}", partial(store.prove, ref, file))]
+    read = (AttemptRef(ref.job_id, stage, name) for stage, name in manifest.upstream.items() if stage in LINE)
+    return _Looked(damaged, frozenset(read))
+
+
+def _sealed(path: str, read: Callable[[], bytes]) -> Iterator[Damage]:
+    def look() -> None:
+        try:
+            unseal(read())
+        except ValueError as e:
+            raise Permanent(f"{path} is damaged: {e}.", "restore it, or remove it") from e
+
+    return _look(path, look)
+
+
+def _look(path: str, look: Callable[[], object]) -> Iterator[Damage]:
+    try:
+        look()
+    except BrandDetectError as e:
+        yield _damage(path, e)
+
+
+def _damage(path: str, error: BrandDetectError) -> Damage:
+    kind = "missing" if isinstance(error, Missing) else "damaged" if isinstance(error, Permanent) else "unreadable"
+    return Damage(path, kind, str(error), error.hint)

@@ -1,0 +1,65 @@
+"""Documents that prove what they hold, and the small stores that are made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.proposals import Decision
+from brand_detect.domain.protocols import Answer
+from brand_detect.storage.answers import Answers
+from brand_detect.storage.proposals import Proposals
+from brand_detect.storage.sealed import seal, unseal
+from brand_detect.storage.store import Store
+
+FACTS = {"text": "Itaú “é”", "n": 1, "x": [0.1, None, True], "of": {"b": 2, "a": -1e300}}
+
+
+def test_what_was_sealed_comes_back():
+    assert unseal(seal(FACTS)) == FACTS
+    assert unseal(seal({})) == {}
+
+
+def test_of_all_damages_of_a_bit_none_is_read_as_other_facts():
+    written = seal(FACTS)
+    refused = 0
+    for bit in range(8 * len(written)):
+        damaged = bytearray(written)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            assert unseal(bytes(damaged)) == FACTS  # another white space, an e for an E
+        except ValueError:
+            refused += 1
+    assert refused > 0.99 * 8 * len(written)
+
+
+@pytest.mark.parametrize("data", [b"", b"null", b"[1]", b"{}", b'"digest"', b'{"digest": null}', seal(FACTS)[:-1]])
+def test_what_is_no_sealed_document_is_refused(data: bytes):
+    with pytest.raises(ValueError, match="digest"):
+        unseal(data)
+
+
+DECISION = Decision(proposal_id="0" * 16, verdict="accepted", name="Acme", crop_hashes=(1, 2), created="2026-05-01")
+
+
+@pytest.mark.parametrize(
+    ("keep", "recall"),
+    [
+        (lambda s: Answers(s).keep(Answer("", "answered", "Nike", 0.9, question_id="f" * 32)), Answers.recall),
+        (lambda s: Proposals(s).decide(DECISION), lambda log, _: list(log.decisions())),
+    ],
+)
+def test_a_damaged_document_is_named(tmp_path: Path, keep: Callable[[Store], None], recall: Callable[[Any, Any], Any]):
+    store = Store(str(tmp_path))
+    keep(store)
+    [file] = (path for path in tmp_path.rglob("*.json"))
+    kind = Answers if "_answers" in file.parts else Proposals
+    assert recall(kind(store), ["f" * 32])
+    written = file.read_bytes()
+    for damaged in (written.replace(b"Nike", b"Nika").replace(b"Acme", b"Acma"), written[:-2], b"[]"):
+        file.write_bytes(damaged)
+        with pytest.raises(Permanent, match=rf"{file.stem}.* is damaged") as error:
+            recall(kind(store), ["f" * 32])
+        assert "remove" in error.value.hint

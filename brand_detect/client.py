@@ -70,8 +70,10 @@ LOOKS_AGAIN = 3
 """Looks at a run that failed, until it counts as one that Dagster does not execute again: it decides a moment later."""
 LONGEST_DELAY_S = 100 * 365.25 * 86_400
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
-SNAPSHOT_S = 120.0
-"""Longest wait for a new snapshot of the brand list: Dagster's daemon may be down."""
+SNAPSHOT_S = 600.0
+"""Longest wait for a new snapshot of the brand list: some thousand new logos take minutes; or the daemon is down."""
+TELL_S = 10.0
+"""Between two words about a wait."""
 ATTEMPTS = 200
 """Most attempts of a stage that are listed, the newest ones."""
 
@@ -199,12 +201,15 @@ class Client:
         token: str = "",
         timeout_s: float = 30.0,
         transport: httpx2.BaseTransport | None = None,
+        tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         """
         Args:
             url: of Dagster's webserver; default: ``BRAND_DETECT_DAGSTER_URL``, else http://127.0.0.1:3000.
             token: sent as a bearer token; default: ``BRAND_DETECT_DAGSTER_TOKEN``.
+            tell: is told what a call waits for before it launches anything, at once and every ten seconds.
         """
+        self._tell = tell
         url = url or Settings.load().dagster_url
         if not url.startswith(("http://", "https://")):
             raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
@@ -583,8 +588,20 @@ class Client:
                 if not taken:
                     return
                 run = taken[0]  # a snapshot is on its way, the sensor's or another caller's
-            self.wait(run.run_id, SNAPSHOT_S)
+            self._wait_for_snapshot(run.run_id)
         raise Transient("The brand list changes faster than it is read.", "try again")
+
+    def _wait_for_snapshot(self, run_id: str) -> None:
+        began = told = time.monotonic()
+        self._tell(f"waiting for the snapshot of the brand list, which has changed: run {run_id}")
+
+        def seen(run: Run) -> None:
+            nonlocal told
+            if time.monotonic() - told >= TELL_S:
+                told = time.monotonic()
+                self._tell(f"waiting for the snapshot of the brand list: {run.status}, {told - began:.0f} s")
+
+        self.wait(run_id, SNAPSHOT_S, seen)
 
     def health(self) -> dict[str, bool]:
         """Whether each part that a job needs is there: the pipeline's code and Dagster's daemons."""

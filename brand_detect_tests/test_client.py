@@ -723,6 +723,21 @@ def test_a_snapshot_that_is_on_its_way_is_waited_for(server: Webserver, client: 
     assert len(server.sent("Launch")) == 1
 
 
+def test_a_wait_for_a_snapshot_is_told(server: Webserver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "TELL_S", 0.0)
+    row = server.add({SNAPSHOT: CATALOG}, [CATALOG], "STARTED")
+    told: list[str] = []
+
+    def tell(what: str) -> None:
+        told.append(what)
+        row["status"] = "SUCCESS" if len(told) == 3 else "STARTED"
+
+    with connected(server, tell=tell) as client:
+        client.submit("s3://videos/match.mp4", job_id=JOB)
+    assert told[0] == "waiting for the snapshot of the brand list, which has changed: run r1"
+    assert told[1:3] == ["waiting for the snapshot of the brand list: started, 0 s"] * 2
+
+
 def test_a_snapshot_that_was_made_and_never_queued_is_not_waited_for(
     server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch
 ):

@@ -5,6 +5,9 @@ counts for more (as in Lowe's ratio test, IJCV 2004). How often a mark that is n
 is measured on pictures that show none of them, in this very gallery: the more exemplars, the more of them do. Beyond
 the highest tenth of these scores, where there are too few to count, an exponential tail goes on (peaks over threshold;
 Pickands, Annals of Statistics 1975).
+
+The same is measured for each brand alone, by its likeness, and no brand may have more than ``ONE_BRAND`` of the false
+alarms: a badge that looks like much else would have them all, and a gallery of one has no other brand to lead.
 """
 
 from collections.abc import Sequence
@@ -22,6 +25,7 @@ BLOCK = 512  # views that are compared at once
 LEAD = 1.0  # weight of the lead over the next brand
 TAIL = 0.1  # share of the unknown pictures' scores that the tail is fitted to
 RAREST = 1e-4  # false alarms; about a thousand pictures say nothing of rarer ones
+ONE_BRAND = 1 / 8  # most of the false alarms that one brand may have; docs/reference/benchmarks.md has what it changes
 SLOPE, OFFSET = 3.0, -4.8  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -57,13 +61,17 @@ class Gallery:
         self._vectors = np.ascontiguousarray(vectors[order], np.float32)
         owners = np.array([place[e.brand_id] for e in self._entries], np.int64)
         self._begins = np.searchsorted(owners, np.arange(len(brands)))  # of each brand's entries
-        scores = np.concatenate(
-            [_scores(np.maximum.reduceat(unknown[i : i + BLOCK] @ self._vectors.T, self._begins, axis=1))
-             for i in range(0, len(unknown), BLOCK)]
-        )  # fmt: skip
+        two_best, tails = np.full((len(unknown), 2), -1.0, np.float32), [np.zeros((2, 0))]
+        for i in range(0, len(brands), BLOCK):
+            begins = self._begins[i : i + BLOCK]
+            end = self._begins[i + BLOCK] if i + BLOCK < len(brands) else len(self._entries)
+            alike = np.maximum.reduceat(unknown @ self._vectors[begins[0] : end].T, begins - begins[0], axis=1)
+            two_best = np.partition(np.hstack([two_best, alike]), -2, axis=1)[:, -2:]
+            tails.append(_tails(alike))
+        scores = _led(two_best[:, 1], two_best[:, 0])
         self._counted = np.sort(scores)
-        self._tail = float(np.quantile(scores, 1 - TAIL))
-        self._excess = max(float((scores[scores >= self._tail] - self._tail).mean()), 1e-6)
+        self._tail, self._excess = _tails(scores[:, None])[:, 0].tolist()
+        self._tails_alone = np.concatenate(tails, axis=1)
 
     def recognise(self, vectors: Floats, track: Ints) -> list[list[Likeness]]:
         order = np.argsort(track, kind="stable")
@@ -80,7 +88,7 @@ class Gallery:
     def false_alarms(self, score: float) -> float:
         """Share of unknown marks whose score is at least ``score``."""
         if score > self._tail:
-            return max(RAREST, float(TAIL * np.exp(-(score - self._tail) / self._excess)))
+            return max(RAREST, _beyond(score, self._tail, self._excess))
         return 1 - int(np.searchsorted(self._counted, score)) / len(self._counted)
 
     def _best(self, likeness: Floats) -> list[Likeness]:
@@ -93,15 +101,19 @@ class Gallery:
         best = best[np.argsort(-means[best], kind="stable")].tolist()
         rivals = [best[1] if n > 1 else -1, *best[:1] * (n - 1)]
         return [
-            self._likeness(brand, float(_led(means[brand], means[rival] if rival >= 0 else -1.0)), likeness)
+            self._likeness(
+                brand, float(means[brand]), float(_led(means[brand], means[rival] if rival >= 0 else -1.0)), likeness
+            )
             for brand, rival in zip(best, rivals, strict=True)
         ]
 
-    def _likeness(self, brand: int, score: float, likeness: Floats) -> Likeness:
+    def _likeness(self, brand: int, alone: float, score: float, likeness: Floats) -> Likeness:
+        """``alone`` is the track's likeness to the brand whatever else is in the gallery."""
         end = self._begins[brand + 1] if brand + 1 < len(self._begins) else len(self._entries)
         of_brand = likeness[:, self._begins[brand] : end]
         entry = self._entries[self._begins[brand] + int(of_brand.max(axis=0).argmax())]
-        alarms = self.false_alarms(score)
+        of_its_own = _beyond(alone, *self._tails_alone[:, brand].tolist())
+        alarms = max(self.false_alarms(score), min(1.0, of_its_own / ONE_BRAND))
         odds = SLOPE * -np.log10(alarms) + OFFSET
         return Likeness(entry.brand_id, entry.brand, entry.exemplar_id, score, alarms, float(1 / (1 + np.exp(-odds))))
 
@@ -111,9 +123,14 @@ def _led(best: Any, rival: Any) -> Any:
     return best + LEAD * (best - rival)
 
 
-def _scores(brands: Floats) -> Floats:
-    """The score of the best brand of each view; ``brands`` is the likeness of views (rows) and brands."""
-    if brands.shape[1] == 1:
-        return _led(brands[:, 0], -1.0)
-    best = np.partition(brands, -2, axis=1)
-    return _led(best[:, -1], best[:, -2])
+def _tails(values: Floats) -> NDArray[np.float64]:
+    """Where the tail of each column begins, and how far it reaches beyond that in the mean; shape (2, columns)."""
+    n = max(1, round(TAIL * len(values)))
+    highest = np.partition(values, -n, axis=0)[-n:].astype(np.float64)
+    begins = highest[0]
+    return np.stack([begins, np.maximum((highest - begins).mean(axis=0), 1e-6)])
+
+
+def _beyond(value: float, tail: float, excess: float) -> float:
+    """Share of unknown pictures that reach ``value``; ``TAIL`` for all that do not reach into the tail."""
+    return TAIL * float(np.exp(-max(0.0, value - tail) / excess))

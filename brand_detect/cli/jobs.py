@@ -72,7 +72,7 @@ def submit(
 
     Example: brand-detect submit match.mp4 --profile soccer_broadcast --wait
     """
-    with Client() as client:
+    with Client(tell=_say) as client:
         run = client.submit(
             video,
             job_id=job_id or (_remote_id(video) if "://" in video else None),
@@ -148,7 +148,7 @@ def replay(
       brand-detect replay match-3f9a1c07 match_brands --set match_brands.min_confidence=0.5
       brand-detect replay match-3f9a1c07 run_ocr --pin detect_objects=6b585eff --reset run_ocr
     """
-    with Client() as client:
+    with Client(tell=_say) as client:
         run = client.replay(
             job_id,
             start_stage,
@@ -179,7 +179,7 @@ def retry(
 
     Example: brand-detect retry match-3f9a1c07 --set escalate_cloud.provider=openai --in 8h
     """
-    with Client() as client:
+    with Client(tell=_say) as client:
         run = client.retry(
             job_id,
             overrides_of(settings),
@@ -285,6 +285,10 @@ def tree_of(history: History) -> Tree:
 
 def _line(*parts: str) -> str:
     return "  ".join(part for part in parts if part)
+
+
+def _say(what: str) -> None:
+    err.print(what, markup=False, highlight=False, soft_wrap=True)
 
 
 def _launched(client: Client, run: Run, wait: bool, as_json: bool) -> None:

@@ -165,7 +165,9 @@ class MatchBrandsParams(Params):
         1.0, ge=0, description="marks without text that are on screen for less are not listed as unresolved, in seconds"
     )
     max_unresolved_marks: int = Field(
-        30, ge=0, description="most clusters of marks without text that are listed as unresolved, by time and size"
+        10,
+        ge=0,
+        description="most clusters of marks without text that are listed as unresolved, those most like a mark first",
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.catalog.gallery import Entry, Gallery
+from brand_detect.catalog.gallery import OFFSET, SLOPE, Entry, Gallery
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rgba
 from brand_detect.engines.exemplars import views_of
@@ -38,6 +38,7 @@ from brand_detect.evaluation.openset import (
 from brand_detect.evaluation.recognizers import Recognizer
 
 MIN_SIDE_PX = 8
+FEW = 16  # distractors of a small catalogue
 SMALL_GALLERY = 300  # distractors that slow recognizers are measured with
 HEIGHTS_PX = (24, 48, 96)
 SHRUNK_PX = (48, 32, 24)
@@ -254,6 +255,7 @@ def evaluate_logos(
         icons_not_shown(material, scored),
         open_set(material, scored),
         matcher(material, scored[0], vectors, false_alarms),
+        matcher_by_gallery(material, scored[0], vectors, false_alarms),
         by_height(material, scored),
         when_shrunk(material, scored),
         times(material, scored),
@@ -425,6 +427,31 @@ def matcher(material: Material, s: Scored, vectors: Vectors, false_alarms: float
     return Section(f"Matcher on {s.name}, false alarms {false_alarms:.2%}", (*columns, *in_use), rows)
 
 
+def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_alarms: float) -> Section:
+    """What the matcher names, and what it says to resemble a brand rather than not, by the brands in the gallery.
+
+    In galleries of one, all crops are put to every brand in turn.
+    """
+    likely = 10 ** (OFFSET / SLOPE)  # share of unknown marks at which a likeness is right as often as not
+    rows = []
+    for e in (e for e in material.exemplars if len(e.queries)):
+        owners = np.unique(e.brand_of)
+        for size in (0, FEW, s.galleries[-1]):
+            in_gallery = [owners] if size else [np.array([n]) for n in owners]
+            parts = [_matched(material, e, vectors, brands, size) for brands in in_gallery]
+            right = np.concatenate([known.right for (known, _), _, _ in parts])
+            alarms = [np.concatenate([part[kind][1] for part in parts]) for kind in range(3)]
+            figures = []
+            for limit in (false_alarms, likely):
+                claimed = [a <= limit for a in alarms]
+                got = in_force(claimed[0], right, *claimed[1:])
+                figures += [got.recall, got.precision, got.unknown_claimed, got.other_claimed]
+            rows.append((e.name, s.brands_in(e, size) if size else 1, len(right), *figures))
+    of = ("recall", "precision", "unknown marks", "no mark")
+    columns = ("exemplars", "brands in gallery", "queries", *(f"{w}: {c}" for w in ("named", "resembling") for c in of))
+    return Section(f"By gallery, matcher on {s.name}, false alarms {false_alarms:.2%} and {likely:.2%}", columns, rows)
+
+
 def by_height(material: Material, scored: Sequence[Scored]) -> Section:
     """Top-1 with five photographs, by the height of the query."""
     e = material.five
@@ -489,28 +516,41 @@ Matched = tuple[Verdicts, NDArray[np.float64]]
 """What the matcher says of some crops, and the share of unknown marks that would look as much like one."""
 
 
-def _matched(material: Material, e: Exemplars, vectors: Vectors) -> tuple[Matched, Matched, Matched]:
-    """As ``_verdicts``, by the matcher."""
-    owners = np.array([*e.brand_of, *(len(material.brands) + n for n in vectors.distractor_of)])
+def _matched(
+    material: Material, e: Exemplars, vectors: Vectors, brands: Brands | None = None, distractors: int | None = None
+) -> tuple[Matched, Matched, Matched]:
+    """As ``_verdicts``, by the matcher, with ``brands`` and the first ``distractors`` in the gallery, all by default.
+
+    Where ``brands`` are in it, the queries of others are unknown marks, too.
+    """
+    brands = np.unique(e.brand_of) if brands is None else brands
+    of = np.asarray(vectors.distractor_of)
+    owners = np.concatenate([e.brand_of, len(material.brands) + of])
     exemplars = np.concatenate([vectors.exemplars[e.name], vectors.distractors])
+    listed = np.isin(owners, brands)
+    listed[len(e.brand_of) :] = True if distractors is None else of < distractors
     own, queries, others = material.own[e.queries], vectors.probes[e.queries], vectors.probes[material.others]
 
     def matched(crops: NDArray[np.float32], right: Brands, absent: int = -1) -> Matched:
-        is_in = owners != absent
+        is_in = listed & (owners != absent)
+        if not is_in.any():
+            return Verdicts(*(np.zeros(0, t) for t in (np.float32, np.float32, bool))), np.zeros(0)
         entries = [Entry(str(owner), "", "") for owner in owners[is_in]]
         gallery = Gallery("", entries, exemplars[is_in], vectors.unknown)
         found = gallery.recognise(crops, np.arange(len(crops)))
         score = np.array([best.score for best, *_ in found], np.float32)
-        lead = score - np.array([second.score for _, second, *_ in found], np.float32)
+        lead = score - np.array([rest[0].score if rest else -np.inf for _, *rest in found], np.float32)
         is_right = np.array([best.brand_id for best, *_ in found], str) == right.astype(str)
         return Verdicts(score, lead, is_right), np.array([best.false_alarms for best, *_ in found])
 
-    alone = [matched(queries[own == n], np.full((own == n).sum(), -1), absent=n) for n in np.unique(own)]
+    inside = np.isin(own, brands)
+    alone = [matched(queries[own == n], np.full((own == n).sum(), -1), absent=n) for n in np.unique(own[inside])]
+    alone.append(matched(queries[~inside], np.full((~inside).sum(), -1)))
     unknown = (
         Verdicts(*(np.concatenate([getattr(v, name) for v, _ in alone]) for name in ("score", "lead", "right"))),
         np.concatenate([alarms for _, alarms in alone]),
     )
-    return matched(queries, own), unknown, matched(others, np.full(len(others), -1))
+    return matched(queries[inside], own[inside]), unknown, matched(others, np.full(len(others), -1))
 
 
 def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float | str:

@@ -29,7 +29,7 @@ from brand_detect.domain.params import (
     MatchBrandsParams,
     RunOcrParams,
 )
-from brand_detect.domain.pipeline import ROOT
+from brand_detect.domain.pipeline import CATALOG, ROOT
 from brand_detect.orchestration.checks import (
     Check,
     frames_are_in_order,
@@ -43,6 +43,7 @@ from brand_detect.orchestration.checks import (
 )
 from brand_detect.orchestration.config import explicit, load_profile, profile_names
 from brand_detect.orchestration.events import inline
+from brand_detect.orchestration.gallery import embedded
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
@@ -64,7 +65,10 @@ READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr"
     tags={"work": "sums"},
 )
 def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
-    """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version."""
+    """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version.
+
+    Vectors of its logos are made here by the built-in encoder, once for all jobs.
+    """
     services = cast("Services", context.resources.services)
     with dagster_errors(context.instance, context.run.run_id):
         loaded, engines = services.read_catalog(), services.engines
@@ -74,6 +78,10 @@ def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
         )
         if picture:
             context.add_output_metadata({"picture": inline("brand_catalog", picture)})
+            if encoder := engines.mark_encoder(DetectObjectsParams.model_validate({})):
+                report = services.progress(CATALOG, context.log)
+                made_by = encoder.identity, lambda: encoder
+                embedded(services.store, loaded.catalog, *made_by, loaded.picture, artwork, report)
         return loaded
 
 

@@ -1,6 +1,10 @@
-"""The gallery of a catalogue's marks: vectors kept per snapshot and encoder, so that a new brand costs one picture."""
+"""The gallery of a catalogue's marks: vectors kept per snapshot and encoder, so that a new brand costs one picture.
 
-from collections.abc import Callable, Mapping, Sequence
+Those of the built-in encoder are made with the snapshot, before any job waits for them.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +20,7 @@ from brand_detect.storage.store import Store
 EXEMPLAR_PX = 160  # longest side of a rendered exemplar; encoders see less
 UNKNOWN = ""
 EDITION = 1  # raised when ``views_of`` or the sheet of unknown marks changes: vectors made before are of other pictures
-BATCH = 100  # exemplars that are rendered and encoded at a time
+BATCH = 100  # pictures that are rendered and encoded at a time
 
 
 def load_gallery(
@@ -29,19 +33,24 @@ def load_gallery(
 ) -> Gallery | None:
     """The gallery of ``catalog`` for vectors made by ``encoder``, an identity; None for a catalogue without logos.
 
-    ``make`` is called only where pictures are to be encoded that no earlier snapshot had.
+    The snapshot has vectors of the built-in encoder; ``make`` is called only where others are needed.
 
     Raises:
-        Permanent: that is needed, and ``make`` gives another encoder.
+        Permanent: they are, and ``make`` gives another encoder.
     """
-    exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
-    if not exemplars:
+
+    def make_it() -> MarkEncoder:
+        made = make()
+        if made is None or made.identity != encoder:
+            raise Permanent(
+                f"The marks of this job are vectors of {encoder}, and here is {made.identity if made else 'none'}.",
+                "re-materialize detect_objects",
+            )
+        return made
+
+    if not any(brand.exemplars for brand in catalog.brands):
         return None
-    maker = f"{encoder}, edition {EDITION}"
-    vectors = store.get_vectors(catalog.version, maker)
-    if vectors is None:
-        vectors = _vectors(store, exemplars, encoder, maker, make, artwork, progress)
-        store.put_vectors(catalog.version, maker, vectors)
+    vectors = embedded(store, catalog, encoder, make_it, store.exemplar, artwork, progress)
     ids = np.array(vectors["exemplar_id"].to_pylist())
     rows = vectors["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     matrix = rows.reshape(len(ids), -1).astype(np.float32)
@@ -51,18 +60,25 @@ def load_gallery(
     return Gallery(encoder, entries, matrix[ids != UNKNOWN], matrix[ids == UNKNOWN])
 
 
-def _vectors(
+def embedded(
     store: Store,
-    exemplars: Mapping[str, Exemplar],
+    catalog: BrandCatalog,
     encoder: str,
-    maker: str,
-    make: Callable[[], MarkEncoder | None],
+    make: Callable[[], MarkEncoder],
+    picture: Callable[[Exemplar], bytes],
     artwork: Artwork,
     progress: Progress,
 ) -> pa.Table:
-    """The VECTORS of ``exemplars``, as far as possible from the latest snapshot that has any."""
-    wanted = {UNKNOWN, *exemplars}
-    parts = []
+    """The VECTORS of the catalogue's logos by ``encoder``, an identity, made and kept where there are none yet.
+
+    ``make`` is called only for pictures that the latest snapshot with vectors of that encoder did not have.
+    """
+    maker = f"{encoder}, edition {EDITION}"
+    vectors = store.get_vectors(catalog.version, maker)
+    if vectors is not None:
+        return vectors
+    exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
+    wanted, parts = {UNKNOWN, *exemplars}, []
     for version in reversed(store.catalogs()):
         before = store.get_vectors(version, maker)
         if before is not None:
@@ -70,27 +86,21 @@ def _vectors(
             wanted -= set(before["exemplar_id"].to_pylist())
             break
     if wanted:
-        made = make()
-        if made is None or made.identity != encoder:
-            raise Permanent(
-                f"The marks of this job are vectors of {encoder}, and here is {made.identity if made else 'none'}.",
-                "re-materialize detect_objects",
-            )
-        missing = [i for i in exemplars if i in wanted]
-        for begin in range(0, len(missing), BATCH):
-            progress(begin, len(missing), "pictures of the catalogue")
-            parts.append(
-                _encoded(
-                    made, [p for i in missing[begin : begin + BATCH] for p in _pictures(store, exemplars[i], artwork)]
-                )
-            )
+        views = [partial(_views, exemplars[i], picture, artwork) for i in exemplars if i in wanted]
         if UNKNOWN in wanted:
-            parts.append(_encoded(made, [(UNKNOWN, picture) for picture in unknown_marks()]))
-    return pa.concat_tables(parts)
+            views += [partial(list, [(UNKNOWN, tile)]) for tile in unknown_marks()]
+        progress(0, len(views), "pictures of the catalogue")
+        made = make()
+        for begin in range(0, len(views), BATCH):
+            parts.append(_encoded(made, [pair for of in views[begin : begin + BATCH] for pair in of()]))
+            progress(min(begin + BATCH, len(views)), len(views), "pictures of the catalogue")
+    vectors = pa.concat_tables(parts)
+    store.put_vectors(catalog.version, maker, vectors)
+    return vectors
 
 
-def _pictures(store: Store, exemplar: Exemplar, artwork: Artwork) -> list[tuple[str, Image]]:
-    art = artwork.render(store.exemplar(exemplar), exemplar.suffix, EXEMPLAR_PX)
+def _views(exemplar: Exemplar, picture: Callable[[Exemplar], bytes], artwork: Artwork) -> list[tuple[str, Image]]:
+    art = artwork.render(picture(exemplar), exemplar.suffix, EXEMPLAR_PX)
     return [(exemplar.exemplar_id, view) for view in views_of(art)]
 
 

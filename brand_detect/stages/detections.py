@@ -1,5 +1,6 @@
 """Detections: a brand's box on one kept frame, cut along the text to the span that names the brand, and measured."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import at_edge, side_lengths
+from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
 from brand_detect.domain.model import DETECTIONS, DetectedObjects
 from brand_detect.domain.quality import QualityScale
 from brand_detect.stages.region_columns import inked, quads_of, seen_best_on, sizes_of
@@ -18,6 +19,9 @@ SAME_LINE = 1.2
 lower, and a camera that pans foreshortens it. An emblem more or less makes a third."""
 NOISE = 0.9
 """Shares in view from this on count as all: so much a region's length varies between frames with nothing hidden."""
+
+NESTED = 0.5
+"""Share of the smaller of two boxes from which it lies in the larger."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -111,7 +115,31 @@ def detections(
     }
     found = pa.table({name: columns[name] for name in DETECTIONS.names}).cast(DETECTIONS)
     found = found.append_column("seen_on", seen_best_on(regions).take(region[first]))
+    found = found.filter(pa.array(_surest(found, ~text[first])))
     return found.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
+
+
+def _surest(found: pa.Table, marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """All of ``found`` but those ``marks`` that lie in or around a surer one of the same brand on the same frame.
+
+    What hangs together is found at several sizes: the mark, the mark with its neighbour, a part of it. The surest has
+    the mark's own size, of equally sure ones the smallest.
+    """
+    kept = np.ones(found.num_rows, bool)
+    boxes = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64)
+    boxes[:, 2:] += boxes[:, :2]
+    areas, confidence = box_areas(boxes), found["confidence"].to_numpy()
+    groups: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    brands, frames = (found[c].to_pylist() for c in ("brand_id", "frame"))
+    for i in np.flatnonzero(marks).tolist():
+        groups[brands[i], frames[i]].append(i)
+    for group in (group for group in groups.values() if len(group) > 1):
+        best: list[int] = []
+        for i in sorted(group, key=lambda i: (-confidence[i], areas[i])):
+            smaller = np.minimum(areas[best], areas[i])
+            kept[i] = not (shared(boxes[[i]], boxes[best])[0] >= NESTED * smaller).any()
+            best += [i] if kept[i] else []
+    return kept
 
 
 def counted(found: pa.Table) -> pa.Table:

@@ -21,7 +21,7 @@ ALIGNED = 0.5  # share of the smaller one's height (width) that a mark and a nam
 BLURRED = 100.0  # variance of the Laplacian; in crowds that a camera sweeps over, anything can be seen
 SAME_NAME = 0.5  # 1 - edits / letters, after folding: a word mark misread
 LEGIBLE = 3  # letters of a text that says something
-NO_BETTER = 0.5  # share of marks of no brand that look as much like one of the catalogue's
+LIKELY = 0.5  # that a cluster is what it looks like: one that is rather not resembles nothing
 BESIDE_ITS_NAME = 10.0  # times as many false alarms are taken where the brand's name stands in the mark
 
 Related = Callable[[RegionColumns, Ints, Ints], NDArray[np.bool_]]
@@ -52,9 +52,8 @@ def logo_verdicts(
     """
     names = detected.tracks["track_id"].to_pylist()
     done = {t for v in settled for t in v["track_ids"]}
-    clear = (np.minimum(regions.w, regions.h) >= params.min_look_px) & (regions.sharpness >= BLURRED)
-    large = set(np.array(names)[np.unique(regions.track[clear])].tolist())
-    asked = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t not in done and t in large]
+    clear = _clear(regions, names, params)
+    asked = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t not in done and t in clear]
     near = _names_near(regions, names, set(asked), settled)
     found = zip(asked, gallery.recognise(*_views(detected, asked)), strict=True)
     taken: dict[str, Likeness] = {}
@@ -76,18 +75,37 @@ def logo_verdicts(
 
 
 def look_alikes(
-    detected: DetectedObjects, clusters: Sequence[Sequence[str]], gallery: MarkIndex
+    detected: DetectedObjects,
+    regions: RegionColumns,
+    clusters: Sequence[Row],
+    params: MatchBrandsParams,
+    gallery: MarkIndex,
 ) -> list[list[Likeness]]:
-    """The brands that each cluster of tracks looks like, better than half of what is no brand's does; best first."""
-    owners = {track: i for i, tracks in enumerate(clusters) for track in tracks}
+    """The brands that each of ``clusters``, rows of UNRESOLVED, looks like rather than not; best first.
+
+    Only tracks that may be named by their look count, and a text that was read speaks against all brands that it does
+    not resemble, as in ``logo_verdicts``.
+    """
+    clear = _clear(regions, detected.tracks["track_id"].to_pylist(), params)
+    owners = {track: i for i, cluster in enumerate(clusters) for track in cluster["track_ids"] if track in clear}
     rows = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t in owners]
     vectors, of_track = _views(detected, rows)
     owner = np.array([owners[t] for t in rows], np.int64)[of_track]
     known, cluster = np.unique(owner, return_inverse=True)
     found: list[list[Likeness]] = [[] for _ in clusters]
     for i, likenesses in zip(known.tolist(), gallery.recognise(vectors, cluster) if len(known) else (), strict=True):
-        found[i] = [likeness for likeness in likenesses if likeness.false_alarms <= NO_BETTER]
+        found[i] = [
+            likeness
+            for likeness in likenesses
+            if likeness.probability >= LIKELY and _is_possible(likeness, clusters[i]["text"])
+        ]
     return found
+
+
+def overlapping(regions: RegionColumns, names: Sequence[str], marks: Set[str], others: Set[str]) -> set[str]:
+    """Those of the tracks ``marks`` that lie in or around one of ``others`` on most of the frames that they share."""
+    pairs = _mostly(regions, np.array([t in marks for t in names]), np.array([t in others for t in names]), _overlap)
+    return {names[mark] for mark, _ in pairs}
 
 
 def mean_vectors(marks: pa.Table) -> dict[str, NDArray[np.float32]]:
@@ -110,6 +128,12 @@ def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.
     place = {track: i for i, track in enumerate(asked)}
     owners = np.array([place.get(t, -1) for t in detected.marks["track_id"].to_pylist()], np.int64)
     return _matrix(detected.marks)[owners >= 0], owners[owners >= 0]
+
+
+def _clear(regions: RegionColumns, names: Sequence[str], params: MatchBrandsParams) -> set[str]:
+    """The tracks that are sharp and large enough somewhere to be named by their look."""
+    clear = (np.minimum(regions.w, regions.h) >= params.min_look_px) & (regions.sharpness >= BLURRED)
+    return {names[track] for track in np.unique(regions.track[clear]).tolist()}
 
 
 def _is_possible(best: Likeness, text: str) -> bool:

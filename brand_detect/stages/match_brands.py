@@ -27,10 +27,10 @@ from brand_detect.domain.model import (
     table,
 )
 from brand_detect.domain.params import MatchBrandsParams
-from brand_detect.domain.protocols import BrandIndex, Hit, MarkIndex
+from brand_detect.domain.protocols import BrandIndex, Hit, Likeness, MarkIndex
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.domain.timeline import shown_seconds
-from brand_detect.stages.logos import logo_verdicts, look_alikes, mean_vectors
+from brand_detect.stages.logos import logo_verdicts, look_alikes, mean_vectors, overlapping
 from brand_detect.stages.region_columns import Floats, Ints, RegionColumns, on_one_frame
 
 STAGE = "match_brands"
@@ -102,8 +102,10 @@ def match_brands(
     - A track that no text settles is compared with the marks in ``gallery``, as ``logo_verdicts`` says.
     - What is left over is clustered: texts alike after folding, or less alike with crops that look alike; marks
       without text by their crops. Numbers, clocks, scores and texts of less than ``min_unresolved_letters`` letters
-      are left out, and so are marks without text that are on screen for less than ``min_unresolved_mark_s`` or rank
-      behind ``max_unresolved_marks`` others. Clusters rank by seconds on screen times mean area.
+      are left out. Clusters rank by seconds on screen times mean area, first those with a text, which people can name.
+    - Of marks without text most are people, lines and posts, so few are listed, and last: those that look most like
+      marks by the score of what found them, at most ``max_unresolved_marks``, each on screen for
+      ``min_unresolved_mark_s`` or more. One in or around what has a name or a text already is not listed again.
 
     ``stats``: tracks, resolved, by_look (named by their look), ignored, not_listed (tracks left out as above), lookups
     (distinct texts asked about).
@@ -132,14 +134,16 @@ def match_brands(
 
     kinds = dict(zip(tracks, detected.tracks["kind"].to_pylist(), strict=True))
     texts_left = {t: said[t].text if t in said else "" for t in tracks if t not in resolved}
-    listed = {
-        t: text
-        for t, text in texts_left.items()
-        if _is_worth_listing(text, params.min_unresolved_letters) or (not text and kinds[t] != "text")
-    }
+    listed = {t: text for t, text in texts_left.items() if _is_worth_listing(text, params.min_unresolved_letters)}
+    marks = {t for t, text in texts_left.items() if not text and kinds[t] != "text"}
+    marks -= overlapping(regions, tracks, marks, resolved | listed.keys())
+    listed |= dict.fromkeys((t for t in tracks if t in marks), "")
     seconds_of, looks = shown_seconds(scenes.timeline), mean_vectors(detected.marks)
     clusters = _clusters(listed, regions, tracks, seconds_of, _confidence_of_crops(texts), looks)
-    unresolved = _with_candidates(_worth_showing(clusters, params), detected, index, gallery)
+    scores = dict(zip(tracks, detected.tracks["score"].to_pylist(), strict=True))
+    ranked = _worth_showing(clusters, scores, params)
+    looks_like = look_alikes(detected, regions, ranked, params, gallery) if gallery else [[] for _ in ranked]
+    unresolved = list(_with_candidates(ranked, looks_like, index))
     n_listed = sum(len(row["track_ids"]) for row in unresolved)
     return BrandVerdicts(
         verdicts=table(VERDICTS, verdicts),
@@ -538,24 +542,21 @@ def _clusters(
     return rows
 
 
-def _worth_showing(clusters: Sequence[Row], params: MatchBrandsParams) -> Sequence[Row]:
-    """The clusters, ranked, without the marks that hardly anybody would name: proposals are many, marks are few."""
+def _worth_showing(clusters: Sequence[Row], scores: Mapping[str, float], params: MatchBrandsParams) -> list[Row]:
+    """The clusters, ranked: those with a text as they come, then the likeliest marks without one."""
     marks = [row for row in clusters if not row["text"] and row["seconds"] >= params.min_unresolved_mark_s]
-    shown = {row["cluster_id"] for row in marks[: params.max_unresolved_marks]}
-    kept = [row for row in clusters if row["text"] or row["cluster_id"] in shown]
-    return [dict(row) | {"rank": rank} for rank, row in enumerate(kept, start=1)]
+    marks.sort(key=lambda row: -max(scores[t] for t in row["track_ids"]))
+    kept = [*(row for row in clusters if row["text"]), *marks[: params.max_unresolved_marks]]
+    return [row | {"rank": rank} for rank, row in enumerate(kept, start=1)]
 
 
 def _with_candidates(
-    clusters: Sequence[Row], detected: DetectedObjects, index: BrandIndex, gallery: MarkIndex | None
-) -> list[Row]:
+    clusters: Sequence[Row], looks_like: Sequence[Sequence[Likeness]], index: BrandIndex
+) -> Iterator[Row]:
     """The clusters with the brands that they nearly are: by what was read, then by their look."""
-    looks = look_alikes(detected, [c["track_ids"] for c in clusters], gallery) if gallery else [()] * len(clusters)
-    found = []
-    for cluster, alike in zip(clusters, looks, strict=True):
+    for cluster, alike in zip(clusters, looks_like, strict=True):
         names = [*index.near(cluster["text"], NEAR_BY_TEXT), *(likeness.brand for likeness in alike[:NEAR_BY_LOOK])]
-        found.append({**cluster, "candidates": list(dict.fromkeys(names))})
-    return found
+        yield {**cluster, "candidates": list(dict.fromkeys(names))}
 
 
 def _per_group(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brand_detect.catalog.gallery import BEST, BLOCK, LEAD, RAREST, TAIL, Entry, Gallery
+from brand_detect.catalog.gallery import BEST, BLOCK, LEAD, ONE_BRAND, RAREST, TAIL, Entry, Gallery
 
 SIZE = 64
 
@@ -61,6 +61,19 @@ def test_unknown_marks_reach_a_score_as_often_as_it_says():
 def test_more_exemplars_give_more_false_alarms():
     score = 0.6
     assert gallery(n=20).false_alarms(score) < gallery(n=2000).false_alarms(score)
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_no_brand_has_more_than_its_share_of_the_false_alarms(others):
+    """One picture that many unknown marks look like, alone and among others."""
+    common = unit(np.ones((1, SIZE)))
+    unknown = unit(scattered(8000, 9) + np.random.default_rng(4).uniform(0, 0.4, (8000, 1)) * common)
+    vectors = np.concatenate([common, scattered(20, 1)[:others]])
+    made = Gallery("e", [Entry(f"b{i}", "", "") for i in range(len(vectors))], vectors, unknown[:4000])
+    best = [f[0] for f in made.recognise(unknown[4000:], np.arange(4000))]
+    for limit in (0.2, 0.1, 0.05):
+        taken = np.mean([f.brand_id == "b0" and f.false_alarms <= limit for f in best])
+        assert 0 < taken <= 1.2 * limit * ONE_BRAND
 
 
 def test_false_alarms_fall_with_the_score():

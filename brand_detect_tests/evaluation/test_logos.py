@@ -178,6 +178,18 @@ def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, all
     assert five["precision"] == pytest.approx(6 / (6 + 6 + 21) if share else 1)
 
 
+def test_the_matcher_is_measured_with_brands_alone_with_few_and_with_many_others(folder, packs, monkeypatch):
+    monkeypatch.setattr(logos, "FEW", 1)
+    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 1.0), "By gallery")
+    five = [r for r in rows if r["exemplars"] == "5 photographs"]
+    assert [(r["brands in gallery"], r["queries"]) for r in five] == [(1, 6), (3 + 1, 6), (3 + 5, 6)]
+    assert [r["named: recall"] for r in five] == [1, 1, 1]
+    alone, few, many = (r["named: precision"] for r in five)  # 18 crops of no mark; of 6 queries each is unknown to two
+    assert alone == pytest.approx(6 / (6 + 12 + 3 * len(COLORS) * 7), abs=0.05)
+    assert few == many == pytest.approx(6 / (6 + 6 + len(COLORS) * 7), abs=0.05)
+    assert all(r["resembling: unknown marks"] <= r["named: unknown marks"] == 1 for r in five)
+
+
 def test_the_matcher_rejects_what_looks_like_nothing_in_the_gallery(folder, packs):
     rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.5), "Matcher on hue")
     assert {r["crops of no mark claimed"] for r in rows} == {0}  # grey

@@ -16,6 +16,7 @@ from brand_detect_tests import logos
 from brand_detect_tests.pipeline import ScriptedDetector, ScriptedEncoder, pipeline, silent
 from brand_detect_tests.videos import write_clip
 
+NONE = 1024  # pictures of no mark, in the package
 PLAIN = "brands:\n  - name: Rolex\n"
 WITH_LOGO = PLAIN + "  - name: Stairs\n    logos: [stairs.svg]\n"
 
@@ -25,7 +26,7 @@ class MarkDetector(ScriptedDetector):
 
     def detect(self, image, areas=()):  # noqa: ARG002
         self.calls += 1
-        return [Region("logo", "", 0.9, np.array([(100, 40), (200, 40), (200, 140), (100, 140)], np.float32))]
+        return [Region("logo", "", 0.9, np.array([(94, 34), (206, 34), (206, 146), (94, 146)], np.float32))]
 
 
 def clip(path: Path, shape: str) -> Path:
@@ -37,13 +38,13 @@ def clip(path: Path, shape: str) -> Path:
     return write_clip(path, (picture for _ in range(20)), fps=10)
 
 
-def services(folder: Path, text: str, **files: bytes) -> Services:
-    """Services with the brand list ``text`` and pictures beside it, its snapshot taken."""
+def services(folder: Path, text: str, **files: bytes) -> tuple[Services, ScriptedEncoder]:
+    """Services with the brand list ``text`` and pictures beside it, its snapshot taken; and what embedded its logos."""
     names = {name.replace("_", "."): data for name, data in files.items()}
     logos.write(folder, {"brands.yaml": text, **names})
     with pipeline(folder) as built:
         built.runner.refresh_catalog()
-        return built.services
+        return built.services, built.encoder
 
 
 def loaded(given: Services, encoder: ScriptedEncoder, identity: str = "scripted encoder"):
@@ -52,46 +53,57 @@ def loaded(given: Services, encoder: ScriptedEncoder, identity: str = "scripted 
 
 
 def test_without_logos_there_is_no_gallery(tmp_path: Path):
-    encoder = ScriptedEncoder()
-    assert loaded(services(tmp_path, PLAIN), encoder) is None
+    given, encoder = services(tmp_path, PLAIN)
+    assert loaded(given, encoder) is None
     assert encoder.crops == 0
 
 
-def test_vectors_are_made_once_for_a_snapshot_and_an_encoder(tmp_path: Path):
-    given = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+def test_vectors_are_made_once_with_the_snapshot_and_no_job_makes_them(tmp_path: Path):
+    given, with_snapshot = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    assert with_snapshot.crops == NONE + 2  # pictures of no mark, and the logo on light and dark
     encoder = ScriptedEncoder()
     assert loaded(given, encoder) is not None
-    made = encoder.crops
-    assert made > 1000  # pictures of no mark, and the logo on light and dark
-    assert loaded(given, encoder) is not None
-    assert encoder.crops == made
+    assert encoder.crops == 0
+
+
+def test_vectors_of_another_encoder_are_made_once_by_the_first_job_that_has_it(tmp_path: Path):
+    given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
     other = ScriptedEncoder(identity="another encoder")
     assert loaded(given, other, other.identity) is not None
-    assert other.crops == made
+    assert loaded(given, other, other.identity) is not None
+    assert other.crops == NONE + 2
+
+
+def test_making_vectors_says_how_far_it_is(tmp_path: Path):
+    given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    told: list[tuple[float, float, str]] = []
+    other = ScriptedEncoder(identity="another encoder")
+    read = given.read_catalog().catalog
+    load_gallery(
+        given.store, read, other.identity, lambda: other, given.engines.artwork(), lambda *said: told.append(said)
+    )
+    total = NONE + 1
+    assert {(of, unit) for _, of, unit in told} == {(total, "pictures of the catalogue")}
+    assert [done for done, _, _ in told] == [0, *range(gallery.BATCH, total, gallery.BATCH), total]
 
 
 def test_a_new_edition_of_the_views_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    given = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
     encoder = ScriptedEncoder()
-    loaded(given, encoder)
-    made = encoder.crops
     monkeypatch.setattr(gallery, "EDITION", gallery.EDITION + 1)
     loaded(given, encoder)
-    assert encoder.crops == 2 * made
+    assert encoder.crops == NONE + 2
 
 
 def test_a_further_brand_costs_its_own_pictures(tmp_path: Path):
-    encoder = ScriptedEncoder()
-    loaded(services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs")), encoder)
-    made = encoder.crops
+    services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
     more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
-    given = services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
-    assert loaded(given, encoder) is not None
-    assert encoder.crops == made + 2
+    _, encoder = services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
+    assert encoder.crops == 2
 
 
 def test_another_encoder_than_that_of_the_job_is_refused(tmp_path: Path):
-    given = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
     with pytest.raises(Permanent, match="vectors of an older encoder, and here is scripted encoder") as refused:
         loaded(given, ScriptedEncoder(), "an older encoder")
     assert refused.value.hint == "re-materialize detect_objects"
@@ -123,7 +135,7 @@ def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
         assert verdict["model"] == "scripted encoder"
         assert after.unresolved.num_rows == 0
         assert detector.calls == looked
-        assert built.encoder.crops - encoded == 1024 + 2
+        assert built.encoder.crops - encoded == NONE + 2
 
         other = built.runner.replay("match", "match_brands", {"match_brands": {"logo_false_alarms": 0.0}})
         off = other.load("match_brands")

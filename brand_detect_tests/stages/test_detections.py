@@ -169,3 +169,32 @@ def test_where_every_view_is_cut_the_longest_counts_as_whole() -> None:
 def test_without_verdicts_nothing_is_detected() -> None:
     assert seen([p.region(0, "a")], []) == []
     assert isinstance(counted(m.table(m.DETECTIONS)), pa.Table)
+
+
+def badge(frame: int, track: str, box: p.Box) -> dict[str, Any]:
+    return p.region(frame, track, box, kind="logo")
+
+
+def test_of_marks_in_each_other_the_surest_is_measured() -> None:
+    """Two badges side by side hang together: found are the own one, a part of it, and both."""
+    own, part, both = (100, 100, 60, 60), (110, 110, 30, 40), (100, 100, 180, 60)
+    regions = [badge(f, t, box) for f in range(2) for t, box in (("own", own), ("part", part), ("both", both))]
+    regions += [badge(0, "far", (600, 100, 60, 60)), badge(2, "both", both)]
+    sure = {"own": 0.99, "part": 0.9, "both": 0.8, "far": 0.7}
+    verdicts = [p.verdict("Nike", [t], rule="logo_match", confidence=c) for t, c in sure.items()]
+    rows = seen(regions, verdicts)
+    assert [(row["frame"], row["track_id"]) for row in rows] == [(0, "own"), (0, "far"), (1, "own"), (2, "both")]
+    assert rows[0]["area_frac"] == pytest.approx(60 * 60 / (1920 * 1080))
+
+
+def test_of_equally_sure_marks_in_each_other_the_smallest_is_measured() -> None:
+    regions = [badge(0, "both", (100, 100, 180, 60)), badge(0, "own", (100, 100, 60, 60))]
+    [row] = seen(regions, [p.verdict("Nike", [t], rule="logo_match", confidence=0.9) for t in ("both", "own")])
+    assert row["track_id"] == "own"
+
+
+def test_marks_of_two_brands_and_lines_of_text_in_each_other_are_all_measured() -> None:
+    regions = [badge(0, "a", (100, 100, 180, 60)), badge(0, "b", (100, 100, 60, 60))]
+    assert len(seen(regions, [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])])) == 2
+    lines = [p.region(0, "a", (100, 100, 180, 60)), p.region(0, "b", (100, 100, 60, 60))]
+    assert len(seen(lines, [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"])])) == 2

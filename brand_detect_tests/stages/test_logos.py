@@ -11,6 +11,7 @@ from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Likeness
 from brand_detect.stages.logos import look_alikes
 from brand_detect.stages.match_brands import match_brands
+from brand_detect.stages.region_columns import RegionColumns
 from brand_detect_tests.payloads import detected, frames, region, scenes, text, texts
 
 INDEX = LexiconIndex(parse_catalog(b"[Rolex, Emirates, Adidas]", "b.yaml"))
@@ -28,7 +29,7 @@ class Gallery:
             place = int(vector.argmax())
             brand = ("Rolex", "Emirates", "Adidas")[place]
             alarms = float(np.float32(1) - vector[place])
-            found[t] = [Likeness(brand.lower(), brand, f"e{place}", 1.0, alarms, 0.9)]
+            found[t] = [Likeness(brand.lower(), brand, f"e{place}", 1.0, alarms, max(0.0, 0.9 - 10 * alarms))]
         return found
 
 
@@ -187,15 +188,33 @@ def test_a_cluster_has_the_brands_that_its_marks_look_like_and_its_text_reads_li
         logo(2, "both", (900, 100, 80, 80)),
         logo(3, "neither", (1200, 600, 80, 80)) | {"crop_hash": 2**64 - 1},
     ]
-    marks = looks(look=(0, 0.4), both=(2, 0.3), neither=(1, 0.9))
-    said = {"text": "EMIRAT", "both": "ROLEXING"}
+    marks = looks(look=(0, 0.02), both=(2, 0.03), neither=(1, 0.2))
+    said = {"text": "EMIRAT", "both": "ADIDXX"}
     result = match(regions, said, marks=marks, min_unresolved_mark_s=0.0)
     assert resembles(result) == {
         ("look",): ["Rolex"],
         ("text",): ["Emirates"],
-        ("both",): ["Rolex", "Adidas"],
+        ("both",): ["Adidas"],
         ("neither",): [],
     }
+
+
+def test_what_is_rather_not_the_brand_resembles_nothing():
+    regions = [logo(f, "a") for f in range(8)]
+    assert resembles(match(regions, marks=looks(a=(2, 0.03)))) == {("a",): ["Adidas"]}
+    assert resembles(match(regions, marks=looks(a=(2, 0.05)))) == {("a",): []}
+
+
+@pytest.mark.parametrize("text", ["SUMMER SALE", "Shapovalov"])
+def test_words_that_read_otherwise_resemble_no_logo(text):
+    regions = [region(f, "a") for f in range(8)]
+    assert resembles(match(regions, {"a": text}, marks=looks(a=(2, 0.0)))) == {("a",): []}
+
+
+def test_what_is_nowhere_sharp_and_large_enough_resembles_no_logo():
+    for blurred in ({"sharpness": 20.0}, {"w_px": 20.0}):
+        regions = [logo(f, "a") | blurred for f in range(8)]
+        assert resembles(match(regions, marks=looks(a=(2, 0.0)))) == {("a",): []}
 
 
 def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
@@ -207,17 +226,22 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
             for t in range(int(track.max()) + 1):
                 mean = vectors[track == t].mean(axis=0)
                 order = np.argsort(-mean)[:2]
-                found.append([Likeness(f"b{i}", f"B{i}", "e", 1.0, float(1 - mean[i]), float(mean[i])) for i in order])
+                found.append([Likeness(f"b{i}", f"B{i}", "e", 1.0, 0.02, float(mean[i])) for i in order])
             return found
 
     regions = [logo(0, "a"), logo(1, "b"), logo(2, "c"), logo(3, "d")]
-    marks = looks(a=(0, 0.0), b=(1, 0.2), c=(2, 0.1))
-    found = replace(detected(regions, SCENES), marks=marks, encoder="scripted")
-    alike = look_alikes(found, [["a", "b"], ["d"], ["c"]], Several())
-    assert [[likeness.brand for likeness in of] for of in alike] == [["B0"], [], ["B2"]]
-    assert alike[0][0].probability == pytest.approx(0.5, abs=0.01), "half of its views are of that brand"
-    assert look_alikes(found, [], Several()) == []
-    assert look_alikes(found, [["d"]], Several()) == [[]]
+    found = replace(detected(regions, SCENES), marks=looks(a=(0, 0.0), b=(0, 0.2), c=(2, 0.1)), encoder="scripted")
+    columns = RegionColumns(found.regions, found.tracks["track_id"].to_pylist())
+
+    def alike(*clusters):
+        rows = [{"text": "", "track_ids": tracks} for tracks in clusters]
+        return look_alikes(found, columns, rows, MatchBrandsParams.model_validate({}), Several())
+
+    [of_two, of_none, of_one] = alike(["a", "b"], ["d"], ["c"])
+    assert [[one.brand for one in of] for of in (of_two, of_none, of_one)] == [["B0"], [], ["B2"]]
+    assert of_two[0].probability == pytest.approx(0.9, abs=0.01), "the mean of its views"
+    assert alike() == []
+    assert alike(["d"]) == [[]]
 
 
 def test_without_a_gallery_candidates_are_by_text_alone():

@@ -1,3 +1,4 @@
+import hashlib
 import tracemalloc
 
 import pytest
@@ -402,16 +403,50 @@ def test_marks_without_text_cluster_by_their_crops():
     assert sorted(map(tuple, (r["crop_hashes"] for r in rows))) == [(0, 0b1111), (FAR_HASH,)]
 
 
-def test_of_marks_without_text_only_the_weightiest_are_listed():
-    marks = [region(f, f"m{f}", (100, 100, 40 + f, 40), kind="logo", crop_hash=(1 << 12 * f) * 0xFFF) for f in range(4)]
-    everything = [*marks, region(0, "word")]
-    assert match(everything, {"word": "ACME"}, min_unresolved_mark_s=0).unresolved.num_rows == 5
+def mark(track, box=(100, 500, 40, 40), frame=0, score=0.9, **changes):
+    """A mark without text that looks like no other."""
+    crop = int.from_bytes(hashlib.sha256(track.encode()).digest()[:8])
+    return region(frame, track, box, kind="logo", score=score, crop_hash=crop, **changes)
+
+
+def open_tracks(result):
+    return [r["track_ids"] for r in result.unresolved.sort_by("rank").to_pylist()]
+
+
+def test_what_can_be_read_comes_first_and_then_the_few_likeliest_marks():
+    marks = [mark(f"m{i}", (100 + 90 * i, 500, 80 - 10 * i, 80), score=0.2 + i / 10) for i in range(4)]
+    everything = [*marks, region(0, "word", (100, 100, 30, 10))]
+    shown = match(everything, {"word": "ACME"}, min_unresolved_mark_s=0)
+    assert open_tracks(shown) == [["word"], ["m3"], ["m2"], ["m1"], ["m0"]]
     result = match(everything, {"word": "ACME"}, min_unresolved_mark_s=0, max_unresolved_marks=2)
-    assert sorted(t for r in result.unresolved.to_pylist() for t in r["track_ids"]) == ["m2", "m3", "word"]
+    assert open_tracks(result) == [["word"], ["m3"], ["m2"]]
     assert result.unresolved["rank"].to_pylist() == [1, 2, 3]
     assert result.stats["not_listed"] == 2
-    short = match(everything, {"word": "ACME"}, min_unresolved_mark_s=60)
-    assert open_texts(short) == ["ACME"]
+    assert open_tracks(match(everything, {"word": "ACME"}, min_unresolved_mark_s=60)) == [["word"]]
+
+
+@pytest.mark.parametrize(
+    ("says", "listed"),
+    [
+        ("ROLEX", [["beside"]]),  # a board that is counted
+        ("ACME", [["t"], ["beside"]]),  # one that is listed by its name
+        ("6 0 15", [["round"], ["part"], ["beside"]]),  # what is no name leaves the mark
+    ],
+)
+def test_a_mark_in_or_around_what_has_a_name_already_is_not_listed_again(says, listed):
+    regions = [
+        region(0, "t", (200, 200, 120, 40)),
+        mark("round", (190, 150, 140, 100), score=0.9),
+        mark("part", (200, 200, 40, 40), score=0.8),
+        mark("beside", (340, 200, 40, 40), score=0.7),
+    ]
+    assert open_tracks(match(regions, {"t": says}, min_unresolved_mark_s=0)) == listed
+
+
+def test_a_mark_before_which_a_name_passes_by_stays_listed():
+    regions = [mark("m", (100, 500, 80, 80), f) for f in range(5)]
+    regions += [region(f, "t", (100 if f == 0 else 900, 500, 80, 40)) for f in range(5)]
+    assert ["m"] in open_tracks(match(regions, {"t": "ACME"}))
 
 
 def test_the_best_crop_is_one_that_was_read():

@@ -23,7 +23,7 @@ from brand_detect.client import Client, document
 from brand_detect.domain import model
 from brand_detect.domain.params import PARAMS
 from brand_detect.domain.pipeline import LINE
-from brand_detect.domain.settings import Settings
+from brand_detect.domain.settings import PACKAGE, Settings
 from brand_detect.report import exports
 
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
@@ -172,7 +172,8 @@ def settings() -> str:
         *_table(("variable", "meaning"), SECRETS),
         "",
     ]
-    return "\n".join(page).replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
+    text = "\n".join(page).replace(str(PACKAGE), "brand_detect")
+    return text.replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
 
 
 def data_model() -> str:

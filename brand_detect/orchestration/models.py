@@ -7,6 +7,7 @@ from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, E
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.calls import is_here
+from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.prices import Price, listed_price
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.providers import Endpoint, ProviderAnswerer
@@ -47,7 +48,11 @@ def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget 
     prompt = load_prompt(params.prompt, settings.prompts)
     if isinstance(params, EscalateVlmParams) and params.provider is VlmProvider.transformers:
         return TransformersAnswerer(
-            params.model, prompt, max_output_tokens=params.max_output_tokens, batch_size=params.batch_size
+            params.model,
+            ModelRoots(settings.model_roots).folder,
+            prompt,
+            max_output_tokens=params.max_output_tokens,
+            batch_size=params.batch_size,
         )
     return ProviderAnswerer(
         endpoints(params),

@@ -30,6 +30,10 @@ GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
     ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; none = no key is asked for"),
     ("`BRAND_DETECT_DAGSTER_TOKEN`", "bearer token for a proxy in front of Dagster's webserver"),
+    (
+        "`BRAND_DETECT_MODEL_API_KEYS`",
+        "keys of [model servers of your own](../guides/escalate.md), as `host:port=key`, comma-separated",
+    ),
     ("`BRAND_DETECT_WEBHOOK_URL`", "where [notifications](../guides/notifications.md) are posted to"),
     ("`BRAND_DETECT_WEBHOOK_SECRET`", "what they are signed with; none = they are not signed"),
     ("`BRAND_DETECT_POSTGRES_URL`", "Dagster's database, if it is [PostgreSQL](../guides/postgres.md)"),

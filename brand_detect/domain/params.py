@@ -5,8 +5,10 @@ classes are derived from these. No field gives null a meaning: ``off``, 0 or an 
 """
 
 import json
+import re
 from enum import Enum
 from typing import Annotated, Any, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -22,6 +24,10 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+"""A host's name or address, with a port where it is not the usual one."""
+SERVER = re.compile(rf"https?://{HOST.pattern}(?:/[A-Za-z0-9._~:%+,=/-]*)?")
+"""A web address without a user, a query or anything that two programs may read differently."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -174,7 +180,7 @@ class EscalateParams(Params):
 
     model: str = Field("", description="model id or folder, as the provider names it")
     base_url: str = Field(
-        "", description="address of the server, for openai_compatible; its host must be this machine or allowed"
+        "", description="address of the server, for openai_compatible; BRAND_DETECT_MODEL_HOSTS must name it"
     )
     prompt: str = Field("default", pattern=r"^[a-z0-9_-]{1,64}$", description="what models are told, by name")
     max_questions: int = Field(200, ge=0, description="most clusters asked about, by time on screen")
@@ -187,6 +193,17 @@ class EscalateParams(Params):
     max_output_tokens: int = Field(300, ge=50, le=4096, description="longest answer, in tokens")
     concurrency: int = Field(4, ge=1, le=64, description="questions under way at a time, to a server or provider")
     timeout_s: float = Field(60.0, gt=0, le=3600, description="longest wait for one answer, in seconds")
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain(cls, url: str) -> str:
+        try:
+            plain = urlsplit(url).port != 0 and SERVER.fullmatch(url)
+        except ValueError:  # no such port
+            plain = False
+        if url and not plain:
+            raise ValueError("this is no plain address such as http://host:port/v1")
+        return url
 
 
 class EscalateVlmParams(EscalateParams):

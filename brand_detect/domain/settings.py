@@ -1,7 +1,6 @@
 """Deployment settings: the ``BRAND_DETECT_*`` environment variables."""
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -11,12 +10,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import check_overrides
+from brand_detect.domain.params import HOST, check_overrides
 from brand_detect.domain.pipeline import downstream_of
 
 PACKAGE = Path(__file__).parents[1]
-HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
-"""A host's name or address, with a port where it is not the usual one."""
 
 
 def state_dir() -> Path:

@@ -1,12 +1,10 @@
 """Which models answer in the escalations, and what has to be switched on before they may."""
 
-from urllib.parse import urlsplit
-
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, Escalation, VlmProvider
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
-from brand_detect.engines.calls import is_here
+from brand_detect.engines.calls import is_here, server_of, with_port
 from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.prices import Price, listed_price
 from brand_detect.engines.prompts import load_prompt
@@ -110,19 +108,13 @@ def endpoints(params: Escalation) -> list[Endpoint]:
 def check_server(stage: str, url: str, settings: Settings) -> None:
     """
     Raises:
-        BadInput: ``url`` is no plain web address, or of a machine that is neither this one nor allowed.
+        BadInput: there is no ``url``, or crops may not go to that host and port.
     """
-    try:
-        parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and parts.hostname and not ("@" in parts.netloc or parts.query)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
-    except ValueError:
-        plain, names = False, set()
-    if not plain:
-        raise BadInput(f"{stage}: the server's address is none.", f"set {stage}.base_url to http://host:port/v1")
-    if not (is_here(url) or names & set(settings.model_hosts)):
+    if not url:
+        raise BadInput(f"{stage}: no server is named.", f"set {stage}.base_url to http://host:port/v1")
+    server = server_of(url)
+    if server not in [with_port(host, url) for host in settings.model_hosts]:
         raise BadInput(
-            f"{stage}: crops would leave this machine, to {urlsplit(url).hostname}, which is not allowed.",
-            "add the host to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
+            f"{stage}: crops may not go to {server}.",
+            f"set BRAND_DETECT_MODEL_HOSTS={','.join((*settings.model_hosts, server))} where Dagster runs, if they may",
         )

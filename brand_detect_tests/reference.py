@@ -103,6 +103,15 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "`DryRunInstigationTick`",
         {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
     ),
+    "models": (
+        "Whether the pipeline's machine has the models that a run's params, by stage, name, and may ask them. "
+        "`skipReason` says what is wrong; it is empty if nothing is, or if runs work on other machines.",
+        "`DryRunInstigationTick`",
+        {
+            "sensor": {**REPOSITORY, "sensorName": "models_there"},
+            "params": json.dumps({"escalate_vlm": {"provider": "transformers", "model": "acme/model"}}),
+        },
+    ),
     "launch": (
         "Submits (assets from `job_request` down, the request as its config), replays (from a stage down), retries "
         "(from `escalate_vlm` down, with the tag) or compares (`comparison` alone; its config may name `attempt`, "

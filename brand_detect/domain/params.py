@@ -29,6 +29,8 @@ HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+
 SERVER = re.compile(rf"https?://{HOST.pattern}(?:/[A-Za-z0-9._~:%+,=/-]*)?")
 """A web address without a user, a query or anything that two programs may read differently."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+ModelName = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")]
+"""Below a model root, or a model's id in the Hugging Face cache."""
 
 
 class TextEngine(Enum):
@@ -115,9 +117,8 @@ class DetectObjectsParams(Params):
     track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
-    logos: str = Field(
+    logos: ModelName = Field(
         "contours",
-        min_length=1,
         description="detector of regions that look like logos: contours, off, or the weights of a finder of one's own",
     )
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
@@ -125,12 +126,11 @@ class DetectObjectsParams(Params):
         30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
     )
     min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
-    object_model: str = Field("off", description="zero-shot object detector: a model id or folder; off = none")
+    object_model: ModelName = Field("off", description="zero-shot object detector: a model's id or folder; off = none")
     object_labels: list[str] = Field([], description="what the object detector looks for")
     object_score: Unit = Field(0.3, description="lowest score of an object region")
-    encoder: str = Field(
+    encoder: ModelName = Field(
         "built-in",
-        min_length=1,
         description="what turns marks into vectors: built-in, off, or an image model's id or folder",
     )
 
@@ -274,6 +274,17 @@ class CompileReportParams(Params):
     def _rules(cls, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
         surface_rules(rules)
         return rules
+
+
+def names_models(params: Params) -> bool:
+    """Whether ``params`` ask for models other than those that come with the package."""
+    match params:
+        case DetectObjectsParams(logos="contours" | "off", object_model="off", encoder="built-in" | "off"):
+            return False
+        case EscalateVlmParams() | EscalateCloudParams():
+            return params.provider.value != "off"
+        case _:
+            return isinstance(params, DetectObjectsParams)
 
 
 PARAMS: dict[str, type[Params]] = {

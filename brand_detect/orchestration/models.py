@@ -1,7 +1,16 @@
-"""Which models answer in the escalations, and what has to be switched on before they may."""
+"""Which models answer in the escalations, what has to be switched on before they may, and whether models are there."""
 
-from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, Escalation, VlmProvider
+from collections.abc import Mapping
+
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.params import (
+    DetectObjectsParams,
+    EscalateCloudParams,
+    EscalateVlmParams,
+    Escalation,
+    Params,
+    VlmProvider,
+)
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.calls import is_here, server_of, with_port
@@ -10,6 +19,7 @@ from brand_detect.engines.prices import Price, listed_price
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.providers import Endpoint, ProviderAnswerer
 from brand_detect.engines.vlm import TransformersAnswerer
+from brand_detect.orchestration.resources import Services, find_models
 from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
 
@@ -80,6 +90,25 @@ def check_may_be_asked(stage: str, params: Escalation, settings: Settings) -> No
                 "and remote use is off.",
                 "set BRAND_DETECT_REMOTE=1 where Dagster runs, if they may",
             )
+
+
+def check_models(params: Mapping[str, Params], services: Services) -> None:
+    """Whether a run with ``params``, by stage, finds its models on this machine and may ask them.
+
+    Raises:
+        BadInput: it does not, or may not.
+    """
+    engines, settings = services.engines, services.settings
+    try:
+        for stage, own in params.items():
+            if isinstance(own, DetectObjectsParams) and engines.models:
+                find_models(engines.models, own)
+            if isinstance(own, EscalateVlmParams | EscalateCloudParams) and not engines.answerer:
+                answerer(stage, own, settings, services.store)
+                if own.provider is VlmProvider.transformers:
+                    ModelRoots(settings.model_roots).folder(own.model)
+    except Permanent as e:  # before the run, it is the caller's to mend
+        raise BadInput(str(e), e.hint) from e
 
 
 def endpoints(params: Escalation) -> list[Endpoint]:

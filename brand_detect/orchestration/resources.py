@@ -74,6 +74,20 @@ def mark_encoder(models: ModelRoots, params: DetectObjectsParams) -> MarkEncoder
     return NetworkMarkEncoder() if params.encoder == "built-in" else ImageEncoder(models.folder(params.encoder))
 
 
+def find_models(models: ModelRoots, params: DetectObjectsParams) -> None:
+    """Find the models that ``params`` name and open none.
+
+    Raises:
+        BadInput, Permanent: one leads out of the model roots, or is not there.
+    """
+    if params.logos not in ("contours", "off"):
+        models.file(params.logos)
+    if params.object_model != "off":
+        models.folder(params.object_model)
+    if params.encoder not in ("built-in", "off"):
+        models.folder(params.encoder)
+
+
 def text_reader(params: RunOcrParams) -> TextReader:
     """The reader that ``params`` name."""
     if params.engine is TextEngine.tesseract:
@@ -87,6 +101,8 @@ class Engines:
 
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]]
     mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None]
+    models: ModelRoots | None = None
+    """Where those two look for models; None = they need none."""
     decoder: Callable[[], Decoder] = PyAvDecoder
     codec: Callable[[], ImageCodec] = OpenCvCodec
     canvas: Callable[[], Canvas] = OpenCvCanvas
@@ -102,7 +118,7 @@ class Engines:
     def of(cls, settings: Settings) -> "Engines":
         """Those that find models where ``settings`` let them."""
         models = ModelRoots(settings.model_roots)
-        return cls(partial(region_detectors, models), partial(mark_encoder, models))
+        return cls(partial(region_detectors, models), partial(mark_encoder, models), models)
 
 
 @dataclass(frozen=True)

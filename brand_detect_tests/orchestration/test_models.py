@@ -244,3 +244,17 @@ def test_the_tries_of_a_run_share_its_budget(tmp_path: Path, monkeypatch: pytest
         spent = Spending(built.services.store, 0, 0).spent_micro(datetime.now(UTC).date().isoformat())
     assert (len(server.asked), attempt.stats["deferred"]) == (5, 1)
     assert 2400 < spent <= 3000
+
+
+def test_a_run_whose_model_is_missing_does_not_begin(tmp_path: Path):
+    """In this process, as ``brand-detect run`` does it."""
+    video = str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0))
+    missing: dict[str, Any] = {"escalate_vlm": {"provider": "transformers", "model": "acme/none"}}
+    with pipeline(tmp_path) as built:
+        with pytest.raises(BadInput, match="The model acme/none is not on this machine"):
+            built.runner.submit(video, job_id="match", overrides=missing)
+        assert built.instance.get_runs() == []
+        built.instance.add_dynamic_partitions("job_id", ["match"])
+        with pytest.raises(BadInput, match="The model acme/none is not on this machine"):
+            built.runner.replay("match", "escalate_vlm", missing)
+        assert built.instance.get_runs() == []

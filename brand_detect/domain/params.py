@@ -29,7 +29,7 @@ HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+
 SERVER = re.compile(rf"https?://{HOST.pattern}(?:/[A-Za-z0-9._~:%+,=/-]*)?")
 """A web address without a user, a query or anything that two programs may read differently."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-ModelName = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")]
+ModelName = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f]*$")]
 """Below a model root, or a model's id in the Hugging Face cache."""
 
 
@@ -119,6 +119,7 @@ class DetectObjectsParams(Params):
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
     logos: ModelName = Field(
         "contours",
+        min_length=1,
         description="detector of regions that look like logos: contours, off, or the weights of a finder of one's own",
     )
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
@@ -126,11 +127,14 @@ class DetectObjectsParams(Params):
         30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
     )
     min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
-    object_model: ModelName = Field("off", description="zero-shot object detector: a model's id or folder; off = none")
+    object_model: ModelName = Field(
+        "off", min_length=1, description="zero-shot object detector: a model's id or folder; off = none"
+    )
     object_labels: list[str] = Field([], description="what the object detector looks for")
     object_score: Unit = Field(0.3, description="lowest score of an object region")
     encoder: ModelName = Field(
         "built-in",
+        min_length=1,
         description="what turns marks into vectors: built-in, off, or an image model's id or folder",
     )
 
@@ -178,7 +182,7 @@ class MatchBrandsParams(Params):
 class EscalateParams(Params):
     """What both escalation stages have in common."""
 
-    model: str = Field("", description="model id or folder, as the provider names it")
+    model: ModelName = Field("", description="model's id or folder, as the provider names it")
     base_url: str = Field(
         "", description="address of the server, for openai_compatible; BRAND_DETECT_MODEL_HOSTS must name it"
     )

@@ -301,8 +301,10 @@ def _failure(error: Exception, endpoint: Endpoint) -> Failure:
             return Failure(f"{who} takes no more requests for now.", again=True, wait_s=wait_s)
         case e.ModelHTTPError(status_code=status) if status in (408, 409, 425) or status >= 500:
             return Failure(f"{who} failed with HTTP {status}.", again=True, wait_s=wait_s)
-        case e.ModelRequestRejectedError() | e.ModelHTTPError():
-            return Failure(f"{who} rejects the request with HTTP {error.status_code}.")
+        case e.ModelHTTPError(status_code=status):
+            return Failure(f"{who} rejects the request with HTTP {status}.")
+        case e.ModelRequestRejectedError():
+            return Failure(f"{who} rejects the request.")
         case e.ModelConnectionError(phase="pool" | "connect"):
             return Failure(f"{who} is out of reach.", again=True)
         case e.ModelRequestTimeout() | e.ModelTimeoutError():

@@ -7,7 +7,6 @@ deployment's model roots or to a snapshot in the Hugging Face cache, and only sa
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,13 +79,12 @@ class ModelFolder:
             if len(found) == MOST_FILES:
                 raise self._refused(f"holds more than {MOST_FILES:,} files", "keep the model's own files in it alone")
             try:
-                seen = file.stat()
-                inside = file.resolve().is_relative_to(self.home)
-            except (OSError, RuntimeError):  # a link that leads nowhere, or in a circle
-                inside = False
-            if not (inside and stat.S_ISREG(seen.st_mode)):
+                own = file.is_file() and file.resolve().is_relative_to(self.home)
+            except (OSError, RuntimeError):  # links in a circle
+                own = False
+            if not own:
                 raise self._refused("holds what is no plain file of its own", f"remove {file.name} from it")
-            size += seen.st_size
+            size += file.stat().st_size
             if size > MOST_BYTES:
                 hint = "take a smaller one, or put it on a server: docs/guides/escalate.md"
                 raise self._refused(f"takes more than {MOST_BYTES >> 30} GiB", hint)

@@ -123,7 +123,7 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.STOPPED,
     required_resource_keys={"services"},
-    description="Leave it off: clients run it dry, with a run's params as cursor, to learn whether its models are there.",
+    description="Leave it off: clients run it dry, with a run's params as cursor, to learn whether models are there.",
 )
 def models_there(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """The reason is what is wrong, with its hint on a line of its own; nothing = they are, or it cannot be known."""

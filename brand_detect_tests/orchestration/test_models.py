@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, check_overrides, effective
+from brand_detect.domain.params import (
+    DetectObjectsParams,
+    EscalateCloudParams,
+    EscalateVlmParams,
+    check_overrides,
+    effective,
+)
 from brand_detect.domain.settings import Settings
 from brand_detect.engines import providers
 from brand_detect.engines.calls import is_here
@@ -16,6 +22,7 @@ from brand_detect.engines.providers import ProviderAnswerer
 from brand_detect.engines.vlm import TransformersAnswerer
 from brand_detect.orchestration import stage
 from brand_detect.orchestration.models import FREE, answerer, endpoints
+from brand_detect.orchestration.resources import Engines
 from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
 from brand_detect_tests.model_server import serving
@@ -258,3 +265,19 @@ def test_a_run_whose_model_is_missing_does_not_begin(tmp_path: Path):
         with pytest.raises(BadInput, match="The model acme/none is not on this machine"):
             built.runner.replay("match", "escalate_vlm", missing)
         assert built.instance.get_runs() == []
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/etc/passwd", "/", "../x"])
+@pytest.mark.parametrize("param", ["logos", "object_model", "encoder"])
+def test_a_stage_opens_no_model_outside_the_roots(param: str, name: str):
+    """A run that is launched past the clients, too."""
+    engines, params = Engines.of(Settings()), DetectObjectsParams.model_validate({"text": "off", param: name})
+    with pytest.raises(BadInput, match=f"{name} lies in no model root"):
+        engines.mark_encoder(params) if param == "encoder" else engines.region_detectors(params)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 1001])
+@pytest.mark.parametrize("param", ["logos", "object_model", "encoder"])
+def test_a_name_of_a_model_is_one_line(param: str, name: str):
+    with pytest.raises(BadInput, match=rf"detect_objects\.{param}"):
+        check_overrides({"detect_objects": {param: name}})

@@ -283,12 +283,12 @@ class CompileReportParams(Params):
 def names_models(params: Params) -> bool:
     """Whether ``params`` ask for models other than those that come with the package."""
     match params:
-        case DetectObjectsParams(logos="contours" | "off", object_model="off", encoder="built-in" | "off"):
-            return False
+        case DetectObjectsParams():
+            return not {params.logos, params.object_model, params.encoder} <= {"contours", "built-in", "off"}
         case EscalateVlmParams() | EscalateCloudParams():
             return params.provider.value != "off"
         case _:
-            return isinstance(params, DetectObjectsParams)
+            return False
 
 
 PARAMS: dict[str, type[Params]] = {

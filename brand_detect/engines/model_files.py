@@ -79,11 +79,11 @@ class ModelFolder:
             if len(found) == MOST_FILES:
                 raise self._refused(f"holds more than {MOST_FILES:,} files", "keep the model's own files in it alone")
             try:
-                own = file.is_file() and file.resolve().is_relative_to(self.home)
+                own = file.resolve().is_relative_to(self.home) and file.is_file() and os.access(file, os.R_OK)
             except (OSError, RuntimeError):  # links in a circle
                 own = False
             if not own:
-                raise self._refused("holds what is no plain file of its own", f"remove {file.name} from it")
+                raise self._refused("holds what is no readable file of its own", f"remove {file.name} from it")
             size += file.stat().st_size
             if size > MOST_BYTES:
                 hint = "take a smaller one, or put it on a server: docs/guides/escalate.md"
@@ -145,7 +145,7 @@ class ModelRoots:
     """
 
     def __init__(self, roots: Iterable[Path | str]) -> None:
-        self._roots = [Path(root).resolve() for root in roots]
+        self._roots = [Path(os.path.abspath(root)) for root in roots]  # noqa: PTH100 links in it stay
 
     def file(self, name: str) -> Path:
         """The file that ``name`` stands for.
@@ -179,13 +179,16 @@ class ModelRoots:
         """
         found = []
         for root in self._roots:
+            path = root / name  # an absolute name stays itself
+            if ".." in path.parts or not path.is_relative_to(root):
+                continue  # nothing outside is so much as looked at
             try:
-                path = (root / name).resolve()  # an absolute name stays itself
+                path, home = path.resolve(), root.resolve()
                 path.exists()  # refuses what is too long
             except (OSError, ValueError, RuntimeError):  # or holds a zero, or leads in a circle
                 continue
-            if path.is_relative_to(root):
-                found.append((path, root))
+            if path.is_relative_to(home):
+                found.append((path, home))
         if not found:
             raise BadInput(f"{name} lies in no model root.", ROOTS_HINT)
         return found

@@ -145,5 +145,5 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
     if server not in [with_port(host, url) for host in settings.model_hosts]:
         raise BadInput(
             f"{stage}: crops may not go to {server}.",
-            f"set BRAND_DETECT_MODEL_HOSTS={','.join((*settings.model_hosts, server))} where Dagster runs, if they may",
+            f"add {server} to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
         )

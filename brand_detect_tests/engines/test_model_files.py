@@ -40,6 +40,7 @@ def root(tmp_path: Path) -> Path:
 OUTSIDE = (
     *("/", "/dev/zero", "/etc/passwd", "/etc/none", "..", "../outside", "../none", f"../outside/{SECRET}"),
     *(f"link/{SECRET}", "link", "link.safetensors", "dangling", "mine/../../outside", "a\0b", "x" * 5000, "circle"),
+    *("mine/../mine", "/proc/self/cwd"),
 )
 
 
@@ -107,7 +108,7 @@ def test_an_id_is_a_snapshot_whose_links_stay_in_its_own_part_of_the_cache(
     assert (found.path, found.revision) == (snapshot, "a" * 40)
     found.check()
     (snapshot / "README.md").symlink_to("/etc/passwd")
-    with pytest.raises(Permanent, match="no plain file of its own"):
+    with pytest.raises(Permanent, match="no readable file of its own"):
         ModelRoots([root]).folder("acme/model").check()
 
 
@@ -133,7 +134,7 @@ def test_a_folder_holds_plain_files_of_its_own(
     folder: ModelFolder, make: Callable[[Path], object], use: Callable[[ModelFolder], object]
 ) -> None:
     make(folder.path / "odd")
-    with pytest.raises(Permanent, match="The model mine holds what is no plain file of its own") as e:
+    with pytest.raises(Permanent, match="The model mine holds what is no readable file of its own") as e:
         use(folder)
     assert e.value.hint == "remove odd from it"
 

@@ -38,7 +38,7 @@ from brand_detect.domain.history import (
 )
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import check_overrides, effective
+from brand_detect.domain.params import Params, check_overrides, effective, names_models
 from brand_detect.domain.pipeline import ASSETS, CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of
 from brand_detect.domain.problems import WARNED, Problem
 from brand_detect.domain.settings import Settings
@@ -259,8 +259,8 @@ class Client:
         profiles = self.checkpoints(job_id, limit=1).profiles
         if profile not in profiles:
             raise BadInput(f"There is no profile {profile!r}.", f"profiles: {', '.join(profiles)}")
-        for stage in STAGES:
-            effective(stage, profiles[profile].get(stage, {}), (overrides or {}).get(stage, {}))
+        tuned = overrides or {}
+        self._check_models({s: effective(s, profiles[profile].get(s, {}), tuned.get(s, {})) for s in STAGES})
         self.refresh_catalog()
         answer = self._ask("add_job", repository=self._found(), job=job_id)["addDynamicPartition"]
         if answer["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
@@ -626,9 +626,28 @@ class Client:
                     f"{stage} does not run in a replay from {start_stage}.", f"what runs is {', '.join(selected)}"
                 )
         config = merged(carried(history, start_stage, parent, set(reset)), new)
-        for stage in selected:
-            effective(stage, *inherited(history, parent, stage), config.get(stage, {}))
+        self._check_models({s: effective(s, *inherited(history, parent, s), config.get(s, {})) for s in selected})
         return config
+
+    def _check_models(self, params: Mapping[str, Params]) -> None:
+        """Ask the pipeline's machine whether the models are there that ``params``, by stage, name.
+
+        Raises:
+            BadInput: one is not, or may not be asked.
+        """
+        named = {stage: own.model_dump(mode="json") for stage, own in params.items() if names_models(own)}
+        if not named:
+            return
+        sensor = self._found() | {"sensorName": "models_there"}
+        answer = self._ask("models", sensor=sensor, params=json.dumps(named))["sensorDryRun"]
+        if answer["__typename"] != "DryRunInstigationTick":
+            _refuse(answer)
+        tick = answer["evaluationResult"]
+        if tick["error"]:
+            raise Permanent(f"The models could not be looked for: {_cause(tick['error'])}")
+        if tick["skipReason"]:
+            sentence, _, hint = tick["skipReason"].partition("\nhint: ")
+            raise BadInput(sentence, hint)
 
     def _launch(
         self,

@@ -19,7 +19,7 @@ from brand_detect.orchestration.problems import PROBLEMS_ASSET
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.retention import nightly_prune, prune_job
 from brand_detect.orchestration.schedules import offpeak_retries
-from brand_detect.orchestration.sensors import SENSORS, dead_runs
+from brand_detect.orchestration.sensors import SENSORS, dead_runs, models_there
 
 
 def build_definitions(
@@ -44,6 +44,7 @@ def build_definitions(
         assets=[*ASSETS, comparison, annotated_video, portfolio, PROBLEMS_ASSET],
         sensors=[
             *(s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor),
+            models_there,
             inbox_sensor(used.settings),
             notifications(used.settings),
         ],

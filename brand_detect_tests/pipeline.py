@@ -163,6 +163,7 @@ def pipeline(
     *,
     store_root: str = "",
     media_roots: Sequence[str] = (),
+    model_hosts: Sequence[str] = (),
     kept: bool = False,
     **engines: Any,
 ) -> Iterator[Pipeline]:
@@ -177,6 +178,7 @@ def pipeline(
     settings = Settings(
         store_root=store_root or str(folder / "store"),
         media_roots=(str(folder), *media_roots),
+        model_hosts=tuple(model_hosts),
         catalog=str(catalog),
     )
     detector, reader, encoder = ScriptedDetector(), ScriptedReader(), ScriptedEncoder()

@@ -23,13 +23,17 @@ from brand_detect.client import Client, document
 from brand_detect.domain import model
 from brand_detect.domain.params import PARAMS
 from brand_detect.domain.pipeline import LINE
-from brand_detect.domain.settings import Settings
+from brand_detect.domain.settings import PACKAGE, Settings
 from brand_detect.report import exports
 
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
     ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; none = no key is asked for"),
     ("`BRAND_DETECT_DAGSTER_TOKEN`", "bearer token for a proxy in front of Dagster's webserver"),
+    (
+        "`BRAND_DETECT_MODEL_API_KEYS`",
+        "keys of [model servers of your own](../guides/escalate.md), as `host:port=key`, comma-separated",
+    ),
     ("`BRAND_DETECT_WEBHOOK_URL`", "where [notifications](../guides/notifications.md) are posted to"),
     ("`BRAND_DETECT_WEBHOOK_SECRET`", "what they are signed with; none = they are not signed"),
     ("`BRAND_DETECT_POSTGRES_URL`", "Dagster's database, if it is [PostgreSQL](../guides/postgres.md)"),
@@ -98,6 +102,15 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "that has not ended, it is on its way. Wait for either before you launch a run with `match_brands`.",
         "`DryRunInstigationTick`",
         {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
+    ),
+    "models": (
+        "Whether the pipeline's machine has the models that a run's params, by stage, name, and may ask them. "
+        "`skipReason` says what is wrong; it is empty if nothing is, or if runs work on other machines.",
+        "`DryRunInstigationTick`",
+        {
+            "sensor": {**REPOSITORY, "sensorName": "models_there"},
+            "params": json.dumps({"escalate_vlm": {"provider": "transformers", "model": "acme/model"}}),
+        },
     ),
     "launch": (
         "Submits (assets from `job_request` down, the request as its config), replays (from a stage down), retries "
@@ -172,7 +185,8 @@ def settings() -> str:
         *_table(("variable", "meaning"), SECRETS),
         "",
     ]
-    return "\n".join(page).replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
+    text = "\n".join(page).replace(str(PACKAGE), "brand_detect")
+    return text.replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
 
 
 def data_model() -> str:

@@ -108,6 +108,11 @@ class Webserver:
         assert sensor["sensorName"] == "brand_catalog_changed"
         return tick()
 
+    def on_Models(self, sensor: Answer, params: str) -> Answer:  # noqa: N802
+        assert sensor["sensorName"] == "models_there"
+        assert json.loads(params)
+        return tick()
+
     def on_AddJob(self, repository: Answer, job: str) -> Answer:  # noqa: N802
         assert repository["repositoryName"] == "__repository__"
         assert job
@@ -285,6 +290,41 @@ def test_a_token_is_sent_as_bearer(server: Webserver, monkeypatch: pytest.Monkey
         with connected(server, **given) as client:
             client.health()
     assert [h.get("Authorization") for h in server.headers] == [None, "Bearer of the environment", "Bearer given"]
+
+
+MODEL: dict[str, Any] = {"escalate_vlm": {"provider": "transformers", "model": "acme/none"}}
+LAUNCHES: dict[str, Callable[[Client, dict[str, Any]], Run]] = {
+    "submit": lambda client, params: client.submit("s3://videos/match.mp4", job_id=JOB, overrides=params),
+    "replay": lambda client, params: client.replay(JOB, "match_brands", params),
+    "retry": lambda client, params: client.retry(JOB, params),
+    "retry later": lambda client, params: client.retry(JOB, params, delay_s=3600),
+}
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("launch", LAUNCHES)
+def test_a_model_that_is_missing_where_the_run_would_work_is_refused_before(
+    server: Webserver, client: Client, launch: str
+):
+    missing = tick()
+    missing["sensorDryRun"]["evaluationResult"]["skipReason"] = "The model is not there.\nhint: fetch it"
+    server.answers["Models"] = [missing]
+    with pytest.raises(BadInput, match=r"^The model is not there\.$") as e:
+        LAUNCHES[launch](client, MODEL)
+    assert e.value.hint == "fetch it"
+    operations = [name for name, _ in server.asked]
+    assert not {"Launch", "AddJob"} & {*operations}
+    [asked] = [variables for name, variables in server.asked if name == "Models"]
+    assert json.loads(asked["params"])["escalate_vlm"].items() >= MODEL["escalate_vlm"].items()
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("launch", LAUNCHES)
+def test_who_names_no_model_asks_for_none(server: Webserver, client: Client, launch: str):
+    LAUNCHES[launch](client, {})
+    assert "Models" not in [name for name, _ in server.asked]
+    LAUNCHES[launch](client, MODEL)
+    assert [name for name, _ in server.asked].count("Launch") == 2
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:3000", "dagster", "ftp://dagster"])

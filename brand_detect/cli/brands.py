@@ -141,12 +141,13 @@ def check(
     from brand_detect.cli.local import Bars
     from brand_detect.domain.grounds import standing_out
     from brand_detect.domain.params import DetectObjectsParams, MatchBrandsParams
-    from brand_detect.orchestration.resources import mark_encoder
+    from brand_detect.orchestration.resources import Engines
 
     loaded = _load(catalog)
     params = MatchBrandsParams.model_validate({})
     draw = _drawing(loaded)
-    eyes = mark_encoder(DetectObjectsParams.model_validate({"encoder": encoder})) if loaded.files else None
+    engines, named = Engines.of(Settings.load()), DetectObjectsParams.model_validate({"encoder": encoder})
+    eyes = engines.mark_encoder(named) if loaded.files else None
     found = list(names_alike(loaded.catalog, params.fuzzy_score, params.min_fuzzy_length))
     if eyes:
         with Bars() as bars:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OK, WARN, FAIL, OFF = "ok", "warn", "fail", "off"
 PREFIX = "BRAND_DETECT_"
 OWN_SECRETS = (
-    *("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_MODEL_API_KEY"),
+    *("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_MODEL_API_KEYS"),
     *("BRAND_DETECT_WEBHOOK_URL", "BRAND_DETECT_WEBHOOK_SECRET"),
 )
 MODEL_KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY")
@@ -246,7 +246,8 @@ def _torch(_: Patient) -> Iterator[Finding]:
     yield Finding("gpu", OK if gpu else OFF, gpu or "none; nothing in the default profile needs one")
 
 
-def _object_models(_: Patient) -> Iterator[Finding]:
+def _object_models(patient: Patient) -> Iterator[Finding]:
+    from brand_detect.engines.model_files import ModelRoots
     from brand_detect.orchestration.config import load_profile, profile_names
 
     named = {p: load_profile(p).get("detect_objects", {}).get("object_model", "off") for p in profile_names()}
@@ -254,10 +255,11 @@ def _object_models(_: Patient) -> Iterator[Finding]:
     if not wanted:
         yield Finding("object model", OFF, "no profile names one")
     for profile, model in wanted.items():
-        if Path(model).is_dir():
+        try:
+            ModelRoots(patient.settings.model_roots).folder(model)
             yield Finding("object model", OK, f"{profile}: {model}")
-        else:
-            yield Finding("object model", WARN, f"{profile}: {model} is no folder here", "download it beforehand")
+        except BrandDetectError as e:
+            yield Finding("object model", WARN, f"{profile}: {e}", e.hint)
 
 
 # --- settings and places --------------------------------------------------------------------------------------------
@@ -535,7 +537,7 @@ CHECKS = (
     Check("variables", _variables),
     Check("secrets", _secrets, ("settings",)),
     Check("catalogue", _catalogue, ("settings",)),
-    Check("object model", _object_models),
+    Check("object model", _object_models, ("settings",)),
     Check("store", _store, ("settings",)),
     Check("media roots", _media, ("settings",)),
     Check("inbox", _inbox, ("settings",)),

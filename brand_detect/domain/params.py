@@ -5,8 +5,10 @@ classes are derived from these. No field gives null a meaning: ``off``, 0 or an 
 """
 
 import json
+import re
 from enum import Enum
 from typing import Annotated, Any, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -22,7 +24,13 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+"""A host's name or address, with a port where it is not the usual one."""
+SERVER = re.compile(rf"https?://{HOST.pattern}(?:/[A-Za-z0-9._~:%+,=/-]*)?")
+"""A web address without a user, a query or anything that two programs may read differently."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+ModelName = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f]*$")]
+"""Below a model root, or a model's id in the Hugging Face cache."""
 
 
 class TextEngine(Enum):
@@ -109,7 +117,7 @@ class DetectObjectsParams(Params):
     track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
-    logos: str = Field(
+    logos: ModelName = Field(
         "contours",
         min_length=1,
         description="detector of regions that look like logos: contours, off, or the weights of a finder of one's own",
@@ -119,10 +127,12 @@ class DetectObjectsParams(Params):
         30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
     )
     min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
-    object_model: str = Field("off", description="zero-shot object detector: a model id or folder; off = none")
+    object_model: ModelName = Field(
+        "off", min_length=1, description="zero-shot object detector: a model's id or folder; off = none"
+    )
     object_labels: list[str] = Field([], description="what the object detector looks for")
     object_score: Unit = Field(0.3, description="lowest score of an object region")
-    encoder: str = Field(
+    encoder: ModelName = Field(
         "built-in",
         min_length=1,
         description="what turns marks into vectors: built-in, off, or an image model's id or folder",
@@ -174,9 +184,9 @@ class MatchBrandsParams(Params):
 class EscalateParams(Params):
     """What both escalation stages have in common."""
 
-    model: str = Field("", description="model id or folder, as the provider names it")
+    model: ModelName = Field("", description="model's id or folder, as the provider names it")
     base_url: str = Field(
-        "", description="address of the server, for openai_compatible; its host must be this machine or allowed"
+        "", description="address of the server, for openai_compatible; BRAND_DETECT_MODEL_HOSTS must name it"
     )
     prompt: str = Field("default", pattern=r"^[a-z0-9_-]{1,64}$", description="what models are told, by name")
     max_questions: int = Field(200, ge=0, description="most clusters asked about, by time on screen")
@@ -189,6 +199,17 @@ class EscalateParams(Params):
     max_output_tokens: int = Field(300, ge=50, le=4096, description="longest answer, in tokens")
     concurrency: int = Field(4, ge=1, le=64, description="questions under way at a time, to a server or provider")
     timeout_s: float = Field(60.0, gt=0, le=3600, description="longest wait for one answer, in seconds")
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain(cls, url: str) -> str:
+        try:
+            plain = urlsplit(url).port != 0 and SERVER.fullmatch(url)
+        except ValueError:  # no such port
+            plain = False
+        if url and not plain:
+            raise ValueError("this is no plain address such as http://host:port/v1")
+        return url
 
 
 class EscalateVlmParams(EscalateParams):
@@ -259,6 +280,17 @@ class CompileReportParams(Params):
     def _rules(cls, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
         surface_rules(rules)
         return rules
+
+
+def names_models(params: Params) -> bool:
+    """Whether ``params`` ask for models other than those that come with the package."""
+    match params:
+        case DetectObjectsParams():
+            return not {params.logos, params.object_model, params.encoder} <= {"contours", "built-in", "off"}
+        case EscalateVlmParams() | EscalateCloudParams():
+            return params.provider.value != "off"
+        case _:
+            return False
 
 
 PARAMS: dict[str, type[Params]] = {

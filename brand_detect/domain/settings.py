@@ -1,7 +1,6 @@
 """Deployment settings: the ``BRAND_DETECT_*`` environment variables."""
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -12,11 +11,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import check_overrides
+from brand_detect.domain.params import HOST, check_overrides
 from brand_detect.domain.pipeline import downstream_of
 
-HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
-"""A host's name or address, with a port where it is not the usual one."""
+PACKAGE = Path(__file__).parents[1]
 
 
 def state_dir() -> Path:
@@ -85,9 +83,13 @@ class Settings(BaseSettings):
     remote: bool = Field(
         default=False, description="let escalate_cloud send crops to the provider that a run's config names"
     )
+    model_roots: Annotated[tuple[str, ...], NoDecode] = Field(
+        default_factory=lambda: (str(PACKAGE / "weights"), str(state_dir() / "models")),
+        description="comma-separated folders that models' files may lie in; ids in the Hugging Face cache need none",
+    )
     model_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="comma-separated hosts, or host:port, of model servers that crops may go to beside this one",
+        description="comma-separated host:port of the model servers that crops may go to, this machine's own too",
     )
     prompts: str = Field(default="", description="a folder of prompts of one's own; empty = those in the package")
     quality: str = Field(
@@ -104,7 +106,7 @@ class Settings(BaseSettings):
     def video_limits(self) -> VideoLimits:
         return VideoLimits(self.max_pixels, self.max_duration_s)
 
-    @field_validator("media_roots", "webhook_hosts", "model_hosts", mode="before")
+    @field_validator("media_roots", "webhook_hosts", "model_roots", "model_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
         """A local path as seen from here: processes that use it work in other folders."""
         return value if not value or "://" in value else str(Path(value).expanduser().absolute())
 
-    @field_validator("media_roots")
+    @field_validator("media_roots", "model_roots")
     @classmethod
     def _all_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(cls._absolute, roots))

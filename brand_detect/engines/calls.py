@@ -7,10 +7,11 @@ import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from brand_detect.domain.answers import BrandAnswer, plain
+from brand_detect.domain.answers import BrandAnswer
 from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.engines.prices import Price
 
@@ -22,9 +23,12 @@ KEYS = {
     "anthropic": ("ANTHROPIC_API_KEY",),
     "google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
     "groq": ("GROQ_API_KEY",),
-    "openai_compatible": ("BRAND_DETECT_MODEL_API_KEY",),
+    "openai_compatible": ("BRAND_DETECT_MODEL_API_KEYS",),
 }
-"""Where each provider's key is looked up in the environment; a server of one's own may do without."""
+"""Where each provider's key is looked up in the environment; servers of one's own may do without, and share a variable:
+``host:port=key``, separated by commas, so that none is sent another's key."""
+SENT = {"host", "accept", "accept-encoding", "content-type", "content-length", "user-agent"}
+"""Headers of a request to a server of one's own, beside its key: OpenAI's library adds what is meant for OpenAI."""
 NAMES = {"openai": "OpenAI", "anthropic": "Anthropic", "google": "Google", "groq": "Groq"}
 MOST_TOKENS = 100_000_000
 """More than any model takes: a usage beyond that is none."""
@@ -127,7 +131,7 @@ class Caller:
             usage = response.usage
             text, given, answered = response.text or "", int(usage.input_tokens), int(usage.output_tokens)
         except Exception as e:  # on a reply in another form, the libraries fail in any way
-            raise _failure(e, self._endpoint, self._key) from None  # its own text may hold what was sent
+            raise _failure(e, self._endpoint) from None  # its own text may hold what was sent
         stopped = {
             "length": f"the reply was cut short after {self._max_output_tokens} tokens",
             "content_filter": "the provider's content filter refused",
@@ -151,13 +155,37 @@ class Caller:
 def _key(endpoint: Endpoint) -> str:
     variables = KEYS[endpoint.provider]
     key = next(filter(None, (os.environ.get(v, "").strip() for v in variables)), "")
-    if not key and endpoint.provider != "openai_compatible":
+    if endpoint.provider == "openai_compatible":
+        key = _key_of_server(key, endpoint)
+    elif not key:
         raise Permanent(
             f"There is no key for {endpoint.who}.", f"set {' or '.join(variables)} in the environment of Dagster"
         )
     if not (key.isascii() and key.isprintable()):  # a library would say so with the key in the sentence
         raise Permanent(f"The key for {endpoint.who} holds what no key holds.", f"check {' or '.join(variables)}")
     return key
+
+
+def _key_of_server(keys: str, endpoint: Endpoint) -> str:
+    server, found = server_of(endpoint.base_url), ""
+    for entry in filter(None, (entry.strip() for entry in keys.split(","))):
+        host, equals, key = entry.partition("=")
+        if not equals:
+            [variable] = KEYS[endpoint.provider]
+            raise Permanent("A key does not say which server it is for.", f"write host:port=key into {variable}")
+        if with_port(host.strip().lower(), endpoint.base_url) == server:
+            found = key.strip()
+    return found
+
+
+def server_of(url: str) -> str:
+    """``host:port`` of a plain web address."""
+    return with_port(urlsplit(url).netloc.lower(), url)
+
+
+def with_port(host: str, url: str) -> str:
+    """``host`` as it stands, or with the usual port of the protocol of ``url`` where it names none."""
+    return host if re.search(r":\d+$", host) else f"{host}:{443 if url.startswith('https:') else 80}"
 
 
 def is_here(url: str) -> bool:
@@ -188,6 +216,8 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
         mounts={f"all://{here}": None} if here else None,  # past the environment's proxy, which may be elsewhere
         **_bounded(httpx2),
     )
+    if endpoint.provider == "openai_compatible":
+        client.event_hooks["request"].append(partial(_strip, key))
     match endpoint.provider:
         case "anthropic":
             from pydantic_ai.models.anthropic import AnthropicModel
@@ -212,13 +242,20 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
             provider = OpenAICompatibleProvider(
                 "openai_compatible",
                 base_url=endpoint.base_url,
-                api_key=key or None,
                 http_client=client,
                 # servers such as Ollama know max_tokens alone; a limit that is not kept could cost more than set aside
                 profile=OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False),
             )
             model = OpenAIChatModel(endpoint.model, provider=provider)
     return client, model
+
+
+async def _strip(key: str, request: Any) -> None:
+    """Take from ``request`` what a server of one's own has no business to know: OPENAI_CUSTOM_HEADERS, for one."""
+    for name in {*request.headers} - SENT:
+        del request.headers[name]
+    if key:
+        request.headers["authorization"] = f"Bearer {key}"
 
 
 def _bounded(http: Any) -> dict[str, Any]:
@@ -246,8 +283,9 @@ def _bounded(http: Any) -> dict[str, Any]:
     return {"event_hooks": {"response": [bound]}, "headers": {"Accept-Encoding": "identity"}}
 
 
-def _failure(error: Exception, endpoint: Endpoint, key: str) -> Failure:
-    """What ``error``, of pydantic-ai or what it lets through, means for the call and for those to come."""
+def _failure(error: Exception, endpoint: Endpoint) -> Failure:
+    """What ``error``, of pydantic-ai or what it lets through, means for the call and for those to come. Nothing of the
+    reply is repeated: whatever answers at an address, a caller is not to read it here."""
     from pydantic_ai import exceptions as e
 
     who, wait_s = endpoint.who, getattr(error, "retry_after", None) or 0.0
@@ -263,8 +301,10 @@ def _failure(error: Exception, endpoint: Endpoint, key: str) -> Failure:
             return Failure(f"{who} takes no more requests for now.", again=True, wait_s=wait_s)
         case e.ModelHTTPError(status_code=status) if status in (408, 409, 425) or status >= 500:
             return Failure(f"{who} failed with HTTP {status}.", again=True, wait_s=wait_s)
-        case e.ModelRequestRejectedError() | e.ModelHTTPError():
-            return Failure(f"{who} rejects the request: {_said(error, key)}.")
+        case e.ModelHTTPError(status_code=status):
+            return Failure(f"{who} rejects the request with HTTP {status}.")
+        case e.ModelRequestRejectedError():
+            return Failure(f"{who} rejects the request.")
         case e.ModelConnectionError(phase="pool" | "connect"):
             return Failure(f"{who} is out of reach.", again=True)
         case e.ModelRequestTimeout() | e.ModelTimeoutError():
@@ -288,11 +328,3 @@ def _end(error: BrandDetectError) -> Failure:
 def _is_redirect(cause: BaseException | None) -> bool:
     status = getattr(cause, "status_code", None) or getattr(cause, "code", None)
     return isinstance(status, int) and 300 <= status < 400
-
-
-def _said(error: Any, key: str) -> str:
-    """The provider's own words, without what may be a key or a picture."""
-    body = error.body.get("error", error.body) if isinstance(error.body, dict) else error.body
-    message = str(body.get("message", "") if isinstance(body, dict) else body or "")
-    hidden = message.replace(key, "…") if key else message
-    return plain(re.sub(r"\S{30,}", "…", hidden), 160).rstrip(".") or f"HTTP {error.status_code}"

@@ -1,5 +1,4 @@
-"""Marks as vectors by any image encoder that transformers' Auto classes load (SigLIP, CLIP, DINOv2, ConvNeXt, ViT), by
-model id or local folder."""
+"""Marks as vectors by any image encoder that transformers' Auto classes load (SigLIP, CLIP, DINOv2, ConvNeXt, ViT)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +8,11 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image
-from brand_detect.engines.pretrained import load_pretrained
+from brand_detect.engines.model_files import ModelFolder
+from brand_detect.engines.pretrained import failures_of, load_pretrained
 
 BATCH = 32
+WHAT = "image encoder"
 
 
 class ImageEncoder:
@@ -21,25 +22,21 @@ class ImageEncoder:
     out of a picture, which would cut the ends off a wide mark.
 
     Args:
-        model: a folder, or the id of a model that the Hugging Face cache holds.
+        model: its folder.
 
     Raises:
-        Permanent: the model is not on this machine, is no image encoder, or lacks weights.
+        Permanent: the model is no image encoder, lacks weights, or may not be loaded.
     """
 
-    def __init__(self, model: str) -> None:
-        self._loaded = load_pretrained(
-            model, "image encoder", processor="AutoImageProcessor", network="AutoModel", backend="pil"
-        )
+    def __init__(self, model: ModelFolder) -> None:
+        self._loaded = load_pretrained(model, WHAT, processor="AutoImageProcessor", network="AutoModel", backend="pil")
         self.identity = self._loaded.identity
         # a classifier's checkpoint has no pooler: the first token is then what was trained
         self._first_token = any("pooler" in name for name in self._loaded.missing)
         if lacking := sorted(name for name in self._loaded.missing if "pooler" not in name):
-            raise Permanent(f"The model {model} lacks {len(lacking)} of its weights.", f"{lacking[0]}, for one")
-        try:
+            raise Permanent(f"The model {model.name} lacks {len(lacking)} of its weights.", f"{lacking[0]}, for one")
+        with failures_of(model, WHAT):
             self.dimensions = self._batch([np.zeros((8, 8, 3), np.uint8)]).shape[1]
-        except (AttributeError, TypeError, ValueError) as e:
-            raise Permanent(f"The model {model} is no image encoder.", str(e).splitlines()[0]) from e
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         batches = [self._batch(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]

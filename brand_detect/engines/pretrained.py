@@ -1,11 +1,12 @@
-"""Models that transformers' Auto classes load, from a local folder or the Hugging Face cache. Nothing is fetched."""
+"""Models that transformers' Auto classes load from a folder of this machine. Nothing is fetched, no code is run."""
 
-import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import BrandDetectError, Permanent
+from brand_detect.engines.model_files import ModelFolder, fetch, said_by
 
 HERE_ALONE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """No network, and no code of the model's own; unless told so, transformers asks the terminal whether to run it."""
@@ -23,9 +24,9 @@ class Pretrained:
 
 
 def load_pretrained(
-    model: str, what: str, *, processor: str, network: str, precision: str = "auto", **processor_options: Any
+    model: ModelFolder, what: str, *, processor: str, network: str, precision: str = "auto", **processor_options: Any
 ) -> Pretrained:
-    """The model ``model``, a folder or the id of a model that the Hugging Face cache holds.
+    """The model in a folder, from safetensors alone.
 
     Args:
         what: it has to be, for the error.
@@ -33,56 +34,52 @@ def load_pretrained(
         precision: of the weights, as torch names it; ``auto``: as they are stored.
 
     Raises:
-        Permanent: the model is not on this machine, is something else, or does not fit into the device's memory.
+        Permanent: the folder may not be loaded, holds something else, or does not fit into the device's memory.
     """
+    import huggingface_hub.constants
     import torch
     import transformers
 
+    model.check()
+    huggingface_hub.constants.HF_HUB_OFFLINE = True  # whatever a config names: the hub's client opens no connection
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    revision = revision_of(model)
-    try:
-        loaded_processor = _load_processor(processor, model, **processor_options)
+    with failures_of(model, what):
+        loaded_processor = _load_processor(processor, str(model.path), **processor_options)
         loaded, info = getattr(transformers, network).from_pretrained(
-            model, **HERE_ALONE, output_loading_info=True, dtype=precision
+            str(model.path), **HERE_ALONE, use_safetensors=True, output_loading_info=True, dtype=precision
         )
-    except (OSError, ValueError) as e:
-        if Path(model).is_dir():
-            raise Permanent(f"The folder {model} holds no {what}.", str(e).splitlines()[0]) from e
-        if isinstance(e, OSError):
-            raise Permanent(f"Parts of the model {model} are not on this machine.", _fetch(model)) from e
-        raise Permanent(f"The model {model} is no {what}.", str(e).splitlines()[0]) from e
     device = best_device()
     try:
         loaded = loaded.to(device).eval()
     except torch.OutOfMemoryError as e:
-        raise Permanent(f"The model {model} does not fit into the memory of the GPU.", "take a smaller one") from e
+        raise Permanent(f"The model {model.name} does not fit into the memory of the GPU.", "take a smaller one") from e
     return Pretrained(
         loaded,
         loaded_processor,
         device,
-        f"transformers {transformers.__version__} {model}@{revision[:12]}",
+        f"transformers {transformers.__version__} {model.name}@{model.revision[:12]}",
         frozenset(info["missing_keys"]),
     )
 
 
-def revision_of(model: str) -> str:
-    """The commit of a model in the Hugging Face cache, or the hash of a folder's files. Nothing is loaded.
-
-    A folder is read from end to end, about a second for each GB.
+@contextmanager
+def failures_of(model: ModelFolder, what: str) -> Iterator[None]:
+    """Whatever transformers, torch and safetensors raise on a model that is not ``what`` it should be, as one error.
 
     Raises:
-        Permanent: the model is not on this machine.
+        Permanent: something was raised, other than that the memory of the GPU does not reach.
     """
-    from huggingface_hub import snapshot_download
+    import torch
 
-    folder = Path(model)
-    if folder.is_dir():
-        return _digest(folder)
     try:
-        return Path(snapshot_download(model, local_files_only=True)).name
-    except (OSError, ValueError) as e:
-        raise Permanent(f"The model {model} is not on this machine.", _fetch(model)) from e
+        yield
+    except (BrandDetectError, torch.OutOfMemoryError):
+        raise
+    except Exception as e:  # on a config or weights that make no sense they fail in any way
+        if model.commit and isinstance(e, OSError):
+            raise Permanent(f"Parts of the model {model.name} are not on this machine.", fetch(model.name)) from e
+        raise Permanent(f"The model {model.name} is no {what}.", said_by(e)) from e
 
 
 def best_device() -> str:
@@ -92,19 +89,15 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _fetch(model: str) -> str:
-    return f"fetch it: hf download {model}"
-
-
-def _load_processor(auto: str, model: str, **options: Any) -> Any:
+def _load_processor(auto: str, folder: str, **options: Any) -> Any:
     """The model's processor; without the part for videos where that lacks a package (torchvision)."""
     import transformers
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     try:
-        return getattr(transformers, auto).from_pretrained(model, **HERE_ALONE, **options)
+        return getattr(transformers, auto).from_pretrained(folder, **HERE_ALONE, **options)
     except (ImportError, OSError):
-        config = type(transformers.AutoConfig.from_pretrained(model, **HERE_ALONE))
+        config = type(transformers.AutoConfig.from_pretrained(folder, **HERE_ALONE))
         if auto != "AutoProcessor" or config not in PROCESSOR_MAPPING:
             raise
         whole: Any = PROCESSOR_MAPPING[config]
@@ -116,14 +109,4 @@ def _load_processor(auto: str, model: str, **options: Any) -> Any:
         def get_attributes(cls) -> list[str]:
             return [name for name in super().get_attributes() if name != "video_processor"]
 
-    return OfPictures.from_pretrained(model, **HERE_ALONE, **options)
-
-
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-        digest.update(file.relative_to(folder).as_posix().encode())
-        with file.open("rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return OfPictures.from_pretrained(folder, **HERE_ALONE, **options)

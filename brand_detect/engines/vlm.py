@@ -1,11 +1,10 @@
-"""Vision-language models that transformers' Auto classes load (SmolVLM, Qwen-VL and their like), by model id or local
-folder."""
+"""Vision-language models that transformers' Auto classes load (SmolVLM, Qwen-VL and their like)."""
 
 import gc
 import io
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,8 +14,11 @@ from typing import Any
 from brand_detect.domain.answers import read_reply
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answer, Question
-from brand_detect.engines.pretrained import Pretrained, best_device, load_pretrained, revision_of
+from brand_detect.engines.model_files import ModelFolder
+from brand_detect.engines.pretrained import Pretrained, best_device, failures_of, load_pretrained
 from brand_detect.engines.prompts import Prompt, question_id
+
+WHAT = "vision-language model"
 
 
 class TransformersAnswerer:
@@ -26,18 +28,28 @@ class TransformersAnswerer:
     that a question has the same answer again, and are read as any model's reply.
 
     Args:
-        model: a folder, or the id of a model that the Hugging Face cache holds.
+        model: its name.
+        find: its folder by that name, when something is asked.
         batch_size: questions answered at once; halved as often as the memory of the GPU does not reach.
 
     Raises, when something is asked:
-        Permanent: the model is not on this machine, is no vision-language model, lacks weights or a chat template, or
-            does not fit into the memory of the GPU.
+        BadInput: the name leads out of the model roots.
+        Permanent: the model is not on this machine, is no vision-language model, may not be loaded, lacks weights or a
+            chat template, or does not fit into the memory of the GPU.
     """
 
     provider = "transformers"
 
-    def __init__(self, model: str, prompt: Prompt, *, max_output_tokens: int, batch_size: int) -> None:
-        self.model, self._prompt = model, prompt
+    def __init__(
+        self,
+        model: str,
+        find: Callable[[str], ModelFolder],
+        prompt: Prompt,
+        *,
+        max_output_tokens: int,
+        batch_size: int,
+    ) -> None:
+        self.model, self._find, self._prompt = model, find, prompt
         self.prompt_version = prompt.version
         self._max_output_tokens, self._batch_size = max_output_tokens, batch_size
 
@@ -49,9 +61,10 @@ class TransformersAnswerer:
         waiting = list(islice(drawn, size))
         if not waiting:
             return
-        loaded = _load(self.model, self._precision)
+        loaded = _load(self._folder, self._precision)
         try:
-            instructed = _takes_instructions(loaded.processor, self.model, self._prompt.instructions)
+            with failures_of(self._folder, WHAT):
+                instructed = _takes_instructions(loaded.processor, self._folder, self._prompt.instructions)
             while waiting:
                 answers = self._answers(loaded, waiting[:size], instructed)
                 if answers is None:
@@ -65,13 +78,17 @@ class TransformersAnswerer:
             _free()
 
     @cached_property
+    def _folder(self) -> ModelFolder:
+        return self._find(self.model)
+
+    @cached_property
     def _precision(self) -> str:
         return best_precision()
 
     @cached_property
     def _identity(self) -> list[str]:
         """What decides the answer beside the question. Where the model lies and what runs it are no part of it."""
-        return [self.provider, revision_of(self.model), self._precision, str(self._max_output_tokens)]
+        return [self.provider, self._folder.revision, self._precision, str(self._max_output_tokens)]
 
     def _answers(self, loaded: Pretrained, questions: Sequence[Question], instructed: bool) -> list[Answer] | None:
         """One answer per question; None if the memory of the GPU does not reach."""
@@ -80,7 +97,8 @@ class TransformersAnswerer:
         asked_at, start = datetime.now(UTC), time.perf_counter()
         chats = [self._chat(question, loaded.processor.tokenizer, instructed) for question in questions]
         try:
-            replies = _replies(loaded, chats, self._max_output_tokens)
+            with failures_of(self._folder, WHAT):
+                replies = _replies(loaded, chats, self._max_output_tokens)
         except torch.OutOfMemoryError:
             return None
         seconds = (time.perf_counter() - start) / len(questions)
@@ -133,7 +151,7 @@ class TransformersAnswerer:
         return size // 2
 
 
-def _load(model: str, precision: str) -> Pretrained:
+def _load(model: ModelFolder, precision: str) -> Pretrained:
     """The model and its processor, ready to answer several questions at once.
 
     Raises:
@@ -141,7 +159,7 @@ def _load(model: str, precision: str) -> Pretrained:
     """
     loaded = load_pretrained(
         model,
-        "vision-language model",
+        WHAT,
         processor="AutoProcessor",
         network="AutoModelForImageTextToText",
         precision=precision,
@@ -149,9 +167,10 @@ def _load(model: str, precision: str) -> Pretrained:
     )
     if loaded.missing:
         raise Permanent(
-            f"The model {model} lacks {len(loaded.missing)} of its weights.", f"{min(loaded.missing)}, for one"
+            f"The model {model.name} lacks {len(loaded.missing)} of its weights.", f"{min(loaded.missing)}, for one"
         )
-    tokenizer = loaded.processor.tokenizer
+    with failures_of(model, WHAT):
+        tokenizer = loaded.processor.tokenizer
     tokenizer.padding_side = "left"  # replies begin where their questions end
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -216,7 +235,7 @@ def _conversation(instructions: str, pictures: Sequence[Any], words: str, instru
     return [{"role": "user", "content": [told, *asked]}]
 
 
-def _takes_instructions(processor: Any, model: str, instructions: str) -> bool:
+def _takes_instructions(processor: Any, model: ModelFolder, instructions: str) -> bool:
     """Whether the model's chat template has a system's turn. Some refuse it, some leave it out without a word.
 
     Raises:
@@ -225,7 +244,9 @@ def _takes_instructions(processor: Any, model: str, instructions: str) -> bool:
     from jinja2 import TemplateError
 
     if not getattr(processor, "chat_template", None):
-        raise Permanent(f"The model {model} has no chat template.", "take one that was trained to follow instructions")
+        raise Permanent(
+            f"The model {model.name} has no chat template.", "take one that was trained to follow instructions"
+        )
     for instructed in (True, False):
         try:
             chat = _conversation(instructions, [""], "?", instructed)
@@ -233,7 +254,7 @@ def _takes_instructions(processor: Any, model: str, instructions: str) -> bool:
                 return instructed
         except (TemplateError, TypeError):
             continue
-    raise Permanent(f"The chat template of the model {model} takes no pictures and words.", "take another model")
+    raise Permanent(f"The chat template of the model {model.name} takes no pictures and words.", "take another model")
 
 
 def _defused(words: str, tokenizer: Any) -> str:

@@ -12,6 +12,7 @@ from brand_detect.domain.protocols import Image, MarkEncoder
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_encoder import ImageEncoder
 from brand_detect.engines.mark_encoder import NetworkMarkEncoder
+from brand_detect.engines.model_files import any_folder
 
 
 class Recognizer(Protocol):
@@ -53,7 +54,7 @@ def encoder_of(name: str) -> Encoder:
         return Encoder(name, NetworkMarkEncoder())
     if name.endswith(".safetensors"):
         return Encoder(Path(name).stem, NetworkMarkEncoder(Path(name)))
-    return Encoder(name, ImageEncoder(name))
+    return Encoder(name, ImageEncoder(any_folder(name)))
 
 
 @dataclass(frozen=True)

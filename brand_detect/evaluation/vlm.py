@@ -14,6 +14,7 @@ import numpy as np
 
 from brand_detect.domain.protocols import Question
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.model_files import any_folder
 from brand_detect.engines.pretrained import best_device
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.vlm import TransformersAnswerer, best_precision
@@ -84,7 +85,7 @@ def bench_vlm(model: str, *, questions: int, max_output_tokens: int, batches: Se
     rows, answers = [], []
     for batch in batches:
         answerer = TransformersAnswerer(
-            model, load_prompt("default"), max_output_tokens=max_output_tokens, batch_size=batch
+            model, any_folder, load_prompt("default"), max_output_tokens=max_output_tokens, batch_size=batch
         )
         answerer.question_ids(asked[0])  # reads the folder, which is no part of the loading
         start = time.perf_counter()

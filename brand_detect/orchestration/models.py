@@ -1,16 +1,25 @@
-"""Which models answer in the escalations, and what has to be switched on before they may."""
+"""Which models answer in the escalations, what has to be switched on before they may, and whether models are there."""
 
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
-from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, Escalation, VlmProvider
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.params import (
+    DetectObjectsParams,
+    EscalateCloudParams,
+    EscalateVlmParams,
+    Escalation,
+    Params,
+    VlmProvider,
+)
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
-from brand_detect.engines.calls import is_here
+from brand_detect.engines.calls import is_here, server_of, with_port
+from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.prices import Price, listed_price
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.providers import Endpoint, ProviderAnswerer
 from brand_detect.engines.vlm import TransformersAnswerer
+from brand_detect.orchestration.resources import Services, find_models
 from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
 
@@ -47,7 +56,11 @@ def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget 
     prompt = load_prompt(params.prompt, settings.prompts)
     if isinstance(params, EscalateVlmParams) and params.provider is VlmProvider.transformers:
         return TransformersAnswerer(
-            params.model, prompt, max_output_tokens=params.max_output_tokens, batch_size=params.batch_size
+            params.model,
+            ModelRoots(settings.model_roots).folder,
+            prompt,
+            max_output_tokens=params.max_output_tokens,
+            batch_size=params.batch_size,
         )
     return ProviderAnswerer(
         endpoints(params),
@@ -79,6 +92,25 @@ def check_may_be_asked(stage: str, params: Escalation, settings: Settings) -> No
             )
 
 
+def check_models(params: Mapping[str, Params], services: Services) -> None:
+    """Whether a run with ``params``, by stage, finds its models on this machine and may ask them.
+
+    Raises:
+        BadInput: it does not, or may not.
+    """
+    engines, settings = services.engines, services.settings
+    try:
+        for stage, own in params.items():
+            if isinstance(own, DetectObjectsParams) and engines.models:
+                find_models(engines.models, own)
+            if isinstance(own, EscalateVlmParams | EscalateCloudParams) and not engines.answerer:
+                answerer(stage, own, settings, services.store)
+                if own.provider is VlmProvider.transformers:
+                    ModelRoots(settings.model_roots).folder(own.model)
+    except Permanent as e:  # before the run, it is the caller's to mend
+        raise BadInput(str(e), e.hint) from e
+
+
 def endpoints(params: Escalation) -> list[Endpoint]:
     """The provider's model and those that stand in for it, each with its price; servers of one's own cost nothing.
 
@@ -105,19 +137,13 @@ def endpoints(params: Escalation) -> list[Endpoint]:
 def check_server(stage: str, url: str, settings: Settings) -> None:
     """
     Raises:
-        BadInput: ``url`` is no plain web address, or of a machine that is neither this one nor allowed.
+        BadInput: there is no ``url``, or crops may not go to that host and port.
     """
-    try:
-        parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and parts.hostname and not ("@" in parts.netloc or parts.query)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        names = {host, f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
-    except ValueError:
-        plain, names = False, set()
-    if not plain:
-        raise BadInput(f"{stage}: the server's address is none.", f"set {stage}.base_url to http://host:port/v1")
-    if not (is_here(url) or names & set(settings.model_hosts)):
+    if not url:
+        raise BadInput(f"{stage}: no server is named.", f"set {stage}.base_url to http://host:port/v1")
+    server = server_of(url)
+    if server not in [with_port(host, url) for host in settings.model_hosts]:
         raise BadInput(
-            f"{stage}: crops would leave this machine, to {urlsplit(url).hostname}, which is not allowed.",
-            "add the host to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
+            f"{stage}: crops may not go to {server}.",
+            f"add {server} to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
         )

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
@@ -41,6 +41,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_encoder import ImageEncoder
 from brand_detect.engines.mark_encoder import NetworkMarkEncoder
 from brand_detect.engines.mark_finder import NetworkMarkFinder
+from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
@@ -50,8 +51,8 @@ from brand_detect.storage.media import MediaFiles
 from brand_detect.storage.store import Store
 
 
-def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
-    """The detectors that ``params`` switch on."""
+def region_detectors(models: ModelRoots, params: DetectObjectsParams) -> list[RegionDetector]:
+    """The detectors that ``params`` switch on, their models from ``models``."""
     found: list[RegionDetector] = []
     if params.text is TextDetection.rapidocr:
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
@@ -60,17 +61,32 @@ def region_detectors(params: DetectObjectsParams) -> list[RegionDetector]:
     if params.logos == "contours":
         found.append(ContourMarkFinder(params.logo_score))
     elif params.logos != "off":
-        found.append(NetworkMarkFinder(Path(params.logos), params.logo_score))
+        found.append(NetworkMarkFinder(models.file(params.logos), params.logo_score))
     if params.object_model != "off":
-        found.append(ZeroShotDetector(params.object_model, params.object_labels, params.object_score))
+        model = models.folder(params.object_model)
+        found.append(ZeroShotDetector(model, params.object_labels, params.object_score))
     return found
 
 
-def mark_encoder(params: DetectObjectsParams) -> MarkEncoder | None:
-    """What turns marks into vectors; None when it is off."""
+def mark_encoder(models: ModelRoots, params: DetectObjectsParams) -> MarkEncoder | None:
+    """What turns marks into vectors, its model from ``models``; None when it is off."""
     if params.encoder == "off":
         return None
-    return NetworkMarkEncoder() if params.encoder == "built-in" else ImageEncoder(params.encoder)
+    return NetworkMarkEncoder() if params.encoder == "built-in" else ImageEncoder(models.folder(params.encoder))
+
+
+def find_models(models: ModelRoots, params: DetectObjectsParams) -> None:
+    """Find the models that ``params`` name and open none.
+
+    Raises:
+        BadInput, Permanent: one leads out of the model roots, or is not there.
+    """
+    if params.logos not in ("contours", "off"):
+        models.file(params.logos)
+    if params.object_model != "off":
+        models.folder(params.object_model)
+    if params.encoder not in ("built-in", "off"):
+        models.folder(params.encoder)
 
 
 def text_reader(params: RunOcrParams) -> TextReader:
@@ -84,18 +100,26 @@ def text_reader(params: RunOcrParams) -> TextReader:
 class Engines:
     """Makes engines from params. Tests put scripted ones here."""
 
+    region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]]
+    mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None]
+    models: ModelRoots | None = None
+    """Where those two look for models; None = they need none."""
     decoder: Callable[[VideoLimits], Decoder] = PyAvDecoder
     codec: Callable[[], ImageCodec] = OpenCvCodec
     canvas: Callable[[], Canvas] = OpenCvCanvas
     artwork: Callable[[], Artwork] = VectorAndPixelArtwork
     rewriter: Callable[[VideoLimits], VideoRewriter] = PyAvRewriter
     motion: Callable[[], CameraMotion] = OpenCvCameraMotion
-    region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]] = region_detectors
-    mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None] = mark_encoder
     text_reader: Callable[[RunOcrParams], TextReader] = text_reader
     answerer: Callable[[str, Escalation], Answerer | None] | None = None
     """Who answers in a stage; None = as ``orchestration.models`` and the settings have it."""
     brand_index: Callable[[BrandCatalog], BrandIndex] = LexiconIndex
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Engines":
+        """Those that find models where ``settings`` let them."""
+        models = ModelRoots(settings.model_roots)
+        return cls(partial(region_detectors, models), partial(mark_encoder, models), models)
 
 
 @dataclass(frozen=True)
@@ -105,15 +129,18 @@ class Services:
     settings: Settings
     store: Store
     media: Media
-    engines: Engines = field(default_factory=Engines)
+    engines: Engines
     progress: Callable[[str, logging.Logger], Progress] = field(default_factory=lambda: LoggedProgress)
 
     @classmethod
     def of(cls, settings: Settings, **replaced: Any) -> "Services":
         """What ``settings`` ask for; ``replaced`` fields are taken as they are."""
-        return cls(
-            settings, **{"store": Store(settings.store_root), "media": MediaFiles(settings.media_roots), **replaced}
-        )
+        made = {
+            "store": Store(settings.store_root),
+            "media": MediaFiles(settings.media_roots),
+            "engines": Engines.of(settings),
+        }
+        return cls(settings, **made | replaced)
 
     def read_catalog(self) -> LoadedCatalog:
         """The brand list as it is now.

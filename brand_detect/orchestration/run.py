@@ -10,10 +10,11 @@ import dagster as dg
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
 from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import check_overrides
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, downstream_of
+from brand_detect.domain.params import check_overrides, effective
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
 from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.lineage import latest, made_by
+from brand_detect.orchestration.models import check_models
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
 from brand_detect.storage.codec import Value
@@ -66,8 +67,9 @@ class Runner:
         Raises:
             BrandDetectError: what was asked for is wrong, or a stage failed.
         """
-        load_profile(profile)
-        check_overrides(overrides or {})
+        tuned = check_overrides(overrides or {})
+        params = {s: effective(s, load_profile(profile).get(s, {}), tuned.get(s, {})) for s in STAGES}
+        check_models(params, self._services)
         if job_id is not None:
             check_job_id(job_id)
         with self._services.media.open(video_uri) as file:  # refused here, nothing of the job has been written yet
@@ -87,7 +89,9 @@ class Runner:
             raise BadInput(f"There is no stage {start_stage!r}.", f"the stages are {', '.join(LINE)}")
         if not self._instance.has_dynamic_partition(str(JOBS.name), check_job_id(job_id)):
             raise BadInput(f"There is no job {job_id}.", "submit its video first")
-        return self._run(job_id, downstream_of(start_stage), check_overrides(overrides or {}), tags or {})
+        tuned = check_overrides(overrides or {})
+        check_models({stage: effective(stage, values) for stage, values in tuned.items()}, self._services)
+        return self._run(job_id, downstream_of(start_stage), tuned, tags or {})
 
     def refresh_catalog(self) -> None:
         """Take a snapshot of the brand list if its content is new."""

@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.params import effective
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SAID_AGAIN, SNAPSHOT, UNTIL, due_s
 from brand_detect.orchestration import liveness, offpeak
 from brand_detect.orchestration.lineage import latest
+from brand_detect.orchestration.models import check_models
 from brand_detect.orchestration.problems import problems
 from brand_detect.orchestration.resources import Services
 
@@ -115,6 +118,24 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
     known.save(context.instance)  # before the cursor: what is learnt twice is the same
     context.update_cursor(json.dumps(seen))
     return dg.SkipReason(f"{len(new)} attempts looked at; {len(known.open)} jobs have open questions.")
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    required_resource_keys={"services"},
+    description="Leave it off: clients run it dry, with a run's params as cursor, to learn whether models are there.",
+)
+def models_there(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """The reason is what is wrong, with its hint on a line of its own; nothing = they are, or it cannot be known."""
+    asked: dict[str, dict] = json.loads(context.cursor or "{}")
+    if isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):  # else runs work on other machines
+        try:
+            check_models(
+                {stage: effective(stage, params) for stage, params in asked.items()}, context.resources.services
+            )
+        except BadInput as e:
+            return dg.SkipReason(e.full)
+    return dg.SkipReason("")
 
 
 SENSORS = [brand_catalog_changed, held_runs, dead_runs, open_jobs, problems]

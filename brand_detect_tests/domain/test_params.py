@@ -23,7 +23,7 @@ from brand_detect.domain.params import check_overrides
         ({"escalate_cloud": {"fallbacks": ["openai_compatible:llava"]}}, "is no provider:model"),
         ({"escalate_vlm": {"prompt": "../secret"}}, "escalate_vlm.prompt"),
         ({"run_ocr": {"languages": "eng -c x=y"}}, "run_ocr.languages"),
-        ({"detect_objects": {"object_model": "\ud800"}}, "detect_objects holds half a character"),
+        ({"detect_objects": {"object_labels": ["\ud800"]}}, "detect_objects holds half a character"),
     ],
 )
 def test_overrides_that_make_no_sense_are_refused_by_name(overrides: Any, names: str) -> None:

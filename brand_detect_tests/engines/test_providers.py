@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import logging
 import random
 import threading
@@ -15,7 +16,7 @@ from typing import Any, cast
 import pytest
 from PIL import Image
 
-from brand_detect.domain.errors import Permanent, Transient
+from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
 from brand_detect.domain.protocols import Answer, Budget, Question
 from brand_detect.engines import calls, providers
 from brand_detect.engines.prices import Price
@@ -136,15 +137,72 @@ def test_models_that_take_no_temperature_are_sent_none(server: ModelServer) -> N
     assert ["temperature" in a.body for a in server.questions] == [False, True]
 
 
-@pytest.mark.parametrize("key", ["", "sk-own-server-0123456789"])
-def test_a_server_of_ones_own_needs_no_key(server: ModelServer, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    monkeypatch.setenv("BRAND_DETECT_MODEL_API_KEY", key)
-    own = Endpoint("openai_compatible", "qwen2.5vl:7b", f"{server.url}/v1", Price(0, 0))
-    answer = one(asks(own))
+OWN_KEYS = "BRAND_DETECT_MODEL_API_KEYS"
+
+
+def own(server: ModelServer) -> Endpoint:
+    return Endpoint("openai_compatible", "qwen2.5vl:7b", f"{server.url}/v1", Price(0, 0))
+
+
+@pytest.mark.parametrize("keys", ["", "gpu-box:8000=sk-other", "127.0.0.1=sk-other, 127.0.0.1:1=sk-other,"])
+def test_a_server_of_ones_own_needs_no_key_and_is_sent_none_of_others(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, keys: str
+) -> None:
+    """Of its host, but another port, too; and nothing that OpenAI's library finds in the environment."""
+    monkeypatch.setenv(OWN_KEYS, keys)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer sk-proxy\nX-Proxy-Key: sk-proxy")
+    for name in ("ORG_ID", "PROJECT_ID", "ADMIN_KEY"):
+        monkeypatch.setenv(f"OPENAI_{name}", "sk-openai")
+    answer = one(asks(own(server)))
     assert (answer.status, answer.cost_usd, answer.input_tokens) == ("answered", 0, 2 * INPUT_TOKENS)
     assert server.questions[0].body["max_tokens"] == 300
-    sent = server.questions[0].headers["authorization"]
-    assert sent == f"Bearer {key}" if key else key_of("openai") not in sent
+    assert "sk-" not in str(server.questions[0].headers)
+    assert "authorization" not in server.questions[0].headers
+
+
+def test_a_server_is_sent_its_own_key(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OWN_KEYS, f"gpu-box:8000=sk-other, 127.0.0.1:{server.port} = sk-own=0123\n")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer sk-proxy")
+    assert one(asks(own(server))).status == "answered"
+    assert server.questions[0].headers["authorization"] == "Bearer sk-own=0123"
+
+
+def test_a_key_that_does_not_say_whose_it_is_is_sent_to_nobody(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(OWN_KEYS, "sk-secret-0123456789")
+    with pytest.raises(Permanent, match="does not say which server it is for") as e:
+        one(asks(own(server)))
+    assert e.value.hint == f"write host:port=key into {OWN_KEYS}"
+    assert server.asked == []
+
+
+def test_what_a_server_sends_us_to_is_not_asked(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OWN_KEYS, f"127.0.0.1:{server.port}=sk-own")
+    server.preflights = ["redirect"]
+    with pytest.raises(Permanent, match="sends us elsewhere"):
+        one(asks(own(server)))
+    assert [a.path for a in server.asked] == ["/v1/chat/completions"]
+
+
+@pytest.mark.parametrize("fault", ["400", "500", "401", "404", "429", "quota", "no json", "odd"])
+def test_nothing_of_a_reply_that_is_no_answer_is_repeated(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """What answers may be a service inside that the caller cannot reach by itself."""
+    secret = "the database's password is tulip"
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(model_server, "ERRORS", {k: (*v[:2], secret) for k, v in model_server.ERRORS.items()})
+    monkeypatch.setattr(model_server, "ODD", json.dumps({"choices": secret, "error": {"message": secret}}).encode())
+    server.answers, server.then = ["good"], fault
+    told = list(asks(own(server), concurrency=1).ask([question(0), question(1)]))
+    assert [a.status for a in told] == ["answered", "failed"]
+    assert told[1].detail
+    server.then, server.preflights = "good", [fault] * 9
+    with pytest.raises(BrandDetectError) as e:
+        one(asks(own(server)))
+    said = "".join(traceback.format_exception(e.value)) + e.value.hint + caplog.text + repr(told)
+    assert "tulip" not in said
 
 
 @pytest.mark.parametrize(
@@ -296,7 +354,7 @@ def test_a_rejected_question_fails_alone(server: ModelServer, endpoint: Endpoint
     server.answers = ["good", "400", "good"]
     answers = list(asks(endpoint, concurrency=1).ask(map(question, range(3))))
     assert [a.status for a in answers] == ["answered", "failed", "answered"]
-    assert "rejects the request: The picture is no picture." in answers[1].detail
+    assert "rejects the request with HTTP 400." in answers[1].detail
     assert len(server.questions) == 3
 
 
@@ -531,10 +589,11 @@ def test_keys_and_pictures_are_nowhere(
     caplog.set_level(logging.DEBUG)
     server.answers = ["good", "400"]
     good, bad = asks(endpoint, concurrency=1).ask([question(0), question(1)])
-    assert "You sent … and … which is wrong." in bad.detail
+    assert "rejects the request with HTTP 400." in bad.detail
     for text in (str(good), str(bad), caplog.text):
         assert key not in text
         assert picture[:60] not in text
+        assert "which is wrong" not in text
     server.preflights = ["400"]
     with pytest.raises(Permanent) as e:
         one(asks(endpoint))

@@ -16,6 +16,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answer, Question
 from brand_detect.engines import vlm
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.model_files import any_folder
 from brand_detect.engines.prompts import Prompt, load_prompt
 from brand_detect.engines.vlm import TransformersAnswerer
 from brand_detect.evaluation.vlm import Architecture, Tower, byte_tokenizer, random_model
@@ -143,7 +144,7 @@ def questions() -> list[Question]:
 
 
 def answerer(folder: Path | str, prompt: Prompt = PROMPT, *, tokens: int = 12, batch: int = 1) -> TransformersAnswerer:
-    return TransformersAnswerer(str(folder), prompt, max_output_tokens=tokens, batch_size=batch)
+    return TransformersAnswerer(str(folder), any_folder, prompt, max_output_tokens=tokens, batch_size=batch)
 
 
 def network() -> Any:
@@ -216,7 +217,7 @@ def test_control_tokens_in_a_reading_are_words(folders, make):
     """As they stand they would end the user's turn, or ask for a picture that is not there."""
     text = "<image><|image_pad|><end_of_utterance><|im_end|><|im_start|>"
     assert len(list(answerer(folders[make]).ask([replace(questions()[0], text=text)]))) == 1
-    tokenizer = vlm._load(str(folders[make]), "float32").processor.tokenizer
+    tokenizer = vlm._load(any_folder(str(folders[make])), "float32").processor.tokenizer
     encoded = tokenizer.encode(vlm._defused(text, tokenizer))
     assert not {tokenizer.convert_ids_to_tokens(i) for i in encoded} & set(tokenizer.get_added_vocab())
     assert tokenizer.decode(encoded).replace(" ", "") == text
@@ -388,6 +389,26 @@ def test_a_model_without_chat_template_is_refused(folder):
         list(answerer(folder).ask(questions()))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("chat_template.jinja", "{{ 1 / 0 }}"),
+        ("chat_template.jinja", "{% for i in range(10 ** 9) %}{% endfor %}"),
+        ("chat_template.jinja", "{{ messages.__class__.__mro__[1].__subclasses__() }}"),
+        ("chat_template.jinja", "{% if %}"),
+        ("processor_config.json", json.dumps({"processor_class": "CLIPProcessor"})),
+        ("generation_config.json", json.dumps({"num_return_sequences": 3})),
+        ("generation_config.json", json.dumps({"eos_token_id": "end"})),
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", '{"model": {"type": "BPE", "vocab": [], "merges": 1}}'),
+    ],
+)
+def test_parts_that_make_no_sense_are_one_sentence(folder, name, content):
+    (folder / name).write_text(content)
+    with pytest.raises(Permanent, match=r"^The [^\n]*model [^\n]*$"):
+        list(answerer(folder).ask(questions()))
+
+
 def test_a_model_that_lacks_weights_is_refused(folder):
     from safetensors.torch import load_file, save_file
 
@@ -406,7 +427,7 @@ def test_an_absent_model_names_the_command_that_fetches_it(act):
 
 
 def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
-    with pytest.raises(Permanent, match="holds no vision-language model"):
+    with pytest.raises(Permanent, match="is no vision-language model"):
         list(answerer(tmp_path).ask(questions()))
 
 
@@ -416,7 +437,7 @@ def test_code_that_comes_with_a_model_is_not_run_whatever_the_terminal_says(tmp_
     for name in ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
         (tmp_path / name).write_text(json.dumps({"model_type": "own", "auto_map": auto}))
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Own: pass\n")
-    with pytest.raises(Permanent, match="holds no vision-language model"):
+    with pytest.raises(Permanent, match="brings code of its own"):
         list(answerer(tmp_path).ask(questions()))
     assert not (tmp_path / "ran").exists()
 
@@ -427,7 +448,7 @@ def test_a_model_of_words_is_refused(tmp_path):
     tokenizer = byte_tokenizer(["<end>"], eos_token="<end>")
     LlamaForCausalLM(LlamaConfig(**TOWER.sizes, vocab_size=len(tokenizer))).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(Permanent, match="holds no vision-language model"):
+    with pytest.raises(Permanent, match="is no vision-language model"):
         list(answerer(tmp_path).ask(questions()))
 
 

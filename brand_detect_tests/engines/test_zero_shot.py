@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.engines.model_files import any_folder
 from brand_detect.engines.zero_shot import ZeroShotDetector
 
 LABELS = ["a logo", "a dog"]
@@ -47,7 +48,7 @@ def picture():
 
 
 def test_boxes_labels_and_scores_come_back_in_pixels_of_the_picture(folder, picture):
-    regions = ZeroShotDetector(str(folder), LABELS, min_score=0.0).detect(picture)
+    regions = ZeroShotDetector(any_folder(str(folder)), LABELS, min_score=0.0).detect(picture)
     assert len(regions) == 16  # one per patch of the 64 px square
     assert {r.kind for r in regions} == {"object"}
     assert {r.label for r in regions} <= set(LABELS)
@@ -59,31 +60,31 @@ def test_boxes_labels_and_scores_come_back_in_pixels_of_the_picture(folder, pict
 
 
 def test_the_score_limit_leaves_out_the_weaker_half(folder, picture):
-    everything = ZeroShotDetector(str(folder), LABELS, min_score=0.0).detect(picture)
+    everything = ZeroShotDetector(any_folder(str(folder)), LABELS, min_score=0.0).detect(picture)
     middle = float(np.median([r.score for r in everything]))
-    some = ZeroShotDetector(str(folder), LABELS, min_score=middle, kind="logo").detect(picture)
+    some = ZeroShotDetector(any_folder(str(folder)), LABELS, min_score=middle, kind="logo").detect(picture)
     assert sorted(r.score for r in some) == sorted(r.score for r in everything if r.score > middle)
     assert {r.kind for r in some} == {"logo"}
 
 
 def test_the_identity_follows_the_weights(folder):
-    before = ZeroShotDetector(str(folder), LABELS).identity
-    assert before == ZeroShotDetector(str(folder), ["a cat"]).identity
+    before = ZeroShotDetector(any_folder(str(folder)), LABELS).identity
+    assert before == ZeroShotDetector(any_folder(str(folder)), ["a cat"]).identity
     (folder / "note.txt").write_text("changed")
-    assert before != ZeroShotDetector(str(folder), LABELS).identity
+    assert before != ZeroShotDetector(any_folder(str(folder)), LABELS).identity
 
 
 def test_an_absent_model_names_the_command_that_fetches_it():
     with pytest.raises(Permanent) as error:
-        ZeroShotDetector("acme/no-such-detector", LABELS)
+        ZeroShotDetector(any_folder("acme/no-such-detector"), LABELS)
     assert "hf download acme/no-such-detector" in error.value.hint
 
 
 def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
-    with pytest.raises(Permanent, match="holds no zero-shot"):
-        ZeroShotDetector(str(tmp_path), LABELS)
+    with pytest.raises(Permanent, match="is no zero-shot"):
+        ZeroShotDetector(any_folder(str(tmp_path)), LABELS)
 
 
 def test_nothing_to_look_for_is_refused():
     with pytest.raises(BadInput):
-        ZeroShotDetector("any", [])
+        ZeroShotDetector(any_folder("."), [])

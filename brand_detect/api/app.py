@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from brand_detect.api.access import Access
 from brand_detect.api.answers import AsciiJSON, problem, problems
 from brand_detect.api.detect import detect_router
-from brand_detect.api.guard import Guard, Sealed, rate_of
+from brand_detect.api.guard import Guard, Limits, Sealed, rate_of
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.client import Client
@@ -28,7 +28,7 @@ API_KEY = "BRAND_DETECT_API_KEY"
 
 
 def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: Sequence[str] = ()) -> FastAPI:
-    """The service over ``client``. ``hosts``: the only names by which it may be addressed; none = any.
+    """The service over ``client``. ``hosts``: the names under which it is called, beside loopback ones.
 
     Raises:
         BadInput: ``BRAND_DETECT_API_RATE`` is no rate.
@@ -43,7 +43,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         redoc_url=None,
         default_response_class=AsciiJSON,
     )
-    app.add_middleware(Guard, rate=rate_of(settings.api_rate), max_body_bytes=settings.api_max_body_bytes, hosts=hosts)
+    app.add_middleware(Limits, rate=rate_of(settings.api_rate), max_body_bytes=settings.api_max_body_bytes)
+    app.add_middleware(Guard, hosts=hosts)
     app.add_middleware(Sealed)
     access = Access(api_key)
 

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access
-from brand_detect.api.answers import problems
+from brand_detect.api.answers import media_type, problems
 from brand_detect.api.guard import CSP
 from brand_detect.api.stored import ReviewInfo, StoredReports
 from brand_detect.client import Client
@@ -60,9 +60,9 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
     def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
         """Another site can make a browser send a form here, with its cookie; none of this."""
-        if x_requested_with != ASKED_BY or _is_foreign(request):
+        if x_requested_with != ASKED_BY:
             raise HTTPException(403, f"The request must carry the header X-Requested-With: {ASKED_BY}.")
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = media_type(request)
         if kind != "application/json" and (kind or request.headers.get("content-length", "0") != "0"):
             raise HTTPException(415, "The body must be JSON, as the header Content-Type says.")
 
@@ -138,8 +138,6 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
     @router.post("/login", include_in_schema=False)
     async def login(request: Request) -> Response:
-        if _is_foreign(request):
-            raise HTTPException(403, "Log in from the service's own page.")
         form = parse_qs((await request.body()).decode(errors="replace"))
         key, following = form.get("key", [""])[0], _within(form.get("next", [""])[0])
         if not access.may_try(request.client.host if request.client else ""):
@@ -152,11 +150,6 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         return response
 
     return router
-
-
-def _is_foreign(request: Request) -> bool:
-    """Whether the browser says that another site's page makes the request; programs say nothing."""
-    return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
 
 def _within(path: str) -> str:

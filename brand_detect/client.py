@@ -7,6 +7,7 @@ operations that it sends are the files in ``brand_detect/graphql``.
 import hashlib
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -68,7 +69,9 @@ START_S = 60.0
 ORPHAN_S = 60.0
 LOOKS_AGAIN = 3
 """Looks at a run that failed, until it counts as one that Dagster does not execute again: it decides a moment later."""
-LONGEST_DELAY_S = 100 * 365.25 * 86_400
+LONGEST_DELAY_S = 365 * 86_400.0
+HELD_OF_A_JOB = 10
+"""Most runs of a job that are held at a time; of all jobs as many as ``BRAND_DETECT_MAX_HELD_RUNS`` says."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 SNAPSHOT_S = 120.0
 """Longest wait for a new snapshot of the brand list: Dagster's daemon may be down."""
@@ -205,7 +208,8 @@ class Client:
             url: of Dagster's webserver; default: ``BRAND_DETECT_DAGSTER_URL``, else http://127.0.0.1:3000.
             token: sent as a bearer token; default: ``BRAND_DETECT_DAGSTER_TOKEN``.
         """
-        url = url or Settings.load().dagster_url
+        settings = Settings.load()
+        url = url or settings.dagster_url
         if not url.startswith(("http://", "https://")):
             raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
         if "@" in urlsplit(url).netloc:
@@ -216,6 +220,7 @@ class Client:
             headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=timeout_s, transport=transport
         )
         self._repository: dict[str, str] = {}
+        self._max_held, self._holding = settings.max_held_runs, threading.Lock()
 
     def __enter__(self) -> "Client":
         return self
@@ -623,11 +628,14 @@ class Client:
         parent: str = "",
         delay_s: float = 0.0,
     ) -> Run:
+        if delay_s > 0:
+            with self._holding:  # between the count and the launch no other thread shall launch
+                self._check_held(asked.job_id)
+                tags = {**tags, HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
+                return self._launch(asked, stages, config, tags, parent=parent)
         tags = {**tags, REQUEST: asked.key, ASKED: asked.digest}
         if asked.job_id:
             tags[PARTITION] = asked.job_id
-        if delay_s > 0:
-            tags |= {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
         known = {run.run_id: run for run in self._runs({"runIds": [parent]}, 1)} if parent else {}
         root = known[parent].root_run_id if parent in known else ""  # a run may have been deleted, its group with it
         if root and root != parent and not self._runs({"runIds": [root]}, 1):
@@ -685,8 +693,24 @@ class Client:
             )
         return first
 
-    def _count(self, tags: Mapping[str, str]) -> int:
-        wanted = {"tags": [{"key": k, "value": v} for k, v in tags.items()]}
+    def _check_held(self, job_id: str) -> None:
+        """
+        Raises:
+            BadInput: no further run of the job may be held.
+        """
+        for what, tags, most in (
+            (job_id, {PARTITION: job_id}, HELD_OF_A_JOB),
+            ("all jobs together", {}, self._max_held),
+        ):
+            held = self._count({HOLD: UNTIL, **tags}, statuses=["QUEUED"])
+            if held >= most:
+                raise BadInput(
+                    f"{held} runs of {what} are held already, and no more than {most} are.",
+                    "cancel some (brand-detect cancel RUN), or wait until they are due",
+                )
+
+    def _count(self, tags: Mapping[str, str], **wanted: Any) -> int:
+        wanted["tags"] = [{"key": k, "value": v} for k, v in tags.items()]
         answer = self._ask("runs", filter=wanted, limit=1)["runsOrError"]
         if answer["__typename"] != "Runs":
             _refuse(answer)
@@ -769,7 +793,7 @@ def _alive(runs: Iterable[Run]) -> list[Run]:
 
 def _check_delay(delay_s: float) -> None:
     if not 0 <= delay_s <= LONGEST_DELAY_S:  # which nan is not
-        raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a hundred years")
+        raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a year")
 
 
 def _refuse(answer: Mapping[str, Any]) -> NoReturn:

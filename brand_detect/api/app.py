@@ -8,7 +8,6 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access
@@ -16,6 +15,7 @@ from brand_detect.api.answers import AsciiJSON, problem, problems
 from brand_detect.api.detect import detect_router
 from brand_detect.api.guard import Guard, Limits, Sealed, rate_of
 from brand_detect.api.reports import REPORTS, report_router
+from brand_detect.api.shared import Shared
 from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
@@ -25,6 +25,10 @@ from brand_detect.storage.store import Store
 
 API_KEY = "BRAND_DETECT_API_KEY"
 """Environment variable with the key that clients must send, if any."""
+
+
+READY_S = 5.0
+"""How old the answer of /ready may be."""
 
 
 def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: Sequence[str] = ()) -> FastAPI:
@@ -93,10 +97,15 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         """Whether this service runs."""
         return {"status": "ok"}
 
+    looked = Shared(client.health, READY_S)
+
     @app.get("/ready", responses=problems(503))
     async def ready() -> dict[str, bool]:
-        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work."""
-        parts = await run_in_threadpool(client.health)
+        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work.
+
+        The answer is up to 5 seconds old.
+        """
+        parts = await looked()
         if missing := [part for part, there in parts.items() if not there]:
             raise Transient(f"Not running: {', '.join(missing)}.", "start Dagster's daemon and code server (make dev)")
         return parts

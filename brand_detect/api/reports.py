@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access
-from brand_detect.api.answers import media_type, problems
+from brand_detect.api.answers import Warnings, media_type, problems, unknown_like
 from brand_detect.api.guard import CSP
 from brand_detect.api.stored import ReviewInfo, StoredReports
 from brand_detect.client import Client
@@ -38,6 +38,10 @@ class ReviewList(BaseModel):
     attempt: str = Field(description="the report that is shown, to which the states belong")
     reviews: list[ReviewInfo] = Field(description="by time")
     damaged: list[str] = Field(description="a sentence about each correction that cannot be read")
+
+
+class Kept(Review):
+    warnings: Warnings
 
 
 class Applied(BaseModel):
@@ -102,9 +106,11 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         responses=problems(403, 404, 409, 415, 503),
         dependencies=may_change,
     )
-    def review(job_id: str, said: Correction) -> Review:
+    def review(
+        job_id: str, said: Correction, warnings: Annotated[list[str], Depends(unknown_like(Correction))]
+    ) -> Kept:
         """Correct a report. The correction is kept and never changed; `undo` takes it back. It shows when applied."""
-        return stored.review(job_id, said)
+        return Kept(**stored.review(job_id, said).model_dump(), warnings=warnings)
 
     @router.post(f"{REPORTS}/{{job_id}}/apply", responses=problems(403, 404, 415, 503), dependencies=may_change)
     async def apply(job_id: str) -> Applied:

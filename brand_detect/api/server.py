@@ -1,6 +1,8 @@
 """How this project's HTTP servers listen: how long a request may take to arrive, and how many may be on their way."""
 
 import asyncio
+import time
+from typing import Any
 
 import h11
 import uvicorn
@@ -53,7 +55,7 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         elif self._waits and not self._deadline:
-            self._since = self.loop.time()
+            self._since = time.monotonic()  # the loop's own clock ticks in milliseconds
             self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
 
 
@@ -62,16 +64,17 @@ def _same(one: H11Protocol, other: H11Protocol) -> bool:
     return bool(one.client and other.client and one.client[0] == other.client[0])
 
 
+OPTIONS: dict[str, Any] = {
+    "http": BoundedProtocol,
+    "h11_max_incomplete_event_size": HEAD_BYTES,
+    "log_level": "warning",
+    "server_header": False,
+    "proxy_headers": False,  # anyone could name another address and pass the limit
+    "timeout_graceful_shutdown": 5,
+}
+"""For uvicorn."""
+
+
 def serve(app: ASGIApp, host: str, port: int) -> None:
     """Serve ``app`` until Ctrl-C or SIGTERM."""
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        http=BoundedProtocol,
-        h11_max_incomplete_event_size=HEAD_BYTES,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,  # anyone could name another address and pass the limit
-        timeout_graceful_shutdown=5,
-    )
+    uvicorn.run(app, host=host, port=port, **OPTIONS)

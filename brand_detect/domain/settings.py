@@ -95,6 +95,7 @@ class Settings(BaseSettings):
             "Dagster's webserver, beside 127.0.0.1 and localhost"
         ),
     )
+    max_held_runs: int = Field(default=1000, ge=0, description="most runs that are held for later at a time")
     api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
 

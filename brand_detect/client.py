@@ -779,6 +779,8 @@ def _data(response: httpx2.Response, url: str) -> dict[str, Any] | None:
     if not isinstance(answer, dict) or not answer.keys() & {"data", "errors"}:
         if response.status_code >= 500 or response.status_code == 429:
             return None
+        if isinstance(answer, dict) and response.status_code == 400 and "detail" in answer:
+            raise Permanent(f"{url} refused the request: {str(answer['detail'])[:200]}")
         raise Permanent(f"{url} is no Dagster webserver: it answers {response.status_code} without GraphQL.")
     if answer.get("errors") or not answer.get("data"):
         said = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dagster import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from brand_detect.api.answers import AsciiJSON, media_type
 from brand_detect.api.guard import Guard, Sealed
@@ -27,7 +27,7 @@ DATABASE_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW = 15_000, 3600, 20
 POLL_MS = 2000
 
 
-class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, object]):
+class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRequestContext]):
     """Dagster's UI and its API for those who call it under ``hosts``. GraphQL over HTTP is POST with JSON only."""
 
     def __init__(self, context: WorkspaceProcessContext, hosts: Iterable[str]) -> None:
@@ -41,7 +41,7 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, object]):
             *super().build_middleware(),
         ]
 
-    async def graphql_http_endpoint(self, request: Request) -> Response:
+    async def graphql_http_endpoint(self, request: Request) -> HTMLResponse | PlainTextResponse | JSONResponse:
         if request.method == "POST" and media_type(request) != "application/json":
             return AsciiJSON({"detail": "GraphQL takes JSON, as the header Content-Type must say."}, 415)
         if request.method != "POST" and "text/html" not in request.headers.get(

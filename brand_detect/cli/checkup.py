@@ -467,7 +467,7 @@ def _daemons(patient: Patient) -> Iterator[Finding]:
     wanted = patient.instance.get_required_daemon_types()
     ages = {kind: time.time() - beats[kind].timestamp for kind in wanted if kind in beats}
     silent = [kind.lower() for kind in wanted if ages.get(kind, HEARTBEAT_S + 1) > HEARTBEAT_S]
-    todo = "make dev, or dagster-daemon run beside your own webserver"
+    todo = "make dev, or dagster-daemon run beside brand-detect webserver"
     if len(silent) == len(wanted):
         yield Finding("daemons", patient.down, "none runs: nothing that is queued starts by itself", todo)
     elif silent:

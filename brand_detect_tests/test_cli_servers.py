@@ -90,7 +90,11 @@ def test_if_one_of_them_ends_all_do(tmp_path: Path):
         taken.listen()
         ports = ["--port", str(free_port()), "--service-port", str(taken.getsockname()[1])]
         ended = subprocess.run(
-            [BIN / "brand-detect", "dev", *ports], env=environment, capture_output=True, text=True, timeout=120
+            [BIN / "brand-detect", "dev", "--module", "json", *ports],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
     assert ended.returncode == Permanent.exit_code, ended.stderr
     assert "error: The HTTP service has ended with code " in ended.stderr

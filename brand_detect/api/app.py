@@ -25,8 +25,6 @@ from brand_detect.storage.store import Store
 
 API_KEY = "BRAND_DETECT_API_KEY"
 """Environment variable with the key that clients must send, if any."""
-
-
 READY_S = 5.0
 """How old the answer of /ready may be."""
 

@@ -41,6 +41,8 @@ class ReviewList(BaseModel):
 
 
 class Kept(Review):
+    """A correction that was just taken."""
+
     warnings: Warnings
 
 

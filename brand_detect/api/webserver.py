@@ -22,9 +22,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
 }
-DATABASE_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW = 15_000, 3600, 20
-"""For the database's connections, and how often the UI looks again: as ``dagster-webserver`` has them."""
-POLL_MS = 2000
+DATABASE_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW, POLL_MS = 15_000, 3600, 20, 2000
+"""The database's connections, and how often the UI looks again: as ``dagster-webserver`` has them."""
 
 
 class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRequestContext]):
@@ -44,9 +43,8 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRe
     async def graphql_http_endpoint(self, request: Request) -> HTMLResponse | PlainTextResponse | JSONResponse:
         if request.method == "POST" and media_type(request) != "application/json":
             return AsciiJSON({"detail": "GraphQL takes JSON, as the header Content-Type must say."}, 415)
-        if request.method != "POST" and "text/html" not in request.headers.get(
-            "Accept", ""
-        ):  # which is GraphiQL's page
+        asks_for_graphiql = "text/html" in request.headers.get("Accept", "")  # then no query is carried out
+        if request.method != "POST" and not asks_for_graphiql:
             return AsciiJSON({"detail": "GraphQL is asked by POST."}, 405, headers={"Allow": "POST"})
         return await super().graphql_http_endpoint(request)
 

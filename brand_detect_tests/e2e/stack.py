@@ -123,9 +123,10 @@ class Stack:
         if self._process is None:
             return
         self._process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):  # on a busy machine Dagster takes its time
-            self._process.wait(60)
-        self.kill()
+        try:
+            assert self._process.wait(60) == 130, "it has not ended by Ctrl-C"
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL to every process at once: webserver, daemon, service, code server and run workers."""

@@ -323,7 +323,8 @@ class Client:
             key: makes a repeated call the same run.
 
         Raises:
-            BadInput: what was asked for is wrong, or there is nothing to start from; nothing was launched.
+            BadInput: what was asked for is wrong, there is nothing to start from, or too many runs are held; none was
+                launched.
             Transient: Dagster is out of reach.
         """
         reset = tuple(reset)
@@ -372,7 +373,7 @@ class Client:
         held in Dagster's queue; its id is that of the task.
 
         Raises:
-            BadInput: what was asked for is wrong, or there is nothing to retry; nothing was queued.
+            BadInput: what was asked for is wrong, there is nothing to retry, too many runs are held; none was queued.
             Transient: Dagster is out of reach.
         """
         if start_stage not in ESCALATIONS:

@@ -63,7 +63,11 @@ class RetryRequest(BaseModel):
     config_overrides: ConfigOverrides = None
     start_stage: str = Field("escalate_vlm", description="escalate_cloud asks no local model; any other is a replay")
     schedule_seconds: float | None = Field(
-        None, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="hold it for so long; null or 0 = now"
+        None,
+        ge=0,
+        le=LONGEST_DELAY_S,
+        allow_inf_nan=False,
+        description="hold it for so long, a year at most; null or 0 = now",
     )
 
 

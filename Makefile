@@ -23,9 +23,7 @@ run: $(if $(VIDEO),$(VENV)/.runtime) ## report the brands in your own video: mak
 	$(BIN)/brand-detect run "$(VIDEO)" $(ARGS)
 
 dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the HTTP service on http://127.0.0.1:8000
-	cd "$(DAGSTER_HOME)" && { "$(CURDIR)/$(BIN)/brand-detect" serve & service=$$!; \
-	  trap 'kill $$service 2>/dev/null' EXIT INT TERM; \
-	  "$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -h 127.0.0.1 -p 3000; }
+	$(BIN)/brand-detect dev
 
 test: lint ## lint, type check and all tests that take seconds
 	$(BIN)/pytest -m "not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder

@@ -7,6 +7,7 @@ operations that it sends are the files in ``brand_detect/graphql``.
 import hashlib
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -68,7 +69,9 @@ START_S = 60.0
 ORPHAN_S = 60.0
 LOOKS_AGAIN = 3
 """Looks at a run that failed, until it counts as one that Dagster does not execute again: it decides a moment later."""
-LONGEST_DELAY_S = 100 * 365.25 * 86_400
+LONGEST_DELAY_S = 365 * 86_400.0
+HELD_OF_A_JOB = 10
+"""Most runs of a job that are held at a time; of all jobs as many as ``BRAND_DETECT_MAX_HELD_RUNS`` says."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 SNAPSHOT_S = 600.0
 """Longest wait for a new snapshot of the brand list: some thousand new logos take minutes; or the daemon is down."""
@@ -210,7 +213,8 @@ class Client:
             tell: is told what a call waits for before it launches anything, at once and every ten seconds.
         """
         self._tell = tell
-        url = url or Settings.load().dagster_url
+        settings = Settings.load()
+        url = url or settings.dagster_url
         if not url.startswith(("http://", "https://")):
             raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
         if "@" in urlsplit(url).netloc:
@@ -221,6 +225,7 @@ class Client:
             headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=timeout_s, transport=transport
         )
         self._repository: dict[str, str] = {}
+        self._max_held, self._holding = settings.max_held_runs, threading.Lock()
 
     def __enter__(self) -> "Client":
         return self
@@ -323,7 +328,8 @@ class Client:
             key: makes a repeated call the same run.
 
         Raises:
-            BadInput: what was asked for is wrong, or there is nothing to start from; nothing was launched.
+            BadInput: what was asked for is wrong, there is nothing to start from, or too many runs are held; none was
+                launched.
             Transient: Dagster is out of reach.
         """
         reset = tuple(reset)
@@ -372,7 +378,7 @@ class Client:
         held in Dagster's queue; its id is that of the task.
 
         Raises:
-            BadInput: what was asked for is wrong, or there is nothing to retry; nothing was queued.
+            BadInput: what was asked for is wrong, there is nothing to retry, too many runs are held; none was queued.
             Transient: Dagster is out of reach.
         """
         if start_stage not in ESCALATIONS:
@@ -659,11 +665,14 @@ class Client:
         parent: str = "",
         delay_s: float = 0.0,
     ) -> Run:
+        if delay_s > 0:
+            with self._holding:  # between the count and the launch no other thread shall launch
+                self._check_held(asked.job_id)
+                tags = {**tags, HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
+                return self._launch(asked, stages, config, tags, parent=parent)
         tags = {**tags, REQUEST: asked.key, ASKED: asked.digest}
         if asked.job_id:
             tags[PARTITION] = asked.job_id
-        if delay_s > 0:
-            tags |= {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
         known = {run.run_id: run for run in self._runs({"runIds": [parent]}, 1)} if parent else {}
         root = known[parent].root_run_id if parent in known else ""  # a run may have been deleted, its group with it
         if root and root != parent and not self._runs({"runIds": [root]}, 1):
@@ -721,8 +730,24 @@ class Client:
             )
         return first
 
-    def _count(self, tags: Mapping[str, str]) -> int:
-        wanted = {"tags": [{"key": k, "value": v} for k, v in tags.items()]}
+    def _check_held(self, job_id: str) -> None:
+        """
+        Raises:
+            BadInput: no further run of the job may be held.
+        """
+        for what, tags, most in (
+            (job_id, {PARTITION: job_id}, HELD_OF_A_JOB),
+            ("all jobs together", {}, self._max_held),
+        ):
+            held = self._count({HOLD: UNTIL, **tags}, statuses=["QUEUED"])
+            if held >= most:
+                raise BadInput(
+                    f"{held} runs of {what} are held already, and no more than {most} are.",
+                    "cancel some (brand-detect cancel RUN), or wait until they are due",
+                )
+
+    def _count(self, tags: Mapping[str, str], **wanted: Any) -> int:
+        wanted["tags"] = [{"key": k, "value": v} for k, v in tags.items()]
         answer = self._ask("runs", filter=wanted, limit=1)["runsOrError"]
         if answer["__typename"] != "Runs":
             _refuse(answer)
@@ -791,6 +816,8 @@ def _data(response: httpx2.Response, url: str) -> dict[str, Any] | None:
     if not isinstance(answer, dict) or not answer.keys() & {"data", "errors"}:
         if response.status_code >= 500 or response.status_code == 429:
             return None
+        if isinstance(answer, dict) and response.status_code == 400 and "detail" in answer:
+            raise Permanent(f"{url} refused the request: {str(answer['detail'])[:200]}")
         raise Permanent(f"{url} is no Dagster webserver: it answers {response.status_code} without GraphQL.")
     if answer.get("errors") or not answer.get("data"):
         said = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"
@@ -805,7 +832,7 @@ def _alive(runs: Iterable[Run]) -> list[Run]:
 
 def _check_delay(delay_s: float) -> None:
     if not 0 <= delay_s <= LONGEST_DELAY_S:  # which nan is not
-        raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a hundred years")
+        raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a year")
 
 
 def _refuse(answer: Mapping[str, Any]) -> NoReturn:

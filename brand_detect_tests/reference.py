@@ -51,10 +51,11 @@ EXIT_CODES = (
 STATUSES = (
     (
         "400",
-        "the caller got something wrong: no such job or stage, bad params, nothing to start from; nothing was launched",
+        "the caller got something wrong: no such job or stage, bad params, nothing to start from, too many runs held; "
+        "nothing was launched. Or the host name is not in `BRAND_DETECT_HOSTS`",
     ),
     ("401", "the key is missing or wrong"),
-    ("403", "a POST under `/reports` without `X-Requested-With: brand_detect`, or from another site's page"),
+    ("403", "a POST under `/reports` without `X-Requested-With: brand_detect`; anything that another site's page asks"),
     ("404", "no checkpoint, report, frame, correction or run of that kind"),
     ("409", "the correction was undone before, or there are too many"),
     ("413", "the body is too large"),
@@ -306,7 +307,8 @@ def graphql() -> str:
         GENERATED,
         "# The GraphQL operations\n",
         "What `brand_detect.client` sends to Dagster's webserver, word for word, for any other language:",
-        '`POST /graphql` with a JSON body `{"query": …, "variables": …}`. Errors of GraphQL itself have status 500.\n',
+        '`POST /graphql` with a JSON body `{"query": …, "variables": …}`, and no other way. Errors of GraphQL itself',
+        "have status 500.\n",
         "Each answer says in `__typename` what it is; any other than the one named here is a refusal with a `message`.",
         "The repository is `__repository__` in the location that *health* names. A run's tags steer it:\n",
         *_table(("tag", "meaning"), TAGS),

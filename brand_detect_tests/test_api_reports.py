@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from brand_detect.api import LOOPBACK_NAMES, create_app
+from brand_detect.api import create_app
 from brand_detect.api.access import SESSION_S
 from brand_detect.api.guard import SEALED
 from brand_detect.client import Client, Run
@@ -242,12 +242,21 @@ def test_a_correction_is_kept_and_pending_until_it_is_applied(http: TestClient, 
     answer = post(http, action="reject", brand_id="rolex", brand="Rolex", start_s=0.0, end_s=1.0, user="ana", note="no")
     assert answer.status_code == 201, answer.text
     event = answer.json()
+    assert event.pop("warnings") == []
     assert (event["action"], event["user"], event["box"], len(event["review_id"])) == ("reject", "ana", None, 16)
     [listed] = http.get("/reports/match/reviews").json()["reviews"]
     assert listed == event | {"state": "pending", "detections": 0, "seconds": 0.0}
     undo = post(http, action="undo", undoes=event["review_id"])
     assert undo.status_code == 201
     assert len(list((folder / "store" / "match" / "_reviews").iterdir())) == 2
+
+
+def test_a_field_that_looks_like_a_known_one_is_named(http: TestClient):
+    said = post(http, action="reject", brand_id="rolex", brandid="umbro", colour="red").json()
+    assert said["warnings"] == ["There is no field 'brandid', it was ignored; 'brand_id' may be meant."]
+    [kept] = http.get("/reports/match/reviews").json()["reviews"]
+    assert kept["brand_id"] == "rolex"
+    assert "warnings" not in kept
 
 
 def test_states_are_those_of_the_newest_report(dagster: ScriptedClient, tmp_path: Path):
@@ -380,7 +389,7 @@ def test_what_another_site_could_send_changes_nothing(
 
 
 def test_a_foreign_host_name_is_refused(dagster: ScriptedClient, folder: Path):
-    http = service(dagster, folder, hosts=LOOPBACK_NAMES)
+    http = service(dagster, folder)
     assert http.get("/reports").status_code == 200
     assert http.get("/reports", headers={"Host": "evil.example"}).status_code == 400
 

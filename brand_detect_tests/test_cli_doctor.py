@@ -383,6 +383,25 @@ def test_a_webserver_without_this_pipeline_or_without_daemons(look: Look, monkey
     assert only(look("settings", "webserver")["webserver"])[0] == "ok"
 
 
+class AnyName(Elsewhere):
+    """A webserver that does not look at the host's name."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_a_webserver_that_is_open_to_other_sites_pages(look: Look, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checkup.Client, "health", lambda _: {"pipeline": True})
+    with HTTPServer(("127.0.0.1", 0), AnyName) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("BRAND_DETECT_DAGSTER_URL", f"http://127.0.0.1:{server.server_port}")
+        fine, open_ = look("settings", "webserver")["webserver"]
+        server.shutdown()
+    assert (fine.state, open_.state) == ("ok", "warn")
+    assert "under any host name" in open_.said
+
+
 def beat(instance: dg.DagsterInstance, kinds: list[str], ago_s: float, *errors: str) -> None:
     told = [SerializableErrorInfo(e, [], None) for e in errors]
     for kind in kinds:

@@ -13,7 +13,6 @@ from rich.text import Text
 from rich.tree import Tree
 
 from brand_detect import cli
-from brand_detect.api import API_KEY
 from brand_detect.cli import jobs
 from brand_detect.cli.jobs import tree_of
 from brand_detect.client import Client, ReportSummary, Run
@@ -515,51 +514,9 @@ def test_a_job_without_checkpoints_has_no_branches():
     assert tree_of(Branches().history).children == []
 
 
-# the service
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the HTTP server is started with, in place of starting it."""
-    started: list[dict[str, Any]] = []
-    monkeypatch.setattr("uvicorn.run", lambda app, **options: started.append({"app": app, **options}))
-    monkeypatch.delenv(API_KEY, raising=False)
-    return started
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.org"])
-def test_the_service_is_not_open_to_others_without_a_key(
-    brand_detect: Call, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, host: str
-):
-    code, out, err = brand_detect("serve", "--host", host)
-    assert (code, out, served) == (BadInput.exit_code, "", [])
-    assert err.splitlines() == [
-        f"error: {host} can be reached from other machines, and no API key is set.",
-        f"hint: set {API_KEY}, or stay on 127.0.0.1",
-    ]
-    monkeypatch.setenv(API_KEY, "")
-    assert brand_detect("serve", "--host", host)[0] == BadInput.exit_code
-    monkeypatch.setenv(API_KEY, "geheim")
-    code, out, err = brand_detect("serve", "--host", host, "--port", "0")
-    assert (code, out, len(served)) == (0, "", 1)
-    assert "geheim" not in err
-
-
-def test_the_service_stays_on_this_machine_by_default(brand_detect: Call, served: list[dict[str, Any]]):
-    assert brand_detect("serve")[0] == 0
-    [started] = served
-    assert (started["host"], started["port"], started["server_header"]) == ("127.0.0.1", 8000, False)
-
-
-@pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_a_port_that_is_none_is_wrong_usage(brand_detect: Call, served: list[dict[str, Any]], port: str):
-    assert brand_detect("serve", f"--port={port}")[0] == 2
-    assert served == []
-
-
 def test_every_command_has_an_example():
     commands = typer.main.get_command(cli.app)
     context = typer.Context(commands)
-    for name in ("submit", "status", "checkpoints", "replay", "retry", "cancel", "report", "serve"):
+    for name in ("submit", "status", "checkpoints", "replay", "retry", "cancel", "report", "serve", "webserver", "dev"):
         command = commands.get_command(context, name)  # pyright: ignore[reportAttributeAccessIssue]
         assert f"brand-detect {name}" in command.help

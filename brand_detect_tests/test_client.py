@@ -1182,12 +1182,58 @@ def test_of_two_callers_at_once_the_first_counts_and_the_other_is_cancelled(serv
 
 
 @pytest.mark.usefixtures("job")
-@pytest.mark.parametrize("delay_s", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("delay_s", [-1.0, float("nan"), float("inf"), 366 * 86_400.0])
 def test_a_delay_that_is_none_is_refused(server: Webserver, client: Client, delay_s: float):
     for call in (lambda: client.replay(JOB, "run_ocr", delay_s=delay_s), lambda: client.retry(JOB, delay_s=delay_s)):
         with pytest.raises(BadInput):
             call()
     assert server.sent("Launch") == []
+
+
+@pytest.mark.usefixtures("job")
+def test_of_a_job_some_runs_are_held_and_no_more(server: Webserver, client: Client):
+    held = [client.retry(JOB, delay_s=60.0, key=f"k{n}").run_id for n in range(module.HELD_OF_A_JOB)]
+    for call in (lambda: client.retry(JOB, delay_s=60.0), lambda: client.replay(JOB, "run_ocr", delay_s=60.0)):
+        with pytest.raises(BadInput, match=f"10 runs of {JOB} are held already, and no more than 10 are"):
+            call()
+    assert client.retry(JOB, delay_s=60.0, key="k3").run_id == held[3], "what was asked before is no new one"
+    assert client.retry(JOB).status == "queued", "what is not held is not counted"
+    client.cancel(held[0])
+    assert client.retry(JOB, delay_s=60.0).status == "held"
+    assert len(server.sent("Launch")) == 12
+
+
+@pytest.mark.usefixtures("job")
+def test_of_all_jobs_some_runs_are_held_and_no_more(server: Webserver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BRAND_DETECT_MAX_HELD_RUNS", "2")
+    for n in range(2):
+        server.add({PARTITION: f"other{n}", HOLD: UNTIL}, STAGES)
+    server.add({PARTITION: "third", HOLD: RELEASED}, STAGES)
+    with connected(server) as client, pytest.raises(BadInput, match="2 runs of all jobs together are held already"):
+        client.retry(JOB, delay_s=60.0)
+    server.runs[-2]["status"] = "CANCELED"
+    with connected(server) as client:
+        assert client.retry(JOB, delay_s=60.0).status == "held"
+
+
+@pytest.mark.usefixtures("job")
+def test_callers_at_the_same_time_get_no_more(server: Webserver, client: Client):
+    def ask(_: int) -> bool:
+        try:
+            return client.retry(JOB, delay_s=60.0).status == "held"
+        except BadInput:
+            return False
+
+    server.meet = lambda: time.sleep(0.002)
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(ask, range(20))) == module.HELD_OF_A_JOB
+
+
+def test_a_webserver_that_does_not_know_its_name_says_so(server: Webserver, client: Client):
+    detail = "The server is not known under this host name: see BRAND_DETECT_HOSTS."
+    server.answers["Health"] = [httpx2.Response(400, json={"detail": detail})]
+    with pytest.raises(Permanent, match="BRAND_DETECT_HOSTS"):
+        client.health()
 
 
 @pytest.mark.usefixtures("job")

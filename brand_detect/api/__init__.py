@@ -5,6 +5,6 @@ and what people correct is kept in the store.
 """
 
 from brand_detect.api.app import API_KEY, create_app
-from brand_detect.api.guard import LOOPBACK_NAMES, is_loopback
+from brand_detect.api.guard import is_loopback
 
-__all__ = ["API_KEY", "LOOPBACK_NAMES", "create_app", "is_loopback"]
+__all__ = ["API_KEY", "create_app", "is_loopback"]

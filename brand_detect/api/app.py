@@ -8,14 +8,14 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access
 from brand_detect.api.answers import AsciiJSON, problem, problems
 from brand_detect.api.detect import detect_router
-from brand_detect.api.guard import Guard, Sealed, rate_of
+from brand_detect.api.guard import Guard, Limits, Sealed, rate_of
 from brand_detect.api.reports import REPORTS, report_router
+from brand_detect.api.shared import Shared
 from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
@@ -25,10 +25,12 @@ from brand_detect.storage.store import Store
 
 API_KEY = "BRAND_DETECT_API_KEY"
 """Environment variable with the key that clients must send, if any."""
+READY_S = 5.0
+"""How old the answer of /ready may be."""
 
 
 def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: Sequence[str] = ()) -> FastAPI:
-    """The service over ``client``. ``hosts``: the only names by which it may be addressed; none = any.
+    """The service over ``client``. ``hosts``: the names under which it is called, beside loopback ones.
 
     Raises:
         BadInput: ``BRAND_DETECT_API_RATE`` is no rate.
@@ -43,7 +45,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         redoc_url=None,
         default_response_class=AsciiJSON,
     )
-    app.add_middleware(Guard, rate=rate_of(settings.api_rate), max_body_bytes=settings.api_max_body_bytes, hosts=hosts)
+    app.add_middleware(Limits, rate=rate_of(settings.api_rate), max_body_bytes=settings.api_max_body_bytes)
+    app.add_middleware(Guard, hosts=hosts)
     app.add_middleware(Sealed)
     access = Access(api_key)
 
@@ -93,10 +96,15 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         """Whether this service runs."""
         return {"status": "ok"}
 
+    looked = Shared(client.health, READY_S)
+
     @app.get("/ready", responses=problems(503))
     async def ready() -> dict[str, bool]:
-        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work."""
-        parts = await run_in_threadpool(client.health)
+        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work.
+
+        The answer is up to 5 seconds old.
+        """
+        parts = await looked()
         if missing := [part for part, there in parts.items() if not there]:
             raise Transient(f"Not running: {', '.join(missing)}.", "start Dagster's daemon and code server (make dev)")
         return parts

@@ -3,12 +3,12 @@
 from typing import Annotated, Any, Literal
 
 import anyio
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.answers import problems
+from brand_detect.api.answers import Warnings, problems, unknown_like
 from brand_detect.client import LONGEST_DELAY_S, Client, Run
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt
@@ -57,6 +57,7 @@ class ReplayResponse(BaseModel):
     brands_found: int = Field(description="distinct brands in it")
     run_id: str = Field(description="the run that wrote the report")
     uri: str = Field(description="the folder of the report")
+    warnings: Warnings
 
 
 class RetryRequest(BaseModel):
@@ -64,7 +65,11 @@ class RetryRequest(BaseModel):
     config_overrides: ConfigOverrides = None
     start_stage: str = Field("escalate_vlm", description="escalate_cloud asks no local model; any other is a replay")
     schedule_seconds: float | None = Field(
-        None, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="hold it for so long; null or 0 = now"
+        None,
+        ge=0,
+        le=LONGEST_DELAY_S,
+        allow_inf_nan=False,
+        description="hold it for so long, a year at most; null or 0 = now",
     )
 
 
@@ -73,6 +78,7 @@ class RetryResponse(BaseModel):
     task_id: str = Field(description="the id of Dagster's run")
     job_id: str
     not_before_s: float | None = Field(description="when it is due, in seconds since 1970; null = now")
+    warnings: Warnings
 
 
 def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter) -> APIRouter:
@@ -97,7 +103,12 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
         return found
 
     @router.post("/detect/replay", responses=problems(400, 500, 503))
-    async def replay(asked: ReplayRequest, request: Request, idempotency_key: Key = "") -> ReplayResponse:
+    async def replay(
+        asked: ReplayRequest,
+        request: Request,
+        warnings: Annotated[list[str], Depends(unknown_like(ReplayRequest))],
+        idempotency_key: Key = "",
+    ) -> ReplayResponse:
         """Run a job again from a stage and answer when its report is written.
 
         The run goes on if the caller hangs up. A second replay of the job waits for the first.
@@ -129,10 +140,15 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
             brands_found=len(report.brands),
             run_id=run.run_id,
             uri=report.uri,
+            warnings=warnings,
         )
 
     @router.post("/detect/retry", responses=problems(400, 503))
-    async def retry(asked: RetryRequest, idempotency_key: Key = "") -> RetryResponse:
+    async def retry(
+        asked: RetryRequest,
+        warnings: Annotated[list[str], Depends(unknown_like(RetryRequest))],
+        idempotency_key: Key = "",
+    ) -> RetryResponse:
         """Queue a retry of what is unresolved, now or later. It is a run of Dagster's and can be cancelled there."""
         run = await run_in_threadpool(
             client.retry,
@@ -142,7 +158,7 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
             delay_s=asked.schedule_seconds or 0.0,
             key=idempotency_key,
         )
-        return RetryResponse(task_id=run.run_id, job_id=asked.job_id, not_before_s=run.not_before_s)
+        return RetryResponse(task_id=run.run_id, job_id=asked.job_id, not_before_s=run.not_before_s, warnings=warnings)
 
     return router
 

@@ -1,23 +1,22 @@
-"""Turns away what the service should not work on, and tells browsers what its answers may do."""
+"""Turns away what the servers should not work on, and tells browsers what their answers may do."""
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from brand_detect.api.answers import AsciiJSON
 from brand_detect.domain.errors import BadInput
 
-OPEN_PATHS = ("/health", "/ready")
-"""What monitors may ask without a key and without limit."""
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+"""As they stand in the header ``Host``."""
 CSP = "Content-Security-Policy"
 SEALED = {
     CSP: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -26,7 +25,7 @@ SEALED = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Headers of every answer that does not say otherwise."""
+"""Headers of every answer of the service that does not say otherwise."""
 
 
 def is_loopback(host: str) -> bool:
@@ -40,16 +39,16 @@ def is_loopback(host: str) -> bool:
 
 
 class Sealed:
-    """Gives every answer the headers of ``SEALED``; what the answer says itself stays."""
+    """Gives every answer these headers; what the answer says itself stays."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str] = SEALED) -> None:
+        self._app, self._headers = app, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in SEALED.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -57,34 +56,61 @@ class Sealed:
 
 
 class Guard:
-    """Turns away what the service should not work on: foreign host names, too many requests, too large bodies.
+    """Turns away what a foreign web page makes a browser ask, over HTTP and over WebSockets.
 
-    Host names are checked against DNS rebinding: a page in the user's browser could otherwise talk to a service on
-    the loopback interface under its own name.
+    A page may ask under a host name of its own that leads here (DNS rebinding): only loopback names and ``hosts`` are
+    answered, each a name, or ``name:port``. Or it asks across sites: what the browser says about that in ``Origin`` and
+    ``Sec-Fetch-Site`` decides, and only a link may be followed. Programs send neither header.
     """
 
-    def __init__(self, app: ASGIApp, *, rate: RateLimitItem, max_body_bytes: int, hosts: Sequence[str]) -> None:
-        self._app, self._rate, self._max_body_bytes, self._hosts = app, rate, max_body_bytes, frozenset(hosts)
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
+        self._app, self._hosts = app, {*LOOPBACK_NAMES, *hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan" and (refused := self._refused(scope)):
+            answer = WebSocketClose(1008) if scope["type"] == "websocket" else refused
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> AsciiJSON | None:
+        headers = Headers(scope=scope)
+        # as it was sent: ``request.url`` puts the server's own name in the place of one that it cannot read
+        host = headers.get("host", "").lower()
+        if not self._hosts & {host, re.sub(r":\d*$", "", host)}:
+            return AsciiJSON({"detail": "The server is not known under this host name: see BRAND_DETECT_HOSTS."}, 400)
+        followed = (
+            scope.get("method") in ("GET", "HEAD")
+            and headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest") == "document"
+        )
+        is_own = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        origins = headers.getlist("origin")
+        if not (is_own or followed) or any(o.partition("://")[2].lower() != host for o in origins):
+            return AsciiJSON({"detail": "Another site's page may not ask for this."}, 403)
+        return None
+
+
+class Limits:
+    """Turns away too many requests of one address, and too large bodies."""
+
+    def __init__(self, app: ASGIApp, *, rate: RateLimitItem, max_body_bytes: int) -> None:
+        self._app, self._rate, self._max_body_bytes = app, rate, max_body_bytes
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        # as it was sent: ``request.url`` puts the server's own name in the place of one that it cannot read
-        host = re.sub(r":\d*$", "", request.headers.get("host", "")).strip("[]").lower()
-        if self._hosts and host not in self._hosts:
-            answer = AsciiJSON({"detail": "The service is not known under this host name."}, 400)
-            await answer(scope, receive, send)
-            return
         caller = scope["client"][0] if scope.get("client") else ""
-        if scope["path"] not in OPEN_PATHS and not self._limiter.hit(self._rate, caller):
+        # a caller's requests do not use up what its monitor may ask; /health costs nothing
+        counted_as = "/ready" if scope["path"] == "/ready" else ""
+        if scope["path"] != "/health" and not self._limiter.hit(self._rate, caller, counted_as):
             answer = AsciiJSON({"detail": f"Too many requests: {self._rate}."}, 429, headers={"Retry-After": "10"})
             await answer(scope, receive, send)
             return
         too_large = HTTPException(413, f"The body is larger than {self._max_body_bytes} bytes.")
-        length = request.headers.get("content-length", "")
+        length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > self._max_body_bytes:
             await AsciiJSON({"detail": too_large.detail}, 413)(scope, receive, send)
             return

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access
-from brand_detect.api.answers import problems
+from brand_detect.api.answers import Warnings, media_type, problems, unknown_like
 from brand_detect.api.guard import CSP
 from brand_detect.api.stored import ReviewInfo, StoredReports
 from brand_detect.client import Client
@@ -40,6 +40,12 @@ class ReviewList(BaseModel):
     damaged: list[str] = Field(description="a sentence about each correction that cannot be read")
 
 
+class Kept(Review):
+    """A correction that was just taken."""
+
+    warnings: Warnings
+
+
 class Applied(BaseModel):
     run_id: str = Field(description="the run that makes the report again")
 
@@ -60,9 +66,9 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
     def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
         """Another site can make a browser send a form here, with its cookie; none of this."""
-        if x_requested_with != ASKED_BY or _is_foreign(request):
+        if x_requested_with != ASKED_BY:
             raise HTTPException(403, f"The request must carry the header X-Requested-With: {ASKED_BY}.")
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = media_type(request)
         if kind != "application/json" and (kind or request.headers.get("content-length", "0") != "0"):
             raise HTTPException(415, "The body must be JSON, as the header Content-Type says.")
 
@@ -102,9 +108,11 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         responses=problems(403, 404, 409, 415, 503),
         dependencies=may_change,
     )
-    def review(job_id: str, said: Correction) -> Review:
+    def review(
+        job_id: str, said: Correction, warnings: Annotated[list[str], Depends(unknown_like(Correction))]
+    ) -> Kept:
         """Correct a report. The correction is kept and never changed; `undo` takes it back. It shows when applied."""
-        return stored.review(job_id, said)
+        return Kept(**stored.review(job_id, said).model_dump(), warnings=warnings)
 
     @router.post(f"{REPORTS}/{{job_id}}/apply", responses=problems(403, 404, 415, 503), dependencies=may_change)
     async def apply(job_id: str) -> Applied:
@@ -138,8 +146,6 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
     @router.post("/login", include_in_schema=False)
     async def login(request: Request) -> Response:
-        if _is_foreign(request):
-            raise HTTPException(403, "Log in from the service's own page.")
         form = parse_qs((await request.body()).decode(errors="replace"))
         key, following = form.get("key", [""])[0], _within(form.get("next", [""])[0])
         if not access.may_try(request.client.host if request.client else ""):
@@ -152,11 +158,6 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         return response
 
     return router
-
-
-def _is_foreign(request: Request) -> bool:
-    """Whether the browser says that another site's page makes the request; programs say nothing."""
-    return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
 
 def _within(path: str) -> str:

@@ -16,6 +16,7 @@ from brand_detect.cli import (
     problems,
     review,
     reviews,
+    servers,
     sweep,
     upkeep,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "problems",
     "review",
     "reviews",
+    "servers",
     "sweep",
     "upkeep",
 ]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx2
 import yaml
 
 from brand_detect.cli.common import home
@@ -469,7 +470,7 @@ def _daemons(patient: Patient) -> Iterator[Finding]:
     wanted = patient.instance.get_required_daemon_types()
     ages = {kind: time.time() - beats[kind].timestamp for kind in wanted if kind in beats}
     silent = [kind.lower() for kind in wanted if ages.get(kind, HEARTBEAT_S + 1) > HEARTBEAT_S]
-    todo = "make dev, or dagster-daemon run beside your own webserver"
+    todo = "make dev, or dagster-daemon run beside brand-detect webserver"
     if len(silent) == len(wanted):
         yield Finding("daemons", patient.down, "none runs: nothing that is queued starts by itself", todo)
     elif silent:
@@ -523,6 +524,10 @@ def _webserver(patient: Patient) -> Iterator[Finding]:
         yield Finding("webserver", WARN, f"{url} serves the pipeline, but sees no {ill}", "start Dagster's daemon")
     else:
         yield Finding("webserver", OK, f"{url} serves the pipeline and sees its daemons")
+    with suppress(httpx2.TransportError):
+        if httpx2.get(f"{url}/server_info", headers={"Host": "unknown.invalid"}, timeout=5).is_success:
+            said = f"{url} answers under any host name: a web page in your browser can launch and delete runs"
+            yield Finding("webserver", WARN, said, "start it with make dev or brand-detect webserver")
 
 
 CHECKS = (

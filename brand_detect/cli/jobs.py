@@ -1,6 +1,5 @@
-"""Commands that speak to a running Dagster: submit, look, replay, retry, cancel, report; and the HTTP service."""
+"""Commands that speak to a running Dagster: submit, look, replay, retry, cancel, report."""
 
-import os
 import re
 import time
 from dataclasses import asdict
@@ -23,7 +22,6 @@ from brand_detect.cli.common import (
     app,
     brand_table,
     err,
-    home,
     out,
     overrides_of,
     plain,
@@ -214,43 +212,6 @@ def report(
     """
     with Client() as client:
         _show_report(client.report(job_id, run_id), as_json)
-
-
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8000,
-) -> None:
-    """The HTTP service: reports to look at and correct; list checkpoints, replay, retry, for other programs.
-
-    Example: brand-detect serve --port 8000
-    """
-    import uvicorn
-
-    from brand_detect.api import API_KEY, LOOPBACK_NAMES, create_app, is_loopback
-
-    key = os.environ.get(API_KEY, "")
-    local = is_loopback(host)
-    if not (local or key):
-        raise BadInput(
-            f"{host} can be reached from other machines, and no API key is set.", f"set {API_KEY}, or stay on 127.0.0.1"
-        )
-    if not os.environ.get("BRAND_DETECT_STORE_ROOT"):
-        home()  # the store lies there by default, wherever this is called
-    settings = Settings.load()
-    with Client() as client:
-        service = create_app(client, settings, api_key=key, hosts=(*LOOPBACK_NAMES, host) if local else ())
-        err.print(f"reports: http://{host}:{port}/reports", highlight=False)
-        err.print(f"service: http://{host}:{port}/openapi.json, Dagster at {settings.dagster_url}", highlight=False)
-        uvicorn.run(
-            service,
-            host=host,
-            port=port,
-            log_level="warning",
-            server_header=False,
-            proxy_headers=False,  # anyone could name another address and pass the limit
-            timeout_graceful_shutdown=5,
-        )
 
 
 def tree_of(history: History) -> Tree:

@@ -99,6 +99,14 @@ class Settings(BaseSettings):
         default=10.0, ge=0, allow_inf_nan=False, description="most that all runs may spend on models in a day (UTC)"
     )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "comma-separated host names, or host:port, under which browsers and services call the HTTP service and "
+            "Dagster's webserver, beside 127.0.0.1 and localhost"
+        ),
+    )
+    max_held_runs: int = Field(default=1000, ge=0, description="most runs that are held for later at a time")
     api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
 
@@ -106,7 +114,7 @@ class Settings(BaseSettings):
     def video_limits(self) -> VideoLimits:
         return VideoLimits(self.max_pixels, self.max_duration_s)
 
-    @field_validator("media_roots", "webhook_hosts", "model_roots", "model_hosts", mode="before")
+    @field_validator("media_roots", "webhook_hosts", "model_roots", "model_hosts", "hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -122,9 +130,9 @@ class Settings(BaseSettings):
     def _all_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(cls._absolute, roots))
 
-    @field_validator("webhook_hosts", "model_hosts")
+    @field_validator("webhook_hosts", "model_hosts", "hosts")
     @classmethod
-    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    def _named(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
             if not HOST.fullmatch(host):
                 raise ValueError(f"{host!r} is no host; write names, or host:port, without a scheme and without stars")

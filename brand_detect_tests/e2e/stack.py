@@ -1,4 +1,4 @@
-"""Dagster's webserver, daemon and code server as real processes, with a home of their own."""
+"""What `make dev` starts, as real processes with a home of their own."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import yaml
 
 from brand_detect.client import Client
@@ -37,10 +38,11 @@ def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> An
 
 @dataclass
 class Stack:
-    """``dagster dev`` over ``brand_detect_tests.e2e.served``, in a process group of its own."""
+    """``brand-detect dev`` over ``brand_detect_tests.e2e.served``."""
 
     folder: Path
     port: int = field(default_factory=free_port)
+    service_port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
     own_processes: bool = True
     """Each run has a process, as for users; else they run in the daemon, all stages in 2.7 instead of 5.6 CPU s."""
@@ -54,8 +56,6 @@ class Stack:
         if not self.own_processes:
             config["run_launcher"] = IN_DAEMON
         (self.folder / "dagster.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        workspace = {"load_from": [{"python_module": {"module_name": "brand_detect_tests.e2e.served"}}]}
-        (self.folder / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
         if not (self.folder / "brands.yaml").exists():
             (self.folder / "brands.yaml").write_text(CATALOG, encoding="utf-8")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("BRAND_DETECT_", "DAGSTER_"))}
@@ -77,7 +77,12 @@ class Stack:
 
     @property
     def url(self) -> str:
+        """Of Dagster's webserver."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def service_url(self) -> str:
+        return f"http://127.0.0.1:{self.service_port}"
 
     @property
     def pid(self) -> int:
@@ -93,16 +98,8 @@ class Stack:
         path.write_text(text, encoding="utf-8") if text else path.unlink(missing_ok=True)
 
     def start(self, *, wait: bool = True) -> "Stack":
-        command = [
-            BIN / "dagster",
-            "dev",
-            "-w",
-            self.folder / "workspace.yaml",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-        ]
+        ports = ["--port", str(self.port), "--service-port", str(self.service_port)]
+        command = [BIN / "brand-detect", "dev", *ports, "--module", "brand_detect_tests.e2e.served"]
         with (self.folder / "dagster.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -114,7 +111,8 @@ class Stack:
     def _ready(self) -> bool:
         try:
             with httpx2.Client(timeout=5) as http:
-                http.get(f"{self.url}/server_info").raise_for_status()
+                for url in (f"{self.url}/server_info", f"{self.service_url}/health"):
+                    http.get(url).raise_for_status()
             with self.client() as client:
                 return all(client.health().values())
         except (httpx2.HTTPError, BrandDetectError):
@@ -122,20 +120,22 @@ class Stack:
 
     def stop(self) -> None:
         """End all processes as Ctrl-C does."""
-        self._end(signal.SIGINT)
-
-    def kill(self) -> None:
-        """SIGKILL to every process at once: webserver, daemon, code server and run workers."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, how: signal.Signals) -> None:
         if self._process is None:
             return
-        group = self._process.pid
-        os.killpg(group, how)
-        with suppress(subprocess.TimeoutExpired):  # on a busy machine Dagster takes its time
-            self._process.wait(30)
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)  # what the gentle way has left behind
+        self._process.send_signal(signal.SIGINT)
+        try:
+            assert self._process.wait(60) == 130, "it has not ended by Ctrl-C"
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to every process at once: webserver, daemon, service, code server and run workers."""
+        if self._process is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self._process.pid).children():
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)  # with what it has started
+        self._process.kill()
         self._process.wait()
         self._process = None

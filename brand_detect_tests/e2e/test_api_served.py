@@ -6,7 +6,9 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import pytest
@@ -19,11 +21,16 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
+from brand_detect.client import document
 from brand_detect.domain.pipeline import STAGES
 from brand_detect_tests.e2e.service import service
 from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
 from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect_tests.reference import OPERATIONS
 
 JOB = "match"
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -138,6 +145,45 @@ def test_a_correction_is_applied_by_a_run_and_taken_back(place: Place):
         assert [brand["brand"] for brand in client.report(JOB).brands] == ["Rolex"]
     assert "Brand report" in place.http.get(f"/reports/{JOB}").text
     assert f'href="/reports/{JOB}"' in place.http.get("/reports").text
+
+
+def test_another_sites_page_launches_nothing(place: Place):
+    """Dagster's own webserver lets any page in the operator's browser launch and delete runs."""
+    query, variables = document("launch"), OPERATIONS["launch"][2] | {"location": "brand_detect_tests.e2e.served"}
+    asked = {"query": query, "variables": variables}
+    as_params = {"query": query, "variables": json.dumps(variables)}
+    graphql = {"content": query, "headers": {"Content-Type": "application/graphql"}}
+    text = {"content": json.dumps(asked), "headers": {"Content-Type": "text/plain; of=application/json"}}
+    refused: list[tuple[int, str, dict[str, Any]]] = [
+        (403, "POST", {"json": asked, "headers": {"Origin": "https://evil.example"}}),
+        (403, "POST", {"json": asked, "headers": {"Origin": "null"}}),
+        (403, "POST", {"json": asked, "headers": {"Origin": place.stack.service_url}}),
+        (403, "POST", {"json": asked, "headers": {"Sec-Fetch-Site": "cross-site"}}),
+        (400, "POST", {"json": asked, "headers": {"Host": "evil.example"}}),
+        (415, "POST", text),
+        (415, "POST", graphql),
+        (415, "POST", {"params": as_params}),
+        (405, "GET", {"params": as_params}),
+    ]
+    with place.stack.client() as client, httpx2.Client(base_url=place.stack.url, timeout=PATIENCE_S) as http:
+        before = len(client.runs(JOB, 100))
+        for status, method, request in refused:
+            answer = http.request(method, "/graphql", **request)
+            assert answer.status_code == status, (method, request, answer.text)
+        page = http.get("/graphql", params=as_params, headers={"Accept": "text/html"})
+        assert "GraphiQL" in page.text  # it asks when a person tells it to
+        assert len(client.runs(JOB, 100)) == before
+        own = http.post("/graphql", json=asked, headers={"Origin": place.stack.url, "Sec-Fetch-Site": "same-origin"})
+        client.wait(own.json()["data"]["launchRun"]["run"]["runId"], PATIENCE_S)
+
+
+@pytest.mark.parametrize(("origin", "may"), [(None, True), ("own", True), ("https://evil.example", False)])
+def test_another_sites_page_opens_no_websocket(place: Place, origin: str | None, may: bool):
+    url = place.stack.url
+    named = Origin(url if origin == "own" else origin) if origin else None
+    told = nullcontext() if may else pytest.raises(InvalidStatus, match="403")
+    with told, connect(f"ws{url.removeprefix('http')}/graphql", origin=named, subprotocols=[Subprotocol("graphql-ws")]):
+        pass
 
 
 def test_a_client_that_hangs_up_loses_nothing_but_the_answer(place: Place):

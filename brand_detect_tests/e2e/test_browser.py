@@ -69,6 +69,17 @@ def test_the_ui_shows_a_stage_with_its_picture(browser: Browser, ui: Stack):
         assert page.get_by_text(entry, exact=True).first.is_visible(), entry
 
 
+def test_the_ui_follows_a_run_over_a_websocket(browser: Browser, ui: Stack):
+    with ui.client() as client:
+        run = client.runs("match")[-1]
+    page = browser.new_page(viewport={"width": 1500, "height": 1200})
+    heard: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(str(frame))))
+    page.goto(f"{ui.url}/runs/{run.run_id}")
+    page.get_by_text("RUN_SUCCESS", exact=True).first.wait_for(timeout=30_000)
+    assert any("RunSuccessEvent" in frame for frame in heard)
+
+
 def test_the_launchpad_replays_from_a_stage_and_explains_what_is_wrong(browser: Browser, ui: Stack):
     page = browser.new_page(viewport={"width": 1500, "height": 1000})
     page.goto(f"{ui.url}/asset-groups")

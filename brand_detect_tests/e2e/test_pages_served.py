@@ -17,7 +17,6 @@ import httpx2
 import pytest
 
 from brand_detect_tests import reference
-from brand_detect_tests.e2e.service import service
 from brand_detect_tests.e2e.stack import BIN, CHECKOUT, Stack
 from brand_detect_tests.pipeline import CATALOG, two_shot_clip
 
@@ -38,12 +37,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.stop()
 
 
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[str]:
-    with service(stack) as url:
-        yield url
-
-
 def script(page: Path) -> tuple[str, list[str]]:
     """The page's commands as one shell script, and the lines that must be printed."""
     commands, expected = ["set -euo pipefail"], []
@@ -57,10 +50,10 @@ def script(page: Path) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_the_commands_of_a_page_do_what_it_says(page: Path, stack: Stack, http: str):
+def test_the_commands_of_a_page_do_what_it_says(page: Path, stack: Stack):
     (stack.folder / "brands.yaml").write_text(CATALOG, encoding="utf-8")
     commands, expected = script(page)
-    for written, real in (("http://127.0.0.1:3000", stack.url), ("http://127.0.0.1:8000", http)):
+    for written, real in (("http://127.0.0.1:3000", stack.url), ("http://127.0.0.1:8000", stack.service_url)):
         commands = commands.replace(written, real)
     # each page begins with a job of its own, whatever the others left
     commands = re.sub(r"\bmatch\b(?!\.mp4)", page.stem, commands)

@@ -17,7 +17,6 @@ from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.tags import HOLD, RELEASED
 from brand_detect.storage.store import AttemptRef, Store
-from brand_detect_tests.e2e.service import service
 from brand_detect_tests.e2e.stack import PATIENCE_S, Stack
 from brand_detect_tests.pipeline import CATALOG as BRANDS
 from brand_detect_tests.pipeline import two_shot_clip
@@ -251,11 +250,8 @@ def test_two_replays_of_one_job_wait_for_each_other(served: Served):
 
 def test_two_replays_over_http_queue_up(served: Served):
     body = {"job_id": JOB, "start_stage": "compile_report"}
-    with (
-        service(served.stack) as url,
-        httpx2.Client(base_url=url, timeout=PATIENCE_S) as http,
-        ThreadPoolExecutor(2) as pool,
-    ):
+    url = served.stack.service_url
+    with httpx2.Client(base_url=url, timeout=PATIENCE_S) as http, ThreadPoolExecutor(2) as pool:
         both = [pool.submit(http.post, "/detect/replay", json=body) for _ in range(2)]
         runs = [answer.result().json()["run_id"] for answer in both]
     first, second = sorted((served.client.run(run_id) for run_id in runs), key=lambda r: r.started_s or 0)

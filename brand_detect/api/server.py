@@ -1,0 +1,80 @@
+"""How this project's HTTP servers listen: how long a request may take to arrive, and how many may be on their way."""
+
+import asyncio
+import time
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_BYTES = 16_384
+"""Largest head of a request: its line and its headers."""
+REQUEST_S = 20.0
+"""Longest time from a connection's or a request's begin until the request is there, body included."""
+WAITING = 100
+"""Connections of one address that wait for the rest of a request; one more takes the place of the oldest."""
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's protocol, which by itself waits for ever for a request, on as many connections as there are.
+
+    What is worked on, however long that takes, and WebSockets are not counted.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+    _since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        waiting = [
+            other
+            for other in self.connections
+            if isinstance(other, BoundedProtocol) and other is not self and other._waits and _same(other, self)
+        ]
+        if len(waiting) >= WAITING:
+            min(waiting, key=lambda other: other._since).transport.abort()
+        self._watch()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._watch()
+
+    @property
+    def _waits(self) -> bool:
+        is_mine = self.transport.get_protocol() is self and not self.transport.is_closing()  # not a WebSocket's by now
+        return is_mine and self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
+    def _watch(self) -> None:
+        if self._deadline and not self._waits:
+            self._deadline.cancel()
+            self._deadline = None
+        elif self._waits and not self._deadline:
+            self._since = time.monotonic()  # the loop's own clock ticks in milliseconds
+            self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+
+def _same(one: H11Protocol, other: H11Protocol) -> bool:
+    """Whether both are connections from one address."""
+    return bool(one.client and other.client and one.client[0] == other.client[0])
+
+
+OPTIONS: dict[str, Any] = {
+    "http": BoundedProtocol,
+    "h11_max_incomplete_event_size": HEAD_BYTES,
+    "log_level": "warning",
+    "server_header": False,
+    "proxy_headers": False,  # anyone could name another address and pass the limit
+    "timeout_graceful_shutdown": 5,
+}
+"""For uvicorn."""
+
+
+def serve(app: ASGIApp, host: str, port: int) -> None:
+    """Serve ``app`` until Ctrl-C or SIGTERM."""
+    uvicorn.run(app, host=host, port=port, **OPTIONS)

@@ -1,0 +1,181 @@
+"""Commands that serve: the HTTP service, Dagster's webserver behind a guard, and all that jobs need at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import httpx2
+import typer
+import yaml
+
+from brand_detect.cli.common import app, err, home
+from brand_detect.client import Client
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.settings import Settings
+
+LOCAL = "127.0.0.1"
+LOOK_S = 0.5
+END_S = 30.0
+"""Time that the processes of ``dev`` have to end by themselves."""
+
+HostOpt = Annotated[str, typer.Option(help="address to listen on")]
+
+
+@app.command()
+def serve(host: HostOpt = LOCAL, port: Annotated[int, typer.Option(min=0, max=65_535)] = 8000) -> None:
+    """The HTTP service: reports to look at and correct; list checkpoints, replay, retry, for other programs.
+
+    Example: brand-detect serve --port 8000
+    """
+    from brand_detect.api import API_KEY, create_app, is_loopback
+    from brand_detect.api.server import serve as listen
+
+    key = os.environ.get(API_KEY, "")
+    if not (is_loopback(host) or key):
+        raise BadInput(
+            f"{host} can be reached from other machines, and no API key is set.", f"set {API_KEY}, or stay on {LOCAL}"
+        )
+    if not os.environ.get("BRAND_DETECT_STORE_ROOT"):
+        home()  # the store lies there by default, wherever this is called
+    settings = Settings.load()
+    hosts = _names(host, settings)
+    with Client() as client:
+        service = create_app(client, settings, api_key=key, hosts=hosts)
+        err.print(f"reports: http://{host}:{port}/reports", highlight=False)
+        err.print(f"service: http://{host}:{port}/openapi.json, Dagster at {settings.dagster_url}", highlight=False)
+        listen(service, host, port)
+
+
+@app.command()
+def webserver(
+    host: HostOpt = LOCAL,
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 3000,
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="names the code to load")] = Path(
+        "workspace.yaml"
+    ),
+) -> None:
+    """Dagster's UI and GraphQL API, guarded: own host names only, no requests of other sites' pages, no GraphQL by GET.
+
+    It asks for no login: whoever reaches it may do everything. Put a proxy that does in front of it.
+
+    Example: brand-detect webserver --port 3000
+    """
+    if not workspace.is_file():
+        raise BadInput(f"There is no {workspace}.", "name the file with --workspace, such as the checkout's")
+    workspace = workspace.resolve()
+    os.chdir(home())  # where dagster.yaml takes its paths from
+    hosts = _names(host, Settings.load())
+
+    from brand_detect.api.webserver import serve_dagster
+
+    err.print(f"Dagster: http://{host}:{port}", highlight=False)
+    serve_dagster(workspace, host, port, hosts)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="of Dagster's webserver")] = 3000,
+    service_port: Annotated[int, typer.Option(min=1, max=65_535, help="of the HTTP service")] = 8000,
+    module: Annotated[str, typer.Option(help="the definitions that are served")] = "brand_detect.definitions",
+) -> None:
+    """Dagster's UI and daemon, and the HTTP service, on this machine until Ctrl-C; if one of them ends, all do.
+
+    Example: brand-detect dev
+    """
+    # a closed terminal ends it, too; what a script starts in the background ignores Ctrl-C, and Dagster then SIGTERM
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    folder = home()
+    dagster, service = (f"http://{LOCAL}:{number}" for number in (port, service_port))
+    os.environ["BRAND_DETECT_DAGSTER_URL"] = dagster
+    ours = [sys.executable, "-m", "brand_detect.cli"]
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(name: str, *command: str) -> None:
+        # in a group of its own: a Ctrl-C ends what it starts by one signal, and not by two
+        processes[name] = subprocess.Popen(command, cwd=folder, process_group=0)
+
+    with TemporaryDirectory(prefix="brand_detect_") as place:
+        socket, workspace = Path(place, "code"), Path(place, "workspace.yaml")
+        location = {"grpc_server": {"socket": str(socket), "location_name": module}}
+        workspace.write_text(yaml.safe_dump({"load_from": [location]}), encoding="utf-8")
+        code = ["code-server", "start", "-m", module, "--socket", str(socket), "--location-name", module]
+        code += ["--use-python-environment-entry-point", "--log-level", "warning"]
+        try:
+            start("The code server", sys.executable, "-m", "dagster", *code)
+            start("The HTTP service", *ours, "serve", "--port", str(service_port))
+            while not socket.exists():
+                _look(processes)
+            start("Dagster's webserver", *ours, "webserver", "--port", str(port), "-w", str(workspace))
+            start("Dagster's daemon", _beside("dagster-daemon"), "run", "-w", str(workspace))
+            while not (_answers(f"{dagster}/server_info") and _answers(f"{service}/health")):
+                _look(processes)
+            err.print(f"ready: Dagster's UI {dagster}, reports {service}/reports", highlight=False, soft_wrap=True)
+            while True:
+                _look(processes)
+        finally:
+            _end(processes)
+
+
+def _names(address: str, settings: Settings) -> tuple[str, ...]:
+    """The host names to answer to on ``address``, beside those of the loopback interface.
+
+    Raises:
+        BadInput: other machines reach it, and nobody has said under which names.
+    """
+    from brand_detect.api import is_loopback
+
+    if is_loopback(address):
+        return (*settings.hosts, address)
+    if not settings.hosts:
+        raise BadInput(
+            f"{address} can be reached from other machines, and BRAND_DETECT_HOSTS does not say under which names.",
+            f"set it to the host names that clients call, such as brands.example.org, or stay on {LOCAL}",
+        )
+    return settings.hosts
+
+
+def _look(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """
+    Raises:
+        Permanent: one of them has ended.
+    """
+    time.sleep(LOOK_S)
+    for name, process in processes.items():
+        if process.poll() is not None:
+            raise Permanent(f"{name} has ended with code {process.returncode}.", "what it printed above says why")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(url, timeout=5, trust_env=False).is_success  # no proxy for this machine
+    except httpx2.TransportError:
+        return False
+
+
+def _end(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """End each process and what it has started, gently at first."""
+    _signal(processes, signal.SIGTERM)
+    until = time.monotonic() + END_S
+    for process in processes.values():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, until - time.monotonic()))
+    _signal(processes, signal.SIGKILL)
+
+
+def _signal(processes: Mapping[str, subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for process in processes.values():
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+def _beside(script: str) -> str:
+    """The path of a script of this Python environment."""
+    return str(Path(sys.executable).with_name(script))

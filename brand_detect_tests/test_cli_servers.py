@@ -1,0 +1,104 @@
+"""The commands that serve: on which address, under which names, and that what `dev` starts ends together."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from brand_detect.api import API_KEY
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect_tests.conftest import Ended
+from brand_detect_tests.e2e.stack import BIN, CHECKOUT
+from brand_detect_tests.servers import free_port
+
+Call = Callable[..., Ended]
+REACHED = ["0.0.0.0", "::", "192.168.0.7", "example.org"]
+HOSTS = "BRAND_DETECT_HOSTS"
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the HTTP server is started with, in place of starting it."""
+    started: list[dict[str, Any]] = []
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: started.append({"app": app, **options}))
+    for name in (API_KEY, HOSTS):
+        monkeypatch.delenv(name, raising=False)
+    return started
+
+
+@pytest.mark.parametrize("host", REACHED)
+def test_the_service_is_open_to_others_with_a_key_and_under_names(
+    command_line: Call, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, host: str
+):
+    monkeypatch.setenv(HOSTS, "brands.example.org")
+    for none in (None, ""):
+        if none is not None:
+            monkeypatch.setenv(API_KEY, none)
+        code, out, err = command_line("serve", "--host", host)
+        assert (code, out, served) == (BadInput.exit_code, "", [])
+        assert err.splitlines() == [
+            f"error: {host} can be reached from other machines, and no API key is set.",
+            f"hint: set {API_KEY}, or stay on 127.0.0.1",
+        ]
+    monkeypatch.setenv(API_KEY, "geheim")
+    code, out, err = command_line("serve", "--host", host, "--port", "0")
+    assert (code, out, len(served)) == (0, "", 1)
+    assert "geheim" not in err
+
+
+@pytest.mark.parametrize("command", ["serve", "webserver"])
+@pytest.mark.parametrize("host", REACHED)
+def test_nobody_is_served_under_any_name(
+    command_line: Call, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, command: str, host: str
+):
+    monkeypatch.setenv(API_KEY, "geheim")
+    monkeypatch.chdir(CHECKOUT)
+    code, out, err = command_line(command, "--host", host)
+    assert (code, out, served) == (BadInput.exit_code, "", [])
+    assert f"{HOSTS} does not say under which names" in err
+
+
+def test_the_service_stays_on_this_machine_by_default(command_line: Call, served: list[dict[str, Any]]):
+    assert command_line("serve")[0] == 0
+    [started] = served
+    assert (started["host"], started["port"], started["server_header"]) == ("127.0.0.1", 8000, False)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_port_that_is_none_is_wrong_usage(command_line: Call, served: list[dict[str, Any]], port: str):
+    assert command_line("serve", f"--port={port}")[0] == 2
+    assert served == []
+
+
+def test_a_workspace_that_is_missing_is_named(command_line: Call, tmp_path: Path):
+    code, _, err = command_line("webserver", "-w", str(tmp_path / "none.yaml"))
+    assert (code, err.splitlines()[0]) == (BadInput.exit_code, f"error: There is no {tmp_path / 'none.yaml'}.")
+
+
+def test_if_one_of_them_ends_all_do(tmp_path: Path):
+    """The service, whose port is taken; by then the code server has been started."""
+    shutil.copy(CHECKOUT / "dagster.yaml", tmp_path)
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = ["--port", str(free_port()), "--service-port", str(taken.getsockname()[1])]
+        ended = subprocess.run(
+            [BIN / "brand-detect", "dev", "--module", "json", *ports],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert ended.returncode == Permanent.exit_code, ended.stderr
+    assert "error: The HTTP service has ended with code " in ended.stderr
+    left = [
+        p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("DAGSTER_HOME") == str(tmp_path)
+    ]
+    assert left == []

@@ -673,7 +673,7 @@ class Client:
                 with suppress(BadInput, Transient):  # it may have ended by now
                     self.cancel(launched)
                 return first
-            return self.run(launched)
+            return first or self.run(launched)
         raise AssertionError("the last try returns or raises")
 
     def _known(self, asked: "_Asked") -> Run | None:

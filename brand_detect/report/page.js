@@ -949,6 +949,7 @@
     async function send(...sent) {
       const who = user.value.trim();
       if (!who) { fail("Say who you are first: every correction carries a name."); user.focus(); return false; }
+      const before = events.length;
       try {
         for (const event of sent) {
           const made = await ask(service.reviews, { method: "POST", body: JSON.stringify({ user: who, ...event }) });
@@ -956,8 +957,8 @@
         }
         tell("Kept. It changes the report when it is applied.");
       } catch (error) {
-        refresh();
-        fail("It was not kept.", error);
+        if (events.length > before) refresh();
+        fail(events.length > before ? "Not all were kept." : "It was not kept.", error);
         return false;
       }
       refresh();

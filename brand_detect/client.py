@@ -701,8 +701,8 @@ class Client:
             _refuse(answer)
         return answer["count"]
 
-    def _runs(self, wanted: Mapping[str, Any], limit: int, *, steps: bool = True, repeat: bool = True) -> list[Run]:
-        answer = self._ask("runs", repeat=repeat, filter=wanted, limit=limit, steps=steps)["runsOrError"]
+    def _runs(self, wanted: Mapping[str, Any], limit: int, **how: bool) -> list[Run]:
+        answer = self._ask("runs", filter=wanted, limit=limit, **how)["runsOrError"]
         if answer["__typename"] != "Runs":
             _refuse(answer)
         return [_run(row) for row in answer["results"]]

@@ -440,6 +440,7 @@ def test_a_job_without_a_report_tells_its_state(
     told = http.get("/reports/new", headers={"Accept": "application/json"})
     assert told.status_code == 200
     state = told.json()
+    assert http.get("/reports/new/state").json() == state
     assert (state["status"], state["stage"], state["ended"], state["report"]) == (run.status, stage, ended, None)
     assert says in state["says"]
     page = http.get("/reports/new", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})

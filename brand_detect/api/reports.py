@@ -72,8 +72,9 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
     may_see, may_change = [Depends(entered)], [Depends(entered), Depends(meant)]
 
+    @router.get(f"{REPORTS}/{{job_id}}/state", responses=problems(404, 503), dependencies=may_see)
     def state(job_id: str) -> JobState:
-        """How far the job is, report or not."""
+        """How far a job is, with a report or without one."""
         try:
             made = stored.newest(job_id)
         except NotThere:

@@ -107,8 +107,8 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "launch": (
         "Submits, replays (from a stage down, as in the example), retries (from `escalate_vlm` down, with the tag) or "
         "compares (`comparison` alone; its config may name `attempt`, `with_attempt` and `with_job`, its result is "
-        "what *comparison* gives). To submit, after *add_job*, name all nine assets from `job_request` down, the video in "
-        f'the request: `"config": {json.dumps({"ops": {"job_request": {"config": REQUEST}}})}`.',
+        "what *comparison* gives). To submit, after *add_job*, name all nine assets from `job_request` down, the video "
+        f'in the request: `"config": {json.dumps({"ops": {"job_request": {"config": REQUEST}}})}`.',
         "`LaunchRunSuccess`",
         {
             "location": "brand_detect.definitions",

@@ -51,7 +51,7 @@ class Progress(BaseModel):
     status: str = Field(description="Dagster's: queued, starting, started, success, failure, canceled")
     done: bool = Field(description="whether the new report is there, or the run has failed")
     error: str | None = Field(description="why it failed")
-    says: str = Field("", description="what it waits for, or which stage runs")
+    says: str = Field(description="what it waits for, or which stage runs")
 
 
 def report_router(client: Client, store: Store, access: Access, launching: anyio.CapacityLimiter) -> APIRouter:
@@ -182,7 +182,7 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         if run.job_id != job_id:
             raise HTTPException(404, f"{job_id} has no such run.")
         done = pause_s == 0 or stored.is_made(job_id, run.run_id)
-        return Progress(status=run.status, done=done, error=error, says=waits_for(run))
+        return Progress(status=run.status, done=done, error=error, says="failed" if error else waits_for(run))
 
     @router.get("/login", include_in_schema=False)
     def login_page(request: Request) -> Response:

@@ -134,7 +134,14 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
             raise HTTPException(404, "There is no such frame.")
         return Response(stored.frame(job_id, int(frame), report), media_type="image/jpeg")
 
-    @router.get(f"{REPORTS}/{{job_id}}/documents/{{name}}", responses=problems(404, 503), dependencies=may_see)
+    kinds = {kind.partition(";")[0]: {"schema": {}} for kind in DOCUMENTS.values()}
+
+    @router.get(
+        f"{REPORTS}/{{job_id}}/documents/{{name}}",
+        response_class=Response,
+        responses={200: {"content": kinds}, **problems(404, 503)},
+        dependencies=may_see,
+    )
     def document(job_id: str, name: str, report: str = "") -> Response:
         """A document of the attempt `report`, of the newest report without it: report.json, brands.csv, exposures.csv
         or markers.vtt."""

@@ -295,6 +295,15 @@ class Client:
         """The job's runs, newest first."""
         return self._runs({"tags": [{"key": PARTITION, "value": check_job_id(job_id)}]}, limit)
 
+    def unfinished(self, limit: int) -> list[Run]:
+        """The newest runs of all jobs that wait, work or did not succeed, without the stages that they have done.
+
+        Raises:
+            Transient: Dagster is out of reach; it is asked once.
+        """
+        wanted = {"statuses": [*WAITING, "CANCELING", "CANCELED", "FAILURE"]}
+        return [run for run in self._runs(wanted, limit, steps=False, repeat=False) if run.job_id]
+
     def run(self, run_id: str) -> Run:
         """
         Raises:
@@ -709,7 +718,7 @@ class Client:
                 with suppress(BadInput, Transient):  # it may have ended by now
                     self.cancel(launched)
                 return first
-            return self.run(launched)
+            return first or self.run(launched)
         raise AssertionError("the last try returns or raises")
 
     def _known(self, asked: "_Asked") -> Run | None:
@@ -753,8 +762,8 @@ class Client:
             _refuse(answer)
         return answer["count"]
 
-    def _runs(self, wanted: Mapping[str, Any], limit: int) -> list[Run]:
-        answer = self._ask("runs", filter=wanted, limit=limit)["runsOrError"]
+    def _runs(self, wanted: Mapping[str, Any], limit: int, **how: bool) -> list[Run]:
+        answer = self._ask("runs", filter=wanted, limit=limit, **how)["runsOrError"]
         if answer["__typename"] != "Runs":
             _refuse(answer)
         return [_run(row) for row in answer["results"]]
@@ -919,7 +928,7 @@ def _made_s(event: Mapping[str, Any], entries: Mapping[str, Any]) -> float:
 def _run(row: Mapping[str, Any]) -> Run:
     tags = {tag["key"]: tag["value"] for tag in row["tags"]}
     selected = set(row["stepKeysToExecute"] or ()) or {key["path"][-1] for key in row["assetSelection"] or ()}
-    succeeded = {step["stepKey"] for step in row["stepStats"] if step["status"] == "SUCCESS"}
+    succeeded = {step["stepKey"] for step in row.get("stepStats") or () if step["status"] == "SUCCESS"}
     held = row["status"] == "QUEUED" and tags.get(HOLD) == UNTIL
     return Run(
         run_id=row["runId"],

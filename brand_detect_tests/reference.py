@@ -66,8 +66,12 @@ STATUSES = (
     ("503", "Dagster is out of reach, or answers nothing that makes sense: see `Retry-After`"),
 )
 FOR_PEOPLE = (
-    ("`GET /reports`", "the jobs that have a report, the newest first"),
-    ("`GET /reports/{job_id}`", "the page of the job's newest report; when it is served it takes corrections"),
+    ("`GET /reports`", "all jobs, the newest first; `GET /` leads there"),
+    (
+        "`GET /reports/{job_id}`",
+        "the page of the job's newest report, which takes corrections; of a job without one its state. Who accepts "
+        "JSON and no HTML gets what `GET /reports/{job_id}/state` says",
+    ),
     (
         "`GET /reports/{job_id}/frames/{frame}.jpg?report={attempt}`",
         "a sampled frame of that report as it is stored; of the newest report without `report`",
@@ -89,6 +93,7 @@ TAGS = (
     ),
 )
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "brand_detect.definitions"}
+REQUEST = {"video_uri": "/videos/match.mp4", "profile": "default", "overrides": {}}
 CONFIG = {"ops": {"match_brands": {"config": {"min_confidence": 0.5}}}}
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "health": ("Whether daemons run, and where the pipeline's code is loaded.", "`instance`, `AssetNode`", {}),
@@ -114,9 +119,10 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
     "launch": (
-        "Submits (assets from `job_request` down, the request as its config), replays (from a stage down), retries "
-        "(from `escalate_vlm` down, with the tag) or compares (`comparison` alone; its config may name `attempt`, "
-        "`with_attempt` and `with_job`, its result is what *comparison* gives).",
+        "Submits, replays (from a stage down, as in the example), retries (from `escalate_vlm` down, with the tag) or "
+        "compares (`comparison` alone; its config may name `attempt`, `with_attempt` and `with_job`, its result is "
+        "what *comparison* gives). To submit, after *add_job*, name all nine assets from `job_request` down, the video "
+        f'in the request: `"config": {json.dumps({"ops": {"job_request": {"config": REQUEST}}})}`.',
         "`LaunchRunSuccess`",
         {
             "location": "brand_detect.definitions",

@@ -358,6 +358,8 @@ def test_the_description_names_the_three_endpoints_and_loads_nothing(http: TestC
         "/detect/checkpoints/{job_id}": {"get"},
         "/detect/replay": {"post"},
         "/detect/retry": {"post"},
+        "/reports/{job_id}/state": {"get"},
+        "/reports/{job_id}/documents/{name}": {"get"},
         "/reports/{job_id}/reviews": {"get", "post"},
         "/reports/{job_id}/apply": {"post"},
         "/reports/{job_id}/apply/{run_id}": {"get"},

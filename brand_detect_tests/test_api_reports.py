@@ -19,8 +19,9 @@ from brand_detect.api import create_app
 from brand_detect.api.access import SESSION_S
 from brand_detect.api.guard import SEALED
 from brand_detect.client import Client, Run
-from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.model import Report
+from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.checkpoints import reseal
@@ -40,17 +41,31 @@ class ScriptedClient(Client):
         self.replayed: list[tuple[str, str]] = []
         self.ends = RUN
         self.fails = ""
+        self.newest: list[Run] = []
+        self.reachable = True
 
     def replay(self, job_id: str, start_stage: str, *_: Any, **__: Any) -> Run:
         self.replayed.append((job_id, start_stage))
         return RUN
+
+    def runs(self, job_id: str, limit: int = 20) -> list[Run]:
+        return [run for run in self.unfinished(limit) if run.job_id == job_id]
+
+    def unfinished(self, limit: int) -> list[Run]:
+        if not self.reachable:
+            raise Transient("Dagster's webserver is out of reach.")
+        return self.newest[:limit]
+
+    def reason(self, run_id: str) -> tuple[str, str]:
+        return f"extract_frames: {run_id} is no video.", "name another"
 
     def run(self, run_id: str) -> Run:
         if run_id != RUN.run_id:
             raise BadInput(f"There is no run {run_id!r}.")
         return self.ends
 
-    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:  # noqa: ARG002
+    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:
+        self.run(run_id)
         if self.fails:
             raise Permanent(self.fails)
         yield self.ends, 0.0 if self.ends.status == "success" else 1.0
@@ -95,7 +110,7 @@ def report(folder: Path) -> Report:
 
 
 def post(http: TestClient, **said: Any) -> Response:
-    return http.post("/reports/match/reviews", json=said, headers=MEANT)
+    return http.post("/reports/match/reviews", json={"user": "ana"} | said, headers=MEANT)
 
 
 def attempt_of(folder: Path) -> Path:
@@ -119,8 +134,9 @@ def test_the_index_leads_to_the_reports_the_newest_first(http: TestClient, folde
     (folder / "store" / "no-report").mkdir()
     answer = http.get("/reports")
     assert answer.status_code == 200
-    assert re.findall(r'href="(/reports/[^"]*)"', answer.text) == ["/reports/a.later", "/reports/match"]
-    assert "2 jobs with a report" in answer.text
+    listed = re.findall(r'href="(/reports/[^"]*)"', answer.text)
+    assert listed == ["/reports/a.later", "/reports/match", "/reports/no-report"]
+    assert "3 jobs" in answer.text
     assert http.get("/reports/match").status_code == 200
 
 
@@ -137,7 +153,7 @@ def test_one_damaged_report_does_not_hide_the_others(http: TestClient, folder: P
 def test_an_empty_store_has_an_index(dagster: ScriptedClient, tmp_path: Path):
     answer = service(dagster, tmp_path).get("/reports")
     assert answer.status_code == 200
-    assert "No job has a report yet" in answer.text
+    assert "There is no job yet" in answer.text
 
 
 def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folder: Path):
@@ -149,6 +165,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "reviews": "/reports/match/reviews",
         "frames": f"/reports/match/frames/{{frame}}.jpg?report={attempt_of(folder).name}",
         "apply": "/reports/match/apply",
+        "documents": f"/reports/match/documents/{{name}}?report={attempt_of(folder).name}",
     }
     assert page.count(SERVED) == 1, "the first place alone"
 
@@ -167,7 +184,15 @@ def test_only_the_scripts_that_the_page_names_by_hash_may_run(dagster: ScriptedC
 
 
 def test_every_answer_is_sealed(http: TestClient):
-    for path in ("/reports", "/reports/match", "/reports/match/frames/0.jpg", "/reports/none", "/login", "/health"):
+    for path in (
+        "/reports",
+        "/reports/match",
+        "/reports/match/frames/0.jpg",
+        "/reports/none",
+        "/",
+        "/login",
+        "/health",
+    ):
         headers = http.get(path).headers
         for name in SEALED:
             assert headers[name], (path, name)
@@ -264,7 +289,7 @@ def test_states_are_those_of_the_newest_report(dagster: ScriptedClient, tmp_path
         built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
         http = service(dagster, tmp_path)
         post(http, action="reject", brand_id="rolex")
-        post(http, action="reject", brand_id="umbro")
+        post(http, action="reject", brand_id="emirates")
         first = http.get("/reports/match/reviews").json()
         built.runner.replay("match", "compile_report")
         listed = http.get("/reports/match/reviews").json()
@@ -277,8 +302,9 @@ def test_states_are_those_of_the_newest_report(dagster: ScriptedClient, tmp_path
 def test_a_name_takes_the_hashes_from_the_report(http: TestClient, folder: Path):
     [mark] = report(folder).unresolved.to_pylist()
     rounded = [int(float(h)) % 2**64 for h in mark["crop_hashes"]]  # as a browser has them
-    event = post(http, action="name", cluster_id=mark["cluster_id"], to="Acme", text="<b>x", crop_hashes=rounded).json()
-    assert (event["text"], event["crop_hashes"], event["t_s"]) == ("ACME WIDGETS", mark["crop_hashes"], mark["t_s"])
+    for said in ({"action": "name", "to": "Acme"}, {"action": "dismiss"}):
+        event = post(http, **said, cluster_id=mark["cluster_id"], text="<b>x", crop_hashes=rounded).json()
+        assert (event["text"], event["crop_hashes"], event["t_s"]) == ("ACME WIDGETS", mark["crop_hashes"], mark["t_s"])
     again = post(http, action="name", cluster_id="gone", to="Acme", text="SOMETHING")
     assert (again.status_code, again.json()["text"]) == (201, "SOMETHING")
 
@@ -292,6 +318,10 @@ def test_a_name_takes_the_hashes_from_the_report(http: TestClient, folder: Path)
         ({"action": "exclude", "text": "a\x00b"}, 400, "control characters"),
         ({"action": "reject", "brand_id": "x" * 201}, 400, "brand_id: "),
         ({"action": "undo", "undoes": "0" * 16}, 404, "has no correction"),
+        ({"action": "reject", "brand_id": "rolex", "user": None}, 400, "user: field required"),
+        ({"action": "reject", "brand_id": "rolex", "user": "  "}, 400, "reject needs user"),
+        ({"action": "reject", "brand_id": "rolexx"}, 400, "nor its catalogue has a brand 'rolexx'"),
+        ({"action": "exclude", "text": "ROLEX", "brand_id": "Rolex"}, 400, "nor its catalogue has a brand 'Rolex'"),
     ],
 )
 def test_what_is_no_correction_is_told_in_a_sentence(
@@ -329,8 +359,17 @@ def test_an_undo_works_once(http: TestClient):
     assert (answer.status_code, answer.json()["detail"]) == (409, "The correction was undone before.")
 
 
+def test_brands_of_the_catalogue_and_those_that_a_person_named_can_be_corrected(http: TestClient):
+    assert post(http, action="accept", brand_id="emirates").status_code == 201, "in the catalogue, not in the report"
+    assert post(http, action="reject", brand_id="swiss-watch-co").status_code == 400
+    assert post(http, action="rename", brand_id="rolex", to="Swiss Watch Co").status_code == 201, "a new brand"
+    assert post(http, action="reject", brand_id="swiss-watch-co").status_code == 201
+
+
 def test_a_correction_of_no_report_is_404(http: TestClient, folder: Path):
-    answer = http.post("/reports/nobody/reviews", json={"action": "accept", "brand_id": "x"}, headers=MEANT)
+    answer = http.post(
+        "/reports/nobody/reviews", json={"action": "accept", "user": "ana", "brand_id": "x"}, headers=MEANT
+    )
     assert answer.status_code == 404
     assert not (folder / "store" / "nobody").exists()
 
@@ -351,16 +390,118 @@ def test_corrections_are_applied_by_a_replay_of_the_last_stage(http: TestClient,
     answer = http.post("/reports/match/apply", headers=MEANT)
     assert (answer.status_code, answer.json()) == (200, {"run_id": "r1"})
     assert dagster.replayed == [("match", "compile_report")]
-    assert http.get("/reports/match/apply/r1").json() == {"status": "started", "done": False, "error": None}
-    dagster.ends = replace(RUN, status="success")
-    assert http.get("/reports/match/apply/r1").json() == {"status": "success", "done": True, "error": None}
+    last = replace(RUN, stages=("compile_report",))
+    for status, started_s, done, says in (
+        ("queued", None, False, "waiting in the queue for a free place"),
+        ("starting", None, False, "its process is starting"),
+        ("started", 2.0, False, "compile_report is running, step 1 of 1"),
+        ("success", 2.0, True, "done"),
+    ):
+        dagster.ends = replace(last, status=status, started_s=started_s)
+        told = http.get("/reports/match/apply/r1").json()
+        assert told == {"status": status, "done": done, "error": None, "says": says}
     dagster.ends, dagster.fails = replace(RUN, status="failure"), "compile_report: no."
-    assert http.get("/reports/match/apply/r1").json() == {
-        "status": "failure",
-        "done": True,
-        "error": "compile_report: no.",
-    }
+    told = http.get("/reports/match/apply/r1").json()
+    assert told == {"status": "failure", "done": True, "error": "compile_report: no.", "says": "failed"}
     assert http.post("/reports/nobody/apply", headers=MEANT).status_code == 404
+
+
+def test_a_report_that_is_written_is_not_waited_for_any_longer(http: TestClient, dagster: ScriptedClient, folder: Path):
+    dagster.ends = replace(RUN, stages=("compile_report",), started_s=2.0)
+    assert http.get("/reports/match/apply/r1").json()["done"] is False
+    later = attempt_of(folder).with_name("r1-0")
+    shutil.copytree(attempt_of(folder), later)
+    told = json.loads((later / "manifest.json").read_text(encoding="utf-8")) | {"attempt": "r1-0"}
+    (later / "manifest.json").write_text(json.dumps(told | {"checks": []}), encoding="utf-8")
+    assert http.get("/reports/match/apply/r1").json()["done"] is True
+
+
+# --- jobs without a report, and documents
+
+
+def working(status: str, **more: Any) -> Run:
+    run = Run("r9", "new", status, LINE, 1_700_000_000.0, None, None, "", None)
+    return replace(run, **more)
+
+
+@pytest.mark.parametrize(
+    ("run", "stage", "says", "ended"),
+    [
+        (working("queued"), None, "waiting in the queue", False),
+        (working("starting"), None, "its process is starting", False),
+        (working("started", started_s=1.0, done=LINE[:3]), LINE[3], f"{LINE[3]} is running, step 4 of 9", False),
+        (working("held", not_before_s=1.7e9 + 9), None, "held until 2023-11-14 22:13 UTC", False),
+        (working("canceled", ended_s=2.0), None, "cancelled", True),
+        (
+            working("failure", started_s=1.0, done=LINE[:1], will_retry=False),
+            "extract_frames",
+            "failed: extract_frames: r9 is no video. Hint: name another",
+            True,
+        ),
+    ],
+)
+def test_a_job_without_a_report_tells_its_state(
+    http: TestClient, dagster: ScriptedClient, run: Run, stage: str | None, says: str, ended: bool
+):
+    comparison = replace(working("failure"), stages=("comparison",))
+    dagster.newest = [comparison, run]
+    told = http.get("/reports/new", headers={"Accept": "application/json"})
+    assert told.status_code == 200
+    state = told.json()
+    assert http.get("/reports/new/state").json() == state
+    assert (state["status"], state["stage"], state["ended"], state["report"]) == (run.status, stage, ended, None)
+    assert says in state["says"]
+    page = http.get("/reports/new", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (says[:1].upper() + says[1:]) in page.text
+    assert ('http-equiv="refresh"' in page.text) is not ended
+    listed = http.get("/reports").text
+    assert re.search(rf'href="/reports/new">.*?<td colspan="3">{run.status}</td>', listed, re.S)
+
+
+def test_a_report_has_its_state_too_for_programs(http: TestClient, dagster: ScriptedClient):
+    dagster.newest = [replace(working("success", ended_s=2.0), job_id="match")]
+    state = http.get("/reports/match", headers={"Accept": "application/json"}).json()
+    assert (state["status"], state["report"], state["ended"]) == ("success", "/reports/match", True)
+
+
+def test_jobs_of_the_store_are_told_of_when_dagster_is_away_or_knows_none(
+    http: TestClient, dagster: ScriptedClient, folder: Path
+):
+    (folder / "store" / "old").mkdir()
+    assert http.get("/reports/old").status_code == 200
+    assert "knows no run" in http.get("/reports/old", headers={"Accept": "application/json"}).json()["says"]
+    dagster.reachable = False
+    assert "out of reach" in http.get("/reports/old", headers={"Accept": "application/json"}).json()["says"]
+    assert http.get("/reports/nobody").status_code == 503, "nobody can say whether there is such a job"
+    listed = http.get("/reports")
+    assert (listed.status_code, "out of reach" in listed.text) == (200, True)
+    assert 'href="/reports/match"' in listed.text
+
+
+def test_the_root_leads_to_the_reports(http: TestClient):
+    answer = http.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/reports")
+
+
+def test_documents_are_fetched_by_name(http: TestClient, folder: Path):
+    types = {"report.json": "application/json", "brands.csv": "text/csv", "exposures.csv": "text/csv"}
+    for name, kind in (types | {"markers.vtt": "text/vtt"}).items():
+        answer = http.get(f"/reports/match/documents/{name}")
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, kind)
+        assert answer.headers["content-disposition"] == f'attachment; filename="match-{name}"'
+        assert answer.content == (attempt_of(folder) / name).read_bytes()
+        assert http.get(f"/reports/match/documents/{name}?report={attempt_of(folder).name}").status_code == 200
+    page = (attempt_of(folder) / "report.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'data-file="([^"]+)"', page)) == {*types, "markers.vtt"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["manifest.json", "value.json", "report.html", "brands.parquet", "..%2fmanifest.json", "report.json?report=..", ""],
+)
+def test_nothing_else_can_be_fetched(http: TestClient, path: str):
+    assert http.get(f"/reports/match/documents/{path}").status_code == 404
 
 
 # --- who is let in
@@ -407,10 +548,17 @@ def test_with_a_key_nothing_is_seen_without_it(dagster: ScriptedClient, folder: 
         assert http.get(path, headers={"X-API-Key": KEY}).status_code == 200
     for path in ("/reports/match/reviews", "/reports/match/apply"):
         assert http.post(path, json={}, headers=MEANT).status_code == 401
+    json_ = {"Accept": "application/json"}
+    for path, headers in (
+        ("/reports/match/documents/report.json", {}),
+        ("/reports/match", json_),
+        ("/reports/nobody", json_),
+    ):
+        assert http.get(path, headers=headers).status_code in (303, 401), path
     assert http.get("/reports/match").headers["location"] == "/login?next=/reports/match"
     assert http.get("/reports").headers["location"] == "/login?next=/reports"
     assert http.get("/reports/nobody").headers["location"] == "/login?next=/reports/nobody", "who knows what there is"
-    event = {"action": "accept", "brand_id": "rolex"}
+    event = {"action": "accept", "brand_id": "rolex", "user": "ana"}
     assert http.post("/reports/match/reviews", json=event, headers=MEANT | {"X-API-Key": KEY}).status_code == 201
 
 

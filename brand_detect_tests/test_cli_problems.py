@@ -54,12 +54,23 @@ def test_nothing_is_broken(said):
 def test_problems_are_listed_and_end_with_a_code_of_their_own(said):
     code, printed, told = said(replace(NOTHING, problems=(FAILED, CHECKED, ODD), more=4))
     head, *rows = [" ".join(line.split()) for line in printed.splitlines()]
-    assert head == "since job stage kind what run"
-    assert f"match run_ocr failed There is no [reader] today. {RUN_ID}" in rows[0]
-    assert f"final compile_report failed a check failed its check all_is_well: no {RUN_ID}" in rows[1]
-    assert f"final detect_objects warned something_was_found: no region {RUN_ID}" in rows[2]
+    assert head == "since job stage what run"
+    assert "match run_ocr failed: There is no [reader] today. 6b585eff" in rows[0]
+    assert "final compile_report failed a check: failed its check all_is_well: no 6b585eff" in rows[1]
+    assert "final detect_objects warned: something_was_found: no region 6b585eff" in rows[2]
     assert rows[3] == "… and 4 more, which are older"
     assert (code, told) == (6, "looked at 20 s ago\n")
+
+
+def test_80_columns_are_enough(said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module.out, "width", 80)
+    job = "match_of_the_day-3f9a1c07"
+    long = replace(FAILED, job_id=job, stage="extract_frames", what="The video holds no picture that can be read. " * 3)
+    _, printed, _ = said(replace(NOTHING, problems=(long, CHECKED)))
+    assert max(map(len, printed.splitlines())) <= 80
+    assert len(printed.splitlines()) <= 12
+    for whole in ("extract_frames", "compile_report", "6b585eff", "picture"):
+        assert whole in printed
 
 
 def test_a_problem_of_the_brand_list_names_it(said):

@@ -36,19 +36,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(folder: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(folder / "store"))
     monkeypatch.setenv("DAGSTER_HOME", str(folder))
-    monkeypatch.setattr("brand_detect.cli.reviews.out.width", 160)
+    monkeypatch.setattr("brand_detect.cli.reviews.out.width", 80)
     return command_line
 
 
 def test_corrections_are_listed_with_their_state(call: Callable[..., Ended]):
     code, printed, said = call("reviews", "match")
     assert code == 0, said
-    [first] = [line for line in printed.splitlines() if "ana" in line]
-    [second] = [line for line in printed.splitlines() if "ben" in line]
-    for part in ("rename Rolex as Emirates", "0:00.0 to 0:01.0", "applied"):
-        assert part in first
-    assert "exclude [red]ACME" in second
-    assert "pending" in second
+    title, head, *lines = printed.splitlines()
+    assert max(map(len, printed.splitlines())) <= 80
+    assert (title.strip(), head.split()[:4]) == ("Corrections of match", ["id", "when", "(UTC),", "by"])
+    said_by = {who: "\n".join(lines[n - 1 : n + 1]) for n, line in enumerate(lines) for who in line.split()[:1]}
+    for part in ("rename Rolex as Emirates", "0:00.0 to 0:01.0", "applied", "2 detections, 1.0 s"):
+        assert part in said_by["ana"]
+    for part in ("exclude [red]ACME", "pending"):
+        assert part in said_by["ben"]
 
 
 def test_as_json_and_of_one_user(call: Callable[..., Ended]):

@@ -123,7 +123,7 @@ class Webserver:
         run = self.add(tags, [a["path"][0] for a in asked["assets"]], parent=asked["parent"])
         return {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": run["runId"]}}}
 
-    def on_Runs(self, limit: int, filter: Answer) -> Answer:  # noqa: A002, N802
+    def on_Runs(self, limit: int, filter: Answer, steps: bool = True) -> Answer:  # noqa: A002, N802
         wanted = {tag["key"]: tag["value"] for tag in filter.get("tags", ())}
         found = [
             row
@@ -132,9 +132,8 @@ class Webserver:
             and row["status"] in filter.get("statuses", [row["status"]])
             and wanted.items() <= {t["key"]: t["value"] for t in row["tags"]}.items()
         ]
-        return {
-            "runsOrError": {"__typename": "Runs", "count": len(found), "results": [dict(row) for row in found[:limit]]}
-        }
+        listed = [{k: v for k, v in row.items() if steps or k != "stepStats"} for row in found[:limit]]
+        return {"runsOrError": {"__typename": "Runs", "count": len(found), "results": listed}}
 
     def on_Cancel(self, run: str) -> Answer:  # noqa: N802
         next(row for row in self.runs if row["runId"] == run)["status"] = "CANCELED"
@@ -1618,3 +1617,19 @@ def test_where_nobody_has_looked_nobody_says_that_nothing_is_broken(server: Webs
     ]
     with pytest.raises(Permanent, match="no"):
         client.problems()
+
+
+def test_what_has_not_succeeded_is_listed_by_one_short_question(server: Webserver, client: Client):
+    for job, status in (("a", "SUCCESS"), ("b", "FAILURE"), ("c", "STARTED"), ("", "STARTED"), ("d", "QUEUED")):
+        server.add({PARTITION: job} if job else {}, LINE, status)
+    assert [(run.job_id, run.status) for run in client.unfinished(10)] == [
+        ("d", "queued"),
+        ("c", "started"),
+        ("b", "failure"),
+    ]
+    [asked] = server.sent("Runs")
+    assert (asked["limit"], asked["steps"]) == (10, False)
+    server.answers["Runs"] = [httpx2.ConnectError("refused"), httpx2.ConnectError("refused")]
+    with pytest.raises(Transient):
+        client.unfinished(10)
+    assert len(server.sent("Runs")) == 2, "a page does not wait for further tries"

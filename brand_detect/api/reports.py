@@ -1,6 +1,7 @@
 """Reports for people: pages, frames, corrections, and the replay that applies them."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import parse_qs, quote
 
@@ -12,15 +13,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access
-from brand_detect.api.answers import Warnings, media_type, problems, unknown_like
+from brand_detect.api.answers import AsciiJSON, Warnings, media_type, problems, unknown_like
 from brand_detect.api.guard import CSP
-from brand_detect.api.stored import ReviewInfo, StoredReports
+from brand_detect.api.states import JobState, state_of, unknown, waits_for
+from brand_detect.api.stored import NotThere, ReviewInfo, StoredReports
 from brand_detect.client import Client
-from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.model import JOB_ID, check_job_id
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.reviews import Correction, Review
-from brand_detect.report.index_page import render_index, render_login
+from brand_detect.report.index_page import MOST_LISTED, Listed, render_index, render_login, render_state
+from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.store import Store
 
 REPORTS = "/reports"
@@ -52,8 +55,9 @@ class Applied(BaseModel):
 
 class Progress(BaseModel):
     status: str = Field(description="Dagster's: queued, starting, started, success, failure, canceled")
-    done: bool
+    done: bool = Field(description="whether the new report is there, or the run has failed")
     error: str | None = Field(description="why it failed")
+    says: str = Field(description="what it waits for, or which stage runs")
 
 
 def report_router(client: Client, store: Store, access: Access, launching: anyio.CapacityLimiter) -> APIRouter:
@@ -74,17 +78,57 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
     may_see, may_change = [Depends(entered)], [Depends(entered), Depends(meant)]
 
+    @router.get(f"{REPORTS}/{{job_id}}/state", responses=problems(404, 503), dependencies=may_see)
+    def state(job_id: str) -> JobState:
+        """How far a job is, with a report or without one."""
+        try:
+            made = stored.newest(job_id)
+        except NotThere:
+            made = None
+        says = "there is no report, and Dagster knows no run that is to make one: replay the job"
+        try:
+            found = state_of(client, check_job_id(job_id), f"{REPORTS}/{job_id}" if made else None)
+        except BadInput as e:
+            raise NotThere(str(e)) from e
+        except (Permanent, Transient) as e:
+            if not stored.is_known(job_id):
+                raise
+            found, says = None, str(e)
+        if found is None and not stored.is_known(job_id):
+            raise NotThere(f"There is no job {job_id}.")
+        return found or unknown(job_id, says)
+
+    @router.get("/", include_in_schema=False)
+    def root() -> Response:
+        return RedirectResponse(REPORTS, 303)
+
     @router.get(REPORTS, include_in_schema=False)
     def index(request: Request) -> Response:
         if not access.may_enter(request):
             return _to_login(REPORTS)
-        return HTMLResponse(render_index(stored.listed()), headers=PLAIN)
+        jobs = {listed.job_id: listed for listed in stored.listed()}
+        note = ""
+        try:
+            runs = client.unfinished(MOST_LISTED)
+        except (Permanent, Transient) as e:
+            runs, note = [], f"Jobs without a report are listed without their state: {e}"
+        for run in reversed(runs):  # the newest of a job comes last
+            known = jobs.get(run.job_id)
+            if STAGES[-1] in run.stages and (known is None or known.state):
+                created = datetime.fromtimestamp(run.created_s, UTC).isoformat()
+                jobs[run.job_id] = Listed(run.job_id, created, state=run.status)
+        return HTMLResponse(render_index(list(jobs.values()), note), headers=PLAIN)
 
     @router.get(f"{REPORTS}/{{job_id}}", include_in_schema=False)
     def page(request: Request, job_id: str) -> Response:
         if not access.may_enter(request):
             return _to_login(f"{REPORTS}/{job_id}")
-        data, scripts = stored.page(job_id)
+        if _asks_for_json(request):
+            return AsciiJSON(state(job_id).model_dump())
+        try:
+            data, scripts = stored.page(job_id)
+        except NotThere:
+            return HTMLResponse(render_state(state(job_id).model_dump()), headers=PLAIN)
         policy = ["default-src 'none'", "style-src 'unsafe-inline'", "img-src 'self' data:", "connect-src 'self'"]
         policy += [" ".join(["script-src", *(scripts or ["'none'"])])]
         policy += ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
@@ -95,6 +139,21 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         if not FRAME.fullmatch(frame):
             raise HTTPException(404, "There is no such frame.")
         return Response(stored.frame(job_id, int(frame), report), media_type="image/jpeg")
+
+    kinds = {kind.partition(";")[0]: {"schema": {}} for kind in DOCUMENTS.values()}
+
+    @router.get(
+        f"{REPORTS}/{{job_id}}/documents/{{name}}",
+        response_class=Response,
+        responses={200: {"content": kinds}, **problems(404, 503)},
+        dependencies=may_see,
+    )
+    def document(job_id: str, name: str, report: str = "") -> Response:
+        """A document of the attempt `report`, of the newest report without it: report.json, brands.csv, exposures.csv
+        or markers.vtt."""
+        data = stored.document(job_id, name, report)
+        attachment = {"Content-Disposition": f'attachment; filename="{job_id}-{name}"'}
+        return Response(data, media_type=DOCUMENTS[name], headers=attachment)
 
     @router.get(f"{REPORTS}/{{job_id}}/reviews", responses=problems(404, 503), dependencies=may_see)
     def reviews(job_id: str) -> ReviewList:
@@ -124,18 +183,21 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
     @router.get(f"{REPORTS}/{{job_id}}/apply/{{run_id}}", responses=problems(404, 503), dependencies=may_see)
     def progress(job_id: str, run_id: str) -> Progress:
         """How far a run is that applies corrections."""
+        error = None
         try:
             check_job_id(job_id)
-            run = client.run(run_id) if RUN_ID.fullmatch(run_id) else None
+            if not RUN_ID.fullmatch(run_id):
+                raise BadInput(f"{job_id} has no such run.")
+            try:
+                run, pause_s = next(client.looks(run_id))
+            except Permanent as e:
+                run, pause_s, error = client.run(run_id), 0.0, e.full
         except BadInput as e:
             raise HTTPException(404, str(e)) from e
-        if run is None or run.job_id != job_id:
+        if run.job_id != job_id:
             raise HTTPException(404, f"{job_id} has no such run.")
-        try:
-            seen, pause_s = next(client.looks(run_id))
-        except Permanent as e:
-            return Progress(status=run.status, done=True, error=e.full)
-        return Progress(status=seen.status, done=pause_s == 0, error=None)
+        done = pause_s == 0 or stored.is_made(job_id, run.run_id)
+        return Progress(status=run.status, done=done, error=error, says="failed" if error else waits_for(run))
 
     @router.get("/login", include_in_schema=False)
     def login_page(request: Request) -> Response:
@@ -158,6 +220,12 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         return response
 
     return router
+
+
+def _asks_for_json(request: Request) -> bool:
+    """Whether a program asks, which wants to know how far the job is."""
+    accepts = request.headers.get("accept", "")
+    return "application/json" in accepts and "text/html" not in accepts
 
 
 def _within(path: str) -> str:

@@ -8,11 +8,15 @@ from functools import lru_cache
 
 from pydantic import Field
 
+from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.model import JOB_ID, ExtractedFrames, Report, Row, check_job_id
-from brand_detect.domain.reviews import Correction, Review, correction_of, review_of, undone
+from brand_detect.domain.pipeline import CATALOG
+from brand_detect.domain.reviews import OF_MARKS, Correction, Review, correction_of, review_of, undone
+from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.index_page import Listed
+from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reviews import Reviews
@@ -23,6 +27,7 @@ PLACE = b'<script type="application/json" id="service">null</script>'
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
+NO_REPORT = "no report"
 MOST_EVENTS = 5000
 """Corrections of one job: all are read each time."""
 
@@ -50,6 +55,7 @@ class StoredReports:
         self._store = store
         self._manifest = lru_cache(4096)(store.manifest)
         self._frames_of = lru_cache(8)(self._load_frames)
+        self._catalog_ids = lru_cache(4)(self._load_catalog_ids)
 
     def newest(self, job_id: str) -> Manifest:
         """The manifest of the job's newest report whose checks passed, or if there is none of the newest.
@@ -76,20 +82,40 @@ class StoredReports:
         return self._manifest(ref)
 
     def listed(self) -> list[Listed]:
-        """Every job with a report."""
+        """Every job; those without a report have the state ``NO_REPORT``."""
 
-        def short(job_id: str) -> Listed | None:
+        def short(job_id: str) -> Listed:
             try:
                 made = self.newest(job_id)
             except NotThere:
-                return None
+                return Listed(job_id, state=NO_REPORT)
             except Permanent as e:
                 return Listed(job_id, damaged=str(e))
             brands, exposures, unresolved = (made.counts.get(c, 0) for c in ("brands", "exposures", "unresolved"))
             return Listed(job_id, made.created, brands, exposures, unresolved)
 
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            return [listed for listed in pool.map(short, self._store.jobs()) if listed]
+            return list(pool.map(short, self._store.jobs()))
+
+    def is_known(self, job_id: str) -> bool:
+        """Whether the store has a folder of the job."""
+        return job_id in self._store.jobs()
+
+    def is_made(self, job_id: str, run_id: str) -> bool:
+        """Whether a run has written a report whose checks passed: the run itself ends a second later."""
+        refs = [ref for ref in self._store.folders(job_id, "compile_report") if ref.attempt.startswith(f"{run_id}-")]
+        return any(self._store.exists(ref) and self._manifest(ref).failed_check is None for ref in refs)
+
+    def document(self, job_id: str, name: str, report: str = "") -> bytes:
+        """One of ``DOCUMENTS`` of the report of that attempt, or of the newest.
+
+        Raises:
+            NotThere: there is no such report, or no document of that name.
+        """
+        made = self._attempt(job_id, report) if report else self.newest(job_id)
+        if name not in DOCUMENTS or all(file.name != name for file in made.files):
+            raise NotThere(f"The report of {job_id} has no document of that name.")
+        return self._store.read(_ref(made), name)
 
     def page(self, job_id: str) -> tuple[bytes, list[str]]:
         """The page of the newest report, told where the service is; and the hashes of the scripts that it may run."""
@@ -97,6 +123,7 @@ class StoredReports:
         page = self._store.read(_ref(made), "report.html")
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
         places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
+        places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
         told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
         found = META.search(page)
         policy = html.unescape(found[1].decode()) if found else ""
@@ -136,6 +163,7 @@ class StoredReports:
 
         Raises:
             NotThere: the job has no report, or there is no such event to undo.
+            BadInput: it names a brand that neither the report nor its catalogue has.
             Conflict: it was undone before, or there are too many events.
         """
         made, log = self.newest(job_id), Reviews(self._store, job_id)
@@ -147,24 +175,40 @@ class StoredReports:
                 raise NotThere(f"{job_id} has no correction {said.undoes}.")
             if said.undoes in undone(before):
                 raise Conflict("The correction was undone before.")
-        if said.action == "name":
+        if said.brand_id and not self._has_brand(made, before, said.brand_id):
+            raise BadInput(
+                f"Neither the report of {job_id} nor its catalogue has a brand {said.brand_id!r}.",
+                "brand_id is that of the report; the name of a new brand goes into the field to",
+            )
+        if said.action in OF_MARKS:
             said = self._completed(said, made, before)
         review = review_of(said)
         log.add(review)
         return review
 
     def _completed(self, said: Correction, made: Manifest, before: list[Review]) -> Correction:
-        """A name with the open mark's own text and hashes: a browser's numbers have too few digits for these."""
+        """With the text and hashes of the open mark that it is about: a browser's numbers have too few digits."""
         report = self._store.load(_ref(made))
         assert isinstance(report, Report)
         marks: list[Row] = report.unresolved.to_pylist()
-        marks += [r.model_dump() for r in reversed(before) if r.action == "name"]  # named before: open no more
+        marks += [r.model_dump() for r in reversed(before) if r.action in OF_MARKS]  # settled before: open no more
         mark = next((m for m in marks if m["cluster_id"] == said.cluster_id), None)
         if mark is None:
             return said
         known = {"text": mark["text"][:1000], "crop_hashes": mark["crop_hashes"][:1000]}
         at = {} if said.t_s is not None else {"t_s": mark["t_s"]}
         return correction_of(said.model_dump() | known | at)
+
+    def _has_brand(self, made: Manifest, before: list[Review], brand_id: str) -> bool:
+        """Whether a correction can be about the brand: shown, rejected, named by a person, or in the catalogue."""
+        report = self._store.load(_ref(made), tables=("brands", "rejected"))
+        assert isinstance(report, Report)
+        known = {*report.brands["brand_id"].to_pylist(), *report.rejected["brand_id"].to_pylist()}
+        known |= {brand_id_of(review.to) for review in before if review.to}
+        return brand_id in known or brand_id in self._catalog_ids(made.upstream[CATALOG])
+
+    def _load_catalog_ids(self, version: str) -> frozenset[str]:
+        return frozenset(brand.brand_id for brand in catalog_from_json(self._store.get_catalog(version)).brands)
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
         ref = AttemptRef(job_id, "extract_frames", attempt)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -18,7 +17,7 @@ from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.protocols import Artwork
-from brand_detect.domain.text import key_of
+from brand_detect.domain.text import brand_id_of, key_of
 
 OWN = "brands.yaml"
 """The file of a catalogue's folder that commands write a user's brands to."""
@@ -157,13 +156,6 @@ def catalog_from_json(data: bytes, version: str) -> BrandCatalog:
             f"restore _catalog/{version}/catalog.json, or remove it and re-materialize brand_catalog",
         ) from e
     return catalog
-
-
-def brand_id_of(name: str) -> str:
-    """A stable slug of letters, digits and dashes: Itaú gives itau, Disney+ gives disney-plus, 华为 stays 华为."""
-    spelt = name.replace("&", " and ").replace("+", " plus ")
-    inside = (c if c in "_'’" or unicodedata.category(c)[0] in "LNM" else " " for c in spelt)
-    return "-".join(key for chunk in "".join(inside).split() if (key := key_of(chunk))) or key_of(name)
 
 
 @cache

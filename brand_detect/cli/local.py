@@ -381,7 +381,7 @@ def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, 
         sys.stdout.write(done.store.read(done.ref("compile_report"), "report.json").decode() + "\n")
     else:
         out.print(brand_table(report.brands.to_pylist()))
-    for note in report.notes:
+    for note in (*report.losses, *report.notes):
         err.print(f"note: {note}", markup=False, highlight=False)
     err.print(f"report: {done.store.uri(done.ref('compile_report'))}/report.html", markup=False, soft_wrap=True)
     err.print(f"stages: make dev, then http://127.0.0.1:3000/assets, partition {done.job_id}", markup=False)

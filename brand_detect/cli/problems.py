@@ -13,6 +13,8 @@ from brand_detect.domain.problems import KINDS
 
 BROKEN = 6
 """The exit code when something is."""
+SHORT = 8
+"""Letters of a run's id that are shown, as in Dagster's pages; ``--json`` has all."""
 OLD_S = 300.0
 """Information that is older than this is told to be old: the sensor looks every ten seconds."""
 
@@ -31,11 +33,11 @@ def problems(as_json: JsonOpt = False) -> None:
         out.print_json(data=asdict(found))
     elif found.problems:
         table = Table(box=None, pad_edge=False)
-        for name in ("since", "job", "stage", "kind", "what", "run"):
-            table.add_column(name, no_wrap=name in ("since", "run"))
+        for name in ("since", "job", "stage", "what", "run"):  # at 80 columns, too: only ids of jobs and words fold
+            table.add_column(name, no_wrap=name in ("since", "stage", "run"), overflow="fold")
         for p in found.problems:
-            cells = (_at(p.since_s), p.job_id or p.stage, p.stage, KINDS[p.kind], p.what, p.run_id)
-            table.add_row(*map(plain, cells))
+            since, run = _at(p.since_s)[5:16], p.run_id[:SHORT]
+            table.add_row(*map(plain, (since, p.job_id or p.stage, p.stage, f"{KINDS[p.kind]}: {p.what}", run)))
         out.print(table)
         if found.more:
             out.print(f"… and {found.more} more, which are older", highlight=False)

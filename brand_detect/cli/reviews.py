@@ -7,8 +7,9 @@ from rich.table import Table
 
 from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.reviews import OF_MARKS
 from brand_detect.domain.settings import Settings
-from brand_detect.report.words import clock
+from brand_detect.report.words import clock, counted
 
 if TYPE_CHECKING:
     from brand_detect.api.stored import ReviewInfo
@@ -46,27 +47,27 @@ def reviews(
 
 
 def _table(job_id: str, listed: "list[ReviewInfo]") -> Table:
-    table = Table(title=f"{'Corrections' if listed else 'No corrections'} of {plain(job_id)}")
-    for column in ("id", "when (UTC)", "by", "what", "where", "state", "detections", "seconds"):
-        table.add_column(column, justify="right" if column in ("detections", "seconds") else "left")
+    """Two lines each, so that 80 columns are enough."""
+    title = f"{'Corrections' if listed else 'No corrections'} of {plain(job_id)}"
+    table = Table(title=title, box=None, pad_edge=False)
+    for column in ("id", "when (UTC), by", "what", "state, effect"):
+        table.add_column(column, no_wrap=column == "id", min_width=16 if "," in column else None, overflow="fold")
     for review in listed:
-        spans = review.start_s is not None and review.end_s is not None
+        ranged = review.start_s is not None and review.end_s is not None
+        where = f"\n{clock(review.start_s or 0)} to {clock(review.end_s or 0)}" if ranged else ""
+        effect = f"\n{counted(review.detections, 'detection')}, {review.seconds:.1f} s" if review.detections else ""
         table.add_row(
             review.review_id[:8],
-            review.at[:19].replace("T", " "),
-            plain(review.user),
-            plain(_what(review)),
-            f"{clock(review.start_s or 0)} to {clock(review.end_s or 0)}" if spans else "",
-            review.state,
-            str(review.detections),
-            f"{review.seconds:.1f}",
+            f"{review.at[:16].replace('T', ' ')}\n{plain(review.user)}",
+            plain(_what(review)) + where,
+            review.state + effect,
         )
     return table
 
 
 def _what(review: "ReviewInfo") -> str:
     about = {
-        "name": review.text or review.cluster_id[:8],
+        **dict.fromkeys(OF_MARKS, review.text or review.cluster_id[:8]),
         "exclude": review.text,
         "undo": review.undoes[:8],
     }.get(review.action, review.brand or review.brand_id)

@@ -353,6 +353,7 @@ OPEN_MARKS = _schema(  # what the report shows of UNRESOLVED: where to look for 
     y_px=_f32,
     w_px=_f32,
     h_px=_f32,
+    alike=_strs,  # ids of the other marks without text that look like it
 )
 
 Row = Mapping[str, Any]
@@ -410,7 +411,8 @@ class JobRequest(Record):
 class Payload:
     """What a stage hands on: tables by field name, plus notes (warnings in plain words) and run figures.
 
-    ``notes`` reach the report; ``stats`` are figures such as detector calls that do not follow from the tables.
+    ``notes`` reach the report, those of ``extract_frames`` as what of the video was lost; ``stats`` are figures such as
+    detector calls that do not follow from the tables.
     """
 
     notes: tuple[str, ...] = field(default=(), kw_only=True)
@@ -485,6 +487,7 @@ class Report(Payload):
     evidence: pa.Table = field(default_factory=lambda: table(EVIDENCE))
     rejected: pa.Table = field(default_factory=lambda: table(DETECTIONS))  # what a person said is not the brand
     quality: str = ""  # the scale that it is measured by: name, version and digest
+    losses: tuple[str, ...] = ()  # what of the video and of the corrections was lost, and why, in plain words
     schemas: ClassVar = {
         "brands": BRANDS,
         "exposures": EXPOSURES,

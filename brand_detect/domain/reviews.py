@@ -22,6 +22,8 @@ LONGEST_S = 1e7
 MOST_HASHES = 1000
 STEERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of what stands beside them."""
+OF_MARKS = ("name", "dismiss")
+"""Actions about an open mark."""
 STATES = ("applied", "orphaned", "undone", "pending")
 """What has become of an event; ``pending``: the report that is shown was made before it."""
 
@@ -44,21 +46,21 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Correction(Record):
-    """What a person says about a report. ``user`` is what the client says: it is not checked."""
+    """What a person says about a report. ``user`` is what the client says: nobody checks who it is."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # an event of a later version can be read
 
-    action: Literal["accept", "reject", "rename", "merge", "name", "exclude", "undo"] = Field(
-        description="accept, reject, rename, merge, name, exclude or undo"
+    action: Literal["accept", "reject", "rename", "merge", "name", "dismiss", "exclude", "undo"] = Field(
+        description="accept, reject, rename, merge, name, dismiss, exclude or undo"
     )
-    user: Text = Field("", max_length=80, description="as the client says; not checked")
+    user: Text = Field(max_length=80, description="the person's name, as the client says; not checked")
     brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
     brand: Echo = Field("", max_length=200, description="its name, as it was shown")
-    to: Text = Field("", max_length=100, description="rename, merge, name: the right brand's name")
-    text: Echo = Field("", max_length=1000, description="exclude: what was read; name: the open mark's text")
-    cluster_id: Text = Field("", max_length=64, description="name: the open mark")
+    to: Text = Field("", max_length=100, description="rename, merge, name: the right brand's name, new or known")
+    text: Echo = Field("", max_length=1000, description="exclude: what was read; name, dismiss: the open mark's text")
+    cluster_id: Text = Field("", max_length=64, description="name, dismiss: the open mark")
     crop_hashes: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
-        (), max_length=MOST_HASHES, description="name: the open mark's; the service takes them from the report"
+        (), max_length=MOST_HASHES, description="name, dismiss: the open mark's; the service takes them from the report"
     )
     start_s: Time | None = Field(None, description="the exposure's start; null, as is end_s: the whole brand")
     end_s: Time | None = Field(None, description="its end")
@@ -86,13 +88,14 @@ class Correction(Record):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Correction":
-        needs = {"name": ["cluster_id"], "exclude": ["text"], "undo": ["undoes"]}.get(self.action, ["brand_id"])
+        about = {"name": "cluster_id", "dismiss": "cluster_id", "exclude": "text", "undo": "undoes"}
+        needs = ["user", about.get(self.action, "brand_id")]
         if self.action in ("rename", "merge", "name"):
             needs.append("to")
         for field in needs:
             if not getattr(self, field):
                 raise ValueError(f"{self.action} needs {field}")
-        for field in ("to", "text"):
+        for field in ("user", "to", "text"):
             if field in needs and not key_of(getattr(self, field)):
                 raise ValueError(f"{field} has no letter and no digit")
         if (self.start_s is None) != (self.end_s is None):
@@ -176,7 +179,7 @@ def log_digest(reviews: Iterable[Review]) -> str:
 
 
 def marks_named(review: Review, marks: Sequence[Row]) -> list[str]:
-    """The clusters, of rows of UNRESOLVED, that a ``name`` is about.
+    """The clusters, of rows of UNRESOLVED, that a ``name`` or a ``dismiss`` is about.
 
     By cluster id, else by crops that look the same where the texts do not contradict, else by the same text.
     """

@@ -83,6 +83,13 @@ def same_text(a: str, b: str) -> bool:
     return bool(key_of(a)) and fold(key_of(a)) == fold(key_of(b))
 
 
+def brand_id_of(name: str) -> str:
+    """A stable slug of letters, digits and dashes: Itaú gives itau, Disney+ gives disney-plus, 华为 stays 华为."""
+    spelt = name.replace("&", " and ").replace("+", " plus ")
+    inside = (c if c in "_'’" or unicodedata.category(c)[0] in "LNM" else " " for c in spelt)
+    return "-".join(key for chunk in "".join(inside).split() if (key := key_of(chunk))) or key_of(name)
+
+
 @cache
 def _plain(char: str) -> tuple[tuple[str, bool], ...]:
     """The characters of the key that ``char`` stands for, each with whether it is a word of its own."""

@@ -324,7 +324,7 @@ def compile_report(
         reviews=log,
         named=named,
     )
-    report = replace(report, notes=(*report.notes, *damaged))
+    report = replace(report, losses=(*report.losses, *damaged))
     write_documents(
         report,
         job_request,
@@ -333,7 +333,7 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
-    marks = stages.open_marks(escalate_cloud.unresolved, detect_objects.regions, extract_frames.frames)
+    marks = stages.open_marks(escalate_cloud.unresolved, detect_objects, extract_frames.frames)
     run.propose(report, escalate_cloud, marks, named)
     return report
 

@@ -150,6 +150,7 @@ class OpenMark(Record):
     y_px: float | None
     w_px: float | None
     h_px: float | None
+    alike: tuple[str, ...] = Field(description="the other marks without text that look like it")
 
 
 class ReportDocument(Record):
@@ -164,7 +165,8 @@ class ReportDocument(Record):
     unresolved: tuple[OpenMark, ...] = Field(description="by rank")
     evidence: tuple[Proof, ...] = Field(description="the verdicts behind the exposures")
     summary: dict[str, Any] = Field(description="range, sampling and its error, counts, who resolved what, the run")
-    notes: tuple[str, ...] = Field(description="warnings in plain words")
+    losses: tuple[str, ...] = Field(description="what of the video and of the corrections was lost, and why")
+    notes: tuple[str, ...] = Field(description="remarks in plain words")
 
 
 def schema() -> dict[str, Any]:
@@ -192,17 +194,18 @@ def document(report: Report, request: JobRequest) -> ReportDocument:
         unresolved=tuple(OpenMark(**row) for row in rounded(report.unresolved)),
         evidence=tuple(Proof(**row) for row in rounded(report.evidence)),
         summary=dict(report.summary),
+        losses=report.losses,
         notes=report.notes,
     )
 
 
 def in_short(report: Report) -> dict[str, Any]:
-    """Brands and notes alone: what clients show without reading the documents."""
+    """Brands, losses and notes alone: what clients show without reading the documents."""
     shown = ("brand_id", "brand", "seconds", "share_of_voice", "n_exposures", "first_s", "area_frac_mean", "confidence")
     return {
         "brands": rounded(report.brands.select(shown).sort_by([("seconds", "descending"), ("brand_id", "ascending")])),
         "range_s": report.summary["range_s"],
-        "notes": list(report.notes),
+        "notes": [*report.losses, *report.notes],
     }
 
 

@@ -857,7 +857,7 @@
           mark.candidates.length ? ["resembles ", mark.candidates.slice(0, 5).map((name, i) => [i ? ", " : "", word(name)]), el("br")] : "",
           el("code", { title: mark.cluster_id }, mark.cluster_id.slice(0, 8)),
           review && review.ofMark(mark).map((text) => [" ", badge(text)])),
-        review && review.nameForm(mark, typed.get(mark.cluster_id)));
+        review && review.markForm(mark, typed.get(mark.cluster_id)));
     });
     const left = data.unresolved.length - cards.length;
     byId("unresolved").replaceChildren(el("div", { class: "figures" }, cards),
@@ -922,12 +922,13 @@
       return [...pending(), ...events.filter((r) => r.state === "pending" && r.action === "undo" && before.has(r.undoes))];
     }
 
-    const about = (r) => ({ accept: "accepted", reject: "rejected", rename: `renamed ${plain(r.to)}`, merge: `merged into ${plain(r.to)}`, name: `named ${plain(r.to)}`, exclude: `text ${plain(r.text)} excluded` })[r.action] || r.action;
+    const OF_MARKS = ["name", "dismiss"];
+    const about = (r) => ({ accept: "accepted", reject: "rejected", rename: `renamed ${plain(r.to)}`, merge: `merged into ${plain(r.to)}`, name: `named ${plain(r.to)}`, dismiss: "dismissed", exclude: `text ${plain(r.text)} excluded` })[r.action] || r.action;
     /** As the service keeps a text: without the marks that turn its direction. */
     const bare = (text) => text.replace(/[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g, "").trim();
     const covers = (r, e) => {
       if (r.action === "exclude") return bare(r.text) === bare(e.proof === null ? e.text : proofs[e.proof].text);
-      if (r.action === "name" || r.brand_id !== brands[e.brand].brand_id) return false;
+      if (OF_MARKS.includes(r.action) || r.brand_id !== brands[e.brand].brand_id) return false;
       return r.action === "merge" || r.start_s === null || r.start_s === undefined || (r.start_s < e.end_s && r.end_s > e.start_s);
     };
     const ofExposure = (e) => pending().filter((r) => covers(r, e)).map((r) => `${about(r)}${r.box ? " (one box)" : ""}, pending`);
@@ -937,22 +938,28 @@
       return Boolean(last) && (last.action === "reject" || last.action === "exclude");
     }
     function ofBrand(number) {
-      const own = pending().filter((r) => r.brand_id === brands[number].brand_id && r.action !== "name");
+      const own = pending().filter((r) => r.brand_id === brands[number].brand_id && !OF_MARKS.includes(r.action));
       const all = own.filter((r) => r.start_s === null || r.start_s === undefined).map((r) => `${about(r)}, pending`);
       const parts = own.length - all.length;
       return parts ? [...all, `${counted(parts, "correction")} pending`] : all;
     }
-    const ofMark = (mark) => pending().filter((r) => r.action === "name" && r.cluster_id === mark.cluster_id).map((r) => `${about(r)}, pending`);
+    const lastOfMark = (id) => pending().filter((r) => OF_MARKS.includes(r.action) && r.cluster_id === id).at(-1);
+    const ofMark = (mark) => [lastOfMark(mark.cluster_id)].filter(Boolean).map((r) => `${about(r)}, pending`);
 
-    async function send(event) {
+    /** Whether all of ``sent`` were kept. */
+    async function send(...sent) {
       const who = user.value.trim();
       if (!who) { fail("Say who you are first: every correction carries a name."); user.focus(); return false; }
+      const before = events.length;
       try {
-        const made = await ask(service.reviews, { method: "POST", body: JSON.stringify({ user: who, ...event }) });
-        events.push({ ...made, state: "pending" });
+        for (const event of sent) {
+          const made = await ask(service.reviews, { method: "POST", body: JSON.stringify({ user: who, ...event }) });
+          events.push({ ...made, state: "pending" });
+        }
         tell("Kept. It changes the report when it is applied.");
       } catch (error) {
-        fail("It was not kept.", error);
+        if (events.length > before) refresh();
+        fail(events.length > before ? "Not all were kept." : "It was not kept.", error);
         return false;
       }
       refresh();
@@ -989,11 +996,12 @@
           tell("Others have corrected this report, too. Look at the corrections, then apply.");
           return;
         }
-        tell("Applying…");
+        const begun = Date.now();
+        tell("Applying: launching the run…");
         const { run_id: run } = await ask(service.apply, { method: "POST", body: "{}" });
         let missed = 0;
         for (;;) {
-          await new Promise((go) => { setTimeout(go, 700); });
+          await new Promise((go) => { setTimeout(go, 400); });
           let now;
           try {
             now = await ask(`${service.apply}/${encodeURIComponent(run)}`);
@@ -1006,7 +1014,7 @@
           if (now.error) throw new Error(String(now.error));
           if (now.done && /fail|cancel/i.test(now.status)) throw new Error(`The run ended as ${now.status}.`);
           if (now.done) break;
-          tell(`Applying: ${String(now.status).toLowerCase()}…`);
+          tell(`Applying, ${Math.round((Date.now() - begun) / 1000)} s: ${now.says || String(now.status).toLowerCase()}…`);
         }
         tell("Applied. Loading the new report…");
         location.reload();
@@ -1073,7 +1081,7 @@
         form("Rename all to", "Rename", (to) => send({ action: "rename", brand_id, brand, to })),
         form("Merge into", "Merge", (to) => send({ action: "merge", brand_id, brand, to })));
     }
-    function nameForm(mark, typed) {
+    function markForm(mark, typed) {
       const input = el("input", { "data-mark": mark.cluster_id, value: typed, list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of mark ${mark.rank}`, placeholder: "Name it" });
       const size = pictures.size_px;
       const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
@@ -1083,12 +1091,18 @@
         const [y, h] = within(mark.y_px, mark.y_px + mark.h_px, size[1]);
         if (w > 0 && h > 0) box = [x, y, w, h];
       }
+      const what = { cluster_id: mark.cluster_id, text: mark.text.slice(0, 1000), t_s: mark.t_s, box };
+      const open = (id) => (lastOfMark(id) || {}).action !== "dismiss";
+      const alike = mark.alike.filter(open);
+      const dismiss = (...ids) => send(...ids.map((cluster_id) => ({ action: "dismiss", ...(cluster_id === mark.cluster_id ? what : { cluster_id }) })));
       return el("form", { class: "name-mark", submit: (event) => {
         event.preventDefault();
         const to = input.value.trim();
         input.value = "";
-        if (to) send({ action: "name", cluster_id: mark.cluster_id, text: mark.text.slice(0, 1000), t_s: mark.t_s, box, to }).then((kept) => { if (!kept) input.value = to; });
-      } }, input, el("button", { class: "button" }, "Name"));
+        if (to) send({ action: "name", ...what, to }).then((kept) => { if (!kept) input.value = to; });
+      } }, input, el("button", { class: "button" }, "Name"),
+        open(mark.cluster_id) && el("button", { type: "button", class: "button", "aria-label": `Dismiss mark ${mark.rank}`, click: () => dismiss(mark.cluster_id) }, "Dismiss"),
+        open(mark.cluster_id) && alike.length > 0 && el("button", { type: "button", class: "button", "aria-label": `Dismiss mark ${mark.rank} and the ${alike.length} alike`, click: () => dismiss(mark.cluster_id, ...alike) }, `Dismiss all ${alike.length + 1} alike`));
     }
 
     function openDrawer(from) {
@@ -1127,7 +1141,7 @@
       refresh();
       load();
     }
-    return { build, ofExposure, ofBrand, ofMark, isRejected, actionsFor, actionsForBrand, nameForm };
+    return { build, ofExposure, ofBrand, ofMark, isRejected, actionsFor, actionsForBrand, markForm };
   })();
 
   // ---- begin
@@ -1143,6 +1157,9 @@
     update();
   }
   drawUnresolved();
+  if (service && service.documents) {
+    for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
+  }
   if (review) review.build();
   matchMedia("print").addEventListener("change", () => {
     if (brands.length) { drawEvidence(inGallery); timeline.redraw(); }

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -34,6 +34,13 @@ FRAMES = 400
 """Most frames inside the page: decoding and encoding one takes about 25 ms, so making the page takes seconds."""
 CLOSE = 0.1
 """Least width of a close-up, as a share of the frame."""
+DOCUMENTS: Mapping[str, str] = {
+    "report.json": "application/json",
+    "brands.csv": "text/csv; charset=utf-8",
+    "exposures.csv": "text/csv; charset=utf-8",
+    "markers.vtt": "text/vtt; charset=utf-8",
+}
+"""What lies beside the page, with its media type."""
 OPEN_MARKS = 200
 PICTURED_MARKS = 48
 
@@ -73,7 +80,7 @@ def render(
     codec: ImageCodec,
     params: CompileReportParams,
 ) -> str:
-    """The page, of at most about ``page_mb`` where the data alone are not larger.
+    """The page, of at most about ``page_mb`` where the data alone are not larger. ``DOCUMENTS`` lie beside it.
 
     Reads only the frames that it shows, each once: the best of every brand in turn, until the page is full.
     """
@@ -123,6 +130,7 @@ def render(
         open_marks=report.unresolved[:PICTURED_MARKS],
         n_listed=OPEN_MARKS,
         reasons=REASONS,
+        documents=DOCUMENTS,
         stages=[
             (stage, facts) for stage in LINE if (facts := {k: v[stage] for k, v in per_stage.items() if stage in v})
         ],

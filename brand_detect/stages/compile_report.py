@@ -40,6 +40,8 @@ from brand_detect.domain.reviews import Review
 from brand_detect.domain.surfaces import surface_rules
 from brand_detect.stages.detections import BOX, counted, detections
 from brand_detect.stages.exposures import exposures, totals
+from brand_detect.stages.logos import mean_vectors
+from brand_detect.stages.match_brands import ALIKE_LOOK
 from brand_detect.stages.region_columns import seen_best_on
 from brand_detect.stages.reviewed import Corrections, Named
 from brand_detect.stages.surfaces import surfaces
@@ -97,7 +99,7 @@ def compile_report(
     reported = np.unique(np.concatenate([rows for _, rows in listed])) if listed else np.zeros(0, np.intp)
     rests_on = found.take(reported).sort_by([("frame", "ascending"), ("brand_id", "ascending")])
     rests_on = rests_on.drop_columns("seen_on")
-    notes = dict.fromkeys(n for source in (request, frames, scenes, detected, verdicts) for n in source.notes)
+    notes = dict.fromkeys(n for source in (request, scenes, detected, verdicts) for n in source.notes)
     if n_left_out:
         notes[f"{n_left_out} detections on scoreboards, channel bugs and the like are left out."] = None
     notes |= dict.fromkeys(corrected.notes)
@@ -107,12 +109,13 @@ def compile_report(
         brands=table(BRANDS, totals(rows, rests_on, cells, scenes.shots, alike, range_s, params)),
         exposures=table(EXPOSURES, rows),
         detections=rests_on,
-        unresolved=open_marks(verdicts.unresolved, detected.regions, frames.frames),
+        unresolved=open_marks(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
         evidence=table(EVIDENCE, _evidence(verdicts.verdicts, answers, set(rests_on["verdict_id"].to_pylist()))),
         summary=_summary(frames, scenes, detected, verdicts, rests_on.num_rows, scale, params, statistics)
         | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",
+        losses=frames.notes,
         notes=tuple(notes),
         stats=_stats(rows, corrected.reviews),
     )
@@ -181,14 +184,28 @@ def _alike(unresolved: pa.Table, regions: pa.Table) -> dict[str, list[int]]:
     return {brand: sorted(there) for brand, there in found.items()}
 
 
-def open_marks(unresolved: pa.Table, regions: pa.Table, frames: pa.Table) -> pa.Table:
-    """OPEN_MARKS of ``unresolved`` by rank, each with the place of its best crop."""
-    marks = unresolved.sort_by("rank")
+def open_marks(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:
+    """OPEN_MARKS of ``unresolved`` by rank, each with the place of its best crop and the others that look like it."""
+    marks, regions = unresolved.sort_by("rank"), detected.regions
+    marks = marks.append_column(
+        OPEN_MARKS.field("alike"), pa.array(_twins(marks, detected.marks), pa.list_(pa.string()))
+    )
     best = pa.table({"region_id": marks["best_region_id"], "row": np.arange(marks.num_rows)})
     places = best.join(regions.select(["region_id", *BOX]).append_column("frame", seen_best_on(regions)), "region_id")
     places = places.join(frames.select(["frame", "t_s"]), "frame").sort_by("row")
     columns = [marks[c] if c in marks.column_names else places[c] for c in OPEN_MARKS.names]
     return pa.table(columns, names=OPEN_MARKS.names).cast(OPEN_MARKS)
+
+
+def _twins(marks: pa.Table, views: pa.Table) -> list[list[str]]:
+    """For each open mark without text the ids of the others of which a track looks like one of its own."""
+    owner = {t: m["cluster_id"] for m in marks.to_pylist() if not m["text"] for t in m["track_ids"]}
+    looks = mean_vectors(views.filter(pc.field("track_id").isin(pa.array(owner, pa.string()))))
+    owners, vectors = [owner[t] for t in looks], np.array(list(looks.values()))
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    for one, other in np.argwhere(vectors @ vectors.T >= ALIKE_LOOK) if looks else ():
+        alike[owners[one]].add(owners[other])
+    return [sorted(alike[c] - {c}) for c in marks["cluster_id"].to_pylist()]
 
 
 def _summary(

@@ -12,8 +12,8 @@ from brand_detect.domain import timeline
 from brand_detect.domain.geometry import overlaps
 from brand_detect.domain.model import DETECTIONS, VERDICTS, WHOLE_TEXT, BrandVerdicts, Row, content_id, table
 from brand_detect.domain.protocols import Hit
-from brand_detect.domain.reviews import Review, in_force, in_order, marks_named, undone
-from brand_detect.domain.text import key_of, same_text
+from brand_detect.domain.reviews import OF_MARKS, Review, in_force, in_order, marks_named, undone
+from brand_detect.domain.text import brand_id_of, key_of, same_text
 from brand_detect.stages.detections import BOX
 from brand_detect.stages.region_columns import sizes_of
 
@@ -39,7 +39,7 @@ class Corrected:
     rejected: pa.Table
     """DETECTIONS that a person said are not the brand."""
     verdicts: BrandVerdicts
-    """With the marks that a person named among the verdicts; these and the excluded ones are not open any more."""
+    """With the marks that a person named among the verdicts; what was named, dismissed or excluded is open no more."""
     reviews: list[dict[str, Any]]
     """Every event with what has become of it: ``state``, ``detections`` and ``seconds``."""
     notes: tuple[str, ...]
@@ -57,11 +57,12 @@ class Corrections:
         self._before, self._named = verdicts, named
         marks = verdicts.unresolved.to_pylist() if self._force else []
         self._marks: dict[str, Row] = {mark["cluster_id"]: mark for mark in marks}
-        self._clusters = {r.review_id: marks_named(r, marks) for r in self._force if r.action == "name"}
+        self._clusters = {r.review_id: marks_named(r, marks) for r in self._force if r.action in OF_MARKS}
 
     def candidates(self) -> pa.Table:
         """VERDICTS with one more for every open mark that a person names: what may become detections."""
-        names = {c: r.to for r in self._force for c in self._clusters.get(r.review_id, ())}
+        named = [r for r in self._force if r.action == "name"]
+        names = {c: r.to for r in named for c in self._clusters[r.review_id]}
         rows = [_verdict(self._marks[c], self._brand_of(to, {})) for c, to in names.items()]
         return pa.concat_tables([self._before.verdicts, table(VERDICTS, rows)])
 
@@ -75,10 +76,13 @@ class Corrections:
         did: dict[str, tuple[bool, Rows]] = {}
         for review in self._force:
             marks: list[str] = []
-            if review.action == "name":
+            if review.action in OF_MARKS:
                 marks = self._clusters[review.review_id]
                 rows = state.of_verdicts({_verdict_id(c) for c in marks})
-                state.give(rows, self._brand_of(review.to, state.names), "named")
+                if review.action == "name":
+                    state.give(rows, self._brand_of(review.to, state.names), "named")
+                else:
+                    state.active[rows] = False
             elif review.action == "exclude":
                 marks = [c for c, mark in self._marks.items() if same_text(mark["text"], review.text)]
                 rows = state.with_text(review.text)
@@ -104,7 +108,7 @@ class Corrections:
         hit = self._named(name)
         if hit is not None:
             return hit.brand_id, hit.brand
-        return names.setdefault(key_of(name), (name, name))
+        return names.setdefault(key_of(name), (brand_id_of(name), name))
 
     def _settled(self, state: "_State", fates: dict[str, str]) -> BrandVerdicts:
         """The verdicts with the marks that stay named; what was named and then rejected is open again."""
@@ -114,7 +118,7 @@ class Corrections:
             if fate == "name" and rows.any():
                 at = int(np.flatnonzero(rows)[0])
                 shown[cluster] = (state.brand_id[at], state.brand[at])
-        gone = {c for c, fate in fates.items() if fate == "exclude"} | shown.keys()
+        gone = {c for c, fate in fates.items() if fate in ("dismiss", "exclude")} | shown.keys()
         verdicts = [_verdict(self._marks[c], brand) for c, brand in shown.items()]
         left = [cluster not in gone for cluster in self._before.unresolved["cluster_id"].to_pylist()]
         return replace(

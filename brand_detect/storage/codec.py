@@ -38,7 +38,7 @@ TYPES: Mapping[str, type[JobRequest] | type[Payload]] = {
 }
 """What each stage hands on."""
 
-UNVERSIONED = ("notes", "stats", "summary")
+UNVERSIONED = ("notes", "losses", "stats", "summary")
 """Facts about the run rather than the result: left out of the data version."""
 TIMINGS = ("latency_s", "asked_at", "remembered")
 """Columns that differ between equal runs: left out of the data version."""
@@ -75,7 +75,7 @@ def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | N
     for name, schema in kind.schemas.items():
         wanted = tables is None or name in tables
         values[name] = _read_table(stage, name, read(f"{name}.parquet"), schema) if wanted else schema.empty_table()
-    values["notes"] = tuple(values["notes"])
+    values |= {name: tuple(values[name]) for name in ("notes", "losses") if name in values}
     return kind(**values)
 
 

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
 from brand_detect.domain.errors import BrandDetectError, Permanent
-from brand_detect.domain.model import JOB_ID, SCHEMA_VERSION, Exemplar, Payload, check_job_id
+from brand_detect.domain.model import JOB_ID, SCHEMA_VERSION, Exemplar, Payload, Report, check_job_id
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
 from brand_detect.storage import codec as payload_codec
@@ -713,7 +713,7 @@ class AttemptWriter:
             offpeak=offpeak,
             counts=value.counts() if isinstance(value, Payload) else {},
             stats=dict(value.stats) if isinstance(value, Payload) else {},
-            notes=value.notes,
+            notes=(*value.losses, *value.notes) if isinstance(value, Report) else value.notes,
             stage_s=stage_s,
             checks=checks,
             recipe=recipe_of(code_version, params, input_versions, engines),

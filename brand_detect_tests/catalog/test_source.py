@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog, parse_catalog
-from brand_detect.catalog.source import brand_id_of
 from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.text import brand_id_of
 
 YAML = """
 - name: Itaú

@@ -23,6 +23,7 @@ def mark(
         "best_region_id": "r",
         "reason": "no_rule",
         "candidates": [],
+        "alike": [],
         **place,
     }
 

@@ -23,7 +23,9 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 def review(second: int, **said: Any) -> Review:
-    return review_of(correction_of({"action": "reject", "brand_id": "nike", **said}), NOON + timedelta(seconds=second))
+    return review_of(
+        correction_of({"action": "reject", "user": "ana", "brand_id": "nike", **said}), NOON + timedelta(seconds=second)
+    )
 
 
 def undo(second: int, of: Review) -> Review:
@@ -31,7 +33,9 @@ def undo(second: int, of: Review) -> Review:
 
 
 def test_texts_that_turn_their_direction_can_be_spoken_of():
-    said = correction_of({"action": "exclude", "text": "\u200fרולקס\u200f", "brand": "\u202bרולקס\u202c"})
+    said = correction_of(
+        {"action": "exclude", "user": "ana", "text": "\u200fרולקס\u200f", "brand": "\u202bרולקס\u202c"}
+    )
     assert (said.text, said.brand) == ("רולקס", "רולקס")
 
 
@@ -39,6 +43,11 @@ def test_texts_that_turn_their_direction_can_be_spoken_of():
     ("said", "why"),
     [
         ({"action": "praise"}, "action: "),
+        ({"action": "reject", "brand_id": "nike", "user": None}, "user: field required"),
+        ({"action": "reject", "brand_id": "nike", "user": " "}, "reject needs user"),
+        ({"action": "undo", "undoes": "0" * 16, "user": ""}, "undo needs user"),
+        ({"action": "reject", "brand_id": "nike", "user": "--"}, "user has no letter"),
+        ({"action": "dismiss", "text": "KAPRUN"}, "dismiss needs cluster_id"),
         ({"action": "reject"}, "reject needs brand_id"),
         ({"action": "rename", "brand_id": "nike"}, "rename needs to"),
         ({"action": "merge", "brand_id": "nike", "to": " "}, "merge needs to"),
@@ -65,12 +74,14 @@ def test_texts_that_turn_their_direction_can_be_spoken_of():
 )
 def test_what_is_no_correction_is_refused_with_a_sentence(said: dict[str, Any], why: str):
     with pytest.raises(BadInput, match=r"^The correction is not valid: .*\.$") as refused:
-        correction_of(said)
+        correction_of({"user": "ana"} | said)
     assert why in str(refused.value)
 
 
 def test_null_is_unset_and_unknown_fields_are_ignored():
-    said = correction_of({"action": "accept", "brand_id": " nike ", "to": None, "box": None, "review_id": "x"})
+    said = correction_of(
+        {"action": "accept", "user": "ana", "brand_id": " nike ", "to": None, "box": None, "review_id": "x"}
+    )
     assert (said.brand_id, said.to, said.box) == ("nike", "", None)
 
 

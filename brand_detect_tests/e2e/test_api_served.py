@@ -231,7 +231,7 @@ def make_some_sense(case: schemathesis.Case) -> None:
     if isinstance(case.body, dict) and case.path.startswith("/reports/"):
         case.path_parameters["job_id"] = JOB
         if dice[0] < 100:
-            case.body = {"action": "accept", "brand_id": "rolex", "note": str(dice)}
+            case.body = {"action": "accept", "user": "ana", "brand_id": "rolex", "note": str(dice)}
     elif isinstance(case.body, dict):
         if dice[0] < 160:
             case.body["job_id"] = JOB

@@ -31,7 +31,7 @@ def built(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def correct(built: Pipeline, action: str, **said: Any) -> Review:
-    review = review_of(correction_of({"action": action, **said}))
+    review = review_of(correction_of({"action": action, "user": "ana", **said}))
     Reviews(built.services.store, "match").add(review)
     return review
 
@@ -73,7 +73,7 @@ def test_a_damaged_correction_is_left_out_and_the_report_says_so(built: Pipeline
     file.write_text("{")
     made = report_of(built.runner.replay("match", "compile_report"))
     assert made.brands["brand"].to_pylist() == ["Rolex"]
-    assert any(file.name in note and "damaged" in note for note in made.notes)
+    assert any(file.name in loss and "damaged" in loss for loss in made.losses)
 
 
 def test_a_correction_is_part_of_the_recipe_and_its_undo_gives_the_same_data(built: Pipeline):

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Dialog, Locator, Page, expect
 
@@ -33,7 +34,7 @@ def written(payloads: dict[str, Any], **params: Any) -> str:
 
 
 def game(**params: Any) -> dict[str, Any]:
-    """60 s in shots of 10 s. Acme by rules, Bolt by its look, Cola by a cloud model, and an open word."""
+    """60 s in shots of 10 s. Acme by rules, Bolt by its look, Cola by a cloud model; an open word, two twins."""
     frames = p.frames(120, size=(640, 360))
     scenes = p.scenes(frames, cuts=(10, 20, 30, 40, 50))
     spans = {
@@ -44,9 +45,12 @@ def game(**params: Any) -> dict[str, Any]:
         "c1": (64, 90, (500, 300, 100, 40)),
     }
     regions = [p.region(i, name, box) for name, (first, last, box) in spans.items() for i in range(first, last)]
-    regions += [p.region(70, "x", (10, 300, 100, 40))]
-    detected = p.detected(regions, scenes)
-    asked = p.cluster(2, "COLA", regions[-2])
+    regions += [p.region(70, name, (10, y, 100, 40)) for name, y in (("x", 300), ("y", 200), ("z", 100))]
+    word, *twins = regions[-3:]
+    look = {"frame": 70, "vector": np.array([1, 0], np.float16)}
+    views = [{"track_id": r["track_id"], "region_id": r["region_id"], **look} for r in twins]
+    detected = replace(p.detected(regions, scenes), marks=m.table(m.MARKS, views))
+    asked = p.cluster(2, "COLA", regions[-4])
     cloud = {"rule": "cloud", "decided_by": "escalate_cloud", "matched": "Cola", "text": "COLA"}
     rows = [
         p.verdict("Acme", ["a1"], verdict_id="a1"),
@@ -56,7 +60,11 @@ def game(**params: Any) -> dict[str, Any]:
         p.verdict("Cola", ["c1"], verdict_id=m.content_id("cluster-2", "cola", "escalate_cloud"), **cloud),
     ]
     answer = p.answer("cluster-2", brand_id="cola", answer="Cola", cost_usd=0.0125, reasoning="White script on red.")
-    verdicts = p.verdicts(rows, [p.cluster(1, "KAPRUN", regions[-1], candidates=["Acme"])], [answer])
+    verdicts = p.verdicts(
+        rows,
+        [p.cluster(1, "KAPRUN", word, candidates=["Acme"]), *(p.cluster(n, "", r) for n, r in enumerate(twins, 3))],
+        [answer],
+    )
     assert asked["cluster_id"] == "cluster-2"
     request = p.request(60.0)
     return {"job_request": request, "compile_report": report_of(request, frames, scenes, detected, verdicts, **params)}
@@ -460,8 +468,29 @@ def test_print_shows_tables_timeline_and_pictures_without_controls(tab: Tab, rep
     tab.page.emulate_media(media="print")
     for hidden in ("#panel", "#timeline .controls", "#filters input"):
         expect(tab.page.locator(hidden).first).to_be_hidden()
+    assert controls(tab) == []
     for visible in ("#table", ".track .bar", "#evidence img", "#unresolved img", "#made"):
         expect(tab.page.locator(visible).first).to_be_visible()
+
+
+def controls(tab: Tab) -> list[str]:
+    """What can be pressed or filled in and is seen: names, column heads and bars are drawn as such, and stay."""
+    seen = tab.page.locator("button, input, select, textarea, summary").filter(visible=True)
+    drawn = "e => e.matches('.bar, .sort, .shot, summary, th > .link:first-child, .lane > .name')"
+    return [e.inner_text() for e in seen.all() if not e.evaluate(drawn)]
+
+
+def test_what_was_lost_holds_losses_alone(tab: Tab, tmp_path: Path) -> None:
+    payloads = match(note="escalate_vlm: off")
+    lost = replace(payloads["compile_report"], losses=("the video is damaged after 3.0 s; 2.0 s were lost",))
+    for n, made in enumerate((payloads["compile_report"], lost)):
+        path = tmp_path / f"{n}.html"
+        path.write_text(written(payloads | {"compile_report": made}), encoding="utf-8")
+        tab.page.goto(path.as_uri())
+        assert tab.page.locator(".notes").all_inner_texts() == (
+            ["What was lost, and why\nthe video is damaged after 3.0 s; 2.0 s were lost"] if n else []
+        )
+        expect(tab.page.locator("#made .remarks")).to_have_text("escalate_vlm: off")
 
 
 def test_the_script_writes_the_figures_that_stand_without_it(browser: Browser, tmp_path: Path) -> None:
@@ -560,6 +589,7 @@ class Service:
                 "reviews": "/reports/match/reviews",
                 "frames": "/reports/match/frames/{frame}.jpg",
                 "apply": "/reports/match/apply",
+                "documents": "/reports/match/documents/{name}?report=r-0",
             }
             null = '<script type="application/json" id="service">null'
             return 200, "text/html; charset=utf-8", self.html.replace(null, null[:-4] + json.dumps(links)).encode()
@@ -586,11 +616,12 @@ class Service:
             return 200, {"run_id": "run-7"}
         assert path.endswith("/apply/run-7")
         self.polls += 1
-        done = self.polls >= 2
+        done = self.polls >= 4
         if done and self.run_error is None:
             self.applied += 1
             self.events = [e | {"state": "applied"} if e["state"] == "pending" else e for e in self.events]
-        return 200, {"status": "started", "done": done, "error": self.run_error if done else None}
+        says = "compile_report is running, step 1 of 1"
+        return 200, {"status": "started", "done": done, "error": self.run_error if done else None, "says": says}
 
 
 @pytest.fixture
@@ -654,6 +685,7 @@ def test_corrections_are_sent_shown_applied_and_the_new_report_loaded(tab: Tab, 
 
     tab.page.get_by_role("button", name="Apply 1 correction").click()
     expect(tab.page.locator("#dock")).to_contain_text("Applying")
+    expect(tab.page.locator("#dock")).to_contain_text("compile_report is running, step 1 of 1")
     expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_visible(timeout=10_000)
     assert service.applied == 1
     assert service.asked.count("GET /reports/match") == 2, "the page was loaded again"
@@ -803,3 +835,46 @@ def test_frames_that_are_not_in_the_page_come_from_the_service(tab: Tab, service
     expect(image).to_have_attribute("src", re.compile(r"/reports/match/frames/\d+\.jpg"))
     assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") == 640
     assert tab.panel.locator(".shot.close img").evaluate("e => e.decode().then(() => e.naturalWidth)") == 640
+
+
+def test_a_served_page_prints_no_controls_either(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.row("Acme").get_by_role("button", name="Correct").click()
+    assert "Dismiss" in controls(tab)
+    tab.page.emulate_media(media="print")
+    assert controls(tab) == []
+
+
+def test_marks_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    card = tab.page.locator("#unresolved figure")
+    assert card.get_by_role("button", name="alike").all_inner_texts() == ["Dismiss all 2 alike"] * 2
+    card.nth(0).get_by_role("button", name="Dismiss mark 1", exact=True).click()
+    expect(card.nth(0)).to_contain_text("dismissed, pending")
+    card.nth(2).get_by_role("button", name="alike").click()
+    expect(card.nth(1)).to_contain_text("dismissed, pending")
+    expect(card.nth(2)).to_contain_text("dismissed, pending")
+    assert [(e["action"], e["cluster_id"]) for e in kept(service)] == [
+        ("dismiss", "cluster-1"),
+        ("dismiss", "cluster-4"),
+        ("dismiss", "cluster-3"),
+    ]
+    expect(card.get_by_role("button", name="Dismiss")).to_have_count(0)
+    tab.page.get_by_role("button", name="Corrections (3)").click()
+    tab.panel.get_by_role("button", name="Undo").last.click()
+    expect(card.nth(0).get_by_role("button", name="Dismiss")).to_be_visible()
+    expect(tab.page.get_by_role("button", name="Apply 2 corrections")).to_be_enabled()
+
+
+def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbours(
+    tab: Tab, service: Service, report: str
+) -> None:
+    links = "links => links.map(a => a.getAttribute('href'))"
+    names = ["report.json", "brands.csv", "exposures.csv", "markers.vtt"]
+    tab.page.goto(report)
+    assert tab.page.locator("#made a[data-file]").evaluate_all(links) == names
+    tab.page.goto(service.url)
+    served = [f"/reports/match/documents/{name}?report=r-0" for name in names]
+    assert tab.page.locator("#made a[data-file]").evaluate_all(links) == served

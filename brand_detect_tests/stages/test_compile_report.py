@@ -1,5 +1,6 @@
 """compile_report on payloads whose truth is known by construction: 2 samples a second, cells of half a second."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from brand_detect.domain import model as m
 from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.orchestration.config import load_quality
-from brand_detect.stages.compile_report import compile_report
+from brand_detect.stages.compile_report import compile_report, open_marks
 from brand_detect_tests import payloads as p
 
 FULL_HD = 1920 * 1080
@@ -353,6 +354,21 @@ def test_open_marks_know_where_their_best_crop_is() -> None:
     assert (first["text"], first["frame"], first["t_s"], first["w_px"]) == ("KAPRUN", 6, 3.0, 30.0)
     assert (second["text"], second["frame"], second["t_s"]) == ("GONE", None, None)
     assert first["track_ids"] == ["x"]
+
+
+def test_open_marks_know_the_others_that_look_like_them() -> None:
+    seen = [p.region(6, name, (10, 20, 30, 40)) for name in ("a", "b", "c", "d")]
+    names = ("", "", "", "KAPRUN")
+    marks = [p.cluster(n, text, region) for n, (text, region) in enumerate(zip(names, seen, strict=True), 1)]
+    looks = ([1, 0], [0.95, 0.31], [0, 1], [1, 0])
+    views = [
+        {"track_id": r["track_id"], "region_id": r["region_id"], "frame": 6, "vector": np.array(look, np.float16)}
+        for r, look in zip(seen, looks, strict=True)
+    ]
+    frames = p.frames(20)
+    detected = replace(p.detected(seen, p.scenes(frames)), marks=m.table(m.MARKS, views))
+    made = open_marks(m.table(m.UNRESOLVED, marks), detected, frames.frames)
+    assert made["alike"].to_pylist() == [["cluster-2"], ["cluster-1"], [], []]
 
 
 def test_the_summary_counts_and_states_the_sampling_error() -> None:

@@ -27,7 +27,9 @@ CATALOG = {"adidas": Hit("adidas-ag", "Adidas", "Adidas", "exact", 1.0, 0, 6)}
 
 
 def said(second: int, action: str, brand_id: str = "", **more: Any) -> Review:
-    return review_of(correction_of({"action": action, "brand_id": brand_id, **more}), NOON + timedelta(seconds=second))
+    return review_of(
+        correction_of({"action": action, "user": "ana", "brand_id": brand_id, **more}), NOON + timedelta(seconds=second)
+    )
 
 
 def shares(box: tuple[int, ...]) -> list[float]:
@@ -130,7 +132,7 @@ def test_a_rename_takes_the_id_of_the_catalogue_of_the_report_or_the_name():
     made = report(said(0, "rename", "nike", to="PUMA", start_s=4.75, end_s=6.25), bridge_s=0.0)
     assert spans(made, "Puma") == [(2.75, 3.75), (4.75, 6.25)]
     made = report(said(0, "rename", "nike", to="Kappa", start_s=4.75, end_s=6.25))
-    assert made.brands.filter(made.brands["brand"].to_numpy() == "Kappa")["brand_id"].to_pylist() == ["Kappa"]
+    assert made.brands.filter(made.brands["brand"].to_numpy() == "Kappa")["brand_id"].to_pylist() == ["kappa"]
 
 
 def test_merged_brands_count_once_where_both_were_on_screen():
@@ -164,10 +166,30 @@ def test_a_named_mark_becomes_a_brand_with_its_evidence():
 
 
 def test_a_named_mark_that_is_rejected_is_open_again():
-    made = report(said(0, "name", cluster_id="x0", to="Acme"), said(1, "reject", "Acme"))
+    made = report(said(0, "name", cluster_id="x0", to="Acme"), said(1, "reject", "acme"))
     assert made.unresolved.num_rows == 2
     assert made.rejected["brand"].to_pylist() == ["Acme", "Acme"]
     assert made.summary["tracks_resolved_by"] == {"match_brands": 4}
+
+
+def test_a_dismissed_mark_is_open_no_more_after_a_replay_that_changes_ids_too():
+    for shift in (0, 1):
+        made = report(said(0, "dismiss", cluster_id="x0", crop_hashes=[0b1110]), shift=shift)
+        assert made.unresolved["text"].to_pylist() == ["KAPRUN 12"]
+        assert states(made) == ["applied"]
+        assert (made.rejected.num_rows, made.summary["counts"]["clusters_unresolved"]) == (0, 1)
+    other = report(said(0, "dismiss", cluster_id="gone", crop_hashes=[(2**20 - 1) << 30]))
+    assert (other.unresolved.num_rows, states(other)) == (2, ["orphaned"])
+
+
+def test_of_a_name_and_a_dismissal_the_later_counts_and_both_can_be_undone():
+    name, dismiss = said(0, "name", cluster_id="x0", to="Acme"), said(1, "dismiss", cluster_id="x0")
+    assert spans(report(name, dismiss), "Acme") == []
+    assert report(name, dismiss).unresolved.num_rows == 1
+    again = said(2, "name", cluster_id="x0", to="Acme")
+    assert spans(report(name, dismiss, again), "Acme") == [(7.25, 8.25)]
+    back = report(dismiss, said(2, "undo", undoes=dismiss.review_id))
+    assert (back.unresolved.num_rows, states(back)) == (2, ["undone", "applied"])
 
 
 def test_an_excluded_text_is_no_brand_and_no_open_mark():

@@ -14,7 +14,9 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 def review(second: float) -> Review:
-    return review_of(correction_of({"action": "accept", "brand_id": "nike"}), NOON + timedelta(seconds=second))
+    return review_of(
+        correction_of({"action": "accept", "user": "ana", "brand_id": "nike"}), NOON + timedelta(seconds=second)
+    )
 
 
 def stores(tmp_path: Path) -> Store:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,10 @@ from brand_detect_tests.storage.test_store import FACTS, REF, SCENES, stored
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 
 
+def told(**facts: Any) -> dict[str, Any]:
+    return FACTS | facts
+
+
 def found(store: Store, *jobs: str) -> list[tuple[str, str]]:
     return [(damage.damage, damage.file) for damage in verify_jobs(store, jobs or store.jobs(), silent)]
 
@@ -28,15 +33,15 @@ def found(store: Store, *jobs: str) -> list[tuple[str, str]]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path))
-    store.begin(REF).commit(SCENES, **FACTS | {"upstream": {}})
+    store.begin(REF).commit(SCENES, **told(upstream={}))
     return store
 
 
 def test_a_store_as_it_was_written_has_no_damage(store: Store, tmp_path: Path):
     store.begin(AttemptRef("match", "run_ocr", "killed-0")).write("texts.parquet", b"half")
-    told: list[tuple[float, float, str]] = []
-    assert list(verify_jobs(store, store.jobs(), lambda done, total, unit: told.append((done, total, unit)))) == []
-    assert told[-1] == (2, 2, "checkpoints")
+    steps: list[tuple[float, float, str]] = []
+    assert list(verify_jobs(store, store.jobs(), lambda done, total, unit: steps.append((done, total, unit)))) == []
+    assert steps[-1] == (2, 2, "checkpoints")
     assert list(verify_shared(Store(str(tmp_path / "empty")), catalog_from_json, silent)) == []
 
 
@@ -59,7 +64,7 @@ def test_files_that_are_missing_or_another_are_listed_with_what_to_do(store: Sto
 def test_a_checkpoint_from_which_another_was_made_must_be_there(tmp_path: Path):
     store = Store(str(tmp_path))
     made_from = stored(store, "match", "run-0", upstream={})
-    store.begin(REF).commit(SCENES, **FACTS | {"upstream": {"extract_frames": "run-0", "brand_catalog": "v1"}})
+    store.begin(REF).commit(SCENES, **told(upstream={"extract_frames": "run-0", "brand_catalog": "v1"}))
     assert found(store) == []
     (tmp_path / made_from.path / "manifest.json").unlink()
     assert found(store) == [("missing", f"{made_from}/manifest.json")]

@@ -124,7 +124,7 @@ def test_a_correction_is_applied_by_a_run_and_taken_back(place: Place):
     meant = {"X-Requested-With": "brand_detect"}
 
     def say(**said: object) -> dict:
-        answer = place.http.post(f"/reports/{JOB}/reviews", json=said, headers=meant)
+        answer = place.http.post(f"/reports/{JOB}/reviews", json={"user": "ana"} | said, headers=meant)
         assert answer.status_code == 201, answer.text
         return answer.json()
 
@@ -132,8 +132,11 @@ def test_a_correction_is_applied_by_a_run_and_taken_back(place: Place):
         run_id = place.http.post(f"/reports/{JOB}/apply", headers=meant).json()["run_id"]
         address = f"/reports/{JOB}/apply/{run_id}"
         until(lambda: place.http.get(address).json()["done"], "the corrections are applied")
-        assert place.http.get(address).json() == {"status": "success", "done": True, "error": None}
-        return [row["state"] for row in place.http.get(f"/reports/{JOB}/reviews").json()["reviews"]]
+        listed = [row["state"] for row in place.http.get(f"/reports/{JOB}/reviews").json()["reviews"]]
+        until(lambda: place.http.get(address).json()["status"] == "success", "the run has ended, a moment later")
+        ended = {"status": "success", "done": True, "error": None, "says": "done"}
+        assert place.http.get(address).json() == ended
+        return listed
 
     wrong = say(action="reject", brand_id="rolex")
     assert applied() == ["applied"]

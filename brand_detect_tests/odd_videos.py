@@ -47,7 +47,7 @@ class Nowhere:
     """A ``BlobSink`` that keeps nothing."""
 
     def append(self, data: bytes) -> BlobRef:
-        return BlobRef("nowhere", 0, len(data))
+        return BlobRef("nowhere", 0, len(data), 0)
 
     def write(self, name: str, data: bytes) -> None:
         raise AssertionError(f"nobody asked for {name}, {len(data)} bytes")

@@ -208,7 +208,8 @@ class StoredReports:
         return brand_id in known or brand_id in self._catalog_ids(made.upstream[CATALOG])
 
     def _load_catalog_ids(self, version: str) -> frozenset[str]:
-        return frozenset(brand.brand_id for brand in catalog_from_json(self._store.get_catalog(version)).brands)
+        catalog = catalog_from_json(self._store.get_catalog(version), version)
+        return frozenset(brand.brand_id for brand in catalog.brands)
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
         ref = AttemptRef(job_id, "extract_frames", attempt)

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Page, expect
 
-from brand_detect.api import LOOPBACK_NAMES, create_app
+from brand_detect.api import create_app
 from brand_detect.client import Client, Run
 from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect.domain.settings import Settings
@@ -57,7 +57,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     with pipeline(tmp_path, region_detectors=lambda _: [TwoBoards()]) as built:
         built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
         settings = Settings(store_root=str(tmp_path / "store"))
-        app = create_app(Replays(built.runner), settings, api_key=KEY, hosts=LOOPBACK_NAMES)
+        app = create_app(Replays(built.runner), settings, api_key=KEY)
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
         thread = threading.Thread(target=server.run)
         thread.start()

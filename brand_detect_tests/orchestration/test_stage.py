@@ -55,7 +55,7 @@ def test_a_fault_that_stays_ends_with_its_own_sentence(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("stage_name", "call", "nth"),
-    [("extract_frames", "append", 2), ("filter_scenes", "write", 4), ("run_ocr", "seal", 1)],
+    [("extract_frames", "append", 2), ("filter_scenes", "write", 4)],
 )
 def test_a_write_that_fails_once_is_tried_again_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage_name: str, call: str, nth: int

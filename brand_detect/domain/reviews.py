@@ -8,7 +8,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -53,6 +53,7 @@ class Correction(Record):
     action: Literal["accept", "reject", "rename", "merge", "name", "dismiss", "exclude", "undo"] = Field(
         description="accept, reject, rename, merge, name, dismiss, exclude or undo"
     )
+    always: ClassVar = ("user",)
     user: Text = Field(max_length=80, description="the person's name, as the client says; not checked")
     brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
     brand: Echo = Field("", max_length=200, description="its name, as it was shown")
@@ -89,13 +90,13 @@ class Correction(Record):
     @model_validator(mode="after")
     def _is_whole(self) -> "Correction":
         about = {"name": "cluster_id", "dismiss": "cluster_id", "exclude": "text", "undo": "undoes"}
-        needs = ["user", about.get(self.action, "brand_id")]
+        needs = [*self.always, about.get(self.action, "brand_id")]
         if self.action in ("rename", "merge", "name"):
             needs.append("to")
         for field in needs:
             if not getattr(self, field):
                 raise ValueError(f"{self.action} needs {field}")
-        for field in ("user", "to", "text"):
+        for field in (*self.always, "to", "text"):
             if field in needs and not key_of(getattr(self, field)):
                 raise ValueError(f"{field} has no letter and no digit")
         if (self.start_s is None) != (self.end_s is None):
@@ -114,7 +115,10 @@ class Correction(Record):
 
 
 class Review(Correction):
-    """A correction as it is kept."""
+    """A correction as it is kept. Early ones were kept without a name of a person."""
+
+    always: ClassVar = ()
+    user: Text = Field("", max_length=80, description="the person's name, as the client says; not checked")
 
     review_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="from the event and its time")
     at: str = Field(

@@ -1,12 +1,14 @@
 """What models said, ``{root}/_answers/``: a file for each question, shared by all jobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answer
 from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import Store
+
+FIELDS = frozenset(field.name for field in fields(Answer)) - {"cluster_id"}
 
 
 class Answers:
@@ -31,8 +33,20 @@ class Answers:
         self._store.put_answer(answer.question_id, seal(said))
 
 
+def answer_from_json(data: bytes) -> Answer:
+    """A kept answer.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    facts = unseal(data, FIELDS)
+    if not facts.keys() <= FIELDS:
+        raise ValueError("it is no answer")
+    return Answer("", **facts)
+
+
 def _read(name: str, data: bytes) -> Answer:
     try:
-        return Answer("", **unseal(data))
+        return answer_from_json(data)
     except (ValueError, TypeError) as e:
         raise Permanent(f"The kept answer {name} is damaged.", f"remove _answers/{name[:2]}/{name}.json") from e

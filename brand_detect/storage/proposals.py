@@ -43,7 +43,16 @@ class Proposals:
 
     def _read(self, name: str, kind: type[E]) -> E:
         try:
-            return kind.model_validate(unseal(self._store.event(name)))
+            return event_from_json(self._store.event(name), kind)
         except ValueError as e:
             path = f"{self._store.root}/{PROPOSALS}/{name}.json"
             raise Permanent(f"The file {path} is damaged.", "restore it, or remove it") from e
+
+
+def event_from_json(data: bytes, kind: type[E]) -> E:
+    """A kept proposal or decision.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return kind.model_validate(unseal(data, kind.model_fields))

@@ -25,8 +25,17 @@ class Reviews:
         events, damaged = [], []
         for name, data in self._store.get_reviews(self._job_id).items():
             try:
-                events.append(Review.model_validate(unseal(data)))
+                events.append(review_from_json(data))
             except ValueError:
                 path = f"{self._job_id}/{REVIEWS}/{name}.json"
                 damaged.append(f"The correction {path} is damaged and left out: restore the file, or remove it.")
         return in_order(events), damaged
+
+
+def review_from_json(data: bytes) -> Review:
+    """A kept event.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return Review.model_validate(unseal(data, Review.model_fields))

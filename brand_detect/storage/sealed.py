@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 DIGEST = "digest"
@@ -13,14 +13,19 @@ def seal(facts: Mapping[str, Any]) -> bytes:
     return json.dumps({**facts, DIGEST: _digest(facts)}, indent=1, ensure_ascii=False).encode()
 
 
-def unseal(data: bytes) -> dict[str, Any]:
+def unseal(data: bytes, known: Collection[str] = ()) -> dict[str, Any]:
     """The facts that ``seal`` was given.
+
+    What people wrote or paid for before documents had a digest is taken as it is, if all of its names are ``known``: a
+    damaged name ``digest`` is none of them.
 
     Raises:
         ValueError: they are not what was written.
     """
     try:
         facts = json.loads(data)
+        if DIGEST not in facts and facts and facts.keys() <= set(known):
+            return facts
         digest = facts.pop(DIGEST)
     except (ValueError, KeyError, TypeError, AttributeError) as e:  # no JSON, or another JSON than ``seal`` makes
         raise ValueError("it is no document with a digest") from e

@@ -8,9 +8,12 @@ from functools import partial
 from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.proposals import Decision, Proposal
 from brand_detect.domain.protocols import Progress
+from brand_detect.storage.answers import answer_from_json
 from brand_detect.storage.manifest import NAME
-from brand_detect.storage.sealed import unseal
+from brand_detect.storage.proposals import event_from_json
+from brand_detect.storage.reviews import review_from_json
 from brand_detect.storage.store import (
     ANSWERS,
     AT_A_TIME,
@@ -56,7 +59,7 @@ def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterat
         yield from _look(f"{ref}/{NAME}", partial(store.manifest, ref))
     for job_id in jobs:
         for name, data in store.get_reviews(job_id).items():
-            yield from _sealed(f"{job_id}/{REVIEWS}/{name}.json", partial(bytes, data))
+            yield from _sealed(f"{job_id}/{REVIEWS}/{name}.json", partial(review_from_json, data))
 
 
 def verify_shared(
@@ -77,9 +80,12 @@ def verify_shared(
     for exemplar in exemplars.values():
         yield from _look(f"{EXEMPLARS}/{exemplar.file_name}", partial(store.exemplar, exemplar))
     for name in store.events():
-        yield from _sealed(f"{PROPOSALS}/{name}.json", partial(store.event, name))
+        data, path = store.event(name), f"{PROPOSALS}/{name}.json"
+        is_proposal = name.split("-")[1] == "proposed"
+        read = partial(event_from_json, data, Proposal) if is_proposal else partial(event_from_json, data, Decision)
+        yield from _sealed(path, read)
     for name, data in store.answers():
-        yield from _sealed(f"{ANSWERS}/{name[:2]}/{name}.json", partial(bytes, data))
+        yield from _sealed(f"{ANSWERS}/{name[:2]}/{name}.json", partial(answer_from_json, data))
 
 
 @dataclass(frozen=True)
@@ -104,11 +110,11 @@ def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
     return _Looked(damaged, frozenset(read))
 
 
-def _sealed(path: str, read: Callable[[], bytes]) -> Iterator[Damage]:
+def _sealed(path: str, read: Callable[[], object]) -> Iterator[Damage]:
     def look() -> None:
         try:
-            unseal(read())
-        except ValueError as e:
+            read()
+        except (ValueError, TypeError) as e:
             raise Permanent(f"{path} is damaged: {e}.", "restore it, or remove it") from e
 
     return _look(path, look)

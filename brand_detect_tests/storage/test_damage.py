@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vectors = [{"exemplar_id": "a", "vector": np.linspace(0, 1, 256).astype(np.float16)}]
     store.put_vectors(CATALOG.version, "encoder", table(VECTORS, vectors))
     Answers(store).keep(Answer("", "answered", "Nike", 0.9, "a “detail”", question_id=QUESTION))
-    Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike"})))
+    Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
     return folder / "store"
 
 

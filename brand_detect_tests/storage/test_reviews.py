@@ -1,5 +1,6 @@
 """The log of corrections: append-only, in order of time, and gone with the job alone."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,3 +74,11 @@ def test_the_log_on_s3():
     for second in (1, 0):
         log.add(review(second))
     assert log.all() == [review(0), review(1)]
+
+
+def test_an_event_of_before_names_were_asked_for_is_still_read(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    early = review_of(correction_of({"action": "accept", "brand_id": "acme", "user": "Ann"})).model_dump(mode="json")
+    store.put_review("match", "early", json.dumps({**early, "user": ""}).encode())
+    [read] = Reviews(store, "match").all()
+    assert (read.brand_id, read.user) == ("acme", "")

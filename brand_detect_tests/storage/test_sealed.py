@@ -63,3 +63,13 @@ def test_a_damaged_document_is_named(tmp_path: Path, keep: Callable[[Store], Non
         with pytest.raises(Permanent, match=rf"{file.stem}.* is damaged") as error:
             recall(kind(store), ["f" * 32])
         assert "remove" in error.value.hint
+
+
+def test_what_people_wrote_before_documents_had_a_digest_is_still_read():
+    written = b'{"text": "Acme", "n": 2}'
+    assert unseal(written, {"text", "n", "x"}) == {"text": "Acme", "n": 2}
+    for known in ((), {"text"}):
+        with pytest.raises(ValueError, match="digest"):
+            unseal(written, known)
+    with pytest.raises(ValueError, match="digest"):
+        unseal(seal({"text": "Acme"}).replace(b"digest", b"dhgest"), {"text"})

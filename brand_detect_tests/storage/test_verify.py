@@ -103,7 +103,7 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     store.put_catalog(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
     store.put_vectors(catalog.version, "encoder", table(VECTORS))
     Answers(store).keep(Answer("", "answered", "Nike", 0.9, question_id="f" * 32))
-    Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike"})))
+    Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
 
     def damaged() -> Iterator[str]:
         yield from (file for _, file in found(store))

@@ -133,7 +133,8 @@ def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.
 def _clear(regions: RegionColumns, names: Sequence[str], params: MatchBrandsParams) -> set[str]:
     """The tracks that are sharp and large enough somewhere to be named by their look."""
     clear = (np.minimum(regions.w, regions.h) >= params.min_look_px) & (regions.sharpness >= BLURRED)
-    return {names[track] for track in np.unique(regions.track[clear]).tolist()}
+    tracks: list[int] = np.unique(regions.track[clear]).tolist()
+    return {names[track] for track in tracks}
 
 
 def _is_possible(best: Likeness, text: str) -> bool:

@@ -547,7 +547,7 @@ def _worth_showing(clusters: Sequence[Row], scores: Mapping[str, float], params:
     marks = [row for row in clusters if not row["text"] and row["seconds"] >= params.min_unresolved_mark_s]
     marks.sort(key=lambda row: -max(scores[t] for t in row["track_ids"]))
     kept = [*(row for row in clusters if row["text"]), *marks[: params.max_unresolved_marks]]
-    return [row | {"rank": rank} for rank, row in enumerate(kept, start=1)]
+    return [{**row, "rank": rank} for rank, row in enumerate(kept, start=1)]
 
 
 def _with_candidates(

@@ -79,9 +79,11 @@ def test_making_vectors_says_how_far_it_is(tmp_path: Path):
     told: list[tuple[float, float, str]] = []
     other = ScriptedEncoder(identity="another encoder")
     read = given.read_catalog().catalog
-    load_gallery(
-        given.store, read, other.identity, lambda: other, given.engines.artwork(), lambda *said: told.append(said)
-    )
+
+    def progress(done: float, total: float, unit: str) -> None:
+        told.append((done, total, unit))
+
+    load_gallery(given.store, read, other.identity, lambda: other, given.engines.artwork(), progress)
     total = NONE + 1
     assert {(of, unit) for _, of, unit in told} == {(total, "pictures of the catalogue")}
     assert [done for done, _, _ in told] == [0, *range(gallery.BATCH, total, gallery.BATCH), total]

@@ -143,7 +143,7 @@ class ScriptedClient(Client):
 @pytest.fixture
 def dagster(monkeypatch: pytest.MonkeyPatch) -> ScriptedClient:
     scripted = ScriptedClient()
-    monkeypatch.setattr(jobs, "Client", lambda: scripted)
+    monkeypatch.setattr(jobs, "Client", lambda **_: scripted)
     return scripted
 
 

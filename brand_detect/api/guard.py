@@ -22,7 +22,7 @@ SEALED = {
     CSP: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # by ``no-referrer`` browsers send forms with ``Origin: null``
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """Headers of every answer of the service that does not say otherwise."""

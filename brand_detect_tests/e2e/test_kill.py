@@ -20,7 +20,7 @@ import pytest
 from brand_detect.client import Client, Run
 from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.pipeline import LINE, ROOT, STAGES, downstream_of, upstream_of
-from brand_detect.storage.manifest import NAME, Manifest
+from brand_detect.storage.manifest import NAME
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
 from brand_detect_tests.pipeline import two_shot_clip
@@ -197,7 +197,7 @@ def check_whole(store: Path, job_id: str = "") -> None:
         if job_id not in ("", ref.job_id):
             continue
         reader.load(ref)
-        manifest = Manifest.model_validate_json((path / NAME).read_text(encoding="utf-8"))
+        manifest = reader.manifest(ref)
         named = {entry.name: entry.sha256 for entry in manifest.files}
         assert named == {p.name: _sha256(p) for p in path.iterdir() if p.name != NAME}, ref
 

@@ -100,6 +100,7 @@ def test_an_encoder_scores_by_inner_products():
 def test_an_encoder_is_named_by_its_weights_its_model_or_as_the_packages_own(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(recognizers, "NetworkMarkEncoder", lambda *weights: asked.append(("net", *weights)))
+    monkeypatch.setattr(recognizers, "any_folder", lambda name: name)
     monkeypatch.setattr(recognizers, "ImageEncoder", lambda model: asked.append(("transformers", model)))
     names = ["mark_net", str(tmp_path / "try.safetensors"), "acme/siglip"]
     assert [recognizers.encoder_of(name).name for name in names] == ["mark_net", "try", "acme/siglip"]

@@ -48,8 +48,8 @@ golden: $(VENV)/.dev ## rewrite all expected files; look at the diff before you 
 
 train: $(VENV)/.dev ## train the networks in brand_detect/weights again, on drawings alone (hours)
 	scripts/artwork.sh .state/artwork
-	$(BIN)/python -m brand_detect.evaluation.train_encoder .state/artwork/packs --fonts .state/artwork/fonts
-	$(BIN)/python -m brand_detect.evaluation.unknown_marks .state/artwork/packs --fonts .state/artwork/fonts
+	$(BIN)/python -m brand_detect.training.logo_embedder .state/artwork/packs --fonts .state/artwork/fonts
+	$(BIN)/python -m brand_detect.training.distractors .state/artwork/packs --fonts .state/artwork/fonts
 
 lock: ## write constraints.txt from a clean environment
 	scripts/lock.sh

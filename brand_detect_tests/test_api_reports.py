@@ -24,8 +24,8 @@ from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
-from brand_detect_tests.checkpoints import reseal
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.checkpoints import reseal
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 MEANT = {"X-Requested-With": "brand_detect"}
 KEY = "geheim"

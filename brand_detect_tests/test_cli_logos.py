@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.engines import mark_encoder
+from brand_detect.engines import logo_embedder as mark_encoder
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.evaluation import icons, recognizers
-from brand_detect.evaluation.icons import Icon
+from brand_detect.evaluation.scoring import icons
+from brand_detect.evaluation.scoring import recognizers
+from brand_detect.evaluation.scoring.icons import Icon
 from brand_detect_tests.conftest import Ended
 
 

@@ -19,8 +19,8 @@ from brand_detect.domain.protocols import Image
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.pipeline import pipeline
-from brand_detect_tests.videos import write_clip
+from brand_detect_tests.support.pipeline import pipeline
+from brand_detect_tests.support.videos import write_clip
 
 Command = Callable[..., Ended]
 

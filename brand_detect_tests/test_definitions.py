@@ -12,7 +12,7 @@ import yaml
 
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.pipeline import ANNOTATED, CATALOG, COMPARISON, LINE, PORTFOLIO, STAGES
-from brand_detect_tests.pipeline import pipeline
+from brand_detect_tests.support.pipeline import pipeline
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -139,7 +139,7 @@ def check(
     """
     from brand_detect.catalog.collisions import logos_alike, names_alike
     from brand_detect.cli.local import Bars
-    from brand_detect.domain.grounds import standing_out
+    from brand_detect.domain.backgrounds import standing_out
     from brand_detect.domain.params import DetectObjectsParams, MatchBrandsParams
     from brand_detect.orchestration.resources import Engines
 
@@ -183,7 +183,7 @@ def preview(
     """
     from brand_detect.engines.canvas import OpenCvCanvas
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.report.brands_page import render
+    from brand_detect.report.catalog_page import render
 
     loaded = _load(catalog)
     shown = _named(loaded, names) if names else [b for b in loaded.catalog.brands if b.exemplars]

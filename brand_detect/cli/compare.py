@@ -54,7 +54,7 @@ def compare(
         err.print(f"page: {found.page}", markup=False, highlight=False, soft_wrap=True)
         return
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.orchestration.comparison import compared
+    from brand_detect.operations.comparison import compared
     from brand_detect.storage.store import Store
 
     home()

@@ -27,8 +27,8 @@ from brand_detect.domain.media import file_name
 from brand_detect.domain.settings import Settings
 
 if TYPE_CHECKING:
-    from brand_detect.evaluation.score import ClipLabels
-    from brand_detect.evaluation.sweep import Value
+    from brand_detect.evaluation.scoring.score import ClipLabels
+    from brand_detect.operations.sweep import Value
 
 RANGE = re.compile(r"([^:,]+):([^:,]+):([^:,]+)")
 MOST = 10_000  # values of a range that are written out before they are counted
@@ -54,7 +54,7 @@ def sweep(
       brand-detect sweep match-3f9a1c07 compile_report.bridge_s=0,1,2 --set match_brands.min_confidence=0.5
     """
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation import sweep as sweeping
+    from brand_detect.operations import sweep as sweeping
     from brand_detect.report.curves import render
     from brand_detect.storage.store import Store
 
@@ -128,7 +128,7 @@ def numbers(begin: str, end: str, step: str) -> list["Value"]:
 def _labels(path: Path | None, clip: str) -> "ClipLabels | None":
     if path is None:
         return None
-    from brand_detect.evaluation.score import load_labels
+    from brand_detect.evaluation.scoring.score import load_labels
 
     known = load_labels(path)
     if clip not in known:

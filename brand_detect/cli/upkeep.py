@@ -20,7 +20,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
 
 if TYPE_CHECKING:
-    from brand_detect.orchestration.retention import JobPruning
+    from brand_detect.operations.retention import JobPruning
 
 
 @app.command()
@@ -44,7 +44,7 @@ def prune(
       brand-detect prune --days 90
       brand-detect prune match-3f9a1c07 --keep 1 --days 0 --yes
     """
-    from brand_detect.orchestration import retention
+    from brand_detect.operations import retention
 
     with local_instance() as (instance, services):
         limits = {"keep": keep, "days": days, "frames_days": frames_days}
@@ -176,7 +176,7 @@ def rebuild(as_json: JsonOpt = False) -> None:
     Example: brand-detect rebuild
     """
     from brand_detect.orchestration.assets import INPUTS
-    from brand_detect.orchestration.rebuild import rebuild as rebuild_history
+    from brand_detect.operations.rebuild import rebuild as rebuild_history
 
     with local_instance() as (instance, services):
         progress = services.progress("rebuild", logging.getLogger(__name__))
@@ -199,7 +199,7 @@ def delete(
 
     Example: brand-detect delete match-3f9a1c07
     """
-    from brand_detect.orchestration import deletion
+    from brand_detect.operations import deletion
 
     with local_instance() as (instance, services):
         found = deletion.belongings(instance, services.store, job_id)

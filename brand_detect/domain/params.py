@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Overrides
 from brand_detect.domain.pipeline import STAGES
-from brand_detect.domain.surfaces import surface_rules
+from brand_detect.domain.placements import surface_rules
 
 
 class Params(BaseModel):

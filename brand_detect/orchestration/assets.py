@@ -48,7 +48,7 @@ from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import Draft, StageRun, attempt_ref, dagster_errors, stage_asset
-from brand_detect.report.brands_page import overview
+from brand_detect.report.catalog_page import overview
 from brand_detect.report.documents import write_documents
 from brand_detect.storage.store import AttemptRef
 

@@ -14,7 +14,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.model import VECTORS, BrandCatalog, Exemplar, table
 from brand_detect.domain.protocols import Artwork, Image, MarkEncoder, Progress
 from brand_detect.engines.exemplars import views_of
-from brand_detect.engines.mark_encoder import unknown_marks
+from brand_detect.engines.logo_embedder import unknown_marks
 from brand_detect.storage.store import Store
 
 EXEMPLAR_PX = 160  # longest side of a rendered exemplar; encoders see less

@@ -38,8 +38,8 @@ from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.contours import ContourMarkFinder
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.engines.image_encoder import ImageEncoder
-from brand_detect.engines.mark_encoder import NetworkMarkEncoder
+from brand_detect.engines.image_embedder import ImageEncoder
+from brand_detect.engines.logo_embedder import NetworkMarkEncoder
 from brand_detect.engines.mark_finder import NetworkMarkFinder
 from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.motion import OpenCvCameraMotion

@@ -47,7 +47,7 @@ from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
-from brand_detect.stages.reviewed import Named
+from brand_detect.stages.compile_report.corrections import Named
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome

@@ -11,7 +11,7 @@ from brand_detect.catalog.source import LoadedCatalog
 from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.domain.model import Brand, Exemplar
 from brand_detect.engines.artwork import VectorAndPixelArtwork
-from brand_detect_tests.logos import pixels, svg, write
+from brand_detect_tests.support.logos import pixels, svg, write
 
 ARTWORK = VectorAndPixelArtwork()
 

@@ -12,7 +12,7 @@ from brand_detect.catalog.source import IMPORTED
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.model import Brand
 from brand_detect.engines.artwork import VectorAndPixelArtwork
-from brand_detect_tests.logos import write
+from brand_detect_tests.support.logos import write
 
 ARTWORK = VectorAndPixelArtwork()
 

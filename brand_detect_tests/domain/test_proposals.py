@@ -2,7 +2,7 @@ from typing import Any
 
 from brand_detect.domain import model as m
 from brand_detect.domain.proposals import MOST_CLUSTERS, Decision, Proposal, proposed, still_open
-from brand_detect_tests import payloads as p
+from brand_detect_tests.support import payloads as p
 
 PLACE = {"frame": 7, "t_s": 3.5, "x_px": 10.0, "y_px": 20.0, "w_px": 30.0, "h_px": 40.0}
 NOWHERE: dict[str, Any] = dict.fromkeys(PLACE)

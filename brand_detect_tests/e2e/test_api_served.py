@@ -27,9 +27,9 @@ from websockets.typing import Origin, Subprotocol
 
 from brand_detect.client import document
 from brand_detect.domain.pipeline import STAGES
-from brand_detect_tests.e2e.service import service
-from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
-from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect_tests.support.service import service
+from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
+from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.reference import OPERATIONS
 
 JOB = "match"
@@ -152,7 +152,7 @@ def test_a_correction_is_applied_by_a_run_and_taken_back(place: Place):
 
 def test_another_sites_page_launches_nothing(place: Place):
     """Dagster's own webserver lets any page in the operator's browser launch and delete runs."""
-    query, variables = document("launch"), OPERATIONS["launch"][2] | {"location": "brand_detect_tests.e2e.served"}
+    query, variables = document("launch"), OPERATIONS["launch"][2] | {"location": "brand_detect_tests.support.served"}
     asked = {"query": query, "variables": variables}
     as_params = {"query": query, "variables": json.dumps(variables)}
     graphql = {"content": query, "headers": {"Content-Type": "application/graphql"}}

@@ -3,7 +3,7 @@ import pytest
 
 from brand_detect.domain.geometry import boxes_of, overlaps
 from brand_detect.engines.contours import ContourMarkFinder, components, edge_contrast
-from brand_detect.evaluation.drawing import MARKS, mark_mask, paint
+from brand_detect.evaluation.synthetic.drawing import MARKS, mark_mask, paint
 
 
 def with_mark(name, side=96):

@@ -13,7 +13,7 @@ import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.engines import model_files
-from brand_detect.engines.image_encoder import ImageEncoder
+from brand_detect.engines.image_embedder import ImageEncoder
 from brand_detect.engines.mark_finder import NetworkMarkFinder
 from brand_detect.engines.model_files import ModelFolder, ModelRoots, any_folder
 from brand_detect.engines.weights import MOST_BYTES

@@ -27,8 +27,8 @@ from brand_detect.stages.escalation import Pictures, _answers
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import Store
-from brand_detect_tests import model_server
-from brand_detect_tests.model_server import (
+from brand_detect_tests.support import model_server
+from brand_detect_tests.support.model_server import (
     INPUT_TOKENS,
     MANY_TOKENS,
     OUTPUT_TOKENS,

@@ -13,7 +13,7 @@ from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect_tests.videos import Picture, scene, truncate, write_clip
+from brand_detect_tests.support.videos import Picture, scene, truncate, write_clip
 
 FOREVER = float("inf")
 

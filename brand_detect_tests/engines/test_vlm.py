@@ -19,7 +19,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.model_files import any_folder
 from brand_detect.engines.prompts import Prompt, load_prompt
 from brand_detect.engines.vlm import TransformersAnswerer
-from brand_detect.evaluation.vlm import Architecture, Tower, byte_tokenizer, random_model
+from brand_detect.evaluation.benchmarks.vlm import Architecture, Tower, byte_tokenizer, random_model
 
 BEST_PRECISION = vlm.best_precision
 PROMPT = load_prompt("default")

@@ -26,10 +26,10 @@ from brand_detect.engines.video import PyAvDecoder
 from brand_detect.orchestration import checks
 from brand_detect.orchestration.config import load_quality
 from brand_detect.orchestration.lineage import latest_record
-from brand_detect.stages.compile_report import compile_report
-from brand_detect_tests import payloads as p
-from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, ScriptedDetector, pipeline, two_shot_clip
-from brand_detect_tests.stages.test_compile_report import BRANDS, cut_times, dropped_of, fates, region_rows
+from brand_detect.stages.compile_report.compile import compile_report
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, ScriptedDetector, pipeline, two_shot_clip
+from brand_detect_tests.stages.compile_report.test_compile import BRANDS, cut_times, dropped_of, fates, region_rows
 
 # extract_frames
 

@@ -12,9 +12,9 @@ from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.orchestration import gallery
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
-from brand_detect_tests import logos
-from brand_detect_tests.pipeline import ScriptedDetector, ScriptedEncoder, pipeline, silent
-from brand_detect_tests.videos import write_clip
+from brand_detect_tests.support import logos
+from brand_detect_tests.support.pipeline import ScriptedDetector, ScriptedEncoder, pipeline, silent
+from brand_detect_tests.support.videos import write_clip
 
 NONE = 1024  # pictures of no mark, in the package
 PLAIN = "brands:\n  - name: Rolex\n"

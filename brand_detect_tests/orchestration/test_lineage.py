@@ -14,7 +14,7 @@ from brand_detect.orchestration.lineage import ATTEMPT, latest, latest_record
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.store import AttemptRef
-from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, pipeline, two_shot_clip
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from brand_detect.orchestration.models import FREE, answerer, endpoints
 from brand_detect.orchestration.resources import Engines
 from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
-from brand_detect_tests.model_server import serving
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.model_server import serving
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 HERE = "http://127.0.0.1:8000/v1"
 GPT: dict[str, Any] = {"provider": "openai", "model": "gpt-4o-mini"}

@@ -15,7 +15,7 @@ from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Questio
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.orchestration.lineage import latest, record_of, resolve
 from brand_detect.orchestration.run import JobRun
-from brand_detect_tests.pipeline import (
+from brand_detect_tests.support.pipeline import (
     Pipeline,
     ScriptedAnswerer,
     ScriptedDetector,

@@ -8,7 +8,7 @@ import pytest
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.orchestration import stage
 from brand_detect.storage.store import AttemptWriter
-from brand_detect_tests.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
 
 
 class Flaky(ScriptedReader):

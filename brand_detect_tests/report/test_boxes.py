@@ -12,8 +12,8 @@ from pycocotools.coco import COCO
 
 from brand_detect.domain import model as m
 from brand_detect.report import boxes
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import match, nothing, report_of
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import match, nothing, report_of
 
 
 def labelled(payloads: dict[str, Any], report: m.Report | None = None) -> boxes.Labels:

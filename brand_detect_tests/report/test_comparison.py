@@ -22,8 +22,8 @@ from brand_detect.report.comparison import (
     outcome_in_words,
 )
 from brand_detect.report.comparison import settings as set_differently
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import report_of
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import report_of
 
 RUN = "run-1-0"
 

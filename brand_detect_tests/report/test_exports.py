@@ -9,7 +9,7 @@ import pytest
 
 from brand_detect.domain import model as m
 from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument, document, schema, to_csv
-from brand_detect_tests.report.fakes import match, nothing
+from brand_detect_tests.support.report_fakes import match, nothing
 
 
 def read(data: bytes) -> list[dict[str, str]]:

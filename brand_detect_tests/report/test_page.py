@@ -15,8 +15,8 @@ from brand_detect.report.documents import write_documents
 from brand_detect.report.exports import document
 from brand_detect.report.figures import figures_of
 from brand_detect.report.words import clock, duration, percent
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import Files, Pictures, match, nothing, report_of
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import Files, Pictures, match, nothing, report_of
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -19,10 +19,10 @@ from brand_detect.domain.params import CompileReportParams
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.exports import document
 from brand_detect.report.page import render
-from brand_detect_tests import payloads as p
-from brand_detect_tests.browser import chromium, faults
-from brand_detect_tests.report.fakes import Pictures, match, nothing, report_of
-from brand_detect_tests.report.large import StoredPictures, large
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.report_fakes import Pictures, match, nothing, report_of
+from brand_detect_tests.support.large_report import StoredPictures, large
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'\u202e&lt;" + "y" * 10_000
 

@@ -15,9 +15,9 @@ from brand_detect.client import Client, Run
 from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.run import Runner
-from brand_detect_tests.browser import chromium, faults
-from brand_detect_tests.pipeline import ScriptedDetector, pipeline, two_shot_clip
-from brand_detect_tests.servers import free_port, wait_for
+from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.pipeline import ScriptedDetector, pipeline, two_shot_clip
+from brand_detect_tests.support.servers import free_port, wait_for
 
 KEY = "geheim"
 

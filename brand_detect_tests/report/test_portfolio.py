@@ -9,8 +9,8 @@ import pytest
 
 from brand_detect.domain import model as m
 from brand_detect.report.portfolio import Entry, Portfolio, brands_csv, portfolio, render, videos_csv
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import match
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import match
 from brand_detect_tests.report.test_page import Page
 
 

@@ -11,7 +11,7 @@ import webvtt
 from brand_detect.domain import model as m
 from brand_detect.report.exports import document
 from brand_detect.report.webvtt import markers
-from brand_detect_tests.report.fakes import match, nothing
+from brand_detect_tests.support.report_fakes import match, nothing
 
 HOSTILE = ["A --> B", "AT&T <b>", "</v><c.x>", "\u202eevil", "two\n\nlines\r\n00:00.000 --> 00:01.000", "x" * 10_000]
 

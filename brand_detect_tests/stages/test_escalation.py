@@ -13,12 +13,12 @@ from brand_detect.domain.params import EscalateVlmParams, effective
 from brand_detect.domain.protocols import Answer, Answerer, AnswerMemory, Image, Question
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.stages.compile_report import _models
+from brand_detect.stages.compile_report.compile import _models
 from brand_detect.stages.escalation import OUTLINE, escalate
-from brand_detect_tests import payloads as p
-from brand_detect_tests.pipeline import ScriptedAnswerer
-from brand_detect_tests.report.fakes import Pictures
-from brand_detect_tests.videos import silent
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.pipeline import ScriptedAnswerer
+from brand_detect_tests.support.report_fakes import Pictures
+from brand_detect_tests.support.videos import silent
 
 INDEX = LexiconIndex(
     parse_catalog("[Rolex, Emirates, {name: Itaú}, {name: Lacoste, logo_only: true}]".encode(), "b.yaml")

@@ -20,7 +20,7 @@ from brand_detect.storage.answers import Answers
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import AttemptRef, Store, StoredFrames
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 QUESTION = "f" * 32
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg"/>'

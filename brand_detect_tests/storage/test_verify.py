@@ -16,7 +16,7 @@ from brand_detect.storage.answers import Answers
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect.storage.verify import verify_jobs, verify_shared
-from brand_detect_tests.pipeline import silent
+from brand_detect_tests.support.pipeline import silent
 from brand_detect_tests.storage.test_store import FACTS, REF, SCENES, stored
 
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg"/>'

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from brand_detect.domain.contracts import check_overrides, effective, names_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.history import (
     ESCALATIONS,
@@ -37,9 +38,9 @@ from brand_detect.domain.history import (
     reports_to_compare,
     reusable,
 )
+from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.media import content_sha256, default_job_id
-from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import Params, check_overrides, effective, names_models
+from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import ASSETS, CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of
 from brand_detect.domain.problems import WARNED, Problem
 from brand_detect.domain.settings import Settings
@@ -67,7 +68,7 @@ POLL_S = (0.3, 2.0)
 START_S = 60.0
 """Longest wait for a run to start, so that it can be cancelled."""
 ORPHAN_S = 60.0
-LOOKS_AGAIN = 3
+POLLS_AGAIN = 3
 """Looks at a run that failed, until it counts as one that Dagster does not execute again: it decides a moment later."""
 LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
@@ -168,7 +169,7 @@ class Problems:
     """How many older ones there are besides."""
     more_failed: int
     """How many of those may be more than warnings."""
-    looked_s: float
+    polled_s: float
     """When the runs were last looked at, in seconds since 1970."""
     failing: tuple[FailedTick, ...]
 
@@ -446,7 +447,7 @@ class Client:
             Transient: it has not ended after ``timeout_s``; it goes on all the same.
         """
         until = time.monotonic() + timeout_s
-        for run, pause_s in self.looks(run_id):
+        for run, pause_s in self.polls(run_id):
             seen(run)
             if pause_s == 0:
                 return run
@@ -455,7 +456,7 @@ class Client:
             time.sleep(pause_s)
         raise AssertionError("a run is looked at until it has ended")
 
-    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:
+    def polls(self, run_id: str) -> Iterator[tuple[Run, float]]:
         """Looks at a run until its stages are done, each with the seconds to pause before the next, 0 with the last.
 
         For callers that pause in their own way; errors as in ``wait``.
@@ -471,7 +472,7 @@ class Client:
                 run_id = run.retried_as
             elif run.status == "canceled":
                 raise Permanent(f"Run {run_id} was cancelled.")
-            elif run.status == "failure" and (run.will_retry is False or unsure > LOOKS_AGAIN):
+            elif run.status == "failure" and (run.will_retry is False or unsure > POLLS_AGAIN):
                 raise Permanent(*self.reason(run_id))
             yield run, pause_s
             pause_s = min(pause_s * 1.3, POLL_S[1])
@@ -568,14 +569,14 @@ class Client:
             )
         made = node["assetMaterializations"][0]
         said = _entries(made)["problems"]
-        looked_s = float(made["timestamp"]) / 1000
+        polled_s = float(made["timestamp"]) / 1000
         if "problems" in ticks and ticks["problems"]["status"] != "FAILURE":
-            looked_s = max(looked_s, ticks["problems"]["timestamp"])
+            polled_s = max(polled_s, ticks["problems"]["timestamp"])
         return Problems(
             problems=tuple(Problem(**row) for row in said["problems"]),
             more=said["more"],
             more_failed=said["more_failed"],
-            looked_s=looked_s,
+            polled_s=polled_s,
             failing=tuple(
                 FailedTick(name, tick["timestamp"], _cause(tick["error"] or {}))
                 for name, tick in sorted(ticks.items())

@@ -7,19 +7,19 @@ from typing import Any, cast
 import dagster as dg
 
 from brand_detect.domain.settings import Settings
-from brand_detect.orchestration.assets import ASSETS
 from brand_detect.operations.comparison import comparison
 from brand_detect.operations.exports import annotated_video
 from brand_detect.operations.inbox import inbox_sensor
-from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
 from brand_detect.operations.liveness import at_work
 from brand_detect.operations.notifications import notifications
 from brand_detect.operations.portfolio import portfolio
 from brand_detect.operations.problems import PROBLEMS_ASSET
-from brand_detect.orchestration.resources import Services
 from brand_detect.operations.retention import nightly_prune, prune_job
 from brand_detect.operations.schedules import offpeak_retries
 from brand_detect.operations.sensors import SENSORS, dead_runs, models_there
+from brand_detect.orchestration.assets import ASSETS
+from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
+from brand_detect.orchestration.resources import Services
 
 
 def build_definitions(

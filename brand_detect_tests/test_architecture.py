@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from brand_detect.domain.params import PARAMS
+from brand_detect.domain.contracts import PARAMS
 from brand_detect.domain.pipeline import STAGES
 
 TESTS = Path(__file__).parent
@@ -20,7 +20,7 @@ HEAVY = {"cv2", "av", "torch", "transformers", "rapidocr", "openvino", "onnxrunt
 HEAVY_HOMES = {"engines", "evaluation"}
 EAGER = {  # networks and what trains them: nothing but pixels and weights in them; imported inside functions themselves
     *(f"engines.{name}" for name in ("mark_net", "mark_finder_net")),
-    *(f"evaluation.{name}" for name in ("calibration", "composites", "distortion", "unknown_marks")),
+    *(f"evaluation.{name}" for name in ("calibration", "composites", "distortion", "distractors")),
     *(f"evaluation.{name}" for name in ("train_encoder", "train_regions")),
 }
 SIBLINGS = {"stages", "engines", "storage", "catalog", "report"}

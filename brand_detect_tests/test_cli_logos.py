@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.engines import logo_embedder as mark_encoder
+from brand_detect.engines import logo_embedder as logo_embedder
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.evaluation.scoring import icons
-from brand_detect.evaluation.scoring import recognizers
+from brand_detect.evaluation.scoring import icons, recognizers
 from brand_detect.evaluation.scoring.icons import Icon
 from brand_detect_tests.conftest import Ended
 
@@ -49,7 +48,7 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients under every name, and noise as marks that nobody knows."""
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 60, 3), np.uint8)
-    monkeypatch.setattr(mark_encoder, "unknown_marks", lambda: list(noise))
+    monkeypatch.setattr(logo_embedder, "distractors", lambda: list(noise))
     gradients = recognizers.Descriptor("", 7 * 7 * 4 * 9, recognizers.gradients)
     monkeypatch.setattr(recognizers, "encoder_of", lambda name: recognizers.Encoder(name, gradients))
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from brand_detect.catalog import load_catalog
+from brand_detect.domain.catalog import Brand
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Brand, Report
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.protocols import Image
 from brand_detect.storage.proposals import Proposals

@@ -18,10 +18,10 @@ from dagster_graphql.schema import create_schema
 
 from brand_detect import client as module
 from brand_detect.client import TOKEN, Client, FailedTick, Problems, Run, document
+from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import content_sha256
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import effective
 from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.problems import FAILED_RUN, WARNED, Problem
 from brand_detect.domain.tags import (
@@ -1333,7 +1333,7 @@ def test_a_cancel_that_fails_is_said(server: Webserver, client: Client, kind: st
         client.cancel("r1")
 
 
-def looks(server: Webserver, run_id: str, *statuses: str) -> None:
+def polls(server: Webserver, run_id: str, *statuses: str) -> None:
     """Let the run ``run_id`` go through ``statuses``, one a look."""
     row = next(row for row in server.runs if row["runId"] == run_id)
 
@@ -1350,7 +1350,7 @@ def looks(server: Webserver, run_id: str, *statuses: str) -> None:
 
 def test_a_run_is_waited_for(server: Webserver, client: Client):
     server.add({PARTITION: JOB}, LINE)
-    looks(server, "r1", "QUEUED", "STARTING", "STARTED", "STARTED", "SUCCESS")
+    polls(server, "r1", "QUEUED", "STARTING", "STARTED", "STARTED", "SUCCESS")
     seen: list[str] = []
     done = client.wait("r1", PATIENCE_S, lambda run: seen.append(run.status))
     assert (done.run_id, done.status) == ("r1", "success")
@@ -1360,7 +1360,7 @@ def test_a_run_is_waited_for(server: Webserver, client: Client):
 def test_a_run_that_is_re_executed_is_followed(server: Webserver, client: Client):
     """Dagster says first that it will, then as which run."""
     row = server.add({"dagster/will_retry": "true"}, LINE)
-    looks(server, "r1", "STARTED", "FAILURE", "FAILURE")
+    polls(server, "r1", "STARTED", "FAILURE", "FAILURE")
     again = server.add({}, LINE, parent="r1")
 
     def re_executed(**asked: Any) -> Answer:
@@ -1368,7 +1368,7 @@ def test_a_run_that_is_re_executed_is_followed(server: Webserver, client: Client
         return server.on_Runs(**asked)
 
     server.answers["Runs"].append(re_executed)
-    looks(server, "r2", "QUEUED", "STARTED", "SUCCESS")
+    polls(server, "r2", "QUEUED", "STARTED", "SUCCESS")
     seen: list[tuple[str, str]] = []
     done = client.wait("r1", PATIENCE_S, lambda run: seen.append((run.run_id, run.status)))
     assert done.run_id == "r2"
@@ -1390,7 +1390,7 @@ def test_a_run_that_has_just_failed_is_looked_at_again(server: Webserver, client
     server.answers["Failure"] = [logs(RUN_FAILURE)]
     with pytest.raises(Permanent, match="was found dead"):
         client.wait("r1", PATIENCE_S)
-    assert len(server.sent("Runs")) == module.LOOKS_AGAIN + 1
+    assert len(server.sent("Runs")) == module.POLLS_AGAIN + 1
 
 
 def test_a_run_that_takes_too_long_goes_on_without_us(server: Webserver, client: Client):
@@ -1440,9 +1440,9 @@ def test_a_run_of_a_whole_job_that_fails_is_not_done(server: Webserver, client: 
 
 def test_a_fault_while_waiting_does_not_end_it(server: Webserver, client: Client):
     server.add({}, LINE)
-    looks(server, "r1", "STARTED")
+    polls(server, "r1", "STARTED")
     server.answers["Runs"] += [httpx2.ConnectError("refused")] * 3
-    looks(server, "r1", "SUCCESS")
+    polls(server, "r1", "SUCCESS")
     assert client.wait("r1", PATIENCE_S).status == "success"
 
 
@@ -1557,12 +1557,12 @@ def looked(at_s: float, error: str = "") -> dict[str, Any]:
     return {"status": "FAILURE" if error else "SKIPPED", "timestamp": at_s, "error": said}
 
 
-def broken(*problems: Problem, more: int = 0, looks: Sequence[dict[str, Any]] = (looked(2000.5),)) -> dict[str, Any]:
+def broken(*problems: Problem, more: int = 0, polls: Sequence[dict[str, Any]] = (looked(2000.5),)) -> dict[str, Any]:
     """An answer about what is broken, as it was found 1000 s after 1970."""
     said = {"problems": [asdict(p) for p in problems], "more": more, "more_failed": more}
     made = {"timestamp": "1000000", "metadataEntries": [{"label": "table"}, json_entry("problems", said)]}
     sensors = [
-        instigator("problems", "sensor", *looks),
+        instigator("problems", "sensor", *polls),
         instigator("open_jobs", "sensor", looked(1.0, "It is gone.")),
         instigator("held_runs", "sensor", looked(1.0, "It was."), status="STOPPED"),
         instigator("new", "sensor"),
@@ -1579,7 +1579,7 @@ def test_problems_are_what_the_asset_says_with_what_fails_to_tick(server: Webser
     one = Problem("match", "run_ocr", FAILED_RUN, "No reader.", "r1", 900.0)
     server.answers["Problems"] = [broken(one, more=3)]
     found = client.problems()
-    assert (found.problems, found.more, found.looked_s) == ((one,), 3, 2000.5)
+    assert (found.problems, found.more, found.polled_s) == ((one,), 3, 2000.5)
     assert found.failing == (
         FailedTick("offpeak_retries", 3.0, "It is late."),
         FailedTick("open_jobs", 1.0, "It is gone."),
@@ -1589,12 +1589,12 @@ def test_problems_are_what_the_asset_says_with_what_fails_to_tick(server: Webser
     assert variables == {"repository": client._found()}
 
 
-@pytest.mark.parametrize("looks", [(), (looked(3000.0, "No database."),)])
+@pytest.mark.parametrize("polls", [(), (looked(3000.0, "No database."),)])
 def test_information_is_as_old_as_its_last_change_if_the_last_look_failed(
-    server: Webserver, client: Client, looks: Sequence[dict[str, Any]]
+    server: Webserver, client: Client, polls: Sequence[dict[str, Any]]
 ):
-    server.answers["Problems"] = [broken(looks=looks)]
-    assert client.problems().looked_s == 1000.0
+    server.answers["Problems"] = [broken(polls=polls)]
+    assert client.problems().polled_s == 1000.0
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ from functools import lru_cache
 from pydantic import Field
 
 from brand_detect.catalog import catalog_from_json
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.model import JOB_ID, ExtractedFrames, Report, Row, check_job_id
+from brand_detect.domain.job import JOB_ID, check_job_id
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.reviews import OF_MARKS, Correction, Review, correction_of, review_of, undone
+from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.index_page import Listed

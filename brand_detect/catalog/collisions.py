@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.catalog.index import LexiconIndex
-from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
-from brand_detect.domain.protocols import Image, MarkEncoder, Progress
+from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
+from brand_detect.domain.protocols import Image, LogoEmbedder, Progress
 
 LARGE_PX, SMALL_PX = 112, 24
 """A logo as it stands in a close-up, and on a board at the far side."""
@@ -45,7 +45,7 @@ def names_alike(catalog: BrandCatalog, fuzzy_score: float, min_fuzzy_length: int
 def logos_alike(
     brands: Sequence[Brand],
     draw: Callable[[Exemplar, int], Image],
-    encoder: MarkEncoder,
+    encoder: LogoEmbedder,
     alike: float,
     progress: Progress,
 ) -> Iterator[Collision]:

@@ -41,7 +41,7 @@ class Entry:
 
 
 class Gallery:
-    """A ``MarkIndex`` that compares every view with every exemplar.
+    """A ``LogoGallery`` that compares every view with every exemplar.
 
     100,000 exemplars take less time than the encoder does, so there is no approximate index.
 
@@ -52,8 +52,8 @@ class Gallery:
         unknown: vectors of pictures that show none of the marks, shape (pictures, dimensions).
     """
 
-    def __init__(self, encoder: str, entries: Sequence[Entry], vectors: Floats, unknown: Floats) -> None:
-        self.encoder = encoder
+    def __init__(self, embedder: str, entries: Sequence[Entry], vectors: Floats, unknown: Floats) -> None:
+        self.embedder = embedder
         brands = sorted({e.brand_id for e in entries})
         place = {brand: i for i, brand in enumerate(brands)}
         order = sorted(range(len(entries)), key=lambda i: (place[entries[i].brand_id], i))
@@ -85,7 +85,7 @@ class Gallery:
             found += [self._best(likeness[a:b]) for a, b in pairwise(cuts)]
         return found
 
-    def false_alarms(self, score: float) -> float:
+    def false_accept_rate(self, score: float) -> float:
         """Share of unknown marks whose score is at least ``score``."""
         if score > self._tail:
             return max(RAREST, _beyond(score, self._tail, self._excess))
@@ -113,7 +113,7 @@ class Gallery:
         of_brand = likeness[:, self._begins[brand] : end]
         entry = self._entries[self._begins[brand] + int(of_brand.max(axis=0).argmax())]
         of_its_own = _beyond(alone, *self._tails_alone[:, brand].tolist())
-        alarms = max(self.false_alarms(score), min(1.0, of_its_own / ONE_BRAND))
+        alarms = max(self.false_accept_rate(score), min(1.0, of_its_own / ONE_BRAND))
         odds = SLOPE * -np.log10(alarms) + OFFSET
         return Likeness(entry.brand_id, entry.brand, entry.exemplar_id, score, alarms, float(1 / (1 + np.exp(-odds))))
 

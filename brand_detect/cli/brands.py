@@ -16,7 +16,7 @@ from brand_detect.domain.text import key_of
 
 if TYPE_CHECKING:
     from brand_detect.catalog import LoadedCatalog
-    from brand_detect.domain.model import Brand, Exemplar
+    from brand_detect.domain.catalog import Brand, Exemplar
     from brand_detect.domain.protocols import Rgba
 
 FOUND = 6
@@ -129,7 +129,7 @@ def check(
     alike: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="likeness of two logos from which they are named")
     ] = ALIKE,
-    encoder: Annotated[str, typer.Option(help="as detect_objects.encoder names it")] = "built-in",
+    encoder: Annotated[str, typer.Option(help="as detect_objects.embedder names it")] = "built-in",
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
@@ -140,14 +140,15 @@ def check(
     from brand_detect.catalog.collisions import logos_alike, names_alike
     from brand_detect.cli.local import Bars
     from brand_detect.domain.backgrounds import standing_out
-    from brand_detect.domain.params import DetectObjectsParams, MatchBrandsParams
+    from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+    from brand_detect.domain.contracts.match_brands import MatchBrandsParams
     from brand_detect.orchestration.resources import Engines
 
     loaded = _load(catalog)
     params = MatchBrandsParams.model_validate({})
     draw = _drawing(loaded)
     engines, named = Engines.of(Settings.load()), DetectObjectsParams.model_validate({"encoder": encoder})
-    eyes = engines.mark_encoder(named) if loaded.files else None
+    eyes = engines.logo_embedder(named) if loaded.files else None
     found = list(names_alike(loaded.catalog, params.fuzzy_score, params.min_fuzzy_length))
     if eyes:
         with Bars() as bars:

@@ -26,10 +26,11 @@ from brand_detect.cli.common import (
     out,
     overrides_of,
 )
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import VIDEO_SUFFIXES
-from brand_detect.domain.model import Overrides, Report
-from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Answerer
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
@@ -77,8 +78,8 @@ def evaluate(
     Clips in the folder that have no labels are run too, and their brands listed.
     """
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation.scoring import score as scoring
     from brand_detect.evaluation.benchmarks.pipeline import result_of
+    from brand_detect.evaluation.scoring import score as scoring
 
     folder = folder.resolve()
     labels = scoring.load_labels(folder / "labels.json" if folder.is_dir() else folder)
@@ -143,16 +144,16 @@ def evaluate_regions(
     Example: brand-detect evaluate-regions photographs
     """
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.engines.mark_finder import NetworkMarkFinder
+    from brand_detect.engines.mark_finder import NetworkLogoDetector
     from brand_detect.engines.rapid import RapidTextDetector
     from brand_detect.evaluation.scoring import regions
-    from brand_detect.evaluation.scoring.proposals import TextThenMarks, baselines
+    from brand_detect.evaluation.scoring.proposals import TextThenLogos, baselines
 
     text = RapidTextDetector()
     methods = baselines(text)
     for path in weights:
-        network = NetworkMarkFinder(min_score=0.0, weights=path)
-        methods |= {path.stem: network, f"text, then {path.stem}": TextThenMarks(text, network)}
+        network = NetworkLogoDetector(min_score=0.0, weights=path)
+        methods |= {path.stem: network, f"text, then {path.stem}": TextThenLogos(text, network)}
     with Bars() as bars:
         report = bars.stage("proposing", logging.getLogger(__name__))
         pictures = (
@@ -178,9 +179,9 @@ def evaluate_logos(
         list[Path], typer.Option(help="more icons for the gallery: a folder of SVGs or of Iconify packs")
     ] = [],  # noqa: B006
     baselines: Annotated[bool, typer.Option(help="also the classical ways")] = True,
-    false_alarms: Annotated[
+    false_accept_rate: Annotated[
         float, typer.Option(min=0, max=1, help="share of unknown marks that the matcher may claim")
-    ] = MatchBrandsParams.model_fields["logo_false_alarms"].default,
+    ] = MatchBrandsParams.model_fields["max_false_accept_rate"].default,
     as_json: JsonOpt = False,
 ) -> None:
     """How well marks in photographs are recognised, and how well what is no mark of the gallery is rejected.
@@ -188,7 +189,7 @@ def evaluate_logos(
     Example: brand-detect evaluate-logos photographs --encoder mark_net --encoder google/siglip-base-patch16-224
     """
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.engines.logo_embedder import unknown_marks
+    from brand_detect.engines.logo_embedder import distractors
     from brand_detect.evaluation.scoring import icons as artwork
     from brand_detect.evaluation.scoring import logos
     from brand_detect.evaluation.scoring import recognizers as known
@@ -198,7 +199,7 @@ def evaluate_logos(
     with Bars() as bars:
         report = bars.stage("recognising", logging.getLogger(__name__))
         sections = logos.evaluate_logos(
-            folder, recognizers, packs, OpenCvCodec(), report, unknown_marks(), false_alarms
+            folder, recognizers, packs, OpenCvCodec(), report, distractors(), false_accept_rate
         )
     if as_json:
         out.print_json(data=[section.to_json() for section in sections])
@@ -239,15 +240,15 @@ def bench_exposure(
 
 
 @app.command()
-def bench_marks(
+def bench_logos(
     icons: Annotated[
         int, typer.Option(min=0, help="marks of other brands in the catalogue, from the icons extra")
     ] = 3000,
     as_json: JsonOpt = False,
 ) -> None:
     """Marks without words from end to end: a generated clip whose marks are known, in a catalogue full of others."""
+    from brand_detect.evaluation.benchmarks.logos import bench_logos as measure
     from brand_detect.evaluation.scoring.icons import simple_icons
-    from brand_detect.evaluation.benchmarks.logos import bench_marks as measure
 
     others = {icon.name: icon.svg.encode() for icon in (simple_icons()[:icons] if icons else ())}
     for section in measure(home() / state_dir() / "bench", run_with_catalog, others):
@@ -263,8 +264,8 @@ def bench_escalation(
     """Questions an escalation asks per candidate, and what replays ask again, with a script for a model."""
     from brand_detect.catalog import load_catalog
     from brand_detect.evaluation.benchmarks import escalation
-    from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
     from brand_detect.evaluation.scoring.score import load_labels
+    from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
 
     folder = home() / state_dir() / "bench"
     clips: list[tuple[Path, list[str], list[str]]] = []  # each with the names in its catalogue and those it shows

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from brand_detect.cli.brands import CatalogOpt, brands, of_ones_own
 from brand_detect.cli.common import JobArg, JsonOpt, err, home, out, plain
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, BrandDetectError
-from brand_detect.domain.model import Report
 from brand_detect.domain.proposals import Decision, Open, Proposal, proposal_of, still_open
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import key_of
@@ -186,7 +186,7 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
         Permanent: the frame is gone.
     """
     from brand_detect.catalog.writing import Picture
-    from brand_detect.domain.model import ExtractedFrames
+    from brand_detect.domain.contracts.extract_frames import ExtractedFrames
     from brand_detect.engines.image import OpenCvCodec
     from brand_detect.storage.store import AttemptRef, StoredFrames
 

@@ -14,7 +14,7 @@ from brand_detect.cli.local import Bars, local_instance
 from brand_detect.cli.problems import BROKEN
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
-from brand_detect.domain.model import check_job_id
+from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
@@ -175,8 +175,8 @@ def rebuild(as_json: JsonOpt = False) -> None:
 
     Example: brand-detect rebuild
     """
-    from brand_detect.orchestration.assets import INPUTS
     from brand_detect.operations.rebuild import rebuild as rebuild_history
+    from brand_detect.orchestration.assets import INPUTS
 
     with local_instance() as (instance, services):
         progress = services.progress("rebuild", logging.getLogger(__name__))

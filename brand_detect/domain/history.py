@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import effective
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 
 ESCALATIONS = ("escalate_vlm", "escalate_cloud")

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from brand_detect.domain.model import Record
+from brand_detect.domain.records import Record
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Look:
+class TrackFigures:
     """A track as the rules see it: medians over its regions."""
 
     kind: str
@@ -24,10 +24,13 @@ class Look:
     cy: float
 
 
-class SurfaceRule(Record):
+PLACEMENTS = ("board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other")
+
+
+class PlacementRule(Record):
     """What a track is on if all conditions hold that are given. Figures are medians over its regions."""
 
-    surface: Literal["board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other"]
+    placement: Literal["board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other"]
     kind: Literal["", "text", "logo", "object"] = Field("", description="of the track")
     label: str = Field("", description="what an object detector called it")
     inside: str = Field("", description="what an object detector called the thing that it lies in")
@@ -40,22 +43,22 @@ class SurfaceRule(Record):
     min_cy: Share = Field(0.0, description="centre, 0..1 of the picture's height")
     max_cy: Share = 1.0
 
-    def fits(self, look: Look) -> bool:
+    def fits(self, figures: TrackFigures) -> bool:
         return (
-            self.kind in ("", look.kind)
-            and self.label in ("", look.label)
-            and (not self.inside or self.inside in look.inside)
-            and self.min_aspect <= look.aspect <= self.max_aspect
-            and self.min_area_frac <= look.area_frac <= self.max_area_frac
-            and self.min_cx <= look.cx <= self.max_cx
-            and self.min_cy <= look.cy <= self.max_cy
+            self.kind in ("", figures.kind)
+            and self.label in ("", figures.label)
+            and (not self.inside or self.inside in figures.inside)
+            and self.min_aspect <= figures.aspect <= self.max_aspect
+            and self.min_area_frac <= figures.area_frac <= self.max_area_frac
+            and self.min_cx <= figures.cx <= self.max_cx
+            and self.min_cy <= figures.cy <= self.max_cy
         )
 
 
-_RULES: TypeAdapter[tuple[SurfaceRule, ...]] = TypeAdapter(tuple[SurfaceRule, ...])
+_RULES: TypeAdapter[tuple[PlacementRule, ...]] = TypeAdapter(tuple[PlacementRule, ...])
 
 
-def surface_rules(rules: Sequence[dict[str, Any]]) -> tuple[SurfaceRule, ...]:
+def placement_rules(rules: Sequence[dict[str, Any]]) -> tuple[PlacementRule, ...]:
     """The rules of a param.
 
     Raises:
@@ -69,5 +72,5 @@ def surface_rules(rules: Sequence[dict[str, Any]]) -> tuple[SurfaceRule, ...]:
         raise ValueError(f"rule {int(first['loc'][0]) + 1}, {where}: {first['msg']}") from e
 
 
-def surface_of(look: Look, rules: Sequence[SurfaceRule]) -> str:
-    return next((rule.surface for rule in rules if rule.fits(look)), "other")
+def placement_of(figures: TrackFigures, rules: Sequence[PlacementRule]) -> str:
+    return next((rule.placement for rule in rules if rule.fits(figures)), "other")

@@ -13,8 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Record, Row, content_id
 from brand_detect.domain.proposals import alike
+from brand_detect.domain.records import Record
+from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import key_of, same_text
 
 LONGEST_S = 1e7
@@ -182,7 +183,7 @@ def log_digest(reviews: Iterable[Review]) -> str:
     return digest.hexdigest()[:32]
 
 
-def marks_named(review: Review, marks: Sequence[Row]) -> list[str]:
+def clusters_named(review: Review, marks: Sequence[Row]) -> list[str]:
     """The clusters, of rows of UNRESOLVED, that a ``name`` or a ``dismiss`` is about.
 
     By cluster id, else by crops that look the same where the texts do not contradict, else by the same text.
@@ -190,10 +191,10 @@ def marks_named(review: Review, marks: Sequence[Row]) -> list[str]:
     by_id = [mark["cluster_id"] for mark in marks if mark["cluster_id"] == review.cluster_id]
     if by_id:
         return by_id
-    by_look = [
+    by_logo = [
         mark["cluster_id"]
         for mark in marks
         if (same_text(mark["text"], review.text) or not (key_of(mark["text"]) and key_of(review.text)))
         and alike(mark["crop_hashes"], review.crop_hashes)
     ]
-    return by_look or [mark["cluster_id"] for mark in marks if same_text(mark["text"], review.text)]
+    return by_logo or [mark["cluster_id"] for mark in marks if same_text(mark["text"], review.text)]

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import HOST, check_overrides
+from brand_detect.domain.params import HOST
 from brand_detect.domain.pipeline import downstream_of
 
 PACKAGE = Path(__file__).parents[1]

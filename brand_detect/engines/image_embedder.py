@@ -15,8 +15,8 @@ BATCH = 32
 WHAT = "image encoder"
 
 
-class ImageEncoder:
-    """The ``MarkEncoder`` of a pretrained model. Nothing is fetched at run time.
+class ImageEmbedder:
+    """The ``LogoEmbedder`` of a pretrained model. Nothing is fetched at run time.
 
     A crop is set into the middle of a square before the model's own processor sees it: most processors cut the middle
     out of a picture, which would cut the ends off a wide mark.

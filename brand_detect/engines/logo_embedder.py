@@ -10,15 +10,15 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image
 from brand_detect.engines.weights import load_weights
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "mark_encoder.safetensors"
-UNKNOWN_MARKS = WEIGHTS.with_name("unknown_marks.jpg")
+WEIGHTS = Path(__file__).parents[1] / "weights" / "logo_embedder.safetensors"
+DISTRACTORS = WEIGHTS.with_name("distractors.jpg")
 SIDE_PX = 80  # what the training ended with
 BATCH = 64
 REINSTALL = "install the package again"
 
 
-class NetworkMarkEncoder:
-    """A ``MarkEncoder`` by the project's own network; docs/reference/model-cards.md says what it was trained on.
+class BuiltInLogoEmbedder:
+    """A ``LogoEmbedder`` by the project's own network; docs/reference/model-cards.md says what it was trained on.
 
     Args:
         weights: the file of another training.
@@ -30,10 +30,10 @@ class NetworkMarkEncoder:
     def __init__(self, weights: Path = WEIGHTS) -> None:
         import torch
 
-        from brand_detect.engines.logo_embedder_net import DIMENSIONS, MarkNet
+        from brand_detect.engines.logo_embedder_net import DIMENSIONS, LogoEmbedderNet
 
         self.dimensions = DIMENSIONS
-        self._net = MarkNet()
+        self._net = LogoEmbedderNet()
         self.identity = f"mark_net {load_weights(self._net, weights, REINSTALL)}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
@@ -61,13 +61,13 @@ def _square(crop: Image) -> Image:
     return cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=way)  # pyright: ignore[reportReturnType]
 
 
-def unknown_marks() -> list[Image]:
+def distractors() -> list[Image]:
     """Squares of ``SIDE_PX`` that show no brand: pictograms as a camera would take them, and scenery without marks."""
     import cv2
 
-    sheet = cv2.imread(str(UNKNOWN_MARKS))
+    sheet = cv2.imread(str(DISTRACTORS))
     if sheet is None:
-        raise Permanent(f"The picture {UNKNOWN_MARKS.name} is missing.", REINSTALL)
+        raise Permanent(f"The picture {DISTRACTORS.name} is missing.", REINSTALL)
     rows, columns = sheet.shape[0] // SIDE_PX, sheet.shape[1] // SIDE_PX
     tiles = np.asarray(sheet, np.uint8).reshape(rows, SIDE_PX, columns, SIDE_PX, 3).swapaxes(1, 2)
     return list(tiles.reshape(-1, SIDE_PX, SIDE_PX, 3))

@@ -32,7 +32,7 @@ class Block(nn.Module):
         return functional.relu(self.second_norm(self.second(y)) + self.shortcut(x))
 
 
-class MarkNet(nn.Module):
+class LogoEmbedderNet(nn.Module):
     """Crops, shape (n, 3, side, side), RGB from 0 to 1, to unit vectors, shape (n, DIMENSIONS). 4.6 million weights."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ MARGIN = 0.05  # of the picture's longest side, seen around a searched area
 SAME_IOU = 0.5  # proposals that overlap so much are of one mark
 
 
-class NetworkMarkFinder:
+class NetworkLogoDetector:
     """A ``RegionDetector`` of kind ``logo``, by a network that ``evaluation.train_regions`` trained.
 
     Args:
@@ -33,10 +33,10 @@ class NetworkMarkFinder:
     ) -> None:
         import torch
 
-        from brand_detect.engines.mark_finder_net import MarkFinderNet
+        from brand_detect.engines.mark_finder_net import LogoDetectorNet
 
         self._min_score, self._most, self._longest_side_px = min_score, most, longest_side_px
-        self._net = MarkFinderNet()
+        self._net = LogoDetectorNet()
         self.identity = f"mark_finder {load_weights(self._net, weights, 'train_regions writes such a file')}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]

@@ -19,7 +19,7 @@ def _conv(inside: int, outside: int, stride: int, norm: bool) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1, bias=not norm), *middle, nn.ReLU(inplace=True))
 
 
-class MarkFinderNet(nn.Module):
+class LogoDetectorNet(nn.Module):
     """Pictures (n, 3, h, w), B, G, R from 0 to 1, to logits of middles (n, h/4, w/4) and distances in px from each cell
     to the left, top, right and bottom of the box, (n, 4, h/4, w/4).
 

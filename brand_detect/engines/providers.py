@@ -251,7 +251,7 @@ class _Asking:
             detail=wrong,
             latency_s=reply.latency_s,
             mark=said.mark if said else "",
-            surface=said.surface if said else "",
+            placement=said.surface if said else "",
             reasoning=said.reasoning if said else "",
             provider=line.endpoint.provider,
             model=line.endpoint.model,

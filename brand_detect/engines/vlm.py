@@ -130,7 +130,7 @@ class TransformersAnswerer:
             brand=read.name,
             confidence=read.confidence,
             mark=read.mark,
-            surface=read.surface,
+            placement=read.surface,
             reasoning=read.reasoning,
         )
 

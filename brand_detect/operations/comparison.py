@@ -7,16 +7,14 @@ import dagster as dg
 from pydantic import Field
 
 from brand_detect.catalog import catalog_from_json
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.history import reports_to_compare
-from brand_detect.domain.model import (
-    BrandVerdicts,
-    DetectedObjects,
-    ExtractedFrames,
-    FilteredScenes,
-    JobRequest,
-    Report,
-)
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.orchestration.config import explicit

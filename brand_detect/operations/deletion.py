@@ -8,7 +8,7 @@ from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEvent
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import check_job_id
+from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import LINE, ROOT
 from brand_detect.domain.tags import PARTITION
 from brand_detect.operations.liveness import IN_FLIGHT

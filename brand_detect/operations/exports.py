@@ -11,11 +11,14 @@ from typing import TypeVar, cast
 import dagster as dg
 from pydantic import Field
 
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import content_sha256
-from brand_detect.domain.model import DetectedObjects, ExtractedFrames, FilteredScenes, JobRequest, Report
-from brand_detect.domain.params import CompileReportParams
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rewritten
 from brand_detect.orchestration.config import explicit
@@ -24,8 +27,8 @@ from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report import boxes
-from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocument, document, to_csv
 from brand_detect.report.annotations import Overlay
+from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocument, document, to_csv
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 from brand_detect.report.webvtt import markers
 from brand_detect.report.words import counted

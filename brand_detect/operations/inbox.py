@@ -21,10 +21,10 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from brand_detect.domain.contracts import check_overrides, effective
 from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.media import default_job_id
-from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import check_overrides, effective
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES
 from brand_detect.domain.protocols import Media
 from brand_detect.domain.settings import Settings

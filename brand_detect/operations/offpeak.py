@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
+from brand_detect.domain.contracts import effective
 from brand_detect.domain.history import ESCALATIONS, merged
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import effective
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.settings import Settings
 
@@ -105,7 +105,7 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Night:
+class OffpeakBatch:
     """The retries to launch now, and what is left for another time, by reason."""
 
     retries: dict[str, Retry]
@@ -117,7 +117,7 @@ class Night:
         return f"{len(self.retries)} jobs retried, about {usd:.2f} USD; left out: {left}"
 
 
-def plan_night(
+def plan_batch(
     known: OpenJobs,
     settings: Settings,
     existing: Iterable[str],
@@ -125,7 +125,7 @@ def plan_night(
     *,
     launched: Mapping[str, float] | None = None,
     tried: Mapping[str, str] | None = None,
-) -> Night:
+) -> OffpeakBatch:
     """The open jobs to retry now, within the settings' limits of jobs and cost for a night.
 
     Those that were tried longest ago come first, and of these the oldest: what fails every night holds up nobody.
@@ -164,11 +164,11 @@ def plan_night(
             night = merged(merged(job.overrides, settings.offpeak_overrides), ONCE)
             retries[job_id] = Retry({stage: values for stage, values in night.items() if values}, price)
             usd += price
-    return Night(retries, left)
+    return OffpeakBatch(retries, left)
 
 
-def _named(stage: str, last: Mapping[str, Any], tonight: Mapping[str, Any]) -> dict[str, Any]:
-    params = effective(stage, dict(last), {name: tonight[name] for name in MODEL if name in tonight})
+def _named(stage: str, last: Mapping[str, Any], in_this_batch: Mapping[str, Any]) -> dict[str, Any]:
+    params = effective(stage, dict(last), {name: in_this_batch[name] for name in MODEL if name in in_this_batch})
     return params.model_dump(mode="json", include={*MODEL})
 
 

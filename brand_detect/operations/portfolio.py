@@ -8,10 +8,12 @@ from typing import cast
 import dagster as dg
 from pydantic import Field
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import JobRequest, Report, content_id
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import ROOT, STAGES
 from brand_detect.domain.protocols import Progress
+from brand_detect.domain.tables import content_id
 from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.partitions import OWNER
 from brand_detect.orchestration.resources import Services

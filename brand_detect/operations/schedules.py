@@ -25,11 +25,11 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
         instance = context.instance
         date = context.scheduled_execution_time.date().isoformat()
         running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
-        tonight = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
-        launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in tonight}
+        in_this_batch = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
+        launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in in_this_batch}
         known = offpeak.OpenJobs.load(instance)
         tried = offpeak.load_tried(instance)
-        night = offpeak.plan_night(
+        night = offpeak.plan_batch(
             known,
             services.settings,
             instance.get_dynamic_partitions(str(JOBS.name)),

@@ -6,15 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import effective
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SAID_AGAIN, SNAPSHOT, UNTIL, due_s
-from brand_detect.operations import liveness
-from brand_detect.operations import offpeak
+from brand_detect.operations import liveness, offpeak
+from brand_detect.operations.problems import problems
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.models import check_models
-from brand_detect.operations.problems import problems
 from brand_detect.orchestration.resources import Services
 
 EVENTS_A_TICK = 5000

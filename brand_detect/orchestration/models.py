@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping
 
+from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams, VlmProvider
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.params import (
-    DetectObjectsParams,
-    EscalateCloudParams,
-    EscalateVlmParams,
-    Escalation,
-    Params,
-    VlmProvider,
-)
+from brand_detect.domain.params import Params
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.calls import is_here, server_of, with_port

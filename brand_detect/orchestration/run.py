@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
+from brand_detect.domain.contracts import check_overrides, effective
 from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
-from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import check_overrides, effective
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
 from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.lineage import latest, made_by

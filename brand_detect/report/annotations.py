@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import Report, Row
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.protocols import Color, Label, Shape
+from brand_detect.domain.tables import Row
 from brand_detect.report.words import one_line
 
 # Okabe and Ito's colours, which most colour-blind people tell apart, and the ink that reads on each.
@@ -59,7 +60,7 @@ class Overlay:
     """Where the brands of a report are at any time.
 
     Between two samples of a track its box moves in a straight line; before the first and after the last it moves as the
-    other marks of the shot do, unless it is furniture. A box is there from the begin of the first cell that shows it
+    other marks of the shot do, unless it is an overlay. A box is there from the begin of the first cell that shows it
     to the end of the last, gaps of up to ``bridge_s`` included, and only while an exposure of its brand lasts. A track
     lies within one shot and its cells end at cuts, so no box reaches over one.
     """
@@ -100,12 +101,12 @@ def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -
     for row in report.detections.to_pylist():
         tracks[row["brand_id"], row["track_id"], row["verdict_id"]].append(row)
     samples = dict(zip(tracks, _samples(list(tracks.values()), frames, cells), strict=True))
-    moving = [samples[track] for track, rows in tracks.items() if not rows[0]["furniture"]]
+    moving = [samples[track] for track, rows in tracks.items() if not rows[0]["is_overlay"]]
     drifts = _Drifts(moving, cells)
     for track in sorted(tracks, key=lambda track: -place[track[0]]):
         rows, keys = tracks[track], samples[track]
         times, boxes = keys[:, 0], keys[:, 3:]
-        if not rows[0]["furniture"]:
+        if not rows[0]["is_overlay"]:
             times, boxes = drifts.beyond(times, boxes)
         yield _Path(
             one_line(rows[0]["brand"]),
@@ -127,8 +128,8 @@ def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table)
     sizes = zip(*(frames[c].to_pylist() for c in ("frame", "width_px", "height_px")), strict=True)
     size = {frame: (width, height) for frame, width, height in sizes}
     shown = defaultdict(list)
-    for cell in cells.select(["t_s", "start_s", "end_s", "shown_by"]).to_pylist():
-        shown[cell["shown_by"]].append((cell["t_s"], cell["start_s"], cell["end_s"]))
+    for cell in cells.select(["t_s", "start_s", "end_s", "keyframe"]).to_pylist():
+        shown[cell["keyframe"]].append((cell["t_s"], cell["start_s"], cell["end_s"]))
     for rows in tracks:
         keys = []
         for row in rows:

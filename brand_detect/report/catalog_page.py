@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brand_detect.domain.backgrounds import on_ground, standing_out
-from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
+from brand_detect.domain.backgrounds import on_background, standing_out
+from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.protocols import Canvas, Image, ImageCodec, Rgba
 from brand_detect.report.pages import template
 
 SIZES_PX = (112, 48, 24)
 """A close-up, a board near the camera, a board at the far side."""
-GROUNDS = ((255, 255, 255), (24, 28, 33))
+BACKGROUNDS = ((255, 255, 255), (24, 28, 33))
 GAP_PX = 8
 WIDTH_PX, HEIGHT_PX = sum(SIZES_PX) + SIZES_PX[0] + GAP_PX * (len(SIZES_PX) + 2), SIZES_PX[0] + 2 * GAP_PX
 """Of the line of one logo on one ground."""
@@ -38,21 +38,21 @@ def render(catalog: BrandCatalog, brands: Sequence[Brand], draw: Draw, canvas: C
     """The page about ``brands`` of ``catalog``."""
     rows = [Row(brand, tuple(_uri(strip(e, draw, canvas), codec) for e in brand.exemplars)) for brand in brands]
     return template("brands.html").render(
-        catalog=catalog, rows=rows, sizes=SIZES_PX, width=WIDTH_PX, height=len(GROUNDS) * HEIGHT_PX
+        catalog=catalog, rows=rows, sizes=SIZES_PX, width=WIDTH_PX, height=len(BACKGROUNDS) * HEIGHT_PX
     )
 
 
 def strip(exemplar: Exemplar, draw: Draw, canvas: Canvas) -> Image:
     """An exemplar at all sizes, the smallest once more as large as the largest; a line of them on each ground."""
     drawn = [draw(exemplar, size_px) for size_px in SIZES_PX]
-    return np.vstack([_line(drawn, ground, canvas) for ground in GROUNDS])
+    return np.vstack([_line(drawn, background, canvas) for background in BACKGROUNDS])
 
 
-def _line(drawn: Sequence[Rgba], ground: tuple[int, int, int], canvas: Canvas) -> Image:
+def _line(drawn: Sequence[Rgba], background: tuple[int, int, int], canvas: Canvas) -> Image:
     largest_px = SIZES_PX[0]
-    squares = [on_ground(picture, ground, size_px) for picture, size_px in zip(drawn, SIZES_PX, strict=True)]
+    squares = [on_background(picture, background, size_px) for picture, size_px in zip(drawn, SIZES_PX, strict=True)]
     squares.append(canvas.resize(squares[-1], largest_px, largest_px))
-    line = np.full((HEIGHT_PX, WIDTH_PX, 3), ground[::-1], np.uint8)
+    line = np.full((HEIGHT_PX, WIDTH_PX, 3), background[::-1], np.uint8)
     left = GAP_PX
     for square in squares:
         side = square.shape[0]

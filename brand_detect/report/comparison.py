@@ -16,17 +16,14 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import (
-    Brand,
-    BrandCatalog,
-    BrandVerdicts,
-    DetectedObjects,
-    FilteredScenes,
-    JobRequest,
-    Record,
-    Report,
-)
+from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.records import Record
 from brand_detect.domain.text import fold, key_of
 from brand_detect.report.exports import DECIMALS
 from brand_detect.report.pages import fact

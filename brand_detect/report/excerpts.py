@@ -4,15 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from brand_detect.domain.model import (
-    REASONS,
-    BrandVerdicts,
-    DetectedObjects,
-    FilteredScenes,
-    Report,
-    Row,
-    TrackTexts,
-)
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.verdicts import REASONS, BrandVerdicts
+from brand_detect.domain.tables import Row
 from brand_detect.report.words import short
 
 ROWS = 15
@@ -43,12 +40,12 @@ def _scenes(value: FilteredScenes) -> Tables:
 def _objects(value: DetectedObjects) -> Tables:
     regions = Counter(value.regions["kind"].to_pylist())
     tracks = Counter(value.tracks["kind"].to_pylist())
-    furniture = Counter(
-        row["kind"] for row in value.tracks.select(["kind", "furniture"]).to_pylist() if row["furniture"]
+    overlays = Counter(
+        row["kind"] for row in value.tracks.select(["kind", "is_overlay"]).to_pylist() if row["is_overlay"]
     )
     return {
         "regions_by_kind": [
-            {"kind": kind, "regions": n, "tracks": tracks[kind], "furniture_tracks": furniture[kind]}
+            {"kind": kind, "regions": n, "tracks": tracks[kind], "overlay_tracks": overlays[kind]}
             for kind, n in regions.most_common()
         ]
     }
@@ -82,7 +79,7 @@ def _verdicts(value: BrandVerdicts) -> Tables:
             {"brand": short(brand), "rule": rule, "decided_by": by, "tracks": n}
             for (brand, rule, by), n in tracks.most_common()
         ],
-        "open_marks": [
+        "locate_unresolved": [
             {
                 "rank": row["rank"],
                 "text": short(row["text"]),
@@ -101,7 +98,16 @@ def _verdicts(value: BrandVerdicts) -> Tables:
 
 def _report(value: Report) -> Tables:
     def row(brand: Row) -> dict[str, Any]:
-        figures = ("seconds", "low_s", "high_s", "share_of_voice", "area_frac_mean", "clarity", "solus_s", "quality")
+        figures = (
+            "seconds",
+            "low_s",
+            "high_s",
+            "share_of_voice",
+            "area_frac_mean",
+            "clarity",
+            "exclusive_s",
+            "quality",
+        )
         return {
             "brand": short(brand["brand"]),
             "exposures": brand["n_exposures"],

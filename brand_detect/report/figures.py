@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from brand_detect.domain.model import ZONES
+from brand_detect.domain.contracts.compile_report import ZONES
 from brand_detect.report.exports import Exposure
 from brand_detect.report.words import duration, fixed, percent, short, tells_surface
 
@@ -74,8 +74,16 @@ FIGURES = (
         "% of the mark",
         "Part of the mark that is neither hidden nor cut by the picture's edge.",
     ),
-    Figure("solus_s", "Solus", "seconds", "seconds", "Of its time on screen, that with no other brand in the picture."),
-    Figure("surface", "Surface", "text", "", "What it is on for most of its time: a board, clothing, an overlay, …"),
+    Figure(
+        "exclusive_s",
+        "Exclusive",
+        "seconds",
+        "seconds",
+        "Of its time on screen, that with no other brand in the picture.",
+    ),
+    Figure(
+        "placement", "Placement", "text", "", "What it is on for most of its time: a board, clothing, an overlay, …"
+    ),
     Figure(
         "quality",
         "Quality",
@@ -98,7 +106,7 @@ FIGURES = (
 
 def figures_of(exposures: Iterable[Exposure], with_media_value: bool) -> tuple[Figure, ...]:
     """The columns that say something: surface only where one is told, media value only where a rate is set."""
-    shown = {"surface": tells_surface(e.surface for e in exposures), "media_value": with_media_value}
+    shown = {"placement": tells_surface(e.placement for e in exposures), "media_value": with_media_value}
     return tuple(figure for figure in FIGURES if shown.get(figure.key, True))
 
 

@@ -63,7 +63,7 @@
 
   const brands = data.brands;
   const figures = data.figures;
-  const surfacesTold = figures.some((figure) => figure.key === "surface");
+  const surfacesTold = figures.some((figure) => figure.key === "placement");
   const exposures = rowsOf(data.exposures, data.exposures.brand.length);
   const proofs = rowsOf(data.evidence, data.evidence.score.length);
   const ofBrand = brands.map(() => []);
@@ -97,18 +97,18 @@
 
   // ---- what is shown: filters, order, totals
 
-  const filter = { source: "", confidence: 0, surface: "" };
+  const filter = { source: "", confidence: 0, placement: "" };
   const order = { key: "seconds", down: true };
   let query = "";
   let rows = []; // of the table: totals with their brand's number and its shown exposures
-  const filtered = () => Boolean(filter.source || filter.confidence || filter.surface);
+  const filtered = () => Boolean(filter.source || filter.confidence || filter.placement);
 
   function passes(e) {
     const [kind, value] = filter.source.split(":");
     if (kind === "source" && sourceOf(e) !== value) return false;
     if (kind === "stage" && e.decided_by !== value) return false;
     if (kind === "rule" && e.rule !== value) return false;
-    return e.confidence >= filter.confidence - 1e-9 && (!filter.surface || e.surface === filter.surface);
+    return e.confidence >= filter.confidence - 1e-9 && (!filter.placement || e.placement === filter.placement);
   }
 
   function totalsOf(number, own) {
@@ -119,7 +119,7 @@
       return time ? known.reduce((sum, e) => sum + e[name] * e.seconds, 0) / time : null;
     };
     const on = {};
-    for (const e of own) on[e.surface] = (on[e.surface] || 0) + e.seconds;
+    for (const e of own) on[e.placement] = (on[e.placement] || 0) + e.seconds;
     const rate = data.media_value && data.media_value.rate_per_30_s;
     const spotSeconds = own.some((e) => e.media_factor === null) ? null : own.reduce((sum, e) => sum + e.media_factor * e.seconds, 0);
     return {
@@ -136,8 +136,8 @@
       position: mean("position"),
       clarity: mean("clarity"),
       visible_frac: mean("visible_frac"),
-      solus_s: own.some((e) => e.solus_s === null) ? null : own.reduce((sum, e) => sum + e.solus_s, 0),
-      surface: Object.entries(on).sort((a, b) => b[1] - a[1])[0][0],
+      exclusive_s: own.some((e) => e.exclusive_s === null) ? null : own.reduce((sum, e) => sum + e.exclusive_s, 0),
+      placement: Object.entries(on).sort((a, b) => b[1] - a[1])[0][0],
       quality: mean("quality"),
       media_value: rate && spotSeconds !== null ? (rate / 30) * spotSeconds : null,
     };
@@ -207,7 +207,7 @@
   const state = el("p", { class: "state", role: "status" });
   const search = el("input", { type: "search", id: "search", placeholder: "Name of a brand", autocomplete: "off", maxlength: 200, input: () => { query = search.value; update(); } });
   const source = el("select", { id: "source", change: () => { filter.source = source.value; update(); } });
-  const surface = el("select", { id: "surface", change: () => { filter.surface = surface.value; update(); } });
+  const placement = el("select", { id: "placement", change: () => { filter.placement = placement.value; update(); } });
   const least = el("span", {}, "0.00");
   const confidence = el("input", { type: "range", id: "confidence", min: 0, max: 1, step: 0.01, value: 0, input: () => {
     filter.confidence = Number(confidence.value);
@@ -215,8 +215,8 @@
     update();
   } });
   const reset = el("button", { type: "button", class: "button", click: () => {
-    Object.assign(filter, { source: "", confidence: 0, surface: "" });
-    query = search.value = source.value = surface.value = "";
+    Object.assign(filter, { source: "", confidence: 0, placement: "" });
+    query = search.value = source.value = placement.value = "";
     confidence.value = 0;
     least.textContent = "0.00";
     update();
@@ -232,11 +232,11 @@
       el("optgroup", { label: "Decided in" }, distinct((e) => e.decided_by).map((s) => option(`stage:${s}`, cut(s, 40)))),
       el("optgroup", { label: "Rule" }, distinct((e) => e.rule).map((s) => option(`rule:${s}`, cut(s, 40)))),
     );
-    surface.append(option("", "Any surface"), ...distinct((e) => e.surface).map((s) => option(s, cut(s, 40))));
+    placement.append(option("", "Any placement"), ...distinct((e) => e.placement).map((s) => option(s, cut(s, 40))));
     const field = (label, input, more) => el("label", { class: "field" }, el("span", {}, label, more), input);
     byId("filters").append(
       el("div", { class: "filters", role: "search", "aria-label": "Filter the report" },
-        field("Search", search), field("Source", source), surfacesTold && field("Surface", surface),
+        field("Search", search), field("Source", source), surfacesTold && field("Placement", placement),
         field("Confidence from ", confidence, least), reset, state),
     );
   }
@@ -759,9 +759,9 @@
           proof && [proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)], `, score ${score(proof.score)}`]),
         proof && proof.model && item("Model answered", word(proof.matched || "none"), proof.reasoning && [": ", el("q", {}, el("bdi", {}, cut(proof.reasoning, 600)))],
           el("div", { class: "soft" }, word(proof.provider), " ", word(proof.model), proof.prompt_version && [", prompt ", word(proof.prompt_version)],
-            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, surfacesTold && proof.surface && [", on ", word(proof.surface)])),
+            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, surfacesTold && proof.placement && [", on ", word(proof.placement)])),
         item("Decided", "in ", el("code", {}, cut(e.decided_by)), `, confidence ${score(e.confidence)} (${certainty(e)})`, proof && `; this verdict covers ${counted(proof.n_tracks, "track")}`),
-        item("Measured", `${surfacesTold ? `surface ${e.surface}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, solus ${e.solus_s === null ? "–" : duration(e.solus_s)}`)),
+        item("Measured", `${surfacesTold ? `placement ${e.placement}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, exclusive ${e.exclusive_s === null ? "–" : duration(e.exclusive_s)}`)),
       el("details", {}, el("summary", {}, "Checkpoints and settings behind it"), el("div", {}, checkpoints(e))),
     ];
   }
@@ -790,7 +790,7 @@
     const actions = el("div", {}, review ? [el("h3", {}, "Correct all of this brand"), review.actionsForBrand(number)] : unserved());
     openPanel(word(row.total.brand), from,
       el("p", {}, `${duration(row.total.seconds)} on screen in ${counted(row.own.length, "exposure")}, quality ${score(row.total.quality)}`,
-        row.total.furniture_s ? `; ${duration(row.total.furniture_s)} of the whole on the broadcaster's own graphics` : "", " ", review && review.ofBrand(number).map(badge)),
+        row.total.overlay_s ? `; ${duration(row.total.overlay_s)} of the whole on the broadcaster's own graphics` : "", " ", review && review.ofBrand(number).map(badge)),
       el("div", { class: "figures" }, pictured.map(figureOf)),
       el("h3", {}, "Exposures"), exposureList(row.own), actions);
     if (part === "actions") (actions.querySelector("button, input") || panel).focus();

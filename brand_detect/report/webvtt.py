@@ -25,7 +25,7 @@ def markers(report: ReportDocument) -> str:
 
 def _proof(exposure: Exposure) -> str:
     said = f"read as {_line(short(exposure.text))}, " if exposure.text else ""
-    on = f", {exposure.surface}" if tells_surface([exposure.surface]) else ""
+    on = f", {exposure.placement}" if tells_surface([exposure.placement]) else ""
     return f"{exposure.exposure_id}: {said}{exposure.rule}, confidence {exposure.confidence:.2f}{on}"
 
 

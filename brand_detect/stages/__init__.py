@@ -1,6 +1,6 @@
 """The stages as pure functions over domain types and protocols."""
 
-from brand_detect.stages.compile_report.compile import compile_report, open_marks
+from brand_detect.stages.compile_report.compile import compile_report, locate_unresolved
 from brand_detect.stages.detect_objects.detect import detect_objects
 from brand_detect.stages.escalate_cloud import escalate_cloud
 from brand_detect.stages.escalate_vlm import escalate_vlm
@@ -18,7 +18,7 @@ __all__ = [
     "extract_frames",
     "filter_scenes",
     "job_request",
+    "locate_unresolved",
     "match_brands",
-    "open_marks",
     "run_ocr",
 ]

@@ -40,7 +40,7 @@ def quads_of(regions: pa.Table) -> Floats:
     return regions["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2).astype(np.float64)
 
 
-def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
+def cut_to_glyphs(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     """The quads of REGIONS cut to their lettering, shape (n, 4, 2).
 
     ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
@@ -48,23 +48,23 @@ def inked(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     off. Letters whose ink is lost in that of a player count too: both ends of the cut lie near ``begin`` and ``end``,
     or, where none told, near those of the quad, and text without any ink is cut at the top and bottom usual for text.
     """
-    ink = regions["ink"].combine_chunks()
-    stretches = ink.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
-    owner = np.repeat(np.arange(len(ink)), ink.value_lengths().fill_null(0).to_numpy())
+    glyph_boxes = regions["glyph_boxes"].combine_chunks()
+    stretches = glyph_boxes.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
+    owner = np.repeat(np.arange(len(glyph_boxes)), glyph_boxes.value_lengths().fill_null(0).to_numpy())
     told = np.isfinite(begin)
     begin, end = np.where(told, begin, 0.0), np.where(told, end, 1.0)
     left, right = stretches[:, 0], stretches[:, 2]
     counts = np.minimum(right, end[owner]) - np.maximum(left, begin[owner]) >= INSIDE * (right - left)
     owner, stretches = owner[counts], stretches[counts]
-    extent = np.column_stack((begin, np.zeros(len(ink)), end, np.ones(len(ink))))
+    extent = np.column_stack((begin, np.zeros(len(glyph_boxes)), end, np.ones(len(glyph_boxes))))
     extent[owner] = np.inf, np.inf, -np.inf, -np.inf
     np.minimum.at(extent[:, :2], owner, stretches[:, :2])
     np.maximum.at(extent[:, 2:], owner, stretches[:, 2:])
-    text, inky = regions["kind"].to_numpy(zero_copy_only=False) == "text", np.zeros(len(ink), bool)
-    inky[owner] = True
-    if (text & inky).any():
-        top, bottom = np.median(extent[text & inky][:, (1, 3)], axis=0)
-        extent[text & ~inky, 1], extent[text & ~inky, 3] = top, bottom
+    text, has_glyphs = regions["kind"].to_numpy(zero_copy_only=False) == "text", np.zeros(len(glyph_boxes), bool)
+    has_glyphs[owner] = True
+    if (text & has_glyphs).any():
+        top, bottom = np.median(extent[text & has_glyphs][:, (1, 3)], axis=0)
+        extent[text & ~has_glyphs, 1], extent[text & ~has_glyphs, 3] = top, bottom
     way = end - begin
     outward, inward = OUTWARD * way, np.where(told, INWARD, ROOM) * way
     extent[:, 0] = extent[:, 0].clip(begin - outward, begin + inward)
@@ -79,7 +79,7 @@ def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:
 
 
 def seen_best_on(regions: pa.Table) -> pa.ChunkedArray:
-    """For each of REGIONS the frame that shows it best: on the kept frame it may be hidden."""
+    """For each of REGIONS the frame that shows it best: on the keyframe it may be hidden."""
     return pc.list_element(regions["seen_on"], 0)  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from brand_detect.catalog.gallery import Entry, Gallery
 from brand_detect.engines.exemplars import views_of
-from brand_detect.engines.logo_embedder import SIDE_PX, NetworkMarkEncoder, unknown_marks
+from brand_detect.engines.logo_embedder import SIDE_PX, BuiltInLogoEmbedder, distractors
 from brand_detect.training.distortion import Scenery, lit, photographed, seen
 from brand_detect.training.logo_embedder import Drawn, split
 
@@ -30,7 +30,7 @@ EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1.0)
 
 
 def answers(
-    gallery: Gallery, encoder: NetworkMarkEncoder, known: list[Drawn], others: list[Drawn], seed: int
+    gallery: Gallery, encoder: BuiltInLogoEmbedder, known: list[Drawn], others: list[Drawn], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Of every picture the false alarms at its best answer, and whether that is right."""
     rng = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ def answers(
     found = [best[0] for best in gallery.recognise(encoder.encode(pictures), np.arange(len(pictures)))]
     brands = [a.brand for a, _ in known] + [""] * len(known)
     right = [f.brand_id == brand for f, brand in zip(found, brands, strict=True)]
-    return np.array([f.false_alarms for f in found]), np.array(right)
+    return np.array([f.false_accept_rate for f in found]), np.array(right)
 
 
 def fitted(rarity: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:
@@ -71,10 +71,10 @@ def main(
     brands = sorted({a.brand for a, _ in unseen})
     chosen = set(np.random.default_rng(seed).permutation(brands)[: len(brands) // 2].tolist())
     known, others = [d for d in unseen if d[0].brand in chosen], [d for d in unseen if d[0].brand not in chosen]
-    encoder = NetworkMarkEncoder()
+    encoder = BuiltInLogoEmbedder()
     views = [(a, v) for a, art in known for v in views_of(art[:, :, [2, 1, 0, 3]])]
     entries = [Entry(a.brand, a.brand, a.name) for a, _ in views]
-    gallery = Gallery(encoder.identity, entries, encoder.encode([v for _, v in views]), encoder.encode(unknown_marks()))
+    gallery = Gallery(encoder.identity, entries, encoder.encode([v for _, v in views]), encoder.encode(distractors()))
     alarms, right = answers(gallery, encoder, known, others, seed)
     slope, offset = fitted(-np.log10(alarms), right)
     certainty = 1 / (1 + np.exp(-(slope * -np.log10(alarms) + offset)))

@@ -44,7 +44,7 @@ class Composer:
 
     def make(self) -> Composite:
         rng, size = self._rng, self._size
-        picture = self._ground()
+        picture = self._background()
         texts = [box for _ in range(rng.integers(0, 4)) if (box := self._text(picture)) is not None]
         marks: list[NDArray[np.float64]] = []
         for _ in range(rng.choice(7, p=[0.08, 0.12, 0.2, 0.2, 0.2, 0.1, 0.1])):
@@ -67,7 +67,7 @@ class Composer:
         gain, lift = rng.uniform(0.6, 1.2), rng.uniform(-30, 30)
         return Composite((picture[..., rng.permutation(3)] * gain + lift).clip(0, 255).astype(np.uint8), marks, texts)
 
-    def _ground(self) -> Picture:
+    def _background(self) -> Picture:
         rng = self._rng
         if len(self._scenes) < self._limit:
             self._scenes.append(scene(rng))
@@ -90,10 +90,10 @@ class Composer:
         x, y = int(rng.uniform(-0.1, 0.8) * self._size), int(rng.uniform(0.05, 1.0) * self._size)
         colour = tuple(rng.integers(0, 256, 3).tolist())
         face, weight = cv2.FontFace(str(rng.choice(FACES))), int(rng.choice([300, 400, 600, 800]))
-        ink = np.zeros(picture.shape[:2], np.uint8)
-        cv2.putText(ink, text, (x, y), (255, 255, 255), face, size, weight)
+        foreground = np.zeros(picture.shape[:2], np.uint8)
+        cv2.putText(foreground, text, (x, y), (255, 255, 255), face, size, weight)
         cv2.putText(picture, text, (x, y), colour, face, size, weight)
-        left, top, width, height = cv2.boundingRect(ink)
+        left, top, width, height = cv2.boundingRect(foreground)
         return np.array([left, top, left + width, top + height], float) if width else None
 
     def _element(self, picture: Picture, taken: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
@@ -155,13 +155,13 @@ class Composer:
         step_y, step_x = (cell * (1 + gap)).astype(int)
         height, width = step_y * rows, step_x * columns
         texture = np.empty((height, width, 3), np.uint8)
-        ground = rng.integers(0, 256, 3)
-        texture[:] = ground
+        background = rng.integers(0, 256, 3)
+        texture[:] = background
         panel = rng.choice(["none", "board", "badge"], p=[0.4, 0.4, 0.2]) if columns * rows == 1 else "board"
         alpha = np.zeros((height, width), np.uint8)
         if panel == "board":
             alpha[:] = 255
-        ink = _apart(ground, rng)
+        foreground = _apart(background, rng)
         places = []
         for row in range(rows):
             for column in range(columns):
@@ -170,7 +170,7 @@ class Composer:
                 x, y = column * step_x + (step_x - w) // 2, row * step_y + (step_y - h) // 2
                 colour, cover = rgba[..., :3], rgba[..., 3]
                 if mono or rng.random() < 0.25:
-                    colour = np.broadcast_to(ink.astype(np.uint8), colour.shape)
+                    colour = np.broadcast_to(foreground.astype(np.uint8), colour.shape)
                 place = (x, y, x + w, y + h)
                 if panel == "badge":
                     centre, radius = (x + w // 2, y + h // 2), round(0.5 * np.hypot(w, h) * rng.uniform(0.85, 1.05))
@@ -187,7 +187,7 @@ class Composer:
                 a = cover[..., None] / 255
                 under = texture[y : y + h, x : x + w]
                 if panel == "none":
-                    texture[y : y + h, x : x + w] = np.where(cover[..., None] > 0, colour, ink)
+                    texture[y : y + h, x : x + w] = np.where(cover[..., None] > 0, colour, foreground)
                     alpha[y : y + h, x : x + w] = cover
                 else:
                     under[:] = under + (colour - under.astype(np.float32)) * a
@@ -280,11 +280,11 @@ def _patch(picture: Picture, rng: np.random.Generator) -> None:
     part[:] = part + (rng.integers(0, 256, 3).astype(np.float32) - part) * share[..., None]
 
 
-def _apart(ground: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """A colour that stands out from ``ground``."""
+def _apart(background: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A colour that stands out from ``background``."""
     while True:
         colour = rng.choice([0, 255], 3) if rng.random() < 0.3 else rng.integers(0, 256, 3)
-        if np.abs(colour - ground).max() > 70:
+        if np.abs(colour - background).max() > 70:
             return colour
 
 

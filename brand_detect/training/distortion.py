@@ -136,10 +136,10 @@ def clouds(rng: Rng, height: int, width: int, octaves: int) -> Floats:
 def recoloured(art: Rgba, mono: bool, rng: Rng) -> tuple[Floats, Floats, tuple[float, float, float]]:
     """The mark in other colours or polarity: picture, opacity (both float) and the colour of a plate to put it on."""
     image, opacity = art[:, :, :3].astype(np.float32) / 255, art[:, :, 3:].astype(np.float32) / 255
-    ink = colour(rng)
+    foreground = colour(rng)
     if mono:
-        plate = _apart(rng, ink)
-        return np.broadcast_to(_floats(ink), image.shape), opacity, plate
+        plate = _apart(rng, foreground)
+        return np.broadcast_to(_floats(foreground), image.shape), opacity, plate
     mean = (image * opacity).sum((0, 1)) / max(1.0, float(opacity.sum()))
     kind = rng.random()
     if kind < 0.5:
@@ -156,17 +156,21 @@ def recoloured(art: Rgba, mono: bool, rng: Rng) -> tuple[Floats, Floats, tuple[f
     if (
         inside.size and float(inside.std()) < 0.06 and float(opacity.mean()) < 0.8
     ):  # one colour: only the outline counts
-        return np.broadcast_to(_floats(ink), image.shape), opacity, _apart(rng, ink)
+        return np.broadcast_to(_floats(foreground), image.shape), opacity, _apart(rng, foreground)
     low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 1.0)
     share = ((grey - low) / max(high - low, 0.05)).clip(0, 1)  # dark parts one colour, light parts another
-    return _floats(ink) * (1 - share) + _floats(_apart(rng, ink)) * share, opacity, _apart(rng, ink)
+    return (
+        _floats(foreground) * (1 - share) + _floats(_apart(rng, foreground)) * share,
+        opacity,
+        _apart(rng, foreground),
+    )
 
 
 def clean(art: Rgba, mono: bool, rng: Rng, side_px: int) -> NDArray[np.uint8]:
     """The mark as an exemplar shows it: upright on a plain plate, stretched to a square of ``side_px``."""
     if mono:
-        ink, plate = [((0.0,) * 3, (1.0,) * 3), ((1.0,) * 3, (0.0,) * 3)][int(rng.random() < 0.3)]
-        image, opacity = np.full((*art.shape[:2], 3), ink[0], np.float32), art[:, :, 3:].astype(np.float32) / 255
+        foreground, plate = [((0.0,) * 3, (1.0,) * 3), ((1.0,) * 3, (0.0,) * 3)][int(rng.random() < 0.3)]
+        image, opacity = np.full((*art.shape[:2], 3), foreground[0], np.float32), art[:, :, 3:].astype(np.float32) / 255
     else:
         image, opacity = art[:, :, :3].astype(np.float32) / 255, art[:, :, 3:].astype(np.float32) / 255
         mean = (image * opacity).sum((0, 1)) / max(1.0, float(opacity.sum()))
@@ -197,10 +201,10 @@ def photographed(art: Rgba, mono: bool, scenery: Scenery, rng: Rng, side_px: int
     source = _floats([(0, 0), (width, 0), (width, height), (0, height)])
     to_crop = cv2.getPerspectiveTransform(source, target.astype(np.float32))
 
-    ground = _ground(scenery, rng, crop_h, crop_w, plate, target)
+    background = _background(scenery, rng, crop_h, crop_w, plate, target)
     layers = np.dstack([np.ascontiguousarray(image) * opacity, opacity])
     layers = cv2.warpPerspective(layers, to_crop, (crop_w, crop_h), flags=cv2.INTER_LINEAR)
-    shown = ground * (1 - layers[:, :, 3:]) + layers[:, :, :3]
+    shown = background * (1 - layers[:, :, 3:]) + layers[:, :, :3]
     if rng.random() < 0.35:
         shown = creased(shown, rng)
     shown = lit(shown, rng)
@@ -223,7 +227,7 @@ def _posed(rng: Rng, w: int, h: int) -> tuple[NDArray[np.float64], NDArray[np.fl
     return corners, np.concatenate([low - loose[:2] * size, high + loose[2:] * size])
 
 
-def _ground(
+def _background(
     scenery: Scenery, rng: Rng, height: int, width: int, plate: Sequence[float], mark: NDArray[np.float32]
 ) -> Floats:
     """What is behind the mark: a plain board, a board with scenery around it, or scenery alone."""

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import typer
 
-from brand_detect.engines.logo_embedder import SIDE_PX, UNKNOWN_MARKS
+from brand_detect.engines.logo_embedder import DISTRACTORS, SIDE_PX
 from brand_detect.training.distortion import Scenery, lit, photographed, seen
 from brand_detect.training.logo_embedder import split
 
@@ -25,7 +25,7 @@ SOURCES = ("game-icons:", "token-branded:")
 def main(
     artwork: Annotated[Path, typer.Argument(help="folder with the unpacked packs of icons")],
     fonts: Annotated[Path, typer.Option(help="folder of fonts")],
-    out: Annotated[Path, typer.Option(help="where the sheet goes")] = UNKNOWN_MARKS,
+    out: Annotated[Path, typer.Option(help="where the sheet goes")] = DISTRACTORS,
     seed: Annotated[int, typer.Option(help="that of the training")] = 1,
 ) -> None:
     """Draw the sheet."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
-from brand_detect.engines.logo_embedder_net import DIMENSIONS, MarkNet
+from brand_detect.engines.logo_embedder_net import DIMENSIONS, LogoEmbedderNet
 from brand_detect.training.artwork import Artwork, Rgba, is_held_out, load_packs, rasterise, set_words
 from brand_detect.training.distortion import Scenery, clean, lit, photographed, seen
 
@@ -161,7 +161,7 @@ def main(
     brands = torch.tensor([numbers[a.brand] for a, _ in trained], device=device)
     pictures = Pictures(trained, seed)
     batches = iter(DataLoader(pictures, batch_size=None, num_workers=workers, prefetch_factor=2))
-    net = MarkNet().to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    net = LogoEmbedderNet().to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     average = copy.deepcopy(net)
     proxies = nn.Parameter(torch.randn(len(trained), DIMENSIONS, device=device) * 0.1)
     decayed = [p for p in net.parameters() if p.ndim > 1]
@@ -210,7 +210,7 @@ def _write(out: Path, net: nn.Module, steps: int, minutes: float, device: str, a
         "packs": list(PACKS), "batch": BATCH, "side_px": SIDES[-1][1],
     }  # fmt: skip
     halves = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in net.state_dict().items()}
-    save_file(halves, out / "mark_encoder.safetensors", {"trained": json.dumps(facts)})
+    save_file(halves, out / "logo_embedder.safetensors", {"trained": json.dumps(facts)})
 
 
 if __name__ == "__main__":

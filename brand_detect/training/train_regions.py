@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from brand_detect.engines.mark_finder_net import STRIDE_PX, MarkFinderNet
+from brand_detect.engines.mark_finder_net import STRIDE_PX, LogoDetectorNet
 from brand_detect.training.artwork import Artwork, is_held_out, load_packs
 from brand_detect.training.composites import Composer, Composite
 
@@ -82,12 +82,12 @@ def loss(outputs: tuple[Tensor, Tensor], wanted: Sequence[Tensor]) -> tuple[Tens
     return centre, SIZE_WEIGHT * ((1 - giou) * box_weight).sum() / n
 
 
-def train(art: Sequence[Artwork], steps: int, seed: int, threads: int, weights: Path) -> MarkFinderNet:
+def train(art: Sequence[Artwork], steps: int, seed: int, threads: int, weights: Path) -> LogoDetectorNet:
     """The trained network, weights averaged over steps, without batch normalisation."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    net = MarkFinderNet(norm=True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    net = LogoDetectorNet(norm=True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     nn.init.constant_(net.head[-1].bias, 0.0)
     with torch.no_grad():
         net.head[-1].bias[0] = -4.0
@@ -125,10 +125,10 @@ def train(art: Sequence[Artwork], steps: int, seed: int, threads: int, weights: 
     return fused(averaged.module)
 
 
-def fused(net: nn.Module) -> MarkFinderNet:
+def fused(net: nn.Module) -> LogoDetectorNet:
     """The network with its batch normalisation taken into the weights of the convolutions before."""
     net.eval()
-    plain = MarkFinderNet()
+    plain = LogoDetectorNet()
     for trained, without in zip(_sequences(net), _sequences(plain), strict=True):
         conv, norm = trained[0], trained[1]
         assert isinstance(norm, nn.BatchNorm2d)
@@ -150,7 +150,7 @@ def _sequences(net: nn.Module) -> list:
     ]
 
 
-def save(net: MarkFinderNet, weights: Path) -> None:
+def save(net: LogoDetectorNet, weights: Path) -> None:
     save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, weights)
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from brand_detect.domain.backgrounds import BLACK, WHITE, on_ground, standing_out
+from brand_detect.domain.backgrounds import BLACK, WHITE, on_background, standing_out
 
 
 def half(color: tuple[int, int, int]) -> np.ndarray:
@@ -9,11 +9,11 @@ def half(color: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_transparent_parts_show_the_ground():
-    image = on_ground(half((200, 100, 0)), WHITE, 5)
+    image = on_background(half((200, 100, 0)), WHITE, 5)
     assert image.shape == (5, 5, 3)
     assert image[2, 1:4].tolist() == [[0, 100, 200], [127, 177, 227], [255, 255, 255]]
     assert (image[[0, 1, 3, 4]] == 255).all()
-    assert on_ground(half((200, 100, 0)), BLACK, 3)[0].tolist() == [[0, 0, 0]] * 3
+    assert on_background(half((200, 100, 0)), BLACK, 3)[0].tolist() == [[0, 0, 0]] * 3
 
 
 def test_a_dark_mark_stands_on_white_and_a_bright_one_on_black():

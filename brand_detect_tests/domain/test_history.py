@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import (
     Attempt,
@@ -24,8 +25,7 @@ from brand_detect.domain.history import (
     reports_to_compare,
     reusable,
 )
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import effective
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 
 READS = {
@@ -318,8 +318,8 @@ def test_the_params_of_a_night_are_not_the_job_s(job: Job):
     a = job.history.line_of(job.made[STAGES[-1]][0])
     job.replay("b", "escalate_vlm", {"escalate_vlm": {"max_questions": 5}})
     night = {"offpeak": "2030-01-02"}
-    tonight: Overrides = {"escalate_vlm": {"max_questions": 9}}
-    job.replay("c", "escalate_vlm", tonight, escalate_vlm=night, escalate_cloud=night, compile_report=night)
+    in_this_batch: Overrides = {"escalate_vlm": {"max_questions": 9}}
+    job.replay("c", "escalate_vlm", in_this_batch, escalate_vlm=night, escalate_cloud=night, compile_report=night)
     assert carried(job.history, "escalate_vlm", a["match_brands"]) == {"escalate_vlm": {"max_questions": 5}}
 
 

@@ -4,36 +4,36 @@ from dataclasses import replace
 
 import pytest
 
-from brand_detect.domain.placements import Look, surface_of, surface_rules
+from brand_detect.domain.placements import TrackFigures, placement_of, placement_rules
 
-BOARD = Look("text", "", frozenset(), aspect=6.0, area_frac=0.01, cx=0.5, cy=0.7)
-RULES = surface_rules(
+BOARD = TrackFigures("text", "", frozenset(), aspect=6.0, area_frac=0.01, cx=0.5, cy=0.7)
+RULES = placement_rules(
     [
-        {"surface": "clothing", "inside": "person"},
-        {"surface": "board", "kind": "text", "min_aspect": 3, "min_cy": 0.5, "max_area_frac": 0.02},
+        {"placement": "clothing", "inside": "person"},
+        {"placement": "board", "kind": "text", "min_aspect": 3, "min_cy": 0.5, "max_area_frac": 0.02},
     ]
 )
 
 
 def test_the_first_rule_that_fits_decides() -> None:
-    assert surface_of(BOARD, RULES) == "board"
-    assert surface_of(replace(BOARD, inside=frozenset({"person", "car"})), RULES) == "clothing"
+    assert placement_of(BOARD, RULES) == "board"
+    assert placement_of(replace(BOARD, inside=frozenset({"person", "car"})), RULES) == "clothing"
 
 
 @pytest.mark.parametrize("change", [{"aspect": 2.9}, {"cy": 0.4}, {"area_frac": 0.03}, {"kind": "logo"}])
 def test_every_condition_must_hold(change: dict) -> None:
-    assert surface_of(replace(BOARD, **change), RULES) == "other"
+    assert placement_of(replace(BOARD, **change), RULES) == "other"
 
 
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
         ({}, "rule 1, surface: Field required"),
-        ({"surface": "board", "min_cy": 2}, "rule 1, min_cy: "),
-        ({"surface": "roof"}, "rule 1, surface: "),
-        ({"surface": "board", "color": "red"}, "rule 1, color: "),
+        ({"placement": "board", "min_cy": 2}, "rule 1, min_cy: "),
+        ({"placement": "roof"}, "rule 1, surface: "),
+        ({"placement": "board", "color": "red"}, "rule 1, color: "),
     ],
 )
 def test_what_is_no_rule_is_refused_by_name(rule: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        surface_rules([rule])
+        placement_rules([rule])

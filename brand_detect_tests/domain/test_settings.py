@@ -109,7 +109,7 @@ def test_models_lie_in_the_package_and_the_state_folder_or_where_the_setting_say
     monkeypatch.delenv("BRAND_DETECT_MODEL_ROOTS", raising=False)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     package, own = Settings.load().model_roots
-    assert (Path(package) / "mark_encoder.safetensors").is_file()
+    assert (Path(package) / "logo_embedder.safetensors").is_file()
     assert own == str(tmp_path / ".state" / "models")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRAND_DETECT_MODEL_ROOTS", "models, /srv/models")

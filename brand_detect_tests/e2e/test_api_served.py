@@ -27,10 +27,10 @@ from websockets.typing import Origin, Subprotocol
 
 from brand_detect.client import document
 from brand_detect.domain.pipeline import STAGES
+from brand_detect_tests.reference import OPERATIONS
+from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.service import service
 from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
-from brand_detect_tests.support.pipeline import two_shot_clip
-from brand_detect_tests.reference import OPERATIONS
 
 JOB = "match"
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -78,7 +78,7 @@ def test_checkpoints_replay_and_a_retry_for_later(place: Place):
     ).json()
     assert (again["brands_found"], again["detections"]) == (1, 4)
 
-    keyed = {"Idempotency-Key": "tonight"}
+    keyed = {"Idempotency-Key": "in_this_batch"}
     later = [
         place.http.post("/detect/retry", json={"job_id": JOB, "schedule_seconds": 3600}, headers=keyed).json()
         for _ in range(2)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.e2e.conftest import Place

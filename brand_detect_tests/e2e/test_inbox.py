@@ -18,8 +18,8 @@ import yaml
 from brand_detect.domain.media import default_job_id
 from brand_detect.domain.tags import PARTITION
 from brand_detect.operations.inbox import MOST_RUNS, STATE
-from brand_detect_tests.support.stack import Stack, until
 from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.stack import Stack, until
 
 QUERY = """
 query Inbox($sensor: SensorSelector!) {

@@ -9,9 +9,9 @@ import sqlalchemy as db
 
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.tags import PIN, RETRY_OF
+from brand_detect.operations.rebuild import rebuild
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import attempt_of, latest, materializations
-from brand_detect.operations.rebuild import rebuild
 from brand_detect_tests.e2e.conftest import Place
 from brand_detect_tests.support.pipeline import pipeline, silent
 

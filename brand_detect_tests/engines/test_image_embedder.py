@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.errors import Permanent
-from brand_detect.engines.image_embedder import BATCH, ImageEncoder
+from brand_detect.engines.image_embedder import BATCH, ImageEmbedder
 from brand_detect.engines.model_files import any_folder
 
 SMALL: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -82,7 +82,7 @@ def crops():
 
 @pytest.mark.parametrize("make", DIMENSIONS, ids=lambda make: make.__name__)
 def test_crops_of_any_size_become_rows_of_unit_length_whatever_they_are_beside(folders, make, crops):
-    encoder = ImageEncoder(any_folder(str(folders[make])))
+    encoder = ImageEmbedder(any_folder(str(folders[make])))
     rows = encoder.encode(crops)
     assert rows.dtype == np.float32
     assert rows.shape == (len(crops), encoder.dimensions) == (len(crops), DIMENSIONS[make])
@@ -94,7 +94,7 @@ def test_crops_of_any_size_become_rows_of_unit_length_whatever_they_are_beside(f
 
 @pytest.mark.parametrize("make", DIMENSIONS, ids=lambda make: make.__name__)
 def test_the_same_folder_gives_the_same_vectors_and_identity(folders, make, crops):
-    one, other = ImageEncoder(any_folder(str(folders[make]))), ImageEncoder(any_folder(str(folders[make])))
+    one, other = ImageEmbedder(any_folder(str(folders[make]))), ImageEmbedder(any_folder(str(folders[make])))
     assert one.identity == other.identity
     np.testing.assert_array_equal(one.encode(crops[:2]), other.encode(crops[:2]))
 
@@ -104,7 +104,7 @@ def test_the_ends_of_a_wide_mark_are_seen(folders):
     plain = np.full((20, 200, 3), 90, np.uint8)
     ended = plain.copy()
     ended[4:16, 4:16] = 255
-    rows = ImageEncoder(any_folder(str(folders[clip]))).encode([plain, ended])
+    rows = ImageEmbedder(any_folder(str(folders[clip]))).encode([plain, ended])
     assert np.abs(rows[0] - rows[1]).max() > 1e-4
 
 
@@ -114,7 +114,7 @@ def test_colours_come_as_blue_green_red(folders):
 
     crop = np.zeros((28, 28, 3), np.uint8)
     crop[:, :, 2] = 200  # red
-    encoder = ImageEncoder(any_folder(str(folders[siglip])))
+    encoder = ImageEmbedder(any_folder(str(folders[siglip])))
     red = torch.zeros(1, 3, 32, 32) - 1
     red[:, 0] = 200 / 255 * 2 - 1
     with torch.inference_mode():
@@ -125,19 +125,21 @@ def test_colours_come_as_blue_green_red(folders):
 def test_the_identity_follows_the_weights(folders, tmp_path):
     changed = shutil.copytree(folders[siglip], tmp_path / "siglip")
     (changed / "note.txt").write_text("changed")
-    identities = {ImageEncoder(any_folder(str(folder))).identity.split("@")[1] for folder in (folders[siglip], changed)}
+    identities = {
+        ImageEmbedder(any_folder(str(folder))).identity.split("@")[1] for folder in (folders[siglip], changed)
+    }
     assert len(identities) == 2
 
 
 def test_an_absent_model_names_the_command_that_fetches_it():
     with pytest.raises(Permanent) as error:
-        ImageEncoder(any_folder("acme/no-such-encoder"))
+        ImageEmbedder(any_folder("acme/no-such-encoder"))
     assert "hf download acme/no-such-encoder" in error.value.hint
 
 
 def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
     with pytest.raises(Permanent, match="is no image encoder"):
-        ImageEncoder(any_folder(str(tmp_path)))
+        ImageEmbedder(any_folder(str(tmp_path)))
 
 
 def test_a_model_of_words_is_refused(tmp_path):
@@ -147,7 +149,7 @@ def test_a_model_of_words_is_refused(tmp_path):
     BertModel(BertConfig(**SMALL, **WIDER, vocab_size=32)).save_pretrained(tmp_path)
     ViTImageProcessorPil(size=SQUARE).save_pretrained(tmp_path)
     with pytest.raises(Permanent, match="is no image encoder"):
-        ImageEncoder(any_folder(str(tmp_path)))
+        ImageEmbedder(any_folder(str(tmp_path)))
 
 
 def test_a_model_that_lacks_weights_is_refused(folders, tmp_path):
@@ -159,4 +161,4 @@ def test_a_model_that_lacks_weights_is_refused(folders, tmp_path):
     del weights["layernorm.weight"]
     save_file(weights, lacking / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(Permanent, match="lacks 1 of its weights"):
-        ImageEncoder(any_folder(str(lacking)))
+        ImageEmbedder(any_folder(str(lacking)))

@@ -8,23 +8,23 @@ import pytest
 from brand_detect.domain.errors import Permanent
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.exemplars import views_of
-from brand_detect.engines.logo_embedder import BATCH, SIDE_PX, NetworkMarkEncoder, unknown_marks
-from brand_detect.evaluation.synthetic.drawing import MARKS, mark_svg
+from brand_detect.engines.logo_embedder import BATCH, SIDE_PX, BuiltInLogoEmbedder, distractors
+from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
 
 
 @pytest.fixture(scope="module")
-def encoder() -> NetworkMarkEncoder:
-    return NetworkMarkEncoder()
+def encoder() -> BuiltInLogoEmbedder:
+    return BuiltInLogoEmbedder()
 
 
-def test_marks_are_known_again_in_the_other_polarity(encoder: NetworkMarkEncoder):
-    drawn = [VectorAndPixelArtwork().render(mark_svg(path).encode(), "svg", 60) for path in MARKS.values()]
+def test_marks_are_known_again_in_the_other_polarity(encoder: BuiltInLogoEmbedder):
+    drawn = [VectorAndPixelArtwork().render(logo_svg(path).encode(), "svg", 60) for path in LOGOS.values()]
     light, dark = (encoder.encode([views_of(art)[n] for art in drawn]) for n in (0, 1))
-    assert (light @ dark.T).argmax(axis=1).tolist() == list(range(len(MARKS)))
-    assert np.linalg.norm(light, axis=1) == pytest.approx(np.ones(len(MARKS)), abs=1e-3)
+    assert (light @ dark.T).argmax(axis=1).tolist() == list(range(len(LOGOS)))
+    assert np.linalg.norm(light, axis=1) == pytest.approx(np.ones(len(LOGOS)), abs=1e-3)
 
 
-def test_crops_of_any_size_and_number(encoder: NetworkMarkEncoder):
+def test_crops_of_any_size_and_number(encoder: BuiltInLogoEmbedder):
     crops = [np.full((3 + n, 200, 3), n, np.uint8) for n in range(BATCH + 3)]
     together = encoder.encode(crops)
     assert together.shape == (BATCH + 3, encoder.dimensions)
@@ -37,11 +37,11 @@ def test_unusable_weights_are_named(tmp_path: Path):
     file.write_bytes(b"no weights")
     for weights in (file, tmp_path / "none.safetensors"):
         with pytest.raises(Permanent, match=rf"The weights {weights.name} cannot be used"):
-            NetworkMarkEncoder(weights)
+            BuiltInLogoEmbedder(weights)
 
 
 def test_the_sheet_of_unknown_marks_is_cut_into_squares():
-    tiles = unknown_marks()
+    tiles = distractors()
     assert len(tiles) == 1024
     assert {t.shape for t in tiles} == {(SIDE_PX, SIDE_PX, 3)}
     assert np.mean([t.std() for t in tiles]) > 10

@@ -7,15 +7,15 @@ from safetensors.torch import save_file
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Area
-from brand_detect.engines.mark_finder import NetworkMarkFinder, peaks
-from brand_detect.engines.mark_finder_net import MarkFinderNet
+from brand_detect.engines.mark_finder import NetworkLogoDetector, peaks
+from brand_detect.engines.mark_finder_net import LogoDetectorNet
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A network that sees a mark of 40 x 24 px around every cell: all weights are zero but the last biases."""
     path = tmp_path_factory.mktemp("weights") / "mark_finder.safetensors"
-    net = MarkFinderNet()
+    net = LogoDetectorNet()
     values = {k: v.mul(0) for k, v in net.state_dict().items()}
     values["head.1.bias"][0] = 2.0
     values["head.1.bias"][1:] = torch.tensor([5.0, 3.0, 5.0, 3.0]).log()  # in cells of 4 px
@@ -34,8 +34,8 @@ def test_a_peak_becomes_a_box_around_its_cell():
 
 def test_boxes_are_px_of_the_picture_however_small_the_network_sees_it(weights):
     picture = np.zeros((256, 512, 3), np.uint8)
-    whole = NetworkMarkFinder(most=1000, longest_side_px=512, weights=weights).detect(picture)
-    half = NetworkMarkFinder(most=1000, longest_side_px=256, weights=weights).detect(picture)
+    whole = NetworkLogoDetector(most=1000, longest_side_px=512, weights=weights).detect(picture)
+    half = NetworkLogoDetector(most=1000, longest_side_px=256, weights=weights).detect(picture)
 
     def size(found):
         inner = [np.ptp(r.quad, axis=0) for r in found if 100 < r.quad[0, 0] < 300 and 60 < r.quad[0, 1] < 150]
@@ -48,17 +48,17 @@ def test_boxes_are_px_of_the_picture_however_small_the_network_sees_it(weights):
 
 
 def test_only_the_areas_asked_for_are_searched_and_only_so_many_regions_kept(weights):
-    finder = NetworkMarkFinder(most=1000, longest_side_px=512, weights=weights)
+    finder = NetworkLogoDetector(most=1000, longest_side_px=512, weights=weights)
     found = finder.detect(np.zeros((256, 512, 3), np.uint8), [Area(256, 64, 320, 128)])
     middles = np.array([r.quad.mean(axis=0) for r in found])
     assert middles[:, 0].min() > 256 - 64
     assert middles[:, 0].max() < 320 + 64
-    assert len(NetworkMarkFinder(most=3, weights=weights).detect(np.zeros((256, 512, 3), np.uint8))) == 3
+    assert len(NetworkLogoDetector(most=3, weights=weights).detect(np.zeros((256, 512, 3), np.uint8))) == 3
 
 
 def test_missing_or_other_weights_are_named(tmp_path):
     with pytest.raises(Permanent, match=r"none\.safetensors"):
-        NetworkMarkFinder(weights=tmp_path / "none.safetensors")
+        NetworkLogoDetector(weights=tmp_path / "none.safetensors")
     (tmp_path / "other.safetensors").write_bytes(b"no weights")
     with pytest.raises(Permanent, match=r"other\.safetensors"):
-        NetworkMarkFinder(weights=tmp_path / "other.safetensors")
+        NetworkLogoDetector(weights=tmp_path / "other.safetensors")

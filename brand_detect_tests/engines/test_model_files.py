@@ -13,8 +13,8 @@ import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.engines import model_files
-from brand_detect.engines.image_embedder import ImageEncoder
-from brand_detect.engines.mark_finder import NetworkMarkFinder
+from brand_detect.engines.image_embedder import ImageEmbedder
+from brand_detect.engines.mark_finder import NetworkLogoDetector
 from brand_detect.engines.model_files import ModelFolder, ModelRoots, any_folder
 from brand_detect.engines.weights import MOST_BYTES
 
@@ -305,13 +305,13 @@ def test_every_failure_of_loading_is_one_sentence_and_runs_nothing(encoder: Path
     folder = Path(shutil.copytree(encoder, tmp_path / "vit"))
     HOSTILE[harm](folder)
     with pytest.raises(Permanent, match=r"^The model [^\n]*$") as e:
-        ImageEncoder(any_folder(str(folder)))
+        ImageEmbedder(any_folder(str(folder)))
     assert "\n" not in e.value.hint
     assert not (folder / "ran").exists()
 
 
 def test_the_folder_that_is_harmed_above_loads(encoder: Path) -> None:
-    assert ImageEncoder(any_folder(str(encoder))).dimensions == 8
+    assert ImageEmbedder(any_folder(str(encoder))).dimensions == 8
 
 
 def test_while_a_model_is_loaded_nothing_is_fetched(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_while_a_model_is_loaded_nothing_is_fetched(encoder: Path, monkeypatch: 
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    ImageEncoder(any_folder(str(encoder)))
+    ImageEmbedder(any_folder(str(encoder)))
     with pytest.raises(OfflineModeIsEnabled):
         huggingface_hub.HfApi().model_info("acme/model")
 
@@ -344,4 +344,4 @@ def test_while_a_model_is_loaded_nothing_is_fetched(encoder: Path, monkeypatch: 
 def test_weights_are_a_plain_file_of_safetensors(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "w.safetensors")
     with pytest.raises(Permanent, match=r"^The weights w\.safetensors cannot be used: [^\n]*$"):
-        NetworkMarkFinder(tmp_path / "w.safetensors")
+        NetworkLogoDetector(tmp_path / "w.safetensors")

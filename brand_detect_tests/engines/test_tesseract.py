@@ -39,10 +39,10 @@ def test_lines_are_read(light_on_dark):
     assert [r.text.casefold() for r in readings] == ["fly better", "rolex", ""]
     assert readings[0].confidence > 0.5
     assert readings[2].confidence == 0
-    assert len(readings[0].letters) == len("fly better")
-    assert readings[0].letters[0] == pytest.approx(25 / 300, abs=0.03)
-    assert readings[0].letters[-1] == pytest.approx(210 / 300, abs=0.04)
-    assert readings[2].letters == ()
+    assert len(readings[0].char_positions) == len("fly better")
+    assert readings[0].char_positions[0] == pytest.approx(25 / 300, abs=0.03)
+    assert readings[0].char_positions[-1] == pytest.approx(210 / 300, abs=0.04)
+    assert readings[2].char_positions == ()
 
 
 def test_a_space_is_in_the_middle_of_the_gap_between_words():

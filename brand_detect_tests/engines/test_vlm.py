@@ -30,7 +30,7 @@ REPLY = {
     "brand": "Acme",
     "confidence": 0.8,
     "mark": "wordmark",
-    "surface": "board",
+    "placement": "board",
     "reason": "read",
 }
 
@@ -240,7 +240,7 @@ def test_a_reply_becomes_an_answer(folders, monkeypatch):
         output_tokens=brand.output_tokens,
         latency_s=brand.latency_s,
         mark="wordmark",
-        surface="board",
+        placement="board",
         reasoning="read",
         provider="transformers",
         model=str(folders[idefics3]),

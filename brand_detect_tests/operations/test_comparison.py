@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import COMPARISON, LINE, STAGES
 from brand_detect.operations.comparison import METADATA_BYTES, Compared, compared
 from brand_detect.orchestration.run import JobRun

@@ -18,8 +18,8 @@ from brand_detect.operations.exports import StoredReport, annotate, files, image
 from brand_detect.operations.portfolio import portfolio_of
 from brand_detect.report.exports import Format
 from brand_detect.storage.store import AttemptRef
-from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.engines.test_annotate import times
+from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.support.pipeline import Pipeline, materialize, pipeline, silent, two_shot_clip
 
 JOB = "match"

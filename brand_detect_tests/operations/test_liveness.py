@@ -17,8 +17,8 @@ from brand_detect.domain.tags import PARTITION, WORKER
 from brand_detect.operations import liveness
 from brand_detect.operations.liveness import SILENT_S, Worker, at_work
 from brand_detect.operations.retention import prune_job
-from brand_detect.orchestration.run import JobRun
 from brand_detect.operations.sensors import dead_runs
+from brand_detect.orchestration.run import JobRun
 from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, pipeline, two_shot_clip
 
 MAX_RETRIES = "dagster/max_retries"

@@ -11,26 +11,26 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
+from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import Escalation
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.protocols import Answer, Answerer
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
 from brand_detect.operations import sensors
-from brand_detect.orchestration.lineage import latest_record
 from brand_detect.operations.offpeak import (
     ASSUMED_USD,
     OpenJob,
     OpenJobs,
     load_tried,
-    plan_night,
+    plan_batch,
     save_tried,
 )
-from brand_detect.orchestration.resources import Services
 from brand_detect.operations.schedules import offpeak_retries
 from brand_detect.operations.sensors import open_jobs
+from brand_detect.orchestration.lineage import latest_record
+from brand_detect.orchestration.resources import Services
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
 
 LOCAL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
@@ -193,7 +193,7 @@ def planned(
     """What a night takes up; ``more`` are settings."""
     settings = Settings(**{f"offpeak_{name}": value for name, value in more.items()})
     there = known.jobs if existing is None else existing
-    night = plan_night(known, settings, there, in_flight, launched=launched, tried=tried)
+    night = plan_batch(known, settings, there, in_flight, launched=launched, tried=tried)
     usd = sum(retry.usd for retry in night.retries.values())
     overrides = {name: retry.overrides for name, retry in night.retries.items()}
     return Planned(list(night.retries), usd, night.left, str(night), overrides)
@@ -245,8 +245,8 @@ def test_no_more_is_paid_for_than_is_asked():
     asked = job(vlm="off", cloud="openai", never_answered=1000)
     asked.models["escalate_cloud"]["max_questions"] = 3
     assert planned(jobs(a=asked), max_usd=9.0).usd == pytest.approx(0.3)
-    tonight: Overrides = {"escalate_cloud": {"max_questions": 2}}
-    assert planned(jobs(a=asked), max_usd=9.0, overrides=tonight).usd == pytest.approx(0.2)
+    in_this_batch: Overrides = {"escalate_cloud": {"max_questions": 2}}
+    assert planned(jobs(a=asked), max_usd=9.0, overrides=in_this_batch).usd == pytest.approx(0.2)
 
 
 def test_a_job_costs_what_all_its_open_questions_cost_another_model():
@@ -296,8 +296,8 @@ def test_a_job_without_open_questions_is_not_taken_up():
 def test_the_settings_go_over_what_was_tuned_and_nobody_is_asked_twice():
     tuned: Overrides = {"escalate_vlm": {"provider": "transformers", "max_questions": 5}, "escalate_cloud": {}}
     tuned["compile_report"] = {}
-    tonight: Overrides = {"escalate_vlm": {"max_questions": 7, "ask_again": True}, **CLOUD}
-    night = planned(jobs(a=job(overrides=tuned)), overrides=tonight, max_usd=9.0)
+    in_this_batch: Overrides = {"escalate_vlm": {"max_questions": 7, "ask_again": True}, **CLOUD}
+    night = planned(jobs(a=job(overrides=tuned)), overrides=in_this_batch, max_usd=9.0)
     assert night.overrides["a"] == {
         "escalate_vlm": {"provider": "transformers", "max_questions": 7, "ask_again": False},
         "escalate_cloud": {**CLOUD["escalate_cloud"], "ask_again": False},
@@ -430,7 +430,7 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Nights:
+class Batches:
     """Dagster as the schedule sees it; its context takes no instance in memory."""
 
     instance: dg.DagsterInstance
@@ -471,15 +471,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstanc
 
 
 @pytest.fixture
-def nights(kept: dg.DagsterInstance, built: Pipeline, forgotten: None) -> Nights:  # noqa: ARG001
+def nights(kept: dg.DagsterInstance, built: Pipeline, forgotten: None) -> Batches:  # noqa: ARG001
     """What the sensor has learnt is there."""
     tick(built)
     OpenJobs.load(built.instance).save(kept)
     save_tried(kept, {})
-    return Nights(kept, built.services)
+    return Batches(kept, built.services)
 
 
-def test_the_schedule_asks_for_a_retry_of_each_open_job(built: Pipeline, nights: Nights):
+def test_the_schedule_asks_for_a_retry_of_each_open_job(built: Pipeline, nights: Batches):
     [request], said = nights.night(max_usd=1.0)
     assert said is None
     assert request.tags[PARTITION] == "asked"
@@ -490,8 +490,8 @@ def test_the_schedule_asks_for_a_retry_of_each_open_job(built: Pipeline, nights:
     )
     assert request.run_key == "2030-01-02 asked"
     cloud = {**CLOUD["escalate_cloud"], "ask_again": False}
-    tonight = {"escalate_vlm": {"ask_again": False}, "escalate_cloud": cloud, "compile_report": {"bridge_s": 2.0}}
-    assert request.run_config == ops(tonight)
+    in_this_batch = {"escalate_vlm": {"ask_again": False}, "escalate_cloud": cloud, "compile_report": {"bridge_s": 2.0}}
+    assert request.run_config == ops(in_this_batch)
     target = built.definitions.resolve_job_def("retry")
     assert dg.validate_run_config(target, request.run_config)
     assert {key.to_user_string() for key in target.asset_layer.executable_asset_keys} == {
@@ -505,13 +505,13 @@ def ops(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {"ops": {stage: {"config": values} for stage, values in overrides.items()}}
 
 
-def test_the_schedule_s_runs_name_their_stages(nights: Nights):
+def test_the_schedule_s_runs_name_their_stages(nights: Batches):
     """By them a run that died is known as one of this pipeline, and one that failed as not done."""
     [request], _ = nights.night(max_usd=1.0)
     assert [key.to_user_string() for key in request.asset_selection or ()] == list(downstream_of("escalate_vlm"))
 
 
-def test_a_night_is_remembered(nights: Nights):
+def test_a_night_is_remembered(nights: Batches):
     """The next one begins with the jobs that were not tried; later ticks of this one leave alone what it launched."""
     nights.night()
     assert load_tried(nights.instance) == {}, "nothing was tried"
@@ -523,7 +523,7 @@ def test_a_night_is_remembered(nights: Nights):
             assert nights.night(max_usd=9.0) == ([], "0 jobs retried, about 0.00 USD; left out: none")
 
 
-def test_a_night_begins_with_what_was_not_tried_before(nights: Nights):
+def test_a_night_begins_with_what_was_not_tried_before(nights: Batches):
     known = OpenJobs.load(nights.instance)
     known.jobs["answered"] = replace(known.jobs["asked"], since_s=known.jobs["asked"].since_s + 1)
     known.save(nights.instance)
@@ -533,7 +533,7 @@ def test_a_night_begins_with_what_was_not_tried_before(nights: Nights):
         save_tried(nights.instance, load_tried(nights.instance) | {expected: at})
 
 
-def test_what_other_jobs_cost_this_night_counts(nights: Nights):
+def test_what_other_jobs_cost_this_night_counts(nights: Batches):
     tags = {PARTITION: "answered", OFFPEAK: "2030-01-02", OFFPEAK_USD: "0.6000"}
     with nights.with_run("SUCCESS", tags):
         assert nights.night(max_usd=1.0)[0] == []
@@ -542,7 +542,7 @@ def test_what_other_jobs_cost_this_night_counts(nights: Nights):
         assert len(nights.night(max_usd=1.0)[0]) == 1
 
 
-def test_what_the_schedule_asks_for_is_a_retry_that_can_be_run(built: Pipeline, nights: Nights):
+def test_what_the_schedule_asks_for_is_a_retry_that_can_be_run(built: Pipeline, nights: Batches):
     [request], _ = nights.night(max_usd=0.0, overrides={"escalate_cloud": {"provider": "off"}, **LOCAL})
     overrides = {stage: op["config"] for stage, op in request.run_config["ops"].items()}
     run = built.runner.replay("asked", "escalate_vlm", overrides, tags=dict(request.tags))
@@ -557,20 +557,20 @@ def test_what_the_schedule_asks_for_is_a_retry_that_can_be_run(built: Pipeline, 
         built.instance.delete_run(run.run_id)
 
 
-def test_a_night_with_nothing_to_do_says_why(nights: Nights):
+def test_a_night_with_nothing_to_do_says_why(nights: Batches):
     requests, said = nights.night()
     assert (requests, said) == ([], "0 jobs retried, about 0.00 USD; left out: 1 over the limit of cost")
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
-def test_a_job_of_which_a_run_has_not_ended_is_left_alone(nights: Nights, status: str):
+def test_a_job_of_which_a_run_has_not_ended_is_left_alone(nights: Batches, status: str):
     with nights.with_run(status, {PARTITION: "asked"}):
         assert nights.night(max_usd=1.0) == ([], "0 jobs retried, about 0.00 USD; left out: 1 in flight")
     with nights.with_run(status, {PARTITION: "answered"}):
         assert len(nights.night(max_usd=1.0)[0]) == 1
 
 
-def test_a_job_that_was_deleted_is_not_asked_for(nights: Nights):
+def test_a_job_that_was_deleted_is_not_asked_for(nights: Batches):
     nights.instance.delete_dynamic_partition("job_id", "asked")
     assert nights.night(max_usd=1.0)[0] == []
     nights.instance.add_dynamic_partitions("job_id", ["asked"])

@@ -10,9 +10,9 @@ import pytest
 from brand_detect.catalog import catalog_to_json, load_catalog
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.tags import OFFPEAK, PIN
+from brand_detect.operations.rebuild import Rebuilt, rebuild
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import ATTEMPT, attempt_of, latest, materializations
-from brand_detect.operations.rebuild import Rebuilt, rebuild
 from brand_detect.storage.manifest import NAME
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
 

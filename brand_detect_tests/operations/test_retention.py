@@ -18,8 +18,8 @@ from brand_detect.domain.retention import DAY_S, Retention
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import PARTITION, PIN, RETRY_OF
 from brand_detect.operations import retention
-from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.operations.retention import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
+from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.manifest import NAME
 from brand_detect.storage.store import AttemptRef

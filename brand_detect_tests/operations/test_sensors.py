@@ -12,8 +12,8 @@ from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, SNAPSHOT, UNTIL
-from brand_detect.orchestration.resources import Services
 from brand_detect.operations.sensors import SENSORS, brand_catalog_changed, held_runs, models_there
+from brand_detect.orchestration.resources import Services
 from brand_detect_tests.support.logos import svg, write
 from brand_detect_tests.support.pipeline import Pipeline, pipeline
 

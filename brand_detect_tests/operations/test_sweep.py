@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from brand_detect.catalog import parse_catalog
+from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import BrandVerdicts, Overrides, Report
-from brand_detect.domain.params import Escalation
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import upstream_of
 from brand_detect.domain.protocols import Answer
 from brand_detect.domain.tags import PIN, RETRY_OF
-from brand_detect.operations import sweep as s
 from brand_detect.evaluation.scoring.score import ClipLabels, Label
+from brand_detect.operations import sweep as s
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.curves import render
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import BrandVerdicts, DetectedObjects
 from brand_detect.domain.protocols import Region
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.orchestration import gallery
@@ -118,8 +119,8 @@ def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
         first = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
         found = first.load("detect_objects")
         assert isinstance(found, DetectedObjects)
-        assert found.encoder == "scripted encoder"
-        assert set(found.marks["track_id"].to_pylist()) == set(found.tracks["track_id"].to_pylist())
+        assert found.embedder == "scripted encoder"
+        assert set(found.embeddings["track_id"].to_pylist()) == set(found.tracks["track_id"].to_pylist())
         before = first.load("match_brands")
         assert isinstance(before, BrandVerdicts)
         assert before.verdicts.num_rows == 0
@@ -139,7 +140,7 @@ def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
         assert detector.calls == looked
         assert built.encoder.crops - encoded == NONE + 2
 
-        other = built.runner.replay("match", "match_brands", {"match_brands": {"logo_false_alarms": 0.0}})
+        other = built.runner.replay("match", "match_brands", {"match_brands": {"max_false_accept_rate": 0.0}})
         off = other.load("match_brands")
         assert isinstance(off, BrandVerdicts)
         assert off.verdicts.num_rows == 0
@@ -156,10 +157,10 @@ def test_another_mark_is_not_taken_for_it(tmp_path: Path):
 
 def test_with_the_encoder_off_nothing_is_encoded(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
-    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()], mark_encoder=lambda _: None) as built:
+    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()], logo_embedder=lambda _: None) as built:
         run = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
         found, matched = run.load("detect_objects"), run.load("match_brands")
         assert isinstance(found, DetectedObjects)
         assert isinstance(matched, BrandVerdicts)
-        assert (found.encoder, found.marks.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
+        assert (found.embedder, found.embeddings.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
         assert any("No encoder is on" in note for note in found.notes)

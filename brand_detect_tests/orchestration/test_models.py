@@ -6,14 +6,11 @@ from typing import Any
 
 import pytest
 
+from brand_detect.domain.contracts import check_overrides, effective
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import (
-    DetectObjectsParams,
-    EscalateCloudParams,
-    EscalateVlmParams,
-    check_overrides,
-    effective,
-)
 from brand_detect.domain.settings import Settings
 from brand_detect.engines import providers
 from brand_detect.engines.calls import is_here
@@ -274,7 +271,7 @@ def test_a_stage_opens_no_model_outside_the_roots(param: str, name: str):
     """A run that is launched past the clients, too."""
     engines, params = Engines.of(Settings()), DetectObjectsParams.model_validate({"text": "off", param: name})
     with pytest.raises(BadInput, match=f"{name} lies in no model root"):
-        engines.mark_encoder(params) if param == "encoder" else engines.region_detectors(params)
+        engines.logo_embedder(params) if param == "encoder" else engines.region_detectors(params)
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 1001])

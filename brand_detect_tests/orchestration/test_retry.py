@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import BrandVerdicts, Overrides, Report
-from brand_detect.domain.params import Escalation
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, downstream_of, upstream_of
 from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF

@@ -8,14 +8,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brand_detect.domain.model import Report
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.retention import Retention
 from brand_detect.domain.reviews import Review, correction_of, review_of
-from brand_detect.orchestration.assets import INPUTS
 from brand_detect.operations.deletion import belongings, delete
 from brand_detect.operations.rebuild import rebuild
 from brand_detect.operations.retention import prune
+from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.filter_scenes import BLACK
 from brand_detect.domain.protocols import Label, Shape
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.report.annotations import Overlay
@@ -40,7 +40,7 @@ def test_beyond_its_samples_a_box_moves_with_the_picture() -> None:
     regions = [*pans, p.region(5, "late", (600, 300, 100, 50)), p.region(5, "clock", (0, 0, 100, 50))]
     frames = p.frames(20, size=(1000, 500))
     filtered = p.scenes(frames)
-    detected = p.detected(regions, filtered, furniture=["clock"])
+    detected = p.detected(regions, filtered, overlays=["clock"])
     verdicts = p.verdicts([p.verdict("Nike", ["pan"]), p.verdict("Itaú", ["late"]), p.verdict("Omega", ["clock"])])
     made = report_of(p.request(), frames, filtered, detected, verdicts)
     shown = Overlay(made, frames.frames, filtered.timeline, BRIDGE_S)
@@ -79,7 +79,7 @@ def test_a_mark_that_was_away_for_long_is_not_drawn_because_another_of_its_brand
 
 
 def test_a_still_picture_keeps_its_boxes_and_a_black_one_has_none() -> None:
-    shown = overlay([p.region(4, "a")], [p.verdict("Nike", ["a"])], dropped={5: 4, 6: 4, 7: m.BLACK})
+    shown = overlay([p.region(4, "a")], [p.verdict("Nike", ["a"])], dropped={5: 4, 6: 4, 7: BLACK})
     assert boxes(shown, 3.1) == [("Nike", (0.1, 0.2, 0.3, 0.3))]
     assert not shown.at(3.5)
 

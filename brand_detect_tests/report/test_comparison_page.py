@@ -9,10 +9,10 @@ from brand_detect.domain.protocols import Image
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report import comparison_page
 from brand_detect.report.comparison import Comparison, compare
-from brand_detect_tests.support import payloads as p
-from brand_detect_tests.support.report_fakes import Pictures
 from brand_detect_tests.report.test_comparison import NIKE, REGIONS, catalog, side, track
 from brand_detect_tests.report.test_page import HOSTILE, Page
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import Pictures
 
 BEFORE = side([NIKE], [p.cluster(1, "ACME", REGIONS[2])], regions=REGIONS)
 AFTER = side(

@@ -1,6 +1,7 @@
 """Excerpts for Dagster's metadata: short, and made of what the stages handed on."""
 
-from brand_detect.domain.model import ANSWERS, BrandVerdicts, table
+from brand_detect.domain.contracts.verdicts import ANSWERS, BrandVerdicts
+from brand_detect.domain.tables import table
 from brand_detect.report.excerpts import ROWS, excerpts
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.report_fakes import match, nothing
@@ -9,17 +10,17 @@ from brand_detect_tests.support.report_fakes import match, nothing
 def test_each_stage_tells_what_it_made() -> None:
     made = match()
     assert excerpts(made["filter_scenes"])["frames_by_status"] == [
-        {"status": "kept", "frames": 18, "seconds": 9.0},
+        {"status": "keyframe", "frames": 18, "seconds": 9.0},
         {"status": "duplicate", "frames": 1, "seconds": 0.5},
         {"status": "black", "frames": 1, "seconds": 0.5},
     ]
     assert excerpts(made["detect_objects"]) == {
-        "regions_by_kind": [{"kind": "text", "regions": 5, "tracks": 3, "furniture_tracks": 0}]
+        "regions_by_kind": [{"kind": "text", "regions": 5, "tracks": 3, "overlay_tracks": 0}]
     }
     assert {row["text"] for row in excerpts(made["run_ocr"])["texts_by_tracks"]} == {"Nike", "ITAÚ", "KAPRUN"}
     told = excerpts(made["escalate_cloud"])
     assert {row["brand"]: row["rule"] for row in told["verdicts_by_brand"]} == {"Nike": "exact", "Itaú": "fuzzy"}
-    assert [row["why"] for row in told["open_marks"]] == ["no rule knows it"]
+    assert [row["why"] for row in told["locate_unresolved"]] == ["no rule knows it"]
     assert [row["brand"] for row in excerpts(made["compile_report"])["brands_by_seconds"]] == ["Nike", "Itaú"]
 
 

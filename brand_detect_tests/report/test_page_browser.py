@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Dialog, Locator, Page, expect
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import CompileReportParams
+from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
+from brand_detect.domain.tables import content_id, table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.exports import document
 from brand_detect.report.page import render
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.browser import chromium, faults
-from brand_detect_tests.support.report_fakes import Pictures, match, nothing, report_of
 from brand_detect_tests.support.large_report import StoredPictures, large
+from brand_detect_tests.support.report_fakes import Pictures, match, nothing, report_of
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'\u202e&lt;" + "y" * 10_000
 
@@ -47,9 +48,9 @@ def game(**params: Any) -> dict[str, Any]:
     regions = [p.region(i, name, box) for name, (first, last, box) in spans.items() for i in range(first, last)]
     regions += [p.region(70, name, (10, y, 100, 40)) for name, y in (("x", 300), ("y", 200), ("z", 100))]
     word, *twins = regions[-3:]
-    look = {"frame": 70, "vector": np.array([1, 0], np.float16)}
+    look = {"frame": 70, "embedding": np.array([1, 0], np.float16)}
     views = [{"track_id": r["track_id"], "region_id": r["region_id"], **look} for r in twins]
-    detected = replace(p.detected(regions, scenes), marks=m.table(m.MARKS, views))
+    detected = replace(p.detected(regions, scenes), marks=table(TRACK_EMBEDDINGS, views))
     asked = p.cluster(2, "COLA", regions[-4])
     cloud = {"rule": "cloud", "decided_by": "escalate_cloud", "matched": "Cola", "text": "COLA"}
     rows = [
@@ -57,7 +58,7 @@ def game(**params: Any) -> dict[str, Any]:
         p.verdict("Acme", ["a2"], verdict_id="a2", rule="fuzzy", confidence=0.75, text="ACNE", matched="Acme"),
         p.verdict("Acme", ["a3"], verdict_id="a3", rule="fuzzy", confidence=0.62, text="AME", matched="Acme"),
         p.verdict("Bolt", ["b1"], verdict_id="b1", rule="logo_match", text="", matched="0f" * 8, confidence=0.92),
-        p.verdict("Cola", ["c1"], verdict_id=m.content_id("cluster-2", "cola", "escalate_cloud"), **cloud),
+        p.verdict("Cola", ["c1"], verdict_id=content_id("cluster-2", "cola", "escalate_cloud"), **cloud),
     ]
     answer = p.answer("cluster-2", brand_id="cola", answer="Cola", cost_usd=0.0125, reasoning="White script on red.")
     verdicts = p.verdicts(
@@ -145,7 +146,7 @@ def test_every_column_sorts_with_mouse_and_keyboard(tab: Tab, report: str) -> No
 
 def test_heads_tell_what_the_figures_mean(tab: Tab, report: str) -> None:
     tab.page.goto(report)
-    tab.page.get_by_role("columnheader", name="Solus").get_by_role("button").focus()
+    tab.page.get_by_role("columnheader", name="Exclusive").get_by_role("button").focus()
     expect(tab.page.get_by_role("tooltip")).to_contain_text("no other brand in the picture")
     tab.page.keyboard.press("Escape")
     expect(tab.page.get_by_role("tooltip")).to_be_hidden()
@@ -176,7 +177,7 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert len(tab.brands) == 3
     tab.page.get_by_label("Source").select_option("escalate_cloud")
     assert tab.brands == ["Cola"]
-    tab.page.get_by_label("Surface").select_option("board")
+    tab.page.get_by_label("Placement").select_option("board")
     assert tab.brands == ["Cola"]
     tab.page.get_by_label("Confidence from").fill("1")
     expect(tab.page.locator("#table tbody")).to_contain_text("No brand is left")
@@ -200,10 +201,10 @@ def test_a_surface_that_nobody_told_is_no_filter_and_no_evidence(tab: Tab, tmp_p
     (tmp_path / "report.html").write_text(written(match()), encoding="utf-8")
     tab.page.goto((tmp_path / "report.html").as_uri())
     expect(tab.page.get_by_label("Source")).to_be_visible()
-    assert tab.page.get_by_label("Surface").count() == 0
+    assert tab.page.get_by_label("Placement").count() == 0
     tab.bars("Nike").first.click()
     expect(tab.panel).to_contain_text("Measured")
-    assert "surface" not in tab.panel.inner_text()
+    assert "placement" not in tab.panel.inner_text()
 
 
 def test_brands_on_screen_together_count_once_in_the_tile(tab: Tab, report: str) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from brand_detect.domain.model import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.protocols import Answer
 from brand_detect_tests.support.pipeline import ScriptedAnswerer, pipeline, two_shot_clip
 

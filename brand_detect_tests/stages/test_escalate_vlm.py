@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import BrandVerdicts
 from brand_detect.domain.protocols import Answer
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import JobRequest, Overrides
+from brand_detect.domain.job import JobRequest, Overrides
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.stages.job_request import job_request
 from brand_detect_tests.support.videos import LocalMedia, scene, silent, write_clip

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.protocols import Image
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect_tests.support import payloads as p
@@ -56,5 +56,5 @@ def large() -> dict[str, Any]:
     detected = p.detected(regions, scenes)
     settled = p.verdicts(verdicts, clusters)
     request = p.request(DURATION_S)
-    made: m.Report = report_of(request, frames, scenes, detected, settled)
+    made: Report = report_of(request, frames, scenes, detected, settled)
     return {"job_request": request, "compile_report": made}

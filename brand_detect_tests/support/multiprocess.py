@@ -1,4 +1,4 @@
-"""The job ``many`` with one process per step: ``FOLDER=… VIDEO=… python -m brand_detect_tests.support.multiprocess``."""
+"""The job ``many`` with a process per step: ``FOLDER=… VIDEO=… python -m brand_detect_tests.support.multiprocess``."""
 
 import os
 from pathlib import Path

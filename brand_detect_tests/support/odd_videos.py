@@ -1,7 +1,7 @@
 """Odd media files: what no camera writes, what a broken copy leaves, and what somebody makes to do harm.
 
-``python -m brand_detect_tests.support.odd_videos FILE…`` puts each through probe, decoding and the shots, and prints a line of
-JSON: what became of it, and the peak of the process's memory so far.
+``python -m brand_detect_tests.support.odd_videos FILE…`` puts each through probe, decoding and the shots, and prints a
+line of JSON: what became of it, and the peak of the process's memory so far.
 """
 
 import json
@@ -17,8 +17,9 @@ from typing import Any
 import av
 import numpy as np
 
+from brand_detect.domain.contracts.extract_frames import ExtractFramesParams
+from brand_detect.domain.contracts.filter_scenes import FilterScenesParams
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import ExtractFramesParams, FilterScenesParams
 from brand_detect.domain.protocols import BlobRef
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.video import PyAvDecoder

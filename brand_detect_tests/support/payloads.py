@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects
+from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, THUMBNAIL_SHAPE, ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import DUPLICATE, KEYFRAME, SHOTS, TIMELINE, FilteredScenes
+from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, TrackTexts
+from brand_detect.domain.contracts.verdicts import ANSWERS, UNRESOLVED, VERDICTS, WHOLE_TEXT, BrandVerdicts
+from brand_detect.domain.job import JobRequest, Probe
+from brand_detect.domain.tables import table
 
 Box = tuple[float, float, float, float]  # x, y, width, height in px
 
@@ -23,8 +29,8 @@ def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
     return blank | values
 
 
-def request(duration_s: float = 10.0, **changes: Any) -> m.JobRequest:
-    probe = m.Probe(
+def request(duration_s: float = 10.0, **changes: Any) -> JobRequest:
+    probe = Probe(
         duration_s=duration_s,
         width_px=1920,
         height_px=1080,
@@ -43,10 +49,10 @@ def request(duration_s: float = 10.0, **changes: Any) -> m.JobRequest:
         "overrides": {},
         "probe": probe,
     }
-    return m.JobRequest(**(values | changes))
+    return JobRequest(**(values | changes))
 
 
-def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) -> m.ExtractedFrames:
+def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) -> ExtractedFrames:
     """``n`` frames; the sampled range ends one sample after the last of them."""
     rows = [
         {
@@ -62,16 +68,16 @@ def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) 
             "luma_mean": 120.0,
             "luma_std": 50.0,
             "phash": i,
-            "thumbnail": bytes(m.THUMBNAIL_SHAPE[0] * m.THUMBNAIL_SHAPE[1]),
+            "thumbnail": bytes(THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]),
         }
         for i in range(n)
     ]
-    return m.ExtractedFrames(m.table(m.FRAMES, rows), m.table(m.SIGNALS), start_s=0.0, end_s=n / fps)
+    return ExtractedFrames(table(FRAMES, rows), table(SIGNALS), start_s=0.0, end_s=n / fps)
 
 
 def scenes(
-    extracted: m.ExtractedFrames, cuts: Sequence[float] = (), dropped: Mapping[int, int | str] | None = None
-) -> m.FilteredScenes:
+    extracted: ExtractedFrames, cuts: Sequence[float] = (), dropped: Mapping[int, int | str] | None = None
+) -> FilteredScenes:
     """Shots that begin at 0 and at each of ``cuts``; ``dropped`` maps a frame to the one that stands for it,
     or to ``model.BLACK`` or ``model.BLANK``."""
     dropped = dropped or {}
@@ -93,24 +99,24 @@ def scenes(
                 "start_s": lower,
                 "end_s": upper,
                 "shot": int(shot_of[i]),
-                "status": fate if dark else m.KEPT if fate == i else m.DUPLICATE,
-                "shown_by": None if dark else fate,
+                "status": fate if dark else KEYFRAME if fate == i else DUPLICATE,
+                "keyframe": None if dark else fate,
                 "hamming": None if dark else 0 if fate == i else 3,
             }
         )
     n_frames = Counter(r["shot"] for r in rows)
-    n_kept = Counter(r["shot"] for r in rows if r["status"] == m.KEPT)
+    n_keyframes = Counter(r["shot"] for r in rows if r["status"] == KEYFRAME)
     shots = [
         {
             "shot": k,
             "start_s": start,
             "end_s": end,
             "n_frames": n_frames[k],
-            "n_kept": n_kept[k],
+            "n_keyframes": n_keyframes[k],
         }
         for k, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
-    return m.FilteredScenes(m.table(m.SHOTS, shots), m.table(m.TIMELINE, rows))
+    return FilteredScenes(table(SHOTS, shots), table(TIMELINE, rows))
 
 
 def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: Any) -> dict[str, Any]:
@@ -135,16 +141,16 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
         "crop_hash": 7,
         "at_edge": x <= 0 or y <= 0 or x + w >= 1920 or y + h >= 1080,
         "origin": "detected",
-        "ink": [],
+        "glyph_boxes": [],
     }
     return row | changes
 
 
 def detected(
-    regions: Iterable[Mapping[str, Any]], scenes: m.FilteredScenes, furniture: Iterable[str] = ()
-) -> m.DetectedObjects:
-    """``regions`` and the tracks that follow from them, those of ``furniture`` marked so."""
-    rows, furniture = list(regions), set(furniture)
+    regions: Iterable[Mapping[str, Any]], scenes: FilteredScenes, overlays: Iterable[str] = ()
+) -> DetectedObjects:
+    """``regions`` and the tracks that follow from them, those of ``overlays`` marked so."""
+    rows, overlays = list(regions), set(overlays)
     cells = {r["frame"]: r for r in scenes.timeline.to_pylist()}
     tracks = []
     by_track: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -163,10 +169,10 @@ def detected(
                 "n_regions": len(own),
                 "score": sum(r["score"] for r in own) / len(own),
                 "area_frac": sum(r["area_frac"] for r in own) / len(own),
-                "furniture": track_id in furniture,
+                "is_overlay": track_id in overlays,
             }
         )
-    return m.DetectedObjects(m.table(m.REGIONS, rows), m.table(m.TRACKS, tracks))
+    return DetectedObjects(table(REGIONS, rows), table(TRACKS, tracks))
 
 
 def text(track: str, text: str, **changes: Any) -> dict[str, Any]:
@@ -182,7 +188,7 @@ def text(track: str, text: str, **changes: Any) -> dict[str, Any]:
 
 
 def reading(
-    region: Mapping[str, Any], text: str, confidence: float = 0.95, letters: Sequence[float] | None = None
+    region: Mapping[str, Any], text: str, confidence: float = 0.95, char_positions: Sequence[float] | None = None
 ) -> dict[str, Any]:
     return {
         "track_id": region["track_id"],
@@ -190,12 +196,12 @@ def reading(
         "frame": region["frame"],
         "text": text,
         "confidence": confidence,
-        "letters": letters,
+        "char_positions": char_positions,
     }
 
 
-def texts(rows: Iterable[Mapping[str, Any]], readings: Iterable[Mapping[str, Any]] = ()) -> m.TrackTexts:
-    return m.TrackTexts(m.table(m.READINGS, readings), m.table(m.TEXTS, rows))
+def texts(rows: Iterable[Mapping[str, Any]], readings: Iterable[Mapping[str, Any]] = ()) -> TrackTexts:
+    return TrackTexts(table(READINGS, readings), table(TEXTS, rows))
 
 
 def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]:
@@ -211,7 +217,7 @@ def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]
         "confidence": 0.9,
         "text": brand,
         "matched": brand,
-        **m.WHOLE_TEXT,
+        **WHOLE_TEXT,
         "decided_by": "match_brands",
         "model": "",
     }
@@ -253,7 +259,7 @@ def answer(cluster_id: str, status: str = "answered", **changes: Any) -> dict[st
         "cost_usd": 0.0,
         "latency_s": 0.1,
         "mark": "wordmark",
-        "surface": "board",
+        "placement": "board",
         "reasoning": "",
         "question_id": f"question about {cluster_id}",
         "asked_at": "2026-05-01T12:00:00+00:00",
@@ -266,5 +272,5 @@ def verdicts(
     rows: Iterable[Mapping[str, Any]],
     unresolved: Iterable[Mapping[str, Any]] = (),
     answers: Iterable[Mapping[str, Any]] = (),
-) -> m.BrandVerdicts:
-    return m.BrandVerdicts(m.table(m.VERDICTS, rows), m.table(m.UNRESOLVED, unresolved), m.table(m.ANSWERS, answers))
+) -> BrandVerdicts:
+    return BrandVerdicts(table(VERDICTS, rows), table(UNRESOLVED, unresolved), table(ANSWERS, answers))

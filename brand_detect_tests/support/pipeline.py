@@ -185,7 +185,7 @@ def pipeline(
     scripted = {
         "region_detectors": lambda _: [detector],
         "text_reader": lambda _: reader,
-        "mark_encoder": lambda _: encoder,
+        "logo_embedder": lambda _: encoder,
     }
     services = Services.of(settings, engines=Engines(**(scripted | engines)))
     definitions = build_definitions(services)

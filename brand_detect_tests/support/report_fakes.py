@@ -4,8 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import BLACK, FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import BlobRef, Image
 from brand_detect.orchestration.config import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
@@ -42,7 +46,7 @@ class Files:
 def match(nike: str = "Nike", unknown: str = "KAPRUN", note: str = "") -> dict[str, Any]:
     """Payloads by stage: a brand for 1.5 s in the first shot, Itaú for 1 s in the second, and an unknown word."""
     frames = p.frames(20, size=(640, 360))
-    scenes = p.scenes(frames, cuts=(4.1,), dropped={3: 2, 12: m.BLACK})
+    scenes = p.scenes(frames, cuts=(4.1,), dropped={3: 2, 12: BLACK})
     regions = [p.region(i, "a", (40, 60, 120, 30)) for i in (1, 2)]
     regions += [p.region(i, "b", (300, 200, 90, 40)) for i in (14, 15)]
     regions += [p.region(10, "x", (500, 300, 100, 40))]
@@ -65,13 +69,13 @@ def match(nike: str = "Nike", unknown: str = "KAPRUN", note: str = "") -> dict[s
 
 
 def report_of(
-    request: m.JobRequest,
-    frames: m.ExtractedFrames,
-    scenes: m.FilteredScenes,
-    detected: m.DetectedObjects,
-    verdicts: m.BrandVerdicts,
+    request: JobRequest,
+    frames: ExtractedFrames,
+    scenes: FilteredScenes,
+    detected: DetectedObjects,
+    verdicts: BrandVerdicts,
     **params: Any,
-) -> m.Report:
+) -> Report:
     statistics = {
         "profile": "default",
         "seconds": {"run_ocr": 7.25},

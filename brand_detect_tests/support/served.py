@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brand_detect.definitions import build_definitions
+from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.params import Escalation
 from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.resources import Engines, Services
@@ -70,7 +70,7 @@ def _services() -> Services:
     engines = Engines(
         region_detectors=lambda _: [SlowDetector()],
         text_reader=text_reader,
-        mark_encoder=lambda _: ScriptedEncoder(),
+        logo_embedder=lambda _: ScriptedEncoder(),
         answerer=answerer,
     )
     return Services.of(Settings.load(), engines=engines)

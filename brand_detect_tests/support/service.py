@@ -4,8 +4,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from brand_detect_tests.support.stack import BIN, Stack
 from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.stack import BIN, Stack
 
 
 @contextmanager

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from brand_detect.engines.mark_finder_net import STRIDE_PX, MarkFinderNet
+from brand_detect.engines.mark_finder_net import STRIDE_PX, LogoDetectorNet
+from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
 from brand_detect.training.artwork import Artwork
 from brand_detect.training.composites import Composer, Composite, scene
-from brand_detect.evaluation.synthetic.drawing import MARKS, mark_svg
 from brand_detect.training.train_regions import fused, loss, targets
 
-ART = [Artwork(name, f"own:{name}", mark_svg(path), mono=True) for name, path in MARKS.items()]
+ART = [Artwork(name, f"own:{name}", logo_svg(path), mono=True) for name, path in LOGOS.items()]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_the_loss_falls_to_nothing_for_the_right_answer():
 
 def test_batch_normalisation_goes_into_the_weights():
     torch.manual_seed(0)
-    net = MarkFinderNet(norm=True)
+    net = LogoDetectorNet(norm=True)
     for _ in range(3):
         net(torch.rand(2, 3, 128, 64))
     net.eval()

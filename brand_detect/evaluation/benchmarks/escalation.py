@@ -11,8 +11,12 @@ import pyarrow.compute as pc
 import yaml
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.domain.model import BrandVerdicts, DetectedObjects, FilteredScenes, Overrides, Payload
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.protocols import Answer, Question
+from brand_detect.domain.records import Payload
 from brand_detect.domain.text import fold, key_of
 from brand_detect.engines.prompts import load_prompt, question_id
 from brand_detect.evaluation.benchmarks.pipeline import Section
@@ -22,7 +26,7 @@ from brand_detect.orchestration.run import JobRun, Runner
 TWENTY_MINUTES = Scenario(seconds=1200)
 """Drawn whole: no second of it is a copy of another."""
 DOWN: Overrides = {
-    "match_brands": {"min_confidence": 1.0, "logo_false_alarms": 0.0, "join_neighbours": False},
+    "match_brands": {"min_confidence": 1.0, "max_false_accept_rate": 0.0, "join_neighbours": False},
     "escalate_vlm": {"provider": "openai_compatible", "model": "script", "max_questions": 100_000},
 }
 """Next to nothing is read with confidence 1, so next to every word is left to the model."""
@@ -86,9 +90,9 @@ class Asked:
 
 
 def n_candidates(scenes: FilteredScenes, detected: DetectedObjects, unresolved: pa.Table) -> int:
-    """Unresolved regions on sampled frames: one on a kept frame counts for each frame that it stands for."""
-    shown_by = scenes.timeline["shown_by"].drop_null().to_numpy()
-    shown = np.bincount(shown_by, minlength=int(shown_by.max(initial=-1)) + 1)
+    """Unresolved regions on sampled frames: one on a keyframe counts for each frame that it stands for."""
+    keyframe = scenes.timeline["keyframe"].drop_null().to_numpy()
+    shown = np.bincount(keyframe, minlength=int(keyframe.max(initial=-1)) + 1)
     tracks = pc.list_flatten(unresolved["track_ids"])  # pyright: ignore[reportAttributeAccessIssue]
     regions = detected.regions.filter(pc.field("track_id").isin(tracks))
     return int(shown[regions["frame"].to_numpy()].sum())

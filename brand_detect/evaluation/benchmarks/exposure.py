@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from brand_detect.domain.model import Report
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.text import key_of
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.evaluation.benchmarks.pipeline import RunVideo, Section

@@ -8,13 +8,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from brand_detect.domain.model import FilteredScenes, Payload, Report
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.records import Payload
 from brand_detect.domain.text import key_of
 from brand_detect.evaluation.benchmarks.pipeline import MIB, RunResult, Section
-from brand_detect.evaluation.synthetic.drawing import MARKS, mark_svg
+from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
 from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_once
 
-CLIP = Scenario(seconds=120, width_px=1920, height_px=1080, marks=tuple(MARKS))
+CLIP = Scenario(seconds=120, width_px=1920, height_px=1080, marks=tuple(LOGOS))
 HEIGHT_PX = 40.0
 """Lowest mark that has to be recognised."""
 IN_VIEW = 0.25
@@ -27,7 +29,7 @@ RunCatalog = Callable[[Path, Path], RunResult]
 
 
 @dataclass(frozen=True)
-class MarkScore:
+class LogoScore:
     """Seconds, summed over marks. ``shown`` counts where a mark of ``HEIGHT_PX`` and more is legible."""
 
     shown_s: Mapping[str, float]
@@ -44,7 +46,7 @@ class MarkScore:
         return sum(self.right_s.values()) / max(sum(self.named_s.values()), 1e-9)
 
 
-def score_marks(truth: Truth, payloads: Mapping[str, Payload]) -> MarkScore:
+def score_logos(truth: Truth, payloads: Mapping[str, Payload]) -> LogoScore:
     """What a finished job named of the marks of a generated clip, second by second.
 
     A sampled frame counts for its cell on the timeline, with the detections of the frame that stands for it.
@@ -52,7 +54,7 @@ def score_marks(truth: Truth, payloads: Mapping[str, Payload]) -> MarkScore:
     scenes, report = payloads["filter_scenes"], payloads["compile_report"]
     assert isinstance(scenes, FilteredScenes)
     assert isinstance(report, Report)
-    named: dict[int, dict[str, bool]] = {}  # by kept frame: brand, and whether it was named by its look
+    named: dict[int, dict[str, bool]] = {}  # by keyframe: brand, and whether it was named by its look
     for row in report.detections.select(["frame", "brand", "rule"]).to_pylist():
         brands = named.setdefault(row["frame"], {})
         brands[row["brand"]] = brands.get(row["brand"], False) or row["rule"] == "logo_match"
@@ -61,18 +63,18 @@ def score_marks(truth: Truth, payloads: Mapping[str, Payload]) -> MarkScore:
     shown, found, said, right = ({} for _ in range(4))
     for row in scenes.timeline.to_pylist():
         seconds = row["end_s"] - row["start_s"]
-        here = named.get(row["shown_by"], {}) if row["shown_by"] is not None else {}
+        here = named.get(row["keyframe"], {}) if row["keyframe"] is not None else {}
         at = round(row["t_s"] * truth.fps)
         for mark in truth.marks:
             if at in legible[mark]:
                 _add(shown, mark, seconds)
                 _add(found, mark, seconds * (mark in here))
-        for brand, by_look in here.items():
-            if by_look:
+        for brand, by_logo in here.items():
+            if by_logo:
                 _add(said, brand, seconds)
                 near = range(at - round(ROUNDING_S * truth.fps), at + round(ROUNDING_S * truth.fps) + 1)
                 _add(right, brand, seconds * any(f in in_view.get(brand, ()) for f in near))
-    return MarkScore(shown, found, said, right)
+    return LogoScore(shown, found, said, right)
 
 
 def _add(sums: dict[str, float], name: str, seconds: float) -> None:
@@ -92,10 +94,10 @@ def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes
     """A catalogue of ``names`` without pictures, the clip's marks, and ``others``, drawings by name, as bystanders."""
     (folder / "logos").mkdir(parents=True, exist_ok=True)
     entries: list[str | dict[str, object]] = list(names)
-    for name, path in MARKS.items():
-        (folder / "logos" / f"{name}.svg").write_text(mark_svg(path), encoding="utf-8")
+    for name, path in LOGOS.items():
+        (folder / "logos" / f"{name}.svg").write_text(logo_svg(path), encoding="utf-8")
         entries.append({"name": name, "logos": [f"logos/{name}.svg"], "logo_only": True})
-    taken = {key_of(name) for name in (*names, *MARKS)}
+    taken = {key_of(name) for name in (*names, *LOGOS)}
     drawings = {drawing: name for name, drawing in reversed([*others.items()])}  # some brands share a drawing
     for i, (drawing, name) in enumerate(drawings.items()):
         if key_of(name) in taken or not key_of(name):
@@ -107,13 +109,13 @@ def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes
     return folder
 
 
-def bench_marks(folder: Path, run: RunCatalog, others: Mapping[str, bytes]) -> list[Section]:
+def bench_logos(folder: Path, run: RunCatalog, others: Mapping[str, bytes]) -> list[Section]:
     """Draws the clip in ``folder`` once, runs it, and scores its marks."""
     video = folder / "marks.mp4"
     truth = sample_once(video, CLIP)
     names = [b for b in truth.brands if b not in truth.marks and b not in truth.unlisted]
     result = run(video, write_catalog(folder / "marks", names, others))
-    score = score_marks(truth, result.payloads)
+    score = score_logos(truth, result.payloads)
     brands = sorted({*truth.marks, *score.named_s}, key=lambda b: (b not in truth.marks, b))
     rows = [
         (b, *(of.get(b, 0.0) for of in (score.shown_s, score.found_s, score.named_s, score.right_s)), "", "")

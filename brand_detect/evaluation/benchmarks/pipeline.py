@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from brand_detect.domain.model import BrandCatalog, ExtractedFrames, Overrides, Payload
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import LINE, STAGES
-from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
+from brand_detect.domain.records import Payload
 from brand_detect.evaluation.benchmarks.sampling import measure_sampling
 from brand_detect.evaluation.scoring.score import ClipLabels, labels_of_truth, score, totals
+from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
 
 if TYPE_CHECKING:
     from brand_detect.orchestration.run import JobRun

@@ -93,7 +93,10 @@ def _pictures(mark: Rgba, brand: Color | None) -> list[Image]:
     pairs = [(BLACK, WHITE), (WHITE, BLACK)]
     if STANDS_OUT <= sum(color) / 3 <= 255 - STANDS_OUT:  # in a colour near either, a picture would be blank
         pairs += [(color, WHITE), (WHITE, color)]
-    return [_on(np.broadcast_to(np.array(ink[::-1], np.uint8), bgr.shape), alpha, ground) for ink, ground in pairs]
+    return [
+        _on(np.broadcast_to(np.array(foreground[::-1], np.uint8), bgr.shape), alpha, background)
+        for foreground, background in pairs
+    ]
 
 
 def icon_of(brand: str, packs: Iterable[Sequence[Icon]]) -> Icon | None:
@@ -114,11 +117,11 @@ def _color(hexadecimal: str) -> Color:
     return red, green, blue
 
 
-def _on(bgr: NDArray[np.uint8], alpha: NDArray[np.uint8], ground: Color) -> Image:
+def _on(bgr: NDArray[np.uint8], alpha: NDArray[np.uint8], background: Color) -> Image:
     """The mark over a plain ground with a margin."""
     margin = round(MARGIN * SIDE_PX)
     share = alpha / np.float32(255)
     padded = np.empty((bgr.shape[0] + 2 * margin, bgr.shape[1] + 2 * margin, 3), np.uint8)
-    padded[:] = ground[::-1]
-    padded[margin:-margin, margin:-margin] = np.rint(share * bgr + (1 - share) * np.array(ground[::-1], np.float32))
+    padded[:] = background[::-1]
+    padded[margin:-margin, margin:-margin] = np.rint(share * bgr + (1 - share) * np.array(background[::-1], np.float32))
     return padded

@@ -229,7 +229,7 @@ def evaluate_logos(
     codec: ImageCodec,
     progress: Progress,
     unknown: Sequence[Image],
-    false_alarms: float,
+    false_accept_rate: float,
 ) -> list[Section]:
     """The tables of ``docs/guides/evaluate.md``.
 
@@ -238,7 +238,7 @@ def evaluate_logos(
         recognizers: the first one's vectors are also given to the matcher.
         packs: icons; the first pack makes the middle gallery, all of them the largest.
         unknown: pictures of no known mark, by which the matcher judges how likely a likeness is.
-        false_alarms: the share of unknown marks that the matcher may take for one of the gallery's.
+        false_accept_rate: the share of unknown marks that the matcher may take for one of the gallery's.
 
     Raises:
         BadInput: the folder holds no such photographs.
@@ -254,8 +254,8 @@ def evaluate_logos(
         icons_by_brand(material, scored),
         icons_not_shown(material, scored),
         open_set(material, scored),
-        matcher(material, scored[0], vectors, false_alarms),
-        matcher_by_gallery(material, scored[0], vectors, false_alarms),
+        matcher(material, scored[0], vectors, false_accept_rate),
+        matcher_by_gallery(material, scored[0], vectors, false_accept_rate),
         by_height(material, scored),
         when_shrunk(material, scored),
         times(material, scored),
@@ -407,27 +407,27 @@ def open_set(material: Material, scored: Sequence[Scored]) -> Section:
     return Section(title, (*columns, "by score", "by lead", "unknown only", "no mark only"), rows)
 
 
-def matcher(material: Material, s: Scored, vectors: Vectors, false_alarms: float) -> Section:
+def matcher(material: Material, s: Scored, vectors: Vectors, false_accept_rate: float) -> Section:
     """What the pipeline's matcher makes of the first recognizer's vectors in the largest gallery.
 
-    It measures a likeness against what is usual, and claims a mark if at most ``false_alarms`` of unknown marks look as
-    much like one.
+    It measures a likeness against what is usual, and claims a logo if at most ``false_accept_rate`` of distractors look
+    as much like one.
     """
     rows = []
     for e in (e for e in material.exemplars if len(e.queries)):
         matched = _matched(material, e, vectors)
         known, unknown, other = (verdicts for verdicts, _ in matched)
-        claimed = [alarms <= false_alarms for _, alarms in matched]
+        claimed = [alarms <= false_accept_rate for _, alarms in matched]
         got = in_force(claimed[0], known.right, *claimed[1:])
         best = _recall(known, unknown, other, by="score")
         shares = (got.recall, got.precision, got.unknown_claimed, got.other_claimed)
         rows.append((e.name, s.brands_in(e, s.galleries[-1]), len(e.queries), _mean(known.right), best, *shares))
     columns = ("exemplars", "brands in gallery", "queries", "top-1", f"recall at {PRECISION:.0%} precision")
     in_use = ("recall", "precision", "unknown marks claimed", "crops of no mark claimed")
-    return Section(f"Matcher on {s.name}, false alarms {false_alarms:.2%}", (*columns, *in_use), rows)
+    return Section(f"Matcher on {s.name}, false alarms {false_accept_rate:.2%}", (*columns, *in_use), rows)
 
 
-def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_alarms: float) -> Section:
+def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_accept_rate: float) -> Section:
     """What the matcher names, and what it says to resemble a brand rather than not, by the brands in the gallery.
 
     In galleries of one, all crops are put to every brand in turn.
@@ -442,14 +442,16 @@ def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_al
             right = np.concatenate([known.right for (known, _), _, _ in parts])
             alarms = [np.concatenate([part[kind][1] for part in parts]) for kind in range(3)]
             figures = []
-            for limit in (false_alarms, likely):
+            for limit in (false_accept_rate, likely):
                 claimed = [a <= limit for a in alarms]
                 got = in_force(claimed[0], right, *claimed[1:])
                 figures += [got.recall, got.precision, got.unknown_claimed, got.other_claimed]
             rows.append((e.name, s.brands_in(e, size) if size else 1, len(right), *figures))
     of = ("recall", "precision", "unknown marks", "no mark")
     columns = ("exemplars", "brands in gallery", "queries", *(f"{w}: {c}" for w in ("named", "resembling") for c in of))
-    return Section(f"By gallery, matcher on {s.name}, false alarms {false_alarms:.2%} and {likely:.2%}", columns, rows)
+    return Section(
+        f"By gallery, matcher on {s.name}, false alarms {false_accept_rate:.2%} and {likely:.2%}", columns, rows
+    )
 
 
 def by_height(material: Material, scored: Sequence[Scored]) -> Section:
@@ -541,7 +543,7 @@ def _matched(
         score = np.array([best.score for best, *_ in found], np.float32)
         lead = score - np.array([rest[0].score if rest else -np.inf for _, *rest in found], np.float32)
         is_right = np.array([best.brand_id for best, *_ in found], str) == right.astype(str)
-        return Verdicts(score, lead, is_right), np.array([best.false_alarms for best, *_ in found])
+        return Verdicts(score, lead, is_right), np.array([best.false_accept_rate for best, *_ in found])
 
     inside = np.isin(own, brands)
     alone = [matched(queries[own == n], np.full((own == n).sum(), -1), absent=n) for n in np.unique(own[inside])]

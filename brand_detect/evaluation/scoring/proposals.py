@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import Boxes, best_apart, boxes_of, quad_of
 from brand_detect.domain.protocols import Area, Image, Region, RegionDetector
-from brand_detect.engines.contours import ContourMarkFinder, components, edge_contrast
+from brand_detect.engines.contours import ContourLogoDetector, components, edge_contrast
 from brand_detect.stages.detect_objects.detect import without_lines
 
 MOST = 100
@@ -121,7 +121,7 @@ def _around_text(line: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
 
 
 @dataclass(frozen=True)
-class TextThenMarks:
+class TextThenLogos:
     """What the pipeline proposes: the lines of text, and then the marks that are no lines of text."""
 
     text: RegionDetector
@@ -142,11 +142,11 @@ def baselines(text: RegionDetector) -> dict[str, RegionDetector]:
         "saliency": saliency,
         "colours": colours,
     }
-    contours = ContourMarkFinder(min_score=0.0, most=MOST)
+    contours = ContourLogoDetector(min_score=0.0, most=MOST)
     return {
         **{name: Ranked(propose) for name, propose in proposers.items()},
         "contours": contours,
         "text": text,
         "beside text": BesideText(text),
-        "text, then contours": TextThenMarks(text, contours),
+        "text, then contours": TextThenLogos(text, contours),
     }

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.protocols import Image, MarkEncoder
+from brand_detect.domain.protocols import Image, LogoEmbedder
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.engines.image_embedder import ImageEncoder
-from brand_detect.engines.logo_embedder import NetworkMarkEncoder
+from brand_detect.engines.image_embedder import ImageEmbedder
+from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 from brand_detect.engines.model_files import any_folder
 
 
@@ -29,11 +29,11 @@ class Recognizer(Protocol):
 
 
 class Encoder:
-    """A ``MarkEncoder`` as recognizer: inner products."""
+    """A ``LogoEmbedder`` as recognizer: inner products."""
 
     slow = False
 
-    def __init__(self, name: str, encoder: MarkEncoder) -> None:
+    def __init__(self, name: str, encoder: LogoEmbedder) -> None:
         self.name, self._encoder = name, encoder
 
     def describe(self, crops: Sequence[Image]) -> NDArray[np.float32]:
@@ -51,15 +51,15 @@ def encoder_of(name: str) -> Encoder:
         Permanent: the model is not on this machine, or is no encoder.
     """
     if name == "mark_net":
-        return Encoder(name, NetworkMarkEncoder())
+        return Encoder(name, BuiltInLogoEmbedder())
     if name.endswith(".safetensors"):
-        return Encoder(Path(name).stem, NetworkMarkEncoder(Path(name)))
-    return Encoder(name, ImageEncoder(any_folder(name)))
+        return Encoder(Path(name).stem, BuiltInLogoEmbedder(Path(name)))
+    return Encoder(name, ImageEmbedder(any_folder(name)))
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A ``MarkEncoder`` that is one function from a crop to numbers, which are then scaled to unit length."""
+    """A ``LogoEmbedder`` that is one function from a crop to numbers, which are then scaled to unit length."""
 
     identity: str
     dimensions: int

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.geometry import Boxes, boxes_of, overlaps
+from brand_detect.domain.geometry import Boxes, box_iou, boxes_of
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, RegionDetector
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect.evaluation.synthetic.drawing import MARKS
+from brand_detect.evaluation.synthetic.drawing import LOGOS
 from brand_detect.evaluation.synthetic.footage import Scenario, load_truth, sample_once, truth_path
 
 PROPOSALS = (5, 10, 20, 50, 100)
@@ -104,7 +104,7 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
 def generated(folder: Path) -> list[Annotated]:
     """Pictures of a clip with textless marks, which is drawn into ``folder`` if it is not there yet."""
     video = folder / "marks.mp4"
-    sample_once(video, Scenario(fps=10, marks=tuple(MARKS)))
+    sample_once(video, Scenario(fps=10, marks=tuple(LOGOS)))
     return of_sample(video)
 
 
@@ -138,7 +138,7 @@ def evaluate_regions(
 
 def first_ranks(boxes: Boxes, proposed: Boxes, iou: float) -> NDArray[np.float64]:
     """For each box the place of the first proposal that overlaps it by ``iou``; infinite where none does."""
-    hits = np.column_stack([overlaps(boxes, proposed) >= iou, np.ones(len(boxes), bool)])
+    hits = np.column_stack([box_iou(boxes, proposed) >= iou, np.ones(len(boxes), bool)])
     first = hits.argmax(axis=1).astype(float)
     return np.where(first < len(proposed), first, np.inf)
 

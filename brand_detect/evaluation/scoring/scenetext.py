@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.geometry import boxes_of, lengthened, overlaps
+from brand_detect.domain.geometry import box_iou, boxes_of, lengthened
 from brand_detect.domain.protocols import ImageCodec, Progress, RegionDetector, TextReader
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
@@ -109,6 +109,6 @@ def _is_found(word: dict[str, Any], boxes: np.ndarray, texts: Sequence[str]) -> 
     box = np.array([[word["x"], word["y"], word["x"] + word["w"], word["y"] + word["h"]]], float)
     return any(
         word["text"].casefold() in text.casefold()
-        for text, overlap in zip(texts, overlaps(box, boxes)[0], strict=True)
+        for text, overlap in zip(texts, box_iou(box, boxes)[0], strict=True)
         if overlap > 0
     )

@@ -17,19 +17,17 @@ from rapidfuzz import fuzz
 from rich.table import Table
 
 from brand_detect.catalog import LexiconIndex
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_of
-from brand_detect.domain.model import (
-    BrandCatalog,
-    BrandVerdicts,
-    DetectedObjects,
-    FilteredScenes,
-    Payload,
-    Report,
-    Row,
-    TrackTexts,
-)
-from brand_detect.domain.params import MatchBrandsParams
+from brand_detect.domain.records import Payload
+from brand_detect.domain.tables import Row
 from brand_detect.domain.text import fold, key_of, line_of
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.evaluation.synthetic.footage import Truth
@@ -300,7 +298,7 @@ def _losses(
     for row in shown:
         if any(start <= row["t_s"] < end for start, end in reported):
             continue
-        frame = row["shown_by"]
+        frame = row["keyframe"]
         if frame is None:
             where, detail = FILTERED, f"dropped as {row['status']}"
         elif not readable(run.times[frame]):
@@ -317,7 +315,7 @@ def _losses(
 
 
 def _fate(brand: str, key: str, tracks: set[str], run: _Run, exact: bool) -> tuple[str, str]:
-    """How far ``brand`` came on a kept frame, and the evidence. ``tracks`` are those that cover it, if ``exact``,
+    """How far ``brand`` came on a keyframe, and the evidence. ``tracks`` are those that cover it, if ``exact``,
     or all on the frame."""
     claims = [claim for track in tracks for claim in run.claims.get(track, ())]
     named = [claim["confidence"] for claim in claims if key_of(claim["brand"]) == key]

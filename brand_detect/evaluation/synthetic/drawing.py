@@ -47,7 +47,7 @@ PALETTE: tuple[tuple[Colour, Colour], ...] = (  # (ground, ink), B G R
     ((90, 30, 80), (240, 240, 240)),
     ((40, 105, 235), (255, 255, 255)),
 )
-MARKS: dict[str, str] = {  # textless marks: names and paths in a square of 24, filled by the even-odd rule
+LOGOS: dict[str, str] = {  # textless marks: names and paths in a square of 24, filled by the even-odd rule
     "Arvelo": "M12 1a11 11 0 1 0 0 22 11 11 0 1 0 0-22zm0 4a7 7 0 1 1 0 14 7 7 0 1 1 0-14zM0 10h24v4H0z",
     "Brisk": "M0 12C5 1 19 1 24 12 19 23 5 23 0 12zm5 0c3 6 11 6 14 0-3-6-11-6-14 0zm7-3a3 3 0 1 0 .1 0z",
     "Corvex": "M2 4h6l7 8-7 8H2l7-8zM11 4h4l7 8-7 8h-4l7-8z",
@@ -68,7 +68,7 @@ _STROKES = 2  # a mark is legible where so many letters of its width are
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a brand writes its name. A brand keeps its look wherever it stands."""
 
     face: str  # sans | italic | uni
@@ -77,8 +77,8 @@ class Look:
     spacing: float  # extra space between letters, in letter heights
     upper: bool
     outlined: bool
-    ground: Colour
-    ink: Colour
+    background: Colour
+    foreground: Colour
     emblem: int  # corners of the emblem beside the name; 0 = none, 1 = a disc
     mark: str = ""  # the path that stands for the name; "" = letters
 
@@ -86,58 +86,58 @@ class Look:
 @dataclass(frozen=True)
 class Brand:
     name: str
-    look: Look
+    style: Style
 
 
 def brand_of(name: str, index: int, rng: np.random.Generator) -> Brand:
     """The ``index``-th brand: faces and colours in turn, the rest by chance."""
-    ground, ink = PALETTE[index % len(PALETTE)]
-    if name in MARKS:
-        return Brand(name, Look("sans", 400, 1.0, 0.0, False, False, ground, ink, 0, MARKS[name]))
-    look = Look(
+    background, foreground = PALETTE[index % len(PALETTE)]
+    if name in LOGOS:
+        return Brand(name, Style("sans", 400, 1.0, 0.0, False, False, background, foreground, 0, LOGOS[name]))
+    style = Style(
         face=("sans", "italic", "uni")[index % 3],
         weight=int(rng.choice([400, 600, 800])),
         stretch=float(rng.choice([0.85, 1.0, 1.0, 1.2])),
         spacing=float(rng.choice([0.0, 0.0, 0.05, 0.12])),
         upper=bool(rng.random() < 0.6),
         outlined=index % 5 == 4,
-        ground=ground,
-        ink=ink,
+        background=background,
+        foreground=foreground,
         emblem=int(rng.choice([0, 0, 1, 3, 4, 6])),
     )
-    return Brand(name, look)
+    return Brand(name, style)
 
 
-def lettering(text: str, look: Look, capital_px: int = 96) -> Picture:
+def lettering(text: str, style: Style, capital_px: int = 96) -> Picture:
     """``text`` as a coverage mask, uint8 (h, w), cut to its ink; a capital is about ``capital_px`` high."""
     import cv2
 
-    if look.mark:
-        return mark_mask(look.mark, capital_px)
-    shown = text.upper() if look.upper else text
+    if style.mark:
+        return logo_mask(style.mark, capital_px)
+    shown = text.upper() if style.upper else text
     size = round(capital_px / 0.72)  # the faces' capitals are 0.72 of their size
-    face = cv2.FontFace(look.face)
+    face = cv2.FontFace(style.face)
     mask = np.zeros((2 * size, size * (len(shown) + 2)), np.uint8)
     x = size // 2
     for letter in shown:
-        (x, _), _ = cv2.putText(mask, letter, (x, round(1.4 * size)), (255, 255, 255), face, size, look.weight)
-        x += round(look.spacing * capital_px)
+        (x, _), _ = cv2.putText(mask, letter, (x, round(1.4 * size)), (255, 255, 255), face, size, style.weight)
+        x += round(style.spacing * capital_px)
     left, top, width, height = cv2.boundingRect(mask)
     mask = mask[top : top + height, left : left + width]
-    return resize(mask, (max(1, round(width * look.stretch)), height))
+    return resize(mask, (max(1, round(width * style.stretch)), height))
 
 
-def mark_svg(path: str) -> str:
+def logo_svg(path: str) -> str:
     """A mark as an SVG file, black on nothing: the artwork to put into a catalogue."""
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill-rule="evenodd" d="{path}"/></svg>'
 
 
-def mark_mask(path: str, height_px: int) -> Picture:
+def logo_mask(path: str, height_px: int) -> Picture:
     """A mark as a coverage mask, uint8 (h, w), cut to its ink; its square is ``2 * height_px`` high."""
     import cv2
     import resvg_py
 
-    png = bytes(resvg_py.svg_to_bytes(svg_string=mark_svg(path), width=2 * height_px))
+    png = bytes(resvg_py.svg_to_bytes(svg_string=logo_svg(path), width=2 * height_px))
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image is not None
     left, top, width, height = cv2.boundingRect(image[..., 3])
@@ -154,24 +154,24 @@ def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
     """An advertising board (h, w, 3) and the corners of its lettering's ink in it, outline included, (4, 2) px."""
     import cv2
 
-    look = brand.look
-    picture = np.full((height_px, width_px, 3), look.ground, np.uint8)
-    mask = lettering(brand.name, look)
-    room = 0.6 * width_px if look.emblem else 0.86 * width_px
+    style = brand.style
+    picture = np.full((height_px, width_px, 3), style.background, np.uint8)
+    mask = lettering(brand.name, style)
+    room = 0.6 * width_px if style.emblem else 0.86 * width_px
     scale = min(0.56 * height_px / mask.shape[0], room / mask.shape[1])
     mask = resize(mask, (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))))
     height, width = mask.shape
-    side = round(0.6 * height_px) if look.emblem else 0
+    side = round(0.6 * height_px) if style.emblem else 0
     x = (width_px - width + round(1.5 * side)) // 2
     y = (height_px - height) // 2
-    if look.emblem:
-        _emblem(picture, (x - side, height_px / 2), side / 2, look)
-    rim = max(1, height // 20) if look.outlined else 0
+    if style.emblem:
+        _emblem(picture, (x - side, height_px / 2), side / 2, style)
+    rim = max(1, height // 20) if style.outlined else 0
     if rim:
         padded = np.pad(mask, rim)
         edge = cv2.dilate(padded, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
-        paint(picture, tuple(c // 3 for c in look.ink), edge, x - rim, y - rim)  # pyright: ignore[reportArgumentType]
-    paint(picture, look.ink, mask, x, y)
+        paint(picture, tuple(c // 3 for c in style.foreground), edge, x - rim, y - rim)  # pyright: ignore[reportArgumentType]
+    paint(picture, style.foreground, mask, x, y)
     left, top, right, bottom = x - rim, y - rim, x + width + rim, y + height + rim
     return picture, np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
 
@@ -187,15 +187,15 @@ def paint(picture: Picture, colour: Colour, mask: Picture, x: int, y: int) -> No
     under[:] = (under + (np.array(colour) - under) * alpha).astype(np.uint8)
 
 
-def _emblem(picture: Picture, centre: tuple[float, float], radius: float, look: Look) -> None:
+def _emblem(picture: Picture, centre: tuple[float, float], radius: float, style: Style) -> None:
     import cv2
 
-    if look.emblem == 1:
-        cv2.circle(picture, (round(centre[0]), round(centre[1])), round(radius), look.ink, -1, cv2.LINE_AA)
-        cv2.circle(picture, (round(centre[0]), round(centre[1])), round(radius / 2), look.ground, -1, cv2.LINE_AA)
+    if style.emblem == 1:
+        cv2.circle(picture, (round(centre[0]), round(centre[1])), round(radius), style.foreground, -1, cv2.LINE_AA)
+        cv2.circle(picture, (round(centre[0]), round(centre[1])), round(radius / 2), style.background, -1, cv2.LINE_AA)
         return
-    turn = np.arange(look.emblem) * 2 * np.pi / look.emblem - np.pi / 2
-    for size, colour in ((radius, look.ink), (0.45 * radius, look.ground)):
+    turn = np.arange(style.emblem) * 2 * np.pi / style.emblem - np.pi / 2
+    for size, colour in ((radius, style.foreground), (0.45 * radius, style.background)):
         corners = np.stack([centre[0] + size * np.cos(turn), centre[1] + size * np.sin(turn)], axis=1)
         cv2.fillPoly(picture, [corners.round().astype(np.int32)], colour, cv2.LINE_AA)
 
@@ -337,7 +337,7 @@ class Lettering:
 
     @property
     def letters(self) -> int:
-        return _STROKES if self.brand in MARKS else len(self.brand)
+        return _STROKES if self.brand in LOGOS else len(self.brand)
 
 
 @dataclass(frozen=True)
@@ -445,9 +445,9 @@ def stadium(camera: Camera, rng: np.random.Generator) -> Picture:
     return cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)  # pyright: ignore[reportReturnType]
 
 
-def with_boards(ground: Picture, camera: Camera, row: Sequence[Brand], goal_row: Sequence[Brand]) -> Set:
+def with_boards(background: Picture, camera: Camera, row: Sequence[Brand], goal_row: Sequence[Brand]) -> Set:
     """A stadium with ``row`` of boards along the far touchline and ``goal_row`` behind the goal on the right."""
-    picture = ground.copy()
+    picture = background.copy()
     texts: list[Lettering] = []
     length = 114 / len(row)
     for k, brand in enumerate(row):
@@ -473,10 +473,12 @@ def _board(
     seen = camera.project(corners)
     tall = max(abs(seen[3, 1] - seen[0, 1]), abs(seen[2, 1] - seen[1, 1]))
     height = int(np.clip(round(1.3 * tall), 24, 320))
-    texture, ink = board(brand, round(height * float(np.linalg.norm(np.subtract(right, left))) / BOARD_M), height)
+    texture, foreground = board(
+        brand, round(height * float(np.linalg.norm(np.subtract(right, left))) / BOARD_M), height
+    )
     texture[:, :2] = texture[:, -2:] = (30, 30, 30)
     homography = _face(picture, camera, corners, texture)
-    return [Lettering(brand.name, cv2.perspectiveTransform(ink[None], homography)[0])]
+    return [Lettering(brand.name, cv2.perspectiveTransform(foreground[None], homography)[0])]
 
 
 def _goal(picture: Picture, camera: Camera) -> None:
@@ -504,17 +506,17 @@ def sponsor_wall(size: tuple[int, int], brands: Sequence[Brand], rng: np.random.
     texts = []
     columns, rows = 4, 4
     cell_w, cell_h = width / columns, height * 0.7 / rows
-    inks = ((110, 40, 10), (40, 30, 170), (30, 30, 30), (60, 100, 20))
+    foregrounds = ((110, 40, 10), (40, 30, 170), (30, 30, 30), (60, 100, 20))
     for row in range(rows):
         for column in range(columns):
             brand = brands[(row * (columns + 1) + column) % len(brands)]
             x, y = (column + 0.5) * cell_w, height * 0.13 + (row + 0.5) * cell_h
-            mask = lettering(brand.name, brand.look)
+            mask = lettering(brand.name, brand.style)
             scale = min(0.34 * cell_h / mask.shape[0], 0.74 * cell_w / mask.shape[1])
             mask = resize(mask, (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))))
             h, w = mask.shape
             left, top = round(x - w / 2), round(y - h / 2)
-            paint(picture, inks[(row + column) % len(inks)], mask, left, top)
+            paint(picture, foregrounds[(row + column) % len(foregrounds)], mask, left, top)
             corners = [[left, top], [left + w, top], [left + w, top + h], [left, top + h]]
             texts.append(Lettering(brand.name, np.array(corners, float)))
     top = round(height * 0.84)
@@ -535,16 +537,16 @@ def end_card(size: tuple[int, int], brand: Brand) -> Set:
     """The last picture: one brand, large, on its own colour."""
     width, height = size
     shade = np.linspace(1.05, 0.6, height)[:, None, None]
-    picture = np.clip(np.full((height, width, 3), brand.look.ground) * shade, 0, 255).astype(np.uint8)
-    mask = lettering(brand.name, brand.look, 200)
+    picture = np.clip(np.full((height, width, 3), brand.style.background) * shade, 0, 255).astype(np.uint8)
+    mask = lettering(brand.name, brand.style, 200)
     scale = min(0.16 * height / mask.shape[0], 0.6 * width / mask.shape[1])
     mask = resize(mask, (round(mask.shape[1] * scale), round(mask.shape[0] * scale)))
     h, w = mask.shape
     left, top = (width - w) // 2, round(height * 0.46 - h / 2)
-    paint(picture, brand.look.ink, mask, left, top)
-    note = lettering("presented by", Look("sans", 300, 1, 0.02, False, False, (0, 0, 0), brand.look.ink, 0))
+    paint(picture, brand.style.foreground, mask, left, top)
+    note = lettering("presented by", Style("sans", 300, 1, 0.02, False, False, (0, 0, 0), brand.style.foreground, 0))
     note = resize(note, (max(1, round(note.shape[1] * 0.035 * height / 96)), max(1, round(0.035 * height))))
-    paint(picture, brand.look.ink, note, (width - note.shape[1]) // 2, round(height * 0.3))
+    paint(picture, brand.style.foreground, note, (width - note.shape[1]) // 2, round(height * 0.3))
     corners = [[left, top], [left + w, top], [left + w, top + h], [left, top + h]]
     return Set(Planes.of(picture), (Lettering(brand.name, np.array(corners, float)),), None)
 
@@ -560,8 +562,8 @@ def player(shirt: Colour, shorts: Colour, height_px: int, stride: float) -> Spri
 
     def limb(points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:
         path = np.array(points, np.int32)
-        for image, ink in ((picture, colour), (alpha, (255, 255, 255))):
-            cv2.polylines(image, [path], False, ink, width, cv2.LINE_AA)
+        for image, foreground in ((picture, colour), (alpha, (255, 255, 255))):
+            cv2.polylines(image, [path], False, foreground, width, cv2.LINE_AA)
 
     swing = 24 * stride
     for side in (-1, 1):
@@ -579,32 +581,32 @@ def player(shirt: Colour, shorts: Colour, height_px: int, stride: float) -> Spri
 def scoreboard(size: tuple[int, int], clock_s: int, channel: Brand) -> tuple[Sprite, Lettering]:
     """The score and clock with the channel's bug beside them, and where the bug's ink is, relative to the sprite."""
     unit = max(12, round(size[1] * 0.045)) // 2 * 2
-    plain = Look("sans", 700, 1, 0.02, True, False, (0, 0, 0), (255, 255, 255), 0)
+    plain = Style("sans", 700, 1, 0.02, True, False, (0, 0, 0), (255, 255, 255), 0)
     cells: list[tuple[str, float, Colour, Colour]] = [
         (f"{clock_s // 60:02d}:{clock_s % 60:02d}", 2.6, (40, 34, 30), (245, 245, 245)),
         ("NOR", 2.2, (235, 235, 235), (40, 30, 25)),
         ("1-0", 1.8, (40, 34, 30), (245, 245, 245)),
         ("SUD", 2.2, (235, 235, 235), (40, 30, 25)),
     ]
-    bug = lettering(channel.name, channel.look)
+    bug = lettering(channel.name, channel.style)
     bug_w = min(0.6 * unit * bug.shape[1] / bug.shape[0], 9.0 * unit)
     total = round(sum(c[1] for c in cells) * unit + bug_w + 1.6 * unit) // 2 * 2
     picture = np.zeros((unit, total, 3), np.uint8)
     alpha = np.full((unit, total), 235, np.uint8)
     x = 0
-    for text, width, ground, ink in cells:
+    for text, width, background, foreground in cells:
         w = round(width * unit)
-        picture[:, x : x + w] = ground
+        picture[:, x : x + w] = background
         mask = lettering(text, plain)
         mask = resize(mask, (round(mask.shape[1] * 0.5 * unit / mask.shape[0]), round(0.5 * unit)))
-        paint(picture, ink, mask, x + (w - mask.shape[1]) // 2, (unit - mask.shape[0]) // 2)
+        paint(picture, foreground, mask, x + (w - mask.shape[1]) // 2, (unit - mask.shape[0]) // 2)
         x += w
     alpha[:, x : x + round(0.5 * unit)] = 0
     x += round(0.5 * unit)
-    picture[:, x:] = channel.look.ground
+    picture[:, x:] = channel.style.background
     mask = resize(bug, (round(bug_w), max(1, round(bug_w * bug.shape[0] / bug.shape[1]))))
     h, w = mask.shape
     left, top = x + (total - x - w) // 2, (unit - h) // 2
-    paint(picture, channel.look.ink, mask, left, top)
+    paint(picture, channel.style.foreground, mask, left, top)
     corners = [[left, top], [left + w, top], [left + w, top + h], [left, top + h]]
     return Sprite.of(picture, alpha), Lettering(channel.name, np.array(corners, float))

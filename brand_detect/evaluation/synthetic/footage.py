@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import transformed
 from brand_detect.evaluation.synthetic.drawing import (
-    MARKS,
+    LOGOS,
     Array,
     Brand,
     Camera,
@@ -98,7 +98,7 @@ class Scenario:
     seed: int = 0
     brands: tuple[str, ...] = BRANDS  # the first owns the channel, the second the end card
     unlisted: tuple[str, ...] = UNLISTED  # shown on boards as well, and in no catalogue
-    marks: tuple[str, ...] = ()  # of MARKS: shown on boards as well, without a word
+    marks: tuple[str, ...] = ()  # of LOGOS: shown on boards as well, without a word
     boards: int = 15  # along the touchline; more are narrower and harder to read
     players: int = 14
     repeats: int = 1
@@ -112,8 +112,8 @@ class Scenario:
             raise BadInput("A sample has at least 25 frames and is shown at least once.")
         if len(self.brands) < 3 or self.boards < 1:
             raise BadInput("A sample shows at least three brands on at least one board.")
-        if unknown := set(self.marks) - MARKS.keys():
-            raise BadInput(f"There is no mark {min(unknown)}.", f"marks: {', '.join(MARKS)}")
+        if unknown := set(self.marks) - LOGOS.keys():
+            raise BadInput(f"There is no mark {min(unknown)}.", f"marks: {', '.join(LOGOS)}")
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -198,7 +198,7 @@ class _Studio:
         rng = np.random.default_rng(scenario.seed)
         self.brands = [brand_of(n, i, rng) for i, n in enumerate(scenario.shown)]
         self.set_of = lru_cache(maxsize=3 * _LED_STATES + 2)(self._set_of)
-        self.ground = lru_cache(maxsize=3)(self._ground)
+        self.background = lru_cache(maxsize=3)(self._background)
         self.bug = lru_cache(maxsize=2)(self._bug)
         self.figure = lru_cache(maxsize=512)(player)
 
@@ -254,10 +254,10 @@ class _Studio:
 
     @property
     def _on_wall(self) -> list[Brand]:
-        marks = [b for b in self.brands if b.look.mark]
+        marks = [b for b in self.brands if b.style.mark]
         return [*self.brands[2 : 9 - len(marks[:4])], *marks[:4]]
 
-    def _ground(self, camera: Camera) -> Picture:
+    def _background(self, camera: Camera) -> Picture:
         return stadium(camera, np.random.default_rng(self.scenario.seed + 1))
 
     def _set_of(self, kind: str, led: int) -> Set:
@@ -270,7 +270,7 @@ class _Studio:
         first = 5 * led
         row = [shown[(first + i) % len(shown)] for i in range(self.scenario.boards)]
         goal_row = [shown[(first + 7 + i) % len(shown)] for i in range(8)]
-        return with_boards(self.ground(camera), camera, row, goal_row)
+        return with_boards(self.background(camera), camera, row, goal_row)
 
     def _wide_camera(self, kind: str) -> Camera:
         """Sees all that the moving camera of a shot of ``kind`` can turn to."""

@@ -1,6 +1,6 @@
 """Exposures and totals per brand, from the verdicts about tracks.
 
-A brand is on screen during the cells of the kept frames on which one of its tracks has a region, and of the frames
+A brand is on screen during the cells of the keyframes on which one of its tracks has a region, and of the frames
 for which those stand. Cells end at cuts, and elsewhere at the middle between two samples, so an edge that is no cut is
 known to half a sampling interval.
 """
@@ -14,37 +14,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from brand_detect.domain import timeline
-from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.model import (
-    BLACK,
-    BLANK,
+from brand_detect.domain.contracts.compile_report import (
     BRANDS,
-    DUPLICATE,
     EVIDENCE,
     EXPOSURES,
-    KEPT,
-    OPEN_MARKS,
-    BrandVerdicts,
-    DetectedObjects,
-    ExtractedFrames,
-    FilteredScenes,
-    JobRequest,
+    REPORT_UNRESOLVED,
+    CompileReportParams,
+    Overlays,
     Report,
-    Row,
-    content_id,
-    table,
 )
-from brand_detect.domain.params import CompileReportParams, Furniture
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK, DUPLICATE, KEYFRAME, FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.placements import placement_rules
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.reviews import Review
-from brand_detect.domain.placements import surface_rules
+from brand_detect.domain.tables import Row, content_id, table
+from brand_detect.stages.compile_report.corrections import Corrections, Named
 from brand_detect.stages.compile_report.detections import BOX, counted, detections
 from brand_detect.stages.compile_report.exposures import exposures, totals
-from brand_detect.stages.match_brands.logos import mean_vectors
-from brand_detect.stages.match_brands.match import ALIKE_LOOK
+from brand_detect.stages.compile_report.placements import placements
+from brand_detect.stages.match_brands.logos import mean_embeddings
+from brand_detect.stages.match_brands.match import ALIKE_EMBEDDING
 from brand_detect.stages.regions import seen_best_on
-from brand_detect.stages.compile_report.corrections import Corrections, Named
-from brand_detect.stages.compile_report.placements import surfaces
 
 
 def compile_report(
@@ -64,15 +59,15 @@ def compile_report(
 
     How it counts:
 
-    - A *detection* is a brand's box on one kept frame, cut along the text to the span that names the brand; the regions
+    - A *detection* is a brand's box on one keyframe, cut along the text to the span that names the brand; the regions
       of a ``joined`` verdict make one detection together.
     - An *exposure* is the brand on screen without a break: gaps up to ``bridge_s`` inside one shot are bridged, black
       and blank frames never are, and a presence that goes on over a cut is one exposure.
     - ``area_frac`` of an instant is the area of all of the brand's boxes, overlap counted once; means are weighted
       by time and leave bridged gaps out.
     - ``zone`` is the field where the brand's boxes had the most area times time.
-    - A brand on furniture (a scoreboard, a channel's bug) counts as any other unless ``furniture`` leaves it out;
-      ``furniture_s`` tells the seconds.
+    - A brand on overlays (a scoreboard, a channel's bug) counts as any other unless ``overlays`` leaves it out;
+      ``overlay_s`` tells the seconds.
     - ``share_of_voice`` is the brand's seconds over the sum of all brands' seconds.
     - ``quality`` and what it is made of are measured by ``scale``.
     - ``media_value`` is the price of the time times ``media_factor``; all brands together never come to more than the
@@ -86,13 +81,13 @@ def compile_report(
     answers = _decisive(verdicts)
     corrections = Corrections(reviews, verdicts, named)
     candidates = corrections.candidates()
-    on = surfaces(
-        detected, frames.frames, _tracks(candidates), _said(verdicts, answers), surface_rules(params.surfaces)
+    on = placements(
+        detected, frames.frames, _tracks(candidates), _said(verdicts, answers), placement_rules(params.placements)
     )
     found = detections(frames.frames, cells, detected, candidates, params.min_confidence, on, scale)
     corrected = corrections.applied(found, frames.frames, cells)
     found, verdicts = corrected.found, corrected.verdicts
-    shown = found if params.furniture is Furniture.include else found.filter(~pc.field("furniture"))
+    shown = found if params.overlays is Overlays.include else found.filter(~pc.field("is_overlay"))
     n_left_out, found = found.num_rows - shown.num_rows, counted(shown)
     listed = list(exposures(found, frames.frames, cells, params, scale, request.video_sha256))
     rows = sorted((row for row, _ in listed), key=lambda e: (e["start_s"], e["brand_id"]))
@@ -109,7 +104,7 @@ def compile_report(
         brands=table(BRANDS, totals(rows, rests_on, cells, scenes.shots, alike, range_s, params)),
         exposures=table(EXPOSURES, rows),
         detections=rests_on,
-        unresolved=open_marks(verdicts.unresolved, detected, frames.frames),
+        unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
         evidence=table(EVIDENCE, _evidence(verdicts.verdicts, answers, set(rests_on["verdict_id"].to_pylist()))),
         summary=_summary(frames, scenes, detected, verdicts, rests_on.num_rows, scale, params, statistics)
@@ -152,7 +147,7 @@ def _said(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> dict[str, str]
     """What models say that tracks are on."""
     rows = verdicts.verdicts.select(["verdict_id", "track_ids"]).to_pylist()
     return {
-        t: answers[row["verdict_id"]]["surface"]
+        t: answers[row["verdict_id"]]["placement"]
         for row in rows
         if row["verdict_id"] in answers
         for t in row["track_ids"]
@@ -160,7 +155,7 @@ def _said(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> dict[str, str]
 
 
 def _evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: set[str]) -> Iterator[Row]:
-    by_rule = {**dict.fromkeys(("provider", "model", "prompt_version", "reasoning", "surface"), ""), "cost_usd": 0.0}
+    by_rule = {**dict.fromkeys(("provider", "model", "prompt_version", "reasoning", "placement"), ""), "cost_usd": 0.0}
     for verdict in verdicts.sort_by("verdict_id").to_pylist():
         if verdict["verdict_id"] in wanted:
             answer = answers.get(verdict["verdict_id"], by_rule)
@@ -169,7 +164,7 @@ def _evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: set[str]) 
 
 
 def _alike(unresolved: pa.Table, regions: pa.Table) -> dict[str, list[int]]:
-    """By brand the kept frames with an open mark that resembles it."""
+    """By brand the keyframes with an open mark that resembles it."""
     found: defaultdict[str, set[int]] = defaultdict(set)
     resembling = [row for row in unresolved.select(["candidates", "track_ids"]).to_pylist() if row["candidates"]]
     wanted = {t for row in resembling for t in row["track_ids"]}
@@ -184,26 +179,26 @@ def _alike(unresolved: pa.Table, regions: pa.Table) -> dict[str, list[int]]:
     return {brand: sorted(there) for brand, there in found.items()}
 
 
-def open_marks(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:
-    """OPEN_MARKS of ``unresolved`` by rank, each with the place of its best crop and the others that look like it."""
+def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:
+    """REPORT_UNRESOLVED of ``unresolved`` by rank, each with the place of its best crop and its lookalikes."""
     marks, regions = unresolved.sort_by("rank"), detected.regions
     marks = marks.append_column(
-        OPEN_MARKS.field("alike"), pa.array(_twins(marks, detected.marks), pa.list_(pa.string()))
+        REPORT_UNRESOLVED.field("alike"), pa.array(_twins(marks, detected.embeddings), pa.list_(pa.string()))
     )
     best = pa.table({"region_id": marks["best_region_id"], "row": np.arange(marks.num_rows)})
     places = best.join(regions.select(["region_id", *BOX]).append_column("frame", seen_best_on(regions)), "region_id")
     places = places.join(frames.select(["frame", "t_s"]), "frame").sort_by("row")
-    columns = [marks[c] if c in marks.column_names else places[c] for c in OPEN_MARKS.names]
-    return pa.table(columns, names=OPEN_MARKS.names).cast(OPEN_MARKS)
+    columns = [marks[c] if c in marks.column_names else places[c] for c in REPORT_UNRESOLVED.names]
+    return pa.table(columns, names=REPORT_UNRESOLVED.names).cast(REPORT_UNRESOLVED)
 
 
 def _twins(marks: pa.Table, views: pa.Table) -> list[list[str]]:
     """For each open mark without text the ids of the others of which a track looks like one of its own."""
     owner = {t: m["cluster_id"] for m in marks.to_pylist() if not m["text"] for t in m["track_ids"]}
-    looks = mean_vectors(views.filter(pc.field("track_id").isin(pa.array(owner, pa.string()))))
+    looks = mean_embeddings(views.filter(pc.field("track_id").isin(pa.array(owner, pa.string()))))
     owners, vectors = [owner[t] for t in looks], np.array(list(looks.values()))
     alike: defaultdict[str, set[str]] = defaultdict(set)
-    for one, other in np.argwhere(vectors @ vectors.T >= ALIKE_LOOK) if looks else ():
+    for one, other in np.argwhere(vectors @ vectors.T >= ALIKE_EMBEDDING) if looks else ():
         alike[owners[one]].add(owners[other])
     return [sorted(alike[c] - {c}) for c in marks["cluster_id"].to_pylist()]
 
@@ -242,7 +237,7 @@ def _summary(
         "shots_s": [[row["start_s"], row["end_s"]] for row in scenes.shots.to_pylist()],
         "counts": {
             "frames_sampled": len(times),
-            **{f"frames_{status}": statuses[status] for status in (KEPT, DUPLICATE, BLACK, BLANK)},
+            **{f"frames_{status}": statuses[status] for status in (KEYFRAME, DUPLICATE, BLACK, BLANK)},
             "shots": scenes.shots.num_rows,
             "regions": detected.regions.num_rows,
             "tracks": detected.tracks.num_rows,

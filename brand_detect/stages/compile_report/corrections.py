@@ -9,10 +9,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.geometry import overlaps
-from brand_detect.domain.model import DETECTIONS, VERDICTS, WHOLE_TEXT, BrandVerdicts, Row, content_id, table
+from brand_detect.domain.contracts.compile_report import DETECTIONS
+from brand_detect.domain.contracts.verdicts import VERDICTS, WHOLE_TEXT, BrandVerdicts
+from brand_detect.domain.geometry import box_iou
 from brand_detect.domain.protocols import Hit
-from brand_detect.domain.reviews import OF_MARKS, Review, in_force, in_order, marks_named, undone
+from brand_detect.domain.reviews import OF_MARKS, Review, clusters_named, in_force, in_order, undone
+from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.text import brand_id_of, key_of, same_text
 from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import sizes_of
@@ -57,7 +59,7 @@ class Corrections:
         self._before, self._named = verdicts, named
         marks = verdicts.unresolved.to_pylist() if self._force else []
         self._marks: dict[str, Row] = {mark["cluster_id"]: mark for mark in marks}
-        self._clusters = {r.review_id: marks_named(r, marks) for r in self._force if r.action in OF_MARKS}
+        self._clusters = {r.review_id: clusters_named(r, marks) for r in self._force if r.action in OF_MARKS}
 
     def candidates(self) -> pa.Table:
         """VERDICTS with one more for every open mark that a person names: what may become detections."""
@@ -168,7 +170,7 @@ class _State:
         box = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64).reshape(-1, 4)
         self._box = np.hstack([box[:, :2], box[:, :2] + box[:, 2:]]) / np.hstack([size, size])
         self._start, self._end = (cells[c].to_numpy() for c in ("start_s", "end_s"))
-        self._shown_by = cells["shown_by"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+        self._keyframe = cells["keyframe"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         self._shown_s = timeline.shown_seconds(cells)
 
     def about(self, review: Review) -> Rows:
@@ -225,8 +227,8 @@ class _State:
         if review.start_s is None or review.end_s is None:
             return np.ones(len(self._frame), np.bool_)
         inside = np.minimum(self._end, review.end_s) - np.maximum(self._start, review.start_s)
-        shown = self._shown_by >= 0
-        seconds = np.bincount(self._shown_by[shown], inside.clip(min=0)[shown], len(self._shown_s))
+        shown = self._keyframe >= 0
+        seconds = np.bincount(self._keyframe[shown], inside.clip(min=0)[shown], len(self._shown_s))
         return (seconds > 0)[self._frame] & (seconds >= MOSTLY * self._shown_s)[self._frame]
 
     def _at_box(self, rows: Rows, review: Review) -> Rows:
@@ -235,11 +237,11 @@ class _State:
             return rows
         away = np.maximum(np.maximum(self._start - review.t_s, review.t_s - self._end), 0.0)
         nearest = np.full(len(self._shown_s), np.inf)
-        shown = self._shown_by >= 0
-        np.minimum.at(nearest, self._shown_by[shown], away[shown])
+        shown = self._keyframe >= 0
+        np.minimum.at(nearest, self._keyframe[shown], away[shown])
         x, y, w, h = review.box
         near = np.flatnonzero(rows & (nearest <= NEAR_S)[self._frame])
-        hit = near[overlaps(self._box[near], np.array([[x, y, x + w, y + h]]))[:, 0] >= SAME_BOX]
+        hit = near[box_iou(self._box[near], np.array([[x, y, x + w, y + h]]))[:, 0] >= SAME_BOX]
         return rows & self._rows_of(self._track, self._track[hit])
 
     def _rows_of(self, column: NDArray[np.object_], wanted: Iterable[str]) -> Rows:

@@ -1,4 +1,4 @@
-"""Detections: a brand's box on one kept frame, cut along the text to the span that names the brand, and measured."""
+"""Detections: a brand's box on one keyframe, cut along the text to the span that names the brand, and measured."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.compile_report import DETECTIONS
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
-from brand_detect.domain.model import DETECTIONS, DetectedObjects
 from brand_detect.domain.quality import QualityScale
-from brand_detect.stages.regions import inked, quads_of, seen_best_on, sizes_of
+from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
 SAME_LINE = 1.2
@@ -33,12 +34,12 @@ def detections(
     detected: DetectedObjects,
     verdicts: pa.Table,
     min_confidence: float,
-    surface: Mapping[str, str],
+    placement: Mapping[str, str],
     scale: QualityScale,
 ) -> pa.Table:
     """DETECTIONS in order of brand and frame, with one column more: ``seen_on``, a frame whose pixels show the box.
 
-    ``surface`` tells what each track is on. ``n_brands`` is 0 until ``counted`` fills it.
+    ``placement`` tells what each track is on. ``n_brands`` is 0 until ``counted`` fills it.
     """
     regions = detected.regions
     wanted = (pc.field("status") == "resolved") & (pc.field("confidence") >= pa.scalar(min_confidence, pa.float32()))
@@ -61,7 +62,7 @@ def detections(
 
     place = _places(regions, verdicts, verdict, region)
     told = np.isfinite(place[0])
-    quads = inked(regions.select(["quad", "ink", "kind"]).take(region), *place)
+    quads = cut_to_glyphs(regions.select(["quad", "glyph_boxes", "kind"]).take(region), *place)
     # Where the reader did not tell, letters are taken to be evenly spread over the lettering.
     complete = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)
     begin, end = (verdicts[c].to_numpy()[verdict].astype(np.float64) for c in ("span_start", "span_end"))
@@ -74,9 +75,9 @@ def detections(
     high = np.maximum.reduceat(np.where(says[:, None], cut.max(axis=1), -np.inf), first)
     area = np.add.reduceat(np.where(says, _areas(cut), 0.0), first) / size[first].prod(axis=1)
 
-    is_furniture = dict(zip(*(detected.tracks[c].to_pylist() for c in ("track_id", "furniture")), strict=True))
-    on_furniture = np.array([is_furniture[t] for t in tracks.take(member).to_pylist()], bool)
-    on_furniture = np.logical_and.reduceat(on_furniture, first) if len(first) else on_furniture
+    is_overlay = dict(zip(*(detected.tracks[c].to_pylist() for c in ("track_id", "is_overlay")), strict=True))
+    on_overlay = np.array([is_overlay[t] for t in tracks.take(member).to_pylist()], bool)
+    on_overlay = np.logical_and.reduceat(on_overlay, first) if len(first) else on_overlay
 
     n_says = np.maximum(np.add.reduceat(says, first), 1) if len(first) else np.zeros(0)
 
@@ -103,8 +104,8 @@ def detections(
         **{c: cells[c].take(row) for c in ("t_s", "start_s", "end_s")},
         **dict(zip(BOX, np.column_stack((low, high - low)).T, strict=True)),
         "area_frac": area,
-        "furniture": on_furniture,
-        "surface": [surface[t] for t in tracks.take(member).to_pylist()],
+        "is_overlay": on_overlay,
+        "placement": [placement[t] for t in tracks.take(member).to_pylist()],
         "height_px": height,
         "sharpness": sharpness,
         "contrast": pa.array(contrast, mask=np.isnan(contrast)),

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import SURFACES, ZONES, Row, content_id
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams
+from brand_detect.domain.placements import PLACEMENTS
 from brand_detect.domain.quality import QualityScale
+from brand_detect.domain.tables import Row, content_id
 from brand_detect.stages.compile_report.detections import BOX, Floats, Ints
 from brand_detect.stages.regions import sizes_of
 
@@ -36,9 +37,9 @@ class _Presence:
     first: Ints  # where the frame's boxes begin among the brand's rows
     group: Ints  # for each of the brand's rows its place in ``frame``
     middle: Floats  # (n, 2), 0..1 of the picture
-    covered: Floats  # share of the picture, overlap counted once
+    coverage: Floats  # share of the picture, overlap counted once
     zones: Floats  # (n, len(ZONES)), area in each field
-    surfaces: Floats  # (n, len(SURFACES)), area on each
+    placements: Floats  # (n, len(PLACEMENTS)), area on each
     scores: Mapping[str, Floats]  # measures of quality, but for duration
 
 
@@ -82,7 +83,7 @@ def _listed(
     centre = (box[:, :2] + box[:, 2:] / 2) / sizes_of(frames, frame)
     area, confidence = found["area_frac"].to_numpy().astype(np.float64), found["confidence"].to_numpy()
     start, end = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
-    length, shown_by = end - start, cells["shown_by"].fill_null(-1).to_numpy()
+    length, keyframe = end - start, cells["keyframe"].fill_null(-1).to_numpy()
     alone = found["n_brands"].to_numpy() == 1
 
     _, brands = np.unique(found["brand_id"].to_numpy(zero_copy_only=False), return_index=True)
@@ -92,7 +93,7 @@ def _listed(
             begin, finish = float(start[rows[0]]), float(end[rows[-1]])
             if finish - begin <= 0 or finish - begin < params.min_exposure_s:
                 continue
-            at = np.searchsorted(on.frame, shown_by[rows])
+            at = np.searchsorted(on.frame, keyframe[rows])
             share = length[rows] / length[rows].sum()
             near = slice(on.first[at.min()], np.searchsorted(on.group, at.max(), "right"))
             mine = own[near][np.isin(on.group[near], at)]
@@ -110,22 +111,22 @@ def _listed(
                     "start_s": begin,
                     "end_s": finish,
                     "seconds": finish - begin,
-                    "area_frac_mean": float(share @ on.covered[at]),
-                    "area_frac_max": float(on.covered[at].max()),
+                    "area_frac_mean": float(share @ on.coverage[at]),
+                    "area_frac_max": float(on.coverage[at].max()),
                     "cx": float(cx),
                     "cy": float(cy),
                     "zone": ZONES[int((share @ on.zones[at]).argmax())],
                     "n_detections": len(mine),
-                    "surface": SURFACES[int((share @ on.surfaces[at]).argmax())],
+                    "placement": PLACEMENTS[int((share @ on.placements[at]).argmax())],
                     "position": scores["position"],
                     "clarity": scores["clarity"],
                     "visible_frac": scores["visibility"],
-                    "solus_s": float(length[rows] @ alone[own][on.first[at]]),
+                    "exclusive_s": float(length[rows] @ alone[own][on.first[at]]),
                     "quality": quality,
                 },
                 mine,
                 rows,
-                scale.media_factor(on.covered[at], quality),
+                scale.media_factor(on.coverage[at], quality),
             )
 
 
@@ -146,22 +147,22 @@ def _presence(
         return areas
 
     zone = np.minimum(centre * 3, 2).astype(np.intp) @ (1, 3)
-    surface = np.array([SURFACES.index(s) for s in found["surface"].to_pylist()], np.intp)
-    covered = total * _overlap_once(box, group)
+    placement = np.array([PLACEMENTS.index(s) for s in found["placement"].to_pylist()], np.intp)
+    coverage = total * _overlap_once(box, group)
     return _Presence(
         on,
         first,
         group,
         mean(centre),
-        covered,
+        coverage,
         fields(zone, len(ZONES)),
-        fields(surface, len(SURFACES)),
+        fields(placement, len(PLACEMENTS)),
         {
-            "size": scale.of_size(covered),
+            "size": scale.of_size(coverage),
             "position": mean(scale.of_zone(zone)),
             "clarity": mean(found["clarity"].to_numpy().astype(np.float64)),
             "visibility": mean(found["visible_frac"].to_numpy().astype(np.float64)),
-            "solus": 1.0 / found["n_brands"].to_numpy()[first],
+            "exclusive": 1.0 / found["n_brands"].to_numpy()[first],
         },
     )
 
@@ -202,7 +203,7 @@ def totals(
     range_s: tuple[float, float],
     params: CompileReportParams,
 ) -> list[Row]:
-    """BRANDS, longest on screen first. ``alike``: by brand, kept frames with open marks that resemble it."""
+    """BRANDS, longest on screen first. ``alike``: by brand, keyframes with open marks that resemble it."""
     by_brand: defaultdict[str, list[Row]] = defaultdict(list)
     for exposure in exposures:
         by_brand[exposure["brand_id"]].append(exposure)
@@ -211,7 +212,7 @@ def totals(
         detections,
         (pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32())) | (pc.field("reviewed") != ""),
     )
-    furniture = _frames_of(detections, pc.field("furniture"))
+    overlays = _frames_of(detections, pc.field("is_overlay"))
     shown = timeline.shown_seconds(cells)
     bounds = _Bounds(cells, shots, range_s)
     rows = []
@@ -223,7 +224,7 @@ def totals(
 
         on: Counter[str] = Counter()
         for exposure in own:
-            on[exposure["surface"]] += exposure["seconds"]
+            on[exposure["placement"]] += exposure["seconds"]
         spans = [(e["start_s"], e["end_s"]) for e in own]
         spot_s = sum(e["media_factor"] * e["seconds"] for e in own)
         rows.append(
@@ -239,14 +240,14 @@ def totals(
                 "last_s": own[-1]["end_s"],
                 "area_frac_mean": mean("area_frac_mean"),
                 "confidence": max(e["confidence"] for e in own),
-                "furniture_s": float(shown[furniture[brand_id]].sum()),
+                "overlay_s": float(shown[overlays[brand_id]].sum()),
                 "low_s": min(bounds.low(sure[brand_id]), seconds),
                 "high_s": bounds.high(spans, alike.get(own[0]["brand"], ())),
                 "mean_s": seconds / len(own),
                 "area_frac_max": max(e["area_frac_max"] for e in own),
                 **{name: mean(name) for name in ("position", "clarity", "visible_frac", "quality")},
-                "solus_s": sum(e["solus_s"] for e in own),
-                "surface": on.most_common(1)[0][0],
+                "exclusive_s": sum(e["exclusive_s"] for e in own),
+                "placement": on.most_common(1)[0][0],
                 "media_value": params.media_rate / 30 * spot_s if params.media_rate else None,
             }
         )
@@ -254,7 +255,7 @@ def totals(
 
 
 def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, list[int]]:
-    """Per brand the kept frames with a detection for which ``which`` holds, each once."""
+    """Per brand the keyframes with a detection for which ``which`` holds, each once."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     pairs = detections.filter(which).group_by(["brand_id", "frame"]).aggregate([])
     for brand_id, frame in zip(*(pairs[c].to_pylist() for c in ("brand_id", "frame")), strict=True):

@@ -7,42 +7,42 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from brand_detect.domain.geometry import covered, side_lengths
-from brand_detect.domain.model import SURFACES, DetectedObjects
-from brand_detect.domain.placements import Look, SurfaceRule, surface_of
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.geometry import coverage, side_lengths
+from brand_detect.domain.placements import PLACEMENTS, PlacementRule, TrackFigures, placement_of
 from brand_detect.stages.regions import quads_of
 
 INSIDE = 0.8
 """Share of a mark that lies in an object's box, from which it is in it."""
 
 
-def surfaces(
+def placements(
     detected: DetectedObjects,
     sizes: pa.Table,
     tracks: Sequence[str],
     said: Mapping[str, str],
-    rules: Sequence[SurfaceRule],
+    rules: Sequence[PlacementRule],
 ) -> dict[str, str]:
-    """One of SURFACES for each of ``tracks`` that there is.
+    """One of PLACEMENTS for each of ``tracks`` that there is.
 
     ``said`` is what models say of tracks; ``sizes`` has ``frame``, ``width_px`` and ``height_px``.
     """
-    known = {track: surface for track, surface in said.items() if surface in SURFACES}
+    known = {track: placement for track, placement in said.items() if placement in PLACEMENTS}
     asked = set(tracks)
     about = {row["track_id"]: row for row in detected.tracks.to_pylist() if row["track_id"] in asked}
-    wanted = [t for t in about if t not in known and not about[t]["furniture"]]
-    looks = (
-        _looks(detected, sizes, wanted, about, {rule.inside for rule in rules if rule.inside})
+    wanted = [t for t in about if t not in known and not about[t]["is_overlay"]]
+    figures_of = (
+        _figures(detected, sizes, wanted, about, {rule.inside for rule in rules if rule.inside})
         if rules and wanted
         else {}
     )
-    found = {t: "overlay" if about[t]["furniture"] else "other" for t in about}
-    return found | {t: surface_of(look, rules) for t, look in looks.items()} | known
+    found = {t: "overlay" if about[t]["is_overlay"] else "other" for t in about}
+    return found | {t: placement_of(figures, rules) for t, figures in figures_of.items()} | known
 
 
-def _looks(
+def _figures(
     detected: DetectedObjects, sizes: pa.Table, wanted: Sequence[str], about: Mapping[str, dict], within: set[str]
-) -> dict[str, Look]:
+) -> dict[str, TrackFigures]:
     regions = detected.regions.filter(pc.field("track_id").isin(wanted)).combine_chunks()
     at = np.searchsorted(sizes["frame"].to_numpy(), regions["frame"].to_numpy())
     width, height = (sizes[c].to_numpy()[at] for c in ("width_px", "height_px"))
@@ -60,7 +60,7 @@ def _looks(
         often = Counter(label for row in own for label in inside[row])
         labels = frozenset(label for label, n in often.items() if 2 * n >= len(own))
         medians = np.median(figures[own], axis=0).tolist()
-        found[track] = Look(about[track]["kind"], about[track]["label"], labels, *medians)
+        found[track] = TrackFigures(about[track]["kind"], about[track]["label"], labels, *medians)
     return found
 
 
@@ -74,7 +74,7 @@ def _inside(everything: pa.Table, regions: pa.Table, labels: set[str]) -> list[s
     for number in np.unique(on):
         here = np.flatnonzero(frame == number)
         for label in set(names[on == number]):
-            share = covered(boxes[here], their[(on == number) & (names == label)])
+            share = coverage(boxes[here], their[(on == number) & (names == label)])
             for row in here[share >= INSIDE]:
                 found[row].add(label)
     return found

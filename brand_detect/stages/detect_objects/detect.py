@@ -1,4 +1,4 @@
-"""Find regions on the kept frames and follow them through each shot.
+"""Find regions on the keyframes and follow them through each shot.
 
 A track is one region followed through one shot. Between two frames a region stays where it is (a scoreboard, a
 watermark) or goes with the camera (a board): both places are tried. A place whose content changes, such as an LED
@@ -13,52 +13,43 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import at_edge, box_of, boxes_of, covered, overlaps, quad_area, rescaled, transformed
-from brand_detect.domain.model import (
-    DUPLICATE,
-    KEPT,
-    REGIONS,
-    TRACKS,
-    DetectedObjects,
-    FilteredScenes,
-    Row,
-    content_id,
-    table,
-)
-from brand_detect.domain.params import DetectObjectsParams
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects, DetectObjectsParams
+from brand_detect.domain.contracts.filter_scenes import DUPLICATE, KEYFRAME, FilteredScenes
+from brand_detect.domain.geometry import at_edge, box_iou, box_of, boxes_of, coverage, quad_area, rescaled, transformed
 from brand_detect.domain.protocols import (
     Area,
     CameraMotion,
     FrameReader,
     Image,
     ImageCodec,
+    LogoEmbedder,
     Luma,
-    MarkEncoder,
     Progress,
     Quad,
     Region,
     RegionDetector,
     Transform,
 )
+from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.timeline import cells_of
-from brand_detect.stages.detect_objects.overlays import furniture
-from brand_detect.stages.detect_objects.embeddings import encode_marks
+from brand_detect.stages.detect_objects.embeddings import embed_tracks
+from brand_detect.stages.detect_objects.overlays import find_overlays
 
-MAX_GAP_FRAMES = 2  # a track survives so many kept frames without its region
+MAX_GAP_FRAMES = 2  # a track survives so many keyframes without its region
 SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ: people stand before it, or a clock runs
-OTHER_GROUND = 40  # grey levels between the plain grounds of two boards
-SAME_CONTENT_BITS_ON_OTHER_GROUND = 10  # a board that fades in changes its ground too, yet hardly its lettering
+OTHER_BACKGROUND = 40  # grey levels between the plain grounds of two boards
+SAME_CONTENT_BITS_ON_OTHER_BACKGROUND = 10  # a board that fades in changes its ground too, yet hardly its lettering
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
 SEARCH_RIM = 0.1  # of the width: what a detector sees around an area, on both sides together
 MAX_CHANGED = 0.4  # of the picture, rims included; searching more of it in parts takes as long as the whole
-LOOK_AGAIN_S = 2.0  # of the time that a frame stands for duplicates: people walk away from before a board
+SEARCH_AGAIN_S = 2.0  # of the time that a frame stands for duplicates: people walk away from before a board
 FULLER = 1.1  # a view of a region so much larger shows what was covered
 WHOLE = 0.98  # a region is followed as long as so much of it is in the picture
 LOGO = "logo"
 IS_TEXT = 0.7  # a logo region that lies so much on lines of text is one of them, and is carried as text
 COVERED = 0.5  # a new region that lies so much on others is one of them, seen again
-LOT_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
+CHUNK_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
 
 
 @dataclass
@@ -72,10 +63,10 @@ class _Found:
     area_frac: float
     sharpness: float
     contrast: float
-    ink: list[tuple[float, float, float, float]]
+    glyph_boxes: list[tuple[float, float, float, float]]
     crop_hash: int
     at_edge: bool
-    ground: NDArray[np.float64]
+    background: NDArray[np.float64]
 
 
 @dataclass
@@ -105,12 +96,12 @@ class _Track:
             "n_regions": len(self.scores),
             "score": float(np.mean(self.scores)),
             "area_frac": float(np.mean(self.areas)),
-            "furniture": False,
+            "is_overlay": False,
         }
 
 
 @dataclass
-class _Lots:
+class _TableBuilder:
     """A table that grows."""
 
     schema: pa.Schema
@@ -119,7 +110,7 @@ class _Lots:
 
     def add(self, rows: Iterable[Row]) -> None:
         self.rows.extend(rows)
-        if len(self.rows) >= LOT_ROWS:
+        if len(self.rows) >= CHUNK_ROWS:
             self.done.append(table(self.schema, self.rows))
             self.rows = []
 
@@ -135,18 +126,18 @@ def detect_objects(
     codec: ImageCodec,
     detectors: Sequence[RegionDetector],
     motion: CameraMotion,
-    encoder: MarkEncoder | None = None,
+    embedder: LogoEmbedder | None = None,
     progress: Progress,
 ) -> DetectedObjects:
-    """Regions on every kept frame, joined into tracks, those of furniture marked, and vectors of their best views.
+    """Regions on every keyframe, joined into tracks, those of overlays marked, and vectors of their best views.
 
     A track lasts from the first to the last cell of the frames that show it, dropped duplicates included.
     ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.
     """
     columns = scenes.timeline.select(["frame", "frame_id", "shot", "status"])
-    kept = [row for row in columns.to_pylist() if row["status"] == KEPT]
+    keyframes = [row for row in columns.to_pylist() if row["status"] == KEYFRAME]
     cells = cells_of(scenes.timeline)
-    looks = _looks(scenes.timeline)
+    search_again = _frames_to_search_again(scenes.timeline)
     search = _Search(params, detectors, motion)
     tracker = _Tracker(params)
 
@@ -162,8 +153,8 @@ def detect_objects(
 
     before: Luma | None = None
     shot = -1
-    for done, row in enumerate(kept):
-        progress(done, len(kept), "frames")
+    for done, row in enumerate(keyframes):
+        progress(done, len(keyframes), "frames")
         if row["shot"] != shot:
             tracker.begin_shot(row["shot"])
             search.begin_shot()
@@ -174,40 +165,45 @@ def detect_objects(
             tracker.move(motion.between(before, luma), image.shape[1] / luma.shape[1])
         before = luma
         tracker.see(measured(search.regions(image, luma), row["frame"], image))
-        for other in looks.get(row["frame"], ()):
+        for other in search_again.get(row["frame"], ()):
             again = frames.read(other)
             tracker.see_again(measured(search.again(again, motion.look(again)), other, again))
         start_s, end_s = float(cells[row["frame"]][0, 0]), float(cells[row["frame"]][-1, 1])
         tracker.end_frame(row["frame"], row["frame_id"], start_s, end_s)
     tracker.begin_shot(-1)
-    progress(len(kept), len(kept), "frames")
+    progress(len(keyframes), len(keyframes), "frames")
     notes = () if detectors else ("No detector is on: nothing was looked for.",)
     regions, tracks = tracker.regions.table(), tracker.tracks.table()
-    is_furniture = pa.array(furniture(regions, tracks, frames=frames, motion=motion))
-    tracks = tracks.set_column(TRACKS.get_field_index("furniture"), TRACKS.field("furniture"), is_furniture)
-    if encoder is None:
+    is_overlay = pa.array(find_overlays(regions, tracks, frames=frames, motion=motion))
+    tracks = tracks.set_column(TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay"), is_overlay)
+    if embedder is None:
         notes += ("No encoder is on: marks are not recognised by their look.",)
         return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
-    marks = encode_marks(regions, frames=frames, codec=codec, encoder=encoder, progress=progress)
+    embeddings = embed_tracks(regions, frames=frames, codec=codec, embedder=embedder, progress=progress)
     return DetectedObjects(
-        regions=regions, tracks=tracks, marks=marks, encoder=encoder.identity, notes=notes, stats=search.stats
+        regions=regions,
+        tracks=tracks,
+        embeddings=embeddings,
+        embedder=embedder.identity,
+        notes=notes,
+        stats=search.stats,
     )
 
 
-def _looks(timeline: pa.Table) -> dict[int, list[int]]:
-    """Duplicates to look at again, by the frame that stands for them: one in ``LOOK_AGAIN_S``, the last among them."""
+def _frames_to_search_again(timeline: pa.Table) -> dict[int, list[int]]:
+    """Duplicates to search as well, by their keyframe: one in ``SEARCH_AGAIN_S``, the last among them."""
     duplicates: dict[int, list[int]] = {}
     seconds: dict[int, float] = {}
     for row in timeline.to_pylist():
         if row["status"] == DUPLICATE:
-            duplicates.setdefault(row["shown_by"], []).append(row["frame"])
-            seconds[row["shown_by"]] = seconds.get(row["shown_by"], 0.0) + row["end_s"] - row["start_s"]
-    looks = {}
+            duplicates.setdefault(row["keyframe"], []).append(row["frame"])
+            seconds[row["keyframe"]] = seconds.get(row["keyframe"], 0.0) + row["end_s"] - row["start_s"]
+    search_again = {}
     for frame, dropped in duplicates.items():
-        n = min(len(dropped), int(np.ceil(seconds[frame] / LOOK_AGAIN_S)))
+        n = min(len(dropped), int(np.ceil(seconds[frame] / SEARCH_AGAIN_S)))
         places = np.linspace(len(dropped) / n - 1, len(dropped) - 1, n).round().astype(int)
-        looks[frame] = [dropped[i] for i in places]
-    return looks
+        search_again[frame] = [dropped[i] for i in places]
+    return search_again
 
 
 class _Tracker:
@@ -218,7 +214,7 @@ class _Tracker:
         self._active: list[_Track] = []
         self._seen: dict[int, tuple[_Track, _Found]] = {}  # on the current frame, by id of the track
         self._shot = -1
-        self.regions, self.tracks = _Lots(REGIONS), _Lots(TRACKS)
+        self.regions, self.tracks = _TableBuilder(REGIONS), _TableBuilder(TRACKS)
 
     def begin_shot(self, shot: int) -> None:
         """Ends every track."""
@@ -246,14 +242,14 @@ class _Tracker:
         for i, one in enumerate(found):
             views = [(track, seen) for track, seen in self._seen.values() if seen.region.kind == one.region.kind]
             boxes = np.array([seen.box for _, seen in views]).reshape(-1, 4)
-            parts = [v for v, share in zip(views, covered(boxes, one.box[None]), strict=True) if share >= COVERED]
+            parts = [v for v, share in zip(views, coverage(boxes, one.box[None]), strict=True) if share >= COVERED]
             if parts and one.area_frac > FULLER * sum(seen.area_frac for _, seen in parts):
                 for track, _ in parts[1:]:
                     self._drop(track)
                 self._put(parts[0][0], one)
             elif parts and one.area_frac * FULLER > parts[0][1].area_frac and _alike(parts[0][1], one):
                 parts[0][1].seen_on.extend(one.seen_on)
-            elif not parts and covered(one.box[None], boxes)[0] < COVERED:
+            elif not parts and coverage(one.box[None], boxes)[0] < COVERED:
                 track = continued.get(i)
                 self._put(self._begin(one) if track is None or id(track) in self._seen else track, one)
 
@@ -332,7 +328,7 @@ class _Search:
         scale = width / luma.shape[1]
         in_px = rescaled(motion, scale)
         moved = [Region(r.kind, r.label, r.score, _transformed(r.quad, in_px)) for r in self._regions]
-        inside = covered(boxes_of([r.quad for r in moved]), np.array([[0.0, 0.0, width, height]]))
+        inside = coverage(boxes_of([r.quad for r in moved]), np.array([[0.0, 0.0, width, height]]))
         leaving = [_around(box_of(r.quad)) for r, share in zip(moved, inside, strict=True) if 0 < share < WHOLE]
         moved = [r for r, share in zip(moved, inside, strict=True) if share >= WHOLE]
         changed = [_enlarged(a, scale) for a in self._motion.changed(reference, luma, motion)]
@@ -345,7 +341,7 @@ class _Search:
         for region in self._detect(image, areas) if areas else []:
             # Around an area a detector sees parts of what is carried; where areas lie close, it sees text twice.
             of_its_kind = [r.quad for r, _ in followed if r.kind == region.kind]
-            if covered(boxes_of([region.quad]), boxes_of(of_its_kind))[0] < COVERED:
+            if coverage(boxes_of([region.quad]), boxes_of(of_its_kind))[0] < COVERED:
                 followed.append((region, "detected"))
         return without_lines(followed, self._params.max_logos)
 
@@ -364,7 +360,7 @@ def without_lines(found: Sequence[tuple[Region, str]], max_logos: int) -> list[t
     """The regions, each with its origin, without those of kind logo that are lines of text or that ``max_logos`` better
     ones exceed."""
     lines = boxes_of([r.quad for r, _ in found if r.kind == "text"])
-    on_lines = covered(boxes_of([r.quad for r, _ in found]), lines)
+    on_lines = coverage(boxes_of([r.quad for r, _ in found]), lines)
     logos = [i for i, (r, _) in enumerate(found) if r.kind == LOGO and on_lines[i] < IS_TEXT]
     kept = set(sorted(logos, key=lambda i: -found[i][0].score)[:max_logos])
     return [one for i, one in enumerate(found) if one[0].kind != LOGO or i in kept]
@@ -442,10 +438,10 @@ def _measured(region: Region, origin: str, frame: int, image: Image, codec: Imag
         quad_area(region.quad) / (width * height),
         codec.sharpness(crop),
         codec.contrast(crop),
-        codec.ink(crop) if region.kind == "text" else [],
+        codec.glyph_boxes(crop) if region.kind == "text" else [],
         codec.phash(np.ascontiguousarray(crop[:, :, 1])),  # green is most of the luma
         bool(at_edge(box[:2], box[2:], size).any()),
-        codec.ground(crop),
+        codec.background(crop),
     )
 
 
@@ -454,8 +450,8 @@ def _matched(tracks: Sequence[_Track], found: Sequence[_Found], min_iou: float) 
     if not tracks or not found:
         return {}
     boxes = np.array([f.box for f in found])
-    still = overlaps(np.array([t.still for t in tracks]), boxes)
-    moved = overlaps(np.array([t.moved for t in tracks]), boxes)
+    still = box_iou(np.array([t.still for t in tracks]), boxes)
+    moved = box_iou(np.array([t.moved for t in tracks]), boxes)
     score = np.maximum(still, moved)
     pairs: dict[int, _Track] = {}
     taken: set[int] = set()
@@ -481,8 +477,10 @@ def _alike(a: _Found, b: _Found) -> bool:
 
 
 def _looks_like(a: _Found, b: _Found) -> bool:
-    other_ground = np.abs(a.ground - b.ground).max() >= OTHER_GROUND  # never, where one is not plain and so NaN
-    most = SAME_CONTENT_BITS_ON_OTHER_GROUND if other_ground else SAME_CONTENT_BITS
+    other_background = (
+        np.abs(a.background - b.background).max() >= OTHER_BACKGROUND
+    )  # never, where one is not plain and so NaN
+    most = SAME_CONTENT_BITS_ON_OTHER_BACKGROUND if other_background else SAME_CONTENT_BITS
     return (a.crop_hash ^ b.crop_hash).bit_count() <= most
 
 
@@ -507,5 +505,5 @@ def _region_row(found: _Found, region_id: str, track_id: str, frame: int) -> Row
         "crop_hash": found.crop_hash,
         "at_edge": found.at_edge,
         "origin": found.origin,
-        "ink": found.ink,
+        "glyph_boxes": found.glyph_boxes,
     }

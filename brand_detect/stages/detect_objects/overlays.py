@@ -1,4 +1,4 @@
-"""Broadcast furniture: the scoreboard, the channel's bug, a clock. It stays where it is from shot to shot, whatever the
+"""Broadcast overlays: the scoreboard, the channel's bug, a clock. It stays where it is from shot to shot, whatever the
 camera shows."""
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import Boxes, box_of, overlaps, rescaled, transformed
+from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, transformed
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
 
 SAME_PLACE = 0.7  # overlap of a region's boxes in two shots
@@ -31,8 +31,10 @@ class _Place:
     rows: list[int] = field(default_factory=list)
 
 
-def furniture(regions: pa.Table, tracks: pa.Table, *, frames: FrameReader, motion: CameraMotion) -> NDArray[np.bool_]:
-    """Whether each of ``tracks`` is furniture.
+def find_overlays(
+    regions: pa.Table, tracks: pa.Table, *, frames: FrameReader, motion: CameraMotion
+) -> NDArray[np.bool_]:
+    """Whether each of ``tracks`` is an overlay.
 
     Its region is at the same place with the same look in three shots, of which no two show the same view: either the
     pictures have nothing else in common, or the camera moved between them and the region did not go with it. So a board
@@ -79,7 +81,7 @@ def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
     for row, (one, kind) in enumerate(zip(first, kinds, strict=True)):
         here = places[kind]
         known = boxes.setdefault(kind, np.zeros((256, 4)))
-        near = np.flatnonzero(overlaps(one.box[None], known[: len(here)])[0] >= SAME_PLACE)
+        near = np.flatnonzero(box_iou(one.box[None], known[: len(here)])[0] >= SAME_PLACE)
         alike = [i for i in near.tolist() if (here[i].crop_hash ^ one.crop_hash).bit_count() <= SAME_LOOK_BITS]
         if alike:
             here[alike[0]].rows.append(row)
@@ -116,7 +118,7 @@ class _Views:
         left, top, right, bottom = before.box
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         moved = box_of(transformed(corners, transform))
-        return bool(overlaps(moved[None], after.box[None])[0, 0] < WENT_ALONG)
+        return bool(box_iou(moved[None], after.box[None])[0, 0] < WENT_ALONG)
 
     def _moved(self, before: int, after: int) -> Transform | None:
         """Where points of one frame lie in the other, in px; None when the two show different scenes."""

@@ -10,18 +10,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import (
+from brand_detect.domain.contracts.extract_frames import (
     FRAMES,
     SIGNALS,
     THUMBNAIL_SHAPE,
     ExtractedFrames,
-    JobRequest,
-    content_id,
-    table,
+    ExtractFramesParams,
 )
-from brand_detect.domain.params import ExtractFramesParams
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import BlobSink, DamagedTail, Decoder, Image, ImageCodec, Media, Progress
+from brand_detect.domain.tables import content_id, table
 
 DRIFT_S = 0.5
 """How far back the second measure of change looks: about as long as a dissolve."""
@@ -30,7 +29,7 @@ GAP_S = 1.0
 LAST_S = 1.0
 """Most that a last picture lasts which the header does not know of, whatever the mean rate."""
 _FIELDS = (3, 4)  # the thumbnail is looked at in so many rows and columns of fields
-_TONES = 16
+_LEVELS = 16
 _FLAT_STD = 6.0
 """Luma deviation under which a picture has no structure to compare (as a share, it only fades in)."""
 
@@ -59,7 +58,7 @@ def extract_frames(
     with media.open(request.video_uri) as file:
         try:
             for picture in decoder.decode(file, params.sample_fps, start_s, asked_end_s):
-                look = signals.add(picture.t_s, picture.luma)
+                appearance = signals.add(picture.t_s, picture.luma)
                 if picture.image is None:
                     continue
                 blob = sink.append(codec.encode(picture.image, params.jpeg_quality, params.longest_side_px))
@@ -75,8 +74,8 @@ def extract_frames(
                         "offset": blob.offset,
                         "size_bytes": blob.size_bytes,
                         "crc32": blob.crc32,
-                        "luma_mean": look.mean,
-                        "luma_std": look.std,
+                        "luma_mean": appearance.mean,
+                        "luma_std": appearance.std,
                         "phash": codec.phash(picture.luma),
                         "thumbnail": picture.luma.tobytes(),
                     }
@@ -110,42 +109,42 @@ def _stored_size(image: Image, longest_side_px: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Appearance:
     """What of a thumbnail is compared with other pictures."""
 
     t_s: float
     mean: float
     std: float
-    tones: NDArray[np.float32]  # (fields, _TONES), the histogram of each field; all sum to 1
-    structure: NDArray[np.float32]  # the luma without its mean, of length 1 unless flat
+    histogram: NDArray[np.float32]  # (fields, _LEVELS), the histogram of each field; all sum to 1
+    normalised_luma: NDArray[np.float32]  # the luma without its mean, of length 1 unless flat
 
     @classmethod
-    def at(cls, t_s: float, luma: NDArray[np.uint8]) -> "_Look":
+    def at(cls, t_s: float, luma: NDArray[np.uint8]) -> "_Appearance":
         """Look at the picture shown at ``t_s``."""
-        codes = luma // np.uint8(256 // _TONES) + _CODE_OF
-        counts = np.bincount(codes.ravel(), minlength=_FIELDS[0] * _FIELDS[1] * _TONES).astype(np.float32)
-        tones = counts.reshape(-1, _TONES) @ _SOFT / np.float32(luma.size)
-        structure = luma.astype(np.float32).ravel()
-        mean = float(structure.mean())
-        structure -= mean
-        std = math.sqrt(float(structure @ structure) / luma.size)
-        structure /= max(std, _FLAT_STD) * math.sqrt(luma.size)
-        return cls(t_s, mean, std, tones.astype(np.float32), structure)
+        codes = luma // np.uint8(256 // _LEVELS) + _CODE_OF
+        counts = np.bincount(codes.ravel(), minlength=_FIELDS[0] * _FIELDS[1] * _LEVELS).astype(np.float32)
+        histogram = counts.reshape(-1, _LEVELS) @ _SOFT / np.float32(luma.size)
+        normalised_luma = luma.astype(np.float32).ravel()
+        mean = float(normalised_luma.mean())
+        normalised_luma -= mean
+        std = math.sqrt(float(normalised_luma @ normalised_luma) / luma.size)
+        normalised_luma /= max(std, _FLAT_STD) * math.sqrt(luma.size)
+        return cls(t_s, mean, std, histogram.astype(np.float32), normalised_luma)
 
-    def distance(self, other: "_Look") -> float:
+    def distance(self, other: "_Appearance") -> float:
         """0..1: the lesser of the change in tones and the loss of correlation.
 
         Tones by field ignore motion, which moves the structure; the structure ignores flashes and fades of light, which
         move the tones; a cut changes both.
         """
-        tones = float(np.abs(self.tones - other.tones).sum()) / 2
-        return max(0.0, min(tones, 1 - float(self.structure @ other.structure)))
+        histogram = float(np.abs(self.histogram - other.histogram).sum()) / 2
+        return max(0.0, min(histogram, 1 - float(self.normalised_luma @ other.normalised_luma)))
 
 
-_SOFT = (np.eye(_TONES) + (np.eye(_TONES, k=1) + np.eye(_TONES, k=-1)) / 2).astype(np.float32)
+_SOFT = (np.eye(_LEVELS) + (np.eye(_LEVELS, k=1) + np.eye(_LEVELS, k=-1)) / 2).astype(np.float32)
 _SOFT /= _SOFT.sum(axis=1, keepdims=True)
 """Spreads each tone to its neighbours, so that a slight change of light is a slight change of tones."""
-_CODE_OF = _TONES * np.add.outer(  # of the darkest tone of each spot's field
+_CODE_OF = _LEVELS * np.add.outer(  # of the darkest tone of each spot's field
     np.arange(THUMBNAIL_SHAPE[0]) * _FIELDS[0] // THUMBNAIL_SHAPE[0] * _FIELDS[1],
     np.arange(THUMBNAIL_SHAPE[1]) * _FIELDS[1] // THUMBNAIL_SHAPE[1],
 )
@@ -157,7 +156,7 @@ class _Signals:
     def __init__(self) -> None:
         self._t_s = array("d")
         self._measures = [array("f") for _ in range(4)]  # luma_mean, luma_std, change, drift
-        self._looks: deque[_Look] = deque()  # back to the last one that is DRIFT_S old
+        self._appearances: deque[_Appearance] = deque()  # back to the last one that is DRIFT_S old
 
     def __len__(self) -> int:
         return len(self._t_s)
@@ -166,18 +165,18 @@ class _Signals:
     def last_s(self) -> float:
         return self._t_s[-1]
 
-    def add(self, t_s: float, luma: NDArray[np.uint8]) -> _Look:
+    def add(self, t_s: float, luma: NDArray[np.uint8]) -> _Appearance:
         """Note a picture."""
-        look, looks = _Look.at(t_s, luma), self._looks
-        looks.append(look)
-        while len(looks) > 2 and looks[1].t_s <= t_s - DRIFT_S + 1e-3:
-            looks.popleft()
-        change = look.distance(looks[-2]) if len(looks) > 1 else 0.0
-        drift = look.distance(looks[0])
+        appearance, appearances = _Appearance.at(t_s, luma), self._appearances
+        appearances.append(appearance)
+        while len(appearances) > 2 and appearances[1].t_s <= t_s - DRIFT_S + 1e-3:
+            appearances.popleft()
+        change = appearance.distance(appearances[-2]) if len(appearances) > 1 else 0.0
+        drift = appearance.distance(appearances[0])
         self._t_s.append(t_s)
-        for column, value in zip(self._measures, (look.mean, look.std, change, drift), strict=True):
+        for column, value in zip(self._measures, (appearance.mean, appearance.std, change, drift), strict=True):
             column.append(value)
-        return look
+        return appearance
 
     def gaps(self) -> list[str]:
         """A note for each longer pause between two pictures."""

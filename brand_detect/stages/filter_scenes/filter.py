@@ -7,19 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.model import (
+from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE, ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import (
     BLACK,
     BLANK,
     DUPLICATE,
-    KEPT,
+    KEYFRAME,
     SHOTS,
-    THUMBNAIL_SHAPE,
     TIMELINE,
-    ExtractedFrames,
     FilteredScenes,
-    table,
+    FilterScenesParams,
 )
-from brand_detect.domain.params import FilterScenesParams
+from brand_detect.domain.tables import table
 from brand_detect.stages.extract_frames.extract import DRIFT_S
 
 DISSOLVE_S = (0.2, 2.0)
@@ -27,7 +26,7 @@ DISSOLVE_S = (0.2, 2.0)
 CAPTION_S = 1.0
 """A local change that lasts so long is something new on screen, a shorter one somebody passing."""
 CANDIDATES = 16
-"""A frame is compared with so many of the last kept frames of its shot: boards that alternate come back within few."""
+"""A frame is compared with so many of the last keyframes of its shot: boards that alternate come back within few."""
 SPIKE, SPIKE_CHANGE, SPIKE_REACH = 6.0, 0.06, 4
 """A cut between alike pictures, from one view of a pitch to another, changes little, but so many times more than any of
 the pictures around it; motion and flashes come in runs."""
@@ -35,7 +34,7 @@ _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 def filter_scenes(frames: ExtractedFrames, params: FilterScenesParams) -> FilteredScenes:
-    """Cut the sampled range into shots, drop black and blank frames, and let near-duplicates point to a kept frame.
+    """Cut the sampled range into shots, drop black and blank frames, and let near-duplicates point to a keyframe.
 
     A duplicate stands close to the frame that stands for it, never to another duplicate, so that a slow pan cannot
     drift away; both are of one shot.
@@ -47,7 +46,7 @@ def filter_scenes(frames: ExtractedFrames, params: FilterScenesParams) -> Filter
     rows: list[dict[str, Any]] = []
     for shot in range(len(cuts) + 1):
         members = np.flatnonzero(shot_of == shot)
-        for n, (status, shown_by, hamming) in zip(members, _statuses(frames, members, params), strict=True):
+        for n, (status, keyframe, hamming) in zip(members, _statuses(frames, members, params), strict=True):
             rows.append(
                 {
                     "frame": int(n),
@@ -57,14 +56,17 @@ def filter_scenes(frames: ExtractedFrames, params: FilterScenesParams) -> Filter
                     "end_s": cells[n + 1],
                     "shot": shot,
                     "status": status,
-                    "shown_by": shown_by,
+                    "keyframe": keyframe,
                     "hamming": hamming,
                 }
             )
     edges = [frames.start_s, *cuts, frames.end_s]
-    n_frames, n_kept = Counter(r["shot"] for r in rows), Counter(r["shot"] for r in rows if r["status"] == KEPT)
+    n_frames, n_keyframes = (
+        Counter(r["shot"] for r in rows),
+        Counter(r["shot"] for r in rows if r["status"] == KEYFRAME),
+    )
     shots = [
-        {"shot": n, "start_s": start_s, "end_s": end_s, "n_frames": n_frames[n], "n_kept": n_kept[n]}
+        {"shot": n, "start_s": start_s, "end_s": end_s, "n_frames": n_frames[n], "n_keyframes": n_keyframes[n]}
         for n, (start_s, end_s) in enumerate(pairwise(edges))
     ]
     return FilteredScenes(shots=table(SHOTS, shots), timeline=table(TIMELINE, rows))
@@ -140,7 +142,7 @@ def _cells(
     return [*edges, frames.end_s]
 
 
-class _Kept(NamedTuple):
+class _Keyframe(NamedTuple):
     frame: int
     phash: np.uint64
     thumbnail: NDArray[np.int16]
@@ -150,21 +152,21 @@ class _Kept(NamedTuple):
 def _statuses(
     frames: ExtractedFrames, members: NDArray[np.int64], params: FilterScenesParams
 ) -> list[tuple[str, int | None, int | None]]:
-    """Status, ``shown_by`` and ``hamming`` of a shot's frames.
+    """Status, ``keyframe`` and ``hamming`` of a shot's frames.
 
     The hash alone is blind to a new caption and to a camera that pans over a lawn, so a duplicate must also have about
     the same luma all over, and no spot may differ that has settled in both frames, nor one that has settled on this
-    frame and looks like that on no kept one: people who pass do not count.
+    frame and looks like that on no keyframes one: people who pass do not count.
     """
     hashes = frames.frames["phash"].to_numpy()[members]
     means = frames.frames["luma_mean"].to_numpy()[members]
     stored = frames.frames["thumbnail"].take(members).to_pylist()
     thumbnails = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, *THUMBNAIL_SHAPE)
     lasting = _samples_in(CAPTION_S, frames.frames["t_s"].to_numpy()[members])
-    kept: deque[_Kept] = deque(maxlen=CANDIDATES)
+    keyframes: deque[_Keyframe] = deque(maxlen=CANDIDATES)
     statuses: list[tuple[str, int | None, int | None]] = []
     for n, frame in enumerate(members.tolist()):
-        now = _Kept(
+        now = _Keyframe(
             frame,
             hashes[n],
             thumbnails[n].astype(np.int16),
@@ -172,19 +174,19 @@ def _statuses(
         )
         if np.ptp(now.thumbnail) <= params.blank_luma:
             statuses.append((BLACK if means[n] <= params.black_luma else BLANK, None, None))
-        elif alike := _alike(now, kept, params):
+        elif alike := _alike(now, keyframes, params):
             statuses.append((DUPLICATE, alike.frame, _hamming(alike.phash, now.phash)))
         else:
-            kept.append(now)
-            statuses.append((KEPT, frame, 0))
+            keyframes.append(now)
+            statuses.append((KEYFRAME, frame, 0))
     return statuses
 
 
-def _alike(now: _Kept, kept: deque[_Kept], params: FilterScenesParams) -> _Kept | None:
-    """The kept frame that is most like this one, if any is like it and nothing is new on this one."""
+def _alike(now: _Keyframe, keyframes: deque[_Keyframe], params: FilterScenesParams) -> _Keyframe | None:
+    """The keyframe that is most like this one, if any is like it and nothing is new on this one."""
     new = now.settled.copy()
     found = []
-    for other in kept:
+    for other in keyframes:
         change = np.abs(now.thumbnail - other.thumbnail)
         new &= change > params.caption_luma
         if _hamming(other.phash, now.phash) > params.hamming_threshold:

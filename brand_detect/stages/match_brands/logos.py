@@ -8,9 +8,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.domain.model import WHOLE_TEXT, DetectedObjects, Row, content_id
-from brand_detect.domain.params import MatchBrandsParams
-from brand_detect.domain.protocols import Likeness, MarkIndex
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.verdicts import WHOLE_TEXT
+from brand_detect.domain.protocols import Likeness, LogoGallery
+from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.regions import Floats, Ints, RegionColumns, on_one_frame
 
@@ -34,14 +36,14 @@ def logo_verdicts(
     words: Mapping[str, tuple[str, float]],
     params: MatchBrandsParams,
     *,
-    gallery: MarkIndex,
+    gallery: LogoGallery,
 ) -> list[Row]:
     """Verdicts by the rule ``logo_match`` for the tracks that no verdict in ``settled`` is about.
 
-    - The track is what it looks most like, if at most ``logo_false_alarms`` of unknown marks look as much like one of
-      the catalogue's.
-    - A track that is nowhere sharp and ``min_look_px`` high and wide is not named: from afar, legs and heads look like
-      marks.
+    - The track is what it looks most like, if at most ``max_false_accept_rate`` of distractors look as much like one
+      of the catalogue's.
+    - A track that is nowhere sharp and ``min_logo_match_px`` high and wide is not named: from afar, legs and heads
+      look like logos.
     - Of marks that lie in each other the one with fewer false alarms counts.
     - Words in a mark's box or right beside it speak for it or against it: where they name the brand that it looks like
       ten times as many false alarms are taken; where they name another, the mark is that one's, and has no verdict.
@@ -53,7 +55,7 @@ def logo_verdicts(
     names = detected.tracks["track_id"].to_pylist()
     done = {t for v in settled for t in v["track_ids"]}
     clear = _clear(regions, names, params)
-    asked = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t not in done and t in clear]
+    asked = [t for t in dict.fromkeys(detected.embeddings["track_id"].to_pylist()) if t not in done and t in clear]
     near = _names_near(regions, names, set(asked), settled)
     found = zip(asked, gallery.recognise(*_views(detected, asked)), strict=True)
     taken: dict[str, Likeness] = {}
@@ -63,23 +65,23 @@ def logo_verdicts(
         if best is None or not _is_possible(best, text if confidence >= params.min_confidence else ""):
             continue
         named = near.get(track, set())
-        limit = params.logo_false_alarms * (BESIDE_ITS_NAME if best.brand_id in named else 1.0)
-        if best.false_alarms <= limit and (not named or best.brand_id in named):
+        limit = params.max_false_accept_rate * (BESIDE_ITS_NAME if best.brand_id in named else 1.0)
+        if best.false_accept_rate <= limit and (not named or best.brand_id in named):
             taken[track] = best
     parts = _parts(regions, names, taken)
     return [
-        _verdict(track, best, words.get(track, ("", 0.0))[0], gallery.encoder)
+        _verdict(track, best, words.get(track, ("", 0.0))[0], gallery.embedder)
         for track, best in taken.items()
         if track not in parts
     ]
 
 
-def look_alikes(
+def lookalikes(
     detected: DetectedObjects,
     regions: RegionColumns,
     clusters: Sequence[Row],
     params: MatchBrandsParams,
-    gallery: MarkIndex,
+    gallery: LogoGallery,
 ) -> list[list[Likeness]]:
     """The brands that each of ``clusters``, rows of UNRESOLVED, looks like rather than not; best first.
 
@@ -88,7 +90,7 @@ def look_alikes(
     """
     clear = _clear(regions, detected.tracks["track_id"].to_pylist(), params)
     owners = {track: i for i, cluster in enumerate(clusters) for track in cluster["track_ids"] if track in clear}
-    rows = [t for t in dict.fromkeys(detected.marks["track_id"].to_pylist()) if t in owners]
+    rows = [t for t in dict.fromkeys(detected.embeddings["track_id"].to_pylist()) if t in owners]
     vectors, of_track = _views(detected, rows)
     owner = np.array([owners[t] for t in rows], np.int64)[of_track]
     known, cluster = np.unique(owner, return_inverse=True)
@@ -108,7 +110,7 @@ def overlapping(regions: RegionColumns, names: Sequence[str], marks: Set[str], o
     return {names[mark] for mark, _ in pairs}
 
 
-def mean_vectors(marks: pa.Table) -> dict[str, NDArray[np.float32]]:
+def mean_embeddings(marks: pa.Table) -> dict[str, NDArray[np.float32]]:
     """The mean of each track's vectors, of unit length."""
     tracks, owners = np.unique(marks["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
     vectors = _matrix(marks)
@@ -118,21 +120,21 @@ def mean_vectors(marks: pa.Table) -> dict[str, NDArray[np.float32]]:
 
 
 def _matrix(marks: pa.Table) -> NDArray[np.float32]:
-    """The vectors of MARKS, shape (rows, dimensions)."""
-    flat = marks["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    """The vectors of TRACK_EMBEDDINGS, shape (rows, dimensions)."""
+    flat = marks["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(marks.num_rows, -1 if marks.num_rows else 0).astype(np.float32)
 
 
 def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The vectors of the tracks ``asked`` about, and the position of each one's track among them."""
     place = {track: i for i, track in enumerate(asked)}
-    owners = np.array([place.get(t, -1) for t in detected.marks["track_id"].to_pylist()], np.int64)
-    return _matrix(detected.marks)[owners >= 0], owners[owners >= 0]
+    owners = np.array([place.get(t, -1) for t in detected.embeddings["track_id"].to_pylist()], np.int64)
+    return _matrix(detected.embeddings)[owners >= 0], owners[owners >= 0]
 
 
 def _clear(regions: RegionColumns, names: Sequence[str], params: MatchBrandsParams) -> set[str]:
     """The tracks that are sharp and large enough somewhere to be named by their look."""
-    clear = (np.minimum(regions.w, regions.h) >= params.min_look_px) & (regions.sharpness >= BLURRED)
+    clear = (np.minimum(regions.w, regions.h) >= params.min_logo_match_px) & (regions.sharpness >= BLURRED)
     tracks: list[int] = np.unique(regions.track[clear]).tolist()
     return {names[track] for track in tracks}
 
@@ -168,7 +170,7 @@ def _parts(regions: RegionColumns, names: Sequence[str], taken: Mapping[str, Lik
     found = set()
     for one, other in _mostly(regions, are_taken, are_taken, _overlap):
         a, b = taken[names[one]], taken[names[other]]
-        if a.brand_id != b.brand_id and a.false_alarms > b.false_alarms:
+        if a.brand_id != b.brand_id and a.false_accept_rate > b.false_accept_rate:
             found.add(names[one])
     return found
 
@@ -217,7 +219,7 @@ def _shared(r: RegionColumns, a: Ints, b: Ints) -> tuple[Floats, Floats]:
     return across, down
 
 
-def _verdict(track: str, best: Likeness, text: str, encoder: str) -> Row:
+def _verdict(track: str, best: Likeness, text: str, embedder: str) -> Row:
     return {
         "verdict_id": content_id(STAGE, track, best.brand_id, "logo"),
         "track_ids": [track],
@@ -225,11 +227,11 @@ def _verdict(track: str, best: Likeness, text: str, encoder: str) -> Row:
         "brand_id": best.brand_id,
         "brand": best.brand,
         "rule": "logo_match",
-        "score": 1 - best.false_alarms,
+        "score": 1 - best.false_accept_rate,
         "confidence": best.probability,
         "text": text,
         "matched": best.exemplar_id,
         **WHOLE_TEXT,
         "decided_by": STAGE,
-        "model": encoder,
+        "model": embedder,
     }

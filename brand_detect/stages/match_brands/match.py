@@ -13,24 +13,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.domain.model import (
-    ANSWERS,
-    UNRESOLVED,
-    VERDICTS,
-    WHOLE_TEXT,
-    BrandVerdicts,
-    DetectedObjects,
-    FilteredScenes,
-    Row,
-    TrackTexts,
-    content_id,
-    table,
-)
-from brand_detect.domain.params import MatchBrandsParams
-from brand_detect.domain.protocols import BrandIndex, Hit, Likeness, MarkIndex
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.verdicts import ANSWERS, UNRESOLVED, VERDICTS, WHOLE_TEXT, BrandVerdicts
+from brand_detect.domain.protocols import BrandIndex, Hit, Likeness, LogoGallery
+from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.domain.timeline import shown_seconds
-from brand_detect.stages.match_brands.logos import logo_verdicts, look_alikes, mean_vectors, overlapping
+from brand_detect.stages.match_brands.logos import logo_verdicts, lookalikes, mean_embeddings, overlapping
 from brand_detect.stages.regions import Floats, Ints, RegionColumns, on_one_frame
 
 STAGE = "match_brands"
@@ -45,8 +37,8 @@ ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding: readings of the same wo
 SAME_WORDS = 0.5  # the same, for two readings of one track; others are of what a board showed before or after
 ALIKE_TEXT_SAME_CROP = 0.5  # the same where the crops look alike too: hashes alone joined two brands in 10 of 2,130
 ALIKE_CROP_BITS = 8  # of 64
-ALIKE_LOOK = 0.9  # inner product of two marks' vectors
-NEAR_BY_TEXT, NEAR_BY_LOOK = 5, 3  # brands that a cluster nearly is: hints for whoever looks at it next
+ALIKE_EMBEDDING = 0.9  # inner product of two marks' vectors
+NEAR_BY_TEXT, NEAR_BY_LOGO = 5, 3  # brands that a cluster nearly is: hints for whoever looks at it next
 UNREAD = 0.1  # worth of a crop that was not read, beside one that was read with confidence 1
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
@@ -57,12 +49,12 @@ Find = Callable[[str], list[Hit]]
 class _Reading(NamedTuple):
     text: str
     confidence: float
-    letters: Sequence[float] = ()  # the middle of each, share of the region's length
+    char_positions: Sequence[float] = ()  # the middle of each, share of the region's length
     region_id: str | None = None  # that region
 
 
 @dataclass
-class _Said:
+class _TrackText:
     """What a track was taken to say, and the brands in it."""
 
     reading: _Reading
@@ -84,14 +76,14 @@ def match_brands(
     params: MatchBrandsParams,
     *,
     index: BrandIndex,
-    gallery: MarkIndex | None = None,
+    gallery: LogoGallery | None = None,
 ) -> BrandVerdicts:
     """Verdicts for the tracks that name a brand or look like one, and clusters of those that no rule settles.
 
     - A track's text is tried first, then the alternatives like it, best first. A verdict's confidence is the rule's
       score times the reading's confidence; under ``min_confidence`` it is none.
     - A text that names nothing so may still be like a brand that other tracks of the video spell out. There
-      ``fuzzy_score_again`` is asked for.
+      ``fuzzy_score_second_pass`` is asked for.
     - Tracks that lie beside or below each other on most of the frames they share are tried as one text, in reading
       order. The name so found counts when it takes letters of every one of them and is longer than what each names
       alone. It takes no track that names another brand and stands alone for most of its time, or that the others need
@@ -104,10 +96,10 @@ def match_brands(
       without text by their crops. Numbers, clocks, scores and texts of less than ``min_unresolved_letters`` letters
       are left out. Clusters rank by seconds on screen times mean area, first those with a text, which people can name.
     - Of marks without text most are people, lines and posts, so few are listed, and last: those that look most like
-      marks by the score of what found them, at most ``max_unresolved_marks``, each on screen for
-      ``min_unresolved_mark_s`` or more. One in or around what has a name or a text already is not listed again.
+      marks by the score of what found them, at most ``max_unresolved_logos``, each on screen for
+      ``min_unresolved_logo_s`` or more. One in or around what has a name or a text already is not listed again.
 
-    ``stats``: tracks, resolved, by_look (named by their look), ignored, not_listed (tracks left out as above), lookups
+    ``stats``: tracks, resolved, by_logo (named by their look), ignored, not_listed (tracks left out as above), lookups
     (distinct texts asked about).
     """
     tracks = detected.tracks["track_id"].to_pylist()
@@ -115,34 +107,34 @@ def match_brands(
         lambda text: index.find(text, fuzzy_score=params.fuzzy_score, min_fuzzy_length=params.min_fuzzy_length)
     )
     readings = _readings(texts)
-    said = {t: _said(readings[t], find, params.min_confidence) for t in tracks if t in readings}
-    spelled = _spelled(said) if params.fuzzy_score_again < 1 else {}
-    said |= _said_again(said, readings, spelled, index, params)
+    track_texts = {t: _recognised(readings[t], find, params.min_confidence) for t in tracks if t in readings}
+    spelled_out = _spelled_out(track_texts) if params.fuzzy_score_second_pass < 1 else {}
+    track_texts |= _second_pass(track_texts, readings, spelled_out, index, params)
     regions = RegionColumns(detected.regions, tracks)
 
-    joined = _joins(regions, tracks, said, find, index, params) if params.join_neighbours else []
+    joined = _joins(regions, tracks, track_texts, find, index, params) if params.join_neighbours else []
     named = {t for join in joined for t in join.tracks}
-    said |= _said_partly(said, readings, spelled, named, detected.regions, index, params)
-    ignored = {t for t, s in said.items() if not s.hits and t not in named and index.is_excluded(s.text)}
-    verdicts = [_ignored(t, said[t]) for t in tracks if t in ignored]
-    verdicts += list(_own(tracks, said, joined))
+    track_texts |= _occluded_names(track_texts, readings, spelled_out, named, detected.regions, index, params)
+    ignored = {t for t, s in track_texts.items() if not s.hits and t not in named and index.is_excluded(s.text)}
+    verdicts = [_ignored(t, track_texts[t]) for t in tracks if t in ignored]
+    verdicts += list(_own(tracks, track_texts, joined))
     verdicts += [_joined_verdict(j) for j in joined]
     if gallery is not None:
-        words = {t: (s.text, s.confidence) for t, s in said.items()}
+        words = {t: (s.text, s.confidence) for t, s in track_texts.items()}
         verdicts += logo_verdicts(detected, regions, verdicts, words, params, gallery=gallery)
     resolved = {t for v in verdicts for t in v["track_ids"]}
 
     kinds = dict(zip(tracks, detected.tracks["kind"].to_pylist(), strict=True))
-    texts_left = {t: said[t].text if t in said else "" for t in tracks if t not in resolved}
+    texts_left = {t: track_texts[t].text if t in track_texts else "" for t in tracks if t not in resolved}
     listed = {t: text for t, text in texts_left.items() if _is_worth_listing(text, params.min_unresolved_letters)}
     marks = {t for t, text in texts_left.items() if not text and kinds[t] != "text"}
     marks -= overlapping(regions, tracks, marks, resolved | listed.keys())
     listed |= dict.fromkeys((t for t in tracks if t in marks), "")
-    seconds_of, looks = shown_seconds(scenes.timeline), mean_vectors(detected.marks)
-    clusters = _clusters(listed, regions, tracks, seconds_of, _confidence_of_crops(texts), looks)
+    seconds_of, embeddings = shown_seconds(scenes.timeline), mean_embeddings(detected.embeddings)
+    clusters = _clusters(listed, regions, tracks, seconds_of, _confidence_of_crops(texts), embeddings)
     scores = dict(zip(tracks, detected.tracks["score"].to_pylist(), strict=True))
     ranked = _worth_showing(clusters, scores, params)
-    looks_like = look_alikes(detected, regions, ranked, params, gallery) if gallery else [[] for _ in ranked]
+    looks_like = lookalikes(detected, regions, ranked, params, gallery) if gallery else [[] for _ in ranked]
     unresolved = list(_with_candidates(ranked, looks_like, index))
     n_listed = sum(len(row["track_ids"]) for row in unresolved)
     return BrandVerdicts(
@@ -152,7 +144,7 @@ def match_brands(
         stats={
             "tracks": float(len(tracks)),
             "resolved": float(len(resolved - ignored)),
-            "by_look": float(sum(v["rule"] == "logo_match" for v in verdicts)),
+            "by_logo": float(sum(v["rule"] == "logo_match" for v in verdicts)),
             "ignored": float(len(ignored)),
             "not_listed": float(len(texts_left) - n_listed),
             "lookups": float(find.cache_info().misses),
@@ -166,16 +158,16 @@ def match_brands(
 def _readings(texts: TrackTexts) -> dict[str, list[_Reading]]:
     """For each track its text and then the alternatives that read the same words, each as it was read best."""
     known: dict[tuple[str, str], _Reading] = {}
-    columns = ("track_id", "text", "confidence", "letters", "region_id")
+    columns = ("track_id", "text", "confidence", "char_positions", "region_id")
     for track, text, confidence, letters, region in _rows(texts.readings, *columns):
         if (track, text) not in known or confidence > known[track, text].confidence:
             known[track, text] = _Reading(text, confidence, letters or (), region)
     found: dict[str, list[_Reading]] = {}
     for track, text, confidence, alternatives in _rows(texts.texts, "track_id", "text", "confidence", "alternatives"):
         same = [a for a in alternatives if _likeness(a, text) >= SAME_WORDS]
-        said = _Reading(text, confidence)
-        others = [known.get((track, other), said._replace(text=other)) for other in same]
-        found[track] = [known.get((track, text), said)._replace(confidence=confidence), *others]
+        track_texts = _Reading(text, confidence)
+        others = [known.get((track, other), track_texts._replace(text=other)) for other in same]
+        found[track] = [known.get((track, text), track_texts)._replace(confidence=confidence), *others]
     return found
 
 
@@ -188,86 +180,88 @@ def _rows(source: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(source[c].to_pylist() for c in columns), strict=True)
 
 
-def _said(readings: Sequence[_Reading], find: Find, min_confidence: float) -> _Said:
+def _recognised(readings: Sequence[_Reading], find: Find, min_confidence: float) -> _TrackText:
     """The first reading that names a brand surely enough, else the first."""
     for reading in readings:
         hits = [h for h in find(reading.text) if h.score * reading.confidence >= min_confidence]
         if hits:
-            return _Said(reading, hits)
-    return _Said(readings[0], [])
+            return _TrackText(reading, hits)
+    return _TrackText(readings[0], [])
 
 
-def _spelled(said: Mapping[str, _Said]) -> dict[str, set[str]]:
+def _spelled_out(track_texts: Mapping[str, _TrackText]) -> dict[str, set[str]]:
     """The keys of the names that tracks spell out, by brand."""
-    spelled: defaultdict[str, set[str]] = defaultdict(set)
-    for hit in (hit for one in said.values() for hit in one.hits if hit.rule != "fuzzy"):
-        spelled[hit.brand_id].add(key_of(hit.alias))
-    return spelled
+    spelled_out: defaultdict[str, set[str]] = defaultdict(set)
+    for hit in (hit for one in track_texts.values() for hit in one.hits if hit.rule != "fuzzy"):
+        spelled_out[hit.brand_id].add(key_of(hit.alias))
+    return spelled_out
 
 
-def _said_again(
-    said: Mapping[str, _Said],
+def _second_pass(
+    track_texts: Mapping[str, _TrackText],
     readings: Mapping[str, Sequence[_Reading]],
-    spelled: Mapping[str, Collection[str]],
+    spelled_out: Mapping[str, Collection[str]],
     index: BrandIndex,
     params: MatchBrandsParams,
-) -> dict[str, _Said]:
+) -> dict[str, _TrackText]:
     """The tracks that name no brand but say almost a name that others spell out."""
-    if not spelled:
+    if not spelled_out:
         return {}
 
     @cache
     def find(text: str) -> list[Hit]:
-        hits = index.find(text, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
-        return [h for h in hits if any(key in key_of(h.alias) for key in spelled.get(h.brand_id, ()))]
+        hits = index.find(text, fuzzy_score=params.fuzzy_score_second_pass, min_fuzzy_length=params.min_fuzzy_length)
+        return [h for h in hits if any(key in key_of(h.alias) for key in spelled_out.get(h.brand_id, ()))]
 
-    unnamed = [t for t, one in said.items() if not one.hits and not index.is_excluded(one.text)]
-    return {t: _said(readings[t], find, params.min_confidence) for t in unnamed}
+    unnamed = [t for t, one in track_texts.items() if not one.hits and not index.is_excluded(one.text)]
+    return {t: _recognised(readings[t], find, params.min_confidence) for t in unnamed}
 
 
-def _said_partly(
-    said: Mapping[str, _Said],
+def _occluded_names(
+    track_texts: Mapping[str, _TrackText],
     readings: Mapping[str, Sequence[_Reading]],
-    spelled: Mapping[str, Collection[str]],
+    spelled_out: Mapping[str, Collection[str]],
     named: Container[str],
     regions: pa.Table,
     index: BrandIndex,
     params: MatchBrandsParams,
-) -> dict[str, _Said]:
+) -> dict[str, _TrackText]:
     """The tracks that name no brand, not even with their neighbours (``named``: there another reading of them would be
     taken), but say a name that others spell out without one run of its letters, in a region that the picture's edge
     does not cut."""
-    if not spelled:
+    if not spelled_out:
         return {}
-    names = tuple(sorted(set[str]().union(*spelled.values())))
+    names = tuple(sorted(set[str]().union(*spelled_out.values())))
     whole = {region for region, at_edge in _rows(regions, "region_id", "at_edge") if at_edge is False}
 
     @cache
     def find(text: str) -> list[Hit]:
-        return index.partly(text, names, fuzzy_score=params.fuzzy_score_again, min_fuzzy_length=params.min_fuzzy_length)
+        return index.partly(
+            text, names, fuzzy_score=params.fuzzy_score_second_pass, min_fuzzy_length=params.min_fuzzy_length
+        )
 
     found = {}
-    for track, one in said.items():
+    for track, one in track_texts.items():
         inside = [reading for reading in readings[track] if reading.region_id in whole]
         if one.hits or not inside or track in named or index.is_excluded(one.text):
             continue
-        partly = _said(inside, find, params.min_confidence)
+        partly = _recognised(inside, find, params.min_confidence)
         if partly.hits:
             found[track] = partly
     return found
 
 
-def _own(tracks: Sequence[str], said: dict[str, _Said], joined: Sequence["_Join"]) -> Iterator[Row]:
+def _own(tracks: Sequence[str], track_texts: dict[str, _TrackText], joined: Sequence["_Join"]) -> Iterator[Row]:
     """Verdicts of single tracks, less those that are part of a longer joined name."""
     taken: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for join in joined:
         for track, begin, end in join.taken():
             taken[track].append((begin, end))
     for track in tracks:
-        if track not in said:
+        if track not in track_texts:
             continue
-        reading = said[track].reading
-        for hit in said[track].hits:
+        reading = track_texts[track].reading
+        for hit in track_texts[track].hits:
             if all(hit.end <= begin or end <= hit.start for begin, end in taken[track]):
                 verdict = _verdict([track], hit, hit.rule, reading.text, reading.confidence)
                 yield {**verdict, **_place(reading, hit.start, hit.end)}
@@ -278,7 +272,7 @@ def _place(reading: _Reading, start: int, end: int) -> Row:
     them, at the ends of the text half of the mean distance further. Nothing where the reader did not tell, or wrote
     from right to left.
     """
-    letters = reading.letters
+    letters = reading.char_positions
     if len(letters) < 2 or len(letters) != len(reading.text) or any(b < a for a, b in pairwise(letters)):
         return {}
     half = (letters[-1] - letters[0]) / (len(letters) - 1) / 2
@@ -307,7 +301,7 @@ def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: floa
     }
 
 
-def _ignored(track: str, said: _Said) -> Row:
+def _ignored(track: str, track_texts: _TrackText) -> Row:
     return {
         "verdict_id": content_id(STAGE, track, "excluded"),
         "track_ids": [track],
@@ -316,9 +310,9 @@ def _ignored(track: str, said: _Said) -> Row:
         "brand": "",
         "rule": "excluded",
         "score": 1.0,
-        "confidence": said.confidence,
-        "text": said.text,
-        "matched": said.text,
+        "confidence": track_texts.confidence,
+        "text": track_texts.text,
+        "matched": track_texts.text,
         **WHOLE_TEXT,
         "decided_by": STAGE,
         "model": "",
@@ -347,14 +341,14 @@ class _Join:
 def _joins(
     regions: RegionColumns,
     tracks: Sequence[str],
-    said: dict[str, _Said],
+    track_texts: dict[str, _TrackText],
     find: Find,
     index: BrandIndex,
     params: MatchBrandsParams,
 ) -> list[_Join]:
     """Names that only neighbours say together; each track is part of one at most, the longest best read name first."""
     begins, ends = cache(index.may_begin), cache(index.may_end)
-    with_text = np.array([bool(t in said and said[t].text) for t in tracks], bool)
+    with_text = np.array([bool(t in track_texts and track_texts[t].text) for t in tracks], bool)
     nexts: defaultdict[str, list[str]] = defaultdict(list)
     n_regions = np.bincount(regions.track, minlength=len(tracks)).tolist()
     bound: set[tuple[str, str]] = set()  # a track that lies by the other on half of all its frames or more
@@ -363,18 +357,18 @@ def _joins(
         bound.update((tracks[p], tracks[q]) for p, q in ((a, b), (b, a)) if 2 * n >= n_regions[p])
     found: list[_Join] = []
     for first in list(nexts):
-        if not begins(said[first].text):
+        if not begins(track_texts[first].text):
             continue
         paths = [(first,)]
         for _ in range(MOST_PIECES - 1):
             paths = [(*p, n) for p in paths for n in nexts.get(p[-1], ()) if n not in p]
             for path in paths:
-                if ends(said[path[-1]].text):
-                    join = _join(path, said, find)
+                if ends(track_texts[path[-1]].text):
+                    join = _join(path, track_texts, find)
                     if join and join.confidence * join.hit.score >= params.min_confidence:
                         found.append(join)
     paths_found = {join.tracks for join in found}
-    found = [join for join in found if not _takes_a_board(join, said, bound, paths_found)]
+    found = [join for join in found if not _takes_a_board(join, track_texts, bound, paths_found)]
     found.sort(key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks))
     used: set[str] = set()
     chosen: list[_Join] = []
@@ -385,23 +379,23 @@ def _joins(
     return chosen
 
 
-def _join(path: tuple[str, ...], said: dict[str, _Said], find: Find) -> _Join | None:
+def _join(path: tuple[str, ...], track_texts: dict[str, _TrackText], find: Find) -> _Join | None:
     """The name that takes letters of every track on ``path``, if it is longer than what each of them names alone."""
-    texts = [said[t].text for t in path]
+    texts = [track_texts[t].text for t in path]
     text = " ".join(texts)
     bounds = np.cumsum([0, *(len(t) + 1 for t in texts)]).tolist()
     parts = tuple((begin, begin + len(t)) for begin, t in zip(bounds, texts, strict=False))
-    alone = max((len(key_of(h.alias)) for t in path for h in said[t].hits), default=0)
+    alone = max((len(key_of(h.alias)) for t in path for h in track_texts[t].hits), default=0)
     for hit in find(text):
         letters = len(key_of(hit.alias))
         if hit.start < parts[0][1] and hit.end > parts[-1][0] and letters > alone and letters >= SHORTEST_JOINED:
-            return _Join(path, parts, text, min(said[t].confidence for t in path), hit)
+            return _Join(path, parts, text, min(track_texts[t].confidence for t in path), hit)
     return None
 
 
 def _takes_a_board(
     join: _Join,
-    said: Mapping[str, _Said],
+    track_texts: Mapping[str, _TrackText],
     bound: Container[tuple[str, str]],
     joined: Container[tuple[str, ...]],
 ) -> bool:
@@ -413,13 +407,13 @@ def _takes_a_board(
     others = {
         track
         for track, begin, end in join.taken()
-        if any(h.brand_id != join.hit.brand_id and h.start < end and begin < h.end for h in said[track].hits)
+        if any(h.brand_id != join.hit.brand_id and h.start < end and begin < h.end for h in track_texts[track].hits)
     }
     if not others:
         return False
     rest = tuple(track for track in join.tracks if track not in others)
     alone = any(not any((track, by) in bound for by in join.tracks) for track in others)
-    return alone or rest in joined or all(said[track].hits for track in rest)
+    return alone or rest in joined or all(track_texts[track].hits for track in rest)
 
 
 def _joined_verdict(join: _Join) -> Row:
@@ -475,7 +469,7 @@ class _Mark:
     text: str
     crop: int  # hash of the best crop
     weight: float  # seconds times area
-    look: NDArray[np.float32] | None = None  # vector of a mark without text
+    embedding: NDArray[np.float32] | None = None  # vector of a mark without text
     tracks: list[int] = field(default_factory=list)
 
 
@@ -499,14 +493,14 @@ def _clusters(
     tracks: Sequence[str],
     seconds_of: Floats,
     confidence_of: dict[str, float],
-    looks: Mapping[str, NDArray[np.float32]],
+    embeddings: Mapping[str, NDArray[np.float32]],
 ) -> list[Row]:
     """Rows of ``unresolved``, in order of rank, which is still to be given."""
     n = len(tracks)
     read = np.array([confidence_of.get(i, UNREAD) for i in regions.ids.tolist()])
     worth = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
     seconds, area, best = _per_group(regions, regions.track, n, seconds_of, worth)
-    marks = _marks(listed, tracks, regions.hash, seconds * area, best, looks)
+    marks = _marks(listed, tracks, regions.hash, seconds * area, best, embeddings)
     leader_of = _leaders(marks)
     cluster_of_track = np.full(n, -1, np.int64)
     for mark, leader in zip(marks, leader_of, strict=True):
@@ -544,9 +538,9 @@ def _clusters(
 
 def _worth_showing(clusters: Sequence[Row], scores: Mapping[str, float], params: MatchBrandsParams) -> list[Row]:
     """The clusters, ranked: those with a text as they come, then the likeliest marks without one."""
-    marks = [row for row in clusters if not row["text"] and row["seconds"] >= params.min_unresolved_mark_s]
+    marks = [row for row in clusters if not row["text"] and row["seconds"] >= params.min_unresolved_logo_s]
     marks.sort(key=lambda row: -max(scores[t] for t in row["track_ids"]))
-    kept = [*(row for row in clusters if row["text"]), *marks[: params.max_unresolved_marks]]
+    kept = [*(row for row in clusters if row["text"]), *marks[: params.max_unresolved_logos]]
     return [{**row, "rank": rank} for rank, row in enumerate(kept, start=1)]
 
 
@@ -555,7 +549,7 @@ def _with_candidates(
 ) -> Iterator[Row]:
     """The clusters with the brands that they nearly are: by what was read, then by their look."""
     for cluster, alike in zip(clusters, looks_like, strict=True):
-        names = [*index.near(cluster["text"], NEAR_BY_TEXT), *(likeness.brand for likeness in alike[:NEAR_BY_LOOK])]
+        names = [*index.near(cluster["text"], NEAR_BY_TEXT), *(likeness.brand for likeness in alike[:NEAR_BY_LOGO])]
         yield {**cluster, "candidates": list(dict.fromkeys(names))}
 
 
@@ -596,7 +590,7 @@ def _marks(
     hashes: NDArray[Any],
     weight: Floats,
     best: Ints,
-    looks: Mapping[str, NDArray[np.float32]],
+    embeddings: Mapping[str, NDArray[np.float32]],
 ) -> list[_Mark]:
     """The marks to cluster, the heaviest first. A track without regions was never on screen and is none."""
     marks: dict[tuple[str, str], _Mark] = {}
@@ -605,8 +599,8 @@ def _marks(
             continue
         key = fold(key_of(listed[track]))
         name = (key, "" if key else track)
-        look = None if key else looks.get(track)
-        mark = marks.setdefault(name, _Mark(key, listed[track], int(hashes[best[t]]), 0.0, look))
+        embedding = None if key else embeddings.get(track)
+        mark = marks.setdefault(name, _Mark(key, listed[track], int(hashes[best[t]]), 0.0, embedding))
         mark.weight += float(weight[t])
         mark.tracks.append(t)
     return sorted(marks.values(), key=lambda m: (-m.weight, m.key, m.crop))
@@ -616,17 +610,17 @@ def _leaders(marks: Sequence[_Mark]) -> list[int]:
     """For each mark the heaviest one that it is alike to and that follows no other; itself if there is none."""
     texts = NearIndex([m.key for m in marks], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
     crops = np.array([m.crop for m in marks], np.uint64)
-    size = max((len(m.look) for m in marks if m.look is not None), default=0)
-    looks = np.zeros((len(marks), size), np.float32)
-    for mark, look in zip(marks, looks, strict=True):
-        look[:] = 0 if mark.look is None else mark.look
+    size = max((len(m.embedding) for m in marks if m.embedding is not None), default=0)
+    embeddings = np.zeros((len(marks), size), np.float32)
+    for mark, embedding in zip(marks, embeddings, strict=True):
+        embedding[:] = 0 if mark.embedding is None else mark.embedding
     leaders: list[int] = []
     own = np.zeros(len(marks), np.int64)  # those that follow no other
     n_own = 0
     for i, mark in enumerate(marks):
         others = own[:n_own]
         bits = np.bitwise_count(crops[others] ^ crops[i])
-        same_crop = (bits <= ALIKE_CROP_BITS) | (looks[others] @ looks[i] >= ALIKE_LOOK)
+        same_crop = (bits <= ALIKE_CROP_BITS) | (embeddings[others] @ embeddings[i] >= ALIKE_EMBEDDING)
         same_crops = set(others[same_crop].tolist())
         same_text = {j for j in texts.near(mark.key) if j < i and leaders[j] == j}
         leader = next((j for j in sorted(same_text | same_crops) if _are_alike(mark, marks[j], j in same_crops)), i)

@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, RunOcrParams, TrackTexts
 from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
-from brand_detect.domain.model import READINGS, TEXTS, DetectedObjects, Row, TrackTexts, table
-from brand_detect.domain.params import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
+from brand_detect.domain.tables import Row, table
 from brand_detect.stages.views import best_views
 
 BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
@@ -35,7 +36,7 @@ class _Reading:
     frame: int
     text: str
     confidence: float
-    letters: list[float] | None
+    char_positions: list[float] | None
 
 
 @dataclass
@@ -156,8 +157,10 @@ def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) ->
             return
         for track, reading in zip(open_tracks, reader.read([t.crops[rank].pixels for t in open_tracks]), strict=True):
             crop = track.crops[rank]
-            letters = [letter * (1 + 2 * crop.margin) - crop.margin for letter in reading.letters] or None
-            track.readings.append(_Reading(crop.region_id, crop.frame, reading.text, reading.confidence, letters))
+            char_positions = [letter * (1 + 2 * crop.margin) - crop.margin for letter in reading.char_positions] or None
+            track.readings.append(
+                _Reading(crop.region_id, crop.frame, reading.text, reading.confidence, char_positions)
+            )
 
 
 def _certain(track: _Track, confidence: float) -> bool:

@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import (
+    BRANDS,
+    DETECTIONS,
+    EXPOSURES,
+    REPORT_UNRESOLVED,
+    CompileReportParams,
+    Report,
+)
+from brand_detect.domain.tables import table
 from brand_detect.evaluation.benchmarks import exposure
 from brand_detect.evaluation.benchmarks.pipeline import RunResult
 from brand_detect.evaluation.synthetic.footage import Truth
@@ -83,7 +90,7 @@ def union(truth: Truth, brand: str) -> float:
 
 def test_a_brand_that_was_not_found_is_an_error_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = truth_of(0)
-    nothing = m.Report(m.table(m.BRANDS), m.table(m.EXPOSURES), m.table(m.DETECTIONS), m.table(m.OPEN_MARKS), {})
+    nothing = Report(table(BRANDS), table(EXPOSURES), table(DETECTIONS), table(REPORT_UNRESOLVED), {})
     monkeypatch.setattr(exposure, "sample_once", lambda *_: truth)
     section = exposure.bench_exposure(tmp_path, lambda *_: RunResult({"compile_report": nothing}, {}, 0), SECONDS, 0)
     assert {row["error"] for row in section.to_json()["rows"]} == {-1.0}

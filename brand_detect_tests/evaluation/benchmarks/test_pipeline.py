@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import check_overrides
+from brand_detect.domain.contracts import check_overrides
+from brand_detect.domain.job import Overrides
 from brand_detect.evaluation.benchmarks import pipeline as bench
-from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.evaluation.scoring.score import ClipLabels, Label
-from brand_detect_tests.support import payloads as p
+from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect_tests.evaluation.scoring.test_score import exposure, job
+from brand_detect_tests.support import payloads as p
 
 LABELS = ClipLabels("clip.mp4", 10.0, (Label("Kia", True, ((2.0, 4.0),)), Label("Rolex", True, ((0.0, 10.0),))))
 

@@ -37,8 +37,8 @@ def test_artwork_of_one_colour_comes_in_every_polarity():
 def test_the_ground_shows_through_the_mark():
     framed = '<path fill-rule="evenodd" d="M0 0h40v40h-40zM10 10h20v20h-20z"/>'
     on_white, on_black, red, on_red = pictures(Icon("Acme", svg(framed), (255, 0, 0)))
-    for picture, ground in ((on_white, 255), (on_black, 0), (red, 255), (on_red, (0, 0, 255))):
-        assert (picture[60:80, 60:80] == ground).all()
+    for picture, background in ((on_white, 255), (on_black, 0), (red, 255), (on_red, (0, 0, 255))):
+        assert (picture[60:80, 60:80] == background).all()
 
 
 def test_its_own_colour_stands_for_the_brands():

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from brand_detect.domain import model as m
+from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.contracts.compile_report import BRANDS, DETECTIONS, EXPOSURES, Report
+from brand_detect.domain.contracts.filter_scenes import BLACK
+from brand_detect.domain.contracts.verdicts import UNRESOLVED, BrandVerdicts
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.records import Payload
+from brand_detect.domain.tables import table
 from brand_detect.evaluation.scoring import score as s
 from brand_detect.evaluation.synthetic.footage import Truth
 from brand_detect_tests.support import payloads as p
@@ -23,19 +28,19 @@ BOX = (100.0, 100.0, 200.0, 50.0)
 def exposure(brand: str, start_s: float, end_s: float) -> dict[str, Any]:
     words = {"exposure_id": f"{brand}{start_s}", "zone": "top", "text": brand, "rule": "exact", "decided_by": "x"}
     span = {"start_s": start_s, "end_s": end_s, "seconds": end_s - start_s}
-    return p.row(m.EXPOSURES, **words, **span, brand=brand, brand_id=brand.lower())
+    return p.row(EXPOSURES, **words, **span, brand=brand, brand_id=brand.lower())
 
 
-def report(exposures: Sequence[Mapping[str, Any]] = (), unresolved: Sequence[Mapping[str, Any]] = ()) -> m.Report:
+def report(exposures: Sequence[Mapping[str, Any]] = (), unresolved: Sequence[Mapping[str, Any]] = ()) -> Report:
     seconds: dict[str, float] = {}
     for e in exposures:
         seconds[e["brand"]] = seconds.get(e["brand"], 0.0) + e["seconds"]
-    brands = [p.row(m.BRANDS, brand=b, brand_id=b.lower(), seconds=v) for b, v in seconds.items()]
-    return m.Report(
-        m.table(m.BRANDS, brands),
-        m.table(m.EXPOSURES, exposures),
-        m.table(m.DETECTIONS),
-        m.table(m.UNRESOLVED, unresolved),
+    brands = [p.row(BRANDS, brand=b, brand_id=b.lower(), seconds=v) for b, v in seconds.items()]
+    return Report(
+        table(BRANDS, brands),
+        table(EXPOSURES, exposures),
+        table(DETECTIONS),
+        table(UNRESOLVED, unresolved),
         {},
     )
 
@@ -46,7 +51,7 @@ def job(
     verdicts: Sequence[Mapping[str, Any]] = (),
     dropped: Mapping[int, int | str] | None = None,
     **reported: Any,
-) -> dict[str, m.Payload]:
+) -> dict[str, Payload]:
     """A job of 10 s at 2 samples a second."""
     frames = p.frames(20)
     scenes = p.scenes(frames, dropped=dropped)
@@ -97,7 +102,7 @@ def test_brands_found_missed_false_and_bonus() -> None:
 def test_a_label_may_use_an_alias_of_the_catalogue() -> None:
     shown = [exposure("ATP Tour", 2, 5)]
     label = labels(s.Label("ATP", True, ((2, 5),)))
-    catalog = m.BrandCatalog("v", [m.Brand("atp-tour", "ATP Tour", aliases=("ATP",))])
+    catalog = BrandCatalog("v", [Brand("atp-tour", "ATP Tour", aliases=("ATP",))])
     assert len(s.score(job(exposures=shown), label).false) == 1
     scored = s.score(job(exposures=shown), label, catalog)
     assert scored.brands[0].found
@@ -111,7 +116,7 @@ AT_3S = 6  # the sampled frame at 3 s
 @pytest.mark.parametrize(
     ("made", "lost"),
     [
-        (job(dropped=dict.fromkeys(range(20), m.BLACK)), s.FILTERED),
+        (job(dropped=dict.fromkeys(range(20), BLACK)), s.FILTERED),
         (job(dropped=dict.fromkeys(range(1, 20), 0)), s.FILTERED),
         (job(), s.NOT_DETECTED),
         (job([p.region(0, "t", BOX)], [p.text("t", "KIA")]), s.NOT_DETECTED),
@@ -120,7 +125,7 @@ AT_3S = 6  # the sampled frame at 3 s
         (job([p.region(AT_3S, "t", BOX)], [p.text("t", "KIA")], [p.verdict("Kia", ["t"])]), s.NOT_REPORTED),
     ],
 )
-def test_where_a_miss_was_lost(made: dict[str, m.Payload], lost: str, with_boxes: bool) -> None:
+def test_where_a_miss_was_lost(made: dict[str, Payload], lost: str, with_boxes: bool) -> None:
     truth = truth_of("Kia", 50, 125) if with_boxes else None
     (missed,) = s.score(made, labels(KIA, truth=truth)).brands
     assert (missed.found, missed.lost) == (False, lost)
@@ -193,7 +198,7 @@ def test_words_in_no_catalogue_are_looked_for_among_the_unresolved() -> None:
 def matcher(*claims: tuple[str, str, str]) -> Any:
     """Each claim (brand id, track, text) becomes a verdict if the brand is listed; the first on a track wins."""
 
-    def match(catalog: m.BrandCatalog) -> m.BrandVerdicts:
+    def match(catalog: BrandCatalog) -> BrandVerdicts:
         listed = {b.brand_id: b.name for b in catalog.brands}
         won: dict[str, tuple[str, str]] = {}
         for brand_id, track, text in claims:
@@ -207,7 +212,7 @@ def matcher(*claims: tuple[str, str, str]) -> Any:
 
 
 def test_leave_one_out_wants_the_words_unresolved_and_not_taken() -> None:
-    catalog = m.BrandCatalog("v", [m.Brand("kia", "Kia"), m.Brand("nokia", "Nokia"), m.Brand("head", "Head")])
+    catalog = BrandCatalog("v", [Brand("kia", "Kia"), Brand("nokia", "Nokia"), Brand("head", "Head")])
     honest = matcher(("kia", "a", "KIA"), ("head", "b", "HEAD"))
     results = s.leave_one_out(catalog, ["Kia", "Head", "Rolex"], honest)
     assert [(r.brand, r.open, r.passed) for r in results] == [("Kia", 1, True), ("Head", 1, True)]
@@ -217,7 +222,7 @@ def test_leave_one_out_wants_the_words_unresolved_and_not_taken() -> None:
 
 
 def test_leave_one_out_with_the_real_matcher() -> None:
-    catalog = m.BrandCatalog("v", [m.Brand("kia", "Kia"), m.Brand("emirates", "Emirates")])
+    catalog = BrandCatalog("v", [Brand("kia", "Kia"), Brand("emirates", "Emirates")])
     regions = [p.region(k, t, (100.0, 300.0 * i, 200.0, 50.0)) for k in range(4) for i, t in enumerate("ab")]
     made = job(regions, [p.text("a", "KIA"), p.text("b", "Emirates")])
     readings = [p.reading(regions[0], "KIA"), p.reading(regions[1], "Emirates")]

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
+from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK
+from brand_detect.domain.contracts.verdicts import UNRESOLVED
+from brand_detect.domain.tables import content_id, table
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.orchestration.config import load_quality
-from brand_detect.stages.compile_report.compile import compile_report, open_marks
+from brand_detect.stages.compile_report.compile import compile_report, locate_unresolved
 from brand_detect_tests.support import payloads as p
 
 FULL_HD = 1920 * 1080
@@ -25,16 +28,16 @@ def report(
     cuts: tuple[float, ...] = (),
     dropped: dict[int, int | str] | None = None,
     unresolved: tuple[dict[str, Any], ...] = (),
-    on_furniture: tuple[str, ...] = (),
+    on_overlay: tuple[str, ...] = (),
     **params: Any,
-) -> m.Report:
+) -> Report:
     frames = p.frames(20)
     scenes = p.scenes(frames, cuts, dropped)
     return compile_report(
         p.request(),
         frames,
         scenes,
-        p.detected(regions, scenes, on_furniture),
+        p.detected(regions, scenes, on_overlay),
         p.verdicts(verdicts, unresolved),
         CompileReportParams(**params),
         scale=load_quality("default"),
@@ -42,7 +45,7 @@ def report(
     )
 
 
-def spans(made: m.Report) -> list[tuple[float, float]]:
+def spans(made: Report) -> list[tuple[float, float]]:
     return [(row["start_s"], row["end_s"]) for row in made.exposures.to_pylist()]
 
 
@@ -81,14 +84,14 @@ def test_low_and_high_seconds_stand_around_the_likely_ones() -> None:
     assert at_cut["low_s"] == pytest.approx(at_cut["seconds"]) == pytest.approx(at_cut["high_s"])
 
 
-def test_solus_seconds_are_those_without_another_brand() -> None:
+def test_exclusive_seconds_are_those_without_another_brand() -> None:
     regions = track("a", [4, 5, 6, 7]) + track("b", [6, 7, 8], (900, 500, 200, 50))
     made = report(regions, [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])])
-    assert {b["brand"]: b["solus_s"] for b in made.brands.to_pylist()} == pytest.approx({"Nike": 1.0, "Puma": 0.5})
+    assert {b["brand"]: b["exclusive_s"] for b in made.brands.to_pylist()} == pytest.approx({"Nike": 1.0, "Puma": 0.5})
     assert [d["n_brands"] for d in made.detections.to_pylist()] == [1, 1, 2, 2, 2, 2, 1]
 
 
-def values(made: m.Report) -> dict[str, float]:
+def values(made: Report) -> dict[str, float]:
     return dict(zip(*(made.brands[c].to_pylist() for c in ("brand", "media_value")), strict=True))
 
 
@@ -157,9 +160,9 @@ def test_media_value_grows_with_size_and_with_time(side: int, other: int, n: int
 
 def test_the_evidence_tells_who_decided_and_what_it_cost() -> None:
     mark = p.region(4, "x")
-    said = p.answer("c1", answer="Nike", brand_id="nike", surface="clothing", reasoning="a swoosh", cost_usd=0.01)
+    said = p.answer("c1", answer="Nike", brand_id="nike", placement="clothing", reasoning="a swoosh", cost_usd=0.01)
     decided = p.verdict(
-        "Nike", ["x"], verdict_id=m.content_id("c1", "nike", "escalate_cloud"), decided_by="escalate_cloud"
+        "Nike", ["x"], verdict_id=content_id("c1", "nike", "escalate_cloud"), decided_by="escalate_cloud"
     )
     frames = p.frames(20)
     scenes = p.scenes(frames)
@@ -177,7 +180,7 @@ def test_the_evidence_tells_who_decided_and_what_it_cost() -> None:
     assert about["Nike"]["model"] == "llava"
     assert (about["Nike"]["reasoning"], about["Nike"]["cost_usd"]) == ("a swoosh", 0.01)
     assert (about["Puma"]["model"], about["Puma"]["cost_usd"]) == ("", 0.0)
-    assert {e["brand"]: e["surface"] for e in made.exposures.to_pylist()} == {"Nike": "clothing", "Puma": "other"}
+    assert {e["brand"]: e["placement"] for e in made.exposures.to_pylist()} == {"Nike": "clothing", "Puma": "other"}
     assert {e["verdict_id"] for e in made.exposures.to_pylist()} == {row["verdict_id"] for row in about.values()}
 
 
@@ -192,25 +195,25 @@ def test_the_evidence_is_a_frame_that_shows_the_brand() -> None:
     )
     assert made.exposures["frame"].to_pylist() == [6]
     assert made.detections["frame"].to_pylist() == [4]
-    assert made.detections.schema.equals(m.DETECTIONS)
+    assert made.detections.schema.equals(DETECTIONS)
     assert made.unresolved.select(["frame", "t_s"]).to_pylist() == [{"frame": 9, "t_s": 4.5}]
 
 
-def test_seconds_on_furniture_are_told_and_can_be_left_out() -> None:
+def test_seconds_on_overlay_are_told_and_can_be_left_out() -> None:
     regions = track("bug", [0, 1, 2, 3]) + track("board", [2, 3, 4, 5], (900, 500, 200, 50)) + track("clock", [8])
     verdicts = [p.verdict("Nike", ["bug"]), p.verdict("Nike", ["board"]), p.verdict("Rolex", ["clock"])]
-    made = report(regions, verdicts, on_furniture=("bug", "clock"))
+    made = report(regions, verdicts, on_overlay=("bug", "clock"))
     assert spans(made) == [(0.0, 2.75), (3.75, 4.25)]
-    assert made.brands.select(["brand", "furniture_s"]).to_pylist() == [
-        {"brand": "Nike", "furniture_s": 1.75},  # the bug's; the board is there for longer
-        {"brand": "Rolex", "furniture_s": 0.5},
+    assert made.brands.select(["brand", "overlay_s"]).to_pylist() == [
+        {"brand": "Nike", "overlay_s": 1.75},  # the bug's; the board is there for longer
+        {"brand": "Rolex", "overlay_s": 0.5},
     ]
-    same = report(regions, verdicts, on_furniture=("bug", "clock"), dropped={1: 0})
-    assert same.brands["furniture_s"].to_pylist() == [1.75, 0.5]  # a duplicate is on screen as well
-    without = report(regions, verdicts, on_furniture=("bug", "clock"), furniture="exclude")
+    same = report(regions, verdicts, on_overlay=("bug", "clock"), dropped={1: 0})
+    assert same.brands["overlay_s"].to_pylist() == [1.75, 0.5]  # a duplicate is on screen as well
+    without = report(regions, verdicts, on_overlay=("bug", "clock"), overlays="exclude")
     assert without.brands["brand"].to_pylist() == ["Nike"]
     assert spans(without) == [(0.75, 2.75)]
-    assert without.brands["furniture_s"].to_pylist() == [0.0]
+    assert without.brands["overlay_s"].to_pylist() == [0.0]
     assert any("left out" in note for note in without.notes)
     assert not any("left out" in note for note in made.notes)
 
@@ -221,7 +224,7 @@ def test_a_dropped_duplicate_is_still_on_screen() -> None:
     assert made.exposures["n_detections"].to_pylist() == [1]
 
 
-@pytest.mark.parametrize("dark", [m.BLACK, m.BLANK])
+@pytest.mark.parametrize("dark", [BLACK, BLANK])
 def test_black_and_blank_frames_carry_no_exposure_and_are_not_bridged(dark: str) -> None:
     made = report(track("a", [4, 6]), [p.verdict("Nike", ["a"])], dropped={5: dark})
     assert spans(made) == [(1.75, 2.25), (2.75, 3.25)]
@@ -362,17 +365,17 @@ def test_open_marks_know_the_others_that_look_like_them() -> None:
     marks = [p.cluster(n, text, region) for n, (text, region) in enumerate(zip(names, seen, strict=True), 1)]
     looks = ([1, 0], [0.95, 0.31], [0, 1], [1, 0])
     views = [
-        {"track_id": r["track_id"], "region_id": r["region_id"], "frame": 6, "vector": np.array(look, np.float16)}
+        {"track_id": r["track_id"], "region_id": r["region_id"], "frame": 6, "embedding": np.array(look, np.float16)}
         for r, look in zip(seen, looks, strict=True)
     ]
     frames = p.frames(20)
-    detected = replace(p.detected(seen, p.scenes(frames)), marks=m.table(m.MARKS, views))
-    made = open_marks(m.table(m.UNRESOLVED, marks), detected, frames.frames)
+    detected = replace(p.detected(seen, p.scenes(frames)), marks=table(TRACK_EMBEDDINGS, views))
+    made = locate_unresolved(table(UNRESOLVED, marks), detected, frames.frames)
     assert made["alike"].to_pylist() == [["cluster-2"], ["cluster-1"], [], []]
 
 
 def test_the_summary_counts_and_states_the_sampling_error() -> None:
-    made = report(track("a", [4, 5]), [p.verdict("Nike", ["a"])], cuts=(5.1,), dropped={6: 5, 9: m.BLACK})
+    made = report(track("a", [4, 5]), [p.verdict("Nike", ["a"])], cuts=(5.1,), dropped={6: 5, 9: BLACK})
     assert made.summary["counts"] | {"regions": 2, "tracks": 1, "detections": 2, "shots": 2} == made.summary["counts"]
     assert made.summary["counts"]["frames_kept"] == 18
     assert made.summary["sampling"]["edge_error_s"] == 0.25
@@ -411,7 +414,7 @@ region_rows = st.lists(
     max_size=40,
     unique_by=lambda r: (r[0], r[1]),
 )
-fates = st.lists(st.sampled_from(["kept", "same", "kept", m.BLACK]), min_size=20, max_size=20)
+fates = st.lists(st.sampled_from(["keyframe", "same", "keyframe", BLACK]), min_size=20, max_size=20)
 cut_times = st.sets(st.integers(1, 98).map(lambda k: k / 10 + 0.05), max_size=4).map(lambda c: tuple(sorted(c)))
 
 
@@ -419,14 +422,14 @@ def dropped_of(fate: list[str], cuts: tuple[float, ...]) -> dict[int, int | str]
     shot = np.searchsorted(np.array(cuts), np.arange(20) / 2, side="right")
     out: dict[int, int | str] = {}
     for i in range(20):
-        if fate[i] == m.BLACK:
-            out[i] = m.BLACK
-        elif fate[i] == "same" and i and shot[i] == shot[i - 1] and out.get(i - 1) != m.BLACK:
+        if fate[i] == BLACK:
+            out[i] = BLACK
+        elif fate[i] == "same" and i and shot[i] == shot[i - 1] and out.get(i - 1) != BLACK:
             out[i] = out.get(i - 1, i - 1)
     return out
 
 
-def made_of(rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], bridge_s: float) -> m.Report:
+def made_of(rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], bridge_s: float) -> Report:
     dropped = dropped_of(fate, cuts)
     regions = [p.region(f, f"t{t}", (x, y, w, h)) for f, t, x, y, w, h in rows if f not in dropped]
     verdicts = [p.verdict(BRANDS[t % 3], [f"t{t}"]) for t in range(6)]
@@ -441,7 +444,7 @@ def test_exposures_lie_in_the_video_and_totals_follow_from_them(
     made = made_of(rows, fate, cuts, bridge_s)
     exposures = made.exposures.to_pylist()
     timeline = p.scenes(p.frames(20), cuts, dropped_of(fate, cuts)).timeline.to_pylist()
-    dark = [(c["start_s"], c["end_s"]) for c in timeline if c["shown_by"] is None]
+    dark = [(c["start_s"], c["end_s"]) for c in timeline if c["keyframe"] is None]
     for e in exposures:
         assert 0.0 <= e["start_s"] < e["end_s"] <= 10.0
         assert e["seconds"] == pytest.approx(e["end_s"] - e["start_s"])
@@ -459,7 +462,7 @@ def test_exposures_lie_in_the_video_and_totals_follow_from_them(
         assert brand["seconds"] == pytest.approx(union_seconds(own))  # no instant twice
         assert brand["screen_share"] == pytest.approx(brand["seconds"] / 10.0)
         assert 0.0 <= brand["low_s"] <= brand["seconds"] <= brand["high_s"] + 1e-9 <= 10.0 + 1e-6
-        assert -1e-9 <= brand["solus_s"] <= brand["seconds"] + 1e-9
+        assert -1e-9 <= brand["exclusive_s"] <= brand["seconds"] + 1e-9
         assert (brand["first_s"], brand["last_s"]) == (own[0][0], own[-1][1])
     if exposures:
         assert sum(made.brands["share_of_voice"].to_pylist()) == pytest.approx(1.0)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import DETECTIONS, REVIEWED, CompileReportParams, Report
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import Review, correction_of, review_of
 from brand_detect.domain.timeline import union_seconds
@@ -37,7 +36,7 @@ def shares(box: tuple[int, ...]) -> list[float]:
     return [x / 1920, y / 1080, w / 1920, h / 1080]
 
 
-def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | None = None, **params: Any) -> m.Report:
+def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | None = None, **params: Any) -> Report:
     """Nike left on frames 2 to 4 and right on 3 to 5, then left on 10 to 12; Puma on 6 and 7; two open marks."""
     frames = p.frames(20)
     scenes = p.scenes(frames, (), dropped)
@@ -51,13 +50,13 @@ def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | Non
         p.verdict("Nike", ["c"]),
         p.verdict("Puma", ["d"]),
     ]
-    open_marks = [p.cluster(1, "", regions[-3], cluster_id=f"x{shift}"), p.cluster(2, "KAPRUN 12", regions[-1])]
+    locate_unresolved = [p.cluster(1, "", regions[-3], cluster_id=f"x{shift}"), p.cluster(2, "KAPRUN 12", regions[-1])]
     made = compile_report(
         p.request(),
         frames,
         scenes,
         p.detected(regions, scenes),
-        p.verdicts(verdicts, open_marks),
+        p.verdicts(verdicts, locate_unresolved),
         CompileReportParams(**params),
         scale=load_quality("default"),
         statistics={},
@@ -70,11 +69,11 @@ def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | Non
     return made
 
 
-def spans(made: m.Report, brand: str) -> list[tuple[float, float]]:
+def spans(made: Report, brand: str) -> list[tuple[float, float]]:
     return [(e["start_s"], e["end_s"]) for e in made.exposures.to_pylist() if e["brand"] == brand]
 
 
-def states(made: m.Report) -> list[str]:
+def states(made: Report) -> list[str]:
     return [told["state"] for told in made.summary["reviews"]]
 
 
@@ -88,7 +87,7 @@ def test_a_rejected_exposure_is_kept_beside_the_report():
     made = report(said(0, "reject", "nike", start_s=4.75, end_s=6.25))
     assert spans(made, "Nike") == [(0.75, 2.75)]
     assert made.rejected["frame"].to_pylist() == [10, 11, 12]
-    assert made.rejected.schema.equals(m.DETECTIONS)
+    assert made.rejected.schema.equals(DETECTIONS)
     [told] = made.summary["reviews"]
     assert (told["state"], told["detections"], told["seconds"]) == ("applied", 3, 1.5)
     assert made.notes == ("1 correction by a person is applied.",)
@@ -281,5 +280,5 @@ def test_no_instant_is_counted_twice_and_no_detection_is_lost(events: list[dict[
         assert brand["seconds"] == pytest.approx(union_seconds(own))
     named = sum(row["rule"] == "review" for t in (made.detections, made.rejected) for row in t.to_pylist())
     assert made.detections.num_rows + made.rejected.num_rows == 11 + named
-    assert set(made.detections["reviewed"].to_pylist()) <= {"", *m.REVIEWED}
+    assert set(made.detections["reviewed"].to_pylist()) <= {"", *REVIEWED}
     assert all(told["state"] in ("applied", "orphaned") for told in made.summary["reviews"])

@@ -6,33 +6,38 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.compile_report import DETECTIONS
+from brand_detect.domain.contracts.detect_objects import REGIONS
+from brand_detect.domain.contracts.verdicts import VERDICTS
+from brand_detect.domain.tables import table
 from brand_detect.orchestration.config import load_quality
 from brand_detect.stages.compile_report.detections import counted, detections, in_view
 from brand_detect.stages.regions import quads_of
 from brand_detect_tests.support import payloads as p
 
 
-def seen(regions: list[dict[str, Any]], verdicts: list[dict[str, Any]], surface: str = "other") -> list[dict[str, Any]]:
+def seen(
+    regions: list[dict[str, Any]], verdicts: list[dict[str, Any]], placement: str = "other"
+) -> list[dict[str, Any]]:
     frames = p.frames(20)
     scenes = p.scenes(frames)
     detected = p.detected(regions, scenes)
-    on = {row["track_id"]: surface for row in detected.tracks.to_pylist()}
+    on = {row["track_id"]: placement for row in detected.tracks.to_pylist()}
     found = detections(
-        frames.frames, scenes.timeline, detected, m.table(m.VERDICTS, verdicts), 0.0, on, load_quality("default")
+        frames.frames, scenes.timeline, detected, table(VERDICTS, verdicts), 0.0, on, load_quality("default")
     )
     return counted(found).to_pylist()
 
 
 def views(*boxes: tuple[float, float, float, float], track: str = "a") -> np.ndarray:
     rows = [p.region(i, track, box) for i, box in enumerate(boxes)]
-    regions = m.table(m.REGIONS, rows)
+    regions = table(REGIONS, rows)
     return in_view(regions, quads_of(regions), np.full((len(rows), 2), (1920.0, 1080.0)))
 
 
 def test_the_box_is_that_of_the_lettering() -> None:
-    ink = [[0.1, 0.2, 0.4, 0.8], [0.5, 0.4, 0.9, 0.7]]
-    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=ink)], [p.verdict("Nike", ["a"])])
+    glyph_boxes = [[0.1, 0.2, 0.4, 0.8], [0.5, 0.4, 0.9, 0.7]]
+    [row] = seen([p.region(0, "a", (100, 100, 200, 50), glyph_boxes=glyph_boxes)], [p.verdict("Nike", ["a"])])
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([120, 110, 160, 30])
     assert row["area_frac"] == pytest.approx(160 * 30 / (1920 * 1080))
     assert row["height_px"] == pytest.approx(30)
@@ -43,7 +48,7 @@ def read(region_id: str, start: float, end: float) -> dict[str, Any]:
 
 
 def test_brands_on_one_stretch_of_ink_are_told_apart() -> None:
-    region = p.region(0, "a", (100, 100, 200, 50), ink=[[0.02, 0.2, 0.99, 0.8]])  # the line is underlined
+    region = p.region(0, "a", (100, 100, 200, 50), glyph_boxes=[[0.02, 0.2, 0.99, 0.8]])  # the line is underlined
     verdicts = [
         p.verdict("Nike", ["a"], **read("a@0", 0.05, 0.45)),
         p.verdict("Puma", ["a"], **read("a@0", 0.55, 0.95)),
@@ -55,28 +60,32 @@ def test_brands_on_one_stretch_of_ink_are_told_apart() -> None:
 
 def test_a_region_that_shows_less_of_the_line_than_was_read_is_all_of_the_name() -> None:
     emblem, name = [0.05, 0.1, 0.3, 0.9], [0.4, 0.2, 0.95, 0.8]
-    whole = p.region(0, "a", (100, 100, 200, 50), ink=[emblem, name])
-    part = p.region(1, "a", (180, 100, 120, 50), ink=[[0.05, 0.2, 0.95, 0.8]])
+    whole = p.region(0, "a", (100, 100, 200, 50), glyph_boxes=[emblem, name])
+    part = p.region(1, "a", (180, 100, 120, 50), glyph_boxes=[[0.05, 0.2, 0.95, 0.8]])
     rows = seen([whole, part], [p.verdict("Nike", ["a"], **read("a@0", 0.38, 0.97))])
     assert [row["x_px"] for row in rows] == pytest.approx([180, 186])
     assert [row["w_px"] for row in rows] == pytest.approx([110, 108])
 
 
 def test_a_box_that_is_a_little_higher_shows_no_less_of_the_line() -> None:
-    ink = [[0.05, 0.1, 0.3, 0.9], [0.4, 0.2, 0.95, 0.8]]  # an emblem and the name
-    boxes = [p.region(i, "a", (100, 100, 200, height), ink=ink) for i, height in enumerate((50, 56, 45))]
+    glyph_boxes = [[0.05, 0.1, 0.3, 0.9], [0.4, 0.2, 0.95, 0.8]]  # an emblem and the name
+    boxes = [
+        p.region(i, "a", (100, 100, 200, height), glyph_boxes=glyph_boxes) for i, height in enumerate((50, 56, 45))
+    ]
     rows = seen(boxes, [p.verdict("Nike", ["a"], **read("a@0", 0.38, 0.97))])
     assert [row["x_px"] for row in rows] == pytest.approx([180, 180, 180])
 
 
 def test_a_sliver_of_ink_is_not_all_of_a_line() -> None:
-    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[[0.1, 0.2, 0.2, 0.8]])], [p.verdict("Nike", ["a"])])
+    [row] = seen(
+        [p.region(0, "a", (100, 100, 200, 50), glyph_boxes=[[0.1, 0.2, 0.2, 0.8]])], [p.verdict("Nike", ["a"])]
+    )
     assert [row[c] for c in ("x_px", "w_px")] == pytest.approx([120, (0.75 - 0.1) * 200])
 
 
 def test_an_emblem_and_the_brand_beside_are_left_out_where_the_reader_tells_the_place() -> None:
     emblem, nike, puma = [0.05, 0.1, 0.2, 0.95], [0.3, 0.3, 0.52, 0.7], [0.7, 0.3, 0.9, 0.75]
-    region = p.region(0, "a", (100, 100, 200, 50), ink=[emblem, nike, puma])
+    region = p.region(0, "a", (100, 100, 200, 50), glyph_boxes=[emblem, nike, puma])
     verdicts = [
         p.verdict("Nike", ["a"], text="NIKE PUMA", span_end=0.44, **read("a@0", 0.28, 0.54)),
         p.verdict("Puma", ["a"], text="NIKE PUMA", span_start=0.56, **read("a@0", 0.68, 0.92)),
@@ -89,13 +98,15 @@ def test_an_emblem_and_the_brand_beside_are_left_out_where_the_reader_tells_the_
 def test_letters_whose_ink_is_lost_in_that_of_a_player_count_too() -> None:
     first_letter = [0.3, 0.3, 0.36, 0.7]
     where = read("a@0", 0.28, 0.78)
-    [row] = seen([p.region(0, "a", (100, 100, 200, 50), ink=[first_letter])], [p.verdict("Nike", ["a"], **where)])
+    [row] = seen(
+        [p.region(0, "a", (100, 100, 200, 50), glyph_boxes=[first_letter])], [p.verdict("Nike", ["a"], **where)]
+    )
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([160, 115, (0.73 - 0.3) * 200, 20])
 
 
 def test_where_no_ink_is_known_a_line_is_as_high_as_others() -> None:
     inks = [[[0.1, 0.2, 0.9, 0.8]], [[0.1, 0.2, 0.9, 0.8]], [], [[0.1, 0.3, 0.9, 0.5]]]
-    regions = [p.region(i, "a", (100, 100, 200, 50), ink=ink) for i, ink in enumerate(inks)]
+    regions = [p.region(i, "a", (100, 100, 200, 50), glyph_boxes=glyph_boxes) for i, glyph_boxes in enumerate(inks)]
     mark = p.region(4, "b", (100, 100, 200, 50), kind="logo")
     verdicts = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], rule="logo_match")]
     assert [row["h_px"] for row in seen([*regions, mark], verdicts)] == pytest.approx([30, 30, 30, 10, 50])
@@ -108,7 +119,7 @@ def test_without_ink_the_box_is_cut_where_the_reader_saw_the_brand() -> None:
 
 
 def test_a_region_of_an_earlier_version_is_ink_all_over() -> None:
-    [row] = seen([p.region(0, "a", ink=None, contrast=None)], [p.verdict("Nike", ["a"])])
+    [row] = seen([p.region(0, "a", glyph_boxes=None, contrast=None)], [p.verdict("Nike", ["a"])])
     assert (row["w_px"], row["h_px"], row["contrast"]) == (200, 50, None)
     assert 0 < row["clarity"] < 1
 
@@ -168,7 +179,7 @@ def test_where_every_view_is_cut_the_longest_counts_as_whole() -> None:
 
 def test_without_verdicts_nothing_is_detected() -> None:
     assert seen([p.region(0, "a")], []) == []
-    assert isinstance(counted(m.table(m.DETECTIONS)), pa.Table)
+    assert isinstance(counted(table(DETECTIONS)), pa.Table)
 
 
 def badge(frame: int, track: str, box: p.Box) -> dict[str, Any]:

@@ -1,21 +1,21 @@
-"""What tracks are on: a model's word before furniture, furniture before rules."""
+"""What tracks are on: a model's word before overlays, overlays before rules."""
 
 from typing import Any
 
 import pytest
 
-from brand_detect.domain.placements import surface_rules
-from brand_detect.stages.compile_report.placements import surfaces
+from brand_detect.domain.placements import placement_rules
+from brand_detect.stages.compile_report.placements import placements
 from brand_detect_tests.support import payloads as p
 
-BOARDS = [{"surface": "board", "kind": "text", "min_aspect": 3}]
-SHIRTS = [{"surface": "clothing", "inside": "person"}]
+BOARDS = [{"placement": "board", "kind": "text", "min_aspect": 3}]
+SHIRTS = [{"placement": "clothing", "inside": "person"}]
 
 
 def on(regions: list[dict[str, Any]], rules: list[dict[str, Any]], **said: str) -> dict[str, str]:
     frames = p.frames(20)
-    detected = p.detected(regions, p.scenes(frames), furniture=("bug",))
-    return surfaces(detected, frames.frames, ["a", "bug"], said, surface_rules(rules))
+    detected = p.detected(regions, p.scenes(frames), overlays=("bug",))
+    return placements(detected, frames.frames, ["a", "bug"], said, placement_rules(rules))
 
 
 def test_rules_see_the_median_of_a_track() -> None:
@@ -25,7 +25,7 @@ def test_rules_see_the_median_of_a_track() -> None:
     assert on([*square, p.region(3, "a", (100, 100, 200, 50))], BOARDS) == {"a": "other"}
 
 
-def test_furniture_is_an_overlay_whatever_the_rules_say() -> None:
+def test_broadcast_graphics_are_overlays_whatever_the_rules_say() -> None:
     assert on([p.region(0, "bug", (100, 100, 200, 50))], BOARDS) == {"bug": "overlay"}
 
 
@@ -35,9 +35,9 @@ def test_a_model_is_believed_first_if_it_says_something_known() -> None:
     assert on(regions, BOARDS, a="", bug="a roof") == {"a": "board", "bug": "overlay"}
 
 
-@pytest.mark.parametrize(("frames", "surface"), [((0, 1), "clothing"), ((0,), "clothing"), ((), "other")])
-def test_a_mark_is_inside_what_holds_it_on_half_of_its_frames(frames: tuple[int, ...], surface: str) -> None:
+@pytest.mark.parametrize(("frames", "placement"), [((0, 1), "clothing"), ((0,), "clothing"), ((), "other")])
+def test_a_mark_is_inside_what_holds_it_on_half_of_its_frames(frames: tuple[int, ...], placement: str) -> None:
     marks = [p.region(i, "a", (120, 150, 60, 30)) for i in (0, 1)]
     people = [p.region(i, "player", (100, 100, 100, 400), kind="object", label="person") for i in frames]
     aside = [p.region(i, "other", (160, 100, 100, 400), kind="object", label="person") for i in (0, 1)]
-    assert on([*marks, *people, *aside], SHIRTS)["a"] == surface
+    assert on([*marks, *people, *aside], SHIRTS)["a"] == placement

@@ -6,15 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.domain import model as m
-from brand_detect.domain.geometry import box_of, overlaps, quad_of
-from brand_detect.domain.params import DetectObjectsParams
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
+from brand_detect.domain.geometry import box_iou, box_of, quad_of
 from brand_detect.domain.protocols import Region
+from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.stages.detect_objects.detect import (
     SAME_CONTENT_BITS,
-    SAME_CONTENT_BITS_ON_OTHER_GROUND,
+    SAME_CONTENT_BITS_ON_OTHER_BACKGROUND,
     detect_objects,
     without_lines,
 )
@@ -39,7 +40,7 @@ def paste(picture, box, seed):
 
 
 def timeline(shots, duplicates_of=None):
-    """One kept frame for each entry of ``shots``; ``duplicates_of`` maps a frame to the one that stands for it."""
+    """One keyframe for each entry of ``shots``; ``duplicates_of`` maps a frame to the one that stands for it."""
     duplicates_of = duplicates_of or {}
     rows = [
         {
@@ -49,13 +50,13 @@ def timeline(shots, duplicates_of=None):
             "start_s": i / 2,
             "end_s": (i + 1) / 2,
             "shot": shot,
-            "status": "duplicate" if i in duplicates_of else "kept",
-            "shown_by": duplicates_of.get(i, i),
+            "status": "duplicate" if i in duplicates_of else "keyframe",
+            "keyframe": duplicates_of.get(i, i),
             "hamming": 0,
         }
         for i, shot in enumerate(shots)
     ]
-    return m.FilteredScenes(shots=m.table(m.SHOTS), timeline=m.table(m.TIMELINE, rows))
+    return FilteredScenes(shots=table(SHOTS), timeline=table(TIMELINE, rows))
 
 
 class Scene:
@@ -224,7 +225,7 @@ def test_propagation_finds_what_detection_on_every_frame_finds():
     for frame in range(12):
         boxes_a = np.array([box_of(np.reshape(r["quad"], (4, 2))) for r in a if r["frame"] == frame])
         boxes_b = np.array([box_of(np.reshape(r["quad"], (4, 2))) for r in b if r["frame"] == frame])
-        assert (overlaps(boxes_a, boxes_b).max(axis=1) > 0.8).all()
+        assert (box_iou(boxes_a, boxes_b).max(axis=1) > 0.8).all()
 
 
 def test_a_track_lasts_as_long_as_the_frames_that_its_frames_stand_for():
@@ -290,9 +291,9 @@ def test_objects_are_joined_without_looking_at_their_content():
 def led_scene(*shown):
     """A still camera and one board: for each picture the board's text and the colour of its ground."""
     pictures = []
-    for text, ground in shown:
+    for text, background in shown:
         picture = noise(HEIGHT, WIDTH, seed=1)
-        picture[100:140, 200:380] = ground
+        picture[100:140, 200:380] = background
         cv2.putText(picture, text, (208, 130), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 3, cv2.LINE_AA)
         pictures.append(picture)
     return Scene(pictures, [[(200, 100, 180, 40)]] * len(shown))
@@ -301,7 +302,7 @@ def led_scene(*shown):
 def test_a_board_that_changes_its_text_and_its_ground_is_two_tracks_however_alike_the_texts_look():
     blue, green = (150, 60, 0), (40, 120, 10)
     other = run(led_scene(("HEINEKEN", blue), ("EMIRATES", green)), [0, 0])
-    assert SAME_CONTENT_BITS_ON_OTHER_GROUND < bits(other) <= SAME_CONTENT_BITS
+    assert SAME_CONTENT_BITS_ON_OTHER_BACKGROUND < bits(other) <= SAME_CONTENT_BITS
     assert tracks_of(other) == [[0], [1]]
     assert tracks_of(run(led_scene(("HEINEKEN", blue), ("HEINEKEN", blue)), [0, 0])) == [[0, 1]]
 
@@ -318,7 +319,7 @@ def test_a_board_that_is_faded_in_behind_a_player_is_one_track():
     scene.pictures[0] = cv2.addWeighted(scene.pictures[0], 0.4, grass, 0.6, 0)
     scene.pictures[0][108:140, 300:312] = (40, 40, 175)
     found = run(scene, [0, 0])
-    assert 4 < bits(found) <= SAME_CONTENT_BITS_ON_OTHER_GROUND
+    assert 4 < bits(found) <= SAME_CONTENT_BITS_ON_OTHER_BACKGROUND
     assert tracks_of(found) == [[0, 1]]
 
 
@@ -328,7 +329,7 @@ def test_lettering_that_lies_over_moving_pictures_has_no_ground_of_its_own_and_i
         picture[:] = noise(HEIGHT, WIDTH, seed) // 2
         cv2.putText(picture, "ROLEX", (208, 132), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 6, cv2.LINE_AA)
     found = run(scene, [0, 0])
-    assert SAME_CONTENT_BITS_ON_OTHER_GROUND < bits(found) <= SAME_CONTENT_BITS
+    assert SAME_CONTENT_BITS_ON_OTHER_BACKGROUND < bits(found) <= SAME_CONTENT_BITS
     assert tracks_of(found) == [[0, 1]]
 
 

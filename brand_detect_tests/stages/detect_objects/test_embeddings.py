@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.detect_objects import REGIONS
+from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.stages.detect_objects.embeddings import BATCH, VIEWS, encode_marks
+from brand_detect.stages.detect_objects.embeddings import BATCH, VIEWS, embed_tracks
 from brand_detect_tests.support.payloads import region
 from brand_detect_tests.support.pipeline import silent
 
@@ -32,9 +33,9 @@ class Encoder:
 
 
 def encode(rows):
-    frames, encoder = Frames(), Encoder()
-    marks = encode_marks(m.table(m.REGIONS, rows), frames=frames, codec=OpenCvCodec(), encoder=encoder, progress=silent)
-    return marks.to_pylist(), frames.read_frames, encoder.batches
+    frames, embedder = Frames(), Encoder()
+    marks = embed_tracks(table(REGIONS, rows), frames=frames, codec=OpenCvCodec(), embedder=embedder, progress=silent)
+    return marks.to_pylist(), frames.read_frames, embedder.batches
 
 
 def test_a_logo_gives_three_views_spread_over_it_and_a_line_one():
@@ -49,7 +50,7 @@ def test_a_logo_gives_three_views_spread_over_it_and_a_line_one():
 def test_vectors_are_of_the_crop_that_the_row_names():
     marks, _, _ = encode([region(7, "a", box=(10, 20, 60, 30), kind="logo")])
     [row] = marks
-    assert row["vector"] == [7.0, 30.0, 60.0, 0.0]
+    assert row["embedding"] == [7.0, 30.0, 60.0, 0.0]
     assert row["region_id"] == region(7, "a", box=(10, 20, 60, 30), kind="logo")["region_id"]
 
 

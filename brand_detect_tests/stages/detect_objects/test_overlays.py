@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from brand_detect.domain.geometry import box_of, overlaps
+from brand_detect.domain.geometry import box_iou, box_of
 from brand_detect_tests.stages.detect_objects.test_detect import HEIGHT, WIDTH, Scene, noise, paste, run
 
 SCOREBOARD, BOARD = (20, 20, 120, 30), (300, 180, 140, 40)
@@ -22,18 +22,18 @@ def shots(views, *, scoreboard=SCOREBOARD):
 
 
 def marked(scene, **params):
-    """Whether the scoreboard's and the board's tracks are furniture, all of them alike."""
+    """Whether the scoreboard's and the board's tracks are overlays, all of them alike."""
     found = run(scene, list(range(len(scene.pictures))), **params)
     place = {r["track_id"]: box_of(np.reshape(r["quad"], (4, 2))) for r in found.regions.to_pylist()}
     at = {True: set(), False: set()}
     for row in found.tracks.to_pylist():
         x, y, w, h = SCOREBOARD
-        over = overlaps(place[row["track_id"]][None], np.array([[x, y, x + w, y + h]], float))[0, 0]
-        at[over > 0.7].add(row["furniture"])
+        over = box_iou(place[row["track_id"]][None], np.array([[x, y, x + w, y + h]], float))[0, 0]
+        at[over > 0.7].add(row["is_overlay"])
     return at[True], at[False]
 
 
-def test_what_stays_over_cuts_between_scenes_is_furniture():
+def test_what_stays_over_cuts_between_scenes_is_overlay():
     scene = shots([(10, 0), (11, 60), (12, 120), (13, 30)])
     assert marked(scene) == ({True}, {False})
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE, ExtractedFrames, ExtractFramesParams
+from brand_detect.domain.contracts.filter_scenes import FilterScenesParams
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import THUMBNAIL_SHAPE, ExtractedFrames
-from brand_detect.domain.params import ExtractFramesParams, FilterScenesParams
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.video import PyAvDecoder

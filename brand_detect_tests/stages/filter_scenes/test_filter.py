@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brand_detect.domain.model import BLACK, BLANK, DUPLICATE, FRAMES, KEPT, ExtractedFrames, FilteredScenes, table
-from brand_detect.domain.params import FilterScenesParams
+from brand_detect.domain.contracts.extract_frames import FRAMES, ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import (
+    BLACK,
+    BLANK,
+    DUPLICATE,
+    KEYFRAME,
+    FilteredScenes,
+    FilterScenesParams,
+)
+from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.stages.extract_frames.extract import _Signals
 from brand_detect.stages.filter_scenes.filter import filter_scenes
@@ -67,8 +75,8 @@ def shots(found: FilteredScenes) -> list[tuple[float, float]]:
 
 def test_a_still_of_30_s_is_one_frame_that_stands_for_30_s() -> None:
     found = filtered([still(1)] * 750)
-    assert statuses(found) == [KEPT] + [DUPLICATE] * 59
-    assert set(found.timeline["shown_by"].to_pylist()) == {0}
+    assert statuses(found) == [KEYFRAME] + [DUPLICATE] * 59
+    assert set(found.timeline["keyframe"].to_pylist()) == {0}
     seconds = sum(row["end_s"] - row["start_s"] for row in found.timeline.to_pylist())
     assert seconds == pytest.approx(30)
 
@@ -79,7 +87,7 @@ def test_a_hard_cut_divides_shots_and_cells_at_the_picture() -> None:
     cells = found.timeline.to_pylist()
     assert [c["end_s"] for c in cells if c["shot"] == 0][-1] == 1.28
     assert next(c["start_s"] for c in cells if c["shot"] == 1) == 1.28
-    assert statuses(found) == [KEPT, DUPLICATE, DUPLICATE, KEPT, DUPLICATE, DUPLICATE]
+    assert statuses(found) == [KEYFRAME, DUPLICATE, DUPLICATE, KEYFRAME, DUPLICATE, DUPLICATE]
 
 
 def test_a_cut_between_alike_views_is_seen_by_what_is_around_it() -> None:
@@ -102,7 +110,7 @@ def test_a_change_of_the_pictures_size_is_a_cut() -> None:
     frames = replace(frames, frames=frames.frames.set_column(at, FRAMES.field(at), width))
     found = filter_scenes(frames, FilterScenesParams.model_validate({}))
     assert shots(found) == [(0, 2.0), (2.0, 4.0)]
-    assert found.timeline["shown_by"].to_pylist() == [0] * 4 + [4] * 4
+    assert found.timeline["keyframe"].to_pylist() == [0] * 4 + [4] * 4
 
 
 def test_a_flash_is_no_cut() -> None:
@@ -122,7 +130,7 @@ def test_a_pan_is_one_shot_and_its_far_ends_are_kept() -> None:
     wide = np.kron(wide, np.ones((6, 16), np.uint8))
     found = filtered([np.ascontiguousarray(wide[:, n // 4 : n // 4 + 64]) for n in range(400)])
     assert len(shots(found)) == 1
-    assert statuses(found).count(KEPT) >= 8
+    assert statuses(found).count(KEYFRAME) >= 8
 
 
 def with_caption(picture: Picture) -> Picture:
@@ -133,13 +141,13 @@ def with_caption(picture: Picture) -> Picture:
 
 def test_a_new_caption_on_a_still_scene_is_kept() -> None:
     found = filtered([still(1)] * 75 + [with_caption(still(1))] * 75)
-    assert statuses(found) == [KEPT] + [DUPLICATE] * 5 + [KEPT] + [DUPLICATE] * 5
-    assert found.timeline["shown_by"].to_pylist() == [0] * 6 + [6] * 6
+    assert statuses(found) == [KEYFRAME] + [DUPLICATE] * 5 + [KEYFRAME] + [DUPLICATE] * 5
+    assert found.timeline["keyframe"].to_pylist() == [0] * 6 + [6] * 6
 
 
 def test_without_the_guard_a_caption_is_lost() -> None:
     found = filtered([still(1)] * 75 + [with_caption(still(1))] * 75, caption_luma=255.0)
-    assert statuses(found) == [KEPT] + [DUPLICATE] * 11
+    assert statuses(found) == [KEYFRAME] + [DUPLICATE] * 11
 
 
 def test_somebody_who_passes_is_no_caption() -> None:
@@ -147,7 +155,7 @@ def test_somebody_who_passes_is_no_caption() -> None:
     for n, picture in enumerate(pictures[20:130]):
         picture[26:32, n // 2 : n // 2 + 3] = 20
     found = statuses(filtered(pictures))
-    assert found.count(KEPT) <= 3
+    assert found.count(KEYFRAME) <= 3
 
 
 def test_what_was_hidden_at_first_is_kept_once_it_shows() -> None:
@@ -155,30 +163,30 @@ def test_what_was_hidden_at_first_is_kept_once_it_shows() -> None:
     for picture in pictures[:10]:
         picture[26:34, 18:32] = 20
     found = filtered(pictures)
-    assert statuses(found)[:3] == [KEPT, KEPT, DUPLICATE]
-    assert found.timeline["shown_by"].to_pylist()[-1] == 1
+    assert statuses(found)[:3] == [KEYFRAME, KEYFRAME, DUPLICATE]
+    assert found.timeline["keyframe"].to_pylist()[-1] == 1
 
 
 def test_a_board_that_alternates_is_kept_once_each() -> None:
     pictures = ([still(1)] * 75 + [with_caption(still(1))] * 75) * 3
     found = filtered(pictures)
-    assert statuses(found).count(KEPT) == 2
-    assert found.timeline["shown_by"].to_pylist()[-1] == 6
-    assert found.timeline["shown_by"].to_pylist()[13] == 0
+    assert statuses(found).count(KEYFRAME) == 2
+    assert found.timeline["keyframe"].to_pylist()[-1] == 6
+    assert found.timeline["keyframe"].to_pylist()[13] == 0
 
 
 @pytest.mark.parametrize(("level", "status"), [(0, BLACK), (16, BLACK), (235, BLANK), (90, BLANK)])
 def test_black_and_blank_frames_are_dropped_with_their_reason(level: int, status: str) -> None:
     found = filtered([np.full((36, 64), level, np.uint8)] * 25)
     assert statuses(found) == [status] * 2
-    assert found.timeline["shown_by"].to_pylist() == [None] * 2
+    assert found.timeline["keyframe"].to_pylist() == [None] * 2
     assert found.timeline["hamming"].to_pylist() == [None] * 2
 
 
 def test_a_small_word_on_black_is_not_black() -> None:
     picture = np.full((36, 64), 16, np.uint8)
     picture[18, 30:33] = 60
-    assert statuses(filtered([picture] * 25)) == [KEPT, DUPLICATE]
+    assert statuses(filtered([picture] * 25)) == [KEYFRAME, DUPLICATE]
 
 
 def test_a_picture_that_stays_is_on_screen_until_the_next_comes() -> None:
@@ -208,19 +216,19 @@ def test_cells_tile_the_range_and_duplicates_are_near_a_kept_frame(
         assert row["start_s"] < row["end_s"] == following["start_s"]
     for row in rows:
         assert row["start_s"] <= row["t_s"] < row["end_s"]
-        if row["status"] in (KEPT, DUPLICATE):
-            shown_by = rows[row["shown_by"]]
-            bits = (hashes[row["frame"]] ^ hashes[shown_by["frame"]]).bit_count()
-            assert shown_by["status"] == KEPT
-            assert shown_by["shot"] == row["shot"]
-            assert shown_by["frame"] <= row["frame"]
+        if row["status"] in (KEYFRAME, DUPLICATE):
+            keyframe = rows[row["keyframe"]]
+            bits = (hashes[row["frame"]] ^ hashes[keyframe["frame"]]).bit_count()
+            assert keyframe["status"] == KEYFRAME
+            assert keyframe["shot"] == row["shot"]
+            assert keyframe["frame"] <= row["frame"]
             assert row["hamming"] == bits <= hamming
-            assert (row["status"] == KEPT) == (shown_by is row)
+            assert (row["status"] == KEYFRAME) == (keyframe is row)
         else:
-            assert row["shown_by"] is None
+            assert row["keyframe"] is None
     edges = shots(found)
     assert (edges[0][0], edges[-1][1]) == (frames.start_s, frames.end_s)
     assert all(a[1] == b[0] for a, b in pairwise(edges))
     assert sum(found.shots["n_frames"].to_pylist()) == len(rows)
     assert min(found.shots["n_frames"].to_pylist()) > 0
-    assert sum(found.shots["n_kept"].to_pylist()) == statuses(found).count(KEPT)
+    assert sum(found.shots["n_keyframes"].to_pylist()) == statuses(found).count(KEYFRAME)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
-from brand_detect.domain import model as m
-from brand_detect.domain.params import MatchBrandsParams
+from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.protocols import Likeness
-from brand_detect.stages.match_brands.logos import look_alikes
+from brand_detect.domain.tables import table
+from brand_detect.stages.match_brands.logos import lookalikes
 from brand_detect.stages.match_brands.match import match_brands
 from brand_detect.stages.regions import RegionColumns
 from brand_detect_tests.support.payloads import detected, frames, region, scenes, text, texts
@@ -21,7 +22,7 @@ SCENES = scenes(frames(20))
 class Gallery:
     """Takes the place of the largest value of a vector for a brand, its size for how unlikely a false alarm is."""
 
-    encoder = "scripted"
+    embedder = "scripted"
 
     def recognise(self, vectors, track):
         found = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
@@ -34,15 +35,15 @@ class Gallery:
 
 
 def looks(**tracks):
-    """MARKS rows: by track, the brand it looks like (0, 1, 2) and the share of false alarms at that likeness."""
-    return m.table(
-        m.MARKS,
+    """TRACK_EMBEDDINGS: by track, the brand it looks like (0, 1, 2) and the false accept rate at that likeness."""
+    return table(
+        TRACK_EMBEDDINGS,
         [
             {
                 "track_id": t,
                 "region_id": f"r-{t}",
                 "frame": 0,
-                "vector": np.eye(3, dtype=np.float16)[b] * np.float16(1 - a),
+                "embedding": np.eye(3, dtype=np.float16)[b] * np.float16(1 - a),
             }
             for t, (b, a) in tracks.items()
         ],
@@ -50,7 +51,7 @@ def looks(**tracks):
 
 
 def match(regions, said=None, gallery=None, marks=None, **params):
-    found = replace(detected(regions, SCENES), marks=looks() if marks is None else marks, encoder="scripted")
+    found = replace(detected(regions, SCENES), marks=looks() if marks is None else marks, embedder="scripted")
     rows = [text(track, words) for track, words in (said or {}).items()]
     return match_brands(
         SCENES, found, texts(rows), MatchBrandsParams(**params), index=INDEX, gallery=gallery or Gallery()
@@ -78,7 +79,7 @@ def test_a_mark_that_is_not_like_enough_stays_open():
     result = match([logo(f, "a") for f in range(8)], marks=looks(a=(2, 0.05)))
     assert verdicts(result) == {}
     assert [u["track_ids"] for u in result.unresolved.to_pylist()] == [["a"]]
-    assert verdicts(match([logo(0, "a")], marks=looks(a=(2, 0.05)), logo_false_alarms=0.06)) == {
+    assert verdicts(match([logo(0, "a")], marks=looks(a=(2, 0.05)), max_false_accept_rate=0.06)) == {
         ("a",): ("Adidas", "logo_match")
     }
 
@@ -87,7 +88,7 @@ def test_a_mark_that_is_nowhere_large_enough_is_not_named():
     small, large = (logo(f, "a", (100, 100, side, 200)) for f, side in ((0, 31), (1, 32)))
     assert verdicts(match([small], marks=looks(a=(2, 0.0)))) == {}
     assert verdicts(match([small, large], marks=looks(a=(2, 0.0)))) == {("a",): ("Adidas", "logo_match")}
-    assert verdicts(match([small], marks=looks(a=(2, 0.0)), min_look_px=31)) != {}
+    assert verdicts(match([small], marks=looks(a=(2, 0.0)), min_logo_match_px=31)) != {}
 
 
 def test_what_a_text_settles_is_not_asked_about():
@@ -152,7 +153,7 @@ def test_a_text_that_reads_otherwise_is_no_word_mark(read, found):
 
 
 def test_without_a_gallery_marks_stay_open():
-    found = replace(detected([logo(f, "a") for f in range(8)], SCENES), marks=looks(a=(2, 0.0)), encoder="scripted")
+    found = replace(detected([logo(f, "a") for f in range(8)], SCENES), marks=looks(a=(2, 0.0)), embedder="scripted")
     result = match_brands(SCENES, found, texts([]), MatchBrandsParams.model_validate({}), index=INDEX)
     assert (result.verdicts.num_rows, result.unresolved.num_rows) == (0, 1)
 
@@ -162,7 +163,7 @@ def test_unknown_marks_that_look_alike_are_one_cluster():
                (("a", 100, 0), ("b", 400, 2**64 - 1), ("c", 700, 2**32 - 1))]  # fmt: skip
     vectors = {"a": [1, 0, 0], "b": [0.98, 0.2, 0], "c": [0, 0, 1]}
     rows = [
-        {"track_id": t, "region_id": f"r-{t}", "frame": 0, "vector": np.array(v, np.float16)}
+        {"track_id": t, "region_id": f"r-{t}", "frame": 0, "embedding": np.array(v, np.float16)}
         for t, v in vectors.items()
     ]
 
@@ -170,7 +171,7 @@ def test_unknown_marks_that_look_alike_are_one_cluster():
         def recognise(self, vectors, track):  # noqa: ARG002
             return [[] for _ in range(int(track.max()) + 1)]
 
-    result = match(regions, gallery=Nothing(), marks=m.table(m.MARKS, rows))
+    result = match(regions, gallery=Nothing(), marks=table(TRACK_EMBEDDINGS, rows))
     assert sorted(u["track_ids"] for u in result.unresolved.to_pylist()) == [["a", "b"], ["c"]]
 
 
@@ -190,7 +191,7 @@ def test_a_cluster_has_the_brands_that_its_marks_look_like_and_its_text_reads_li
     ]
     marks = looks(look=(0, 0.02), both=(2, 0.03), neither=(1, 0.2))
     said = {"text": "EMIRAT", "both": "ADIDXX"}
-    result = match(regions, said, marks=marks, min_unresolved_mark_s=0.0)
+    result = match(regions, said, marks=marks, min_unresolved_logo_s=0.0)
     assert resembles(result) == {
         ("look",): ["Rolex"],
         ("text",): ["Emirates"],
@@ -230,12 +231,12 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
             return found
 
     regions = [logo(0, "a"), logo(1, "b"), logo(2, "c"), logo(3, "d")]
-    found = replace(detected(regions, SCENES), marks=looks(a=(0, 0.0), b=(0, 0.2), c=(2, 0.1)), encoder="scripted")
+    found = replace(detected(regions, SCENES), marks=looks(a=(0, 0.0), b=(0, 0.2), c=(2, 0.1)), embedder="scripted")
     columns = RegionColumns(found.regions, found.tracks["track_id"].to_pylist())
 
     def alike(*clusters):
         rows = [{"text": "", "track_ids": tracks} for tracks in clusters]
-        return look_alikes(found, columns, rows, MatchBrandsParams.model_validate({}), Several())
+        return lookalikes(found, columns, rows, MatchBrandsParams.model_validate({}), Several())
 
     [of_two, of_none, of_one] = alike(["a", "b"], ["d"], ["c"])
     assert [[one.brand for one in of] for of in (of_two, of_none, of_one)] == [["B0"], [], ["B2"]]

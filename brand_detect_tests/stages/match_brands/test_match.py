@@ -4,8 +4,8 @@ import tracemalloc
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
-from brand_detect.domain import model as m
-from brand_detect.domain.params import MatchBrandsParams
+from brand_detect.domain.contracts.filter_scenes import BLACK
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.stages.match_brands.match import match_brands
 from brand_detect_tests.support.payloads import detected, frames, reading, region, scenes, text, texts
 
@@ -59,8 +59,8 @@ def test_a_verdict_tells_where_the_brand_stands_in_the_text():
 
 def test_a_verdict_tells_where_the_brand_stands_on_the_line_if_the_reader_did():
     a = region(0, "a")
-    letters = [0.3, 0.34, 0.38, 0.42, 0.46, 0.58, 0.7, 0.74, 0.78]  # an emblem takes the first quarter
-    result = match([a], {"a": "ROLEX SKY"}, [reading(a, "ROLEX SKY", letters=letters)])
+    char_positions = [0.3, 0.34, 0.38, 0.42, 0.46, 0.58, 0.7, 0.74, 0.78]  # an emblem takes the first quarter
+    result = match([a], {"a": "ROLEX SKY"}, [reading(a, "ROLEX SKY", char_positions=char_positions)])
     found = {v["brand"]: (v["line_start"], v["line_end"]) for v in result.verdicts.to_pylist()}
     assert found["Rolex"] == pytest.approx((0.3 - 0.03, 0.52))  # half the mean distance, halfway to the space
 
@@ -75,10 +75,10 @@ def test_letters_are_those_of_the_surest_reading_of_the_text_that_names_the_bran
     assert row["line_region_id"] == c["region_id"]
 
 
-@pytest.mark.parametrize("letters", [[0.9, 0.7, 0.5, 0.3, 0.1], [0.1, 0.3, 0.5], [0.5], [1.0] * 5])
-def test_letters_from_right_to_left_too_few_or_in_one_place_tell_no_place(letters):
+@pytest.mark.parametrize("char_positions", [[0.9, 0.7, 0.5, 0.3, 0.1], [0.1, 0.3, 0.5], [0.5], [1.0] * 5])
+def test_letters_from_right_to_left_too_few_or_in_one_place_tell_no_place(char_positions):
     a = region(0, "a")
-    (row,) = match([a], {"a": "ROLEX"}, [reading(a, "ROLEX", letters=letters)]).verdicts.to_pylist()
+    (row,) = match([a], {"a": "ROLEX"}, [reading(a, "ROLEX", char_positions=char_positions)]).verdicts.to_pylist()
     assert (row["line_start"], row["line_end"], row["line_region_id"]) == (None, None, None)
 
 
@@ -103,7 +103,7 @@ def test_alternatives_are_tried_with_their_own_confidence():
     ("elsewhere", "params", "found"),
     [
         ("ROLEX", {}, ("resolved", "Rolex", "fuzzy")),
-        ("ROLEX", {"fuzzy_score_again": 1.0}, None),
+        ("ROLEX", {"fuzzy_score_second_pass": 1.0}, None),
         ("EMIRATES", {}, None),  # another brand
         ("R0LEX", {}, None),  # not spelled out there either
     ],
@@ -121,7 +121,7 @@ def test_a_text_may_be_less_like_a_name_that_is_spelled_out_elsewhere(elsewhere,
         ("EMIRATES", True, {}, None),  # what is beyond the edge is anybody's guess
         ("EMIRATES", None, {}, None),  # a checkpoint of before it was measured
         ("ROLEX", False, {}, None),
-        ("EMIRATES", False, {"fuzzy_score_again": 0.81}, None),
+        ("EMIRATES", False, {"fuzzy_score_second_pass": 0.81}, None),
     ],
 )
 def test_a_name_that_somebody_stands_before_is_known_from_where_it_is_spelled_out(elsewhere, at_edge, params, found):
@@ -164,15 +164,15 @@ def test_a_longer_name_of_the_brand_hides_none_that_is_spelled_out():
 
 def test_another_name_of_the_brand_is_not_spelled_out():
     regions = [region(0, "a"), region(12, "b")]
-    made = verdicts(match(regions, {"a": "Hisense", "b": "100 Lazor TV"}, fuzzy_score_again=0.7))
+    made = verdicts(match(regions, {"a": "Hisense", "b": "100 Lazor TV"}, fuzzy_score_second_pass=0.7))
     assert ("b",) not in made
-    assert ("b",) in verdicts(match(regions, {"a": "100 Laser TV", "b": "100 Lazor TV"}, fuzzy_score_again=0.7))
+    assert ("b",) in verdicts(match(regions, {"a": "100 Laser TV", "b": "100 Lazor TV"}, fuzzy_score_second_pass=0.7))
 
 
 def test_everyday_words_and_excluded_texts_are_no_name_spelled_out_elsewhere():
     regions = [region(0, t) for t in "abcd"]
     said = {"a": "ORANGE", "b": "Orange County", "c": "arrange", "d": "ranges"}
-    made = verdicts(match(regions, said, fuzzy_score_again=0.5))
+    made = verdicts(match(regions, said, fuzzy_score_second_pass=0.5))
     assert made[("b",)][0] == "ignored"
     assert ("c",) not in made
     assert ("d",) not in made
@@ -338,7 +338,7 @@ def test_neighbours_in_a_long_crowded_video_take_little_memory():
 
 
 def test_a_duplicate_frame_counts_and_an_instant_counts_once():
-    shown = scenes(FRAMES, dropped={3: 2, 4: 2, 5: m.BLACK})
+    shown = scenes(FRAMES, dropped={3: 2, 4: 2, 5: BLACK})
     boards = [region(2, "a"), region(2, "b", (100, 400, 200, 50)), region(6, "a")]
     (row,) = match(boards, {"a": "ACME", "b": "ACME"}, shown=shown).unresolved.to_pylist()
     cells = {r["frame"]: r["end_s"] - r["start_s"] for r in shown.timeline.to_pylist()}
@@ -397,7 +397,7 @@ def test_marks_without_text_cluster_by_their_crops():
         region(2, "c", kind="logo", crop_hash=FAR_HASH),
         region(2, "unread"),
     ]
-    rows = match(logos, {}, min_unresolved_mark_s=0).unresolved.to_pylist()
+    rows = match(logos, {}, min_unresolved_logo_s=0).unresolved.to_pylist()
     assert sorted(tuple(r["track_ids"]) for r in rows) == [("a", "b"), ("c",)]
     assert {(r["text"], r["reason"]) for r in rows} == {("", "unreadable")}
     assert sorted(map(tuple, (r["crop_hashes"] for r in rows))) == [(0, 0b1111), (FAR_HASH,)]
@@ -416,13 +416,13 @@ def open_tracks(result):
 def test_what_can_be_read_comes_first_and_then_the_few_likeliest_marks():
     marks = [mark(f"m{i}", (100 + 90 * i, 500, 80 - 10 * i, 80), score=0.2 + i / 10) for i in range(4)]
     everything = [*marks, region(0, "word", (100, 100, 30, 10))]
-    shown = match(everything, {"word": "ACME"}, min_unresolved_mark_s=0)
+    shown = match(everything, {"word": "ACME"}, min_unresolved_logo_s=0)
     assert open_tracks(shown) == [["word"], ["m3"], ["m2"], ["m1"], ["m0"]]
-    result = match(everything, {"word": "ACME"}, min_unresolved_mark_s=0, max_unresolved_marks=2)
+    result = match(everything, {"word": "ACME"}, min_unresolved_logo_s=0, max_unresolved_logos=2)
     assert open_tracks(result) == [["word"], ["m3"], ["m2"]]
     assert result.unresolved["rank"].to_pylist() == [1, 2, 3]
     assert result.stats["not_listed"] == 2
-    assert open_tracks(match(everything, {"word": "ACME"}, min_unresolved_mark_s=60)) == [["word"]]
+    assert open_tracks(match(everything, {"word": "ACME"}, min_unresolved_logo_s=60)) == [["word"]]
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def test_a_mark_in_or_around_what_has_a_name_already_is_not_listed_again(says, l
         mark("part", (200, 200, 40, 40), score=0.8),
         mark("beside", (340, 200, 40, 40), score=0.7),
     ]
-    assert open_tracks(match(regions, {"t": says}, min_unresolved_mark_s=0)) == listed
+    assert open_tracks(match(regions, {"t": says}, min_unresolved_logo_s=0)) == listed
 
 
 def test_a_mark_before_which_a_name_passes_by_stays_listed():

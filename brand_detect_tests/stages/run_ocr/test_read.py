@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import RunOcrParams
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects
+from brand_detect.domain.contracts.run_ocr import RunOcrParams
 from brand_detect.domain.protocols import Reading
+from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.stages.run_ocr.read import run_ocr
 
@@ -63,13 +64,13 @@ def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
         "crop_hash": 0,
         "origin": "detected",
         "at_edge": False,
-        "ink": None,
+        "glyph_boxes": None,
     }
 
 
 def run(regions, script, **params):
     frames, reader = Frames(), Reader(script)
-    detected = m.DetectedObjects(regions=m.table(m.REGIONS, regions), tracks=m.table(m.TRACKS))
+    detected = DetectedObjects(regions=table(REGIONS, regions), tracks=table(TRACKS))
     texts = run_ocr(
         detected,
         RunOcrParams.model_validate(params),
@@ -136,9 +137,7 @@ def test_every_other_crop_is_cut_with_a_margin_at_its_ends():
             widths.extend(crop.shape[1] for crop in crops)
             return super().read(crops)
 
-    detected = m.DetectedObjects(
-        regions=m.table(m.REGIONS, [region("a", f) for f in range(3)]), tracks=m.table(m.TRACKS)
-    )
+    detected = DetectedObjects(regions=table(REGIONS, [region("a", f) for f in range(3)]), tracks=table(TRACKS))
     reader = Measuring({(80, f): ("x", 0.6) for f in range(3)})
     params = RunOcrParams.model_validate({})
     run_ocr(detected, params, frames=Frames(), codec=OpenCvCodec(), reader=reader, progress=quiet)
@@ -146,14 +145,14 @@ def test_every_other_crop_is_cut_with_a_margin_at_its_ends():
 
 
 def test_letters_are_placed_on_the_region_whatever_margin_the_crop_has():
-    letters = (0.0, 0.5, 1.0)
-    script = {(80, f): ("SKY", 0.6, letters) for f in range(2)}
+    char_positions = (0.0, 0.5, 1.0)
+    script = {(80, f): ("SKY", 0.6, char_positions) for f in range(2)}
     found, _, _ = run([region("a", f, sharpness=200.0 - f) for f in range(2)], script, certain=0.95)
-    with_margin, without = found.readings["letters"].to_pylist()
+    with_margin, without = found.readings["char_positions"].to_pylist()
     assert with_margin == pytest.approx([-0.05, 0.5, 1.05])
-    assert without == pytest.approx(letters)
+    assert without == pytest.approx(char_positions)
     untold, _, _ = run([region("a", 0)], {(80, 0): ("SKY", 0.9)})
-    assert untold.readings["letters"].to_pylist() == [None]
+    assert untold.readings["char_positions"].to_pylist() == [None]
 
 
 def test_all_crops_are_read_where_some_show_more_of_the_line():

@@ -28,7 +28,7 @@ from brand_detect.domain.settings import Settings
 
 if TYPE_CHECKING:
     from brand_detect.evaluation.scoring.score import ClipLabels
-    from brand_detect.operations.sweep import Value
+    from brand_detect.evaluation.sweep import Value
 
 RANGE = re.compile(r"([^:,]+):([^:,]+):([^:,]+)")
 MOST = 10_000  # values of a range that are written out before they are counted

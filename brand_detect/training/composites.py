@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.training.artwork import Artwork, Rgba, rasterise
+from brand_detect.evaluation.synthetic.artwork import Artwork, Rgba, rasterise
 
 Picture = NDArray[np.uint8]
 SCENE_PX = 512

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.training.artwork import Rgba
+from brand_detect.evaluation.synthetic.artwork import Rgba
 
 Floats = NDArray[Any]
 """Floats of 32 or 64 bits; OpenCV's types tell no more."""

@@ -26,7 +26,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from brand_detect.engines.logo_embedder_net import DIMENSIONS, LogoEmbedderNet
-from brand_detect.training.artwork import Artwork, Rgba, is_held_out, load_packs, rasterise, set_words
+from brand_detect.evaluation.synthetic.artwork import Artwork, Rgba, is_held_out, load_packs, rasterise, set_words
 from brand_detect.training.distortion import Scenery, clean, lit, photographed, seen
 
 PACKS = (  # CC0: logos, simple-icons, cib. MIT: devicon, bxl, skill-icons, token-branded. CC BY: the others

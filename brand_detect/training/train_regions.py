@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from brand_detect.engines.mark_finder_net import STRIDE_PX, LogoDetectorNet
-from brand_detect.training.artwork import Artwork, is_held_out, load_packs
+from brand_detect.evaluation.synthetic.artwork import Artwork, is_held_out, load_packs
 from brand_detect.training.composites import Composer, Composite
 
 SOURCES = ("simple-icons", "logos", "cib", "fa6-brands", "devicon", "bxl", "skill-icons", "streamline-logos")

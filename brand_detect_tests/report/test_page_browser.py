@@ -50,7 +50,7 @@ def game(**params: Any) -> dict[str, Any]:
     word, *twins = regions[-3:]
     look = {"frame": 70, "embedding": np.array([1, 0], np.float16)}
     views = [{"track_id": r["track_id"], "region_id": r["region_id"], **look} for r in twins]
-    detected = replace(p.detected(regions, scenes), marks=table(TRACK_EMBEDDINGS, views))
+    detected = replace(p.detected(regions, scenes), embeddings=table(TRACK_EMBEDDINGS, views))
     asked = p.cluster(2, "COLA", regions[-4])
     cloud = {"rule": "cloud", "decided_by": "escalate_cloud", "matched": "Cola", "text": "COLA"}
     rows = [

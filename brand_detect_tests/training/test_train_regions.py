@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from brand_detect.engines.mark_finder_net import STRIDE_PX, LogoDetectorNet
+from brand_detect.evaluation.synthetic.artwork import Artwork
 from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
-from brand_detect.training.artwork import Artwork
 from brand_detect.training.composites import Composer, Composite, scene
 from brand_detect.training.train_regions import fused, loss, targets
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Color, Image
 from brand_detect.domain.text import line_of
-from brand_detect.training.artwork import Artwork, Rgba, brand_key, load_packs, rasterise
+from brand_detect.evaluation.synthetic.artwork import Artwork, Rgba, brand_key, load_packs, rasterise
 
 SIDE_PX = 128
 MARGIN = 0.05

@@ -237,7 +237,8 @@ def _summary(
         "shots_s": [[row["start_s"], row["end_s"]] for row in scenes.shots.to_pylist()],
         "counts": {
             "frames_sampled": len(times),
-            **{f"frames_{status}": statuses[status] for status in (KEYFRAME, DUPLICATE, BLACK, BLANK)},
+            "keyframes": statuses[KEYFRAME],
+            **{f"frames_{status}": statuses[status] for status in (DUPLICATE, BLACK, BLANK)},
             "shots": scenes.shots.num_rows,
             "regions": detected.regions.num_rows,
             "tracks": detected.tracks.num_rows,

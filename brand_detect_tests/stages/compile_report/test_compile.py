@@ -369,7 +369,7 @@ def test_open_marks_know_the_others_that_look_like_them() -> None:
         for r, look in zip(seen, looks, strict=True)
     ]
     frames = p.frames(20)
-    detected = replace(p.detected(seen, p.scenes(frames)), marks=table(TRACK_EMBEDDINGS, views))
+    detected = replace(p.detected(seen, p.scenes(frames)), embeddings=table(TRACK_EMBEDDINGS, views))
     made = locate_unresolved(table(UNRESOLVED, marks), detected, frames.frames)
     assert made["alike"].to_pylist() == [["cluster-2"], ["cluster-1"], [], []]
 
@@ -377,7 +377,7 @@ def test_open_marks_know_the_others_that_look_like_them() -> None:
 def test_the_summary_counts_and_states_the_sampling_error() -> None:
     made = report(track("a", [4, 5]), [p.verdict("Nike", ["a"])], cuts=(5.1,), dropped={6: 5, 9: BLACK})
     assert made.summary["counts"] | {"regions": 2, "tracks": 1, "detections": 2, "shots": 2} == made.summary["counts"]
-    assert made.summary["counts"]["frames_kept"] == 18
+    assert made.summary["counts"]["keyframes"] == 18
     assert made.summary["sampling"]["edge_error_s"] == 0.25
     assert "±0.25 s" in made.summary["sampling"]["statement"]
     assert made.summary["shots_s"] == [[0.0, 5.1], [5.1, 10.0]]

@@ -347,7 +347,7 @@ def test_one_place_found_twice_is_one_region():
     scene.kind = "object"
     scene.boxes = [[(200, 100, 180, 40), (200.2, 100.1, 180, 40)]] * 2
     found = run(scene, [0, 0], propagate=False)
-    assert found.counts() == {"regions": 2, "tracks": 1, "marks": 0}
+    assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0}
     assert len(set(found.regions["region_id"].to_pylist())) == 2
 
 
@@ -362,13 +362,13 @@ def test_nothing_to_look_for_is_said():
         motion=OpenCvCameraMotion(),
         progress=quiet,
     )
-    assert found.counts() == {"regions": 0, "tracks": 0, "marks": 0}
+    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0}
     assert found.notes
 
 
 def test_a_video_without_kept_frames_gives_empty_tables():
     found = run(board_scene([]), [])
-    assert found.counts() == {"regions": 0, "tracks": 0, "marks": 0}
+    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0}
 
 
 def test_a_logo_that_is_a_line_of_text_is_left_out_before_the_best_are_counted():

@@ -50,8 +50,10 @@ def looks(**tracks):
     )
 
 
-def match(regions, said=None, gallery=None, marks=None, **params):
-    found = replace(detected(regions, SCENES), marks=looks() if marks is None else marks, embedder="scripted")
+def match(regions, said=None, gallery=None, embeddings=None, **params):
+    found = replace(
+        detected(regions, SCENES), embeddings=looks() if embeddings is None else embeddings, embedder="scripted"
+    )
     rows = [text(track, words) for track, words in (said or {}).items()]
     return match_brands(
         SCENES, found, texts(rows), MatchBrandsParams(**params), index=INDEX, gallery=gallery or Gallery()
@@ -67,7 +69,7 @@ def logo(frame, track, box=(100, 100, 80, 80)):
 
 
 def test_a_mark_that_looks_like_a_brand_is_it_and_says_by_which_exemplar():
-    result = match([logo(0, "a")], marks=looks(a=(2, 0.0)))
+    result = match([logo(0, "a")], embeddings=looks(a=(2, 0.0)))
     [row] = result.verdicts.to_pylist()
     assert (row["brand"], row["rule"], row["matched"], row["model"]) == ("Adidas", "logo_match", "e2", "scripted")
     assert (row["confidence"], row["decided_by"]) == (pytest.approx(0.9), "match_brands")
@@ -76,36 +78,39 @@ def test_a_mark_that_looks_like_a_brand_is_it_and_says_by_which_exemplar():
 
 
 def test_a_mark_that_is_not_like_enough_stays_open():
-    result = match([logo(f, "a") for f in range(8)], marks=looks(a=(2, 0.05)))
+    result = match([logo(f, "a") for f in range(8)], embeddings=looks(a=(2, 0.05)))
     assert verdicts(result) == {}
     assert [u["track_ids"] for u in result.unresolved.to_pylist()] == [["a"]]
-    assert verdicts(match([logo(0, "a")], marks=looks(a=(2, 0.05)), max_false_accept_rate=0.06)) == {
+    assert verdicts(match([logo(0, "a")], embeddings=looks(a=(2, 0.05)), max_false_accept_rate=0.06)) == {
         ("a",): ("Adidas", "logo_match")
     }
 
 
 def test_a_mark_that_is_nowhere_large_enough_is_not_named():
     small, large = (logo(f, "a", (100, 100, side, 200)) for f, side in ((0, 31), (1, 32)))
-    assert verdicts(match([small], marks=looks(a=(2, 0.0)))) == {}
-    assert verdicts(match([small, large], marks=looks(a=(2, 0.0)))) == {("a",): ("Adidas", "logo_match")}
-    assert verdicts(match([small], marks=looks(a=(2, 0.0)), min_logo_match_px=31)) != {}
+    assert verdicts(match([small], embeddings=looks(a=(2, 0.0)))) == {}
+    assert verdicts(match([small, large], embeddings=looks(a=(2, 0.0)))) == {("a",): ("Adidas", "logo_match")}
+    assert verdicts(match([small], embeddings=looks(a=(2, 0.0)), min_logo_match_px=31)) != {}
 
 
 def test_what_a_text_settles_is_not_asked_about():
-    result = match([region(0, "a")], {"a": "ROLEX"}, marks=looks(a=(2, 0.0)))
+    result = match([region(0, "a")], {"a": "ROLEX"}, embeddings=looks(a=(2, 0.0)))
     assert verdicts(result) == {("a",): ("Rolex", "exact")}
 
 
 def test_a_name_inside_a_mark_speaks_for_it():
     inside, outside = region(0, "t", box=(110, 150, 60, 20)), region(0, "t", box=(400, 150, 60, 20))
     marks = looks(a=(2, 0.05))
-    assert verdicts(match([logo(0, "a"), inside], {"t": "ADIDAS"}, marks=marks))[("a",)] == ("Adidas", "logo_match")
-    assert ("a",) not in verdicts(match([logo(0, "a"), outside], {"t": "ADIDAS"}, marks=marks))
+    assert verdicts(match([logo(0, "a"), inside], {"t": "ADIDAS"}, embeddings=marks))[("a",)] == (
+        "Adidas",
+        "logo_match",
+    )
+    assert ("a",) not in verdicts(match([logo(0, "a"), outside], {"t": "ADIDAS"}, embeddings=marks))
 
 
 def test_another_name_inside_a_mark_speaks_against_it():
     inside = region(0, "t", box=(110, 150, 60, 20))
-    result = match([logo(0, "a"), inside], {"t": "ROLEX"}, marks=looks(a=(2, 0.0)))
+    result = match([logo(0, "a"), inside], {"t": "ROLEX"}, embeddings=looks(a=(2, 0.0)))
     assert verdicts(result) == {("t",): ("Rolex", "exact")}
 
 
@@ -114,46 +119,48 @@ def test_another_name_inside_a_mark_speaks_against_it():
     [((250, 130, 60, 20), True), ((270, 130, 60, 20), False), ((110, 250, 60, 20), True), ((110, 270, 60, 20), False)],
 )
 def test_a_name_right_beside_or_below_a_mark_is_its_own(box, near):
-    result = match([logo(0, "a"), region(0, "t", box=box)], {"t": "ROLEX"}, marks=looks(a=(2, 0.0)))
+    result = match([logo(0, "a"), region(0, "t", box=box)], {"t": "ROLEX"}, embeddings=looks(a=(2, 0.0)))
     assert (("a",) not in verdicts(result)) == near
 
 
 def test_a_mark_that_was_taken_for_a_line_of_text_belongs_to_the_name_beside_it_too():
     regions = [region(0, "a", box=(100, 100, 80, 80)), region(0, "t", box=(190, 130, 60, 20))]
-    assert ("a",) not in verdicts(match(regions, {"t": "ROLEX"}, marks=looks(a=(2, 0.0))))
+    assert ("a",) not in verdicts(match(regions, {"t": "ROLEX"}, embeddings=looks(a=(2, 0.0))))
 
 
 def test_of_marks_in_each_other_the_surer_one_counts():
     regions = [logo(0, "eye"), logo(0, "pupil", (120, 120, 40, 40)), logo(0, "far", (400, 120, 40, 40))]
     marks = looks(eye=(0, 0.0), pupil=(2, 0.005), far=(2, 0.005))
-    assert verdicts(match(regions, marks=marks)) == {
+    assert verdicts(match(regions, embeddings=marks)) == {
         ("eye",): ("Rolex", "logo_match"),
         ("far",): ("Adidas", "logo_match"),
     }
     marks = looks(eye=(0, 0.005), pupil=(2, 0.0), far=(0, 0.0))
-    assert ("eye",) not in verdicts(match(regions, marks=marks))
+    assert ("eye",) not in verdicts(match(regions, embeddings=marks))
 
 
 def test_a_blurred_mark_is_not_named():
     blurred = logo(0, "a") | {"sharpness": 20.0}
-    assert verdicts(match([blurred], marks=looks(a=(2, 0.0)))) == {}
+    assert verdicts(match([blurred], embeddings=looks(a=(2, 0.0)))) == {}
 
 
 def test_a_name_that_only_passes_through_a_mark_says_nothing_of_it():
     regions = [logo(f, "a") for f in range(5)]
     regions += [region(f, "t", box=(110 if f == 0 else 400, 150, 60, 20)) for f in range(5)]
-    assert ("a",) in verdicts(match(regions, {"t": "ROLEX"}, marks=looks(a=(2, 0.0))))
+    assert ("a",) in verdicts(match(regions, {"t": "ROLEX"}, embeddings=looks(a=(2, 0.0))))
 
 
 @pytest.mark.parametrize(("read", "found"), [("adldos", True), ("", True), ("7", True), ("SUMMER SALE", False)])
 def test_a_text_that_reads_otherwise_is_no_word_mark(read, found):
     said = {"a": read} if read else {}
-    result = match([region(0, "a")], said, marks=looks(a=(2, 0.0)))
+    result = match([region(0, "a")], said, embeddings=looks(a=(2, 0.0)))
     assert (("a",) in verdicts(result)) == found
 
 
 def test_without_a_gallery_marks_stay_open():
-    found = replace(detected([logo(f, "a") for f in range(8)], SCENES), marks=looks(a=(2, 0.0)), embedder="scripted")
+    found = replace(
+        detected([logo(f, "a") for f in range(8)], SCENES), embeddings=looks(a=(2, 0.0)), embedder="scripted"
+    )
     result = match_brands(SCENES, found, texts([]), MatchBrandsParams.model_validate({}), index=INDEX)
     assert (result.verdicts.num_rows, result.unresolved.num_rows) == (0, 1)
 
@@ -171,7 +178,7 @@ def test_unknown_marks_that_look_alike_are_one_cluster():
         def recognise(self, vectors, track):  # noqa: ARG002
             return [[] for _ in range(int(track.max()) + 1)]
 
-    result = match(regions, gallery=Nothing(), marks=table(TRACK_EMBEDDINGS, rows))
+    result = match(regions, gallery=Nothing(), embeddings=table(TRACK_EMBEDDINGS, rows))
     assert sorted(u["track_ids"] for u in result.unresolved.to_pylist()) == [["a", "b"], ["c"]]
 
 
@@ -191,7 +198,7 @@ def test_a_cluster_has_the_brands_that_its_marks_look_like_and_its_text_reads_li
     ]
     marks = looks(look=(0, 0.02), both=(2, 0.03), neither=(1, 0.2))
     said = {"text": "EMIRAT", "both": "ADIDXX"}
-    result = match(regions, said, marks=marks, min_unresolved_logo_s=0.0)
+    result = match(regions, said, embeddings=marks, min_unresolved_logo_s=0.0)
     assert resembles(result) == {
         ("look",): ["Rolex"],
         ("text",): ["Emirates"],
@@ -202,20 +209,20 @@ def test_a_cluster_has_the_brands_that_its_marks_look_like_and_its_text_reads_li
 
 def test_what_is_rather_not_the_brand_resembles_nothing():
     regions = [logo(f, "a") for f in range(8)]
-    assert resembles(match(regions, marks=looks(a=(2, 0.03)))) == {("a",): ["Adidas"]}
-    assert resembles(match(regions, marks=looks(a=(2, 0.05)))) == {("a",): []}
+    assert resembles(match(regions, embeddings=looks(a=(2, 0.03)))) == {("a",): ["Adidas"]}
+    assert resembles(match(regions, embeddings=looks(a=(2, 0.05)))) == {("a",): []}
 
 
 @pytest.mark.parametrize("text", ["SUMMER SALE", "Shapovalov"])
 def test_words_that_read_otherwise_resemble_no_logo(text):
     regions = [region(f, "a") for f in range(8)]
-    assert resembles(match(regions, {"a": text}, marks=looks(a=(2, 0.0)))) == {("a",): []}
+    assert resembles(match(regions, {"a": text}, embeddings=looks(a=(2, 0.0)))) == {("a",): []}
 
 
 def test_what_is_nowhere_sharp_and_large_enough_resembles_no_logo():
     for blurred in ({"sharpness": 20.0}, {"w_px": 20.0}):
         regions = [logo(f, "a") | blurred for f in range(8)]
-        assert resembles(match(regions, marks=looks(a=(2, 0.0)))) == {("a",): []}
+        assert resembles(match(regions, embeddings=looks(a=(2, 0.0)))) == {("a",): []}
 
 
 def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
@@ -231,7 +238,9 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
             return found
 
     regions = [logo(0, "a"), logo(1, "b"), logo(2, "c"), logo(3, "d")]
-    found = replace(detected(regions, SCENES), marks=looks(a=(0, 0.0), b=(0, 0.2), c=(2, 0.1)), embedder="scripted")
+    found = replace(
+        detected(regions, SCENES), embeddings=looks(a=(0, 0.0), b=(0, 0.2), c=(2, 0.1)), embedder="scripted"
+    )
     columns = RegionColumns(found.regions, found.tracks["track_id"].to_pylist())
 
     def alike(*clusters):

@@ -93,7 +93,6 @@ class DetectObjectsParams(Params):
     )
     min_score: Unit = Field(0.5, description="lowest detector score of a region")
     min_height_px: int = Field(6, ge=1, description="lowest text height that is kept, in px of the stored frame")
-    track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
     logos: LogoDetection = Field(LogoDetection.contours, description="detector of regions that look like logos")

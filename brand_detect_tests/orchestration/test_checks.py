@@ -242,7 +242,7 @@ def test_an_exposure_and_its_total_that_nothing_was_seen_for_are_found_on_the_ti
     """They agree with each other: only what the report was made from tells."""
     longer = whole.changed("exposures", 2, end_s=8.75, seconds=2.0)
     brands = [row | ({"seconds": 3.5} if row["brand"] == "Nike" else {}) for row in longer.brands.to_pylist()]
-    longer = replace(longer, brands=table(BRANDS, brands))
+    longer = replace(longer, brands=table(longer.brands.schema, brands))
     assert whole.failing(longer) == {TOTALS}
     said = checks.totals_equal_the_timeline(longer, whole.inputs, whole.params)
     assert said == "nike has 3.500 s in the report, 2.500 s on the timeline"

@@ -54,7 +54,7 @@ def sweep(
       brand-detect sweep match-3f9a1c07 compile_report.bridge_s=0,1,2 --set match_brands.min_confidence=0.5
     """
     from brand_detect.catalog import load_catalog
-    from brand_detect.operations import sweep as sweeping
+    from brand_detect.evaluation import sweep as sweeping
     from brand_detect.report.curves import render
     from brand_detect.storage.store import Store
 

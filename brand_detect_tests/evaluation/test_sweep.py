@@ -18,8 +18,8 @@ from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import upstream_of
 from brand_detect.domain.protocols import Answer
 from brand_detect.domain.tags import PIN, RETRY_OF
+from brand_detect.evaluation import sweep as s
 from brand_detect.evaluation.scoring.score import ClipLabels, Label
-from brand_detect.operations import sweep as s
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.curves import render
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip

@@ -20,7 +20,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
 
 if TYPE_CHECKING:
-    from brand_detect.operations.retention import JobPruning
+    from brand_detect.operations.retention.pruning import JobPruning
 
 
 @app.command()
@@ -44,18 +44,18 @@ def prune(
       brand-detect prune --days 90
       brand-detect prune match-3f9a1c07 --keep 1 --days 0 --yes
     """
-    from brand_detect.operations import retention
+    from brand_detect.operations.retention import pruning
 
     with local_instance() as (instance, services):
         limits = {"keep": keep, "days": days, "frames_days": frames_days}
-        chosen = retention.retention_of(services.settings, limits)
+        chosen = pruning.retention_of(services.settings, limits)
         store = services.store
         names = _jobs(store, jobs)
         if yes:
             progress = services.progress("prune", logging.getLogger(__name__))
-            found = list(retention.prune(instance, store, names, chosen, time.time(), progress))
+            found = list(pruning.prune(instance, store, names, chosen, time.time(), progress))
         else:
-            found = list(retention.plan(instance, store, names, chosen, time.time()))
+            found = list(pruning.plan(instance, store, names, chosen, time.time()))
     if as_json:
         out.print_json(data=[_pruning(job) for job in found])
         return
@@ -199,7 +199,7 @@ def delete(
 
     Example: brand-detect delete match-3f9a1c07
     """
-    from brand_detect.operations import deletion
+    from brand_detect.operations.retention import deletion
 
     with local_instance() as (instance, services):
         found = deletion.belongings(instance, services.store, job_id)

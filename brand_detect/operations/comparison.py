@@ -164,3 +164,7 @@ def comparison(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
                 "after": str(found.after),
             }
         )
+
+
+def definitions(_services: Services) -> dg.Definitions:
+    return dg.Definitions(assets=[comparison])

@@ -221,3 +221,7 @@ def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             **shown,
         }
     )
+
+
+def definitions(_services: Services) -> dg.Definitions:
+    return dg.Definitions(assets=[annotated_video])

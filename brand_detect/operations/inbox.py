@@ -459,3 +459,7 @@ def inbox_sensor(settings: Settings) -> dg.SensorDefinition:
         )
 
     return inbox
+
+
+def definitions(services: Services) -> dg.Definitions:
+    return dg.Definitions(sensors=[inbox_sensor(services.settings)])

@@ -22,7 +22,7 @@ import httpx2
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.settings import Settings
-from brand_detect.operations.ended_runs import EndedRun, EndedRuns, Outcome
+from brand_detect.operations.monitoring.ended_runs import EndedRun, EndedRuns, Outcome
 from brand_detect.orchestration.lineage import attempt_of
 from brand_detect.orchestration.resources import Services
 
@@ -245,3 +245,7 @@ def notifications(settings: Settings) -> dg.SensorDefinition:
         required_resource_keys={"services"},
         description=f"Tells the webhook of {URL} of finished reports and of runs that failed for good.",
     )(deliver)
+
+
+def definitions(services: Services) -> dg.Definitions:
+    return dg.Definitions(sensors=[notifications(services.settings)])

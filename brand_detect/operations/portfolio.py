@@ -125,3 +125,7 @@ def _in_words(whole: Portfolio) -> str:
         figures = (duration(b.seconds), percent(b.share_of_voice), b.n_exposures, b.n_videos)
         lines.append(f"| {cell(b.brand[:120])} | {' | '.join(map(str, figures))} |")
     return "\n".join([*lines, "", *(f"- {note}" for note in whole.notes)])
+
+
+def definitions(_services: Services) -> dg.Definitions:
+    return dg.Definitions(assets=[portfolio])

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
-from brand_detect.operations.ended_runs import EndedRun, EndedRuns, Outcome
+from brand_detect.operations.monitoring.ended_runs import EndedRun, EndedRuns, Outcome
 from brand_detect.orchestration.partitions import JOBS, OWNER
+from brand_detect.orchestration.resources import Services
 from brand_detect.report.words import cell
 
 PROBLEMS = "brand_detect/problems"
@@ -160,3 +161,7 @@ def problems(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor=json.dumps({"runs": asdict(runs), "said": said}),
         asset_events=[dg.AssetMaterialization("problems", metadata=told(known))] if said != at["said"] else [],
     )
+
+
+def definitions(_services: Services) -> dg.Definitions:
+    return dg.Definitions(assets=[PROBLEMS_ASSET], sensors=[problems])

@@ -70,7 +70,8 @@ class CheckpointIOManager(dg.IOManager):
                 metadata = checkpoint_metadata(self._store, manifest, obj.picture, obj.value, previous)
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
-        context.add_output_metadata(metadata)
+        # to the materialization alone: what the output itself carries, Dagster stores in a second event too
+        step.add_asset_metadata(metadata, context.asset_key)
 
     def _commit(self, context: dg.OutputContext, draft: AttemptDraft) -> Manifest:
         job_id = draft.writer.ref.job_id

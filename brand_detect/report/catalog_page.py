@@ -10,6 +10,7 @@ from brand_detect.domain.backgrounds import on_background, standing_out
 from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.protocols import Canvas, Image, ImageCodec, Rgba
 from brand_detect.report.pages import template
+from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 
 SIZES_PX = (112, 48, 24)
 """A close-up, a board near the camera, a board at the far side."""
@@ -63,7 +64,7 @@ def _line(drawn: Sequence[Rgba], background: tuple[int, int, int], canvas: Canva
 
 
 def overview(catalog: BrandCatalog, draw: Draw, codec: ImageCodec) -> bytes | None:
-    """The first logos of a catalogue in one JPEG, one of each brand; None if it has no logo."""
+    """The first logos of a catalogue in one JPEG for a metadata entry, one of each brand; None if it has no logo."""
     first = [brand.exemplars[0] for brand in catalog.brands if brand.exemplars][:MOST_CELLS]
     if not first:
         return None
@@ -73,7 +74,7 @@ def overview(catalog: BrandCatalog, draw: Draw, codec: ImageCodec) -> bytes | No
     for n, exemplar in enumerate(first):
         top, left = (GAP_PX + k * cell for k in divmod(n, columns))
         sheet[top : top + CELL_PX, left : left + CELL_PX] = standing_out(draw(exemplar, CELL_PX), CELL_PX)
-    return codec.encode(sheet, 80, 0)
+    return encoded(sheet, codec, EMBEDDED_BYTES)
 
 
 def _uri(picture: Image, codec: ImageCodec) -> str:

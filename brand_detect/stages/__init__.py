@@ -1,4 +1,7 @@
-"""The stages as pure functions over domain types and protocols."""
+"""The stages as pure functions over domain types and protocols, and beside them what several stages share.
+
+Params and table schemas are in ``domain.contracts``; pixels, models and files come in through protocols.
+"""
 
 from brand_detect.stages.compile_report.compile import compile_report, locate_unresolved
 from brand_detect.stages.detect_objects.detect import detect_objects

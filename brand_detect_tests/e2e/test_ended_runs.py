@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brand_detect.operations import ended_runs
-from brand_detect.operations.ended_runs import EndedRuns, Outcome
+from brand_detect.operations.monitoring import ended_runs
+from brand_detect.operations.monitoring.ended_runs import EndedRuns, Outcome
 from brand_detect_tests.support.ended import ended
 
 

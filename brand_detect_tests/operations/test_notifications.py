@@ -14,8 +14,8 @@ import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.settings import Settings
-from brand_detect.operations import ended_runs
 from brand_detect.operations import notifications as module
+from brand_detect.operations.monitoring import ended_runs
 from brand_detect.operations.notifications import (
     HOSTS,
     OLD_S,

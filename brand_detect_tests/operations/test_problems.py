@@ -13,8 +13,8 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.pipeline import PRUNE, PRUNE_STEP
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
 from brand_detect.domain.tags import WORKER
-from brand_detect.operations import ended_runs
 from brand_detect.operations import problems as module
+from brand_detect.operations.monitoring import ended_runs
 from brand_detect.operations.problems import LISTED, Problems, problems, told
 from brand_detect_tests.support.ended import ended
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip

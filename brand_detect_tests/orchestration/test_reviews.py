@@ -12,9 +12,9 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.retention import Retention
 from brand_detect.domain.reviews import Review, correction_of, review_of
-from brand_detect.operations.deletion import belongings, delete
 from brand_detect.operations.rebuild import rebuild
-from brand_detect.operations.retention import prune
+from brand_detect.operations.retention.deletion import belongings, delete
+from brand_detect.operations.retention.pruning import prune
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.proposals import Proposals

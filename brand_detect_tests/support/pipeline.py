@@ -18,7 +18,7 @@ from brand_detect.definitions import build_definitions
 from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import Prompt, question_id
-from brand_detect.operations import liveness
+from brand_detect.operations.monitoring import liveness
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.run import Runner
 from brand_detect_tests.support.videos import write_clip

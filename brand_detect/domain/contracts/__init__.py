@@ -1,4 +1,7 @@
-"""What each stage takes and hands on, one module per stage: params, tables, payload."""
+"""What each stage takes and hands on, one module per stage: params, tables, payload.
+
+What a stage does with it is in ``stages``; what belongs to no single stage is in ``domain``.
+"""
 
 import json
 from enum import Enum

@@ -21,9 +21,8 @@ from brand_detect.definitions import build_definitions
 from brand_detect.domain.pipeline import LINE, upstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.evaluation.benchmarks.pipeline import Section
-from brand_detect.operations.offpeak import WATCHED
-from brand_detect.operations.schedules import offpeak_retries
-from brand_detect.operations.sensors import open_jobs
+from brand_detect.operations.retries.offpeak import offpeak_retries
+from brand_detect.operations.retries.open_jobs import WATCHED, open_jobs
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
 

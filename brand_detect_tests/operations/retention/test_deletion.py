@@ -10,10 +10,10 @@ from dagster._core.test_utils import create_run_for_test
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.tags import PARTITION
-from brand_detect.operations import ended_runs
-from brand_detect.operations.deletion import belongings, delete
-from brand_detect.operations.ended_runs import EndedRuns
+from brand_detect.operations.monitoring import ended_runs
+from brand_detect.operations.monitoring.ended_runs import EndedRuns
 from brand_detect.operations.rebuild import rebuild
+from brand_detect.operations.retention.deletion import belongings, delete
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations
 from brand_detect_tests.support.ended import ended

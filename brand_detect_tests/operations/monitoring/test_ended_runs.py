@@ -8,8 +8,8 @@ from itertools import islice
 import dagster as dg
 import pytest
 
-from brand_detect.operations import ended_runs
-from brand_detect.operations.ended_runs import LONGEST, SETTLED_S, UNHEARD_S, EndedRuns, Outcome
+from brand_detect.operations.monitoring import ended_runs
+from brand_detect.operations.monitoring.ended_runs import LONGEST, SETTLED_S, UNHEARD_S, EndedRuns, Outcome
 from brand_detect_tests.support.ended import ended
 
 RETRY = {"dagster/max_retries": "2"}

@@ -14,10 +14,9 @@ from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from brand_detect.domain.tags import PARTITION, WORKER
-from brand_detect.operations import liveness
-from brand_detect.operations.liveness import SILENT_S, Worker, at_work
-from brand_detect.operations.retention import prune_job
-from brand_detect.operations.sensors import dead_runs
+from brand_detect.operations.monitoring import dead_runs, liveness
+from brand_detect.operations.monitoring.liveness import SILENT_S, Worker, at_work
+from brand_detect.operations.retention.pruning import prune_job
 from brand_detect.orchestration.run import JobRun
 from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, pipeline, two_shot_clip
 
@@ -314,7 +313,7 @@ def test_a_run_of_the_pipeline_is_marked(done: tuple[Pipeline, JobRun]):
 
 def found_dead(instance: dg.DagsterInstance, now_s: float | None = None) -> dict[str, str]:
     now_s = time.time() if now_s is None else now_s
-    return {run.run_id: why for run, why in liveness.dead_runs(instance, now_s)}
+    return {run.run_id: why for run, why in dead_runs.found_dead(instance, now_s)}
 
 
 def test_only_runs_that_nobody_executes_are_found(instance: dg.DagsterInstance):
@@ -386,7 +385,7 @@ def test_a_re_execution_that_has_just_begun_is_not_taken_for_the_run_that_died(i
 
 def tick(instance: dg.DagsterInstance) -> str | None:
     with dg.build_sensor_context(instance=instance) as context:
-        done = dead_runs.evaluate_tick(context)
+        done = dead_runs.dead_runs.evaluate_tick(context)
     assert not done.run_requests
     return done.skip_message
 
@@ -449,7 +448,7 @@ def test_a_failure_that_dagster_passed_over_is_said_again_once(
         instance.report_run_failed(run, "It died.")
     tick(instance)
     assert [failures_said(instance, run_id) for run_id in runs] == [1, 1, 1, 1], "Dagster is given time"
-    monkeypatch.setattr(liveness, "HEARD_S", -1.0)
+    monkeypatch.setattr(dead_runs, "HEARD_S", -1.0)
     for _ in range(2):
         tick(instance)
     assert [failures_said(instance, run_id) for run_id in runs] == [2, 1, 1, 1]

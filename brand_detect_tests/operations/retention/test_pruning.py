@@ -17,8 +17,8 @@ from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.retention import DAY_S, Retention
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import PARTITION, PIN, RETRY_OF
-from brand_detect.operations import retention
-from brand_detect.operations.retention import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
+from brand_detect.operations.retention import pruning
+from brand_detect.operations.retention.pruning import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
 from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.manifest import NAME
@@ -244,7 +244,7 @@ def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: P
 def test_a_run_of_the_job_says_who_executes_it(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
     """So that one that was killed is found and does not keep a place in the queue for ever."""
     seen = []
-    monkeypatch.setattr(retention, "at_work", lambda _, run_id: nullcontext(seen.append(run_id)))
+    monkeypatch.setattr(pruning, "at_work", lambda _, run_id: nullcontext(seen.append(run_id)))
     done = prune_job.execute_in_process(resources={"services": built.services}, instance=built.instance)
     assert seen == [done.run_id]
 

@@ -16,7 +16,7 @@ from brand_detect.domain.protocols import Progress
 from brand_detect.domain.retention import Removal, Retention, Stored, removal
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, PARTITION, PIN, RETRY_OF
-from brand_detect.operations.liveness import IN_FLIGHT, WAITING, at_work, is_to_be_retried
+from brand_detect.operations.monitoring.liveness import IN_FLIGHT, WAITING, at_work, is_to_be_retried
 from brand_detect.orchestration.lineage import attempt_of, latest_record, made_by_parents
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors

@@ -1,31 +1,24 @@
-"""Jobs with open questions, and those that a night's retries take up."""
+"""Jobs with open questions: the set that a sensor keeps and the off-peak schedule reads."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from brand_detect.domain.contracts import effective
-from brand_detect.domain.history import ESCALATIONS, merged
+from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import downstream_of
-from brand_detect.domain.settings import Settings
 
 OPEN_JOBS = "brand_detect/open_jobs"
 """The key of the set in the instance's cursor storage: schedules have no cursor of their own."""
+EVENTS_A_TICK = 5000
+"""Most events of one stage that one tick takes in: the first tick over an old store is bounded too."""
 WATCHED = downstream_of(ESCALATIONS[0])
 MODEL = ("provider", "model", "max_questions")
 LEARNT = ("overrides", "params", "offpeak", "questions", "cost_usd", "never_answered", "unresolved")
-ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
-"""At night no model is asked twice about one thing: what it did not know it will not know tomorrow."""
-TRIED = "brand_detect/offpeak_tried"
-"""The key of the nights on which open jobs were last retried."""
-ASSUMED_USD = 0.02
-"""Price of a question to a paid model as long as none was seen, in USD."""
 
 
 @dataclass
@@ -75,7 +68,7 @@ class OpenJobs:
             return
         asked, cost = metadata.get("questions") or 0, metadata.get("cost_usd") or 0.0
         if asked:
-            self.usd[_model(params)] = cost / asked
+            self.usd[model_name(params)] = cost / asked
         if stage == ESCALATIONS[-1]:
             was_open, job.never_answered = job.never_answered, int(metadata.get("never_answered") or 0)
             job.unresolved = int(metadata.get("unresolved") or 0)
@@ -91,85 +84,9 @@ class OpenJobs:
         return dict(sorted(found.items(), key=lambda item: item[1].since_s))
 
 
-def _model(named: Mapping[str, Any]) -> str:
+def model_name(named: Mapping[str, Any]) -> str:
+    """Provider and model in one, as ``OpenJobs.usd`` is keyed."""
     return f"{named.get('provider', '')}/{named.get('model', '')}"
-
-
-@dataclass(frozen=True)
-class Retry:
-    """One job's retry of a night."""
-
-    overrides: Overrides
-    usd: float
-    """What it is expected to cost."""
-
-
-@dataclass(frozen=True)
-class OffpeakBatch:
-    """The retries to launch now, and what is left for another time, by reason."""
-
-    retries: dict[str, Retry]
-    left: Mapping[str, int]
-
-    def __str__(self) -> str:
-        left = ", ".join(f"{n} {why}" for why, n in self.left.items()) or "none"
-        usd = sum(retry.usd for retry in self.retries.values())
-        return f"{len(self.retries)} jobs retried, about {usd:.2f} USD; left out: {left}"
-
-
-def plan_batch(
-    known: OpenJobs,
-    settings: Settings,
-    existing: Iterable[str],
-    in_flight: Iterable[str],
-    *,
-    launched: Mapping[str, float] | None = None,
-    tried: Mapping[str, str] | None = None,
-) -> OffpeakBatch:
-    """The open jobs to retry now, within the settings' limits of jobs and cost for a night.
-
-    Those that were tried longest ago come first, and of these the oldest: what fails every night holds up nobody.
-    The cost of a job is the questions that will be asked times what one cost of late with the same model. Only
-    ``escalate_cloud`` counts: models on the user's own machines are not paid by the question.
-
-    Args:
-        existing: the jobs that are there; others were deleted.
-        in_flight: jobs with a run in the queue or at work.
-        launched: what this night has launched before: the expected cost by job.
-        tried: the night on which a job was last retried, as an ISO date.
-    """
-    existing, in_flight, launched, tried = set(existing), set(in_flight), launched or {}, tried or {}
-    retries: dict[str, Retry] = {}
-    usd = sum(launched.values())
-    left = Counter[str]()
-    for job_id, job in sorted(known.open.items(), key=lambda item: tried.get(item[0], "")):
-        if job_id not in existing or job_id in launched:
-            continue
-        models = {s: _named(s, job.models.get(s, {}), settings.offpeak_overrides.get(s, {})) for s in ESCALATIONS}
-        cloud = models[ESCALATIONS[-1]]
-        same = _model(cloud) == _model(job.models.get(ESCALATIONS[-1], {}))  # another one knows none of the answers
-        questions = min(job.never_answered if same else max(job.never_answered, job.unresolved), cloud["max_questions"])
-        if cloud["provider"] == "off":
-            questions = 0
-        price = known.usd.get(_model(cloud), ASSUMED_USD) * questions
-        if job_id in in_flight:
-            left["in flight"] += 1
-        elif all(named["provider"] == "off" for named in models.values()):
-            left["without a model"] += 1
-        elif len(launched) + len(retries) >= settings.offpeak_max_jobs:
-            left["over the limit of jobs"] += 1
-        elif usd + price > settings.offpeak_max_usd:
-            left["over the limit of cost"] += 1
-        else:
-            night = merged(merged(job.overrides, settings.offpeak_overrides), ONCE)
-            retries[job_id] = Retry({stage: values for stage, values in night.items() if values}, price)
-            usd += price
-    return OffpeakBatch(retries, left)
-
-
-def _named(stage: str, last: Mapping[str, Any], in_this_batch: Mapping[str, Any]) -> dict[str, Any]:
-    params = effective(stage, dict(last), {name: in_this_batch[name] for name in MODEL if name in in_this_batch})
-    return params.model_dump(mode="json", include={*MODEL})
 
 
 def needed(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
@@ -197,10 +114,26 @@ def new_events(instance: dg.DagsterInstance, stage: str, after: int, limit: int)
             return
 
 
-def load_tried(instance: dg.DagsterInstance) -> dict[str, str]:
-    """The night on which each open job was last retried, as an ISO date."""
-    return json.loads(instance.daemon_cursor_storage.get_cursor_values({TRIED}).get(TRIED, "{}"))
-
-
-def save_tried(instance: dg.DagsterInstance, tried: Mapping[str, str]) -> None:
-    instance.daemon_cursor_storage.set_cursor_values({TRIED: json.dumps(tried)})
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps the set of jobs with open questions, which the off-peak schedule reads, from new escalations.",
+)
+def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
+    seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+    known = OpenJobs.load(context.instance)
+    new = [
+        (record.storage_id, stage, made_s(record), event.partition, needed(event.metadata))
+        for stage in WATCHED
+        for record in new_events(context.instance, stage, seen.get(stage, 0), EVENTS_A_TICK)
+        if (event := record.asset_materialization)
+    ]
+    if not new:
+        return dg.SkipReason("No stage was escalated since the last look.")
+    for storage_id, stage, at_s, job_id, metadata in sorted(new, key=lambda item: item[0]):
+        seen[stage] = storage_id
+        if job_id:
+            known.learn(stage, job_id, at_s, metadata)
+    known.save(context.instance)  # before the cursor: what is learnt twice is the same
+    context.update_cursor(json.dumps(seen))
+    return dg.SkipReason(f"{len(new)} attempts looked at; {len(known.open)} jobs have open questions.")

@@ -11,7 +11,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import LINE, ROOT
 from brand_detect.domain.tags import PARTITION
-from brand_detect.operations.liveness import IN_FLIGHT
+from brand_detect.operations.monitoring.liveness import IN_FLIGHT
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.store import Store
 

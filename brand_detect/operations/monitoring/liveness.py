@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
@@ -19,15 +18,13 @@ import dagster as dg
 from dagster import DagsterRunNotFoundError
 
 from brand_detect.domain.pipeline import ASSETS, PRUNE
-from brand_detect.domain.tags import SAID_AGAIN, SPARE, WORKER
+from brand_detect.domain.tags import SPARE, WORKER
 
 BEAT_S = 15.0
 SILENT_S = 120.0
 """A worker elsewhere that has not been heard of for so long is dead: eight beats."""
 BEATS = "brand_detect/beat/"
 """Prefix of the keys under which workers leave the time of their last beat."""
-HEARD_S, PASSED_S = 20.0, 86_400.0
-"""How long Dagster may take to execute a run again, and for how long it is reminded."""
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]
@@ -122,45 +119,6 @@ def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     return {"dagster/max_retries": str(len(list(group[1])) + SPARE)} if group else {}
 
 
-def is_done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether every step of the run has succeeded, so that there is nothing to execute again."""
-    wanted = set(run.step_keys_to_execute or (key.path[-1] for key in run.asset_selection or ()))
-    steps = instance.get_run_step_stats(run.run_id)
-    return bool(wanted) and wanted <= {s.step_key for s in steps if s.status and s.status.value == "SUCCESS"}
-
-
-def dead_runs(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
-    """Runs of this pipeline that are executed as far as Dagster knows, and by nobody; each with what is known of it."""
-    records = [r for r in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)) if is_ours(r.dagster_run)]
-    workers = {r.dagster_run.run_id: worker for r in records if (worker := _worker_of(r.dagster_run))}
-    beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
-    for record in records:
-        run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()
-        worker = workers.get(run.run_id)
-        if worker is None:
-            if now_s - began > SILENT_S:
-                yield run, "no process has taken it up"
-        elif worker.is_dead(float(beats.get(worker.key, began)), now_s):
-            yield run, f"process {worker.pid} on {worker.host.split('/')[0]} is gone"
-
-
-def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.DagsterRun]:
-    """Runs that Dagster has said it executes again, and has not.
-
-    A failure is stored before the run is marked as failed; a daemon that looks in between passes over it for good.
-    """
-    wanted = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.FAILURE],
-        tags={"dagster/will_retry": "true"},
-        updated_after=datetime.fromtimestamp(now_s - PASSED_S, UTC),
-    )
-    for record in instance.get_run_records(wanted):
-        run = record.dagster_run
-        waits = is_to_be_retried(run) and SAID_AGAIN not in run.tags
-        if is_ours(run) and run.remote_job_origin and waits and now_s - (record.end_time or now_s) > HEARD_S:
-            yield run
-
-
 def is_to_be_retried(run: dg.DagsterRun) -> bool:
     """Whether Dagster has said that it executes this failed run again, and has not yet."""
     failed = run.status == dg.DagsterRunStatus.FAILURE and run.tags.get("dagster/will_retry") == "true"
@@ -174,7 +132,7 @@ def is_ours(run: dg.DagsterRun) -> bool:
     return (run.job_name == PRUNE and WORKER in run.tags) or (bool(selected) and selected <= {*ASSETS})
 
 
-def _worker_of(run: dg.DagsterRun) -> Worker | None:
+def worker_of(run: dg.DagsterRun) -> Worker | None:
     """Who executes the run; None before it is taken up, when a re-execution still has the tag of its parent."""
     tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")
     return Worker.parse(tag) if run_id == run.run_id else None

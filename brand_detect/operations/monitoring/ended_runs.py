@@ -9,7 +9,7 @@ import dagster as dg
 
 from brand_detect.domain.pipeline import ASSETS, PRUNE_STEP
 from brand_detect.domain.tags import PARTITION
-from brand_detect.operations.liveness import is_ours
+from brand_detect.operations.monitoring.liveness import is_ours
 
 ENDS: dict[Any, dg.DagsterRunStatus] = {
     dg.DagsterEventType.RUN_SUCCESS: dg.DagsterRunStatus.SUCCESS,

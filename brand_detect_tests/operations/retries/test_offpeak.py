@@ -18,17 +18,9 @@ from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.protocols import Answer, Answerer
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
-from brand_detect.operations import sensors
-from brand_detect.operations.offpeak import (
-    ASSUMED_USD,
-    OpenJob,
-    OpenJobs,
-    load_tried,
-    plan_batch,
-    save_tried,
-)
-from brand_detect.operations.schedules import offpeak_retries
-from brand_detect.operations.sensors import open_jobs
+from brand_detect.operations.retries import open_jobs as module
+from brand_detect.operations.retries.offpeak import ASSUMED_USD, load_tried, offpeak_retries, plan_batch, save_tried
+from brand_detect.operations.retries.open_jobs import OpenJob, OpenJobs, open_jobs
 from brand_detect.orchestration.lineage import latest_record
 from brand_detect.orchestration.resources import Services
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
@@ -387,7 +379,7 @@ def test_a_tick_takes_in_a_part_and_the_next_ones_the_rest(built: Pipeline, monk
     whole, _ = tick(built)
     known = OpenJobs.load(built.instance)
     OpenJobs().save(built.instance)
-    monkeypatch.setattr(sensors, "EVENTS_A_TICK", 1)
+    monkeypatch.setattr(module, "EVENTS_A_TICK", 1)
     cursor, said = tick(built)
     assert said.startswith("3 attempts looked at")
     assert OpenJobs.load(built.instance) != known

@@ -9,7 +9,7 @@ import pytest
 
 from brand_detect.catalog import catalog_to_json, load_catalog
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
-from brand_detect.domain.tags import OFFPEAK, PIN
+from brand_detect.domain.tags import OFFPEAK
 from brand_detect.operations.rebuild import Rebuilt, rebuild
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import ATTEMPT, attempt_of, latest, materializations
@@ -27,8 +27,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         video = two_shot_clip(folder / "match.mp4", seconds=2.0)
         first = made.runner.submit(str(video), job_id="match")
         made.runner.replay("match", "run_ocr", {"run_ocr": {"max_crops": 1}})
-        made.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": first.attempts["run_ocr"]})
-        made.runner.replay("match", "compile_report", tags={OFFPEAK: "2026-05-01"})
+        made.runner.replay("match", "match_brands", pins={"run_ocr": first.attempts["run_ocr"]})
+        made.launch("match", "compile_report", tags={OFFPEAK: "2026-05-01"})
         yield made
 
 

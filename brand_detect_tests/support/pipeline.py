@@ -1,6 +1,6 @@
 """A whole pipeline for tests: the real decoder, codec and store, with scripted eyes instead of networks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.definitions import build_definitions
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.launch import LaunchPlan
+from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness
 from brand_detect.orchestration.resources import Engines, Services
-from brand_detect.orchestration.run import Runner
+from brand_detect.orchestration.run import JobRun, Runner
 from brand_detect_tests.support.videos import write_clip
 
 PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
@@ -137,6 +140,12 @@ class Pipeline:
     detector: ScriptedDetector
     reader: ScriptedReader
     encoder: ScriptedEncoder
+
+    def launch(
+        self, job_id: str, start: str, config: Overrides | None = None, tags: Mapping[str, str] | None = None
+    ) -> JobRun:
+        """As ``start+`` is materialized from Dagster's UI: nothing is asked before, nothing is carried."""
+        return self.runner.launch(job_id, LaunchPlan(downstream_of(start), config or {}, tags=tags or {}))
 
 
 def materialize(built: Pipeline, asset: str, job_id: str, **asked: str) -> dict[str, Any]:

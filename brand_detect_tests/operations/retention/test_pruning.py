@@ -70,10 +70,10 @@ def test_what_stays_can_be_read_and_replayed(built: Pipeline, tmp_path: Path):
     for run in (second, third):
         for stage in LINE:
             run.load(stage)
-    pinned = built.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": second.attempts["run_ocr"]})
+    pinned = built.runner.replay("match", "match_brands", pins={"run_ocr": second.attempts["run_ocr"]})
     assert pinned.load("compile_report")
     with pytest.raises(Permanent, match="is gone"):
-        built.runner.replay("match", "escalate_vlm", tags={f"{PIN}match_brands": first.attempts["match_brands"]})
+        built.launch("match", "escalate_vlm", tags={f"{PIN}match_brands": first.attempts["match_brands"]})
 
 
 def test_dagster_is_told_what_went(built: Pipeline, tmp_path: Path):
@@ -148,8 +148,8 @@ def test_what_a_run_made_and_ended_meanwhile_counts(built: Pipeline, tmp_path: P
     def slow(*arguments: object, **more: object) -> object:
         if not done:
             done.append(True)
-            pin = {f"{PIN}run_ocr": first.attempts["run_ocr"]}
-            done.append(built.runner.replay("match", "match_brands", tags=pin))
+            pins = {"run_ocr": first.attempts["run_ocr"]}
+            done.append(built.runner.replay("match", "match_brands", pins=pins))
         return look(*arguments, **more)  # pyright: ignore
 
     monkeypatch.setattr(built.instance, "get_run_records", slow)

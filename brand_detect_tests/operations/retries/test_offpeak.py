@@ -391,7 +391,7 @@ def test_a_tick_takes_in_a_part_and_the_next_ones_the_rest(built: Pipeline, monk
 @pytest.mark.usefixtures("forgotten")
 def test_new_attempts_are_learnt_on_top(built: Pipeline):
     cursor, _ = tick(built)
-    run = built.runner.replay("asked", "escalate_cloud", {"escalate_cloud": {"provider": "openai_compatible"}})
+    run = built.launch("asked", "escalate_cloud", {"escalate_cloud": {"provider": "openai_compatible"}})
     try:
         _, said = tick(built, cursor)
         assert said == "2 attempts looked at; 0 jobs have open questions."
@@ -537,7 +537,7 @@ def test_what_other_jobs_cost_this_night_counts(nights: Batches):
 def test_what_the_schedule_asks_for_is_a_retry_that_can_be_run(built: Pipeline, nights: Batches):
     [request], _ = nights.night(max_usd=0.0, overrides={"escalate_cloud": {"provider": "off"}, **LOCAL})
     overrides = {stage: op["config"] for stage, op in request.run_config["ops"].items()}
-    run = built.runner.replay("asked", "escalate_vlm", overrides, tags=dict(request.tags))
+    run = built.launch("asked", "escalate_vlm", overrides, request.tags)
     try:
         assert run.manifest("escalate_vlm").continues
         assert run.manifest("escalate_vlm").params["provider"] == "transformers"

@@ -22,7 +22,7 @@ from brand_detect.client import Client, document
 from brand_detect.domain import catalog
 from brand_detect.domain.contracts import PARAMS
 from brand_detect.domain.pipeline import LINE, STAGES
-from brand_detect.domain.settings import PACKAGE, Settings
+from brand_detect.domain.settings import Settings
 from brand_detect.domain.tables import meaning
 from brand_detect.report import exports
 
@@ -192,8 +192,7 @@ def settings() -> str:
         *_table(("variable", "meaning"), SECRETS),
         "",
     ]
-    text = "\n".join(page).replace(str(PACKAGE), "brand_detect")
-    return text.replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
+    return "\n".join(page).replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
 
 
 def data_model() -> str:

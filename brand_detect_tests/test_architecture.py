@@ -19,9 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"cv2", "av", "torch", "transformers", "rapidocr", "openvino", "onnxruntime", "pytesseract", "PIL", "resvg_py"}
 HEAVY_HOMES = {"engines", "evaluation", "training"}
 EAGER = {  # networks and what trains them: nothing but pixels and weights in them; imported inside functions themselves
-    *(f"engines.{name}" for name in ("logo_embedder_net", "mark_finder_net")),
-    *(f"training.{name}" for name in ("calibration", "composites", "distortion", "distractors")),
-    *(f"training.{name}" for name in ("logo_embedder", "train_regions")),
+    "engines.logo_embedder_net",
+    *(f"training.{name}" for name in ("calibration", "distortion", "distractors", "logo_embedder")),
 }
 SIBLINGS = {"stages", "engines", "storage", "catalog", "report"}
 ALL = SIBLINGS | {"domain", "orchestration", "operations", "definitions", "client", "cli", "api", "evaluation"}

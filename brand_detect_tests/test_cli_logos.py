@@ -75,7 +75,7 @@ def test_encoders_by_name_more_icons_and_the_matchers_false_alarms(
 ):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "dove.svg").write_text(arrow("M2 2h36v20z"))
-    options = ("--no-baselines", "--encoder", "one", "--encoder", "two", "--false-alarms", "0.05")
+    options = ("--no-baselines", "--encoder", "one", "--encoder", "two", "--false-accept-rate", "0.05")
     code, out, _ = command_line("evaluate-logos", str(photographs), "--icons", str(tmp_path / "more"), *options)
     assert code == 0
     assert "Matcher on one, false alarms 5.00%" in out

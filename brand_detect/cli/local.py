@@ -136,7 +136,6 @@ def evaluate_regions(
     folder: Annotated[
         Path | None, typer.Argument(help="annotations.json and images/; default: a generated clip")
     ] = None,
-    weights: Annotated[list[Path], typer.Option(help="a network of train_regions, measured too")] = [],  # noqa: B006
     as_json: JsonOpt = False,
 ) -> None:
     """Share of the logos in pictures that each way of proposing regions holds, and its time.
@@ -144,22 +143,16 @@ def evaluate_regions(
     Example: brand-detect evaluate-regions photographs
     """
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.engines.mark_finder import NetworkLogoDetector
     from brand_detect.engines.rapid import RapidTextDetector
     from brand_detect.evaluation.scoring import regions
-    from brand_detect.evaluation.scoring.proposals import TextThenLogos, baselines
+    from brand_detect.evaluation.scoring.proposals import baselines
 
-    text = RapidTextDetector()
-    methods = baselines(text)
-    for path in weights:
-        network = NetworkLogoDetector(min_score=0.0, weights=path)
-        methods |= {path.stem: network, f"text, then {path.stem}": TextThenLogos(text, network)}
     with Bars() as bars:
         report = bars.stage("proposing", logging.getLogger(__name__))
         pictures = (
             regions.annotated(folder, OpenCvCodec()) if folder else regions.generated(home() / state_dir() / "bench")
         )
-        scores = regions.evaluate_regions(pictures, methods, report)
+        scores = regions.evaluate_regions(pictures, baselines(RapidTextDetector()), report)
     if as_json:
         out.print_json(data=[score.to_json() for score in scores])
     else:

@@ -10,7 +10,7 @@ from typing import Any
 from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts import Escalation
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, TextDetection
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection, TextDetection
 from brand_detect.domain.contracts.run_ocr import RunOcrParams, TextEngine
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.protocols import (
@@ -36,7 +36,6 @@ from brand_detect.engines.contours import ContourLogoDetector
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_embedder import ImageEmbedder
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
-from brand_detect.engines.mark_finder import NetworkLogoDetector
 from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
@@ -54,10 +53,8 @@ def region_detectors(models: ModelRoots, params: DetectObjectsParams) -> list[Re
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
-    if params.logos == "contours":
+    if params.logos is LogoDetection.contours:
         found.append(ContourLogoDetector(params.logo_score))
-    elif params.logos != "off":
-        found.append(NetworkLogoDetector(models.file(params.logos), params.logo_score))
     if params.object_model != "off":
         model = models.folder(params.object_model)
         found.append(ZeroShotDetector(model, params.object_labels, params.object_score))
@@ -77,8 +74,6 @@ def find_models(models: ModelRoots, params: DetectObjectsParams) -> None:
     Raises:
         BadInput, Permanent: one leads out of the model roots, or is not there.
     """
-    if params.logos not in ("contours", "off"):
-        models.file(params.logos)
     if params.object_model != "off":
         models.folder(params.object_model)
     if params.embedder not in ("built-in", "off"):

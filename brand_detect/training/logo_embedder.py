@@ -10,9 +10,10 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from xml.sax.saxutils import escape, quoteattr
 
 import cv2
 import numpy as np
@@ -25,14 +26,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
+from brand_detect.domain.errors import BadInput
 from brand_detect.engines.logo_embedder_net import DIMENSIONS, LogoEmbedderNet
-from brand_detect.evaluation.synthetic.artwork import Artwork, Rgba, is_held_out, load_packs, rasterise, set_words
+from brand_detect.evaluation.synthetic.artwork import Artwork, Rgba, load_packs, rasterise
 from brand_detect.training.distortion import Scenery, clean, lit, photographed, seen
 
 PACKS = (  # CC0: logos, simple-icons, cib. MIT: devicon, bxl, skill-icons, token-branded. CC BY: the others
     "bxl", "cib", "devicon", "fa6-brands", "game-icons", "logos", "simple-icons", "skill-icons", "streamline-logos",
     "token-branded",
 )  # fmt: skip
+HELD_OUT = (  # the brands of FlickrLogos-27 (Kalantidis et al., ICMR 2011)
+    "adidas", "apple", "bmw", "citroen", "cocacola", "dhl", "fedex", "ferrari", "ford", "google", "heineken", "hp",
+    "intel", "mcdonalds", "mini", "nbc", "nike", "pepsi", "porsche", "puma", "redbull", "sprite", "starbucks",
+    "texaco", "unicef", "vodafone", "yahoo",
+)  # fmt: skip
+"""Never trained on, so that figures on photographs of them are figures of unseen brands."""
 ARTWORK_PX = 112
 WORDS = 4000
 BATCH, EMPTY = 192, 32  # artworks of a batch, each seen twice; pictures without a mark beside them
@@ -126,9 +134,40 @@ def validated(net: nn.Module, unseen: list[Drawn], device: str) -> float:
     return sum(unseen[i][0].brand == unseen[b][0].brand for i, b in enumerate(best)) / len(best)
 
 
+def is_held_out(artwork: Artwork) -> bool:
+    """Whether the artwork may be of a brand that is left out of training."""
+    return artwork.brand.startswith(HELD_OUT)
+
+
+def set_words(words: Sequence[str], fonts: Path, count: int, seed: int) -> list[Artwork]:
+    """``count`` word marks: a word in a font, chosen by ``seed``. The same word in another font is the same brand."""
+    files = sorted(f for f in fonts.rglob("*") if f.suffix in (".ttf", ".otf"))
+    if not files:
+        raise BadInput(f"There is no font in {fonts}.", "put .ttf or .otf files there")
+    rng = np.random.default_rng(seed)
+    found = {}
+    while len(found) < count:
+        word, font = str(rng.choice(words)), files[rng.integers(len(files))]
+        text = (word, word.upper(), word.capitalize())[rng.integers(3)]
+        name = f"word:{text}:{font.stem}"
+        found[name] = Artwork(f"word-{word.lower()}", name, _set(text, font), mono=True)
+    return list(found.values())
+
+
+def _set(text: str, font: Path) -> str:
+    from PIL import ImageFont
+
+    width = 90 * len(text) + 100
+    family = ImageFont.truetype(str(font)).getname()[0]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 160" data-font={quoteattr(str(font))}>'
+        f'<text x="50" y="110" font-size="90" font-family={quoteattr(family or "")}>{escape(text)}</text></svg>'
+    )
+
+
 def split(artwork: Path, fonts: Path, seed: int) -> tuple[list[Drawn], list[Drawn]]:
     """The artworks to train with, and VALIDATED others of other brands, the brands of photographs first among them."""
-    icons = load_packs(artwork, PACKS)
+    icons = [icon for icon in load_packs(artwork) if icon.name.split(":")[0] in PACKS]
     names = sorted({a.brand for a in icons if a.name.startswith(("simple-icons:", "logos:")) and len(a.brand) > 2})
     listed = [*icons, *set_words(names, fonts, WORDS, seed)]
     drawn = [(a, d) for a, d in zip(listed, rasterise(listed, ARTWORK_PX), strict=True) if d is not None]

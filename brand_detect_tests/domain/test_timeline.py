@@ -19,7 +19,7 @@ def timeline(keyframe: list[int | None], cell_s: float = 0.5):
                 "start_s": i * cell_s,
                 "end_s": (i + 1) * cell_s,
                 "shot": 0,
-                "status": "black" if by is None else "kept" if by == i else "duplicate",
+                "status": "black" if by is None else "keyframe" if by == i else "duplicate",
                 "keyframe": by,
                 "hamming": None if by is None else 0,
             }

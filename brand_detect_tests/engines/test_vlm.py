@@ -30,7 +30,7 @@ REPLY = {
     "brand": "Acme",
     "confidence": 0.8,
     "mark": "wordmark",
-    "placement": "board",
+    "surface": "board",
     "reason": "read",
 }
 

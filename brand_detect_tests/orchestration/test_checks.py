@@ -208,7 +208,7 @@ def test_every_report_of_the_stage_passes(
 def whole() -> Made:
     """Nike from 1.75 to 3.25 s and from 6.75 to 7.75 s, Puma from 1.75 to 2.25 s."""
     box = (100, 100, 200, 50)
-    found = made([(f, t, *box) for f, t in ((4, 0), (5, 0), (6, 0), (14, 0), (15, 0), (4, 1))], ["kept"] * 20, ())
+    found = made([(f, t, *box) for f, t in ((4, 0), (5, 0), (6, 0), (14, 0), (15, 0), (4, 1))], ["keyframe"] * 20, ())
     spans = [(e["brand"], e["start_s"], e["end_s"]) for e in found.report.exposures.to_pylist()]
     assert spans == [("Nike", 1.75, 3.25), ("Puma", 1.75, 2.25), ("Nike", 6.75, 7.75)]
     return found
@@ -242,7 +242,7 @@ def test_an_exposure_and_its_total_that_nothing_was_seen_for_are_found_on_the_ti
     """They agree with each other: only what the report was made from tells."""
     longer = whole.changed("exposures", 2, end_s=8.75, seconds=2.0)
     brands = [row | ({"seconds": 3.5} if row["brand"] == "Nike" else {}) for row in longer.brands.to_pylist()]
-    longer = replace(longer, brands=table(BRANDS, brands))
+    longer = replace(longer, brands=table(longer.brands.schema, brands))
     assert whole.failing(longer) == {TOTALS}
     said = checks.totals_equal_the_timeline(longer, whole.inputs, whole.params)
     assert said == "nike has 3.500 s in the report, 2.500 s on the timeline"
@@ -260,7 +260,7 @@ def test_a_lost_exposure_and_a_report_on_another_range_are_found(whole: Made):
 @settings(max_examples=100, deadline=None)
 @given(region_rows.filter(bool), st.data())
 def test_seconds_that_are_moved_anywhere_are_found(rows: list[tuple[int, ...]], data: st.DataObject):
-    found = made(rows, ["kept"] * 20, (), bridge_s=data.draw(st.sampled_from([0.0, 1.0])))
+    found = made(rows, ["keyframe"] * 20, (), bridge_s=data.draw(st.sampled_from([0.0, 1.0])))
     row = data.draw(st.integers(0, found.report.exposures.num_rows - 1))
     by_s = data.draw(st.sampled_from([-0.3, 0.001, 0.25]))
     exposure = found.report.exposures.to_pylist()[row]

@@ -110,7 +110,7 @@ def test_a_surface_that_nobody_told_is_no_column() -> None:
         html = rendered(made)
         assert ("placement" in [th.get("data-key") for th in Page(html).of("th")]) is told
         assert ("placement" in [f["key"] for f in data_of(html)["figures"]]) is told
-        assert ("means-surface" in [dd.get("id") for dd in Page(html).of("dd")]) is told
+        assert ("means-placement" in [dd.get("id") for dd in Page(html).of("dd")]) is told
         assert (
             document(made["compile_report"], made["job_request"]).exposures[1].placement == "other"
         )  # data stay whole

@@ -20,7 +20,7 @@ from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS, Exemplar
 from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.tables import table
+from brand_detect.domain.tables import SCHEMA_VERSION, table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
@@ -174,7 +174,9 @@ def test_an_attempt_of_another_schema_version_is_refused(store: Store, tmp_path:
     del older["digest"]  # which version 1 did not have
     path.write_text(json.dumps(older), encoding="utf-8")
     for call in (store.manifest, store.load):
-        with pytest.raises(Permanent, match="written with schema version 1; this program reads 2") as error:
+        with pytest.raises(
+            Permanent, match=f"written with schema version 1; this program reads {SCHEMA_VERSION}"
+        ) as error:
             call(REF)
         assert "re-materialize filter_scenes of match" in error.value.hint
 

@@ -29,7 +29,7 @@ def names_models(params: Params) -> bool:
     """Whether ``params`` ask for models other than those that come with the package."""
     match params:
         case DetectObjectsParams():
-            return not {params.logos, params.object_model, params.embedder} <= {"contours", "built-in", "off"}
+            return params.object_model != "off" or params.embedder not in ("built-in", "off")
         case EscalateVlmParams() | EscalateCloudParams():
             return params.provider.value != "off"
         case _:

@@ -83,7 +83,7 @@ ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left
 """The nine fields of the picture, row by row."""
 BRANDS = schema(
     "brands",
-    "",
+    "What the exposures of a brand come to",
     brand_id=(STRING, "the brand's id in the catalogue"),
     brand=(STRING, "the brand's name"),
     seconds=(F64, "once per instant, however many boxes"),

@@ -81,6 +81,11 @@ class TextDetection(Enum):
     off = "off"
 
 
+class LogoDetection(Enum):
+    contours = "contours"
+    off = "off"
+
+
 class DetectObjectsParams(Params):
     text: TextDetection = Field(TextDetection.rapidocr, description="detector of text regions")
     longest_side_px: int = Field(
@@ -88,14 +93,9 @@ class DetectObjectsParams(Params):
     )
     min_score: Unit = Field(0.5, description="lowest detector score of a region")
     min_height_px: int = Field(6, ge=1, description="lowest text height that is kept, in px of the stored frame")
-    track_iou: Unit = Field(0.3, description="overlap, after motion is taken out, that joins two regions into a track")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
-    logos: ModelName = Field(
-        "contours",
-        min_length=1,
-        description="detector of regions that look like logos: contours, off, or the weights of a finder of one's own",
-    )
+    logos: LogoDetection = Field(LogoDetection.contours, description="detector of regions that look like logos")
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
     max_logos: int = Field(
         30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"

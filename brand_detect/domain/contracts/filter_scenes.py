@@ -12,7 +12,7 @@ from brand_detect.domain.tables import F64, I32, STRING, schema
 
 SHOTS = schema(
     "shots",
-    "",
+    "What the camera shows without a cut",
     shot=(I32, "ordinal of the shot, from 0"),
     start_s=(F64, "when it begins, in seconds"),
     end_s=(F64, "when it ends, in seconds"),
@@ -56,8 +56,3 @@ class FilterScenesParams(Params):
         description="change of luma in one spot that, lasting a second, shows something new: no duplicate; 255 = off",
     )
     shot_threshold: float = Field(0.3, gt=0, le=1, description="change between two pictures that makes a cut")
-    min_shot_s: float = Field(0.3, ge=0, description="shortest shot, in seconds")
-    black_luma: float = Field(20.0, ge=0, le=255, description="mean luma at or under which an empty frame is black")
-    blank_luma: float = Field(
-        20.0, ge=0, le=255, description="spread of luma, darkest to brightest spot, up to which a frame is empty"
-    )

@@ -1,4 +1,4 @@
-"""Simple ways of proposing regions, to compare the trained network with. None of them knows what a logo is."""
+"""Ways of proposing regions that are compared with one another. None of them knows what a logo is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

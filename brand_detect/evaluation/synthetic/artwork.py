@@ -1,4 +1,4 @@
-"""Vector artwork to train with and to measure against: icons in Iconify's JSON format, and words set in fonts."""
+"""Vector artwork to train with and to measure against: icons in Iconify's JSON format."""
 
 import json
 import re
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,6 @@ from brand_detect.domain.errors import BadInput
 Rgba = NDArray[np.uint8]
 """A picture with transparency, shape (height, width, 4), channels B, G, R, A, not premultiplied."""
 
-HELD_OUT = (  # the brands of FlickrLogos-27 (Kalantidis et al., ICMR 2011)
-    "adidas", "apple", "bmw", "citroen", "cocacola", "dhl", "fedex", "ferrari", "ford", "google", "heineken", "hp",
-    "intel", "mcdonalds", "mini", "nbc", "nike", "pepsi", "porsche", "puma", "redbull", "sprite", "starbucks",
-    "texaco", "unicef", "vodafone", "yahoo",
-)  # fmt: skip
-"""Never trained on, so that figures on photographs of them are figures of unseen brands."""
 _VARIANTS = ("icon", "wordmark", "plain", "original", "line", "horizontal", "vertical", "dark", "light", "logo", "alt")
 _LARGEST_BODY = 200_000  # characters; larger ones are drawings, not marks
 
@@ -36,21 +29,17 @@ class Artwork:
     mono: bool  # one colour, to be replaced by any
 
 
-def load_packs(folder: Path, packs: Sequence[str] = ()) -> list[Artwork]:
+def load_packs(folder: Path) -> list[Artwork]:
     """The artwork of every ``*/package/icons.json`` or ``*.json`` under ``folder``, in order of pack and name.
 
     Raises:
         BadInput: there is none.
     """
     files = sorted(f for f in folder.rglob("*.json") if f.name == "icons.json" or f.parent == folder)
-    found = [a for f in files for a in _pack(json.loads(f.read_text(encoding="utf-8"))) if _is_wanted(a, packs)]
+    found = [a for f in files for a in _pack(json.loads(f.read_text(encoding="utf-8")))]
     if not found:
         raise BadInput(f"There is no pack of icons in {folder}.", "npm pack @iconify-json/logos, and unpack it there")
     return found
-
-
-def _is_wanted(artwork: Artwork, packs: Sequence[str]) -> bool:
-    return not packs or artwork.name.split(":")[0] in packs
 
 
 def _pack(data: dict) -> Iterable[Artwork]:
@@ -68,37 +57,6 @@ def brand_key(name: str) -> str:
     """The brand in the name of an icon: ``coca-cola-wordmark`` gives ``cocacola``."""
     words = [w for w in re.split(r"[-_ ]", name.lower()) if w not in _VARIANTS]
     return "".join(words) or name
-
-
-def is_held_out(artwork: Artwork) -> bool:
-    """Whether the artwork may be of a brand that is left out of training."""
-    return artwork.brand.startswith(HELD_OUT)
-
-
-def set_words(words: Sequence[str], fonts: Path, count: int, seed: int) -> list[Artwork]:
-    """``count`` word marks: a word in a font, chosen by ``seed``. The same word in another font is the same brand."""
-    files = sorted(f for f in fonts.rglob("*") if f.suffix in (".ttf", ".otf"))
-    if not files:
-        raise BadInput(f"There is no font in {fonts}.", "put .ttf or .otf files there")
-    rng = np.random.default_rng(seed)
-    found = {}
-    while len(found) < count:
-        word, font = str(rng.choice(words)), files[rng.integers(len(files))]
-        text = (word, word.upper(), word.capitalize())[rng.integers(3)]
-        name = f"word:{text}:{font.stem}"
-        found[name] = Artwork(f"word-{word.lower()}", name, _set(text, font), mono=True)
-    return list(found.values())
-
-
-def _set(text: str, font: Path) -> str:
-    from PIL import ImageFont
-
-    width = 90 * len(text) + 100
-    family = ImageFont.truetype(str(font)).getname()[0]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 160" data-font={quoteattr(str(font))}>'
-        f'<text x="50" y="110" font-size="90" font-family={quoteattr(family or "")}>{escape(text)}</text></svg>'
-    )
 
 
 def rasterise(artworks: Sequence[Artwork], longest_side_px: int) -> list[Rgba | None]:

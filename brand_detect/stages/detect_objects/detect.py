@@ -35,6 +35,7 @@ from brand_detect.domain.timeline import cells_of
 from brand_detect.stages.detect_objects.embeddings import embed_tracks
 from brand_detect.stages.detect_objects.overlays import find_overlays
 
+TRACK_IOU = 0.3  # overlap, after the camera's motion is taken out, that joins two regions into a track
 MAX_GAP_FRAMES = 2  # a track survives so many keyframes without its region
 SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ: people stand before it, or a clock runs
 OTHER_BACKGROUND = 40  # grey levels between the plain grounds of two boards
@@ -139,7 +140,7 @@ def detect_objects(
     cells = cells_of(scenes.timeline)
     search_again = _frames_to_search_again(scenes.timeline)
     search = _Search(params, detectors, motion)
-    tracker = _Tracker(params)
+    tracker = _Tracker()
 
     def measured(found: Iterable[tuple[Region, str]], frame: int, image: Image) -> list[_Found]:
         listed = {}
@@ -209,8 +210,7 @@ def _frames_to_search_again(timeline: pa.Table) -> dict[int, list[int]]:
 class _Tracker:
     """Joins the regions of successive frames of a shot into tracks and writes the rows of both tables."""
 
-    def __init__(self, params: DetectObjectsParams) -> None:
-        self._params = params
+    def __init__(self) -> None:
         self._active: list[_Track] = []
         self._seen: dict[int, tuple[_Track, _Found]] = {}  # on the current frame, by id of the track
         self._shot = -1
@@ -232,13 +232,13 @@ class _Tracker:
 
     def see(self, found: Sequence[_Found]) -> None:
         """The regions of the next frame."""
-        continued = _matched(self._active, found, self._params.track_iou)
+        continued = _matched(self._active, found)
         for i, one in enumerate(found):
             self._put(continued.get(i) or self._begin(one), one)
 
     def see_again(self, found: Sequence[_Found]) -> None:
         """Regions of a duplicate of the frame: those that the frame hides, whole or in part, count as its own."""
-        continued = _matched(self._active, found, self._params.track_iou)
+        continued = _matched(self._active, found)
         for i, one in enumerate(found):
             views = [(track, seen) for track, seen in self._seen.values() if seen.region.kind == one.region.kind]
             boxes = np.array([seen.box for _, seen in views]).reshape(-1, 4)
@@ -445,7 +445,7 @@ def _measured(region: Region, origin: str, frame: int, image: Image, codec: Imag
     )
 
 
-def _matched(tracks: Sequence[_Track], found: Sequence[_Found], min_iou: float) -> dict[int, _Track]:
+def _matched(tracks: Sequence[_Track], found: Sequence[_Found]) -> dict[int, _Track]:
     """Which track each region continues, the best overlaps first, each track and region once."""
     if not tracks or not found:
         return {}
@@ -457,7 +457,7 @@ def _matched(tracks: Sequence[_Track], found: Sequence[_Found], min_iou: float) 
     taken: set[int] = set()
     for flat in np.argsort(-score, axis=None, kind="stable"):
         t, f = divmod(int(flat), len(found))
-        if score[t, f] < min_iou:
+        if score[t, f] < TRACK_IOU:
             break
         if t not in taken and f not in pairs and _same(tracks[t], found[f]):
             pairs[f] = tracks[t]

@@ -21,6 +21,12 @@ from brand_detect.domain.contracts.filter_scenes import (
 from brand_detect.domain.tables import table
 from brand_detect.stages.extract_frames.extract import DRIFT_S
 
+MIN_SHOT_S = 0.3
+"""Shortest shot: of changes closer together the largest is the cut."""
+EMPTY_LUMA_SPREAD = 20.0
+"""Spread of luma, darkest to brightest spot of the thumbnail, up to which a frame is empty."""
+BLACK_LUMA = 20.0
+"""Mean luma at or under which an empty frame is black, another one blank; black in video is 16."""
 DISSOLVE_S = (0.2, 2.0)
 """Seconds for which the drift stays high over a dissolve; a flash is shorter, a pan longer."""
 CAPTION_S = 1.0
@@ -85,13 +91,13 @@ def _cuts(frames: ExtractedFrames, params: FilterScenesParams) -> list[float]:
         return []
     hard: list[float] = []
     for n in np.flatnonzero(change >= params.shot_threshold):
-        near = slice(*np.searchsorted(t_s, (t_s[n] - params.min_shot_s, t_s[n] + params.min_shot_s)))
+        near = slice(*np.searchsorted(t_s, (t_s[n] - MIN_SHOT_S, t_s[n] + MIN_SHOT_S)))
         after = min(np.searchsorted(t_s, t_s[n] + DRIFT_S / 2), len(t_s) - 1)
         if t_s[after] > t_s[n] + DRIFT_S - 1e-3:  # its drift no longer looks back over the cut
             after = n
         if change[n] >= change[near].max(initial=0) and drift[after] >= params.shot_threshold:
             hard.append(float(t_s[n]))
-    hard += [t for t in _spikes(t_s, change) if all(abs(t - cut) > params.min_shot_s for cut in hard)]
+    hard += [t for t in _spikes(t_s, change) if all(abs(t - cut) > MIN_SHOT_S for cut in hard)]
     soft: list[float] = []
     high = np.flatnonzero(np.diff(drift >= params.shot_threshold, prepend=False, append=False)).reshape(-1, 2)
     for begin, end in high:
@@ -172,8 +178,8 @@ def _statuses(
             thumbnails[n].astype(np.int16),
             _settled(thumbnails, n, lasting, params.caption_luma / 2),
         )
-        if np.ptp(now.thumbnail) <= params.blank_luma:
-            statuses.append((BLACK if means[n] <= params.black_luma else BLANK, None, None))
+        if np.ptp(now.thumbnail) <= EMPTY_LUMA_SPREAD:
+            statuses.append((BLACK if means[n] <= BLACK_LUMA else BLANK, None, None))
         elif alike := _alike(now, keyframes, params):
             statuses.append((DUPLICATE, alike.frame, _hamming(alike.phash, now.phash)))
         else:

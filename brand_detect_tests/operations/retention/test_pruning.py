@@ -114,7 +114,7 @@ def test_a_pin_of_a_run_in_the_queue_counts(built: Pipeline, tmp_path: Path):
 def failed_at_match_brands(built: Pipeline) -> dg.DagsterRun:
     """A run from ``run_ocr`` down that has made that stage, and another that has succeeded since."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("brand_detect.stages.match_brands.match", lambda *_, **__: 1 / 0)
+        patch.setattr("brand_detect.stages.match_brands", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             built.runner.replay("match", "run_ocr")
     built.runner.replay("match", "run_ocr")

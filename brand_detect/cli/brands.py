@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOUND = 6
 """Exit code of a check that found something, as of ``problems``."""
 ALIKE = 0.95
-"""Likeness by the encoder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
+"""Likeness by the embedder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
 
 brands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The brand catalogue: names and logos.")
 app.add_typer(brands, name="brands")
@@ -129,7 +129,7 @@ def check(
     alike: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="likeness of two logos from which they are named")
     ] = ALIKE,
-    encoder: Annotated[str, typer.Option(help="as detect_objects.embedder names it")] = "built-in",
+    embedder: Annotated[str, typer.Option(help="as detect_objects.embedder names it")] = "built-in",
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
@@ -147,7 +147,7 @@ def check(
     loaded = _load(catalog)
     params = MatchBrandsParams.model_validate({})
     draw = _drawing(loaded)
-    engines, named = Engines.of(Settings.load()), DetectObjectsParams.model_validate({"encoder": encoder})
+    engines, named = Engines.of(Settings.load()), DetectObjectsParams.model_validate({"embedder": embedder})
     eyes = engines.logo_embedder(named) if loaded.files else None
     found = list(names_alike(loaded.catalog, params.fuzzy_score, params.min_fuzzy_length))
     if eyes:

@@ -28,9 +28,9 @@ def test_every_condition_must_hold(change: dict) -> None:
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ({}, "rule 1, surface: Field required"),
+        ({}, "rule 1, placement: Field required"),
         ({"placement": "board", "min_cy": 2}, "rule 1, min_cy: "),
-        ({"placement": "roof"}, "rule 1, surface: "),
+        ({"placement": "roof"}, "rule 1, placement: "),
         ({"placement": "board", "color": "red"}, "rule 1, color: "),
     ],
 )

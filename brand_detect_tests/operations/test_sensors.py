@@ -196,7 +196,7 @@ SERVER: dict[str, Any] = {"provider": "openai_compatible", "base_url": "http://1
         ({"escalate_cloud": {"provider": "openai", "model": "gpt-4o-mini"}}, "and remote use is off."),
         ({"detect_objects": {"logos": "/dev/zero"}}, "/dev/zero lies in no model root."),
         ({"detect_objects": {"logos": "none.safetensors"}}, "There is no file none.safetensors in the model roots."),
-        ({"detect_objects": {"encoder": "/"}}, "/ lies in no model root."),
+        ({"detect_objects": {"embedder": "/"}}, "/ lies in no model root."),
         ({"detect_objects": {"object_model": "acme/none"}}, "The model acme/none is not on this machine."),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_client_is_told_nothing_where_all_is_there_or_nobody_can_know(tmp_path
     (tmp_path / "finder.safetensors").write_bytes(b"")
     roots = (str(tmp_path),)
     services = Services.of(Settings(store_root=str(tmp_path / "store"), model_roots=roots))
-    there = {"logos": "finder.safetensors", "encoder": "mine", "object_model": str(tmp_path / "mine")}
+    there = {"logos": "finder.safetensors", "embedder": "mine", "object_model": str(tmp_path / "mine")}
     own = {"provider": "transformers", "model": "mine"}
     assert answered(services, {"detect_objects": there, "escalate_vlm": own}) == ""
     elsewhere = {"run_launcher": {"module": "dagster._core.test_utils", "class": "MockedRunLauncher"}}

@@ -266,16 +266,16 @@ def test_a_run_whose_model_is_missing_does_not_begin(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/etc/passwd", "/", "../x"])
-@pytest.mark.parametrize("param", ["logos", "object_model", "encoder"])
+@pytest.mark.parametrize("param", ["logos", "object_model", "embedder"])
 def test_a_stage_opens_no_model_outside_the_roots(param: str, name: str):
     """A run that is launched past the clients, too."""
     engines, params = Engines.of(Settings()), DetectObjectsParams.model_validate({"text": "off", param: name})
     with pytest.raises(BadInput, match=f"{name} lies in no model root"):
-        engines.logo_embedder(params) if param == "encoder" else engines.region_detectors(params)
+        engines.logo_embedder(params) if param == "embedder" else engines.region_detectors(params)
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 1001])
-@pytest.mark.parametrize("param", ["logos", "object_model", "encoder"])
+@pytest.mark.parametrize("param", ["logos", "object_model", "embedder"])
 def test_a_name_of_a_model_is_one_line(param: str, name: str):
     with pytest.raises(BadInput, match=rf"detect_objects\.{param}"):
         check_overrides({"detect_objects": {param: name}})

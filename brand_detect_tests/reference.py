@@ -203,14 +203,14 @@ def data_model() -> str:
         "Every table is a Parquet file inside a checkpoint. Units are in the column names: `t_s` is in seconds,",
         "`x_px` in pixels of the stored frame, `area_frac` a share of the picture's area.\n",
     ]
-    for name, schema in _schemas().items():
+    for name, schema in schemas().items():
         parts += [f"## {name}\n", f"{meaning(schema)}.\n"]
         rows = ((f"`{c.name}`", str(c.type).replace("item: ", ""), meaning(c)) for c in schema)
         parts += [*_table(("column", "type", "meaning"), rows), ""]
     return "\n".join(parts)
 
 
-def _schemas() -> dict[str, pa.Schema]:
+def schemas() -> dict[str, pa.Schema]:
     """Every declared schema by the name of its table, in the order of the stages."""
     names = [*STAGES[:4], "verdicts", STAGES[-1]]
     modules = [import_module(f"brand_detect.domain.contracts.{name}") for name in names]

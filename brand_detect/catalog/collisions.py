@@ -45,7 +45,7 @@ def names_alike(catalog: BrandCatalog, fuzzy_score: float, min_fuzzy_length: int
 def logos_alike(
     brands: Sequence[Brand],
     draw: Callable[[Exemplar, int], Image],
-    encoder: LogoEmbedder,
+    embedder: LogoEmbedder,
     alike: float,
     progress: Progress,
 ) -> Iterator[Collision]:
@@ -57,10 +57,10 @@ def logos_alike(
     owner = np.array([n for n, brand in enumerate(brands) for _ in brand.exemplars])
     found: dict[tuple[int, int], tuple[str, float]] = {}
     for kind, size_px in (("logo", LARGE_PX), ("small", SMALL_PX)):
-        vectors = np.zeros((len(exemplars), encoder.dimensions), np.float32)
+        vectors = np.zeros((len(exemplars), embedder.dimensions), np.float32)
         for begin in range(0, len(exemplars), BATCH):
             batch = [draw(exemplar, size_px) for exemplar in exemplars[begin : begin + BATCH]]
-            vectors[begin : begin + BATCH] = encoder.encode(batch)
+            vectors[begin : begin + BATCH] = embedder.encode(batch)
             progress(begin + len(batch), len(exemplars), f"logos at {size_px} px")
         for pair, likeness in _pairs(vectors, owner, alike):
             known = found.get(pair)

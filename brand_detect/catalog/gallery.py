@@ -24,9 +24,9 @@ BEST = 5
 BLOCK = 512  # views that are compared at once
 LEAD = 1.0  # weight of the lead over the next brand
 TAIL = 0.1  # share of the unknown pictures' scores that the tail is fitted to
-RAREST = 1e-4  # false alarms; about a thousand pictures say nothing of rarer ones
-ONE_BRAND = 1 / 8  # most of the false alarms that one brand may have; docs/reference/benchmarks.md has what it changes
-SLOPE, OFFSET = 3.0, -4.8  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
+RAREST = 1e-4  # false accepts; about a thousand pictures say nothing of rarer ones
+ONE_BRAND = 1 / 8  # most of the false accepts that one brand may have; docs/reference/benchmarks.md has what it changes
+SLOPE, OFFSET = 3.0, -4.8  # log odds that a mark is what it looks like: SLOPE * -log10(false accepts) + OFFSET
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -43,10 +43,10 @@ class Entry:
 class Gallery:
     """A ``LogoGallery`` that compares every view with every exemplar.
 
-    100,000 exemplars take less time than the encoder does, so there is no approximate index.
+    100,000 exemplars take less time than the embedder does, so there is no approximate index.
 
     Args:
-        encoder: identity of what made the vectors.
+        embedder: identity of what made the vectors.
         entries: what each row of ``vectors`` shows.
         vectors: shape (entries, dimensions), of unit length.
         unknown: vectors of pictures that show none of the marks, shape (pictures, dimensions).
@@ -86,7 +86,7 @@ class Gallery:
         return found
 
     def false_accept_rate(self, score: float) -> float:
-        """Share of unknown marks whose score is at least ``score``."""
+        """Share of distractors whose score is at least ``score``."""
         if score > self._tail:
             return max(RAREST, _beyond(score, self._tail, self._excess))
         return 1 - int(np.searchsorted(self._counted, score)) / len(self._counted)

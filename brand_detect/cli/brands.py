@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOUND = 6
 """Exit code of a check that found something, as of ``problems``."""
 ALIKE = 0.95
-"""Likeness by the encoder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
+"""Likeness by the embedder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
 
 brands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The brand catalogue: names and logos.")
 app.add_typer(brands, name="brands")

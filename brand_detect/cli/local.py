@@ -162,24 +162,24 @@ def evaluate_regions(
 @app.command()
 def evaluate_logos(
     folder: Annotated[Path, typer.Argument(help="annotations.json and images/")],
-    encoder: Annotated[
+    embedder: Annotated[
         list[str],
         typer.Option(
-            help="mark_net, the weights of another training of it, or a model of transformers by id or folder"
+            help="logo_embedder, the weights of another training of it, or a model of transformers by id or folder"
         ),
-    ] = ["mark_net"],  # noqa: B006
+    ] = ["logo_embedder"],  # noqa: B006
     icons: Annotated[
         list[Path], typer.Option(help="more icons for the gallery: a folder of SVGs or of Iconify packs")
     ] = [],  # noqa: B006
     baselines: Annotated[bool, typer.Option(help="also the classical ways")] = True,
     false_accept_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="share of unknown marks that the matcher may claim")
+        float, typer.Option(min=0, max=1, help="share of distractors that the matcher may claim")
     ] = MatchBrandsParams.model_fields["max_false_accept_rate"].default,
     as_json: JsonOpt = False,
 ) -> None:
     """How well marks in photographs are recognised, and how well what is no mark of the gallery is rejected.
 
-    Example: brand-detect evaluate-logos photographs --encoder mark_net --encoder google/siglip-base-patch16-224
+    Example: brand-detect evaluate-logos photographs --embedder logo_embedder --embedder google/siglip-base-patch16-224
     """
     from brand_detect.engines.image import OpenCvCodec
     from brand_detect.engines.logo_embedder import distractors
@@ -187,7 +187,7 @@ def evaluate_logos(
     from brand_detect.evaluation.scoring import logos
     from brand_detect.evaluation.scoring import recognizers as known
 
-    recognizers = [*map(known.encoder_of, encoder), *(known.baselines() if baselines else ())]
+    recognizers = [*map(known.embedder_of, embedder), *(known.baselines() if baselines else ())]
     packs = [artwork.simple_icons(), *map(artwork.icons_of, icons)]
     with Bars() as bars:
         report = bars.stage("recognising", logging.getLogger(__name__))
@@ -239,7 +239,7 @@ def bench_logos(
     ] = 3000,
     as_json: JsonOpt = False,
 ) -> None:
-    """Marks without words from end to end: a generated clip whose marks are known, in a catalogue full of others."""
+    """Logos without words from end to end: a generated clip whose marks are known, in a catalogue full of others."""
     from brand_detect.evaluation.benchmarks.logos import bench_logos as measure
     from brand_detect.evaluation.scoring.icons import simple_icons
 

@@ -96,7 +96,7 @@ def name_(
     marks = [m for m in report.unresolved.to_pylist() if m["cluster_id"].startswith(cluster)]
     if len(cluster) < FEWEST or len(marks) != 1:
         hint = f"give {FEWEST} or more first letters of an id in the last part of the report"
-        raise BadInput(f"{len(marks)} open marks of {job_id} begin with {cluster!r}.", hint)
+        raise BadInput(f"{len(marks)} unresolved clusters of {job_id} begin with {cluster!r}.", hint)
     proposal = proposal_of(marks[0], job_id, made[-1].upstream["extract_frames"], name.strip(), "person")
     _proposals(store).add(proposal)
     _accept(store, proposal, name, catalog)

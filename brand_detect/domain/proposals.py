@@ -36,7 +36,7 @@ class Proposal(Record):
     model: str = Field("", description="provider and model, where a model proposes")
     job_id: str
     cluster_id: str
-    text: str = Field(description='what was read; "" for a mark without text')
+    text: str = Field(description='what was read; "" for a logo region without text')
     seconds: float = Field(description="time on screen")
     crop_hashes: tuple[int, ...] = Field((), description="64-bit perceptual hashes of the crops")
     frames: str = Field(description="the attempt of extract_frames whose frame shows it best")
@@ -51,7 +51,9 @@ class Decision(Record):
     proposal_id: str
     verdict: Literal["accepted", "rejected"]
     name: str = Field("", description="the brand's name, as accepted")
-    crop_hashes: tuple[int, ...] = Field((), description="of a mark without text that is settled so, to know it again")
+    crop_hashes: tuple[int, ...] = Field(
+        (), description="of a logo region without text that is settled so, to know it again"
+    )
     created: str = Field(description="ISO 8601")
 
 

@@ -334,7 +334,7 @@ class Question:
     """One cluster of look-alikes put to a model."""
 
     cluster_id: str
-    text: str  # what was read; "" for a mark without text
+    text: str  # what was read; "" for a logo region without text
     crops: tuple[bytes, ...]  # JPEG, best first
     scene: bytes = b""  # JPEG of the frame with the mark outlined; b"" = not shown
     candidates: tuple[str, ...] = ()  # catalogue brands that it resembles, likest first
@@ -353,7 +353,7 @@ class Answer:
     output_tokens: int = 0
     cost_usd: float = 0.0
     latency_s: float = 0.0
-    mark: str = ""  # one of LOGO_TYPES
+    logo_type: str = ""  # one of LOGO_TYPES
     placement: str = ""  # one of PLACEMENTS
     reasoning: str = ""
     provider: str = ""  # who answered; "" = nobody
@@ -482,7 +482,7 @@ class LogoGallery(Protocol):
     """Finds catalogue brands by the look of their marks."""
 
     embedder: str
-    """Identity of the encoder whose vectors it takes."""
+    """Identity of the embedder whose vectors it takes."""
 
     def recognise(self, vectors: NDArray[np.float32], track: NDArray[np.int64]) -> list[list[Likeness]]:
         """The brands that each track looks like, best first, at most five.

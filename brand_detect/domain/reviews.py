@@ -23,8 +23,8 @@ LONGEST_S = 1e7
 MOST_HASHES = 1000
 STEERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of what stands beside them."""
-OF_MARKS = ("name", "dismiss")
-"""Actions about an open mark."""
+OF_CLUSTERS = ("name", "dismiss")
+"""Actions about an unresolved cluster."""
 STATES = ("applied", "orphaned", "undone", "pending")
 """What has become of an event; ``pending``: the report that is shown was made before it."""
 
@@ -59,10 +59,14 @@ class Correction(Record):
     brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
     brand: Echo = Field("", max_length=200, description="its name, as it was shown")
     to: Text = Field("", max_length=100, description="rename, merge, name: the right brand's name, new or known")
-    text: Echo = Field("", max_length=1000, description="exclude: what was read; name, dismiss: the open mark's text")
-    cluster_id: Text = Field("", max_length=64, description="name, dismiss: the open mark")
+    text: Echo = Field(
+        "", max_length=1000, description="exclude: what was read; name, dismiss: the unresolved cluster's text"
+    )
+    cluster_id: Text = Field("", max_length=64, description="name, dismiss: the unresolved cluster")
     crop_hashes: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
-        (), max_length=MOST_HASHES, description="name, dismiss: the open mark's; the service takes them from the report"
+        (),
+        max_length=MOST_HASHES,
+        description="name, dismiss: the unresolved cluster's; the service takes them from the report",
     )
     start_s: Time | None = Field(None, description="the exposure's start; null, as is end_s: the whole brand")
     end_s: Time | None = Field(None, description="its end")

@@ -1,4 +1,4 @@
-"""The encoder of marks that comes with the package: crops in, vectors out, on the CPU or a GPU."""
+"""The embedder of marks that comes with the package: crops in, vectors out, on the CPU or a GPU."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ class BuiltInLogoEmbedder:
 
         self.dimensions = DIMENSIONS
         self._net = LogoEmbedderNet()
-        self.identity = f"mark_net {load_weights(self._net, weights, REINSTALL)}"
+        self.identity = f"logo_embedder {load_weights(self._net, weights, REINSTALL)}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._net = self._net.to(self._device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 

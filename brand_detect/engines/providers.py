@@ -250,7 +250,7 @@ class _Asking:
             confidence=said.confidence if said else 0.0,
             detail=wrong,
             latency_s=reply.latency_s,
-            mark=said.mark if said else "",
+            logo_type=said.mark if said else "",
             placement=said.surface if said else "",
             reasoning=said.reasoning if said else "",
             provider=line.endpoint.provider,

@@ -129,7 +129,7 @@ class TransformersAnswerer:
             status=read.status,
             brand=read.name,
             confidence=read.confidence,
-            mark=read.mark,
+            logo_type=read.mark,
             placement=read.surface,
             reasoning=read.reasoning,
         )

@@ -58,7 +58,7 @@ READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr"
 def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
     """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version.
 
-    Vectors of its logos are made here by the built-in encoder, once for all jobs.
+    Vectors of its logos are made here by the built-in embedder, once for all jobs.
     """
     services = cast("Services", context.resources.services)
     with dagster_errors(context.instance, context.run.run_id):

@@ -1,6 +1,6 @@
-"""The gallery of a catalogue's marks: vectors kept per snapshot and encoder, so that a new brand costs one picture.
+"""The gallery of a catalogue's marks: vectors kept per snapshot and embedder, so that a new brand costs one picture.
 
-Those of the built-in encoder are made with the snapshot, before any job waits for them.
+Those of the built-in embedder are made with the snapshot, before any job waits for them.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ from brand_detect.engines.exemplars import views_of
 from brand_detect.engines.logo_embedder import distractors
 from brand_detect.storage.store import Store
 
-EXEMPLAR_PX = 160  # longest side of a rendered exemplar; encoders see less
+EXEMPLAR_PX = 160  # longest side of a rendered exemplar; embedders see less
 UNKNOWN = ""
-EDITION = 1  # raised when ``views_of`` or the sheet of unknown marks changes: vectors made before are of other pictures
+EDITION = 1  # raised when ``views_of`` or the sheet of distractors changes: vectors made before are of other pictures
 BATCH = 100  # pictures that are rendered and encoded at a time
 
 
@@ -34,10 +34,10 @@ def load_gallery(
 ) -> Gallery | None:
     """The gallery of ``catalog`` for vectors made by ``embedder``, an identity; None for a catalogue without logos.
 
-    The snapshot has vectors of the built-in encoder; ``make`` is called only where others are needed.
+    The snapshot has vectors of the built-in embedder; ``make`` is called only where others are needed.
 
     Raises:
-        Permanent: they are, and ``make`` gives another encoder.
+        Permanent: they are, and ``make`` gives another embedder.
     """
 
     def make_it() -> LogoEmbedder:
@@ -72,7 +72,7 @@ def embedded(
 ) -> pa.Table:
     """The EXEMPLAR_EMBEDDINGS of the catalogue's logos by ``embedder``, an identity; made and kept once.
 
-    ``make`` is called only for pictures that the latest snapshot with vectors of that encoder did not have.
+    ``make`` is called only for pictures that the latest snapshot with vectors of that embedder did not have.
     """
     maker = f"{embedder}, edition {EDITION}"
     vectors = store.get_embeddings(catalog.version, maker)

@@ -139,7 +139,7 @@ class UnresolvedCluster(Record):
 
     cluster_id: str
     rank: int = Field(description="from 1, by time on screen and size")
-    text: str = Field(description='most frequent reading; "" for marks without text')
+    text: str = Field(description='most frequent reading; "" for logo regions without text')
     track_ids: tuple[str, ...]
     n_regions: int
     seconds: float = Field(description="time on screen, s, every instant once")
@@ -154,7 +154,7 @@ class UnresolvedCluster(Record):
     y_px: float | None
     w_px: float | None
     h_px: float | None
-    alike: tuple[str, ...] = Field(description="the other marks without text that look like it")
+    alike: tuple[str, ...] = Field(description="the other logo regions without text that look like it")
 
 
 class ReportDocument(Record):

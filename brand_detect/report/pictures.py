@@ -211,7 +211,7 @@ def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
             _Card(crop, f"open: {row['text'] or '(no text)'}", f"{duration(row['seconds'])} on screen", OPEN)
             for row, crop in zip(still_open, crops[len(brands) :], strict=True)
         ]
-        heading = f"Brands resolved: {len(per_brand)}, marks open: {verdicts.unresolved.num_rows}"
+        heading = f"Brands resolved: {len(per_brand)}, unresolved: {verdicts.unresolved.num_rows}"
         return _sheet(heading, cards, desk.canvas, columns=6, cell_height=64)
 
     return draw

@@ -275,7 +275,7 @@ def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None, remembered:
         "output_tokens": answer.output_tokens,
         "cost_usd": answer.cost_usd,
         "latency_s": answer.latency_s,
-        "mark": answer.mark,
+        "logo_type": answer.logo_type,
         "placement": answer.placement,
         "reasoning": answer.reasoning,
         "question_id": answer.question_id,

@@ -1,4 +1,4 @@
-"""Fit what a gallery says of its own certainty, on drawings that the encoder was not trained on.
+"""Fit what a gallery says of its own certainty, on drawings that the embedder was not trained on.
 
     python -m brand_detect.training.calibration PACKS --fonts FONTS
 
@@ -30,7 +30,7 @@ EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1.0)
 
 
 def answers(
-    gallery: Gallery, encoder: BuiltInLogoEmbedder, known: list[Drawn], others: list[Drawn], seed: int
+    gallery: Gallery, embedder: BuiltInLogoEmbedder, known: list[Drawn], others: list[Drawn], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Of every picture the false alarms at its best answer, and whether that is right."""
     rng = np.random.default_rng(seed)
@@ -39,7 +39,7 @@ def answers(
     half = len(known) // 2
     pictures += [photographed(art, a.mono, scenery, rng, SIDE_PX) for a, art in others[:half]]
     pictures += [seen(lit(scenery.cut(96, 96), rng), rng, SIDE_PX) for _ in range(len(known) - half)]
-    found = [best[0] for best in gallery.recognise(encoder.encode(pictures), np.arange(len(pictures)))]
+    found = [best[0] for best in gallery.recognise(embedder.encode(pictures), np.arange(len(pictures)))]
     brands = [a.brand for a, _ in known] + [""] * len(known)
     right = [f.brand_id == brand for f, brand in zip(found, brands, strict=True)]
     return np.array([f.false_accept_rate for f in found]), np.array(right)
@@ -71,11 +71,13 @@ def main(
     brands = sorted({a.brand for a, _ in unseen})
     chosen = set(np.random.default_rng(seed).permutation(brands)[: len(brands) // 2].tolist())
     known, others = [d for d in unseen if d[0].brand in chosen], [d for d in unseen if d[0].brand not in chosen]
-    encoder = BuiltInLogoEmbedder()
+    embedder = BuiltInLogoEmbedder()
     views = [(a, v) for a, art in known for v in views_of(art[:, :, [2, 1, 0, 3]])]
     entries = [Entry(a.brand, a.brand, a.name) for a, _ in views]
-    gallery = Gallery(encoder.identity, entries, encoder.encode([v for _, v in views]), encoder.encode(distractors()))
-    alarms, right = answers(gallery, encoder, known, others, seed)
+    gallery = Gallery(
+        embedder.identity, entries, embedder.encode([v for _, v in views]), embedder.encode(distractors())
+    )
+    alarms, right = answers(gallery, embedder, known, others, seed)
     slope, offset = fitted(-np.log10(alarms), right)
     certainty = 1 / (1 + np.exp(-(slope * -np.log10(alarms) + offset)))
     table = Table(title=f"SLOPE {slope:.2f}, OFFSET {offset:.2f}, {len(known)} known marks")

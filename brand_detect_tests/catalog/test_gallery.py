@@ -65,7 +65,7 @@ def test_more_exemplars_give_more_false_alarms():
 
 @pytest.mark.parametrize("others", [0, 20])
 def test_no_brand_has_more_than_its_share_of_the_false_alarms(others):
-    """One picture that many unknown marks look like, alone and among others."""
+    """One picture that many distractors look like, alone and among others."""
     common = unit(np.ones((1, SIZE)))
     unknown = unit(scattered(8000, 9) + np.random.default_rng(4).uniform(0, 0.4, (8000, 1)) * common)
     vectors = np.concatenate([common, scattered(20, 1)[:others]])

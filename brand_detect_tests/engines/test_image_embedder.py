@@ -82,14 +82,14 @@ def crops():
 
 @pytest.mark.parametrize("make", DIMENSIONS, ids=lambda make: make.__name__)
 def test_crops_of_any_size_become_rows_of_unit_length_whatever_they_are_beside(folders, make, crops):
-    encoder = ImageEmbedder(any_folder(str(folders[make])))
-    rows = encoder.encode(crops)
+    embedder = ImageEmbedder(any_folder(str(folders[make])))
+    rows = embedder.encode(crops)
     assert rows.dtype == np.float32
-    assert rows.shape == (len(crops), encoder.dimensions) == (len(crops), DIMENSIONS[make])
+    assert rows.shape == (len(crops), embedder.dimensions) == (len(crops), DIMENSIONS[make])
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode([crops[-1]])[0], rows[-1], atol=1e-4)
+    np.testing.assert_allclose(embedder.encode([crops[-1]])[0], rows[-1], atol=1e-4)
     assert np.ptp(rows, axis=0).max() > 1e-3  # it looked at the crops
-    assert encoder.encode([]).shape == (0, encoder.dimensions)
+    assert embedder.encode([]).shape == (0, embedder.dimensions)
 
 
 @pytest.mark.parametrize("make", DIMENSIONS, ids=lambda make: make.__name__)
@@ -114,12 +114,12 @@ def test_colours_come_as_blue_green_red(folders):
 
     crop = np.zeros((28, 28, 3), np.uint8)
     crop[:, :, 2] = 200  # red
-    encoder = ImageEmbedder(any_folder(str(folders[siglip])))
+    embedder = ImageEmbedder(any_folder(str(folders[siglip])))
     red = torch.zeros(1, 3, 32, 32) - 1
     red[:, 0] = 200 / 255 * 2 - 1
     with torch.inference_mode():
-        row = encoder._loaded.model.get_image_features(pixel_values=red).pooler_output
-    np.testing.assert_allclose(encoder.encode([crop])[0], torch.nn.functional.normalize(row)[0].numpy(), atol=1e-4)
+        row = embedder._loaded.model.get_image_features(pixel_values=red).pooler_output
+    np.testing.assert_allclose(embedder.encode([crop])[0], torch.nn.functional.normalize(row)[0].numpy(), atol=1e-4)
 
 
 def test_the_identity_follows_the_weights(folders, tmp_path):
@@ -133,8 +133,8 @@ def test_the_identity_follows_the_weights(folders, tmp_path):
 
 def test_an_absent_model_names_the_command_that_fetches_it():
     with pytest.raises(Permanent) as error:
-        ImageEmbedder(any_folder("acme/no-such-encoder"))
-    assert "hf download acme/no-such-encoder" in error.value.hint
+        ImageEmbedder(any_folder("acme/no-such-embedder"))
+    assert "hf download acme/no-such-embedder" in error.value.hint
 
 
 def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):

@@ -13,23 +13,23 @@ from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
 
 
 @pytest.fixture(scope="module")
-def encoder() -> BuiltInLogoEmbedder:
+def embedder() -> BuiltInLogoEmbedder:
     return BuiltInLogoEmbedder()
 
 
-def test_marks_are_known_again_in_the_other_polarity(encoder: BuiltInLogoEmbedder):
+def test_marks_are_known_again_in_the_other_polarity(embedder: BuiltInLogoEmbedder):
     drawn = [VectorAndPixelArtwork().render(logo_svg(path).encode(), "svg", 60) for path in LOGOS.values()]
-    light, dark = (encoder.encode([views_of(art)[n] for art in drawn]) for n in (0, 1))
+    light, dark = (embedder.encode([views_of(art)[n] for art in drawn]) for n in (0, 1))
     assert (light @ dark.T).argmax(axis=1).tolist() == list(range(len(LOGOS)))
     assert np.linalg.norm(light, axis=1) == pytest.approx(np.ones(len(LOGOS)), abs=1e-3)
 
 
-def test_crops_of_any_size_and_number(encoder: BuiltInLogoEmbedder):
+def test_crops_of_any_size_and_number(embedder: BuiltInLogoEmbedder):
     crops = [np.full((3 + n, 200, 3), n, np.uint8) for n in range(BATCH + 3)]
-    together = encoder.encode(crops)
-    assert together.shape == (BATCH + 3, encoder.dimensions)
-    assert together[-1:] == pytest.approx(encoder.encode(crops[-1:]), abs=1e-3)
-    assert encoder.encode([]).shape == (0, encoder.dimensions)
+    together = embedder.encode(crops)
+    assert together.shape == (BATCH + 3, embedder.dimensions)
+    assert together[-1:] == pytest.approx(embedder.encode(crops[-1:]), abs=1e-3)
+    assert embedder.encode([]).shape == (0, embedder.dimensions)
 
 
 def test_unusable_weights_are_named(tmp_path: Path):

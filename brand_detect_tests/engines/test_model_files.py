@@ -199,7 +199,7 @@ def test_what_is_usual_in_configs_passes(folder: ModelFolder) -> None:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import ViTConfig, ViTModel
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
@@ -290,8 +290,8 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("harm", HOSTILE)
-def test_every_failure_of_loading_is_one_sentence_and_runs_nothing(encoder: Path, tmp_path: Path, harm: str) -> None:
-    folder = Path(shutil.copytree(encoder, tmp_path / "vit"))
+def test_every_failure_of_loading_is_one_sentence_and_runs_nothing(embedder: Path, tmp_path: Path, harm: str) -> None:
+    folder = Path(shutil.copytree(embedder, tmp_path / "vit"))
     HOSTILE[harm](folder)
     with pytest.raises(Permanent, match=r"^The model [^\n]*$") as e:
         ImageEmbedder(any_folder(str(folder)))
@@ -299,16 +299,16 @@ def test_every_failure_of_loading_is_one_sentence_and_runs_nothing(encoder: Path
     assert not (folder / "ran").exists()
 
 
-def test_the_folder_that_is_harmed_above_loads(encoder: Path) -> None:
-    assert ImageEmbedder(any_folder(str(encoder))).dimensions == 8
+def test_the_folder_that_is_harmed_above_loads(embedder: Path) -> None:
+    assert ImageEmbedder(any_folder(str(embedder))).dimensions == 8
 
 
-def test_while_a_model_is_loaded_nothing_is_fetched(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_a_model_is_loaded_nothing_is_fetched(embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    ImageEmbedder(any_folder(str(encoder)))
+    ImageEmbedder(any_folder(str(embedder)))
     with pytest.raises(OfflineModeIsEnabled):
         huggingface_hub.HfApi().model_info("acme/model")
 

@@ -8,10 +8,10 @@ from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
 
 
 def page(light_on_dark=False):
-    paper, ink = ((30, 30, 30), (240, 240, 240)) if light_on_dark else ((255, 255, 255), (0, 0, 0))
+    paper, colour = ((30, 30, 30), (240, 240, 240)) if light_on_dark else ((255, 255, 255), (0, 0, 0))
     image = np.full((200, 900, 3), paper, np.uint8)
     for text, at in {"Fly Better": (30, 70), "ROLEX": (600, 70), "Stadium": (30, 160)}.items():
-        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 1.5, ink, 3, cv2.LINE_AA)
+        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 1.5, colour, 3, cv2.LINE_AA)
     return image
 
 

@@ -239,7 +239,7 @@ def test_a_reply_becomes_an_answer(folders, monkeypatch):
         input_tokens=brand.input_tokens,
         output_tokens=brand.output_tokens,
         latency_s=brand.latency_s,
-        mark="wordmark",
+        logo_type="wordmark",
         placement="board",
         reasoning="read",
         provider="transformers",

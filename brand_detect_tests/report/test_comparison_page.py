@@ -44,7 +44,7 @@ def test_the_page_tells_what_changed() -> None:
         "Nike gone",
         "before: unresolved after: Acme (exact, match_brands) , confidence 0.90",
         "brands in one list only",
-        "1 → 0 unresolved marks",
+        "1 → 0 unresolved clusters",
     ):
         assert words in seen.text
     assert len(seen.of("img")) == 4  # of each brand the longest time, of each verdict the best crop

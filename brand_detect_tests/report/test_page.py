@@ -103,7 +103,7 @@ def on_a_board(payloads: dict[str, Any]) -> dict[str, Any]:
     return payloads | {"compile_report": replace(payloads["compile_report"], exposures=told)}
 
 
-def test_a_surface_that_nobody_told_is_no_column() -> None:
+def test_a_placement_that_nobody_set_is_no_column() -> None:
     payloads = match()
     assert set(payloads["compile_report"].exposures["placement"].to_pylist()) == {"other"}
     for made, told in ((payloads, False), (on_a_board(payloads), True)):
@@ -199,7 +199,7 @@ def test_long_texts_are_cut_and_foreign_directions_kept_apart() -> None:
 def test_a_report_without_brands_says_so() -> None:
     seen = Page(rendered(nothing()))
     assert "No brand was found." in seen.text
-    assert "20 frames were looked at" in seen.text
+    assert "20 frames were sampled" in seen.text
 
 
 def test_only_the_frames_shown_are_read_and_each_once() -> None:
@@ -207,9 +207,9 @@ def test_only_the_frames_shown_are_read_and_each_once() -> None:
     data = data_of(rendered(match(), frames))
     assert sorted(frames.reads) == [1, 10, 14]
     pictures = data["pictures"]
-    assert sorted(pictures["frames"]) == ["1", "14"]  # of the open mark on frame 10 the close-up alone
+    assert sorted(pictures["frames"]) == ["1", "14"]  # of the unresolved cluster on frame 10 the close-up alone
     assert sorted(pictures["exposures"]) == sorted(data["exposures"]["exposure_id"])
-    assert list(pictures["marks"]) == ["cluster-1"]
+    assert list(pictures["clusters"]) == ["cluster-1"]
     assert pictures["size_px"] == [640, 360]
     whole = OpenCvCodec().decode(base64.b64decode(pictures["frames"]["1"]))
     assert whole.shape[1] == page.FRAME_PX
@@ -276,7 +276,7 @@ def test_the_documents_are_written_into_the_attempt() -> None:
     assert sink.files["report.html"].startswith(b"<!doctype html>")
 
 
-def test_open_marks_without_a_known_crop_are_listed() -> None:
+def test_clusters_without_a_known_crop_are_listed() -> None:
     payloads = match()
     gone = p.cluster(1, "GONE", p.region(5, "nobody"))
     made = report_of(

@@ -197,7 +197,7 @@ def test_a_filter_sums_the_advertising_equivalent_of_its_exposures(tab: Tab, tmp
     assert tab.row("Cola").locator("td").last.inner_text() == f"{cola['media_value']:,.0f}"
 
 
-def test_a_surface_that_nobody_told_is_no_filter_and_no_evidence(tab: Tab, tmp_path: Path) -> None:
+def test_a_placement_that_nobody_set_is_no_filter_and_no_evidence(tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text(written(match()), encoding="utf-8")
     tab.page.goto((tmp_path / "report.html").as_uri())
     expect(tab.page.get_by_label("Source")).to_be_visible()
@@ -290,7 +290,7 @@ def test_bars_tell_source_and_certainty_without_colour(tab: Tab, report: str) ->
     assert acme.first.inner_text() == "T"
     assert tab.bars("Cola").inner_text() == "C"
     assert tab.bars("Bolt").inner_text() == "L"
-    assert "told by a cloud model, confidence 0.90, sure" in (tab.bars("Cola").get_attribute("aria-label") or "")
+    assert "identified by a cloud model, confidence 0.90, sure" in (tab.bars("Cola").get_attribute("aria-label") or "")
     assert acme.nth(2).evaluate("b => getComputedStyle(b).borderTopStyle") == "dashed"
     assert "gradient" in acme.nth(1).evaluate("b => getComputedStyle(b).backgroundImage")
 
@@ -366,7 +366,7 @@ def test_an_exposure_without_a_picture_shows_the_nearest_and_says_so(tab: Tab, t
     assert tab.panel.locator(".shot img").count() == 2
 
 
-def test_open_marks_show_picture_reason_and_candidates(tab: Tab, report: str) -> None:
+def test_unresolved_clusters_show_picture_reason_and_candidates(tab: Tab, report: str) -> None:
     tab.page.goto(report)
     card = tab.page.locator("#unresolved figure").first
     for words in ("1. KAPRUN", "no rule knows it", "resembles Acme", "seen at 0:35.0"):
@@ -489,7 +489,7 @@ def test_what_was_lost_holds_losses_alone(tab: Tab, tmp_path: Path) -> None:
         path.write_text(written(payloads | {"compile_report": made}), encoding="utf-8")
         tab.page.goto(path.as_uri())
         assert tab.page.locator(".notes").all_inner_texts() == (
-            ["What was lost, and why\nthe video is damaged after 3.0 s; 2.0 s were lost"] if n else []
+            ["Limitations\nthe video is damaged after 3.0 s; 2.0 s were lost"] if n else []
         )
         expect(tab.page.locator("#made .remarks")).to_have_text("escalate_vlm: off")
 
@@ -668,7 +668,7 @@ def test_corrections_are_sent_shown_applied_and_the_new_report_loaded(tab: Tab, 
     expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
     tab.bars("Acme").nth(1).click()
     tab.panel.get_by_role("button", name="Reject", exact=True).click()
-    expect(tab.page.locator("#dock")).to_contain_text("Say who you are first")
+    expect(tab.page.locator("#dock")).to_contain_text("Enter your name first")
     expect(tab.page.get_by_label("Your name")).to_be_focused()
     assert service.events == []
     tab.page.get_by_label("Your name").fill("Mia")
@@ -705,7 +705,7 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     tab.panel.get_by_role("button", name="is no brand").click()
     expect(tab.panel).to_contain_text("excluded, pending")
     tab.panel.get_by_role("button", name="Accept", exact=True).click(force=True)  # it waits already
-    tab.page.get_by_label("Brand of mark 1").fill("Kap")
+    tab.page.get_by_label("Brand of cluster 1").fill("Kap")
     tab.row("Bolt").get_by_role("button", name="Correct").click()
     expect(tab.panel.get_by_role("button", name="Accept all")).to_be_focused()
     tab.panel.get_by_label("Merge into").fill("Cola")
@@ -713,9 +713,9 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     expect(tab.row("Bolt")).to_contain_text("merged into")
     tab.panel.get_by_role("button", name="Reject all").click()
     expect(tab.row("Bolt")).to_contain_text("rejected, pending")
-    expect(tab.page.get_by_label("Brand of mark 1")).to_have_value("Kap")  # drawn again, and kept
-    tab.page.get_by_label("Brand of mark 1").fill("Kaprun")
-    tab.page.get_by_label("Brand of mark 1").press("Enter")
+    expect(tab.page.get_by_label("Brand of cluster 1")).to_have_value("Kap")  # drawn again, and kept
+    tab.page.get_by_label("Brand of cluster 1").fill("Kaprun")
+    tab.page.get_by_label("Brand of cluster 1").press("Enter")
     expect(tab.page.locator("#unresolved figure").first).to_contain_text("pending")
     span = {"brand_id": "acme", "brand": "Acme", "start_s": 21.75, "end_s": 24.75}
     bolt = {"brand_id": "bolt", "brand": "Bolt"}
@@ -739,7 +739,7 @@ def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Servi
     other = {"review_id": "f" * 16, "action": "reject", "brand_id": "acme", "brand": "Acme", "user": "Bob"}
     service.events.append(other | {"at": "2026-05-01T12:00:01.000000+00:00", "state": "pending"})
     tab.page.get_by_role("button", name="Apply 1 correction").click()
-    expect(tab.page.locator("#dock")).to_contain_text("Others have corrected this report, too.")
+    expect(tab.page.locator("#dock")).to_contain_text("Others have corrected this report too.")
     expect(tab.row("Acme")).to_contain_text("rejected, pending")
     assert service.applied == 0
     tab.page.get_by_role("button", name="Apply 2 corrections").click()
@@ -812,7 +812,7 @@ def test_what_the_service_refuses_is_said_in_a_sentence(
     tab.bars("Cola").click()
     tab.panel.get_by_role("button", name="Reject", exact=True).click()
     expect(page.locator("#dock .error")).to_contain_text(words)
-    expect(page.locator("#dock .error")).to_contain_text("It was not kept.")
+    expect(page.locator("#dock .error")).to_contain_text("It was not saved.")
     assert tab.panel.locator(".badge.pending").count() == 0
     page.close()
 
@@ -847,12 +847,12 @@ def test_a_served_page_prints_no_controls_either(tab: Tab, service: Service) -> 
     assert controls(tab) == []
 
 
-def test_marks_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, service: Service) -> None:
+def test_clusters_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
     tab.page.get_by_label("Your name").fill("Mia")
     card = tab.page.locator("#unresolved figure")
     assert card.get_by_role("button", name="alike").all_inner_texts() == ["Dismiss all 2 alike"] * 2
-    card.nth(0).get_by_role("button", name="Dismiss mark 1", exact=True).click()
+    card.nth(0).get_by_role("button", name="Dismiss cluster 1", exact=True).click()
     expect(card.nth(0)).to_contain_text("dismissed, pending")
     card.nth(2).get_by_role("button", name="alike").click()
     expect(card.nth(1)).to_contain_text("dismissed, pending")

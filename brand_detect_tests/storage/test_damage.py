@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(str(folder / "store"))
     store.put_catalog(CATALOG.version, catalog_to_json(CATALOG), [exemplar_of(LOGO, "svg")], lambda _: LOGO)
     vectors = [{"exemplar_id": "a", "embedding": np.linspace(0, 1, 256).astype(np.float16)}]
-    store.put_embeddings(CATALOG.version, "encoder", table(EXEMPLAR_EMBEDDINGS, vectors))
+    store.put_embeddings(CATALOG.version, "embedder", table(EXEMPLAR_EMBEDDINGS, vectors))
     Answers(store).keep(Answer("", "answered", "Nike", 0.9, "a “detail”", question_id=QUESTION))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
     return folder / "store"
@@ -54,7 +54,7 @@ def reads(store: Store) -> Reads:
 
     found: Reads = {
         f"_catalog/{CATALOG.version}/catalog.json": lambda: snapshot(CATALOG.version),
-        f"_catalog/{CATALOG.version}/vectors-": lambda: store.get_embeddings(CATALOG.version, "encoder"),
+        f"_catalog/{CATALOG.version}/vectors-": lambda: store.get_embeddings(CATALOG.version, "embedder"),
         "_catalog/exemplars/": lambda: store.exemplar(exemplar_of(LOGO, "svg")),
         "_answers/": lambda: Answers(store).recall([QUESTION]),
         "_proposals/": lambda: list(Proposals(store).undecided()),

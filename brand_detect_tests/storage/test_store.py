@@ -453,7 +453,7 @@ def test_snapshots_are_listed_in_order_of_time(store: Store, tmp_path: Path):
     assert store.catalogs() == ["b", "a"]
 
 
-def test_vectors_of_a_catalogue_are_kept_per_encoder(tmp_path: Path):
+def test_vectors_of_a_catalogue_are_kept_per_embedder(tmp_path: Path):
     store = Store(str(tmp_path))
     vectors = table(EXEMPLAR_EMBEDDINGS, [{"exemplar_id": "a", "embedding": np.ones(4, np.float16)}])
     assert store.get_embeddings("v1", "one") is None

@@ -102,7 +102,7 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     catalog = load_catalog(str(tmp_path / "brands.yaml")).catalog
     assert catalog.brands[0].exemplars == (exemplar,)
     store.put_catalog(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
-    store.put_embeddings(catalog.version, "encoder", table(EXEMPLAR_EMBEDDINGS))
+    store.put_embeddings(catalog.version, "embedder", table(EXEMPLAR_EMBEDDINGS))
     Answers(store).keep(Answer("", "answered", "Nike", 0.9, question_id="f" * 32))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
 

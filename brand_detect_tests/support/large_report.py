@@ -32,7 +32,7 @@ class StoredPictures:
 
 
 def large() -> dict[str, Any]:
-    """Payloads by stage: each brand about ``EACH`` times on screen, at its own place, and 300 open marks."""
+    """Payloads by stage: each brand about ``EACH`` times on screen, at its own place, and 300 unresolved clusters."""
     n = int(DURATION_S * FPS)
     frames = p.frames(n, FPS)
     scenes = p.scenes(frames, cuts=np.arange(SHOT_S, DURATION_S, SHOT_S).tolist())

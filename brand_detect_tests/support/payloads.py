@@ -258,7 +258,7 @@ def answer(cluster_id: str, status: str = "answered", **changes: Any) -> dict[st
         "output_tokens": 20,
         "cost_usd": 0.0,
         "latency_s": 0.1,
-        "mark": "wordmark",
+        "logo_type": "wordmark",
         "placement": "board",
         "reasoning": "",
         "question_id": f"question about {cluster_id}",

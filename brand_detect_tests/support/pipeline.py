@@ -63,10 +63,10 @@ class ScriptedReader:
 
 
 @dataclass
-class ScriptedEncoder:
+class ScriptedEmbedder:
     """Sees where a crop is bright and where it is dark, on a grid of 16 by 16."""
 
-    identity: str = "scripted encoder"
+    identity: str = "scripted embedder"
     dimensions: int = 256
     crops: int = 0
 
@@ -139,7 +139,7 @@ class Pipeline:
     definitions: dg.Definitions
     detector: ScriptedDetector
     reader: ScriptedReader
-    encoder: ScriptedEncoder
+    embedder: ScriptedEmbedder
 
     def launch(
         self, job_id: str, start: str, config: Overrides | None = None, tags: Mapping[str, str] | None = None
@@ -190,16 +190,16 @@ def pipeline(
         model_hosts=tuple(model_hosts),
         catalog=str(catalog),
     )
-    detector, reader, encoder = ScriptedDetector(), ScriptedReader(), ScriptedEncoder()
+    detector, reader, embedder = ScriptedDetector(), ScriptedReader(), ScriptedEmbedder()
     scripted = {
         "region_detectors": lambda _: [detector],
         "text_reader": lambda _: reader,
-        "logo_embedder": lambda _: encoder,
+        "logo_embedder": lambda _: embedder,
     }
     services = Services.of(settings, engines=Engines(**(scripted | engines)))
     definitions = build_definitions(services)
     with (_kept if kept else _in_memory)(folder) as live:
-        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader, encoder)
+        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader, embedder)
 
 
 @contextmanager

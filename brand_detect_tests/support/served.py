@@ -18,7 +18,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.resources import Engines, Services
-from brand_detect_tests.support.pipeline import ScriptedAnswerer, ScriptedDetector, ScriptedEncoder, ScriptedReader
+from brand_detect_tests.support.pipeline import ScriptedAnswerer, ScriptedDetector, ScriptedEmbedder, ScriptedReader
 
 FOLDER = Path(os.environ["SERVED"])
 
@@ -70,7 +70,7 @@ def _services() -> Services:
     engines = Engines(
         region_detectors=lambda _: [SlowDetector()],
         text_reader=text_reader,
-        logo_embedder=lambda _: ScriptedEncoder(),
+        logo_embedder=lambda _: ScriptedEmbedder(),
         answerer=answerer,
     )
     return Services.of(Settings.load(), engines=engines)

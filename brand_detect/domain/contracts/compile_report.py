@@ -83,7 +83,7 @@ ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left
 """The nine fields of the picture, row by row."""
 BRANDS = schema(
     "brands",
-    "What the exposures of a brand come to",
+    "Totals of a brand, the longest on screen first",
     brand_id=(STRING, "the brand's id in the catalogue"),
     brand=(STRING, "the brand's name"),
     seconds=(F64, "once per instant, however many boxes"),
@@ -97,7 +97,7 @@ BRANDS = schema(
     confidence=(F32, "0..1"),
     overlay_s=(F64, "of ``seconds``, those with the brand on overlays"),
     low_s=(F64, "seconds that are sure: high confidence, edges as late and as early as sampling allows"),
-    high_s=(F64, "seconds that are possible: open marks that resemble the brand, edges the other way"),
+    high_s=(F64, "seconds that are possible: unresolved clusters that resemble the brand, edges the other way"),
     mean_s=(F64, "mean length of an exposure"),
     area_frac_max=(F32, "the largest share of the picture at any instant, 0..1"),
     position=(F32, "0..1, mean by time over the exposures; so are the next two and quality"),
@@ -138,7 +138,7 @@ REPORT_UNRESOLVED = schema(
     y_px=(F32, "upper edge of the box"),
     w_px=(F32, "width of the box"),
     h_px=(F32, "height of the box"),
-    alike=(STRINGS, "ids of the other marks without text that look like it"),
+    alike=(STRINGS, "ids of the other logo regions without text that look like it"),
 )
 
 
@@ -187,7 +187,7 @@ class CompileReportParams(Params):
     )
     sure_confidence: Unit = Field(0.9, description="detections from this on are sure: they make a brand's low seconds")
     placements: list[dict[str, Any]] = Field(
-        [], description="rules that tell what a mark is on, the first that fits: {surface: board, min_aspect: 3, …}"
+        [], description="rules for the placement, the first that fits decides: {placement: board, min_aspect: 3, …}"
     )
     quality: str = Field(
         "default", pattern=r"^[a-z0-9_-]{1,64}$", description="weights and anchors of the quality score, by name"

@@ -56,7 +56,7 @@ TRACKS = schema(
 )
 TRACK_EMBEDDINGS = schema(
     "track_embeddings",
-    "The best crops of a track as an encoder sees them",
+    "The best crops of a track as an embedder sees them",
     track_id=(STRING, "id, from the track's first region"),
     region_id=(STRING, "id, from the frame, the box and the kind"),
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
@@ -66,7 +66,7 @@ TRACK_EMBEDDINGS = schema(
 
 @dataclass(frozen=True)
 class DetectedObjects(Payload):
-    """``embedder`` is the identity of the encoder that made the vectors of ``marks``; "" where none was on."""
+    """``embedder`` is the identity of the embedder that made ``embeddings``; "" where none was on."""
 
     regions: pa.Table
     tracks: pa.Table
@@ -109,5 +109,5 @@ class DetectObjectsParams(Params):
     embedder: ModelName = Field(
         "built-in",
         min_length=1,
-        description="what turns marks into vectors: built-in, off, or an image model's id or folder",
+        description="what turns crops into embeddings: built-in, off, or an image model's id or folder",
     )

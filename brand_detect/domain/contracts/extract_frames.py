@@ -14,7 +14,7 @@ THUMBNAIL_SHAPE = (36, 64)
 """Rows and columns of a picture's luma thumbnail, whatever the picture's shape."""
 FRAMES = schema(
     "frames",
-    "A sampled frame, and where its JPEG lies",
+    "One row for every sampled frame",
     frame=(I32, "ordinal among the sampled frames, from 0"),
     frame_id=(STRING, "id, from the video's content and the time"),
     t_s=(F64, "presentation time"),

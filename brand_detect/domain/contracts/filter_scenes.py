@@ -12,7 +12,7 @@ from brand_detect.domain.tables import F64, I32, STRING, schema
 
 SHOTS = schema(
     "shots",
-    "What the camera shows without a cut",
+    "One row for every shot, in order",
     shot=(I32, "ordinal of the shot, from 0"),
     start_s=(F64, "when it begins, in seconds"),
     end_s=(F64, "when it ends, in seconds"),

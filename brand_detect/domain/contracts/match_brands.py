@@ -19,18 +19,20 @@ class MatchBrandsParams(Params):
     min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
     join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
     min_logo_match_px: int = Field(
-        32, ge=1, description="shortest side of a mark that is recognised by its look, in px of the stored frame"
+        32, ge=1, description="shortest side of a logo region that may be matched, in px of the stored frame"
     )
     max_false_accept_rate: Unit = Field(
         0.0075,
-        description="share of unknown marks that may be taken for one of the catalogue's; 0 = marks are not matched",
+        description="share of distractors that may be matched to a brand; 0 = logos are not matched",
     )
     min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")
     min_unresolved_logo_s: float = Field(
-        1.0, ge=0, description="marks without text that are on screen for less are not listed as unresolved, in seconds"
+        1.0,
+        ge=0,
+        description="shortest time on screen of a logo region that is listed as unresolved, in seconds",
     )
     max_unresolved_logos: int = Field(
         10,
         ge=0,
-        description="most clusters of marks without text that are listed as unresolved, those most like a mark first",
+        description="most logo regions without text listed as unresolved, the most logo-like first",
     )

@@ -1,4 +1,4 @@
-"""Marks without words from end to end: a generated clip whose marks are known, in a catalogue full of other marks."""
+"""Logos without words from end to end: a generated clip whose marks are known, in a catalogue full of other marks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +125,7 @@ def bench_logos(folder: Path, run: RunCatalog, others: Mapping[str, bytes]) -> l
     total = ("all", *sums, f"{score.recall:.2f}", f"{score.precision:.2f}")
     return [
         Section(
-            f"Marks without words among {len(others)} others, {HEIGHT_PX:g} px high and more",
+            f"Logos without words among {len(others)} others, {HEIGHT_PX:g} px high and more",
             ("mark", "shown, s", "of these found, s", "named, s", "of these right, s", "recall", "precision"),
             [*rows, total],
         ),

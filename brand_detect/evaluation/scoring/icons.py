@@ -1,4 +1,4 @@
-"""Vector artwork of brands, as pictures that an encoder may be shown: for galleries of thousands of brands."""
+"""Vector artwork of brands, as pictures that an embedder may be shown: for galleries of thousands of brands."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -169,7 +169,7 @@ class Exemplars:
 
 @dataclass(frozen=True)
 class Material:
-    """All crops of a measurement. The probes are the marks, then as many crops of no mark as were found, then the
+    """All crops of a measurement. The probes are the marks, then as many crops of no logo as were found, then the
     ``shrunk`` marks once for each of ``SHRUNK_PX``."""
 
     brands: Sequence[str]
@@ -194,7 +194,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Vectors:
-    """What an encoder made of the pictures. ``distractor_of`` numbers the brand of each of the distractors' rows."""
+    """What an embedder made of the pictures. ``distractor_of`` numbers the brand of each of the distractors' rows."""
 
     probes: NDArray[np.float32]
     exemplars: Mapping[str, NDArray[np.float32]]
@@ -238,7 +238,7 @@ def evaluate_logos(
         recognizers: the first one's vectors are also given to the matcher.
         packs: icons; the first pack makes the middle gallery, all of them the largest.
         unknown: pictures of no known mark, by which the matcher judges how likely a likeness is.
-        false_accept_rate: the share of unknown marks that the matcher may take for one of the gallery's.
+        false_accept_rate: the share of distractors that the matcher may take for one of the gallery's.
 
     Raises:
         BadInput: the folder holds no such photographs.
@@ -402,9 +402,9 @@ def open_set(material: Material, scored: Sequence[Scored]) -> Section:
                 rows.append((s.name, e.name, s.brands_in(e, gallery), len(e.queries), *figures))
     columns = ("recognizer", "exemplars", "brands in gallery", "queries")
     title = (
-        f"Open set: recall at {PRECISION:.0%} precision, with {len(material.probes[material.others])} crops of no mark"
+        f"Open set: recall at {PRECISION:.0%} precision, with {len(material.probes[material.others])} crops of no logo"
     )
-    return Section(title, (*columns, "by score", "by lead", "unknown only", "no mark only"), rows)
+    return Section(title, (*columns, "by score", "by lead", "unknown only", "no logo only"), rows)
 
 
 def matcher(material: Material, s: Scored, vectors: Vectors, false_accept_rate: float) -> Section:
@@ -423,8 +423,8 @@ def matcher(material: Material, s: Scored, vectors: Vectors, false_accept_rate: 
         shares = (got.recall, got.precision, got.unknown_claimed, got.other_claimed)
         rows.append((e.name, s.brands_in(e, s.galleries[-1]), len(e.queries), _mean(known.right), best, *shares))
     columns = ("exemplars", "brands in gallery", "queries", "top-1", f"recall at {PRECISION:.0%} precision")
-    in_use = ("recall", "precision", "unknown marks claimed", "crops of no mark claimed")
-    return Section(f"Matcher on {s.name}, false alarms {false_accept_rate:.2%}", (*columns, *in_use), rows)
+    in_use = ("recall", "precision", "unknown logos claimed", "crops of no logo claimed")
+    return Section(f"Matcher on {s.name}, false accept rate {false_accept_rate:.2%}", (*columns, *in_use), rows)
 
 
 def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_accept_rate: float) -> Section:
@@ -432,7 +432,7 @@ def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_ac
 
     In galleries of one, all crops are put to every brand in turn.
     """
-    likely = 10 ** (OFFSET / SLOPE)  # share of unknown marks at which a likeness is right as often as not
+    likely = 10 ** (OFFSET / SLOPE)  # share of distractors at which a likeness is right as often as not
     rows = []
     for e in (e for e in material.exemplars if len(e.queries)):
         owners = np.unique(e.brand_of)
@@ -447,10 +447,10 @@ def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_ac
                 got = in_force(claimed[0], right, *claimed[1:])
                 figures += [got.recall, got.precision, got.unknown_claimed, got.other_claimed]
             rows.append((e.name, s.brands_in(e, size) if size else 1, len(right), *figures))
-    of = ("recall", "precision", "unknown marks", "no mark")
+    of = ("recall", "precision", "unknown logos", "no logo")
     columns = ("exemplars", "brands in gallery", "queries", *(f"{w}: {c}" for w in ("named", "resembling") for c in of))
     return Section(
-        f"By gallery, matcher on {s.name}, false alarms {false_accept_rate:.2%} and {likely:.2%}", columns, rows
+        f"By gallery, matcher on {s.name}, false accept rate {false_accept_rate:.2%} and {likely:.2%}", columns, rows
     )
 
 
@@ -503,7 +503,7 @@ def _found_by_icon(material: Material, scored: Sequence[Scored]) -> dict[str, ND
 
 
 def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tuple[Verdicts, Verdicts, Verdicts]:
-    """Of the queries, of the same with their brand out of the gallery, and of the crops of no mark."""
+    """Of the queries, of the same with their brand out of the gallery, and of the crops of no logo."""
     scores = s.against(e, gallery)
     queries, own = scores[e.queries], material.own[e.queries]
     others = scores[material.others]
@@ -515,7 +515,7 @@ def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tupl
 
 
 Matched = tuple[Verdicts, NDArray[np.float64]]
-"""What the matcher says of some crops, and the share of unknown marks that would look as much like one."""
+"""What the matcher says of some crops, and the share of distractors that would look as much like one."""
 
 
 def _matched(
@@ -523,7 +523,7 @@ def _matched(
 ) -> tuple[Matched, Matched, Matched]:
     """As ``_verdicts``, by the matcher, with ``brands`` and the first ``distractors`` in the gallery, all by default.
 
-    Where ``brands`` are in it, the queries of others are unknown marks, too.
+    Where ``brands`` are in it, the queries of others are unknown logos, too.
     """
     brands = np.unique(e.brand_of) if brands is None else brands
     of = np.asarray(vectors.distractor_of)

@@ -1,4 +1,4 @@
-"""What tells marks apart: encoders, and the classical ways that an encoder has to beat."""
+"""What tells marks apart: embedders, and the classical ways that an embedder has to beat."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,33 +28,33 @@ class Recognizer(Protocol):
         ...
 
 
-class Encoder:
+class Embedder:
     """A ``LogoEmbedder`` as recognizer: inner products."""
 
     slow = False
 
-    def __init__(self, name: str, encoder: LogoEmbedder) -> None:
-        self.name, self._encoder = name, encoder
+    def __init__(self, name: str, embedder: LogoEmbedder) -> None:
+        self.name, self._embedder = name, embedder
 
     def describe(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        return self._encoder.encode(crops)
+        return self._embedder.encode(crops)
 
     def compare(self, queries: NDArray[np.float32], exemplars: NDArray[np.float32]) -> NDArray[np.float32]:
         return queries @ exemplars.T
 
 
-def encoder_of(name: str) -> Encoder:
-    """``mark_net``, the package's own network; a ``.safetensors`` file, another training of it; else a model of
+def embedder_of(name: str) -> Embedder:
+    """``logo_embedder``, the package's own network; a ``.safetensors`` file, another training of it; else a model of
     transformers, by id or folder.
 
     Raises:
-        Permanent: the model is not on this machine, or is no encoder.
+        Permanent: the model is not on this machine, or is no embedder.
     """
-    if name == "mark_net":
-        return Encoder(name, BuiltInLogoEmbedder())
+    if name == "logo_embedder":
+        return Embedder(name, BuiltInLogoEmbedder())
     if name.endswith(".safetensors"):
-        return Encoder(Path(name).stem, BuiltInLogoEmbedder(Path(name)))
-    return Encoder(name, ImageEmbedder(any_folder(name)))
+        return Embedder(Path(name).stem, BuiltInLogoEmbedder(Path(name)))
+    return Embedder(name, ImageEmbedder(any_folder(name)))
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Descriptor:
 
 def baselines() -> list[Recognizer]:
     """The classical recognizers."""
-    encoders = (
+    embedders = (
         Descriptor("gradients", 7 * 7 * 4 * 9, gradients),
         Descriptor("shape correlation", 32 * 32, shape),
         Descriptor("pHash", 64, perceptual_hash),
         Descriptor("colours", 6**3, colors),
     )
-    return [*(Encoder(e.identity, e) for e in encoders), Sift()]
+    return [*(Embedder(e.identity, e) for e in embedders), Sift()]
 
 
 def gradients(crop: Image) -> NDArray[np.float32]:

@@ -164,7 +164,7 @@ def _evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: set[str]) 
 
 
 def _alike(unresolved: pa.Table, regions: pa.Table) -> dict[str, list[int]]:
-    """By brand the keyframes with an open mark that resembles it."""
+    """By brand the keyframes with an unresolved cluster that resembles it."""
     found: defaultdict[str, set[int]] = defaultdict(set)
     resembling = [row for row in unresolved.select(["candidates", "track_ids"]).to_pylist() if row["candidates"]]
     wanted = {t for row in resembling for t in row["track_ids"]}
@@ -193,7 +193,7 @@ def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: p
 
 
 def _twins(marks: pa.Table, views: pa.Table) -> list[list[str]]:
-    """For each open mark without text the ids of the others of which a track looks like one of its own."""
+    """For each unresolved cluster without text the ids of the others of which a track looks like one of its own."""
     owner = {t: m["cluster_id"] for m in marks.to_pylist() if not m["text"] for t in m["track_ids"]}
     looks = mean_embeddings(views.filter(pc.field("track_id").isin(pa.array(owner, pa.string()))))
     owners, vectors = [owner[t] for t in looks], np.array(list(looks.values()))

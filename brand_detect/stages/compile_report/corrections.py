@@ -13,7 +13,7 @@ from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.contracts.verdicts import VERDICTS, WHOLE_TEXT, BrandVerdicts
 from brand_detect.domain.geometry import box_iou
 from brand_detect.domain.protocols import Hit
-from brand_detect.domain.reviews import OF_MARKS, Review, clusters_named, in_force, in_order, undone
+from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force, in_order, undone
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.text import brand_id_of, key_of, same_text
 from brand_detect.stages.compile_report.detections import BOX
@@ -59,10 +59,10 @@ class Corrections:
         self._before, self._named = verdicts, named
         marks = verdicts.unresolved.to_pylist() if self._force else []
         self._marks: dict[str, Row] = {mark["cluster_id"]: mark for mark in marks}
-        self._clusters = {r.review_id: clusters_named(r, marks) for r in self._force if r.action in OF_MARKS}
+        self._clusters = {r.review_id: clusters_named(r, marks) for r in self._force if r.action in OF_CLUSTERS}
 
     def candidates(self) -> pa.Table:
-        """VERDICTS with one more for every open mark that a person names: what may become detections."""
+        """VERDICTS with one more for every unresolved cluster that a person names: what may become detections."""
         named = [r for r in self._force if r.action == "name"]
         names = {c: r.to for r in named for c in self._clusters[r.review_id]}
         rows = [_verdict(self._marks[c], self._brand_of(to, {})) for c, to in names.items()]
@@ -74,11 +74,11 @@ class Corrections:
             nothing = DETECTIONS.empty_table()
             return Corrected(found, nothing, self._before, self._told({}), self._notes({}))
         state = _State(found, frames, cells, {_verdict_id(c) for marks in self._clusters.values() for c in marks})
-        fates: dict[str, str] = {}  # of open marks: what they became, by cluster
+        fates: dict[str, str] = {}  # of unresolved clusters: what they became, by cluster
         did: dict[str, tuple[bool, Rows]] = {}
         for review in self._force:
             marks: list[str] = []
-            if review.action in OF_MARKS:
+            if review.action in OF_CLUSTERS:
                 marks = self._clusters[review.review_id]
                 rows = state.of_verdicts({_verdict_id(c) for c in marks})
                 if review.action == "name":

@@ -203,7 +203,7 @@ def totals(
     range_s: tuple[float, float],
     params: CompileReportParams,
 ) -> list[Row]:
-    """BRANDS, longest on screen first. ``alike``: by brand, keyframes with open marks that resemble it."""
+    """BRANDS, longest on screen first. ``alike``: by brand, keyframes with unresolved clusters that resemble it."""
     by_brand: defaultdict[str, list[Row]] = defaultdict(list)
     for exposure in exposures:
         by_brand[exposure["brand_id"]].append(exposure)

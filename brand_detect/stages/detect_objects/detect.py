@@ -178,7 +178,7 @@ def detect_objects(
     is_overlay = pa.array(find_overlays(regions, tracks, frames=frames, motion=motion))
     tracks = tracks.set_column(TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay"), is_overlay)
     if embedder is None:
-        notes += ("No encoder is on: marks are not recognised by their look.",)
+        notes += ("No embedder is on: logos without text are not matched.",)
         return DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
     embeddings = embed_tracks(regions, frames=frames, codec=codec, embedder=embedder, progress=progress)
     return DetectedObjects(

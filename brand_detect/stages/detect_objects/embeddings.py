@@ -12,7 +12,7 @@ from brand_detect.domain.tables import Row, table
 from brand_detect.stages.views import best_views
 
 VIEWS = {"logo": 3, "object": 3, "text": 1}  # of a track, by kind; of words most are read, not recognised by their look
-BATCH = 64  # crops that wait in memory for the encoder
+BATCH = 64  # crops that wait in memory for the embedder
 
 
 def embed_tracks(

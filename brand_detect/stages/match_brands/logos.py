@@ -24,7 +24,7 @@ BLURRED = 100.0  # variance of the Laplacian; in crowds that a camera sweeps ove
 SAME_NAME = 0.5  # 1 - edits / letters, after folding: a word mark misread
 LEGIBLE = 3  # letters of a text that says something
 LIKELY = 0.5  # that a cluster is what it looks like: one that is rather not resembles nothing
-BESIDE_ITS_NAME = 10.0  # times as many false alarms are taken where the brand's name stands in the mark
+BESIDE_ITS_NAME = 10.0  # times as many false accepts are taken where the brand's name stands in the mark
 
 Related = Callable[[RegionColumns, Ints, Ints], NDArray[np.bool_]]
 
@@ -44,9 +44,9 @@ def logo_verdicts(
       of the catalogue's.
     - A track that is nowhere sharp and ``min_logo_match_px`` high and wide is not named: from afar, legs and heads
       look like logos.
-    - Of marks that lie in each other the one with fewer false alarms counts.
+    - Of marks that lie in each other the one with fewer false accepts counts.
     - Words in a mark's box or right beside it speak for it or against it: where they name the brand that it looks like
-      ten times as many false alarms are taken; where they name another, the mark is that one's, and has no verdict.
+      ten times as many false accepts are taken; where they name another, the mark is that one's, and has no verdict.
     - A text that was read and does not resemble the name is no word mark of the brand, whatever it looks like.
 
     Args:
@@ -165,7 +165,7 @@ def _names_near(
 
 
 def _parts(regions: RegionColumns, names: Sequence[str], taken: Mapping[str, Likeness]) -> set[str]:
-    """The tracks that lie in, or around, one that is taken for another brand with fewer false alarms."""
+    """The tracks that lie in, or around, one that is taken for another brand with fewer false accepts."""
     are_taken = np.array([t in taken for t in names], bool)
     found = set()
     for one, other in _mostly(regions, are_taken, are_taken, _overlap):

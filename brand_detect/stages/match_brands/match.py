@@ -95,9 +95,9 @@ def match_brands(
     - What is left over is clustered: texts alike after folding, or less alike with crops that look alike; marks
       without text by their crops. Numbers, clocks, scores and texts of less than ``min_unresolved_letters`` letters
       are left out. Clusters rank by seconds on screen times mean area, first those with a text, which people can name.
-    - Of marks without text most are people, lines and posts, so few are listed, and last: those that look most like
-      marks by the score of what found them, at most ``max_unresolved_logos``, each on screen for
-      ``min_unresolved_logo_s`` or more. One in or around what has a name or a text already is not listed again.
+    - Most logo regions without text are people, lines and posts, so few are listed, and last: those with the highest
+      scores of the detector, at most ``max_unresolved_logos``, each on screen for ``min_unresolved_logo_s`` or
+      more. One in or around what has a name or a text already is not listed again.
 
     ``stats``: tracks, resolved, by_logo (named by their look), ignored, not_listed (tracks left out as above), lookups
     (distinct texts asked about).
@@ -462,14 +462,14 @@ def _follows(r: RegionColumns, a: Ints, b: Ints) -> NDArray[np.bool_]:
 
 
 @dataclass
-class _Mark:
+class _Unnamed:
     """Tracks with one key, or one track without text."""
 
     key: str
     text: str
     crop: int  # hash of the best crop
     weight: float  # seconds times area
-    embedding: NDArray[np.float32] | None = None  # vector of a mark without text
+    embedding: NDArray[np.float32] | None = None  # vector of a logo region without text
     tracks: list[int] = field(default_factory=list)
 
 
@@ -591,22 +591,22 @@ def _marks(
     weight: Floats,
     best: Ints,
     embeddings: Mapping[str, NDArray[np.float32]],
-) -> list[_Mark]:
+) -> list[_Unnamed]:
     """The marks to cluster, the heaviest first. A track without regions was never on screen and is none."""
-    marks: dict[tuple[str, str], _Mark] = {}
+    marks: dict[tuple[str, str], _Unnamed] = {}
     for t, track in enumerate(tracks):
         if track not in listed or best[t] < 0:
             continue
         key = fold(key_of(listed[track]))
         name = (key, "" if key else track)
         embedding = None if key else embeddings.get(track)
-        mark = marks.setdefault(name, _Mark(key, listed[track], int(hashes[best[t]]), 0.0, embedding))
+        mark = marks.setdefault(name, _Unnamed(key, listed[track], int(hashes[best[t]]), 0.0, embedding))
         mark.weight += float(weight[t])
         mark.tracks.append(t)
     return sorted(marks.values(), key=lambda m: (-m.weight, m.key, m.crop))
 
 
-def _leaders(marks: Sequence[_Mark]) -> list[int]:
+def _leaders(marks: Sequence[_Unnamed]) -> list[int]:
     """For each mark the heaviest one that it is alike to and that follows no other; itself if there is none."""
     texts = NearIndex([m.key for m in marks], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
     crops = np.array([m.crop for m in marks], np.uint64)
@@ -631,7 +631,7 @@ def _leaders(marks: Sequence[_Mark]) -> list[int]:
     return leaders
 
 
-def _are_alike(a: _Mark, b: _Mark, same_crop: bool) -> bool:
+def _are_alike(a: _Unnamed, b: _Unnamed, same_crop: bool) -> bool:
     if not (a.key and b.key):
         return same_crop and a.key == b.key
     needed = ALIKE_TEXT_SAME_CROP if same_crop else ALIKE_TEXT

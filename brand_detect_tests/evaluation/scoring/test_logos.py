@@ -156,7 +156,7 @@ def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
     [largest] = [
         r for r in table(sections, "Open set") if (r["exemplars"], r["brands in gallery"]) == ("5 photographs", 8)
     ]
-    assert largest["by score"] == largest["no mark only"] == 1
+    assert largest["by score"] == largest["no logo only"] == 1
     heights = table(sections, "Top-1 by height")
     assert list(heights[0].items())[2:] == [
         ("under 24 px (0)", ""),
@@ -173,8 +173,8 @@ def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, all
     rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, allowed), "Matcher on hue")
     [five] = [r for r in rows if r["exemplars"] == "5 photographs"]
     assert (five["brands in gallery"], five["queries"], five["top-1"]) == (8, 6, 1)
-    assert five["recall"] == five["unknown marks claimed"] == five["crops of no mark claimed"] == share
-    # six right claims, six of the same marks without their brand, 21 crops of no mark
+    assert five["recall"] == five["unknown logos claimed"] == five["crops of no logo claimed"] == share
+    # six right claims, six of the same marks without their brand, 21 crops of no logo
     assert five["precision"] == pytest.approx(6 / (6 + 6 + 21) if share else 1)
 
 
@@ -184,15 +184,15 @@ def test_the_matcher_is_measured_with_brands_alone_with_few_and_with_many_others
     five = [r for r in rows if r["exemplars"] == "5 photographs"]
     assert [(r["brands in gallery"], r["queries"]) for r in five] == [(1, 6), (3 + 1, 6), (3 + 5, 6)]
     assert [r["named: recall"] for r in five] == [1, 1, 1]
-    alone, few, many = (r["named: precision"] for r in five)  # 18 crops of no mark; of 6 queries each is unknown to two
+    alone, few, many = (r["named: precision"] for r in five)  # 18 crops of no logo; of 6 queries each is unknown to two
     assert alone == pytest.approx(6 / (6 + 12 + 3 * len(COLORS) * 7), abs=0.05)
     assert few == many == pytest.approx(6 / (6 + 6 + len(COLORS) * 7), abs=0.05)
-    assert all(r["resembling: unknown marks"] <= r["named: unknown marks"] == 1 for r in five)
+    assert all(r["resembling: unknown logos"] <= r["named: unknown logos"] == 1 for r in five)
 
 
 def test_the_matcher_rejects_what_looks_like_nothing_in_the_gallery(folder, packs):
     rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.5), "Matcher on hue")
-    assert {r["crops of no mark claimed"] for r in rows} == {0}  # grey
+    assert {r["crops of no logo claimed"] for r in rows} == {0}  # grey
     assert max(r["recall"] for r in rows) > 0.5
 
 
@@ -202,9 +202,9 @@ def test_photographs_without_room_for_crops_of_no_mark(folder, packs):
         picture["boxes"] = [{**picture["boxes"][0], "x": 0, "y": 0, "w": 200, "h": 200}]
     (folder / "annotations.json").write_text(json.dumps(listed))
     sections = logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 1)
-    assert "with 0 crops of no mark" in next(s.title for s in sections if s.title.startswith("Open set"))
+    assert "with 0 crops of no logo" in next(s.title for s in sections if s.title.startswith("Open set"))
     [five] = [r for r in table(sections, "Matcher on hue") if r["exemplars"] == "5 photographs"]
-    assert (five["precision"], five["crops of no mark claimed"]) == (0.5, 0)
+    assert (five["precision"], five["crops of no logo claimed"]) == (0.5, 0)
 
 
 def test_all_but_the_times_comes_out_the_same_again(folder, packs):

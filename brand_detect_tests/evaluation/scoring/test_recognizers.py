@@ -6,17 +6,17 @@ import pytest
 
 from brand_detect.evaluation.scoring import recognizers
 
-INK, BACKGROUND = (30, 30, 30), (230, 230, 230)
+FOREGROUND, BACKGROUND = (30, 30, 30), (230, 230, 230)
 
 
-def ring(foreground=INK, background=BACKGROUND, size=96):
+def ring(foreground=FOREGROUND, background=BACKGROUND, size=96):
     picture = np.full((size, size, 3), background, np.uint8)
     cv2.circle(picture, (size // 2, size // 2), size // 3, foreground, size // 10)
     cv2.line(picture, (size // 4, size // 2), (size // 2, size // 4), foreground, size // 16)
     return picture
 
 
-def arrow(foreground=INK, background=BACKGROUND, size=96):
+def arrow(foreground=FOREGROUND, background=BACKGROUND, size=96):
     picture = np.full((size, size, 3), background, np.uint8)
     corners = np.array([(10, 60), (50, 60), (50, 80), (88, 48), (50, 16), (50, 36), (10, 36)]) * size // 96
     cv2.fillPoly(picture, [corners], foreground)
@@ -48,7 +48,7 @@ def textured(seed):
 
 @pytest.mark.parametrize("name", ["gradients", "shape correlation"])
 def test_polarity_and_colour_do_not_matter_to_shape(name):
-    for query in (ring(BACKGROUND, INK), ring((0, 0, 200), (255, 255, 255))):
+    for query in (ring(BACKGROUND, FOREGROUND), ring((0, 0, 200), (255, 255, 255))):
         scores = alike(ALL[name], query, arrow(), ring())
         assert scores[1] > max(0.8, scores[0] + 0.2)
 
@@ -88,20 +88,20 @@ def test_letterboxing_keeps_the_proportions_and_fills_with_the_border():
     assert (square[18:22, 8:32] == 0).all()
 
 
-def test_an_encoder_scores_by_inner_products():
-    encoder = recognizers.Descriptor("mean", 3, lambda crop: crop.mean(axis=(0, 1)))
+def test_an_embedder_scores_by_inner_products():
+    embedder = recognizers.Descriptor("mean", 3, lambda crop: crop.mean(axis=(0, 1)))
     blue, red = np.zeros((2, 4, 4, 3), np.uint8)
     blue[..., 0] = 9
     red[..., 2] = 7
-    scores = alike(recognizers.Encoder("mean", encoder), blue, blue, red)
+    scores = alike(recognizers.Embedder("mean", embedder), blue, blue, red)
     np.testing.assert_allclose(scores, [1, 0], atol=1e-6)
 
 
-def test_an_encoder_is_named_by_its_weights_its_model_or_as_the_packages_own(tmp_path, monkeypatch):
+def test_an_embedder_is_named_by_its_weights_its_model_or_as_the_packages_own(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(recognizers, "BuiltInLogoEmbedder", lambda *weights: asked.append(("net", *weights)))
     monkeypatch.setattr(recognizers, "any_folder", lambda name: name)
     monkeypatch.setattr(recognizers, "ImageEmbedder", lambda model: asked.append(("transformers", model)))
-    names = ["mark_net", str(tmp_path / "try.safetensors"), "acme/siglip"]
-    assert [recognizers.encoder_of(name).name for name in names] == ["mark_net", "try", "acme/siglip"]
+    names = ["logo_embedder", str(tmp_path / "try.safetensors"), "acme/siglip"]
+    assert [recognizers.embedder_of(name).name for name in names] == ["logo_embedder", "try", "acme/siglip"]
     assert asked == [("net",), ("net", tmp_path / "try.safetensors"), ("transformers", "acme/siglip")]

@@ -57,8 +57,8 @@ def test_boxes_hold_the_brand_they_name(clip: tuple[Path, Truth], pictures: list
     there, beside = [], []
     for row in truth.boxes[truth.boxes[:, 11] > 0]:
         quad = row[2:10].reshape(4, 2)
-        texture, ink = board(brands[int(row[1])], 800, 100)
-        wanted = cv2.resize(upright(texture, ink, (160, 40)), (160, 40))
+        texture, lettering = board(brands[int(row[1])], 800, 100)
+        wanted = cv2.resize(upright(texture, lettering, (160, 40)), (160, 40))
         picture = pictures[int(row[0])]
         there.append(likeness(upright(picture, quad, (160, 40)), wanted))
         aside = 0.25 * (quad[1] - quad[0])

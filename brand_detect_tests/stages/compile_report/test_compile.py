@@ -79,7 +79,7 @@ def test_low_and_high_seconds_stand_around_the_likely_ones() -> None:
     [nike] = report(regions, rows, unresolved=(alike,)).brands.to_pylist()
     assert nike["seconds"] == pytest.approx(2.5)  # 1.75 to 4.25
     assert nike["low_s"] == pytest.approx(2.0 - 2 * 0.25)  # what is sure, both edges inwards
-    assert nike["high_s"] == pytest.approx(2.5 + 0.5 + 4 * 0.25)  # and the open mark, all edges outwards
+    assert nike["high_s"] == pytest.approx(2.5 + 0.5 + 4 * 0.25)  # and the unresolved cluster, all edges outwards
     [at_cut] = report(track("a", [4, 5]), [p.verdict("Nike", ["a"])], cuts=(1.9, 2.8)).brands.to_pylist()
     assert at_cut["low_s"] == pytest.approx(at_cut["seconds"]) == pytest.approx(at_cut["high_s"])
 

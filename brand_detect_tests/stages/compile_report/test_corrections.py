@@ -37,7 +37,7 @@ def shares(box: tuple[int, ...]) -> list[float]:
 
 
 def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | None = None, **params: Any) -> Report:
-    """Nike left on frames 2 to 4 and right on 3 to 5, then left on 10 to 12; Puma on 6 and 7; two open marks."""
+    """Nike left on frames 2 to 4 and right on 3 to 5, then left on 10 to 12; Puma on 6 and 7; two clusters."""
     frames = p.frames(20)
     scenes = p.scenes(frames, (), dropped)
     regions = [p.region(f, f"a{shift}", LEFT) for f in (2, 3, 4)] + [p.region(f, "b", RIGHT) for f in (3, 4, 5)]

@@ -105,8 +105,8 @@ def test_letters_whose_ink_is_lost_in_that_of_a_player_count_too() -> None:
 
 
 def test_where_no_ink_is_known_a_line_is_as_high_as_others() -> None:
-    inks = [[[0.1, 0.2, 0.9, 0.8]], [[0.1, 0.2, 0.9, 0.8]], [], [[0.1, 0.3, 0.9, 0.5]]]
-    regions = [p.region(i, "a", (100, 100, 200, 50), glyph_boxes=glyph_boxes) for i, glyph_boxes in enumerate(inks)]
+    boxes = [[[0.1, 0.2, 0.9, 0.8]], [[0.1, 0.2, 0.9, 0.8]], [], [[0.1, 0.3, 0.9, 0.5]]]
+    regions = [p.region(i, "a", (100, 100, 200, 50), glyph_boxes=glyph_boxes) for i, glyph_boxes in enumerate(boxes)]
     mark = p.region(4, "b", (100, 100, 200, 50), kind="logo")
     verdicts = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], rule="logo_match")]
     assert [row["h_px"] for row in seen([*regions, mark], verdicts)] == pytest.approx([30, 30, 30, 10, 50])

@@ -19,7 +19,7 @@ class Frames:
         return np.full((1080, 1920, 3), frame, np.uint8)
 
 
-class Encoder:
+class Embedder:
     """The first number of a vector is the brightness, which is the frame's number."""
 
     identity, dimensions = "scripted", 4
@@ -33,7 +33,7 @@ class Encoder:
 
 
 def encode(rows):
-    frames, embedder = Frames(), Encoder()
+    frames, embedder = Frames(), Embedder()
     marks = embed_tracks(table(REGIONS, rows), frames=frames, codec=OpenCvCodec(), embedder=embedder, progress=silent)
     return marks.to_pylist(), frames.read_frames, embedder.batches
 
@@ -54,7 +54,7 @@ def test_vectors_are_of_the_crop_that_the_row_names():
     assert row["region_id"] == region(7, "a", box=(10, 20, 60, 30), kind="logo")["region_id"]
 
 
-def test_the_encoder_gets_batches():
+def test_the_embedder_gets_batches():
     marks, _, batches = encode([region(f, f"t{f}", kind="logo") for f in range(150)])
     assert len(marks) == sum(batches) == 150
     assert batches[:2] == [BATCH, BATCH]

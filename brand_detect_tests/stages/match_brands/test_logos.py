@@ -20,7 +20,7 @@ SCENES = scenes(frames(20))
 
 
 class Gallery:
-    """Takes the place of the largest value of a vector for a brand, its size for how unlikely a false alarm is."""
+    """Takes the place of the largest value of a vector for a brand, its size for how unlikely a false accept is."""
 
     embedder = "scripted"
 

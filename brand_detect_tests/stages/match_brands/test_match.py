@@ -404,7 +404,7 @@ def test_marks_without_text_cluster_by_their_crops():
 
 
 def mark(track, box=(100, 500, 40, 40), frame=0, score=0.9, **changes):
-    """A mark without text that looks like no other."""
+    """A logo region without text that looks like no other."""
     crop = int.from_bytes(hashlib.sha256(track.encode()).digest()[:8])
     return region(frame, track, box, kind="logo", score=score, crop_hash=crop, **changes)
 

@@ -46,10 +46,10 @@ docs: $(VENV)/.dev ## write docs/reference from the code
 golden: $(VENV)/.dev ## rewrite all expected files; look at the diff before you commit
 	$(BIN)/pytest --golden -m "not slow"
 
-train: $(VENV)/.dev ## train the networks in brand_detect/weights again, on drawings alone (hours)
+train: $(VENV)/.dev ## train the network in brand_detect/weights again, on drawings alone (hours)
 	scripts/artwork.sh .state/artwork
-	$(BIN)/python -m brand_detect.evaluation.train_encoder .state/artwork/packs --fonts .state/artwork/fonts
-	$(BIN)/python -m brand_detect.evaluation.unknown_marks .state/artwork/packs --fonts .state/artwork/fonts
+	$(BIN)/python -m brand_detect.training.logo_embedder .state/artwork/packs --fonts .state/artwork/fonts
+	$(BIN)/python -m brand_detect.training.distractors .state/artwork/packs --fonts .state/artwork/fonts
 
 lock: ## write constraints.txt from a clean environment
 	scripts/lock.sh

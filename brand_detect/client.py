@@ -10,10 +10,9 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -23,24 +22,19 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from brand_detect.domain.contracts import check_overrides, effective, names_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.history import (
     ESCALATIONS,
-    Attempt,
     History,
     StageState,
-    carried,
-    inherited,
-    merged,
-    parent_of,
-    pinned,
     reports_to_compare,
-    reusable,
 )
+from brand_detect.domain.job import Overrides, check_job_id
+from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay
 from brand_detect.domain.media import content_sha256, default_job_id
-from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import Params, check_overrides, effective, names_models
-from brand_detect.domain.pipeline import ASSETS, CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.params import Params
+from brand_detect.domain.pipeline import ASSETS, CATALOG, COMPARISON, LINE, ROOT, STAGES
 from brand_detect.domain.problems import WARNED, Problem
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import (
@@ -49,9 +43,7 @@ from brand_detect.domain.tags import (
     LATEST,
     NOT_BEFORE,
     PARTITION,
-    PIN,
     REQUEST,
-    RETRY_OF,
     SNAPSHOT,
     SPARE,
     UNTIL,
@@ -67,7 +59,7 @@ POLL_S = (0.3, 2.0)
 START_S = 60.0
 """Longest wait for a run to start, so that it can be cancelled."""
 ORPHAN_S = 60.0
-LOOKS_AGAIN = 3
+POLLS_AGAIN = 3
 """Looks at a run that failed, until it counts as one that Dagster does not execute again: it decides a moment later."""
 LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
@@ -168,7 +160,7 @@ class Problems:
     """How many older ones there are besides."""
     more_failed: int
     """How many of those may be more than warnings."""
-    looked_s: float
+    polled_s: float
     """When the runs were last looked at, in seconds since 1970."""
     failing: tuple[FailedTick, ...]
 
@@ -271,7 +263,7 @@ class Client:
         if answer["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
             _refuse(answer)
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
-        return self._launch(asked, LINE, {ROOT: request}, {})
+        return self._launch(asked, LaunchPlan(LINE, {ROOT: request}))
 
     def checkpoints(self, job_id: str, *, limit: int = ATTEMPTS) -> History:
         """All attempts of a job, at most ``limit`` of a stage.
@@ -341,33 +333,8 @@ class Client:
                 launched.
             Transient: Dagster is out of reach.
         """
-        reset = tuple(reset)
-        check_job_id(job_id)
-        _check_delay(delay_s)
-        asked = _Asked.of(job_id, key, start_stage, overrides or {}, dict(pins or {}), reset, reuse, delay_s)
-        if known := self._known(asked):
-            return known
-        history = self._history_of(job_id)
-        pins = pinned(history, pins or {})
-        parent = parent_of(history, start_stage, pins)
-        config = self._config(history, start_stage, parent, overrides or {}, reset)
-        selected = downstream_of(start_stage)
-        catalog = pins.get(CATALOG, "")
-        if "match_brands" in selected and not catalog:
-            self.refresh_catalog()
-        if reuse:
-            history = self.checkpoints(job_id)  # with the brand list as it is now
-            found = reusable(history, start_stage, parent, config, catalog)
-            found.pop(STAGES[-1], None)  # a replay ends with a report of its own
-            selected = selected[len(found) :]
-            parent = [parent, *found.values()][-1]
-            config = {stage: values for stage, values in config.items() if stage in selected}
-        if pins or reuse:
-            pins = {parent.stage: parent.attempt}  # its manifest names all that lies above
-            if catalog and "match_brands" in selected:
-                pins[CATALOG] = catalog
-        tags = {f"{PIN}{stage}": attempt for stage, attempt in pins.items()}
-        return self._launch(asked, selected, config, tags, parent=parent.run_id, delay_s=delay_s)
+        request = ReplayRequest(start_stage, overrides or {}, pins or {}, tuple(reset), reuse)
+        return self._replay(job_id, request, delay_s, key)
 
     def retry(
         self,
@@ -390,32 +357,23 @@ class Client:
             BadInput: what was asked for is wrong, there is nothing to retry, too many runs are held; none was queued.
             Transient: Dagster is out of reach.
         """
-        if start_stage not in ESCALATIONS:
-            if retry_of != LATEST:
-                raise BadInput(
-                    f"A run to continue was named, but {start_stage} is no escalation.",
-                    f"start at {' or '.join(ESCALATIONS)}",
-                )
-            return self.replay(job_id, start_stage, overrides, reset=reset, delay_s=delay_s, key=key)
-        reset = tuple(reset)
+        request = ReplayRequest(start_stage, overrides or {}, reset=tuple(reset), retry_of=retry_of)
+        return self._replay(job_id, request, delay_s, key)
+
+    def _replay(self, job_id: str, request: ReplayRequest, delay_s: float, key: str) -> Run:
         check_job_id(job_id)
-        _check_delay(delay_s)
-        asked = _Asked.of(job_id, key, start_stage, overrides or {}, retry_of, reset, delay_s)
+        if not 0 <= delay_s <= LONGEST_DELAY_S:  # which nan is not
+            raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a year")
+        asked = _Asked.of(job_id, key, asdict(request), delay_s)
         if known := self._known(asked):
             return known
-        history = self._history_of(job_id)
-        done = history.stages[ESCALATIONS[-1]].attempts
-        last = next((a for a in done if retry_of in (LATEST, a.run_id)), None)
-        if last is None:
-            which = "" if retry_of == LATEST else f" made by run {retry_of}"
-            raise BadInput(
-                f"{job_id} has no checkpoint of {ESCALATIONS[-1]}{which}, which a retry goes on from.",
-                "replay from match_brands first",
-            )
-        parent = history.find("match_brands", last.upstream["match_brands"]) or last
-        config = self._config(history, start_stage, parent, overrides or {}, reset)
-        selected = downstream_of(start_stage)
-        return self._launch(asked, selected, config, {RETRY_OF: retry_of}, parent=last.run_id, delay_s=delay_s)
+        plan = plan_replay(self.checkpoints(job_id), request)
+        self._check_models(plan.params)
+        if plan.reads_latest_catalog:
+            self.refresh_catalog()
+            if request.reuse:
+                plan = plan_replay(self.checkpoints(job_id), request)  # with the brand list as it is now
+        return self._launch(asked, plan, delay_s)
 
     def cancel(self, run_id: str) -> Run:
         """End a run that waits, is held or works.
@@ -446,7 +404,7 @@ class Client:
             Transient: it has not ended after ``timeout_s``; it goes on all the same.
         """
         until = time.monotonic() + timeout_s
-        for run, pause_s in self.looks(run_id):
+        for run, pause_s in self.polls(run_id):
             seen(run)
             if pause_s == 0:
                 return run
@@ -455,7 +413,7 @@ class Client:
             time.sleep(pause_s)
         raise AssertionError("a run is looked at until it has ended")
 
-    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:
+    def polls(self, run_id: str) -> Iterator[tuple[Run, float]]:
         """Looks at a run until its stages are done, each with the seconds to pause before the next, 0 with the last.
 
         For callers that pause in their own way; errors as in ``wait``.
@@ -471,7 +429,7 @@ class Client:
                 run_id = run.retried_as
             elif run.status == "canceled":
                 raise Permanent(f"Run {run_id} was cancelled.")
-            elif run.status == "failure" and (run.will_retry is False or unsure > LOOKS_AGAIN):
+            elif run.status == "failure" and (run.will_retry is False or unsure > POLLS_AGAIN):
                 raise Permanent(*self.reason(run_id))
             yield run, pause_s
             pause_s = min(pause_s * 1.3, POLL_S[1])
@@ -531,7 +489,7 @@ class Client:
         before, after = reports_to_compare(job_id, self._reports(job_id), attempt, with_attempt, with_job, others)
         config = {"attempt": after, "with_attempt": before} | ({"with_job": with_job} if with_job else {})
         asked = _Asked.of(job_id, "", COMPARISON, config)
-        run = self.wait(self._launch(asked, (COMPARISON,), {COMPARISON: config}, {}).run_id)
+        run = self.wait(self._launch(asked, LaunchPlan((COMPARISON,), {COMPARISON: config})).run_id)
         node = self._ask("comparison", job=job_id, limit=ATTEMPTS)["assetNodeOrError"]
         made = (m for m in node.get("assetMaterializations", ()) if m["runId"] == run.run_id)
         found = next(map(_entries, made), None)
@@ -568,14 +526,14 @@ class Client:
             )
         made = node["assetMaterializations"][0]
         said = _entries(made)["problems"]
-        looked_s = float(made["timestamp"]) / 1000
+        polled_s = float(made["timestamp"]) / 1000
         if "problems" in ticks and ticks["problems"]["status"] != "FAILURE":
-            looked_s = max(looked_s, ticks["problems"]["timestamp"])
+            polled_s = max(polled_s, ticks["problems"]["timestamp"])
         return Problems(
             problems=tuple(Problem(**row) for row in said["problems"]),
             more=said["more"],
             more_failed=said["more_failed"],
-            looked_s=looked_s,
+            polled_s=polled_s,
             failing=tuple(
                 FailedTick(name, tick["timestamp"], _cause(tick["error"] or {}))
                 for name, tick in sorted(ticks.items())
@@ -597,7 +555,7 @@ class Client:
                     f"The brand list could not be read: {_cause(tick['error'])}", "mend BRAND_DETECT_CATALOG"
                 )
             if tick["runRequests"]:
-                run = self._launch(_Asked.of("", "", CATALOG), (CATALOG,), {}, {SNAPSHOT: CATALOG})
+                run = self._launch(_Asked.of("", "", CATALOG), LaunchPlan((CATALOG,), tags={SNAPSHOT: CATALOG}))
             else:
                 taken = _alive(self._runs({"tags": [{"key": SNAPSHOT, "value": CATALOG}], "statuses": WAITING}, 10))
                 if not taken:
@@ -625,25 +583,6 @@ class Client:
         found = {d["daemonType"].lower(): bool(d["healthy"]) for d in daemons if d["required"]}
         return {"pipeline": data["assetNodeOrError"]["__typename"] == "AssetNode", **found}
 
-    def _history_of(self, job_id: str) -> History:
-        history = self.checkpoints(job_id)
-        if not history:
-            raise BadInput(f"There is no job {job_id}: it has no checkpoint to start from.", "submit its video first")
-        return history
-
-    def _config(
-        self, history: History, start_stage: str, parent: Attempt, new: Overrides, reset: Iterable[str]
-    ) -> Overrides:
-        selected = downstream_of(start_stage)
-        for stage in (*reset, *check_overrides(new)):
-            if stage not in selected:
-                raise BadInput(
-                    f"{stage} does not run in a replay from {start_stage}.", f"what runs is {', '.join(selected)}"
-                )
-        config = merged(carried(history, start_stage, parent, set(reset)), new)
-        self._check_models({s: effective(s, *inherited(history, parent, s), config.get(s, {})) for s in selected})
-        return config
-
     def _check_models(self, params: Mapping[str, Params]) -> None:
         """Ask the pipeline's machine whether the models are there that ``params``, by stage, name.
 
@@ -664,22 +603,14 @@ class Client:
             sentence, _, hint = tick["skipReason"].partition("\nhint: ")
             raise BadInput(sentence, hint)
 
-    def _launch(
-        self,
-        asked: "_Asked",
-        stages: Sequence[str],
-        config: Mapping[str, Any],
-        tags: Mapping[str, str],
-        *,
-        parent: str = "",
-        delay_s: float = 0.0,
-    ) -> Run:
+    def _launch(self, asked: "_Asked", plan: LaunchPlan, delay_s: float = 0.0) -> Run:
         if delay_s > 0:
             with self._holding:  # between the count and the launch no other thread shall launch
                 self._check_held(asked.job_id)
-                tags = {**tags, HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
-                return self._launch(asked, stages, config, tags, parent=parent)
-        tags = {**tags, REQUEST: asked.key, ASKED: asked.digest}
+                hold = {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
+                return self._launch(asked, replace(plan, tags={**plan.tags, **hold}))
+        tags = {**plan.run_tags, REQUEST: asked.key, ASKED: asked.digest}
+        parent = plan.parent_run_id
         if asked.job_id:
             tags[PARTITION] = asked.job_id
         known = {run.run_id: run for run in self._runs({"runIds": [parent]}, 1)} if parent else {}
@@ -694,8 +625,8 @@ class Client:
         variables = {
             "location": repository["repositoryLocationName"],
             "repository": repository["repositoryName"],
-            "assets": [{"path": [stage]} for stage in stages],
-            "config": {"ops": {stage: {"config": values} for stage, values in config.items() if values}},
+            "assets": [{"path": [stage]} for stage in plan.stages],
+            "config": {"ops": {stage: {"config": values} for stage, values in plan.config.items()}},
             "tags": [{"key": k, "value": v} for k, v in tags.items()],
             "parent": parent if root else None,
             "root": root or None,
@@ -839,11 +770,6 @@ def _alive(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run.status != "not_started" or time.time() - run.created_s < ORPHAN_S]
 
 
-def _check_delay(delay_s: float) -> None:
-    if not 0 <= delay_s <= LONGEST_DELAY_S:  # which nan is not
-        raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a year")
-
-
 def _refuse(answer: Mapping[str, Any]) -> NoReturn:
     kind = answer["__typename"]
     said = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ())) or kind
@@ -885,44 +811,9 @@ def _entries(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stage_state(stage: str, node: Mapping[str, Any]) -> StageState:
-    made = ((m, _entries(m)) for m in node["assetMaterializations"])
+    made = ((m["runId"], float(m["timestamp"]) / 1000, _entries(m)) for m in node["assetMaterializations"])
     pruned = {name for o in node["assetObservations"] for name in _entries(o).get("pruned", ())}
-    attempts = [_attempt(stage, m, entries) for m, entries in made if entries.get("attempt") not in (None, *pruned)]
-    once = {a.attempt: a for a in attempts}  # a rebuild may have reported one again, and older ones after newer ones
-    return StageState(
-        stage=stage,
-        attempts=tuple(sorted(once.values(), key=lambda a: a.created_s, reverse=True)),
-        code_version=node["opVersion"] or "",
-    )
-
-
-def _attempt(stage: str, event: Mapping[str, Any], entries: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        stage=stage,
-        attempt=entries["attempt"],
-        run_id=entries.get("run_id") or event["runId"],
-        created_s=_made_s(event, entries),
-        uri=entries.get("uri", ""),
-        params=entries.get("params", {}),
-        overrides=entries.get("overrides", {}),
-        upstream=entries.get("upstream", {}),
-        input_versions=entries.get("input_versions", {}),
-        code_version=entries.get("code_version", ""),
-        data_version=entries.get("data_version", ""),
-        stage_s=entries.get("stage_s", 0.0),
-        figures={name: value for name, value in entries.items() if isinstance(value, int | float)},
-        failed_check=entries.get("failed_check", ""),
-        warned_checks=entries.get("warned_checks", ""),
-        offpeak=entries.get("offpeak", ""),
-        continues=entries.get("continues", ""),
-        report=entries.get("report", {}),
-    )
-
-
-def _made_s(event: Mapping[str, Any], entries: Mapping[str, Any]) -> float:
-    """When an attempt was made; an event that was rebuilt from the store is younger than that."""
-    created = entries.get("created")
-    return datetime.fromisoformat(created).timestamp() if created else float(event["timestamp"]) / 1000
+    return StageState.of(stage, node["opVersion"] or "", made, pruned)
 
 
 def _run(row: Mapping[str, Any]) -> Run:

@@ -7,19 +7,26 @@ from typing import Any, cast
 import dagster as dg
 
 from brand_detect.domain.settings import Settings
+from brand_detect.operations import (
+    comparison,
+    exports,
+    inbox,
+    monitoring,
+    notifications,
+    portfolio,
+    problems,
+    retention,
+    retries,
+)
+from brand_detect.operations.monitoring.liveness import at_work
 from brand_detect.orchestration.assets import ASSETS
-from brand_detect.orchestration.comparison import comparison
-from brand_detect.orchestration.exports import annotated_video
-from brand_detect.orchestration.inbox import inbox_sensor
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
-from brand_detect.orchestration.liveness import at_work
-from brand_detect.orchestration.notifications import notifications
-from brand_detect.orchestration.portfolio import portfolio
-from brand_detect.orchestration.problems import PROBLEMS_ASSET
+from brand_detect.orchestration.models import models_there
 from brand_detect.orchestration.resources import Services
-from brand_detect.orchestration.retention import nightly_prune, prune_job
-from brand_detect.orchestration.schedules import offpeak_retries
-from brand_detect.orchestration.sensors import SENSORS, dead_runs, models_there
+from brand_detect.orchestration.snapshots import brand_catalog_changed
+
+OPERATIONS = (comparison, exports, inbox, notifications, portfolio, problems, retention, retries)
+"""Those that every deployment has."""
 
 
 def build_definitions(
@@ -31,31 +38,28 @@ def build_definitions(
     Runs execute in one process: nine steps take about 1.6 s so, and 50 s with a process per step.
     """
     used = services or Services.of(Settings.load())
+    in_process = executor is dg.in_process_executor
 
     def checkpoints(context: dg.InitResourceContext) -> Iterator[CheckpointIOManager]:
         assert context.instance is not None
         keep_connections(context.instance)
         # one process a step: each comes and goes, and none of them is the run's
-        run = context.run if executor is dg.in_process_executor else None
+        run = context.run if in_process else None
         with at_work(context.instance, run.run_id) if run else nullcontext():
             yield CheckpointIOManager(used, context.instance)
 
-    return dg.Definitions(
-        assets=[*ASSETS, comparison, annotated_video, portfolio, PROBLEMS_ASSET],
-        sensors=[
-            *(s for s in SENSORS if s is not dead_runs or executor is dg.in_process_executor),
-            models_there,
-            inbox_sensor(used.settings),
-            notifications(used.settings),
-        ],
-        jobs=[prune_job],
-        schedules=[offpeak_retries(used.settings), nightly_prune(used.settings)],
+    pipeline = dg.Definitions(
+        assets=ASSETS,
+        sensors=[brand_catalog_changed, models_there],
         resources={
             "services": dg.ResourceDefinition.hardcoded_resource(used),
             "checkpoints": dg.IOManagerDefinition(cast("Any", checkpoints)),  # the types leave generators out
         },
         executor=executor,
     )
+    # without ``at_work`` no run says who executes it, and all of them would be found dead
+    watched = (monitoring,) if in_process else ()
+    return dg.Definitions.merge(pipeline, *(operation.definitions(used) for operation in (*OPERATIONS, *watched)))
 
 
 defs = build_definitions()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brand_detect import cli
-from brand_detect_tests.servers import free_port, wait_for
+from brand_detect_tests.support.servers import free_port, wait_for
 
 Ended = tuple[int, str, str]
 """What a command comes to: exit code, stdout, stderr."""

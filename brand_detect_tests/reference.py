@@ -1,12 +1,11 @@
 """Renders docs/reference from the code, so that the two cannot differ. ``make docs`` writes the pages."""
 
-import inspect
 import json
 import os
-import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from importlib import import_module
 from typing import Any, get_args
 from unittest.mock import patch
 
@@ -20,10 +19,11 @@ from typer.testing import CliRunner
 from brand_detect.api import create_app
 from brand_detect.cli import app
 from brand_detect.client import Client, document
-from brand_detect.domain import model
-from brand_detect.domain.params import PARAMS
-from brand_detect.domain.pipeline import LINE
-from brand_detect.domain.settings import PACKAGE, Settings
+from brand_detect.domain import catalog
+from brand_detect.domain.contracts import PARAMS
+from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.tables import meaning
 from brand_detect.report import exports
 
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
@@ -192,8 +192,7 @@ def settings() -> str:
         *_table(("variable", "meaning"), SECRETS),
         "",
     ]
-    text = "\n".join(page).replace(str(PACKAGE), "brand_detect")
-    return text.replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
+    return "\n".join(page).replace("/checkout", "$DAGSTER_HOME").replace("/home/you", "~")
 
 
 def data_model() -> str:
@@ -204,17 +203,19 @@ def data_model() -> str:
         "Every table is a Parquet file inside a checkpoint. Units are in the column names: `t_s` is in seconds,",
         "`x_px` in pixels of the stored frame, `area_frac` a share of the picture's area.\n",
     ]
-    source = inspect.getsource(model)
-    for schema in (v for v in vars(model).values() if isinstance(v, pa.Schema)):
-        assert schema.metadata is not None
-        name = schema.metadata[b"brand_detect.table"].decode()
-        found = re.search(rf"_schema\((?:  # (.*))?\s*\"{name}\",(?:  # (.*))?([\s\S]*?)_schema\(", source + "_schema(")
-        assert found, f"the schema {name!r} is not in the source"
-        about, comments = found[1] or found[2], dict(re.findall(r"^    (\w+)=.*?,  # (.*)$", found[3], re.M))
-        parts += [f"## {name}\n", *([f"{about[:1].upper()}{about[1:]}.\n"] if about else [])]
-        rows = ((f"`{c.name}`", str(c.type).replace("item: ", ""), comments.get(c.name)) for c in schema)
+    for name, schema in schemas().items():
+        parts += [f"## {name}\n", f"{meaning(schema)}.\n"]
+        rows = ((f"`{c.name}`", str(c.type).replace("item: ", ""), meaning(c)) for c in schema)
         parts += [*_table(("column", "type", "meaning"), rows), ""]
     return "\n".join(parts)
+
+
+def schemas() -> dict[str, pa.Schema]:
+    """Every declared schema by the name of its table, in the order of the stages."""
+    names = [*STAGES[:4], "verdicts", STAGES[-1]]
+    modules = [import_module(f"brand_detect.domain.contracts.{name}") for name in names]
+    found = (v for m in [*modules, catalog] for v in vars(m).values() if isinstance(v, pa.Schema))
+    return {schema.metadata[b"brand_detect.table"].decode(): schema for schema in found if schema.metadata}
 
 
 def cli() -> str:

@@ -15,7 +15,7 @@ from brand_detect.api import create_app, is_loopback, shared
 from brand_detect.client import Client, ReportSummary, Run
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt, History, StageState
-from brand_detect.domain.model import Overrides, check_job_id
+from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.settings import Settings
 
@@ -67,7 +67,7 @@ class ScriptedClient(Client):
         self._check("retry", (job_id, overrides, more))
         return run()
 
-    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:  # noqa: ARG002
+    def polls(self, run_id: str) -> Iterator[tuple[Run, float]]:  # noqa: ARG002
         yield run("started"), 0.01
         if self.run_fails:
             raise self.run_fails
@@ -269,16 +269,16 @@ def test_ready_names_what_is_missing(dagster: ScriptedClient, monkeypatch: pytes
 
 @pytest.mark.parametrize("fails", [None, Transient("gone")])
 def test_dagster_is_looked_at_once_for_all_who_ask_at_a_time(monkeypatch: pytest.MonkeyPatch, fails: Exception | None):
-    now, looks = 100.0, 0
+    now, polls = 100.0, 0
     monkeypatch.setattr(shared.time, "monotonic", lambda: now)
 
     def look() -> int:
-        nonlocal looks
+        nonlocal polls
         time.sleep(0.01)
-        looks += 1
+        polls += 1
         if fails:
             raise fails
-        return looks
+        return polls
 
     async def asked() -> None:
         nonlocal now
@@ -290,10 +290,10 @@ def test_dagster_is_looked_at_once_for_all_who_ask_at_a_time(monkeypatch: pytest
         assert answers == [fails or 1] * 20
         now += 4.9
         assert await asyncio.gather(found(), return_exceptions=True) == [fails or 1]
-        assert looks == 1
+        assert polls == 1
         now += 0.2
         assert await asyncio.gather(found(), found(), return_exceptions=True) == [fails or 2] * 2
-        assert looks == 2
+        assert polls == 2
 
     asyncio.run(asked())
 

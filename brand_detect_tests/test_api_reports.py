@@ -19,13 +19,13 @@ from brand_detect.api import create_app
 from brand_detect.api.access import SESSION_S
 from brand_detect.api.guard import SEALED
 from brand_detect.client import Client, Run
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
-from brand_detect_tests.checkpoints import reseal
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.checkpoints import reseal
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 MEANT = {"X-Requested-With": "brand_detect"}
 KEY = "geheim"
@@ -64,7 +64,7 @@ class ScriptedClient(Client):
             raise BadInput(f"There is no run {run_id!r}.")
         return self.ends
 
-    def looks(self, run_id: str) -> Iterator[tuple[Run, float]]:
+    def polls(self, run_id: str) -> Iterator[tuple[Run, float]]:
         self.run(run_id)
         if self.fails:
             raise Permanent(self.fails)

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 from websockets.sync.client import connect
 
 from brand_detect.api import server
-from brand_detect_tests.servers import wait_for
+from brand_detect_tests.support.servers import wait_for
 
 HEAD = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 LIMIT_S = 0.5

@@ -9,7 +9,7 @@ import pytest
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.errors import BadInput
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.logos import pixels, svg, write
+from brand_detect_tests.support.logos import pixels, svg, write
 
 Command = Callable[..., Ended]
 

@@ -12,8 +12,8 @@ from brand_detect.client import Client, ComparisonSummary
 from brand_detect.domain.errors import BadInput
 from brand_detect.report.comparison import Comparison, compare
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.pipeline import CATALOG, pipeline, two_shot_clip
 from brand_detect_tests.report.test_comparison_page import AFTER, BEFORE
+from brand_detect_tests.support.pipeline import CATALOG, pipeline, two_shot_clip
 
 Call = Callable[..., Ended]
 

@@ -34,7 +34,7 @@ from brand_detect.cli.checkup import CHECKS, KEYS, Check, Finding, Patient, exam
 from brand_detect.domain.errors import Permanent
 from brand_detect.engines.tesseract import TesseractReader
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.servers import free_port
+from brand_detect_tests.support.servers import free_port
 
 CHECKOUT = Path(__file__).parents[1]
 Look = Callable[..., dict[str, list[Finding]]]

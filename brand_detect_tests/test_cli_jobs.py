@@ -18,7 +18,7 @@ from brand_detect.cli.jobs import tree_of
 from brand_detect.client import Client, ReportSummary, Run
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt, History, StageState
-from brand_detect.domain.model import Overrides
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect_tests.conftest import Ended
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.engines import mark_encoder
+from brand_detect.engines import logo_embedder as logo_embedder
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.evaluation import icons, recognizers
-from brand_detect.evaluation.icons import Icon
+from brand_detect.evaluation.scoring import icons, recognizers
+from brand_detect.evaluation.scoring.icons import Icon
 from brand_detect_tests.conftest import Ended
 
 
@@ -45,12 +45,12 @@ def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+def embedders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients under every name, and noise as marks that nobody knows."""
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 60, 3), np.uint8)
-    monkeypatch.setattr(mark_encoder, "unknown_marks", lambda: list(noise))
+    monkeypatch.setattr(logo_embedder, "distractors", lambda: list(noise))
     gradients = recognizers.Descriptor("", 7 * 7 * 4 * 9, recognizers.gradients)
-    monkeypatch.setattr(recognizers, "encoder_of", lambda name: recognizers.Encoder(name, gradients))
+    monkeypatch.setattr(recognizers, "embedder_of", lambda name: recognizers.Embedder(name, gradients))
 
 
 def test_the_tables_of_the_networks_and_the_classical_ways(photographs: Path, command_line: Callable[..., Ended]):
@@ -59,9 +59,9 @@ def test_the_tables_of_the_networks_and_the_classical_ways(photographs: Path, co
     recognition, *rest = json.loads(out)
     assert [s["title"] for s in rest][-1] == "Milliseconds a crop"
     found = {r["recognizer"]: r for r in recognition["rows"] if r["exemplars"] == "1 icon"}
-    assert set(found) == {"mark_net", *(r.name for r in recognizers.baselines())}
-    assert found["mark_net"] == {
-        "recognizer": "mark_net",
+    assert set(found) == {"logo_embedder", *(r.name for r in recognizers.baselines())}
+    assert found["logo_embedder"] == {
+        "recognizer": "logo_embedder",
         "exemplars": "1 icon",
         "brands in gallery": 3,
         "queries": 2,
@@ -70,15 +70,15 @@ def test_the_tables_of_the_networks_and_the_classical_ways(photographs: Path, co
     }
 
 
-def test_encoders_by_name_more_icons_and_the_matchers_false_alarms(
+def test_embedders_by_name_more_icons_and_the_matchers_false_alarms(
     photographs: Path, tmp_path: Path, command_line: Callable[..., Ended]
 ):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "dove.svg").write_text(arrow("M2 2h36v20z"))
-    options = ("--no-baselines", "--encoder", "one", "--encoder", "two", "--false-alarms", "0.05")
+    options = ("--no-baselines", "--embedder", "one", "--embedder", "two", "--false-accept-rate", "0.05")
     code, out, _ = command_line("evaluate-logos", str(photographs), "--icons", str(tmp_path / "more"), *options)
     assert code == 0
-    assert "Matcher on one, false alarms 5.00%" in out
+    assert "Matcher on one, false accept rate 5.00%" in out
     assert "Matcher on two" not in out
     code, out, _ = command_line(
         "evaluate-logos", str(photographs), "--icons", str(tmp_path / "more"), *options, "--json"

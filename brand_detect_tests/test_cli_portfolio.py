@@ -9,7 +9,7 @@ import pytest
 
 from brand_detect.domain.errors import BadInput
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 Call = Callable[..., Ended]
 

@@ -92,7 +92,7 @@ def test_a_sensor_whose_last_tick_failed_is_broken(said):
 
 
 def test_old_information_says_so(said):
-    code, printed, told = said(replace(NOTHING, looked_s=NOW_S - 3600))
+    code, printed, told = said(replace(NOTHING, polled_s=NOW_S - 3600))
     assert (code, printed) == (0, "nothing is broken\n")
     assert told.startswith("looked at 3600 s ago\nthat is old:")
 

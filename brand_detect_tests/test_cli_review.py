@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from brand_detect.catalog import load_catalog
+from brand_detect.domain.catalog import Brand
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Brand, Report
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.protocols import Image
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.pipeline import pipeline
-from brand_detect_tests.videos import write_clip
+from brand_detect_tests.support.pipeline import pipeline
+from brand_detect_tests.support.videos import write_clip
 
 Command = Callable[..., Ended]
 

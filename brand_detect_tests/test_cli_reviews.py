@@ -12,7 +12,7 @@ from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 
 @pytest.fixture(scope="module")

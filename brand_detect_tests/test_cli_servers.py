@@ -14,8 +14,8 @@ import pytest
 from brand_detect.api import API_KEY
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.e2e.stack import BIN, CHECKOUT
-from brand_detect_tests.servers import free_port
+from brand_detect_tests.support.servers import free_port
+from brand_detect_tests.support.stack import BIN, CHECKOUT
 
 Call = Callable[..., Ended]
 REACHED = ["0.0.0.0", "::", "192.168.0.7", "example.org"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from brand_detect.cli.sweep import MOST, numbers, swept_of
 from brand_detect.domain.errors import BadInput
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 
 @given(

@@ -11,7 +11,7 @@ import typer
 from brand_detect.cli import upkeep
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 
 def furnished(folder: Path) -> Path:

@@ -5,10 +5,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from threading import Barrier, RLock
+from threading import Barrier
 from typing import Any
 
 import graphql
@@ -18,10 +18,9 @@ from dagster_graphql.schema import create_schema
 
 from brand_detect import client as module
 from brand_detect.client import TOKEN, Client, FailedTick, Problems, Run, document
+from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.media import content_sha256
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import effective
 from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.problems import FAILED_RUN, WARNED, Problem
 from brand_detect.domain.tags import (
@@ -38,203 +37,19 @@ from brand_detect.domain.tags import (
     SPARE,
     UNTIL,
 )
+from brand_detect_tests.support.webserver import (
+    JOB,
+    PROFILES,
+    URL,
+    Answer,
+    Webserver,
+    event,
+    json_entry,
+    tick,
+)
 
-URL = "http://dagster.test"
-JOB = "match"
 PATIENCE_S = 5.0
 """A wait that does not end is a failed test."""
-PROFILES: dict[str, Overrides] = {"default": {}, "fixed_camera": {"run_ocr": {"certain": 0.9}}}
-Answer = Mapping[str, Any]
-NODE = {
-    "__typename": "AssetNode",
-    "repository": {"name": "__repository__", "location": {"name": "brand_detect.definitions"}},
-}
-
-
-@dataclass
-class Webserver:
-    """Dagster's webserver with one repository, as far as the client looks. Its runs are queued and stay so."""
-
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    """Oldest first."""
-    made: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {stage: [] for stage in LINE})
-    """Materializations, newest first."""
-    pruned: list[str] = field(default_factory=list)
-    """Attempts that retention has removed."""
-    catalog: str = "list 1"
-    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    headers: list[httpx2.Headers] = field(default_factory=list)
-    answers: dict[str, list[Any]] = field(default_factory=dict)
-    """By operation, in place of the usual ones: what it answers, raises, or does with the variables."""
-    lose: int = 0
-    """How many answers to launches get lost on their way."""
-    meet: Callable[[], object] = lambda: None
-    """Called before a run is launched, and again before the answer is sent."""
-    lock: Any = field(default_factory=RLock)
-    began_s: float = field(default_factory=time.time)
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        assert str(request.url) == f"{URL}/graphql"
-        body = json.loads(request.content)
-        [operation] = re.findall(r"^(?:query|mutation) (\w+)", body["query"])
-        variables = body["variables"]
-        if operation == "Launch":
-            self.meet()
-        with self.lock:
-            self.asked.append((operation, variables))
-            self.headers.append(request.headers)
-            scripted = (
-                self.answers[operation].pop(0) if self.answers.get(operation) else getattr(self, f"on_{operation}")
-            )
-            if isinstance(scripted, Exception):
-                raise scripted
-            answer = scripted(**variables) if callable(scripted) else scripted
-        if operation == "Launch":
-            self.meet()
-            if self.lose:
-                self.lose -= 1
-                raise httpx2.ReadTimeout("the answer is lost", request=request)
-        return answer if isinstance(answer, httpx2.Response) else httpx2.Response(200, json={"data": answer})
-
-    def on_Health(self) -> Answer:  # noqa: N802 as the operation is called
-        daemons = [
-            {"daemonType": "SENSOR", "required": True, "healthy": True},
-            {"daemonType": "QUEUED_RUN_COORDINATOR", "required": True, "healthy": None},
-            {"daemonType": "BACKFILL", "required": False, "healthy": False},
-        ]
-        return {"instance": {"daemonHealth": {"allDaemonStatuses": daemons}}, "assetNodeOrError": NODE}
-
-    def on_CatalogChanged(self, sensor: Answer) -> Answer:  # noqa: N802
-        assert sensor["sensorName"] == "brand_catalog_changed"
-        return tick()
-
-    def on_Models(self, sensor: Answer, params: str) -> Answer:  # noqa: N802
-        assert sensor["sensorName"] == "models_there"
-        assert json.loads(params)
-        return tick()
-
-    def on_AddJob(self, repository: Answer, job: str) -> Answer:  # noqa: N802
-        assert repository["repositoryName"] == "__repository__"
-        assert job
-        return {"addDynamicPartition": {"__typename": "AddDynamicPartitionSuccess"}}
-
-    def on_Launch(self, **asked: Any) -> Answer:  # noqa: N802
-        tags = {tag["key"]: tag["value"] for tag in asked["tags"]}
-        run = self.add(tags, [a["path"][0] for a in asked["assets"]], parent=asked["parent"])
-        return {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": run["runId"]}}}
-
-    def on_Runs(self, limit: int, filter: Answer, steps: bool = True) -> Answer:  # noqa: A002, N802
-        wanted = {tag["key"]: tag["value"] for tag in filter.get("tags", ())}
-        found = [
-            row
-            for row in reversed(self.runs)
-            if row["runId"] in filter.get("runIds", [row["runId"]])
-            and row["status"] in filter.get("statuses", [row["status"]])
-            and wanted.items() <= {t["key"]: t["value"] for t in row["tags"]}.items()
-        ]
-        listed = [{k: v for k, v in row.items() if steps or k != "stepStats"} for row in found[:limit]]
-        return {"runsOrError": {"__typename": "Runs", "count": len(found), "results": listed}}
-
-    def on_Cancel(self, run: str) -> Answer:  # noqa: N802
-        next(row for row in self.runs if row["runId"] == run)["status"] = "CANCELED"
-        return {"terminateRun": {"__typename": "TerminateRunSuccess", "run": {"runId": run}}}
-
-    def on_Checkpoints(self, partitions: Sequence[str], limit: int, assets: Sequence[Answer]) -> Answer:  # noqa: N802
-        known = partitions == [JOB]
-        nodes = [
-            {
-                "assetKey": asset,
-                "opVersion": "1",
-                "repository": NODE["repository"],
-                "metadataEntries": [json_entry("profiles", PROFILES)] if asset["path"] == [ROOT] else [],
-                "assetMaterializations": self.made[asset["path"][0]][:limit] if known else [],
-                "assetObservations": [{"metadataEntries": [json_entry("pruned", self.pruned)]}] if known else [],
-            }
-            for asset in assets
-        ]
-        snapshot = {"metadataEntries": [{"label": "attempt", "text": self.catalog}, {"label": "brands"}]}
-        return {"assetNodes": nodes, "brand_catalog": {"assetMaterializations": [snapshot] if self.catalog else []}}
-
-    def add(self, tags: Mapping[str, str], stages: Sequence[str], status: str = "QUEUED", parent: str = "") -> dict:
-        """A run that was made just now, a millisecond after the one before it."""
-        row = {
-            "runId": f"r{len(self.runs) + 1}",
-            "status": status,
-            "creationTime": self.began_s + 0.001 * len(self.runs),
-            "startTime": None,
-            "endTime": None,
-            "rootRunId": tags.get("dagster/root_run_id"),
-            "parentRunId": parent,
-            "tags": [{"key": k, "value": v} for k, v in tags.items()],
-            "assetSelection": [{"path": [stage]} for stage in stages],
-            "stepKeysToExecute": None,
-            "stepStats": [],
-        }
-        self.runs.append(row)
-        return row
-
-    def finished(self, start: str, of: Mapping[str, str] | None = None, overrides: Overrides | None = None) -> str:
-        """A run from ``start`` down that has made its attempts, on those of ``of`` or else on the latest; its id."""
-        run = self.add({PARTITION: JOB}, downstream_of(start), "SUCCESS")["runId"]
-        line = dict(of or {})
-        if start != ROOT and not of:
-            nearest = upstream_of(start)[-1]
-            latest = entries(self.made[nearest][0])
-            line = latest["upstream"] | {nearest: latest["attempt"]}
-        for stage in downstream_of(start):
-            tuned = (overrides or {}).get(stage, {})
-            params = effective(stage, tuned).model_dump(mode="json") if stage in STAGES else {"profile": "default"}
-            if stage == "match_brands":
-                line[CATALOG] = self.catalog
-            inputs = {s: f"{s} of {line[s]}" for s in upstream_of(stage)[-1:]}
-            inputs |= {CATALOG: line[CATALOG]} if CATALOG in line else {}
-            self.made[stage].insert(0, event(stage, run, line, inputs, params, tuned))
-            line[stage] = f"{run}-0"
-        return run
-
-    def sent(self, operation: str) -> list[dict[str, Any]]:
-        """The variables of each time that ``operation`` was sent."""
-        return [variables for name, variables in self.asked if name == operation]
-
-
-def json_entry(label: str, value: object) -> Answer:
-    return {"label": label, "jsonString": json.dumps(value)}
-
-
-def event(
-    stage: str, run: str, upstream: Mapping[str, str], inputs: Mapping[str, str], params: object, tuned: object
-) -> dict[str, Any]:
-    """A materialization as the checkpoints' IO manager makes it."""
-    return {
-        "runId": run,
-        "timestamp": "1700000000500",
-        "metadataEntries": [
-            {"label": "attempt", "text": f"{run}-0"},
-            {"label": "picture"},
-            {"label": "uri", "text": f"/store/{JOB}/{stage}/{run}-0"},
-            {"label": "rows", "intValue": 3},
-            {"label": "stage_s", "floatValue": 0.5},
-            json_entry("params", params),
-            json_entry("overrides", tuned),
-            json_entry("upstream", dict(upstream)),
-            json_entry("input_versions", dict(inputs)),
-            {"label": "code_version", "text": "1"},
-            {"label": "data_version", "text": f"{stage} of {run}-0"},
-        ],
-    }
-
-
-def entries(made: Mapping[str, Any]) -> dict[str, Any]:
-    found = {e["label"]: e.get("text") for e in made["metadataEntries"]}
-    return found | {e["label"]: json.loads(e["jsonString"]) for e in made["metadataEntries"] if "jsonString" in e}
-
-
-def tick(runs: int = 0, error: str = "") -> Answer:
-    """A dry run of the sensor of the brand list."""
-    result = {"runRequests": [{"runKey": None}] * runs, "skipReason": None, "error": None}
-    if error:
-        result["error"] = {"message": error}
-    return {"sensorDryRun": {"__typename": "DryRunInstigationTick", "evaluationResult": result}}
 
 
 @pytest.fixture
@@ -1333,7 +1148,7 @@ def test_a_cancel_that_fails_is_said(server: Webserver, client: Client, kind: st
         client.cancel("r1")
 
 
-def looks(server: Webserver, run_id: str, *statuses: str) -> None:
+def polls(server: Webserver, run_id: str, *statuses: str) -> None:
     """Let the run ``run_id`` go through ``statuses``, one a look."""
     row = next(row for row in server.runs if row["runId"] == run_id)
 
@@ -1350,7 +1165,7 @@ def looks(server: Webserver, run_id: str, *statuses: str) -> None:
 
 def test_a_run_is_waited_for(server: Webserver, client: Client):
     server.add({PARTITION: JOB}, LINE)
-    looks(server, "r1", "QUEUED", "STARTING", "STARTED", "STARTED", "SUCCESS")
+    polls(server, "r1", "QUEUED", "STARTING", "STARTED", "STARTED", "SUCCESS")
     seen: list[str] = []
     done = client.wait("r1", PATIENCE_S, lambda run: seen.append(run.status))
     assert (done.run_id, done.status) == ("r1", "success")
@@ -1360,7 +1175,7 @@ def test_a_run_is_waited_for(server: Webserver, client: Client):
 def test_a_run_that_is_re_executed_is_followed(server: Webserver, client: Client):
     """Dagster says first that it will, then as which run."""
     row = server.add({"dagster/will_retry": "true"}, LINE)
-    looks(server, "r1", "STARTED", "FAILURE", "FAILURE")
+    polls(server, "r1", "STARTED", "FAILURE", "FAILURE")
     again = server.add({}, LINE, parent="r1")
 
     def re_executed(**asked: Any) -> Answer:
@@ -1368,7 +1183,7 @@ def test_a_run_that_is_re_executed_is_followed(server: Webserver, client: Client
         return server.on_Runs(**asked)
 
     server.answers["Runs"].append(re_executed)
-    looks(server, "r2", "QUEUED", "STARTED", "SUCCESS")
+    polls(server, "r2", "QUEUED", "STARTED", "SUCCESS")
     seen: list[tuple[str, str]] = []
     done = client.wait("r1", PATIENCE_S, lambda run: seen.append((run.run_id, run.status)))
     assert done.run_id == "r2"
@@ -1390,7 +1205,7 @@ def test_a_run_that_has_just_failed_is_looked_at_again(server: Webserver, client
     server.answers["Failure"] = [logs(RUN_FAILURE)]
     with pytest.raises(Permanent, match="was found dead"):
         client.wait("r1", PATIENCE_S)
-    assert len(server.sent("Runs")) == module.LOOKS_AGAIN + 1
+    assert len(server.sent("Runs")) == module.POLLS_AGAIN + 1
 
 
 def test_a_run_that_takes_too_long_goes_on_without_us(server: Webserver, client: Client):
@@ -1440,9 +1255,9 @@ def test_a_run_of_a_whole_job_that_fails_is_not_done(server: Webserver, client: 
 
 def test_a_fault_while_waiting_does_not_end_it(server: Webserver, client: Client):
     server.add({}, LINE)
-    looks(server, "r1", "STARTED")
+    polls(server, "r1", "STARTED")
     server.answers["Runs"] += [httpx2.ConnectError("refused")] * 3
-    looks(server, "r1", "SUCCESS")
+    polls(server, "r1", "SUCCESS")
     assert client.wait("r1", PATIENCE_S).status == "success"
 
 
@@ -1557,12 +1372,12 @@ def looked(at_s: float, error: str = "") -> dict[str, Any]:
     return {"status": "FAILURE" if error else "SKIPPED", "timestamp": at_s, "error": said}
 
 
-def broken(*problems: Problem, more: int = 0, looks: Sequence[dict[str, Any]] = (looked(2000.5),)) -> dict[str, Any]:
+def broken(*problems: Problem, more: int = 0, polls: Sequence[dict[str, Any]] = (looked(2000.5),)) -> dict[str, Any]:
     """An answer about what is broken, as it was found 1000 s after 1970."""
     said = {"problems": [asdict(p) for p in problems], "more": more, "more_failed": more}
     made = {"timestamp": "1000000", "metadataEntries": [{"label": "table"}, json_entry("problems", said)]}
     sensors = [
-        instigator("problems", "sensor", *looks),
+        instigator("problems", "sensor", *polls),
         instigator("open_jobs", "sensor", looked(1.0, "It is gone.")),
         instigator("held_runs", "sensor", looked(1.0, "It was."), status="STOPPED"),
         instigator("new", "sensor"),
@@ -1579,7 +1394,7 @@ def test_problems_are_what_the_asset_says_with_what_fails_to_tick(server: Webser
     one = Problem("match", "run_ocr", FAILED_RUN, "No reader.", "r1", 900.0)
     server.answers["Problems"] = [broken(one, more=3)]
     found = client.problems()
-    assert (found.problems, found.more, found.looked_s) == ((one,), 3, 2000.5)
+    assert (found.problems, found.more, found.polled_s) == ((one,), 3, 2000.5)
     assert found.failing == (
         FailedTick("offpeak_retries", 3.0, "It is late."),
         FailedTick("open_jobs", 1.0, "It is gone."),
@@ -1589,12 +1404,12 @@ def test_problems_are_what_the_asset_says_with_what_fails_to_tick(server: Webser
     assert variables == {"repository": client._found()}
 
 
-@pytest.mark.parametrize("looks", [(), (looked(3000.0, "No database."),)])
+@pytest.mark.parametrize("polls", [(), (looked(3000.0, "No database."),)])
 def test_information_is_as_old_as_its_last_change_if_the_last_look_failed(
-    server: Webserver, client: Client, looks: Sequence[dict[str, Any]]
+    server: Webserver, client: Client, polls: Sequence[dict[str, Any]]
 ):
-    server.answers["Problems"] = [broken(looks=looks)]
-    assert client.problems().looked_s == 1000.0
+    server.answers["Problems"] = [broken(polls=polls)]
+    assert client.problems().polled_s == 1000.0
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,19 @@
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from pkgutil import iter_modules
 
 import dagster as dg
 import pytest
 import yaml
 
+from brand_detect import operations
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.pipeline import ANNOTATED, CATALOG, COMPARISON, LINE, PORTFOLIO, STAGES
-from brand_detect_tests.pipeline import pipeline
+from brand_detect_tests.support.pipeline import pipeline
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -52,6 +55,49 @@ def test_every_asset_tells_a_stranger_what_it_is(definitions: dg.Definitions):
             assert spec.tags["stage"] == str(STAGES.index(spec.key.to_user_string()) + 1)
             assert any(name.startswith("columns of ") for name in spec.metadata)
             assert isinstance(spec.partitions_def, dg.DynamicPartitionsDefinition)
+
+
+def names(definitions: dg.Definitions) -> set[str]:
+    """Of the sensors, schedules, jobs and assets, resolved or not."""
+    parts = [*(definitions.sensors or ()), *(definitions.schedules or ()), *(definitions.jobs or ())]
+    assets = [a for a in definitions.assets or () if isinstance(a, dg.AssetsDefinition | dg.AssetSpec)]
+    return {part.name for part in parts} | {asset.key.to_user_string() for asset in assets}
+
+
+def test_what_each_operation_offers_is_there(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        joined = names(build_definitions(built.services))
+        modules = [import_module(f"{operations.__name__}.{found.name}") for found in iter_modules(operations.__path__)]
+        offered = {m.__name__: names(m.definitions(built.services)) for m in modules if hasattr(m, "definitions")}
+    assert len(offered) > 5
+    for module, there in offered.items():
+        assert there, f"{module} offers nothing"
+        assert there <= joined, f"{module} is not among the definitions"
+    assert {"brand_catalog_changed", "models_there"} <= joined - set().union(*offered.values())
+
+
+def test_runs_are_only_found_dead_where_they_say_who_executes_them(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        many = build_definitions(built.services, dg.multiprocess_executor)
+        assert names(build_definitions(built.services)) - names(many) == {"dead_runs"}
+
+
+def test_every_job_schedule_and_sensor_tells_a_stranger_what_it_is(definitions: dg.Definitions):
+    repository = definitions.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    parts = [*jobs, *repository.schedule_defs, *repository.sensor_defs]
+    assert {part.name for part in parts} == {
+        *("prune", "retry"),
+        *("nightly_prune", "offpeak_retries"),
+        *("brand_catalog_changed", "dead_runs", "held_runs", "inbox", "models_there", "notifications", "open_jobs"),
+        "problems",
+    }
+    assert [part.name for part in parts if not part.description] == []
+
+
+def test_the_sensors_that_a_deployment_needs_run_unless_they_are_stopped(definitions: dg.Definitions):
+    running = {s.name for s in definitions.sensors or () if s.default_status is dg.DefaultSensorStatus.RUNNING}
+    assert running == {"brand_catalog_changed", "dead_runs", "held_runs", "open_jobs", "problems"}
 
 
 def test_the_workspace_loads(tmp_path: Path):

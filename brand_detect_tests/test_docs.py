@@ -84,7 +84,7 @@ def test_the_metrics_page_shows_the_scale_and_the_rules_of_the_code() -> None:
     shipped = yaml.safe_load((ROOT / "brand_detect" / "quality" / "default.yaml").read_text(encoding="utf-8"))
     assert scale == {name: value for name, value in shipped.items() if name not in ("version", "description")}
     profile = (ROOT / "brand_detect" / "profiles" / "soccer_broadcast.yaml").read_text(encoding="utf-8")
-    assert rules["surfaces"] == next(found for found in _values(yaml.safe_load(profile), "surfaces"))
+    assert rules["placements"] == next(found for found in _values(yaml.safe_load(profile), "placements"))
 
 
 def _values(tree: object, name: str) -> Iterator[object]:

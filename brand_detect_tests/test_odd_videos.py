@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from brand_detect.report.exports import ReportDocument, document
-from brand_detect_tests.odd_videos import HARMFUL, odd_videos
-from brand_detect_tests.pipeline import ScriptedReader, pipeline
+from brand_detect_tests.support.odd_videos import HARMFUL, odd_videos
+from brand_detect_tests.support.pipeline import ScriptedReader, pipeline
 
 MOST_MIB = 1536
 MOST_S = 60
@@ -26,7 +26,7 @@ REFUSED = {
 
 
 def outcomes(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "brand_detect_tests.odd_videos", *map(str, paths)]
+    command = [sys.executable, "-m", "brand_detect_tests.support.odd_videos", *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_S, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

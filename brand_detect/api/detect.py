@@ -12,7 +12,7 @@ from brand_detect.api.answers import Warnings, problems, unknown_like
 from brand_detect.client import LONGEST_DELAY_S, Client, Run
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt
-from brand_detect.domain.model import check_job_id
+from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.storage.present import present
 from brand_detect.storage.store import Store
@@ -165,9 +165,9 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
 
 async def _finished(client: Client, run: Run, request: Request) -> Run:
     """``run`` when it has succeeded; between two looks at it no thread is held."""
-    looks = client.looks(run.run_id)
+    polls = client.polls(run.run_id)
     while True:
-        seen, pause_s = await run_in_threadpool(next, looks)
+        seen, pause_s = await run_in_threadpool(next, polls)
         if pause_s == 0:
             return seen
         if await request.is_disconnected():

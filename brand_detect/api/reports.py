@@ -19,7 +19,7 @@ from brand_detect.api.states import JobState, state_of, unknown, waits_for
 from brand_detect.api.stored import NotThere, ReviewInfo, StoredReports
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.model import JOB_ID, check_job_id
+from brand_detect.domain.job import JOB_ID, check_job_id
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.reviews import Correction, Review
 from brand_detect.report.index_page import MOST_LISTED, Listed, render_index, render_login, render_state
@@ -189,7 +189,7 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
             if not RUN_ID.fullmatch(run_id):
                 raise BadInput(f"{job_id} has no such run.")
             try:
-                run, pause_s = next(client.looks(run_id))
+                run, pause_s = next(client.polls(run_id))
             except Permanent as e:
                 run, pause_s, error = client.run(run_id), 0.0, e.full
         except BadInput as e:

@@ -9,10 +9,13 @@ from functools import lru_cache
 from pydantic import Field
 
 from brand_detect.catalog import catalog_from_json
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.model import JOB_ID, ExtractedFrames, Report, Row, check_job_id
+from brand_detect.domain.job import JOB_ID, check_job_id
 from brand_detect.domain.pipeline import CATALOG
-from brand_detect.domain.reviews import OF_MARKS, Correction, Review, correction_of, review_of, undone
+from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correction_of, review_of, undone
+from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.index_page import Listed
@@ -180,18 +183,18 @@ class StoredReports:
                 f"Neither the report of {job_id} nor its catalogue has a brand {said.brand_id!r}.",
                 "brand_id is that of the report; the name of a new brand goes into the field to",
             )
-        if said.action in OF_MARKS:
+        if said.action in OF_CLUSTERS:
             said = self._completed(said, made, before)
         review = review_of(said)
         log.add(review)
         return review
 
     def _completed(self, said: Correction, made: Manifest, before: list[Review]) -> Correction:
-        """With the text and hashes of the open mark that it is about: a browser's numbers have too few digits."""
+        """With the text and hashes of the cluster that it is about: a browser's numbers have too few digits."""
         report = self._store.load(_ref(made))
         assert isinstance(report, Report)
         marks: list[Row] = report.unresolved.to_pylist()
-        marks += [r.model_dump() for r in reversed(before) if r.action in OF_MARKS]  # settled before: open no more
+        marks += [r.model_dump() for r in reversed(before) if r.action in OF_CLUSTERS]  # settled before: open no more
         mark = next((m for m in marks if m["cluster_id"] == said.cluster_id), None)
         if mark is None:
             return said

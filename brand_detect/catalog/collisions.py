@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.catalog.index import LexiconIndex
-from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
-from brand_detect.domain.protocols import Image, MarkEncoder, Progress
+from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
+from brand_detect.domain.protocols import Image, LogoEmbedder, Progress
 
 LARGE_PX, SMALL_PX = 112, 24
 """A logo as it stands in a close-up, and on a board at the far side."""
@@ -45,7 +45,7 @@ def names_alike(catalog: BrandCatalog, fuzzy_score: float, min_fuzzy_length: int
 def logos_alike(
     brands: Sequence[Brand],
     draw: Callable[[Exemplar, int], Image],
-    encoder: MarkEncoder,
+    embedder: LogoEmbedder,
     alike: float,
     progress: Progress,
 ) -> Iterator[Collision]:
@@ -57,10 +57,10 @@ def logos_alike(
     owner = np.array([n for n, brand in enumerate(brands) for _ in brand.exemplars])
     found: dict[tuple[int, int], tuple[str, float]] = {}
     for kind, size_px in (("logo", LARGE_PX), ("small", SMALL_PX)):
-        vectors = np.zeros((len(exemplars), encoder.dimensions), np.float32)
+        vectors = np.zeros((len(exemplars), embedder.dimensions), np.float32)
         for begin in range(0, len(exemplars), BATCH):
             batch = [draw(exemplar, size_px) for exemplar in exemplars[begin : begin + BATCH]]
-            vectors[begin : begin + BATCH] = encoder.encode(batch)
+            vectors[begin : begin + BATCH] = embedder.encode(batch)
             progress(begin + len(batch), len(exemplars), f"logos at {size_px} px")
         for pair, likeness in _pairs(vectors, owner, alike):
             known = found.get(pair)

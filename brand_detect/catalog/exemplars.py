@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from brand_detect.catalog.entries import Entry
+from brand_detect.domain.catalog import Exemplar
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Exemplar
 from brand_detect.domain.protocols import Artwork
 
 SUFFIXES = {".svg": "svg", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}

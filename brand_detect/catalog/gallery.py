@@ -24,9 +24,9 @@ BEST = 5
 BLOCK = 512  # views that are compared at once
 LEAD = 1.0  # weight of the lead over the next brand
 TAIL = 0.1  # share of the unknown pictures' scores that the tail is fitted to
-RAREST = 1e-4  # false alarms; about a thousand pictures say nothing of rarer ones
-ONE_BRAND = 1 / 8  # most of the false alarms that one brand may have; docs/reference/benchmarks.md has what it changes
-SLOPE, OFFSET = 3.0, -4.8  # log odds that a mark is what it looks like: SLOPE * -log10(false alarms) + OFFSET
+RAREST = 1e-4  # false accepts; about a thousand pictures say nothing of rarer ones
+ONE_BRAND = 1 / 8  # most of the false accepts that one brand may have; docs/reference/benchmarks.md has what it changes
+SLOPE, OFFSET = 3.0, -4.8  # log odds that a mark is what it looks like: SLOPE * -log10(false accepts) + OFFSET
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -41,19 +41,19 @@ class Entry:
 
 
 class Gallery:
-    """A ``MarkIndex`` that compares every view with every exemplar.
+    """A ``LogoGallery`` that compares every view with every exemplar.
 
-    100,000 exemplars take less time than the encoder does, so there is no approximate index.
+    100,000 exemplars take less time than the embedder does, so there is no approximate index.
 
     Args:
-        encoder: identity of what made the vectors.
+        embedder: identity of what made the vectors.
         entries: what each row of ``vectors`` shows.
         vectors: shape (entries, dimensions), of unit length.
         unknown: vectors of pictures that show none of the marks, shape (pictures, dimensions).
     """
 
-    def __init__(self, encoder: str, entries: Sequence[Entry], vectors: Floats, unknown: Floats) -> None:
-        self.encoder = encoder
+    def __init__(self, embedder: str, entries: Sequence[Entry], vectors: Floats, unknown: Floats) -> None:
+        self.embedder = embedder
         brands = sorted({e.brand_id for e in entries})
         place = {brand: i for i, brand in enumerate(brands)}
         order = sorted(range(len(entries)), key=lambda i: (place[entries[i].brand_id], i))
@@ -85,8 +85,8 @@ class Gallery:
             found += [self._best(likeness[a:b]) for a, b in pairwise(cuts)]
         return found
 
-    def false_alarms(self, score: float) -> float:
-        """Share of unknown marks whose score is at least ``score``."""
+    def false_accept_rate(self, score: float) -> float:
+        """Share of distractors whose score is at least ``score``."""
         if score > self._tail:
             return max(RAREST, _beyond(score, self._tail, self._excess))
         return 1 - int(np.searchsorted(self._counted, score)) / len(self._counted)
@@ -113,7 +113,7 @@ class Gallery:
         of_brand = likeness[:, self._begins[brand] : end]
         entry = self._entries[self._begins[brand] + int(of_brand.max(axis=0).argmax())]
         of_its_own = _beyond(alone, *self._tails_alone[:, brand].tolist())
-        alarms = max(self.false_alarms(score), min(1.0, of_its_own / ONE_BRAND))
+        alarms = max(self.false_accept_rate(score), min(1.0, of_its_own / ONE_BRAND))
         odds = SLOPE * -np.log10(alarms) + OFFSET
         return Likeness(entry.brand_id, entry.brand, entry.exemplar_id, score, alarms, float(1 / (1 + np.exp(-odds))))
 

@@ -12,7 +12,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.catalog.source import everyday_words, is_everyday_word
-from brand_detect.domain.model import Brand, BrandCatalog
+from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
 
@@ -37,7 +37,7 @@ EMBLEM = "o"  # as which, folded, readers take a round emblem beside a name
 
 
 @dataclass(frozen=True)
-class _Surface:
+class _Spelling:
     """A name or alias as it is looked up."""
 
     text: str
@@ -58,14 +58,14 @@ class _Find(NamedTuple):
 
     begin: int
     end: int
-    surface: _Surface
+    spelling: _Spelling
     score: float
     exact: bool
 
     @property
     def worth(self) -> tuple[float, float, int, str]:
         """Orders finds that overlap: the longer name read better wins; the rest makes the order certain."""
-        return -self.score * len(self.surface.key), -self.score, self.begin, self.surface.text
+        return -self.score * len(self.spelling.key), -self.score, self.begin, self.spelling.text
 
 
 class LexiconIndex:
@@ -73,12 +73,12 @@ class LexiconIndex:
 
     def __init__(self, catalog: BrandCatalog) -> None:
         self.version = catalog.version
-        self._by_key: dict[str, _Surface] = {}
+        self._by_key: dict[str, _Spelling] = {}
         self._excluded: defaultdict[str, set[str]] = defaultdict(set)  # folded text: the brand ids
         for brand in catalog.brands:
             for text in () if brand.logo_only else (brand.name, *brand.aliases, *brand.included_texts):
                 line = line_of(text)
-                surface = _Surface(
+                spelling = _Spelling(
                     text,
                     line.key,
                     fold(line.key),
@@ -87,20 +87,20 @@ class LexiconIndex:
                     whole_line=text in brand.whole_line,
                     exactly=text in brand.included_texts,
                 )
-                self._by_key.setdefault(line.key, surface)
+                self._by_key.setdefault(line.key, spelling)
             for text in brand.excluded_texts:
                 self._excluded[fold(key_of(text))].add(brand.brand_id)
-        self._surfaces = tuple(self._by_key.values())
-        self._longest = max((len(s.key) for s in self._surfaces), default=0)
-        texts = (*(s.text for s in self._surfaces), *(t for b in catalog.brands for t in b.excluded_texts))
+        self._spellings = tuple(self._by_key.values())
+        self._longest = max((len(s.key) for s in self._spellings), default=0)
+        texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
         self._near: dict[float, NearIndex] = {}
         self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # key of a name or alias: brands by id
         for brand in catalog.brands:
             for text in (brand.name, *brand.aliases):
                 self._names[key_of(text)][brand.brand_id] = brand
-        self._forwards = sorted({s.folded for s in self._surfaces})
-        self._backwards = sorted({s.folded[::-1] for s in self._surfaces})
+        self._forwards = sorted({s.folded for s in self._spellings})
+        self._backwards = sorted({s.folded[::-1] for s in self._spellings})
 
     def find(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Every brand in ``text``, best first, no two overlapping.
@@ -113,8 +113,8 @@ class LexiconIndex:
         line = line_of(text)
         finds = [f for f in self._finds(line, fuzzy_score, min_fuzzy_length) if not self._is_excluded_at(line, f)]
         chosen = _best_apart(finds)
-        if any(f.surface.whole_line for f in chosen) and not _is_nothing_but_names(line, chosen):
-            chosen = _best_apart([f for f in finds if not f.surface.whole_line])
+        if any(f.spelling.whole_line for f in chosen) and not _is_nothing_but_names(line, chosen):
+            chosen = _best_apart([f for f in finds if not f.spelling.whole_line])
         return [_hit(line, f) for f in sorted(chosen, key=lambda f: f.worth)]
 
     def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
@@ -133,20 +133,20 @@ class LexiconIndex:
         if digits and not any(c.isalpha() for c in line.key):
             return []
         found: dict[str, _Find] = {}
-        for surface in filter(None, map(self._by_key.get, keys)):
-            if surface.whole_line or surface.exactly or (surface.has_digit and not digits):
+        for spelling in filter(None, map(self._by_key.get, keys)):
+            if spelling.whole_line or spelling.exactly or (spelling.has_digit and not digits):
                 continue
-            if len(line.key) < surface.brand.min_length or len(surface.key) < min_fuzzy_length:
+            if len(line.key) < spelling.brand.min_length or len(spelling.key) < min_fuzzy_length:
                 continue
-            hidden = HIDDEN_COST * (len(surface.key) - len(line.key))
-            most = (1 - fuzzy_score) * len(surface.key) + 1e-9
-            confused = _hides_one_run(line.key, surface) if 0 < hidden <= most else None
+            hidden = HIDDEN_COST * (len(spelling.key) - len(line.key))
+            most = (1 - fuzzy_score) * len(spelling.key) + 1e-9
+            confused = _hides_one_run(line.key, spelling) if 0 < hidden <= most else None
             if confused is None:
                 continue
             cost = hidden + CONFUSION_COST * confused
-            find = _Find(0, len(line.key), surface, 1 - cost / len(surface.key), exact=False)
+            find = _Find(0, len(line.key), spelling, 1 - cost / len(spelling.key), exact=False)
             if cost <= most and not self._is_excluded_at(line, find):
-                found[surface.brand.brand_id] = find
+                found[spelling.brand.brand_id] = find
         return [_hit(line, find) for find in found.values()] if len(found) == 1 else []
 
     def named(self, name: str) -> Hit | None:
@@ -181,7 +181,7 @@ class LexiconIndex:
         """Every name that the whole of ``text`` would match approximately, were it no name itself, likest first."""
         line = line_of(text)
         finds = self._alike(line, 0, len(line.key), fuzzy_score, min_fuzzy_length)
-        return [_hit(line, f) for f in sorted(finds, key=lambda f: f.worth) if f.surface.key != line.key]
+        return [_hit(line, f) for f in sorted(finds, key=lambda f: f.worth) if f.spelling.key != line.key]
 
     def is_excluded(self, text: str) -> bool:
         """Whether the catalogue says that this text is no brand at all."""
@@ -214,22 +214,22 @@ class LexiconIndex:
                 plain = plain and is_everyday_word(key[cuts[j - 1] : end])
                 if _is_cut_from_plus(line, j):
                     continue
-                surface = self._by_key.get(window)
-                if surface:
-                    if self._may_be_split(line, i, j, surface, plain):
-                        yield _Find(begin, end, surface, 1.0, exact=True)
+                spelling = self._by_key.get(window)
+                if spelling:
+                    if self._may_be_split(line, i, j, spelling, plain):
+                        yield _Find(begin, end, spelling, 1.0, exact=True)
                 elif not plain:
                     yield from self._alike(line, begin, end, fuzzy_score, min_fuzzy_length)
 
     @staticmethod
-    def _may_be_split(line: Line, i: int, j: int, surface: _Surface, plain: bool) -> bool:
-        """Whether the words i..j of ``line``, which spell ``surface``, are not just other words in a row."""
+    def _may_be_split(line: Line, i: int, j: int, spelling: _Spelling, plain: bool) -> bool:
+        """Whether the words i..j of ``line``, which spell ``spelling``, are not just other words in a row."""
         begin = line.cuts[i]
-        if {c - begin for c in line.cuts[i : j + 1]} <= surface.cuts:
+        if {c - begin for c in line.cuts[i : j + 1]} <= spelling.cuts:
             return True
-        if plain or len(surface.key) < SHORTEST_SPLIT:
+        if plain or len(spelling.key) < SHORTEST_SPLIT:
             whole = i == 0 and j == len(line.cuts) - 1
-            return whole and (not plain or len(surface.key) >= SHORTEST_SPLIT)
+            return whole and (not plain or len(spelling.key) >= SHORTEST_SPLIT)
         return True
 
     def _alike(self, line: Line, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
@@ -241,25 +241,25 @@ class LexiconIndex:
         near = self._near.get(fuzzy_score)
         if near is None:
             near = self._near[fuzzy_score] = NearIndex(
-                [s.folded for s in self._surfaces],
+                [s.folded for s in self._spellings],
                 lambda m: int(min((1 - fuzzy_score) / CUT_COST, MOST_EDITS) * m + 1e-9),
             )
         for position in near.near(folded):
-            surface = self._surfaces[position]
-            edits = Levenshtein.distance(folded, surface.folded)
-            if surface.exactly or (edits and surface.whole_line) or (surface.has_digit and not digits):
+            spelling = self._spellings[position]
+            edits = Levenshtein.distance(folded, spelling.folded)
+            if spelling.exactly or (edits and spelling.whole_line) or (spelling.has_digit and not digits):
                 continue
-            if len(window) < surface.brand.min_length:
+            if len(window) < spelling.brand.min_length:
                 continue
-            if len(window) < (surface.brand.min_length or min_fuzzy_length) and not (
-                edits == 0 and _has_digits_for_letters(window, surface.key)
+            if len(window) < (spelling.brand.min_length or min_fuzzy_length) and not (
+                edits == 0 and _has_digits_for_letters(window, spelling.key)
             ):
                 continue
-            confusions = max(0, Levenshtein.distance(window, surface.key) - edits)
-            cost = CUT_COST if edits == 1 and _differs_at_edge(folded, surface, begin == 0, at_end) else edits
-            score = 1 - (cost + CONFUSION_COST * confusions) / len(surface.key)
+            confusions = max(0, Levenshtein.distance(window, spelling.key) - edits)
+            cost = CUT_COST if edits == 1 and _differs_at_edge(folded, spelling, begin == 0, at_end) else edits
+            score = 1 - (cost + CONFUSION_COST * confusions) / len(spelling.key)
             if score >= fuzzy_score:
-                yield _Find(begin, end, surface, score, exact=False)
+                yield _Find(begin, end, spelling, score, exact=False)
 
     def _run_on(self, line: Line) -> Iterator[_Find]:
         """Names in words that the reader ran together: all of it is names and everyday words, not these alone."""
@@ -268,10 +268,10 @@ class LexiconIndex:
             if len(word) >= 2 * SHORTEST_RUN_ON and word not in self._by_key and not is_everyday_word(word):
                 pieces = self._pieces(line.key, begin, end)
                 named = [(a, b, self._by_key[line.key[a:b]]) for a, b in pieces if line.key[a:b] in self._by_key]
-                named = [(a, b, surface) for a, b, surface in named if not surface.whole_line]
+                named = [(a, b, spelling) for a, b, spelling in named if not spelling.whole_line]
                 if max((b - a for a, b, _ in named), default=0) >= SHORTEST_RUN_ON:
-                    for a, b, surface in named:
-                        yield _Find(a, b, surface, RUN_ON_SCORE, exact=True)
+                    for a, b, spelling in named:
+                        yield _Find(a, b, spelling, RUN_ON_SCORE, exact=True)
 
     def _pieces(self, key: str, begin: int, end: int) -> list[tuple[int, int]]:
         """``key[begin:end]`` cut into names and everyday words, as few letters in names as can be; else nothing."""
@@ -283,10 +283,10 @@ class LexiconIndex:
             letters, pieces = best[a]
             for b in range(a + SHORTEST_PIECE, end + 1):
                 piece = key[a:b]
-                surface = self._by_key.get(piece)
+                spelling = self._by_key.get(piece)
                 if piece in fillers:
                     cost = letters
-                elif surface and not surface.whole_line:
+                elif spelling and not spelling.whole_line:
                     cost = letters + b - a
                 else:
                     continue
@@ -296,12 +296,12 @@ class LexiconIndex:
 
     def _is_excluded_at(self, line: Line, find: _Find) -> bool:
         """Whether words around the find spell a text that its brand excludes."""
-        if not find.surface.brand.excluded_texts:
+        if not find.spelling.brand.excluded_texts:
             return False
         firsts = [c for c in line.cuts if c <= find.begin][-self._window :]
         lasts = [c for c in line.cuts if c >= find.end][: self._window]
         return any(
-            find.surface.brand.brand_id in self._excluded.get(fold(line.key[a:b]), ()) for a in firsts for b in lasts
+            find.spelling.brand.brand_id in self._excluded.get(fold(line.key[a:b]), ()) for a in firsts for b in lasts
         )
 
 
@@ -318,24 +318,24 @@ def _has_digits_for_letters(read: str, name: str) -> bool:
     )
 
 
-def _differs_at_edge(folded: str, surface: _Surface, at_begin: bool, at_end: bool) -> bool:
+def _differs_at_edge(folded: str, spelling: _Spelling, at_begin: bool, at_end: bool) -> bool:
     """Whether an edge of the line took a letter of the name, which is no word of its own, or lent it an emblem."""
-    last = len(surface.key) - 1
-    if (at_begin and folded == EMBLEM + surface.folded) or (at_end and folded == surface.folded + EMBLEM):
+    last = len(spelling.key) - 1
+    if (at_begin and folded == EMBLEM + spelling.folded) or (at_end and folded == spelling.folded + EMBLEM):
         return True
-    return (at_begin and folded == surface.folded[1:] and 1 not in surface.cuts) or (
-        at_end and folded == surface.folded[:-1] and last not in surface.cuts
+    return (at_begin and folded == spelling.folded[1:] and 1 not in spelling.cuts) or (
+        at_end and folded == spelling.folded[:-1] and last not in spelling.cuts
     )
 
 
-def _hides_one_run(read: str, surface: _Surface) -> int | None:
+def _hides_one_run(read: str, spelling: _Spelling) -> int | None:
     """How many letters the reader confused, if folded ``read`` is the name, which is longer, without some letters that
     follow each other and not without whole words; else None."""
-    name, folded = surface.key, fold(read)
+    name, folded = spelling.key, fold(read)
     hidden = len(name) - len(read)
     seen = {at: rest for at in range(len(read) + 1) if fold(rest := name[:at] + name[at + hidden :]) == folded}
-    has_words = len(surface.cuts) <= len(name)  # in Chinese or Thai each letter stands for one
-    if has_words and any({at, at + hidden} <= surface.cuts for at in seen):
+    has_words = len(spelling.cuts) <= len(name)  # in Chinese or Thai each letter stands for one
+    if has_words and any({at, at + hidden} <= spelling.cuts for at in seen):
         return None
     return min((sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen.values()), default=None)
 
@@ -357,7 +357,7 @@ def _best_apart(finds: list[_Find]) -> list[_Find]:
 
 def _is_nothing_but_names(line: Line, finds: list[_Find]) -> bool:
     """Whether names and adornments fill the line, and it is one name, or one at least is no everyday word."""
-    if len({f.surface.brand.brand_id for f in finds}) > 1 and all(f.surface.whole_line for f in finds):
+    if len({f.spelling.brand.brand_id for f in finds}) > 1 and all(f.spelling.whole_line for f in finds):
         return False
     return all(
         line.key[a:b] in ADORNMENTS or any(f.begin <= a and b <= f.end for f in finds)
@@ -367,21 +367,21 @@ def _is_nothing_but_names(line: Line, finds: list[_Find]) -> bool:
 
 def _hit(line: Line, find: _Find) -> Hit:
     """The find in the text as given, without the letters around it that are none of the name's: the O of OLENOVO."""
-    surface = find.surface
+    spelling = find.spelling
     begin, end = find.begin, find.end
 
     def edits(begin: int, end: int) -> int:
-        return Levenshtein.distance(fold(line.key[begin:end]), surface.folded)
+        return Levenshtein.distance(fold(line.key[begin:end]), spelling.folded)
 
     while edits(begin + 1, end) < edits(begin, end):
         begin += 1
     while edits(begin, end - 1) < edits(begin, end):
         end -= 1
-    rule = "fuzzy" if not find.exact else "exact" if surface.key == key_of(surface.brand.name) else "alias"
+    rule = "fuzzy" if not find.exact else "exact" if spelling.key == key_of(spelling.brand.name) else "alias"
     return Hit(
-        brand_id=surface.brand.brand_id,
-        brand=surface.brand.name,
-        alias=surface.text,
+        brand_id=spelling.brand.brand_id,
+        brand=spelling.brand.name,
+        alias=spelling.text,
         rule=rule,
         score=find.score,
         start=line.at[begin],

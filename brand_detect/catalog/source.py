@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of
 from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
+from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
@@ -306,11 +306,11 @@ def _brand(entry: Entry) -> Brand:
     included = tuple(sorted({*entry.listed("included_texts")} - {name, *aliases}))
     excluded = tuple(sorted(set(entry.listed("excluded_texts"))))
     texts = (name, *aliases, *included)
-    surfaces = {key_of(t): t for t in texts}
-    if "" in surfaces:
-        raise entry.bad(f"{surfaces['']!r} has no letter or digit", "leave it out or spell it out")
+    spellings = {key_of(t): t for t in texts}
+    if "" in spellings:
+        raise entry.bad(f"{spellings['']!r} has no letter or digit", "leave it out or spell it out")
     for text in excluded:
-        if key_of(text) in surfaces:
+        if key_of(text) in spellings:
             raise entry.bad(f"{text!r} is both a name and an excluded text of {name!r}", "keep one of them")
     return Brand(
         brand_id=brand_id_of(name),

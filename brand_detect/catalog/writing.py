@@ -12,8 +12,8 @@ import yaml
 from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of
 from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
 from brand_detect.catalog.source import OWN, LoadedCatalog, Place, load_catalog
+from brand_detect.domain.catalog import Brand, Exemplar
 from brand_detect.domain.errors import BadInput, BrandDetectError
-from brand_detect.domain.model import Brand, Exemplar
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 

@@ -1,4 +1,7 @@
-"""The command line: data on stdout, progress and errors on stderr, a distinct exit code per kind of error."""
+"""The command line: data on stdout, progress and errors on stderr, a distinct exit code per kind of error.
+
+It reads options and prints; what a command does is in ``client`` and the packages below it.
+"""
 
 import os
 import signal

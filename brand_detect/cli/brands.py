@@ -16,13 +16,13 @@ from brand_detect.domain.text import key_of
 
 if TYPE_CHECKING:
     from brand_detect.catalog import LoadedCatalog
-    from brand_detect.domain.model import Brand, Exemplar
+    from brand_detect.domain.catalog import Brand, Exemplar
     from brand_detect.domain.protocols import Rgba
 
 FOUND = 6
 """Exit code of a check that found something, as of ``problems``."""
 ALIKE = 0.95
-"""Likeness by the encoder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
+"""Likeness by the embedder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
 
 brands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The brand catalogue: names and logos.")
 app.add_typer(brands, name="brands")
@@ -129,7 +129,7 @@ def check(
     alike: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="likeness of two logos from which they are named")
     ] = ALIKE,
-    encoder: Annotated[str, typer.Option(help="as detect_objects.encoder names it")] = "built-in",
+    embedder: Annotated[str, typer.Option(help="as detect_objects.embedder names it")] = "built-in",
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
@@ -139,15 +139,16 @@ def check(
     """
     from brand_detect.catalog.collisions import logos_alike, names_alike
     from brand_detect.cli.local import Bars
-    from brand_detect.domain.grounds import standing_out
-    from brand_detect.domain.params import DetectObjectsParams, MatchBrandsParams
+    from brand_detect.domain.backgrounds import standing_out
+    from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+    from brand_detect.domain.contracts.match_brands import MatchBrandsParams
     from brand_detect.orchestration.resources import Engines
 
     loaded = _load(catalog)
     params = MatchBrandsParams.model_validate({})
     draw = _drawing(loaded)
-    engines, named = Engines.of(Settings.load()), DetectObjectsParams.model_validate({"encoder": encoder})
-    eyes = engines.mark_encoder(named) if loaded.files else None
+    engines, named = Engines.of(Settings.load()), DetectObjectsParams.model_validate({"embedder": embedder})
+    eyes = engines.logo_embedder(named) if loaded.files else None
     found = list(names_alike(loaded.catalog, params.fuzzy_score, params.min_fuzzy_length))
     if eyes:
         with Bars() as bars:
@@ -183,7 +184,7 @@ def preview(
     """
     from brand_detect.engines.canvas import OpenCvCanvas
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.report.brands_page import render
+    from brand_detect.report.catalog_page import render
 
     loaded = _load(catalog)
     shown = _named(loaded, names) if names else [b for b in loaded.catalog.brands if b.exemplars]

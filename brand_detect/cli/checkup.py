@@ -181,7 +181,7 @@ def _opencv(_: Patient) -> Iterator[Finding]:
 
 def _video(_: Patient) -> Iterator[Finding]:
     from brand_detect.engines.video import PyAvDecoder
-    from brand_detect.evaluation.sample import Scenario, write_sample
+    from brand_detect.evaluation.synthetic.footage import Scenario, write_sample
 
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
@@ -339,7 +339,7 @@ def _media(patient: Patient) -> Iterator[Finding]:
 
 
 def _inbox(patient: Patient) -> Iterator[Finding]:
-    from brand_detect.orchestration.inbox import inbox_sensor
+    from brand_detect.operations.inbox import inbox_sensor
     from brand_detect.storage.inbox import Inbox
 
     uri = patient.settings.inbox
@@ -356,7 +356,7 @@ def _inbox(patient: Patient) -> Iterator[Finding]:
 
 
 def _webhook(patient: Patient) -> Iterator[Finding]:
-    from brand_detect.orchestration.notifications import HOSTS, URL, Webhook, allowed
+    from brand_detect.operations.notifications import HOSTS, URL, Webhook, allowed
 
     hosts, url = patient.settings.webhook_hosts, os.environ.get(URL, "")
     if url:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import check_overrides
+from brand_detect.domain.job import Overrides
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 out = Console()

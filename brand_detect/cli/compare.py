@@ -54,7 +54,7 @@ def compare(
         err.print(f"page: {found.page}", markup=False, highlight=False, soft_wrap=True)
         return
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.orchestration.comparison import compared
+    from brand_detect.operations.comparison import compared
     from brand_detect.storage.store import Store
 
     home()
@@ -111,7 +111,7 @@ def _show(comparison: Comparison) -> None:
             ("stages not shared", duration(before.own_s), duration(after.own_s)),
             ("questions asked in them", str(before.questions), str(after.questions)),
             ("their cost", f"{before.cost_usd:.4f} USD", f"{after.cost_usd:.4f} USD"),
-            ("unresolved marks", str(before.unresolved), str(after.unresolved)),
+            ("unresolved clusters", str(before.unresolved), str(after.unresolved)),
         ),
     )
     if comparison.left_out:

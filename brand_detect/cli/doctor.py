@@ -10,7 +10,7 @@ from brand_detect.cli.checkup import FAIL, OFF, OK, WARN, Finding, Patient, exam
 from brand_detect.cli.common import JsonOpt, app, err, out, plain
 from brand_detect.domain.errors import Permanent
 
-MARKS = {OK: "[green]✓[/]", WARN: "[yellow]![/]", FAIL: "[red]✗[/]", OFF: "[dim]-[/]"}
+SYMBOLS = {OK: "[green]✓[/]", WARN: "[yellow]![/]", FAIL: "[red]✗[/]", OFF: "[dim]-[/]"}
 
 
 @app.command()
@@ -37,10 +37,10 @@ def _show(found: list[Finding]) -> None:
     for width in (1, max(len(f.name) for f in found), None):
         table.add_column(width=width, overflow="fold")
     for f in found:
-        table.add_row(MARKS[f.state], f.name, plain(f.said))
+        table.add_row(SYMBOLS[f.state], f.name, plain(f.said))
     out.print(table, highlight=False)
     for f in found:
         if f.todo and f.state in (WARN, FAIL):
-            out.print(f"{MARKS[f.state]} {f.name}: {plain(f.todo)}", highlight=False, soft_wrap=True)
+            out.print(f"{SYMBOLS[f.state]} {f.name}: {plain(f.todo)}", highlight=False, soft_wrap=True)
     counts = {state: sum(f.state == state for f in found) for state in (OK, WARN, FAIL)}
     out.print(f"{counts[OK]} in order, {counts[WARN]} to look at, {counts[FAIL]} failed", highlight=False)

@@ -14,7 +14,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.report.exports import LABELLED, LOCAL_FILES, Format
 
 if TYPE_CHECKING:
-    from brand_detect.orchestration.exports import StoredReport
+    from brand_detect.operations.exports import StoredReport
     from brand_detect.orchestration.resources import Services
 
 
@@ -40,7 +40,7 @@ def export(
       brand-detect export match-3f9a1c07 --format mp4 --out drawn
     """
     from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
-    from brand_detect.orchestration import exports
+    from brand_detect.operations import exports
     from brand_detect.orchestration.resources import Services
 
     home()
@@ -82,7 +82,7 @@ def prepare(folder: Path, force: bool) -> None:
 
 
 def _pictures(found: "StoredReport", services: "Services") -> Iterable[tuple[str, bytes]]:
-    from brand_detect.orchestration.exports import images
+    from brand_detect.operations.exports import images
 
     try:
         return images(found, services.engines.codec())
@@ -91,7 +91,7 @@ def _pictures(found: "StoredReport", services: "Services") -> Iterable[tuple[str
 
 
 def _video(found: "StoredReport", services: "Services", folder: Path, progress: Progress) -> None:
-    from brand_detect.orchestration.exports import annotate
+    from brand_detect.operations.exports import annotate
 
     target = folder / f"{found.ref.job_id}.mp4"
     draft = target.with_name(f".{target.name}.part")

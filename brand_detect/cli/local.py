@@ -26,10 +26,11 @@ from brand_detect.cli.common import (
     out,
     overrides_of,
 )
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import VIDEO_SUFFIXES
-from brand_detect.domain.model import Overrides, Report
-from brand_detect.domain.params import MatchBrandsParams
 from brand_detect.domain.protocols import Answerer
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
@@ -37,7 +38,7 @@ from brand_detect.domain.settings import Settings, state_dir
 if TYPE_CHECKING:
     import dagster as dg
 
-    from brand_detect.evaluation.bench import RunResult, Section
+    from brand_detect.evaluation.benchmarks.pipeline import RunResult, Section
     from brand_detect.orchestration.resources import Services
     from brand_detect.orchestration.run import JobRun, Runner
 
@@ -60,7 +61,7 @@ def run(
 @app.command()
 def demo() -> None:
     """Draw a short broadcast clip and report the brands on it."""
-    from brand_detect.evaluation.sample import demo_clip
+    from brand_detect.evaluation.synthetic.footage import demo_clip
 
     _report(str(demo_clip(home() / state_dir() / "demo")), "demo", "default", {}, False)
 
@@ -77,8 +78,8 @@ def evaluate(
     Clips in the folder that have no labels are run too, and their brands listed.
     """
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation import score as scoring
-    from brand_detect.evaluation.bench import result_of
+    from brand_detect.evaluation.benchmarks.pipeline import result_of
+    from brand_detect.evaluation.scoring import score as scoring
 
     folder = folder.resolve()
     labels = scoring.load_labels(folder / "labels.json" if folder.is_dir() else folder)
@@ -118,7 +119,7 @@ def evaluate_text(
 ) -> None:
     """Share of the words in photographs that each text engine reads."""
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.evaluation import scenetext
+    from brand_detect.evaluation.scoring import scenetext
 
     with Bars() as bars:
         scores = scenetext.evaluate_text(
@@ -135,7 +136,6 @@ def evaluate_regions(
     folder: Annotated[
         Path | None, typer.Argument(help="annotations.json and images/; default: a generated clip")
     ] = None,
-    weights: Annotated[list[Path], typer.Option(help="a network of train_regions, measured too")] = [],  # noqa: B006
     as_json: JsonOpt = False,
 ) -> None:
     """Share of the logos in pictures that each way of proposing regions holds, and its time.
@@ -143,22 +143,16 @@ def evaluate_regions(
     Example: brand-detect evaluate-regions photographs
     """
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.engines.mark_finder import NetworkMarkFinder
     from brand_detect.engines.rapid import RapidTextDetector
-    from brand_detect.evaluation import regions
-    from brand_detect.evaluation.proposals import TextThenMarks, baselines
+    from brand_detect.evaluation.scoring import regions
+    from brand_detect.evaluation.scoring.proposals import baselines
 
-    text = RapidTextDetector()
-    methods = baselines(text)
-    for path in weights:
-        network = NetworkMarkFinder(min_score=0.0, weights=path)
-        methods |= {path.stem: network, f"text, then {path.stem}": TextThenMarks(text, network)}
     with Bars() as bars:
         report = bars.stage("proposing", logging.getLogger(__name__))
         pictures = (
             regions.annotated(folder, OpenCvCodec()) if folder else regions.generated(home() / state_dir() / "bench")
         )
-        scores = regions.evaluate_regions(pictures, methods, report)
+        scores = regions.evaluate_regions(pictures, baselines(RapidTextDetector()), report)
     if as_json:
         out.print_json(data=[score.to_json() for score in scores])
     else:
@@ -168,37 +162,37 @@ def evaluate_regions(
 @app.command()
 def evaluate_logos(
     folder: Annotated[Path, typer.Argument(help="annotations.json and images/")],
-    encoder: Annotated[
+    embedder: Annotated[
         list[str],
         typer.Option(
-            help="mark_net, the weights of another training of it, or a model of transformers by id or folder"
+            help="logo_embedder, the weights of another training of it, or a model of transformers by id or folder"
         ),
-    ] = ["mark_net"],  # noqa: B006
+    ] = ["logo_embedder"],  # noqa: B006
     icons: Annotated[
         list[Path], typer.Option(help="more icons for the gallery: a folder of SVGs or of Iconify packs")
     ] = [],  # noqa: B006
     baselines: Annotated[bool, typer.Option(help="also the classical ways")] = True,
-    false_alarms: Annotated[
-        float, typer.Option(min=0, max=1, help="share of unknown marks that the matcher may claim")
-    ] = MatchBrandsParams.model_fields["logo_false_alarms"].default,
+    false_accept_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="share of distractors that the matcher may claim")
+    ] = MatchBrandsParams.model_fields["max_false_accept_rate"].default,
     as_json: JsonOpt = False,
 ) -> None:
     """How well marks in photographs are recognised, and how well what is no mark of the gallery is rejected.
 
-    Example: brand-detect evaluate-logos photographs --encoder mark_net --encoder google/siglip-base-patch16-224
+    Example: brand-detect evaluate-logos photographs --embedder logo_embedder --embedder google/siglip-base-patch16-224
     """
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.engines.mark_encoder import unknown_marks
-    from brand_detect.evaluation import icons as artwork
-    from brand_detect.evaluation import logos
-    from brand_detect.evaluation import recognizers as known
+    from brand_detect.engines.logo_embedder import distractors
+    from brand_detect.evaluation.scoring import icons as artwork
+    from brand_detect.evaluation.scoring import logos
+    from brand_detect.evaluation.scoring import recognizers as known
 
-    recognizers = [*map(known.encoder_of, encoder), *(known.baselines() if baselines else ())]
+    recognizers = [*map(known.embedder_of, embedder), *(known.baselines() if baselines else ())]
     packs = [artwork.simple_icons(), *map(artwork.icons_of, icons)]
     with Bars() as bars:
         report = bars.stage("recognising", logging.getLogger(__name__))
         sections = logos.evaluate_logos(
-            folder, recognizers, packs, OpenCvCodec(), report, unknown_marks(), false_alarms
+            folder, recognizers, packs, OpenCvCodec(), report, distractors(), false_accept_rate
         )
     if as_json:
         out.print_json(data=[section.to_json() for section in sections])
@@ -215,8 +209,8 @@ def bench(
 ) -> None:
     """Speed, the price of looking at less, sampling against FFmpeg, bytes of state, and memory."""
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation.bench import benchmark
-    from brand_detect.evaluation.score import load_labels
+    from brand_detect.evaluation.benchmarks.pipeline import benchmark
+    from brand_detect.evaluation.scoring.score import load_labels
 
     folder = labelled.resolve() if labelled else None
     labels = load_labels(folder / "labels.json") if folder else {}
@@ -233,21 +227,21 @@ def bench_exposure(
     as_json: JsonOpt = False,
 ) -> None:
     """Seconds, share of voice and area per brand against the truth of a generated clip."""
-    from brand_detect.evaluation.exposure import bench_exposure as measure
+    from brand_detect.evaluation.benchmarks.exposure import bench_exposure as measure
 
     _print(measure(home() / state_dir() / "bench", run_in_process, 60 * minutes, seed), as_json)
 
 
 @app.command()
-def bench_marks(
+def bench_logos(
     icons: Annotated[
         int, typer.Option(min=0, help="marks of other brands in the catalogue, from the icons extra")
     ] = 3000,
     as_json: JsonOpt = False,
 ) -> None:
-    """Marks without words from end to end: a generated clip whose marks are known, in a catalogue full of others."""
-    from brand_detect.evaluation.icons import simple_icons
-    from brand_detect.evaluation.marks import bench_marks as measure
+    """Logos without words from end to end: a generated clip whose marks are known, in a catalogue full of others."""
+    from brand_detect.evaluation.benchmarks.logos import bench_logos as measure
+    from brand_detect.evaluation.scoring.icons import simple_icons
 
     others = {icon.name: icon.svg.encode() for icon in (simple_icons()[:icons] if icons else ())}
     for section in measure(home() / state_dir() / "bench", run_with_catalog, others):
@@ -262,9 +256,9 @@ def bench_escalation(
 ) -> None:
     """Questions an escalation asks per candidate, and what replays ask again, with a script for a model."""
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation import escalation
-    from brand_detect.evaluation.sample import Scenario, sample_once
-    from brand_detect.evaluation.score import load_labels
+    from brand_detect.evaluation.benchmarks import escalation
+    from brand_detect.evaluation.scoring.score import load_labels
+    from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
 
     folder = home() / state_dir() / "bench"
     clips: list[tuple[Path, list[str], list[str]]] = []  # each with the names in its catalogue and those it shows
@@ -300,7 +294,7 @@ def bench_replay(
     Example: brand-detect bench-replay match-3f9a1c07 --served
     """
     from brand_detect.client import Client
-    from brand_detect.evaluation import replay
+    from brand_detect.evaluation.benchmarks import replay
 
     home()
     done = replay.in_fresh_process(replay_in_process, job_id, start_stage)
@@ -329,7 +323,7 @@ def bench_vlm(
 
     Example: brand-detect bench-vlm --model HuggingFaceTB/SmolVLM-256M-Instruct --max-output-tokens 128
     """
-    from brand_detect.evaluation import vlm
+    from brand_detect.evaluation.benchmarks import vlm
 
     if not model and size not in vlm.SIZES:
         raise BadInput(f"There is no size {size!r}.", f"sizes: {', '.join(vlm.SIZES)}")
@@ -343,7 +337,7 @@ def bench_scale(
     jobs: Annotated[int, typer.Option(min=1, help="how many jobs are there")] = 10_000, as_json: JsonOpt = False
 ) -> None:
     """Listing one job's checkpoints, and a night's retries, with many jobs in the instance."""
-    from brand_detect.evaluation.scale import scale
+    from brand_detect.evaluation.benchmarks.scale import scale
 
     _print(scale(home() / state_dir() / "bench", jobs), as_json)
 
@@ -357,7 +351,7 @@ def _print(section: "Section", as_json: bool) -> None:
 
 def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
     """One video from start to end on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
-    from brand_detect.evaluation.bench import result_of
+    from brand_detect.evaluation.benchmarks.pipeline import result_of
 
     with local_runner(str(video)) as runner:
         return result_of(runner.submit(str(video), overrides=overrides))
@@ -365,7 +359,7 @@ def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
 
 def run_with_catalog(video: Path, catalog: Path) -> "RunResult":
     """As ``run_in_process``, with the catalogue in a folder."""
-    from brand_detect.evaluation.bench import result_of
+    from brand_detect.evaluation.benchmarks.pipeline import result_of
 
     with local_runner(str(video), catalog=str(catalog)) as runner:
         return result_of(runner.submit(str(video)))

@@ -32,7 +32,7 @@ def portfolio(
       brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2 --json
     """
     from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
-    from brand_detect.orchestration.portfolio import documents, portfolio_of
+    from brand_detect.operations.portfolio import documents, portfolio_of
     from brand_detect.storage.store import Store
 
     home()

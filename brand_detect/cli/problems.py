@@ -45,7 +45,7 @@ def problems(as_json: JsonOpt = False) -> None:
         out.print("nothing is broken", highlight=False)
     for tick in found.failing:
         err.print(f"{tick.name}: its last tick failed at {_at(tick.at_s)}: {plain(tick.reason)}", highlight=False)
-    age_s = max(0.0, time.time() - found.looked_s)
+    age_s = max(0.0, time.time() - found.polled_s)
     err.print(f"looked at {age_s:.0f} s ago", highlight=False)
     if age_s > OLD_S:
         err.print("that is old: see to it that Dagster's daemon and the sensor problems run", highlight=False)

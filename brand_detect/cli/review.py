@@ -11,8 +11,8 @@ from rich.table import Table
 
 from brand_detect.cli.brands import CatalogOpt, brands, of_ones_own
 from brand_detect.cli.common import JobArg, JsonOpt, err, home, out, plain
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, BrandDetectError
-from brand_detect.domain.model import Report
 from brand_detect.domain.proposals import Decision, Open, Proposal, proposal_of, still_open
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import key_of
@@ -96,7 +96,7 @@ def name_(
     marks = [m for m in report.unresolved.to_pylist() if m["cluster_id"].startswith(cluster)]
     if len(cluster) < FEWEST or len(marks) != 1:
         hint = f"give {FEWEST} or more first letters of an id in the last part of the report"
-        raise BadInput(f"{len(marks)} open marks of {job_id} begin with {cluster!r}.", hint)
+        raise BadInput(f"{len(marks)} unresolved clusters of {job_id} begin with {cluster!r}.", hint)
     proposal = proposal_of(marks[0], job_id, made[-1].upstream["extract_frames"], name.strip(), "person")
     _proposals(store).add(proposal)
     _accept(store, proposal, name, catalog)
@@ -186,7 +186,7 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
         Permanent: the frame is gone.
     """
     from brand_detect.catalog.writing import Picture
-    from brand_detect.domain.model import ExtractedFrames
+    from brand_detect.domain.contracts.extract_frames import ExtractedFrames
     from brand_detect.engines.image import OpenCvCodec
     from brand_detect.storage.store import AttemptRef, StoredFrames
 

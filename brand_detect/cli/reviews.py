@@ -7,7 +7,7 @@ from rich.table import Table
 
 from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.reviews import OF_MARKS
+from brand_detect.domain.reviews import OF_CLUSTERS
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import clock, counted
 
@@ -67,7 +67,7 @@ def _table(job_id: str, listed: "list[ReviewInfo]") -> Table:
 
 def _what(review: "ReviewInfo") -> str:
     about = {
-        **dict.fromkeys(OF_MARKS, review.text or review.cluster_id[:8]),
+        **dict.fromkeys(OF_CLUSTERS, review.text or review.cluster_id[:8]),
         "exclude": review.text,
         "undo": review.undoes[:8],
     }.get(review.action, review.brand or review.brand_id)

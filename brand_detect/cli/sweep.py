@@ -27,7 +27,7 @@ from brand_detect.domain.media import file_name
 from brand_detect.domain.settings import Settings
 
 if TYPE_CHECKING:
-    from brand_detect.evaluation.score import ClipLabels
+    from brand_detect.evaluation.scoring.score import ClipLabels
     from brand_detect.evaluation.sweep import Value
 
 RANGE = re.compile(r"([^:,]+):([^:,]+):([^:,]+)")
@@ -128,7 +128,7 @@ def numbers(begin: str, end: str, step: str) -> list["Value"]:
 def _labels(path: Path | None, clip: str) -> "ClipLabels | None":
     if path is None:
         return None
-    from brand_detect.evaluation.score import load_labels
+    from brand_detect.evaluation.scoring.score import load_labels
 
     known = load_labels(path)
     if clip not in known:

@@ -14,13 +14,13 @@ from brand_detect.cli.local import Bars, local_instance
 from brand_detect.cli.problems import BROKEN
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
-from brand_detect.domain.model import check_job_id
+from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
 
 if TYPE_CHECKING:
-    from brand_detect.orchestration.retention import JobPruning
+    from brand_detect.operations.retention.pruning import JobPruning
 
 
 @app.command()
@@ -44,18 +44,18 @@ def prune(
       brand-detect prune --days 90
       brand-detect prune match-3f9a1c07 --keep 1 --days 0 --yes
     """
-    from brand_detect.orchestration import retention
+    from brand_detect.operations.retention import pruning
 
     with local_instance() as (instance, services):
         limits = {"keep": keep, "days": days, "frames_days": frames_days}
-        chosen = retention.retention_of(services.settings, limits)
+        chosen = pruning.retention_of(services.settings, limits)
         store = services.store
         names = _jobs(store, jobs)
         if yes:
             progress = services.progress("prune", logging.getLogger(__name__))
-            found = list(retention.prune(instance, store, names, chosen, time.time(), progress))
+            found = list(pruning.prune(instance, store, names, chosen, time.time(), progress))
         else:
-            found = list(retention.plan(instance, store, names, chosen, time.time()))
+            found = list(pruning.plan(instance, store, names, chosen, time.time()))
     if as_json:
         out.print_json(data=[_pruning(job) for job in found])
         return
@@ -175,8 +175,8 @@ def rebuild(as_json: JsonOpt = False) -> None:
 
     Example: brand-detect rebuild
     """
+    from brand_detect.operations.rebuild import rebuild as rebuild_history
     from brand_detect.orchestration.assets import INPUTS
-    from brand_detect.orchestration.rebuild import rebuild as rebuild_history
 
     with local_instance() as (instance, services):
         progress = services.progress("rebuild", logging.getLogger(__name__))
@@ -199,7 +199,7 @@ def delete(
 
     Example: brand-detect delete match-3f9a1c07
     """
-    from brand_detect.orchestration import deletion
+    from brand_detect.operations.retention import deletion
 
     with local_instance() as (instance, services):
         found = deletion.belongings(instance, services.store, job_id)

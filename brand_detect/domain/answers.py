@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from brand_detect.domain.model import MARK_KINDS, SURFACES
+from brand_detect.domain.contracts.verdicts import LOGO_TYPES
+from brand_detect.domain.placements import PLACEMENTS
 from brand_detect.domain.text import line_of
 
 LONGEST_NAME = 80
@@ -40,11 +41,11 @@ class BrandAnswer(BaseModel):
     )
     brand: str = Field("", description="the brand's name and nothing else; empty unless the verdict is brand")
     confidence: float = Field(ge=0, le=1, description="how sure the verdict is, from 0 to 1")
-    mark: str = Field("other", description="kind of mark", json_schema_extra={"enum": [*MARK_KINDS]})
+    mark: str = Field("other", description="kind of mark", json_schema_extra={"enum": [*LOGO_TYPES]})
     surface: str = Field(
         "other",
         description="what the mark is on; overlay: graphics laid over the picture",
-        json_schema_extra={"enum": [*SURFACES]},
+        json_schema_extra={"enum": [*PLACEMENTS]},
     )
     reason: str = Field("", description="what speaks for the verdict, in one short sentence")
 
@@ -61,7 +62,7 @@ class BrandAnswer(BaseModel):
     @field_validator("mark", "surface", mode="before")
     @classmethod
     def _kind(cls, value: Any) -> Any:
-        return value if value in (*MARK_KINDS, *SURFACES) else "other"
+        return value if value in (*LOGO_TYPES, *PLACEMENTS) else "other"
 
     @property
     def status(self) -> str:

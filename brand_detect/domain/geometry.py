@@ -92,7 +92,7 @@ def box_areas(boxes: Boxes) -> NDArray[np.float64]:
     return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
 
 
-def overlaps(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Intersection over union of every box of ``a`` with every box of ``b``, shape (len(a), len(b))."""
     inter = shared(a, b)
     return inter / np.maximum(box_areas(a)[:, None] + box_areas(b)[None, :] - inter, 1e-9)
@@ -104,7 +104,7 @@ def best_apart(boxes: Boxes, scores: NDArray[np.float64], most: int, iou: float)
     for i in np.argsort(-scores, kind="stable").tolist():
         if len(kept) == most:
             break
-        if not kept or overlaps(boxes[[i]], boxes[kept]).max() < iou:
+        if not kept or box_iou(boxes[[i]], boxes[kept]).max() < iou:
             kept.append(i)
     return kept
 
@@ -115,7 +115,7 @@ def quad_of(box: ArrayLike) -> NDArray[np.float32]:
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
 
 
-def covered(boxes: Boxes, by: Boxes) -> NDArray[np.float64]:
+def coverage(boxes: Boxes, by: Boxes) -> NDArray[np.float64]:
     """Share of each box that lies under the boxes of ``by``, 0 to 1; where these overlap it reads high, up to 1."""
     return np.minimum(1.0, shared(boxes, by).sum(axis=1) / np.maximum(box_areas(boxes), 1e-9))
 

@@ -1,12 +1,13 @@
 """A job's attempts as a tree, and what a new run takes from them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import effective
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 
 ESCALATIONS = ("escalate_vlm", "escalate_cloud")
@@ -44,6 +45,31 @@ class Attempt:
     continues: str = ""
     """The attempt of ``escalate_cloud`` whose answers a retry took over."""
 
+    @classmethod
+    def of(cls, stage: str, run_id: str, reported_s: float, entries: Mapping[str, Any]) -> "Attempt":
+        """From an event of Dagster's: its run and its time, which a rebuild changes, and its metadata."""
+        created = entries.get("created")
+        return cls(
+            stage=stage,
+            attempt=entries["attempt"],
+            run_id=entries.get("run_id") or run_id,
+            created_s=datetime.fromisoformat(created).timestamp() if created else reported_s,
+            uri=entries.get("uri", ""),
+            params=entries.get("params", {}),
+            overrides=entries.get("overrides", {}),
+            upstream=entries.get("upstream", {}),
+            input_versions=entries.get("input_versions", {}),
+            code_version=entries.get("code_version", ""),
+            data_version=entries.get("data_version", ""),
+            stage_s=entries.get("stage_s", 0.0),
+            figures={name: value for name, value in entries.items() if isinstance(value, int | float)},
+            failed_check=entries.get("failed_check", ""),
+            warned_checks=entries.get("warned_checks", ""),
+            offpeak=entries.get("offpeak", ""),
+            continues=entries.get("continues", ""),
+            report=entries.get("report", {}),
+        )
+
 
 @dataclass(frozen=True)
 class StageState:
@@ -53,6 +79,23 @@ class StageState:
     attempts: tuple[Attempt, ...] = ()
     code_version: str = ""
     """Of the code that would run now."""
+
+    @classmethod
+    def of(
+        cls,
+        stage: str,
+        code_version: str,
+        events: Iterable[tuple[str, float, Mapping[str, Any]]],
+        pruned: Collection[str],
+    ) -> "StageState":
+        """From Dagster's events, as ``Attempt.of`` takes them, without those that name no attempt.
+
+        ``pruned`` are the attempts that retention has removed. A rebuild may have reported an attempt twice, and older
+        ones after newer ones.
+        """
+        made = (Attempt.of(stage, *event) for event in events if event[2].get("attempt") not in (None, *pruned))
+        once = {a.attempt: a for a in made}
+        return cls(stage, tuple(sorted(once.values(), key=lambda a: a.created_s, reverse=True)), code_version)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from brand_detect.domain.answers import may_be_a_name, without_generic
-from brand_detect.domain.model import Record, Report, Row, content_id
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.records import Record
+from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import key_of, same_text
 
 MOST_CLUSTERS = 10
 """Clusters of one job that are proposed, the highest ranks: the rest is small print."""
 LEARNT_FROM = ("fuzzy", "vlm", "cloud")
 """Rules by which a text was taken for a brand without being one of its names."""
-SAME_MARK_BITS = 8
+SAME_LOGO_BITS = 8
 """Hashes of two crops of one mark differ by so many bits at most, as in ``match_brands``."""
 
 
@@ -34,7 +36,7 @@ class Proposal(Record):
     model: str = Field("", description="provider and model, where a model proposes")
     job_id: str
     cluster_id: str
-    text: str = Field(description='what was read; "" for a mark without text')
+    text: str = Field(description='what was read; "" for a logo region without text')
     seconds: float = Field(description="time on screen")
     crop_hashes: tuple[int, ...] = Field((), description="64-bit perceptual hashes of the crops")
     frames: str = Field(description="the attempt of extract_frames whose frame shows it best")
@@ -49,7 +51,9 @@ class Decision(Record):
     proposal_id: str
     verdict: Literal["accepted", "rejected"]
     name: str = Field("", description="the brand's name, as accepted")
-    crop_hashes: tuple[int, ...] = Field((), description="of a mark without text that is settled so, to know it again")
+    crop_hashes: tuple[int, ...] = Field(
+        (), description="of a logo region without text that is settled so, to know it again"
+    )
     created: str = Field(description="ISO 8601")
 
 
@@ -65,7 +69,7 @@ class Open:
 def proposal_of(
     mark: Row, job_id: str, frames: str, name: str, proposer: Literal["cluster", "model", "person"], model: str = ""
 ) -> Proposal:
-    """The proposal to take the cluster ``mark``, a row of OPEN_MARKS, for a brand of that name."""
+    """The proposal to take the cluster ``mark``, a row of REPORT_UNRESOLVED, for a brand of that name."""
     box = tuple(mark[c] for c in ("x_px", "y_px", "w_px", "h_px"))
     return Proposal(
         proposal_id=content_id("proposal", key_of(name) or mark["cluster_id"]),
@@ -85,7 +89,7 @@ def proposal_of(
 
 
 def proposed(marks: pa.Table, answers: pa.Table, job_id: str, frames: str) -> Iterator[Proposal]:
-    """What a report's open ``marks`` (OPEN_MARKS) suggest, and the ``answers`` that name a brand nobody knows."""
+    """What a report's unresolved clusters, ``marks``, suggest, and the ``answers`` that name a brand nobody knows."""
     rows = {row["cluster_id"]: row for row in marks.to_pylist()}
     for row in rows.values():
         if row["rank"] <= MOST_CLUSTERS:
@@ -109,8 +113,8 @@ def corrected(
 
     A mark that was named: a brand. An exposure that was accepted or renamed: its text as an alias, where a model or a
     fuzzy rule decided or another brand was meant, or a brand where the catalogue has none of that name. A text that was
-    excluded: as a text that is not the brand that it was taken for. ``marks`` are OPEN_MARKS before they were named;
-    ``known`` tells whether the catalogue has a brand of a name.
+    excluded: as a text that is not the brand that it was taken for. ``marks`` are the rows of
+    REPORT_UNRESOLVED before they were named; ``known`` tells whether the catalogue has a brand of a name.
     """
     named = {row["cluster_id"]: row for row in marks.to_pylist()}
     cut = {row["verdict_id"]: _span(row) for row in verdicts.to_pylist()}
@@ -198,4 +202,4 @@ def _seconds(group: Iterable[Proposal]) -> float:
 
 def alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
     """Whether crops with these perceptual hashes show one mark."""
-    return any((a ^ b).bit_count() <= SAME_MARK_BITS for a in hashes for b in others)
+    return any((a ^ b).bit_count() <= SAME_LOGO_BITS for a in hashes for b in others)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import BrandDetectError
-from brand_detect.domain.model import Probe
+from brand_detect.domain.job import Probe
 
 Image = NDArray[np.uint8]
 """A picture, shape (height, width, 3), uint8, channels B, G, R as in OpenCV."""
@@ -126,11 +126,11 @@ class ImageCodec(Protocol):
         """RMS contrast of the grey picture (Peli 1990): its standard deviation over 255, 0..0.5."""
         ...
 
-    def ground(self, image: Image) -> NDArray[np.float64]:
+    def background(self, image: Image) -> NDArray[np.float64]:
         """The colour (3,) that lettering stands on, the median of the picture's rim; NaN where that is not plain."""
         ...
 
-    def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
+    def glyph_boxes(self, image: Image) -> list[tuple[float, float, float, float]]:
         """What stands out from a line's ground, from left to right, in stretches with ground between them.
 
         Each is left, top, right and bottom as shares of the picture's sides. None where the rim is restless.
@@ -179,7 +179,7 @@ class Shape:
 class Label:
     """One line of text with its top left corner at ``x``, ``y``; what is wider than ``max_width_px`` is cut short.
 
-    With ``ground`` it stands on a plate of that colour, which reaches a little beyond the letters.
+    With ``background`` it stands on a plate of that colour, which reaches a little beyond the letters.
     """
 
     x: float
@@ -188,7 +188,7 @@ class Label:
     size_px: int
     color: Color
     max_width_px: float = float("inf")
-    ground: Color | None = None
+    background: Color | None = None
 
 
 class Canvas(Protocol):
@@ -296,7 +296,7 @@ class CameraMotion(Protocol):
 class Reading:
     text: str
     confidence: float
-    letters: tuple[float, ...] = ()
+    char_positions: tuple[float, ...] = ()
     """The middle of each character of ``text``, spaces too, as a share of the crop's width; empty = not told."""
 
 
@@ -313,7 +313,7 @@ class TextReader(Protocol):
         ...
 
 
-class MarkEncoder(Protocol):
+class LogoEmbedder(Protocol):
     """Turns crops of marks into vectors whose inner product says how alike they are."""
 
     @property
@@ -334,7 +334,7 @@ class Question:
     """One cluster of look-alikes put to a model."""
 
     cluster_id: str
-    text: str  # what was read; "" for a mark without text
+    text: str  # what was read; "" for a logo region without text
     crops: tuple[bytes, ...]  # JPEG, best first
     scene: bytes = b""  # JPEG of the frame with the mark outlined; b"" = not shown
     candidates: tuple[str, ...] = ()  # catalogue brands that it resembles, likest first
@@ -353,8 +353,8 @@ class Answer:
     output_tokens: int = 0
     cost_usd: float = 0.0
     latency_s: float = 0.0
-    mark: str = ""  # one of MARK_KINDS
-    surface: str = ""  # one of SURFACES
+    logo_type: str = ""  # one of LOGO_TYPES
+    placement: str = ""  # one of PLACEMENTS
     reasoning: str = ""
     provider: str = ""  # who answered; "" = nobody
     model: str = ""
@@ -474,15 +474,15 @@ class Likeness:
     brand: str
     exemplar_id: str  # the picture that it is most like
     score: float  # how far the likeness stands out from that of marks that are none of the catalogue's
-    false_alarms: float  # share of such marks that reach the score, 0..1
+    false_accept_rate: float  # share of such marks that reach the score, 0..1
     probability: float  # that it is the brand, 0..1
 
 
-class MarkIndex(Protocol):
+class LogoGallery(Protocol):
     """Finds catalogue brands by the look of their marks."""
 
-    encoder: str
-    """Identity of the encoder whose vectors it takes."""
+    embedder: str
+    """Identity of the embedder whose vectors it takes."""
 
     def recognise(self, vectors: NDArray[np.float32], track: NDArray[np.int64]) -> list[list[Likeness]]:
         """The brands that each track looks like, best first, at most five.

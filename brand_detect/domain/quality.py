@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 
-from brand_detect.domain.model import ZONES, Record
+from brand_detect.domain.contracts.compile_report import ZONES
+from brand_detect.domain.records import Record
 
 Floats = NDArray[np.float64]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-MEASURES = ("size", "position", "clarity", "visibility", "solus", "duration")
+MEASURES = ("size", "position", "clarity", "visibility", "exclusive", "duration")
 """What quality is made of; all but the last belong to one detection, the last to an exposure."""
 
 

@@ -13,8 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Record, Row, content_id
 from brand_detect.domain.proposals import alike
+from brand_detect.domain.records import Record
+from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import key_of, same_text
 
 LONGEST_S = 1e7
@@ -22,8 +23,8 @@ LONGEST_S = 1e7
 MOST_HASHES = 1000
 STEERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of what stands beside them."""
-OF_MARKS = ("name", "dismiss")
-"""Actions about an open mark."""
+OF_CLUSTERS = ("name", "dismiss")
+"""Actions about an unresolved cluster."""
 STATES = ("applied", "orphaned", "undone", "pending")
 """What has become of an event; ``pending``: the report that is shown was made before it."""
 
@@ -58,10 +59,14 @@ class Correction(Record):
     brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
     brand: Echo = Field("", max_length=200, description="its name, as it was shown")
     to: Text = Field("", max_length=100, description="rename, merge, name: the right brand's name, new or known")
-    text: Echo = Field("", max_length=1000, description="exclude: what was read; name, dismiss: the open mark's text")
-    cluster_id: Text = Field("", max_length=64, description="name, dismiss: the open mark")
+    text: Echo = Field(
+        "", max_length=1000, description="exclude: what was read; name, dismiss: the unresolved cluster's text"
+    )
+    cluster_id: Text = Field("", max_length=64, description="name, dismiss: the unresolved cluster")
     crop_hashes: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
-        (), max_length=MOST_HASHES, description="name, dismiss: the open mark's; the service takes them from the report"
+        (),
+        max_length=MOST_HASHES,
+        description="name, dismiss: the unresolved cluster's; the service takes them from the report",
     )
     start_s: Time | None = Field(None, description="the exposure's start; null, as is end_s: the whole brand")
     end_s: Time | None = Field(None, description="its end")
@@ -182,7 +187,7 @@ def log_digest(reviews: Iterable[Review]) -> str:
     return digest.hexdigest()[:32]
 
 
-def marks_named(review: Review, marks: Sequence[Row]) -> list[str]:
+def clusters_named(review: Review, marks: Sequence[Row]) -> list[str]:
     """The clusters, of rows of UNRESOLVED, that a ``name`` or a ``dismiss`` is about.
 
     By cluster id, else by crops that look the same where the texts do not contradict, else by the same text.
@@ -190,10 +195,10 @@ def marks_named(review: Review, marks: Sequence[Row]) -> list[str]:
     by_id = [mark["cluster_id"] for mark in marks if mark["cluster_id"] == review.cluster_id]
     if by_id:
         return by_id
-    by_look = [
+    by_logo = [
         mark["cluster_id"]
         for mark in marks
         if (same_text(mark["text"], review.text) or not (key_of(mark["text"]) and key_of(review.text)))
         and alike(mark["crop_hashes"], review.crop_hashes)
     ]
-    return by_look or [mark["cluster_id"] for mark in marks if same_text(mark["text"], review.text)]
+    return by_logo or [mark["cluster_id"] for mark in marks if same_text(mark["text"], review.text)]

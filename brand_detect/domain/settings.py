@@ -8,13 +8,12 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import HOST, check_overrides
+from brand_detect.domain.params import HOST
 from brand_detect.domain.pipeline import downstream_of
-
-PACKAGE = Path(__file__).parents[1]
 
 
 def state_dir() -> Path:
@@ -84,7 +83,7 @@ class Settings(BaseSettings):
         default=False, description="let escalate_cloud send crops to the provider that a run's config names"
     )
     model_roots: Annotated[tuple[str, ...], NoDecode] = Field(
-        default_factory=lambda: (str(PACKAGE / "weights"), str(state_dir() / "models")),
+        default_factory=lambda: (str(state_dir() / "models"),),
         description="comma-separated folders that models' files may lie in; ids in the Hugging Face cache need none",
     )
     model_hosts: Annotated[tuple[str, ...], NoDecode] = Field(

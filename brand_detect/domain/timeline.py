@@ -1,8 +1,8 @@
 """Time on screen: cells, unions of intervals, and seconds counted once per instant.
 
 The timeline's cells ``[start_s, end_s)`` tile the sampled range, one per sampled frame. A frame dropped as a
-duplicate is still on screen: its cell belongs to the kept frame that stands for it (``shown_by``). Black and blank
-frames have no ``shown_by`` and belong to nobody.
+duplicate is still on screen: its cell belongs to the keyframe that stands for it (``keyframe``). Black and blank
+frames have no ``keyframe`` and belong to nobody.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ TOUCHING_S = 1e-6
 
 
 def cells_of(timeline: pa.Table) -> dict[int, NDArray[np.float64]]:
-    """For each kept frame the cells that it stands for, shape (n, 2), seconds, in order of time."""
-    start, end, shown_by = _columns(timeline)
-    order = np.lexsort((start, shown_by))
-    order = order[shown_by[order] >= 0]
+    """For each keyframe the cells that it stands for, shape (n, 2), seconds, in order of time."""
+    start, end, keyframe = _columns(timeline)
+    order = np.lexsort((start, keyframe))
+    order = order[keyframe[order] >= 0]
     cells = np.column_stack((start, end))[order]
-    frames, first = np.unique(shown_by[order], return_index=True)
+    frames, first = np.unique(keyframe[order], return_index=True)
     return dict(zip(frames.tolist(), np.split(cells, first[1:]), strict=True)) if len(frames) else {}
 
 
@@ -28,11 +28,11 @@ def shown_seconds(timeline: pa.Table) -> NDArray[np.float64]:
 
     The cells do not overlap, so the seconds of several frames are the sum of theirs.
     """
-    start, end, shown_by = _columns(timeline)
-    shown = shown_by >= 0
-    n_frames = int(max(shown_by.max(initial=-1), timeline["frame"].to_numpy().max(initial=-1))) + 1
+    start, end, keyframe = _columns(timeline)
+    shown = keyframe >= 0
+    n_frames = int(max(keyframe.max(initial=-1), timeline["frame"].to_numpy().max(initial=-1))) + 1
     seconds = np.zeros(n_frames)
-    np.add.at(seconds, shown_by[shown], (end - start)[shown])
+    np.add.at(seconds, keyframe[shown], (end - start)[shown])
     return seconds
 
 
@@ -79,19 +79,19 @@ def runs(timeline: pa.Table, frames: ArrayLike, gap_s: float = 0.0) -> list[NDAr
     Cells that touch make one run, across a cut too. A gap of up to ``gap_s`` seconds is bridged when both its sides lie
     in the same shot and no black or blank frame lies between; the rows inside the gap belong to no run.
     """
-    start, end, shown_by = _columns(timeline)
+    start, end, keyframe = _columns(timeline)
     shot = timeline["shot"].to_numpy()
-    rows = np.flatnonzero(np.isin(shown_by, np.asarray(frames, dtype=np.int64)))
+    rows = np.flatnonzero(np.isin(keyframe, np.asarray(frames, dtype=np.int64)))
     if not len(rows):
         return []
     before, after = rows[:-1], rows[1:]
     gap = start[after] - end[before]
-    dark = np.cumsum(shown_by < 0)
+    dark = np.cumsum(keyframe < 0)
     bridged = (gap <= gap_s + TOUCHING_S) & (shot[before] == shot[after]) & (dark[before] == dark[after])
     return np.split(rows, np.flatnonzero((gap > TOUCHING_S) & ~bridged) + 1)
 
 
 def _columns(timeline: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Start, end and ``shown_by`` (-1 for null) of every cell."""
-    shown_by = timeline["shown_by"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
-    return timeline["start_s"].to_numpy(), timeline["end_s"].to_numpy(), shown_by.astype(np.int64)
+    """Start, end and ``keyframe`` (-1 for null) of every cell."""
+    keyframe = timeline["keyframe"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+    return timeline["start_s"].to_numpy(), timeline["end_s"].to_numpy(), keyframe.astype(np.int64)

@@ -38,12 +38,12 @@ class OpenCvCanvas:
             if isinstance(shape, Label):
                 line = _fit(shape.text, shape.size_px, shape.max_width_px)
                 baseline = round(shape.x), round(shape.y + ASCENT * shape.size_px)
-                if shape.ground:
+                if shape.background:
                     pad = PAD * shape.size_px
                     right = shape.x + _wide(line, shape.size_px) + pad
                     low = shape.y + (1 + PAD) * shape.size_px
                     corners = (round(shape.x - pad), round(shape.y - pad)), (round(right), round(low))
-                    cv2.rectangle(sheet, *corners, shape.ground[::-1], cv2.FILLED)
+                    cv2.rectangle(sheet, *corners, shape.background[::-1], cv2.FILLED)
                 cv2.putText(sheet, line, baseline, color, font, shape.size_px, WEIGHT)
             else:
                 corners = np.array(shape.corners).round().astype(np.int32)

@@ -17,7 +17,7 @@ STRONG = 255.0  # difference of edge strength that gives a score of one half
 SAME_IOU = 0.7  # boxes that overlap so much are one
 
 
-class ContourMarkFinder:
+class ContourLogoDetector:
     """A ``RegionDetector`` of kind ``logo``: what hangs together on a map of edges, ranked as in EdgeBoxes (Zitnick and
     Dollár 2014) by how many edges lie inside and how few around.
 

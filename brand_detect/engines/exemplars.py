@@ -24,8 +24,8 @@ def views_of(art: Rgba) -> list[Image]:
 
 def _on_plate(image: np.ndarray, opacity: np.ndarray, plate: float) -> Image:
     """The drawing, in the colour of the other plate where it would not stand out."""
-    ink = float((image @ LUMA * opacity[:, :, 0]).sum() / opacity.sum())
-    shown = image if abs(ink - plate) >= STANDS_OUT else np.full_like(image, 255.0 - plate)
+    foreground = float((image @ LUMA * opacity[:, :, 0]).sum() / opacity.sum())
+    shown = image if abs(foreground - plate) >= STANDS_OUT else np.full_like(image, 255.0 - plate)
     flat = (plate + opacity * (shown - plate)).round().astype(np.uint8)
     margin = round(MARGIN * max(flat.shape[:2]))
     return np.pad(flat, ((margin,) * 2, (margin,) * 2, (0, 0)), constant_values=int(plate))

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image, Quad
 
-LEAST_INK = 24.0
+LEAST_GLYPHS = 24.0
 """Grey levels by which lettering differs from its ground, at least: less is noise of the encoding."""
-INK_ROWS = 64
+GLYPH_ROWS = 64
 """Height at which lettering is looked for: 1.5 % of it is as near as a box needs to be."""
-INK_PERCENTILE = 95.0
+GLYPH_PERCENTILE = 95.0
 """Of the differences from the ground: the ink's own colour, a few stray pixels left out."""
 MOST_CROSSED = 0.2
 """Share of a line's box that people and borders take up; what covers more is another ground."""
@@ -73,34 +73,34 @@ class OpenCvCodec:
 
         return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std() / 255)
 
-    def ground(self, image: Image) -> NDArray[np.float64]:
+    def background(self, image: Image) -> NDArray[np.float64]:
         rim = _rim(image).astype(np.float64)
-        ground = np.median(rim, axis=0)
-        other = np.abs(rim - ground).max(axis=1) > OTHER_COLOR
-        return ground if other.mean() <= MOST_OTHER else np.full(3, np.nan)
+        background = np.median(rim, axis=0)
+        other = np.abs(rim - background).max(axis=1) > OTHER_COLOR
+        return background if other.mean() <= MOST_OTHER else np.full(3, np.nan)
 
-    def ink(self, image: Image) -> list[tuple[float, float, float, float]]:
+    def glyph_boxes(self, image: Image) -> list[tuple[float, float, float, float]]:
         import cv2
 
         if min(image.shape[:2]) < 3:
             return []
-        scale = min(1.0, INK_ROWS / image.shape[0])
+        scale = min(1.0, GLYPH_ROWS / image.shape[0])
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         height, width = small.shape[:2]
-        ground = np.median(_rim(small), axis=0).astype(np.uint8)
-        away = cv2.absdiff(small, np.broadcast_to(ground, small.shape)).max(axis=2)
-        peak = float(np.percentile(away, INK_PERCENTILE))
-        if peak < LEAST_INK or (_rim(away) > peak / 2).mean() > RESTLESS:
+        background = np.median(_rim(small), axis=0).astype(np.uint8)
+        away = cv2.absdiff(small, np.broadcast_to(background, small.shape)).max(axis=2)
+        peak = float(np.percentile(away, GLYPH_PERCENTILE))
+        if peak < LEAST_GLYPHS or (_rim(away) > peak / 2).mean() > RESTLESS:
             return []
-        ink = away > peak / 2
-        crosses = _crosses(ink)
+        glyph_boxes = away > peak / 2
+        crosses = _crosses(glyph_boxes)
         if crosses.mean() > MOST_CROSSED:
             return []
-        ink &= ~crosses
-        edges = np.flatnonzero(np.diff(np.r_[False, ink.any(axis=0), False]))
+        glyph_boxes &= ~crosses
+        edges = np.flatnonzero(np.diff(np.r_[False, glyph_boxes.any(axis=0), False]))
         stretches = []
         for left, right in edges.reshape(-1, 2).tolist():
-            rows = np.flatnonzero(ink[:, left:right].any(axis=1))
+            rows = np.flatnonzero(glyph_boxes[:, left:right].any(axis=1))
             stretches.append((left / width, rows[0] / height, right / width, (rows[-1] + 1) / height))
         return stretches
 
@@ -121,10 +121,12 @@ def _rim(picture: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
 
 
-def _crosses(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The shapes of ``ink`` (h, w) that run over its upper or lower edge: a line's box leaves room around letters, so
-    these are people before it, or the board's border."""
+def _crosses(glyph_boxes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The shapes of ``glyph_boxes`` (h, w) that run over its upper or lower edge.
+
+    A line's box leaves room around letters, so these are people before it, or the board's border.
+    """
     import cv2
 
-    _, shape = cv2.connectedComponents(ink.astype(np.uint8))
-    return ink & np.isin(shape, np.unique(shape[[0, -1]]))
+    _, shape = cv2.connectedComponents(glyph_boxes.astype(np.uint8))
+    return glyph_boxes & np.isin(shape, np.unique(shape[[0, -1]]))

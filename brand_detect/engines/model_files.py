@@ -135,7 +135,7 @@ class ModelFolder:
 
 
 class ModelRoots:
-    """Turns callers' names of models into files that may be opened.
+    """Turns callers' names of models into folders that may be opened.
 
     A name is looked for below each root, in their order; an absolute path must lie below one. Links are followed
     before that is judged. What no root holds may be the id of a model in the Hugging Face cache.
@@ -146,18 +146,6 @@ class ModelRoots:
 
     def __init__(self, roots: Iterable[Path | str]) -> None:
         self._roots = [Path(os.path.abspath(root)) for root in roots]  # noqa: PTH100 links in it stay
-
-    def file(self, name: str) -> Path:
-        """The file that ``name`` stands for.
-
-        Raises:
-            BadInput: it leads out of the roots, whether or not there is something.
-            Permanent: there is no such file in them.
-        """
-        for path, _ in self._below(name):
-            if path.is_file():
-                return path
-        raise Permanent(f"There is no file {name} in the model roots.", ROOTS_HINT)
 
     def folder(self, name: str) -> ModelFolder:
         """The folder that ``name`` stands for, or the snapshot of the model of that id; nothing is fetched.

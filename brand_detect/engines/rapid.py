@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import boxes_of, covered
+from brand_detect.domain.geometry import boxes_of, coverage
 from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Area, Image, Reading, Region
 from brand_detect.engines.onnx import OnnxNet
@@ -170,7 +170,7 @@ def _unclipped(quad: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _not_covered(regions: Sequence[Region], by: Sequence[Region]) -> list[Region]:
     """The regions of which less than half lies under ``by``."""
-    share = covered(boxes_of([r.quad for r in regions]), boxes_of([r.quad for r in by]))
+    share = coverage(boxes_of([r.quad for r in regions]), boxes_of([r.quad for r in by]))
     return [r for r, under in zip(regions, share, strict=True) if under < COVERED]
 
 
@@ -234,9 +234,11 @@ def _placed(reading: Reading, crop: Image) -> Reading:
     """The reading with its letters as shares of the crop; a line that may stand on its side has no place for them."""
     height, width = crop.shape[:2]
     if height >= TALL * width:
-        return replace(reading, letters=())
+        return replace(reading, char_positions=())
     scaled, padded = _widths(crop)
-    return replace(reading, letters=tuple(min(1.0, letter * padded / scaled) for letter in reading.letters))
+    return replace(
+        reading, char_positions=tuple(min(1.0, letter * padded / scaled) for letter in reading.char_positions)
+    )
 
 
 def _widths(crop: Image) -> tuple[int, int]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Probe
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame, Image
 
 if TYPE_CHECKING:

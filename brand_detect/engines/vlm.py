@@ -129,8 +129,8 @@ class TransformersAnswerer:
             status=read.status,
             brand=read.name,
             confidence=read.confidence,
-            mark=read.mark,
-            surface=read.surface,
+            logo_type=read.mark,
+            placement=read.surface,
             reasoning=read.reasoning,
         )
 

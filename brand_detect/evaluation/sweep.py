@@ -15,36 +15,27 @@ from rich.table import Table
 
 from brand_detect import stages
 from brand_detect.catalog import LexiconIndex, catalog_from_json
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts import PARAMS, Escalation, effective
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import ESCALATIONS, named
-from brand_detect.domain.model import (
-    BrandCatalog,
-    BrandVerdicts,
-    DetectedObjects,
-    ExtractedFrames,
-    FilteredScenes,
-    JobRequest,
-    Overrides,
-    Payload,
-    Report,
-    Row,
-    TrackTexts,
-    check_job_id,
-)
-from brand_detect.domain.params import (
-    PARAMS,
-    CompileReportParams,
-    Escalation,
-    MatchBrandsParams,
-    Params,
-    effective,
-)
+from brand_detect.domain.job import JobRequest, Overrides, check_job_id
+from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, ROOT, STAGES, downstream_of
 from brand_detect.domain.protocols import Answer, Answerer, BrandIndex, Progress, Question
+from brand_detect.domain.records import Payload
 from brand_detect.domain.settings import Settings
+from brand_detect.domain.tables import Row
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.evaluation.score import ClipLabels, Totals, score, totals
+from brand_detect.evaluation.scoring.score import ClipLabels, Totals, score, totals
 from brand_detect.orchestration.config import load_quality
 from brand_detect.report.curves import Curve, Lane, Panel, SweepPage
 from brand_detect.storage.manifest import Manifest

@@ -8,27 +8,18 @@ import dagster as dg
 from pydantic import Field
 
 from brand_detect import catalog, stages
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, DetectObjectsParams
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames, ExtractFramesParams
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes, FilterScenesParams
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.run_ocr import RunOcrParams, TrackTexts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import (
-    BrandCatalog,
-    BrandVerdicts,
-    DetectedObjects,
-    ExtractedFrames,
-    FilteredScenes,
-    JobRequest,
-    Report,
-    TrackTexts,
-)
-from brand_detect.domain.params import (
-    CompileReportParams,
-    DetectObjectsParams,
-    EscalateCloudParams,
-    EscalateVlmParams,
-    ExtractFramesParams,
-    FilterScenesParams,
-    MatchBrandsParams,
-    RunOcrParams,
-)
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import CATALOG, ROOT
 from brand_detect.orchestration.checks import (
     Check,
@@ -47,8 +38,8 @@ from brand_detect.orchestration.gallery import embedded
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
-from brand_detect.orchestration.stage import Draft, StageRun, attempt_ref, dagster_errors, stage_asset
-from brand_detect.report.brands_page import overview
+from brand_detect.orchestration.stage import AttemptDraft, StageRun, attempt_ref, dagster_errors, stage_asset
+from brand_detect.report.catalog_page import overview
 from brand_detect.report.documents import write_documents
 from brand_detect.storage.store import AttemptRef
 
@@ -67,7 +58,7 @@ READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr"
 def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
     """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version.
 
-    Vectors of its logos are made here by the built-in encoder, once for all jobs.
+    Vectors of its logos are made here by the built-in embedder, once for all jobs.
     """
     services = cast("Services", context.resources.services)
     with dagster_errors(context.instance, context.run.run_id):
@@ -78,9 +69,9 @@ def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
         )
         if picture:
             context.add_output_metadata({"picture": inline("brand_catalog", picture)})
-            if encoder := engines.mark_encoder(DetectObjectsParams.model_validate({})):
+            if embedder := engines.logo_embedder(DetectObjectsParams.model_validate({})):
                 report = services.progress(CATALOG, context.log)
-                made_by = encoder.identity, lambda: encoder
+                made_by = embedder.identity, lambda: embedder
                 embedded(services.store, loaded.catalog, *made_by, loaded.picture, artwork, report)
         return loaded
 
@@ -105,7 +96,7 @@ class JobRequestConfig(dg.Config):
     tags={"work": "decoding"},
     metadata={"profiles": dg.MetadataValue.json({name: load_profile(name) for name in profile_names()})},
 )
-def job_request(context: dg.AssetExecutionContext) -> Draft:
+def job_request(context: dg.AssetExecutionContext) -> AttemptDraft:
     """What was submitted: the video, its hash and probe, the profile and the job's own overrides."""
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
@@ -126,7 +117,7 @@ def job_request(context: dg.AssetExecutionContext) -> Draft:
             decoder=decoder,
             progress=services.progress(ROOT, context.log),
         )
-        return Draft(
+        return AttemptDraft(
             writer=services.store.begin(attempt_ref(context, ROOT)),
             value=value,
             code_version="2",
@@ -186,7 +177,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 def detect_objects(
     run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
 ) -> DetectedObjects:
-    """Text and object regions on the kept frames, joined into tracks within a shot."""
+    """Text and object regions on the keyframes, joined into tracks within a shot."""
     return stages.detect_objects(
         filter_scenes,
         run.params,
@@ -194,7 +185,7 @@ def detect_objects(
         codec=run.use("codec", run.engines.codec()),
         detectors=[run.use(f"detector_{i}", d) for i, d in enumerate(run.engines.region_detectors(run.params), 1)],
         motion=run.use("motion", run.engines.motion()),
-        encoder=run.use("encoder", encoder) if (encoder := run.engines.mark_encoder(run.params)) else None,
+        embedder=run.use("embedder", embedder) if (embedder := run.engines.logo_embedder(run.params)) else None,
         progress=run.progress,
     )
 
@@ -229,7 +220,7 @@ def match_brands(
         run_ocr,
         run.params,
         index=run.engines.brand_index(brand_catalog),
-        gallery=run.gallery(brand_catalog, detect_objects.encoder) if run.params.logo_false_alarms else None,
+        gallery=run.gallery(brand_catalog, detect_objects.embedder) if run.params.max_false_accept_rate else None,
     )
 
 
@@ -333,7 +324,7 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
-    marks = stages.open_marks(escalate_cloud.unresolved, detect_objects, extract_frames.frames)
+    marks = stages.locate_unresolved(escalate_cloud.unresolved, detect_objects, extract_frames.frames)
     run.propose(report, escalate_cloud, marks, named)
     return report
 

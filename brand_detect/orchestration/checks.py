@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.model import BrandVerdicts, DetectedObjects, ExtractedFrames, FilteredScenes, Report, Row
-from brand_detect.domain.params import (
-    CompileReportParams,
-    DetectObjectsParams,
-    ExtractFramesParams,
-    TextDetection,
-)
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, DetectObjectsParams, TextDetection
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames, ExtractFramesParams
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.tables import Row
 from brand_detect.domain.timeline import TOUCHING_S, union_seconds
 
 Inputs = Mapping[str, Any]
@@ -95,11 +94,11 @@ def video_was_read_whole(value: ExtractedFrames, *_: object) -> str:
 
 def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectObjectsParams) -> str:
     """There is at least one region, where there were pictures to look at and a detector to look with."""
-    n_kept = inputs["filter_scenes"].timeline["shown_by"].combine_chunks().drop_null().unique()
+    n_keyframes = inputs["filter_scenes"].timeline["keyframe"].combine_chunks().drop_null().unique()
     off = params.text is TextDetection.off and params.object_model == "off"
-    if value.regions.num_rows or off or not len(n_kept):
+    if value.regions.num_rows or off or not len(n_keyframes):
         return ""
-    return f"no region was found on any of {len(n_kept)} frames"
+    return f"no region was found on any of {len(n_keyframes)} frames"
 
 
 def questions_were_answered(value: BrandVerdicts, *_: object) -> str:
@@ -147,7 +146,7 @@ def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileRepo
     seen: dict[str, set[int]] = {}
     for brand_id, frame in zip(*(value.detections[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
         seen.setdefault(brand_id, set()).add(frame)
-    cells = scenes.timeline.select(["start_s", "end_s", "shot", "shown_by"]).sort_by("start_s").to_pylist()
+    cells = scenes.timeline.select(["start_s", "end_s", "shot", "keyframe"]).sort_by("start_s").to_pylist()
     due = {brand_id: _presences(cells, frames, params) for brand_id, frames in seen.items()}
     totals = dict(zip(*(value.brands[c].to_pylist() for c in ("brand_id", "seconds")), strict=True))
     shown = _spans(value)
@@ -169,8 +168,8 @@ def _presences(cells: Sequence[Row], frames: set[int], params: CompileReportPara
     spans: list[list[float]] = []
     last_shot, dark = -1, False
     for cell in cells:
-        dark |= cell["shown_by"] is None
-        if cell["shown_by"] not in frames:
+        dark |= cell["keyframe"] is None
+        if cell["keyframe"] not in frames:
             continue
         gap_s = cell["start_s"] - spans[-1][1] if spans else np.inf
         bridged = cell["shot"] == last_shot and not dark and gap_s <= params.bridge_s + TOUCHING_S

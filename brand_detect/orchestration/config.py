@@ -10,9 +10,10 @@ import dagster as dg
 import yaml
 from pydantic import Field, ValidationError, create_model
 
+from brand_detect.domain.contracts import PARAMS, check_overrides
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import PARAMS, Params, check_overrides
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.params import Params
 from brand_detect.domain.quality import QualityScale
 
 _PLAIN = (bool, int, float, str, list, dict)

@@ -5,10 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from brand_detect.domain.model import BrandCatalog, JobRequest, Report
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.job import JobRequest
 from brand_detect.orchestration.lineage import ATTEMPT
+from brand_detect.report.excerpts import EXCERPTS, excerpts
 from brand_detect.report.exports import in_short
-from brand_detect.report.tables import EXCERPTS, excerpts
 from brand_detect.storage.codec import TYPES, Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store

@@ -1,6 +1,6 @@
-"""The gallery of a catalogue's marks: vectors kept per snapshot and encoder, so that a new brand costs one picture.
+"""The gallery of a catalogue's marks: vectors kept per snapshot and embedder, so that a new brand costs one picture.
 
-Those of the built-in encoder are made with the snapshot, before any job waits for them.
+Those of the built-in embedder are made with the snapshot, before any job waits for them.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,77 +10,78 @@ import numpy as np
 import pyarrow as pa
 
 from brand_detect.catalog.gallery import Entry, Gallery
+from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS, BrandCatalog, Exemplar
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import VECTORS, BrandCatalog, Exemplar, table
-from brand_detect.domain.protocols import Artwork, Image, MarkEncoder, Progress
+from brand_detect.domain.protocols import Artwork, Image, LogoEmbedder, Progress
+from brand_detect.domain.tables import table
 from brand_detect.engines.exemplars import views_of
-from brand_detect.engines.mark_encoder import unknown_marks
+from brand_detect.engines.logo_embedder import distractors
 from brand_detect.storage.store import Store
 
-EXEMPLAR_PX = 160  # longest side of a rendered exemplar; encoders see less
+EXEMPLAR_PX = 160  # longest side of a rendered exemplar; embedders see less
 UNKNOWN = ""
-EDITION = 1  # raised when ``views_of`` or the sheet of unknown marks changes: vectors made before are of other pictures
+EDITION = 1  # raised when ``views_of`` or the sheet of distractors changes: vectors made before are of other pictures
 BATCH = 100  # pictures that are rendered and encoded at a time
 
 
 def load_gallery(
     store: Store,
     catalog: BrandCatalog,
-    encoder: str,
-    make: Callable[[], MarkEncoder | None],
+    embedder: str,
+    make: Callable[[], LogoEmbedder | None],
     artwork: Artwork,
     progress: Progress,
 ) -> Gallery | None:
-    """The gallery of ``catalog`` for vectors made by ``encoder``, an identity; None for a catalogue without logos.
+    """The gallery of ``catalog`` for vectors made by ``embedder``, an identity; None for a catalogue without logos.
 
-    The snapshot has vectors of the built-in encoder; ``make`` is called only where others are needed.
+    The snapshot has vectors of the built-in embedder; ``make`` is called only where others are needed.
 
     Raises:
-        Permanent: they are, and ``make`` gives another encoder.
+        Permanent: they are, and ``make`` gives another embedder.
     """
 
-    def make_it() -> MarkEncoder:
+    def make_it() -> LogoEmbedder:
         made = make()
-        if made is None or made.identity != encoder:
+        if made is None or made.identity != embedder:
             raise Permanent(
-                f"The marks of this job are vectors of {encoder}, and here is {made.identity if made else 'none'}.",
+                f"The marks of this job are vectors of {embedder}, and here is {made.identity if made else 'none'}.",
                 "re-materialize detect_objects",
             )
         return made
 
     if not any(brand.exemplars for brand in catalog.brands):
         return None
-    vectors = embedded(store, catalog, encoder, make_it, store.exemplar, artwork, progress)
+    vectors = embedded(store, catalog, embedder, make_it, store.exemplar, artwork, progress)
     ids = np.array(vectors["exemplar_id"].to_pylist())
-    rows = vectors["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    rows = vectors["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     matrix = rows.reshape(len(ids), -1).astype(np.float32)
     owners = {e.exemplar_id: brand for brand in catalog.brands for e in brand.exemplars}
     known = [i for i in ids.tolist() if i != UNKNOWN]
     entries = [Entry(owners[i].brand_id, owners[i].name, i) for i in known]
-    return Gallery(encoder, entries, matrix[ids != UNKNOWN], matrix[ids == UNKNOWN])
+    return Gallery(embedder, entries, matrix[ids != UNKNOWN], matrix[ids == UNKNOWN])
 
 
 def embedded(
     store: Store,
     catalog: BrandCatalog,
-    encoder: str,
-    make: Callable[[], MarkEncoder],
+    embedder: str,
+    make: Callable[[], LogoEmbedder],
     picture: Callable[[Exemplar], bytes],
     artwork: Artwork,
     progress: Progress,
 ) -> pa.Table:
-    """The VECTORS of the catalogue's logos by ``encoder``, an identity, made and kept where there are none yet.
+    """The EXEMPLAR_EMBEDDINGS of the catalogue's logos by ``embedder``, an identity; made and kept once.
 
-    ``make`` is called only for pictures that the latest snapshot with vectors of that encoder did not have.
+    ``make`` is called only for pictures that the latest snapshot with vectors of that embedder did not have.
     """
-    maker = f"{encoder}, edition {EDITION}"
-    vectors = store.get_vectors(catalog.version, maker)
+    maker = f"{embedder}, edition {EDITION}"
+    vectors = store.get_embeddings(catalog.version, maker)
     if vectors is not None:
         return vectors
     exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
     wanted, parts = {UNKNOWN, *exemplars}, []
     for version in reversed(store.catalogs()):
-        before = store.get_vectors(version, maker)
+        before = store.get_embeddings(version, maker)
         if before is not None:
             parts = [before.filter(pa.array([i in wanted for i in before["exemplar_id"].to_pylist()], pa.bool_()))]
             wanted -= set(before["exemplar_id"].to_pylist())
@@ -88,14 +89,14 @@ def embedded(
     if wanted:
         views = [partial(_views, exemplars[i], picture, artwork) for i in exemplars if i in wanted]
         if UNKNOWN in wanted:
-            views += [partial(list, [(UNKNOWN, tile)]) for tile in unknown_marks()]
+            views += [partial(list, [(UNKNOWN, tile)]) for tile in distractors()]
         progress(0, len(views), "pictures of the catalogue")
         made = make()
         for begin in range(0, len(views), BATCH):
             parts.append(_encoded(made, [pair for of in views[begin : begin + BATCH] for pair in of()]))
             progress(min(begin + BATCH, len(views)), len(views), "pictures of the catalogue")
     vectors = pa.concat_tables(parts)
-    store.put_vectors(catalog.version, maker, vectors)
+    store.put_embeddings(catalog.version, maker, vectors)
     return vectors
 
 
@@ -104,6 +105,8 @@ def _views(exemplar: Exemplar, picture: Callable[[Exemplar], bytes], artwork: Ar
     return [(exemplar.exemplar_id, view) for view in views_of(art)]
 
 
-def _encoded(encoder: MarkEncoder, pictures: Sequence[tuple[str, Image]]) -> pa.Table:
-    vectors = encoder.encode([picture for _, picture in pictures]).astype(np.float16)
-    return table(VECTORS, ({"exemplar_id": i, "vector": v} for (i, _), v in zip(pictures, vectors, strict=True)))
+def _encoded(embedder: LogoEmbedder, pictures: Sequence[tuple[str, Image]]) -> pa.Table:
+    vectors = embedder.encode([picture for _, picture in pictures]).astype(np.float16)
+    return table(
+        EXEMPLAR_EMBEDDINGS, ({"exemplar_id": i, "embedding": v} for (i, _), v in zip(pictures, vectors, strict=True))
+    )

@@ -5,14 +5,14 @@ from collections import OrderedDict
 import dagster as dg
 
 from brand_detect.catalog import LoadedCatalog, catalog_from_json, catalog_to_json
+from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import OFFPEAK
 from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
 from brand_detect.orchestration.lineage import Lineage, attempt_of, latest_record, resolve
 from brand_detect.orchestration.resources import Services
-from brand_detect.orchestration.stage import Draft, dagster_errors
+from brand_detect.orchestration.stage import AttemptDraft, dagster_errors
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef
@@ -55,7 +55,7 @@ class CheckpointIOManager(dg.IOManager):
                 return catalog_from_json(self._store.get_catalog(version), version)
             return self._store.load(AttemptRef(step.partition_key, upstream, version))
 
-    def handle_output(self, context: dg.OutputContext, obj: Draft | LoadedCatalog) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: AttemptDraft | LoadedCatalog) -> None:
         """Files first, manifest last; then the metadata that people and the lineage read."""
         step = context.step_context
         with dagster_errors(self._instance, step.run_id):
@@ -70,9 +70,10 @@ class CheckpointIOManager(dg.IOManager):
                 metadata = checkpoint_metadata(self._store, manifest, obj.picture, obj.value, previous)
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
-        context.add_output_metadata(metadata)
+        # to the materialization alone: what the output itself carries, Dagster stores in a second event too
+        step.add_asset_metadata(metadata, context.asset_key)
 
-    def _commit(self, context: dg.OutputContext, draft: Draft) -> Manifest:
+    def _commit(self, context: dg.OutputContext, draft: AttemptDraft) -> Manifest:
         job_id = draft.writer.ref.job_id
         attempts, continues = draft.lineage.attempts, draft.lineage.continues
         read = {name: attempts[name] for name in draft.inputs if name != CATALOG}

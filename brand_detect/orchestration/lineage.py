@@ -9,7 +9,7 @@ that attempt's manifest names, and takes over its verdicts and answers.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
@@ -182,9 +182,18 @@ def record_of(instance: dg.DagsterInstance, asset: str, job_id: str | None, atte
 
 def materializations(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iterator[dg.EventLogRecord]:
     """All materializations of ``asset`` for ``job_id`` (None: unpartitioned), newest first."""
+    return _pages(instance.fetch_materializations, _of(asset, job_id))
+
+
+def observations(instance: dg.DagsterInstance, asset: str, job_id: str) -> Iterator[dg.EventLogRecord]:
+    """All observations of ``asset`` for ``job_id``, newest first."""
+    return _pages(instance.fetch_observations, _of(asset, job_id))
+
+
+def _pages(fetch: Callable[..., dg.EventRecordsResult], wanted: dg.AssetRecordsFilter) -> Iterator[dg.EventLogRecord]:
     cursor, more = None, True
     while more:
-        page = instance.fetch_materializations(_of(asset, job_id), limit=100, cursor=cursor)
+        page = fetch(wanted, limit=100, cursor=cursor)
         yield from page.records
         cursor, more = page.cursor, page.has_more
 

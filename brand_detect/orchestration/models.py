@@ -1,16 +1,16 @@
 """Which models answer in the escalations, what has to be switched on before they may, and whether models are there."""
 
+import json
 from collections.abc import Mapping
 
+import dagster as dg
+
+from brand_detect.domain.contracts import Escalation, effective
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams, VlmProvider
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.params import (
-    DetectObjectsParams,
-    EscalateCloudParams,
-    EscalateVlmParams,
-    Escalation,
-    Params,
-    VlmProvider,
-)
+from brand_detect.domain.params import Params
 from brand_detect.domain.protocols import Answerer, Budget
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.calls import is_here, server_of, with_port
@@ -147,3 +147,21 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
             f"{stage}: crops may not go to {server}.",
             f"add {server} to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
         )
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    required_resource_keys={"services"},
+    description="Leave it off: clients run it dry, with a run's params as cursor, to learn whether models are there.",
+)
+def models_there(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """The reason is what is wrong, with its hint on a line of its own; nothing = they are, or it cannot be known."""
+    asked: dict[str, dict] = json.loads(context.cursor or "{}")
+    if isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):  # else runs work on other machines
+        try:
+            check_models(
+                {stage: effective(stage, params) for stage, params in asked.items()}, context.resources.services
+            )
+        except BadInput as e:
+            return dg.SkipReason(e.full)
+    return dg.SkipReason("")

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
+from brand_detect.domain.contracts import Escalation, check_overrides, effective
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import VlmProvider
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.model import (
-    BrandVerdicts,
-    DetectedObjects,
-    ExtractedFrames,
-    JobRequest,
-    Overrides,
-    check_job_id,
-)
-from brand_detect.domain.params import EscalateCloudParams, Escalation, VlmProvider, check_overrides, effective
+from brand_detect.domain.job import JobRequest, Overrides, check_job_id
 from brand_detect.domain.pipeline import ROOT
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.settings import Settings

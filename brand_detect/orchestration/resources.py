@@ -8,15 +8,11 @@ from functools import partial
 from typing import Any
 
 from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection, TextDetection
+from brand_detect.domain.contracts.run_ocr import RunOcrParams, TextEngine
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.model import BrandCatalog
-from brand_detect.domain.params import (
-    DetectObjectsParams,
-    Escalation,
-    RunOcrParams,
-    TextDetection,
-    TextEngine,
-)
 from brand_detect.domain.protocols import (
     Answerer,
     Artwork,
@@ -25,7 +21,7 @@ from brand_detect.domain.protocols import (
     Canvas,
     Decoder,
     ImageCodec,
-    MarkEncoder,
+    LogoEmbedder,
     Media,
     Progress,
     RegionDetector,
@@ -36,11 +32,10 @@ from brand_detect.domain.settings import Settings
 from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.canvas import OpenCvCanvas
-from brand_detect.engines.contours import ContourMarkFinder
+from brand_detect.engines.contours import ContourLogoDetector
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.engines.image_encoder import ImageEncoder
-from brand_detect.engines.mark_encoder import NetworkMarkEncoder
-from brand_detect.engines.mark_finder import NetworkMarkFinder
+from brand_detect.engines.image_embedder import ImageEmbedder
+from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
@@ -58,21 +53,19 @@ def region_detectors(models: ModelRoots, params: DetectObjectsParams) -> list[Re
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
-    if params.logos == "contours":
-        found.append(ContourMarkFinder(params.logo_score))
-    elif params.logos != "off":
-        found.append(NetworkMarkFinder(models.file(params.logos), params.logo_score))
+    if params.logos is LogoDetection.contours:
+        found.append(ContourLogoDetector(params.logo_score))
     if params.object_model != "off":
         model = models.folder(params.object_model)
         found.append(ZeroShotDetector(model, params.object_labels, params.object_score))
     return found
 
 
-def mark_encoder(models: ModelRoots, params: DetectObjectsParams) -> MarkEncoder | None:
+def logo_embedder(models: ModelRoots, params: DetectObjectsParams) -> LogoEmbedder | None:
     """What turns marks into vectors, its model from ``models``; None when it is off."""
-    if params.encoder == "off":
+    if params.embedder == "off":
         return None
-    return NetworkMarkEncoder() if params.encoder == "built-in" else ImageEncoder(models.folder(params.encoder))
+    return BuiltInLogoEmbedder() if params.embedder == "built-in" else ImageEmbedder(models.folder(params.embedder))
 
 
 def find_models(models: ModelRoots, params: DetectObjectsParams) -> None:
@@ -81,12 +74,10 @@ def find_models(models: ModelRoots, params: DetectObjectsParams) -> None:
     Raises:
         BadInput, Permanent: one leads out of the model roots, or is not there.
     """
-    if params.logos not in ("contours", "off"):
-        models.file(params.logos)
     if params.object_model != "off":
         models.folder(params.object_model)
-    if params.encoder not in ("built-in", "off"):
-        models.folder(params.encoder)
+    if params.embedder not in ("built-in", "off"):
+        models.folder(params.embedder)
 
 
 def text_reader(params: RunOcrParams) -> TextReader:
@@ -101,7 +92,7 @@ class Engines:
     """Makes engines from params. Tests put scripted ones here."""
 
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]]
-    mark_encoder: Callable[[DetectObjectsParams], MarkEncoder | None]
+    logo_embedder: Callable[[DetectObjectsParams], LogoEmbedder | None]
     models: ModelRoots | None = None
     """Where those two look for models; None = they need none."""
     decoder: Callable[[VideoLimits], Decoder] = PyAvDecoder
@@ -119,7 +110,7 @@ class Engines:
     def of(cls, settings: Settings) -> "Engines":
         """Those that find models where ``settings`` let them."""
         models = ModelRoots(settings.model_roots)
-        return cls(partial(region_detectors, models), partial(mark_encoder, models), models)
+        return cls(partial(region_detectors, models), partial(logo_embedder, models), models)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,20 @@
 """Runs of the pipeline in this very process, on the instance of ``DAGSTER_HOME``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 import dagster as dg
 
-from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.contracts import check_overrides, effective
+from brand_detect.domain.errors import BrandDetectError
+from brand_detect.domain.history import History
+from brand_detect.domain.job import Overrides, check_job_id
+from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
-from brand_detect.domain.model import Overrides, check_job_id
-from brand_detect.domain.params import check_overrides, effective
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES
 from brand_detect.orchestration.config import load_profile
+from brand_detect.orchestration.history import read_history
 from brand_detect.orchestration.lineage import latest, made_by
 from brand_detect.orchestration.models import check_models
 from brand_detect.orchestration.partitions import JOBS
@@ -51,6 +53,8 @@ class Runner:
 
     def __init__(self, definitions: dg.Definitions, services: Services, instance: dg.DagsterInstance) -> None:
         self._job = definitions.resolve_implicit_global_asset_job_def()
+        graph = definitions.resolve_asset_graph()
+        self.code_versions = {stage: graph.get(dg.AssetKey(stage)).code_version or "" for stage in LINE}
         self._services = services
         self._instance = instance
 
@@ -79,42 +83,63 @@ class Runner:
                 job_id = default_job_id(PurePosixPath(file_name(video_uri)).stem, sha256)
         self._instance.add_dynamic_partitions(str(JOBS.name), [job_id])
         request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
-        return self._run(job_id, LINE, {ROOT: request}, {})
+        self.refresh_catalog()
+        return self.launch(job_id, LaunchPlan(LINE, {ROOT: request}))
 
     def replay(
-        self, job_id: str, start_stage: str, overrides: Overrides | None = None, tags: dict[str, str] | None = None
+        self,
+        job_id: str,
+        start_stage: str,
+        overrides: Overrides | None = None,
+        *,
+        pins: Mapping[str, str] | None = None,
+        reset: Iterable[str] = (),
+        reuse: bool = False,
+        retry_of: str = "",
     ) -> JobRun:
-        """``start_stage`` and all below it again, with ``overrides`` as the run's config."""
-        if start_stage not in LINE:
-            raise BadInput(f"There is no stage {start_stage!r}.", f"the stages are {', '.join(LINE)}")
-        if not self._instance.has_dynamic_partition(str(JOBS.name), check_job_id(job_id)):
-            raise BadInput(f"There is no job {job_id}.", "submit its video first")
-        tuned = check_overrides(overrides or {})
-        check_models({stage: effective(stage, values) for stage, values in tuned.items()}, self._services)
-        return self._run(job_id, downstream_of(start_stage), tuned, tags or {})
+        """``start_stage`` and all below it again; the arguments are those of ``ReplayRequest``.
+
+        Raises:
+            BrandDetectError: what was asked for is wrong, or a stage failed.
+        """
+        request = ReplayRequest(start_stage, overrides or {}, pins or {}, tuple(reset), reuse, retry_of)
+        plan = plan_replay(self._history(job_id), request)
+        check_models(plan.params, self._services)
+        if plan.reads_latest_catalog:
+            self.refresh_catalog()
+            if reuse:
+                plan = plan_replay(self._history(job_id), request)  # with the brand list as it is now
+        return self.launch(job_id, plan)
+
+    def _history(self, job_id: str) -> History:
+        return read_history(self._instance, check_job_id(job_id), self.code_versions)
 
     def refresh_catalog(self) -> None:
         """Take a snapshot of the brand list if its content is new."""
         version = self._services.read_catalog().catalog.version
         if latest(self._instance, CATALOG, None) != version or not self._services.store.has_catalog(version):
-            self._execute([CATALOG], None, {}, {})
+            self._execute(None, LaunchPlan((CATALOG,)))
 
-    def _run(self, job_id: str, stages: Sequence[str], config: dict[str, Any], tags: dict[str, str]) -> JobRun:
-        self.refresh_catalog()
-        run_id = self._execute(stages, job_id, config, tags)
-        last = stages[-1]
+    def launch(self, job_id: str, plan: LaunchPlan) -> JobRun:
+        """Carry out ``plan`` for a job that is there.
+
+        Raises:
+            BrandDetectError: a stage failed.
+        """
+        run_id = self._execute(job_id, plan)
+        last = plan.stages[-1]
         attempt = made_by(self._instance, run_id, job_id)[last]
         manifest = self._services.store.manifest(AttemptRef(job_id, last, attempt))
         return JobRun(job_id, run_id, self._services.store, {**manifest.upstream, last: attempt})
 
-    def _execute(self, stages: Sequence[str], job_id: str | None, config: dict[str, Any], tags: dict[str, str]) -> str:
+    def _execute(self, job_id: str | None, plan: LaunchPlan) -> str:
         try:
             result = self._job.execute_in_process(
                 instance=self._instance,
                 partition_key=job_id,
-                asset_selection=[dg.AssetKey(s) for s in stages],
-                run_config={"ops": {stage: {"config": values} for stage, values in config.items()}, **QUIET},
-                tags=tags,
+                asset_selection=[dg.AssetKey(s) for s in plan.stages],
+                run_config={"ops": {stage: {"config": values} for stage, values in plan.config.items()}, **QUIET},
+                tags=plan.run_tags,
             )
         except dg.DagsterExecutionInterruptedError as e:
             raise KeyboardInterrupt from e

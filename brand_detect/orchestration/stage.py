@@ -13,16 +13,16 @@ import dagster as dg
 import pyarrow as pa
 
 from brand_detect.catalog import catalog_from_json
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts import Escalation, effective
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.model import BrandCatalog, BrandVerdicts, ExtractedFrames, JobRequest, Payload, Report
-from brand_detect.domain.params import (
-    CompileReportParams,
-    DetectObjectsParams,
-    Escalation,
-    Params,
-    effective,
-)
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.proposals import corrected, proposed
 from brand_detect.domain.protocols import (
@@ -30,12 +30,13 @@ from brand_detect.domain.protocols import (
     AnswerMemory,
     BrandIndex,
     FrameReader,
-    MarkEncoder,
-    MarkIndex,
+    LogoEmbedder,
+    LogoGallery,
     Media,
     Progress,
 )
 from brand_detect.domain.quality import QualityScale
+from brand_detect.domain.records import Payload
 from brand_detect.domain.reviews import Review, log_digest
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
@@ -47,7 +48,7 @@ from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
-from brand_detect.stages.reviewed import Named
+from brand_detect.stages.compile_report.corrections import Named
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome
@@ -63,7 +64,7 @@ RETRY_PAUSE_S = 5
 
 
 @dataclass(frozen=True)
-class Draft:
+class AttemptDraft:
     """What a step hands to the IO manager: the payload and everything its manifest will say."""
 
     writer: AttemptWriter
@@ -145,20 +146,20 @@ class StageRun(Generic[P_co]):
         version = self.lineage.attempts[CATALOG]
         return self.engines.brand_index(catalog_from_json(self.store.get_catalog(version), version))
 
-    def gallery(self, catalog: BrandCatalog, encoder: str) -> MarkIndex | None:
+    def gallery(self, catalog: BrandCatalog, embedder: str) -> LogoGallery | None:
         """The catalogue's marks for the vectors of ``detect_objects``; None where either has none."""
-        if not encoder:
+        if not embedder:
             return None
 
-        def make() -> MarkEncoder | None:
+        def make() -> LogoEmbedder | None:
             made = self.store.manifest(
                 AttemptRef(self.job_id, "detect_objects", self.lineage.attempts["detect_objects"])
             )
-            return self.engines.mark_encoder(DetectObjectsParams.model_validate(made.params))
+            return self.engines.logo_embedder(DetectObjectsParams.model_validate(made.params))
 
-        found = load_gallery(self.store, catalog, encoder, make, self.engines.artwork(), self.progress)
+        found = load_gallery(self.store, catalog, embedder, make, self.engines.artwork(), self.progress)
         if found is not None:
-            self.used["gallery"] = encoder
+            self.used["gallery"] = embedder
         return found
 
     def quality(self: "StageRun[CompileReportParams]") -> QualityScale:
@@ -179,7 +180,7 @@ class StageRun(Generic[P_co]):
     def propose(self, report: Report, verdicts: BrandVerdicts, marks: pa.Table, known: Named) -> None:
         """Keep what the report leaves open, and what people corrected, as proposals for the catalogue.
 
-        ``marks`` are OPEN_MARKS as they were before anybody named one, ``known`` finds the catalogue's brands.
+        ``marks`` are REPORT_UNRESOLVED as they were before anybody named one, ``known`` finds the catalogue's brands.
         """
         proposals, frames = Proposals(self.store), self.lineage.attempts["extract_frames"]
         for proposal in (
@@ -279,7 +280,7 @@ def _run_stage(
     code_version: str,
     values: Mapping[str, Any],
     checks: Sequence[Check],
-) -> Draft:
+) -> AttemptDraft:
     services = cast("Services", context.resources.services)
     job_id, stage = sink.ref.job_id, sink.ref.stage
     lineage: Lineage = context.resources.checkpoints.lineage(context.run, job_id, stage)
@@ -318,7 +319,7 @@ def _run_stage(
     if drawn is not None:
         run.sink.write(PICTURE, drawn.small)
         run.sink.write(FULL_PICTURE, drawn.full)
-    return Draft(
+    return AttemptDraft(
         writer=run.sink,
         value=value,
         code_version=code_version,

@@ -1,7 +1,7 @@
 """Detections as labelled pictures: COCO, YOLO and Label Studio, to train, evaluate and correct elsewhere.
 
-The pictures are the kept frames. A duplicate shows what the frame shows that stands for it, so it would teach nothing
-more. A kept frame without a box is a picture on which nothing was found. What a person has rejected is no box.
+The pictures are the keyframes. A duplicate shows what the frame shows that stands for it, so it would teach nothing
+more. A keyframe without a box is a picture on which nothing was found. What a person has rejected is no box.
 """
 
 from collections import defaultdict
@@ -14,12 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from brand_detect.domain.model import KEPT, JobRequest, Report, Row
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.filter_scenes import KEYFRAME
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.tables import Row
 from brand_detect.report.exports import rounded
-from brand_detect.report.words import one_line, tells_surface
+from brand_detect.report.words import one_line, tells_placement
 
 ATTRIBUTES = (
-    *("confidence", "track_id", "visible_frac", "reviewed", "surface", "text", "rule", "decided_by", "verdict_id"),
+    *("confidence", "track_id", "visible_frac", "reviewed", "placement", "text", "rule", "decided_by", "verdict_id"),
 )
 """Columns of DETECTIONS that go with a box."""
 
@@ -38,7 +41,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Picture:
-    """A kept frame with its boxes."""
+    """A keyframe with its boxes."""
 
     frame: int
     name: str  # of its file
@@ -61,7 +64,7 @@ class Labels:
 def labels(request: JobRequest, frames: pa.Table, timeline: pa.Table, regions: pa.Table, report: Report) -> Labels:
     """The labelled pictures of a report.
 
-    Where a kept frame hides a mark that a duplicate of it shows, as a clock does that changes, the kept frame carries
+    Where a keyframe hides a mark that a duplicate of it shows, as a clock does that changes, the keyframe carries
     no box: ``regions`` tell.
     """
     found, rejected = rounded(report.detections), rounded(report.rejected)
@@ -70,7 +73,7 @@ def labels(request: JobRequest, frames: pa.Table, timeline: pa.Table, regions: p
     place = {brand_id: n for n, (brand_id, _) in enumerate(brands)}
     seen = regions.select(["track_id", "frame", "seen_on"]).to_pylist()
     hidden = {(row["track_id"], row["frame"]) for row in seen if row["frame"] not in row["seen_on"]}
-    kept = pc.unique(timeline.filter(pc.field("status") == KEPT)["frame"])  # pyright: ignore[reportAttributeAccessIssue]
+    kept = pc.unique(timeline.filter(pc.field("status") == KEYFRAME)["frame"])  # pyright: ignore[reportAttributeAccessIssue]
     columns = ("frame", "width_px", "height_px", "t_s")
     pictures = {
         row["frame"]: Picture(name=f"{request.job_id}-{row['frame']:06d}.jpg", **row)
@@ -215,4 +218,4 @@ def _rectangle(number: int, box: Box, picture: Picture, found: Labels) -> dict[s
 
 
 def _says(name: str, value: Any) -> bool:
-    return tells_surface([value]) if name == "surface" else value not in ("", None)
+    return tells_placement([value]) if name == "placement" else value not in ("", None)

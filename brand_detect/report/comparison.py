@@ -16,17 +16,14 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import (
-    Brand,
-    BrandCatalog,
-    BrandVerdicts,
-    DetectedObjects,
-    FilteredScenes,
-    JobRequest,
-    Record,
-    Report,
-)
+from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.records import Record
 from brand_detect.domain.text import fold, key_of
 from brand_detect.report.exports import DECIMALS
 from brand_detect.report.pages import fact
@@ -93,7 +90,7 @@ class Figures(Record):
     exposures: int
     brand_seconds: float = Field(description="sum of all brands' seconds")
     any_brand_s: float = Field(description="time with any brand on screen, s")
-    unresolved: int = Field(description="open marks")
+    unresolved: int = Field(description="unresolved clusters")
     tracks: int
     own_s: float = Field(description="time spent in the stages that the other side does not share, s")
     questions: int = Field(description="asked in those stages")
@@ -298,7 +295,7 @@ def in_words(comparison: Comparison) -> str:
         ("", "before", "after"),
         [
             ("report", before.attempt, after.attempt),
-            ("unresolved marks", before.unresolved, after.unresolved),
+            ("unresolved clusters", before.unresolved, after.unresolved),
             ("stages not shared", duration(before.own_s), duration(after.own_s)),
             ("questions asked in them", before.questions, after.questions),
             ("their cost", f"{before.cost_usd:.4f} USD", f"{after.cost_usd:.4f} USD"),

@@ -1,7 +1,7 @@
 """The documents of a report, written into its attempt."""
 
-from brand_detect.domain.model import JobRequest, Report
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import BlobSink, FrameReader, ImageCodec
 from brand_detect.report.exports import document, to_csv
 from brand_detect.report.page import render

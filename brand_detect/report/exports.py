@@ -8,7 +8,11 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ConfigDict, Field
 
-from brand_detect.domain.model import REASONS, REVIEWED, SURFACES, JobRequest, Record, Report
+from brand_detect.domain.contracts.compile_report import REVIEWED, Report
+from brand_detect.domain.contracts.verdicts import REASONS
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.placements import PLACEMENTS
+from brand_detect.domain.records import Record
 
 REPORT_VERSION = 1
 """Version of ``report.json``; it changes when a field changes its meaning or goes, not when one is added."""
@@ -54,7 +58,7 @@ class BrandTotal(Record):
     last_s: float = Field(description="end of the last exposure, s")
     area_frac_mean: float = Field(description="mean share of the picture while on screen, 0..1, by time")
     confidence: float = Field(description="of the best detection, 0..1")
-    furniture_s: float = Field(description="of the seconds, those on a scoreboard, a channel's bug or the like")
+    overlay_s: float = Field(description="of the seconds, those on a scoreboard, a channel's bug or the like")
     low_s: float | None = Field(description="seconds that are sure; null in reports made before it was measured")
     high_s: float | None = Field(description="seconds that are possible")
     mean_s: float | None = Field(description="mean length of an exposure, s")
@@ -62,9 +66,9 @@ class BrandTotal(Record):
     position: float | None = Field(description="worth of its fields of the picture, 0..1")
     clarity: float | None = Field(description="how well it can be read, 0..1")
     visible_frac: float | None = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
-    solus_s: float | None = Field(description="of the seconds, those with no other brand on screen")
+    exclusive_s: float | None = Field(description="of the seconds, those with no other brand on screen")
     quality: float | None = Field(description="composite score by the scale in summary.quality, 0..1")
-    surface: str = Field(description=f"what it is on for most of its time: one of {', '.join(SURFACES)}")
+    placement: str = Field(description=f"what it is on for most of its time: one of {', '.join(PLACEMENTS)}")
     media_value: float | None = Field(
         description="advertising equivalent, in summary.media_value.currency: rate / 30 s × Σ seconds × "
         "media_factor over its exposures; null where no rate is set"
@@ -96,11 +100,11 @@ class Exposure(Record):
     rule: str = Field(description="exact, alias, fuzzy, joined, logo_match, vlm, cloud or review")
     decided_by: str = Field(description="the stage that decided")
     verdict_id: str = Field(description="of the best detection: the row of evidence")
-    surface: str = Field(description=f"what it is on: one of {', '.join(SURFACES)}")
+    placement: str = Field(description=f"what it is on: one of {', '.join(PLACEMENTS)}")
     position: float | None = Field(description="worth of its fields of the picture, 0..1")
     clarity: float | None = Field(description="how well it can be read, 0..1")
     visible_frac: float | None = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
-    solus_s: float | None = Field(description="of the seconds, those with no other brand on screen")
+    exclusive_s: float | None = Field(description="of the seconds, those with no other brand on screen")
     quality: float | None = Field(description="composite score, 0..1")
     media_factor: float | None = Field(
         description="mean share of a full-screen spot, as summary.quality.media assumes; at any instant those of all "
@@ -126,16 +130,16 @@ class Proof(Record):
     model: str
     prompt_version: str
     reasoning: str
-    surface: str
+    placement: str
     cost_usd: float
 
 
-class OpenMark(Record):
+class UnresolvedCluster(Record):
     """Marks or words that look alike and that nothing settled, with the best crop's place."""
 
     cluster_id: str
     rank: int = Field(description="from 1, by time on screen and size")
-    text: str = Field(description='most frequent reading; "" for marks without text')
+    text: str = Field(description='most frequent reading; "" for logo regions without text')
     track_ids: tuple[str, ...]
     n_regions: int
     seconds: float = Field(description="time on screen, s, every instant once")
@@ -150,7 +154,7 @@ class OpenMark(Record):
     y_px: float | None
     w_px: float | None
     h_px: float | None
-    alike: tuple[str, ...] = Field(description="the other marks without text that look like it")
+    alike: tuple[str, ...] = Field(description="the other logo regions without text that look like it")
 
 
 class ReportDocument(Record):
@@ -162,7 +166,7 @@ class ReportDocument(Record):
     job: JobRequest
     brands: tuple[BrandTotal, ...] = Field(description="longest on screen first")
     exposures: tuple[Exposure, ...] = Field(description="in order of time")
-    unresolved: tuple[OpenMark, ...] = Field(description="by rank")
+    unresolved: tuple[UnresolvedCluster, ...] = Field(description="by rank")
     evidence: tuple[Proof, ...] = Field(description="the verdicts behind the exposures")
     summary: dict[str, Any] = Field(description="range, sampling and its error, counts, who resolved what, the run")
     losses: tuple[str, ...] = Field(description="what of the video and of the corrections was lost, and why")
@@ -191,7 +195,7 @@ def document(report: Report, request: JobRequest) -> ReportDocument:
         job=request.model_copy(update={"probe": probe.model_copy(update={"duration_s": duration_s})}),
         brands=tuple(BrandTotal(**row) for row in rounded(report.brands)),
         exposures=tuple(Exposure(**row) for row in rounded(report.exposures)),
-        unresolved=tuple(OpenMark(**row) for row in rounded(report.unresolved)),
+        unresolved=tuple(UnresolvedCluster(**row) for row in rounded(report.unresolved)),
         evidence=tuple(Proof(**row) for row in rounded(report.evidence)),
         summary=dict(report.summary),
         losses=report.losses,

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from brand_detect.domain.model import ZONES
+from brand_detect.domain.contracts.compile_report import ZONES
 from brand_detect.report.exports import Exposure
-from brand_detect.report.words import duration, fixed, percent, short, tells_surface
+from brand_detect.report.words import duration, fixed, percent, short, tells_placement
 
 
 class Figure(NamedTuple):
@@ -29,8 +29,8 @@ FIGURES = (
         "On screen",
         "seconds",
         "seconds, with low and high",
-        "Time with the brand in the picture, every instant counted once however many boxes show it. Low is what is "
-        "sure; high adds open marks that resemble the brand and edges as far as sampling allows.",
+        "Time with the brand in the picture, every instant counted once however many boxes show it. Low counts what "
+        "is sure; high adds unresolved clusters that resemble the brand and edges as far as sampling allows.",
     ),
     Figure("screen_share", "Share of time", "share", "% of the range", "Time on screen over the reported range."),
     Figure(
@@ -64,24 +64,36 @@ FIGURES = (
         "Clarity",
         "score",
         "0 to 1",
-        "How well it can be read: height of the lettering, sharpness, contrast and confidence.",
+        "How legible it is: height of the lettering, sharpness, contrast and confidence.",
         "sharpness as variance of the Laplacian, Pech-Pacheco et al., ICPR 2000; RMS contrast, Peli, JOSA A 7, 1990",
     ),
     Figure(
         "visible_frac",
         "Visibility",
         "share",
-        "% of the mark",
-        "Part of the mark that is neither hidden nor cut by the picture's edge.",
+        "% of the logo",
+        "Part of the logo or lettering that is neither occluded nor cut by the picture's edge.",
     ),
-    Figure("solus_s", "Solus", "seconds", "seconds", "Of its time on screen, that with no other brand in the picture."),
-    Figure("surface", "Surface", "text", "", "What it is on for most of its time: a board, clothing, an overlay, …"),
+    Figure(
+        "exclusive_s",
+        "Exclusive",
+        "seconds",
+        "seconds",
+        "Time on screen with no other brand in the picture.",
+    ),
+    Figure(
+        "placement",
+        "Placement",
+        "text",
+        "",
+        "What carries the brand for most of its time on screen: a board, clothing, an overlay, …",
+    ),
     Figure(
         "quality",
         "Quality",
         "score",
         "0 to 1",
-        "Weighted mean of size, position, clarity, visibility, solus and duration, by the quality scale.",
+        "Weighted mean of size, position, clarity, visibility, exclusive share and duration, by the quality scale.",
         "the scale named below the table, with its weights; none are published as a standard",
     ),
     Figure(
@@ -97,8 +109,8 @@ FIGURES = (
 
 
 def figures_of(exposures: Iterable[Exposure], with_media_value: bool) -> tuple[Figure, ...]:
-    """The columns that say something: surface only where one is told, media value only where a rate is set."""
-    shown = {"surface": tells_surface(e.surface for e in exposures), "media_value": with_media_value}
+    """The columns that say something: placement only where one is known, media value only where a rate is set."""
+    shown = {"placement": tells_placement(e.placement for e in exposures), "media_value": with_media_value}
     return tuple(figure for figure in FIGURES if shown.get(figure.key, True))
 
 

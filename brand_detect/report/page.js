@@ -63,7 +63,7 @@
 
   const brands = data.brands;
   const figures = data.figures;
-  const surfacesTold = figures.some((figure) => figure.key === "surface");
+  const placementsTold = figures.some((figure) => figure.key === "placement");
   const exposures = rowsOf(data.exposures, data.exposures.brand.length);
   const proofs = rowsOf(data.evidence, data.evidence.score.length);
   const ofBrand = brands.map(() => []);
@@ -85,7 +85,7 @@
     });
   }
 
-  const SOURCES = { T: "a rule on text", L: "the look of its logo", M: "a local model", C: "a cloud model", P: "a person" };
+  const SOURCES = { T: "a rule on text", L: "the likeness of its logo", M: "a local model", C: "a cloud model", P: "a person" };
   function sourceOf(e) {
     if (e.rule === "review" || e.reviewed === "renamed" || e.reviewed === "named") return "P";
     if (e.decided_by === "escalate_cloud") return "C";
@@ -97,18 +97,18 @@
 
   // ---- what is shown: filters, order, totals
 
-  const filter = { source: "", confidence: 0, surface: "" };
+  const filter = { source: "", confidence: 0, placement: "" };
   const order = { key: "seconds", down: true };
   let query = "";
   let rows = []; // of the table: totals with their brand's number and its shown exposures
-  const filtered = () => Boolean(filter.source || filter.confidence || filter.surface);
+  const filtered = () => Boolean(filter.source || filter.confidence || filter.placement);
 
   function passes(e) {
     const [kind, value] = filter.source.split(":");
     if (kind === "source" && sourceOf(e) !== value) return false;
     if (kind === "stage" && e.decided_by !== value) return false;
     if (kind === "rule" && e.rule !== value) return false;
-    return e.confidence >= filter.confidence - 1e-9 && (!filter.surface || e.surface === filter.surface);
+    return e.confidence >= filter.confidence - 1e-9 && (!filter.placement || e.placement === filter.placement);
   }
 
   function totalsOf(number, own) {
@@ -119,7 +119,7 @@
       return time ? known.reduce((sum, e) => sum + e[name] * e.seconds, 0) / time : null;
     };
     const on = {};
-    for (const e of own) on[e.surface] = (on[e.surface] || 0) + e.seconds;
+    for (const e of own) on[e.placement] = (on[e.placement] || 0) + e.seconds;
     const rate = data.media_value && data.media_value.rate_per_30_s;
     const spotSeconds = own.some((e) => e.media_factor === null) ? null : own.reduce((sum, e) => sum + e.media_factor * e.seconds, 0);
     return {
@@ -136,8 +136,8 @@
       position: mean("position"),
       clarity: mean("clarity"),
       visible_frac: mean("visible_frac"),
-      solus_s: own.some((e) => e.solus_s === null) ? null : own.reduce((sum, e) => sum + e.solus_s, 0),
-      surface: Object.entries(on).sort((a, b) => b[1] - a[1])[0][0],
+      exclusive_s: own.some((e) => e.exclusive_s === null) ? null : own.reduce((sum, e) => sum + e.exclusive_s, 0),
+      placement: Object.entries(on).sort((a, b) => b[1] - a[1])[0][0],
       quality: mean("quality"),
       media_value: rate && spotSeconds !== null ? (rate / 30) * spotSeconds : null,
     };
@@ -207,7 +207,7 @@
   const state = el("p", { class: "state", role: "status" });
   const search = el("input", { type: "search", id: "search", placeholder: "Name of a brand", autocomplete: "off", maxlength: 200, input: () => { query = search.value; update(); } });
   const source = el("select", { id: "source", change: () => { filter.source = source.value; update(); } });
-  const surface = el("select", { id: "surface", change: () => { filter.surface = surface.value; update(); } });
+  const placement = el("select", { id: "placement", change: () => { filter.placement = placement.value; update(); } });
   const least = el("span", {}, "0.00");
   const confidence = el("input", { type: "range", id: "confidence", min: 0, max: 1, step: 0.01, value: 0, input: () => {
     filter.confidence = Number(confidence.value);
@@ -215,8 +215,8 @@
     update();
   } });
   const reset = el("button", { type: "button", class: "button", click: () => {
-    Object.assign(filter, { source: "", confidence: 0, surface: "" });
-    query = search.value = source.value = surface.value = "";
+    Object.assign(filter, { source: "", confidence: 0, placement: "" });
+    query = search.value = source.value = placement.value = "";
     confidence.value = 0;
     least.textContent = "0.00";
     update();
@@ -228,15 +228,15 @@
     const option = (value, label) => el("option", { value }, label);
     source.append(
       option("", "Any source"),
-      el("optgroup", { label: "What it was told by" }, distinct(sourceOf).map((s) => option(`source:${s}`, SOURCES[s]))),
+      el("optgroup", { label: "Identified by" }, distinct(sourceOf).map((s) => option(`source:${s}`, SOURCES[s]))),
       el("optgroup", { label: "Decided in" }, distinct((e) => e.decided_by).map((s) => option(`stage:${s}`, cut(s, 40)))),
       el("optgroup", { label: "Rule" }, distinct((e) => e.rule).map((s) => option(`rule:${s}`, cut(s, 40)))),
     );
-    surface.append(option("", "Any surface"), ...distinct((e) => e.surface).map((s) => option(s, cut(s, 40))));
+    placement.append(option("", "Any placement"), ...distinct((e) => e.placement).map((s) => option(s, cut(s, 40))));
     const field = (label, input, more) => el("label", { class: "field" }, el("span", {}, label, more), input);
     byId("filters").append(
       el("div", { class: "filters", role: "search", "aria-label": "Filter the report" },
-        field("Search", search), field("Source", source), surfacesTold && field("Surface", surface),
+        field("Search", search), field("Source", source), placementsTold && field("Placement", placement),
         field("Confidence from ", confidence, least), reset, state),
     );
   }
@@ -354,13 +354,13 @@
           button("←", "Earlier", () => pan(-0.25)), button("→", "Later", () => pan(0.25)),
           button("Whole", "The whole range", () => show(START, END)), told),
         el("ul", { class: "legend", "aria-label": "Legend" },
-          Object.keys(SOURCES).filter((s) => present.includes(s)).map((s) => el("li", {}, sample(s, "sure", s), `told by ${SOURCES[s]}`)),
+          Object.keys(SOURCES).filter((s) => present.includes(s)).map((s) => el("li", {}, sample(s, "sure", s), `identified by ${SOURCES[s]}`)),
           el("li", {}, sample("T", "sure"), `sure (${data.sure_confidence.toFixed(2)} or more)`),
           el("li", {}, sample("T", "likely"), `likely (${WEAK.toFixed(2)} or more)`),
           el("li", {}, sample("T", "weak"), "weak")),
         chart,
         el("p", { class: "soft small", id: "timeline-keys" },
-          "Click a bar for its evidence. Drag to move, Ctrl and wheel or pinch to zoom. Keys: + and − zoom, ← and → move, 0 shows all, Enter goes to the bars; there the arrows go from bar to bar, Enter opens, Esc leaves."),
+          "The letter on a bar shows how the brand was identified. Click a bar for its evidence. Drag to move, Ctrl and wheel or pinch to zoom. Keys: + and − zoom, ← and → move, 0 shows all, Enter goes to the bars; there the arrows go from bar to bar, Enter opens, Esc leaves."),
       );
       list.addEventListener("scroll", ask, { passive: true });
       new ResizeObserver(ask).observe(axis);
@@ -482,7 +482,7 @@
     }
 
     function titleOf(e) {
-      return `${plain(brands[e.brand].brand)}, ${clock(e.start_s)} to ${clock(e.end_s)}, ${duration(e.seconds)}, told by ${SOURCES[sourceOf(e)]}, confidence ${score(e.confidence)}, ${certainty(e)}${e.reviewed ? `, ${e.reviewed} by a person` : ""}`;
+      return `${plain(brands[e.brand].brand)}, ${clock(e.start_s)} to ${clock(e.end_s)}, ${duration(e.seconds)}, identified by ${SOURCES[sourceOf(e)]}, confidence ${score(e.confidence)}, ${certainty(e)}${e.reviewed ? `, ${e.reviewed} by a person` : ""}`;
     }
 
     function onClick(event) {
@@ -719,7 +719,7 @@
     alias: "the text is another name of the brand",
     fuzzy: "the text is nearly the name",
     joined: "neighbouring texts make the name together",
-    logo_match: "the mark looks like a picture of the brand's logo",
+    logo_match: "the region looks like a picture of the brand's logo",
     vlm: "a local model named it",
     cloud: "a cloud model named it",
     review: "a person named it",
@@ -754,14 +754,14 @@
     return [
       el("ol", { class: "chain" },
         item("Seen", `frame ${e.frame}${e.t_s === null ? "" : ` at ${clock(e.t_s)}`}${size ? `, box ${size}` : ""}; ${percent(e.area_frac_max)} of the picture at most, ${e.zone}; ${counted(e.n_detections, "detection")} in this exposure`),
-        text ? item("Read", el("q", {}, word(text))) : item("Read", "no text: recognised by its look"),
+        text ? item("Read", el("q", {}, word(text))) : item("Read", "no text: recognised by its logo"),
         item("Matched", `${RULES[e.rule] || ""} (`, el("code", {}, cut(e.rule)), ")",
           proof && [proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)], `, score ${score(proof.score)}`]),
         proof && proof.model && item("Model answered", word(proof.matched || "none"), proof.reasoning && [": ", el("q", {}, el("bdi", {}, cut(proof.reasoning, 600)))],
           el("div", { class: "soft" }, word(proof.provider), " ", word(proof.model), proof.prompt_version && [", prompt ", word(proof.prompt_version)],
-            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, surfacesTold && proof.surface && [", on ", word(proof.surface)])),
+            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, placementsTold && proof.placement && [", on ", word(proof.placement)])),
         item("Decided", "in ", el("code", {}, cut(e.decided_by)), `, confidence ${score(e.confidence)} (${certainty(e)})`, proof && `; this verdict covers ${counted(proof.n_tracks, "track")}`),
-        item("Measured", `${surfacesTold ? `surface ${e.surface}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, solus ${e.solus_s === null ? "–" : duration(e.solus_s)}`)),
+        item("Measured", `${placementsTold ? `placement ${e.placement}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, exclusive ${e.exclusive_s === null ? "–" : duration(e.exclusive_s)}`)),
       el("details", {}, el("summary", {}, "Checkpoints and settings behind it"), el("div", {}, checkpoints(e))),
     ];
   }
@@ -774,7 +774,7 @@
     return [
       el("dl", { class: "facts" }, used.map((stage) => [
         el("dt", {}, stage),
-        el("dd", {}, el("code", {}, data.run.lineage[stage] || "not kept"), data.run.engines[stage] && [" ", word(Object.values(data.run.engines[stage]).join(", "))]),
+        el("dd", {}, el("code", {}, data.run.lineage[stage] || "not stored"), data.run.engines[stage] && [" ", word(Object.values(data.run.engines[stage]).join(", "))]),
       ])),
       settings && [el("p", {}, el("b", {}, "Settings of "), el("code", {}, e.decided_by)),
         el("dl", { class: "facts" }, Object.entries(settings).map(([name, value]) => [el("dt", {}, name), el("dd", {}, el("code", {}, cut(typeof value === "string" ? value : JSON.stringify(value))))]))],
@@ -790,7 +790,7 @@
     const actions = el("div", {}, review ? [el("h3", {}, "Correct all of this brand"), review.actionsForBrand(number)] : unserved());
     openPanel(word(row.total.brand), from,
       el("p", {}, `${duration(row.total.seconds)} on screen in ${counted(row.own.length, "exposure")}, quality ${score(row.total.quality)}`,
-        row.total.furniture_s ? `; ${duration(row.total.furniture_s)} of the whole on the broadcaster's own graphics` : "", " ", review && review.ofBrand(number).map(badge)),
+        row.total.overlay_s ? `; ${duration(row.total.overlay_s)} of the whole on the broadcaster's own graphics` : "", " ", review && review.ofBrand(number).map(badge)),
       el("div", { class: "figures" }, pictured.map(figureOf)),
       el("h3", {}, "Exposures"), exposureList(row.own), actions);
     if (part === "actions") (actions.querySelector("button, input") || panel).focus();
@@ -809,7 +809,7 @@
       more.textContent = `Show ${Math.min(100, left)} more of ${left}`;
     }
     add();
-    return [el("table", { class: "list" }, el("thead", {}, el("tr", {}, ["Time", "Length", "Told by", "Confidence"].map((head, i) => el("th", { scope: "col", class: i % 2 ? "num" : null }, head)))), body), more];
+    return [el("table", { class: "list" }, el("thead", {}, el("tr", {}, ["Time", "Length", "Identified by", "Confidence"].map((head, i) => el("th", { scope: "col", class: i % 2 ? "num" : null }, head)))), body), more];
   }
 
   const unserved = () => el("p", { class: "says" }, "To correct this report, serve it: ", el("code", {}, "brand-detect serve"), ", then open it there under /reports.");
@@ -841,27 +841,27 @@
       left ? el("button", { type: "button", class: "button more", click: () => { everything = true; drawEvidence(inGallery); } }, `Show ${counted(left, "more brand")}`) : "");
   }
 
-  // ---- unresolved marks
+  // ---- unresolved clusters
 
-  let marksShown = 24;
+  let clustersShown = 24;
   function drawUnresolved() {
     if (!byId("unresolved")) return;
-    const typed = new Map([...document.querySelectorAll("#unresolved input")].map((input) => [input.dataset.mark, input.value]));
-    const cards = data.unresolved.slice(0, matchMedia("print").matches ? undefined : marksShown).map((mark) => {
-      const picture = pictures.marks[mark.cluster_id];
+    const typed = new Map([...document.querySelectorAll("#unresolved input")].map((input) => [input.dataset.cluster, input.value]));
+    const cards = data.unresolved.slice(0, matchMedia("print").matches ? undefined : clustersShown).map((cluster) => {
+      const picture = pictures.clusters[cluster.cluster_id];
       return el("figure", {},
-        picture ? closeUp(picture, mark.text ? plain(mark.text) : "a mark without text") : null,
-        el("figcaption", {}, el("b", {}, `${mark.rank}. `, mark.text ? word(mark.text) : "(no text)"), el("br"),
-          `${duration(mark.seconds)}, ${percent(mark.area_frac)} of the picture${mark.t_s === null ? "" : `, seen at ${clock(mark.t_s)}`}`, el("br"),
-          data.reasons[mark.reason] || cut(mark.reason), el("br"),
-          mark.candidates.length ? ["resembles ", mark.candidates.slice(0, 5).map((name, i) => [i ? ", " : "", word(name)]), el("br")] : "",
-          el("code", { title: mark.cluster_id }, mark.cluster_id.slice(0, 8)),
-          review && review.ofMark(mark).map((text) => [" ", badge(text)])),
-        review && review.markForm(mark, typed.get(mark.cluster_id)));
+        picture ? closeUp(picture, cluster.text ? plain(cluster.text) : "a logo region without text") : null,
+        el("figcaption", {}, el("b", {}, `${cluster.rank}. `, cluster.text ? word(cluster.text) : "(no text)"), el("br"),
+          `${duration(cluster.seconds)}, ${percent(cluster.area_frac)} of the picture${cluster.t_s === null ? "" : `, seen at ${clock(cluster.t_s)}`}`, el("br"),
+          data.reasons[cluster.reason] || cut(cluster.reason), el("br"),
+          cluster.candidates.length ? ["resembles ", cluster.candidates.slice(0, 5).map((name, i) => [i ? ", " : "", word(name)]), el("br")] : "",
+          el("code", { title: cluster.cluster_id }, cluster.cluster_id.slice(0, 8)),
+          review && review.ofCluster(cluster).map((text) => [" ", badge(text)])),
+        review && review.clusterForm(cluster, typed.get(cluster.cluster_id)));
     });
     const left = data.unresolved.length - cards.length;
     byId("unresolved").replaceChildren(el("div", { class: "figures" }, cards),
-      left ? el("button", { type: "button", class: "button more", click: () => { marksShown += 48; drawUnresolved(); } }, `Show ${Math.min(48, left)} more of ${left}`) : "");
+      left ? el("button", { type: "button", class: "button more", click: () => { clustersShown += 48; drawUnresolved(); } }, `Show ${Math.min(48, left)} more of ${left}`) : "");
   }
 
   // ---- corrections, where a service takes them
@@ -922,13 +922,13 @@
       return [...pending(), ...events.filter((r) => r.state === "pending" && r.action === "undo" && before.has(r.undoes))];
     }
 
-    const OF_MARKS = ["name", "dismiss"];
+    const OF_CLUSTERS = ["name", "dismiss"];
     const about = (r) => ({ accept: "accepted", reject: "rejected", rename: `renamed ${plain(r.to)}`, merge: `merged into ${plain(r.to)}`, name: `named ${plain(r.to)}`, dismiss: "dismissed", exclude: `text ${plain(r.text)} excluded` })[r.action] || r.action;
-    /** As the service keeps a text: without the marks that turn its direction. */
+    /** As the service keeps a text: without the characters that turn its direction. */
     const bare = (text) => text.replace(/[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g, "").trim();
     const covers = (r, e) => {
       if (r.action === "exclude") return bare(r.text) === bare(e.proof === null ? e.text : proofs[e.proof].text);
-      if (OF_MARKS.includes(r.action) || r.brand_id !== brands[e.brand].brand_id) return false;
+      if (OF_CLUSTERS.includes(r.action) || r.brand_id !== brands[e.brand].brand_id) return false;
       return r.action === "merge" || r.start_s === null || r.start_s === undefined || (r.start_s < e.end_s && r.end_s > e.start_s);
     };
     const ofExposure = (e) => pending().filter((r) => covers(r, e)).map((r) => `${about(r)}${r.box ? " (one box)" : ""}, pending`);
@@ -938,28 +938,28 @@
       return Boolean(last) && (last.action === "reject" || last.action === "exclude");
     }
     function ofBrand(number) {
-      const own = pending().filter((r) => r.brand_id === brands[number].brand_id && !OF_MARKS.includes(r.action));
+      const own = pending().filter((r) => r.brand_id === brands[number].brand_id && !OF_CLUSTERS.includes(r.action));
       const all = own.filter((r) => r.start_s === null || r.start_s === undefined).map((r) => `${about(r)}, pending`);
       const parts = own.length - all.length;
       return parts ? [...all, `${counted(parts, "correction")} pending`] : all;
     }
-    const lastOfMark = (id) => pending().filter((r) => OF_MARKS.includes(r.action) && r.cluster_id === id).at(-1);
-    const ofMark = (mark) => [lastOfMark(mark.cluster_id)].filter(Boolean).map((r) => `${about(r)}, pending`);
+    const lastOfCluster = (id) => pending().filter((r) => OF_CLUSTERS.includes(r.action) && r.cluster_id === id).at(-1);
+    const ofCluster = (cluster) => [lastOfCluster(cluster.cluster_id)].filter(Boolean).map((r) => `${about(r)}, pending`);
 
-    /** Whether all of ``sent`` were kept. */
+    /** Whether all of ``sent`` were saved. */
     async function send(...sent) {
       const who = user.value.trim();
-      if (!who) { fail("Say who you are first: every correction carries a name."); user.focus(); return false; }
+      if (!who) { fail("Enter your name first: every correction carries one."); user.focus(); return false; }
       const before = events.length;
       try {
         for (const event of sent) {
           const made = await ask(service.reviews, { method: "POST", body: JSON.stringify({ user: who, ...event }) });
           events.push({ ...made, state: "pending" });
         }
-        tell("Kept. It changes the report when it is applied.");
+        tell("Saved. Apply it to change the report.");
       } catch (error) {
         if (events.length > before) refresh();
-        fail(events.length > before ? "Not all were kept." : "It was not kept.", error);
+        fail(events.length > before ? "Not all were saved." : "It was not saved.", error);
         return false;
       }
       refresh();
@@ -993,7 +993,7 @@
         if (waiting().length !== seen) {
           busy = false;
           refresh();
-          tell("Others have corrected this report, too. Look at the corrections, then apply.");
+          tell("Others have corrected this report too. Review the corrections, then apply.");
           return;
         }
         const begun = Date.now();
@@ -1081,28 +1081,28 @@
         form("Rename all to", "Rename", (to) => send({ action: "rename", brand_id, brand, to })),
         form("Merge into", "Merge", (to) => send({ action: "merge", brand_id, brand, to })));
     }
-    function markForm(mark, typed) {
-      const input = el("input", { "data-mark": mark.cluster_id, value: typed, list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of mark ${mark.rank}`, placeholder: "Name it" });
+    function clusterForm(cluster, typed) {
+      const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
       const size = pictures.size_px;
       const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
       let box = null;
-      if (size && mark.x_px !== null) {
-        const [x, w] = within(mark.x_px, mark.x_px + mark.w_px, size[0]);
-        const [y, h] = within(mark.y_px, mark.y_px + mark.h_px, size[1]);
+      if (size && cluster.x_px !== null) {
+        const [x, w] = within(cluster.x_px, cluster.x_px + cluster.w_px, size[0]);
+        const [y, h] = within(cluster.y_px, cluster.y_px + cluster.h_px, size[1]);
         if (w > 0 && h > 0) box = [x, y, w, h];
       }
-      const what = { cluster_id: mark.cluster_id, text: mark.text.slice(0, 1000), t_s: mark.t_s, box };
-      const open = (id) => (lastOfMark(id) || {}).action !== "dismiss";
-      const alike = mark.alike.filter(open);
-      const dismiss = (...ids) => send(...ids.map((cluster_id) => ({ action: "dismiss", ...(cluster_id === mark.cluster_id ? what : { cluster_id }) })));
-      return el("form", { class: "name-mark", submit: (event) => {
+      const what = { cluster_id: cluster.cluster_id, text: cluster.text.slice(0, 1000), t_s: cluster.t_s, box };
+      const open = (id) => (lastOfCluster(id) || {}).action !== "dismiss";
+      const alike = cluster.alike.filter(open);
+      const dismiss = (...ids) => send(...ids.map((cluster_id) => ({ action: "dismiss", ...(cluster_id === cluster.cluster_id ? what : { cluster_id }) })));
+      return el("form", { class: "name-cluster", submit: (event) => {
         event.preventDefault();
         const to = input.value.trim();
         input.value = "";
         if (to) send({ action: "name", ...what, to }).then((kept) => { if (!kept) input.value = to; });
       } }, input, el("button", { class: "button" }, "Name"),
-        open(mark.cluster_id) && el("button", { type: "button", class: "button", "aria-label": `Dismiss mark ${mark.rank}`, click: () => dismiss(mark.cluster_id) }, "Dismiss"),
-        open(mark.cluster_id) && alike.length > 0 && el("button", { type: "button", class: "button", "aria-label": `Dismiss mark ${mark.rank} and the ${alike.length} alike`, click: () => dismiss(mark.cluster_id, ...alike) }, `Dismiss all ${alike.length + 1} alike`));
+        open(cluster.cluster_id) && el("button", { type: "button", class: "button", "aria-label": `Dismiss cluster ${cluster.rank}`, click: () => dismiss(cluster.cluster_id) }, "Dismiss"),
+        open(cluster.cluster_id) && alike.length > 0 && el("button", { type: "button", class: "button", "aria-label": `Dismiss cluster ${cluster.rank} and the ${alike.length} alike`, click: () => dismiss(cluster.cluster_id, ...alike) }, `Dismiss all ${alike.length + 1} alike`));
     }
 
     function openDrawer(from) {
@@ -1141,7 +1141,7 @@
       refresh();
       load();
     }
-    return { build, ofExposure, ofBrand, ofMark, isRejected, actionsFor, actionsForBrand, markForm };
+    return { build, ofExposure, ofBrand, ofCluster, isRejected, actionsFor, actionsForBrand, clusterForm };
   })();
 
   // ---- begin

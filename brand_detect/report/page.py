@@ -20,11 +20,11 @@ from typing import Any
 import pyarrow as pa
 
 from brand_detect.domain import timeline
-from brand_detect.domain.model import REASONS, ZONES
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams
+from brand_detect.domain.contracts.verdicts import REASONS
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, ImageCodec
-from brand_detect.report.exports import Exposure, OpenMark, Proof, ReportDocument
+from brand_detect.report.exports import Exposure, Proof, ReportDocument, UnresolvedCluster
 from brand_detect.report.figures import Figure, figures_of, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, Evidence, Place, evidence, template
 
@@ -41,22 +41,22 @@ DOCUMENTS: Mapping[str, str] = {
     "markers.vtt": "text/vtt; charset=utf-8",
 }
 """What lies beside the page, with its media type."""
-OPEN_MARKS = 200
-PICTURED_MARKS = 48
+REPORT_UNRESOLVED = 200
+PICTURED_CLUSTERS = 48
 
 PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
 """Facts of the run that are told per stage: ``{stage: value}``."""
 
 SHOWN = (
     *("exposure_id", "start_s", "end_s", "seconds", "area_frac_mean", "area_frac_max", "zone", "n_detections"),
-    *("confidence", "frame", "x_px", "y_px", "w_px", "h_px", "text", "rule", "decided_by", "surface"),
-    *("position", "clarity", "visible_frac", "solus_s", "quality", "media_factor", "reviewed"),
+    *("confidence", "frame", "x_px", "y_px", "w_px", "h_px", "text", "rule", "decided_by", "placement"),
+    *("position", "clarity", "visible_frac", "exclusive_s", "quality", "media_factor", "reviewed"),
 )
 """Columns of the exposures in the page's data."""
 
 
 PROVEN = (
-    *("score", "text", "matched", "n_tracks", "provider", "model", "prompt_version", "reasoning", "surface"),
+    *("score", "text", "matched", "n_tracks", "provider", "model", "prompt_version", "reasoning", "placement"),
     "cost_usd",
 )
 """Columns of the evidence in the page's data."""
@@ -64,11 +64,11 @@ PROVEN = (
 
 @dataclass
 class _Pictures:
-    """JPEGs in Base64: whole frames by their ordinal, and close-ups by exposure and by open mark."""
+    """JPEGs in Base64: whole frames by their ordinal, and close-ups by exposure and by unresolved cluster."""
 
     frames: dict[int, str] = field(default_factory=dict)
     exposures: dict[str, Evidence] = field(default_factory=dict)
-    marks: dict[str, Evidence] = field(default_factory=dict)
+    clusters: dict[str, Evidence] = field(default_factory=dict)
     size_px: tuple[int, int] | None = None  # of the stored frames
     size_bytes: int = 0
 
@@ -87,13 +87,13 @@ def render(
     figures = figures_of(report.exposures, bool(report.summary.get("media_value")))
     data = _data(report, detections, figures, params)
     left = int(params.page_mb * 1e6) - len(json.dumps(data))
-    marks = [m for m in report.unresolved[:PICTURED_MARKS] if m.frame is not None]
-    shown = _pictures(report, marks, frames, codec, params.thumbnail_px, left)
+    clusters = [c for c in report.unresolved[:PICTURED_CLUSTERS] if c.frame is not None]
+    shown = _pictures(report, clusters, frames, codec, params.thumbnail_px, left)
     data["pictures"] = {
         "size_px": shown.size_px,
         "frames": shown.frames,
         "exposures": {i: _close_up(e) for i, e in shown.exposures.items()},
-        "marks": {i: _close_up(e) for i, e in shown.marks.items()},
+        "clusters": {i: _close_up(e) for i, e in shown.clusters.items()},
     }
     summary, run = report.summary, report.summary["run"]
     per_stage = {name: run.get(name, {}) for name in PER_STAGE}
@@ -127,8 +127,8 @@ def render(
         written=written,
         media_value=summary.get("media_value"),
         n_pictured=len(shown.exposures),
-        open_marks=report.unresolved[:PICTURED_MARKS],
-        n_listed=OPEN_MARKS,
+        locate_unresolved=report.unresolved[:PICTURED_CLUSTERS],
+        n_listed=REPORT_UNRESOLVED,
         reasons=REASONS,
         documents=DOCUMENTS,
         stages=[
@@ -171,14 +171,14 @@ def _data(
         },
         "boxes": boxes,
         "evidence": _columns(report.evidence, PROVEN),
-        "unresolved": [_mark(mark) for mark in report.unresolved[:OPEN_MARKS]],
+        "unresolved": [_cluster(c) for c in report.unresolved[:REPORT_UNRESOLVED]],
         "run": {name: run.get(name, {}) for name in ("engines", "lineage", "params")},
         "reviews": summary.get("reviews", []),
     }
 
 
-def _mark(mark: OpenMark) -> dict[str, Any]:
-    return _plain(mark.model_dump(exclude={"track_ids", "best_region_id", "crop_hashes"}))
+def _cluster(cluster: UnresolvedCluster) -> dict[str, Any]:
+    return _plain(cluster.model_dump(exclude={"track_ids", "best_region_id", "crop_hashes"}))
 
 
 def _columns(rows: Sequence[Exposure | Proof], names: Iterable[str]) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _figure(value: Any) -> Any:
 
 def _pictures(
     report: ReportDocument,
-    marks: Sequence[OpenMark],
+    clusters: Sequence[UnresolvedCluster],
     frames: FrameReader,
     codec: ImageCodec,
     close_up_px: int,
@@ -216,11 +216,11 @@ def _pictures(
     here: defaultdict[int, list[Exposure]] = defaultdict(list)
     for exposure in report.exposures:
         here[exposure.frame].append(exposure)
-    open_here: defaultdict[int, list[OpenMark]] = defaultdict(list)
-    for mark in marks:
-        open_here[mark.frame].append(mark)  # pyright: ignore[reportArgumentType]
+    open_here: defaultdict[int, list[UnresolvedCluster]] = defaultdict(list)
+    for cluster in clusters:
+        open_here[cluster.frame].append(cluster)  # pyright: ignore[reportArgumentType]
     done: set[int] = set()
-    for frame in _dealt(report, marks):
+    for frame in _dealt(report, clusters):
         if frame in done:
             continue
         if shown.size_bytes >= limit_bytes or len(done) >= FRAMES:
@@ -232,7 +232,7 @@ def _pictures(
             whole = codec.encode(image, JPEG_QUALITY, FRAME_PX)
             shown.frames[frame] = base64.b64encode(whole).decode()
             shown.size_bytes += len(shown.frames[frame])
-        for places, made in ((here[frame], shown.exposures), (open_here[frame], shown.marks)):
+        for places, made in ((here[frame], shown.exposures), (open_here[frame], shown.clusters)):
             for place in places:
                 cut = evidence(image, _place(place)[1:], codec, close_up_px, CLOSE)
                 made[place.exposure_id if isinstance(place, Exposure) else place.cluster_id] = cut
@@ -240,8 +240,8 @@ def _pictures(
     return shown
 
 
-def _dealt(report: ReportDocument, marks: Sequence[OpenMark]) -> Iterator[int]:
-    """Frames in the order of their worth: the best of each brand, the open marks, then the brands' others in turn.
+def _dealt(report: ReportDocument, clusters: Sequence[UnresolvedCluster]) -> Iterator[int]:
+    """Frames by worth: the best of each brand, the unresolved clusters, then the brands' others in turn.
 
     A brand's best exposure is the one with the best evidence; the others go by length.
     """
@@ -252,9 +252,9 @@ def _dealt(report: ReportDocument, marks: Sequence[OpenMark]) -> Iterator[int]:
     for turn, exposures in enumerate(zip_longest(*ranked)):
         yield from (e.frame for e in exposures if e is not None)
         if turn == 0:
-            yield from (m.frame for m in marks if m.frame is not None)
+            yield from (c.frame for c in clusters if c.frame is not None)
     if not ranked:
-        yield from (m.frame for m in marks if m.frame is not None)
+        yield from (c.frame for c in clusters if c.frame is not None)
 
 
 def _by_brand(report: ReportDocument) -> dict[str, list[Exposure]]:
@@ -265,7 +265,7 @@ def _by_brand(report: ReportDocument) -> dict[str, list[Exposure]]:
     return own
 
 
-def _place(shown: Exposure | OpenMark) -> Place:
+def _place(shown: Exposure | UnresolvedCluster) -> Place:
     return (shown.frame, shown.x_px, shown.y_px, shown.w_px, shown.h_px)  # pyright: ignore[reportReturnType]
 
 

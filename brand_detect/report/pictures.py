@@ -9,38 +9,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from brand_detect.domain.model import (
-    BLACK,
-    BLANK,
-    DUPLICATE,
-    KEPT,
-    BrandVerdicts,
-    DetectedObjects,
-    ExtractedFrames,
-    FilteredScenes,
-    Report,
-    Row,
-    TrackTexts,
-)
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK, DUPLICATE, KEYFRAME, FilteredScenes
+from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, Shape
+from brand_detect.domain.tables import Row
 from brand_detect.report.words import clock, duration
 
 T = TypeVar("T")
 
-EMBEDDED_BYTES = 72_000
-"""A JPEG of this size stays under 100 KB as a data URI."""
+EMBEDDED_BYTES = 6_000
+"""A JPEG of this size stays under 8 KB as a data URI: Dagster keeps it in two events."""
+QUALITIES = (55, 45, 35)
+"""JPEG qualities of the small picture, tried in this order before it is made smaller."""
 
 FULL_QUALITY = 90
 
 WIDTH = 1200
 MARGIN = 12
 PAPER: Color = (250, 250, 250)
-INK: Color = (30, 34, 40)
+TEXT_COLOR: Color = (30, 34, 40)
 SOFT: Color = (110, 118, 128)
 RULE: Color = (220, 224, 230)
 ACCENT: Color = (31, 111, 235)
 OPEN: Color = (214, 130, 0)
-STATUS_COLORS: dict[str, Color] = {KEPT: ACCENT, DUPLICATE: (168, 198, 245), BLACK: INK, BLANK: (200, 160, 90)}
+STATUS_COLORS: dict[str, Color] = {
+    KEYFRAME: ACCENT,
+    DUPLICATE: (168, 198, 245),
+    BLACK: TEXT_COLOR,
+    BLANK: (200, 160, 90),
+}
 KIND_COLORS: dict[str, Color] = {"text": (255, 214, 10), "logo": (0, 200, 255), "object": (255, 80, 200)}
 
 
@@ -91,7 +92,7 @@ class _Card:
     image: Image
     title: str
     line: str = ""
-    color: Color = INK
+    color: Color = TEXT_COLOR
 
 
 def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
@@ -104,18 +105,18 @@ def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 
 def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
-    """All sampled frames as a strip coloured by their fate, and the first kept frame of shots."""
+    """All sampled frames as a strip coloured by their fate, and the first keyframe of shots."""
     scenes: FilteredScenes = payloads["filter_scenes"]
     cells = scenes.timeline.select(["frame", "start_s", "end_s", "shot", "status"]).to_pylist()
     if not cells:
         return None
-    first = {cell["shot"]: cell["frame"] for cell in reversed(cells) if cell["status"] == KEPT}
+    first = {cell["shot"]: cell["frame"] for cell in reversed(cells) if cell["status"] == KEYFRAME}
     shots = _spread([shot for shot in scenes.shots.to_pylist() if shot["shot"] in first], 18)
     cards = [
         _Card(
             desk.shrunk(desk.frames.read(first[shot["shot"]])),
             f"{clock(shot['start_s'])} to {clock(shot['end_s'])}",
-            f"{shot['n_kept']} of {shot['n_frames']} kept",
+            f"{shot['n_keyframes']} of {shot['n_frames']} kept",
         )
         for shot in shots
     ]
@@ -128,13 +129,13 @@ def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
         return Shape([(x0, top), (x1, top), (x1, bottom), (x0, bottom)], color)
 
     shapes: list[Shape | Label] = [box(c["start_s"], c["end_s"], 14, 44, STATUS_COLORS[c["status"]]) for c in cells]
-    shapes += [box(s["start_s"], s["start_s"] + 1 / scale, 8, 50, INK) for s in scenes.shots.to_pylist()]
+    shapes += [box(s["start_s"], s["start_s"] + 1 / scale, 8, 50, TEXT_COLOR) for s in scenes.shots.to_pylist()]
     x = float(left)
     for status, color in STATUS_COLORS.items():
         n = sum(cell["status"] == status for cell in cells)
         shapes += [
             Shape([(x, 58), (x + 12, 58), (x + 12, 70), (x, 70)], color),
-            Label(x + 18, 55, f"{n} {status}", 14, INK),
+            Label(x + 18, 55, f"{n} {status}", 14, TEXT_COLOR),
         ]
         x += 150
     strip = desk.canvas.draw(_blank(WIDTH, 80), shapes)
@@ -210,7 +211,7 @@ def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
             _Card(crop, f"open: {row['text'] or '(no text)'}", f"{duration(row['seconds'])} on screen", OPEN)
             for row, crop in zip(still_open, crops[len(brands) :], strict=True)
         ]
-        heading = f"Brands resolved: {len(per_brand)}, marks open: {verdicts.unresolved.num_rows}"
+        heading = f"Brands resolved: {len(per_brand)}, unresolved: {verdicts.unresolved.num_rows}"
         return _sheet(heading, cards, desk.canvas, columns=6, cell_height=64)
 
     return draw
@@ -234,11 +235,11 @@ def _compile_report(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
         return Shape([(x0, y), (x1, y), (x1, y + height - 1), (x0, y + height - 1)], color)
 
     heading = f"Brands: {report.brands.num_rows}, exposures: {report.exposures.num_rows}"
-    shapes: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, INK)]
+    shapes: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, TEXT_COLOR)]
     for row in brands:
         y = lanes[row["brand_id"]]
         shapes.append(box(start, end, y, lane, RULE))
-        shapes.append(Label(MARGIN, y + 2, row["brand"], 14, INK, left - MARGIN - 80))
+        shapes.append(Label(MARGIN, y + 2, row["brand"], 14, TEXT_COLOR, left - MARGIN - 80))
         shapes.append(Label(left - 68, y + 2, duration(row["seconds"]), 14, SOFT, 62))
     for e in report.exposures.to_pylist():
         if e["brand_id"] in lanes:
@@ -297,7 +298,7 @@ def _sheet(heading: str, cards: list[_Card], canvas: Canvas, columns: int, cell_
     lines = 24 + 18 * any(card.line for card in cards)
     row_height = height + lines + MARGIN
     sheet = _blank(WIDTH, 44 + row_height * -(-len(cards) // columns))
-    labels: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, INK)]
+    labels: list[Shape | Label] = [Label(MARGIN, 12, heading, 18, TEXT_COLOR)]
     for i, card in enumerate(cards):
         x, y = MARGIN + cell * (i % columns), 44 + row_height * (i // columns)
         scale = min(width / card.image.shape[1], height / card.image.shape[0])
@@ -318,7 +319,7 @@ def encoded(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
     """The best JPEG within the limit: first the quality goes down, then the size."""
     longest = max(image.shape)
     while True:
-        for quality in (85, 75, 65, 55):
+        for quality in QUALITIES:
             data = codec.encode(image, quality, longest)
             if len(data) <= limit_bytes or longest < 64:
                 return data

@@ -7,8 +7,10 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
+from brand_detect.domain.contracts.compile_report import BRANDS, Report
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import file_name
-from brand_detect.domain.model import BRANDS, JobRequest, Record, Report
+from brand_detect.domain.records import Record
 from brand_detect.report.exports import rounded, to_csv
 from brand_detect.report.pages import template
 from brand_detect.report.words import counted

@@ -49,9 +49,9 @@ def percent(share: float) -> str:
     return f"{fixed(value, 0 if value >= 10 else 1 if value >= 1 else 2)} %"
 
 
-def tells_surface(surfaces: Iterable[str]) -> bool:
-    """Whether one of them says something: what no rule and no model told is "other"."""
-    return any(surface not in ("", "other") for surface in surfaces)
+def tells_placement(placements: Iterable[str]) -> bool:
+    """Whether a rule or a model set one of them; "other" is what neither did."""
+    return any(placement not in ("", "other") for placement in placements)
 
 
 def short(text: str) -> str:

@@ -1,14 +1,17 @@
-"""The stages as pure functions over domain types and protocols."""
+"""The stages as pure functions over domain types and protocols, and beside them what several stages share.
 
-from brand_detect.stages.compile_report import compile_report, open_marks
-from brand_detect.stages.detect_objects import detect_objects
+Params and table schemas are in ``domain.contracts``; pixels, models and files come in through protocols.
+"""
+
+from brand_detect.stages.compile_report.compile import compile_report, locate_unresolved
+from brand_detect.stages.detect_objects.detect import detect_objects
 from brand_detect.stages.escalate_cloud import escalate_cloud
 from brand_detect.stages.escalate_vlm import escalate_vlm
-from brand_detect.stages.extract_frames import extract_frames
-from brand_detect.stages.filter_scenes import filter_scenes
+from brand_detect.stages.extract_frames.extract import extract_frames
+from brand_detect.stages.filter_scenes.filter import filter_scenes
 from brand_detect.stages.job_request import job_request
-from brand_detect.stages.match_brands import match_brands
-from brand_detect.stages.run_ocr import run_ocr
+from brand_detect.stages.match_brands.match import match_brands
+from brand_detect.stages.run_ocr.read import run_ocr
 
 __all__ = [
     "compile_report",
@@ -18,7 +21,7 @@ __all__ = [
     "extract_frames",
     "filter_scenes",
     "job_request",
+    "locate_unresolved",
     "match_brands",
-    "open_marks",
     "run_ocr",
 ]

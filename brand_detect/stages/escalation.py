@@ -9,18 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from brand_detect.domain.answers import may_be_a_name, without_generic
-from brand_detect.domain.model import (
-    ANSWERS,
-    UNRESOLVED,
-    VERDICTS,
-    WHOLE_TEXT,
-    BrandVerdicts,
-    DetectedObjects,
-    Row,
-    content_id,
-    table,
-)
-from brand_detect.domain.params import Escalation
+from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.verdicts import ANSWERS, UNRESOLVED, VERDICTS, WHOLE_TEXT, BrandVerdicts
 from brand_detect.domain.protocols import (
     Answer,
     Answerer,
@@ -35,6 +26,7 @@ from brand_detect.domain.protocols import (
     Question,
     Shape,
 )
+from brand_detect.domain.tables import Row, content_id, table
 
 CROP_QUALITY = 90
 CROP_SIDE_PX = 768
@@ -283,8 +275,8 @@ def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None, remembered:
         "output_tokens": answer.output_tokens,
         "cost_usd": answer.cost_usd,
         "latency_s": answer.latency_s,
-        "mark": answer.mark,
-        "surface": answer.surface,
+        "logo_type": answer.logo_type,
+        "placement": answer.placement,
         "reasoning": answer.reasoning,
         "question_id": answer.question_id,
         "asked_at": answer.asked_at,

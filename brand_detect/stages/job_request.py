@@ -1,8 +1,8 @@
 """Root: what was asked for, checked, probed and hashed."""
 
+from brand_detect.domain.contracts import check_overrides
+from brand_detect.domain.job import JobRequest, Overrides, check_job_id
 from brand_detect.domain.media import content_sha256
-from brand_detect.domain.model import JobRequest, Overrides, check_job_id
-from brand_detect.domain.params import check_overrides
 from brand_detect.domain.protocols import Decoder, Media, Progress
 
 

@@ -1,1 +1,4 @@
-"""Where checkpoints lie: URIs, the on-disk form of each payload, and attempts over fsspec."""
+"""Where checkpoints lie: URIs, the on-disk form of each payload, attempts and snapshots over fsspec.
+
+It knows neither Dagster nor what the rows mean.
+"""

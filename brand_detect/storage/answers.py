@@ -1,14 +1,16 @@
 """What models said, ``{root}/_answers/``: a file for each question, shared by all jobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answer
 from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import Store
 
-FIELDS = frozenset(field.name for field in fields(Answer)) - {"cluster_id"}
+STORED = {field.name: field.name for field in fields(Answer) if field.name != "cluster_id"}
+STORED |= {"logo_type": "mark", "placement": "surface"}
+"""Fields of an answer, and their names in files: those of the first version, for what was paid for is not rewritten."""
 
 
 class Answers:
@@ -28,9 +30,8 @@ class Answers:
 
     def keep(self, answer: Answer) -> None:
         """Keep an answer under its ``question_id``, in place of an earlier one."""
-        said = asdict(replace(answer, cluster_id=""))
-        del said["cluster_id"]
-        self._store.put_answer(answer.question_id, seal(said))
+        said = asdict(answer)
+        self._store.put_answer(answer.question_id, seal({stored: said[name] for name, stored in STORED.items()}))
 
 
 def answer_from_json(data: bytes) -> Answer:
@@ -39,10 +40,10 @@ def answer_from_json(data: bytes) -> Answer:
     Raises:
         ValueError: it is damaged.
     """
-    facts = unseal(data, FIELDS)
-    if not facts.keys() <= FIELDS:
+    facts = unseal(data, STORED.values())
+    if not facts.keys() <= set(STORED.values()):
         raise ValueError("it is no answer")
-    return Answer("", **facts)
+    return Answer("", **{name: facts[stored] for name, stored in STORED.items() if stored in facts})
 
 
 def _read(name: str, data: bytes) -> Answer:

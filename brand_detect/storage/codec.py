@@ -11,17 +11,15 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import (
-    BrandVerdicts,
-    DetectedObjects,
-    ExtractedFrames,
-    FilteredScenes,
-    JobRequest,
-    Payload,
-    Report,
-    TrackTexts,
-)
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.records import Payload
 
 Value: TypeAlias = JobRequest | Payload
 
@@ -89,8 +87,9 @@ def data_version(value: Value, blobs: Mapping[str, str]) -> str:
             digest.update(name.encode())
             rows = table.drop_columns([c for c in TIMINGS if c in table.column_names]).combine_chunks()
             sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, rows.schema.remove_metadata()) as writer:
-                writer.write_table(rows.replace_schema_metadata())
+            bare = pa.schema([(column.name, column.type) for column in rows.schema])  # without the columns' meanings
+            with pa.ipc.new_stream(sink, bare) as writer:
+                writer.write_table(rows.cast(bare))
             digest.update(sink.getvalue())
         facts = {name: fact for name, fact in _facts(value).items() if name not in UNVERSIONED}
         digest.update(json.dumps(facts, sort_keys=True).encode())

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from brand_detect.domain.model import SCHEMA_VERSION, Record
+from brand_detect.domain.records import Record
+from brand_detect.domain.tables import SCHEMA_VERSION
 from brand_detect.storage.sealed import seal, unseal
 
 NAME = "manifest.json"

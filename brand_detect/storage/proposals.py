@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import content_id
 from brand_detect.domain.proposals import Decision, Proposal
+from brand_detect.domain.tables import content_id
 from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import PROPOSALS, Store
 

@@ -30,10 +30,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
+from brand_detect.domain.catalog import Exemplar
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BrandDetectError, Permanent
-from brand_detect.domain.model import JOB_ID, SCHEMA_VERSION, Exemplar, Payload, Report, check_job_id
+from brand_detect.domain.job import JOB_ID, check_job_id
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
+from brand_detect.domain.records import Payload
+from brand_detect.domain.tables import SCHEMA_VERSION
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.codec import Value
 from brand_detect.storage.faults import check_address, explained
@@ -349,24 +353,24 @@ class Store:
             raise Permanent(f"The picture {self.root}/{name} of the catalogue is damaged.", hint)
         return data
 
-    def put_vectors(self, version: str, encoder: str, vectors: pa.Table) -> None:
-        """Keep the VECTORS of a catalogue's exemplars by ``encoder``, an identity."""
+    def put_embeddings(self, version: str, embedder: str, vectors: pa.Table) -> None:
+        """Keep the EXEMPLAR_EMBEDDINGS of a catalogue's exemplars by ``embedder``, an identity."""
         sink = io.BytesIO()
         pq.write_table(vectors, sink, compression="zstd")
-        name = f"{_vectors_of(encoder)}{_short(sink.getvalue())}.parquet"
+        name = f"{_vectors_of(embedder)}{_short(sink.getvalue())}.parquet"
         self._create(f"{self._base}/_catalog/{version}/{name}", sink.getvalue(), lenient=True)
 
-    def get_vectors(self, version: str, encoder: str) -> pa.Table | None:
-        """The VECTORS that ``put_vectors`` kept; None if there are none.
+    def get_embeddings(self, version: str, embedder: str) -> pa.Table | None:
+        """The EXEMPLAR_EMBEDDINGS that ``put_embeddings`` kept; None if there are none.
 
         Raises:
             Permanent: they are damaged.
         """
-        name = next((name for name in self.vectors(version) if name.startswith(_vectors_of(encoder))), None)
+        name = next((name for name in self.vectors(version) if name.startswith(_vectors_of(embedder))), None)
         return pq.read_table(pa.BufferReader(self.vectors_file(version, name))) if name else None
 
     def vectors(self, version: str) -> list[str]:
-        """The names of the files of vectors of a catalogue, by whatever encoder."""
+        """The names of the files of vectors of a catalogue, by whatever embedder."""
         return [name for name in self._list(f"_catalog/{version}") if name.startswith(VECTORS_PREFIX)]
 
     def vectors_file(self, version: str, name: str) -> bytes:
@@ -598,9 +602,9 @@ def _short(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _vectors_of(encoder: str) -> str:
-    """How the names of files with vectors by ``encoder`` begin."""
-    return f"{VECTORS_PREFIX}{_short(encoder.encode())}-"
+def _vectors_of(embedder: str) -> str:
+    """How the names of files with vectors by ``embedder`` begin."""
+    return f"{VECTORS_PREFIX}{_short(embedder.encode())}-"
 
 
 def _create_local(target: Path, data: bytes) -> None:

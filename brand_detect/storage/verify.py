@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.errors import BrandDetectError, Permanent
-from brand_detect.domain.model import BrandCatalog
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.proposals import Decision, Proposal
 from brand_detect.domain.protocols import Progress

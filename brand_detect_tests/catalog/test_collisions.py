@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from brand_detect.catalog import parse_catalog
 from brand_detect.catalog.collisions import SMALL_PX, logos_alike, names_alike
-from brand_detect.domain.model import Brand, Exemplar
+from brand_detect.domain.catalog import Brand, Exemplar
 from brand_detect.domain.protocols import Image
-from brand_detect_tests.pipeline import silent
+from brand_detect_tests.support.pipeline import silent
 
 
 def pairs(listed: str) -> list[tuple[str, str]]:

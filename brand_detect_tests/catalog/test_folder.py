@@ -8,10 +8,10 @@ import pytest
 from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog
 from brand_detect.catalog.exemplars import MOST_BYTES
 from brand_detect.catalog.source import LoadedCatalog
+from brand_detect.domain.catalog import Brand, Exemplar
 from brand_detect.domain.errors import BadInput, Transient
-from brand_detect.domain.model import Brand, Exemplar
 from brand_detect.engines.artwork import VectorAndPixelArtwork
-from brand_detect_tests.logos import pixels, svg, write
+from brand_detect_tests.support.logos import pixels, svg, write
 
 ARTWORK = VectorAndPixelArtwork()
 

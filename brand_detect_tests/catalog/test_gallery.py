@@ -31,7 +31,7 @@ def test_a_view_of_an_exemplar_is_its_brand():
     found = gallery().recognise(views, np.arange(40))
     assert [f[0].exemplar_id for f in found] == [f"e{i}" for i in range(40)]
     assert [f[0].brand_id for f in found] == [f"b{i // 2}" for i in range(40)]
-    assert all(f[0].false_alarms == RAREST and f[0].probability > 0.95 for f in found)
+    assert all(f[0].false_accept_rate == RAREST and f[0].probability > 0.95 for f in found)
 
 
 def test_the_best_come_first_and_are_few():
@@ -55,29 +55,29 @@ def test_unknown_marks_reach_a_score_as_often_as_it_says():
     made = gallery(n=200, unknown=2000)
     found = made.recognise(scattered(4000, 9), np.arange(4000))
     for share in (0.3, 0.1, 0.05, 0.01):
-        assert np.mean([f[0].false_alarms <= share for f in found]) == pytest.approx(share, rel=0.35)
+        assert np.mean([f[0].false_accept_rate <= share for f in found]) == pytest.approx(share, rel=0.35)
 
 
 def test_more_exemplars_give_more_false_alarms():
     score = 0.6
-    assert gallery(n=20).false_alarms(score) < gallery(n=2000).false_alarms(score)
+    assert gallery(n=20).false_accept_rate(score) < gallery(n=2000).false_accept_rate(score)
 
 
 @pytest.mark.parametrize("others", [0, 20])
 def test_no_brand_has_more_than_its_share_of_the_false_alarms(others):
-    """One picture that many unknown marks look like, alone and among others."""
+    """One picture that many distractors look like, alone and among others."""
     common = unit(np.ones((1, SIZE)))
     unknown = unit(scattered(8000, 9) + np.random.default_rng(4).uniform(0, 0.4, (8000, 1)) * common)
     vectors = np.concatenate([common, scattered(20, 1)[:others]])
     made = Gallery("e", [Entry(f"b{i}", "", "") for i in range(len(vectors))], vectors, unknown[:4000])
     best = [f[0] for f in made.recognise(unknown[4000:], np.arange(4000))]
     for limit in (0.2, 0.1, 0.05):
-        taken = np.mean([f.brand_id == "b0" and f.false_alarms <= limit for f in best])
+        taken = np.mean([f.brand_id == "b0" and f.false_accept_rate <= limit for f in best])
         assert 0 < taken <= 1.2 * limit * ONE_BRAND
 
 
 def test_false_alarms_fall_with_the_score():
-    alarms = [gallery().false_alarms(s) for s in np.linspace(-0.5, 1.2, 50)]
+    alarms = [gallery().false_accept_rate(s) for s in np.linspace(-0.5, 1.2, 50)]
     assert alarms == sorted(alarms, reverse=True)
     assert (alarms[0], alarms[-1]) == (1.0, RAREST)
     assert any(a > TAIL for a in alarms)
@@ -101,8 +101,8 @@ def test_a_gallery_of_one_or_two(brands):
         made.recognise(scattered(1, 7), np.array([0])),
     )
     assert len(known) == brands
-    assert known[0].false_alarms == RAREST
-    assert unknown[0].false_alarms > 0.001
+    assert known[0].false_accept_rate == RAREST
+    assert unknown[0].false_accept_rate > 0.001
 
 
 def test_tracks_without_views_and_no_tracks():

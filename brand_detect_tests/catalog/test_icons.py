@@ -9,10 +9,10 @@ import simple_icons_pack
 from brand_detect.catalog import LexiconIndex, load_catalog
 from brand_detect.catalog.icons import import_icons
 from brand_detect.catalog.source import IMPORTED
+from brand_detect.domain.catalog import Brand
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Brand
 from brand_detect.engines.artwork import VectorAndPixelArtwork
-from brand_detect_tests.logos import write
+from brand_detect_tests.support.logos import write
 
 ARTWORK = VectorAndPixelArtwork()
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from brand_detect.catalog import LexiconIndex, load_catalog, parse_catalog
 from brand_detect.catalog.source import is_everyday_word
-from brand_detect.domain.model import Brand, BrandCatalog
+from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.text import key_of
 
 BRANDS = """
@@ -247,7 +247,7 @@ class _Without(LexiconIndex):
 
     def _finds(self, line, fuzzy_score, min_fuzzy_length):
         finds = super()._finds(line, fuzzy_score, min_fuzzy_length)
-        return (f for f in finds if f.surface.brand.brand_id != self.left_out)
+        return (f for f in finds if f.spelling.brand.brand_id != self.left_out)
 
 
 def test_without_a_brand_its_name_is_no_other_brand():

@@ -12,7 +12,7 @@ from brand_detect.catalog.source import LEARNED
 from brand_detect.catalog.writing import Added, Picture, add_brand, entry_text, with_brand
 from brand_detect.domain.errors import BadInput
 from brand_detect.engines.artwork import VectorAndPixelArtwork
-from brand_detect_tests.logos import pixels, svg, write
+from brand_detect_tests.support.logos import pixels, svg, write
 
 ARTWORK = VectorAndPixelArtwork()
 NEW = {"name": "Acme", "aliases": ["Acme Tools"], "logos": ["logos/acme.svg"]}

@@ -4,11 +4,11 @@ import pytest
 from brand_detect.domain.geometry import (
     UPRIGHT_HEIGHT,
     at_edge,
+    box_iou,
     box_of,
     boxes_of,
-    covered,
+    coverage,
     lengthened,
-    overlaps,
     quad_area,
     transformed,
     upright_sided,
@@ -29,10 +29,10 @@ def test_area_and_box_of_a_quad():
 def test_overlaps_and_cover():
     boxes = np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])
     others = np.array([[5.0, 0, 15, 10], [0, 0, 10, 20]])
-    assert overlaps(boxes, others) == pytest.approx(np.array([[1 / 3, 0.5], [0, 0]]))
-    assert covered(others, boxes).tolist() == [0.5, 0.5]
-    assert covered(boxes, others[:0]).tolist() == [0, 0]
-    assert overlaps(boxes[:0], others).shape == (0, 2)
+    assert box_iou(boxes, others) == pytest.approx(np.array([[1 / 3, 0.5], [0, 0]]))
+    assert coverage(others, boxes).tolist() == [0.5, 0.5]
+    assert coverage(boxes, others[:0]).tolist() == [0, 0]
+    assert box_iou(boxes[:0], others).shape == (0, 2)
 
 
 def test_what_touches_an_edge_by_axis():

@@ -6,8 +6,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brand_detect.domain.job import check_job_id
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
-from brand_detect.domain.model import check_job_id
 
 
 def test_the_hash_tells_its_progress_and_rewinds() -> None:

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import check_overrides
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 from typing import Any
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.compile_report import REPORT_UNRESOLVED
+from brand_detect.domain.contracts.verdicts import ANSWERS
 from brand_detect.domain.proposals import MOST_CLUSTERS, Decision, Proposal, proposed, still_open
-from brand_detect_tests import payloads as p
+from brand_detect.domain.tables import table
+from brand_detect_tests.support import payloads as p
 
 PLACE = {"frame": 7, "t_s": 3.5, "x_px": 10.0, "y_px": 20.0, "w_px": 30.0, "h_px": 40.0}
 NOWHERE: dict[str, Any] = dict.fromkeys(PLACE)
@@ -35,7 +37,7 @@ def answer(cluster_id: str, brand: str, brand_id: str = "", status: str = "answe
 def of(
     marks: list[dict[str, Any]], answers: list[dict[str, Any]] | None = None, job_id: str = "match"
 ) -> list[Proposal]:
-    return list(proposed(m.table(m.OPEN_MARKS, marks), m.table(m.ANSWERS, answers or []), job_id, "run-0"))
+    return list(proposed(table(REPORT_UNRESOLVED, marks), table(ANSWERS, answers or []), job_id, "run-0"))
 
 
 def test_clusters_propose_their_text_and_carry_their_evidence():

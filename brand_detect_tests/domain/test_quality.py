@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from brand_detect.domain.model import ZONES
+from brand_detect.domain.contracts.compile_report import ZONES
 from brand_detect.domain.quality import MEASURES, QualityScale, weighted
 
 FORM = {
     "version": 1,
-    "weights": {"size": 2, "position": 0, "clarity": 1, "visibility": 0, "solus": 0, "duration": 1},
+    "weights": {"size": 2, "position": 0, "clarity": 1, "visibility": 0, "exclusive": 0, "duration": 1},
     "size": {"full": 0.1},
     "position": {"centre": 1.0, "edge": 0.5, "corner": 0.25},
     "clarity": {

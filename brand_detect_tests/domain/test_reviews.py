@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.reviews import (
     Review,
+    clusters_named,
     correction_of,
     in_force,
     log_digest,
-    marks_named,
     review_of,
     undone,
 )
@@ -121,12 +121,12 @@ def mark(cluster: str, text: str = "", hashes: tuple[int, ...] = ()) -> dict[str
 
 def test_a_name_finds_its_mark_by_id_then_by_look_then_by_text():
     said = review(0, action="name", cluster_id="c1", to="Acme", text="ACME TOOLS", crop_hashes=[0b1111])
-    by_look, other = mark("c2", "", (0b1110,)), mark("c3", "ACME TOOLS", (2**63 + 2**40 - 1,))
+    by_logo, other = mark("c2", "", (0b1110,)), mark("c3", "ACME TOOLS", (2**63 + 2**40 - 1,))
     contradicts = mark("c4", "OTHER WORDS", (0b1111,))
-    assert marks_named(said, [by_look, other, mark("c1")]) == ["c1"]
-    assert marks_named(said, [contradicts, by_look, other]) == ["c2"]
-    assert marks_named(said, [contradicts, other]) == ["c3"]
-    assert marks_named(said, [contradicts]) == []
+    assert clusters_named(said, [by_logo, other, mark("c1")]) == ["c1"]
+    assert clusters_named(said, [contradicts, by_logo, other]) == ["c2"]
+    assert clusters_named(said, [contradicts, other]) == ["c3"]
+    assert clusters_named(said, [contradicts]) == []
 
 
 def test_texts_are_compared_as_readers_of_pictures_see_them():

@@ -3,11 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect.domain.model import TIMELINE, table
+from brand_detect.domain.contracts.filter_scenes import TIMELINE
+from brand_detect.domain.tables import table
 from brand_detect.domain.timeline import cells_of, minus, runs, shown_seconds, union, union_seconds
 
 
-def timeline(shown_by: list[int | None], cell_s: float = 0.5):
+def timeline(keyframe: list[int | None], cell_s: float = 0.5):
     return table(
         TIMELINE,
         (
@@ -18,11 +19,11 @@ def timeline(shown_by: list[int | None], cell_s: float = 0.5):
                 "start_s": i * cell_s,
                 "end_s": (i + 1) * cell_s,
                 "shot": 0,
-                "status": "black" if by is None else "kept" if by == i else "duplicate",
-                "shown_by": by,
+                "status": "black" if by is None else "keyframe" if by == i else "duplicate",
+                "keyframe": by,
                 "hamming": None if by is None else 0,
             }
-            for i, by in enumerate(shown_by)
+            for i, by in enumerate(keyframe)
         ),
     )
 
@@ -40,9 +41,9 @@ def test_shown_seconds_agree_with_the_cells():
     assert {f: union_seconds(c) for f, c in cells_of(t).items()} == pytest.approx({0: 1.5, 3: 0.5})
 
 
-@pytest.mark.parametrize("shown_by", [[], [None, None]])
-def test_nothing_is_shown_on_an_empty_or_black_timeline(shown_by):
-    t = timeline(shown_by)
+@pytest.mark.parametrize("keyframe", [[], [None, None]])
+def test_nothing_is_shown_on_an_empty_or_black_timeline(keyframe):
+    t = timeline(keyframe)
     assert cells_of(t) == {}
     assert shown_seconds(t).sum() == 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect_tests.support.pipeline import two_shot_clip
 
 
 @pytest.fixture(scope="session", autouse=True)

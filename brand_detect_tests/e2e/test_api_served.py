@@ -27,10 +27,10 @@ from websockets.typing import Origin, Subprotocol
 
 from brand_detect.client import document
 from brand_detect.domain.pipeline import STAGES
-from brand_detect_tests.e2e.service import service
-from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
-from brand_detect_tests.pipeline import two_shot_clip
 from brand_detect_tests.reference import OPERATIONS
+from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.service import service
+from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
 
 JOB = "match"
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -78,7 +78,7 @@ def test_checkpoints_replay_and_a_retry_for_later(place: Place):
     ).json()
     assert (again["brands_found"], again["detections"]) == (1, 4)
 
-    keyed = {"Idempotency-Key": "tonight"}
+    keyed = {"Idempotency-Key": "in_this_batch"}
     later = [
         place.http.post("/detect/retry", json={"job_id": JOB, "schedule_seconds": 3600}, headers=keyed).json()
         for _ in range(2)
@@ -152,7 +152,7 @@ def test_a_correction_is_applied_by_a_run_and_taken_back(place: Place):
 
 def test_another_sites_page_launches_nothing(place: Place):
     """Dagster's own webserver lets any page in the operator's browser launch and delete runs."""
-    query, variables = document("launch"), OPERATIONS["launch"][2] | {"location": "brand_detect_tests.e2e.served"}
+    query, variables = document("launch"), OPERATIONS["launch"][2] | {"location": "brand_detect_tests.support.served"}
     asked = {"query": query, "variables": variables}
     as_params = {"query": query, "variables": json.dumps(variables)}
     graphql = {"content": query, "headers": {"Content-Type": "application/graphql"}}

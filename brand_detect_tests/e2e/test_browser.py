@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Request, expect
 
-from brand_detect_tests.browser import chromium
-from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.browser import chromium
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import Report
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect_tests.e2e.conftest import Place
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
-SUBMIT = "brand_detect_tests.e2e.submit"
+SUBMIT = "brand_detect_tests.support.submit"
 
 
 def test_a_job_and_its_replay(place: Place):
@@ -78,7 +78,7 @@ def test_one_process_per_step_gives_the_same(tmp_path: Path, clean_environment: 
     with pipeline(tmp_path, kept=True) as built:
         one = built.runner.submit(str(clip), job_id="one")
     environment = clean_environment | {"FOLDER": str(tmp_path), "VIDEO": str(clip), "DAGSTER_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "brand_detect_tests.e2e.multiprocess"]
+    command = [sys.executable, "-m", "brand_detect_tests.support.multiprocess"]
     done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     store = one.store

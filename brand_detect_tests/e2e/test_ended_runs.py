@@ -5,9 +5,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brand_detect.orchestration import ended_runs
-from brand_detect.orchestration.ended_runs import EndedRuns, Outcome
-from brand_detect_tests.ended import ended
+from brand_detect.operations.monitoring import ended_runs
+from brand_detect.operations.monitoring.ended_runs import EndedRuns, Outcome
+from brand_detect_tests.support.ended import ended
 
 
 def test_ends_are_read_once_and_in_order(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -17,9 +17,9 @@ import yaml
 
 from brand_detect.domain.media import default_job_id
 from brand_detect.domain.tags import PARTITION
-from brand_detect.orchestration.inbox import MOST_RUNS, STATE
-from brand_detect_tests.e2e.stack import Stack, until
-from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect.operations.inbox import MOST_RUNS, STATE
+from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.stack import Stack, until
 
 QUERY = """
 query Inbox($sensor: SensorSelector!) {
@@ -36,7 +36,7 @@ query Inbox($sensor: SensorSelector!) {
 """
 SENSOR = {
     "repositoryName": "__repository__",
-    "repositoryLocationName": "brand_detect_tests.e2e.served",
+    "repositoryLocationName": "brand_detect_tests.support.served",
     "sensorName": "inbox",
 }
 

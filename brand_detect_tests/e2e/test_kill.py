@@ -22,8 +22,8 @@ from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.pipeline import LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.storage.manifest import NAME
 from brand_detect.storage.store import AttemptRef, Store
-from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
-from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
 
 RECOVERY_S = 420.0
 """Longest wait for the end of a job after a kill; a run that no process has taken up is given up after two minutes."""

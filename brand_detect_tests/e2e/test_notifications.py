@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from brand_detect.domain.errors import Permanent
-from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
-from brand_detect_tests.pipeline import two_shot_clip
-from brand_detect_tests.receiver import PATH, receiving
+from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.receiver import PATH, receiving
+from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
 
 
 @pytest.mark.slow

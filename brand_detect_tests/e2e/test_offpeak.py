@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from brand_detect.domain.tags import RETRY_OF
-from brand_detect_tests.e2e.stack import PATIENCE_S, Stack, until
-from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
 
 
 @pytest.mark.slow

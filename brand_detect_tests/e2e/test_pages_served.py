@@ -17,8 +17,8 @@ import httpx2
 import pytest
 
 from brand_detect_tests import reference
-from brand_detect_tests.e2e.stack import BIN, CHECKOUT, Stack
-from brand_detect_tests.pipeline import CATALOG, two_shot_clip
+from brand_detect_tests.support.pipeline import CATALOG, two_shot_clip
+from brand_detect_tests.support.stack import BIN, CHECKOUT, Stack
 
 SERVED = re.compile(r"^```(console|python)\n# served\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [p for p in sorted((CHECKOUT / "docs").rglob("*.md")) if SERVED.search(p.read_text(encoding="utf-8"))]
@@ -79,7 +79,7 @@ def test_the_graphql_operations_are_answered_as_the_page_says(stack: Stack):
     with stack.client() as client:
         client.wait(client.submit(str(stack.folder / "match.mp4"), job_id="match").run_id)
     for name, answer, query, written in sections:
-        variables = written.replace("brand_detect.definitions", "brand_detect_tests.e2e.served")
+        variables = written.replace("brand_detect.definitions", "brand_detect_tests.support.served")
         said = _send(stack, query, json.loads(variables.replace("RUN_ID", run_id) or "{}"))
         kinds = re.findall(r"`(\w+)`", answer)
         assert any(f'"{kind}"' in json.dumps(said) for kind in kinds), f"{name}: {said}"

@@ -14,9 +14,9 @@ import pytest
 from brand_detect.domain.protocols import Area, Image, Reading, Region
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import Store
-from brand_detect_tests.model_server import INPUT_TOKENS, OUTPUT_TOKENS, ModelServer, key_of, serving
-from brand_detect_tests.pipeline import ScriptedDetector, ScriptedReader, pipeline
-from brand_detect_tests.videos import write_clip
+from brand_detect_tests.support.model_server import INPUT_TOKENS, OUTPUT_TOKENS, ModelServer, key_of, serving
+from brand_detect_tests.support.pipeline import ScriptedDetector, ScriptedReader, pipeline
+from brand_detect_tests.support.videos import write_clip
 
 WORDS = (
     *("VELORA", "STADFELG", "TRASKEN", "OPALUX", "FENWICK", "KNOPPEY", "HALCYN", "MORDIX"),

@@ -8,12 +8,11 @@ import dagster as dg
 import sqlalchemy as db
 
 from brand_detect.domain.pipeline import CATALOG, LINE
-from brand_detect.domain.tags import PIN, RETRY_OF
+from brand_detect.operations.rebuild import rebuild
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import attempt_of, latest, materializations
-from brand_detect.orchestration.rebuild import rebuild
 from brand_detect_tests.e2e.conftest import Place
-from brand_detect_tests.pipeline import pipeline, silent
+from brand_detect_tests.support.pipeline import pipeline, silent
 
 Events = dict[tuple[str, str], dict[str, Any]]
 
@@ -63,8 +62,8 @@ def test_a_lost_database_is_rebuilt_and_a_replay_goes_on_from_the_middle(place: 
         built.reader.lines = read
         replayed = built.runner.replay(place.job_id, "escalate_vlm")
         assert replayed.attempts["match_brands"] == tuned.attempts["match_brands"]
-        pinned = built.runner.replay(place.job_id, "match_brands", tags={f"{PIN}run_ocr": first.attempts["run_ocr"]})
-        retried = built.runner.replay(place.job_id, "escalate_vlm", tags={RETRY_OF: first.run_id})
+        pinned = built.runner.replay(place.job_id, "match_brands", pins={"run_ocr": first.attempts["run_ocr"]})
+        retried = built.runner.replay(place.job_id, "escalate_vlm", retry_of=first.run_id)
         assert retried.manifest("escalate_vlm").continues == first.attempts["escalate_cloud"]
         assert pinned.load("compile_report")
         assert built.reader.lines == read

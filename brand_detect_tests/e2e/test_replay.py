@@ -17,9 +17,9 @@ from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.tags import HOLD, RELEASED
 from brand_detect.storage.store import AttemptRef, Store
-from brand_detect_tests.e2e.stack import PATIENCE_S, Stack
-from brand_detect_tests.pipeline import CATALOG as BRANDS
-from brand_detect_tests.pipeline import two_shot_clip
+from brand_detect_tests.support.pipeline import CATALOG as BRANDS
+from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.stack import PATIENCE_S, Stack
 
 JOB = "match"
 LATER_S = 3600.0
@@ -42,7 +42,7 @@ class Served:
     def finished(self, run: Run) -> Run:
         """``run`` once it has succeeded."""
         end = time.monotonic() + PATIENCE_S
-        for look, pause_s in self.client.looks(run.run_id):
+        for look, pause_s in self.client.polls(run.run_id):
             if pause_s == 0:
                 self.remember()
                 return look

@@ -7,12 +7,12 @@ import pytest
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.retention import DAY_S, Retention
-from brand_detect.orchestration.deletion import belongings, delete
+from brand_detect.operations.retention.deletion import belongings, delete
+from brand_detect.operations.retention.pruning import prune
 from brand_detect.orchestration.lineage import materializations
-from brand_detect.orchestration.retention import prune
 from brand_detect.storage.store import AttemptRef
 from brand_detect_tests.e2e.conftest import Place
-from brand_detect_tests.pipeline import pipeline, silent
+from brand_detect_tests.support.pipeline import pipeline, silent
 
 
 def test_old_attempts_pictures_and_at_last_the_job_go(place: Place):

@@ -11,7 +11,7 @@ import pytest
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Image, Rewritten
 from brand_detect.engines.annotate import PyAvRewriter
-from brand_detect_tests.videos import Picture, scene, silent, truncate, write_clip
+from brand_detect_tests.support.videos import Picture, scene, silent, truncate, write_clip
 
 GREEN = (0, 255, 0)
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.engines.artwork import VectorAndPixelArtwork
-from brand_detect_tests.logos import pixels, svg
+from brand_detect_tests.support.logos import pixels, svg
 
 ARTWORK = VectorAndPixelArtwork()
 

@@ -10,7 +10,7 @@ BLUE = (0, 0, 255)  # red, green, blue
 
 
 def drawn(text: str, **changes: float) -> Image:
-    label = Label(x=40, y=40, text=text, size_px=20, color=(255, 255, 255), ground=BLUE, **changes)
+    label = Label(x=40, y=40, text=text, size_px=20, color=(255, 255, 255), background=BLUE, **changes)
     blank = np.zeros((120, 400, 3), np.uint8)
     sheet = OpenCvCanvas().draw(blank, [label])
     assert not blank.any(), "the picture that was given has changed"

@@ -23,9 +23,9 @@ def test_a_drawing_is_shown_on_light_and_dark():
     assert light[middle, middle].tolist() == dark[middle, middle].tolist() == [0, 0, 255]  # blue first
 
 
-@pytest.mark.parametrize(("ink", "on_light", "on_dark"), [(0, 0, 255), (255, 0, 255)])
-def test_what_would_not_stand_out_takes_the_other_colour(ink, on_light, on_dark):
-    light, dark = views_of(disc((ink,) * 3))
+@pytest.mark.parametrize(("colour", "on_light", "on_dark"), [(0, 0, 255), (255, 0, 255)])
+def test_what_would_not_stand_out_takes_the_other_colour(colour, on_light, on_dark):
+    light, dark = views_of(disc((colour,) * 3))
     middle = light.shape[0] // 2
     assert (light[middle, middle, 0], dark[middle, middle, 0]) == (on_light, on_dark)
 

@@ -9,9 +9,11 @@ from brand_detect.engines.image import OpenCvCodec
 CODEC = OpenCvCodec()
 
 
-def board(text: str = "ROLEX", ink: int = 255, ground: int = 40, size: tuple[int, int] = (60, 260)) -> np.ndarray:
-    picture = np.full((*size, 3), ground, np.uint8)
-    cv2.putText(picture, text, (30, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (ink,) * 3, 3, cv2.LINE_AA)
+def board(
+    text: str = "ROLEX", glyph_boxes: int = 255, background: int = 40, size: tuple[int, int] = (60, 260)
+) -> np.ndarray:
+    picture = np.full((*size, 3), background, np.uint8)
+    cv2.putText(picture, text, (30, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (glyph_boxes,) * 3, 3, cv2.LINE_AA)
     return picture
 
 
@@ -19,8 +21,8 @@ def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
 
 
-def extent(picture: np.ndarray, ground: int) -> tuple[float, ...]:
-    rows, columns = np.nonzero(np.abs(picture[:, :, 0].astype(int) - ground) > 100)
+def extent(picture: np.ndarray, background: int) -> tuple[float, ...]:
+    rows, columns = np.nonzero(np.abs(picture[:, :, 0].astype(int) - background) > 100)
     height, width = picture.shape[:2]
     return columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height
 
@@ -30,17 +32,17 @@ def around(stretches: list[tuple[float, float, float, float]]) -> tuple[float, .
     return (*edges[:, :2].min(axis=0), *edges[:, 2:].max(axis=0))
 
 
-@pytest.mark.parametrize(("ink", "ground"), [(255, 40), (0, 230)])
-def test_ink_is_what_stands_out_from_the_rim(ink: int, ground: int) -> None:
-    picture = board(ink=ink, ground=ground)
-    assert around(CODEC.ink(picture)) == pytest.approx(extent(picture, ground), abs=0.02)
-    assert around(CODEC.ink(blurred(picture, 2))) == pytest.approx(extent(picture, ground), abs=0.05)
+@pytest.mark.parametrize(("glyph_boxes", "background"), [(255, 40), (0, 230)])
+def test_ink_is_what_stands_out_from_the_rim(glyph_boxes: int, background: int) -> None:
+    picture = board(glyph_boxes=glyph_boxes, background=background)
+    assert around(CODEC.glyph_boxes(picture)) == pytest.approx(extent(picture, background), abs=0.02)
+    assert around(CODEC.glyph_boxes(blurred(picture, 2))) == pytest.approx(extent(picture, background), abs=0.05)
 
 
 def test_each_stretch_of_ink_has_its_own_extent() -> None:
     picture = board("H H")
     cv2.circle(picture, (180, 30), 16, (255, 255, 255), -1)
-    *letters, disc = CODEC.ink(picture)
+    *letters, disc = CODEC.glyph_boxes(picture)
     assert len(letters) == 2
     assert disc == pytest.approx((164 / 260, 14 / 60, 197 / 260, 47 / 60), abs=0.02)
 
@@ -50,36 +52,36 @@ def test_who_stands_before_a_line_and_what_its_box_cuts_leave_the_rest() -> None
     wanted = extent(picture, 40)
     cv2.rectangle(picture, (200, 0), (225, 60), (255, 255, 255), -1)  # from top to bottom
     cv2.rectangle(picture, (0, 0), (190, 3), (255, 255, 255), -1)  # the board's border
-    assert around(CODEC.ink(picture)) == pytest.approx(wanted, abs=0.02)
+    assert around(CODEC.glyph_boxes(picture)) == pytest.approx(wanted, abs=0.02)
 
 
 def test_a_second_ground_is_nobody_who_stands_before_the_line() -> None:
     picture = board()
     picture[:, 170:] = (picture[:, 170:] * 0.4 + (60, 60, 200)).clip(0, 255)
-    assert CODEC.ink(picture) == []
+    assert CODEC.glyph_boxes(picture) == []
 
 
 def test_a_busy_ground_or_nothing_gives_no_ink() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (60, 260, 3)).astype(np.uint8)
-    assert CODEC.ink(noise) == []
-    assert CODEC.ink(np.full((60, 260, 3), 90, np.uint8)) == []
-    assert CODEC.ink(np.zeros((1, 4, 3), np.uint8)) == []
+    assert CODEC.glyph_boxes(noise) == []
+    assert CODEC.glyph_boxes(np.full((60, 260, 3), 90, np.uint8)) == []
+    assert CODEC.glyph_boxes(np.zeros((1, 4, 3), np.uint8)) == []
 
 
 def test_the_ground_is_the_colour_of_most_of_the_rim() -> None:
     picture = np.full((40, 160, 3), (150, 60, 0), np.uint8)
     picture[10:30, 20:140] = 255
     picture[:, 30:50] = (20, 20, 200)  # somebody before it
-    assert CODEC.ground(picture).tolist() == [150, 60, 0]
+    assert CODEC.background(picture).tolist() == [150, 60, 0]
 
 
 def test_a_view_or_the_edge_of_a_shadow_is_no_plain_ground() -> None:
-    assert CODEC.ground(np.random.default_rng(1).integers(0, 255, (40, 160, 3)).astype(np.uint8)) == pytest.approx(
+    assert CODEC.background(np.random.default_rng(1).integers(0, 255, (40, 160, 3)).astype(np.uint8)) == pytest.approx(
         3 * [np.nan], nan_ok=True
     )
     shaded = np.full((40, 160, 3), (200, 180, 160), np.uint8)
     shaded[:, :110] //= 3
-    assert CODEC.ground(shaded) == pytest.approx(3 * [np.nan], nan_ok=True)
+    assert CODEC.background(shaded) == pytest.approx(3 * [np.nan], nan_ok=True)
 
 
 def test_contrast_is_the_deviation_of_the_grey() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.engines import model_files
-from brand_detect.engines.image_encoder import ImageEncoder
-from brand_detect.engines.mark_finder import NetworkMarkFinder
+from brand_detect.engines.image_embedder import ImageEmbedder
+from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 from brand_detect.engines.model_files import ModelFolder, ModelRoots, any_folder
 from brand_detect.engines.weights import MOST_BYTES
 
@@ -33,7 +33,6 @@ def root(tmp_path: Path) -> Path:
     (root / "link.safetensors").symlink_to(outside / SECRET)
     (root / "dangling").symlink_to(outside / "gone")
     (root / "circle").symlink_to(root / "circle")
-    os.mkfifo(root / "pipe")
     return root
 
 
@@ -45,12 +44,9 @@ OUTSIDE = (
 
 
 @pytest.mark.parametrize("name", OUTSIDE, ids=lambda name: ascii(name)[:30])
-@pytest.mark.parametrize("of", [ModelRoots.file, ModelRoots.folder])
-def test_what_lies_outside_is_refused_in_words_that_do_not_tell_whether_it_is_there(
-    root: Path, name: str, of: Callable[[ModelRoots, str], object]
-) -> None:
+def test_what_lies_outside_is_refused_in_words_that_do_not_tell_whether_it_is_there(root: Path, name: str) -> None:
     with pytest.raises(BadInput) as e:
-        of(ModelRoots([root]), name)
+        ModelRoots([root]).folder(name)
     assert str(e.value) == f"{name} lies in no model root."
     assert "BRAND_DETECT_MODEL_ROOTS" in e.value.hint
 
@@ -60,16 +56,9 @@ def test_names_are_looked_for_below_the_roots_in_their_order(root: Path, tmp_pat
     (second / "mine").mkdir(parents=True)
     (second / "other").mkdir()
     models = ModelRoots([root, second])
-    assert models.file(SECRET) == models.file(str(root / SECRET)) == root / SECRET
     assert models.folder("mine").path == models.folder(str(root / "mine")).path == root / "mine"
     assert models.folder("other").path == second / "other"
     assert models.folder("mine/").name == "mine/"
-
-
-@pytest.mark.parametrize("name", ["none.safetensors", "mine", "pipe"])
-def test_a_file_that_is_not_there_is_named_inside_the_roots(root: Path, name: str) -> None:
-    with pytest.raises(Permanent, match=f"There is no file {name} in the model roots"):
-        ModelRoots([root]).file(name)
 
 
 def test_what_is_no_folder_may_be_a_model_of_the_cache(root: Path) -> None:
@@ -82,7 +71,7 @@ def test_what_is_no_folder_may_be_a_model_of_the_cache(root: Path) -> None:
 
 def test_a_root_may_be_a_link(root: Path, tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(root)
-    assert ModelRoots([tmp_path / "linked"]).file(SECRET) == root / SECRET
+    assert ModelRoots([tmp_path / "linked"]).folder("mine").path == root / "mine"
 
 
 def cached(cache: Path, folder: Path) -> Path:
@@ -210,7 +199,7 @@ def test_what_is_usual_in_configs_passes(folder: ModelFolder) -> None:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import ViTConfig, ViTModel
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
@@ -301,25 +290,25 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("harm", HOSTILE)
-def test_every_failure_of_loading_is_one_sentence_and_runs_nothing(encoder: Path, tmp_path: Path, harm: str) -> None:
-    folder = Path(shutil.copytree(encoder, tmp_path / "vit"))
+def test_every_failure_of_loading_is_one_sentence_and_runs_nothing(embedder: Path, tmp_path: Path, harm: str) -> None:
+    folder = Path(shutil.copytree(embedder, tmp_path / "vit"))
     HOSTILE[harm](folder)
     with pytest.raises(Permanent, match=r"^The model [^\n]*$") as e:
-        ImageEncoder(any_folder(str(folder)))
+        ImageEmbedder(any_folder(str(folder)))
     assert "\n" not in e.value.hint
     assert not (folder / "ran").exists()
 
 
-def test_the_folder_that_is_harmed_above_loads(encoder: Path) -> None:
-    assert ImageEncoder(any_folder(str(encoder))).dimensions == 8
+def test_the_folder_that_is_harmed_above_loads(embedder: Path) -> None:
+    assert ImageEmbedder(any_folder(str(embedder))).dimensions == 8
 
 
-def test_while_a_model_is_loaded_nothing_is_fetched(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_a_model_is_loaded_nothing_is_fetched(embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    ImageEncoder(any_folder(str(encoder)))
+    ImageEmbedder(any_folder(str(embedder)))
     with pytest.raises(OfflineModeIsEnabled):
         huggingface_hub.HfApi().model_info("acme/model")
 
@@ -344,4 +333,4 @@ def test_while_a_model_is_loaded_nothing_is_fetched(encoder: Path, monkeypatch: 
 def test_weights_are_a_plain_file_of_safetensors(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "w.safetensors")
     with pytest.raises(Permanent, match=r"^The weights w\.safetensors cannot be used: [^\n]*$"):
-        NetworkMarkFinder(tmp_path / "w.safetensors")
+        BuiltInLogoEmbedder(tmp_path / "w.safetensors")

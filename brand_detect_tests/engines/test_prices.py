@@ -1,6 +1,6 @@
 import pytest
 
-from brand_detect.domain.params import CloudProvider
+from brand_detect.domain.contracts.escalate_cloud import CloudProvider
 from brand_detect.engines.prices import Price, listed_price
 
 

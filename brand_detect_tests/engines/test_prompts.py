@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from brand_detect.domain.answers import BrandAnswer
+from brand_detect.domain.contracts import effective
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import EscalateCloudParams, EscalateVlmParams, effective
 from brand_detect.domain.protocols import Question
 from brand_detect.engines.prompts import LONGEST_TEXT, load_prompt, question_id
 

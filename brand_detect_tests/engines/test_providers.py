@@ -27,8 +27,8 @@ from brand_detect.stages.escalation import Pictures, _answers
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import Store
-from brand_detect_tests import model_server
-from brand_detect_tests.model_server import (
+from brand_detect_tests.support import model_server
+from brand_detect_tests.support.model_server import (
     INPUT_TOKENS,
     MANY_TOKENS,
     OUTPUT_TOKENS,
@@ -95,7 +95,7 @@ def test_a_question_is_one_request_with_its_pictures_then_its_words(server: Mode
     answerer = asks(endpoint)
     answer = one(answerer)
     assert (answer.status, answer.brand, answer.confidence) == ("answered", "Brand 0", 0.9)
-    assert (answer.mark, answer.surface, answer.reasoning) == ("wordmark", "board", "the letters")
+    assert (answer.logo_type, answer.placement, answer.reasoning) == ("wordmark", "board", "the letters")
     assert (answer.provider, answer.model) == (endpoint.provider, endpoint.model)
     assert answer.prompt_version == PROMPT.version
     assert answer.question_id == answerer.question_ids(question())[0]

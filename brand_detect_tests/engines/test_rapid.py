@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.geometry import boxes_of, overlaps
+from brand_detect.domain.geometry import box_iou, boxes_of
 from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Area
 from brand_detect.engines import onnx, rapid
@@ -83,7 +83,7 @@ def test_only_the_areas_asked_for_are_searched(picture, detector):
     area = Area(400, 150, 600, 220)  # around Rolex
     [region] = [r for r in detector.detect(picture, [area]) if 400 <= r.quad[:, 0].mean() < 600]
     whole = boxes_of([r.quad for r in detector.detect(picture)])
-    assert overlaps(boxes_of([region.quad]), whole).max() > 0.8
+    assert box_iou(boxes_of([region.quad]), whole).max() > 0.8
 
 
 def test_readings_come_in_the_order_of_the_crops(reader):
@@ -102,15 +102,17 @@ def test_the_place_of_each_letter_is_told(reader):
         drawn.append((140 + 40 * i + width / 2) / 500)
         cv2.putText(line, char, (140 + 40 * i, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (20, 20, 20), 3, cv2.LINE_AA)
     [reading] = reader.read([line])
-    assert len(reading.letters) == len(reading.text)
-    letters = [x for char, x in zip(reading.text, reading.letters, strict=True) if char in "HTME"]
-    assert letters == pytest.approx([x for char, x in zip("HTM THE", drawn, strict=True) if char != " "], abs=0.025)
+    assert len(reading.char_positions) == len(reading.text)
+    char_positions = [x for char, x in zip(reading.text, reading.char_positions, strict=True) if char in "HTME"]
+    assert char_positions == pytest.approx(
+        [x for char, x in zip("HTM THE", drawn, strict=True) if char != " "], abs=0.025
+    )
 
 
 def test_a_line_on_its_side_is_read_both_ways_up(reader):
     line = crop("PEUGEOT")
     readings = reader.read([np.rot90(line), np.rot90(line, -1)])
-    assert [(r.text, r.letters) for r in readings] == [("PEUGEOT", ()), ("PEUGEOT", ())]
+    assert [(r.text, r.char_positions) for r in readings] == [("PEUGEOT", ()), ("PEUGEOT", ())]
 
 
 def test_nothing_is_read_from_an_empty_crop_nor_from_none(reader, detector):

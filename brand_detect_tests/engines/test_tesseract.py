@@ -8,10 +8,10 @@ from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
 
 
 def page(light_on_dark=False):
-    paper, ink = ((30, 30, 30), (240, 240, 240)) if light_on_dark else ((255, 255, 255), (0, 0, 0))
+    paper, colour = ((30, 30, 30), (240, 240, 240)) if light_on_dark else ((255, 255, 255), (0, 0, 0))
     image = np.full((200, 900, 3), paper, np.uint8)
     for text, at in {"Fly Better": (30, 70), "ROLEX": (600, 70), "Stadium": (30, 160)}.items():
-        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 1.5, ink, 3, cv2.LINE_AA)
+        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 1.5, colour, 3, cv2.LINE_AA)
     return image
 
 
@@ -39,10 +39,10 @@ def test_lines_are_read(light_on_dark):
     assert [r.text.casefold() for r in readings] == ["fly better", "rolex", ""]
     assert readings[0].confidence > 0.5
     assert readings[2].confidence == 0
-    assert len(readings[0].letters) == len("fly better")
-    assert readings[0].letters[0] == pytest.approx(25 / 300, abs=0.03)
-    assert readings[0].letters[-1] == pytest.approx(210 / 300, abs=0.04)
-    assert readings[2].letters == ()
+    assert len(readings[0].char_positions) == len("fly better")
+    assert readings[0].char_positions[0] == pytest.approx(25 / 300, abs=0.03)
+    assert readings[0].char_positions[-1] == pytest.approx(210 / 300, abs=0.04)
+    assert readings[2].char_positions == ()
 
 
 def test_a_space_is_in_the_middle_of_the_gap_between_words():

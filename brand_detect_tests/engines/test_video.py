@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Probe
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.model import THUMBNAIL_SHAPE, Probe
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect_tests.videos import Picture, scene, truncate, write_clip
+from brand_detect_tests.support.videos import Picture, scene, truncate, write_clip
 
 FOREVER = float("inf")
 

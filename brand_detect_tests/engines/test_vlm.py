@@ -19,7 +19,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.model_files import any_folder
 from brand_detect.engines.prompts import Prompt, load_prompt
 from brand_detect.engines.vlm import TransformersAnswerer
-from brand_detect.evaluation.vlm import Architecture, Tower, byte_tokenizer, random_model
+from brand_detect.evaluation.benchmarks.vlm import Architecture, Tower, byte_tokenizer, random_model
 
 BEST_PRECISION = vlm.best_precision
 PROMPT = load_prompt("default")
@@ -239,8 +239,8 @@ def test_a_reply_becomes_an_answer(folders, monkeypatch):
         input_tokens=brand.input_tokens,
         output_tokens=brand.output_tokens,
         latency_s=brand.latency_s,
-        mark="wordmark",
-        surface="board",
+        logo_type="wordmark",
+        placement="board",
         reasoning="read",
         provider="transformers",
         model=str(folders[idefics3]),

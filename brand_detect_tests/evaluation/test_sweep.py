@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 
 from brand_detect.catalog import parse_catalog
+from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import BrandVerdicts, Overrides, Report
-from brand_detect.domain.params import Escalation
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import upstream_of
 from brand_detect.domain.protocols import Answer
-from brand_detect.domain.tags import PIN, RETRY_OF
 from brand_detect.evaluation import sweep as s
-from brand_detect.evaluation.score import ClipLabels, Label
+from brand_detect.evaluation.scoring.score import ClipLabels, Label
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.curves import render
-from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
-from brand_detect_tests.videos import silent
+from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
+from brand_detect_tests.support.videos import silent
 
 PLAIN, ASKED = "plain", "asked"
 MODEL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
@@ -46,8 +47,8 @@ class Swept:
     def replay(self, job_id: str, start: str, overrides: Overrides) -> JobRun:
         """Goes on from the job's first run, whatever was replayed since."""
         nearest = upstream_of(start)[-1]
-        pin = {f"{PIN}{nearest}": self.runs[job_id].attempts[nearest]}
-        return self.built.runner.replay(job_id, start, overrides, tags=pin)
+        pins = {nearest: self.runs[job_id].attempts[nearest]}
+        return self.built.runner.replay(job_id, start, overrides, pins=pins)
 
     def files(self) -> dict[Path, str]:
         return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in self.folder.rglob("*") if p.is_file()}
@@ -149,7 +150,7 @@ def test_a_models_threshold_moves_over_what_it_said(jobs: Swept, value: float):
 
 def test_a_retry_goes_on_from_the_answers_before_it(jobs: Swept):
     first = jobs.runs[ASKED].run_id
-    retried = jobs.built.runner.replay(ASKED, "escalate_vlm", {}, tags={RETRY_OF: first})
+    retried = jobs.built.runner.replay(ASKED, "escalate_vlm", retry_of=first)
     points = swept(jobs.lineage(ASKED, retried), "match_brands.fuzzy_score", [0.95])
     assert said(points[0.88]) == figures(retried)
     with pytest.raises(BadInput, match="answers of escalate_vlm come from 2 runs"):

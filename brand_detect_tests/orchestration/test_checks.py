@@ -13,46 +13,44 @@ from dagster import AssetCheckEvaluation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import (
-    CompileReportParams,
-    DetectObjectsParams,
-    EscalateVlmParams,
-    ExtractFramesParams,
-    TextDetection,
-)
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, TextDetection
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
+from brand_detect.domain.contracts.extract_frames import SIGNALS, ExtractedFrames, ExtractFramesParams
+from brand_detect.domain.contracts.filter_scenes import BLACK
 from brand_detect.domain.protocols import Answer, DecodedFrame
+from brand_detect.domain.tables import table
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.orchestration import checks
 from brand_detect.orchestration.config import load_quality
 from brand_detect.orchestration.lineage import latest_record
-from brand_detect.stages.compile_report import compile_report
-from brand_detect_tests import payloads as p
-from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, ScriptedDetector, pipeline, two_shot_clip
-from brand_detect_tests.stages.test_compile_report import BRANDS, cut_times, dropped_of, fates, region_rows
+from brand_detect.stages.compile_report.compile import compile_report
+from brand_detect_tests.stages.compile_report.test_compile import BRANDS, cut_times, dropped_of, fates, region_rows
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, ScriptedDetector, pipeline, two_shot_clip
 
 # extract_frames
 
 
-def sampled(pictures: list[float], sample_fps: float, start_s: float = 0.0, **changes: Any) -> m.ExtractedFrames:
+def sampled(pictures: list[float], sample_fps: float, start_s: float = 0.0, **changes: Any) -> ExtractedFrames:
     """What the decoder's rule makes of ``pictures``: of each interval the first."""
     slots = np.floor((np.array(pictures) - start_s + 1e-3) * sample_fps)
     times = np.array(pictures)[np.unique(slots, return_index=True)[1]]
     made = p.frames(len(times))
     frames = made.frames.set_column(2, made.frames.schema.field(2), pa.array(times))
     row = {"luma_mean": 120.0, "luma_std": 50.0, "change": 0.0, "drift": 0.0}
-    signals = m.table(m.SIGNALS, [{"t_s": t, **row} for t in pictures])
+    signals = table(SIGNALS, [{"t_s": t, **row} for t in pictures])
     step = pictures[-1] - pictures[-2] if len(pictures) > 1 else 0.04
     return replace(made, frames=frames, signals=signals, start_s=times[0], end_s=pictures[-1] + step, **changes)
 
 
-def says(value: m.ExtractedFrames, check: Any = checks.frames_were_sampled, vfr: bool = False, **params: float) -> str:
+def says(value: ExtractedFrames, check: Any = checks.frames_were_sampled, vfr: bool = False, **params: float) -> str:
     request = p.request(value.end_s)
     request = request.model_copy(update={"probe": request.probe.model_copy(update={"variable_frame_rate": vfr})})
     return check(value, {"job_request": request}, ExtractFramesParams.model_validate(params))
 
 
-def without(value: m.ExtractedFrames, lost: set[int]) -> m.ExtractedFrames:
+def without(value: ExtractedFrames, lost: set[int]) -> ExtractedFrames:
     return replace(value, frames=value.frames.filter(pa.array(n not in lost for n in range(value.frames.num_rows))))
 
 
@@ -122,7 +120,7 @@ def test_no_region_at_all_is_odd_where_somebody_looked():
     none, one = p.detected([], scenes), p.detected([p.region(3, "a")], scenes)
     look, on = checks.something_was_found, DetectObjectsParams.model_validate({})
     off = DetectObjectsParams.model_validate({"text": TextDetection.off})
-    dark = p.scenes(p.frames(20), dropped=dict.fromkeys(range(20), m.BLACK))
+    dark = p.scenes(p.frames(20), dropped=dict.fromkeys(range(20), BLACK))
     assert look(none, {"filter_scenes": scenes}, on) == "no region was found on any of 20 frames"
     assert look(one, {"filter_scenes": scenes}, on) == ""
     assert look(none, {"filter_scenes": scenes}, off) == "", "nobody looked"
@@ -158,18 +156,18 @@ REPORT_CHECKS = (
 class Made:
     """A report of the real stage, with what it was made from."""
 
-    report: m.Report
+    report: Report
     inputs: dict[str, Any]
     params: CompileReportParams
 
-    def failing(self, report: m.Report | None = None) -> set[str]:
+    def failing(self, report: Report | None = None) -> set[str]:
         """The names of the checks that fail."""
         return {c.__name__ for c in REPORT_CHECKS if c(report or self.report, self.inputs, self.params)}
 
-    def changed(self, table: str, row: int, **values: Any) -> m.Report:
-        rows = getattr(self.report, table).to_pylist()
+    def changed(self, name: str, row: int, **values: Any) -> Report:
+        rows = getattr(self.report, name).to_pylist()
         rows[row] = rows[row] | values
-        return replace(self.report, **{table: m.table(getattr(self.report, table).schema, rows)})
+        return replace(self.report, **{name: table(getattr(self.report, name).schema, rows)})
 
 
 def made(rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], **params: float) -> Made:
@@ -210,7 +208,7 @@ def test_every_report_of_the_stage_passes(
 def whole() -> Made:
     """Nike from 1.75 to 3.25 s and from 6.75 to 7.75 s, Puma from 1.75 to 2.25 s."""
     box = (100, 100, 200, 50)
-    found = made([(f, t, *box) for f, t in ((4, 0), (5, 0), (6, 0), (14, 0), (15, 0), (4, 1))], ["kept"] * 20, ())
+    found = made([(f, t, *box) for f, t in ((4, 0), (5, 0), (6, 0), (14, 0), (15, 0), (4, 1))], ["keyframe"] * 20, ())
     spans = [(e["brand"], e["start_s"], e["end_s"]) for e in found.report.exposures.to_pylist()]
     assert spans == [("Nike", 1.75, 3.25), ("Puma", 1.75, 2.25), ("Nike", 6.75, 7.75)]
     return found
@@ -244,7 +242,7 @@ def test_an_exposure_and_its_total_that_nothing_was_seen_for_are_found_on_the_ti
     """They agree with each other: only what the report was made from tells."""
     longer = whole.changed("exposures", 2, end_s=8.75, seconds=2.0)
     brands = [row | ({"seconds": 3.5} if row["brand"] == "Nike" else {}) for row in longer.brands.to_pylist()]
-    longer = replace(longer, brands=m.table(m.BRANDS, brands))
+    longer = replace(longer, brands=table(longer.brands.schema, brands))
     assert whole.failing(longer) == {TOTALS}
     said = checks.totals_equal_the_timeline(longer, whole.inputs, whole.params)
     assert said == "nike has 3.500 s in the report, 2.500 s on the timeline"
@@ -262,7 +260,7 @@ def test_a_lost_exposure_and_a_report_on_another_range_are_found(whole: Made):
 @settings(max_examples=100, deadline=None)
 @given(region_rows.filter(bool), st.data())
 def test_seconds_that_are_moved_anywhere_are_found(rows: list[tuple[int, ...]], data: st.DataObject):
-    found = made(rows, ["kept"] * 20, (), bridge_s=data.draw(st.sampled_from([0.0, 1.0])))
+    found = made(rows, ["keyframe"] * 20, (), bridge_s=data.draw(st.sampled_from([0.0, 1.0])))
     row = data.draw(st.integers(0, found.report.exposures.num_rows - 1))
     by_s = data.draw(st.sampled_from([-0.3, 0.001, 0.25]))
     exposure = found.report.exposures.to_pylist()[row]

@@ -6,8 +6,9 @@ import dagster as dg
 import pytest
 from pydantic import Field
 
+from brand_detect.domain.contracts import PARAMS
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import PARAMS, Params
+from brand_detect.domain.params import Params
 from brand_detect.orchestration.config import (
     CONFIGS,
     config_class,

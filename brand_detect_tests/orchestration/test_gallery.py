@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import BrandVerdicts, DetectedObjects
 from brand_detect.domain.protocols import Region
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.orchestration import gallery
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
-from brand_detect_tests import logos
-from brand_detect_tests.pipeline import ScriptedDetector, ScriptedEncoder, pipeline, silent
-from brand_detect_tests.videos import write_clip
+from brand_detect_tests.support import logos
+from brand_detect_tests.support.pipeline import ScriptedDetector, ScriptedEmbedder, pipeline, silent
+from brand_detect_tests.support.videos import write_clip
 
 NONE = 1024  # pictures of no mark, in the package
 PLAIN = "brands:\n  - name: Rolex\n"
@@ -38,37 +39,37 @@ def clip(path: Path, shape: str) -> Path:
     return write_clip(path, (picture for _ in range(20)), fps=10)
 
 
-def services(folder: Path, text: str, **files: bytes) -> tuple[Services, ScriptedEncoder]:
+def services(folder: Path, text: str, **files: bytes) -> tuple[Services, ScriptedEmbedder]:
     """Services with the brand list ``text`` and pictures beside it, its snapshot taken; and what embedded its logos."""
     names = {name.replace("_", "."): data for name, data in files.items()}
     logos.write(folder, {"brands.yaml": text, **names})
     with pipeline(folder) as built:
         built.runner.refresh_catalog()
-        return built.services, built.encoder
+        return built.services, built.embedder
 
 
-def loaded(given: Services, encoder: ScriptedEncoder, identity: str = "scripted encoder"):
+def loaded(given: Services, embedder: ScriptedEmbedder, identity: str = "scripted embedder"):
     read = given.read_catalog().catalog
-    return load_gallery(given.store, read, identity, lambda: encoder, given.engines.artwork(), silent)
+    return load_gallery(given.store, read, identity, lambda: embedder, given.engines.artwork(), silent)
 
 
 def test_without_logos_there_is_no_gallery(tmp_path: Path):
-    given, encoder = services(tmp_path, PLAIN)
-    assert loaded(given, encoder) is None
-    assert encoder.crops == 0
+    given, embedder = services(tmp_path, PLAIN)
+    assert loaded(given, embedder) is None
+    assert embedder.crops == 0
 
 
 def test_vectors_are_made_once_with_the_snapshot_and_no_job_makes_them(tmp_path: Path):
     given, with_snapshot = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
     assert with_snapshot.crops == NONE + 2  # pictures of no mark, and the logo on light and dark
-    encoder = ScriptedEncoder()
-    assert loaded(given, encoder) is not None
-    assert encoder.crops == 0
+    embedder = ScriptedEmbedder()
+    assert loaded(given, embedder) is not None
+    assert embedder.crops == 0
 
 
-def test_vectors_of_another_encoder_are_made_once_by_the_first_job_that_has_it(tmp_path: Path):
+def test_vectors_of_another_embedder_are_made_once_by_the_first_job_that_has_it(tmp_path: Path):
     given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
-    other = ScriptedEncoder(identity="another encoder")
+    other = ScriptedEmbedder(identity="another embedder")
     assert loaded(given, other, other.identity) is not None
     assert loaded(given, other, other.identity) is not None
     assert other.crops == NONE + 2
@@ -77,7 +78,7 @@ def test_vectors_of_another_encoder_are_made_once_by_the_first_job_that_has_it(t
 def test_making_vectors_says_how_far_it_is(tmp_path: Path):
     given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
     told: list[tuple[float, float, str]] = []
-    other = ScriptedEncoder(identity="another encoder")
+    other = ScriptedEmbedder(identity="another embedder")
     read = given.read_catalog().catalog
 
     def progress(done: float, total: float, unit: str) -> None:
@@ -91,23 +92,23 @@ def test_making_vectors_says_how_far_it_is(tmp_path: Path):
 
 def test_a_new_edition_of_the_views_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
-    encoder = ScriptedEncoder()
+    embedder = ScriptedEmbedder()
     monkeypatch.setattr(gallery, "EDITION", gallery.EDITION + 1)
-    loaded(given, encoder)
-    assert encoder.crops == NONE + 2
+    loaded(given, embedder)
+    assert embedder.crops == NONE + 2
 
 
 def test_a_further_brand_costs_its_own_pictures(tmp_path: Path):
     services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
     more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
-    _, encoder = services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
-    assert encoder.crops == 2
+    _, embedder = services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
+    assert embedder.crops == 2
 
 
-def test_another_encoder_than_that_of_the_job_is_refused(tmp_path: Path):
+def test_another_embedder_than_that_of_the_job_is_refused(tmp_path: Path):
     given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
-    with pytest.raises(Permanent, match="vectors of an older encoder, and here is scripted encoder") as refused:
-        loaded(given, ScriptedEncoder(), "an older encoder")
+    with pytest.raises(Permanent, match="vectors of an older embedder, and here is scripted embedder") as refused:
+        loaded(given, ScriptedEmbedder(), "an older embedder")
     assert refused.value.hint == "re-materialize detect_objects"
 
 
@@ -118,13 +119,13 @@ def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
         first = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
         found = first.load("detect_objects")
         assert isinstance(found, DetectedObjects)
-        assert found.encoder == "scripted encoder"
-        assert set(found.marks["track_id"].to_pylist()) == set(found.tracks["track_id"].to_pylist())
+        assert found.embedder == "scripted embedder"
+        assert set(found.embeddings["track_id"].to_pylist()) == set(found.tracks["track_id"].to_pylist())
         before = first.load("match_brands")
         assert isinstance(before, BrandVerdicts)
         assert before.verdicts.num_rows == 0
         assert before.unresolved.num_rows == 1
-        looked, encoded = detector.calls, built.encoder.crops
+        looked, encoded = detector.calls, built.embedder.crops
 
         logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
         second = built.runner.replay("match", "match_brands", {})
@@ -134,12 +135,12 @@ def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
         [stairs] = [b for b in built.services.read_catalog().catalog.brands if b.name == "Stairs"]
         assert (verdict["brand"], verdict["rule"]) == ("Stairs", "logo_match")
         assert verdict["matched"] == stairs.exemplars[0].exemplar_id
-        assert verdict["model"] == "scripted encoder"
+        assert verdict["model"] == "scripted embedder"
         assert after.unresolved.num_rows == 0
         assert detector.calls == looked
-        assert built.encoder.crops - encoded == NONE + 2
+        assert built.embedder.crops - encoded == NONE + 2
 
-        other = built.runner.replay("match", "match_brands", {"match_brands": {"logo_false_alarms": 0.0}})
+        other = built.runner.replay("match", "match_brands", {"match_brands": {"max_false_accept_rate": 0.0}})
         off = other.load("match_brands")
         assert isinstance(off, BrandVerdicts)
         assert off.verdicts.num_rows == 0
@@ -154,12 +155,12 @@ def test_another_mark_is_not_taken_for_it(tmp_path: Path):
         assert (found.verdicts.num_rows, found.unresolved.num_rows) == (0, 1)
 
 
-def test_with_the_encoder_off_nothing_is_encoded(tmp_path: Path):
+def test_with_the_embedder_off_nothing_is_encoded(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
-    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()], mark_encoder=lambda _: None) as built:
+    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()], logo_embedder=lambda _: None) as built:
         run = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
         found, matched = run.load("detect_objects"), run.load("match_brands")
         assert isinstance(found, DetectedObjects)
         assert isinstance(matched, BrandVerdicts)
-        assert (found.encoder, found.marks.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
-        assert any("No encoder is on" in note for note in found.notes)
+        assert (found.embedder, found.embeddings.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
+        assert any("No embedder is on" in note for note in found.notes)

@@ -14,7 +14,7 @@ from brand_detect.orchestration.lineage import ATTEMPT, latest, latest_record
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.store import AttemptRef
-from brand_detect_tests.pipeline import Pipeline, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, pipeline, two_shot_clip
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def _failing(_: object) -> None:
 def test_a_pin_names_the_attempt_to_start_from(first: tuple[Pipeline, JobRun]):
     built, run = first
     built.runner.replay("match", "run_ocr")
-    pinned = built.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": f"{run.run_id}-0"})
+    pinned = built.runner.replay("match", "match_brands", pins={"run_ocr": f"{run.run_id}-0"})
     assert pinned.attempts["run_ocr"] == f"{run.run_id}-0"
 
 
@@ -72,13 +72,13 @@ def test_pins_of_two_lineages_are_refused(first: tuple[Pipeline, JobRun]):
     other = built.runner.replay("match", "detect_objects")
     tags = {f"{PIN}run_ocr": f"{other.run_id}-0", f"{PIN}detect_objects": f"{run.run_id}-0"}
     with pytest.raises(Permanent, match="two lineages would be mixed"):
-        built.runner.replay("match", "match_brands", tags=tags)
+        built.launch("match", "match_brands", tags=tags)
 
 
 def test_a_branch_from_an_older_attempt_shows_what_it_was_made_from(first: tuple[Pipeline, JobRun]):
     built, run = first
     built.runner.replay("match", "filter_scenes", {"filter_scenes": {"hamming_threshold": 0}})
-    pinned = built.runner.replay("match", "detect_objects", tags={f"{PIN}filter_scenes": f"{run.run_id}-0"})
+    pinned = built.runner.replay("match", "detect_objects", pins={"filter_scenes": f"{run.run_id}-0"})
     record = latest_record(built.instance, "detect_objects", "match")
     assert record is not None
     event = record.asset_materialization
@@ -102,7 +102,7 @@ def test_nothing_to_start_from_is_said(first: tuple[Pipeline, JobRun]):
     built, _ = first
     built.instance.add_dynamic_partitions("job_id", ["unknown"])
     with pytest.raises(Permanent) as error:
-        built.runner.replay("unknown", "match_brands")
+        built.launch("unknown", "match_brands")
     assert "unknown has no checkpoint of run_ocr, which match_brands reads" in str(error.value)
     assert error.value.hint == "materialize run_ocr of unknown first"
 
@@ -141,7 +141,7 @@ def test_an_attempt_that_failed_its_blocking_check_is_refused_unless_pinned(firs
     built.instance.report_runless_asset_event(event)
     with pytest.raises(Permanent, match="failed its check texts_are_legible: no text is legible"):
         built.runner.replay("match", "match_brands")
-    pinned = built.runner.replay("match", "match_brands", tags={f"{PIN}run_ocr": "checked-0"})
+    pinned = built.runner.replay("match", "match_brands", pins={"run_ocr": "checked-0"})
     assert pinned.attempts["run_ocr"] == "checked-0"
     built.runner.replay("match", "run_ocr")
 
@@ -160,4 +160,4 @@ def test_a_materialization_that_was_reported_by_hand_is_no_checkpoint(first: tup
 def test_a_pin_that_names_nothing_is_refused(first: tuple[Pipeline, JobRun], pin: str, attempt: str):
     built, _ = first
     with pytest.raises(BadInput, match=f"run tag brand_detect/pin.{pin} names no"):
-        built.runner.replay("match", "match_brands", tags={f"{PIN}{pin}": attempt})
+        built.launch("match", "match_brands", tags={f"{PIN}{pin}": attempt})

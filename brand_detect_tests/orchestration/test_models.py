@@ -6,14 +6,11 @@ from typing import Any
 
 import pytest
 
+from brand_detect.domain.contracts import check_overrides, effective
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.params import (
-    DetectObjectsParams,
-    EscalateCloudParams,
-    EscalateVlmParams,
-    check_overrides,
-    effective,
-)
 from brand_detect.domain.settings import Settings
 from brand_detect.engines import providers
 from brand_detect.engines.calls import is_here
@@ -25,8 +22,8 @@ from brand_detect.orchestration.models import FREE, answerer, endpoints
 from brand_detect.orchestration.resources import Engines
 from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
-from brand_detect_tests.model_server import serving
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.model_server import serving
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 HERE = "http://127.0.0.1:8000/v1"
 GPT: dict[str, Any] = {"provider": "openai", "model": "gpt-4o-mini"}
@@ -262,23 +259,30 @@ def test_a_run_whose_model_is_missing_does_not_begin(tmp_path: Path):
         with pytest.raises(BadInput, match="The model acme/none is not on this machine"):
             built.runner.submit(video, job_id="match", overrides=missing)
         assert built.instance.get_runs() == []
-        built.instance.add_dynamic_partitions("job_id", ["match"])
+        built.runner.submit(video, job_id="match")
+        before = built.instance.get_runs_count()
         with pytest.raises(BadInput, match="The model acme/none is not on this machine"):
             built.runner.replay("match", "escalate_vlm", missing)
-        assert built.instance.get_runs() == []
+        assert built.instance.get_runs_count() == before
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/etc/passwd", "/", "../x"])
-@pytest.mark.parametrize("param", ["logos", "object_model", "encoder"])
+@pytest.mark.parametrize("param", ["object_model", "embedder"])
 def test_a_stage_opens_no_model_outside_the_roots(param: str, name: str):
     """A run that is launched past the clients, too."""
     engines, params = Engines.of(Settings()), DetectObjectsParams.model_validate({"text": "off", param: name})
     with pytest.raises(BadInput, match=f"{name} lies in no model root"):
-        engines.mark_encoder(params) if param == "encoder" else engines.region_detectors(params)
+        engines.logo_embedder(params) if param == "embedder" else engines.region_detectors(params)
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 1001])
-@pytest.mark.parametrize("param", ["logos", "object_model", "encoder"])
+@pytest.mark.parametrize("param", ["object_model", "embedder"])
 def test_a_name_of_a_model_is_one_line(param: str, name: str):
     with pytest.raises(BadInput, match=rf"detect_objects\.{param}"):
         check_overrides({"detect_objects": {param: name}})
+
+
+@pytest.mark.parametrize(("logos", "found"), [("contours", ["ContourLogoDetector"]), ("off", [])])
+def test_logo_regions_come_from_contours_or_not_at_all(logos: str, found: list[str]):
+    params = DetectObjectsParams.model_validate({"text": "off", "logos": logos})
+    assert [type(detector).__name__ for detector in Engines.of(Settings()).region_detectors(params)] == found

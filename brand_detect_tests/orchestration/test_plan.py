@@ -5,15 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.domain.contracts import Escalation, effective
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import Overrides
-from brand_detect.domain.params import Escalation, effective
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.protocols import Answer
 from brand_detect.engines.providers import ProviderAnswerer
 from brand_detect.orchestration.models import model_of
 from brand_detect.orchestration.plan import ASSUMED_CALL_S, ASSUMED_OUTPUT_TOKENS, Plan, plan
 from brand_detect.storage.answers import Answers
-from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, ScriptedReader, pipeline, silent, two_shot_clip
+from brand_detect_tests.support.pipeline import (
+    Pipeline,
+    ScriptedAnswerer,
+    ScriptedReader,
+    pipeline,
+    silent,
+    two_shot_clip,
+)
 
 OWN: Overrides = {
     "escalate_vlm": {"provider": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "model": "small"}

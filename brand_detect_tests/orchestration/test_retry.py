@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.model import BrandVerdicts, Overrides, Report
-from brand_detect.domain.params import Escalation
+from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, downstream_of, upstream_of
 from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.orchestration.lineage import latest, record_of, resolve
 from brand_detect.orchestration.run import JobRun
-from brand_detect_tests.pipeline import (
+from brand_detect_tests.support.pipeline import (
     Pipeline,
     ScriptedAnswerer,
     ScriptedDetector,
@@ -87,7 +89,7 @@ class Escalated:
     base: JobRun
 
     def retry(self, overrides: Overrides, start: str = "escalate_vlm", of: str = "") -> JobRun:
-        return self.built.runner.replay(JOB, start, overrides, tags={RETRY_OF: of or self.base.run_id})
+        return self.built.launch(JOB, start, overrides, {RETRY_OF: of or self.base.run_id})
 
 
 def brand(name: str) -> Answer:
@@ -265,7 +267,8 @@ def test_a_plain_replay_asks_nobody_what_was_answered_before(job: Escalated):
     """Other attempts and other jobs remember too."""
     known = [job.models.known[name] for name in ("local", "cloud")]
     asked = [len(model.asked) for model in known]
-    replayed = job.built.runner.replay(JOB, "run_ocr", {"escalate_vlm": on("local"), "escalate_cloud": on("cloud")})
+    same: Overrides = {"escalate_vlm": on("local"), "escalate_cloud": on("cloud")}
+    replayed = job.built.runner.replay(JOB, "run_ocr", same, reset=same)
     assert [len(model.asked) for model in known] == asked
     for stage in ("escalate_vlm", "escalate_cloud"):
         stats = replayed.manifest(stage).stats
@@ -316,18 +319,18 @@ def test_above_the_escalations_a_retry_is_a_plain_replay(job: Escalated):
 def test_nothing_to_go_on_from_is_said(job: Escalated, start: str):
     job.built.instance.add_dynamic_partitions("job_id", ["unknown"])
     with pytest.raises(Permanent) as error:
-        job.built.runner.replay("unknown", start, tags={RETRY_OF: LATEST})
+        job.built.launch("unknown", start, tags={RETRY_OF: LATEST})
     assert str(error.value) == "unknown has no checkpoint of escalate_cloud, which a retry goes on from."
     assert error.value.hint == "replay from match_brands first"
     with pytest.raises(Permanent, match="match has no checkpoint of escalate_cloud made by run r0, which a retry"):
-        job.built.runner.replay(JOB, start, tags={RETRY_OF: "r0"})
+        job.built.launch(JOB, start, tags={RETRY_OF: "r0"})
 
 
 def test_a_pin_of_another_lineage_is_refused(job: Escalated):
     other = job.built.runner.replay(JOB, "run_ocr", asks("off"))
     tags = {RETRY_OF: job.base.run_id, f"{PIN}run_ocr": other.attempts["run_ocr"]}
     with pytest.raises(Permanent, match="two lineages would be mixed"):
-        job.built.runner.replay(JOB, "escalate_vlm", asks("off"), tags=tags)
+        job.built.launch(JOB, "escalate_vlm", asks("off"), tags)
 
 
 def test_a_retry_that_died_goes_on_with_what_it_had_made(job: Escalated):

@@ -8,18 +8,18 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brand_detect.domain.model import Report
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.retention import Retention
 from brand_detect.domain.reviews import Review, correction_of, review_of
+from brand_detect.operations.rebuild import rebuild
+from brand_detect.operations.retention.deletion import belongings, delete
+from brand_detect.operations.retention.pruning import prune
 from brand_detect.orchestration.assets import INPUTS
-from brand_detect.orchestration.deletion import belongings, delete
-from brand_detect.orchestration.rebuild import rebuild
-from brand_detect.orchestration.retention import prune
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
-from brand_detect_tests.pipeline import Pipeline, pipeline, silent, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 
 @pytest.fixture

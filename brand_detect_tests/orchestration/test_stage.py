@@ -8,7 +8,7 @@ import pytest
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.orchestration import stage
 from brand_detect.storage.store import AttemptWriter
-from brand_detect_tests.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
 
 
 class Flaky(ScriptedReader):
@@ -91,7 +91,7 @@ def test_a_value_outside_its_limits_fails_the_step_with_a_sentence_and_for_good(
     with pipeline(tmp_path) as built:
         submit(built, tmp_path)
         with pytest.raises(BadInput):
-            built.runner._execute(["filter_scenes"], "match", {"filter_scenes": {"hamming_threshold": 99}}, {})
+            built.launch("match", "filter_scenes", {"filter_scenes": {"hamming_threshold": 99}})
         run = next(r for r in built.instance.get_runs() if r.is_failure)
         assert run.tags["dagster/max_retries"] == "0"
         events = [record.dagster_event for record in built.instance.all_logs(run.run_id)]
@@ -112,7 +112,7 @@ def test_recipes_follow_the_video_and_the_catalogue(tmp_path: Path):
         rematched = built.runner.replay("match", "match_brands")
         assert rematched.manifest("escalate_vlm").recipe != first.manifest("escalate_vlm").recipe
         assert rematched.manifest("match_brands").data_version == first.manifest("match_brands").data_version
-        other = built.runner.replay("match", "job_request")
+        other = built.launch("match", "job_request")
         assert other.manifest("job_request").params == first.manifest("job_request").params
         assert other.manifest("job_request").recipe != first.manifest("job_request").recipe
 
@@ -121,14 +121,14 @@ def test_a_request_with_nothing_set_is_the_last_one_again(tmp_path: Path):
     with pipeline(tmp_path) as built:
         clip = two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
         first = built.runner.submit(str(clip), job_id="match", overrides={"filter_scenes": {"hamming_threshold": 3}})
-        again = built.runner.replay("match", "job_request")
+        again = built.launch("match", "job_request")
         assert again.run_id != first.run_id
         assert again.load("job_request") == first.load("job_request")
         assert again.manifest("filter_scenes").params["hamming_threshold"] == 3
 
         built.instance.add_dynamic_partitions("job_id", ["new"])
         with pytest.raises(BadInput, match="new was never submitted: no video is named"):
-            built.runner.replay("new", "job_request")
+            built.launch("new", "job_request")
 
 
 def test_a_request_of_another_shape_is_refused_before_it_is_launched(tmp_path: Path):

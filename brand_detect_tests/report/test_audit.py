@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from brand_detect.domain.model import Brand, BrandCatalog, Exemplar
+from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.protocols import Rgba
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.report import brands_page, curves, portfolio
+from brand_detect.report import catalog_page as brands_page
+from brand_detect.report import curves, portfolio
 from brand_detect.report.comparison import compare
-from brand_detect_tests.browser import chromium, faults
 from brand_detect_tests.report.test_comparison_page import AFTER, BEFORE, rendered
 from brand_detect_tests.report.test_curves import PAGE
 from brand_detect_tests.report.test_portfolio import brand, entry
+from brand_detect_tests.support.browser import chromium, faults
 
 SEASON = portfolio.portfolio([entry("a", brand("Nike", 30), brand("Itaú", 10)), entry("b", brand("Itaú", 5), day=2)])
 LOGO = Exemplar("0f" * 8, "png")

@@ -10,13 +10,14 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.compile_report import DETECTIONS, Report
+from brand_detect.domain.tables import table
 from brand_detect.report import boxes
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import match, nothing, report_of
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import match, nothing, report_of
 
 
-def labelled(payloads: dict[str, Any], report: m.Report | None = None) -> boxes.Labels:
+def labelled(payloads: dict[str, Any], report: Report | None = None) -> boxes.Labels:
     return boxes.labels(
         payloads["job_request"],
         payloads["extract_frames"].frames,
@@ -26,12 +27,12 @@ def labelled(payloads: dict[str, Any], report: m.Report | None = None) -> boxes.
     )
 
 
-def rejected(payloads: dict[str, Any]) -> m.Report:
+def rejected(payloads: dict[str, Any]) -> Report:
     """The report with Itaú rejected by a person."""
     made = payloads["compile_report"]
     rows = made.detections.to_pylist()
     kept, gone = ([r for r in rows if (r["brand"] == "Itaú") is itau] for itau in (False, True))
-    return replace(made, detections=m.table(m.DETECTIONS, kept), rejected=m.table(m.DETECTIONS, gone))
+    return replace(made, detections=table(DETECTIONS, kept), rejected=table(DETECTIONS, gone))
 
 
 def read(document: dict[str, Any], folder: Path) -> Any:
@@ -119,7 +120,7 @@ def test_label_studio_gives_predictions_in_percent() -> None:
     assert rectangle["value"]["rectanglelabels"] == ["Nike"]
     assert rectangle["value"]["x"] == pytest.approx(6.25)
     assert "text: Nike" in rectangle["meta"]["text"]
-    assert not [said for said in rectangle["meta"]["text"] if said.startswith("surface")]  # "other" says nothing
+    assert not [said for said in rectangle["meta"]["text"] if said.startswith("placement")]  # "other" says nothing
     assert rectangle["value"]["height"] == pytest.approx(100 * 30 / 360, abs=1e-3)
     config = ET.fromstring(boxes.label_config(found.brands))
     assert [label.get("value") for label in config.iter("Label")] == ["Itaú", "Nike"]

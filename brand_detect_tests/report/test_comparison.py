@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brand_detect.domain import model as m
+from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import LINE
 from brand_detect.report.comparison import (
     Comparison,
@@ -22,8 +23,8 @@ from brand_detect.report.comparison import (
     outcome_in_words,
 )
 from brand_detect.report.comparison import settings as set_differently
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import report_of
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import report_of
 
 RUN = "run-1-0"
 
@@ -33,9 +34,9 @@ def facts(attempt: str = RUN, **changes: Any) -> StageFacts:
     return StageFacts(attempt=attempt, **(values | changes))
 
 
-def catalog(*brands: m.Brand | str) -> m.BrandCatalog:
-    listed = tuple(m.Brand(b.lower(), b) if isinstance(b, str) else b for b in brands)
-    return m.BrandCatalog(str(hash(listed)), listed)
+def catalog(*brands: Brand | str) -> BrandCatalog:
+    listed = tuple(Brand(b.lower(), b) if isinstance(b, str) else b for b in brands)
+    return BrandCatalog(str(hash(listed)), listed)
 
 
 def side(
@@ -45,8 +46,8 @@ def side(
     regions: Sequence[Mapping[str, Any]],
     attempt: str = RUN,
     stages: Mapping[str, StageFacts] | None = None,
-    brands: m.BrandCatalog | None = None,
-    request: m.JobRequest | None = None,
+    brands: BrandCatalog | None = None,
+    request: JobRequest | None = None,
 ) -> Side:
     """A report over 10 s, two frames a second, with a cut at 5 s."""
     frames = p.frames(20, size=(640, 360))
@@ -224,7 +225,7 @@ def test_what_was_set_differently() -> None:
         "match_brands": facts("run-2-0", params={"fuzzy_score": 0.8, "extra": True}, stage_s=0.25),
         "escalate_vlm": facts("run-2-0", stats={"questions": 4, "cost_usd": 0.5}),
     }
-    listed = m.Brand("nike", "Nike", aliases=("Swoosh",))
+    listed = Brand("nike", "Nike", aliases=("Swoosh",))
     before = side([NIKE], regions=REGIONS, stages=was, brands=catalog("Nike", "Puma"))
     after = side([NIKE], regions=REGIONS, stages=now, brands=catalog(listed, "Acme"), attempt="run-2-0")
     found = compare(before, after)

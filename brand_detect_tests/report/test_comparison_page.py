@@ -9,10 +9,10 @@ from brand_detect.domain.protocols import Image
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report import comparison_page
 from brand_detect.report.comparison import Comparison, compare
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import Pictures
 from brand_detect_tests.report.test_comparison import NIKE, REGIONS, catalog, side, track
 from brand_detect_tests.report.test_page import HOSTILE, Page
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import Pictures
 
 BEFORE = side([NIKE], [p.cluster(1, "ACME", REGIONS[2])], regions=REGIONS)
 AFTER = side(
@@ -44,7 +44,7 @@ def test_the_page_tells_what_changed() -> None:
         "Nike gone",
         "before: unresolved after: Acme (exact, match_brands) , confidence 0.90",
         "brands in one list only",
-        "1 → 0 unresolved marks",
+        "1 → 0 unresolved clusters",
     ):
         assert words in seen.text
     assert len(seen.of("img")) == 4  # of each brand the longest time, of each verdict the best crop

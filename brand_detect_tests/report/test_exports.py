@@ -7,9 +7,18 @@ import jsonschema_rs
 import pyarrow as pa
 import pytest
 
-from brand_detect.domain import model as m
-from brand_detect.report.exports import BrandTotal, Exposure, OpenMark, ReportDocument, document, schema, to_csv
-from brand_detect_tests.report.fakes import match, nothing
+from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, REPORT_UNRESOLVED
+from brand_detect.domain.records import Record
+from brand_detect.report.exports import (
+    BrandTotal,
+    Exposure,
+    ReportDocument,
+    UnresolvedCluster,
+    document,
+    schema,
+    to_csv,
+)
+from brand_detect_tests.support.report_fakes import match, nothing
 
 
 def read(data: bytes) -> list[dict[str, str]]:
@@ -17,9 +26,9 @@ def read(data: bytes) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("model", "schema"), [(BrandTotal, m.BRANDS), (Exposure, m.EXPOSURES), (OpenMark, m.OPEN_MARKS)]
+    ("model", "schema"), [(BrandTotal, BRANDS), (Exposure, EXPOSURES), (UnresolvedCluster, REPORT_UNRESOLVED)]
 )
-def test_the_json_has_the_columns_of_the_tables(model: type[m.Record], schema: pa.Schema) -> None:
+def test_the_json_has_the_columns_of_the_tables(model: type[Record], schema: pa.Schema) -> None:
     assert set(model.model_fields) == set(schema.names)
 
 
@@ -61,7 +70,7 @@ def test_an_empty_report_is_a_valid_document() -> None:
 def test_csv_has_every_column_and_row() -> None:
     made = match()["compile_report"]
     rows = read(to_csv(made.exposures))
-    assert list(rows[0]) == m.EXPOSURES.names
+    assert list(rows[0]) == EXPOSURES.names
     assert [row["brand"] for row in rows] == ["Nike", "Itaú"]
     assert float(rows[0]["seconds"]) == made.exposures["seconds"][0].as_py()
 

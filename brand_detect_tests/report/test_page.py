@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, ZONES, CompileReportParams
+from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report import page, pages
 from brand_detect.report.documents import write_documents
 from brand_detect.report.exports import document
 from brand_detect.report.figures import figures_of
 from brand_detect.report.words import clock, duration, percent
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import Files, Pictures, match, nothing, report_of
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import Files, Pictures, match, nothing, report_of
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -99,19 +99,21 @@ def test_no_time_exceeds_the_video_where_its_header_falls_short() -> None:
 def on_a_board(payloads: dict[str, Any]) -> dict[str, Any]:
     """The same with one exposure on a board; the others are on nothing that somebody told."""
     first, *rest = payloads["compile_report"].exposures.to_pylist()
-    told = m.table(m.EXPOSURES, [first | {"surface": "board"}, *rest])
+    told = table(EXPOSURES, [first | {"placement": "board"}, *rest])
     return payloads | {"compile_report": replace(payloads["compile_report"], exposures=told)}
 
 
-def test_a_surface_that_nobody_told_is_no_column() -> None:
+def test_a_placement_that_nobody_set_is_no_column() -> None:
     payloads = match()
-    assert set(payloads["compile_report"].exposures["surface"].to_pylist()) == {"other"}
+    assert set(payloads["compile_report"].exposures["placement"].to_pylist()) == {"other"}
     for made, told in ((payloads, False), (on_a_board(payloads), True)):
         html = rendered(made)
-        assert ("surface" in [th.get("data-key") for th in Page(html).of("th")]) is told
-        assert ("surface" in [f["key"] for f in data_of(html)["figures"]]) is told
-        assert ("means-surface" in [dd.get("id") for dd in Page(html).of("dd")]) is told
-        assert document(made["compile_report"], made["job_request"]).exposures[1].surface == "other"  # data stay whole
+        assert ("placement" in [th.get("data-key") for th in Page(html).of("th")]) is told
+        assert ("placement" in [f["key"] for f in data_of(html)["figures"]]) is told
+        assert ("means-placement" in [dd.get("id") for dd in Page(html).of("dd")]) is told
+        assert (
+            document(made["compile_report"], made["job_request"]).exposures[1].placement == "other"
+        )  # data stay whole
 
 
 def test_the_advertising_equivalent_is_shown_with_its_assumption_where_a_rate_is_set() -> None:
@@ -197,7 +199,7 @@ def test_long_texts_are_cut_and_foreign_directions_kept_apart() -> None:
 def test_a_report_without_brands_says_so() -> None:
     seen = Page(rendered(nothing()))
     assert "No brand was found." in seen.text
-    assert "20 frames were looked at" in seen.text
+    assert "20 frames were sampled" in seen.text
 
 
 def test_only_the_frames_shown_are_read_and_each_once() -> None:
@@ -205,9 +207,9 @@ def test_only_the_frames_shown_are_read_and_each_once() -> None:
     data = data_of(rendered(match(), frames))
     assert sorted(frames.reads) == [1, 10, 14]
     pictures = data["pictures"]
-    assert sorted(pictures["frames"]) == ["1", "14"]  # of the open mark on frame 10 the close-up alone
+    assert sorted(pictures["frames"]) == ["1", "14"]  # of the unresolved cluster on frame 10 the close-up alone
     assert sorted(pictures["exposures"]) == sorted(data["exposures"]["exposure_id"])
-    assert list(pictures["marks"]) == ["cluster-1"]
+    assert list(pictures["clusters"]) == ["cluster-1"]
     assert pictures["size_px"] == [640, 360]
     whole = OpenCvCodec().decode(base64.b64decode(pictures["frames"]["1"]))
     assert whole.shape[1] == page.FRAME_PX
@@ -217,8 +219,8 @@ def test_figures_that_were_not_measured_are_dashes() -> None:
     payloads = match()
     report = payloads["compile_report"]
     gaps: dict[str, Any] = {"low_s": None, "high_s": None, "quality": float("nan"), "clarity": None}
-    brands = m.table(m.BRANDS, [row | gaps for row in report.brands.to_pylist()])
-    exposures = m.table(m.EXPOSURES, [row | {"quality": float("nan")} for row in report.exposures.to_pylist()])
+    brands = table(BRANDS, [row | gaps for row in report.brands.to_pylist()])
+    exposures = table(EXPOSURES, [row | {"quality": float("nan")} for row in report.exposures.to_pylist()])
     html = rendered(payloads | {"compile_report": replace(report, brands=brands, exposures=exposures)})
     assert "–" in Page(html).text
     assert data_of(html)["brands"][0]["quality"] is None
@@ -274,7 +276,7 @@ def test_the_documents_are_written_into_the_attempt() -> None:
     assert sink.files["report.html"].startswith(b"<!doctype html>")
 
 
-def test_open_marks_without_a_known_crop_are_listed() -> None:
+def test_clusters_without_a_known_crop_are_listed() -> None:
     payloads = match()
     gone = p.cluster(1, "GONE", p.region(5, "nobody"))
     made = report_of(
@@ -314,4 +316,4 @@ def test_percent(share: float, words: str) -> None:
 
 
 def test_every_zone_has_its_field() -> None:
-    assert len(set(m.ZONES)) == 9
+    assert len(set(ZONES)) == 9

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Dialog, Locator, Page, expect
 
-from brand_detect.domain import model as m
-from brand_detect.domain.params import CompileReportParams
+from brand_detect.domain.contracts.compile_report import CompileReportParams
+from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
+from brand_detect.domain.tables import content_id, table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.exports import document
 from brand_detect.report.page import render
-from brand_detect_tests import payloads as p
-from brand_detect_tests.browser import chromium, faults
-from brand_detect_tests.report.fakes import Pictures, match, nothing, report_of
-from brand_detect_tests.report.large import StoredPictures, large
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.large_report import StoredPictures, large
+from brand_detect_tests.support.report_fakes import Pictures, match, nothing, report_of
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'\u202e&lt;" + "y" * 10_000
 
@@ -47,9 +48,9 @@ def game(**params: Any) -> dict[str, Any]:
     regions = [p.region(i, name, box) for name, (first, last, box) in spans.items() for i in range(first, last)]
     regions += [p.region(70, name, (10, y, 100, 40)) for name, y in (("x", 300), ("y", 200), ("z", 100))]
     word, *twins = regions[-3:]
-    look = {"frame": 70, "vector": np.array([1, 0], np.float16)}
+    look = {"frame": 70, "embedding": np.array([1, 0], np.float16)}
     views = [{"track_id": r["track_id"], "region_id": r["region_id"], **look} for r in twins]
-    detected = replace(p.detected(regions, scenes), marks=m.table(m.MARKS, views))
+    detected = replace(p.detected(regions, scenes), embeddings=table(TRACK_EMBEDDINGS, views))
     asked = p.cluster(2, "COLA", regions[-4])
     cloud = {"rule": "cloud", "decided_by": "escalate_cloud", "matched": "Cola", "text": "COLA"}
     rows = [
@@ -57,7 +58,7 @@ def game(**params: Any) -> dict[str, Any]:
         p.verdict("Acme", ["a2"], verdict_id="a2", rule="fuzzy", confidence=0.75, text="ACNE", matched="Acme"),
         p.verdict("Acme", ["a3"], verdict_id="a3", rule="fuzzy", confidence=0.62, text="AME", matched="Acme"),
         p.verdict("Bolt", ["b1"], verdict_id="b1", rule="logo_match", text="", matched="0f" * 8, confidence=0.92),
-        p.verdict("Cola", ["c1"], verdict_id=m.content_id("cluster-2", "cola", "escalate_cloud"), **cloud),
+        p.verdict("Cola", ["c1"], verdict_id=content_id("cluster-2", "cola", "escalate_cloud"), **cloud),
     ]
     answer = p.answer("cluster-2", brand_id="cola", answer="Cola", cost_usd=0.0125, reasoning="White script on red.")
     verdicts = p.verdicts(
@@ -145,7 +146,7 @@ def test_every_column_sorts_with_mouse_and_keyboard(tab: Tab, report: str) -> No
 
 def test_heads_tell_what_the_figures_mean(tab: Tab, report: str) -> None:
     tab.page.goto(report)
-    tab.page.get_by_role("columnheader", name="Solus").get_by_role("button").focus()
+    tab.page.get_by_role("columnheader", name="Exclusive").get_by_role("button").focus()
     expect(tab.page.get_by_role("tooltip")).to_contain_text("no other brand in the picture")
     tab.page.keyboard.press("Escape")
     expect(tab.page.get_by_role("tooltip")).to_be_hidden()
@@ -176,7 +177,7 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert len(tab.brands) == 3
     tab.page.get_by_label("Source").select_option("escalate_cloud")
     assert tab.brands == ["Cola"]
-    tab.page.get_by_label("Surface").select_option("board")
+    tab.page.get_by_label("Placement").select_option("board")
     assert tab.brands == ["Cola"]
     tab.page.get_by_label("Confidence from").fill("1")
     expect(tab.page.locator("#table tbody")).to_contain_text("No brand is left")
@@ -196,14 +197,14 @@ def test_a_filter_sums_the_advertising_equivalent_of_its_exposures(tab: Tab, tmp
     assert tab.row("Cola").locator("td").last.inner_text() == f"{cola['media_value']:,.0f}"
 
 
-def test_a_surface_that_nobody_told_is_no_filter_and_no_evidence(tab: Tab, tmp_path: Path) -> None:
+def test_a_placement_that_nobody_set_is_no_filter_and_no_evidence(tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text(written(match()), encoding="utf-8")
     tab.page.goto((tmp_path / "report.html").as_uri())
     expect(tab.page.get_by_label("Source")).to_be_visible()
-    assert tab.page.get_by_label("Surface").count() == 0
+    assert tab.page.get_by_label("Placement").count() == 0
     tab.bars("Nike").first.click()
     expect(tab.panel).to_contain_text("Measured")
-    assert "surface" not in tab.panel.inner_text()
+    assert "placement" not in tab.panel.inner_text()
 
 
 def test_brands_on_screen_together_count_once_in_the_tile(tab: Tab, report: str) -> None:
@@ -289,7 +290,7 @@ def test_bars_tell_source_and_certainty_without_colour(tab: Tab, report: str) ->
     assert acme.first.inner_text() == "T"
     assert tab.bars("Cola").inner_text() == "C"
     assert tab.bars("Bolt").inner_text() == "L"
-    assert "told by a cloud model, confidence 0.90, sure" in (tab.bars("Cola").get_attribute("aria-label") or "")
+    assert "identified by a cloud model, confidence 0.90, sure" in (tab.bars("Cola").get_attribute("aria-label") or "")
     assert acme.nth(2).evaluate("b => getComputedStyle(b).borderTopStyle") == "dashed"
     assert "gradient" in acme.nth(1).evaluate("b => getComputedStyle(b).backgroundImage")
 
@@ -365,7 +366,7 @@ def test_an_exposure_without_a_picture_shows_the_nearest_and_says_so(tab: Tab, t
     assert tab.panel.locator(".shot img").count() == 2
 
 
-def test_open_marks_show_picture_reason_and_candidates(tab: Tab, report: str) -> None:
+def test_unresolved_clusters_show_picture_reason_and_candidates(tab: Tab, report: str) -> None:
     tab.page.goto(report)
     card = tab.page.locator("#unresolved figure").first
     for words in ("1. KAPRUN", "no rule knows it", "resembles Acme", "seen at 0:35.0"):
@@ -488,7 +489,7 @@ def test_what_was_lost_holds_losses_alone(tab: Tab, tmp_path: Path) -> None:
         path.write_text(written(payloads | {"compile_report": made}), encoding="utf-8")
         tab.page.goto(path.as_uri())
         assert tab.page.locator(".notes").all_inner_texts() == (
-            ["What was lost, and why\nthe video is damaged after 3.0 s; 2.0 s were lost"] if n else []
+            ["Limitations\nthe video is damaged after 3.0 s; 2.0 s were lost"] if n else []
         )
         expect(tab.page.locator("#made .remarks")).to_have_text("escalate_vlm: off")
 
@@ -667,7 +668,7 @@ def test_corrections_are_sent_shown_applied_and_the_new_report_loaded(tab: Tab, 
     expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
     tab.bars("Acme").nth(1).click()
     tab.panel.get_by_role("button", name="Reject", exact=True).click()
-    expect(tab.page.locator("#dock")).to_contain_text("Say who you are first")
+    expect(tab.page.locator("#dock")).to_contain_text("Enter your name first")
     expect(tab.page.get_by_label("Your name")).to_be_focused()
     assert service.events == []
     tab.page.get_by_label("Your name").fill("Mia")
@@ -704,7 +705,7 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     tab.panel.get_by_role("button", name="is no brand").click()
     expect(tab.panel).to_contain_text("excluded, pending")
     tab.panel.get_by_role("button", name="Accept", exact=True).click(force=True)  # it waits already
-    tab.page.get_by_label("Brand of mark 1").fill("Kap")
+    tab.page.get_by_label("Brand of cluster 1").fill("Kap")
     tab.row("Bolt").get_by_role("button", name="Correct").click()
     expect(tab.panel.get_by_role("button", name="Accept all")).to_be_focused()
     tab.panel.get_by_label("Merge into").fill("Cola")
@@ -712,9 +713,9 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
     expect(tab.row("Bolt")).to_contain_text("merged into")
     tab.panel.get_by_role("button", name="Reject all").click()
     expect(tab.row("Bolt")).to_contain_text("rejected, pending")
-    expect(tab.page.get_by_label("Brand of mark 1")).to_have_value("Kap")  # drawn again, and kept
-    tab.page.get_by_label("Brand of mark 1").fill("Kaprun")
-    tab.page.get_by_label("Brand of mark 1").press("Enter")
+    expect(tab.page.get_by_label("Brand of cluster 1")).to_have_value("Kap")  # drawn again, and kept
+    tab.page.get_by_label("Brand of cluster 1").fill("Kaprun")
+    tab.page.get_by_label("Brand of cluster 1").press("Enter")
     expect(tab.page.locator("#unresolved figure").first).to_contain_text("pending")
     span = {"brand_id": "acme", "brand": "Acme", "start_s": 21.75, "end_s": 24.75}
     bolt = {"brand_id": "bolt", "brand": "Bolt"}
@@ -738,7 +739,7 @@ def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Servi
     other = {"review_id": "f" * 16, "action": "reject", "brand_id": "acme", "brand": "Acme", "user": "Bob"}
     service.events.append(other | {"at": "2026-05-01T12:00:01.000000+00:00", "state": "pending"})
     tab.page.get_by_role("button", name="Apply 1 correction").click()
-    expect(tab.page.locator("#dock")).to_contain_text("Others have corrected this report, too.")
+    expect(tab.page.locator("#dock")).to_contain_text("Others have corrected this report too.")
     expect(tab.row("Acme")).to_contain_text("rejected, pending")
     assert service.applied == 0
     tab.page.get_by_role("button", name="Apply 2 corrections").click()
@@ -811,7 +812,7 @@ def test_what_the_service_refuses_is_said_in_a_sentence(
     tab.bars("Cola").click()
     tab.panel.get_by_role("button", name="Reject", exact=True).click()
     expect(page.locator("#dock .error")).to_contain_text(words)
-    expect(page.locator("#dock .error")).to_contain_text("It was not kept.")
+    expect(page.locator("#dock .error")).to_contain_text("It was not saved.")
     assert tab.panel.locator(".badge.pending").count() == 0
     page.close()
 
@@ -846,12 +847,12 @@ def test_a_served_page_prints_no_controls_either(tab: Tab, service: Service) -> 
     assert controls(tab) == []
 
 
-def test_marks_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, service: Service) -> None:
+def test_clusters_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
     tab.page.get_by_label("Your name").fill("Mia")
     card = tab.page.locator("#unresolved figure")
     assert card.get_by_role("button", name="alike").all_inner_texts() == ["Dismiss all 2 alike"] * 2
-    card.nth(0).get_by_role("button", name="Dismiss mark 1", exact=True).click()
+    card.nth(0).get_by_role("button", name="Dismiss cluster 1", exact=True).click()
     expect(card.nth(0)).to_contain_text("dismissed, pending")
     card.nth(2).get_by_role("button", name="alike").click()
     expect(card.nth(1)).to_contain_text("dismissed, pending")

@@ -15,9 +15,9 @@ from brand_detect.client import Client, Run
 from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.run import Runner
-from brand_detect_tests.browser import chromium, faults
-from brand_detect_tests.pipeline import ScriptedDetector, pipeline, two_shot_clip
-from brand_detect_tests.servers import free_port, wait_for
+from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.pipeline import ScriptedDetector, pipeline, two_shot_clip
+from brand_detect_tests.support.servers import free_port, wait_for
 
 KEY = "geheim"
 
@@ -120,11 +120,11 @@ def test_a_login_that_ran_out_loses_nothing(page: Page) -> None:
     page.context.clear_cookies()
     page.locator("#panel").get_by_label("It is another brand").fill("Acme")
     page.locator("#panel").get_by_role("button", name="Rename").click()
-    expect(page.locator("#dock")).to_contain_text("It was not kept. The service asks for its key.")
+    expect(page.locator("#dock")).to_contain_text("It was not saved. The service asks for its key.")
     with page.context.expect_page() as opened:
         page.locator("#dock").get_by_role("link", name="Log in").click()
     opened.value.locator("input[type=password]").fill(KEY)
     opened.value.keyboard.press("Enter")
     opened.value.wait_for_url("**/reports")
     page.locator("#panel").get_by_role("button", name="Rename").click()
-    expect(page.locator("#dock")).to_contain_text("Kept.")
+    expect(page.locator("#dock")).to_contain_text("Saved.")

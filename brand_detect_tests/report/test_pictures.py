@@ -4,13 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brand_detect.domain.model import REGIONS, table
+from brand_detect.domain.contracts.detect_objects import REGIONS
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.protocols import Image, Label, Shape
+from brand_detect.domain.tables import table
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.pictures import EMBEDDED_BYTES, picture
-from brand_detect_tests.report.fakes import Pictures, match, nothing
+from brand_detect_tests.support.report_fakes import Pictures, match, nothing
 
 
 def drawn(stage: str, payloads: dict, frames: Pictures | None = None) -> Image | None:

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.compile_report import BRANDS
+from brand_detect.domain.tables import table
 from brand_detect.report.portfolio import Entry, Portfolio, brands_csv, portfolio, render, videos_csv
-from brand_detect_tests import payloads as p
-from brand_detect_tests.report.fakes import match
 from brand_detect_tests.report.test_page import Page
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import match
 
 
 def brand(name: str, seconds: float, **changes: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
-        **{c.name: 0 for c in m.BRANDS},
+        **{c.name: 0 for c in BRANDS},
         "brand_id": name.lower(),
         "brand": name,
         "seconds": seconds,
@@ -24,7 +25,7 @@ def brand(name: str, seconds: float, **changes: Any) -> dict[str, Any]:
         "high_s": seconds + 2,
         "n_exposures": 2,
         "quality": 0.5,
-        "surface": "board",
+        "placement": "board",
         "media_value": None,
     }
     return row | changes
@@ -36,7 +37,7 @@ def entry(job: str, *brands: dict[str, Any], day: int = 1, length_s: float = 100
         "attempt": f"{job}-run-0",
         "submitted": f"2026-05-{day:02d}T12:00:00+00:00",
         "made": f"2026-06-{day:02d}T12:00:00+00:00",
-        "brands": m.table(m.BRANDS, brands),
+        "brands": table(BRANDS, brands),
         "range_s": (0.0, length_s),
         "quality": "default 1",
         "currency": "",

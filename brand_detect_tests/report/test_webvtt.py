@@ -8,10 +8,11 @@ from html import unescape
 import pytest
 import webvtt
 
-from brand_detect.domain import model as m
+from brand_detect.domain.contracts.compile_report import EXPOSURES
+from brand_detect.domain.tables import table
 from brand_detect.report.exports import document
 from brand_detect.report.webvtt import markers
-from brand_detect_tests.report.fakes import match, nothing
+from brand_detect_tests.support.report_fakes import match, nothing
 
 HOSTILE = ["A --> B", "AT&T <b>", "</v><c.x>", "\u202eevil", "two\n\nlines\r\n00:00.000 --> 00:01.000", "x" * 10_000]
 
@@ -46,8 +47,8 @@ def test_what_proves_it_is_a_note() -> None:
     assert text.startswith("WEBVTT match-0a1b2c3d\n\nNOTE\nBrands on screen in /videos/match.mp4\n\n")
     assert re.search(r"NOTE\n\w+: read as Nike, exact, confidence 0\.90$", text, re.MULTILINE)
     payloads = match()
-    told = [row | {"surface": "board"} for row in payloads["compile_report"].exposures.to_pylist()]
-    report = replace(payloads["compile_report"], exposures=m.table(m.EXPOSURES, told))
+    told = [row | {"placement": "board"} for row in payloads["compile_report"].exposures.to_pylist()]
+    report = replace(payloads["compile_report"], exposures=table(EXPOSURES, told))
     assert "confidence 0.90, board\n" in written(payloads | {"compile_report": report})
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from brand_detect.domain.model import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.protocols import Answer
-from brand_detect_tests.pipeline import ScriptedAnswerer, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import ScriptedAnswerer, pipeline, two_shot_clip
 
 
 def test_the_cloud_is_asked_what_the_local_model_left_open(tmp_path: Path):

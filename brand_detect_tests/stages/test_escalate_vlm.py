@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import BrandVerdicts
 from brand_detect.domain.protocols import Answer
-from brand_detect_tests.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
 
 OPEN = "ACME WIDGETS"  # the clip's second shot; its first says ROLEX, which the catalogue knows
 

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
-from brand_detect.domain import model as m
-from brand_detect.domain.params import EscalateVlmParams, effective
+from brand_detect.domain.contracts import effective
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
+from brand_detect.domain.contracts.verdicts import REASONS, BrandVerdicts
 from brand_detect.domain.protocols import Answer, Answerer, AnswerMemory, Image, Question
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.stages.compile_report import _models
+from brand_detect.stages.compile_report.compile import _models
 from brand_detect.stages.escalation import OUTLINE, escalate
-from brand_detect_tests import payloads as p
-from brand_detect_tests.pipeline import ScriptedAnswerer
-from brand_detect_tests.report.fakes import Pictures
-from brand_detect_tests.videos import silent
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.pipeline import ScriptedAnswerer
+from brand_detect_tests.support.report_fakes import Pictures
+from brand_detect_tests.support.videos import silent
 
 INDEX = LexiconIndex(
     parse_catalog("[Rolex, Emirates, {name: Itaú}, {name: Lacoste, logo_only: true}]".encode(), "b.yaml")
@@ -62,7 +64,7 @@ def said(status: str = "answered", brand: str = "", confidence: float = 0.9, **m
     return Answer("", status, brand, confidence, cost_usd=USD, input_tokens=100, output_tokens=20, **more)
 
 
-def marks(*texts: str) -> tuple[m.DetectedObjects, m.BrandVerdicts]:
+def marks(*texts: str) -> tuple[DetectedObjects, BrandVerdicts]:
     """A cluster of one track for each text, on a frame of its own."""
     regions = [p.region(i, f"t{i}", BOXES[i]) for i in range(len(texts))]
     clusters = [p.cluster(i, text, region) for i, (text, region) in enumerate(zip(texts, regions, strict=True), 1)]
@@ -70,14 +72,14 @@ def marks(*texts: str) -> tuple[m.DetectedObjects, m.BrandVerdicts]:
 
 
 def asked(
-    detected: m.DetectedObjects,
-    upstream: m.BrandVerdicts,
+    detected: DetectedObjects,
+    upstream: BrandVerdicts,
     model: Answerer | None,
     memory: AnswerMemory | None = None,
-    settled: m.BrandVerdicts | None = None,
+    settled: BrandVerdicts | None = None,
     frames: Any = None,
     **params: Any,
-) -> m.BrandVerdicts:
+) -> BrandVerdicts:
     effective_params = effective("escalate_vlm", params)
     assert isinstance(effective_params, EscalateVlmParams)
     return escalate(
@@ -97,7 +99,7 @@ def asked(
     )
 
 
-def open_of(result: m.BrandVerdicts) -> list[tuple[str, str]]:
+def open_of(result: BrandVerdicts) -> list[tuple[str, str]]:
     return [(row["text"], row["reason"]) for row in result.unresolved.to_pylist()]
 
 
@@ -145,7 +147,7 @@ def test_an_answer_that_names_a_brand_of_the_catalogue_settles_the_cluster(answe
 )
 def test_any_other_answer_leaves_it_open_and_says_why(answer: Answer, reason: str):
     result = asked(*marks("ACME"), Model({"ACME": answer}))
-    assert reason in m.REASONS
+    assert reason in REASONS
     assert open_of(result) == [("ACME", reason)]
     assert result.verdicts.num_rows == 0
     [row] = result.answers.to_pylist()
@@ -331,7 +333,7 @@ def shown(model: Model) -> list[Image]:
     return [OpenCvCodec().decode(crop) for crop in question.crops]
 
 
-def views(*changes: dict[str, Any]) -> tuple[m.DetectedObjects, m.BrandVerdicts]:
+def views(*changes: dict[str, Any]) -> tuple[DetectedObjects, BrandVerdicts]:
     """One track with a view for each of ``changes``; the first is the cluster's best."""
     regions = [p.region(i, "a", (100, 100, 100, 40), **change) for i, change in enumerate(changes)]
     return p.detected(regions, SCENES), p.verdicts([], [p.cluster(1, "ACME", regions[0])])

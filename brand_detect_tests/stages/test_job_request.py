@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.model import JobRequest, Overrides
+from brand_detect.domain.job import JobRequest, Overrides
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.stages.job_request import job_request
-from brand_detect_tests.videos import LocalMedia, scene, silent, write_clip
+from brand_detect_tests.support.videos import LocalMedia, scene, silent, write_clip
 
 
 def ask(path: Path, job_id: str = "match-1", overrides: Overrides | None = None) -> JobRequest:

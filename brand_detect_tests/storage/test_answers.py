@@ -8,6 +8,7 @@ import pytest
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answer
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.sealed import seal
 from brand_detect.storage.store import Store
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -52,6 +53,14 @@ def test_what_is_kept_is_recalled_without_its_cluster_by_whoever_asks(root: str)
         ID: replace(ANSWER, cluster_id=""),
         "f" * 32: replace(other, cluster_id=""),
     }
+
+
+def test_what_was_paid_for_under_earlier_names_is_recalled(tmp_path: Path):
+    store = Store(str(tmp_path))
+    facts = {"status": "answered", "brand": "Itaú", "mark": "wordmark", "surface": "board", "question_id": ID}
+    store.put_answer(ID, seal(facts))
+    found = Answers(store).recall([ID])[ID]
+    assert (found.brand, found.logo_type, found.placement) == ("Itaú", "wordmark", "board")
 
 
 def test_a_later_answer_takes_the_place_of_an_earlier_one(root: str):

@@ -10,17 +10,19 @@ import pytest
 
 from brand_detect.catalog import catalog_from_json, catalog_to_json, parse_catalog
 from brand_detect.catalog.exemplars import exemplar_of
+from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS, BrandCatalog
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BrandDetectError
-from brand_detect.domain.model import VECTORS, BrandCatalog, ExtractedFrames, table
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import Answer
 from brand_detect.domain.reviews import correction_of, review_of
+from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import AttemptRef, Store, StoredFrames
-from brand_detect_tests.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 QUESTION = "f" * 32
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -37,8 +39,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
     store = Store(str(folder / "store"))
     store.put_catalog(CATALOG.version, catalog_to_json(CATALOG), [exemplar_of(LOGO, "svg")], lambda _: LOGO)
-    vectors = [{"exemplar_id": "a", "vector": np.linspace(0, 1, 256).astype(np.float16)}]
-    store.put_vectors(CATALOG.version, "encoder", table(VECTORS, vectors))
+    vectors = [{"exemplar_id": "a", "embedding": np.linspace(0, 1, 256).astype(np.float16)}]
+    store.put_embeddings(CATALOG.version, "embedder", table(EXEMPLAR_EMBEDDINGS, vectors))
     Answers(store).keep(Answer("", "answered", "Nike", 0.9, "a “detail”", question_id=QUESTION))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
     return folder / "store"
@@ -52,7 +54,7 @@ def reads(store: Store) -> Reads:
 
     found: Reads = {
         f"_catalog/{CATALOG.version}/catalog.json": lambda: snapshot(CATALOG.version),
-        f"_catalog/{CATALOG.version}/vectors-": lambda: store.get_vectors(CATALOG.version, "encoder"),
+        f"_catalog/{CATALOG.version}/vectors-": lambda: store.get_embeddings(CATALOG.version, "embedder"),
         "_catalog/exemplars/": lambda: store.exemplar(exemplar_of(LOGO, "svg")),
         "_answers/": lambda: Answers(store).recall([QUESTION]),
         "_proposals/": lambda: list(Proposals(store).undecided()),

@@ -9,8 +9,9 @@ import botocore.exceptions
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
-from brand_detect.domain.model import SHOTS, TIMELINE, FilteredScenes, table
+from brand_detect.domain.tables import table
 from brand_detect.storage.faults import check_address, explained
 from brand_detect.storage.media import MediaFiles
 from brand_detect.storage.store import AttemptRef, Store

@@ -16,23 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from brand_detect.catalog.exemplars import exemplar_of
+from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS, Exemplar
+from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.model import (
-    FRAMES,
-    SHOTS,
-    SIGNALS,
-    TIMELINE,
-    VECTORS,
-    Exemplar,
-    ExtractedFrames,
-    FilteredScenes,
-    table,
-)
+from brand_detect.domain.tables import SCHEMA_VERSION, table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.store import SHARD_BYTES, AttemptRef, Store, StoredFrames
 
-SHOT = {"shot": 0, "start_s": 0.0, "end_s": 2.0, "n_frames": 4, "n_kept": 1}
+SHOT = {"shot": 0, "start_s": 0.0, "end_s": 2.0, "n_frames": 4, "n_keyframes": 1}
 SCENES = FilteredScenes(table(SHOTS, [SHOT]), table(TIMELINE), notes=("a note",), stats={"pictures": 50.0})
 REF = AttemptRef("match", "filter_scenes", "run-0")
 FACTS: dict[str, Any] = {
@@ -168,9 +161,9 @@ def test_a_frame_that_is_not_what_was_written_is_not_read(store: Store, tmp_path
 def test_tables_with_other_columns_are_refused():
     files = dict(payload_codec.encode(SCENES))
     sink = io.BytesIO()
-    pq.write_table(SCENES.shots.drop_columns(["n_kept"]), sink)
+    pq.write_table(SCENES.shots.drop_columns(["n_keyframes"]), sink)
     files["shots.parquet"] = sink.getvalue()
-    with pytest.raises(Permanent, match=r"shots of filter_scenes was written with other columns .*: n_kept"):
+    with pytest.raises(Permanent, match=r"shots of filter_scenes was written with other columns .*: n_keyframes"):
         payload_codec.decode("filter_scenes", files.__getitem__)
 
 
@@ -181,7 +174,9 @@ def test_an_attempt_of_another_schema_version_is_refused(store: Store, tmp_path:
     del older["digest"]  # which version 1 did not have
     path.write_text(json.dumps(older), encoding="utf-8")
     for call in (store.manifest, store.load):
-        with pytest.raises(Permanent, match="written with schema version 1; this program reads 2") as error:
+        with pytest.raises(
+            Permanent, match=f"written with schema version 1; this program reads {SCHEMA_VERSION}"
+        ) as error:
             call(REF)
         assert "re-materialize filter_scenes of match" in error.value.hint
 
@@ -307,7 +302,7 @@ def test_a_comparison_belongs_to_a_job(store: Store):
 def test_anyone_can_read_the_tables(store: Store, tmp_path: Path):
     store.begin(REF).commit(SCENES, **FACTS)
     pattern = tmp_path / "store" / "*" / "filter_scenes" / "*" / "shots.parquet"
-    shots = duckdb.sql(f"SELECT shot, end_s, n_kept FROM read_parquet('{pattern}')")
+    shots = duckdb.sql(f"SELECT shot, end_s, n_keyframes FROM read_parquet('{pattern}')")
     assert shots is not None
     assert shots.fetchall() == [(0, 2.0, 1)]
 
@@ -458,22 +453,22 @@ def test_snapshots_are_listed_in_order_of_time(store: Store, tmp_path: Path):
     assert store.catalogs() == ["b", "a"]
 
 
-def test_vectors_of_a_catalogue_are_kept_per_encoder(tmp_path: Path):
+def test_vectors_of_a_catalogue_are_kept_per_embedder(tmp_path: Path):
     store = Store(str(tmp_path))
-    vectors = table(VECTORS, [{"exemplar_id": "a", "vector": np.ones(4, np.float16)}])
-    assert store.get_vectors("v1", "one") is None
-    store.put_vectors("v1", "one", vectors)
-    assert store.get_vectors("v1", "one") == vectors
-    assert store.get_vectors("v1", "another") is None
-    assert store.get_vectors("v2", "one") is None
+    vectors = table(EXEMPLAR_EMBEDDINGS, [{"exemplar_id": "a", "embedding": np.ones(4, np.float16)}])
+    assert store.get_embeddings("v1", "one") is None
+    store.put_embeddings("v1", "one", vectors)
+    assert store.get_embeddings("v1", "one") == vectors
+    assert store.get_embeddings("v1", "another") is None
+    assert store.get_embeddings("v2", "one") is None
 
 
 def test_damaged_vectors_are_named(tmp_path: Path):
     store = Store(str(tmp_path))
-    store.put_vectors("v1", "one", table(VECTORS))
+    store.put_embeddings("v1", "one", table(EXEMPLAR_EMBEDDINGS))
     [file] = (tmp_path / "_catalog" / "v1").iterdir()
     for damaged in (b"PAR1", flipped(file.read_bytes(), 99)):
         file.write_bytes(damaged)
         with pytest.raises(Permanent, match="vectors of the catalogue v1 are damaged") as error:
-            store.get_vectors("v1", "one")
+            store.get_embeddings("v1", "one")
         assert str(file) in error.value.hint

@@ -8,16 +8,17 @@ import pytest
 
 from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog
 from brand_detect.catalog.exemplars import exemplar_of
+from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS
 from brand_detect.domain.errors import Transient
-from brand_detect.domain.model import VECTORS, table
 from brand_detect.domain.protocols import Answer
 from brand_detect.domain.reviews import correction_of, review_of
+from brand_detect.domain.tables import table
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import AttemptRef, Store
 from brand_detect.storage.verify import verify_jobs, verify_shared
-from brand_detect_tests.pipeline import silent
 from brand_detect_tests.storage.test_store import FACTS, REF, SCENES, stored
+from brand_detect_tests.support.pipeline import silent
 
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 
@@ -101,7 +102,7 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     catalog = load_catalog(str(tmp_path / "brands.yaml")).catalog
     assert catalog.brands[0].exemplars == (exemplar,)
     store.put_catalog(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
-    store.put_vectors(catalog.version, "encoder", table(VECTORS))
+    store.put_embeddings(catalog.version, "embedder", table(EXEMPLAR_EMBEDDINGS))
     Answers(store).keep(Answer("", "answered", "Nike", 0.9, question_id="f" * 32))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
 

@@ -1,0 +1,96 @@
+"""What each stage takes and hands on, one module per stage: params, tables, payload.
+
+What a stage does with it is in ``stages``; what belongs to no single stage is in ``domain``.
+"""
+
+import json
+from enum import Enum
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from brand_detect.domain.contracts.compile_report import CompileReportParams
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
+from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
+from brand_detect.domain.contracts.extract_frames import ExtractFramesParams
+from brand_detect.domain.contracts.filter_scenes import FilterScenesParams
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.run_ocr import RunOcrParams
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.params import Params
+from brand_detect.domain.pipeline import STAGES
+
+Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
+
+
+def names_models(params: Params) -> bool:
+    """Whether ``params`` ask for models other than those that come with the package."""
+    match params:
+        case DetectObjectsParams():
+            return params.object_model != "off" or params.embedder not in ("built-in", "off")
+        case EscalateVlmParams() | EscalateCloudParams():
+            return params.provider.value != "off"
+        case _:
+            return False
+
+
+PARAMS: dict[str, type[Params]] = {
+    "extract_frames": ExtractFramesParams,
+    "filter_scenes": FilterScenesParams,
+    "detect_objects": DetectObjectsParams,
+    "run_ocr": RunOcrParams,
+    "match_brands": MatchBrandsParams,
+    "escalate_vlm": EscalateVlmParams,
+    "escalate_cloud": EscalateCloudParams,
+    "compile_report": CompileReportParams,
+}
+
+
+def effective(stage: str, *layers: dict[str, Any]) -> Params:
+    """The params of ``stage`` after ``layers``, weakest first, over the defaults.
+
+    Raises:
+        BadInput: an unknown name or a value outside its limits.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged |= layer
+    try:
+        return PARAMS[stage].model_validate(merged)
+    except ValidationError as e:
+        first = e.errors()[0]
+        name = ".".join(str(p) for p in first["loc"]) or "params"
+        known = ", ".join(PARAMS[stage].model_fields)
+        message = first["msg"].removeprefix("Value error, ")
+        hint = f"known names: {known}" if first["type"] == "extra_forbidden" else field_hint(stage, name)
+        raise BadInput(f"{stage}.{name}: {message[:1].lower()}{message[1:]}.", hint) from e
+
+
+def field_hint(stage: str, name: str) -> str:
+    """What a param is, with its default, for an error's hint."""
+    field = PARAMS[stage].model_fields.get(name.split(".")[0])
+    if field is None:
+        return ""
+    default = field.default.value if isinstance(field.default, Enum) else field.default
+    return f"{field.description} (default {default!r})"
+
+
+def check_overrides(overrides: Overrides) -> Overrides:
+    """Return ``overrides`` if every stage, name and value in it is valid.
+
+    Raises:
+        BadInput: naming the first that is not.
+    """
+    for stage, values in overrides.items():
+        if stage not in PARAMS:
+            raise BadInput(f"There is no stage {stage!r}.", f"the stages are {', '.join(STAGES)}")
+        if not isinstance(values, dict):
+            raise BadInput(f"The overrides of {stage} are no params.", f"write {{{stage}: {{param: value}}}}")
+        effective(stage, values)
+        try:
+            json.dumps(values, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError as e:  # half of a surrogate pair: no database takes it
+            raise BadInput(f"A value of {stage} holds half a character.", "send texts as UTF-8") from e
+    return overrides

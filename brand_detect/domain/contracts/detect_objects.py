@@ -1,0 +1,113 @@
+"""What ``detect_objects`` takes and hands on."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from brand_detect.domain.params import ModelName, Params, Precision, Unit
+from brand_detect.domain.records import Payload
+from brand_detect.domain.tables import EDGES, EMBEDDING, F32, F64, I32, STRING, schema, table
+
+REGIONS = schema(
+    "regions",
+    "A region on one keyframe",
+    region_id=(STRING, "id, from the frame, the box and the kind"),
+    track_id=(STRING, "id, from the track's first region"),
+    frame=(I32, "the keyframe's ordinal among the sampled frames"),
+    seen_on=(
+        pa.list_(pa.int32()),
+        "frames whose pixels show it at this place: ``frame`` or duplicates of it, best first",
+    ),
+    kind=(STRING, "text | logo | object"),
+    label=(STRING, "what an object detector called it; '' for text"),
+    score=(F32, "0..1"),
+    quad=(pa.list_(pa.float32(), 8), "x1 y1 .. x4 y4 in px, clockwise from the top left of the reading direction"),
+    x_px=(F32, "left edge of the box"),
+    y_px=(F32, "upper edge of the box"),
+    w_px=(F32, "width of the box"),
+    h_px=(F32, "height of the box"),
+    area_frac=(F32, "quad area / picture area"),
+    sharpness=(F32, "variance of the Laplacian inside the box"),
+    contrast=(F32, "RMS contrast inside the box: standard deviation of the grey over 255; null = not measured"),
+    crop_hash=(pa.uint64(), "64-bit DCT perceptual hash of the crop"),
+    at_edge=(pa.bool_(), "touches the picture's edge, so that more of it may lie beyond; null = not measured"),
+    origin=(STRING, "detected | propagated"),
+    glyph_boxes=(
+        pa.list_(EDGES),
+        "stretches of lettering: left, top, right, bottom, shares of the quad's sides; none = all",
+    ),
+)
+TRACKS = schema(
+    "tracks",
+    "One region followed through one shot",
+    track_id=(STRING, "id, from the track's first region"),
+    shot=(I32, "ordinal of the shot, from 0"),
+    kind=(STRING, "text | logo | object"),
+    label=(STRING, "what an object detector called it; '' for text"),
+    start_s=(F64, "when it begins, in seconds"),
+    end_s=(F64, "when it ends, in seconds"),
+    n_regions=(I32, "number of regions"),
+    score=(F32, "mean of its regions"),
+    area_frac=(F32, "mean of its regions"),
+    is_overlay=(pa.bool_(), "lies over the picture, whatever the camera shows: a scoreboard, a channel's bug"),
+)
+TRACK_EMBEDDINGS = schema(
+    "track_embeddings",
+    "The best crops of a track as an embedder sees them",
+    track_id=(STRING, "id, from the track's first region"),
+    region_id=(STRING, "id, from the frame, the box and the kind"),
+    frame=(I32, "the keyframe's ordinal among the sampled frames"),
+    embedding=(EMBEDDING, "of unit length"),
+)
+
+
+@dataclass(frozen=True)
+class DetectedObjects(Payload):
+    """``embedder`` is the identity of the embedder that made ``embeddings``; "" where none was on."""
+
+    regions: pa.Table
+    tracks: pa.Table
+    embeddings: pa.Table = field(default_factory=lambda: table(TRACK_EMBEDDINGS))
+    embedder: str = ""
+    schemas: ClassVar = {"regions": REGIONS, "tracks": TRACKS, "embeddings": TRACK_EMBEDDINGS}
+
+
+class TextDetection(Enum):
+    rapidocr = "rapidocr"
+    tesseract = "tesseract"
+    off = "off"
+
+
+class LogoDetection(Enum):
+    contours = "contours"
+    off = "off"
+
+
+class DetectObjectsParams(Params):
+    text: TextDetection = Field(TextDetection.rapidocr, description="detector of text regions")
+    longest_side_px: int = Field(
+        1920, ge=320, le=8192, description="longest side of the picture the text detector sees"
+    )
+    min_score: Unit = Field(0.5, description="lowest detector score of a region")
+    min_height_px: int = Field(6, ge=1, description="lowest text height that is kept, in px of the stored frame")
+    propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
+    precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
+    logos: LogoDetection = Field(LogoDetection.contours, description="detector of regions that look like logos")
+    logo_score: Unit = Field(0.1, description="lowest score of a logo region")
+    max_logos: int = Field(
+        30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
+    )
+    min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
+    object_model: ModelName = Field(
+        "off", min_length=1, description="zero-shot object detector: a model's id or folder; off = none"
+    )
+    object_labels: list[str] = Field([], description="what the object detector looks for")
+    object_score: Unit = Field(0.3, description="lowest score of an object region")
+    embedder: ModelName = Field(
+        "built-in",
+        min_length=1,
+        description="what turns crops into embeddings: built-in, off, or an image model's id or folder",
+    )

@@ -1,0 +1,65 @@
+"""What ``extract_frames`` takes and hands on."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from brand_detect.domain.params import Params
+from brand_detect.domain.records import Payload
+from brand_detect.domain.tables import F32, F64, I32, I64, STRING, schema
+
+THUMBNAIL_SHAPE = (36, 64)
+"""Rows and columns of a picture's luma thumbnail, whatever the picture's shape."""
+FRAMES = schema(
+    "frames",
+    "One row for every sampled frame",
+    frame=(I32, "ordinal among the sampled frames, from 0"),
+    frame_id=(STRING, "id, from the video's content and the time"),
+    t_s=(F64, "presentation time"),
+    width_px=(I32, "width of the stored frame"),
+    height_px=(I32, "height of the stored frame"),
+    shard=(STRING, "file name inside the attempt"),
+    offset=(I64, "of the JPEG inside the shard, in bytes"),
+    size_bytes=(I64, "size of the JPEG"),
+    crc32=(pa.uint32(), "of the JPEG"),
+    luma_mean=(F32, "0..255"),
+    luma_std=(F32, "standard deviation of the luma, 0..127.5"),
+    phash=(pa.uint64(), "64-bit DCT perceptual hash of the luma"),
+    thumbnail=(pa.binary(THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]), "the luma, row by row, one byte each"),
+)
+SIGNALS = schema(
+    "signals",
+    "One row for every decoded picture, sampled or not",
+    t_s=(F64, "when the frame is shown, in seconds"),
+    luma_mean=(F32, "mean luma, 0..255"),
+    luma_std=(F32, "standard deviation of the luma, 0..127.5"),
+    change=(F32, "0..1, distance to the picture decoded before it"),
+    drift=(F32, "0..1, distance to the picture half a second before it"),
+)
+
+
+@dataclass(frozen=True)
+class ExtractedFrames(Payload):
+    frames: pa.Table
+    signals: pa.Table
+    start_s: float  # the sampled range of the video
+    end_s: float
+    schemas: ClassVar = {"frames": FRAMES, "signals": SIGNALS}
+
+
+class ExtractFramesParams(Params):
+    sample_fps: float = Field(2.0, gt=0, le=60, description="frames sampled per second of video")
+    start_s: float = Field(0.0, ge=0, description="where sampling begins, in seconds")
+    end_s: float = Field(0.0, ge=0, description="where sampling ends, in seconds; 0 = at the end of the video")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="quality of the stored frames")
+    longest_side_px: int = Field(
+        0, ge=0, le=16384, description="longest side of the stored frames; 0 = as in the video"
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> "ExtractFramesParams":
+        if self.end_s and self.end_s <= self.start_s:
+            raise ValueError("end_s must be 0 or greater than start_s")
+        return self

@@ -1,0 +1,38 @@
+"""What ``match_brands`` takes."""
+
+from pydantic import Field
+
+from brand_detect.domain.params import Params, Unit
+
+
+class MatchBrandsParams(Params):
+    fuzzy_score: Unit = Field(0.88, description="lowest similarity of a fuzzy match")
+    fuzzy_score_second_pass: Unit = Field(
+        0.8, description="lowest similarity to a name that is spelled out elsewhere in the video; 1 = off"
+    )
+    min_fuzzy_length: int = Field(
+        5,
+        ge=3,
+        le=50,
+        description="shortest text that may match fuzzily, in letters; where a part is hidden, the shortest name",
+    )
+    min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
+    join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
+    min_logo_match_px: int = Field(
+        32, ge=1, description="shortest side of a logo region that may be matched, in px of the stored frame"
+    )
+    max_false_accept_rate: Unit = Field(
+        0.0075,
+        description="share of distractors that may be matched to a brand; 0 = logos are not matched",
+    )
+    min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")
+    min_unresolved_logo_s: float = Field(
+        1.0,
+        ge=0,
+        description="shortest time on screen of a logo region that is listed as unresolved, in seconds",
+    )
+    max_unresolved_logos: int = Field(
+        10,
+        ge=0,
+        description="most logo regions without text listed as unresolved, the most logo-like first",
+    )

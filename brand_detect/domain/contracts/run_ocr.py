@@ -1,0 +1,59 @@
+"""What ``run_ocr`` takes and hands on."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from brand_detect.domain.params import Params, Precision, Unit
+from brand_detect.domain.records import Payload
+from brand_detect.domain.tables import F32, I32, STRING, STRINGS, schema
+
+READINGS = schema(
+    "readings",
+    "One crop read once",
+    track_id=(STRING, "id, from the track's first region"),
+    region_id=(STRING, "id, from the frame, the box and the kind"),
+    frame=(I32, "the keyframe's ordinal among the sampled frames"),
+    text=(STRING, "the text that was read"),
+    confidence=(F32, "0..1"),
+    char_positions=(
+        pa.list_(pa.float32()),
+        "middle of each character, share of the region along the line; null = not told",
+    ),
+)
+TEXTS = schema(
+    "texts",
+    "What a track says, after the vote over its readings",
+    track_id=(STRING, "id, from the track's first region"),
+    text=(STRING, "the text that was read"),
+    confidence=(F32, "0..1"),
+    agreement=(F32, "share of the readings' weight that agrees with the text"),
+    n_readings=(I32, "readings that were compared"),
+    alternatives=(STRINGS, "the other readings, best first"),
+)
+
+
+@dataclass(frozen=True)
+class TrackTexts(Payload):
+    readings: pa.Table
+    texts: pa.Table
+    schemas: ClassVar = {"readings": READINGS, "texts": TEXTS}
+
+
+class TextEngine(Enum):
+    rapidocr = "rapidocr"
+    tesseract = "tesseract"
+
+
+class RunOcrParams(Params):
+    engine: TextEngine = Field(TextEngine.rapidocr, description="reader of text crops")
+    languages: str = Field(
+        "eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Tesseract languages, joined by +"
+    )
+    max_crops: int = Field(3, ge=1, le=20, description="most crops read per track")
+    certain: Unit = Field(0.92, description="confidence at which no further crop of a track is read")
+    min_confidence: Unit = Field(0.5, description="readings under this are dropped")
+    precision: Precision = Field(Precision.auto, description="arithmetic of the reader")

@@ -1,0 +1,76 @@
+"""What a mark is on, by rules that a profile sets: the first that fits decides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from brand_detect.domain.records import Record
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class TrackFigures:
+    """A track as the rules see it: medians over its regions."""
+
+    kind: str
+    label: str
+    inside: frozenset[str]  # labels of the objects that it lies in on half of its frames or more
+    aspect: float
+    area_frac: float
+    cx: float
+    cy: float
+
+
+PLACEMENTS = ("board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other")
+
+
+class PlacementRule(Record):
+    """What a track is on if all conditions hold that are given. Figures are medians over its regions."""
+
+    placement: Literal["board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other"]
+    kind: Literal["", "text", "logo", "object"] = Field("", description="of the track")
+    label: str = Field("", description="what an object detector called it")
+    inside: str = Field("", description="what an object detector called the thing that it lies in")
+    min_aspect: float = Field(0.0, ge=0, description="length along the reading direction over height")
+    max_aspect: float = Field(1000.0, gt=0, allow_inf_nan=False)
+    min_area_frac: Share = 0.0
+    max_area_frac: Share = 1.0
+    min_cx: Share = Field(0.0, description="centre, 0..1 of the picture's width")
+    max_cx: Share = 1.0
+    min_cy: Share = Field(0.0, description="centre, 0..1 of the picture's height")
+    max_cy: Share = 1.0
+
+    def fits(self, figures: TrackFigures) -> bool:
+        return (
+            self.kind in ("", figures.kind)
+            and self.label in ("", figures.label)
+            and (not self.inside or self.inside in figures.inside)
+            and self.min_aspect <= figures.aspect <= self.max_aspect
+            and self.min_area_frac <= figures.area_frac <= self.max_area_frac
+            and self.min_cx <= figures.cx <= self.max_cx
+            and self.min_cy <= figures.cy <= self.max_cy
+        )
+
+
+_RULES: TypeAdapter[tuple[PlacementRule, ...]] = TypeAdapter(tuple[PlacementRule, ...])
+
+
+def placement_rules(rules: Sequence[dict[str, Any]]) -> tuple[PlacementRule, ...]:
+    """The rules of a param.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    try:
+        return _RULES.validate_python(rules)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        raise ValueError(f"rule {int(first['loc'][0]) + 1}, {where}: {first['msg']}") from e
+
+
+def placement_of(figures: TrackFigures, rules: Sequence[PlacementRule]) -> str:
+    return next((rule.placement for rule in rules if rule.fits(figures)), "other")

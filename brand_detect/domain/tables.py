@@ -1,0 +1,51 @@
+"""Tables: schemas with units and meanings, and the ids of their rows.
+
+Per-frame data stays in Arrow tables with units in the column names (``t_s``, ``x_px``, ``area_frac``). Times are
+seconds from the first picture of the video. Pixels are those of the stored frame, upright, origin at the top left.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 3
+
+
+def content_id(*parts: object) -> str:
+    """A 16-digit hex id of ``parts``; floats are taken to the millisecond (or thousandth)."""
+    text = "\x1f".join(f"{p:.3f}" if isinstance(p, float) else str(p) for p in parts)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def schema(name: str, about: str, like: pa.Schema | None = None, /, **columns: tuple[pa.DataType, str]) -> pa.Schema:
+    """The schema of a table. Its metadata says what the table holds, and what each column means.
+
+    ``columns`` are type and meaning by name; they follow those of ``like``.
+    """
+    meta = {"brand_detect.table": name, "brand_detect.schema_version": str(SCHEMA_VERSION), "comment": about}
+    own = [pa.field(key, kind, metadata={"comment": meaning}) for key, (kind, meaning) in columns.items()]
+    return pa.schema([*(like or ()), *own], metadata=meta)
+
+
+def meaning(of: pa.Schema | pa.Field) -> str:
+    """What a table holds, or what a column means."""
+    return (of.metadata or {}).get(b"comment", b"").decode()
+
+
+STRING, I32, I64, F32, F64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
+STRINGS = pa.list_(pa.string())
+EMBEDDING = pa.list_(pa.float16())
+EDGES = pa.list_(pa.float32(), 4)
+Row = Mapping[str, Any]
+
+
+def table(schema: pa.Schema, rows: Iterable[Row] = ()) -> pa.Table:
+    """A table of ``schema`` from rows; a missing or unknown column is an error."""
+    listed = list(rows)
+    names = set(schema.names)
+    for row in listed:
+        if row.keys() != names:
+            raise ValueError(f"columns differ from the schema: {sorted(names ^ row.keys())}")
+    return pa.Table.from_pylist(listed, schema=schema)

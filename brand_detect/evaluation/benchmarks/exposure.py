@@ -1,0 +1,58 @@
+"""Seconds, share of voice and area of a report against the truth of a generated clip, brand by brand."""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.text import key_of
+from brand_detect.domain.timeline import union_seconds
+from brand_detect.evaluation.benchmarks.pipeline import RunVideo, Section
+from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_once
+
+
+def bench_exposure(folder: Path, run: RunVideo, seconds: float, seed: int) -> Section:
+    """One row per listed brand: reported, true, error; areas are means over the time on screen, in percent.
+
+    A brand is on screen for longer than its name can be read, and a reader may read less or more than a viewer: so
+    both limits stand beside the reported seconds, and the errors are against what can be read.
+    """
+    video = folder / f"exposure-{seconds:g}-{seed}.mp4"
+    truth = sample_once(video, Scenario(seconds=seconds, seed=seed))
+    report = cast("Report", run(video, {}).payloads["compile_report"])
+    reported = {key_of(row["brand"]): row for row in report.brands.to_pylist()}
+    listed = [b for b in truth.brands if b not in (*truth.unlisted, *truth.marks)]
+    legible = {b: union_seconds(truth.legible_s(b)) for b in listed}
+    rows = []
+    for brand in sorted(listed, key=lambda b: -legible[b]):
+        row = reported.get(key_of(brand))
+        if row is None:
+            rows.append((brand, 0.0, legible[brand], -1.0, *[""] * 5))
+            continue
+        voice, area = legible[brand] / sum(legible.values()), area_frac(truth, brand)
+        rows.append(
+            (
+                brand,
+                row["seconds"],
+                legible[brand],
+                row["seconds"] / legible[brand] - 1,
+                union_seconds(truth.seen_s(brand)),
+                row["share_of_voice"] / voice - 1,
+                100 * row["area_frac_mean"],
+                100 * area,
+                row["area_frac_mean"] / area - 1,
+            )
+        )
+    head = ("brand", "s", "legible s", "error", "seen s", "voice error", "area %", "true area %", "area error")
+    return Section(f"Exposure on {seconds:g} s of generated footage, seed {seed}", head, rows)
+
+
+def area_frac(truth: Truth, brand: str) -> float:
+    """Mean share of the picture that the brand's ink takes up while it can be read: its legible boxes together, with
+    what players cover of them."""
+    boxes = truth.boxes[(truth.boxes[:, 1] == truth.brands.index(brand)) & (truth.boxes[:, 11] > 0)]
+    x, y = boxes[:, 2:10:2].clip(0, truth.width_px), boxes[:, 3:10:2].clip(0, truth.height_px)
+    areas = 0.5 * np.abs((x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1))
+    per_frame = np.bincount(boxes[:, 0].astype(int), areas)
+    return float(per_frame[per_frame > 0].mean() / (truth.width_px * truth.height_px))

@@ -1,0 +1,138 @@
+"""Logos without words from end to end: a generated clip whose marks are known, in a catalogue full of other marks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.records import Payload
+from brand_detect.domain.text import key_of
+from brand_detect.evaluation.benchmarks.pipeline import MIB, RunResult, Section
+from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
+from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_once
+
+CLIP = Scenario(seconds=120, width_px=1920, height_px=1080, marks=tuple(LOGOS))
+HEIGHT_PX = 40.0
+"""Lowest mark that has to be recognised."""
+IN_VIEW = 0.25
+"""Share of a mark in view at which naming it is not wrong."""
+ROUNDING_S = 0.5
+"""A mark counts as there within this of an instant: exposures are rounded to sampled frames."""
+
+RunCatalog = Callable[[Path, Path], RunResult]
+"""Runs one video from start to end with the catalogue in a folder."""
+
+
+@dataclass(frozen=True)
+class LogoScore:
+    """Seconds, summed over marks. ``shown`` counts where a mark of ``HEIGHT_PX`` and more is legible."""
+
+    shown_s: Mapping[str, float]
+    found_s: Mapping[str, float]  # of these
+    named_s: Mapping[str, float]  # all that was named by a look, marks of the clip or not
+    right_s: Mapping[str, float]  # of these, where the mark is in view
+
+    @property
+    def recall(self) -> float:
+        return sum(self.found_s.values()) / max(sum(self.shown_s.values()), 1e-9)
+
+    @property
+    def precision(self) -> float:
+        return sum(self.right_s.values()) / max(sum(self.named_s.values()), 1e-9)
+
+
+def score_logos(truth: Truth, payloads: Mapping[str, Payload]) -> LogoScore:
+    """What a finished job named of the marks of a generated clip, second by second.
+
+    A sampled frame counts for its cell on the timeline, with the detections of the frame that stands for it.
+    """
+    scenes, report = payloads["filter_scenes"], payloads["compile_report"]
+    assert isinstance(scenes, FilteredScenes)
+    assert isinstance(report, Report)
+    named: dict[int, dict[str, bool]] = {}  # by keyframe: brand, and whether it was named by its look
+    for row in report.detections.select(["frame", "brand", "rule"]).to_pylist():
+        brands = named.setdefault(row["frame"], {})
+        brands[row["brand"]] = brands.get(row["brand"], False) or row["rule"] == "logo_match"
+    legible = {mark: _frames(truth, mark, HEIGHT_PX, legible=True) for mark in truth.marks}
+    in_view = {mark: _frames(truth, mark, 0.0, legible=False) for mark in truth.marks}
+    shown, found, said, right = ({} for _ in range(4))
+    for row in scenes.timeline.to_pylist():
+        seconds = row["end_s"] - row["start_s"]
+        here = named.get(row["keyframe"], {}) if row["keyframe"] is not None else {}
+        at = round(row["t_s"] * truth.fps)
+        for mark in truth.marks:
+            if at in legible[mark]:
+                _add(shown, mark, seconds)
+                _add(found, mark, seconds * (mark in here))
+        for brand, by_logo in here.items():
+            if by_logo:
+                _add(said, brand, seconds)
+                near = range(at - round(ROUNDING_S * truth.fps), at + round(ROUNDING_S * truth.fps) + 1)
+                _add(right, brand, seconds * any(f in in_view.get(brand, ()) for f in near))
+    return LogoScore(shown, found, said, right)
+
+
+def _add(sums: dict[str, float], name: str, seconds: float) -> None:
+    sums[name] = sums.get(name, 0.0) + seconds
+
+
+def _frames(truth: Truth, mark: str, height_px: float, legible: bool) -> set[int]:
+    """The clip's frames that show ``mark``."""
+    of_mark = truth.boxes[truth.boxes[:, 1] == truth.brands.index(mark)]
+    y: NDArray[np.float32] = of_mark[:, 3:11:2]
+    seen = (y.max(axis=1, initial=0) - y.min(axis=1, initial=1e9)) >= height_px if len(of_mark) else np.zeros(0, bool)
+    seen &= of_mark[:, 11] > 0 if legible else of_mark[:, 10] >= IN_VIEW
+    return set(of_mark[seen, 0].astype(int).tolist())
+
+
+def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes]) -> Path:
+    """A catalogue of ``names`` without pictures, the clip's marks, and ``others``, drawings by name, as bystanders."""
+    (folder / "logos").mkdir(parents=True, exist_ok=True)
+    entries: list[str | dict[str, object]] = list(names)
+    for name, path in LOGOS.items():
+        (folder / "logos" / f"{name}.svg").write_text(logo_svg(path), encoding="utf-8")
+        entries.append({"name": name, "logos": [f"logos/{name}.svg"], "logo_only": True})
+    taken = {key_of(name) for name in (*names, *LOGOS)}
+    drawings = {drawing: name for name, drawing in reversed([*others.items()])}  # some brands share a drawing
+    for i, (drawing, name) in enumerate(drawings.items()):
+        if key_of(name) in taken or not key_of(name):
+            continue
+        taken.add(key_of(name))
+        (folder / "logos" / f"other-{i}.svg").write_bytes(drawing)
+        entries.append({"name": name, "logos": [f"logos/other-{i}.svg"], "logo_only": True})
+    (folder / "brands.yaml").write_text(yaml.safe_dump(entries, allow_unicode=True), encoding="utf-8")
+    return folder
+
+
+def bench_logos(folder: Path, run: RunCatalog, others: Mapping[str, bytes]) -> list[Section]:
+    """Draws the clip in ``folder`` once, runs it, and scores its marks."""
+    video = folder / "marks.mp4"
+    truth = sample_once(video, CLIP)
+    names = [b for b in truth.brands if b not in truth.marks and b not in truth.unlisted]
+    result = run(video, write_catalog(folder / "marks", names, others))
+    score = score_logos(truth, result.payloads)
+    brands = sorted({*truth.marks, *score.named_s}, key=lambda b: (b not in truth.marks, b))
+    rows = [
+        (b, *(of.get(b, 0.0) for of in (score.shown_s, score.found_s, score.named_s, score.right_s)), "", "")
+        for b in brands
+    ]
+    sums = [sum(of.values()) for of in (score.shown_s, score.found_s, score.named_s, score.right_s)]
+    total = ("all", *sums, f"{score.recall:.2f}", f"{score.precision:.2f}")
+    return [
+        Section(
+            f"Logos without words among {len(others)} others, {HEIGHT_PX:g} px high and more",
+            ("mark", "shown, s", "of these found, s", "named, s", "of these right, s", "recall", "precision"),
+            [*rows, total],
+        ),
+        Section(
+            "Cost",
+            ("stage", "s", "MiB of state a video minute"),
+            [(s, t, "") for s, t in result.seconds.items()]
+            + [("all", sum(result.seconds.values()), result.store_bytes / MIB / (result.duration_s / 60))],
+        ),
+    ]

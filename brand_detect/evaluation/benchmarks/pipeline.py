@@ -1,0 +1,263 @@
+"""The benchmark, one function per table: speed, the price of looking at less, sampling, and memory.
+
+Every column names its unit. The clips are generated, so that anyone gets the same ones; labelled clips of one's own
+can be added.
+"""
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect.domain.records import Payload
+from brand_detect.evaluation.benchmarks.sampling import measure_sampling
+from brand_detect.evaluation.scoring.score import ClipLabels, labels_of_truth, score, totals
+from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
+
+if TYPE_CHECKING:
+    from brand_detect.orchestration.run import JobRun
+
+TWO_MINUTES = Scenario(seconds=120, width_px=1920, height_px=1080)
+TWENTY_MINUTES = Scenario(seconds=120, width_px=1920, height_px=1080, repeats=10)
+
+IN_FULL: Overrides = {
+    "filter_scenes": {"hamming_threshold": 0},
+    "detect_objects": {"propagate": False},
+    "run_ocr": {"max_crops": 20, "certain": 1.0},
+}
+"""Reads every sampled frame in full: only frames with the very same hash stand for each other, text is searched on each
+frame anew, and up to 20 crops of every track are read however certain the first was."""
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One finished job: each stage's payload, the seconds in each stage, the bytes of its checkpoints."""
+
+    payloads: Mapping[str, Payload]
+    seconds: Mapping[str, float]
+    store_bytes: int
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of video that were sampled."""
+        extracted = self.payloads["extract_frames"]
+        assert isinstance(extracted, ExtractedFrames)
+        return extracted.end_s - extracted.start_s
+
+
+RunVideo = Callable[[Path, Overrides], RunResult]
+"""Runs one video from start to end with overrides on the default profile."""
+
+
+def result_of(job: "JobRun") -> RunResult:
+    """What the benchmark wants to know of a finished job."""
+    payloads = {stage: value for stage in STAGES if isinstance(value := job.load(stage), Payload)}
+    return RunResult(
+        payloads,
+        {stage: job.manifest(stage).stage_s for stage in LINE},
+        sum(job.store.size_bytes(job.ref(stage)) for stage in LINE),
+    )
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the benchmark. The first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str | float, ...]]
+
+    def table(self) -> Table:
+        """For the console, figures to three digits."""
+        table = Table(title=self.title)
+        for k, name in enumerate(self.columns):
+            table.add_column(name, justify="right" if k else "left")
+        for row in self.rows:
+            table.add_row(*(cell if isinstance(cell, str) else _figure(cell) for cell in row))
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, one mapping per row."""
+        return {"title": self.title, "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+
+
+def _figure(value: float) -> str:
+    """Three digits, and all of a whole number."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run and what it cost."""
+
+    video: Path
+    result: RunResult
+    wall_s: float
+
+    @property
+    def wall_share(self) -> float:
+        return self.wall_s / self.result.duration_s
+
+    def per_frame(self, stat: str) -> float:
+        """A figure of ``detect_objects`` over the sampled frames."""
+        scenes, detected = self.result.payloads["filter_scenes"], self.result.payloads["detect_objects"]
+        return detected.stats[stat] / max(1, scenes.counts()["timeline"])
+
+    @property
+    def lines_read(self) -> float:
+        return self.result.payloads["run_ocr"].stats["lines_read"]
+
+    @property
+    def lines_per_track(self) -> float:
+        return self.lines_read / max(1, self.result.payloads["detect_objects"].counts()["tracks"])
+
+
+def measured(run: RunVideo, video: Path, overrides: Overrides) -> Measured:
+    """Run ``video`` and take the time."""
+    start = time.perf_counter()
+    result = run(video, overrides)
+    return Measured(video, result, time.perf_counter() - start)
+
+
+def speed(runs: Sequence[Measured]) -> Section:
+    """Wall time against the video's duration, the work behind it, and the checkpoints' size."""
+    columns = (
+        "clip",
+        "duration s",
+        "wall s",
+        "wall / duration",
+        "detector calls / sampled frame",
+        "pictures searched / sampled frame",
+        "lines read / track",
+        "state MiB / video minute",
+    )
+    rows = [
+        (
+            m.video.name,
+            m.result.duration_s,
+            m.wall_s,
+            m.wall_share,
+            m.per_frame("detector_calls"),
+            m.per_frame("pictures_searched"),
+            m.lines_per_track,
+            m.result.store_bytes / MIB / (m.result.duration_s / 60),
+        )
+        for m in runs
+    ]
+    return Section("Speed, profile default", columns, rows)
+
+
+def against_full(runs: Sequence[tuple[ClipLabels, Measured, Measured]], catalog: BrandCatalog | None = None) -> Section:
+    """The defaults beside reading every sampled frame in full: what is saved, and whether anything is lost."""
+    columns = (
+        "clip",
+        "reading",
+        "wall / duration",
+        "pictures searched / sampled frame",
+        "lines read",
+        "clear brands found",
+        "recall %",
+        "false brands",
+        "mean |error| of seconds %",
+    )
+    rows: list[tuple[str | float, ...]] = []
+    for labels, default, full in runs:
+        for name, m in (("default", default), ("every frame in full", full)):
+            found = totals([score(m.result.payloads, labels, catalog)])
+            cost = (m.wall_share, m.per_frame("pictures_searched"), m.lines_read)
+            shares = (100 * found.recall, found.false, 100 * found.mean_error)
+            rows.append((labels.clip, name, *cost, f"{found.found} of {found.clear}", *shares))
+    return Section("Defaults against reading every frame in full", columns, rows)
+
+
+def sampling(video: Path, runs: int = 3) -> Section:
+    """Frame sampling against FFmpeg decoding the same file to nothing."""
+    return Section(
+        f"Frame sampling against ffmpeg -f null, {video.name}",
+        ("figure", "value"),
+        [(name, value) for name, value in measure_sampling(video, runs).items()],
+    )
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A run in a process of its own."""
+
+    wall_s: float
+    peak_bytes: int  # of the process's resident memory, models included
+    seconds: Mapping[str, float]
+    duration_s: float
+
+
+def footprint(run: RunVideo, video: Path) -> Footprint:
+    """Run ``video`` in a fresh process and see how much memory it took. ``run`` is a function of a module."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_footprint, run, video).result()
+
+
+def _footprint(run: RunVideo, video: Path) -> Footprint:
+    start = time.perf_counter()
+    result = run(video, {})
+    return Footprint(time.perf_counter() - start, _peak_bytes(), result.seconds, result.duration_s)
+
+
+def _peak_bytes() -> int:
+    """Most resident memory this process has had. On Linux not from getrusage, which begins at the parent's peak."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory(measure: Callable[[Path], Footprint], short: Path, long: Path) -> Section:
+    """Peak memory and seconds per stage of a short and of a long video, side by side."""
+    a, b = measure(short), measure(long)
+    rows: list[tuple[str | float, ...]] = [
+        ("video, s", a.duration_s, b.duration_s, b.duration_s / a.duration_s),
+        ("peak memory, MiB", a.peak_bytes / MIB, b.peak_bytes / MIB, b.peak_bytes / a.peak_bytes),
+        ("wall, s", a.wall_s, b.wall_s, b.wall_s / a.wall_s),
+    ]
+    for stage, seconds in a.seconds.items():
+        rows.append((f"{stage}, s", seconds, b.seconds[stage], b.seconds[stage] / seconds if seconds else 0.0))
+    return Section("Memory and stages over length", ("figure", short.name, long.name, "long / short"), rows)
+
+
+def benchmark(
+    work: Path,
+    run: RunVideo,
+    labelled: Sequence[tuple[Path, ClipLabels]] = (),
+    *,
+    catalog: BrandCatalog | None = None,
+    long: bool = False,
+) -> Iterator[Section]:
+    """All tables, each as soon as it stands. Clips are drawn into ``work`` once.
+
+    ``labelled`` are clips of one's own beside the generated one. ``long`` adds the twenty-minute video, whose run takes
+    about as long as it lasts.
+    """
+    video = work / "two_minutes.mp4"
+    clips = [(video, labels_of_truth(video.name, sample_once(video, TWO_MINUTES))), *labelled]
+    yield sampling(video)
+    default = [measured(run, clip, {}) for clip, _ in clips]
+    yield speed(default)
+    full = [measured(run, clip, IN_FULL) for clip, _ in clips]
+    yield against_full(list(zip([labels for _, labels in clips], default, full, strict=True)), catalog)
+    if long:
+        longer = work / "twenty_minutes.mp4"
+        sample_once(longer, TWENTY_MINUTES)
+        yield memory(lambda path: footprint(run, path), video, longer)

@@ -1,0 +1,159 @@
+"""How many logos of annotated pictures the proposed regions hold, method by method."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.geometry import Boxes, box_iou, boxes_of
+from brand_detect.domain.protocols import Image, ImageCodec, Progress, RegionDetector
+from brand_detect.engines.video import PyAvDecoder
+from brand_detect.evaluation.synthetic.drawing import LOGOS
+from brand_detect.evaluation.synthetic.footage import Scenario, load_truth, sample_once, truth_path
+
+PROPOSALS = (5, 10, 20, 50, 100)
+FOUND_IOU, LOOSE_IOU = 0.5, 0.3
+SMALLEST_PX = 16.0  # smaller marks of generated clips do not count
+
+Annotated = tuple[Image, Boxes]
+"""A picture and the boxes of its logos."""
+
+
+@dataclass(frozen=True)
+class RegionScore:
+    """What one method proposed. ``ranks`` maps an IoU to the place, from 0, of the first proposal that overlaps each
+    logo so much; infinite where none does."""
+
+    method: str
+    megapixels: float
+    seconds: float
+    ranks: Mapping[float, NDArray[np.float64]]
+
+    @property
+    def logos(self) -> int:
+        return len(self.ranks[FOUND_IOU])
+
+    @property
+    def ms_per_megapixel(self) -> float:
+        return 1000 * self.seconds / max(self.megapixels, 1e-9)
+
+    def recall(self, proposals: int, iou: float = FOUND_IOU) -> float:
+        """Share of the logos found among the first ``proposals`` of their picture."""
+        return float((self.ranks[iou] < proposals).mean()) if self.logos else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        recall = {str(iou): {str(n): self.recall(n, iou) for n in PROPOSALS} for iou in self.ranks}
+        return {
+            "method": self.method,
+            "logos": self.logos,
+            "ms_per_megapixel": self.ms_per_megapixel,
+            "recall": recall,
+        }
+
+
+def annotated(folder: Path, codec: ImageCodec) -> list[Annotated]:
+    """The pictures of ``folder/images`` with the boxes of their logos.
+
+    ``folder/annotations.json`` lists ``{"image", "boxes": [{"brand", "x", "y", "w", "h"}]}``, boxes in px.
+
+    Raises:
+        BadInput: there is no such folder.
+    """
+    annotations = folder / "annotations.json"
+    if not annotations.is_file():
+        raise BadInput(f"There is no {annotations}.", "give a folder with annotations.json and images/")
+    pictures = []
+    for picture in json.loads(annotations.read_text(encoding="utf-8")):
+        boxes = [[b["x"], b["y"], b["x"] + b["w"], b["y"] + b["h"]] for b in picture["boxes"]]
+        image = codec.decode((folder / "images" / picture["image"]).read_bytes())
+        pictures.append((image, np.array(boxes, float).reshape(-1, 4)))
+    return pictures
+
+
+def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
+    """Pictures of a generated clip with the boxes of its textless marks that can be made out.
+
+    Raises:
+        BadInput: the clip has no truth, or shows no marks.
+    """
+    truth = load_truth(truth_path(video))
+    if not truth.marks:
+        raise BadInput(f"{video} shows no textless marks.", "generate it with Scenario(marks=...)")
+    marks = np.isin(truth.boxes[:, 1], [truth.brands.index(m) for m in truth.marks]) & (truth.boxes[:, 11] > 0)
+    rows = truth.boxes[marks]
+    pictures = []
+    with video.open("rb") as file:
+        for frame in PyAvDecoder().decode(file, pictures_a_second, 0.0, float("inf")):
+            if frame.image is None:
+                continue
+            quads = rows[rows[:, 0] == round(frame.t_s * truth.fps), 2:10].reshape(-1, 4, 2)
+            boxes = boxes_of(list(quads.clip(0, [truth.width_px - 1, truth.height_px - 1])))
+            boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= SMALLEST_PX]
+            if len(boxes):
+                pictures.append((frame.image, boxes))
+    return pictures
+
+
+def generated(folder: Path) -> list[Annotated]:
+    """Pictures of a clip with textless marks, which is drawn into ``folder`` if it is not there yet."""
+    video = folder / "marks.mp4"
+    sample_once(video, Scenario(fps=10, marks=tuple(LOGOS)))
+    return of_sample(video)
+
+
+def evaluate_regions(
+    pictures: Sequence[Annotated], methods: Mapping[str, RegionDetector], progress: Progress
+) -> list[RegionScore]:
+    """Score each method; regions of higher score count as proposed first."""
+    scores = []
+    for n, (name, detector) in enumerate(methods.items()):
+        detector.detect(pictures[0][0])  # loads what it needs
+        ranks: dict[float, list[NDArray[np.float64]]] = {FOUND_IOU: [], LOOSE_IOU: []}
+        seconds = 0.0
+        for done, (image, boxes) in enumerate(pictures):
+            progress(n * len(pictures) + done, len(methods) * len(pictures), "pictures")
+            start = time.perf_counter()
+            regions = detector.detect(image)
+            seconds += time.perf_counter() - start
+            proposed = boxes_of([r.quad for r in sorted(regions, key=lambda r: -r.score)])
+            for iou, found in ranks.items():
+                found.append(first_ranks(boxes, proposed, iou))
+        scores.append(
+            RegionScore(
+                name,
+                sum(image.shape[0] * image.shape[1] for image, _ in pictures) / 1e6,
+                seconds,
+                {iou: np.concatenate(found) for iou, found in ranks.items()},
+            )
+        )
+    return scores
+
+
+def first_ranks(boxes: Boxes, proposed: Boxes, iou: float) -> NDArray[np.float64]:
+    """For each box the place of the first proposal that overlaps it by ``iou``; infinite where none does."""
+    hits = np.column_stack([box_iou(boxes, proposed) >= iou, np.ones(len(boxes), bool)])
+    first = hits.argmax(axis=1).astype(float)
+    return np.where(first < len(proposed), first, np.inf)
+
+
+def region_table(scores: Sequence[RegionScore]) -> Table:
+    """The scores as a table for the terminal."""
+    table = Table(
+        title=f"Share of {scores[0].logos} logos found among the first N regions "
+        f"(IoU {FOUND_IOU:g}; in brackets {LOOSE_IOU:g})"
+    )
+    table.add_column("method")
+    for n in PROPOSALS:
+        table.add_column(f"N = {n}", justify="right")
+    table.add_column("ms / megapixel", justify="right")
+    for s in scores:
+        shares = [f"{s.recall(n):.2f} ({s.recall(n, LOOSE_IOU):.2f})" for n in PROPOSALS]
+        table.add_row(s.method, *shares, f"{s.ms_per_megapixel:.0f}")
+    return table

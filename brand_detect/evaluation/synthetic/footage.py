@@ -1,0 +1,564 @@
+"""Generated broadcast footage with ground truth: a real H.264 file, and what can be read on each of its frames.
+
+A football match: pans along perspective boards whose texts change, a close shot with players before the boards, a view
+into the corner, a whip pan with motion blur, a press room that stands still, a scoreboard with the channel's name, hard
+cuts, dissolves, a black gap and an end card. The same scenario gives the same pictures and the same truth.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.geometry import transformed
+from brand_detect.evaluation.synthetic.drawing import (
+    LOGOS,
+    Array,
+    Brand,
+    Camera,
+    Lettering,
+    Picture,
+    Planes,
+    Set,
+    Sprite,
+    brand_of,
+    end_card,
+    player,
+    scoreboard,
+    sponsor_wall,
+    stadium,
+    with_boards,
+)
+
+BRANDS = (
+    "Eurosport",
+    "Heineken",
+    "Emirates",
+    "Rolex",
+    "Hisense",
+    "Santander",
+    "Visa",
+    "Qatar Airways",
+    "Coca-Cola",
+    "FedEx",
+    "Lenovo",
+    "Vodafone",
+)
+UNLISTED = ("Zymvora",)  # an invented name: no catalogue holds it
+
+LEGIBLE_HEIGHT_PX = 12.0
+LEGIBLE_PITCH_PX = 4.5
+LEGIBLE_CLEAR = 0.75
+LEGIBLE_VISIBLE = 0.55
+LEGIBLE_SMEAR = 0.65
+LEGIBLE_MIX = 0.25
+LEGIBLE_RULE = (
+    f"ink, outlines included, at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
+    f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), at least {LEGIBLE_CLEAR:.0%} of it within the "
+    f"picture and clear of the scoreboard, {LEGIBLE_VISIBLE:.0%} of it not covered by players either, smeared by "
+    f"motion over at most {LEGIBLE_SMEAR:g} of a letter's width, at least {LEGIBLE_MIX:.0%} of the mix in a dissolve"
+)
+"""What makes lettering count as legible, by eye on frames drawn at full size: 24 of 24 names of condensed faces at 4.5
+to 6 px a letter, 18 px high or more, could be read, and 8 of 8 smeared over 0.5 to 0.65 of a letter; beyond that
+letters run into each other. So could 24 of 24 that were mixed in by 25 to 50 %, and 11 of 12 that players covered to
+between 25 and 45 %; of 12 that the picture's edge cut as much, none was there whole to be read: Fed, EMIRA, ANDER."""
+
+GLANCE_S = 0.25  # a viewer overlooks a shorter break or flash, and a hand label would not hold it
+CLEAR_S = 1.0  # a brand that can be read for so long must be found; one seen for less is a bonus
+COLUMNS = ("frame", "brand", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "visible", "legible")
+
+_CYCLE = (("wide", 5.0), ("close", 3.5), ("corner", 4.0), ("whip", 3.0), ("wall", 4.5))
+_ENDING = (("black", 0.8), ("card", 3.2))
+_CYCLE_S, _ENDING_S = 20.0, 4.0
+_LED_S = 2.5  # the boards along the touchline change so often
+_LED_STATES = 3
+_SHUTTER = 0.35  # share of a frame's time that the shutter is open
+_FIRST_CLOCK_S = 37 * 60 + 12
+
+
+Rectangle = tuple[float, float, float, float]
+"""Left, top, right, bottom, px."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What to generate. ``repeats`` shows the whole clip so many times over, copied without being drawn again."""
+
+    seconds: float = 24.0
+    width_px: int = 1280
+    height_px: int = 720
+    fps: int = 25
+    seed: int = 0
+    brands: tuple[str, ...] = BRANDS  # the first owns the channel, the second the end card
+    unlisted: tuple[str, ...] = UNLISTED  # shown on boards as well, and in no catalogue
+    marks: tuple[str, ...] = ()  # of LOGOS: shown on boards as well, without a word
+    boards: int = 15  # along the touchline; more are narrower and harder to read
+    players: int = 14
+    repeats: int = 1
+
+    def __post_init__(self) -> None:
+        if self.width_px % 2 or self.height_px % 2 or min(self.width_px, self.height_px) < 64:
+            raise BadInput(
+                f"A sample of {self.width_px}x{self.height_px} px cannot be made.", "use even sides of 64 px or more"
+            )
+        if self.seconds * self.fps < 25 or self.repeats < 1:
+            raise BadInput("A sample has at least 25 frames and is shown at least once.")
+        if len(self.brands) < 3 or self.boards < 1:
+            raise BadInput("A sample shows at least three brands on at least one board.")
+        if unknown := set(self.marks) - LOGOS.keys():
+            raise BadInput(f"There is no mark {min(unknown)}.", f"marks: {', '.join(LOGOS)}")
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Every name, in the order of the truth's."""
+        return *self.brands, *self.unlisted, *self.marks
+
+    @property
+    def frames(self) -> int:
+        """Frames that are drawn; the file has ``repeats`` times as many."""
+        return round(self.seconds * self.fps)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A stretch of frames of one kind. ``dissolve`` frames at its start are mixed with the shot before."""
+
+    kind: str  # wide | close | corner | whip | wall | black | card
+    start: int
+    frames: int
+    number: int
+    dissolve: int = 0
+
+
+def plan(scenario: Scenario) -> list[Shot]:
+    """The shots in order. Cycles of live shots and a press room, then a black gap and the end card."""
+    cycles = max(1, round((scenario.seconds - _ENDING_S) / _CYCLE_S))
+    listed = [*(_CYCLE * cycles), *_ENDING]
+    ends = np.cumsum([seconds for _, seconds in listed])
+    ends = np.round(ends / ends[-1] * scenario.frames).astype(int)
+    shots: list[Shot] = []
+    for number, ((kind, _), start, end) in enumerate(zip(listed, [0, *ends[:-1]], ends, strict=True)):
+        dissolve = min(round(0.4 * scenario.fps), int(end - start) // 4) if kind == "corner" else 0
+        shots.append(Shot(kind, int(start), int(end - start), number, dissolve))
+    return shots
+
+
+@dataclass(frozen=True)
+class Box:
+    """Lettering on one frame: its corners (4, 2) px, the share that is in view, whether it can be read."""
+
+    brand: str
+    quad: Array
+    visible: float
+    legible: bool
+
+
+def draw(scenario: Scenario) -> Iterator[tuple[Planes, list[Box]]]:
+    """Every frame's picture and its lettering, one at a time."""
+    studio = _Studio(scenario)
+    shots = plan(scenario)
+    for shot in shots:
+        for k in range(shot.frames):
+            picture, boxes = studio.frame(shot, k)
+            if k < shot.dissolve:
+                share = (k + 1) / (shot.dissolve + 1)
+                before = shots[shot.number - 1]
+                under, fading = studio.frame(before, before.frames + k)
+                picture = under.mix(picture, share)
+                boxes = [_faded(b, share) for b in boxes] + [_faded(b, 1 - share) for b in fading]
+            yield picture, boxes
+
+
+def _faded(box: Box, share: float) -> Box:
+    return Box(box.brand, box.quad, box.visible * share, box.legible and share >= LEGIBLE_MIX)
+
+
+def _grid(columns: int, rows: int) -> Array:
+    """Weights (columns * rows, 4) of a quadrilateral's corners that give points spread evenly over it."""
+    a, d = (g.ravel() for g in np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows))
+    return np.stack([(1 - a) * (1 - d), a * (1 - d), a * d, (1 - a) * d], axis=1)
+
+
+_GRID = _grid(20, 4)
+
+
+class _Studio:
+    """Draws the frames of a scenario's shots; keeps the few sets they share."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.size = (scenario.width_px, scenario.height_px)
+        rng = np.random.default_rng(scenario.seed)
+        self.brands = [brand_of(n, i, rng) for i, n in enumerate(scenario.shown)]
+        self.set_of = lru_cache(maxsize=3 * _LED_STATES + 2)(self._set_of)
+        self.background = lru_cache(maxsize=3)(self._background)
+        self.bug = lru_cache(maxsize=2)(self._bug)
+        self.figure = lru_cache(maxsize=512)(player)
+
+    def frame(self, shot: Shot, k: int) -> tuple[Planes, list[Box]]:
+        """The ``k``-th picture of ``shot``, which may run on past its end, and its lettering."""
+        if shot.kind == "black":
+            return self._black.copy(), []
+        now = self.set_of(shot.kind, self._led(shot, k))
+        players: list[Rectangle] = []
+        smear = np.zeros(2)
+        if now.camera is None:
+            picture, homography = now.planes.copy(), np.eye(3)
+        else:
+            camera = self._camera(shot, k)
+            back = np.linalg.inv(now.camera.matrix)
+            homography = camera.matrix @ back
+            following = self._camera(shot, k + 1).matrix @ back
+            middle = np.array([[self.size[0] / 2, self.size[1] / 2]])
+            smear = _SHUTTER * (transformed(middle, following @ np.linalg.inv(homography)) - middle)[0]
+            picture = now.planes.warp(homography, self.size)
+            players = self._play(picture, camera, shot, k)
+            picture = picture.blur(*smear)
+        texts = [Lettering(t.brand, transformed(t.quad, homography)) for t in now.texts]
+        smear_px = float(np.abs(smear).max())
+        laid_over: list[Rectangle] = []
+        boxes: list[Box | None] = []
+        if shot.kind != "card":
+            rectangle, name = self._overlay(picture, shot, k)
+            laid_over.append(rectangle)
+            boxes.append(self._box(name, [], [], 0.0))
+        boxes += [self._box(t, laid_over, players, smear_px) for t in texts]
+        return picture, [box for box in boxes if box]
+
+    def _overlay(self, picture: Planes, shot: Shot, k: int) -> tuple[Rectangle, Lettering]:
+        """Lay the scoreboard over the picture: where it lies, and the channel's name on it."""
+        sprite, name = self.bug(_FIRST_CLOCK_S + (shot.start + (0 if shot.kind == "wall" else k)) // self.scenario.fps)
+        x, y = round(0.04 * self.size[0]) // 2 * 2, round(0.06 * self.size[1]) // 2 * 2
+        picture.lay(sprite, x, y)
+        rectangle = (x, y, x + sprite.size[0], y + sprite.size[1])
+        return rectangle, Lettering(name.brand, name.quad + np.array([x, y]))
+
+    def _led(self, shot: Shot, k: int) -> int:
+        if shot.kind not in ("wide", "whip", "close", "corner"):
+            return 0
+        return (shot.number + int(k / self.scenario.fps / _LED_S)) % _LED_STATES
+
+    @cached_property
+    def _black(self) -> Planes:
+        return Planes.of(np.zeros((self.size[1], self.size[0], 3), np.uint8))
+
+    def _bug(self, clock_s: int) -> tuple[Sprite, Lettering]:
+        return scoreboard(self.size, clock_s, self.brands[0])
+
+    @property
+    def _on_wall(self) -> list[Brand]:
+        marks = [b for b in self.brands if b.style.mark]
+        return [*self.brands[2 : 9 - len(marks[:4])], *marks[:4]]
+
+    def _background(self, camera: Camera) -> Picture:
+        return stadium(camera, np.random.default_rng(self.scenario.seed + 1))
+
+    def _set_of(self, kind: str, led: int) -> Set:
+        if kind == "wall":
+            return sponsor_wall(self.size, self._on_wall, np.random.default_rng(self.scenario.seed + 2))
+        if kind == "card":
+            return end_card(self.size, self.brands[1])
+        camera = self._wide_camera(kind)
+        shown = self.brands[1:]
+        first = 5 * led
+        row = [shown[(first + i) % len(shown)] for i in range(self.scenario.boards)]
+        goal_row = [shown[(first + 7 + i) % len(shown)] for i in range(8)]
+        return with_boards(self.background(camera), camera, row, goal_row)
+
+    def _wide_camera(self, kind: str) -> Camera:
+        """Sees all that the moving camera of a shot of ``kind`` can turn to."""
+        width, height = self.size
+        if kind == "corner":
+            return Camera((-6, 44, 4.5), (54, 66, 1.5), 1.65 * width, (_even(1.75 * width), _even(1.5 * height)))
+        if kind == "close":
+            return Camera((0, 54, 1.9), (0, 72, 1.7), 1.5 * width, (_even(2.5 * width), _even(1.4 * height)))
+        return Camera((0, -32, 14), (0, 64, 1.5), 3.0 * width, (_even(2.4 * width), _even(1.5 * height)))
+
+    def _camera(self, shot: Shot, k: int) -> Camera:
+        wide = self._wide_camera(shot.kind)
+        share = k / max(1, shot.frames)
+        eased = share * share * (3 - 2 * min(share, 1.5))
+        turn = 1 if shot.number % 2 else -1
+        t_s = k / self.scenario.fps
+        drift = 0.05 * np.sin(1.7 * t_s + shot.number), 0.04 * np.sin(2.3 * t_s)
+        x, y, z = wide.target
+        zoom = 1.0
+        if shot.kind == "wide":
+            x, zoom = turn * (2 * eased - 1) * 13, 0.95 + 0.1 * eased
+        elif shot.kind == "whip":
+            late = np.clip((share - 0.4) / 0.2, 0, 1)
+            x = -turn * (2 * late * late * (3 - 2 * late) - 1) * 17
+        elif shot.kind == "close":
+            x = turn * (2 * eased - 1) * 5
+        else:
+            y, zoom = y + turn * (2 * eased - 1) * 9, 0.92 + 0.1 * eased
+        return Camera(wide.place, (x + drift[0], y, z + drift[1]), wide.focal_px * zoom, self.size)
+
+    def _play(self, picture: Planes, camera: Camera, shot: Shot, k: int) -> list[Rectangle]:
+        """Draw the players, far ones first; returns the boxes (x0, y0, x1, y1) px they cover."""
+        count = 2 if shot.kind == "close" else self.scenario.players
+        rng = np.random.default_rng((self.scenario.seed, shot.number))
+        base = rng.uniform((-26, 34), (26, 66), (count, 2))
+        speed = rng.uniform(-3.5, 3.5, (count, 2)) * (1, 0.4)
+        if shot.kind == "close":
+            base = np.array([(-7.0, 68.5), (-10.5, 67.6)])
+            speed = np.array([(4.6, -0.1), (4.9, 0.1)])
+        elif shot.kind == "corner":
+            base = base * (0.4, 1.0) + (32, -2)
+        t_s = k / self.scenario.fps
+        places = base + speed * t_s
+        covered = []
+        for i in np.argsort(-places[:, 1]):
+            x, y = places[i]
+            feet, head = camera.project([(x, y, 0.0), (x, y, 1.82)])
+            tall = int(feet[1] - head[1]) // 4 * 4
+            if tall < 8 or not -tall < feet[0] < self.size[0] + tall:
+                continue
+            stride = np.round(4 * np.sin(9 * t_s + 1.3 * i)) / 4
+            team = (((40, 40, 175), (235, 235, 235)), ((235, 235, 235), (110, 50, 20)))[i % 2]
+            sprite = self.figure(*team, tall, float(stride))
+            picture.lay(sprite, feet[0] - sprite.size[0] / 2, feet[1] - sprite.size[1])
+            covered.append((feet[0] - 0.16 * tall, head[1], feet[0] + 0.16 * tall, feet[1]))
+        return covered
+
+    def _box(
+        self, text: Lettering, laid_over: Sequence[Rectangle], players: Sequence[Rectangle], smear_px: float
+    ) -> Box | None:
+        visible = self._visible(text.quad, [*laid_over, *players])
+        if visible <= 0.05:
+            return None
+        sides = np.linalg.norm(np.roll(text.quad, -1, axis=0) - text.quad, axis=1)
+        high, pitch = (sides[1] + sides[3]) / 2, (sides[0] + sides[2]) / 2 / text.letters
+        legible = (
+            high >= LEGIBLE_HEIGHT_PX
+            and pitch >= LEGIBLE_PITCH_PX
+            and visible >= LEGIBLE_VISIBLE
+            and self._visible(text.quad, laid_over) >= LEGIBLE_CLEAR
+            and smear_px <= LEGIBLE_SMEAR * pitch
+        )
+        return Box(text.brand, text.quad, visible, bool(legible))
+
+    def _visible(self, quad: Array, over: Sequence[Rectangle]) -> float:
+        """The share of ``quad`` inside the picture and outside the boxes ``over``, on a grid of 20 x 4 points."""
+        (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
+        width, height = self.size
+        if right <= 0 or bottom <= 0 or left >= width or top >= height:
+            return 0.0
+        near = [o for o in over if o[0] < right and o[2] > left and o[1] < bottom and o[3] > top]
+        if not near and left >= 0 and top >= 0 and right <= width and bottom <= height:
+            return 1.0
+        points = _GRID @ quad
+        seen = ((points >= 0) & (points < self.size)).all(axis=1)
+        for x0, y0, x1, y1 in near:
+            seen &= ~((points >= (x0, y0)) & (points < (x1, y1))).all(axis=1)
+        return float(seen.mean())
+
+
+def _even(number: float) -> int:
+    return round(number / 2) * 2
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What can be seen and read in a generated clip. ``boxes`` is (n, 12) float32 with the columns of ``COLUMNS``:
+    the frame's number, the brand's place in ``brands``, the ink's corners in px, the visible share, legible 0 or 1."""
+
+    brands: tuple[str, ...]
+    unlisted: tuple[str, ...]
+    marks: tuple[str, ...]  # those of ``brands`` that are shown without a word
+    width_px: int
+    height_px: int
+    fps: int
+    duration_s: float
+    cuts_s: tuple[float, ...]
+    dissolves_s: tuple[tuple[float, float], ...]
+    still_s: tuple[tuple[float, float], ...]
+    black_s: tuple[tuple[float, float], ...]
+    boxes: NDArray[np.float32]
+
+    def legible_s(self, brand: str) -> list[list[float]]:
+        """When ``brand`` can be read: [start, end) in seconds, without the breaks and flashes a viewer overlooks."""
+        return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & (self.boxes[:, 11] > 0)])
+
+    def seen_s(self, brand: str) -> list[list[float]]:
+        """When ``brand`` can be read, or half of its lettering or more is in view, legible or not."""
+        seen = (self.boxes[:, 10] >= 0.5) | (self.boxes[:, 11] > 0)
+        return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & seen])
+
+    def _runs(self, boxes: NDArray[np.float32]) -> list[list[float]]:
+        frames = np.unique(boxes[:, 0].astype(int))
+        if not len(frames):
+            return []
+        breaks = np.flatnonzero(np.diff(frames) > GLANCE_S * self.fps)
+        starts, ends = frames[[0, *(breaks + 1)]], frames[[*breaks, len(frames) - 1]] + 1
+        runs = zip((starts / self.fps).tolist(), (ends / self.fps).tolist(), strict=True)
+        return [[start, end] for start, end in runs if end - start >= GLANCE_S]
+
+    def labels(self) -> dict[str, Any]:
+        """The clip's entry of a label file: ``clear`` and ``hard`` words, unlisted ones among them."""
+        entry: dict[str, Any] = {
+            "size": f"{self.width_px}x{self.height_px}",
+            "duration_s": self.duration_s,
+            "clear": {},
+            "hard": {},
+        }
+        for brand in self.brands:
+            read, seen = self.legible_s(brand), self.seen_s(brand)
+            if sum(end - start for start, end in read) >= CLEAR_S:
+                entry["clear"][brand] = {"intervals_s": read}
+            elif seen:
+                entry["hard"][brand] = {"intervals_s": seen}
+        return entry
+
+    def to_json(self) -> Iterator[str]:
+        """The truth as JSON, in pieces: a header and one line per box."""
+        header = asdict(self)
+        del header["boxes"]
+        header["legible_rule"] = LEGIBLE_RULE
+        header["legible_s"] = {brand: self.legible_s(brand) for brand in self.brands}
+        header["columns"] = COLUMNS
+        yield json.dumps(header, indent=1, ensure_ascii=False)[:-2] + ',\n "boxes": [\n'
+        last = len(self.boxes) - 1
+        for k, row in enumerate(self.boxes.tolist()):
+            corners = ",".join(f"{v:.1f}" for v in row[2:10])
+            yield f"[{row[0]:.0f},{row[1]:.0f},{corners},{row[10]:.2f},{row[11]:.0f}]{',' if k < last else ''}\n"
+        yield "]}\n"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Truth":
+        """From what ``to_json`` wrote."""
+        fields = {k: data[k] for k in cls.__dataclass_fields__ if k != "boxes"}
+        spans = ("brands", "unlisted", "marks", "cuts_s", "dissolves_s", "still_s", "black_s")
+        fields |= {k: tuple(tuple(v) if isinstance(v, list) else v for v in data[k]) for k in spans}
+        boxes = np.array(data["boxes"], np.float32).reshape(-1, len(COLUMNS))
+        return cls(**fields, boxes=boxes)
+
+
+def truth_path(video: Path) -> Path:
+    """Where a generated clip's truth lies: ``sample.mp4`` has ``sample.truth.json`` beside it."""
+    return video.with_suffix(".truth.json")
+
+
+def write_sample(video: Path, scenario: Scenario) -> Truth:
+    """Draw and encode ``scenario`` as ``video`` (H.264, yuv420p, MP4), its truth beside it.
+
+    Pictures are drawn and encoded one at a time; memory grows with the length by the truth alone, 48 bytes a box.
+    """
+    import av
+
+    video.parent.mkdir(parents=True, exist_ok=True)
+    names = scenario.shown
+    rows: list[NDArray[np.float32]] = []
+    once = video if scenario.repeats == 1 else video.with_suffix(".once.mp4")
+    with av.open(str(once), "w") as container:
+        stream = container.add_stream("libx264", rate=scenario.fps)
+        stream.width, stream.height, stream.pix_fmt = scenario.width_px, scenario.height_px, "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "22", "g": str(2 * scenario.fps)}
+        stream.time_base = Fraction(1, scenario.fps)
+        for number, (picture, boxes) in enumerate(draw(scenario)):
+            rows.append(
+                np.array(
+                    [[number, names.index(b.brand), *b.quad.ravel(), b.visible, b.legible] for b in boxes], np.float32
+                ).reshape(-1, len(COLUMNS))
+            )
+            flat = np.concatenate([plane.ravel() for plane in picture.each()]).reshape(-1, scenario.width_px)
+            frame = av.VideoFrame.from_ndarray(flat, format="yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    if scenario.repeats > 1:
+        _repeat(once, video, scenario)
+        once.unlink()
+    truth = _truth(scenario, np.concatenate(rows))
+    with truth_path(video).open("w", encoding="utf-8") as file:
+        file.writelines(truth.to_json())
+    return truth
+
+
+def _repeat(once: Path, video: Path, scenario: Scenario) -> None:
+    """Copy the packets of ``once`` into ``video``, ``repeats`` times over."""
+    import av
+
+    with av.open(str(once)) as source, av.open(str(video), "w") as target:
+        pictures = source.streams.video[0]
+        assert pictures.time_base, "a stream in a file has one"
+        stream = target.add_stream_from_template(pictures)
+        length = round(scenario.frames / scenario.fps / pictures.time_base)
+        for turn in range(scenario.repeats):
+            source.seek(0)
+            for packet in source.demux(video=0):
+                if packet.dts is None or packet.pts is None:
+                    continue  # the empty packet that ends the file
+                packet.pts += turn * length
+                packet.dts += turn * length
+                packet.stream = stream
+                target.mux(packet)
+
+
+def _truth(scenario: Scenario, boxes: NDArray[np.float32]) -> Truth:
+    shots = plan(scenario)
+    frames, fps = scenario.frames, scenario.fps
+    turns = range(scenario.repeats)
+
+    def spans(kinds: Sequence[str], dissolve: bool = False) -> tuple[tuple[float, float], ...]:
+        return tuple(
+            ((turn * frames + s.start) / fps, (turn * frames + s.start + (s.dissolve if dissolve else s.frames)) / fps)
+            for turn in turns
+            for s in shots
+            if (s.dissolve if dissolve else s.kind in kinds)
+        )
+
+    shifted = [boxes + np.array([turn * frames, *[0] * (len(COLUMNS) - 1)], np.float32) for turn in turns]
+    starts = [turn * frames + s.start for turn in turns for s in shots if not s.dissolve]
+    return Truth(
+        brands=scenario.shown,
+        unlisted=scenario.unlisted,
+        marks=scenario.marks,
+        width_px=scenario.width_px,
+        height_px=scenario.height_px,
+        fps=fps,
+        duration_s=scenario.repeats * frames / fps,
+        cuts_s=tuple(start / fps for start in starts[1:]),
+        dissolves_s=spans((), dissolve=True),
+        still_s=spans(("wall", "card")),
+        black_s=spans(("black",)),
+        boxes=np.concatenate(shifted),
+    )
+
+
+def load_truth(path: Path) -> Truth:
+    """Read a truth file.
+
+    Raises:
+        BadInput: it is not one.
+    """
+    try:
+        return Truth.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise BadInput(f"{path} is not a truth file: {e}.", "generate the sample again") from e
+
+
+def sample_once(video: Path, scenario: Scenario) -> Truth:
+    """The truth of ``video``, which is drawn only if it is not there yet or was drawn from another scenario or rule."""
+    note = video.with_suffix(".scenario.json")
+    wanted = json.dumps({**asdict(scenario), "legible_rule": LEGIBLE_RULE}, ensure_ascii=False)
+    if video.is_file() and note.is_file() and note.read_text(encoding="utf-8") == wanted:
+        return load_truth(truth_path(video))
+    note.unlink(missing_ok=True)
+    truth = write_sample(video, scenario)
+    note.write_text(wanted, encoding="utf-8")
+    return truth
+
+
+def demo_clip(folder: Path) -> Path:
+    """The clip of ``make demo``: ``sample.mp4`` in ``folder``, its truth beside it."""
+    video = folder / "sample.mp4"
+    sample_once(video, Scenario())
+    return video

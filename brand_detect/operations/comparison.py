@@ -1,0 +1,170 @@
+"""Two reports of the store side by side, and the asset that writes what differs."""
+
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import dagster as dg
+from pydantic import Field
+
+from brand_detect.catalog import catalog_from_json
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.history import reports_to_compare
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
+from brand_detect.domain.protocols import FrameReader, ImageCodec
+from brand_detect.orchestration.config import explicit
+from brand_detect.orchestration.partitions import JOBS, OWNER
+from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.stage import dagster_errors
+from brand_detect.report.comparison import Comparison, Side, StageFacts, compare, in_short, in_words
+from brand_detect.report.comparison_page import render
+from brand_detect.storage.codec import Value
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.store import AttemptRef, Store, StoredFrames
+
+REPORT = STAGES[-1]
+METADATA_BYTES = 50_000
+"""Longest JSON in the metadata: it sits in the event's row."""
+
+V = TypeVar("V", bound=Value)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two reports, what differs, and what is needed to show it."""
+
+    before: AttemptRef
+    after: AttemptRef
+    document: Comparison
+    store: Store
+    codec: ImageCodec
+
+    @property
+    def name(self) -> str:
+        return f"{self.before.attempt}--{self.after.attempt}"
+
+    def page(self) -> str:
+        """The page, with pictures as far as the frames are still there."""
+        return render(
+            self.document,
+            {side: self._frames(ref) for side, ref in (("before", self.before), ("after", self.after))},
+            self.codec,
+        )
+
+    def _frames(self, report: AttemptRef) -> FrameReader | None:
+        frames = AttemptRef(report.job_id, STAGES[0], self.store.manifest(report).upstream[STAGES[0]])
+        try:
+            extracted, there = _load(self.store, frames, ExtractedFrames), self.store.with_frames(frames)
+        except Permanent:  # gone: the page says so
+            return None
+        return StoredFrames(self.store, there, extracted.frames, self.codec)
+
+
+def compared(
+    store: Store, codec: ImageCodec, job_id: str, attempt: str = "", with_attempt: str = "", with_job: str = ""
+) -> Compared:
+    """The report ``attempt`` of ``job_id`` (default: the newest) against ``with_attempt``.
+
+    That is by default the report before it, or with another job ``with_job`` the newest of that. The first letters of
+    an attempt's name do.
+
+    Raises:
+        BadInput: there is no such report, or none to compare with.
+        Permanent: a checkpoint that the reports were made from is gone.
+    """
+    other = with_job or job_id
+    others = reports_of(store, with_job) if with_job else ()
+    names = reports_to_compare(job_id, reports_of(store, job_id), attempt, with_attempt, with_job, others)
+    before, after = (AttemptRef(job, REPORT, name) for job, name in zip((other, job_id), names, strict=True))
+    return Compared(before, after, compare(load_side(store, before), load_side(store, after)), store, codec)
+
+
+def load_side(store: Store, report: AttemptRef) -> Side:
+    """A report with what it was made from, as its manifest names it."""
+    manifest = store.manifest(report)
+    version = manifest.upstream[CATALOG]
+    refs = {stage: AttemptRef(report.job_id, stage, name) for stage, name in manifest.upstream.items() if stage in LINE}
+    refs[report.stage] = report
+    return Side(
+        request=_load(store, refs["job_request"], JobRequest),
+        attempt=report.attempt,
+        run_id=manifest.run_id,
+        created=manifest.created,
+        stages={stage: _facts(store.manifest(ref)) for stage, ref in refs.items() if store.exists(ref)},
+        catalog=catalog_from_json(store.get_catalog(version), version),
+        scenes=_load(store, refs["filter_scenes"], FilteredScenes),
+        detected=_load(store, refs["detect_objects"], DetectedObjects),
+        verdicts=_load(store, refs["escalate_cloud"], BrandVerdicts),
+        report=_load(store, report, Report),
+    )
+
+
+def reports_of(store: Store, job_id: str) -> list[str]:
+    """Attempts of a job's report, oldest first."""
+    return [manifest.attempt for manifest in store.attempts(job_id, REPORT)]
+
+
+def _facts(manifest: Manifest) -> StageFacts:
+    return StageFacts(**{name: getattr(manifest, name) for name in StageFacts.model_fields})
+
+
+def _load(store: Store, ref: AttemptRef, kind: type[V]) -> V:
+    value = store.load(ref)
+    assert isinstance(value, kind)
+    return value
+
+
+class ComparisonConfig(dg.Config):
+    """Which reports; with nothing set, the job's newest against the one before it."""
+
+    attempt: str | None = Field(None, description="a report of this job; its first letters do (default: the newest)")
+    with_attempt: str | None = Field(None, description="the report to compare it with (default: the one before it)")
+    with_job: str | None = Field(None, description="the job that with_attempt belongs to (default: this one)")
+
+
+@dg.asset(
+    partitions_def=JOBS,
+    io_manager_key="checkpoints",
+    required_resource_keys={"services"},
+    config_schema=ComparisonConfig.to_config_schema().as_field(),
+    code_version="1",
+    group_name="operations",
+    kinds={"html"},
+    owners=[OWNER],
+    tags={"work": "sums"},
+)
+def comparison(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Two reports of a job: seconds gained and lost, verdicts changed, params that differ, time and cost."""
+    services = cast("Services", context.resources.services)
+    asked = explicit(context.op_execution_context.op_config)
+    with dagster_errors(context.instance, context.run.run_id):
+        if not any(asked.values()) and (number := len(reports_of(services.store, context.partition_key))) < 2:
+            nothing = (
+                f"Nothing to compare: {context.partition_key} has {'one report' if number else 'no report'} so far."
+            )
+            return dg.MaterializeResult(metadata={"text": dg.MetadataValue.md(nothing)})
+        found = compared(services.store, services.engines.codec(), context.partition_key, **asked)
+        whole = found.document.model_dump_json(indent=1)
+        page, document = (
+            services.store.put_comparison(context.partition_key, f"{found.name}.{ending}", text.encode())
+            for ending, text in (("html", found.page()), ("json", whole))
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "text": dg.MetadataValue.md(in_words(found.document)),
+                "json": dg.MetadataValue.json(in_short(found.document, METADATA_BYTES)),
+                "page": page,
+                "document": document,
+                "before": str(found.before),
+                "after": str(found.after),
+            }
+        )
+
+
+def definitions(_services: Services) -> dg.Definitions:
+    return dg.Definitions(assets=[comparison])

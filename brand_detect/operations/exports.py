@@ -1,0 +1,227 @@
+"""A stored report given to others: files of a format, and the video with its detections drawn in."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar, cast
+
+import dagster as dg
+from pydantic import Field
+
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.history import named
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.media import content_sha256
+from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rewritten
+from brand_detect.orchestration.config import explicit
+from brand_detect.orchestration.events import inline
+from brand_detect.orchestration.partitions import JOBS, OWNER
+from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.stage import dagster_errors
+from brand_detect.report import boxes
+from brand_detect.report.annotations import Overlay
+from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocument, document, to_csv
+from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
+from brand_detect.report.webvtt import markers
+from brand_detect.report.words import counted
+from brand_detect.storage.codec import Value
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.store import AttemptRef, Store, StoredFrames
+
+REPORT = STAGES[-1]
+
+V = TypeVar("V", bound=Value)
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A report in the store, with what it was made from as far as somebody asks for it."""
+
+    store: Store
+    ref: AttemptRef
+    manifest: Manifest
+
+    @classmethod
+    def of(cls, store: Store, job_id: str, attempt: str = "") -> "StoredReport":
+        """The report ``attempt``, its first letters do, or the one that the service shows: the newest that is sound.
+
+        Raises:
+            BadInput: there is none.
+        """
+        reports = store.attempts(job_id, REPORT)
+        if not reports:
+            raise BadInput(f"{job_id} has no report.", "submit its video first")
+        sound = [manifest for manifest in reports if not manifest.failed_check] or reports
+        name = named(job_id, REPORT, [m.attempt for m in reports], attempt) if attempt else sound[-1].attempt
+        ref = AttemptRef(job_id, REPORT, name)
+        return cls(store, ref, store.manifest(ref))
+
+    @cached_property
+    def report(self) -> Report:
+        return self._load(REPORT, Report)
+
+    @cached_property
+    def request(self) -> JobRequest:
+        return self._load("job_request", JobRequest)
+
+    @cached_property
+    def extracted(self) -> ExtractedFrames:
+        return self._load("extract_frames", ExtractedFrames)
+
+    @cached_property
+    def scenes(self) -> FilteredScenes:
+        return self._load("filter_scenes", FilteredScenes)
+
+    @cached_property
+    def document(self) -> ReportDocument:
+        return document(self.report, self.request)
+
+    @cached_property
+    def labels(self) -> boxes.Labels:
+        regions = self._load("detect_objects", DetectedObjects).regions
+        return boxes.labels(self.request, self.extracted.frames, self.scenes.timeline, regions, self.report)
+
+    @cached_property
+    def overlay(self) -> Overlay:
+        params = CompileReportParams.model_validate(self.manifest.params)
+        return Overlay(self.report, self.extracted.frames, self.scenes.timeline, params.bridge_s)
+
+    def frames(self, codec: ImageCodec) -> StoredFrames:
+        """Its stored frames.
+
+        Raises:
+            Permanent: they are gone.
+        """
+        made = AttemptRef(self.ref.job_id, "extract_frames", self.manifest.upstream["extract_frames"])
+        return StoredFrames(self.store, self.store.with_frames(made), self.extracted.frames, codec)
+
+    def _load(self, stage: str, kind: type[V]) -> V:
+        attempt = self.ref.attempt if stage == REPORT else self.manifest.upstream[stage]
+        value = self.store.load(AttemptRef(self.ref.job_id, stage, attempt))
+        assert isinstance(value, kind)
+        return value
+
+
+def files(found: StoredReport, what: Format, prefix: str = LOCAL_FILES) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of a report in a format other than ``mp4``; pictures come from ``images``.
+
+    ``prefix`` stands in front of the pictures' names in Label Studio's tasks.
+    """
+    report, request = found.report, found.request
+    if what is Format.json:
+        yield "report.json", found.document.model_dump_json(indent=1).encode()
+    elif what is Format.vtt:
+        yield "markers.vtt", markers(found.document).encode()
+    elif what is Format.csv:
+        for name in ("brands", "exposures", "detections"):
+            yield f"{name}.csv", to_csv(getattr(report, name))
+    elif what is Format.parquet:
+        for file in found.manifest.files:
+            if file.name.endswith(".parquet"):
+                yield file.name, found.store.read(found.ref, file.name)
+    elif what is Format.coco:
+        yield "annotations.json", _json(boxes.coco(found.labels, request))
+    elif what is Format.yolo:
+        yield from ((name, text.encode()) for name, text in boxes.yolo(found.labels).items())
+    elif what is Format.label_studio:
+        model = f"brand_detect {found.ref.attempt}"
+        yield "tasks.json", _json(boxes.label_studio(found.labels, request, model, prefix))
+        yield "label_config.xml", boxes.label_config(found.labels.brands).encode()
+
+
+def images(found: StoredReport, codec: ImageCodec) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the pictures that labels are for, as they are stored.
+
+    Raises:
+        Permanent: the frames are gone; before anything is given.
+    """
+    frames = found.frames(codec)
+    return ((f"{IMAGES}/{picture.name}", frames.jpeg(picture.frame)) for picture in found.labels.pictures)
+
+
+def annotate(
+    found: StoredReport, services: Services, target: Path, progress: Progress
+) -> tuple[Rewritten, Image | None]:
+    """Write ``target``, the report's video with its detections drawn in; also the picture with most of them.
+
+    Raises:
+        BadInput: the video is gone, out of reach, or another one by now.
+    """
+    canvas, uri = services.engines.canvas(), found.request.video_uri
+    most, best = 0, None
+
+    def draw(t_s: float, image: Image) -> Image:
+        nonlocal most, best
+        shapes = found.overlay.shapes(t_s, image.shape[1], image.shape[0])
+        drawn = canvas.draw(image, shapes) if shapes else image
+        if len(shapes) > most:
+            most, best = len(shapes), drawn
+        return drawn
+
+    with services.media.open(uri) as file:
+        if content_sha256(file)[0] != found.request.video_sha256:
+            raise BadInput(
+                f"{uri} is no longer the video that the report was made from.", "put it back, or submit it as a new job"
+            )
+        return services.engines.rewriter(services.settings.video_limits).rewrite(file, target, draw, progress), best
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode()
+
+
+class AnnotatedVideoConfig(dg.Config):
+    """Which report; with nothing set, the job's newest."""
+
+    attempt: str | None = Field(None, description="a report of this job; its first letters do (default: the newest)")
+
+
+@dg.asset(
+    partitions_def=JOBS,
+    io_manager_key="checkpoints",
+    required_resource_keys={"services"},
+    config_schema=AnnotatedVideoConfig.to_config_schema().as_field(),
+    code_version="1",
+    group_name="operations",
+    kinds={"video"},
+    owners=[OWNER],
+    tags={"work": "decoding"},
+)
+def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """The job's video with the boxes and names of its report drawn in."""
+    services = cast("Services", context.resources.services)
+    asked = explicit(context.op_execution_context.op_config)
+    with dagster_errors(context.instance, context.run.run_id), tempfile.TemporaryDirectory() as folder:
+        found = StoredReport.of(services.store, context.partition_key, **asked)
+        target = Path(folder) / f"{found.ref.attempt}.mp4"
+        made, still = annotate(found, services, target, services.progress("annotated_video", context.log))
+        size_bytes = target.stat().st_size
+        path = services.store.put_export(found.ref.job_id, target.name, target)
+    shown = (
+        {} if still is None else {"still": inline("still", encoded(still, services.engines.codec(), EMBEDDED_BYTES))}
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "path": path,
+            "report": str(found.ref),
+            "seconds": made.seconds,
+            "frames": made.frames,
+            "bytes": size_bytes,
+            "sound": made.sound or "none",
+            "brands": counted(found.report.brands.num_rows, "brand"),
+            "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in made.notes)),
+            **shown,
+        }
+    )
+
+
+def definitions(_services: Services) -> dg.Definitions:
+    return dg.Definitions(assets=[annotated_video])

@@ -1,0 +1,465 @@
+"""What arrives in the inbox: each complete video becomes a job, in ticks of bounded length.
+
+Dagster writes a sensor's cursor into the row of each tick, so the cursor holds what the tick itself took and no more.
+All else lies under ``STATE`` in the instance's cursor storage; what a tick took joins it in the next tick, if Dagster
+has its runs by then.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from base64 import urlsafe_b64encode
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brand_detect.domain.contracts import check_overrides, effective
+from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.job import Overrides, check_job_id
+from brand_detect.domain.media import default_job_id
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES
+from brand_detect.domain.protocols import Media
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.tags import PARTITION, VIDEO
+from brand_detect.orchestration.config import load_profile
+from brand_detect.orchestration.lineage import latest
+from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.resources import Services
+from brand_detect.storage.inbox import Entry, Inbox
+from brand_detect.storage.media import MediaFiles
+
+STATE = "brand_detect/inbox"
+"""The key of what is known of the inbox in the instance's cursor storage."""
+MOST_RUNS = 50
+"""Most runs that one tick asks for."""
+MOST_LISTED = 5000
+"""Most files that one tick looks at."""
+WORK_S = 20.0
+"""How long a tick hashes and looks things up; Dagster ends one that takes 60 s."""
+CHUNK = 1 << 20
+HASHES = 256
+"""Unfinished and unused hashes that are kept at hand."""
+REQUEST_BYTES = 1_000_000
+"""Largest request file."""
+ORPHAN_S = 60.0
+"""Age at which a run that was created and never queued is asked for again."""
+RUN_KEY = "dagster/run_key"
+UNKNOWN = "?"
+"""In place of a hash: a run that is to tell it has not got that far."""
+TAKEN, THERE, SETTLING, HASHING = "taken", "there already", "waiting to settle", "being hashed"
+REFUSED, LEFT = "refused", "left for the next tick"
+HELD, ALONE, AGAIN = "waiting for a new request", "requests without a video", "to be tried again"
+ALIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+class RequestFile(BaseModel):
+    """What a JSON file beside a video may ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    job_id: str = ""
+    profile: str = "default"
+    overrides: Overrides = Field(default={})
+
+    @classmethod
+    def read(cls, media: Media, entry: Entry) -> "RequestFile":
+        """
+        Raises:
+            BadInput: it asks for something that cannot be done.
+        """
+        with media.open(entry.uri) as file:
+            text = file.read(REQUEST_BYTES + 1)
+        if len(text) > REQUEST_BYTES:
+            raise BadInput("The request is too large.", f"write no more than {REQUEST_BYTES} bytes")
+        try:
+            asked = cls.model_validate_json(text)
+        except ValidationError as e:
+            first = e.errors(include_input=False)[0]
+            name = ".".join(map(str, first["loc"])) or "the request"
+            message = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+            raise BadInput(f"{name}: {message}.", f"write JSON with {', '.join(cls.model_fields)}") from e
+        if asked.job_id:
+            check_job_id(asked.job_id)
+        check_overrides(asked.overrides)
+        profile = load_profile(asked.profile)
+        for stage in STAGES:
+            effective(stage, profile.get(stage, {}), asked.overrides.get(stage, {}))
+        return asked
+
+
+@dataclass
+class State:
+    """What is known of the files that lie in the inbox, by the digest of their name."""
+
+    after: str = ""
+    """Where the next tick goes on; "" at the beginning."""
+    done: dict[str, str] = field(default_factory=dict)
+    """The version that was taken or refused."""
+    waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Of files that may still be written: the version, and when it was first seen, in seconds since 1970."""
+    held: dict[str, str] = field(default_factory=dict)
+    """Videos whose request was bad, and bad requests that could not be moved: these versions are left alone."""
+    unseen: list[str] = field(default_factory=list)
+    """What the present round over all files has not met yet."""
+
+    @classmethod
+    def load(cls, instance: dg.DagsterInstance) -> "State":
+        stored = instance.daemon_cursor_storage.get_cursor_values({STATE}).get(STATE)
+        return cls(**json.loads(stored)) if stored else cls()
+
+    def finish(self, files: Mapping[str, str]) -> None:
+        """These versions, by digest of the name, are done."""
+        self.done |= files
+        for key, version in files.items():
+            if self.waiting.get(key, ("",))[0] == version:
+                del self.waiting[key]
+            if self.held.get(key) == version:
+                del self.held[key]
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    def save(self, instance: dg.DagsterInstance) -> None:
+        instance.daemon_cursor_storage.set_cursor_values({STATE: self.dump()})
+
+
+def _digest(text: str) -> str:
+    """Eight letters: two of ten thousand files share one in 1 of 5 million inboxes, and then are hashed once more."""
+    data = text.encode("utf-8", "surrogateescape")
+    return urlsafe_b64encode(hashlib.blake2b(data, digest_size=6).digest()).decode()
+
+
+def _version(entry: Entry) -> str:
+    return _digest(f"{entry.size_bytes} {entry.version}")
+
+
+class Hashes:
+    """Content hashes of large files, a piece in each tick; begun anew when this process is."""
+
+    def __init__(self) -> None:
+        self._begun: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()
+
+    def sha256(self, media: Media, entry: Entry, until_s: float) -> str | None:
+        """The hash, or None if it is not done ``until_s`` by the monotonic clock."""
+        key = (entry.uri, entry.version)
+        # taken out: a tick that Dagster gave up may still be at it
+        digest, done = self._begun.pop(key, (hashlib.sha256(), 0))
+        try:
+            with media.open(entry.uri) as file:
+                file.seek(done)
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+                    done += len(chunk)
+                    if time.monotonic() >= until_s:
+                        break
+        finally:  # what was read before a fault stays read
+            self._begun[key] = (digest, done)
+            while len(self._begun) > HASHES:
+                self._begun.popitem(last=False)
+        return digest.hexdigest() if done >= entry.size_bytes else None
+
+
+class Tick:
+    """One look into the inbox."""
+
+    def __init__(
+        self, services: Services, instance: dg.DagsterInstance, log: logging.Logger, hashes: Hashes, state: State
+    ) -> None:
+        self._services, self._instance, self._log, self._hashes = services, instance, log, hashes
+        self._state = state
+        self._inbox = Inbox(services.settings.inbox)
+        self._until_s = time.monotonic() + WORK_S
+        self._videos: dict[str, str] = {}
+        self._new: set[str] = set()
+        self.runs: dict[str, dg.RunRequest] = {}
+        self.taken: dict[str, dict[str, str]] = {}
+        """By run key: the files that are done when Dagster has the run."""
+        self.counts: Counter[str] = Counter(dict.fromkeys((TAKEN, SETTLING, HASHING, REFUSED, LEFT), 0))
+
+    def __str__(self) -> str:
+        always = (TAKEN, SETTLING, HASHING, REFUSED, LEFT)
+        return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n or what in always) + "."
+
+    def look(self) -> None:
+        """Go over one page of files, oldest first."""
+        state = self._state
+        if not state.after:
+            state.unseen = [*{*state.done, *state.waiting, *state.held}]
+        entries, after = self._inbox.page(state.after, MOST_LISTED)
+        for folder, reason in self._inbox.unlisted.items():
+            self._log.warning("%r could not be listed: %s", folder, reason)
+        unseen = set(state.unseen) - {_digest(entry.name) for entry in entries}
+        new = [entry for entry in entries if not self._is_known(entry)]
+        self._new = {_digest(entry.name) for entry in new if entry.is_video}
+        for entry in sorted(new, key=lambda entry: (entry.changed_s, entry.name)):
+            try:
+                _check_name(entry.name)
+                (self._video if entry.is_video else self._request)(entry)
+            except BadInput as e:
+                self._refuse(entry, e)
+            except BrandDetectError as e:
+                self._log.warning("%s: %s", entry.name, e.full)
+                self.counts[AGAIN] += 1
+        if self.counts[LEFT] or self.counts[HASHING]:
+            after = state.after
+        elif after is None:  # a round is over: what it did not meet is there no more
+            for known in (state.done, state.waiting, state.held):
+                for key in unseen & known.keys():
+                    del known[key]
+            unseen, after = set(), ""
+        state.after, state.unseen = after, sorted(unseen)
+
+    def _is_known(self, entry: Entry) -> bool:
+        key, version = _digest(entry.name), _version(entry)
+        held = not entry.is_video and self._state.held.get(key) == version
+        return held or self._state.done.get(key) == version
+
+    def _video(self, entry: Entry) -> None:
+        if not entry.size_bytes:
+            self.counts[SETTLING] += 1
+            return
+        settled = entry.whole or self._has_settled(entry)
+        if len(self.runs) >= MOST_RUNS or time.monotonic() >= self._until_s:
+            self.counts[LEFT if settled else SETTLING] += 1
+            return
+        request = self._beside(entry)
+        if not settled and not (request and request.changed_s >= entry.changed_s):
+            self.counts[SETTLING] += 1
+        elif request is not None:
+            self._asked(entry, request)
+        elif self._state.held.get(_digest(entry.name)) == _version(entry):
+            self.counts[HELD] += 1
+        else:
+            self._take(entry, RequestFile())
+
+    def _asked(self, entry: Entry, request: Entry) -> None:
+        """Take a video as its request file says."""
+        try:
+            asked = RequestFile.read(self._services.media, request)
+        except BadInput as e:
+            if self._inbox.entry(request.name) == request and (request.whole or self._has_settled(request)):
+                self._hold(entry, request, e)
+            else:
+                self.counts[SETTLING] += 1
+        else:
+            self._take(entry, asked, request)
+
+    def _take(self, entry: Entry, asked: RequestFile, request: Entry | None = None) -> None:
+        sha256 = self._hashes.sha256(self._services.media, entry, self._until_s)
+        if sha256 is None:
+            self.counts[HASHING] += 1
+            return
+        if self._inbox.entry(entry.name) != entry:
+            self.counts[SETTLING] += 1
+            return
+        stem = PurePosixPath(entry.name).stem
+        job_id = asked.job_id or self._job_of(sha256) or default_job_id(stem, sha256)
+        known = self._video_of(job_id)
+        if known == UNKNOWN:
+            self._log.info("%s: a run of %s has yet to say which video it is of", entry.name, job_id)
+            self.counts[AGAIN] += 1
+            return
+        if known not in ("", sha256):
+            error = BadInput(f"The job {job_id} is of another video.", "name another job_id in a request file")
+            self._hold(entry, request, error)
+            return
+        done = {_digest(file.name): _version(file) for file in (entry, request) if file}
+        if known:
+            self._log.info("%s is the video of %s: nothing is launched", entry.name, job_id)
+            self._state.finish(done)
+            self.counts[THERE] += 1
+        else:
+            self.taken[self._launch(job_id, entry, asked, sha256)] = done
+
+    def _launch(self, job_id: str, entry: Entry, asked: RequestFile, sha256: str) -> str:
+        """Ask for a job's run; returns its key, which is of this very file.
+
+        The same file dropped again, after its job was deleted, is another.
+        """
+        run_key = f"{job_id} {_digest(entry.name)} {_version(entry)}"
+        config = {"video_uri": entry.uri, "profile": asked.profile, "overrides": asked.overrides}
+        self.runs[job_id] = dg.RunRequest(
+            run_key=run_key,
+            asset_selection=[dg.AssetKey(stage) for stage in LINE],
+            run_config={"ops": {ROOT: {"config": config}}},
+            tags={PARTITION: job_id, VIDEO: sha256},
+        )
+        self._videos[job_id] = sha256
+        self._log.info("%s becomes the job %s", entry.name, job_id)
+        self.counts[TAKEN] += 1
+        return run_key
+
+    def _request(self, entry: Entry) -> None:
+        """A request file by itself: its video was taken, or has yet to come."""
+        videos = {_digest(name) for name in entry.video_names}
+        if videos & self._new:  # it was looked up with its video
+            return
+        if not videos & self._state.done.keys():
+            self.counts[ALONE] += 1
+        elif not self._has_settled(entry):
+            self.counts[SETTLING] += 1
+        else:
+            late = BadInput("The request came after its video was taken.")
+            self._move_aside(entry, late, "replay the job with other params, or drop request and video again")
+
+    def _beside(self, entry: Entry) -> Entry | None:
+        """The request file of a video, unless it was refused."""
+        found = (self._inbox.entry(name) for name in entry.request_names)
+        return next((r for r in found if r and self._state.held.get(_digest(r.name)) != _version(r)), None)
+
+    def _has_settled(self, entry: Entry) -> bool:
+        """Whether this version was first seen long enough ago."""
+        key, version, now_s = _digest(entry.name), _version(entry), time.time()
+        known, since_s = self._state.waiting.get(key, ("", now_s))
+        if known != version:
+            self._state.waiting[key] = (version, since_s := now_s)
+        return now_s - since_s >= self._services.settings.inbox_settle_s
+
+    @cached_property
+    def _jobs(self) -> set[str]:
+        return set(self._instance.get_dynamic_partitions(str(JOBS.name)))
+
+    def _job_of(self, sha256: str) -> str:
+        """The job that has this content already, by the end of its id and what was stored; "" if there is none."""
+        alike = [job_id for job_id in (*self._jobs, *self.runs) if job_id.endswith(f"-{sha256[:8]}")]
+        return next((j for video in (sha256, UNKNOWN) for j in sorted(alike) if self._video_of(j) == video), "")
+
+    def _video_of(self, job_id: str) -> str:
+        """The hash of a job's video; "" when the job has none yet, ``UNKNOWN`` when its run has yet to tell."""
+        if job_id not in self._videos:
+            self._videos[job_id] = self._look_up(job_id)
+        return self._videos[job_id]
+
+    def _look_up(self, job_id: str) -> str:
+        if stored := self._services.store.attempts(job_id, ROOT):  # it knows jobs that a lost database does not
+            return stored[-1].input_versions["video"]
+        if job_id not in self._jobs:
+            return ""
+        runs = self._instance.get_runs(dg.RunsFilter(tags={PARTITION: job_id}, statuses=ALIVE), limit=1)
+        return runs[0].tags.get(VIDEO, UNKNOWN) if runs else ""
+
+    def _refuse(self, entry: Entry, error: BadInput) -> None:
+        self._log.error("%r is refused: %s", entry.name, error.full)
+        self._state.finish({_digest(entry.name): _version(entry)})
+        self.counts[REFUSED] += 1
+
+    def _hold(self, entry: Entry, request: Entry | None, error: BadInput) -> None:
+        """A video that cannot be taken as it was asked for waits for a new request; the defaults are another thing."""
+        self._state.held[_digest(entry.name)] = _version(entry)
+        if request is not None:
+            self._move_aside(request, error, "put a mended request beside the video; {} takes the defaults")
+        else:
+            self._log.error("%s is refused: %s", entry.name, error.full)
+            self.counts[REFUSED] += 1
+
+    def _move_aside(self, request: Entry, error: BadInput, then: str) -> None:
+        self.counts[REFUSED] += 1
+        try:
+            where = self._inbox.move_aside(request.name, f"{error.full}\n{then}")
+            self._log.warning("%s was moved to %s: %s", request.name, where, error.full)
+        except BrandDetectError as e:
+            self._log.error("%s is refused: %s", request.name, error.full)
+            self._log.error("%s", e.full)
+            self._state.held[_digest(request.name)] = _version(request)
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as e:
+        raise BadInput("The file's name is no UTF-8.", "rename it") from e
+
+
+def _launched(instance: dg.DagsterInstance, taken: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The files whose runs were created: somebody may have stopped the sensor while Dagster was at it."""
+    if not taken:
+        return
+    known = {run.tags[RUN_KEY] for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY: [*taken]}))}
+    yield from (files for run_key, files in taken.items() if run_key in known)
+
+
+def _orphans(instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
+    """Runs of this sensor that were created and not queued, because Dagster failed in between: asked for again.
+
+    By its key Dagster knows each, and queues it.
+    """
+    found = instance.get_runs(
+        dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.NOT_STARTED],
+            tags={"dagster/sensor_name": "inbox"},
+            created_before=datetime.fromtimestamp(time.time() - ORPHAN_S, UTC),
+        ),
+        limit=MOST_RUNS,
+    )
+    for run in found:
+        if not run.parent_run_id:
+            yield dg.RunRequest(
+                run_key=run.tags[RUN_KEY],
+                asset_selection=sorted(run.asset_selection or ()),
+                run_config=run.run_config,
+            )
+
+
+def inbox_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor over ``BRAND_DETECT_INBOX``; stopped when that is empty.
+
+    Raises:
+        BadInput: the inbox is outside the media roots.
+    """
+    if settings.inbox:
+        try:
+            MediaFiles(settings.media_roots).check(f"{settings.inbox.rstrip('/')}/")
+        except BadInput as e:
+            raise BadInput(f"BRAND_DETECT_INBOX: {e}", e.hint) from e
+    hashes = Hashes()
+
+    @dg.sensor(
+        name="inbox",
+        asset_selection=dg.AssetSelection.assets(*LINE),
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING if settings.inbox else dg.DefaultSensorStatus.STOPPED,
+        required_resource_keys={"services"},
+        description="Makes a job of each complete video in BRAND_DETECT_INBOX, and moves bad requests aside.",
+    )
+    def inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        services: Services = context.resources.services
+        instance = context.instance
+        if not services.settings.inbox:
+            return dg.SkipReason("There is no inbox: set BRAND_DETECT_INBOX.")
+        if latest(instance, CATALOG, None) is None:
+            return dg.SkipReason("The brand list has no snapshot yet, and jobs would fail without one.")
+        state = State.load(instance)
+        before = state.dump()
+        for files in _launched(instance, json.loads(context.cursor or "{}")):
+            state.finish(files)
+        tick = Tick(services, instance, context.log, hashes, state)
+        tick.look()
+        if state.dump() != before:
+            state.save(instance)
+        context.log.info("%s", tick)
+        requests = [*_orphans(instance), *tick.runs.values()]
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else dg.SkipReason(str(tick)),
+            dynamic_partitions_requests=[JOBS.build_add_request([*tick.runs])] if tick.runs else [],
+            cursor=json.dumps(tick.taken),
+        )
+
+    return inbox
+
+
+def definitions(services: Services) -> dg.Definitions:
+    return dg.Definitions(sensors=[inbox_sensor(services.settings)])

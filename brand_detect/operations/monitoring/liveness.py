@@ -1,0 +1,138 @@
+"""Which processes still work on their runs: a run says who executes it, and beats while it does.
+
+Dagster's launchers do not watch their workers: after a SIGKILL of a run's process and its code server together, the run
+stays STARTED for ever and keeps its job's place in the queue.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+
+import dagster as dg
+from dagster import DagsterRunNotFoundError
+
+from brand_detect.domain.pipeline import ASSETS, PRUNE
+from brand_detect.domain.tags import SPARE, WORKER
+
+BEAT_S = 15.0
+SILENT_S = 120.0
+"""A worker elsewhere that has not been heard of for so long is dead: eight beats."""
+BEATS = "brand_detect/beat/"
+"""Prefix of the keys under which workers leave the time of their last beat."""
+AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]
+PID_NAMESPACE = Path("/proc/self/ns/pid")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process on some machine. ``started`` tells it from a later one with the same number."""
+
+    host: str
+    pid: int
+    started: int
+    """Clock ticks from the machine's start, which no change of the clock moves; 0 where they are not known."""
+
+    @classmethod
+    def this(cls) -> "Worker":
+        return cls(_host(), os.getpid(), _started(os.getpid()) or 0)
+
+    @classmethod
+    def parse(cls, tag: str) -> "Worker":
+        host, pid, started = tag.rsplit(" ", 2)
+        return cls(host, int(pid), int(started))
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.pid} {self.started}"
+
+    @property
+    def key(self) -> str:
+        return f"{BEATS}{self.host}/{self.pid}"
+
+    def is_dead(self, last_beat_s: float, now_s: float) -> bool:
+        """Known at once for a process of this machine, by its silence for any other."""
+        if self.host == _host() and self.started:
+            return _started(self.pid) != self.started
+        return now_s - last_beat_s > SILENT_S
+
+
+def _host() -> str:
+    """This machine, or the container on it: process numbers mean something only within one namespace."""
+    namespace = PID_NAMESPACE.stat().st_ino if PID_NAMESPACE.exists() else 0
+    return f"{socket.gethostname()}/{namespace}"
+
+
+def _started(pid: int) -> int | None:
+    """When a process of this machine began, in ticks; None if there is none, or it has ended and waits to be reaped."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])  # proc(5): fields 3 and 22
+
+
+@contextmanager
+def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Mark the run as executed by this process, and beat until the end."""
+    worker, ended = Worker.this(), Event()
+    instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
+
+    def beat() -> None:
+        while True:
+            try:
+                instance.daemon_cursor_storage.set_cursor_values({worker.key: str(time.time())})
+            except Exception as e:  # any fault of any database: the next beat may get through
+                # not to Dagster's log, which may lie in that database
+                logging.getLogger(__name__).warning("a beat did not get through: %s", str(e).split("\n", 1)[0])
+            if ended.wait(BEAT_S):
+                return
+
+    beating = Thread(target=beat, name="brand_detect beat", daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+
+
+def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    """Let ``run_retries`` execute this run once more if it dies, and a run that is such a second try never.
+
+    Dagster counts every run of a run group as a retry of each, replays that people asked for included, and it counts
+    when the run dies: ``SPARE`` more may have been queued by then.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.tags.get("dagster/retry_number"):
+        return {"dagster/max_retries": "0"}
+    try:
+        group = instance.get_run_group(run_id)
+    except DagsterRunNotFoundError:  # the group's first run was deleted: Dagster executes none of it again
+        return {}
+    return {"dagster/max_retries": str(len(list(group[1])) + SPARE)} if group else {}
+
+
+def is_to_be_retried(run: dg.DagsterRun) -> bool:
+    """Whether Dagster has said that it executes this failed run again, and has not yet."""
+    failed = run.status == dg.DagsterRunStatus.FAILURE and run.tags.get("dagster/will_retry") == "true"
+    return failed and "dagster/auto_retry_run_id" not in run.tags
+
+
+def is_ours(run: dg.DagsterRun) -> bool:
+    """Whether the run makes this pipeline's assets alone, or prunes and says who executes it: others on the same
+    Dagster never say so."""
+    selected = {key.to_user_string() for key in run.asset_selection or ()}
+    return (run.job_name == PRUNE and WORKER in run.tags) or (bool(selected) and selected <= {*ASSETS})
+
+
+def worker_of(run: dg.DagsterRun) -> Worker | None:
+    """Who executes the run; None before it is taken up, when a re-execution still has the tag of its parent."""
+    tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")
+    return Worker.parse(tag) if run_id == run.run_id else None

@@ -1,0 +1,131 @@
+"""Totals over the newest reports of many jobs, and the asset that keeps them."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
+from typing import cast
+
+import dagster as dg
+from pydantic import Field
+
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.pipeline import ROOT, STAGES
+from brand_detect.domain.protocols import Progress
+from brand_detect.domain.tables import content_id
+from brand_detect.orchestration.config import explicit
+from brand_detect.orchestration.partitions import OWNER
+from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.stage import dagster_errors
+from brand_detect.report.portfolio import Entry, Portfolio, brands_csv, render, videos_csv
+from brand_detect.report.portfolio import portfolio as summed
+from brand_detect.report.words import cell, duration, percent
+from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store
+
+REPORT = STAGES[-1]
+IN_TABLE = 25
+"""Brands in the metadata's table."""
+
+
+def portfolio_of(
+    store: Store, progress: Progress, jobs: Sequence[str] = (), since: str = "", until: str = ""
+) -> Portfolio:
+    """The totals over ``jobs``, all when none are named, that were submitted from the day ``since`` to ``until``.
+
+    Of each job the newest report counts whose blocking checks passed; without one it is left out.
+
+    Raises:
+        BadInput: a day is none, or a job that was named has no report.
+    """
+    first, last = _day(since, "since"), _day(until, "until")
+    wanted = list(dict.fromkeys(jobs)) or store.jobs()
+    entries = []
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for n, (job_id, entry) in enumerate(zip(wanted, pool.map(lambda job: _entry(store, job), wanted), strict=True)):
+            progress(n + 1, len(wanted), "jobs")
+            if entry is None and jobs:
+                raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
+            if entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
+                entries.append(entry)
+    return summed(entries, since, until)
+
+
+def documents(whole: Portfolio) -> dict[str, bytes]:
+    """Page, JSON and tables by file name."""
+    return {
+        "portfolio.html": render(whole).encode(),
+        "portfolio.json": whole.model_dump_json(indent=1).encode(),
+        "brands.csv": brands_csv(whole),
+        "videos.csv": videos_csv(whole),
+    }
+
+
+def _entry(store: Store, job_id: str) -> Entry | None:
+    sound = [manifest for manifest in store.attempts(job_id, REPORT) if not manifest.failed_check]
+    if not sound:
+        return None
+    newest = sound[-1]
+    asked = AttemptRef(job_id, ROOT, newest.upstream[ROOT])
+    request, report = store.load(asked), store.load(AttemptRef(job_id, REPORT, newest.attempt), ["brands"])
+    assert isinstance(request, JobRequest)
+    assert isinstance(report, Report)
+    submitted = store.manifest(asked).created
+    return Entry.of(request, report, attempt=newest.attempt, submitted=submitted, made=newest.created)
+
+
+def _day(text: str, name: str) -> date:
+    try:
+        return date.fromisoformat(text) if text else {"since": date.min, "until": date.max}[name]
+    except ValueError as e:
+        raise BadInput(f"{text!r} is no day for {name}.", "write it as 2026-05-31") from e
+
+
+class PortfolioConfig(dg.Config):
+    """Which jobs; with nothing set, all of the store."""
+
+    jobs: list[str] | None = Field(None, description="their ids (default: all)")
+    since: str | None = Field(None, description="first day of submission, UTC, as 2026-05-31 (default: no limit)")
+    until: str | None = Field(None, description="last day of submission (default: no limit)")
+
+
+@dg.asset(
+    io_manager_key="checkpoints",
+    required_resource_keys={"services"},
+    config_schema=PortfolioConfig.to_config_schema().as_field(),
+    code_version="1",
+    group_name="operations",
+    kinds={"html", "duckdb"},
+    owners=[OWNER],
+    tags={"work": "sums"},
+)
+def portfolio(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Brands over many jobs: seconds, shares, appearances, advertising equivalent; with a page and tables."""
+    services = cast("Services", context.resources.services)
+    asked = explicit(context.op_execution_context.op_config)
+    with dagster_errors(context.instance, context.run.run_id):
+        whole = portfolio_of(services.store, services.progress("portfolio", context.log), **asked)
+        name = content_id(*(f"{job.job_id}/{job.attempt}" for job in whole.jobs))
+        uris = {file: services.store.put_portfolio(f"{name}-{file}", data) for file, data in documents(whole).items()}
+    return dg.MaterializeResult(
+        metadata={
+            "text": dg.MetadataValue.md(_in_words(whole)),
+            "page": uris["portfolio.html"],
+            "document": uris["portfolio.json"],
+            "brands": len(whole.brands),
+            "videos": len(whole.jobs),
+            "seconds": whole.seconds,
+        }
+    )
+
+
+def _in_words(whole: Portfolio) -> str:
+    lines = ["| brand | on screen | share of voice | appearances | videos |", "|---|---:|---:|---:|---:|"]
+    for b in whole.brands[:IN_TABLE]:
+        figures = (duration(b.seconds), percent(b.share_of_voice), b.n_exposures, b.n_videos)
+        lines.append(f"| {cell(b.brand[:120])} | {' | '.join(map(str, figures))} |")
+    return "\n".join([*lines, "", *(f"- {note}" for note in whole.notes)])
+
+
+def definitions(_services: Services) -> dg.Definitions:
+    return dg.Definitions(assets=[portfolio])

@@ -1,0 +1,230 @@
+"""Old attempts go, by the limits of the settings: as a job to launch, as a schedule, and for the command line."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import dagster as dg
+from pydantic import Field
+
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.pipeline import LINE, PRUNE, PRUNE_STEP
+from brand_detect.domain.protocols import Progress
+from brand_detect.domain.retention import Removal, Retention, Stored, removal
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.tags import LATEST, PARTITION, PIN, RETRY_OF
+from brand_detect.operations.monitoring.liveness import IN_FLIGHT, WAITING, at_work, is_to_be_retried
+from brand_detect.orchestration.lineage import attempt_of, latest_record, made_by_parents
+from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.stage import dagster_errors
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.store import SHARD_PREFIX, AttemptRef, Store
+
+ABANDONED_S = 86_400.0
+"""A folder without a manifest to which nothing was written for so long is what a killed run has left."""
+PRUNED = "pruned"
+"""The metadata entry of an observation that names the attempts which went."""
+
+
+@dataclass(frozen=True)
+class JobPruning:
+    """What of one job goes."""
+
+    job_id: str
+    removal: Removal = field(default_factory=Removal)
+    abandoned: tuple[AttemptRef, ...] = ()
+    left: str = ""
+    """Why the job is left alone, if it is."""
+
+    def __bool__(self) -> bool:
+        return bool(self.removal or self.abandoned)
+
+    def __str__(self) -> str:
+        if self.left:
+            return f"{self.job_id}: left alone, {self.left}"
+        parts = (
+            (len(self.removal.attempts), "attempts"),
+            (len(self.removal.frames), "attempts' pictures"),
+            (len(self.abandoned), "unfinished folders"),
+        )
+        what = ", ".join(f"{n} {name}" for n, name in parts if n)
+        return f"{self.job_id}: {what}, {self.removal.size_bytes / 2**20:.1f} MiB"
+
+
+def plan(
+    instance: dg.DagsterInstance, store: Store, jobs: Sequence[str], retention: Retention, now_s: float
+) -> Iterator[JobPruning]:
+    """What would go, job by job; jobs of which nothing goes are left out."""
+    for job_id in jobs:
+        found = _plan_job(instance, store, job_id, retention, now_s)
+        if found or found.left:
+            yield found
+
+
+def prune(
+    instance: dg.DagsterInstance,
+    store: Store,
+    jobs: Sequence[str],
+    retention: Retention,
+    now_s: float,
+    progress: Progress,
+) -> Iterator[JobPruning]:
+    """Remove it, job by job. What is left at any time has all that it was made from, so a kill does no harm."""
+    for n, job_id in enumerate(jobs, 1):
+        found = _plan_job(instance, store, job_id, retention, now_s)
+        _tell(instance, job_id, found.removal.attempts)  # first: what Dagster lists is there
+        for attempt in found.removal.attempts:
+            store.remove(AttemptRef(job_id, attempt.stage, attempt.attempt))
+        for attempt in found.removal.frames:
+            store.remove_frames(AttemptRef(job_id, attempt.stage, attempt.attempt))
+        for ref in found.abandoned:
+            store.remove(ref)
+        progress(n, len(jobs), "jobs")
+        if found or found.left:
+            yield found
+
+
+def _plan_job(
+    instance: dg.DagsterInstance, store: Store, job_id: str, retention: Retention, now_s: float
+) -> JobPruning:
+    try:
+        stored, abandoned = _found(store, job_id, retention, now_s)
+        if not (abandoned or removal(stored, retention, now_s)):
+            return JobPruning(job_id)  # what Dagster says can only spare more
+        runs = [r.dagster_run for r in instance.get_run_records(dg.RunsFilter(tags={PARTITION: job_id}))]
+        if any(run.status in IN_FLIGHT and run.status not in WAITING for run in runs):
+            return JobPruning(job_id, left="a run is at work on it")
+        stored, abandoned = _found(store, job_id, retention, now_s)  # again: a run may have ended meanwhile
+    except Permanent as e:  # what it names is not known: nothing of the job is safe to take away
+        return JobPruning(job_id, left=str(e))
+    to_come = [run for run in runs if run.status in WAITING or is_to_be_retried(run)]
+    pinned = {(ref.stage, ref.attempt) for ref in store.pins(job_id)}
+    for run in to_come:
+        pinned |= {(key.removeprefix(PIN), value) for key, value in run.tags.items() if key.startswith(PIN)}
+        pinned |= set(made_by_parents(instance, run, job_id).items())
+    waits_for = {run.tags[RETRY_OF] for run in to_come if run.tags.get(RETRY_OF, LATEST) != LATEST}
+    waits_for |= {run.run_id for run in to_come}
+    latest = _latest(instance, job_id)
+    return JobPruning(
+        job_id, removal(stored, retention, now_s, latest=latest, pinned=pinned, runs=waits_for), abandoned
+    )
+
+
+def _found(
+    store: Store, job_id: str, retention: Retention, now_s: float
+) -> tuple[list[Stored], tuple[AttemptRef, ...]]:
+    """The job's attempts, none if there are too few for one to go; and the folders that killed runs have left."""
+    folders = [ref for stage in LINE for ref in store.folders(job_id, stage)]
+    finished = [ref for ref in folders if store.exists(ref)]
+    unfinished = [ref for ref in folders if ref not in finished]
+    abandoned = tuple(ref for ref in unfinished if 0 < store.last_written_s(ref) < now_s - ABANDONED_S)
+    most = max(Counter(ref.stage for ref in finished).values(), default=0)
+    if most <= retention.keep and not (retention.frames_days or abandoned):
+        return [], ()
+    return [_stored(store, store.manifest(ref)) for ref in finished], abandoned
+
+
+def _stored(store: Store, manifest: Manifest) -> Stored:
+    ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
+    frames = store.frame_shards(ref) if manifest.stage == "extract_frames" else ()
+    there = [f for f in manifest.files if f.name in frames or not f.name.startswith(SHARD_PREFIX)]
+    return Stored(
+        stage=manifest.stage,
+        attempt=manifest.attempt,
+        run_id=manifest.run_id,
+        created_s=datetime.fromisoformat(manifest.created).timestamp(),
+        upstream=manifest.upstream,
+        continues=manifest.continues,
+        data_version=manifest.data_version,
+        failed=manifest.failed_check is not None,
+        size_bytes=sum(f.size_bytes for f in there),
+        frames_bytes=sum(f.size_bytes for f in there if f.name in frames),
+    )
+
+
+def _latest(instance: dg.DagsterInstance, job_id: str) -> set[tuple[str, str]]:
+    """What Dagster takes for the latest attempt of each stage."""
+    records = ((stage, latest_record(instance, stage, job_id)) for stage in LINE)
+    return {(stage, name) for stage, record in records if record and (name := attempt_of(record))}
+
+
+def _tell(instance: dg.DagsterInstance, job_id: str, attempts: Iterable[Stored]) -> None:
+    """An observation of each stage that names the attempts which go: for clients, which see no store."""
+    for stage in LINE:
+        names = [a.attempt for a in attempts if a.stage == stage]
+        if names:
+            metadata = {PRUNED: dg.MetadataValue.json(names)}
+            instance.report_runless_asset_event(dg.AssetObservation(stage, partition=job_id, metadata=metadata))
+
+
+def retention_of(settings: Settings, limits: Mapping[str, float | None]) -> Retention:
+    """The limits of ``settings``, and over them those of ``limits`` that are set.
+
+    Raises:
+        BadInput: a limit is none.
+    """
+    chosen = {name: value for name, value in limits.items() if value is not None}
+    if not (chosen.get("keep", 1) >= 1 and all(0 <= value < math.inf for value in chosen.values())):
+        raise BadInput(f"These limits are none: {chosen}.", "keep is at least 1, days are 0 or more")
+    settled = Retention(settings.keep_attempts, settings.keep_days, settings.keep_frames_days)
+    return replace(settled, **chosen)
+
+
+class PruneConfig(dg.Config):
+    """Limits that are left unset are those of the settings."""
+
+    dry_run: bool = Field(True, description="only say what would go")
+    keep: int | None = Field(None, description="newest attempts of a stage that stay")
+    days: float | None = Field(None, description="attempts younger than so many days stay")
+    frames_days: float | None = Field(None, description="pictures younger than so many days stay; 0 = with the attempt")
+
+
+@dg.op(name=PRUNE_STEP, out=dg.Out(dg.Nothing), required_resource_keys={"services"})
+def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> None:
+    """Removes attempts that are old and that nothing newer was made from; a dry run unless told otherwise."""
+    services: Services = context.resources.services
+    alive = at_work(context.instance, context.run_id)
+    with dagster_errors(context.instance, context.run_id), alive:
+        retention = retention_of(services.settings, config.model_dump(exclude={"dry_run"}))
+        jobs, now_s = services.store.jobs(), time.time()
+        if config.dry_run:
+            found = plan(context.instance, services.store, jobs, retention, now_s)
+        else:
+            progress = services.progress(PRUNE, context.log)
+            found = prune(context.instance, services.store, jobs, retention, now_s, progress)
+        attempts = size_bytes = 0
+        for pruning in found:
+            context.log.info("%s", pruning)
+            attempts += len(pruning.removal.attempts)
+            size_bytes += pruning.removal.size_bytes
+        context.add_output_metadata({"dry_run": config.dry_run, "attempts": attempts, "bytes": size_bytes})
+
+
+@dg.job(name=PRUNE, description="Retention: removes old attempts of all jobs. A dry run unless its config says no.")
+def prune_job() -> None:
+    prune_checkpoints()
+
+
+def nightly_prune(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule of retention; off unless the settings switch it on.
+
+    Raises:
+        BadInput: the settings name no time.
+    """
+    try:
+        return dg.ScheduleDefinition(
+            name="nightly_prune",
+            job=prune_job,
+            cron_schedule=settings.prune_cron,
+            execution_timezone=settings.offpeak_timezone,
+            run_config={"ops": {PRUNE_STEP: {"config": {"dry_run": False}}}},
+            default_status=dg.DefaultScheduleStatus.RUNNING if settings.prune else dg.DefaultScheduleStatus.STOPPED,
+            description="Removes old attempts, within BRAND_DETECT_KEEP_*.",
+        )
+    except dg.DagsterInvalidDefinitionError as e:
+        raise BadInput(
+            f"BRAND_DETECT_PRUNE_CRON: {settings.prune_cron!r} is no time.", "write it as cron does: 30 3 * * *"
+        ) from e

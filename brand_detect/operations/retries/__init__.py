@@ -1,0 +1,12 @@
+"""Retries that are launched later: those held in the queue until they are due, and those of a night."""
+
+import dagster as dg
+
+from brand_detect.operations.retries import held, offpeak, open_jobs
+from brand_detect.orchestration.resources import Services
+
+
+def definitions(services: Services) -> dg.Definitions:
+    return dg.Definitions(
+        sensors=[held.held_runs, open_jobs.open_jobs], schedules=[offpeak.offpeak_retries(services.settings)]
+    )

@@ -1,0 +1,177 @@
+"""The retries of a night: which jobs with open questions are taken up, and the schedule that launches them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from brand_detect.domain.contracts import effective
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.history import ESCALATIONS, merged
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.pipeline import downstream_of
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
+from brand_detect.operations.monitoring.liveness import IN_FLIGHT
+from brand_detect.operations.retries.open_jobs import MODEL, OpenJobs, model_name
+from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.resources import Services
+
+ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
+"""At night no model is asked twice about one thing: what it did not know it will not know tomorrow."""
+TRIED = "brand_detect/offpeak_tried"
+"""The key of the nights on which open jobs were last retried."""
+ASSUMED_USD = 0.02
+"""Price of a question to a paid model as long as none was seen, in USD."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One job's retry of a night."""
+
+    overrides: Overrides
+    usd: float
+    """What it is expected to cost."""
+
+
+@dataclass(frozen=True)
+class OffpeakBatch:
+    """The retries to launch now, and what is left for another time, by reason."""
+
+    retries: dict[str, Retry]
+    left: Mapping[str, int]
+
+    def __str__(self) -> str:
+        left = ", ".join(f"{n} {why}" for why, n in self.left.items()) or "none"
+        usd = sum(retry.usd for retry in self.retries.values())
+        return f"{len(self.retries)} jobs retried, about {usd:.2f} USD; left out: {left}"
+
+
+def plan_batch(
+    known: OpenJobs,
+    settings: Settings,
+    existing: Iterable[str],
+    in_flight: Iterable[str],
+    *,
+    launched: Mapping[str, float] | None = None,
+    tried: Mapping[str, str] | None = None,
+) -> OffpeakBatch:
+    """The open jobs to retry now, within the settings' limits of jobs and cost for a night.
+
+    Those that were tried longest ago come first, and of these the oldest: what fails every night holds up nobody.
+    The cost of a job is the questions that will be asked times what one cost of late with the same model. Only
+    ``escalate_cloud`` counts: models on the user's own machines are not paid by the question.
+
+    Args:
+        existing: the jobs that are there; others were deleted.
+        in_flight: jobs with a run in the queue or at work.
+        launched: what this night has launched before: the expected cost by job.
+        tried: the night on which a job was last retried, as an ISO date.
+    """
+    existing, in_flight, launched, tried = set(existing), set(in_flight), launched or {}, tried or {}
+    retries: dict[str, Retry] = {}
+    usd = sum(launched.values())
+    left = Counter[str]()
+    for job_id, job in sorted(known.open.items(), key=lambda item: tried.get(item[0], "")):
+        if job_id not in existing or job_id in launched:
+            continue
+        models = {s: _named(s, job.models.get(s, {}), settings.offpeak_overrides.get(s, {})) for s in ESCALATIONS}
+        cloud = models[ESCALATIONS[-1]]
+        same = model_name(cloud) == model_name(
+            job.models.get(ESCALATIONS[-1], {})
+        )  # another one knows none of the answers
+        questions = min(job.never_answered if same else max(job.never_answered, job.unresolved), cloud["max_questions"])
+        if cloud["provider"] == "off":
+            questions = 0
+        price = known.usd.get(model_name(cloud), ASSUMED_USD) * questions
+        if job_id in in_flight:
+            left["in flight"] += 1
+        elif all(named["provider"] == "off" for named in models.values()):
+            left["without a model"] += 1
+        elif len(launched) + len(retries) >= settings.offpeak_max_jobs:
+            left["over the limit of jobs"] += 1
+        elif usd + price > settings.offpeak_max_usd:
+            left["over the limit of cost"] += 1
+        else:
+            night = merged(merged(job.overrides, settings.offpeak_overrides), ONCE)
+            retries[job_id] = Retry({stage: values for stage, values in night.items() if values}, price)
+            usd += price
+    return OffpeakBatch(retries, left)
+
+
+def _named(stage: str, last: Mapping[str, Any], in_this_batch: Mapping[str, Any]) -> dict[str, Any]:
+    params = effective(stage, dict(last), {name: in_this_batch[name] for name in MODEL if name in in_this_batch})
+    return params.model_dump(mode="json", include={*MODEL})
+
+
+def load_tried(instance: dg.DagsterInstance) -> dict[str, str]:
+    """The night on which each open job was last retried, as an ISO date."""
+    return json.loads(instance.daemon_cursor_storage.get_cursor_values({TRIED}).get(TRIED, "{}"))
+
+
+def save_tried(instance: dg.DagsterInstance, tried: Mapping[str, str]) -> None:
+    instance.daemon_cursor_storage.set_cursor_values({TRIED: json.dumps(tried)})
+
+
+def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule that retries jobs with open questions, at the settings' times; off unless they switch it on.
+
+    Raises:
+        BadInput: the settings name no time.
+    """
+
+    def retries(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
+        services: Services = context.resources.services
+        instance = context.instance
+        date = context.scheduled_execution_time.date().isoformat()
+        running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
+        in_this_batch = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
+        launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in in_this_batch}
+        known = OpenJobs.load(instance)
+        tried = load_tried(instance)
+        night = plan_batch(
+            known,
+            services.settings,
+            instance.get_dynamic_partitions(str(JOBS.name)),
+            (record.dagster_run.tags.get(PARTITION, "") for record in running),
+            launched=launched,
+            tried=tried,
+        )
+        context.log.info("%s", night)
+        if not night.retries:
+            return dg.SkipReason(str(night))
+        tried = {job_id: at for job_id, at in tried.items() if job_id in known.jobs}
+        save_tried(instance, tried | dict.fromkeys(night.retries, date))
+        return [
+            dg.RunRequest(
+                run_key=f"{date} {job_id}",
+                asset_selection=[dg.AssetKey(stage) for stage in downstream_of(ESCALATIONS[0])],
+                run_config={"ops": {stage: {"config": values} for stage, values in retry.overrides.items()}},
+                # the partition as a tag: with partition_key Dagster asks the database for each job whether it is there
+                tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}"},
+            )
+            for job_id, retry in night.retries.items()
+        ]
+
+    try:
+        return dg.schedule(
+            name="offpeak_retries",
+            target=dg.define_asset_job(
+                "retry",
+                selection=dg.AssetSelection.assets(*downstream_of(ESCALATIONS[0])),
+                partitions_def=JOBS,
+                description="Asks models about a job's open questions and reports again; off-peak retries launch it.",
+            ),
+            cron_schedule=settings.offpeak_cron,
+            execution_timezone=settings.offpeak_timezone,
+            default_status=dg.DefaultScheduleStatus.RUNNING if settings.offpeak else dg.DefaultScheduleStatus.STOPPED,
+            required_resource_keys={"services"},
+            description="Retries jobs with open questions, oldest first, within the limits of BRAND_DETECT_OFFPEAK_*.",
+        )(retries)
+    except dg.DagsterInvalidDefinitionError as e:
+        raise BadInput(
+            f"BRAND_DETECT_OFFPEAK_CRON: {settings.offpeak_cron!r} is no time.", "write it as cron does: 0 1 * * *"
+        ) from e

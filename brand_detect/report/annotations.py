@@ -1,0 +1,215 @@
+"""A report's detections as boxes over the moving picture."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brand_detect.domain import timeline
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.protocols import Color, Label, Shape
+from brand_detect.domain.tables import Row
+from brand_detect.report.words import one_line
+
+# Okabe and Ito's colours, which most colour-blind people tell apart, and the ink that reads on each.
+COLORS: Sequence[tuple[Color, Color]] = (
+    ((240, 228, 66), (0, 0, 0)),
+    ((86, 180, 233), (0, 0, 0)),
+    ((230, 159, 0), (0, 0, 0)),
+    ((0, 158, 115), (255, 255, 255)),
+    ((204, 121, 167), (0, 0, 0)),
+    ((0, 114, 178), (255, 255, 255)),
+    ((213, 94, 0), (255, 255, 255)),
+)
+LETTER = 0.028
+"""Height of a label's letters, as a share of the picture's shorter side."""
+LEAST_LETTER_PX = 11
+WIDEST_LABEL = 0.3
+"""As a share of the picture's width."""
+LETTER_WIDTH = 0.56
+"""Of an average letter, as a share of its height: labels at the right edge are moved in by this guess."""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A brand's box at an instant: left, top, right and bottom as shares of the picture."""
+
+    brand: str
+    confidence: float
+    colors: tuple[Color, Color]
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """A mark through one shot: its box at each sample, and when it is on screen."""
+
+    brand: str
+    confidence: float
+    colors: tuple[Color, Color]
+    times: NDArray[np.float64]
+    boxes: NDArray[np.float64]  # (n, 4)
+    spans: list[tuple[float, float]]
+
+
+class Overlay:
+    """Where the brands of a report are at any time.
+
+    Between two samples of a track its box moves in a straight line; before the first and after the last it moves as the
+    other marks of the shot do, unless it is an overlay. A box is there from the begin of the first cell that shows it
+    to the end of the last, gaps of up to ``bridge_s`` included, and only while an exposure of its brand lasts. A track
+    lies within one shot and its cells end at cuts, so no box reaches over one.
+    """
+
+    def __init__(self, report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> None:
+        self._by_second: defaultdict[int, list[_Path]] = defaultdict(list)
+        for path in _paths(report, frames, cells, bridge_s):
+            for begin, end in path.spans:
+                for second in range(int(begin), int(end) + 1):
+                    if path not in self._by_second[second]:
+                        self._by_second[second].append(path)
+
+    def at(self, t_s: float) -> list[Marked]:
+        """The boxes at a time in seconds, those of the longest seen brands last, on top."""
+        t_s += timeline.TOUCHING_S
+        return [
+            Marked(path.brand, path.confidence, path.colors, _moved(path, t_s))
+            for path in self._by_second.get(int(t_s), ())
+            if any(begin <= t_s < end for begin, end in path.spans)
+        ]
+
+    def shapes(self, t_s: float, width_px: int, height_px: int) -> list[Shape | Label]:
+        """The boxes at ``t_s`` with name and confidence, for a picture of that size."""
+        marked = self.at(t_s)
+        labels: list[Label] = []
+        for mark in marked:
+            choices = list(_labels(mark, width_px, height_px))
+            labels.append(next((c for c in choices if not any(_meet(c, other) for other in labels)), choices[0]))
+        return [*(_frame(mark, width_px, height_px) for mark in marked), *labels]
+
+
+def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> Iterator[_Path]:
+    place = {brand_id: n for n, brand_id in enumerate(report.brands["brand_id"].to_pylist())}
+    exposures: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in report.exposures.select(["brand_id", "start_s", "end_s"]).to_pylist():
+        exposures[row["brand_id"]].append((row["start_s"], row["end_s"]))
+    tracks: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in report.detections.to_pylist():
+        tracks[row["brand_id"], row["track_id"], row["verdict_id"]].append(row)
+    samples = dict(zip(tracks, _samples(list(tracks.values()), frames, cells), strict=True))
+    moving = [samples[track] for track, rows in tracks.items() if not rows[0]["is_overlay"]]
+    drifts = _Drifts(moving, cells)
+    for track in sorted(tracks, key=lambda track: -place[track[0]]):
+        rows, keys = tracks[track], samples[track]
+        times, boxes = keys[:, 0], keys[:, 3:]
+        if not rows[0]["is_overlay"]:
+            times, boxes = drifts.beyond(times, boxes)
+        yield _Path(
+            one_line(rows[0]["brand"]),
+            max(row["confidence"] for row in rows),
+            COLORS[place[track[0]] % len(COLORS)],
+            times,
+            boxes,
+            [
+                (max(begin, first), min(end, last))
+                for begin, end in timeline.union(keys[:, 1:3], bridge_s).tolist()
+                for first, last in exposures[track[0]]
+                if max(begin, first) < min(end, last)
+            ],
+        )
+
+
+def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table) -> Iterator[NDArray[np.float64]]:
+    """For each track its samples in order: time, begin and end of the cell, and the box as ``Marked`` has it."""
+    sizes = zip(*(frames[c].to_pylist() for c in ("frame", "width_px", "height_px")), strict=True)
+    size = {frame: (width, height) for frame, width, height in sizes}
+    shown = defaultdict(list)
+    for cell in cells.select(["t_s", "start_s", "end_s", "keyframe"]).to_pylist():
+        shown[cell["keyframe"]].append((cell["t_s"], cell["start_s"], cell["end_s"]))
+    for rows in tracks:
+        keys = []
+        for row in rows:
+            width, height = size[row["frame"]]
+            left, top = row["x_px"] / width, row["y_px"] / height
+            box = (left, top, left + row["w_px"] / width, top + row["h_px"] / height)
+            keys += [(*cell, *box) for cell in shown[row["frame"]]]
+        yield np.array(sorted(keys))
+
+
+class _Drifts:
+    """How the picture moves from one sample to the next: the median over the marks that both show, all of one shot."""
+
+    def __init__(self, marks: Sequence[NDArray[np.float64]], cells: pa.Table) -> None:
+        times = sorted(cells["t_s"].to_pylist())
+        after = dict(pairwise(times))
+        moves: defaultdict[tuple[float, float], list[NDArray[np.float64]]] = defaultdict(list)
+        for keys in marks:
+            middle = (keys[:, 3:5] + keys[:, 5:7]) / 2
+            for n in range(len(keys) - 1):
+                if after.get(keys[n, 0]) == keys[n + 1, 0]:
+                    moves[keys[n, 0], keys[n + 1, 0]].append(middle[n + 1] - middle[n])
+        speeds = {(a, b): np.median(found, axis=0) / (b - a) for (a, b), found in moves.items()}
+        self._from = {a: speed for (a, _), speed in speeds.items()}
+        self._to = {b: speed for (_, b), speed in speeds.items()}
+
+    def beyond(
+        self, times: NDArray[np.float64], boxes: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A mark's samples with one more a second before and one a second after, where it moves with the others."""
+        still = np.zeros(2)
+        before = self._to.get(times[0], self._from.get(times[0], still))
+        after = self._from.get(times[-1], self._to.get(times[-1], still))
+        return (
+            np.concatenate([[times[0] - 1], times, [times[-1] + 1]]),
+            np.concatenate([[boxes[0] - np.tile(before, 2)], boxes, [boxes[-1] + np.tile(after, 2)]]),
+        )
+
+
+def _moved(path: _Path, t_s: float) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (float(np.interp(t_s, path.times, path.boxes[:, n])) for n in range(4))
+    return left, top, right, bottom
+
+
+def _frame(marked: Marked, width_px: int, height_px: int) -> Shape:
+    left, right = (share * width_px for share in marked.box[::2])
+    top, bottom = (share * height_px for share in marked.box[1::2])
+    line_px = max(1, round(min(width_px, height_px) / 360))
+    return Shape(((left, top), (right, top), (right, bottom), (left, bottom)), marked.colors[0], line_px)
+
+
+def _labels(marked: Marked, width_px: int, height_px: int) -> Iterator[Label]:
+    """Where the label may stand, best first: above the box, below it, inside it; always within the picture."""
+    size_px = max(LEAST_LETTER_PX, round(LETTER * min(width_px, height_px)))
+    widest = WIDEST_LABEL * width_px
+    text = _said(marked, size_px, widest)
+    gap = 0.35 * size_px
+    top, bottom = marked.box[1] * height_px, marked.box[3] * height_px
+    x = max(gap, min(marked.box[0] * width_px, width_px - _wide(text, size_px, widest) - gap))
+    edge = 0.2 * size_px + 1
+    places = [y for y in (top - size_px - gap, bottom + gap) if edge <= y <= height_px - size_px - edge]
+    for y in (*places, max(edge, top + gap)):
+        yield Label(x, y, text, size_px, marked.colors[1], widest, marked.colors[0])
+
+
+def _wide(text: str, size_px: int, widest: float) -> float:
+    return min(widest, LETTER_WIDTH * size_px * len(text))
+
+
+def _meet(one: Label, other: Label) -> bool:
+    """Whether two labels of one size lie over each other."""
+    high = 1.4 * one.size_px
+    near = other.x - one.x < _wide(one.text, one.size_px, one.max_width_px)
+    near &= one.x - other.x < _wide(other.text, other.size_px, other.max_width_px)
+    return near and abs(one.y - other.y) < high
+
+
+def _said(marked: Marked, size_px: int, widest: float) -> str:
+    """Name and confidence; of a long name its beginning, so that the confidence still fits."""
+    tail = f" {marked.confidence:.0%}"
+    letters = max(4, int(widest / (LETTER_WIDTH * size_px)) - len(tail))
+    name = marked.brand if len(marked.brand) <= letters else f"{marked.brand[: letters - 1]}…"
+    return name + tail

@@ -1,0 +1,277 @@
+"""A person's corrections, applied to the detections before anything is counted."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brand_detect.domain import timeline
+from brand_detect.domain.contracts.compile_report import DETECTIONS
+from brand_detect.domain.contracts.verdicts import VERDICTS, WHOLE_TEXT, BrandVerdicts
+from brand_detect.domain.geometry import box_iou
+from brand_detect.domain.protocols import Hit
+from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force, in_order, undone
+from brand_detect.domain.tables import Row, content_id, table
+from brand_detect.domain.text import brand_id_of, key_of, same_text
+from brand_detect.stages.compile_report.detections import BOX
+from brand_detect.stages.regions import sizes_of
+
+SAME_BOX = 0.3
+"""Intersection over union from which a detection is the one that the box of a correction means."""
+NEAR_S = 0.5
+"""How far from a correction's ``t_s`` that detection may be: a replay may sample other instants."""
+MOSTLY = 0.5
+"""Least share of a frame's time on screen that lies in a correction's range."""
+RULE, STAGE = "review", "compile_report"
+
+Named = Callable[[str], Hit | None]
+"""The catalogue's brand of a name or an alias."""
+Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What the corrections leave."""
+
+    found: pa.Table
+    """The detections that count, as ``detections`` returns them."""
+    rejected: pa.Table
+    """DETECTIONS that a person said are not the brand."""
+    verdicts: BrandVerdicts
+    """With the marks that a person named among the verdicts; what was named, dismissed or excluded is open no more."""
+    reviews: list[dict[str, Any]]
+    """Every event with what has become of it: ``state``, ``detections`` and ``seconds``."""
+    notes: tuple[str, ...]
+
+
+class Corrections:
+    """The corrections of one job's log, matched with what is in its checkpoints.
+
+    A correction finds its detections by the brand as earlier corrections left it. Where there are none (any more), it
+    finds those that an earlier one has rejected or renamed: so the later of two about the same thing counts.
+    """
+
+    def __init__(self, reviews: Sequence[Review], verdicts: BrandVerdicts, named: Named) -> None:
+        self._log, self._force = in_order(reviews), in_force(reviews)
+        self._before, self._named = verdicts, named
+        marks = verdicts.unresolved.to_pylist() if self._force else []
+        self._marks: dict[str, Row] = {mark["cluster_id"]: mark for mark in marks}
+        self._clusters = {r.review_id: clusters_named(r, marks) for r in self._force if r.action in OF_CLUSTERS}
+
+    def candidates(self) -> pa.Table:
+        """VERDICTS with one more for every unresolved cluster that a person names: what may become detections."""
+        named = [r for r in self._force if r.action == "name"]
+        names = {c: r.to for r in named for c in self._clusters[r.review_id]}
+        rows = [_verdict(self._marks[c], self._brand_of(to, {})) for c, to in names.items()]
+        return pa.concat_tables([self._before.verdicts, table(VERDICTS, rows)])
+
+    def applied(self, found: pa.Table, frames: pa.Table, cells: pa.Table) -> Corrected:
+        """What is left of ``found``, the detections of ``candidates``; ``cells`` are the timeline by frame."""
+        if not self._force:
+            nothing = DETECTIONS.empty_table()
+            return Corrected(found, nothing, self._before, self._told({}), self._notes({}))
+        state = _State(found, frames, cells, {_verdict_id(c) for marks in self._clusters.values() for c in marks})
+        fates: dict[str, str] = {}  # of unresolved clusters: what they became, by cluster
+        did: dict[str, tuple[bool, Rows]] = {}
+        for review in self._force:
+            marks: list[str] = []
+            if review.action in OF_CLUSTERS:
+                marks = self._clusters[review.review_id]
+                rows = state.of_verdicts({_verdict_id(c) for c in marks})
+                if review.action == "name":
+                    state.give(rows, self._brand_of(review.to, state.names), "named")
+                else:
+                    state.active[rows] = False
+            elif review.action == "exclude":
+                marks = [c for c, mark in self._marks.items() if same_text(mark["text"], review.text)]
+                rows = state.with_text(review.text)
+                state.active[rows] = False
+            else:
+                rows = state.about(review)
+                if review.action == "accept":
+                    state.give(rows, (review.brand_id, ""), "accepted")
+                elif review.action == "reject":
+                    state.give(rows, (review.brand_id, ""), "")
+                    state.active[rows] = False
+                else:
+                    state.give(rows, self._brand_of(review.to, state.names), "renamed")
+            fates |= dict.fromkeys(marks, review.action)
+            did[review.review_id] = (bool(marks) or bool(rows.any()), rows)
+        counts = {i: (ok, int(rows.sum()), state.seconds(rows)) for i, (ok, rows) in did.items()}
+        return Corrected(
+            state.left(), state.rejected(), self._settled(state, fates), self._told(counts), self._notes(counts)
+        )
+
+    def _brand_of(self, name: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
+        """Id and name of the brand that ``name`` means: the catalogue's, else one of the report, else a new one."""
+        hit = self._named(name)
+        if hit is not None:
+            return hit.brand_id, hit.brand
+        return names.setdefault(key_of(name), (brand_id_of(name), name))
+
+    def _settled(self, state: "_State", fates: dict[str, str]) -> BrandVerdicts:
+        """The verdicts with the marks that stay named; what was named and then rejected is open again."""
+        shown = {}
+        for cluster, fate in fates.items():
+            rows = state.of_verdicts({_verdict_id(cluster)}) & state.active
+            if fate == "name" and rows.any():
+                at = int(np.flatnonzero(rows)[0])
+                shown[cluster] = (state.brand_id[at], state.brand[at])
+        gone = {c for c, fate in fates.items() if fate in ("dismiss", "exclude")} | shown.keys()
+        verdicts = [_verdict(self._marks[c], brand) for c, brand in shown.items()]
+        left = [cluster not in gone for cluster in self._before.unresolved["cluster_id"].to_pylist()]
+        return replace(
+            self._before,
+            verdicts=pa.concat_tables([self._before.verdicts, table(VERDICTS, verdicts)]),
+            unresolved=self._before.unresolved.filter(pa.array(left, pa.bool_())),
+        )
+
+    def _told(self, counts: dict[str, tuple[bool, int, float]]) -> list[dict[str, Any]]:
+        gone, ids = undone(self._log), {r.review_id for r in self._log}
+        told = []
+        for review in self._log:
+            ok, n, seconds = counts.get(review.review_id, (review.undoes in (ids & gone), 0, 0.0))
+            state = "undone" if review.review_id in gone else "applied" if ok else "orphaned"
+            told.append(
+                review.model_dump(mode="json") | {"state": state, "detections": n, "seconds": round(seconds, 6)}
+            )
+        return told
+
+    def _notes(self, counts: dict[str, tuple[bool, int, float]]) -> tuple[str, ...]:
+        applied = sum(ok for ok, _, _ in counts.values())
+        orphaned = len(counts) - applied
+        notes = []
+        if applied:
+            notes.append(f"{_corrections(applied)} by a person {'is' if applied == 1 else 'are'} applied.")
+        if orphaned:
+            what = "no longer applies" if orphaned == 1 else "no longer apply"
+            notes.append(f"{_corrections(orphaned)} by a person {what}: nothing in this report fits.")
+        return tuple(notes)
+
+
+class _State:
+    """The detections while corrections are applied, as arrays by row."""
+
+    def __init__(self, found: pa.Table, frames: pa.Table, cells: pa.Table, unnamed: set[str]) -> None:
+        self._found = found
+        self._frame = found["frame"].to_numpy()
+        self._track, self._verdict, self._text, self.brand_id, self.brand, self.reviewed = (
+            np.array(found[c].to_pylist(), object)
+            for c in ("track_id", "verdict_id", "text", "brand_id", "brand", "reviewed")
+        )
+        self.active = ~self.of_verdicts(unnamed)
+        self.brand_id[~self.active] = self.brand[~self.active] = ""  # nobody has named them yet
+        self._first_id, self._first = self.brand_id.copy(), self.brand.copy()
+        self.names = {key_of(name): (i, name) for i, name in zip(self.brand_id, self.brand, strict=True) if name}
+        size = sizes_of(frames, self._frame)
+        box = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64).reshape(-1, 4)
+        self._box = np.hstack([box[:, :2], box[:, :2] + box[:, 2:]]) / np.hstack([size, size])
+        self._start, self._end = (cells[c].to_numpy() for c in ("start_s", "end_s"))
+        self._keyframe = cells["keyframe"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+        self._shown_s = timeline.shown_seconds(cells)
+
+    def about(self, review: Review) -> Rows:
+        """The detections that a correction of a brand, or of an exposure of it, is about."""
+        within = self._within(review)
+        now = self.brand_id == review.brand_id
+        for rows in (self.active & now, now | (self._first_id == review.brand_id)):
+            rows = self._at_box(rows & within, review)
+            if rows.any():
+                return rows
+        return np.zeros(len(now), np.bool_)
+
+    def of_verdicts(self, verdict_ids: set[str]) -> Rows:
+        return self._rows_of(self._verdict, verdict_ids)
+
+    def with_text(self, text: str) -> Rows:
+        """Detections that were read so: those that count, else those that an earlier correction rejected."""
+        alike = [said for said in dict.fromkeys(self._text) if same_text(said, text)]
+        rows = self._rows_of(self._text, alike) & (self.brand_id != "")
+        return rows & self.active if (rows & self.active).any() else rows
+
+    def give(self, rows: Rows, brand: tuple[str, str], reviewed: str) -> None:
+        """Let ``rows`` count for a brand; without a name, for that of the id, which they have or had at first."""
+        brand_id, name = brand
+        if not name:
+            back = rows & (self.brand_id != brand_id)
+            self.brand[back] = self._first[back]
+        else:
+            self.brand[rows] = name
+        self.brand_id[rows], self.reviewed[rows], self.active[rows] = brand_id, reviewed, True
+
+    def seconds(self, rows: Rows) -> float:
+        """Time on screen of ``rows``, every instant once."""
+        return float(self._shown_s[np.unique(self._frame[rows])].sum())
+
+    def left(self) -> pa.Table:
+        """What counts, in order of brand and frame."""
+        kept = self._now(self.active)
+        return kept.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
+
+    def rejected(self) -> pa.Table:
+        kept = self._now(~self.active & (self.brand_id != "")).drop_columns("seen_on")
+        return kept.sort_by([("frame", "ascending"), ("brand_id", "ascending")])
+
+    def _now(self, rows: Rows) -> pa.Table:
+        changed = self._found
+        for name in ("brand_id", "brand", "reviewed"):
+            at = changed.schema.get_field_index(name)
+            changed = changed.set_column(at, DETECTIONS.field(name), pa.array(getattr(self, name), pa.string()))
+        return changed.filter(pa.array(rows, pa.bool_()))
+
+    def _within(self, review: Review) -> Rows:
+        """Which detections are on screen in the correction's range, for most of their time."""
+        if review.start_s is None or review.end_s is None:
+            return np.ones(len(self._frame), np.bool_)
+        inside = np.minimum(self._end, review.end_s) - np.maximum(self._start, review.start_s)
+        shown = self._keyframe >= 0
+        seconds = np.bincount(self._keyframe[shown], inside.clip(min=0)[shown], len(self._shown_s))
+        return (seconds > 0)[self._frame] & (seconds >= MOSTLY * self._shown_s)[self._frame]
+
+    def _at_box(self, rows: Rows, review: Review) -> Rows:
+        """Of ``rows``, those of the tracks that are at the correction's box when it says."""
+        if review.box is None or review.t_s is None or not rows.any():
+            return rows
+        away = np.maximum(np.maximum(self._start - review.t_s, review.t_s - self._end), 0.0)
+        nearest = np.full(len(self._shown_s), np.inf)
+        shown = self._keyframe >= 0
+        np.minimum.at(nearest, self._keyframe[shown], away[shown])
+        x, y, w, h = review.box
+        near = np.flatnonzero(rows & (nearest <= NEAR_S)[self._frame])
+        hit = near[box_iou(self._box[near], np.array([[x, y, x + w, y + h]]))[:, 0] >= SAME_BOX]
+        return rows & self._rows_of(self._track, self._track[hit])
+
+    def _rows_of(self, column: NDArray[np.object_], wanted: Iterable[str]) -> Rows:
+        chosen = set(wanted)
+        return np.array([value in chosen for value in column], np.bool_)
+
+
+def _verdict_id(cluster: str) -> str:
+    return content_id(cluster, RULE)
+
+
+def _verdict(mark: Row, brand: tuple[str, str]) -> Row:
+    """The verdict that the open ``mark`` is a brand: a person's word."""
+    brand_id, name = brand
+    return {
+        "verdict_id": _verdict_id(mark["cluster_id"]),
+        "track_ids": mark["track_ids"],
+        "status": "resolved",
+        "brand_id": brand_id,
+        "brand": name,
+        "rule": RULE,
+        "score": 1.0,
+        "confidence": 1.0,
+        "text": mark["text"],
+        "matched": name,
+        **WHOLE_TEXT,
+        "decided_by": STAGE,
+        "model": "",
+    }
+
+
+def _corrections(number: int) -> str:
+    return f"{number} correction{'' if number == 1 else 's'}"

@@ -1,0 +1,45 @@
+"""Vectors of the best views of every track, so that a mark is recognised later without its picture."""
+
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
+from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, LogoEmbedder, Progress
+from brand_detect.domain.tables import Row, table
+from brand_detect.stages.views import best_views
+
+VIEWS = {"logo": 3, "object": 3, "text": 1}  # of a track, by kind; of words most are read, not recognised by their look
+BATCH = 64  # crops that wait in memory for the embedder
+
+
+def embed_tracks(
+    regions: pa.Table, *, frames: FrameReader, codec: ImageCodec, embedder: LogoEmbedder, progress: Progress
+) -> pa.Table:
+    """The TRACK_EMBEDDINGS of ``regions``. Every frame that shows a chosen view is decoded once, in order."""
+    parts = [best_views(regions.filter(pc.field("kind") == kind), n) for kind, n in VIEWS.items()]
+    chosen = pa.concat_tables(parts).sort_by([("seen_on", "ascending"), ("track_id", "ascending")]).to_pylist()
+    to_decode = len({view["seen_on"] for view in chosen})
+    rows: list[Row] = []
+    waiting: list[tuple[Row, Image]] = []
+
+    def encode() -> None:
+        vectors = embedder.encode([crop for _, crop in waiting]).astype(np.float16)
+        for (view, _), vector in zip(waiting, vectors, strict=True):
+            rows.append({**view, "embedding": vector})
+        waiting.clear()
+
+    for done, (frame, views) in enumerate(groupby(chosen, key=lambda view: view["seen_on"])):
+        progress(done, to_decode, "frames with marks")
+        image = frames.read(frame)
+        for view in views:
+            row = {"track_id": view["track_id"], "region_id": view["region_id"], "frame": frame}
+            waiting.append((row, codec.rectify(image, np.reshape(np.asarray(view["quad"], np.float32), (4, 2)))))
+        if len(waiting) >= BATCH:
+            encode()
+    if waiting:
+        encode()
+    progress(to_decode, to_decode, "frames with marks")
+    return table(TRACK_EMBEDDINGS, rows)

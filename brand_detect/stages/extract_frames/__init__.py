@@ -1,0 +1,5 @@
+"""Stage 1: sample frames from the video by presentation time."""
+
+from brand_detect.stages.extract_frames.extract import extract_frames
+
+__all__ = ["extract_frames"]

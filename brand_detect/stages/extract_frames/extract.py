@@ -1,0 +1,190 @@
+"""Stage 1: sampled frames as JPEGs, and a signal for every decoded picture."""
+
+import math
+from array import array
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brand_detect.domain.contracts.extract_frames import (
+    FRAMES,
+    SIGNALS,
+    THUMBNAIL_SHAPE,
+    ExtractedFrames,
+    ExtractFramesParams,
+)
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.protocols import BlobSink, DamagedTail, Decoder, Image, ImageCodec, Media, Progress
+from brand_detect.domain.tables import content_id, table
+
+DRIFT_S = 0.5
+"""How far back the second measure of change looks: about as long as a dissolve."""
+GAP_S = 1.0
+"""A pause between two pictures that is longer than this is told, where the video has a steady rate."""
+LAST_S = 1.0
+"""Most that a last picture lasts which the header does not know of, whatever the mean rate."""
+_FIELDS = (3, 4)  # the thumbnail is looked at in so many rows and columns of fields
+_LEVELS = 16
+_FLAT_STD = 6.0
+"""Luma deviation under which a picture has no structure to compare (as a share, it only fades in)."""
+
+
+def extract_frames(
+    request: JobRequest,
+    params: ExtractFramesParams,
+    *,
+    media: Media,
+    decoder: Decoder,
+    codec: ImageCodec,
+    sink: BlobSink,
+    progress: Progress,
+) -> ExtractedFrames:
+    """Sample the video in one pass; frames go to ``sink`` as they come, so memory does not grow with the video.
+
+    Raises:
+        BadInput: no picture lies in the asked range.
+    """
+    probe, start_s = request.probe, params.start_s
+    asked_end_s = params.end_s or math.inf
+    end_s = min(asked_end_s, probe.duration_s)
+    rows: list[dict[str, Any]] = []
+    signals = _Signals()
+    damage: DamagedTail | None = None
+    with media.open(request.video_uri) as file:
+        try:
+            for picture in decoder.decode(file, params.sample_fps, start_s, asked_end_s):
+                appearance = signals.add(picture.t_s, picture.luma)
+                if picture.image is None:
+                    continue
+                blob = sink.append(codec.encode(picture.image, params.jpeg_quality, params.longest_side_px))
+                height, width = _stored_size(picture.image, params.longest_side_px)
+                rows.append(
+                    {
+                        "frame": len(rows),
+                        "frame_id": content_id(request.video_sha256, picture.t_s),
+                        "t_s": picture.t_s,
+                        "width_px": width,
+                        "height_px": height,
+                        "shard": blob.shard,
+                        "offset": blob.offset,
+                        "size_bytes": blob.size_bytes,
+                        "crc32": blob.crc32,
+                        "luma_mean": appearance.mean,
+                        "luma_std": appearance.std,
+                        "phash": codec.phash(picture.luma),
+                        "thumbnail": picture.luma.tobytes(),
+                    }
+                )
+                progress(picture.t_s - start_s, max(end_s, picture.t_s) - start_s, "seconds of video")
+        except DamagedTail as e:
+            damage = e
+    if not rows:
+        raise BadInput(
+            f"No picture can be read between {start_s:g} s and {end_s:g} s of the video.",
+            f"the video is {probe.duration_s:.1f} s long; set start_s and end_s of extract_frames within it",
+        )
+    notes = [] if probe.variable_frame_rate else signals.gaps()
+    if damage and damage.at_s < end_s:
+        notes.append(f"the video is damaged after {damage.at_s:.1f} s; {end_s - damage.at_s:.1f} s were lost")
+        end_s = damage.at_s
+    return ExtractedFrames(
+        frames=table(FRAMES, rows),
+        signals=signals.table(),
+        start_s=rows[0]["t_s"],
+        end_s=end_s if end_s > signals.last_s else min(asked_end_s, signals.last_s + min(1 / probe.fps, LAST_S)),
+        notes=tuple(notes),
+        stats={"pictures": len(signals), "bytes": sum(row["size_bytes"] for row in rows)},
+    )
+
+
+def _stored_size(image: Image, longest_side_px: int) -> tuple[int, int]:
+    height, width = image.shape[:2]
+    scale = min(1.0, longest_side_px / max(height, width)) if longest_side_px else 1.0
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@dataclass(frozen=True)
+class _Appearance:
+    """What of a thumbnail is compared with other pictures."""
+
+    t_s: float
+    mean: float
+    std: float
+    histogram: NDArray[np.float32]  # (fields, _LEVELS), the histogram of each field; all sum to 1
+    normalised_luma: NDArray[np.float32]  # the luma without its mean, of length 1 unless flat
+
+    @classmethod
+    def at(cls, t_s: float, luma: NDArray[np.uint8]) -> "_Appearance":
+        """Look at the picture shown at ``t_s``."""
+        codes = luma // np.uint8(256 // _LEVELS) + _CODE_OF
+        counts = np.bincount(codes.ravel(), minlength=_FIELDS[0] * _FIELDS[1] * _LEVELS).astype(np.float32)
+        histogram = counts.reshape(-1, _LEVELS) @ _SOFT / np.float32(luma.size)
+        normalised_luma = luma.astype(np.float32).ravel()
+        mean = float(normalised_luma.mean())
+        normalised_luma -= mean
+        std = math.sqrt(float(normalised_luma @ normalised_luma) / luma.size)
+        normalised_luma /= max(std, _FLAT_STD) * math.sqrt(luma.size)
+        return cls(t_s, mean, std, histogram.astype(np.float32), normalised_luma)
+
+    def distance(self, other: "_Appearance") -> float:
+        """0..1: the lesser of the change in tones and the loss of correlation.
+
+        Tones by field ignore motion, which moves the structure; the structure ignores flashes and fades of light, which
+        move the tones; a cut changes both.
+        """
+        histogram = float(np.abs(self.histogram - other.histogram).sum()) / 2
+        return max(0.0, min(histogram, 1 - float(self.normalised_luma @ other.normalised_luma)))
+
+
+_SOFT = (np.eye(_LEVELS) + (np.eye(_LEVELS, k=1) + np.eye(_LEVELS, k=-1)) / 2).astype(np.float32)
+_SOFT /= _SOFT.sum(axis=1, keepdims=True)
+"""Spreads each tone to its neighbours, so that a slight change of light is a slight change of tones."""
+_CODE_OF = _LEVELS * np.add.outer(  # of the darkest tone of each spot's field
+    np.arange(THUMBNAIL_SHAPE[0]) * _FIELDS[0] // THUMBNAIL_SHAPE[0] * _FIELDS[1],
+    np.arange(THUMBNAIL_SHAPE[1]) * _FIELDS[1] // THUMBNAIL_SHAPE[1],
+)
+
+
+class _Signals:
+    """The SIGNALS table in the making, 24 bytes a picture."""
+
+    def __init__(self) -> None:
+        self._t_s = array("d")
+        self._measures = [array("f") for _ in range(4)]  # luma_mean, luma_std, change, drift
+        self._appearances: deque[_Appearance] = deque()  # back to the last one that is DRIFT_S old
+
+    def __len__(self) -> int:
+        return len(self._t_s)
+
+    @property
+    def last_s(self) -> float:
+        return self._t_s[-1]
+
+    def add(self, t_s: float, luma: NDArray[np.uint8]) -> _Appearance:
+        """Note a picture."""
+        appearance, appearances = _Appearance.at(t_s, luma), self._appearances
+        appearances.append(appearance)
+        while len(appearances) > 2 and appearances[1].t_s <= t_s - DRIFT_S + 1e-3:
+            appearances.popleft()
+        change = appearance.distance(appearances[-2]) if len(appearances) > 1 else 0.0
+        drift = appearance.distance(appearances[0])
+        self._t_s.append(t_s)
+        for column, value in zip(self._measures, (appearance.mean, appearance.std, change, drift), strict=True):
+            column.append(value)
+        return appearance
+
+    def gaps(self) -> list[str]:
+        """A note for each longer pause between two pictures."""
+        t_s = np.asarray(self._t_s)
+        after = np.flatnonzero(np.diff(t_s) > GAP_S)
+        return [f"no picture could be read between {t_s[n]:.1f} s and {t_s[n + 1]:.1f} s" for n in after]
+
+    def table(self) -> pa.Table:
+        """All of them as a table of the schema SIGNALS."""
+        columns = [np.asarray(self._t_s), *(np.asarray(column) for column in self._measures)]
+        return pa.Table.from_arrays([pa.array(c) for c in columns], schema=SIGNALS)

@@ -1,0 +1,5 @@
+"""Stage 2: find shots, and the keyframes that stand for their duplicates."""
+
+from brand_detect.stages.filter_scenes.filter import filter_scenes
+
+__all__ = ["filter_scenes"]

@@ -1,0 +1,93 @@
+"""The regions of a video as arrays, and which of them lie on one frame."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from brand_detect.domain.geometry import inner_quads
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+INSIDE = 1 / 3
+"""A wide first letter reaches out of where its middle suggests; an emblem beside the name does not reach in."""
+OUTWARD, INWARD = 0.2, 0.1
+"""How far from where a reader saw the first or last letter the cut may lie, as shares of the name: a letter of five."""
+ROOM = 0.25
+"""Most that a detector leaves before or after the letters of a line, as a share of its box: around a single letter."""
+
+
+class RegionColumns:
+    """Columns of REGIONS as arrays. ``track`` is the position among the tracks."""
+
+    def __init__(self, regions: pa.Table, tracks: Sequence[str]) -> None:
+        place = {track: i for i, track in enumerate(tracks)}
+        self.track: Ints = np.array([place[t] for t in regions["track_id"].to_pylist()], np.int64)
+        self.frame: Ints = regions["frame"].to_numpy().astype(np.int64)
+        self.x, self.y, self.w, self.h, self.area = (
+            regions[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px", "area_frac")
+        )
+        self.sharpness: Floats = regions["sharpness"].to_numpy().astype(np.float64)
+        self.hash = regions["crop_hash"].to_numpy()
+        self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
+
+
+def quads_of(regions: pa.Table) -> Floats:
+    """The quads of REGIONS as an array of shape (n, 4, 2)."""
+    return regions["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2).astype(np.float64)
+
+
+def cut_to_glyphs(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
+    """The quads of REGIONS cut to their lettering, shape (n, 4, 2).
+
+    ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
+    told. A stretch of ink counts when ``INSIDE`` of it or more lies between them; what is joined to the letters is cut
+    off. Letters whose ink is lost in that of a player count too: both ends of the cut lie near ``begin`` and ``end``,
+    or, where none told, near those of the quad, and text without any ink is cut at the top and bottom usual for text.
+    """
+    glyph_boxes = regions["glyph_boxes"].combine_chunks()
+    stretches = glyph_boxes.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
+    owner = np.repeat(np.arange(len(glyph_boxes)), glyph_boxes.value_lengths().fill_null(0).to_numpy())
+    told = np.isfinite(begin)
+    begin, end = np.where(told, begin, 0.0), np.where(told, end, 1.0)
+    left, right = stretches[:, 0], stretches[:, 2]
+    counts = np.minimum(right, end[owner]) - np.maximum(left, begin[owner]) >= INSIDE * (right - left)
+    owner, stretches = owner[counts], stretches[counts]
+    extent = np.column_stack((begin, np.zeros(len(glyph_boxes)), end, np.ones(len(glyph_boxes))))
+    extent[owner] = np.inf, np.inf, -np.inf, -np.inf
+    np.minimum.at(extent[:, :2], owner, stretches[:, :2])
+    np.maximum.at(extent[:, 2:], owner, stretches[:, 2:])
+    text, has_glyphs = regions["kind"].to_numpy(zero_copy_only=False) == "text", np.zeros(len(glyph_boxes), bool)
+    has_glyphs[owner] = True
+    if (text & has_glyphs).any():
+        top, bottom = np.median(extent[text & has_glyphs][:, (1, 3)], axis=0)
+        extent[text & ~has_glyphs, 1], extent[text & ~has_glyphs, 3] = top, bottom
+    way = end - begin
+    outward, inward = OUTWARD * way, np.where(told, INWARD, ROOM) * way
+    extent[:, 0] = extent[:, 0].clip(begin - outward, begin + inward)
+    extent[:, 2] = extent[:, 2].clip(end - inward, end + outward)
+    return inner_quads(quads_of(regions), extent)
+
+
+def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:
+    """Width and height in px of each of ``frame``, shape (n, 2); ``frames`` are FRAMES in order."""
+    at = np.searchsorted(frames["frame"].to_numpy(), frame)
+    return np.column_stack([frames[c].to_numpy()[at] for c in ("width_px", "height_px")]).astype(np.float64)
+
+
+def seen_best_on(regions: pa.Table) -> pa.ChunkedArray:
+    """For each of REGIONS the frame that shows it best: on the keyframe it may be hidden."""
+    return pc.list_element(regions["seen_on"], 0)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def on_one_frame(regions: RegionColumns, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """All pairs of ``rows``, sorted by frame and track, that lie on one frame: in turn those one row apart, two, ..."""
+    for step in range(1, len(rows)):
+        a, b = rows[:-step], rows[step:]
+        same = regions.frame[a] == regions.frame[b]
+        if not same.any():
+            return
+        yield a[same], b[same]

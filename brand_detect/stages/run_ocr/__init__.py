@@ -1,0 +1,5 @@
+"""Stage 4: read the text of each track."""
+
+from brand_detect.stages.run_ocr.read import run_ocr
+
+__all__ = ["run_ocr"]

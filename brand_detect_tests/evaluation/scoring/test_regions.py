@@ -1,0 +1,99 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.geometry import quad_of
+from brand_detect.domain.protocols import Region
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.evaluation.scoring.proposals import BesideText, Ranked, grid
+from brand_detect.evaluation.scoring.regions import annotated, evaluate_regions, first_ranks, of_sample, region_table
+from brand_detect.evaluation.synthetic.footage import Scenario, write_sample
+
+
+def quiet(done: float, total: float, unit: str) -> None: ...
+
+
+class Scripted:
+    identity = "scripted"
+
+    def __init__(self, *boxes):
+        """``boxes`` with their scores, in any order."""
+        self.boxes = boxes
+
+    def detect(self, image, areas=()):  # noqa: ARG002
+        return [Region("logo", "", score, quad_of(box)) for box, score in self.boxes]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(OpenCvCodec().encode(np.zeros((100, 200, 3), np.uint8), 90, 0))
+    boxes = [
+        {"brand": "Acme", "x": 10, "y": 10, "w": 40, "h": 20},
+        {"brand": "Acme", "x": 100, "y": 50, "w": 40, "h": 40},
+    ]
+    (tmp_path / "annotations.json").write_text(json.dumps([{"image": "a.jpg", "boxes": boxes}]))
+    return tmp_path
+
+
+def test_a_logo_counts_from_the_place_of_the_first_region_that_overlaps_it_enough(folder):
+    away = [((0, 60, 10, 90), 0.9)] * 6
+    method = Scripted(((110, 50, 150, 90), 0.3), *away, ((10, 10, 50, 22), 0.95))
+    [score] = evaluate_regions(annotated(folder, OpenCvCodec()), {"one": method}, quiet)
+    assert score.logos == 2
+    assert score.recall(5) == 0.5  # the first logo: overlap 0.6
+    assert score.recall(10) == 1.0  # the other at place 8: overlap 0.6
+    assert score.megapixels == pytest.approx(0.02)
+
+
+def test_overlaps_between_the_two_thresholds_count_in_brackets_alone(folder):
+    method = Scripted(((10, 10, 26, 30), 0.9))  # 0.4 of the first
+    [score] = evaluate_regions(annotated(folder, OpenCvCodec()), {"one": method}, quiet)
+    assert (score.recall(5), score.recall(5, 0.3)) == (0.0, 0.5)
+    console = Console(width=150, record=True)
+    console.print(region_table([score]))
+    assert "0.00 (0.50)" in console.export_text()
+    assert score.to_json()["recall"]["0.3"]["5"] == 0.5
+
+
+def test_ranks_without_proposals_are_infinite():
+    assert first_ranks(np.array([[0.0, 0, 10, 10]]), np.zeros((0, 4)), 0.5).tolist() == [np.inf]
+
+
+def test_a_folder_without_annotations_is_refused(tmp_path):
+    with pytest.raises(BadInput):
+        annotated(tmp_path, OpenCvCodec())
+
+
+def test_generated_clips_tell_where_their_marks_are(tmp_path):
+    scenario = Scenario(seconds=4, width_px=640, height_px=360, fps=10, players=2, marks=("Arvelo", "Delmar", "Fjorda"))
+    truth = write_sample(tmp_path / "marks.mp4", scenario)
+    pictures = of_sample(tmp_path / "marks.mp4", 2.0)
+    assert pictures
+    for image, boxes in pictures:
+        assert image.shape == (360, 640, 3)
+        assert ((boxes[:, 2:] - boxes[:, :2]) >= 16).all()
+        for left, top, right, bottom in boxes.round().astype(int):  # ink on its ground, nothing flat
+            assert image[top:bottom, left:right].std() > 15
+    assert truth.marks == ("Arvelo", "Delmar", "Fjorda")
+    write_sample(tmp_path / "words.mp4", replace(scenario, marks=()))
+    with pytest.raises(BadInput, match="textless"):
+        of_sample(tmp_path / "words.mp4")
+
+
+def test_the_neighbourhood_of_text_holds_the_line_and_squares_beside_it():
+    line = Scripted(((100, 100, 200, 120), 0.8))
+    boxes = [r.quad[[0, 2]].ravel().tolist() for r in BesideText(line).detect(np.zeros((300, 400, 3), np.uint8))]
+    assert boxes[0] == [100, 100, 200, 120]
+    assert [70, 95, 100, 125] in boxes  # 1.5 heights, to the left
+
+
+def test_a_grid_is_ranked_by_the_edges_inside():
+    picture = np.zeros((200, 200, 3), np.uint8)
+    picture[64:96, 64:96] = np.random.default_rng(0).integers(0, 255, (32, 32, 3))
+    best = Ranked(grid).detect(picture)[0]
+    assert np.abs(best.quad.mean(axis=0) - 80).max() < 16

@@ -1,0 +1,274 @@
+"""Scoring, on hand-made tables with a known miss of every kind."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.contracts.compile_report import BRANDS, DETECTIONS, EXPOSURES, Report
+from brand_detect.domain.contracts.filter_scenes import BLACK
+from brand_detect.domain.contracts.verdicts import UNRESOLVED, BrandVerdicts
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.records import Payload
+from brand_detect.domain.tables import table
+from brand_detect.evaluation.scoring import score as s
+from brand_detect.evaluation.synthetic.footage import Truth
+from brand_detect_tests.support import payloads as p
+
+BOX = (100.0, 100.0, 200.0, 50.0)
+
+
+def exposure(brand: str, start_s: float, end_s: float) -> dict[str, Any]:
+    words = {"exposure_id": f"{brand}{start_s}", "zone": "top", "text": brand, "rule": "exact", "decided_by": "x"}
+    span = {"start_s": start_s, "end_s": end_s, "seconds": end_s - start_s}
+    return p.row(EXPOSURES, **words, **span, brand=brand, brand_id=brand.lower())
+
+
+def report(exposures: Sequence[Mapping[str, Any]] = (), unresolved: Sequence[Mapping[str, Any]] = ()) -> Report:
+    seconds: dict[str, float] = {}
+    for e in exposures:
+        seconds[e["brand"]] = seconds.get(e["brand"], 0.0) + e["seconds"]
+    brands = [p.row(BRANDS, brand=b, brand_id=b.lower(), seconds=v) for b, v in seconds.items()]
+    return Report(
+        table(BRANDS, brands),
+        table(EXPOSURES, exposures),
+        table(DETECTIONS),
+        table(UNRESOLVED, unresolved),
+        {},
+    )
+
+
+def job(
+    regions: Sequence[Mapping[str, Any]] = (),
+    texts: Sequence[Mapping[str, Any]] = (),
+    verdicts: Sequence[Mapping[str, Any]] = (),
+    dropped: Mapping[int, int | str] | None = None,
+    **reported: Any,
+) -> dict[str, Payload]:
+    """A job of 10 s at 2 samples a second."""
+    frames = p.frames(20)
+    scenes = p.scenes(frames, dropped=dropped)
+    return {
+        "extract_frames": frames,
+        "filter_scenes": scenes,
+        "detect_objects": p.detected(regions, scenes),
+        "run_ocr": p.texts(texts),
+        "escalate_cloud": p.verdicts(verdicts),
+        "compile_report": report(**reported),
+    }
+
+
+def labels(*wanted: s.Label, truth: Truth | None = None) -> s.ClipLabels:
+    return s.ClipLabels("clip.mp4", 10.0, wanted, truth=truth)
+
+
+def truth_of(brand: str, start: int, end: int) -> Truth:
+    """A clip of 10 s at 25 frames a second that shows ``brand`` in BOX on the frames from ``start`` to ``end``."""
+    x, y, w, h = BOX
+    quad = [x, y, x + w, y, x + w, y + h, x, y + h]
+    boxes = np.array([[k, 0, *quad, 1, 1] for k in range(start, end)], np.float32)
+    return Truth((brand,), (), (), 1920, 1080, 25, 10.0, (), (), (), (), boxes)
+
+
+KIA = s.Label("Kia", True, ((2.0, 5.0),))
+
+
+def test_seconds_count_every_instant_once_and_errors_are_signed() -> None:
+    shown = [exposure("Kia", 2.0, 4.0), exposure("Kia", 3.0, 5.0), exposure("Kia", 8.0, 9.5)]
+    (found,) = s.score(job(exposures=shown), labels(KIA)).brands
+    assert found.found
+    assert (found.labelled_s, found.reported_s, found.common_s) == pytest.approx((3.0, 4.5, 3.0))
+    assert found.error == pytest.approx(0.5)
+
+
+def test_brands_found_missed_false_and_bonus() -> None:
+    shown = [exposure("KIA", 2, 5), exposure("Claro", 0, 1), exposure("Head", 0, 1), exposure("Head", 4, 7)]
+    wanted = [KIA, s.Label("Itaú", True, ((0, 10),)), s.Label("Claro", False, ((0, 10),))]
+    scored = s.score(job(exposures=shown), labels(*wanted))
+    assert [(b.brand, b.found) for b in scored.brands] == [("Kia", True), ("Itaú", False), ("Claro", True)]
+    assert [(f.brand, f.seconds) for f in scored.false] == [("Head", 4)]
+    total = s.totals([scored])
+    assert (total.found, total.clear, total.bonus, total.false) == (1, 2, 1, 1)
+    assert (total.recall, total.precision) == pytest.approx((1 / 2, 2 / 3))
+
+
+def test_a_label_may_use_an_alias_of_the_catalogue() -> None:
+    shown = [exposure("ATP Tour", 2, 5)]
+    label = labels(s.Label("ATP", True, ((2, 5),)))
+    catalog = BrandCatalog("v", [Brand("atp-tour", "ATP Tour", aliases=("ATP",))])
+    assert len(s.score(job(exposures=shown), label).false) == 1
+    scored = s.score(job(exposures=shown), label, catalog)
+    assert scored.brands[0].found
+    assert not scored.false
+
+
+AT_3S = 6  # the sampled frame at 3 s
+
+
+@pytest.mark.parametrize("with_boxes", [False, True])
+@pytest.mark.parametrize(
+    ("made", "lost"),
+    [
+        (job(dropped=dict.fromkeys(range(20), BLACK)), s.FILTERED),
+        (job(dropped=dict.fromkeys(range(1, 20), 0)), s.FILTERED),
+        (job(), s.NOT_DETECTED),
+        (job([p.region(0, "t", BOX)], [p.text("t", "KIA")]), s.NOT_DETECTED),
+        (job([p.region(AT_3S, "t", BOX)], [p.text("t", "K1A")]), s.NOT_MATCHED),
+        (job([p.region(AT_3S, "t", BOX)], [p.text("t", "KIA")], [p.verdict("Nokia", ["t"])]), s.NOT_MATCHED),
+        (job([p.region(AT_3S, "t", BOX)], [p.text("t", "KIA")], [p.verdict("Kia", ["t"])]), s.NOT_REPORTED),
+    ],
+)
+def test_where_a_miss_was_lost(made: dict[str, Payload], lost: str, with_boxes: bool) -> None:
+    truth = truth_of("Kia", 50, 125) if with_boxes else None
+    (missed,) = s.score(made, labels(KIA, truth=truth)).brands
+    assert (missed.found, missed.lost) == (False, lost)
+    assert missed.losses[0].detail
+
+
+def test_a_brand_between_two_samples_was_not_sampled() -> None:
+    assert s.score(job(), labels(s.Label("Kia", True, ((2.1, 2.4),)))).brands[0].lost == s.NOT_SAMPLED
+    flash = labels(KIA, truth=truth_of("Kia", 51, 60))
+    assert s.score(job(), flash).brands[0].lost == s.NOT_SAMPLED
+
+
+def test_missing_seconds_of_a_found_brand_are_traced_too() -> None:
+    regions = [p.region(k, "t", BOX) for k in (8, 9)]
+    made = job(regions, [p.text("t", "K1A")], exposures=[exposure("Kia", 2.0, 3.75)])
+    (found,) = s.score(made, labels(KIA, truth=truth_of("Kia", 50, 125))).brands
+    assert (found.found, found.lost) == (True, "")
+    assert found.losses == (s.Loss(s.NOT_MATCHED, 1.0, "read as 'K1A'"),)
+
+
+def test_only_boxes_tell_an_unread_region_from_another_one() -> None:
+    made = job([p.region(AT_3S, "t", BOX)], [p.text("t", "PARKING")])
+    assert s.score(made, labels(KIA)).brands[0].lost == s.NOT_DETECTED_OR_READ
+    missed = s.score(made, labels(KIA, truth=truth_of("Kia", 50, 125))).brands[0]
+    assert missed.lost == s.NOT_READ
+    assert missed.losses == (
+        s.Loss(s.NOT_DETECTED, 2.5, "no region there"),
+        s.Loss(s.NOT_READ, 0.5, "read as 'PARKING'"),
+    )
+    elsewhere = job([p.region(AT_3S, "t", (1000, 100, 200, 50))], [p.text("t", "KIA")])
+    assert s.score(elsewhere, labels(KIA, truth=truth_of("Kia", 50, 125))).brands[0].lost == s.NOT_DETECTED
+
+
+def test_a_name_read_in_two_pieces_was_read() -> None:
+    label = s.Label("BNP Paribas", True, ((0, 10),))
+    regions = [p.region(0, "a", BOX), p.region(0, "b", (310, 100, 200, 50))]
+    both = job(regions, [p.text("a", "BNP"), p.text("b", "PARIBAS")])
+    assert s.score(both, labels(label)).brands[0].lost == s.NOT_MATCHED
+    one = job(regions, [p.text("a", "BNP"), p.text("b", "GATE 4")])
+    assert s.score(one, labels(label)).brands[0].lost == s.NOT_DETECTED_OR_READ
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "close"),
+    [
+        ("Visa", "VISA", True),
+        ("Visa", "V1SA", True),
+        ("Visa", "Visage Studio", True),
+        ("Visa", "VI", False),
+        ("Itaú", "ITAU", True),
+        ("HP", "hp", True),
+        ("HP", "php 8", False),
+        ("Emirates", "FLY EMIRATE5", True),
+        ("Emirates", "Qatar Airways", False),
+    ],
+)
+def test_closeness(name: str, text: str, close: bool) -> None:
+    assert s.is_close(name, text) is close
+
+
+def test_words_in_no_catalogue_are_looked_for_among_the_unresolved() -> None:
+    truth = replace(truth_of("Zymvora", 0, 100), unlisted=("Zymvora",))
+    clip = s.labels_of_truth("clip.mp4", truth)
+    assert not clip.labels
+    assert s.score(job(), clip).unlisted == {"Zymvora": False}
+    made = job(unresolved=[p.cluster(1, "ZYMVORA", p.region(0, "t"))])
+    assert s.score(made, clip).unlisted == {"Zymvora": True}
+
+
+def matcher(*claims: tuple[str, str, str]) -> Any:
+    """Each claim (brand id, track, text) becomes a verdict if the brand is listed; the first on a track wins."""
+
+    def match(catalog: BrandCatalog) -> BrandVerdicts:
+        listed = {b.brand_id: b.name for b in catalog.brands}
+        won: dict[str, tuple[str, str]] = {}
+        for brand_id, track, text in claims:
+            if brand_id in listed:
+                won.setdefault(track, (brand_id, text))
+        rows = [p.verdict(listed[b], [t], text=text, brand_id=b) for t, (b, text) in won.items()]
+        still = sorted({t for _, t, _ in claims} - won.keys())
+        return p.verdicts(rows, [p.cluster(i + 1, "?", p.region(0, t)) for i, t in enumerate(still)])
+
+    return match
+
+
+def test_leave_one_out_wants_the_words_unresolved_and_not_taken() -> None:
+    catalog = BrandCatalog("v", [Brand("kia", "Kia"), Brand("nokia", "Nokia"), Brand("head", "Head")])
+    honest = matcher(("kia", "a", "KIA"), ("head", "b", "HEAD"))
+    results = s.leave_one_out(catalog, ["Kia", "Head", "Rolex"], honest)
+    assert [(r.brand, r.open, r.passed) for r in results] == [("Kia", 1, True), ("Head", 1, True)]
+    greedy = matcher(("kia", "a", "KIA"), ("kia", "b", "KIA"), ("nokia", "a", "KIA"))
+    (result,) = s.leave_one_out(catalog, ["Kia"], greedy)
+    assert (result.tracks, result.open, result.taken_for, result.passed) == (2, 1, ("Nokia",), False)
+
+
+def test_leave_one_out_with_the_real_matcher() -> None:
+    catalog = BrandCatalog("v", [Brand("kia", "Kia"), Brand("emirates", "Emirates")])
+    regions = [p.region(k, t, (100.0, 300.0 * i, 200.0, 50.0)) for k in range(4) for i, t in enumerate("ab")]
+    made = job(regions, [p.text("a", "KIA"), p.text("b", "Emirates")])
+    readings = [p.reading(regions[0], "KIA"), p.reading(regions[1], "Emirates")]
+    made["run_ocr"] = p.texts([p.text("a", "KIA"), p.text("b", "Emirates")], readings)
+    results = s.leave_one_out(catalog, ["Kia", "Emirates"], s.matching(made))
+    assert [(r.brand, r.tracks, r.passed) for r in results] == [("Kia", 1, True), ("Emirates", 1, True)]
+
+
+def test_a_missing_stage_is_refused() -> None:
+    made = job()
+    del made["run_ocr"]
+    with pytest.raises(BadInput, match="run_ocr"):
+        s.score(made, labels(KIA))
+
+
+def test_label_files(tmp_path: Path) -> None:
+    by_hand = {
+        "_about": "x",
+        "a.mp4": {
+            "size": "1920x1080",
+            "duration_s": 4.0,
+            "clear": {"Kia": {"intervals_s": [[0, 1]]}},
+            "hard": {"HP": {}},
+        },
+    }
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(by_hand), encoding="utf-8")
+    (clip,) = s.load_labels(path).values()
+    assert clip.labels == (s.Label("Kia", True, ((0, 1),)), s.Label("HP", False, ((0, 4.0),)))
+    truth = tmp_path / "b.truth.json"
+    truth.write_text("".join(truth_of("Kia", 0, 100).to_json()), encoding="utf-8")
+    loaded = s.load_labels(truth)["b.mp4"]
+    assert loaded.labels == (s.Label("Kia", True, ((0, 4.0),)),)
+    assert loaded.truth is not None
+    path.write_text('["no labels"]', encoding="utf-8")
+    with pytest.raises(BadInput, match="not a label file"):
+        s.load_labels(path)
+
+
+def test_tables_show_every_result() -> None:
+    made = job(exposures=[exposure("Head", 0, 1)])
+    scored = s.score(made, labels(KIA))
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(s.score_table(scored), s.totals_table([scored, scored]))
+    console.print(s.left_out_table([s.LeftOut("Kia", 2, 0, ("Nokia",))]))
+    text = console.export_text()
+    for words in ("Kia", "missed", "not detected", "Head", "false", "0 of 1", "0 of 2", "FAILED"):
+        assert words in text
+    assert json.loads(json.dumps(s.scores_json([scored])))["totals"]["clear"] == 1

@@ -1,0 +1,454 @@
+"""Runs whose process is gone are told from those that work; no process but this one is needed for it."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+
+from brand_detect.domain.tags import PARTITION, WORKER
+from brand_detect.operations.monitoring import dead_runs, liveness
+from brand_detect.operations.monitoring.liveness import SILENT_S, Worker, at_work
+from brand_detect.operations.retention.pruning import prune_job
+from brand_detect.orchestration.run import JobRun
+from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, pipeline, two_shot_clip
+
+MAX_RETRIES = "dagster/max_retries"
+NOW_S = 1_700_000_000.0
+
+
+@dg.job
+def nothing() -> None:
+    """A job of somebody else."""
+
+
+@dg.asset
+def run_ocr() -> None:
+    """A stage by its name alone."""
+
+
+@dg.asset
+def comparison() -> None:
+    """The asset beside the stages, by its name alone."""
+
+
+@dg.asset
+def invoices() -> None:
+    """An asset of somebody else."""
+
+
+OURS = dg.Definitions(assets=[run_ocr]).resolve_implicit_global_asset_job_def()
+MIXED = dg.Definitions(assets=[run_ocr, invoices]).resolve_implicit_global_asset_job_def()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, JobRun]]:
+    """A job that ran once."""
+    folder = tmp_path_factory.mktemp("liveness")
+    video = two_shot_clip(folder / "match.mp4", seconds=1.0)
+    with pipeline(folder, kept=True) as built:
+        yield built, built.runner.submit(str(video), job_id="match")
+
+
+@pytest.fixture
+def on_disk(done: tuple[Pipeline, JobRun]) -> dg.DagsterInstance:
+    """For tests in which two threads write: SQLite in memory refuses the second one."""
+    built, _ = done
+    return built.instance
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setattr(liveness, "Thread", Unthreaded)
+    with dg.DagsterInstance.ephemeral(settings={"run_retries": {"enabled": True, "max_retries": 1}}) as live:
+        yield live
+
+
+def begun(instance: dg.DagsterInstance, worker: Worker | None = None, status: str = "STARTED", **more: Any) -> str:
+    """The id of a run that Dagster takes for one that is being executed."""
+    run_id = str(uuid.uuid4())
+    tags = {**more.pop("tags", {}), **({WORKER: f"{worker} {run_id}"} if worker else {})}
+    ours = {"job_def": OURS, "asset_selection": {run_ocr.key}, **served_by("brand_detect")}
+    return instance.create_run_for_job(
+        run_id=run_id, status=dg.DagsterRunStatus(status), tags=tags, **(ours | more)
+    ).run_id
+
+
+def free_pid() -> int:
+    return next(pid for pid in range(4_000_000, 1, -1) if not Path(f"/proc/{pid}").exists())
+
+
+def elsewhere(pid: int = 7) -> Worker:
+    return Worker("another machine/4026531836", pid, 1)
+
+
+def gone() -> Worker:
+    return Worker(Worker.this().host, free_pid(), 1)
+
+
+def status(instance: dg.DagsterInstance, run_id: str) -> str:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status.value
+
+
+# workers
+
+
+@pytest.mark.parametrize("worker", [Worker.this(), Worker("a host/0", 1, 2), Worker("häns  ende/12", 4_194_304, 0)])
+def test_a_worker_is_read_as_it_was_written(worker: Worker):
+    assert Worker.parse(str(worker)) == worker
+
+
+def test_this_process_is_alive_whatever_its_beats():
+    this = Worker.this()
+    assert this.pid == os.getpid()
+    assert not this.is_dead(0.0, NOW_S)
+    assert not Worker.this().is_dead(NOW_S, NOW_S)
+
+
+def test_another_process_of_this_machine_is_known_by_its_number_and_its_beginning():
+    pid, host = os.getppid(), Worker.this().host
+    began = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+    assert not Worker(host, pid, began).is_dead(0.0, NOW_S)
+    assert Worker(host, pid, began - 1).is_dead(NOW_S, NOW_S), "the number was given to a later process"
+    assert gone().is_dead(NOW_S, NOW_S), "its last beat does not count"
+
+
+@pytest.mark.parametrize(("state", "dead"), [("R", False), ("S", False), ("D", False), ("Z", True)])
+def test_a_process_that_has_ended_and_was_not_waited_for_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, dead: bool
+):
+    """Its name may hold anything."""
+    stat = tmp_path / "stat"
+    stat.write_text(f"7 (a) Z (b) {state} {' '.join(str(n) for n in range(4, 60))}", encoding="utf-8")
+    monkeypatch.setattr(liveness, "Path", lambda _: stat)
+    assert Worker(Worker.this().host, 7, 22).is_dead(NOW_S, NOW_S) is dead
+
+
+def test_a_machine_that_does_not_tell_when_a_process_began_goes_by_the_beats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(liveness, "Path", lambda _: tmp_path / "no such system")
+    this = Worker.this()
+    assert this.started == 0
+    assert not this.is_dead(NOW_S - SILENT_S, NOW_S)
+    assert this.is_dead(NOW_S - SILENT_S - 1, NOW_S)
+
+
+def test_setting_the_clock_ends_nobody(monkeypatch: pytest.MonkeyPatch):
+    this = Worker.this()
+    monkeypatch.setattr(time, "time", lambda: NOW_S)
+    assert Worker.this() == this
+    assert 0 < this.started < time.monotonic() * os.sysconf("SC_CLK_TCK") + 1_000_000, "ticks, not a date"
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "dead"), [(0.0, False), (SILENT_S, False), (SILENT_S + 1, True), (-5.0, False), (NOW_S, True)]
+)
+def test_a_process_elsewhere_is_dead_when_it_was_silent_for_long(silent_s: float, dead: bool):
+    """Whatever is at work here under its number."""
+    for pid in (os.getpid(), free_pid()):
+        assert elsewhere(pid).is_dead(NOW_S - silent_s, NOW_S) is dead
+
+
+def test_a_beat_is_kept_well_within_the_time_that_a_worker_may_be_silent():
+    assert liveness.BEAT_S * 4 <= SILENT_S
+
+
+def test_another_container_is_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    outside = Worker.this()
+    namespace = tmp_path / "pid"
+    namespace.touch()
+    monkeypatch.setattr(liveness, "PID_NAMESPACE", namespace)
+    assert Worker.this().host != outside.host
+    assert outside.is_dead(0.0, NOW_S), "its number means nothing in here"
+    monkeypatch.setattr(liveness, "PID_NAMESPACE", tmp_path / "no such system")
+    assert Worker.this().host.endswith("/0")
+
+
+# at work
+
+
+def beat_s(instance: dg.DagsterInstance) -> float:
+    key = Worker.this().key
+    return float(instance.daemon_cursor_storage.get_cursor_values({key}).get(key, "0"))
+
+
+def beats_on(instance: dg.DagsterInstance) -> bool:
+    """Whether there is another beat within ten seconds."""
+    first_s, until = beat_s(instance), time.monotonic() + 10
+    while beat_s(instance) <= first_s and time.monotonic() < until:
+        time.sleep(0.001)
+    return beat_s(instance) > first_s
+
+
+def test_a_run_says_who_executes_it_and_beats(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(liveness, "BEAT_S", 0.001)
+    run_id = begun(on_disk)
+    with at_work(on_disk, run_id):
+        run = on_disk.get_run_by_id(run_id)
+        assert run is not None
+        assert run.tags[WORKER] == f"{Worker.this()} {run_id}"
+        assert beats_on(on_disk)
+        assert beats_on(on_disk), "not only once"
+    last_s = beat_s(on_disk)
+    assert last_s == pytest.approx(time.time(), abs=30)
+    time.sleep(0.01)
+    assert beat_s(on_disk) == last_s, "nobody works any more"
+
+
+def test_the_beat_ends_with_a_run_that_fails(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(liveness, "BEAT_S", 60.0)
+    with pytest.raises(ZeroDivisionError), at_work(on_disk, begun(on_disk)):
+        raise ZeroDivisionError
+    assert beat_s(on_disk) > 0
+
+
+def test_a_beat_that_fails_is_not_the_last_one(
+    on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """A database that is restarted must not leave all runs elsewhere for dead."""
+    monkeypatch.setattr(liveness, "BEAT_S", 0.001)
+    storage, failed = on_disk.daemon_cursor_storage, Event()
+    write = storage.set_cursor_values
+
+    def restarted(pairs: Mapping[str, str]) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("the database is starting up\n[SQL: UPDATE kvs]")
+        write(pairs)
+
+    monkeypatch.setattr(storage, "set_cursor_values", restarted)
+    with at_work(on_disk, begun(on_disk)):
+        assert failed.wait(10)
+        assert beats_on(on_disk)
+    [said] = [r for r in caplog.records if r.name == liveness.__name__]
+    assert (said.getMessage(), said.exc_info) == ("a beat did not get through: the database is starting up", None)
+
+
+def max_retries(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    with at_work(instance, run_id):
+        pass
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.tags.get(MAX_RETRIES)
+
+
+def retried_if_it_dies(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether Dagster would re-execute the run if it failed now."""
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_run_failed(run)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return auto_reexecution_should_retry_run(instance, run, None)
+
+
+def group(instance: dg.DagsterInstance, size: int) -> str:
+    """A first run and replays of it; the id of the first."""
+    root = begun(instance, status="SUCCESS")
+    for _ in range(size - 1):
+        begun(instance, status="SUCCESS", root_run_id=root, parent_run_id=root, tags={"dagster/root_run_id": root})
+    return root
+
+
+def replay(instance: dg.DagsterInstance, root: str, **tags: str) -> str:
+    return begun(instance, root_run_id=root, parent_run_id=root, tags={"dagster/root_run_id": root, **tags})
+
+
+@pytest.mark.parametrize("more", [0, liveness.SPARE])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_replay_gets_one_more_try_however_many_there_are(instance: dg.DagsterInstance, size: int, more: int):
+    """Some may wait in the queue by the time it dies."""
+    root = group(instance, size)
+    run_id = replay(instance, root)
+    max_retries(instance, run_id)
+    for _ in range(more):
+        replay(instance, root)
+    assert retried_if_it_dies(instance, run_id)
+
+
+def test_a_first_run_gets_one_more_try(instance: dg.DagsterInstance):
+    run_id = begun(instance)
+    max_retries(instance, run_id)
+    assert retried_if_it_dies(instance, run_id)
+
+
+def test_a_re_execution_gets_no_further_try(instance: dg.DagsterInstance):
+    """It has the tags of the run that died."""
+    root = group(instance, 3)
+    died = replay(instance, root)
+    given = max_retries(instance, died)
+    assert given is not None
+    again = replay(instance, root, **{MAX_RETRIES: given, "dagster/retry_number": "4"})
+    max_retries(instance, again)
+    assert not retried_if_it_dies(instance, again)
+
+
+def test_a_replay_whose_group_was_deleted_is_executed_all_the_same(instance: dg.DagsterInstance):
+    root = group(instance, 2)
+    run_id = replay(instance, root)
+    instance.delete_run(root)
+    assert max_retries(instance, run_id) is None
+
+
+def test_a_run_of_the_pipeline_is_marked(done: tuple[Pipeline, JobRun]):
+    built, job = done
+    run = built.instance.get_run_by_id(job.run_id)
+    assert run is not None
+    assert run.tags[WORKER] == f"{Worker.this()} {run.run_id}"
+    assert beat_s(built.instance) > 0
+
+
+# the dead
+
+
+def found_dead(instance: dg.DagsterInstance, now_s: float | None = None) -> dict[str, str]:
+    now_s = time.time() if now_s is None else now_s
+    return {run.run_id: why for run, why in dead_runs.found_dead(instance, now_s)}
+
+
+def test_only_runs_that_nobody_executes_are_found(instance: dg.DagsterInstance):
+    dead = begun(instance, gone())
+    ended = [begun(instance, gone(), status=s) for s in ("SUCCESS", "FAILURE", "CANCELED", "NOT_STARTED", "STARTING")]
+    alive = begun(instance, Worker.this())
+    found = found_dead(instance)
+    host = Worker.this().host.split("/")[0]
+    assert found == {dead: f"process {gone().pid} on {host} is gone"}
+    assert alive not in found
+    assert not found.keys() & set(ended)
+
+
+def test_a_run_elsewhere_goes_by_its_beats(instance: dg.DagsterInstance):
+    beating, silent, new = (elsewhere(pid) for pid in (1, 2, 3))
+    now_s = time.time() + 10 * SILENT_S
+    instance.daemon_cursor_storage.set_cursor_values(
+        {beating.key: str(now_s - SILENT_S / 2), silent.key: str(now_s - 2 * SILENT_S)}
+    )
+    runs = {worker: begun(instance, worker) for worker in (beating, silent, new)}
+    found = found_dead(instance, now_s)
+    assert found == {
+        runs[silent]: "process 2 on another machine is gone",
+        runs[new]: "process 3 on another machine is gone",
+    }
+    assert runs[new] not in found_dead(instance), "it counts from the start until the first beat"
+
+
+def served_by(location: str) -> dict[str, Any]:
+    """What Dagster notes of a run that was launched for the code location of that name."""
+    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
+    return {"remote_job_origin": origin.get_job_origin("__ASSET_JOB")}
+
+
+def test_a_run_that_no_process_has_taken_up_is_given_time(instance: dg.DagsterInstance):
+    run_id = begun(instance, tags={PARTITION: "match"})
+    assert found_dead(instance) == {}
+    assert found_dead(instance, time.time() + SILENT_S + 5) == {run_id: "no process has taken it up"}
+
+
+def test_a_comparison_that_died_is_found_as_well(instance: dg.DagsterInstance):
+    job_def = dg.Definitions(assets=[comparison]).resolve_implicit_global_asset_job_def()
+    run_id = begun(instance, gone(), job_def=job_def, asset_selection={comparison.key})
+    assert found_dead(instance).keys() == {run_id}
+
+
+def test_a_prune_run_that_died_is_found_as_well(instance: dg.DagsterInstance):
+    none = {"job_def": prune_job, "asset_selection": None}
+    dead = begun(instance, gone(), **none)
+    begun(instance, Worker.this(), **none)
+    begun(instance, **none, **served_by("accounting"))
+    assert found_dead(instance, time.time() + SILENT_S + 5).keys() == {dead}
+
+
+def test_runs_of_other_projects_are_left_alone(instance: dg.DagsterInstance):
+    begun(instance, job_def=nothing, asset_selection=None, **served_by("accounting"))
+    begun(instance, job_def=MIXED, asset_selection={run_ocr.key, invoices.key}, **served_by("accounting"))
+    assert found_dead(instance, time.time() + SILENT_S + 5) == {}
+
+
+def test_a_re_execution_that_has_just_begun_is_not_taken_for_the_run_that_died(instance: dg.DagsterInstance):
+    died = begun(instance, gone(), status="FAILURE")
+    run = instance.get_run_by_id(died)
+    assert run is not None
+    again = begun(instance, tags={PARTITION: "match", **run.tags}, parent_run_id=died, root_run_id=died)
+    assert found_dead(instance) == {}, "re-executions inherit tags"
+    assert found_dead(instance, time.time() + SILENT_S + 5) == {again: "no process has taken it up"}
+
+
+def tick(instance: dg.DagsterInstance) -> str | None:
+    with dg.build_sensor_context(instance=instance) as context:
+        done = dead_runs.dead_runs.evaluate_tick(context)
+    assert not done.run_requests
+    return done.skip_message
+
+
+def test_the_sensor_ends_the_dead_and_leaves_the_living(instance: dg.DagsterInstance):
+    dead, cancelled, alive = (
+        begun(instance, gone()),
+        begun(instance, gone(), "CANCELING"),
+        begun(instance, Worker.this()),
+    )
+    assert tick(instance) == "2 dead runs were ended."
+    assert [status(instance, run) for run in (dead, cancelled, alive)] == ["FAILURE", "CANCELED", "STARTED"]
+    messages = {run: [e.user_message or e.message for e in instance.all_logs(run)] for run in (dead, cancelled)}
+    assert any("was found dead: process" in m for m in messages[dead])
+    assert any("was being cancelled, and process" in m for m in messages[cancelled])
+    assert tick(instance) == "0 dead runs were ended."
+    assert status(instance, alive) == "STARTED"
+
+
+def test_a_run_that_died_after_its_last_stage_has_succeeded(done: tuple[Pipeline, JobRun]):
+    built, job = done
+    for run_id, end in ((job.run_id, "SUCCESS"), (begun(built.instance), "FAILURE")):
+        run = built.instance.get_run_by_id(run_id)
+        assert run is not None
+        started = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+        built.instance.report_dagster_event(started, run_id)
+        built.instance.add_run_tags(run_id, {WORKER: f"{gone()} {run_id}"})
+        assert status(built.instance, run_id) == "STARTED"
+        assert tick(built.instance) == "1 dead runs were ended."
+        assert status(built.instance, run_id) == end
+
+
+def test_a_run_that_the_sensor_ended_is_re_executed_once(instance: dg.DagsterInstance):
+    run_id = replay(instance, group(instance, 3))
+    max_retries(instance, run_id)
+    instance.add_run_tags(run_id, {WORKER: f"{gone()} {run_id}"})
+    assert tick(instance) == "1 dead runs were ended."
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.tags["dagster/will_retry"] == "true"
+
+
+def failures_said(instance: dg.DagsterInstance, run_id: str) -> int:
+    return len(instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records)
+
+
+def test_a_failure_that_dagster_passed_over_is_said_again_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    """It looked between the failure and its mark, and would never execute the run again."""
+    tags = {PARTITION: "match"}
+    passed_over = begun(instance, tags=tags)
+    taken_up = begun(instance, tags=tags | {"dagster/auto_retry_run_id": "another"})
+    given_up = begun(instance, tags=tags | {"dagster/max_retries": "0"})
+    others = begun(instance, tags=tags, job_def=MIXED, asset_selection={run_ocr.key, invoices.key})
+    runs = [passed_over, taken_up, given_up, others]
+    for run_id in runs:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        instance.report_run_failed(run, "It died.")
+    tick(instance)
+    assert [failures_said(instance, run_id) for run_id in runs] == [1, 1, 1, 1], "Dagster is given time"
+    monkeypatch.setattr(dead_runs, "HEARD_S", -1.0)
+    for _ in range(2):
+        tick(instance)
+    assert [failures_said(instance, run_id) for run_id in runs] == [2, 1, 1, 1]

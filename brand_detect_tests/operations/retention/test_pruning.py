@@ -1,0 +1,270 @@
+"""Retention in a whole pipeline: what goes, what stays, and that whatever stays can still be read and replayed."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect.domain.retention import DAY_S, Retention
+from brand_detect.domain.settings import Settings
+from brand_detect.domain.tags import PARTITION, PIN, RETRY_OF
+from brand_detect.operations.retention import pruning
+from brand_detect.operations.retention.pruning import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
+from brand_detect.orchestration.lineage import RESUMES
+from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.manifest import NAME
+from brand_detect.storage.store import AttemptRef
+from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
+
+ALL_BUT_THE_NEWEST = Retention(keep=1, days=0)
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Iterator[Pipeline]:
+    with pipeline(tmp_path) as made:
+        yield made
+
+
+def submit(built: Pipeline, folder: Path) -> JobRun:
+    return built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+
+
+def pruned(built: Pipeline, retention: Retention, now_s: float | None = None) -> list[JobPruning]:
+    store = built.services.store
+    return list(prune(built.instance, store, store.jobs(), retention, now_s or time.time() + 1, silent))
+
+
+def names(built: Pipeline, stage: str) -> list[str]:
+    return [m.attempt for m in built.services.store.attempts("match", stage)]
+
+
+def test_a_dry_run_says_what_goes_and_takes_nothing(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    second = built.runner.replay("match", "match_brands")
+    store = built.services.store
+    [found] = plan(built.instance, store, ["match"], ALL_BUT_THE_NEWEST, time.time() + 1)
+    goes = [(a.stage, a.attempt) for a in found.removal.attempts]
+    assert goes == [(stage, first.attempts[stage]) for stage in STAGES[:3:-1]]
+    assert found.removal.size_bytes == sum(store.size_bytes(first.ref(stage)) for stage in STAGES[4:])
+    assert str(found).startswith("match: 4 attempts, ")
+    assert names(built, "match_brands") == [first.attempts["match_brands"], second.attempts["match_brands"]]
+
+
+def test_what_stays_can_be_read_and_replayed(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    second = built.runner.replay("match", "match_brands")
+    third = built.runner.replay("match", "run_ocr")
+    store = built.services.store
+    store.pin(second.ref("compile_report"), "shown to the client")
+    [found] = pruned(built, ALL_BUT_THE_NEWEST)
+    assert {a.attempt for a in found.removal.attempts} == {first.attempts["match_brands"]}
+    for run in (second, third):
+        for stage in LINE:
+            run.load(stage)
+    pinned = built.runner.replay("match", "match_brands", pins={"run_ocr": second.attempts["run_ocr"]})
+    assert pinned.load("compile_report")
+    with pytest.raises(Permanent, match="is gone"):
+        built.launch("match", "escalate_vlm", tags={f"{PIN}match_brands": first.attempts["match_brands"]})
+
+
+def test_dagster_is_told_what_went(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    built.runner.replay("match", "compile_report")
+    pruned(built, ALL_BUT_THE_NEWEST)
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("compile_report"), asset_partitions=["match"])
+    [told] = built.instance.fetch_observations(wanted, limit=10).records
+    assert told.asset_observation
+    assert told.asset_observation.metadata["pruned"].value == [first.attempts["compile_report"]]
+
+
+def waiting(built: Pipeline, status: dg.DagsterRunStatus, **tags: str) -> None:
+    create_run_for_test(built.instance, status=status, tags={PARTITION: "match", **tags})
+
+
+def test_what_a_run_in_the_queue_names_stays(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    built.runner.replay("match", "run_ocr")
+    built.runner.replay("match", "run_ocr")
+    waiting(built, dg.DagsterRunStatus.NOT_STARTED, **{RETRY_OF: first.run_id})
+    [found] = pruned(built, ALL_BUT_THE_NEWEST)
+    assert first.attempts["compile_report"] in names(
+        built, "compile_report"
+    )  # the whole run is kept: it may be asked for
+    assert len(found.removal.attempts) == len(STAGES[3:])
+
+
+def test_a_pin_of_a_run_in_the_queue_counts(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    built.runner.replay("match", "run_ocr")
+    waiting(built, dg.DagsterRunStatus.NOT_STARTED, **{f"{PIN}run_ocr": first.attempts["run_ocr"]})
+    pruned(built, ALL_BUT_THE_NEWEST)
+    assert first.attempts["run_ocr"] in names(built, "run_ocr")
+    assert first.attempts["match_brands"] not in names(built, "match_brands")
+
+
+def failed_at_match_brands(built: Pipeline) -> dg.DagsterRun:
+    """A run from ``run_ocr`` down that has made that stage, and another that has succeeded since."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("brand_detect.stages.match_brands", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            built.runner.replay("match", "run_ocr")
+    built.runner.replay("match", "run_ocr")
+    [failed] = built.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    return failed
+
+
+@pytest.mark.parametrize("is_queued", [True, False])
+def test_what_a_second_try_of_a_failed_run_goes_on_from_stays(built: Pipeline, tmp_path: Path, is_queued: bool):
+    submit(built, tmp_path)
+    failed = failed_at_match_brands(built)
+    if is_queued:
+        create_run_for_test(
+            built.instance,
+            status=dg.DagsterRunStatus.NOT_STARTED,
+            parent_run_id=failed.run_id,
+            root_run_id=failed.run_id,
+            tags={PARTITION: "match", RESUMES[0]: "true"},
+        )
+    else:
+        built.instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
+    pruned(built, ALL_BUT_THE_NEWEST)
+    assert f"{failed.run_id}-0" in names(built, "run_ocr")
+
+
+def test_what_a_run_made_and_ended_meanwhile_counts(built: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = submit(built, tmp_path)
+    built.runner.replay("match", "run_ocr")
+    look, done = built.instance.get_run_records, []
+
+    def slow(*arguments: object, **more: object) -> object:
+        if not done:
+            done.append(True)
+            pins = {"run_ocr": first.attempts["run_ocr"]}
+            done.append(built.runner.replay("match", "match_brands", pins=pins))
+        return look(*arguments, **more)  # pyright: ignore
+
+    monkeypatch.setattr(built.instance, "get_run_records", slow)
+    pruned(built, ALL_BUT_THE_NEWEST)
+    assert first.attempts["run_ocr"] in names(built, "run_ocr")
+    assert done[1].load("run_ocr")
+
+
+def test_a_job_at_work_is_left_alone(built: Pipeline, tmp_path: Path):
+    submit(built, tmp_path)
+    built.runner.replay("match", "run_ocr")
+    waiting(built, dg.DagsterRunStatus.STARTED)
+    [found] = pruned(built, ALL_BUT_THE_NEWEST)
+    assert (bool(found), found.left) == (False, "a run is at work on it")
+    assert len(names(built, "run_ocr")) == 2
+
+
+def test_a_job_with_a_damaged_manifest_is_left_alone(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    built.runner.replay("match", "run_ocr")
+    (tmp_path / "store" / first.ref("run_ocr").path / NAME).write_text("{", encoding="utf-8")
+    [found] = pruned(built, ALL_BUT_THE_NEWEST)
+    assert "is damaged" in found.left
+    assert first.attempts["match_brands"] in names(built, "match_brands")
+
+
+def test_what_a_killed_run_has_left_goes_after_a_day(built: Pipeline, tmp_path: Path):
+    submit(built, tmp_path)
+    half = AttemptRef("match", "run_ocr", "killed-0")
+    built.services.store.begin(half).write("texts.parquet", b"half")
+    assert pruned(built, Retention()) == []
+    file = tmp_path / "store" / half.path / "texts.parquet"
+    two_days_ago = time.time() - 2 * DAY_S
+    os.utime(file, (two_days_ago, two_days_ago))
+    [found] = pruned(built, Retention())
+    assert found.abandoned == (half,)
+    assert not file.exists()
+
+
+def test_pictures_go_first_and_come_back_by_materializing_that_stage(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    [found] = pruned(built, Retention(frames_days=1), time.time() + 2 * DAY_S)
+    assert [a.attempt for a in found.removal.frames] == [first.attempts["extract_frames"]]
+    assert first.load("extract_frames")
+    with pytest.raises(Permanent, match=r"The frames of match/extract_frames/.* are gone"):
+        built.runner.replay("match", "match_brands")
+    assert pruned(built, Retention(frames_days=1), time.time() + 2 * DAY_S) == []
+    job = built.definitions.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(
+        instance=built.instance, partition_key="match", asset_selection=[dg.AssetKey("extract_frames")]
+    ).success
+    replayed = built.runner.replay("match", "match_brands")
+    assert replayed.attempts["extract_frames"] == first.attempts["extract_frames"]
+
+
+def test_what_went_before_is_not_counted_again(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    store = built.services.store
+    left = store.stored_bytes("match")
+    store.remove_frames(first.ref("extract_frames"))
+    gone = left - store.stored_bytes("match")
+    for start in ("extract_frames", "match_brands"):
+        built.runner.replay("match", start)
+    [found] = plan(built.instance, store, ["match"], ALL_BUT_THE_NEWEST, time.time() + 1)
+    attempts = [AttemptRef("match", a.stage, a.attempt) for a in found.removal.attempts]
+    assert first.ref("extract_frames") in attempts
+    assert gone > 0
+    assert found.removal.size_bytes == sum(map(store.size_bytes, attempts)) - gone
+
+
+def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: Path):
+    first = submit(built, tmp_path)
+    built.runner.replay("match", "compile_report")
+    for config, left in (({"keep": 1, "days": 0}, 2), ({"keep": 1, "days": 0, "dry_run": False}, 1)):
+        done = prune_job.execute_in_process(
+            run_config={"ops": {"prune_checkpoints": {"config": config}}},
+            resources={"services": built.services},
+            instance=built.instance,
+        )
+        [output] = [e for e in done.all_events if e.event_type == dg.DagsterEventType.STEP_OUTPUT]
+        assert output.step_output_data.metadata["attempts"].value == 1
+        assert len(names(built, "compile_report")) == left
+    assert first.attempts["compile_report"] not in names(built, "compile_report")
+    with pytest.raises(dg.Failure, match="These limits are none"):
+        prune_job.execute_in_process(
+            run_config={"ops": {"prune_checkpoints": {"config": {"keep": 0}}}},
+            resources={"services": built.services},
+            instance=built.instance,
+        )
+
+
+def test_a_run_of_the_job_says_who_executes_it(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    """So that one that was killed is found and does not keep a place in the queue for ever."""
+    seen = []
+    monkeypatch.setattr(pruning, "at_work", lambda _, run_id: nullcontext(seen.append(run_id)))
+    done = prune_job.execute_in_process(resources={"services": built.services}, instance=built.instance)
+    assert seen == [done.run_id]
+
+
+def test_limits_over_those_of_the_settings():
+    settings = Settings(keep_attempts=5, keep_days=10, keep_frames_days=2)
+    assert retention_of(settings, {"keep": None, "days": 0.5}) == Retention(5, 0.5, 2)
+    for limits in ({"keep": 0}, {"days": -1}, {"days": float("nan")}):
+        with pytest.raises(BadInput, match="These limits are none"):
+            retention_of(settings, limits)
+
+
+def test_the_schedule_prunes_at_the_settings_times_when_they_say_so():
+    schedule = nightly_prune(Settings(prune=True, prune_cron="5 4 * * *", offpeak_timezone="Europe/Rome"))
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("5 4 * * *", "Europe/Rome")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert nightly_prune(Settings()).default_status is dg.DefaultScheduleStatus.STOPPED
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_schedule_context(instance, datetime(2026, 5, 1, 4, 5, tzinfo=UTC))
+        [request] = schedule.evaluate_tick(context).run_requests or []
+    assert json.loads(json.dumps(request.run_config)) == {"ops": {"prune_checkpoints": {"config": {"dry_run": False}}}}
+    with pytest.raises(BadInput, match="is no time"):
+        nightly_prune(Settings(prune_cron="at night"))

@@ -1,0 +1,106 @@
+"""Totals over a real store, and what the asset leaves behind."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.pipeline import PORTFOLIO
+from brand_detect.operations.portfolio import portfolio_of
+from brand_detect.report.portfolio import Portfolio
+from brand_detect.storage.manifest import CheckOutcome, Manifest
+from brand_detect_tests.support.pipeline import CATALOG, Pipeline, pipeline, silent, two_shot_clip
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """Two jobs; the second has a newer report that knows one brand more."""
+    folder = tmp_path_factory.mktemp("portfolio")
+    with pipeline(folder) as made:
+        made.runner.submit(str(two_shot_clip(folder / "one.mp4")), job_id="one")
+        made.runner.submit(str(two_shot_clip(folder / "two.mp4", seconds=6)), job_id="two")
+        (folder / "brands.yaml").write_text(f"{CATALOG}  - name: Acme Widgets\n", encoding="utf-8")
+        made.runner.replay("two", "match_brands")
+        yield made
+
+
+def whole(built: Pipeline, **asked: Any) -> Portfolio:
+    return portfolio_of(built.services.store, silent, **asked)
+
+
+def test_the_newest_report_of_each_job_counts(built: Pipeline):
+    found = whole(built)
+    assert [job.job_id for job in found.jobs] == ["one", "two"]
+    assert found.jobs[1].attempt == built.services.store.attempts("two", "compile_report")[-1].attempt
+    assert {b.brand: b.n_videos for b in found.brands} == {"Rolex": 2, "Acme Widgets": 1}
+    seconds = {b.brand: b.seconds for b in found.brands}
+    assert seconds["Rolex"] == pytest.approx(2 + 3, abs=0.3)
+    assert found.seconds == pytest.approx(4 + 6, abs=0.2)
+
+
+def test_jobs_are_chosen_by_name_and_by_day(built: Pipeline):
+    today = datetime.fromisoformat(whole(built).jobs[0].submitted).date()
+    assert [job.job_id for job in whole(built, jobs=["one"]).jobs] == ["one"]
+    days = {"since": str(today - timedelta(1)), "until": str(today + timedelta(1))}
+    assert len(whole(built, **days).jobs) == 2
+    assert next(job.job_id for job in whole(built, since=str(today), until=str(today)).jobs) == "one"
+    assert whole(built, since=str(today + timedelta(1))).jobs == ()
+    assert whole(built, until=str(today - timedelta(1))).jobs == ()
+
+
+def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    first, second = built.services.store.attempts("two", "compile_report")
+    failed = CheckOutcome(name="totals_equal_the_timeline", passed=False, blocking=True)
+    for attempts, used in (([first, second], second), ([first, broken(second, failed)], first)):
+        monkeypatch.setattr(built.services.store, "attempts", lambda *_, found=attempts: found)
+        assert [job.attempt for job in whole(built, jobs=["two"]).jobs] == [used.attempt]
+    monkeypatch.setattr(built.services.store, "attempts", lambda *_: [broken(first, failed)])
+    with pytest.raises(BadInput, match="two has no report"):
+        whole(built, jobs=["two"])
+
+
+def broken(manifest: Manifest, check: CheckOutcome) -> Manifest:
+    return manifest.model_copy(update={"checks": (check,)})
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"jobs": ["nobody"]}, "nobody has no report to sum up."),
+        ({"since": "May"}, "'May' is no day for since."),
+        ({"until": "2026-02-30"}, "'2026-02-30' is no day for until."),
+        ({"jobs": ["../one"]}, "The job id '../one' is not allowed."),
+    ],
+)
+def test_what_is_wrong_is_said(built: Pipeline, asked: dict[str, Any], said: str):
+    with pytest.raises(BadInput) as caught:
+        whole(built, **asked)
+    assert str(caught.value) == said
+    assert caught.value.hint
+
+
+def test_the_asset_keeps_page_json_and_tables(built: Pipeline):
+    result = built.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=built.instance,
+        asset_selection=[dg.AssetKey(PORTFOLIO)],
+        run_config={"ops": {PORTFOLIO: {"config": {"jobs": ["two"]}}}},
+    )
+    [event] = result.asset_materializations_for_node(PORTFOLIO)
+    told: dict[str, Any] = {name: value.value for name, value in event.metadata.items()}
+    assert (told["brands"], told["videos"]) == (2, 1)
+    assert "| Rolex | 3." in told["text"]
+    kept = Path(built.services.store.root) / "_portfolio"
+    assert Path(told["document"]).parent == kept
+    assert sorted(path.name.partition("-")[2] for path in kept.iterdir()) == [
+        "brands.csv",
+        "portfolio.html",
+        "portfolio.json",
+        "videos.csv",
+    ]
+    read = Portfolio.model_validate_json(Path(told["document"]).read_text(encoding="utf-8"))
+    assert read == whole(built, jobs=["two"])
+    assert "_portfolio" not in built.services.store.jobs()

@@ -1,0 +1,134 @@
+"""Where boxes are between samples, and that none is there when it should not be."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from brand_detect.domain.contracts.filter_scenes import BLACK
+from brand_detect.domain.protocols import Label, Shape
+from brand_detect.engines.canvas import OpenCvCanvas
+from brand_detect.report.annotations import Overlay
+from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.report_fakes import match, report_of
+
+BRIDGE_S = 1.0
+
+
+def overlay(regions: list[dict[str, Any]], verdicts: list[dict[str, Any]], **scenes: Any) -> Overlay:
+    frames = p.frames(20, size=(1000, 500))
+    filtered = p.scenes(frames, **scenes)
+    made = report_of(p.request(), frames, filtered, p.detected(regions, filtered), p.verdicts(verdicts))
+    return Overlay(made, frames.frames, filtered.timeline, BRIDGE_S)
+
+
+def boxes(shown: Overlay, t_s: float) -> list[tuple[str, tuple[float, ...]]]:
+    return [(mark.brand, tuple(round(edge, 4) for edge in mark.box)) for mark in shown.at(t_s)]
+
+
+def test_between_two_samples_a_box_moves_in_a_straight_line() -> None:
+    regions = [p.region(4, "a", (100, 100, 200, 50)), p.region(5, "a", (200, 100, 200, 100))]
+    shown = overlay(regions, [p.verdict("Nike", ["a"])])
+    assert boxes(shown, 2.0) == [("Nike", (0.1, 0.2, 0.3, 0.3))]
+    assert boxes(shown, 2.25) == [("Nike", (0.15, 0.2, 0.35, 0.35))]
+    assert boxes(shown, 2.5) == [("Nike", (0.2, 0.2, 0.4, 0.4))]
+
+
+def test_beyond_its_samples_a_box_moves_with_the_picture() -> None:
+    pans = [p.region(n, "pan", (100 * n, 100, 100, 50)) for n in range(2, 8)]
+    regions = [*pans, p.region(5, "late", (600, 300, 100, 50)), p.region(5, "clock", (0, 0, 100, 50))]
+    frames = p.frames(20, size=(1000, 500))
+    filtered = p.scenes(frames)
+    detected = p.detected(regions, filtered, overlays=["clock"])
+    verdicts = p.verdicts([p.verdict("Nike", ["pan"]), p.verdict("Itaú", ["late"]), p.verdict("Omega", ["clock"])])
+    made = report_of(p.request(), frames, filtered, detected, verdicts)
+    shown = Overlay(made, frames.frames, filtered.timeline, BRIDGE_S)
+    at = {t: dict(boxes(shown, t)) for t in (2.3, 2.5, 2.7, 3.7)}
+    assert [at[t]["Itaú"][0] for t in (2.3, 2.5, 2.7)] == pytest.approx([0.56, 0.6, 0.64])
+    assert [at[t]["Itaú"][2] for t in (2.3, 2.5, 2.7)] == pytest.approx([0.66, 0.7, 0.74])
+    assert {at[t]["Omega"] for t in (2.3, 2.5, 2.7)} == {(0, 0, 0.1, 0.1)}
+    assert at[3.7]["Nike"][0] == pytest.approx(0.74)
+
+
+def test_boxes_are_there_while_the_exposure_lasts() -> None:
+    shown = overlay([p.region(4, "a"), p.region(5, "a")], [p.verdict("Nike", ["a"])])
+    present = [t / 100 for t in range(400) if shown.at(t / 100)]
+    assert (present[0], present[-1]) == (1.75, 2.74)
+
+
+def test_nothing_is_drawn_over_a_cut() -> None:
+    regions = [p.region(4, "a"), p.region(5, "b", (500, 300, 100, 50))]
+    shown = overlay(regions, [p.verdict("Nike", ["a", "b"])], cuts=(2.3,))
+    assert boxes(shown, 2.29) == [("Nike", (0.1, 0.2, 0.3, 0.3))]
+    assert boxes(shown, 2.3) == [("Nike", (0.5, 0.6, 0.6, 0.7))]
+
+
+def test_a_short_gap_is_bridged_and_a_long_one_is_not() -> None:
+    near = overlay([p.region(4, "a"), p.region(6, "a")], [p.verdict("Nike", ["a"])])
+    assert near.at(2.5)
+    far = overlay([p.region(4, "a"), p.region(9, "a")], [p.verdict("Nike", ["a"])])
+    assert not far.at(3.25)
+
+
+def test_a_mark_that_was_away_for_long_is_not_drawn_because_another_of_its_brand_was_there() -> None:
+    others = [p.region(n, "b", (500, 300, 100, 50)) for n in range(4, 10)]
+    shown = overlay([p.region(4, "a"), p.region(9, "a"), *others], [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"])])
+    assert len(shown.at(2.0)) == 2
+    assert boxes(shown, 3.25) == [("Nike", (0.5, 0.6, 0.6, 0.7))]
+
+
+def test_a_still_picture_keeps_its_boxes_and_a_black_one_has_none() -> None:
+    shown = overlay([p.region(4, "a")], [p.verdict("Nike", ["a"])], dropped={5: 4, 6: 4, 7: BLACK})
+    assert boxes(shown, 3.1) == [("Nike", (0.1, 0.2, 0.3, 0.3))]
+    assert not shown.at(3.5)
+
+
+def test_what_the_report_does_not_hold_is_not_drawn() -> None:
+    payloads = match()
+    shown = Overlay(
+        payloads["compile_report"], payloads["extract_frames"].frames, payloads["filter_scenes"].timeline, BRIDGE_S
+    )
+    assert {mark.brand for t in range(100) for mark in shown.at(t / 10)} == {"Nike", "Itaú"}
+
+
+def labels(shapes: list[Shape | Label]) -> list[Label]:
+    return [shape for shape in shapes if isinstance(shape, Label)]
+
+
+@pytest.mark.parametrize("size", [(320, 180), (640, 360), (1080, 1920), (1920, 1080), (7680, 4320)])
+def test_labels_are_legible_and_within_the_picture_at_any_size(size: tuple[int, int]) -> None:
+    width, height = size
+    corners = [(0, 0, 50, 20), (950, 0, 50, 20), (0, 480, 50, 20), (950, 480, 50, 20), (400, 200, 200, 60)]
+    regions = [p.region(4, f"t{n}", box) for n, box in enumerate(corners)]
+    shown = overlay(regions, [p.verdict(f"Brand {n}", [f"t{n}"]) for n in range(5)])
+    found = labels(shown.shapes(2.0, width, height))
+    assert {label.text for label in found} == {f"Brand {n} 90%" for n in range(5)}
+    for label in found:
+        wide = cv2.getTextSize((1, 1), label.text, (0, 0), cv2.FontFace("sans"), label.size_px, 400)[2]
+        assert label.size_px >= max(11, min(size) / 40)
+        assert label.x >= 0
+        assert label.y >= 0
+        assert label.x + wide <= width
+        assert label.y + label.size_px <= height
+
+
+def test_labels_of_neighbours_do_not_cover_each_other() -> None:
+    regions = [p.region(4, "a", (100, 100, 60, 30)), p.region(4, "b", (140, 100, 60, 30))]
+    shown = overlay(regions, [p.verdict("Nike", ["a"]), p.verdict("Adidas", ["b"])])
+    one, other = labels(shown.shapes(2.0, 1000, 500))
+    assert abs(one.y - other.y) > one.size_px
+
+
+@pytest.mark.parametrize("name", ["\u202eevil\u2066", "two\nlines\x00\x1b[2J", "x" * 10_000, "<script>", "مرحبا"])
+def test_hostile_names_are_one_short_line(name: str) -> None:
+    shown = overlay([p.region(4, "a")], [p.verdict(name, ["a"])])
+    [label] = labels(shown.shapes(2.0, 640, 360))
+    assert label.text.isprintable()
+    assert label.text.endswith(" 90%"), "the confidence is lost"
+    assert len(label.text) < 60
+    blank = np.zeros((360, 640, 3), np.uint8)
+    drawn = OpenCvCanvas().draw(blank, shown.shapes(2.0, 640, 360))
+    ys, xs = np.nonzero(drawn.any(axis=2))
+    assert xs.max() - xs.min() < 0.4 * 640
+    assert ys.max() - ys.min() < 0.3 * 360

@@ -1,0 +1,399 @@
+"""Scripted detectors over drawn scenes whose boards, cameras and captions are known."""
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
+from brand_detect.domain.geometry import box_iou, box_of, quad_of
+from brand_detect.domain.protocols import Region
+from brand_detect.domain.tables import table
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.motion import OpenCvCameraMotion
+from brand_detect.stages.detect_objects.detect import (
+    SAME_CONTENT_BITS,
+    SAME_CONTENT_BITS_ON_OTHER_BACKGROUND,
+    detect_objects,
+    without_lines,
+)
+
+WIDTH, HEIGHT = 640, 360
+
+
+def quiet(done: float, total: float, unit: str) -> None: ...
+
+
+def noise(height, width, seed, cell=8):
+    """Blocks of random grey, which corners and hashes can hold on to."""
+    cells = np.random.default_rng(seed).integers(0, 255, (-(-height // cell), -(-width // cell)), np.uint8)
+    grey = np.kron(cells, np.ones((cell, cell), np.uint8))[:height, :width]
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def paste(picture, box, seed):
+    """A board whose look depends on ``seed``, at ``box`` (x, y, w, h)."""
+    x, y, w, h = box
+    picture[y : y + h, x : x + w] = noise(h, w, seed, cell=6)
+
+
+def timeline(shots, duplicates_of=None):
+    """One keyframe for each entry of ``shots``; ``duplicates_of`` maps a frame to the one that stands for it."""
+    duplicates_of = duplicates_of or {}
+    rows = [
+        {
+            "frame": i,
+            "frame_id": f"frame-{i}",
+            "t_s": i / 2,
+            "start_s": i / 2,
+            "end_s": (i + 1) / 2,
+            "shot": shot,
+            "status": "duplicate" if i in duplicates_of else "keyframe",
+            "keyframe": duplicates_of.get(i, i),
+            "hamming": 0,
+        }
+        for i, shot in enumerate(shots)
+    ]
+    return FilteredScenes(shots=table(SHOTS), timeline=table(TIMELINE, rows))
+
+
+class Scene:
+    """Frames and, as a detector, the true boxes on the frame that was read last."""
+
+    identity = "scripted"
+
+    def __init__(self, pictures, boxes, kind="text"):
+        self.pictures, self.boxes, self.kind = pictures, boxes, kind
+        self.labels = [""] * len(pictures)
+        self.at = -1
+        self.searched = []  # (frame, areas)
+
+    def read(self, frame):
+        self.at = frame
+        return self.pictures[frame]
+
+    def detect(self, image, areas=()):
+        assert image is self.pictures[self.at]
+        self.searched.append((self.at, list(areas)))
+        quads = [
+            np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], np.float32) for x, y, w, h in self.boxes[self.at]
+        ]
+        return [Region(self.kind, self.labels[self.at], 0.9, quad) for quad in quads]
+
+
+def run(scene, shots, duplicates_of=None, **params):
+    return detect_objects(
+        timeline(shots, duplicates_of),
+        DetectObjectsParams.model_validate(params),
+        frames=scene,
+        codec=OpenCvCodec(),
+        detectors=[scene],
+        motion=OpenCvCameraMotion(),
+        progress=quiet,
+    )
+
+
+def tracks_of(found):
+    """Frames by track, longest first."""
+    rows = found.regions.select(["track_id", "frame"]).to_pylist()
+    rows.sort(key=lambda r: r["track_id"])
+    groups = [[r["frame"] for r in g] for _, g in itertools.groupby(rows, key=lambda r: r["track_id"])]
+    return sorted(groups, key=lambda g: (-len(g), g))
+
+
+def pan(steps, board=(700, 150, 120, 30), scoreboard=(20, 20, 100, 30)):
+    """A camera that moves over a world with one board, under a scoreboard that stays."""
+    world = noise(HEIGHT, 2000, seed=1)
+    paste(world, board, seed=2)
+    pictures, boxes = [], []
+    for x in steps:
+        picture = world[:, x : x + WIDTH].copy()
+        paste(picture, scoreboard, seed=3)
+        pictures.append(picture)
+        boxes.append([(board[0] - x, *board[1:]), scoreboard])
+    return Scene(pictures, boxes)
+
+
+def test_a_board_goes_with_the_camera_and_a_scoreboard_stays():
+    scene = pan([200, 260, 320, 400, 480])  # up to 80 px a step, boxes 30 px high
+    found = run(scene, [0] * 5)
+    assert tracks_of(found) == [[0, 1, 2, 3, 4]] * 2
+    assert found.tracks["n_regions"].to_pylist() == [5, 5]
+
+
+def test_a_fast_pan_is_followed_too():
+    assert tracks_of(run(pan([240, 440, 600]), [0] * 3)) == [[0, 1, 2]] * 2
+
+
+def test_without_overlap_or_across_a_cut_tracks_end():
+    found = run(pan([200, 260, 320]), [0, 0, 1])
+    assert tracks_of(found) == [[0, 1], [0, 1], [2], [2]]
+    assert sorted(found.tracks["shot"].to_pylist()) == [0, 0, 1, 1]
+
+
+def board_scene(seeds):
+    """A still camera and one board that shows another picture for each seed; None = switched off."""
+    pictures, boxes = [], []
+    for seed in seeds:
+        picture = noise(HEIGHT, WIDTH, seed=1)
+        if seed is not None:
+            paste(picture, (200, 100, 180, 40), seed)
+        pictures.append(picture)
+        boxes.append([] if seed is None else [(200, 100, 180, 40)])
+    return Scene(pictures, boxes)
+
+
+@pytest.mark.parametrize("propagate", [True, False])
+def test_a_board_that_changes_its_text_gives_a_track_for_each(propagate):
+    found = run(board_scene([5, 5, 6, 6, 6]), [0] * 5, propagate=propagate)
+    assert tracks_of(found) == [[2, 3, 4], [0, 1]]
+
+
+def test_a_text_hidden_for_a_moment_stays_one_track():
+    assert tracks_of(run(board_scene([5, None, 5, 5]), [0] * 4)) == [[0, 2, 3]]
+    assert tracks_of(run(board_scene([5, None, None, None, 5]), [0] * 5)) == [[0], [4]]
+
+
+def test_still_frames_are_followed_and_a_new_caption_is_found():
+    scene = board_scene([5] * 5)
+    for i in (3, 4):
+        paste(scene.pictures[i], (40, 300, 150, 30), seed=9)
+        scene.boxes[i].append((40, 300, 150, 30))
+    found = run(scene, [0] * 5)
+    assert [frame for frame, _ in scene.searched] == [0, 3, 4]
+    assert scene.searched[0][1] == []
+    assert all(len(areas) == 1 for _, areas in scene.searched[1:])
+    for _, [area] in scene.searched[1:]:
+        assert area.left <= 40
+        assert area.top <= 300
+        assert area.right >= 190
+        assert area.bottom >= 330
+        assert (area.right - area.left) * (area.bottom - area.top) < 0.2 * WIDTH * HEIGHT
+    assert tracks_of(found) == [[0, 1, 2, 3, 4], [3, 4]]
+    origins = {(r["frame"], round(r["y_px"])): r["origin"] for r in found.regions.to_pylist()}
+    carried = {(i, 100): "propagated" for i in range(1, 5)}
+    assert origins == {(0, 100): "detected", **carried, (3, 300): "detected", (4, 300): "detected"}
+    assert found.stats["detector_calls"] == 3
+    assert 1 < found.stats["pictures_searched"] < 1.4
+
+
+def test_a_region_that_is_partly_covered_is_searched_whole():
+    scene = board_scene([5, 5])
+    paste(scene.pictures[1], (340, 80, 120, 100), seed=11)  # somebody stands before the board's right end
+    scene.boxes[1] = [(200, 100, 140, 40)]
+    found = run(scene, [0, 0])
+    [_, (_, [area])] = scene.searched
+    assert area.left <= 200
+    assert found.regions["w_px"].to_pylist() == [180, 140]
+
+
+def test_text_seen_twice_or_in_part_around_a_changed_area_is_kept_once():
+    scene = board_scene([5, 5])
+    paste(scene.pictures[1], (20, 300, 100, 30), seed=9)
+    scene.boxes[1] = [(20, 300, 100, 30), (21, 301, 99, 29), (200, 100, 60, 40)]  # twice, and a part of the board
+    found = run(scene, [0, 0])
+    assert [(r["frame"], round(r["x_px"]), round(r["w_px"])) for r in found.regions.to_pylist()] == [
+        (0, 200, 180),
+        (1, 200, 180),
+        (1, 20, 100),
+    ]
+
+
+def test_a_moving_camera_is_searched_in_full():
+    scene = pan([200, 330, 460])
+    run(scene, [0] * 3)
+    assert scene.searched == [(0, []), (1, []), (2, [])]
+
+
+def test_a_still_shot_is_searched_in_full_again_from_time_to_time():
+    scene = board_scene([5] * 20)
+    run(scene, [0] * 20)
+    assert scene.searched == [(0, []), (9, []), (18, [])]
+
+
+def test_propagation_finds_what_detection_on_every_frame_finds():
+    def camera():  # still, a slow pan, still
+        return pan([200] * 4 + [202, 206, 212, 220] + [220] * 4)
+
+    every, followed = camera(), camera()
+    a = run(every, [0] * 12, propagate=False).regions.to_pylist()
+    b = run(followed, [0] * 12).regions.to_pylist()
+    assert len(followed.searched) < len(every.searched)
+    assert len(a) == len(b)
+    for frame in range(12):
+        boxes_a = np.array([box_of(np.reshape(r["quad"], (4, 2))) for r in a if r["frame"] == frame])
+        boxes_b = np.array([box_of(np.reshape(r["quad"], (4, 2))) for r in b if r["frame"] == frame])
+        assert (box_iou(boxes_a, boxes_b).max(axis=1) > 0.8).all()
+
+
+def test_a_track_lasts_as_long_as_the_frames_that_its_frames_stand_for():
+    scene = board_scene([5] * 6)
+    found = run(scene, [0] * 6, duplicates_of={1: 0, 2: 0, 4: 3, 5: 3})
+    assert found.tracks.select(["start_s", "end_s", "n_regions"]).to_pylist() == [
+        {"start_s": 0.0, "end_s": 3.0, "n_regions": 2}
+    ]
+
+
+def test_what_a_duplicate_shows_and_its_kept_frame_hides_is_found():
+    scene = board_scene([5] * 9)
+    for i in range(6):  # somebody stands before one board and before a part of another, and goes
+        scene.boxes[i] = [(200, 100, 60, 40)]
+        paste(scene.pictures[i], (260, 80, 200, 200), seed=20)
+    for i in (6, 7, 8):
+        paste(scene.pictures[i], (300, 220, 90, 30), seed=21)
+        scene.boxes[i].append((300, 220, 90, 30))
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
+    assert [frame for frame, _ in scene.searched if frame] == [8]  # frame 4 looks as frame 0 does
+    regions = [(r["frame"], r["seen_on"], round(r["x_px"]), round(r["w_px"])) for r in found.regions.to_pylist()]
+    assert sorted(regions) == [(0, [8], 200, 180), (0, [8], 300, 90)]
+    assert set(found.tracks["end_s"].to_pylist()) == {4.5}
+
+
+def test_a_region_knows_on_which_duplicates_it_can_be_read_again():
+    scene = board_scene([5] * 9)
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
+    assert found.regions["seen_on"].to_pylist() == [[0, 4, 8]]
+    assert [frame for frame, _ in scene.searched] == [0]
+
+
+def test_without_propagation_duplicates_are_searched_too():
+    scene = board_scene([5] * 9)
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0), propagate=False)
+    assert scene.searched == [(0, []), (4, []), (8, [])]
+    assert found.regions["origin"].to_pylist() == ["detected"]
+
+
+def test_ids_come_from_content_and_not_from_the_run():
+    first, second = run(pan([200, 260]), [0, 0]), run(pan([200, 260]), [0, 0])
+    assert first.regions.equals(second.regions)
+    assert len(set(first.regions["region_id"].to_pylist())) == 4
+
+
+def test_low_text_is_left_out_and_measures_are_in_px_of_the_frame():
+    scene = board_scene([5])
+    scene.boxes[0] += [(20, 20, 60, 5), (540, 200, 99, 40)]
+    found = run(scene, [0], min_height_px=6)
+    [region, cut] = found.regions.to_pylist()
+    assert (region["at_edge"], cut["at_edge"]) == (False, True)
+    assert [round(region[k]) for k in ("x_px", "y_px", "w_px", "h_px")] == [200, 100, 180, 40]
+    assert region["area_frac"] == pytest.approx(180 * 40 / (WIDTH * HEIGHT))
+    assert region["sharpness"] > 100
+
+
+def test_objects_are_joined_without_looking_at_their_content():
+    scene = board_scene([5, 6])
+    scene.kind = "object"
+    assert tracks_of(run(scene, [0, 0])) == [[0, 1]]
+
+
+def led_scene(*shown):
+    """A still camera and one board: for each picture the board's text and the colour of its ground."""
+    pictures = []
+    for text, background in shown:
+        picture = noise(HEIGHT, WIDTH, seed=1)
+        picture[100:140, 200:380] = background
+        cv2.putText(picture, text, (208, 130), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 3, cv2.LINE_AA)
+        pictures.append(picture)
+    return Scene(pictures, [[(200, 100, 180, 40)]] * len(shown))
+
+
+def test_a_board_that_changes_its_text_and_its_ground_is_two_tracks_however_alike_the_texts_look():
+    blue, green = (150, 60, 0), (40, 120, 10)
+    other = run(led_scene(("HEINEKEN", blue), ("EMIRATES", green)), [0, 0])
+    assert SAME_CONTENT_BITS_ON_OTHER_BACKGROUND < bits(other) <= SAME_CONTENT_BITS
+    assert tracks_of(other) == [[0], [1]]
+    assert tracks_of(run(led_scene(("HEINEKEN", blue), ("HEINEKEN", blue)), [0, 0])) == [[0, 1]]
+
+
+def bits(found):
+    """By which the looks of two regions differ."""
+    one, other = found.regions["crop_hash"].to_pylist()
+    return (one ^ other).bit_count()
+
+
+def test_a_board_that_is_faded_in_behind_a_player_is_one_track():
+    scene = led_scene(("ROLEX", (120, 40, 10)), ("ROLEX", (120, 40, 10)))
+    grass = np.full_like(scene.pictures[0], (60, 140, 60))
+    scene.pictures[0] = cv2.addWeighted(scene.pictures[0], 0.4, grass, 0.6, 0)
+    scene.pictures[0][108:140, 300:312] = (40, 40, 175)
+    found = run(scene, [0, 0])
+    assert 4 < bits(found) <= SAME_CONTENT_BITS_ON_OTHER_BACKGROUND
+    assert tracks_of(found) == [[0, 1]]
+
+
+def test_lettering_that_lies_over_moving_pictures_has_no_ground_of_its_own_and_is_one_track():
+    scene = led_scene(("ROLEX", (0, 0, 0)), ("ROLEX", (0, 0, 0)))
+    for seed, picture in enumerate(scene.pictures):
+        picture[:] = noise(HEIGHT, WIDTH, seed) // 2
+        cv2.putText(picture, "ROLEX", (208, 132), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 6, cv2.LINE_AA)
+    found = run(scene, [0, 0])
+    assert SAME_CONTENT_BITS_ON_OTHER_BACKGROUND < bits(found) <= SAME_CONTENT_BITS
+    assert tracks_of(found) == [[0, 1]]
+
+
+def test_a_track_of_an_object_keeps_the_name_it_began_with():
+    scene = board_scene([5, 5, 5])
+    scene.kind, scene.labels = "object", ["car", "truck", "car"]
+    scene.boxes = [[(200, 100, 100, 40)], [(200, 100, 145, 40)], [(200, 100, 100, 40)]]
+    found = run(scene, [0] * 3, duplicates_of={1: 0}, propagate=False)
+    assert found.tracks["label"].to_pylist() == ["car"]
+    assert tracks_of(found) == [[0, 2]]
+
+
+def test_one_place_found_twice_is_one_region():
+    scene = board_scene([5, 5])
+    scene.kind = "object"
+    scene.boxes = [[(200, 100, 180, 40), (200.2, 100.1, 180, 40)]] * 2
+    found = run(scene, [0, 0], propagate=False)
+    assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0}
+    assert len(set(found.regions["region_id"].to_pylist())) == 2
+
+
+def test_nothing_to_look_for_is_said():
+    scenes = timeline([0])
+    found = detect_objects(
+        scenes,
+        DetectObjectsParams.model_validate({}),
+        frames=board_scene([5]),
+        codec=OpenCvCodec(),
+        detectors=[],
+        motion=OpenCvCameraMotion(),
+        progress=quiet,
+    )
+    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0}
+    assert found.notes
+
+
+def test_a_video_without_kept_frames_gives_empty_tables():
+    found = run(board_scene([]), [])
+    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0}
+
+
+def test_a_logo_that_is_a_line_of_text_is_left_out_before_the_best_are_counted():
+    def one(kind, box, score=0.5):
+        return Region(kind, "", score, quad_of(box)), "detected"
+
+    line, badge = one("text", (100, 100, 200, 120)), one("logo", (80, 60, 220, 160), 0.6)  # a badge around the words
+    same = one("logo", (95, 98, 200, 122), 0.9)
+    others = [one("logo", (300 + 60 * i, 10, 340 + 60 * i, 50), 0.1 * i) for i in range(4)]
+    found = without_lines([line, same, badge, *others], max_logos=3)
+    assert found == [line, badge, others[2], others[3]]
+
+
+def test_words_inside_a_followed_logo_are_still_found():
+    """A badge that is carried over near-still frames does not hide the line that appears in it."""
+    pictures = [noise(HEIGHT, WIDTH, seed=1) for _ in range(3)]
+    paste(pictures[2], (310, 190, 80, 16), seed=5)
+    badge, line = (300, 160, 100, 90), (310, 190, 80, 16)
+
+    class Both(Scene):
+        def detect(self, image, areas=()):  # noqa: ARG002
+            self.searched.append((self.at, list(areas)))
+            words = [Region("text", "", 0.9, quad_of((310, 190, 390, 206)))] if self.at == 2 else []
+            return [Region("logo", "", 0.9, quad_of((300, 160, 400, 250))), *words]
+
+    found = run(Both(pictures, [[badge], [badge], [badge, line]]), [0] * 3)
+    kinds = found.regions.filter(found.regions["frame"].to_numpy() == 2)["kind"].to_pylist()
+    assert sorted(kinds) == ["logo", "text"]

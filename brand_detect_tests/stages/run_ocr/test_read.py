@@ -1,0 +1,230 @@
+"""A scripted reader over crops whose pixels say which crop they are."""
+
+import numpy as np
+import pytest
+
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects
+from brand_detect.domain.contracts.run_ocr import RunOcrParams
+from brand_detect.domain.protocols import Reading
+from brand_detect.domain.tables import table
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.stages.run_ocr.read import run_ocr
+
+
+def quiet(done: float, total: float, unit: str) -> None: ...
+
+
+class Frames:
+    """Every frame is flat grey of its own number, so a crop tells which frame it was cut from."""
+
+    def __init__(self):
+        self.decoded = []
+
+    def read(self, frame):
+        self.decoded.append(frame)
+        return np.full((100, 200, 3), frame, np.uint8)
+
+
+class Reader:
+    """Reads what the script says for a frame; a width names the track, as tracks have boxes of different widths."""
+
+    identity = "scripted"
+
+    def __init__(self, script):
+        self.script, self.asked = script, []
+
+    def read(self, crops):
+        # widths are tens of px; a crop may be up to a fifth of its height of 20 px longer at both ends
+        self.asked.append([(crop.shape[1] // 10 * 10, int(crop[0, 0, 0])) for crop in crops])
+        return [Reading(*self.script[width, frame]) for width, frame in self.asked[-1]]
+
+    @property
+    def lines(self):
+        return sum(len(batch) for batch in self.asked)
+
+
+def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
+    quad = [10, 10, 10 + width, 10, 10 + width, 30, 10, 30]
+    return {
+        "region_id": f"{track}-{frame}",
+        "track_id": track,
+        "frame": frame,
+        "seen_on": seen_on or [frame],
+        "kind": kind,
+        "label": "",
+        "score": 0.9,
+        "quad": quad,
+        "x_px": 10,
+        "y_px": 10,
+        "w_px": width,
+        "h_px": 20,
+        "area_frac": width * 20 / 20000,
+        "sharpness": sharpness,
+        "contrast": 0.2,
+        "crop_hash": 0,
+        "origin": "detected",
+        "at_edge": False,
+        "glyph_boxes": None,
+    }
+
+
+def run(regions, script, **params):
+    frames, reader = Frames(), Reader(script)
+    detected = DetectedObjects(regions=table(REGIONS, regions), tracks=table(TRACKS))
+    texts = run_ocr(
+        detected,
+        RunOcrParams.model_validate(params),
+        frames=frames,
+        codec=OpenCvCodec(),
+        reader=reader,
+        progress=quiet,
+    )
+    return texts, frames, reader
+
+
+def test_a_certain_first_reading_is_the_only_one():
+    regions = [region("a", f, sharpness=100.0 + f) for f in range(9)]
+    found, _, reader = run(regions, {(80, 8): ("Emirates", 0.95)})
+    assert reader.lines == 1
+    assert found.texts.to_pylist() == [
+        {
+            "track_id": "a",
+            "text": "Emirates",
+            "confidence": pytest.approx(0.95),
+            "agreement": 1.0,
+            "n_readings": 1,
+            "alternatives": [],
+        }
+    ]
+    assert found.readings["region_id"].to_pylist() == ["a-8"]
+
+
+def test_a_text_without_any_confidence_counts_where_all_do():
+    found, _, _ = run([region("a", 0)], {(80, 0): ("Emirates", 0.0)}, min_confidence=0.0)
+    assert [(t["text"], t["agreement"]) for t in found.texts.to_pylist()] == [("Emirates", 0.0)]
+
+
+def test_the_next_crop_is_read_until_one_is_certain():
+    script = {(80, 0): ("Emirat", 0.6), (80, 1): ("Emirates", 0.97), (80, 2): ("never", 1.0)}
+    regions = [region("a", f, sharpness=200.0 - f) for f in range(3)]
+    found, _, reader = run(regions, script)
+    assert [batch[0][1] for batch in reader.asked] == [0, 1]
+    [text] = found.texts.to_pylist()
+    assert (text["text"], text["alternatives"], text["n_readings"]) == ("Emirates", ["Emirat"], 2)
+
+
+def test_readings_vote_with_their_confidence_whatever_the_case_and_spaces():
+    script = {(80, 0): ("Bolex", 0.85), (80, 1): ("Rolex", 0.7), (80, 2): ("RO LEX", 0.75)}
+    found, _, reader = run([region("a", f, sharpness=200.0 - f) for f in range(3)], script)
+    assert reader.lines == 3
+    [text] = found.texts.to_pylist()
+    assert (text["text"], text["confidence"], text["alternatives"]) == ("RO LEX", pytest.approx(0.75), ["Bolex"])
+    assert text["agreement"] == pytest.approx((0.7 + 0.75) / (0.7 + 0.75 + 0.85))
+
+
+def test_the_reading_in_the_middle_of_all_wins():
+    script = {(80, 0): ("ppo", 0.9), (80, 1): ("oppo", 0.85), (80, 2): ("Voppo", 0.88)}
+    [text] = run([region("a", f, sharpness=200.0 - f) for f in range(3)], script, certain=0.95)[0].texts.to_pylist()
+    assert text["text"] == "oppo"
+    assert set(text["alternatives"]) == {"ppo", "Voppo"}
+
+
+def test_every_other_crop_is_cut_with_a_margin_at_its_ends():
+    widths = []
+
+    class Measuring(Reader):
+        def read(self, crops):
+            widths.extend(crop.shape[1] for crop in crops)
+            return super().read(crops)
+
+    detected = DetectedObjects(regions=table(REGIONS, [region("a", f) for f in range(3)]), tracks=table(TRACKS))
+    reader = Measuring({(80, f): ("x", 0.6) for f in range(3)})
+    params = RunOcrParams.model_validate({})
+    run_ocr(detected, params, frames=Frames(), codec=OpenCvCodec(), reader=reader, progress=quiet)
+    assert widths == [88, 80, 88]
+
+
+def test_letters_are_placed_on_the_region_whatever_margin_the_crop_has():
+    char_positions = (0.0, 0.5, 1.0)
+    script = {(80, f): ("SKY", 0.6, char_positions) for f in range(2)}
+    found, _, _ = run([region("a", f, sharpness=200.0 - f) for f in range(2)], script, certain=0.95)
+    with_margin, without = found.readings["char_positions"].to_pylist()
+    assert with_margin == pytest.approx([-0.05, 0.5, 1.05])
+    assert without == pytest.approx(char_positions)
+    untold, _, _ = run([region("a", 0)], {(80, 0): ("SKY", 0.9)})
+    assert untold.readings["char_positions"].to_pylist() == [None]
+
+
+def test_all_crops_are_read_where_some_show_more_of_the_line():
+    script = {(70, 0): ("ppo", 1.0), (90, 1): ("oppo", 1.0), (90, 2): ("oppo", 1.0)}
+    regions = [region("a", 0, 70, 250.0), region("a", 1, 90, 100.0), region("a", 2, 90, 90.0)]
+    found, _, reader = run(regions, script)
+    assert reader.lines == 3
+    [text] = found.texts.to_pylist()
+    assert (text["text"], text["alternatives"]) == ("oppo", ["ppo"])
+
+
+def test_the_crop_is_cut_from_the_frame_that_shows_it():
+    found, frames, _ = run([region("a", 3, seen_on=[5])], {(80, 5): ("Rolex", 1.0)})
+    assert frames.decoded == [5]
+    assert found.readings["frame"].to_pylist() == [5]
+
+
+def test_a_duplicate_is_read_when_the_kept_frame_is_not_certain():
+    script = {(80, 3): ("BOLEX", 0.87), (80, 5): ("ROLEX", 0.98), (80, 7): ("never", 1.0)}
+    found, _, _ = run([region("a", 3, seen_on=[3, 5, 7])], script)
+    [text] = found.texts.to_pylist()
+    assert (text["text"], text["alternatives"], text["n_readings"]) == ("ROLEX", ["BOLEX"], 2)
+
+
+def test_unsure_readings_are_kept_but_do_not_vote():
+    script = {(80, 0): ("X1Z", 0.3), (80, 1): ("", 0.0)}
+    found, _, _ = run([region("a", 0), region("a", 1)], script, min_confidence=0.5)
+    assert found.texts.num_rows == 0
+    assert sorted(found.readings["text"].to_pylist()) == ["", "X1Z"]
+
+
+def test_the_crops_are_spread_over_the_track():
+    # the sharpest regions are neighbours; one of each third is read
+    regions = [region("a", f, sharpness=50.0 + 10 * f) for f in range(9)]
+    script = {(80, f): (f"text {f}", 0.6) for f in range(9)}
+    found, _, _ = run(regions, script, max_crops=3)
+    assert sorted(found.readings["frame"].to_pylist()) == [2, 5, 8]
+
+
+def test_large_and_sharp_comes_before_large_or_sharp():
+    regions = [region("a", 0, 80, 5.0), region("a", 1, 74, 250.0), region("a", 2, 80, 250.0)]
+    _, _, reader = run(regions, {(80, 2): ("yes", 0.99)})
+    assert reader.asked == [[(80, 2)]]
+
+
+def test_tracks_are_read_together_and_every_frame_is_decoded_once():
+    widths = {"a": 60, "b": 80, "c": 100}
+    regions = [region(t, f, w, sharpness=100.0 + f) for f in range(6) for t, w in widths.items()]
+    script = {(w, f): (f"{w}", 0.6 if w == 80 else 0.99) for w in widths.values() for f in range(6)}
+    found, frames, reader = run(regions, script)
+    assert frames.decoded == sorted(set(frames.decoded))
+    assert [len(batch) for batch in reader.asked] == [3, 1, 1]
+    assert found.stats == {"lines_read": 5.0, "frames_decoded": float(len(frames.decoded))}
+    assert dict(zip(found.texts["track_id"].to_pylist(), found.texts["text"].to_pylist(), strict=True)) == {
+        "a": "60",
+        "b": "80",
+        "c": "100",
+    }
+
+
+def test_crops_of_a_long_video_are_read_in_batches(monkeypatch):
+    monkeypatch.setitem(run_ocr.__globals__, "BATCH_TRACKS", 4)
+    regions = [region(f"t{f}", f) for f in range(10)]
+    found, _, reader = run(regions, {(80, f): (f"t{f}", 0.99) for f in range(10)})
+    assert [len(batch) for batch in reader.asked] == [4, 4, 2]
+    assert all(r["text"] == r["track_id"] for r in found.texts.to_pylist())
+
+
+def test_only_text_is_read():
+    found, frames, reader = run([region("a", 0, kind="object")], {})
+    assert (found.counts(), frames.decoded, reader.asked) == ({"readings": 0, "texts": 0}, [], [])
+
+
+def test_no_regions_give_empty_tables():
+    assert run([], {})[0].counts() == {"readings": 0, "texts": 0}

@@ -1,0 +1,229 @@
+"""A whole pipeline for tests: the real decoder, codec and store, with scripted eyes instead of networks."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from string import Template
+from threading import Thread
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import dagster as dg
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.definitions import build_definitions
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.launch import LaunchPlan
+from brand_detect.domain.pipeline import downstream_of
+from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
+from brand_detect.domain.settings import Settings
+from brand_detect.engines.prompts import Prompt, question_id
+from brand_detect.operations.monitoring import liveness
+from brand_detect.orchestration.resources import Engines, Services
+from brand_detect.orchestration.run import JobRun, Runner
+from brand_detect_tests.support.videos import write_clip
+
+PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
+CATALOG = "brands:\n  - name: Rolex\n  - name: Emirates\n"
+
+
+def silent(done: float, total: float, unit: str) -> None:
+    """A ``Progress`` that tells nobody."""
+
+
+@dataclass
+class ScriptedDetector:
+    """Sees one line of text in the upper left quarter of every picture."""
+
+    identity: str = "scripted detector"
+    calls: int = 0
+
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
+        self.calls += 1
+        height, width = image.shape[:2]
+        quad = np.array([[0.1, 0.1], [0.5, 0.1], [0.5, 0.3], [0.1, 0.3]], np.float32) * [width, height]
+        return [Region("text", "", 0.9, quad.astype(np.float32))]
+
+
+@dataclass
+class ScriptedReader:
+    """Reads dark crops as one text and bright crops as another."""
+
+    dark: str = "ROLEX"
+    bright: str = "ACME WIDGETS"
+    identity: str = "scripted reader"
+    lines: int = 0
+
+    def read(self, crops: Sequence[Image]) -> list[Reading]:
+        self.lines += len(crops)
+        return [Reading(self.bright if crop.mean() > 128 else self.dark, 0.98) for crop in crops]
+
+
+@dataclass
+class ScriptedEmbedder:
+    """Sees where a crop is bright and where it is dark, on a grid of 16 by 16."""
+
+    identity: str = "scripted embedder"
+    dimensions: int = 256
+    crops: int = 0
+
+    def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        self.crops += len(crops)
+        rows = np.array([_grid(crop) for crop in crops], np.float32).reshape(-1, self.dimensions)
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def _grid(crop: Image) -> NDArray[np.float64]:
+    grey = cv2.resize(crop, (16, 16), interpolation=cv2.INTER_AREA).mean(axis=2)
+    return (grey - grey.mean()).ravel() + 1e-3
+
+
+@dataclass
+class ScriptedAnswerer:
+    """Answers from a dictionary of texts; of what is not in it, it is not sure that it is no brand."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    provider: str = "transformers"
+    model: str = "script"
+    prompt_version: str = PROMPT.version
+    asked: list[str] = field(default_factory=list)
+
+    def question_ids(self, question: Question) -> Sequence[str]:
+        return [question_id([self.provider, self.model], PROMPT, question)]
+
+    def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
+        for question in questions:
+            assert question.crops[0].startswith(b"\xff\xd8")
+            self.asked.append(question.text)
+            said = replace(self.answers.get(question.text, Answer("", "none")), cluster_id=question.cluster_id)
+            if said.status in ("deferred", "failed"):
+                yield said
+            else:
+                yield replace(
+                    said,
+                    provider=self.provider,
+                    model=self.model,
+                    prompt_version=self.prompt_version,
+                    question_id=self.question_ids(question)[0],
+                    asked_at="2026-05-01T12:00:00+00:00",
+                )
+
+
+def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
+    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second."""
+    count = int(seconds * 10)
+
+    def pictures() -> Iterator[Image]:
+        for n in range(count):
+            picture = np.full((180, 320, 3), 60 if n < count // 2 else 190, np.uint8)
+            if n < count // 2:
+                picture[:, :160] -= 50
+            else:
+                picture[90:] -= 120
+            picture[100:140, (9 * n) % 280 : (9 * n) % 280 + 40] = (0, 40, 200)
+            yield picture
+
+    return write_clip(path, pictures(), fps=10)
+
+
+@dataclass
+class Pipeline:
+    """A runner over its own store and instance, with what was scripted at hand."""
+
+    runner: Runner
+    services: Services
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+    detector: ScriptedDetector
+    reader: ScriptedReader
+    embedder: ScriptedEmbedder
+
+    def launch(
+        self, job_id: str, start: str, config: Overrides | None = None, tags: Mapping[str, str] | None = None
+    ) -> JobRun:
+        """As ``start+`` is materialized from Dagster's UI: nothing is asked before, nothing is carried."""
+        return self.runner.launch(job_id, LaunchPlan(downstream_of(start), config or {}, tags=tags or {}))
+
+
+def materialize(built: Pipeline, asset: str, job_id: str, **asked: str) -> dict[str, Any]:
+    """The metadata of an asset beside the line, or ``failed`` and why."""
+    result = built.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=built.instance,
+        partition_key=job_id,
+        asset_selection=[dg.AssetKey(asset)],
+        run_config={"ops": {asset: {"config": asked}}} if asked else {},
+        raise_on_error=False,
+    )
+    if not result.success:
+        [failed] = [e for e in result.all_events if e.is_step_failure]
+        failure = failed.step_failure_data.user_failure_data
+        assert failure is not None
+        return {"failed": failure.description}
+    [event] = result.asset_materializations_for_node(asset)
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+@contextmanager
+def pipeline(
+    folder: Path,
+    *,
+    store_root: str = "",
+    media_roots: Sequence[str] = (),
+    model_hosts: Sequence[str] = (),
+    kept: bool = False,
+    **engines: Any,
+) -> Iterator[Pipeline]:
+    """A pipeline in ``folder``; ``engines`` replaces further factories of ``Engines``.
+
+    Dagster's log lies in memory, where a run takes a third of the time, unless it is to be ``kept``: for other
+    processes, or for threads that write at the same time. Then it lies where the folder's dagster.yaml says.
+    """
+    catalog = folder / "brands.yaml"
+    if not catalog.exists():
+        catalog.write_text(CATALOG, encoding="utf-8")
+    settings = Settings(
+        store_root=store_root or str(folder / "store"),
+        media_roots=(str(folder), *media_roots),
+        model_hosts=tuple(model_hosts),
+        catalog=str(catalog),
+    )
+    detector, reader, embedder = ScriptedDetector(), ScriptedReader(), ScriptedEmbedder()
+    scripted = {
+        "region_detectors": lambda _: [detector],
+        "text_reader": lambda _: reader,
+        "logo_embedder": lambda _: embedder,
+    }
+    services = Services.of(settings, engines=Engines(**(scripted | engines)))
+    definitions = build_definitions(services)
+    with (_kept if kept else _in_memory)(folder) as live:
+        yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader, embedder)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[dg.DagsterInstance]:
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        yield instance
+
+
+class Unthreaded(Thread):
+    """A thread that does nothing."""
+
+    def run(self) -> None:
+        pass
+
+
+@contextmanager
+def _in_memory(folder: Path) -> Iterator[dg.DagsterInstance]:
+    """SQLite in memory refuses a second thread that writes at the same time: runs give no sign of life."""
+    settings = {"telemetry": {"enabled": False}}
+    with (
+        patch.object(liveness, "Thread", Unthreaded),
+        dg.DagsterInstance.ephemeral(str(folder), settings=settings) as instance,
+    ):
+        yield instance

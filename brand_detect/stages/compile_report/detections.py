@@ -165,12 +165,13 @@ def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
     aspect = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
     low, high = quads.min(axis=1), quads.max(axis=1)
     beside, over = at_edge(low, high, sizes).T
+    cut = beside | over
     _, track = np.unique(regions["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
-    usual = np.zeros(len(aspect))
-    order = np.argsort(track, kind="stable")
-    for own in np.split(order, np.flatnonzero(np.diff(track[order])) + 1):
-        whole = own[~(beside | over)[own]]
-        usual[own] = np.median(aspect[whole]) if len(whole) else aspect[own].max(initial=1e-6)
+    order = np.lexsort((aspect, cut, track))  # by track: what touches no edge, then the rest, each by length
+    n, n_whole = np.bincount(track), np.bincount(track[~cut], minlength=track.max(initial=-1) + 1)
+    first = np.cumsum(n) - n
+    middle = [first + np.where(n_whole, m, n - 1) for m in ((n_whole - 1) // 2, n_whole // 2)]
+    usual = aspect[order[middle]].mean(axis=0)[track]
     ratio = np.where(over & ~beside, usual / aspect, aspect / usual)
     return np.where(ratio >= NOISE, 1.0, ratio)
 

@@ -43,7 +43,7 @@ def hungry(video: Path, overrides: Overrides) -> bench.RunResult:
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fresh process finds this module."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
 
 
 def rows(section: bench.Section) -> list[dict]:

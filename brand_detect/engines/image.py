@@ -92,15 +92,15 @@ class OpenCvCodec:
         peak = float(np.percentile(away, GLYPH_PERCENTILE))
         if peak < LEAST_GLYPHS or (_rim(away) > peak / 2).mean() > RESTLESS:
             return []
-        glyph_boxes = away > peak / 2
-        crosses = _crosses(glyph_boxes)
+        glyphs = away > peak / 2
+        crosses = _crosses(glyphs)
         if crosses.mean() > MOST_CROSSED:
             return []
-        glyph_boxes &= ~crosses
-        edges = np.flatnonzero(np.diff(np.r_[False, glyph_boxes.any(axis=0), False]))
+        glyphs &= ~crosses
+        edges = np.flatnonzero(np.diff(np.r_[False, glyphs.any(axis=0), False]))
         stretches = []
         for left, right in edges.reshape(-1, 2).tolist():
-            rows = np.flatnonzero(glyph_boxes[:, left:right].any(axis=1))
+            rows = np.flatnonzero(glyphs[:, left:right].any(axis=1))
             stretches.append((left / width, rows[0] / height, right / width, (rows[-1] + 1) / height))
         return stretches
 
@@ -121,12 +121,12 @@ def _rim(picture: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
 
 
-def _crosses(glyph_boxes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The shapes of ``glyph_boxes`` (h, w) that run over its upper or lower edge.
+def _crosses(glyphs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The shapes of ``glyphs`` (h, w) that run over its upper or lower edge.
 
     A line's box leaves room around letters, so these are people before it, or the board's border.
     """
     import cv2
 
-    _, shape = cv2.connectedComponents(glyph_boxes.astype(np.uint8))
-    return glyph_boxes & np.isin(shape, np.unique(shape[[0, -1]]))
+    _, shape = cv2.connectedComponents(glyphs.astype(np.uint8))
+    return glyphs & np.isin(shape, np.unique(shape[[0, -1]]))

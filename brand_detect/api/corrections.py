@@ -1,0 +1,104 @@
+"""Corrections of reports: what people have said, one more, and the replay that applies them."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Depends
+from fastapi.params import Depends as Dependency
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from brand_detect.api.answers import Warnings, problems, unknown_like
+from brand_detect.api.states import waits_for
+from brand_detect.api.stored import ReviewInfo, StoredReports
+from brand_detect.client import Client
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.job import check_job_id
+from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.reviews import Correction, Review
+
+REPORTS = "/reports"
+RUN_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+class ReviewList(BaseModel):
+    attempt: str = Field(description="the report that is shown, to which the states belong")
+    reviews: list[ReviewInfo] = Field(description="by time")
+    damaged: list[str] = Field(description="a sentence about each correction that cannot be read")
+
+
+class Kept(Review):
+    """A correction that was just taken."""
+
+    warnings: Warnings
+
+
+class Applied(BaseModel):
+    run_id: str = Field(description="the run that makes the report again")
+
+
+class Progress(BaseModel):
+    status: str = Field(description="Dagster's: queued, starting, started, success, failure, canceled")
+    done: bool = Field(description="whether the new report is there, or the run has failed")
+    error: str | None = Field(description="why it failed")
+    says: str = Field(description="what it waits for, or which stage runs")
+
+
+def correction_router(
+    client: Client,
+    stored: StoredReports,
+    launching: anyio.CapacityLimiter,
+    may_see: Sequence[Dependency],
+    may_change: Sequence[Dependency],
+) -> APIRouter:
+    """The endpoints over corrections; ``may_see`` and ``may_change`` say who is let in."""
+    router = APIRouter()
+
+    @router.get(f"{REPORTS}/{{job_id}}/reviews", responses=problems(404, 503), dependencies=may_see)
+    def reviews(job_id: str) -> ReviewList:
+        """What people have said about a job's reports, and what has become of it."""
+        found, damaged = stored.reviews(job_id)
+        return ReviewList(attempt=stored.newest(job_id).attempt, reviews=found, damaged=damaged)
+
+    @router.post(
+        f"{REPORTS}/{{job_id}}/reviews",
+        status_code=201,
+        responses=problems(403, 404, 409, 415, 503),
+        dependencies=may_change,
+    )
+    def review(
+        job_id: str, said: Correction, warnings: Annotated[list[str], Depends(unknown_like(Correction))]
+    ) -> Kept:
+        """Correct a report. The correction is kept and never changed; `undo` takes it back. It shows when applied."""
+        return Kept(**stored.review(job_id, said).model_dump(), warnings=warnings)
+
+    @router.post(f"{REPORTS}/{{job_id}}/apply", responses=problems(403, 404, 415, 503), dependencies=may_change)
+    async def apply(job_id: str) -> Applied:
+        """Make the job's report again with all corrections: a replay from `compile_report`, which takes seconds."""
+        await run_in_threadpool(stored.newest, job_id)
+        run = await anyio.to_thread.run_sync(lambda: client.replay(job_id, STAGES[-1]), limiter=launching)
+        return Applied(run_id=run.run_id)
+
+    @router.get(f"{REPORTS}/{{job_id}}/apply/{{run_id}}", responses=problems(404, 503), dependencies=may_see)
+    def progress(job_id: str, run_id: str) -> Progress:
+        """How far a run is that applies corrections."""
+        error = None
+        try:
+            check_job_id(job_id)
+            if not RUN_ID.fullmatch(run_id):
+                raise BadInput(f"{job_id} has no such run.")
+            try:
+                run, pause_s = next(client.polls(run_id))
+            except Permanent as e:
+                run, pause_s, error = client.run(run_id), 0.0, e.full
+        except BadInput as e:
+            raise HTTPException(404, str(e)) from e
+        if run.job_id != job_id:
+            raise HTTPException(404, f"{job_id} has no such run.")
+        done = pause_s == 0 or stored.is_made(job_id, run.run_id)
+        return Progress(status=run.status, done=done, error=error, says="failed" if error else waits_for(run))
+
+    return router

@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     )
     model_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=lambda: (str(state_dir() / "models"),),
-        description="comma-separated folders that models' files may lie in; ids in the Hugging Face cache need none",
+        description="comma-separated folders that models' files may lie in; the package's own weights and ids in the "
+        "Hugging Face cache need none",
     )
     model_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

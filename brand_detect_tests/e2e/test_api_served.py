@@ -173,6 +173,9 @@ def test_another_sites_page_launches_nothing(place: Place):
         for status, method, request in refused:
             answer = http.request(method, "/graphql", **request)
             assert answer.status_code == status, (method, request, answer.text)
+        for status, headers in ((400, {"Host": "evil.example"}), (403, {"Sec-Fetch-Site": "cross-site"})):
+            answer = httpx2.post(f"{place.stack.service_url}/detect/replay", json={}, headers=headers)
+            assert answer.status_code == status, (headers, answer.text)
         page = http.get("/graphql", params=as_params, headers={"Accept": "text/html"})
         assert "GraphiQL" in page.text  # it asks when a person tells it to
         assert len(client.runs(JOB, 100)) == before

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
@@ -153,6 +154,20 @@ def test_another_mark_is_not_taken_for_it(tmp_path: Path):
         found = run.load("match_brands")
         assert isinstance(found, BrandVerdicts)
         assert (found.verdicts.num_rows, found.unresolved.num_rows) == (0, 1)
+
+
+def test_a_logo_that_is_not_in_the_video_changes_no_figure_of_another_brand(tmp_path: Path):
+    detectors = [MarkDetector(), ScriptedDetector()]  # a mark, and ROLEX beside it
+    with pipeline(tmp_path, region_detectors=lambda _: detectors) as built:
+        before = built.runner.submit(str(clip(tmp_path / "match.mp4", "cross")), job_id="match").load("compile_report")
+        logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
+        after = built.runner.replay("match", "match_brands").load("compile_report")
+    assert isinstance(before, Report)
+    assert isinstance(after, Report)
+    assert before.brands["brand"].to_pylist() == ["Rolex"]
+    assert after.brands.equals(before.brands)
+    assert after.unresolved.num_rows == 1
+    assert after.unresolved["candidates"].to_pylist() == [[]]
 
 
 def test_with_the_embedder_off_nothing_is_encoded(tmp_path: Path):

@@ -23,7 +23,7 @@ from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store, StoredFrames
+from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store, StoredFrames, readable
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Where a stored page waits to be told that it is served."""
@@ -70,9 +70,8 @@ class StoredReports:
             check_job_id(job_id)
         except BadInput as e:
             raise NotThere(str(e)) from e
-        found = [
-            self._manifest(ref) for ref in self._store.folders(job_id, "compile_report") if self._store.exists(ref)
-        ]
+        there = (ref for ref in self._store.folders(job_id, "compile_report") if self._store.exists(ref))
+        found = readable(self._manifest, there)
         if not found:
             raise NotThere(f"There is no report of {job_id}.")
         return max(found, key=lambda m: (m.failed_check is None, m.created))

@@ -18,7 +18,7 @@ from brand_detect.domain.contracts.filter_scenes import FilteredScenes, FilterSc
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import RunOcrParams, TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
-from brand_detect.domain.errors import BadInput
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import CATALOG, ROOT
 from brand_detect.orchestration.checks import (
@@ -133,7 +133,10 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
     attempt = latest(context.instance, ROOT, context.partition_key)
     if attempt is None:
         return {}
-    last = cast("JobRequest", services.store.load(AttemptRef(context.partition_key, ROOT, attempt)))
+    try:
+        last = cast("JobRequest", services.store.load(AttemptRef(context.partition_key, ROOT, attempt)))
+    except Permanent as e:
+        raise Permanent(str(e), f"set all of {', '.join(JobRequestConfig.model_fields)}: then it is not read") from e
     return {"video_uri": last.video_uri, "profile": last.profile, "overrides": last.overrides}
 
 

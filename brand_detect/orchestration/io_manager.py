@@ -6,6 +6,7 @@ import dagster as dg
 
 from brand_detect.catalog import LoadedCatalog, catalog_from_json, catalog_to_json
 from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.errors import Permanent
 from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.pipeline import CATALOG
 from brand_detect.domain.tags import OFFPEAK
@@ -66,7 +67,7 @@ class CheckpointIOManager(dg.IOManager):
                 metadata = catalog_metadata(self._store, obj.catalog)
             else:
                 manifest = self._commit(context, obj)
-                previous = self._previous(obj.writer.ref)
+                previous = self._previous(context, obj.writer.ref)
                 metadata = checkpoint_metadata(self._store, manifest, obj.picture, obj.value, previous)
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
@@ -99,9 +100,15 @@ class CheckpointIOManager(dg.IOManager):
                 offpeak=context.step_context.dagster_run.tags.get(OFFPEAK, ""),
             )
 
-    def _previous(self, ref: AttemptRef) -> Manifest | None:
-        """The attempt before this one, if there is one that still exists."""
+    def _previous(self, context: dg.OutputContext, ref: AttemptRef) -> Manifest | None:
+        """The attempt before this one, if there is one that can be read: what replaces a damaged one must not fail."""
         record = latest_record(self._instance, ref.stage, ref.job_id)
         name = attempt_of(record) if record else None
         before = AttemptRef(ref.job_id, ref.stage, name) if name else None
-        return self._store.manifest(before) if before and self._store.exists(before) else None
+        if before is None or not self._store.exists(before):
+            return None
+        try:
+            return self._store.manifest(before)
+        except Permanent as e:
+            context.log.warning("the attempt before this one is not compared with it: %s", e)
+            return None

@@ -10,7 +10,7 @@ from brand_detect.domain.tables import content_id
 from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import PROPOSALS, Store
 
-E = TypeVar("E", Proposal, Decision)
+E = TypeVar("E", bound=Proposal | Decision)
 
 
 class Proposals:

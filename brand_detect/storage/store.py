@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -210,9 +210,8 @@ class Store:
         )
 
     def attempts(self, job_id: str, stage: str) -> list[Manifest]:
-        """Every finished attempt, oldest first."""
-        found = (r for r in self.folders(job_id, stage) if self.exists(r))
-        return sorted(map(self.manifest, found), key=lambda m: m.created)
+        """Every finished attempt that can be read, oldest first; errors as ``readable``."""
+        return readable(self.manifest, (r for r in self.folders(job_id, stage) if self.exists(r)))
 
     def folders(self, job_id: str, stage: str) -> list[AttemptRef]:
         """Every attempt that was begun, finished or not, by name."""
@@ -428,16 +427,19 @@ class Store:
         """
         self._create(f"{self._base}/{check_job_id(job_id)}/{REVIEWS}/{name}.json", data)
 
+    def reviews(self, job_id: str) -> list[str]:
+        """The names of the job's corrections, in order."""
+        return [name.removesuffix(".json") for name in self._list(f"{check_job_id(job_id)}/{REVIEWS}")]
+
+    def review(self, job_id: str, name: str) -> bytes:
+        with explained(f"{self.root}/{job_id}/{REVIEWS}/{name}.json could not be read"):
+            return self.fs.cat_file(f"{self._base}/{job_id}/{REVIEWS}/{name}.json")
+
     def get_reviews(self, job_id: str) -> dict[str, bytes]:
         """The job's corrections by name, in order of their names."""
-
-        def get(name: str) -> bytes:
-            with explained(f"{self.root}/{job_id}/{REVIEWS}/{name} could not be read"):
-                return self.fs.cat_file(f"{self._base}/{job_id}/{REVIEWS}/{name}")
-
-        names = self._list(f"{check_job_id(job_id)}/{REVIEWS}")
+        names = self.reviews(job_id)
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            return dict(zip((n.removesuffix(".json") for n in names), pool.map(get, names), strict=True))
+            return dict(zip(names, pool.map(partial(self.review, job_id), names), strict=True))
 
     def put_answer(self, name: str, data: bytes) -> None:
         """Keep a model's answer to the question ``name``, in place of an earlier one."""
@@ -458,11 +460,10 @@ class Store:
             found = zip(names, pool.map(get, names), strict=True)
             return {name: data for name, data in found if data is not None}
 
-    def answers(self) -> Iterator[tuple[str, bytes]]:
-        """Every answer that is kept, with the name of its question."""
+    def answers(self) -> Iterator[str]:
+        """The names of all questions with an answer that is kept."""
         for folder in self._list(ANSWERS):
-            names = [name.removesuffix(".json") for name in self._list(f"{ANSWERS}/{folder}")]
-            yield from self.get_answers(names).items()
+            yield from (name.removesuffix(".json") for name in self._list(f"{ANSWERS}/{folder}"))
 
     def note_spending(self, day: str, name: str) -> None:
         """Keep an entry of the day's spending, all of which is its name."""
@@ -595,6 +596,25 @@ class Store:
             if not isinstance(e, FileExistsError) and self.fs.exists(path):  # s3fs: a failed condition is EINVAL
                 raise FileExistsError(path) from e
             raise
+
+
+def readable(manifest: Callable[[AttemptRef], Manifest], refs: Iterable[AttemptRef]) -> list[Manifest]:
+    """The manifests of finished attempts, oldest first.
+
+    One that is damaged, or of an older version, hides no other: ``verify`` tells of it.
+
+    Raises:
+        Permanent: there are some, and none can be read.
+    """
+    found, unread = [], None
+    for ref in refs:
+        try:
+            found.append(manifest(ref))
+        except Permanent as e:
+            unread = unread or e
+    if unread and not found:
+        raise unread
+    return sorted(found, key=lambda m: m.created)
 
 
 def _short(data: bytes) -> str:

@@ -58,8 +58,9 @@ def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterat
     for ref in sorted(read - finished, key=str):
         yield from _look(f"{ref}/{NAME}", partial(store.manifest, ref))
     for job_id in jobs:
-        for name, data in store.get_reviews(job_id).items():
-            yield from _sealed(f"{job_id}/{REVIEWS}/{name}.json", partial(review_from_json, data))
+        for name in store.reviews(job_id):
+            path = f"{job_id}/{REVIEWS}/{name}.json"
+            yield from _sealed(path, partial(store.review, job_id, name), review_from_json)
 
 
 def verify_shared(
@@ -80,12 +81,11 @@ def verify_shared(
     for exemplar in exemplars.values():
         yield from _look(f"{EXEMPLARS}/{exemplar.file_name}", partial(store.exemplar, exemplar))
     for name in store.events():
-        data, path = store.event(name), f"{PROPOSALS}/{name}.json"
-        is_proposal = name.split("-")[1] == "proposed"
-        read = partial(event_from_json, data, Proposal) if is_proposal else partial(event_from_json, data, Decision)
-        yield from _sealed(path, read)
-    for name, data in store.answers():
-        yield from _sealed(f"{ANSWERS}/{name[:2]}/{name}.json", partial(answer_from_json, data))
+        kind: type[Proposal | Decision] = Proposal if "-proposed-" in name else Decision
+        yield from _sealed(f"{PROPOSALS}/{name}.json", partial(store.event, name), partial(event_from_json, kind=kind))
+    for name in store.answers():
+        path = f"{ANSWERS}/{name[:2]}/{name}.json"
+        yield from _sealed(path, lambda name=name: store.get_answers([name])[name], answer_from_json)
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,11 @@ def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
     return _Looked(damaged, frozenset(read))
 
 
-def _sealed(path: str, read: Callable[[], object]) -> Iterator[Damage]:
+def _sealed(path: str, read: Callable[[], bytes], parse: Callable[[bytes], object]) -> Iterator[Damage]:
     def look() -> None:
+        data = read()
         try:
-            read()
+            parse(data)
         except (ValueError, TypeError) as e:
             raise Permanent(f"{path} is damaged: {e}.", "restore it, or remove it") from e
 

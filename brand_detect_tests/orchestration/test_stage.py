@@ -77,6 +77,22 @@ def test_a_write_that_fails_once_is_tried_again_and_leaves_nothing(
         assert [ref.attempt for ref in built.services.store.folders("match", stage_name)] == [f"{run.run_id}-1"]
 
 
+def test_what_is_damaged_is_made_again(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        run = submit(built, tmp_path)
+        store = built.services.store
+        (Path(store.uri(run.ref("compile_report"))) / "manifest.json").write_bytes(b"{")
+        with pytest.raises(Permanent, match="is damaged"):
+            run.load("compile_report")
+        again = built.runner.replay("match", "compile_report")
+        assert [m.attempt for m in store.attempts("match", "compile_report")] == [again.attempts["compile_report"]]
+
+        (Path(store.uri(run.ref("job_request"))) / "value.json").write_bytes(b"{")
+        with pytest.raises(Permanent) as refused:
+            built.launch("match", "job_request", {"job_request": {"profile": "default"}})
+        assert "set all of video_uri, profile, overrides" in refused.value.hint
+
+
 def test_what_another_process_has_finished_stays(tmp_path: Path):
     with pipeline(tmp_path) as built:
         run = submit(built, tmp_path)

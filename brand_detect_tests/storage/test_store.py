@@ -167,6 +167,17 @@ def test_tables_with_other_columns_are_refused():
         payload_codec.decode("filter_scenes", files.__getitem__)
 
 
+def test_a_damaged_attempt_hides_no_other(store: Store):
+    later = AttemptRef("match", "filter_scenes", "run-1")
+    for ref in (REF, later):
+        store.begin(ref).commit(SCENES, **FACTS)
+    (Path(store.uri(later)) / "manifest.json").write_bytes(b"{")
+    assert [m.attempt for m in store.attempts("match", "filter_scenes")] == [REF.attempt]
+    (Path(store.uri(REF)) / "manifest.json").write_bytes(b"{")
+    with pytest.raises(Permanent, match="is damaged"):
+        store.attempts("match", "filter_scenes")
+
+
 def test_an_attempt_of_another_schema_version_is_refused(store: Store, tmp_path: Path):
     store.begin(REF).commit(SCENES, **FACTS)
     path = tmp_path / "store" / REF.path / "manifest.json"

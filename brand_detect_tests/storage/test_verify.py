@@ -123,6 +123,23 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     assert unnamed in set(damaged())
 
 
+def test_what_cannot_be_read_hides_nothing_behind_it(store: Store, tmp_path: Path):
+    for folder in ("match/_reviews/a.json", "_answers/ff/ffa.json", "_proposals/a-proposed-b.json"):
+        (tmp_path / folder).mkdir(parents=True)  # where a file should be
+        (tmp_path / folder.replace("a.json", "b.json").replace("proposed-b", "proposed-c")).write_text("{", "utf-8")
+    (tmp_path / "_proposals" / "stray.json").write_text("{", "utf-8")
+    told = [*verify_jobs(store, ["match"], silent), *verify_shared(store, catalog_from_json, silent)]
+    assert {damage.file: damage.damage for damage in told} == {
+        "match/_reviews/a.json": "unreadable",
+        "match/_reviews/b.json": "damaged",
+        "_answers/ff/ffa.json": "unreadable",
+        "_answers/ff/ffb.json": "damaged",
+        "_proposals/a-proposed-b.json": "unreadable",
+        "_proposals/a-proposed-c.json": "damaged",
+        "_proposals/stray.json": "damaged",
+    }
+
+
 @pytest.mark.usefixtures("s3")
 def test_a_store_on_s3_is_read_piece_by_piece():
     store = Store("s3://bucket/verified")

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from brand_detect.domain.contracts import check_overrides, effective, names_models
+from brand_detect.domain.contracts import check_overrides, names_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.history import (
     ESCALATIONS,
@@ -31,7 +31,7 @@ from brand_detect.domain.history import (
     reports_to_compare,
 )
 from brand_detect.domain.job import Overrides, check_job_id
-from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay
+from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import ASSETS, CATALOG, COMPARISON, LINE, ROOT, STAGES
@@ -59,6 +59,7 @@ POLL_S = (0.3, 2.0)
 START_S = 60.0
 """Longest wait for a run to start, so that it can be cancelled."""
 ORPHAN_S = 60.0
+"""Time after which a run that was made and never queued is taken for lost: its webserver died in between."""
 POLLS_AGAIN = 3
 """Looks at a run that failed, until it counts as one that Dagster does not execute again: it decides a moment later."""
 LONGEST_DELAY_S = 365 * 86_400.0
@@ -256,14 +257,13 @@ class Client:
         profiles = self.checkpoints(job_id, limit=1).profiles
         if profile not in profiles:
             raise BadInput(f"There is no profile {profile!r}.", f"profiles: {', '.join(profiles)}")
-        tuned = overrides or {}
-        self._check_models({s: effective(s, profiles[profile].get(s, {}), tuned.get(s, {})) for s in STAGES})
+        plan = plan_submit(video_uri, profile, profiles[profile], overrides or {})
+        self._check_models(plan.params)
         self.refresh_catalog()
         answer = self._ask("add_job", repository=self._found(), job=job_id)["addDynamicPartition"]
         if answer["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
             _refuse(answer)
-        request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
-        return self._launch(asked, LaunchPlan(LINE, {ROOT: request}))
+        return self._launch(asked, plan)
 
     def checkpoints(self, job_id: str, *, limit: int = ATTEMPTS) -> History:
         """All attempts of a job, at most ``limit`` of a stage.
@@ -766,7 +766,7 @@ def _data(response: httpx2.Response, url: str) -> dict[str, Any] | None:
 
 
 def _alive(runs: Iterable[Run]) -> list[Run]:
-    """Without those that were made and not queued for a minute: their webserver died in between."""
+    """Without those that are lost."""
     return [run for run in runs if run.status != "not_started" or time.time() - run.created_s < ORPHAN_S]
 
 

@@ -37,13 +37,6 @@ RETIRED = {
 """Identifiers by what is written instead."""
 WORDS = {name: instead for names, instead in RETIRED.items() for name in names.split()}
 
-EXEMPT = {
-    "brand_detect/domain/answers.py": {
-        "surface",
-        "mark",
-    },  # models are asked in this form: it is in the questions' names
-    "brand_detect/storage/answers.py": {"surface", "mark"},  # what was paid for is never written anew
-}
 TOO_COMMON = {"surface": "placement", "mark": "logo type", "encoder": "embedder", "kept": "keyframe"}
 """Retired as names of columns and params alone: as words of the code they have other meanings, too."""
 
@@ -67,11 +60,10 @@ def identifiers(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def retired(path: Path) -> list[str]:
-    exempt = EXEMPT.get(str(path.relative_to(ROOT)), set())
     return [
         f"{path.relative_to(ROOT)}:{line}: {word} is {WORDS[word]} here"
         for line, word in identifiers(path)
-        if word in WORDS and word not in exempt
+        if word in WORDS
     ]
 
 

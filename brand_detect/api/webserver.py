@@ -13,15 +13,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from brand_detect.api.answers import AsciiJSON, media_type
-from brand_detect.api.guard import Guard, Sealed
+from brand_detect.api.guard import SEALED, Guard, Sealed
 from brand_detect.api.server import serve
 
-HEADERS = {
-    "X-Frame-Options": "SAMEORIGIN",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-}
+SAME = ("X-Content-Type-Options", "Cross-Origin-Resource-Policy", "Referrer-Policy")
+HEADERS = {"X-Frame-Options": "SAMEORIGIN"} | {name: SEALED[name] for name in SAME}
 DATABASE_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW, POLL_MS = 15_000, 3600, 20, 2000
 """The database's connections, and how often the UI looks again: as ``dagster-webserver`` has them."""
 

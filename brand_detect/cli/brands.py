@@ -178,7 +178,7 @@ def preview(
     page: Annotated[Path, typer.Option("--out", help="the HTML page to write")] = Path("brands.html"),
     catalog: CatalogOpt = None,
 ) -> None:
-    """Show logos as the machine sees them: on light and dark ground, at 112, 48 and 24 pixels, on one HTML page.
+    """Show logos as the machine sees them: on light and dark background, at 112, 48 and 24 pixels, on one HTML page.
 
     Example: brand-detect brands preview Nike Adidas --out logos.html
     """

@@ -23,7 +23,7 @@ from brand_detect.domain.history import (
 )
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
-from brand_detect.domain.pipeline import CATALOG, STAGES, downstream_of
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 
 
@@ -71,6 +71,17 @@ class LaunchPlan:
     @property
     def run_tags(self) -> dict[str, str]:
         return {**{f"{PIN}{stage}": attempt for stage, attempt in self.pins.items()}, **self.tags}
+
+
+def plan_submit(video_uri: str, profile: str, set_by_profile: Overrides, overrides: Overrides) -> LaunchPlan:
+    """The run that makes a whole job.
+
+    Raises:
+        BadInput: a param is wrong.
+    """
+    params = {s: effective(s, set_by_profile.get(s, {}), check_overrides(overrides).get(s, {})) for s in STAGES}
+    request = {"video_uri": video_uri, "profile": profile, "overrides": overrides}
+    return LaunchPlan(LINE, {ROOT: request}, params=params)
 
 
 def plan_replay(history: History, request: ReplayRequest) -> LaunchPlan:

@@ -131,7 +131,7 @@ class ImageCodec(Protocol):
         ...
 
     def glyph_boxes(self, image: Image) -> list[tuple[float, float, float, float]]:
-        """What stands out from a line's ground, from left to right, in stretches with ground between them.
+        """What stands out from a line's background, from left to right, in stretches with background between them.
 
         Each is left, top, right and bottom as shares of the picture's sides. None where the rim is restless.
         """

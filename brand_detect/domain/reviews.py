@@ -25,8 +25,6 @@ STEERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u20
 """Characters that turn the direction of what stands beside them."""
 OF_CLUSTERS = ("name", "dismiss")
 """Actions about an unresolved cluster."""
-STATES = ("applied", "orphaned", "undone", "pending")
-"""What has become of an event; ``pending``: the report that is shown was made before it."""
 
 
 def _without_steering(text: object) -> object:

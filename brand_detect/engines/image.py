@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image, Quad
 
-LEAST_GLYPHS = 24.0
-"""Grey levels by which lettering differs from its ground, at least: less is noise of the encoding."""
+LEAST_CONTRAST = 24.0
+"""Grey levels by which lettering differs from its background, at least: less is noise of the encoding."""
 GLYPH_ROWS = 64
 """Height at which lettering is looked for: 1.5 % of it is as near as a box needs to be."""
-GLYPH_PERCENTILE = 95.0
-"""Of the differences from the ground: the ink's own colour, a few stray pixels left out."""
+PEAK_PERCENTILE = 95.0
+"""Of the differences from the background: the lettering's own colour, a few stray pixels left out."""
 MOST_CROSSED = 0.2
-"""Share of a line's box that people and borders take up; what covers more is another ground."""
+"""Share of a line's box that people and borders take up; what covers more is another background."""
 RESTLESS = 0.45
-"""Share of the rim that may differ from the ground: people stand before a line, an emblem reaches into its box."""
+"""Share of the rim that may differ from the background: people stand before a line, an emblem reaches into its box."""
 OTHER_COLOR = 40
-"""Grey levels beyond which a pixel of the rim is not of the ground's colour."""
+"""Grey levels beyond which a pixel of the rim is not of the background's colour."""
 MOST_OTHER = 0.15
-"""Most that such pixels are of a plain ground's rim: a player's head before a board, but no view behind a watermark
+"""Most that such pixels are of a plain background's rim: a player's head before a board, but no view behind a watermark
 and no edge of a shadow. Of 15 boards of generated footage that changed name and colour in a track, one had more."""
 
 
@@ -89,8 +89,8 @@ class OpenCvCodec:
         height, width = small.shape[:2]
         background = np.median(_rim(small), axis=0).astype(np.uint8)
         away = cv2.absdiff(small, np.broadcast_to(background, small.shape)).max(axis=2)
-        peak = float(np.percentile(away, GLYPH_PERCENTILE))
-        if peak < LEAST_GLYPHS or (_rim(away) > peak / 2).mean() > RESTLESS:
+        peak = float(np.percentile(away, PEAK_PERCENTILE))
+        if peak < LEAST_CONTRAST or (_rim(away) > peak / 2).mean() > RESTLESS:
             return []
         glyphs = away > peak / 2
         crosses = _crosses(glyphs)

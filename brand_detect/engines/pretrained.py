@@ -41,6 +41,7 @@ def load_pretrained(
     import transformers
 
     model.check()
+    revision = model.revision  # of what is about to be read
     huggingface_hub.constants.HF_HUB_OFFLINE = True  # whatever a config names: the hub's client opens no connection
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -58,7 +59,7 @@ def load_pretrained(
         loaded,
         loaded_processor,
         device,
-        f"transformers {transformers.__version__} {model.name}@{model.revision[:12]}",
+        f"transformers {transformers.__version__} {model.name}@{revision[:12]}",
         frozenset(info["missing_keys"]),
     )
 

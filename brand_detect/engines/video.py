@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,10 @@ LARGE_PX = 4096 * 2304
 """Larger pictures are decoded by few threads, each of which holds one."""
 ALLOCATED = 2**27
 """Bytes that FFmpeg may always allocate in one piece: the index of a day of video at 60 pictures a second fits in."""
+UNBOUNDED = 2**31 - 1
+"""FFmpeg's default."""
+_BOUNDS: list[int] = []
+_BOUNDS_LOCK = threading.Lock()
 _TEXT_AS_PICTURES = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws plain text as a video
 _MOVING_IMAGES = {"gif", "apng"}
 _VIDEO_HINT = "give a video file such as MP4, MOV, MKV, WebM, AVI or MPEG-TS"
@@ -151,16 +156,22 @@ def opened(file: BinaryIO, limits: VideoLimits) -> Iterator[tuple["InputContaine
 def _bounded_allocations(limits: VideoLimits) -> Iterator[None]:
     """FFmpeg allocates no larger piece than a picture needs: a file of 2 kB can declare an index of gigabytes.
 
-    The bound holds for the process. PyAV does not offer this function of libavutil, but its modules are linked with it.
+    The bound is the process's: of files that are open at a time the largest holds, until the last is closed. PyAV does
+    not offer this function of libavutil, but its modules are linked with it.
     """
     from av.container import core
 
     av_max_alloc = ctypes.CDLL(core.__file__).av_max_alloc
-    av_max_alloc(ctypes.c_size_t(max(4 * limits.max_pixels, ALLOCATED)))
+    bound = max(4 * limits.max_pixels, ALLOCATED)
+    with _BOUNDS_LOCK:
+        _BOUNDS.append(bound)
+        av_max_alloc(ctypes.c_size_t(max(_BOUNDS)))
     try:
         yield
     finally:
-        av_max_alloc(ctypes.c_size_t(2**31 - 1))  # FFmpeg's default
+        with _BOUNDS_LOCK:
+            _BOUNDS.remove(bound)
+            av_max_alloc(ctypes.c_size_t(max(_BOUNDS, default=UNBOUNDED)))
 
 
 def _opened(file: BinaryIO, options: dict[str, str]) -> "InputContainer":
@@ -452,9 +463,8 @@ class Pictures:
                 for picture in pictures:
                     _check_picture(self._stream, picture, self._limits)
                     self.damaged = False
-                    if (
-                        self._container.format.name == "avi"
-                    ):  # has no presentation times, FFmpeg's are in decoding order
+                    # AVI has no presentation times, FFmpeg's are in decoding order
+                    if self._container.format.name == "avi":
                         picture.pts = picture.dts
                     yield picture
         except FFmpegError:

@@ -27,7 +27,7 @@ from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report import boxes
-from brand_detect.report.annotations import Overlay
+from brand_detect.report.annotations import Annotations
 from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocument, document, to_csv
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 from brand_detect.report.webvtt import markers
@@ -90,9 +90,9 @@ class StoredReport:
         return boxes.labels(self.request, self.extracted.frames, self.scenes.timeline, regions, self.report)
 
     @cached_property
-    def overlay(self) -> Overlay:
+    def annotations(self) -> Annotations:
         params = CompileReportParams.model_validate(self.manifest.params)
-        return Overlay(self.report, self.extracted.frames, self.scenes.timeline, params.bridge_s)
+        return Annotations(self.report, self.extracted.frames, self.scenes.timeline, params.bridge_s)
 
     def frames(self, codec: ImageCodec) -> StoredFrames:
         """Its stored frames.
@@ -160,7 +160,7 @@ def annotate(
 
     def draw(t_s: float, image: Image) -> Image:
         nonlocal most, best
-        shapes = found.overlay.shapes(t_s, image.shape[1], image.shape[0])
+        shapes = found.annotations.shapes(t_s, image.shape[1], image.shape[0])
         drawn = canvas.draw(image, shapes) if shapes else image
         if len(shapes) > most:
             most, best = len(shapes), drawn

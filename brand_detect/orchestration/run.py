@@ -6,13 +6,12 @@ from pathlib import PurePosixPath
 
 import dagster as dg
 
-from brand_detect.domain.contracts import check_overrides, effective
 from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.history import History
 from brand_detect.domain.job import Overrides, check_job_id
-from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay
+from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES
+from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.history import read_history
 from brand_detect.orchestration.lineage import latest, made_by
@@ -71,9 +70,8 @@ class Runner:
         Raises:
             BrandDetectError: what was asked for is wrong, or a stage failed.
         """
-        tuned = check_overrides(overrides or {})
-        params = {s: effective(s, load_profile(profile).get(s, {}), tuned.get(s, {})) for s in STAGES}
-        check_models(params, self._services)
+        plan = plan_submit(video_uri, profile, load_profile(profile), overrides or {})
+        check_models(plan.params, self._services)
         if job_id is not None:
             check_job_id(job_id)
         with self._services.media.open(video_uri) as file:  # refused here, nothing of the job has been written yet
@@ -82,9 +80,8 @@ class Runner:
                 sha256, _ = content_sha256(file, self._services.progress("job_id", dg.get_dagster_logger()))
                 job_id = default_job_id(PurePosixPath(file_name(video_uri)).stem, sha256)
         self._instance.add_dynamic_partitions(str(JOBS.name), [job_id])
-        request = {"video_uri": video_uri, "profile": profile, "overrides": overrides or {}}
         self.refresh_catalog()
-        return self.launch(job_id, LaunchPlan(LINE, {ROOT: request}))
+        return self.launch(job_id, plan)
 
     def replay(
         self,

@@ -56,7 +56,7 @@ class _Path:
     spans: list[tuple[float, float]]
 
 
-class Overlay:
+class Annotations:
     """Where the brands of a report are at any time.
 
     Between two samples of a track its box moves in a straight line; before the first and after the last it moves as the

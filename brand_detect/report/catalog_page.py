@@ -1,4 +1,4 @@
-"""What the machine sees of a catalogue: its logos on light and dark ground, large and small, on one HTML page."""
+"""What the machine sees of a catalogue: its logos on light and dark background, large and small, on one HTML page."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ SIZES_PX = (112, 48, 24)
 BACKGROUNDS = ((255, 255, 255), (24, 28, 33))
 GAP_PX = 8
 WIDTH_PX, HEIGHT_PX = sum(SIZES_PX) + SIZES_PX[0] + GAP_PX * (len(SIZES_PX) + 2), SIZES_PX[0] + 2 * GAP_PX
-"""Of the line of one logo on one ground."""
+"""Of the line of one logo on one background."""
 QUALITY = 92
 """Of JPEG: at 24 px its blocks are in the way of what is to be seen."""
 CELL_PX, COLUMNS, MOST_CELLS = 64, 10, 50
@@ -44,7 +44,7 @@ def render(catalog: BrandCatalog, brands: Sequence[Brand], draw: Draw, canvas: C
 
 
 def strip(exemplar: Exemplar, draw: Draw, canvas: Canvas) -> Image:
-    """An exemplar at all sizes, the smallest once more as large as the largest; a line of them on each ground."""
+    """An exemplar at all sizes, the smallest once more as large as the largest; a line of them on each background."""
     drawn = [draw(exemplar, size_px) for size_px in SIZES_PX]
     return np.vstack([_line(drawn, background, canvas) for background in BACKGROUNDS])
 

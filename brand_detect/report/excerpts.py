@@ -79,7 +79,7 @@ def _verdicts(value: BrandVerdicts) -> Tables:
             {"brand": short(brand), "rule": rule, "decided_by": by, "tracks": n}
             for (brand, rule, by), n in tracks.most_common()
         ],
-        "locate_unresolved": [
+        "unresolved_clusters": [
             {
                 "rank": row["rank"],
                 "text": short(row["text"]),

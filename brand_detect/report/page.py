@@ -41,7 +41,7 @@ DOCUMENTS: Mapping[str, str] = {
     "markers.vtt": "text/vtt; charset=utf-8",
 }
 """What lies beside the page, with its media type."""
-REPORT_UNRESOLVED = 200
+LISTED_CLUSTERS = 200
 PICTURED_CLUSTERS = 48
 
 PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
@@ -127,8 +127,8 @@ def render(
         written=written,
         media_value=summary.get("media_value"),
         n_pictured=len(shown.exposures),
-        locate_unresolved=report.unresolved[:PICTURED_CLUSTERS],
-        n_listed=REPORT_UNRESOLVED,
+        unresolved_clusters=report.unresolved[:PICTURED_CLUSTERS],
+        n_listed=LISTED_CLUSTERS,
         reasons=REASONS,
         documents=DOCUMENTS,
         stages=[
@@ -171,7 +171,7 @@ def _data(
         },
         "boxes": boxes,
         "evidence": _columns(report.evidence, PROVEN),
-        "unresolved": [_cluster(c) for c in report.unresolved[:REPORT_UNRESOLVED]],
+        "unresolved": [_cluster(c) for c in report.unresolved[:LISTED_CLUSTERS]],
         "run": {name: run.get(name, {}) for name in ("engines", "lineage", "params")},
         "reviews": summary.get("reviews", []),
     }

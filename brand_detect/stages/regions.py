@@ -44,9 +44,9 @@ def cut_to_glyphs(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     """The quads of REGIONS cut to their lettering, shape (n, 4, 2).
 
     ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
-    told. A stretch of ink counts when ``INSIDE`` of it or more lies between them; what is joined to the letters is cut
-    off. Letters whose ink is lost in that of a player count too: both ends of the cut lie near ``begin`` and ``end``,
-    or, where none told, near those of the quad, and text without any ink is cut at the top and bottom usual for text.
+    told. A stretch of lettering counts when ``INSIDE`` of it or more lies between them; what joins the letters is
+    cut off. Letters that run into a player count too: both ends of the cut lie near ``begin`` and ``end``, or, where
+    none told, near those of the quad, and text without any stretch is cut at the top and bottom usual for text.
     """
     glyph_boxes = regions["glyph_boxes"].combine_chunks()
     stretches = glyph_boxes.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)

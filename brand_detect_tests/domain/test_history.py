@@ -226,8 +226,8 @@ def test_the_params_of_a_night_are_not_the_job_s(job: Job):
     a = job.history.line_of(job.made[STAGES[-1]][0])
     job.replay("b", "escalate_vlm", {"escalate_vlm": {"max_questions": 5}})
     night = {"offpeak": "2030-01-02"}
-    in_this_batch: Overrides = {"escalate_vlm": {"max_questions": 9}}
-    job.replay("c", "escalate_vlm", in_this_batch, escalate_vlm=night, escalate_cloud=night, compile_report=night)
+    overrides: Overrides = {"escalate_vlm": {"max_questions": 9}}
+    job.replay("c", "escalate_vlm", overrides, escalate_vlm=night, escalate_cloud=night, compile_report=night)
     assert carried(job.history, "escalate_vlm", a["match_brands"]) == {"escalate_vlm": {"max_questions": 5}}
 
 

@@ -78,7 +78,7 @@ def test_checkpoints_replay_and_a_retry_for_later(place: Place):
     ).json()
     assert (again["brands_found"], again["detections"]) == (1, 4)
 
-    keyed = {"Idempotency-Key": "in_this_batch"}
+    keyed = {"Idempotency-Key": "retry-1"}
     later = [
         place.http.post("/detect/retry", json={"job_id": JOB, "schedule_seconds": 3600}, headers=keyed).json()
         for _ in range(2)

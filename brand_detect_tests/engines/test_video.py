@@ -13,7 +13,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Probe
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame
-from brand_detect.engines.video import PyAvDecoder
+from brand_detect.engines.video import PyAvDecoder, opened
 from brand_detect_tests.support.videos import Picture, scene, truncate, write_clip
 
 FOREVER = float("inf")
@@ -364,3 +364,20 @@ def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     times_s = [f.t_s for f in decode(path)]
     assert 70 < len(times_s) < 100
     assert times_s[-1] == pytest.approx(3.96)
+
+
+def test_the_bound_on_allocations_holds_until_the_last_file_is_closed(tmp_path: Path):
+    def is_bounded() -> bool:
+        try:
+            av.VideoFrame(12_000, 10_000, "rgb24")  # 360 MB, of which none is touched
+        except MemoryError:
+            return True
+        return False
+
+    path = write_clip(tmp_path / "clip.mp4", (np.zeros((64, 64, 3), np.uint8) for _ in range(3)), fps=10)
+    with path.open("rb") as a, path.open("rb") as b:
+        with opened(a, VideoLimits(2**26, 60.0)):
+            with opened(b, VideoLimits(2**27, 60.0)):  # 2**29 bytes
+                assert not is_bounded()
+            assert is_bounded()
+        assert not is_bounded()

@@ -9,21 +9,21 @@ import pytest
 from brand_detect.domain.contracts.filter_scenes import BLACK
 from brand_detect.domain.protocols import Label, Shape
 from brand_detect.engines.canvas import OpenCvCanvas
-from brand_detect.report.annotations import Overlay
+from brand_detect.report.annotations import Annotations
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.report_fakes import match, report_of
 
 BRIDGE_S = 1.0
 
 
-def overlay(regions: list[dict[str, Any]], verdicts: list[dict[str, Any]], **scenes: Any) -> Overlay:
+def overlay(regions: list[dict[str, Any]], verdicts: list[dict[str, Any]], **scenes: Any) -> Annotations:
     frames = p.frames(20, size=(1000, 500))
     filtered = p.scenes(frames, **scenes)
     made = report_of(p.request(), frames, filtered, p.detected(regions, filtered), p.verdicts(verdicts))
-    return Overlay(made, frames.frames, filtered.timeline, BRIDGE_S)
+    return Annotations(made, frames.frames, filtered.timeline, BRIDGE_S)
 
 
-def boxes(shown: Overlay, t_s: float) -> list[tuple[str, tuple[float, ...]]]:
+def boxes(shown: Annotations, t_s: float) -> list[tuple[str, tuple[float, ...]]]:
     return [(mark.brand, tuple(round(edge, 4) for edge in mark.box)) for mark in shown.at(t_s)]
 
 
@@ -43,7 +43,7 @@ def test_beyond_its_samples_a_box_moves_with_the_picture() -> None:
     detected = p.detected(regions, filtered, overlays=["clock"])
     verdicts = p.verdicts([p.verdict("Nike", ["pan"]), p.verdict("Itaú", ["late"]), p.verdict("Omega", ["clock"])])
     made = report_of(p.request(), frames, filtered, detected, verdicts)
-    shown = Overlay(made, frames.frames, filtered.timeline, BRIDGE_S)
+    shown = Annotations(made, frames.frames, filtered.timeline, BRIDGE_S)
     at = {t: dict(boxes(shown, t)) for t in (2.3, 2.5, 2.7, 3.7)}
     assert [at[t]["Itaú"][0] for t in (2.3, 2.5, 2.7)] == pytest.approx([0.56, 0.6, 0.64])
     assert [at[t]["Itaú"][2] for t in (2.3, 2.5, 2.7)] == pytest.approx([0.66, 0.7, 0.74])
@@ -86,7 +86,7 @@ def test_a_still_picture_keeps_its_boxes_and_a_black_one_has_none() -> None:
 
 def test_what_the_report_does_not_hold_is_not_drawn() -> None:
     payloads = match()
-    shown = Overlay(
+    shown = Annotations(
         payloads["compile_report"], payloads["extract_frames"].frames, payloads["filter_scenes"].timeline, BRIDGE_S
     )
     assert {mark.brand for t in range(100) for mark in shown.at(t / 10)} == {"Nike", "Itaú"}

@@ -129,7 +129,7 @@ EVIDENCE = schema(
     cost_usd=(F64, "0 for rules"),
 )
 REPORT_UNRESOLVED = schema(
-    "locate_unresolved",
+    "report_unresolved",
     "What the report shows of UNRESOLVED: where to look for the best crop",
     UNRESOLVED,
     frame=(I32, "of the best region; null when that region is not known, as are its time and box"),

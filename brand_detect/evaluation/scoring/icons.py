@@ -118,7 +118,7 @@ def _color(hexadecimal: str) -> Color:
 
 
 def _on(bgr: NDArray[np.uint8], alpha: NDArray[np.uint8], background: Color) -> Image:
-    """The mark over a plain ground with a margin."""
+    """The mark over a plain background with a margin."""
     margin = round(MARGIN * SIDE_PX)
     share = alpha / np.float32(255)
     padded = np.empty((bgr.shape[0] + 2 * margin, bgr.shape[1] + 2 * margin, 3), np.uint8)

@@ -102,7 +102,7 @@ def gradients(crop: Image) -> NDArray[np.float32]:
 
 def shape(crop: Image) -> NDArray[np.float32]:
     """Normalised correlation of the mark's shape at 32 x 32 px: how far each pixel's colour is from that of the crop's
-    border, which masks the ground away and makes all polarities alike."""
+    border, which masks the background away and makes all polarities alike."""
     import cv2
 
     lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)

@@ -80,9 +80,7 @@ def plan_batch(
             continue
         models = {s: _named(s, job.models.get(s, {}), settings.offpeak_overrides.get(s, {})) for s in ESCALATIONS}
         cloud = models[ESCALATIONS[-1]]
-        same = model_name(cloud) == model_name(
-            job.models.get(ESCALATIONS[-1], {})
-        )  # another one knows none of the answers
+        same = model_name(cloud) == model_name(job.models.get(ESCALATIONS[-1], {}))  # another knows none of the answers
         questions = min(job.never_answered if same else max(job.never_answered, job.unresolved), cloud["max_questions"])
         if cloud["provider"] == "off":
             questions = 0
@@ -102,8 +100,8 @@ def plan_batch(
     return OffpeakBatch(retries, left)
 
 
-def _named(stage: str, last: Mapping[str, Any], in_this_batch: Mapping[str, Any]) -> dict[str, Any]:
-    params = effective(stage, dict(last), {name: in_this_batch[name] for name in MODEL if name in in_this_batch})
+def _named(stage: str, last: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    params = effective(stage, dict(last), {name: overrides[name] for name in MODEL if name in overrides})
     return params.model_dump(mode="json", include={*MODEL})
 
 
@@ -128,8 +126,8 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
         instance = context.instance
         date = context.scheduled_execution_time.date().isoformat()
         running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
-        in_this_batch = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
-        launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in in_this_batch}
+        records = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
+        launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in records}
         known = OpenJobs.load(instance)
         tried = load_tried(instance)
         night = plan_batch(

@@ -38,8 +38,8 @@ from brand_detect.stages.detect_objects.overlays import find_overlays
 TRACK_IOU = 0.3  # overlap, after the camera's motion is taken out, that joins two regions into a track
 MAX_GAP_FRAMES = 2  # a track survives so many keyframes without its region
 SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ: people stand before it, or a clock runs
-OTHER_BACKGROUND = 40  # grey levels between the plain grounds of two boards
-SAME_CONTENT_BITS_ON_OTHER_BACKGROUND = 10  # a board that fades in changes its ground too, yet hardly its lettering
+OTHER_BACKGROUND = 40  # grey levels between the plain backgrounds of two boards
+SAME_CONTENT_BITS_ON_OTHER_BACKGROUND = 10  # a board that fades in changes its background too, yet hardly its lettering
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
 REFRESH_FRAMES = 8  # after so many followed frames the picture is searched in full again
 SEARCH_RIM = 0.1  # of the width: what a detector sees around an area, on both sides together

@@ -14,7 +14,7 @@ from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, trans
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
 
 SAME_PLACE = 0.7  # overlap of a region's boxes in two shots
-SAME_LOOK_BITS = 18  # of 64; a clock's digits change, its ground does not
+SAME_LOOK_BITS = 18  # of 64; a clock's digits change, its background does not
 VIEWS = 3  # shots of as many different views must show a region at one place
 MOST_COMPARED = 12  # shots of a place, spread over the video
 OTHER_SCENE = 0.5  # share of the picture that differs when two views have no more in common than what lies over them

@@ -165,9 +165,9 @@ def _readings(texts: TrackTexts) -> dict[str, list[_Reading]]:
     found: dict[str, list[_Reading]] = {}
     for track, text, confidence, alternatives in _rows(texts.texts, "track_id", "text", "confidence", "alternatives"):
         same = [a for a in alternatives if _likeness(a, text) >= SAME_WORDS]
-        track_texts = _Reading(text, confidence)
-        others = [known.get((track, other), track_texts._replace(text=other)) for other in same]
-        found[track] = [known.get((track, text), track_texts)._replace(confidence=confidence), *others]
+        voted = _Reading(text, confidence)
+        others = [known.get((track, other), voted._replace(text=other)) for other in same]
+        found[track] = [known.get((track, text), voted)._replace(confidence=confidence), *others]
     return found
 
 
@@ -301,7 +301,7 @@ def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: floa
     }
 
 
-def _ignored(track: str, track_texts: _TrackText) -> Row:
+def _ignored(track: str, recognised: _TrackText) -> Row:
     return {
         "verdict_id": content_id(STAGE, track, "excluded"),
         "track_ids": [track],
@@ -310,9 +310,9 @@ def _ignored(track: str, track_texts: _TrackText) -> Row:
         "brand": "",
         "rule": "excluded",
         "score": 1.0,
-        "confidence": track_texts.confidence,
-        "text": track_texts.text,
-        "matched": track_texts.text,
+        "confidence": recognised.confidence,
+        "text": recognised.text,
+        "matched": recognised.text,
         **WHOLE_TEXT,
         "decided_by": STAGE,
         "model": "",

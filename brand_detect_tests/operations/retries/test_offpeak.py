@@ -237,8 +237,8 @@ def test_no_more_is_paid_for_than_is_asked():
     asked = job(vlm="off", cloud="openai", never_answered=1000)
     asked.models["escalate_cloud"]["max_questions"] = 3
     assert planned(jobs(a=asked), max_usd=9.0).usd == pytest.approx(0.3)
-    in_this_batch: Overrides = {"escalate_cloud": {"max_questions": 2}}
-    assert planned(jobs(a=asked), max_usd=9.0, overrides=in_this_batch).usd == pytest.approx(0.2)
+    overrides: Overrides = {"escalate_cloud": {"max_questions": 2}}
+    assert planned(jobs(a=asked), max_usd=9.0, overrides=overrides).usd == pytest.approx(0.2)
 
 
 def test_a_job_costs_what_all_its_open_questions_cost_another_model():
@@ -288,8 +288,8 @@ def test_a_job_without_open_questions_is_not_taken_up():
 def test_the_settings_go_over_what_was_tuned_and_nobody_is_asked_twice():
     tuned: Overrides = {"escalate_vlm": {"provider": "transformers", "max_questions": 5}, "escalate_cloud": {}}
     tuned["compile_report"] = {}
-    in_this_batch: Overrides = {"escalate_vlm": {"max_questions": 7, "ask_again": True}, **CLOUD}
-    night = planned(jobs(a=job(overrides=tuned)), overrides=in_this_batch, max_usd=9.0)
+    overrides: Overrides = {"escalate_vlm": {"max_questions": 7, "ask_again": True}, **CLOUD}
+    night = planned(jobs(a=job(overrides=tuned)), overrides=overrides, max_usd=9.0)
     assert night.overrides["a"] == {
         "escalate_vlm": {"provider": "transformers", "max_questions": 7, "ask_again": False},
         "escalate_cloud": {**CLOUD["escalate_cloud"], "ask_again": False},
@@ -482,8 +482,8 @@ def test_the_schedule_asks_for_a_retry_of_each_open_job(built: Pipeline, nights:
     )
     assert request.run_key == "2030-01-02 asked"
     cloud = {**CLOUD["escalate_cloud"], "ask_again": False}
-    in_this_batch = {"escalate_vlm": {"ask_again": False}, "escalate_cloud": cloud, "compile_report": {"bridge_s": 2.0}}
-    assert request.run_config == ops(in_this_batch)
+    overrides = {"escalate_vlm": {"ask_again": False}, "escalate_cloud": cloud, "compile_report": {"bridge_s": 2.0}}
+    assert request.run_config == ops(overrides)
     target = built.definitions.resolve_job_def("retry")
     assert dg.validate_run_config(target, request.run_config)
     assert {key.to_user_string() for key in target.asset_layer.executable_asset_keys} == {

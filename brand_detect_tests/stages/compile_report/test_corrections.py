@@ -50,13 +50,13 @@ def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | Non
         p.verdict("Nike", ["c"]),
         p.verdict("Puma", ["d"]),
     ]
-    locate_unresolved = [p.cluster(1, "", regions[-3], cluster_id=f"x{shift}"), p.cluster(2, "KAPRUN 12", regions[-1])]
+    clusters = [p.cluster(1, "", regions[-3], cluster_id=f"x{shift}"), p.cluster(2, "KAPRUN 12", regions[-1])]
     made = compile_report(
         p.request(),
         frames,
         scenes,
         p.detected(regions, scenes),
-        p.verdicts(verdicts, locate_unresolved),
+        p.verdicts(verdicts, clusters),
         CompileReportParams(**params),
         scale=load_quality("default"),
         statistics={},

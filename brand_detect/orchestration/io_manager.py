@@ -16,6 +16,7 @@ from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import AttemptDraft, dagster_errors
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.store import AttemptRef
 
 _REMEMBERED = 64  # steps whose lineage is kept at hand, in a process that serves many runs
@@ -67,6 +68,8 @@ class CheckpointIOManager(dg.IOManager):
                 metadata = catalog_metadata(self._store, obj.catalog)
             else:
                 manifest = self._commit(context, obj)
+                for proposal in obj.proposals if not manifest.failed_check else ():
+                    Proposals(self._store).add(proposal)
                 previous = self._previous(context, obj.writer.ref)
                 metadata = checkpoint_metadata(self._store, manifest, obj.picture, obj.value, previous)
                 version = manifest.data_version

@@ -24,7 +24,7 @@ from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
-from brand_detect.domain.proposals import corrected, proposed
+from brand_detect.domain.proposals import Proposal, corrected, proposed
 from brand_detect.domain.protocols import (
     Answerer,
     AnswerMemory,
@@ -52,7 +52,6 @@ from brand_detect.stages.compile_report.corrections import Named
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome
-from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import AttemptRef, AttemptWriter, Store, StoredFrames
 
@@ -79,6 +78,8 @@ class AttemptDraft:
     """Content hashes of what was read from outside the store."""
     engines: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[CheckOutcome, ...] = ()
+    proposals: Sequence[Proposal] = ()
+    """Kept once the attempt is committed, if no blocking check failed."""
     picture: bytes | None = None
 
 
@@ -100,6 +101,7 @@ class StageRun(Generic[P_co]):
     used: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     """Content hashes of what was read beside the checkpoints."""
+    proposals: list[Proposal] = field(default_factory=list)
 
     def use(self, role: str, engine: Any) -> Any:
         """``engine``, its identity noted in the manifest under ``role``."""
@@ -178,16 +180,13 @@ class StageRun(Generic[P_co]):
         return log, damaged
 
     def propose(self, report: Report, verdicts: BrandVerdicts, marks: pa.Table, known: Named) -> None:
-        """Keep what the report leaves open, and what people corrected, as proposals for the catalogue.
+        """Propose for the catalogue what the report leaves open, and what people corrected.
 
         ``marks`` are REPORT_UNRESOLVED as they were before anybody named one, ``known`` finds the catalogue's brands.
         """
-        proposals, frames = Proposals(self.store), self.lineage.attempts["extract_frames"]
-        for proposal in (
-            *proposed(report.unresolved, verdicts.answers, self.job_id, frames),
-            *corrected(report, verdicts.verdicts, marks, known, self.job_id, frames),
-        ):
-            proposals.add(proposal)
+        frames = self.lineage.attempts["extract_frames"]
+        self.proposals.extend(proposed(report.unresolved, verdicts.answers, self.job_id, frames))
+        self.proposals.extend(corrected(report, verdicts.verdicts, marks, known, self.job_id, frames))
 
     def statistics(self) -> dict[str, Any]:
         """Facts about the lineage that the payloads do not hold: seconds, params and engines per stage."""
@@ -331,6 +330,7 @@ def _run_stage(
         sources=run.sources,
         engines=run.used,
         checks=tuple(outcomes),
+        proposals=run.proposals,
         picture=drawn.small if drawn else None,
     )
 

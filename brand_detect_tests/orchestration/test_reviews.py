@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from brand_detect import stages
 from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.errors import Permanent
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.retention import Retention
 from brand_detect.domain.reviews import Review, correction_of, review_of
@@ -17,8 +20,10 @@ from brand_detect.operations.retention.deletion import belongings, delete
 from brand_detect.operations.retention.pruning import prune
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
+from brand_detect.storage.store import AttemptWriter
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 
@@ -103,6 +108,35 @@ def test_the_catalogue_is_offered_what_was_corrected(built: Pipeline):
     correct(built, "exclude", text="Rolex")
     built.runner.replay("match", "compile_report")
     assert ("excluded", "Emirates", "ROLEX") in proposals(built)
+
+
+@pytest.mark.parametrize("fault", ["check", "commit"])
+def test_only_a_sound_report_that_is_stored_proposes_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+):
+    make, commit = stages.compile_report, AttemptWriter.commit
+
+    def unsound(*read: Any, **also: Any) -> Report:
+        report = make(*read, **also)
+        return replace(report, summary={**report.summary, "range_s": (0.0, 99.0)})
+
+    def dying(self: AttemptWriter, value: Any, **facts: Any) -> Manifest:
+        if self.ref.stage == "compile_report":
+            raise Permanent("The disk is full.")
+        return commit(self, value, **facts)
+
+    with pipeline(tmp_path) as built:
+        with monkeypatch.context() as broken:
+            if fault == "check":
+                broken.setattr(stages, "compile_report", unsound)
+            else:
+                broken.setattr(AttemptWriter, "commit", dying)
+            with pytest.raises((dg.DagsterError, Permanent), match=r"no_exposure_outside_the_video|The disk is full"):
+                built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        kept = Proposals(built.services.store)
+        assert list(kept.undecided()) == []
+        built.runner.replay("match", "compile_report")
+        assert [(p.proposer, p.text) for p in kept.undecided()] == [("cluster", "ACME WIDGETS")]
 
 
 def test_an_accepted_guess_is_offered_as_an_alias(tmp_path: Path):

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from brand_detect.client import Client
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
@@ -23,6 +24,15 @@ NODE = {
     "__typename": "AssetNode",
     "repository": {"name": "__repository__", "location": {"name": "brand_detect.definitions"}},
 }
+FAULTS = [
+    httpx2.ConnectError("connection refused"),
+    httpx2.ReadTimeout("timed out"),
+    httpx2.RemoteProtocolError("server disconnected"),
+    httpx2.Response(502, text="<html>bad gateway</html>"),
+    httpx2.Response(503, text="starting"),
+    httpx2.Response(429, text="slowly"),
+]
+"""Answers that may pass."""
 
 
 @dataclass
@@ -169,6 +179,15 @@ class Webserver:
     def sent(self, operation: str) -> list[dict[str, Any]]:
         """The variables of each time that ``operation`` was sent."""
         return [variables for name, variables in self.asked if name == operation]
+
+
+def connected(server: Webserver, **more: Any) -> Client:
+    return Client(URL, transport=httpx2.MockTransport(server), **more)
+
+
+def tags_of(variables: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a launch, by key."""
+    return {tag["key"]: tag["value"] for tag in variables["tags"]}
 
 
 def json_entry(label: str, value: object) -> Answer:

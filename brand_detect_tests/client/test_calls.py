@@ -1,28 +1,22 @@
-"""The client against a webserver of a few lines: what it sends, how often, and what it makes of the answers."""
+"""The client against a webserver of a few lines: what it launches, waits for and finds."""
 
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-import graphql
 import httpx2
 import pytest
-from dagster_graphql.schema import create_schema
 
-from brand_detect import client as module
-from brand_detect.client import TOKEN, Client, FailedTick, Problems, Run, document
+from brand_detect.client import TOKEN, Client, Run, calls, models
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES, downstream_of, upstream_of
-from brand_detect.domain.problems import FAILED_RUN, WARNED, Problem
 from brand_detect.domain.tags import (
     ASKED,
     HOLD,
@@ -38,13 +32,14 @@ from brand_detect.domain.tags import (
     UNTIL,
 )
 from brand_detect_tests.support.webserver import (
+    FAULTS,
     JOB,
-    PROFILES,
-    URL,
     Answer,
     Webserver,
+    connected,
     event,
     json_entry,
+    tags_of,
     tick,
 )
 
@@ -52,61 +47,9 @@ PATIENCE_S = 5.0
 """A wait that does not end is a failed test."""
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Webserver:
-    monkeypatch.delenv(TOKEN, raising=False)
-    monkeypatch.setattr(module, "PAUSES_S", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(module, "POLL_S", (0.001, 0.001))
-    return Webserver()
-
-
-def connected(server: Webserver, **more: Any) -> Client:
-    return Client(URL, transport=httpx2.MockTransport(server), **more)
-
-
-@pytest.fixture
-def client(server: Webserver) -> Iterator[Client]:
-    with connected(server) as client:
-        yield client
-
-
-@pytest.fixture
-def job(server: Webserver) -> str:
-    """The id of a run that made all checkpoints of JOB."""
-    return server.finished(ROOT)
-
-
-def tags_of(variables: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag["value"] for tag in variables["tags"]}
-
-
-# the wire
-
-
-@pytest.fixture(scope="module")
-def schema() -> graphql.GraphQLSchema:
-    return create_schema().graphql_schema
-
-
-@pytest.mark.parametrize(
-    "operation",
-    sorted(f.name.removesuffix(".graphql") for f in (resources.files("brand_detect") / "graphql").iterdir()),
-)
-def test_every_operation_is_one_that_dagster_knows(schema: graphql.GraphQLSchema, operation: str):
-    assert graphql.validate(schema, graphql.parse(document(operation))) == []
-
-
-def test_a_token_is_sent_as_bearer(server: Webserver, monkeypatch: pytest.MonkeyPatch):
-    with connected(server) as client:
-        client.health()
-    monkeypatch.setenv(TOKEN, "of the environment")
-    for given in ({}, {"token": "given"}):
-        with connected(server, **given) as client:
-            client.health()
-    assert [h.get("Authorization") for h in server.headers] == [None, "Bearer of the environment", "Bearer given"]
-
-
 MODEL: dict[str, Any] = {"escalate_vlm": {"provider": "transformers", "model": "acme/none"}}
+
+
 LAUNCHES: dict[str, Callable[[Client, dict[str, Any]], Run]] = {
     "submit": lambda client, params: client.submit("s3://videos/match.mp4", job_id=JOB, overrides=params),
     "replay": lambda client, params: client.replay(JOB, "match_brands", params),
@@ -141,126 +84,6 @@ def test_who_names_no_model_asks_for_none(server: Webserver, client: Client, lau
     assert [name for name, _ in server.asked].count("Launch") == 2
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:3000", "dagster", "ftp://dagster"])
-def test_what_is_no_address_is_refused(url: str):
-    with pytest.raises(BadInput, match="no address of a Dagster webserver"):
-        Client(url)
-
-
-def test_the_address_is_that_of_the_settings_unless_given(server: Webserver, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("BRAND_DETECT_DAGSTER_URL", URL)
-    with Client(transport=httpx2.MockTransport(server)) as client:
-        assert client.health()["pipeline"]
-    monkeypatch.setenv("BRAND_DETECT_DAGSTER_URL", "elsewhere")
-    with pytest.raises(BadInput, match="'elsewhere' is no address"):
-        Client()
-
-
-def test_a_password_in_the_address_is_refused_and_not_repeated():
-    with pytest.raises(BadInput, match="holds a password") as error:
-        Client("http://me:geheim@dagster.test:3000")
-    assert "geheim" not in error.value.full
-
-
-def test_a_slash_at_the_end_of_the_address_does_not_matter(server: Webserver):
-    with Client(f"{URL}/", transport=httpx2.MockTransport(server)) as client:
-        assert client.health()["pipeline"]
-
-
-FAULTS = [
-    httpx2.ConnectError("connection refused"),
-    httpx2.ReadTimeout("timed out"),
-    httpx2.RemoteProtocolError("server disconnected"),
-    httpx2.Response(502, text="<html>bad gateway</html>"),
-    httpx2.Response(503, text="starting"),
-    httpx2.Response(429, text="slowly"),
-]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_query_is_sent_again_after_a_fault_that_may_pass(
-    server: Webserver, client: Client, fault: Exception | httpx2.Response
-):
-    server.answers["Runs"] = [fault] * 3
-    assert client.runs(JOB) == []
-    assert len(server.asked) == 4
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_that_stays_is_said_after_the_fourth_time(
-    server: Webserver, client: Client, fault: Exception | httpx2.Response
-):
-    server.answers["Runs"] = [fault] * 9
-    with pytest.raises(Transient, match=rf"^Dagster's webserver at {URL}/graphql .*\.$") as error:
-        client.runs(JOB)
-    assert error.value.hint
-    assert len(server.asked) == 4
-
-
-def test_what_must_not_happen_twice_is_sent_once(server: Webserver, client: Client, job: str):
-    server.runs[0]["status"] = "STARTED"
-    server.answers["Cancel"] = [httpx2.ReadTimeout("timed out")]
-    with pytest.raises(Transient):
-        client.cancel(job)
-    assert len(server.sent("Cancel")) == 1
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "said"),
-    [
-        (httpx2.Response(401, text="who are you?"), Permanent, "refused the token"),
-        (httpx2.Response(403, json={"detail": "no"}), Permanent, "refused the token"),
-        (httpx2.Response(404, text="not found"), Permanent, "is no Dagster webserver: it answers 404 without GraphQL"),
-        (httpx2.Response(200, text="<html>hello</html>"), Permanent, "it answers 200 without GraphQL"),
-        (httpx2.Response(200, json={"data": None}), Permanent, "refused the request: no data"),
-        (
-            httpx2.Response(200, json={"data": {"runsOrError": None}, "errors": [{"message": "half an answer"}]}),
-            Permanent,
-            "refused the request: half an answer",
-        ),
-        (httpx2.Response(400, json={"errors": [{"message": "Unknown argument"}]}), Permanent, "Unknown argument"),
-        (
-            httpx2.Response(500, json={"data": None, "errors": [{"message": "boom"}, {"message": "bang"}]}),
-            Permanent,
-            "refused the request: boom; bang",
-        ),
-        (
-            {"runsOrError": {"__typename": "PythonError", "message": "KeyError:\n  'x'"}},
-            Permanent,
-            "Dagster failed: KeyError: 'x'",
-        ),
-        (
-            {"runsOrError": {"__typename": "InvalidPipelineRunsFilterError", "message": "bad filter"}},
-            Permanent,
-            "Dagster failed: bad filter",
-        ),
-    ],
-)
-def test_answers_that_are_none_become_sentences(
-    server: Webserver, client: Client, answer: object, kind: type[BrandDetectError], said: str
-):
-    server.answers["Runs"] = [answer] * 4
-    with pytest.raises(kind, match=re.escape(said)):
-        client.runs(JOB)
-    assert len(server.asked) == 1, "it would be the same again"
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (httpx2.Response(503, json={"message": "no upstream"}), Transient),
-        (httpx2.Response(200, json=["hello"]), Permanent),
-        (httpx2.Response(404, json={"message": "no such page"}), Permanent),
-    ],
-)
-def test_json_of_another_server_becomes_a_sentence(
-    server: Webserver, client: Client, answer: object, kind: type[BrandDetectError]
-):
-    server.answers["Runs"] = [answer] * 4
-    with pytest.raises(kind):
-        client.runs(JOB)
-
-
 def test_another_workspace_is_told_from_the_pipeline(server: Webserver, client: Client):
     missing = {"__typename": "AssetNotFoundError"}
     server.answers["Health"] = [{**server.on_Health(), "assetNodeOrError": missing}] * 2
@@ -278,49 +101,12 @@ def test_health_names_the_daemons_that_are_needed(client: Client):
     assert client.health() == {"pipeline": True, "sensor": True, "queued_run_coordinator": False}
 
 
-# what is there
-
-
-def test_checkpoints_are_read_from_the_metadata(server: Webserver, client: Client, job: str):
-    server.made["run_ocr"].insert(0, {"runId": "by hand", "timestamp": "1", "metadataEntries": []})
-    tuned = server.finished("run_ocr", dict.fromkeys(upstream_of("run_ocr"), f"{job}-0"), {"run_ocr": {"max_crops": 1}})
-    history = client.checkpoints(JOB)
-    assert [a.attempt for a in history.stages["run_ocr"].attempts] == [f"{tuned}-0", f"{job}-0"]
-    newest = history.latest("run_ocr")
-    assert newest is not None
-    assert (newest.created_s, newest.uri, newest.stage_s) == (1_700_000_000.5, f"/store/{JOB}/run_ocr/{tuned}-0", 0.5)
-    assert (newest.overrides, newest.params["max_crops"]) == ({"max_crops": 1}, 1)
-    assert newest.upstream == dict.fromkeys(upstream_of("run_ocr"), f"{job}-0")
-    assert newest.figures == {"rows": 3, "stage_s": 0.5}
-    assert (history.catalog_version, history.profiles) == ("list 1", PROFILES)
-    assert (history.stages["run_ocr"].code_version, newest.continues, newest.failed_check) == ("1", "", "")
-    assert not client.checkpoints("other")
-
-
-def test_what_only_some_attempts_have_is_read_as_well(server: Webserver, client: Client, job: str):
-    said = {
-        "failed_check": "sound: it is not",
-        "warned_checks": "odd: it is",
-        "continues": "r0-0",
-        "offpeak": "2030-01-02",
-    }
-    server.made["escalate_vlm"][0]["metadataEntries"] += [{"label": k, "text": v} for k, v in said.items()]
-    found = client.checkpoints(JOB).find("escalate_vlm", f"{job}-0")
-    assert found is not None
-    assert {name: getattr(found, name) for name in said} == said
-
-
 def test_checkpoints_are_no_more_than_asked_for(server: Webserver, client: Client, job: str):
     server.finished("run_ocr")
     server.finished("run_ocr")
     assert len(client.checkpoints(JOB).stages["run_ocr"].attempts) == 3
     assert [a.run_id for a in client.checkpoints(JOB, limit=1).stages["run_ocr"].attempts] == ["r3"]
     assert job == "r1"
-
-
-def test_a_store_without_a_brand_list_has_no_version(server: Webserver, client: Client):
-    server.catalog = ""
-    assert client.checkpoints(JOB).catalog_version == ""
 
 
 @pytest.mark.parametrize("call", ["checkpoints", "runs", "report"])
@@ -330,51 +116,11 @@ def test_an_ill_formed_job_id_is_refused_before_anything_is_sent(server: Webserv
     assert server.asked == []
 
 
-def test_a_run_is_what_its_row_says(server: Webserver, client: Client):
-    tags = {PARTITION: JOB, HOLD: UNTIL, NOT_BEFORE: "12.5", "dagster/auto_retry_run_id": "r9"}
-    row = server.add(tags, ["compile_report", CATALOG, "run_ocr"], parent="r0")
-    row["stepStats"] = [{"stepKey": "run_ocr", "status": "SUCCESS"}, {"stepKey": "match_brands", "status": "FAILURE"}]
-    run = client.run("r1")
-    assert (run.job_id, run.status, run.not_before_s, run.parent_run_id) == (JOB, "held", 12.5, "r0")
-    assert (run.stages, run.done) == ((CATALOG, "run_ocr", "compile_report"), ("run_ocr",))
-    assert (run.retried_as, run.will_retry, run.ended) == ("r9", None, False)
-    assert run.root_run_id == "r1"
-    row["stepKeysToExecute"] = ["run_ocr"]  # a run that goes on with the work of another selects all of it
-    assert client.run("r1").stages == ("run_ocr",)
-    row["tags"] = [{"key": HOLD, "value": RELEASED}]
-    assert (client.run("r1").status, client.run("r1").job_id) == ("queued", "")
-    with pytest.raises(BadInput, match="There is no run 'r7'"):
-        client.run("r7")
-
-
-@pytest.mark.parametrize("time_", ["tomorrow", "", "nan", "inf", "-inf"])
-def test_a_time_that_is_none_is_no_time(server: Webserver, client: Client, time_: str):
-    """The launchpad takes any text for a tag."""
-    server.add({PARTITION: JOB, HOLD: UNTIL, NOT_BEFORE: time_}, LINE)
-    assert client.runs(JOB)[0].not_before_s is None
-
-
 def test_runs_are_those_of_the_job_newest_first(server: Webserver, client: Client):
     for job_id in (JOB, "other", JOB, JOB):
         server.add({PARTITION: job_id}, LINE)
     assert [run.run_id for run in client.runs(JOB)] == ["r4", "r3", "r1"]
     assert [run.run_id for run in client.runs(JOB, limit=1)] == ["r4"]
-
-
-def test_a_report_is_the_newest_or_that_of_a_run(server: Webserver, client: Client, job: str):
-    second = server.finished("match_brands")
-    found = [{"label": "detections", "intValue": 7}, {"label": "unresolved", "intValue": 2}]
-    short = {"brands": [{"brand": "Rolex"}], "notes": ["a note"]}
-    server.made[STAGES[-1]][0]["metadataEntries"] += [*found, json_entry("report", short)]
-    newest = client.report(JOB)
-    assert (newest.run_id, newest.detections, newest.unresolved) == (second, 7, 2)
-    assert (newest.brands, newest.notes) == (({"brand": "Rolex"},), ("a note",))
-    assert newest.uri == f"/store/{JOB}/compile_report/{second}-0"
-    assert client.report(JOB, job).attempt == f"{job}-0"
-    with pytest.raises(BadInput, match="match has no report of run r9"):
-        client.report(JOB, "r9")
-    with pytest.raises(BadInput, match="other has no report"):
-        client.report("other")
 
 
 # compare
@@ -384,7 +130,7 @@ def on_comparison(server: Webserver, *entries: Answer) -> Callable[..., Answer]:
     """What the asset has made: an earlier comparison, and that of the newest run, which is done by now."""
 
     def answer(job: str, limit: int) -> Answer:
-        assert (job, limit) == (JOB, module.ATTEMPTS)
+        assert (job, limit) == (JOB, calls.ATTEMPTS)
         older = {"runId": "r0", "timestamp": "1", "metadataEntries": [json_entry("json", {"of": "r0"})]}
         made = {"runId": server.runs[-1]["runId"], "timestamp": "2", "metadataEntries": list(entries)}
         return {"assetNodeOrError": {"__typename": "AssetNode", "assetMaterializations": [made, older]}}
@@ -468,6 +214,8 @@ def test_a_comparison_that_left_nothing_is_said(server: Webserver, client: Clien
 # submit
 
 MAX_RETRIES = "dagster/max_retries"
+
+
 WRITES = ("CatalogChanged", "AddJob", "Launch", "Cancel")
 
 
@@ -578,7 +326,7 @@ def test_a_snapshot_that_is_on_its_way_is_waited_for(server: Webserver, client: 
 
 
 def test_a_wait_for_a_snapshot_is_told(server: Webserver, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "TELL_S", 0.0)
+    monkeypatch.setattr(calls, "TELL_S", 0.0)
     row = server.add({SNAPSHOT: CATALOG}, [CATALOG], "STARTED")
     told: list[str] = []
 
@@ -595,14 +343,14 @@ def test_a_wait_for_a_snapshot_is_told(server: Webserver, monkeypatch: pytest.Mo
 def test_a_snapshot_that_was_made_and_never_queued_is_not_waited_for(
     server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "SNAPSHOT_S", 0.05)
-    server.add({SNAPSHOT: CATALOG}, [CATALOG], "NOT_STARTED")["creationTime"] -= module.ORPHAN_S + 1
+    monkeypatch.setattr(calls, "SNAPSHOT_S", 0.05)
+    server.add({SNAPSHOT: CATALOG}, [CATALOG], "NOT_STARTED")["creationTime"] -= models.ORPHAN_S + 1
     assert client.submit("s3://videos/match.mp4", job_id=JOB).status == "queued"
 
 
 def test_a_snapshot_that_does_not_come_is_said(server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch):
     """Dagster's daemon may be down."""
-    monkeypatch.setattr(module, "SNAPSHOT_S", 0.05)
+    monkeypatch.setattr(calls, "SNAPSHOT_S", 0.05)
     server.add({SNAPSHOT: CATALOG}, [CATALOG])
     with pytest.raises(Transient, match="Run r1 is queued after 0 s"):
         client.submit("s3://videos/match.mp4", job_id=JOB)
@@ -735,7 +483,7 @@ def test_a_pin_further_up_pins_the_attempt_that_it_leads_to(server: Webserver, c
 
 
 def test_a_delay_holds_the_run(server: Webserver, client: Client, job: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module.time, "time", lambda: 1000.0)
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
     run = client.replay(JOB, "match_brands", delay_s=60.5)
     tags = launched(server)[2]
     assert (tags[HOLD], tags[NOT_BEFORE]) == (UNTIL, "1060.500")
@@ -1006,7 +754,7 @@ def test_a_delay_that_is_none_is_refused(server: Webserver, client: Client, dela
 
 @pytest.mark.usefixtures("job")
 def test_of_a_job_some_runs_are_held_and_no_more(server: Webserver, client: Client):
-    held = [client.retry(JOB, delay_s=60.0, key=f"k{n}").run_id for n in range(module.HELD_OF_A_JOB)]
+    held = [client.retry(JOB, delay_s=60.0, key=f"k{n}").run_id for n in range(calls.HELD_OF_A_JOB)]
     for call in (lambda: client.retry(JOB, delay_s=60.0), lambda: client.replay(JOB, "run_ocr", delay_s=60.0)):
         with pytest.raises(BadInput, match=f"10 runs of {JOB} are held already, and no more than 10 are"):
             call()
@@ -1040,14 +788,7 @@ def test_callers_at_the_same_time_get_no_more(server: Webserver, client: Client)
 
     server.meet = lambda: time.sleep(0.002)
     with ThreadPoolExecutor(20) as pool:
-        assert sum(pool.map(ask, range(20))) == module.HELD_OF_A_JOB
-
-
-def test_a_webserver_that_does_not_know_its_name_says_so(server: Webserver, client: Client):
-    detail = "The server is not known under this host name: see BRAND_DETECT_HOSTS."
-    server.answers["Health"] = [httpx2.Response(400, json={"detail": detail})]
-    with pytest.raises(Permanent, match="BRAND_DETECT_HOSTS"):
-        client.health()
+        assert sum(pool.map(ask, range(20))) == calls.HELD_OF_A_JOB
 
 
 @pytest.mark.usefixtures("job")
@@ -1056,7 +797,7 @@ def test_a_run_that_was_made_and_never_queued_does_not_count(server: Webserver, 
     client.retry(JOB, key="k")
     server.runs[-1]["status"] = "NOT_STARTED"
     assert client.retry(JOB, key="k").run_id == "r2", "it may be on its way into the queue"
-    server.runs[-1]["creationTime"] -= module.ORPHAN_S + 1
+    server.runs[-1]["creationTime"] -= models.ORPHAN_S + 1
     assert client.retry(JOB, key="k").run_id == "r3"
 
 
@@ -1130,7 +871,7 @@ def test_a_run_that_is_just_starting_is_cancelled_as_soon_as_it_can_be(server: W
 def test_a_run_that_never_starts_is_not_waited_for_longer_than_that(
     server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "START_S", 0.0)
+    monkeypatch.setattr(calls, "START_S", 0.0)
     server.add({}, LINE, "STARTING")
     server.answers["Cancel"] = [{"terminateRun": {"__typename": "TerminateRunFailure", "message": "no"}}] * 99
     with pytest.raises(BadInput, match="Dagster refused it: no"):
@@ -1205,7 +946,7 @@ def test_a_run_that_has_just_failed_is_looked_at_again(server: Webserver, client
     server.answers["Failure"] = [logs(RUN_FAILURE)]
     with pytest.raises(Permanent, match="was found dead"):
         client.wait("r1", PATIENCE_S)
-    assert len(server.sent("Runs")) == module.POLLS_AGAIN + 1
+    assert len(server.sent("Runs")) == calls.POLLS_AGAIN + 1
 
 
 def test_a_run_that_takes_too_long_goes_on_without_us(server: Webserver, client: Client):
@@ -1279,6 +1020,8 @@ def step_failure(stage: str, description: str | None = None, *messages: str) -> 
 
 
 OTHER: Answer = {"__typename": "LogMessageEvent"}
+
+
 RUN_FAILURE: Answer = {"__typename": "RunFailureEvent", "message": "This run was found dead: process 7 is gone."}
 
 
@@ -1322,116 +1065,6 @@ def test_the_reason_of_no_run_is_refused(server: Webserver, client: Client):
     server.answers["Failure"] = [{"logsForRun": {"__typename": "RunNotFoundError", "message": "no run r9"}}]
     with pytest.raises(BadInput, match="no run r9"):
         client.reason("r9")
-
-
-def test_what_retention_has_removed_is_not_listed_and_nothing_starts_from_it(
-    server: Webserver, client: Client, job: str
-):
-    again = server.finished("match_brands")
-    server.pruned = [f"{job}-0"]
-    history = client.checkpoints(JOB)
-    assert [a.attempt for a in history.stages["match_brands"].attempts] == [f"{again}-0"]
-    with pytest.raises(BadInput, match="has no attempts"):
-        client.replay(JOB, "escalate_vlm", pins={"match_brands": f"{job}-0"})
-
-
-def test_an_attempt_that_was_reported_again_is_listed_once_and_the_newest_first(
-    server: Webserver, client: Client, job: str
-):
-    made = server.made["match_brands"]
-    again = server.finished("match_brands")
-    made[0]["timestamp"], made[1]["timestamp"] = "1777636802000", "1777636801000"
-    made[:0] = [dict(made[0]), dict(made[1])][::-1]
-    history = client.checkpoints(JOB)
-    assert [a.attempt for a in history.stages["match_brands"].attempts] == [f"{again}-0", f"{job}-0"]
-
-
-def test_a_rebuilt_event_is_as_old_as_its_checkpoint_and_of_its_run(server: Webserver, client: Client, job: str):
-    rebuilt = server.made["match_brands"][0]
-    rebuilt["runId"] = ""
-    rebuilt["metadataEntries"] += [
-        {"label": "run_id", "text": job},
-        {"label": "created", "text": "2026-05-01T12:00:00+00:00"},
-    ]
-    made = client.checkpoints(JOB).latest("match_brands")
-    assert made
-    assert (made.run_id, made.created_s) == (job, 1777636800.0)
-
-
-# what is broken
-
-
-def instigator(name: str, kind: str, *ticks: dict[str, Any], status: str = "RUNNING") -> Answer:
-    return {"name": name, f"{kind}State": {"status": status, "ticks": list(ticks)}}
-
-
-def looked(at_s: float, error: str = "") -> dict[str, Any]:
-    """A tick that has ended."""
-    causes = [{"message": f"brand_detect.domain.errors.BadInput: {error}\n"}]
-    said = {"message": "SensorExecutionError: it failed", "causes": causes} if error else None
-    return {"status": "FAILURE" if error else "SKIPPED", "timestamp": at_s, "error": said}
-
-
-def broken(*problems: Problem, more: int = 0, polls: Sequence[dict[str, Any]] = (looked(2000.5),)) -> dict[str, Any]:
-    """An answer about what is broken, as it was found 1000 s after 1970."""
-    said = {"problems": [asdict(p) for p in problems], "more": more, "more_failed": more}
-    made = {"timestamp": "1000000", "metadataEntries": [{"label": "table"}, json_entry("problems", said)]}
-    sensors = [
-        instigator("problems", "sensor", *polls),
-        instigator("open_jobs", "sensor", looked(1.0, "It is gone.")),
-        instigator("held_runs", "sensor", looked(1.0, "It was."), status="STOPPED"),
-        instigator("new", "sensor"),
-    ]
-    schedules = [instigator("offpeak_retries", "schedule", looked(3.0, "It is late."))]
-    return {
-        "assetNodeOrError": {"__typename": "AssetNode", "assetMaterializations": [made]},
-        "sensorsOrError": {"__typename": "Sensors", "results": sensors},
-        "schedulesOrError": {"__typename": "Schedules", "results": schedules},
-    }
-
-
-def test_problems_are_what_the_asset_says_with_what_fails_to_tick(server: Webserver, client: Client):
-    one = Problem("match", "run_ocr", FAILED_RUN, "No reader.", "r1", 900.0)
-    server.answers["Problems"] = [broken(one, more=3)]
-    found = client.problems()
-    assert (found.problems, found.more, found.polled_s) == ((one,), 3, 2000.5)
-    assert found.failing == (
-        FailedTick("offpeak_retries", 3.0, "It is late."),
-        FailedTick("open_jobs", 1.0, "It is gone."),
-    ), "those that are stopped do not count"
-    assert found.is_broken
-    [variables] = server.sent("Problems")
-    assert variables == {"repository": client._found()}
-
-
-@pytest.mark.parametrize("polls", [(), (looked(3000.0, "No database."),)])
-def test_information_is_as_old_as_its_last_change_if_the_last_look_failed(
-    server: Webserver, client: Client, polls: Sequence[dict[str, Any]]
-):
-    server.answers["Problems"] = [broken(polls=polls)]
-    assert client.problems().polled_s == 1000.0
-
-
-@pytest.mark.parametrize(
-    ("kind", "failed", "is_broken"), [(WARNED, 0, False), (FAILED_RUN, 0, True), (WARNED, 1, True)]
-)
-def test_warnings_are_nothing_broken(kind: str, failed: int, is_broken: bool):
-    one = Problem("match", "run_ocr", kind, "It is odd.", "r1", 900.0)
-    assert Problems((one,), 1, failed, 0.0, ()).is_broken is is_broken
-    assert not Problems((), 0, 0, 0.0, ()).is_broken
-
-
-def test_where_nobody_has_looked_nobody_says_that_nothing_is_broken(server: Webserver, client: Client):
-    answer = broken()
-    answer["assetNodeOrError"]["assetMaterializations"] = []
-    server.answers["Problems"] = [answer]
-    with pytest.raises(Transient, match="Nobody has looked yet"):
-        client.problems()
-    server.answers["Problems"] = [
-        broken() | {"assetNodeOrError": {"__typename": "AssetNotFoundError", "message": "no"}}
-    ]
-    with pytest.raises(Permanent, match="no"):
-        client.problems()
 
 
 def test_what_has_not_succeeded_is_listed_by_one_short_question(server: Webserver, client: Client):

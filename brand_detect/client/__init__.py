@@ -1,0 +1,21 @@
+"""A typed client of the pipeline over Dagster's GraphQL API: submit, look, replay, retry, cancel, wait, report.
+
+It needs the address of Dagster's webserver and nothing else: no checkpoint store, no video library, no Dagster.
+``transport`` sends the operations of ``brand_detect/graphql``, ``models`` holds what comes back, ``calls`` the client.
+"""
+
+from brand_detect.client.calls import LONGEST_DELAY_S, Client
+from brand_detect.client.models import ComparisonSummary, FailedTick, Problems, ReportSummary, Run
+from brand_detect.client.transport import TOKEN, document
+
+__all__ = [
+    "LONGEST_DELAY_S",
+    "TOKEN",
+    "Client",
+    "ComparisonSummary",
+    "FailedTick",
+    "Problems",
+    "ReportSummary",
+    "Run",
+    "document",
+]

@@ -1,0 +1,113 @@
+"""HTTP to Dagster's GraphQL API: what is sent, how often, and errors as those of the domain."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
+
+from brand_detect.domain.errors import BadInput, Permanent, Transient
+
+TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
+"""Environment variable with the token that a proxy in front of Dagster's webserver asks for."""
+PAUSES_S = (0.2, 1.0, 3.0)
+"""Pauses before each further try of a request."""
+CALLERS_FAULT = ("RunConfigValidationInvalid", "RunNotFoundError", "TerminateRunFailure", "InvalidSubsetError")
+"""Types of Dagster's GraphQL errors that the caller can mend."""
+
+
+@cache
+def document(operation: str) -> str:
+    """The text of a GraphQL operation."""
+    return (resources.files("brand_detect") / "graphql" / f"{operation}.graphql").read_text(encoding="utf-8")
+
+
+def tries() -> Retrying:
+    """Calls again after a ``Transient`` error, with a pause before each further try; the last error is raised."""
+    return Retrying(
+        stop=stop_after_attempt(len(PAUSES_S) + 1),
+        wait=wait_chain(*map(wait_fixed, PAUSES_S)),
+        retry=retry_if_exception_type(Transient),
+        reraise=True,
+    )
+
+
+class GraphQL:
+    """Sends operations to one Dagster webserver. Safe to share between threads."""
+
+    def __init__(self, url: str, token: str, timeout_s: float, transport: httpx2.BaseTransport | None) -> None:
+        """
+        Raises:
+            BadInput: ``url`` is not the address of a webserver, or holds a password.
+        """
+        if not url.startswith(("http://", "https://")):
+            raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
+        if "@" in urlsplit(url).netloc:
+            raise BadInput("The address of Dagster's webserver holds a password.", f"set {TOKEN} instead")
+        self.url = f"{url.rstrip('/')}/graphql"
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(headers=headers, timeout=timeout_s, transport=transport)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, operation: str, *, repeat: bool = True, **variables: Any) -> dict[str, Any]:
+        """The ``data`` of the answer to an operation. ``repeat`` False: it must not be sent twice.
+
+        Raises:
+            Permanent: the webserver refuses the request, or is not Dagster's.
+            Transient: the webserver is out of reach, or answers with a fault that may pass.
+        """
+        body = {"query": document(operation), "variables": variables}
+        return tries()(self._send, body) if repeat else self._send(body)
+
+    def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            response = self._http.post(self.url, json=body)
+        except httpx2.TransportError as e:
+            raise Transient(
+                f"Dagster's webserver at {self.url} is out of reach: {str(e) or type(e).__name__}.",
+                "start it (make dev), or name another with BRAND_DETECT_DAGSTER_URL",
+            ) from e
+        if response.status_code in (401, 403):
+            raise Permanent(f"{self.url} refused the token.", f"set {TOKEN}")
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if isinstance(answer, dict) and answer.keys() & {"data", "errors"}:  # GraphQL's own errors have status 500
+            return _data(answer)
+        if response.status_code >= 500 or response.status_code == 429:
+            raise Transient(f"Dagster's webserver at {self.url} answered {response.status_code}.", "try again")
+        if isinstance(answer, dict) and response.status_code == 400 and "detail" in answer:
+            raise Permanent(f"{self.url} refused the request: {str(answer['detail'])[:200]}")
+        raise Permanent(f"{self.url} is no Dagster webserver: it answers {response.status_code} without GraphQL.")
+
+
+def _data(answer: Mapping[str, Any]) -> dict[str, Any]:
+    if answer.get("errors") or not answer.get("data"):
+        said = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"
+        raise Permanent(f"Dagster's webserver refused the request: {said}.", "run the same version on both sides")
+    return answer["data"]
+
+
+def expect(answer: Mapping[str, Any], *types: str) -> Mapping[str, Any]:
+    """``answer``, one of a union of GraphQL types, if it is of one of ``types``.
+
+    Raises:
+        BadInput: it is an error that the caller can mend.
+        Permanent: it is any other error.
+    """
+    kind = answer["__typename"]
+    if kind in types:
+        return answer
+    said = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ())) or kind
+    said = " ".join(said.split())
+    if kind in CALLERS_FAULT:
+        raise BadInput(f"Dagster refused it: {said}")
+    if kind == "UnauthorizedError":
+        raise BadInput(f"Dagster does not allow it: {said}", f"set {TOKEN}")
+    raise Permanent(f"Dagster failed: {said}")

@@ -6,9 +6,13 @@ seconds from the first picture of the video. Pixels are those of the stored fram
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from math import nan
+from typing import Annotated, Any
 
 import pyarrow as pa
+from pydantic import BeforeValidator, WithJsonSchema
+
+from brand_detect.domain.records import Record
 
 SCHEMA_VERSION = 3
 
@@ -40,10 +44,29 @@ EMBEDDING = pa.list_(pa.float16())
 EDGES = pa.list_(pa.float32(), 4)
 Row = Mapping[str, Any]
 
+Float32 = Annotated[float, F32]
+"""A field whose column has 32 bits."""
+Measure = Annotated[
+    Float32,
+    BeforeValidator(lambda value: nan if value is None else value),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
+]
+"""A 32-bit figure that is NaN where nothing could be measured, null in JSON."""
+_TYPES: Mapping[Any, pa.DataType] = {str: STRING, int: I32, float: F64, float | None: F64}
 
-def table(schema: pa.Schema, rows: Iterable[Row] = ()) -> pa.Table:
+
+def schema_of(name: str, about: str, row: type[Record]) -> pa.Schema:
+    """The schema of a table whose rows are ``row``: names, types and meanings of its fields."""
+    columns = {}
+    for key, field in row.model_fields.items():
+        given = next((note for note in field.metadata if isinstance(note, pa.DataType)), None)
+        columns[key] = (given or _TYPES[field.annotation], field.description or "")
+    return schema(name, about, **columns)
+
+
+def table(schema: pa.Schema, rows: Iterable[Row | Record] = ()) -> pa.Table:
     """A table of ``schema`` from rows; a missing or unknown column is an error."""
-    listed = list(rows)
+    listed = [vars(row) if isinstance(row, Record) else row for row in rows]
     names = set(schema.names)
     for row in listed:
         if row.keys() != names:

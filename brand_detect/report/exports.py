@@ -8,10 +8,9 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ConfigDict, Field
 
-from brand_detect.domain.contracts.compile_report import REVIEWED, Report
+from brand_detect.domain.contracts.compile_report import BrandTotal, Exposure, Proof, Report
 from brand_detect.domain.contracts.verdicts import REASONS
 from brand_detect.domain.job import JobRequest
-from brand_detect.domain.placements import PLACEMENTS
 from brand_detect.domain.records import Record
 
 REPORT_VERSION = 1
@@ -42,96 +41,6 @@ class Format(StrEnum):
 
 LABELLED = (Format.coco, Format.yolo, Format.label_studio)
 """Formats that speak of pictures."""
-
-
-class BrandTotal(Record):
-    """A brand over the whole range. Seconds count every instant once, however many boxes the brand has on it."""
-
-    brand_id: str = Field(description="the catalogue's id, or the name where the catalogue does not have the brand")
-    brand: str = Field(description="name as shown")
-    seconds: float = Field(description="time on screen, s")
-    screen_share: float = Field(description="seconds over the reported range, 0..1")
-    share_of_voice: float = Field(description="seconds over the sum of all brands' seconds, 0..1")
-    n_exposures: int
-    longest_s: float = Field(description="longest exposure, s")
-    first_s: float = Field(description="start of the first exposure, s from the start of the video")
-    last_s: float = Field(description="end of the last exposure, s")
-    area_frac_mean: float = Field(description="mean share of the picture while on screen, 0..1, by time")
-    confidence: float = Field(description="of the best detection, 0..1")
-    overlay_s: float = Field(description="of the seconds, those on a scoreboard, a channel's bug or the like")
-    low_s: float | None = Field(description="seconds that are sure; null in reports made before it was measured")
-    high_s: float | None = Field(description="seconds that are possible")
-    mean_s: float | None = Field(description="mean length of an exposure, s")
-    area_frac_max: float | None = Field(description="largest share of the picture, 0..1")
-    position: float | None = Field(description="worth of its fields of the picture, 0..1")
-    clarity: float | None = Field(description="how well it can be read, 0..1")
-    visible_frac: float | None = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
-    exclusive_s: float | None = Field(description="of the seconds, those with no other brand on screen")
-    quality: float | None = Field(description="composite score by the scale in summary.quality, 0..1")
-    placement: str = Field(description=f"what it is on for most of its time: one of {', '.join(PLACEMENTS)}")
-    media_value: float | None = Field(
-        description="advertising equivalent, in summary.media_value.currency: rate / 30 s × Σ seconds × "
-        "media_factor over its exposures; null where no rate is set"
-    )
-
-
-class Exposure(Record):
-    """A brand on screen without a break, with its best detection as evidence."""
-
-    exposure_id: str = Field(description="from the video's hash, the brand and the start")
-    brand_id: str
-    brand: str
-    start_s: float = Field(description="s from the start of the video")
-    end_s: float
-    seconds: float
-    area_frac_mean: float = Field(description="share of the picture of all of the brand's boxes together, mean by time")
-    area_frac_max: float
-    cx: float = Field(description="mean centre, 0..1 of the picture's width")
-    cy: float = Field(description="mean centre, 0..1 of the picture's height")
-    zone: str = Field(description="the one of nine fields with the most area times time")
-    n_detections: int
-    confidence: float = Field(description="of the best detection, 0..1")
-    frame: int = Field(description="sampled frame of the best detection")
-    x_px: float = Field(description="box of the best detection, px of the stored frame")
-    y_px: float
-    w_px: float
-    h_px: float
-    text: str = Field(description="the text that was read")
-    rule: str = Field(description="exact, alias, fuzzy, joined, logo_match, vlm, cloud or review")
-    decided_by: str = Field(description="the stage that decided")
-    verdict_id: str = Field(description="of the best detection: the row of evidence")
-    placement: str = Field(description=f"what it is on: one of {', '.join(PLACEMENTS)}")
-    position: float | None = Field(description="worth of its fields of the picture, 0..1")
-    clarity: float | None = Field(description="how well it can be read, 0..1")
-    visible_frac: float | None = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
-    exclusive_s: float | None = Field(description="of the seconds, those with no other brand on screen")
-    quality: float | None = Field(description="composite score, 0..1")
-    media_factor: float | None = Field(
-        description="mean share of a full-screen spot, as summary.quality.media assumes; at any instant those of all "
-        "brands sum to 1 at most"
-    )
-    reviewed: str = Field(description=f"what a person said of it: {', '.join(REVIEWED)}, or nothing")
-
-
-class Proof(Record):
-    """What stands behind exposures: a verdict, by a rule or by a model's answer."""
-
-    verdict_id: str
-    brand_id: str
-    brand: str
-    rule: str
-    score: float = Field(description="how well the rule fits, 0..1")
-    confidence: float = Field(description="the rule's score times the reading's confidence, 0..1")
-    text: str = Field(description="the text that was read")
-    matched: str = Field(description="the alias or the exemplar it was matched to, or the model's answer")
-    decided_by: str = Field(description="the stage that decided")
-    n_tracks: int
-    provider: str = Field(description='who answered; "" for rules, as are the next four')
-    model: str
-    prompt_version: str
-    reasoning: str
-    placement: str
-    cost_usd: float
 
 
 class UnresolvedCluster(Record):

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from brand_detect.domain.contracts.compile_report import ZONES
-from brand_detect.report.exports import Exposure
+from brand_detect.domain.contracts.compile_report import ZONES, Exposure
 from brand_detect.report.words import duration, fixed, percent, short, tells_placement
 
 

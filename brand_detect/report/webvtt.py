@@ -3,7 +3,8 @@
 import re
 from html import escape
 
-from brand_detect.report.exports import Exposure, ReportDocument
+from brand_detect.domain.contracts.compile_report import Exposure
+from brand_detect.report.exports import ReportDocument
 from brand_detect.report.words import one_line, short, tells_placement
 
 

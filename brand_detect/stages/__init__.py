@@ -3,7 +3,8 @@
 Params and table schemas are in ``domain.contracts``; pixels, models and files come in through protocols.
 """
 
-from brand_detect.stages.compile_report.compile import compile_report, locate_unresolved
+from brand_detect.stages.compile_report.compile import compile_report
+from brand_detect.stages.compile_report.unresolved import locate_unresolved
 from brand_detect.stages.detect_objects.detect import detect_objects
 from brand_detect.stages.escalate_cloud import escalate_cloud
 from brand_detect.stages.escalate_vlm import escalate_vlm

@@ -218,7 +218,7 @@ def test_only_the_frames_shown_are_read_and_each_once() -> None:
 def test_figures_that_were_not_measured_are_dashes() -> None:
     payloads = match()
     report = payloads["compile_report"]
-    gaps: dict[str, Any] = {"low_s": None, "high_s": None, "quality": float("nan"), "clarity": None}
+    gaps: dict[str, Any] = {"quality": float("nan"), "clarity": None}
     brands = table(BRANDS, [row | gaps for row in report.brands.to_pylist()])
     exposures = table(EXPOSURES, [row | {"quality": float("nan")} for row in report.exposures.to_pylist()])
     html = rendered(payloads | {"compile_report": replace(report, brands=brands, exposures=exposures)})

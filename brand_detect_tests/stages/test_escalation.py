@@ -15,7 +15,7 @@ from brand_detect.domain.contracts.verdicts import REASONS, BrandVerdicts
 from brand_detect.domain.protocols import Answer, Answerer, AnswerMemory, Image, Question
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.stages.compile_report.compile import _models
+from brand_detect.stages.compile_report.summary import model_usage
 from brand_detect.stages.escalation import OUTLINE, escalate
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.pipeline import ScriptedAnswerer
@@ -197,7 +197,7 @@ def test_what_a_question_cost_before_it_was_put_off_counts():
     result = asked(*marks("ACME"), Model({"ACME": said("deferred")}), Memory())
     assert (result.stats["questions"], result.stats["deferred"], result.stats["cost_usd"]) == (0, 1, USD)
     assert result.stats["input_tokens"] == 100
-    [model] = _models(result.answers)
+    [model] = model_usage(result.answers)
     assert (model["questions"], model["cost_usd"], model["latency_mean_s"]) == (0, USD, 0)
 
 

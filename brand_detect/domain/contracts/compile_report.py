@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 
 from brand_detect.domain.contracts.verdicts import UNRESOLVED
 from brand_detect.domain.params import Params, Unit
-from brand_detect.domain.placements import placement_rules
-from brand_detect.domain.records import Payload
-from brand_detect.domain.tables import F32, F64, I32, STRING, STRINGS, schema, table
+from brand_detect.domain.placements import PLACEMENTS, placement_rules
+from brand_detect.domain.records import Payload, Record
+from brand_detect.domain.tables import F32, F64, I32, STRING, STRINGS, Float32, Measure, schema, schema_of, table
 
 DETECTIONS = schema(
     "detections",
@@ -45,89 +45,112 @@ DETECTIONS = schema(
     reviewed=(STRING, "what a person said of it, one of REVIEWED; '' for nothing"),
 )
 REVIEWED = ("accepted", "renamed", "named")
-EXPOSURES = schema(
-    "exposures",
-    "A brand on screen without a break",
-    exposure_id=(STRING, "id, from the brand and the time"),
-    brand_id=(STRING, "the brand's id in the catalogue"),
-    brand=(STRING, "the brand's name"),
-    start_s=(F64, "when it begins, in seconds"),
-    end_s=(F64, "when it ends, in seconds"),
-    seconds=(F64, "time on screen, each instant once"),
-    area_frac_mean=(F32, "all of the brand's boxes on a frame together, mean over time"),
-    area_frac_max=(F32, "the largest share of the picture at any instant, 0..1"),
-    cx=(F32, "mean centre, 0..1 of the picture"),
-    cy=(F32, "centre from above, 0..1 of the picture"),
-    zone=(STRING, "one of ZONES"),
-    n_detections=(I32, "detections in it"),
-    confidence=(F32, "of the best detection"),
-    frame=(I32, "the best detection: the evidence to show"),
-    x_px=(F32, "left edge of the box"),
-    y_px=(F32, "upper edge of the box"),
-    w_px=(F32, "width of the box"),
-    h_px=(F32, "height of the box"),
-    text=(STRING, "the text that was read"),
-    rule=(STRING, "how the brand was identified"),
-    decided_by=(STRING, "the stage that decided"),
-    verdict_id=(STRING, "of the best detection: the row of EVIDENCE"),
-    placement=(STRING, "the one of PLACEMENTS with the most area times time"),
-    position=(F32, "0..1, worth of the fields of the picture, mean by area and time; so are the next two"),
-    clarity=(F32, "0..1, mean over the exposure"),
-    visible_frac=(F32, "0..1, share that is neither hidden nor cut"),
-    exclusive_s=(F64, "of ``seconds``, those with no other brand on screen"),
-    quality=(F32, "0..1"),
-    media_factor=(F64, "mean share of a full-screen spot; at any instant those of all brands sum to 1 at most"),
-    reviewed=(STRING, "of the best detection"),
-)
 ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right")
 """The nine fields of the picture, row by row."""
-BRANDS = schema(
-    "brands",
-    "Totals of a brand, the longest on screen first",
-    brand_id=(STRING, "the brand's id in the catalogue"),
-    brand=(STRING, "the brand's name"),
-    seconds=(F64, "once per instant, however many boxes"),
-    screen_share=(F32, "of the reported range"),
-    share_of_voice=(F32, "of all brands' seconds"),
-    n_exposures=(I32, "number of exposures"),
-    longest_s=(F64, "the longest exposure, in seconds"),
-    first_s=(F64, "when it is first seen, in seconds"),
-    last_s=(F64, "when it is last seen, in seconds"),
-    area_frac_mean=(F32, "share of the picture, mean over time, 0..1"),
-    confidence=(F32, "0..1"),
-    overlay_s=(F64, "of ``seconds``, those with the brand on overlays"),
-    low_s=(F64, "seconds that are sure: high confidence, edges as late and as early as sampling allows"),
-    high_s=(F64, "seconds that are possible: unresolved clusters that resemble the brand, edges the other way"),
-    mean_s=(F64, "mean length of an exposure"),
-    area_frac_max=(F32, "the largest share of the picture at any instant, 0..1"),
-    position=(F32, "0..1, mean by time over the exposures; so are the next two and quality"),
-    clarity=(F32, "0..1, mean over the exposure"),
-    visible_frac=(F32, "0..1, share that is neither hidden nor cut"),
-    exclusive_s=(F64, "of its seconds, those with no other brand on screen"),
-    quality=(F32, "0..1, the score of the scale"),
-    placement=(STRING, "the one with the most seconds"),
-    media_value=(F64, "null where no rate is set"),
-)
-EVIDENCE = schema(
-    "evidence",
-    "What stands behind the report's detections: one row per verdict",
-    verdict_id=(STRING, "id, from the tracks and the brand"),
-    brand_id=(STRING, "the brand's id in the catalogue"),
-    brand=(STRING, "the brand's name"),
-    rule=(STRING, "how the brand was identified"),
-    score=(F32, "0..1"),
-    confidence=(F32, "0..1"),
-    text=(STRING, "the text that was read"),
-    matched=(STRING, "the alias or the exemplar it was matched to, or the model's answer"),
-    decided_by=(STRING, "the stage that decided"),
-    n_tracks=(I32, "tracks behind the verdict"),
-    provider=(STRING, "who answered, where a model decided; '' for rules, as are the next four"),
-    model=(STRING, "the model that answered"),
-    prompt_version=(STRING, "version of the prompt"),
-    reasoning=(STRING, "the model's, in short"),
-    placement=(STRING, "what the model says it is on"),
-    cost_usd=(F64, "0 for rules"),
-)
+
+
+class Exposure(Record):
+    """A brand on screen without a break, with its best detection as evidence."""
+
+    exposure_id: str = Field(description="id, from the video's hash, the brand and the start")
+    brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
+    brand: str = Field(description="the brand's name")
+    start_s: float = Field(description="when it begins, in seconds from the start of the video")
+    end_s: float = Field(description="when it ends, in seconds")
+    seconds: float = Field(description="time on screen, in seconds, each instant counted once")
+    area_frac_mean: Float32 = Field(
+        description="share of the picture that all boxes of the brand cover together, mean over time, 0..1"
+    )
+    area_frac_max: Float32 = Field(description="the largest share of the picture at any instant, 0..1")
+    cx: Float32 = Field(description="mean centre, 0..1 of the picture's width")
+    cy: Float32 = Field(description="mean centre, 0..1 of the picture's height")
+    zone: str = Field(description="the one of the nine ZONES with the most area times time")
+    n_detections: int = Field(description="number of detections in it")
+    confidence: Float32 = Field(description="of the best detection, 0..1")
+    frame: int = Field(description="the sampled frame that shows the best detection")
+    x_px: Float32 = Field(description="left edge of the best detection's box, in px of the stored frame")
+    y_px: Float32 = Field(description="upper edge of the box")
+    w_px: Float32 = Field(description="width of the box")
+    h_px: Float32 = Field(description="height of the box")
+    text: str = Field(description="the text that was read")
+    rule: str = Field(description="how the brand was identified")
+    decided_by: str = Field(description="the stage that decided")
+    verdict_id: str = Field(description="of the best detection: the row of the evidence")
+    placement: str = Field(description=f"what carries it, by area times time: {', '.join(PLACEMENTS)}")
+    position: Measure = Field(description="worth of its fields of the picture, mean by area and time, 0..1")
+    clarity: Measure = Field(description="how legible it is, mean by area and time, 0..1")
+    visible_frac: Measure = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
+    exclusive_s: float = Field(description="of the seconds, those with no other brand on screen")
+    quality: Measure = Field(description="composite score by the scale in summary.quality, 0..1")
+    media_factor: float = Field(
+        description="mean share of a full-screen spot; at any instant those of all brands sum to 1 at most"
+    )
+    reviewed: str = Field(description=f"a person's correction of the best detection: {', '.join(REVIEWED)}, or ''")
+
+
+EXPOSURES = schema_of("exposures", "A brand on screen without a break", Exposure)
+
+
+class BrandTotal(Record):
+    """A brand over the whole range. Each instant counts once, however many boxes the brand has on it."""
+
+    brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
+    brand: str = Field(description="the brand's name")
+    seconds: float = Field(description="time on screen, in seconds, each instant counted once")
+    screen_share: Float32 = Field(description="seconds over the reported range, 0..1")
+    share_of_voice: Float32 = Field(description="seconds over the sum of all brands' seconds, 0..1")
+    n_exposures: int = Field(description="number of exposures")
+    longest_s: float = Field(description="the longest exposure, in seconds")
+    first_s: float = Field(description="start of the first exposure, in seconds from the start of the video")
+    last_s: float = Field(description="end of the last exposure, in seconds")
+    area_frac_mean: Float32 = Field(description="share of the picture while on screen, mean over time, 0..1")
+    confidence: Float32 = Field(description="of the best detection, 0..1")
+    overlay_s: float = Field(description="of the seconds, those with the brand on overlays")
+    low_s: float = Field(
+        description="seconds that are sure: high confidence, edges as late and as early as sampling allows"
+    )
+    high_s: float = Field(
+        description="seconds that are possible: unresolved clusters that resemble the brand, edges the other way"
+    )
+    mean_s: float = Field(description="mean length of an exposure, in seconds")
+    area_frac_max: Float32 = Field(description="the largest share of the picture at any instant, 0..1")
+    position: Measure = Field(description="worth of its fields of the picture, mean over time, 0..1")
+    clarity: Measure = Field(description="how legible it is, mean over time, 0..1")
+    visible_frac: Measure = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
+    exclusive_s: float = Field(description="of the seconds, those with no other brand on screen")
+    quality: Measure = Field(description="composite score by the scale in summary.quality, mean over time, 0..1")
+    placement: str = Field(description=f"what carries it for most of its time: {', '.join(PLACEMENTS)}")
+    media_value: float | None = Field(
+        description="advertising equivalent, in summary.media_value.currency: rate / 30 s × Σ seconds × media_factor "
+        "over its exposures; null where no rate is set"
+    )
+
+
+BRANDS = schema_of("brands", "Totals of a brand, the longest on screen first", BrandTotal)
+
+
+class Proof(Record):
+    """What stands behind exposures: a verdict, by a rule or by a model's answer."""
+
+    verdict_id: str = Field(description="id, from the tracks and the brand")
+    brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
+    brand: str = Field(description="the brand's name")
+    rule: str = Field(description="how the brand was identified")
+    score: Float32 = Field(description="how well the rule fits, 0..1")
+    confidence: Float32 = Field(description="the rule's score times the reading's confidence, 0..1")
+    text: str = Field(description="the text that was read")
+    matched: str = Field(description="the alias or the exemplar it was matched to, or the model's answer")
+    decided_by: str = Field(description="the stage that decided")
+    n_tracks: int = Field(description="number of tracks behind the verdict")
+    provider: str = Field(description="who answered, where a model decided; '' for rules, as are the next four")
+    model: str = Field(description="the model that answered")
+    prompt_version: str = Field(description="version of the prompt")
+    reasoning: str = Field(description="the model's, in short")
+    placement: str = Field(description="what carries the brand, as the model says")
+    cost_usd: float = Field(description="what the answer cost, in USD; 0 for rules")
+
+
+EVIDENCE = schema_of("evidence", "What stands behind the report's detections: one row per verdict", Proof)
 REPORT_UNRESOLVED = schema(
     "report_unresolved",
     "What the report shows of UNRESOLVED: where to look for the best crop",

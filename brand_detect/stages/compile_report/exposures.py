@@ -1,46 +1,68 @@
-"""Exposures: a brand on screen without a break; and what they come to per brand."""
+"""Exposures: a brand on screen without a break."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams
+from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams, Exposure
 from brand_detect.domain.placements import PLACEMENTS
 from brand_detect.domain.quality import QualityScale
-from brand_detect.domain.tables import Row, content_id
+from brand_detect.domain.tables import content_id
 from brand_detect.stages.compile_report.detections import BOX, Floats, Ints
 from brand_detect.stages.regions import sizes_of
 
-EVIDENCE = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by", "verdict_id", "reviewed")
-
-
-@dataclass(frozen=True)
-class _Exposure:
-    row: Row
-    mine: Ints  # the rows of ``found`` that it rests on
-    cells: Ints  # those that show the brand; bridged gaps are none
-    factor: Floats  # per cell, what the brand counts for beside a full-screen spot, were it alone
+FROM_BEST = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by", "verdict_id", "reviewed")
+"""Columns that an exposure takes from its best detection."""
 
 
 @dataclass(frozen=True)
 class _Presence:
-    """A brand on the frames that show it: per frame, what all its boxes come to. Arrays in order of ``frame``."""
+    """A brand on the frames that show it. Arrays in order of ``frame``, each frame's boxes taken together."""
 
+    found: pa.Table  # the brand's detections
+    rows: Ints  # where they stand among those of all brands
     frame: Ints
-    first: Ints  # where the frame's boxes begin among the brand's rows
-    group: Ints  # for each of the brand's rows its place in ``frame``
-    middle: Floats  # (n, 2), 0..1 of the picture
+    first: Ints  # where the frame's boxes begin in ``found``
+    group: Ints  # for each row of ``found`` its place in ``frame``
+    centre: Floats  # (n, 2), 0..1 of the picture
     coverage: Floats  # share of the picture, overlap counted once
     zones: Floats  # (n, len(ZONES)), area in each field
     placements: Floats  # (n, len(PLACEMENTS)), area on each
-    scores: Mapping[str, Floats]  # measures of quality, but for duration
+    scores: Mapping[str, Floats]  # measures of quality except for duration
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One exposure in the making: the cells that show the brand, and how they score."""
+
+    presence: _Presence
+    cells: Ints  # rows of the timeline; bridged gaps are left out
+    at: Ints  # for each cell its place in the presence
+    seconds_of: Floats  # each cell's length
+    start_s: float
+    end_s: float
+    scores: Mapping[str, float]
+    quality: float
+    factor: Floats  # per cell, the brand's share of a full-screen spot, were it alone on screen
+
+    @property
+    def seconds(self) -> float:
+        return self.end_s - self.start_s
+
+    def mean(self, values: Floats) -> Floats:
+        """Of a presence's ``values``, by time."""
+        return self.seconds_of / self.seconds_of.sum() @ values[self.at]
+
+    def rows(self) -> Ints:
+        """The rows of the presence's ``found`` that it rests on."""
+        group, first = self.presence.group, self.presence.first
+        near = np.arange(int(first[self.at.min()]), int(np.searchsorted(group, self.at.max(), "right")))
+        return near[np.isin(group[near], self.at)]
 
 
 def exposures(
@@ -50,88 +72,32 @@ def exposures(
     params: CompileReportParams,
     scale: QualityScale,
     video: str,
-) -> Iterator[tuple[Row, Ints]]:
-    """Each exposure with the rows of ``found``, as ``detections`` returns them, that it rests on.
+) -> tuple[list[Exposure], Ints]:
+    """The exposures in order of time, and the rows of ``found`` that they rest on.
 
-    ``media_factor`` is the integral of the brand's factor over ``seconds``: what it counts for beside a full-screen
-    spot, cut in proportion on the cells where all brands together come to more than one. It is cut to the six decimals
-    that exports show, so that they add up to the brand's value.
+    ``found`` is what ``detections`` returns, ``cells`` the timeline by frame, ``video`` the video's hash.
     """
-    listed = list(_listed(found, frames, cells, params, scale, video))
-    length = cells["end_s"].to_numpy() - cells["start_s"].to_numpy()
-    together = np.zeros(cells.num_rows)
-    for e in listed:
-        together[e.cells] += e.factor  # no cell twice: exposures of one brand do not meet
-    for e in listed:
-        held = e.factor / np.maximum(together[e.cells], 1.0)
-        factor = float(length[e.cells] @ held) / e.row["seconds"]
-        yield {**e.row, "media_factor": floor(1e6 * factor) / 1e6}, e.mine
-
-
-def _listed(
-    found: pa.Table,
-    frames: pa.Table,
-    cells: pa.Table,
-    params: CompileReportParams,
-    scale: QualityScale,
-    video: str,
-) -> Iterator[_Exposure]:
     if not found.num_rows:
-        return
+        return [], np.zeros(0, np.intp)
+    runs = [run for presence in _presences(found, frames, scale) for run in _runs(presence, cells, params, scale)]
+    factors = _media_factors(runs, cells.num_rows)
+    made = [_exposure(run, video, factor) for run, factor in zip(runs, factors, strict=True)]
+    rests_on = np.unique(np.concatenate([np.zeros(0, np.intp), *(run.presence.rows[run.rows()] for run in runs)]))
+    return sorted(made, key=lambda e: (e.start_s, e.brand_id)), rests_on
+
+
+def _presences(found: pa.Table, frames: pa.Table, scale: QualityScale) -> Iterator[_Presence]:
     frame = found["frame"].to_numpy()
     box = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64)
     centre = (box[:, :2] + box[:, 2:] / 2) / sizes_of(frames, frame)
-    area, confidence = found["area_frac"].to_numpy().astype(np.float64), found["confidence"].to_numpy()
-    start, end = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
-    length, keyframe = end - start, cells["keyframe"].fill_null(-1).to_numpy()
-    alone = found["n_brands"].to_numpy() == 1
-
+    area = found["area_frac"].to_numpy().astype(np.float64)
     _, brands = np.unique(found["brand_id"].to_numpy(zero_copy_only=False), return_index=True)
-    for own in np.split(np.arange(found.num_rows), brands[1:]):
-        on = _presence(found.take(own), frame[own], box[own], centre[own], area[own], scale)
-        for rows in timeline.runs(cells, on.frame, params.bridge_s):
-            begin, finish = float(start[rows[0]]), float(end[rows[-1]])
-            if finish - begin <= 0 or finish - begin < params.min_exposure_s:
-                continue
-            at = np.searchsorted(on.frame, keyframe[rows])
-            share = length[rows] / length[rows].sum()
-            near = slice(on.first[at.min()], np.searchsorted(on.group, at.max(), "right"))
-            mine = own[near][np.isin(on.group[near], at)]
-            best = mine[np.lexsort((-frame[mine], area[mine], confidence[mine].round(2)))[-1]]
-            evidence = found.slice(best, 1).to_pylist()[0]
-            cx, cy = share @ on.middle[at]
-            scores = {name: float(share @ score[at]) for name, score in on.scores.items()}
-            scores["duration"] = float(scale.of_duration(finish - begin))
-            quality = float(scale.quality(scores))
-            yield _Exposure(
-                {
-                    **{c: evidence[c] for c in EVIDENCE},
-                    "frame": evidence["seen_on"],
-                    "exposure_id": content_id(video, evidence["brand_id"], begin),
-                    "start_s": begin,
-                    "end_s": finish,
-                    "seconds": finish - begin,
-                    "area_frac_mean": float(share @ on.coverage[at]),
-                    "area_frac_max": float(on.coverage[at].max()),
-                    "cx": float(cx),
-                    "cy": float(cy),
-                    "zone": ZONES[int((share @ on.zones[at]).argmax())],
-                    "n_detections": len(mine),
-                    "placement": PLACEMENTS[int((share @ on.placements[at]).argmax())],
-                    "position": scores["position"],
-                    "clarity": scores["clarity"],
-                    "visible_frac": scores["visibility"],
-                    "exclusive_s": float(length[rows] @ alone[own][on.first[at]]),
-                    "quality": quality,
-                },
-                mine,
-                rows,
-                scale.media_factor(on.coverage[at], quality),
-            )
+    for rows in np.split(np.arange(found.num_rows), brands[1:]):
+        yield _presence(found.take(rows), rows, frame[rows], box[rows], centre[rows], area[rows], scale)
 
 
 def _presence(
-    found: pa.Table, frame: Ints, box: Floats, centre: Floats, area: Floats, scale: QualityScale
+    found: pa.Table, rows: Ints, frame: Ints, box: Floats, centre: Floats, area: Floats, scale: QualityScale
 ) -> _Presence:
     on, first, group = np.unique(frame, return_index=True, return_inverse=True)
     weight = np.maximum(area, 1e-12)
@@ -150,6 +116,8 @@ def _presence(
     placement = np.array([PLACEMENTS.index(s) for s in found["placement"].to_pylist()], np.intp)
     coverage = total * _overlap_once(box, group)
     return _Presence(
+        found,
+        rows,
         on,
         first,
         group,
@@ -165,6 +133,72 @@ def _presence(
             "exclusive": 1.0 / found["n_brands"].to_numpy()[first],
         },
     )
+
+
+def _runs(presence: _Presence, cells: pa.Table, params: CompileReportParams, scale: QualityScale) -> Iterator[_Run]:
+    start, end = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
+    keyframe = cells["keyframe"].fill_null(-1).to_numpy()
+    for rows in timeline.runs(cells, presence.frame, params.bridge_s):
+        begin, finish = float(start[rows[0]]), float(end[rows[-1]])
+        if finish - begin <= 0 or finish - begin < params.min_exposure_s:
+            continue
+        at = np.searchsorted(presence.frame, keyframe[rows])
+        seconds_of = (end - start)[rows]
+        weight = seconds_of / seconds_of.sum()
+        scores = {name: float(weight @ score[at]) for name, score in presence.scores.items()}
+        scores["duration"] = float(scale.of_duration(finish - begin))
+        quality = float(scale.quality(scores))
+        factor = scale.media_factor(presence.coverage[at], quality)
+        yield _Run(presence, rows, at, seconds_of, begin, finish, scores, quality, factor)
+
+
+def _media_factors(runs: Sequence[_Run], n_cells: int) -> list[float]:
+    """Each run's ``media_factor``: the mean over its seconds of what the brand counts for, nothing in bridged gaps.
+
+    Where the brands on screen together come to more than 1, all are cut in proportion. The mean is cut to the six
+    decimals that exports show, so that they add up to the brand's value.
+    """
+    together = np.zeros(n_cells)
+    for run in runs:
+        together[run.cells] += run.factor  # no cell twice: exposures of one brand do not meet
+    shares = [run.factor / np.maximum(together[run.cells], 1.0) for run in runs]
+    means = (float(run.seconds_of @ share) / run.seconds for run, share in zip(runs, shares, strict=True))
+    return [floor(1e6 * mean) / 1e6 for mean in means]
+
+
+def _exposure(run: _Run, video: str, media_factor: float) -> Exposure:
+    on, rows = run.presence, run.rows()
+    best = _best(on.found.take(rows))
+    alone = on.scores["exclusive"][run.at] == 1
+    cx, cy = run.mean(on.centre)
+    return Exposure(
+        **{c: best[c] for c in FROM_BEST},
+        frame=best["seen_on"],
+        exposure_id=content_id(video, best["brand_id"], run.start_s),
+        start_s=run.start_s,
+        end_s=run.end_s,
+        seconds=run.seconds,
+        area_frac_mean=float(run.mean(on.coverage)),
+        area_frac_max=float(on.coverage[run.at].max()),
+        cx=float(cx),
+        cy=float(cy),
+        zone=ZONES[int(run.mean(on.zones).argmax())],
+        n_detections=len(rows),
+        placement=PLACEMENTS[int(run.mean(on.placements).argmax())],
+        position=run.scores["position"],
+        clarity=run.scores["clarity"],
+        visible_frac=run.scores["visibility"],
+        exclusive_s=float(run.seconds_of @ alone),
+        quality=run.quality,
+        media_factor=media_factor,
+    )
+
+
+def _best(found: pa.Table) -> dict[str, Any]:
+    """The detection to show: the surest, of equally sure ones the largest, of those the first."""
+    frame, area, confidence = (found[c].to_numpy() for c in ("frame", "area_frac", "confidence"))
+    best = np.lexsort((-frame, area.astype(np.float64), confidence.round(2)))[-1]
+    return found.slice(best, 1).to_pylist()[0]
 
 
 def _overlap_once(boxes: Floats, group: Ints) -> Floats:
@@ -192,102 +226,3 @@ def _union_area(low: Floats, high: Floats) -> float:
     in_x = (low[:, :1] <= x[:-1]) & (high[:, :1] >= x[1:])
     in_y = (low[:, 1:] <= y[:-1]) & (high[:, 1:] >= y[1:])
     return float(np.diff(x) @ (in_x.T.astype(int) @ in_y.astype(int) > 0) @ np.diff(y))
-
-
-def totals(
-    exposures: list[Row],
-    detections: pa.Table,
-    cells: pa.Table,
-    shots: pa.Table,
-    alike: Mapping[str, Sequence[int]],
-    range_s: tuple[float, float],
-    params: CompileReportParams,
-) -> list[Row]:
-    """BRANDS, longest on screen first. ``alike``: by brand, keyframes with unresolved clusters that resemble it."""
-    by_brand: defaultdict[str, list[Row]] = defaultdict(list)
-    for exposure in exposures:
-        by_brand[exposure["brand_id"]].append(exposure)
-    everything = sum(e["seconds"] for e in exposures)
-    sure = _frames_of(
-        detections,
-        (pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32())) | (pc.field("reviewed") != ""),
-    )
-    overlays = _frames_of(detections, pc.field("is_overlay"))
-    shown = timeline.shown_seconds(cells)
-    bounds = _Bounds(cells, shots, range_s)
-    rows = []
-    for brand_id, own in by_brand.items():
-        seconds = sum(e["seconds"] for e in own)
-
-        def mean(name: str, own: list[Row] = own, seconds: float = seconds) -> float:
-            return sum(e[name] * e["seconds"] for e in own) / seconds
-
-        on: Counter[str] = Counter()
-        for exposure in own:
-            on[exposure["placement"]] += exposure["seconds"]
-        spans = [(e["start_s"], e["end_s"]) for e in own]
-        spot_s = sum(e["media_factor"] * e["seconds"] for e in own)
-        rows.append(
-            {
-                "brand_id": brand_id,
-                "brand": own[0]["brand"],
-                "seconds": seconds,
-                "screen_share": seconds / (range_s[1] - range_s[0]),
-                "share_of_voice": seconds / everything,
-                "n_exposures": len(own),
-                "longest_s": max(e["seconds"] for e in own),
-                "first_s": own[0]["start_s"],
-                "last_s": own[-1]["end_s"],
-                "area_frac_mean": mean("area_frac_mean"),
-                "confidence": max(e["confidence"] for e in own),
-                "overlay_s": float(shown[overlays[brand_id]].sum()),
-                "low_s": min(bounds.low(sure[brand_id]), seconds),
-                "high_s": bounds.high(spans, alike.get(own[0]["brand"], ())),
-                "mean_s": seconds / len(own),
-                "area_frac_max": max(e["area_frac_max"] for e in own),
-                **{name: mean(name) for name in ("position", "clarity", "visible_frac", "quality")},
-                "exclusive_s": sum(e["exclusive_s"] for e in own),
-                "placement": on.most_common(1)[0][0],
-                "media_value": params.media_rate / 30 * spot_s if params.media_rate else None,
-            }
-        )
-    return sorted(rows, key=lambda row: (-row["seconds"], row["brand_id"]))
-
-
-def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, list[int]]:
-    """Per brand the keyframes with a detection for which ``which`` holds, each once."""
-    found: defaultdict[str, list[int]] = defaultdict(list)
-    pairs = detections.filter(which).group_by(["brand_id", "frame"]).aggregate([])
-    for brand_id, frame in zip(*(pairs[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
-        found[brand_id].append(frame)
-    return found
-
-
-class _Bounds:
-    """How few and how many seconds it may have been: an edge that is no cut is known to half a sampling interval."""
-
-    def __init__(self, cells: pa.Table, shots: pa.Table, range_s: tuple[float, float]) -> None:
-        self._range = range_s
-        self._cells = timeline.cells_of(cells)
-        times = cells["t_s"].to_numpy()
-        self._error = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
-        self._cuts = np.unique(np.r_[shots["start_s"].to_numpy(), shots["end_s"].to_numpy(), range_s])
-
-    def low(self, frames: Sequence[int]) -> float:
-        """Seconds that ``frames`` show whatever happened between the samples."""
-        spans = timeline.union(self._shown(frames))
-        blurred = np.where(self._at_cut(spans), 0.0, self._error).sum(axis=1)
-        return float(np.maximum(spans[:, 1] - spans[:, 0] - blurred, 0.0).sum())
-
-    def high(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
-        """Seconds of ``spans`` and of what ``frames`` show, as far as their edges may reach."""
-        joined = timeline.union([*spans, *self._shown(frames)])
-        reach = np.where(self._at_cut(joined), 0.0, self._error) * (-1, 1)
-        return timeline.union_seconds(np.clip(joined + reach, *self._range))
-
-    def _shown(self, frames: Sequence[int]) -> list[tuple[float, float]]:
-        return [cell for frame in frames for cell in self._cells.get(frame, np.zeros((0, 2))).tolist()]
-
-    def _at_cut(self, spans: Floats) -> NDArray[np.bool_]:
-        near = self._cuts[np.searchsorted(self._cuts, spans - timeline.TOUCHING_S).clip(max=len(self._cuts) - 1)]
-        return np.abs(near - spans) <= timeline.TOUCHING_S

@@ -15,7 +15,8 @@ from brand_detect.domain.contracts.verdicts import UNRESOLVED
 from brand_detect.domain.tables import content_id, table
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.orchestration.config import load_quality
-from brand_detect.stages.compile_report.compile import compile_report, locate_unresolved
+from brand_detect.stages.compile_report.compile import compile_report
+from brand_detect.stages.compile_report.unresolved import locate_unresolved
 from brand_detect_tests.support import payloads as p
 
 FULL_HD = 1920 * 1080

@@ -1,0 +1,51 @@
+"""Evidence: the verdicts behind the report's detections, and the models' answers behind those."""
+
+from collections.abc import Mapping, Set
+
+import pyarrow as pa
+
+from brand_detect.domain.contracts.compile_report import Proof
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.tables import Row, content_id
+
+BY_RULE: Row = {**dict.fromkeys(("provider", "model", "prompt_version", "reasoning", "placement"), ""), "cost_usd": 0.0}
+"""What stands for the answer where a rule decided."""
+OF_VERDICT = ("verdict_id", "brand", "rule", "score", "confidence", "text", "matched", "decided_by")
+
+
+def decisive_answers(verdicts: BrandVerdicts) -> dict[str, Row]:
+    """The answer behind each verdict that a model decided, by verdict."""
+    wanted = set(verdicts.verdicts["verdict_id"].to_pylist())
+    found = {}
+    for row in verdicts.answers.to_pylist():
+        for stage in ESCALATIONS:
+            verdict_id = content_id(row["cluster_id"], row["brand_id"], stage)
+            if verdict_id in wanted and row["status"] in ("answered", "none"):
+                found[verdict_id] = row
+    return found
+
+
+def placements_answered(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> dict[str, str]:
+    """The placement of each track that a model was asked about, as the model says."""
+    rows = verdicts.verdicts.select(["verdict_id", "track_ids"]).to_pylist()
+    return {
+        t: answers[row["verdict_id"]]["placement"]
+        for row in rows
+        if row["verdict_id"] in answers
+        for t in row["track_ids"]
+    }
+
+
+def evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: Set[str]) -> list[Proof]:
+    """The ``wanted`` verdicts by id, each with the answer of ``decisive_answers`` or none."""
+    return [
+        Proof(
+            **{name: verdict[name] for name in OF_VERDICT},
+            **{name: answers.get(verdict["verdict_id"], BY_RULE)[name] for name in BY_RULE},
+            brand_id=verdict["brand_id"] or verdict["brand"],
+            n_tracks=len(verdict["track_ids"]),
+        )
+        for verdict in verdicts.sort_by("verdict_id").to_pylist()
+        if verdict["verdict_id"] in wanted
+    ]

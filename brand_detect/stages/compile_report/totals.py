@@ -1,0 +1,118 @@
+"""Totals: what a brand's exposures come to over the reported range."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from brand_detect.domain import timeline
+from brand_detect.domain.contracts.compile_report import BrandTotal, CompileReportParams, Exposure
+from brand_detect.stages.compile_report.detections import Floats
+
+
+def totals(
+    exposures: Sequence[Exposure],
+    detections: pa.Table,
+    cells: pa.Table,
+    shots: pa.Table,
+    resembling: Mapping[str, Sequence[int]],
+    range_s: tuple[float, float],
+    params: CompileReportParams,
+) -> list[BrandTotal]:
+    """The brands of ``exposures``, longest on screen first.
+
+    ``resembling`` are, by brand, the keyframes with unresolved clusters that resemble it.
+    """
+    by_brand: defaultdict[str, list[Exposure]] = defaultdict(list)
+    for exposure in exposures:
+        by_brand[exposure.brand_id].append(exposure)
+    everything = sum(e.seconds for e in exposures)
+    sure = _frames_of(
+        detections,
+        (pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32())) | (pc.field("reviewed") != ""),
+    )
+    overlays = _frames_of(detections, pc.field("is_overlay"))
+    shown = timeline.shown_seconds(cells)
+    bounds = _Bounds(cells, shots, range_s)
+
+    def total(own: Sequence[Exposure]) -> BrandTotal:
+        brand_id, brand = own[0].brand_id, own[0].brand
+        seconds = sum(e.seconds for e in own)
+        seconds_on: Counter[str] = Counter()
+        for exposure in own:
+            seconds_on[exposure.placement] += exposure.seconds  # pyright: ignore[reportArgumentType]
+        spot_s = sum(e.media_factor * e.seconds for e in own)
+        return BrandTotal(
+            brand_id=brand_id,
+            brand=brand,
+            seconds=seconds,
+            screen_share=seconds / (range_s[1] - range_s[0]),
+            share_of_voice=seconds / everything,
+            n_exposures=len(own),
+            longest_s=max(e.seconds for e in own),
+            first_s=own[0].start_s,
+            last_s=own[-1].end_s,
+            area_frac_mean=_mean(own, "area_frac_mean"),
+            confidence=max(e.confidence for e in own),
+            overlay_s=float(shown[overlays[brand_id]].sum()),
+            low_s=min(bounds.low(sure[brand_id]), seconds),
+            high_s=bounds.high([(e.start_s, e.end_s) for e in own], resembling.get(brand, ())),
+            mean_s=seconds / len(own),
+            area_frac_max=max(e.area_frac_max for e in own),
+            position=_mean(own, "position"),
+            clarity=_mean(own, "clarity"),
+            visible_frac=_mean(own, "visible_frac"),
+            exclusive_s=sum(e.exclusive_s for e in own),
+            quality=_mean(own, "quality"),
+            placement=seconds_on.most_common(1)[0][0],
+            media_value=params.media_rate / 30 * spot_s if params.media_rate else None,
+        )
+
+    return sorted(map(total, by_brand.values()), key=lambda brand: (-brand.seconds, brand.brand_id))
+
+
+def _mean(exposures: Sequence[Exposure], name: str) -> float:
+    """The mean of a figure of ``exposures``, by time."""
+    return sum(getattr(e, name) * e.seconds for e in exposures) / sum(e.seconds for e in exposures)
+
+
+def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, list[int]]:
+    """Per brand the keyframes with a detection for which ``which`` holds, each once."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    pairs = detections.filter(which).group_by(["brand_id", "frame"]).aggregate([])
+    for brand_id, frame in zip(*(pairs[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
+        found[brand_id].append(frame)
+    return found
+
+
+class _Bounds:
+    """How few and how many seconds it may have been: an edge that is no cut is known to half a sampling interval."""
+
+    def __init__(self, cells: pa.Table, shots: pa.Table, range_s: tuple[float, float]) -> None:
+        self._range = range_s
+        self._cells = timeline.cells_of(cells)
+        times = cells["t_s"].to_numpy()
+        self._error = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
+        self._cuts = np.unique(np.r_[shots["start_s"].to_numpy(), shots["end_s"].to_numpy(), range_s])
+
+    def low(self, frames: Sequence[int]) -> float:
+        """Seconds that ``frames`` show whatever happened between the samples."""
+        spans = timeline.union(self._shown(frames))
+        blurred = np.where(self._at_cut(spans), 0.0, self._error).sum(axis=1)
+        return float(np.maximum(spans[:, 1] - spans[:, 0] - blurred, 0.0).sum())
+
+    def high(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
+        """Seconds of ``spans`` and of what ``frames`` show, as far as their edges may reach."""
+        joined = timeline.union([*spans, *self._shown(frames)])
+        reach = np.where(self._at_cut(joined), 0.0, self._error) * (-1, 1)
+        return timeline.union_seconds(np.clip(joined + reach, *self._range))
+
+    def _shown(self, frames: Sequence[int]) -> list[tuple[float, float]]:
+        return [cell for frame in frames for cell in self._cells.get(frame, np.zeros((0, 2))).tolist()]
+
+    def _at_cut(self, spans: Floats) -> NDArray[np.bool_]:
+        near = self._cuts[np.searchsorted(self._cuts, spans - timeline.TOUCHING_S).clip(max=len(self._cuts) - 1)]
+        return np.abs(near - spans) <= timeline.TOUCHING_S

@@ -1,0 +1,54 @@
+"""Unresolved clusters as the report shows them: where their best crops are, and what they resemble."""
+
+from collections import defaultdict
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from brand_detect.domain.contracts.compile_report import REPORT_UNRESOLVED
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.stages.compile_report.detections import BOX
+from brand_detect.stages.match_brands.logos import mean_embeddings
+from brand_detect.stages.match_brands.match import ALIKE_EMBEDDING
+from brand_detect.stages.regions import seen_best_on
+
+
+def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:
+    """REPORT_UNRESOLVED of ``unresolved`` by rank, each with the place of its best crop and its lookalikes."""
+    clusters, regions = unresolved.sort_by("rank"), detected.regions
+    clusters = clusters.append_column(
+        REPORT_UNRESOLVED.field("alike"), pa.array(_lookalikes(clusters, detected.embeddings), pa.list_(pa.string()))
+    )
+    best = pa.table({"region_id": clusters["best_region_id"], "row": np.arange(clusters.num_rows)})
+    places = best.join(regions.select(["region_id", *BOX]).append_column("frame", seen_best_on(regions)), "region_id")
+    places = places.join(frames.select(["frame", "t_s"]), "frame").sort_by("row")
+    columns = [clusters[c] if c in clusters.column_names else places[c] for c in REPORT_UNRESOLVED.names]
+    return pa.table(columns, names=REPORT_UNRESOLVED.names).cast(REPORT_UNRESOLVED)
+
+
+def _lookalikes(clusters: pa.Table, embeddings: pa.Table) -> list[list[str]]:
+    """For each cluster without text the ids of the others that have a track similar to one of its own."""
+    owner = {t: c["cluster_id"] for c in clusters.to_pylist() if not c["text"] for t in c["track_ids"]}
+    means = mean_embeddings(embeddings.filter(pc.field("track_id").isin(pa.array(owner, pa.string()))))
+    owners, vectors = [owner[t] for t in means], np.array(list(means.values()))
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    for one, other in np.argwhere(vectors @ vectors.T >= ALIKE_EMBEDDING) if means else ():
+        alike[owners[one]].add(owners[other])
+    return [sorted(alike[c] - {c}) for c in clusters["cluster_id"].to_pylist()]
+
+
+def keyframes_resembling(unresolved: pa.Table, regions: pa.Table) -> dict[str, list[int]]:
+    """By brand the keyframes with an unresolved cluster that resembles it."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    resembling = [row for row in unresolved.select(["candidates", "track_ids"]).to_pylist() if row["candidates"]]
+    wanted = {t for row in resembling for t in row["track_ids"]}
+    frames: defaultdict[str, set[int]] = defaultdict(set)
+    if wanted:
+        for track, frame in zip(*(regions[c].to_pylist() for c in ("track_id", "frame")), strict=True):
+            if track in wanted:
+                frames[track].add(frame)
+    for row in resembling:
+        for brand in row["candidates"]:
+            found[brand].update(*(frames[t] for t in row["track_ids"]))
+    return {brand: sorted(there) for brand, there in found.items()}

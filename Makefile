@@ -41,7 +41,7 @@ format: $(VENV)/.dev ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix
 
 docs: $(VENV)/.dev ## write docs/reference from the code
-	$(BIN)/pytest --golden brand_detect_tests/test_docs.py
+	$(BIN)/python -m scripts.reference
 
 golden: $(VENV)/.dev ## rewrite all expected files; look at the diff before you commit
 	$(BIN)/pytest --golden -m "not slow"

@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
-from brand_detect_tests import reference
+from scripts import reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -72,7 +72,7 @@ def test_marked_commands_do_what_the_page_says(page: str, block: str) -> None:
 
 @pytest.mark.parametrize("name", reference.PAGES)
 def test_reference_equals_the_code(name: str, golden) -> None:
-    golden(ROOT / "docs" / "reference" / name, reference.PAGES[name]())
+    golden(reference.FOLDER / name, reference.PAGES[name]())
 
 
 def test_the_metrics_page_shows_the_scale_and_the_rules_of_the_code() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from brand_detect.domain.contracts import PARAMS
-from brand_detect_tests import reference
+from scripts import reference
 
 ROOT = Path(__file__).parents[1]
 CODE = ("py", "js", "html", "graphql", "yaml", "toml")

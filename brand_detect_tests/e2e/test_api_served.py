@@ -27,10 +27,10 @@ from websockets.typing import Origin, Subprotocol
 
 from brand_detect.client import document
 from brand_detect.domain.pipeline import STAGES
-from brand_detect_tests.reference import OPERATIONS
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.service import service
 from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
+from scripts.reference import OPERATIONS
 
 JOB = "match"
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]

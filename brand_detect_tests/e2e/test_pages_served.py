@@ -16,9 +16,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from brand_detect_tests import reference
 from brand_detect_tests.support.pipeline import CATALOG, two_shot_clip
 from brand_detect_tests.support.stack import BIN, CHECKOUT, Stack
+from scripts import reference
 
 SERVED = re.compile(r"^```(console|python)\n# served\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [p for p in sorted((CHECKOUT / "docs").rglob("*.md")) if SERVED.search(p.read_text(encoding="utf-8"))]

@@ -1,4 +1,4 @@
-"""Renders docs/reference from the code, so that the two cannot differ. ``make docs`` writes the pages."""
+"""Writes docs/reference from the code: ``make docs``. ``brand_detect_tests/test_docs.py`` compares the two."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import patch
 
@@ -26,6 +27,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.domain.tables import meaning
 from brand_detect.report import exports
 
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
     ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; none = no key is asked for"),
@@ -379,3 +381,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[st
     yield f"|{'---|' * len(columns)}"
     for row in rows:
         yield f"| {' | '.join(str(cell or '').replace('|', chr(92) + '|') for cell in row)} |"
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")

@@ -17,7 +17,7 @@ from brand_detect.api.stored import ReviewInfo, StoredReports
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import check_job_id
-from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.reviews import Correction, Review
 
 REPORTS = "/reports"
@@ -79,7 +79,7 @@ def correction_router(
     async def apply(job_id: str) -> Applied:
         """Make the job's report again with all corrections: a replay from `compile_report`, which takes seconds."""
         await run_in_threadpool(stored.newest, job_id)
-        run = await anyio.to_thread.run_sync(lambda: client.replay(job_id, STAGES[-1]), limiter=launching)
+        run = await anyio.to_thread.run_sync(lambda: client.replay(job_id, Stage.compile_report), limiter=launching)
         return Applied(run_id=run.run_id)
 
     @router.get(f"{REPORTS}/{{job_id}}/apply/{{run_id}}", responses=problems(404, 503), dependencies=may_see)

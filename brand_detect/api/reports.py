@@ -19,7 +19,7 @@ from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.job import JOB_ID, check_job_id
-from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.pipeline import Stage
 from brand_detect.report.index_page import MOST_LISTED, Listed, render_index, render_login, render_state
 from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.store import Store
@@ -87,7 +87,7 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
             runs, note = [], f"Jobs without a report are listed without their state: {e}"
         for run in reversed(runs):  # the newest of a job comes last
             known = jobs.get(run.job_id)
-            if STAGES[-1] in run.stages and (known is None or known.state):
+            if Stage.compile_report in run.stages and (known is None or known.state):
                 created = datetime.fromtimestamp(run.created_s, UTC).isoformat()
                 jobs[run.job_id] = Listed(run.job_id, created, state=run.status)
         return HTMLResponse(render_index(list(jobs.values()), note), headers=PLAIN)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from brand_detect.client import Client, Run
 from brand_detect.domain.errors import BrandDetectError
-from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.pipeline import Stage
 
 
 class JobState(BaseModel):
@@ -54,7 +54,7 @@ def state_of(client: Client, job_id: str, report: str | None) -> JobState | None
     Raises:
         Transient: Dagster is out of reach.
     """
-    run = next((r for r in client.runs(job_id) if STAGES[-1] in r.stages), None)
+    run = next((r for r in client.runs(job_id) if Stage.compile_report in r.stages), None)
     if run is None:
         return None
     says = waits_for(run)

@@ -13,7 +13,7 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import JOB_ID, check_job_id
-from brand_detect.domain.pipeline import CATALOG
+from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correction_of, review_of, undone
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
@@ -70,7 +70,7 @@ class StoredReports:
             check_job_id(job_id)
         except BadInput as e:
             raise NotThere(str(e)) from e
-        there = (ref for ref in self._store.folders(job_id, "compile_report") if self._store.exists(ref))
+        there = (ref for ref in self._store.folders(job_id, Stage.compile_report) if self._store.exists(ref))
         found = readable(self._manifest, there)
         if not found:
             raise NotThere(f"There is no report of {job_id}.")
@@ -78,7 +78,7 @@ class StoredReports:
 
     def _attempt(self, job_id: str, attempt: str) -> Manifest:
         """The manifest of one of the job's reports."""
-        ref = AttemptRef(job_id, "compile_report", attempt)
+        ref = AttemptRef(job_id, Stage.compile_report, attempt)
         if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")
         return self._manifest(ref)
@@ -105,7 +105,9 @@ class StoredReports:
 
     def is_made(self, job_id: str, run_id: str) -> bool:
         """Whether a run has written a report whose checks passed: the run itself ends a second later."""
-        refs = [ref for ref in self._store.folders(job_id, "compile_report") if ref.attempt.startswith(f"{run_id}-")]
+        refs = [
+            ref for ref in self._store.folders(job_id, Stage.compile_report) if ref.attempt.startswith(f"{run_id}-")
+        ]
         return any(self._store.exists(ref) and self._manifest(ref).failed_check is None for ref in refs)
 
     def document(self, job_id: str, name: str, report: str = "") -> bytes:
@@ -140,7 +142,7 @@ class StoredReports:
         """
         made = self._attempt(job_id, report) if report else self.newest(job_id)
         try:
-            return self._frames_of(job_id, made.upstream["extract_frames"]).jpeg(frame)
+            return self._frames_of(job_id, made.upstream[Stage.extract_frames]).jpeg(frame)
         except IndexError as e:
             raise NotThere(f"{job_id} has no frame {frame}.") from e
         except Permanent as e:  # retention takes frames before reports
@@ -214,7 +216,7 @@ class StoredReports:
         return frozenset(brand.brand_id for brand in catalog.brands)
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
-        ref = AttemptRef(job_id, "extract_frames", attempt)
+        ref = AttemptRef(job_id, Stage.extract_frames, attempt)
         extracted = self._store.load(ref)
         assert isinstance(extracted, ExtractedFrames)
         return StoredFrames(self._store, self._store.with_frames(ref), extracted.frames, OpenCvCodec())

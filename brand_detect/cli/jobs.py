@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -30,7 +31,7 @@ from brand_detect.client import Client, ReportSummary, Run
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.media import content_sha256, default_job_id
-from brand_detect.domain.pipeline import LINE, STAGES, upstream_of
+from brand_detect.domain.pipeline import LINE, STAGES, Stage, upstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST
 from brand_detect.storage.media import MediaFiles
@@ -38,15 +39,15 @@ from brand_detect.storage.present import present
 from brand_detect.storage.store import Store
 
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-SHOWN = {
-    "extract_frames": ("frames",),
-    "filter_scenes": ("shots",),
-    "detect_objects": ("regions", "tracks"),
-    "run_ocr": ("lines_read", "texts"),
-    "match_brands": ("resolved", "unresolved"),
-    "escalate_vlm": ("questions", "unresolved"),
-    "escalate_cloud": ("questions", "unresolved"),
-    "compile_report": ("brands", "exposures"),
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    Stage.extract_frames: ("frames",),
+    Stage.filter_scenes: ("shots",),
+    Stage.detect_objects: ("regions", "tracks"),
+    Stage.run_ocr: ("lines_read", "texts"),
+    Stage.match_brands: ("resolved", "unresolved"),
+    Stage.escalate_vlm: ("questions", "unresolved"),
+    Stage.escalate_cloud: ("questions", "unresolved"),
+    Stage.compile_report: ("brands", "exposures"),
 }
 """The figures that the tree shows of each stage; all of them are in the JSON."""
 

@@ -31,6 +31,7 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import VIDEO_SUFFIXES
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Answerer
 from brand_detect.domain.protocols import Progress as ProgressReport
 from brand_detect.domain.settings import Settings, state_dir
@@ -107,7 +108,7 @@ def evaluate(
     if left_out:
         out.print(scoring.left_out_table(left_out))
     for name, done in unlabelled:
-        report = done.load("compile_report")
+        report = done.load(Stage.compile_report)
         assert isinstance(report, Report)
         out.print(brand_table(report.brands.to_pylist(), f"{name}: no labels"))
         out.print(f"{done.store.uri(done.ref('compile_report'))}/report.html", soft_wrap=True, highlight=False)
@@ -369,10 +370,10 @@ def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, 
     video = video if "://" in video else str(Path(video).resolve())
     with local_runner(video) as runner:
         done = runner.submit(video, job_id=job_id, profile=profile, overrides=overrides)
-    report = done.load("compile_report")
+    report = done.load(Stage.compile_report)
     assert isinstance(report, Report)
     if as_json:
-        sys.stdout.write(done.store.read(done.ref("compile_report"), "report.json").decode() + "\n")
+        sys.stdout.write(done.store.read(done.ref(Stage.compile_report), "report.json").decode() + "\n")
     else:
         out.print(brand_table(report.brands.to_pylist()))
     for note in (*report.losses, *report.notes):

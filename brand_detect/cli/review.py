@@ -13,6 +13,7 @@ from brand_detect.cli.brands import CatalogOpt, brands, of_ones_own
 from brand_detect.cli.common import JobArg, JsonOpt, err, home, out, plain
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.proposals import Decision, Open, Proposal, proposal_of, still_open
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import key_of
@@ -88,16 +89,16 @@ def name_(
     from brand_detect.storage.store import AttemptRef
 
     store = _store()
-    made = store.attempts(job_id, "compile_report")
+    made = store.attempts(job_id, Stage.compile_report)
     if not made:
         raise BadInput(f"There is no report of {job_id}.", "brand-detect checkpoints JOB shows what there is")
-    report = store.load(AttemptRef(job_id, "compile_report", made[-1].attempt))
+    report = store.load(AttemptRef(job_id, Stage.compile_report, made[-1].attempt))
     assert isinstance(report, Report)
     marks = [m for m in report.unresolved.to_pylist() if m["cluster_id"].startswith(cluster)]
     if len(cluster) < FEWEST or len(marks) != 1:
         hint = f"give {FEWEST} or more first letters of an id in the last part of the report"
         raise BadInput(f"{len(marks)} unresolved clusters of {job_id} begin with {cluster!r}.", hint)
-    proposal = proposal_of(marks[0], job_id, made[-1].upstream["extract_frames"], name.strip(), "person")
+    proposal = proposal_of(marks[0], job_id, made[-1].upstream[Stage.extract_frames], name.strip(), "person")
     _proposals(store).add(proposal)
     _accept(store, proposal, name, catalog)
     err.print(f"to see it in the report: brand-detect replay {job_id} match_brands", highlight=False)
@@ -193,7 +194,7 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
     source = f"the crop of {proposal.cluster_id[:8]} of {proposal.job_id}"
     if proposal.frame is None or proposal.box is None:
         raise BadInput(f"There is no place known of {source}.")
-    ref = AttemptRef(proposal.job_id, "extract_frames", proposal.frames)
+    ref = AttemptRef(proposal.job_id, Stage.extract_frames, proposal.frames)
     extracted, codec = store.load(ref), OpenCvCodec()
     assert isinstance(extracted, ExtractedFrames)
     image = StoredFrames(store, store.with_frames(ref), extracted.frames, codec).read(proposal.frame)

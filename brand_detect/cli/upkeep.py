@@ -15,7 +15,7 @@ from brand_detect.cli.problems import BROKEN
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
 from brand_detect.domain.job import check_job_id
-from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.pipeline import STAGES, Stage
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import AttemptRef, Store
 
@@ -157,7 +157,7 @@ def pin(
 
 def _named(store: Store, job_id: str, attempt: str) -> AttemptRef:
     """The attempt that ``STAGE=ATTEMPT`` names; the newest report by default."""
-    stage, _, name = attempt.partition("=") if attempt else (STAGES[-1], "", "")
+    stage, _, name = attempt.partition("=") if attempt else (Stage.compile_report, "", "")
     if stage not in STAGES or (attempt and not name):
         raise BadInput(f"{attempt!r} names no attempt.", "write STAGE=ATTEMPT, as in compile_report=6b585eff")
     made = [m.attempt for m in store.attempts(job_id, stage)]

@@ -19,12 +19,12 @@ from brand_detect.client.models import ComparisonSummary, Problems, ReportSummar
 from brand_detect.client.transport import TOKEN, GraphQL, expect, tries
 from brand_detect.domain.contracts import check_overrides, names_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.history import ESCALATIONS, History, reports_to_compare
+from brand_detect.domain.history import History, reports_to_compare
 from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.params import Params
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, STAGES
+from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, Stage
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import (
     ASKED,
@@ -214,7 +214,7 @@ class Client:
         job_id: str,
         overrides: Overrides | None = None,
         *,
-        start_stage: str = ESCALATIONS[0],
+        start_stage: str = Stage.escalate_vlm,
         retry_of: str = LATEST,
         reset: Iterable[str] = (),
         delay_s: float = 0.0,
@@ -329,7 +329,7 @@ class Client:
         Raises:
             BadInput: there is none.
         """
-        made = self.checkpoints(job_id).stages[STAGES[-1]].attempts
+        made = self.checkpoints(job_id).stages[Stage.compile_report].attempts
         found = next((a for a in made if run_id in ("", a.run_id)), None)
         if found is None:
             raise BadInput(f"{job_id} has no report{f' of run {run_id}' if run_id else ''}.", "submit or replay it")
@@ -365,7 +365,7 @@ class Client:
 
     def _reports(self, job_id: str) -> list[str]:
         """Attempts of a job's report, oldest first."""
-        return [a.attempt for a in reversed(self.checkpoints(job_id).stages[STAGES[-1]].attempts)]
+        return [a.attempt for a in reversed(self.checkpoints(job_id).stages[Stage.compile_report].attempts)]
 
     def problems(self) -> Problems:
         """What is broken now, over all jobs: what the sensor ``problems`` found, and sensors and schedules that fail.

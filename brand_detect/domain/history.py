@@ -8,9 +8,7 @@ from typing import Any
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
-
-ESCALATIONS = ("escalate_vlm", "escalate_cloud")
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, Stage, downstream_of, upstream_of
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class History:
     @property
     def catalogs(self) -> set[str]:
         """The snapshots of the brand list that this job was matched with, and the latest."""
-        matched = (a.upstream.get(CATALOG, "") for a in self.stages["match_brands"].attempts)
+        matched = (a.upstream.get(CATALOG, "") for a in self.stages[Stage.match_brands].attempts)
         return {version for version in (self.catalog_version, *matched) if version}
 
     def latest(self, stage: str) -> Attempt | None:
@@ -136,7 +134,7 @@ class History:
             return ()
         reasons = ["the code has changed"] if newest.code_version != self.stages[stage].code_version else []
         for name, version in newest.input_versions.items():
-            if name == CATALOG and stage == "match_brands" and version != self.catalog_version:
+            if name == CATALOG and stage == Stage.match_brands and version != self.catalog_version:
                 reasons.append("the brand list has changed")
             above = self.latest(name) if name in upstream_of(stage) else None  # a retry reads a stage below it, too
             if above and above.data_version != version:
@@ -199,9 +197,9 @@ def reports_to_compare(
     for owner, known in ((job_id, reports), *([(with_job, others)] if with_job else [])):
         if not known:
             raise BadInput(f"{owner} has no report to compare.", "submit its video first")
-    after = named(job_id, STAGES[-1], reports, attempt) if attempt else reports[-1]
+    after = named(job_id, Stage.compile_report, reports, attempt) if attempt else reports[-1]
     if with_attempt:
-        return named(with_job or job_id, STAGES[-1], others if with_job else reports, with_attempt), after
+        return named(with_job or job_id, Stage.compile_report, others if with_job else reports, with_attempt), after
     if with_job:
         return others[-1], after
     if after == reports[0]:
@@ -219,7 +217,7 @@ def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> At
     if start_stage not in STAGES:
         raise BadInput(f"There is no stage {start_stage!r} to start from.", f"the stages are {', '.join(STAGES)}")
     above = upstream_of(start_stage)
-    may_pin = (*above[::-1], *([CATALOG] if "match_brands" in downstream_of(start_stage) else []))
+    may_pin = (*above[::-1], *([CATALOG] if Stage.match_brands in downstream_of(start_stage) else []))
     for stage in pins:
         if stage not in may_pin:
             raise BadInput(
@@ -234,7 +232,7 @@ def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> At
         lineage = " made from the pinned attempts" if pins else ""
         raise BadInput(
             f"{history.job_id} has no checkpoint of {nearest}{lineage} to start from.",
-            f"replay from {STAGES[STAGES.index(made[-1]) + 1] if made else STAGES[0]}"
+            f"replay from {STAGES[STAGES.index(made[-1]) + 1] if made else Stage.extract_frames}"
             if history.latest(ROOT)
             else "submit the video",
         )
@@ -301,8 +299,8 @@ def reusable(
         params = effective(stage, *inherited(history, parent, stage), overrides.get(stage, {}))
         wanted = params.model_dump(mode="json")
         catalog = catalog_version or history.catalog_version
-        if stage != "match_brands" and "match_brands" in line:
-            catalog = line["match_brands"].input_versions.get(CATALOG, "")
+        if stage != Stage.match_brands and Stage.match_brands in line:
+            catalog = line[Stage.match_brands].input_versions.get(CATALOG, "")
         known = {s: a.data_version for s, a in line.items()} | {CATALOG: catalog}
         same = [
             a

@@ -11,7 +11,6 @@ from typing import Any
 from brand_detect.domain.contracts import check_overrides, effective
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import (
-    ESCALATIONS,
     Attempt,
     History,
     carried,
@@ -23,7 +22,7 @@ from brand_detect.domain.history import (
 )
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of
+from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, LINE, ROOT, STAGES, Stage, downstream_of
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 
 
@@ -97,7 +96,7 @@ def plan_replay(history: History, request: ReplayRequest) -> LaunchPlan:
     pins = pinned(history, request.pins)
     continued = _continued(history, request)
     if continued:
-        parent = history.find("match_brands", continued.upstream["match_brands"]) or continued
+        parent = history.find(Stage.match_brands, continued.upstream[Stage.match_brands]) or continued
     else:
         parent = parent_of(history, request.start_stage, pins)
     stages = downstream_of(request.start_stage)
@@ -107,14 +106,14 @@ def plan_replay(history: History, request: ReplayRequest) -> LaunchPlan:
         tags = {RETRY_OF: request.retry_of}
         return LaunchPlan(stages, config, tags=tags, parent_run_id=continued.run_id, params=params)
     catalog = pins.get(CATALOG, "")
-    reads_latest_catalog = "match_brands" in stages and not catalog
+    reads_latest_catalog = Stage.match_brands in stages and not catalog
     reused = reusable(history, request.start_stage, parent, config, catalog) if request.reuse else {}
-    reused.pop(STAGES[-1], None)  # a replay ends with a report of its own
+    reused.pop(Stage.compile_report, None)  # a replay ends with a report of its own
     stages = stages[len(reused) :]
     nearest = [parent, *reused.values()][-1]
     if pins or request.reuse:
         pins = {nearest.stage: nearest.attempt}  # its manifest names all that lies above
-        if catalog and "match_brands" in stages:
+        if catalog and Stage.match_brands in stages:
             pins[CATALOG] = catalog
     return LaunchPlan(
         stages,
@@ -138,12 +137,12 @@ def _continued(history: History, request: ReplayRequest) -> Attempt | None:
         return None
     if not request.retry_of:
         return None
-    done = history.stages[ESCALATIONS[-1]].attempts
+    done = history.stages[Stage.escalate_cloud].attempts
     last = next((a for a in done if request.retry_of in (LATEST, a.run_id)), None)
     if last is None:
         which = "" if request.retry_of == LATEST else f" made by run {request.retry_of}"
         raise BadInput(
-            f"{history.job_id} has no checkpoint of {ESCALATIONS[-1]}{which}, which a retry goes on from.",
+            f"{history.job_id} has no checkpoint of {Stage.escalate_cloud}{which}, which a retry goes on from.",
             "replay from match_brands first",
         )
     return last

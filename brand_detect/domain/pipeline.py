@@ -1,17 +1,26 @@
 """The line of stages: one name per stage, used for assets, modules, params, APIs and tests."""
 
+from enum import StrEnum, auto
+
+
+class Stage(StrEnum):
+    """The eight stages in pipeline order."""
+
+    extract_frames = auto()
+    filter_scenes = auto()
+    detect_objects = auto()
+    run_ocr = auto()
+    match_brands = auto()
+    escalate_vlm = auto()
+    escalate_cloud = auto()
+    compile_report = auto()
+
+
 ROOT = "job_request"
-STAGES = (
-    "extract_frames",
-    "filter_scenes",
-    "detect_objects",
-    "run_ocr",
-    "match_brands",
-    "escalate_vlm",
-    "escalate_cloud",
-    "compile_report",
-)
-"""The eight stages in pipeline order."""
+STAGES = tuple(stage.value for stage in Stage)
+"""Their names as plain strings, as in all tuples here: Dagster serializes no enum of ours, so it is given these."""
+ESCALATIONS = (Stage.escalate_vlm.value, Stage.escalate_cloud.value)
+"""The stages that ask a model about what is still unresolved."""
 LINE = (ROOT, *STAGES)
 """The root asset and the eight stages."""
 CATALOG = "brand_catalog"

@@ -4,8 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect.domain.pipeline import LINE, Stage
 
 DAY_S = 86_400.0
 
@@ -111,7 +110,7 @@ def _newest(stored: Iterable[Stored], stage: str, keep: int) -> list[Stored]:
 
 def _names(attempt: Stored) -> list[tuple[str, str]]:
     """What ``attempt`` was made from and goes on from."""
-    return [*attempt.upstream.items(), *([(ESCALATIONS[-1], attempt.continues)] if attempt.continues else [])]
+    return [*attempt.upstream.items(), *([(Stage.escalate_cloud, attempt.continues)] if attempt.continues else [])]
 
 
 def _with_all_needed(names: Iterable[tuple[str, str]], known: Mapping[tuple[str, str], Stored]) -> set[tuple[str, str]]:
@@ -128,7 +127,7 @@ def _with_all_needed(names: Iterable[tuple[str, str]], known: Mapping[tuple[str,
 
 def _stand_in(attempt: Stored, known: Mapping[tuple[str, str], Stored]) -> list[tuple[str, str]]:
     """Where the pictures of an attempt have gone, the newest one with the very same ones."""
-    if attempt.stage != STAGES[0] or attempt.frames_bytes:
+    if attempt.stage != Stage.extract_frames or attempt.frames_bytes:
         return []
     same = [
         a

@@ -13,7 +13,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.params import HOST
-from brand_detect.domain.pipeline import downstream_of
+from brand_detect.domain.pipeline import Stage, downstream_of
 
 
 def state_dir() -> Path:
@@ -154,7 +154,7 @@ class Settings(BaseSettings):
             check_overrides(value)
         except BadInput as e:
             raise ValueError(e.full) from e
-        if set(value) - set(downstream_of("escalate_vlm")):
+        if set(value) - set(downstream_of(Stage.escalate_vlm)):
             raise ValueError("a retry runs from escalate_vlm down")
         return value
 

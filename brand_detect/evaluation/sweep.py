@@ -25,10 +25,10 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import ESCALATIONS, named
+from brand_detect.domain.history import named
 from brand_detect.domain.job import JobRequest, Overrides, check_job_id
 from brand_detect.domain.params import Params
-from brand_detect.domain.pipeline import CATALOG, ROOT, STAGES, downstream_of
+from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, ROOT, STAGES, Stage, downstream_of
 from brand_detect.domain.protocols import Answer, Answerer, BrandIndex, Progress, Question
 from brand_detect.domain.records import Payload
 from brand_detect.domain.settings import Settings
@@ -41,11 +41,10 @@ from brand_detect.report.curves import Curve, Lane, Panel, SweepPage
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store, StoredFrames
 
-MATCH, REPORT = "match_brands", "compile_report"
 SWEPT: Mapping[str, tuple[str, ...]] = {
-    MATCH: tuple(PARAMS[MATCH].model_fields),
+    Stage.match_brands: tuple(PARAMS[Stage.match_brands].model_fields),
     **dict.fromkeys(ESCALATIONS, ("min_confidence",)),
-    REPORT: ("min_confidence", "bridge_s", "min_exposure_s"),
+    Stage.compile_report: ("min_confidence", "bridge_s", "min_exposure_s"),
 }
 """What can be swept: params whose effect follows from what is stored."""
 MOST_VALUES = 500
@@ -115,7 +114,7 @@ class Lineage:
 
     def __init__(self, store: Store, report: Manifest) -> None:
         self.store, self.report = store, report
-        self._attempts = {**report.upstream, REPORT: report.attempt}
+        self._attempts = {**report.upstream, Stage.compile_report: report.attempt}
         self._payloads: dict[str, Any] = {}
 
     @classmethod
@@ -125,13 +124,13 @@ class Lineage:
         Raises:
             BadInput: there is none, or several begin so.
         """
-        made = store.attempts(check_job_id(job_id), REPORT)
+        made = store.attempts(check_job_id(job_id), Stage.compile_report)
         if not made:
             raise BadInput(
                 f"There is no report of {job_id} in {store.root}.",
                 "run the job to its end, or name another store with BRAND_DETECT_STORE_ROOT",
             )
-        name = named(job_id, REPORT, [m.attempt for m in made], attempt) if attempt else made[-1].attempt
+        name = named(job_id, Stage.compile_report, [m.attempt for m in made], attempt) if attempt else made[-1].attempt
         return cls(store, next(m for m in made if m.attempt == name))
 
     def ref(self, stage: str) -> AttemptRef:
@@ -165,16 +164,16 @@ class Lineage:
     @cached_property
     def rounds(self) -> list["Round"]:
         """Every time that models were put questions, first to last: a retry goes on from earlier ones."""
-        return self._rounds(ESCALATIONS[-1], self._attempts[ESCALATIONS[-1]])
+        return self._rounds(Stage.escalate_cloud, self._attempts[Stage.escalate_cloud])
 
     def _rounds(self, stage: str, attempt: str) -> list["Round"]:
         ref = AttemptRef(self.report.job_id, stage, attempt)
         manifest = self.store.manifest(ref)
         before: list[Round] = []
         if manifest.continues:
-            before = self._rounds(ESCALATIONS[-1], manifest.continues)
-        elif stage == ESCALATIONS[-1]:
-            before = self._rounds(ESCALATIONS[0], manifest.upstream[ESCALATIONS[0]])
+            before = self._rounds(Stage.escalate_cloud, manifest.continues)
+        elif stage == Stage.escalate_cloud:
+            before = self._rounds(Stage.escalate_vlm, manifest.upstream[Stage.escalate_vlm])
         told = cast("BrandVerdicts", self.store.load(ref)).answers
         own = told.slice(sum(r.answers.num_rows for r in before))
         return [*before, Round(stage, cast("Escalation", effective(stage, manifest.params)), own)]
@@ -231,7 +230,7 @@ def sweep(
     """
     check_swept(stage, param, fixed)
     stored = lineage.params
-    first = MATCH if catalog else min((stage, *fixed), key=STAGES.index)
+    first = Stage.match_brands if catalog else min((stage, *fixed), key=STAGES.index)
     _check_rounds(lineage, {stage, *fixed} & set(ESCALATIONS))
     base = {s: effective(s, stored[s].model_dump(), fixed.get(s, {})) for s in SWEPT}
     in_force: Value = getattr(stored[stage], param)
@@ -330,21 +329,21 @@ class _Compute:
         self._frames = lineage.load("extract_frames", ExtractedFrames)
         self._scenes = lineage.load("filter_scenes", FilteredScenes)
         self._detected = lineage.load("detect_objects", DetectedObjects)
-        if first == REPORT:
-            lineage.load(ESCALATIONS[-1], BrandVerdicts)
+        if first == Stage.compile_report:
+            lineage.load(Stage.escalate_cloud, BrandVerdicts)
             return
         self._index = _Remembering(LexiconIndex(self.catalog))
         _ = lineage.rounds
-        if first == MATCH:
-            lineage.load("run_ocr", TrackTexts)
+        if first == Stage.match_brands:
+            lineage.load(Stage.run_ocr, TrackTexts)
         else:
-            lineage.load(MATCH, BrandVerdicts)
+            lineage.load(Stage.match_brands, BrandVerdicts)
         self._matched: tuple[Params, BrandVerdicts] | None = None
 
     def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
         """What the last escalation and the report come to."""
         verdicts = self._verdicts(params)
-        own = cast("CompileReportParams", params[REPORT])
+        own = cast("CompileReportParams", params[Stage.compile_report])
         report = stages.compile_report(
             self.lineage.request,
             self._frames,
@@ -358,9 +357,9 @@ class _Compute:
         return verdicts, report
 
     def _verdicts(self, params: Mapping[str, Params]) -> BrandVerdicts:
-        if self._first == REPORT:
-            return self.lineage.load(ESCALATIONS[-1], BrandVerdicts)
-        verdicts = self._match(cast("MatchBrandsParams", params[MATCH]))
+        if self._first == Stage.compile_report:
+            return self.lineage.load(Stage.escalate_cloud, BrandVerdicts)
+        verdicts = self._match(cast("MatchBrandsParams", params[Stage.match_brands]))
         frames = StoredFrames(
             self.lineage.store, self.lineage.ref("extract_frames"), self._frames.frames, OpenCvCodec()
         )
@@ -382,17 +381,17 @@ class _Compute:
         return verdicts
 
     def _match(self, params: MatchBrandsParams) -> BrandVerdicts:
-        if self._first != MATCH:
-            return self.lineage.load(MATCH, BrandVerdicts)
+        if self._first != Stage.match_brands:
+            return self.lineage.load(Stage.match_brands, BrandVerdicts)
         if self._matched is None or self._matched[0] != params:
-            texts = self.lineage.load("run_ocr", TrackTexts)
+            texts = self.lineage.load(Stage.run_ocr, TrackTexts)
             made = stages.match_brands(self._scenes, self._detected, texts, params, index=self._index)
             self._matched = params, made
         return self._matched[1]
 
     def unasked(self, verdicts: BrandVerdicts) -> int:
         """Open clusters that no stored question was about, if the lineage's models were asked at all."""
-        if self._first == REPORT or all(r.params.provider.value == "off" for r in self.lineage.rounds):
+        if self._first == Stage.compile_report or all(r.params.provider.value == "off" for r in self.lineage.rounds):
             return 0
         asked = {c for r in self.lineage.rounds for c in r.answers["cluster_id"].to_pylist()}
         return sum(c not in asked for c in verdicts.unresolved["cluster_id"].to_pylist())
@@ -402,7 +401,7 @@ class _Compute:
         return {
             "filter_scenes": self._scenes,
             "detect_objects": self._detected,
-            "run_ocr": self.lineage.load("run_ocr", TrackTexts),
+            Stage.run_ocr: self.lineage.load(Stage.run_ocr, TrackTexts),
         }
 
 
@@ -423,7 +422,7 @@ def _point(compute: _Compute, value: Value, params: Mapping[str, Params], labels
     )
     if labels is None:
         return point
-    made = {**compute.payloads(), ESCALATIONS[-1]: verdicts, REPORT: report}
+    made = {**compute.payloads(), Stage.escalate_cloud: verdicts, Stage.compile_report: report}
     scored = score(made, labels, compute.catalog)
     return replace(point, score=totals([scored]), false=tuple(f.brand for f in scored.false))
 
@@ -432,7 +431,7 @@ def _notes(
     lineage: Lineage, first: str, points: Sequence[Point], in_force: Value, *, is_as_stored: bool
 ) -> Iterator[str]:
     """What was assumed, in plain words."""
-    asked = [r for r in lineage.rounds if r.params.provider.value != "off"] if first != REPORT else []
+    asked = [r for r in lineage.rounds if r.params.provider.value != "off"] if first != Stage.compile_report else []
     if asked:
         models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider.value}/{r.params.model}" for r in asked))
         answers = sum(r.answers.num_rows for r in asked)
@@ -442,7 +441,7 @@ def _notes(
         )
     if not is_as_stored:
         return
-    stored = cast("Report", lineage.store.load(lineage.ref(REPORT)))
+    stored = cast("Report", lineage.store.load(lineage.ref(Stage.compile_report)))
     here = next(p for p in points if p.value == in_force)
     seconds = sum(stored.brands["seconds"].to_pylist())
     if (stored.brands.num_rows, round(seconds, 3)) != (here.brands, round(here.seconds, 3)):

@@ -15,7 +15,7 @@ from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.history import reports_to_compare
 from brand_detect.domain.job import JobRequest
-from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, Stage
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.partitions import JOBS, OWNER
@@ -27,7 +27,6 @@ from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store, StoredFrames
 
-REPORT = STAGES[-1]
 METADATA_BYTES = 50_000
 """Longest JSON in the metadata: it sits in the event's row."""
 
@@ -57,7 +56,9 @@ class Compared:
         )
 
     def _frames(self, report: AttemptRef) -> FrameReader | None:
-        frames = AttemptRef(report.job_id, STAGES[0], self.store.manifest(report).upstream[STAGES[0]])
+        frames = AttemptRef(
+            report.job_id, Stage.extract_frames, self.store.manifest(report).upstream[Stage.extract_frames]
+        )
         try:
             extracted, there = _load(self.store, frames, ExtractedFrames), self.store.with_frames(frames)
         except Permanent:  # gone: the page says so
@@ -80,7 +81,9 @@ def compared(
     other = with_job or job_id
     others = reports_of(store, with_job) if with_job else ()
     names = reports_to_compare(job_id, reports_of(store, job_id), attempt, with_attempt, with_job, others)
-    before, after = (AttemptRef(job, REPORT, name) for job, name in zip((other, job_id), names, strict=True))
+    before, after = (
+        AttemptRef(job, Stage.compile_report, name) for job, name in zip((other, job_id), names, strict=True)
+    )
     return Compared(before, after, compare(load_side(store, before), load_side(store, after)), store, codec)
 
 
@@ -91,22 +94,22 @@ def load_side(store: Store, report: AttemptRef) -> Side:
     refs = {stage: AttemptRef(report.job_id, stage, name) for stage, name in manifest.upstream.items() if stage in LINE}
     refs[report.stage] = report
     return Side(
-        request=_load(store, refs["job_request"], JobRequest),
+        request=_load(store, refs[ROOT], JobRequest),
         attempt=report.attempt,
         run_id=manifest.run_id,
         created=manifest.created,
         stages={stage: _facts(store.manifest(ref)) for stage, ref in refs.items() if store.exists(ref)},
         catalog=catalog_from_json(store.get_catalog(version), version),
-        scenes=_load(store, refs["filter_scenes"], FilteredScenes),
-        detected=_load(store, refs["detect_objects"], DetectedObjects),
-        verdicts=_load(store, refs["escalate_cloud"], BrandVerdicts),
+        scenes=_load(store, refs[Stage.filter_scenes], FilteredScenes),
+        detected=_load(store, refs[Stage.detect_objects], DetectedObjects),
+        verdicts=_load(store, refs[Stage.escalate_cloud], BrandVerdicts),
         report=_load(store, report, Report),
     )
 
 
 def reports_of(store: Store, job_id: str) -> list[str]:
     """Attempts of a job's report, oldest first."""
-    return [manifest.attempt for manifest in store.attempts(job_id, REPORT)]
+    return [manifest.attempt for manifest in store.attempts(job_id, Stage.compile_report)]
 
 
 def _facts(manifest: Manifest) -> StageFacts:

@@ -19,7 +19,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import content_sha256
-from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rewritten
 from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.events import inline
@@ -35,8 +35,6 @@ from brand_detect.report.words import counted
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import AttemptRef, Store, StoredFrames
-
-REPORT = STAGES[-1]
 
 V = TypeVar("V", bound=Value)
 
@@ -56,29 +54,31 @@ class StoredReport:
         Raises:
             BadInput: there is none.
         """
-        reports = store.attempts(job_id, REPORT)
+        reports = store.attempts(job_id, Stage.compile_report)
         if not reports:
             raise BadInput(f"{job_id} has no report.", "submit its video first")
         sound = [manifest for manifest in reports if not manifest.failed_check] or reports
-        name = named(job_id, REPORT, [m.attempt for m in reports], attempt) if attempt else sound[-1].attempt
-        ref = AttemptRef(job_id, REPORT, name)
+        name = (
+            named(job_id, Stage.compile_report, [m.attempt for m in reports], attempt) if attempt else sound[-1].attempt
+        )
+        ref = AttemptRef(job_id, Stage.compile_report, name)
         return cls(store, ref, store.manifest(ref))
 
     @cached_property
     def report(self) -> Report:
-        return self._load(REPORT, Report)
+        return self._load(Stage.compile_report, Report)
 
     @cached_property
     def request(self) -> JobRequest:
-        return self._load("job_request", JobRequest)
+        return self._load(ROOT, JobRequest)
 
     @cached_property
     def extracted(self) -> ExtractedFrames:
-        return self._load("extract_frames", ExtractedFrames)
+        return self._load(Stage.extract_frames, ExtractedFrames)
 
     @cached_property
     def scenes(self) -> FilteredScenes:
-        return self._load("filter_scenes", FilteredScenes)
+        return self._load(Stage.filter_scenes, FilteredScenes)
 
     @cached_property
     def document(self) -> ReportDocument:
@@ -86,7 +86,7 @@ class StoredReport:
 
     @cached_property
     def labels(self) -> boxes.Labels:
-        regions = self._load("detect_objects", DetectedObjects).regions
+        regions = self._load(Stage.detect_objects, DetectedObjects).regions
         return boxes.labels(self.request, self.extracted.frames, self.scenes.timeline, regions, self.report)
 
     @cached_property
@@ -100,11 +100,11 @@ class StoredReport:
         Raises:
             Permanent: they are gone.
         """
-        made = AttemptRef(self.ref.job_id, "extract_frames", self.manifest.upstream["extract_frames"])
+        made = AttemptRef(self.ref.job_id, Stage.extract_frames, self.manifest.upstream[Stage.extract_frames])
         return StoredFrames(self.store, self.store.with_frames(made), self.extracted.frames, codec)
 
     def _load(self, stage: str, kind: type[V]) -> V:
-        attempt = self.ref.attempt if stage == REPORT else self.manifest.upstream[stage]
+        attempt = self.ref.attempt if stage == Stage.compile_report else self.manifest.upstream[stage]
         value = self.store.load(AttemptRef(self.ref.job_id, stage, attempt))
         assert isinstance(value, kind)
         return value

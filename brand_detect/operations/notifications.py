@@ -20,7 +20,7 @@ import dagster as dg
 import httpx2
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.settings import Settings
 from brand_detect.operations.monitoring.ended_runs import EndedRun, EndedRuns, Outcome
 from brand_detect.orchestration.lineage import attempt_of
@@ -156,7 +156,7 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, Any] 
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     made = instance.get_records_for_run(run.run_id, of_type=kind, limit=1, ascending=False).records
     event = made[0].asset_materialization if made else None
-    if event is None or event.asset_key.path[-1] != STAGES[-1] or "report" not in event.metadata:
+    if event is None or event.asset_key.path[-1] != Stage.compile_report or "report" not in event.metadata:
         return None
     short: Any = event.metadata["report"].value
     return {

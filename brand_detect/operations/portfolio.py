@@ -11,7 +11,7 @@ from pydantic import Field
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import JobRequest
-from brand_detect.domain.pipeline import ROOT, STAGES
+from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.tables import content_id
 from brand_detect.orchestration.config import explicit
@@ -23,7 +23,6 @@ from brand_detect.report.portfolio import portfolio as summed
 from brand_detect.report.words import cell, duration, percent
 from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store
 
-REPORT = STAGES[-1]
 IN_TABLE = 25
 """Brands in the metadata's table."""
 
@@ -62,12 +61,15 @@ def documents(whole: Portfolio) -> dict[str, bytes]:
 
 
 def _entry(store: Store, job_id: str) -> Entry | None:
-    sound = [manifest for manifest in store.attempts(job_id, REPORT) if not manifest.failed_check]
+    sound = [manifest for manifest in store.attempts(job_id, Stage.compile_report) if not manifest.failed_check]
     if not sound:
         return None
     newest = sound[-1]
     asked = AttemptRef(job_id, ROOT, newest.upstream[ROOT])
-    request, report = store.load(asked), store.load(AttemptRef(job_id, REPORT, newest.attempt), ["brands"])
+    request, report = (
+        store.load(asked),
+        store.load(AttemptRef(job_id, Stage.compile_report, newest.attempt), ["brands"]),
+    )
     assert isinstance(request, JobRequest)
     assert isinstance(report, Report)
     submitted = store.manifest(asked).created

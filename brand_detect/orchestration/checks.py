@@ -16,6 +16,7 @@ from brand_detect.domain.contracts.detect_objects import DetectedObjects, Detect
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames, ExtractFramesParams
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.tables import Row
 from brand_detect.domain.timeline import TOUCHING_S, union_seconds
 
@@ -67,7 +68,7 @@ def frames_were_sampled(value: ExtractedFrames, inputs: Inputs, params: ExtractF
     if in_a_row.any():
         at_s = params.start_s + due[in_a_row.argmax()] / params.sample_fps
         return f"no frame was sampled from {at_s:.1f} s on, where the video has pictures"
-    steady = not inputs["job_request"].probe.variable_frame_rate
+    steady = not inputs[ROOT].probe.variable_frame_rate
     rate = min(params.sample_fps, 1 / np.median(np.diff(pictures))) if len(pictures) > 1 else 0.0
     wanted = rate * (value.end_s - value.start_s)
     if steady and len(times) < SEEN * wanted:
@@ -94,7 +95,7 @@ def video_was_read_whole(value: ExtractedFrames, *_: object) -> str:
 
 def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectObjectsParams) -> str:
     """There is at least one region, where there were pictures to look at and a detector to look with."""
-    n_keyframes = inputs["filter_scenes"].timeline["keyframe"].combine_chunks().drop_null().unique()
+    n_keyframes = inputs[Stage.filter_scenes].timeline["keyframe"].combine_chunks().drop_null().unique()
     off = params.text is TextDetection.off and params.object_model == "off"
     if value.regions.num_rows or off or not len(n_keyframes):
         return ""
@@ -109,7 +110,7 @@ def questions_were_answered(value: BrandVerdicts, *_: object) -> str:
 
 def no_exposure_outside_the_video(value: Report, inputs: Inputs, *_: object) -> str:
     """The report is about the sampled range of the video, and no brand is shown before or after it."""
-    frames: ExtractedFrames = inputs["extract_frames"]
+    frames: ExtractedFrames = inputs[Stage.extract_frames]
     if not np.allclose(value.summary["range_s"], (frames.start_s, frames.end_s), rtol=0, atol=SAME_S):
         said = value.summary["range_s"]
         return f"the report is about {said[0]:.3f} to {said[1]:.3f} s, the video about {_span(frames)}"
@@ -142,7 +143,7 @@ def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileRepo
     Exact, bridged gaps and ``min_exposure_s`` included: a presence that was left out as too short has taken its
     detections with it, and one that is short and there has failed to be left out.
     """
-    scenes: FilteredScenes = inputs["filter_scenes"]
+    scenes: FilteredScenes = inputs[Stage.filter_scenes]
     seen: dict[str, set[int]] = {}
     for brand_id, frame in zip(*(value.detections[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
         seen.setdefault(brand_id, set()).add(frame)

@@ -7,8 +7,7 @@ import dagster as dg
 from brand_detect.catalog import LoadedCatalog, catalog_from_json, catalog_to_json
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.pipeline import CATALOG
+from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.tags import OFFPEAK
 from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
 from brand_detect.orchestration.lineage import Lineage, attempt_of, latest_record, resolve
@@ -82,7 +81,7 @@ class CheckpointIOManager(dg.IOManager):
         attempts, continues = draft.lineage.attempts, draft.lineage.continues
         read = {name: attempts[name] for name in draft.inputs if name != CATALOG}
         if continues:
-            read[ESCALATIONS[-1]] = continues
+            read[Stage.escalate_cloud] = continues
         with draft.writer.or_nothing():
             return draft.writer.commit(
                 draft.value,

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.history import ESCALATIONS
-from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, upstream_of
+from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, LINE, ROOT, Stage, upstream_of
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.storage.store import AttemptRef, Store
 
@@ -50,7 +49,7 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
     continues = ""
     if RETRY_OF in run.tags and stage in ESCALATIONS and nearest not in named:
         continues = _escalated(instance, store, job_id, run.tags[RETRY_OF])
-        named[nearest] = store.manifest(AttemptRef(job_id, ESCALATIONS[-1], continues)).upstream[nearest]
+        named[nearest] = store.manifest(AttemptRef(job_id, Stage.escalate_cloud, continues)).upstream[nearest]
     attempt = named.get(nearest) or latest(instance, nearest, job_id)
     if attempt is None:
         raise Permanent(
@@ -71,7 +70,7 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
             f"{nearest} {attempt} failed its check {failed.name}: {failed.detail}",
             f"mend and re-materialize {nearest}, or pin this attempt by name: {PIN}{nearest}={attempt}",
         )
-    if CATALOG not in attempts and stage == "match_brands":
+    if CATALOG not in attempts and stage == Stage.match_brands:
         version = named.get(CATALOG) or latest(instance, CATALOG, None)
         if version is None:
             raise Permanent("The brand catalogue was never read.", "materialize brand_catalog first")
@@ -81,7 +80,7 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
 
 def _escalated(instance: dg.DagsterInstance, store: Store, job_id: str, run_id: str) -> str:
     """The attempt of ``escalate_cloud`` that a retry of ``run_id`` (or of the latest) goes on from."""
-    cloud = ESCALATIONS[-1]
+    cloud = Stage.escalate_cloud
     if run_id == LATEST:
         attempt = latest(instance, cloud, job_id)
     else:  # the store knows runs, too, of which Dagster has forgotten

@@ -12,9 +12,8 @@ from brand_detect.domain.contracts.escalate_vlm import VlmProvider
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.job import JobRequest, Overrides, check_job_id
-from brand_detect.domain.pipeline import ROOT
+from brand_detect.domain.pipeline import ESCALATIONS, ROOT, Stage
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import load_prompt
@@ -27,7 +26,6 @@ from brand_detect.storage.answers import Answers
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import AttemptRef, StoredFrames
 
-MATCH, CLOUD = "match_brands", ESCALATIONS[-1]
 ASSUMED_OUTPUT_TOKENS = 120
 """Of an answer, as long as the model gave none in this job: the form with a short sentence takes about that."""
 ASSUMED_CALL_S = 3.0
@@ -75,18 +73,20 @@ def plan(services: Services, job_id: str, overrides: Overrides, models: Sequence
     """
     store, settings, codec = services.store, services.settings, services.engines.codec()
     check_overrides(overrides)
-    made = store.attempts(check_job_id(job_id), CLOUD) or store.attempts(job_id, MATCH)
+    made = store.attempts(check_job_id(job_id), Stage.escalate_cloud) or store.attempts(job_id, Stage.match_brands)
     if not made:
-        raise BadInput(f"{job_id} has no checkpoint of {MATCH} in {store.root}.", "run the job that far first")
+        raise BadInput(
+            f"{job_id} has no checkpoint of {Stage.match_brands} in {store.root}.", "run the job that far first"
+        )
     newest = made[-1]
     refs = {s: AttemptRef(job_id, s, a) for s, a in {**newest.upstream, newest.stage: newest.attempt}.items()}
     request, verdicts = (
         cast("JobRequest", store.load(refs[ROOT])),
         cast("BrandVerdicts", store.load(refs[newest.stage])),
     )
-    extracted = cast("ExtractedFrames", store.load(refs["extract_frames"]))
-    detected = cast("DetectedObjects", store.load(refs["detect_objects"]))
-    frames = StoredFrames(store, store.with_frames(refs["extract_frames"]), extracted.frames, codec)
+    extracted = cast("ExtractedFrames", store.load(refs[Stage.extract_frames]))
+    detected = cast("DetectedObjects", store.load(refs[Stage.detect_objects]))
+    frames = StoredFrames(store, store.with_frames(refs[Stage.extract_frames]), extracted.frames, codec)
     wanted: list[tuple[str, Escalation]] = []
     notes = []
     for stage in ESCALATIONS:
@@ -95,15 +95,15 @@ def plan(services: Services, job_id: str, overrides: Overrides, models: Sequence
         params = cast("Escalation", effective(stage, *layers, overrides.get(stage, {})))
         if params.provider.value != "off":
             wanted.append((stage, params))
-        elif not (stage == CLOUD and models):
+        elif not (stage == Stage.escalate_cloud and models):
             notes.append(f"{stage}: off, no model set")
-        if stage == CLOUD:
+        if stage == Stage.escalate_cloud:
             wanted += [(stage, _of(params, model)) for model in models]
     estimates = []
     for stage, params in wanted:
         pictures = Pictures(detected, params, frames, codec, services.engines.canvas())
         estimates.append(_estimate(stage, params, settings, Answers(store), pictures, verdicts, progress))
-    if any(stage == CLOUD for stage, _ in wanted):
+    if any(stage == Stage.escalate_cloud for stage, _ in wanted):
         spent = Spending(store, 0.0, 0.0).spent_micro(datetime.now(UTC).date().isoformat()) / MICRO
         notes.append(f"{spent:.2f} of {settings.daily_usd:.2f} USD are spent or set aside today")
     clusters = verdicts.unresolved.to_pylist()
@@ -116,7 +116,7 @@ def _of(params: Escalation, model: str) -> Escalation:
     provider, _, name = model.partition(":")
     alone = {"provider": provider, "model": name, "fallbacks": [], "base_url": ""}
     priced = {"input_usd_per_mtok": 0.0, "output_usd_per_mtok": 0.0}
-    return cast("Escalation", effective(CLOUD, params.model_dump(mode="json"), alone, priced))
+    return cast("Escalation", effective(Stage.escalate_cloud, params.model_dump(mode="json"), alone, priced))
 
 
 def _estimate(

@@ -20,10 +20,9 @@ from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BrandDetectError, Transient
-from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.params import Params
-from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
+from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, Stage
 from brand_detect.domain.proposals import Proposal, corrected, proposed
 from brand_detect.domain.protocols import (
     Answerer,
@@ -119,8 +118,8 @@ class StageRun(Generic[P_co]):
     @cached_property
     def _frames_ref(self) -> AttemptRef:
         """Where they lie; looked up once, for the stage and for its picture."""
-        made = self.lineage.attempts.get("extract_frames")  # in extract_frames itself: what it is writing
-        return self.store.with_frames(AttemptRef(self.job_id, "extract_frames", made)) if made else self.sink.ref
+        made = self.lineage.attempts.get(Stage.extract_frames)  # in extract_frames itself: what it is writing
+        return self.store.with_frames(AttemptRef(self.job_id, Stage.extract_frames, made)) if made else self.sink.ref
 
     def answerer(self: "StageRun[Escalation]") -> Answerer | None:
         """Who answers in this stage; None when it is off."""
@@ -141,7 +140,9 @@ class StageRun(Generic[P_co]):
         """In a retry, what the escalation that it goes on from came to."""
         if not self.lineage.continues:
             return None
-        return cast("BrandVerdicts", self.store.load(AttemptRef(self.job_id, ESCALATIONS[-1], self.lineage.continues)))
+        return cast(
+            "BrandVerdicts", self.store.load(AttemptRef(self.job_id, Stage.escalate_cloud, self.lineage.continues))
+        )
 
     def brand_index(self) -> BrandIndex:
         """The index of the catalogue that this lineage was matched with."""
@@ -155,7 +156,7 @@ class StageRun(Generic[P_co]):
 
         def make() -> LogoEmbedder | None:
             made = self.store.manifest(
-                AttemptRef(self.job_id, "detect_objects", self.lineage.attempts["detect_objects"])
+                AttemptRef(self.job_id, Stage.detect_objects, self.lineage.attempts[Stage.detect_objects])
             )
             return self.engines.logo_embedder(DetectObjectsParams.model_validate(made.params))
 
@@ -184,7 +185,7 @@ class StageRun(Generic[P_co]):
 
         ``marks`` are REPORT_UNRESOLVED as they were before anybody named one, ``known`` finds the catalogue's brands.
         """
-        frames = self.lineage.attempts["extract_frames"]
+        frames = self.lineage.attempts[Stage.extract_frames]
         self.proposals.extend(proposed(report.unresolved, verdicts.answers, self.job_id, frames))
         self.proposals.extend(corrected(report, verdicts.verdicts, marks, known, self.job_id, frames))
 
@@ -283,7 +284,7 @@ def _run_stage(
     services = cast("Services", context.resources.services)
     job_id, stage = sink.ref.job_id, sink.ref.stage
     lineage: Lineage = context.resources.checkpoints.lineage(context.run, job_id, stage)
-    request = services.store.load(AttemptRef(job_id, "job_request", lineage.attempts["job_request"]))
+    request = services.store.load(AttemptRef(job_id, ROOT, lineage.attempts[ROOT]))
     assert isinstance(request, JobRequest)
     overrides = explicit(context.op_execution_context.op_config)
     params = effective(stage, load_profile(request.profile).get(stage, {}), request.overrides.get(stage, {}), overrides)
@@ -310,7 +311,7 @@ def _run_stage(
     if any(o.blocking and not o.passed for o in outcomes):  # it would fail again
         context.instance.add_run_tags(context.run.run_id, {"dagster/max_retries": "0"})
     run.sink.seal()
-    extracted = value if isinstance(value, ExtractedFrames) else run.load("extract_frames")
+    extracted = value if isinstance(value, ExtractedFrames) else run.load(Stage.extract_frames)
     assert isinstance(extracted, ExtractedFrames)
     drawn = picture(
         stage, {**values, stage: value}, run.frames(extracted), services.engines.canvas(), services.engines.codec()

@@ -15,6 +15,7 @@ from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK, DUPLICATE, KEYFRAME, FilteredScenes
 from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, Shape
 from brand_detect.domain.tables import Row
 from brand_detect.report.words import clock, duration
@@ -97,7 +98,7 @@ class _Card:
 
 def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     """A contact sheet of frames spread evenly over the range."""
-    extracted: ExtractedFrames = payloads["extract_frames"]
+    extracted: ExtractedFrames = payloads[Stage.extract_frames]
     rows = _spread(extracted.frames.select(["frame", "t_s"]).to_pylist(), 24)
     cards = [_Card(desk.shrunk(desk.frames.read(row["frame"])), clock(row["t_s"])) for row in rows]
     heading = f"Frames: {extracted.frames.num_rows}, from {clock(extracted.start_s)} to {clock(extracted.end_s)}"
@@ -106,7 +107,7 @@ def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     """All sampled frames as a strip coloured by their fate, and the first keyframe of shots."""
-    scenes: FilteredScenes = payloads["filter_scenes"]
+    scenes: FilteredScenes = payloads[Stage.filter_scenes]
     cells = scenes.timeline.select(["frame", "start_s", "end_s", "shot", "status"]).to_pylist()
     if not cells:
         return None
@@ -145,8 +146,8 @@ def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     """Boxes on the fullest frames of different shots; of few shots, more frames."""
-    detected: DetectedObjects = payloads["detect_objects"]
-    scenes: FilteredScenes = payloads["filter_scenes"]
+    detected: DetectedObjects = payloads[Stage.detect_objects]
+    scenes: FilteredScenes = payloads[Stage.filter_scenes]
     numbers, counts = np.unique(detected.regions["frame"].to_numpy(), return_counts=True)
     shot_of = dict(zip(*(scenes.timeline[c].to_pylist() for c in ("frame", "shot")), strict=True))
     by_fullness = numbers[np.argsort(-counts, kind="stable")].tolist()
@@ -169,8 +170,8 @@ def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 def _run_ocr(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     """The words read, each on its largest crop."""
-    detected: DetectedObjects = payloads["detect_objects"]
-    read: TrackTexts = payloads["run_ocr"]
+    detected: DetectedObjects = payloads[Stage.detect_objects]
+    read: TrackTexts = payloads[Stage.run_ocr]
     texts = [row for row in read.texts.to_pylist() if row["text"]]
     tracks = Counter(row["text"] for row in texts)
     best = _best_regions(detected.regions, [row["track_id"] for row in texts])
@@ -187,7 +188,7 @@ def _run_ocr(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
     def draw(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
         """The largest crop of each brand, then what is still open."""
-        detected: DetectedObjects = payloads["detect_objects"]
+        detected: DetectedObjects = payloads[Stage.detect_objects]
         verdicts: BrandVerdicts = payloads[stage]
         resolved = verdicts.verdicts.filter(pc.field("status") == "resolved").to_pylist()
         best = _best_regions(detected.regions, [t for row in resolved for t in row["track_ids"]])
@@ -219,7 +220,7 @@ def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
 
 def _compile_report(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     """When each of the longest brands was on screen, with the shots beneath."""
-    report: Report = payloads["compile_report"]
+    report: Report = payloads[Stage.compile_report]
     brands = report.brands.slice(0, 20).to_pylist()
     if not brands:
         return None
@@ -250,12 +251,12 @@ def _compile_report(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 
 DRAWINGS: dict[str, Callable[[Mapping[str, Any], _Desk], Image | None]] = {
-    "extract_frames": _extract_frames,
-    "filter_scenes": _filter_scenes,
-    "detect_objects": _detect_objects,
-    "run_ocr": _run_ocr,
-    **{stage: _verdicts(stage) for stage in ("match_brands", "escalate_vlm", "escalate_cloud")},
-    "compile_report": _compile_report,
+    Stage.extract_frames: _extract_frames,
+    Stage.filter_scenes: _filter_scenes,
+    Stage.detect_objects: _detect_objects,
+    Stage.run_ocr: _run_ocr,
+    **{stage: _verdicts(stage) for stage in (Stage.match_brands, Stage.escalate_vlm, Stage.escalate_cloud)},
+    Stage.compile_report: _compile_report,
 }
 
 

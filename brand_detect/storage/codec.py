@@ -19,20 +19,21 @@ from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.job import JobRequest
+from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.records import Payload
 
 Value: TypeAlias = JobRequest | Payload
 
 TYPES: Mapping[str, type[JobRequest] | type[Payload]] = {
-    "job_request": JobRequest,
-    "extract_frames": ExtractedFrames,
-    "filter_scenes": FilteredScenes,
-    "detect_objects": DetectedObjects,
-    "run_ocr": TrackTexts,
-    "match_brands": BrandVerdicts,
-    "escalate_vlm": BrandVerdicts,
-    "escalate_cloud": BrandVerdicts,
-    "compile_report": Report,
+    ROOT: JobRequest,
+    Stage.extract_frames: ExtractedFrames,
+    Stage.filter_scenes: FilteredScenes,
+    Stage.detect_objects: DetectedObjects,
+    Stage.run_ocr: TrackTexts,
+    Stage.match_brands: BrandVerdicts,
+    Stage.escalate_vlm: BrandVerdicts,
+    Stage.escalate_cloud: BrandVerdicts,
+    Stage.compile_report: Report,
 }
 """What each stage hands on."""
 

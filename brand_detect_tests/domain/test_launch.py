@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay
-from brand_detect.domain.pipeline import CATALOG, ROOT, STAGES, downstream_of
+from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, ROOT, STAGES, downstream_of
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect_tests.support.history import Job
 

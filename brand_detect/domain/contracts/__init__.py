@@ -20,7 +20,7 @@ from brand_detect.domain.contracts.run_ocr import RunOcrParams
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
-from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.pipeline import STAGES, Stage
 
 Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
 
@@ -37,14 +37,14 @@ def names_models(params: Params) -> bool:
 
 
 PARAMS: dict[str, type[Params]] = {
-    "extract_frames": ExtractFramesParams,
-    "filter_scenes": FilterScenesParams,
-    "detect_objects": DetectObjectsParams,
-    "run_ocr": RunOcrParams,
-    "match_brands": MatchBrandsParams,
-    "escalate_vlm": EscalateVlmParams,
-    "escalate_cloud": EscalateCloudParams,
-    "compile_report": CompileReportParams,
+    Stage.extract_frames: ExtractFramesParams,
+    Stage.filter_scenes: FilterScenesParams,
+    Stage.detect_objects: DetectObjectsParams,
+    Stage.run_ocr: RunOcrParams,
+    Stage.match_brands: MatchBrandsParams,
+    Stage.escalate_vlm: EscalateVlmParams,
+    Stage.escalate_cloud: EscalateCloudParams,
+    Stage.compile_report: CompileReportParams,
 }
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.pipeline import LINE, PRUNE, PRUNE_STEP
+from brand_detect.domain.pipeline import LINE, PRUNE, PRUNE_STEP, Stage
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.retention import Removal, Retention, Stored, removal
 from brand_detect.domain.settings import Settings
@@ -129,7 +129,7 @@ def _found(
 
 def _stored(store: Store, manifest: Manifest) -> Stored:
     ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
-    frames = store.frame_shards(ref) if manifest.stage == "extract_frames" else ()
+    frames = store.frame_shards(ref) if manifest.stage == Stage.extract_frames else ()
     there = [f for f in manifest.files if f.name in frames or not f.name.startswith(SHARD_PREFIX)]
     return Stored(
         stage=manifest.stage,

@@ -10,9 +10,9 @@ import dagster as dg
 
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import ESCALATIONS, merged
+from brand_detect.domain.history import merged
 from brand_detect.domain.job import Overrides
-from brand_detect.domain.pipeline import downstream_of
+from brand_detect.domain.pipeline import ESCALATIONS, Stage, downstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
 from brand_detect.operations.monitoring.liveness import IN_FLIGHT
@@ -79,8 +79,10 @@ def plan_batch(
         if job_id not in existing or job_id in launched:
             continue
         models = {s: _named(s, job.models.get(s, {}), settings.offpeak_overrides.get(s, {})) for s in ESCALATIONS}
-        cloud = models[ESCALATIONS[-1]]
-        same = model_name(cloud) == model_name(job.models.get(ESCALATIONS[-1], {}))  # another knows none of the answers
+        cloud = models[Stage.escalate_cloud]
+        same = model_name(cloud) == model_name(
+            job.models.get(Stage.escalate_cloud, {})
+        )  # another knows none of the answers
         questions = min(job.never_answered if same else max(job.never_answered, job.unresolved), cloud["max_questions"])
         if cloud["provider"] == "off":
             questions = 0
@@ -146,7 +148,7 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
         return [
             dg.RunRequest(
                 run_key=f"{date} {job_id}",
-                asset_selection=[dg.AssetKey(stage) for stage in downstream_of(ESCALATIONS[0])],
+                asset_selection=[dg.AssetKey(stage) for stage in downstream_of(Stage.escalate_vlm)],
                 run_config={"ops": {stage: {"config": values} for stage, values in retry.overrides.items()}},
                 # the partition as a tag: with partition_key Dagster asks the database for each job whether it is there
                 tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}"},
@@ -159,7 +161,7 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
             name="offpeak_retries",
             target=dg.define_asset_job(
                 "retry",
-                selection=dg.AssetSelection.assets(*downstream_of(ESCALATIONS[0])),
+                selection=dg.AssetSelection.assets(*downstream_of(Stage.escalate_vlm)),
                 partitions_def=JOBS,
                 description="Asks models about a job's open questions and reports again; off-peak retries launch it.",
             ),

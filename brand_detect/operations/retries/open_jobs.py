@@ -8,15 +8,14 @@ from typing import Any
 
 import dagster as dg
 
-from brand_detect.domain.history import ESCALATIONS
 from brand_detect.domain.job import Overrides
-from brand_detect.domain.pipeline import downstream_of
+from brand_detect.domain.pipeline import ESCALATIONS, Stage, downstream_of
 
 OPEN_JOBS = "brand_detect/open_jobs"
 """The key of the set in the instance's cursor storage: schedules have no cursor of their own."""
 EVENTS_A_TICK = 5000
 """Most events of one stage that one tick takes in: the first tick over an old store is bounded too."""
-WATCHED = downstream_of(ESCALATIONS[0])
+WATCHED = downstream_of(Stage.escalate_vlm)
 MODEL = ("provider", "model", "max_questions")
 LEARNT = ("overrides", "params", "offpeak", "questions", "cost_usd", "never_answered", "unresolved")
 
@@ -69,7 +68,7 @@ class OpenJobs:
         asked, cost = metadata.get("questions") or 0, metadata.get("cost_usd") or 0.0
         if asked:
             self.usd[model_name(params)] = cost / asked
-        if stage == ESCALATIONS[-1]:
+        if stage == Stage.escalate_cloud:
             was_open, job.never_answered = job.never_answered, int(metadata.get("never_answered") or 0)
             job.unresolved = int(metadata.get("unresolved") or 0)
             if not job.never_answered:

@@ -12,6 +12,7 @@ from brand_detect.domain import timeline
 from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.contracts.verdicts import VERDICTS, WHOLE_TEXT, BrandVerdicts
 from brand_detect.domain.geometry import box_iou
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force, in_order, undone
 from brand_detect.domain.tables import Row, content_id, table
@@ -25,7 +26,7 @@ NEAR_S = 0.5
 """How far from a correction's ``t_s`` that detection may be: a replay may sample other instants."""
 MOSTLY = 0.5
 """Least share of a frame's time on screen that lies in a correction's range."""
-RULE, STAGE = "review", "compile_report"
+RULE = "review"
 
 Named = Callable[[str], Hit | None]
 """The catalogue's brand of a name or an alias."""
@@ -268,7 +269,7 @@ def _verdict(mark: Row, brand: tuple[str, str]) -> Row:
         "text": mark["text"],
         "matched": name,
         **WHOLE_TEXT,
-        "decided_by": STAGE,
+        "decided_by": Stage.compile_report,
         "model": "",
     }
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from brand_detect.domain.contracts.compile_report import Proof
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
-from brand_detect.domain.history import ESCALATIONS
+from brand_detect.domain.pipeline import ESCALATIONS
 from brand_detect.domain.tables import Row, content_id
 
 BY_RULE: Row = {**dict.fromkeys(("provider", "model", "prompt_version", "reasoning", "placement"), ""), "cost_usd": 0.0}

@@ -11,12 +11,12 @@ from rapidfuzz.distance import Levenshtein
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.verdicts import WHOLE_TEXT
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Likeness, LogoGallery
 from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.regions import Floats, Ints, RegionColumns, on_one_frame
 
-STAGE = "match_brands"
 INSIDE = 0.5  # share of a text, or of a smaller mark, that lies in a mark's box and so is part of it
 BESIDE_GAP = 1.0  # widest gap between a mark and the name that it stands for, in heights of the larger
 ALIGNED = 0.5  # share of the smaller one's height (width) that a mark and a name beside (below) it have in common
@@ -221,7 +221,7 @@ def _shared(r: RegionColumns, a: Ints, b: Ints) -> tuple[Floats, Floats]:
 
 def _verdict(track: str, best: Likeness, text: str, embedder: str) -> Row:
     return {
-        "verdict_id": content_id(STAGE, track, best.brand_id, "logo"),
+        "verdict_id": content_id(Stage.match_brands, track, best.brand_id, "logo"),
         "track_ids": [track],
         "status": "resolved",
         "brand_id": best.brand_id,
@@ -232,6 +232,6 @@ def _verdict(track: str, best: Likeness, text: str, embedder: str) -> Row:
         "text": text,
         "matched": best.exemplar_id,
         **WHOLE_TEXT,
-        "decided_by": STAGE,
+        "decided_by": Stage.match_brands,
         "model": embedder,
     }

@@ -18,6 +18,7 @@ from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import ANSWERS, UNRESOLVED, VERDICTS, WHOLE_TEXT, BrandVerdicts
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import BrandIndex, Hit, Likeness, LogoGallery
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.text import NearIndex, fold, key_of
@@ -25,7 +26,6 @@ from brand_detect.domain.timeline import shown_seconds
 from brand_detect.stages.match_brands.logos import logo_verdicts, lookalikes, mean_embeddings, overlapping
 from brand_detect.stages.regions import Floats, Ints, RegionColumns, on_one_frame
 
-STAGE = "match_brands"
 MOST_PIECES = 4  # regions that are tried together as one name: 100 + LASER + TV
 SHORTEST_JOINED = 5  # letters of a name that may be put together from pieces; shorter ones come about by chance
 BESIDE_GAP = 1.2  # widest gap between neighbours on a line, in heights of the smaller
@@ -283,7 +283,7 @@ def _place(reading: _Reading, start: int, end: int) -> Row:
 
 def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: float) -> Row:
     return {
-        "verdict_id": content_id(STAGE, *tracks, hit.brand_id, hit.start),
+        "verdict_id": content_id(Stage.match_brands, *tracks, hit.brand_id, hit.start),
         "track_ids": tracks,
         "status": "resolved",
         "brand_id": hit.brand_id,
@@ -296,14 +296,14 @@ def _verdict(tracks: list[str], hit: Hit, rule: str, text: str, confidence: floa
         **WHOLE_TEXT,
         "span_start": hit.start / len(text),
         "span_end": hit.end / len(text),
-        "decided_by": STAGE,
+        "decided_by": Stage.match_brands,
         "model": "",
     }
 
 
 def _ignored(track: str, recognised: _TrackText) -> Row:
     return {
-        "verdict_id": content_id(STAGE, track, "excluded"),
+        "verdict_id": content_id(Stage.match_brands, track, "excluded"),
         "track_ids": [track],
         "status": "ignored",
         "brand_id": "",
@@ -314,7 +314,7 @@ def _ignored(track: str, recognised: _TrackText) -> Row:
         "text": recognised.text,
         "matched": recognised.text,
         **WHOLE_TEXT,
-        "decided_by": STAGE,
+        "decided_by": Stage.match_brands,
         "model": "",
     }
 

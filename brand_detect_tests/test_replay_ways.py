@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from brand_detect.api import create_app
-from brand_detect.cli import jobs
+from brand_detect.cli import runs
 from brand_detect.client import Client
 from brand_detect.domain.history import History
 from brand_detect.domain.launch import ReplayRequest, plan_replay
@@ -116,7 +116,7 @@ def test_the_same_request_launches_the_same_run_every_way(
     for way in (over_http, on_the_command_line, from_python):
         dagster = Mirror(history=history)
         with Client(URL, transport=httpx2.MockTransport(dagster)) as client:
-            monkeypatch.setattr(jobs, "Client", lambda client=client, **_: client)
+            monkeypatch.setattr(runs, "Client", lambda client=client, **_: client)
             way(client, request, command_line)
         assert dagster.launched == planned, way.__name__
     assert in_process(built, request) == planned, "the last, for it makes history"

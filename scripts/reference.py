@@ -47,7 +47,7 @@ EXIT_CODES = (
     ("3", "bad input: mend the command"),
     ("4", "failed for good: it would fail again"),
     ("5", "failed, and may pass: try again"),
-    ("6", "`problems`, `verify`, `brands check`: something was found"),
+    ("6", "`problems`, `catalog check`, `store verify`: something was found"),
     ("130", "stopped by Ctrl-C or SIGTERM"),
 )
 STATUSES = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = "logos/simple-icons"
 HEADER = """\
-# Written by `brand-detect brands import simple-icons`, which keeps what you change in an entry and adds others.
+# Written by `brand-detect catalog import simple-icons`, which keeps what you change in an entry and adds others.
 # A brand of your own list gets the logos here as further pictures of its own; all else that yours says wins.
 """
 

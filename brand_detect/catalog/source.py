@@ -116,7 +116,7 @@ def load_catalog(
     drafts = drafts or {}
     place = Place.of(Path(path), drafts)
     if not place.lists:
-        raise BadInput(f"The folder {path} holds no brand list.", "begin with: brand-detect brands add NAME")
+        raise BadInput(f"The folder {path} holds no brand list.", "begin with: brand-detect catalog add NAME")
     listed = _checked(entry for file in place.own for entry in _entries(file, drafts))
     for file in place.layers:
         listed = _with_layer(listed, _entries(file, drafts))

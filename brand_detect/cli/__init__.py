@@ -1,6 +1,7 @@
 """The command line: data on stdout, progress and errors on stderr, a distinct exit code per kind of error.
 
-It reads options and prints; what a command does is in ``client`` and the packages below it.
+It reads options and prints; what a command does is in ``client`` and the packages below it. This module lists the
+commands in the order of the help: single ones by panel, then the groups, each a module of its own.
 """
 
 import os
@@ -8,42 +9,59 @@ import signal
 import sys
 
 from brand_detect.cli import (
-    brands,
+    bench,
+    catalog,
+    catalog_proposals,
+    checkpoints,
     compare,
     doctor,
+    evaluate,
     export,
-    jobs,
-    local,
+    job,
     plan,
     portfolio,
     problems,
-    review,
-    reviews,
+    run,
+    runs,
     servers,
+    store,
     sweep,
-    upkeep,
 )
-from brand_detect.cli.common import TRACEBACK, app, err, plain
+from brand_detect.cli.common import TRACEBACK, Commands, err, plain
 from brand_detect.domain.errors import BrandDetectError
 
-__all__ = [
-    "app",
-    "brands",
-    "compare",
-    "doctor",
-    "export",
-    "jobs",
-    "local",
-    "main",
-    "plan",
-    "portfolio",
-    "problems",
-    "review",
-    "reviews",
-    "servers",
-    "sweep",
-    "upkeep",
-]
+__all__ = ["app", "main"]
+
+PANELS = {
+    "Every day": (
+        *(run.run, runs.submit, runs.status, checkpoints.checkpoints, runs.replay, runs.retry, runs.cancel),
+        *(runs.report, compare.compare, sweep.sweep, export.export, servers.serve, doctor.doctor),
+    ),
+    "Now and then": (*(run.demo, plan.plan, problems.problems, portfolio.portfolio, servers.dev, servers.webserver),),
+}
+GROUPS = {
+    "catalog": catalog.commands,
+    "job": job.commands,
+    "store": store.commands,
+    "bench": bench.commands,
+    "evaluate": evaluate.commands,
+}
+
+app = Commands(
+    """Which brands were on screen in a video: when, how long, how large.
+
+    Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input,
+    4 failed for good, 5 failed and may pass, 6 something was found (problems,
+    catalog check, store verify), 130 stopped by Ctrl-C or SIGTERM.
+    BRAND_DETECT_TRACEBACK=1 shows where an error came from."""
+)
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+catalog.commands.command()(catalog_proposals.review)
+catalog.commands.command()(catalog_proposals.name)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name, rich_help_panel="Groups of commands")
 
 
 def main() -> None:
@@ -58,13 +76,3 @@ def main() -> None:
         if e.hint:
             err.print(f"hint: {plain(e.hint)}", highlight=False, soft_wrap=True)
         sys.exit(e.exit_code)
-
-
-@app.callback()
-def _describe() -> None:
-    """Which brands were on screen in a video: when, how long, how large, and on what evidence.
-
-    Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input, 4 failed for good, 5 may pass: try again,
-    6 something was found (problems, verify, brands check), 130 stopped by Ctrl-C or SIGTERM.
-    BRAND_DETECT_TRACEBACK=1 shows where an error came from.
-    """

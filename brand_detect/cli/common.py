@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,22 +12,75 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+from typer.models import CommandFunctionType
 
 from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 out = Console()
 err = Console(stderr=True)
 TRACEBACK = "BRAND_DETECT_TRACEBACK"
 """Environment variable: show where an error came from."""
 
-VideoArg = Annotated[str, typer.Argument(help="a path, or a URI within BRAND_DETECT_MEDIA_ROOTS")]
+FOUND = 6
+"""Exit code of a check that found something."""
+
+VideoArg = Annotated[str, typer.Argument(metavar="VIDEO", help="a file, or a URI within BRAND_DETECT_MEDIA_ROOTS")]
 JobArg = Annotated[str, typer.Argument(metavar="JOB", help="the job's id")]
-ProfileOpt = Annotated[str, typer.Option(help="default, soccer_broadcast or fixed_camera")]
-SetOpt = Annotated[list[str], typer.Option("--set", help="stage.param=value, as often as needed")]
+JobsArg = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="default: all jobs", show_default=False)]
+NewJobOpt = Annotated[
+    str | None,
+    typer.Option("--job-id", metavar="JOB", help="the job's id; default: the file's name and its content's hash"),
+]
+AttemptOpt = Annotated[
+    str,
+    typer.Option(metavar="ATTEMPT", help="a report of the job, by the first letters of its id; default: the newest"),
+]
+ProfileOpt = Annotated[
+    str, typer.Option(metavar="PROFILE", help="params to begin with: default, soccer_broadcast or fixed_camera")
+]
+SetOpt = Annotated[
+    list[str],
+    typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="override this param, as often as needed"),
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="print data as JSON")]
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _in_words(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _in_words(super().get_params(ctx))
+
+
+def _in_words(params: list[Any]) -> list[Any]:
+    """``params`` without ``<str>`` beside an argument's name and ``<bool>`` beside a switch in the help."""
+    for param in params:
+        if isinstance(param, TyperArgument) or param.is_flag:
+            param.display_type_rich = lambda ctx: None  # noqa: ARG005
+    return params
+
+
+class Commands(typer.Typer):
+    """Commands that are listed together."""
+
+    def __init__(self, about: str) -> None:
+        super().__init__(
+            cls=_Group,
+            help=about,
+            no_args_is_help=True,
+            pretty_exceptions_enable=False,
+            rich_markup_mode="rich",
+            add_completion=False,
+        )
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[CommandFunctionType], CommandFunctionType]:
+        return super().command(name, cls=_Command, **options)
 
 
 class _Yaml(yaml.SafeLoader):
@@ -83,6 +137,12 @@ def write_page(page: Path, text: str) -> None:
         page.write_text(text, encoding="utf-8")
     except OSError as e:
         raise BadInput(f"{page} cannot be written: {e.strerror}.", "name a file in a folder that is there") from e
+
+
+def local_time(at_s: float) -> str:
+    """An instant in the local time zone, without the date if it is today."""
+    at = datetime.fromtimestamp(at_s).astimezone()
+    return at.strftime("%H:%M:%S" if at.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
 
 
 def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on screen") -> Table:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import JobArg, JsonOpt, app, err, home, out, plain, write_page
+from brand_detect.cli.common import AttemptOpt, JobArg, JsonOpt, err, home, out, plain, write_page
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
@@ -19,25 +19,27 @@ ROWS = 20
 """Most rows of a table; all of them are in the JSON."""
 
 
-@app.command()
 def compare(
     job_id: JobArg,
-    attempt: Annotated[str, typer.Option(help="a report of the job, its first letters do; default: the newest")] = "",
+    attempt: AttemptOpt = "",
     with_attempt: Annotated[
         str, typer.Option("--with", metavar="ATTEMPT", help="the report to compare it with; default: the one before")
     ] = "",
     with_job: Annotated[
         str, typer.Option("--with-job", metavar="JOB", help="another job, to compare with a report of it")
     ] = "",
-    page: Annotated[Path | None, typer.Option(help="write a page with pictures to this file")] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a page with pictures", show_default=False)
+    ] = None,
     served: Annotated[
         bool, typer.Option("--served", help="let the running Dagster do it; it keeps the page in the store")
     ] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """What a report gained and lost against another: seconds, verdicts, what was set differently, time and cost.
+    """What a report gained and lost against another.
 
-    \b
+    Seconds, verdicts, what was set differently, time and cost.
+
     Examples:
       brand-detect compare match-3f9a1c07 --page comparison.html
       brand-detect compare match-3f9a1c07 --attempt 6b585eff --with 792a50d4

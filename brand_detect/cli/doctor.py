@@ -6,21 +6,23 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.checkup import FAIL, OFF, OK, WARN, Finding, Patient, examine
-from brand_detect.cli.common import JsonOpt, app, err, out, plain
+from brand_detect.cli.common import JsonOpt, err, out, plain
+from brand_detect.cli.doctor_checks import FAIL, OFF, OK, WARN, Finding, Patient, examine
 from brand_detect.domain.errors import Permanent
 
 SYMBOLS = {OK: "[green]✓[/]", WARN: "[yellow]![/]", FAIL: "[red]✗[/]", OFF: "[dim]-[/]"}
 
 
-@app.command()
 def doctor(
     served: Annotated[bool, typer.Option("--served", help="Dagster's webserver and daemon must run, too")] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Look at engines, settings, storage and Dagster, and say what to do about each fault.
+    """What is wrong with this installation, and what to do.
 
-    Ends with 0 if nothing failed, else with 4. Warnings do not count.
+    Looks at engines, settings, storage and Dagster. Ends with 0 if nothing
+    failed, else with 4; warnings do not count.
+
+    Example: brand-detect doctor --served
     """
     with Patient(served=served) as patient, err.status("") as line:
         found = examine(patient, lambda name: line.update(f"looking at {name}"))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brand_detect.cli.common import JobArg, app, err, home, plain
+from brand_detect.cli.common import AttemptOpt, JobArg, err, home, plain
+from brand_detect.cli.local import Bars
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.settings import Settings
@@ -18,28 +19,30 @@ if TYPE_CHECKING:
     from brand_detect.orchestration.resources import Services
 
 
-@app.command()
 def export(
     job_id: JobArg,
-    what: Annotated[Format, typer.Option("--format", help="what to write")],
-    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="the folder to write into; made if need be")],
-    attempt: Annotated[str, typer.Option(help="a report of the job, its first letters do; default: the newest")] = "",
+    what: Annotated[Format, typer.Option("--format", metavar="FORMAT", help=f"one of {', '.join(Format)}")],
+    folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="the folder to write into; made if need be")],
+    attempt: AttemptOpt = "",
     no_images: Annotated[
         bool, typer.Option("--no-images", help="coco, yolo, label-studio: labels alone, without the pictures")
     ] = False,
     prefix: Annotated[
-        str, typer.Option("--image-prefix", help="label-studio: what stands in front of the pictures' names")
+        str,
+        typer.Option(
+            "--image-prefix", metavar="PREFIX", help="label-studio: what stands in front of the pictures' names"
+        ),
     ] = LOCAL_FILES,
     force: Annotated[bool, typer.Option("--force", help="write into a folder that holds files already")] = False,
 ) -> None:
-    """A report for other programs: boxes to train and correct on, markers, tables, the video with boxes drawn in.
+    """A report for other programs, and the video with boxes drawn in.
 
-    \b
+    Labels to train and correct on, markers, tables.
+
     Examples:
       brand-detect export match-3f9a1c07 --format coco --out labels
       brand-detect export match-3f9a1c07 --format mp4 --out drawn
     """
-    from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
     from brand_detect.operations import exports
     from brand_detect.orchestration.resources import Services
 

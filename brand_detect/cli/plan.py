@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import JobArg, JsonOpt, SetOpt, app, err, home, out, overrides_of
+from brand_detect.cli.common import JobArg, JsonOpt, SetOpt, err, home, out, overrides_of
 from brand_detect.cli.local import Bars
 from brand_detect.domain.settings import Settings
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from brand_detect.orchestration.plan import Plan
 
 
-@app.command()
 def plan(
     job_id: JobArg,
     settings: SetOpt = [],  # noqa: B006 typer copies it
@@ -24,12 +23,13 @@ def plan(
     ] = [],  # noqa: B006
     as_json: JsonOpt = False,
 ) -> None:
-    """What the escalations of a job would ask now: questions, tokens, dollars, minutes. Nobody is asked.
+    """What an escalation would cost now. No model is asked.
 
-    \b
+    Questions, tokens, dollars and minutes.
+
     Examples:
       brand-detect plan match-3f9a1c07
-      brand-detect plan match-3f9a1c07 --model openai:gpt-5-mini --model google:gemini-2.5-flash
+      brand-detect plan match-3f9a1c07 --model openai:gpt-5-mini
     """
     from brand_detect.orchestration.plan import plan as estimate
     from brand_detect.orchestration.resources import Services

@@ -7,31 +7,34 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import JsonOpt, app, err, home, out, plain
+from brand_detect.cli.common import JsonOpt, err, home, out, plain
 from brand_detect.cli.export import prepare, write
+from brand_detect.cli.local import Bars
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import counted, duration, percent, short
 
 
-@app.command()
 def portfolio(
-    jobs: Annotated[list[str], typer.Option("--job", metavar="JOB", help="as often as needed; default: all")] = [],  # noqa: B006 typer copies it
+    jobs: Annotated[list[str], typer.Option("--job", metavar="JOB", help="as often as needed; default: all jobs")] = [],  # noqa: B006 typer copies it
     since: Annotated[str, typer.Option(metavar="DAY", help="submitted from that day on, UTC, as 2026-05-31")] = "",
     until: Annotated[str, typer.Option(metavar="DAY", help="submitted until that day")] = "",
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="write page, JSON and tables into this folder")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="write page, JSON and tables into this folder", show_default=False
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="write into a folder that holds files already")] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Brands over many jobs: seconds, shares and appearances of a season, from the newest report of each.
+    """Brands over many jobs: a season's totals.
 
-    \b
+    Seconds, shares and appearances, from the newest report of each job.
+
     Examples:
       brand-detect portfolio --since 2026-08-01 --out season
-      brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2 --json
+      brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2
     """
-    from brand_detect.cli.local import Bars  # here, or its commands would be listed before others
     from brand_detect.operations.portfolio import documents, portfolio_of
     from brand_detect.storage.store import Store
 

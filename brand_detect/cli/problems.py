@@ -7,23 +7,21 @@ from datetime import datetime
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import JsonOpt, app, err, out, plain
+from brand_detect.cli.common import FOUND, JsonOpt, err, out, plain
 from brand_detect.client import Client
 from brand_detect.domain.problems import KINDS
 
-BROKEN = 6
-"""The exit code when something is."""
 SHORT = 8
 """Letters of a run's id that are shown, as in Dagster's pages; ``--json`` has all."""
 OLD_S = 300.0
 """Information that is older than this is told to be old: the sensor looks every ten seconds."""
 
 
-@app.command()
 def problems(as_json: JsonOpt = False) -> None:
-    """What is broken now, over all jobs, newest first: runs and checks that failed, checks that warn.
+    """What is broken now, over all jobs, newest first.
 
-    Ends with 6 if something is broken; warnings alone end with 0.
+    Runs and checks that failed, and checks that warn. Ends with 6 if
+    something is broken; warnings alone end with 0.
 
     Example: brand-detect problems
     """
@@ -50,7 +48,7 @@ def problems(as_json: JsonOpt = False) -> None:
     if age_s > OLD_S:
         err.print("that is old: see to it that Dagster's daemon and the sensor problems run", highlight=False)
     if found.is_broken:
-        raise typer.Exit(BROKEN)
+        raise typer.Exit(FOUND)
 
 
 def _at(at_s: float) -> str:

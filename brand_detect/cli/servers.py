@@ -15,7 +15,7 @@ import httpx2
 import typer
 import yaml
 
-from brand_detect.cli.common import app, err, home
+from brand_detect.cli.common import err, home
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.settings import Settings
@@ -25,12 +25,16 @@ LOOK_S = 0.5
 END_S = 30.0
 """Time that the processes of ``dev`` have to end by themselves."""
 
-HostOpt = Annotated[str, typer.Option(help="address to listen on")]
+HostOpt = Annotated[str, typer.Option(metavar="ADDRESS", help="address to listen on")]
 
 
-@app.command()
-def serve(host: HostOpt = LOCAL, port: Annotated[int, typer.Option(min=0, max=65_535)] = 8000) -> None:
-    """The HTTP service: reports to look at and correct; list checkpoints, replay, retry, for other programs.
+def serve(
+    host: HostOpt = LOCAL,
+    port: Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="port to listen on")] = 8000,
+) -> None:
+    """Serve reports to look at and correct, and the HTTP API.
+
+    The API lists checkpoints, replays and retries, for other programs.
 
     Example: brand-detect serve --port 8000
     """
@@ -53,17 +57,18 @@ def serve(host: HostOpt = LOCAL, port: Annotated[int, typer.Option(min=0, max=65
         listen(service, host, port)
 
 
-@app.command()
 def webserver(
     host: HostOpt = LOCAL,
-    port: Annotated[int, typer.Option(min=0, max=65_535)] = 3000,
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="names the code to load")] = Path(
+    port: Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="port to listen on")] = 3000,
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", metavar="FILE", help="names the code to load")] = Path(
         "workspace.yaml"
     ),
 ) -> None:
-    """Dagster's UI and GraphQL API, guarded: own host names only, no requests of other sites' pages, no GraphQL by GET.
+    """Serve Dagster's UI and GraphQL API alone, guarded.
 
-    It asks for no login: whoever reaches it may do everything. Put a proxy that does in front of it.
+    It answers to its own host names only, to no request of another site's
+    page, and takes no GraphQL by GET. It asks for no login: whoever reaches it
+    may do everything. Put a proxy that does in front of it.
 
     Example: brand-detect webserver --port 3000
     """
@@ -79,13 +84,17 @@ def webserver(
     serve_dagster(workspace, host, port, hosts)
 
 
-@app.command()
 def dev(
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="of Dagster's webserver")] = 3000,
-    service_port: Annotated[int, typer.Option(min=1, max=65_535, help="of the HTTP service")] = 8000,
-    module: Annotated[str, typer.Option(help="the definitions that are served")] = "brand_detect.definitions",
+    port: Annotated[int, typer.Option(min=1, max=65_535, metavar="PORT", help="of Dagster's webserver")] = 3000,
+    service_port: Annotated[int, typer.Option(min=1, max=65_535, metavar="PORT", help="of the HTTP service")] = 8000,
+    module: Annotated[
+        str, typer.Option(metavar="MODULE", help="the definitions that are served")
+    ] = "brand_detect.definitions",
 ) -> None:
-    """Dagster's UI and daemon, and the HTTP service, on this machine until Ctrl-C; if one of them ends, all do.
+    """Serve all that jobs need on this machine, until Ctrl-C.
+
+    Dagster's UI and daemon, and the HTTP service; if one of them ends, all
+    do.
 
     Example: brand-detect dev
     """

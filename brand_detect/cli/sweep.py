@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brand_detect.cli.common import (
+    AttemptOpt,
     JobArg,
     JsonOpt,
     SetOpt,
-    app,
     err,
     home,
     out,
@@ -34,24 +34,34 @@ RANGE = re.compile(r"([^:,]+):([^:,]+):([^:,]+)")
 MOST = 10_000  # values of a range that are written out before they are counted
 
 
-@app.command()
 def sweep(
     job_id: JobArg,
-    swept: Annotated[str, typer.Argument(metavar="STAGE.PARAM=VALUES", help="VALUES: from:to:step, or v1,v2,v3")],
+    swept: Annotated[str, typer.Argument(metavar="STAGE.PARAM=VALUES", help="values as from:to:step, or as v1,v2,v3")],
     settings: SetOpt = [],  # noqa: B006 typer copies it
-    attempt: Annotated[str, typer.Option(help="report to start from; its first letters do. Default: newest")] = "",
-    labels: Annotated[Path | None, typer.Option(help="labels of the clip: recall and precision, too")] = None,
-    clip: Annotated[str, typer.Option(metavar="NAME", help="the clip in it; default: the video's file name")] = "",
-    catalog: Annotated[Path | None, typer.Option(help="another brand list than the one matched with")] = None,
-    page: Annotated[Path | None, typer.Option(metavar="FILE", help="write the curves as an HTML page")] = None,
+    attempt: AttemptOpt = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="labels of the clip: recall and precision, too", show_default=False),
+    ] = None,
+    clip: Annotated[
+        str, typer.Option(metavar="NAME", help="the clip in the labels; default: the video's file name")
+    ] = "",
+    catalog: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="another brand list than the one matched with", show_default=False),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the curves as an HTML page", show_default=False)
+    ] = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Try many values of one param on stored checkpoints. Nothing above is run, nobody is asked, nothing is stored.
+    """Try many values of one param on stored checkpoints.
 
-    \b
+    Stages above it are not run, no model is asked, nothing is stored.
+
     Examples:
-      brand-detect sweep match-3f9a1c07 match_brands.fuzzy_score=0.7:1.0:0.02 --page fuzzy.html
-      brand-detect sweep match-3f9a1c07 compile_report.bridge_s=0,1,2 --set match_brands.min_confidence=0.5
+      brand-detect sweep match match_brands.fuzzy_score=0.7:1.0:0.02
+      brand-detect sweep match compile_report.bridge_s=0,1,2 --page page.html
     """
     from brand_detect.catalog import load_catalog
     from brand_detect.evaluation import sweep as sweeping

@@ -601,7 +601,7 @@ class Store:
 def readable(manifest: Callable[[AttemptRef], Manifest], refs: Iterable[AttemptRef]) -> list[Manifest]:
     """The manifests of finished attempts, oldest first.
 
-    One that is damaged, or of an older version, hides no other: ``verify`` tells of it.
+    One that is damaged, or of an older version, hides no other: ``store verify`` tells of it.
 
     Raises:
         Permanent: there are some, and none can be read.

@@ -151,7 +151,7 @@ def test_a_name_belongs_to_one_list(folder: Path):
 def test_a_folder_without_a_list_is_refused(tmp_path: Path):
     with pytest.raises(BadInput, match="holds no brand list") as e:
         load(tmp_path)
-    assert "brands add" in e.value.hint
+    assert "catalog add" in e.value.hint
 
 
 def test_layers_add_to_the_users_own_list_which_wins(folder: Path):

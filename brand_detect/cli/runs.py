@@ -1,10 +1,8 @@
-"""Commands that speak to a running Dagster: submit, look, replay, retry, cancel, report."""
+"""Runs of a running Dagster: submit, status, replay, retry, cancel, report."""
 
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,64 +10,58 @@ from urllib.parse import urlsplit
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.tree import Tree
 
 from brand_detect.cli.common import (
     JobArg,
     JsonOpt,
+    NewJobOpt,
     ProfileOpt,
     SetOpt,
     VideoArg,
-    app,
     brand_table,
     err,
+    local_time,
     out,
     overrides_of,
     plain,
 )
 from brand_detect.client import Client, ReportSummary, Run
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.media import content_sha256, default_job_id
-from brand_detect.domain.pipeline import LINE, STAGES, Stage, upstream_of
+from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST
 from brand_detect.storage.media import MediaFiles
-from brand_detect.storage.present import present
-from brand_detect.storage.store import Store
 
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-SHOWN: Mapping[str, tuple[str, ...]] = {
-    Stage.extract_frames: ("frames",),
-    Stage.filter_scenes: ("shots",),
-    Stage.detect_objects: ("regions", "tracks"),
-    Stage.run_ocr: ("lines_read", "texts"),
-    Stage.match_brands: ("resolved", "unresolved"),
-    Stage.escalate_vlm: ("questions", "unresolved"),
-    Stage.escalate_cloud: ("questions", "unresolved"),
-    Stage.compile_report: ("brands", "exposures"),
-}
-"""The figures that the tree shows of each stage; all of them are in the JSON."""
 
 StageArg = Annotated[str, typer.Argument(metavar="STAGE", help=f"one of {', '.join(STAGES)}")]
-ResetOpt = Annotated[list[str], typer.Option("--reset", help="drop what was tuned in this stage, as often as needed")]
+ResetOpt = Annotated[
+    list[str],
+    typer.Option("--reset", metavar="STAGE", help="drop what was tuned in this stage before, as often as needed"),
+]
 WaitOpt = Annotated[bool, typer.Option("--wait/--no-wait", help="stay until the report is there")]
-KeyOpt = Annotated[str, typer.Option("--key", help="idempotency key: the same command again is the same run")]
+KeyOpt = Annotated[
+    str,
+    typer.Option("--key", metavar="KEY", help="idempotency key: the same command again is the same run"),
+]
 
 
-@app.command()
 def submit(
     video: VideoArg,
-    job_id: Annotated[str | None, typer.Option(help="default: the file's name and its content's hash")] = None,
+    job_id: NewJobOpt = None,
     profile: ProfileOpt = "default",
     settings: SetOpt = [],  # noqa: B006 typer copies it
     wait: WaitOpt = False,
     key: KeyOpt = "",
     as_json: JsonOpt = False,
 ) -> None:
-    """Queue a video in a running Dagster (make dev).
+    """Queue a video in a running Dagster (brand-detect dev).
 
-    Example: brand-detect submit match.mp4 --profile soccer_broadcast --wait
+    Prints the run's id at once; with --wait, its report when it is there.
+
+    Example:
+      brand-detect submit match.mp4 --profile soccer_broadcast --wait
     """
     with Client(tell=_say) as client:
         run = client.submit(
@@ -82,7 +74,6 @@ def submit(
         _launched(client, run, wait, as_json)
 
 
-@app.command()
 def status(job_id: JobArg, as_json: JsonOpt = False) -> None:
     """The runs of a job, newest first.
 
@@ -99,38 +90,21 @@ def status(job_id: JobArg, as_json: JsonOpt = False) -> None:
     for name in ("run", "status", "from", "queued", "ran"):
         table.add_column(name, no_wrap=name == "run")
     for run in found:
-        table.add_row(run.run_id, _status(run), next(iter(run.stages), ""), _clock(run.created_s), _seconds(run))
+        table.add_row(run.run_id, _status(run), next(iter(run.stages), ""), local_time(run.created_s), _seconds(run))
     out.print(table)
 
 
-@app.command()
-def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
-    """All attempts of a job as a tree: each run hangs below the checkpoint that it went on from.
-
-    Example: brand-detect checkpoints match-3f9a1c07
-    """
-    with Client() as client:
-        known = client.checkpoints(job_id)
-    history = present(known, Store(Settings.load().store_root))
-    gone = sum(len(known.stages[s].attempts) - len(history.stages[s].attempts) for s in LINE)
-    if gone:
-        err.print(f"left out: {gone} checkpoints whose files are gone", highlight=False)
-    if not history:
-        raise BadInput(f"There is no checkpoint of {job_id}.", "brand-detect submit VIDEO")
-    if as_json:
-        out.print_json(data=asdict(history) | {"stale": {stage: history.stale(stage) for stage in LINE}})
-    else:
-        out.print(tree_of(history), highlight=False)
-
-
-@app.command()
 def replay(
     job_id: JobArg,
     start_stage: StageArg,
     settings: SetOpt = [],  # noqa: B006
     pins: Annotated[
         list[str],
-        typer.Option("--pin", help="STAGE=ATTEMPT to go on from, in place of the latest; its first letters do"),
+        typer.Option(
+            "--pin",
+            metavar="STAGE=ATTEMPT",
+            help="go on from this attempt in place of the latest, by the first letters of its id; as often as needed",
+        ),
     ] = [],  # noqa: B006
     reset: ResetOpt = [],  # noqa: B006
     reuse: Annotated[
@@ -140,12 +114,14 @@ def replay(
     key: KeyOpt = "",
     as_json: JsonOpt = False,
 ) -> None:
-    """Run a job again from a stage down. What was tuned there before stays, what lies above is read, not made again.
+    """Run a job again from a stage down.
 
-    \b
+    What was tuned there before stays tuned; what lies above is read from the
+    checkpoints, not made again.
+
     Examples:
-      brand-detect replay match-3f9a1c07 match_brands --set match_brands.min_confidence=0.5
-      brand-detect replay match-3f9a1c07 run_ocr --pin detect_objects=6b585eff --reset run_ocr
+      brand-detect replay match match_brands --set match_brands.min_confidence=0.5
+      brand-detect replay match run_ocr --pin detect_objects=6b585eff
     """
     with Client(tell=_say) as client:
         run = client.replay(
@@ -160,11 +136,12 @@ def replay(
         _launched(client, run, wait, as_json)
 
 
-@app.command()
 def retry(
     job_id: JobArg,
     settings: SetOpt = [],  # noqa: B006
-    start_stage: Annotated[str, typer.Option("--from", help="escalate_vlm or escalate_cloud")] = "escalate_vlm",
+    start_stage: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="escalate_vlm or escalate_cloud")
+    ] = "escalate_vlm",
     retry_of: Annotated[
         str, typer.Option("--of", metavar="RUN", help="the run whose escalation is continued")
     ] = LATEST,
@@ -174,9 +151,12 @@ def retry(
     key: KeyOpt = "",
     as_json: JsonOpt = False,
 ) -> None:
-    """Ask again about what is unresolved, now or later. What was settled stays and is not asked again.
+    """Ask models again about what is unresolved, now or later.
 
-    Example: brand-detect retry match-3f9a1c07 --set escalate_cloud.provider=openai --in 8h
+    What was settled stays and is not asked again.
+
+    Example:
+      brand-detect retry match --set escalate_cloud.provider=openai --in 8h
     """
     with Client(tell=_say) as client:
         run = client.retry(
@@ -191,9 +171,11 @@ def retry(
         _launched(client, run, wait, as_json)
 
 
-@app.command()
-def cancel(run_id: Annotated[str, typer.Argument(metavar="RUN")], as_json: JsonOpt = False) -> None:
-    """End a run that waits, is held or works. Checkpoints that it has finished stay.
+def cancel(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="the run's id, as brand-detect status shows it")],
+    as_json: JsonOpt = False,
+) -> None:
+    """End a run that waits, is held or works. Its checkpoints stay.
 
     Example: brand-detect cancel 792a50d4-a9e8-4ad9-a4bc-5d5a325f3c0f
     """
@@ -201,10 +183,11 @@ def cancel(run_id: Annotated[str, typer.Argument(metavar="RUN")], as_json: JsonO
         _show_run(client.cancel(run_id), as_json)
 
 
-@app.command()
 def report(
     job_id: JobArg,
-    run_id: Annotated[str, typer.Option("--run", help="the report that this run made; default: the newest")] = "",
+    run_id: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="the report that this run made; default: the newest")
+    ] = "",
     as_json: JsonOpt = False,
 ) -> None:
     """The brands of a job's report, and where its documents lie.
@@ -213,40 +196,6 @@ def report(
     """
     with Client() as client:
         _show_report(client.report(job_id, run_id), as_json)
-
-
-def tree_of(history: History) -> Tree:
-    """The attempts of ``history``: below each run its stages, below a stage the runs that went on from it."""
-    newest = {s: a.attempt for s in LINE if (a := history.latest(s))}
-    made: dict[str, list[Attempt]] = {}
-    for stage in LINE:
-        for attempt in history.stages[stage].attempts:
-            made.setdefault(attempt.run_id, []).append(attempt)
-    tree = Tree(plain(history.job_id), guide_style="dim")
-    places: dict[tuple[str, str], Tree] = {}
-    for run_id, attempts in sorted(made.items(), key=lambda item: item[1][0].created_s):
-        first = attempts[0]
-        above = next(reversed(upstream_of(first.stage)), "")
-        below = places.get((above, first.upstream.get(above, "")), tree)
-        tuned = [
-            f"{a.stage}.{name}={value}" for a in attempts for name, value in a.overrides.items() if a.stage in STAGES
-        ]
-        goes_on = f"goes on from escalate_cloud {first.continues[:8]}" if first.continues else ""
-        branch = below.add(_line(f"[bold]{run_id[:8]}[/]", _clock(first.created_s), goes_on, *map(plain, tuned)))
-        for attempt in attempts:
-            reasons = history.stale(attempt.stage) if newest[attempt.stage] == attempt.attempt else ()
-            why = f"[yellow]stale: {', '.join(reasons)}[/]" if reasons else ""
-            failed = f"[red]failed its check {plain(attempt.failed_check)}[/]" if attempt.failed_check else ""
-            warned = f"[yellow]{plain(attempt.warned_checks)}[/]" if attempt.warned_checks else ""
-            shown = (name for name in SHOWN.get(attempt.stage, ()) if name in attempt.figures)
-            counts = ", ".join(f"{attempt.figures[name]:.0f} {name.replace('_', ' ')}" for name in shown)
-            line = _line(f"{attempt.stage:<15}", f"{attempt.stage_s:.1f} s", counts, why, failed, warned)
-            places[attempt.stage, attempt.attempt] = branch.add(line)
-    return tree
-
-
-def _line(*parts: str) -> str:
-    return "  ".join(part for part in parts if part)
 
 
 def _say(what: str) -> None:
@@ -335,12 +284,7 @@ def _delay_s(delay: str) -> float:
 
 
 def _status(run: Run) -> str:
-    return f"held until {_clock(run.not_before_s)}" if run.status == "held" and run.not_before_s else run.status
-
-
-def _clock(at_s: float) -> str:
-    at = datetime.fromtimestamp(at_s).astimezone()
-    return at.strftime("%H:%M:%S" if at.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
+    return f"held until {local_time(run.not_before_s)}" if run.status == "held" and run.not_before_s else run.status
 
 
 def _seconds(run: Run) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from brand_detect.cli import upkeep
+from brand_detect.cli import job
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
@@ -50,74 +50,74 @@ def kept(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_store_is_looked_through(home: Path, command_line: Callable[..., Ended]):
-    code, out, err = command_line("verify")
+    code, out, err = command_line("store", "verify")
     assert (code, out) == (0, "nothing is damaged\n")
     assert "10 of 10 checkpoints" in err
     [texts] = (home / "store" / "match").glob("run_ocr/*/texts.parquet")
     texts.write_bytes(texts.read_bytes()[:-1])
-    code, out, err = command_line("verify", "match")
+    code, out, err = command_line("store", "verify", "match")
     assert (code, out.split()[:3]) == (6, ["what", "file", "damaged"])
     assert texts.parent.name in "".join(out.split())
     assert "--json says how" in err
-    code, out, _ = command_line("verify", "--json")
+    code, out, _ = command_line("store", "verify", "--json")
     [damage] = json.loads(out)
     assert (code, damage["file"]) == (6, str(texts.relative_to(home / "store")))
     assert "re-materialize run_ocr of match" in damage["hint"]
-    assert command_line("verify", "nobody")[0] == 3
+    assert command_line("store", "verify", "nobody")[0] == 3
 
 
 def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., Ended]):
     first = (home / "first").read_text(encoding="utf-8")
     reports = home / "store" / "match" / "compile_report"
 
-    code, out, err = command_line("prune", "--keep", "1", "--days", "0")
+    code, out, err = command_line("store", "prune", "--keep", "1", "--days", "0")
     assert (code, out.splitlines()[-1][:10]) == (0, "would go: ")
     assert "nothing was removed" in err
     assert len(list(reports.iterdir())) == 2
 
-    code, out, _ = command_line("pin", "match", f"compile_report={first[:8]}", "--why", "sent to [the] sponsor")
+    code, out, _ = command_line("job", "pin", "match", f"compile_report={first[:8]}", "--why", "sent to [the] sponsor")
     assert (code, out) == (0, f"compile_report={first}-0  sent to [the] sponsor\n")
     pinned = out
-    code, out, _ = command_line("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
+    code, out, _ = command_line("store", "prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
     assert (code, json.loads(out)) == (0, [])
-    assert command_line("pin", "match", "--list")[1] == pinned
-    code, out, _ = command_line("pin", "match", f"compile_report={first[:8]}", "--remove", "--json")
+    assert command_line("job", "pin", "match", "--list")[1] == pinned
+    code, out, _ = command_line("job", "pin", "match", f"compile_report={first[:8]}", "--remove", "--json")
     assert (code, json.loads(out)) == (0, [])
-    code, out, _ = command_line("prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
+    code, out, _ = command_line("store", "prune", "match", "--keep", "1", "--days", "0", "--yes", "--json")
     [pruned] = json.loads(out)
     assert pruned["attempts"] == [{"stage": "compile_report", "attempt": f"{first}-0"}]
     assert len(list(reports.iterdir())) == 1
 
-    code, out, _ = command_line("rebuild")
+    code, out, _ = command_line("store", "rebuild")
     assert (code, out) == (0, "1 jobs, 0 events made, 10 were known\n")
     for folder in ("history", "storage", "schedules"):
         shutil.rmtree(home / folder)
     (reports / "broken-0").mkdir()
     (reports / "broken-0" / "manifest.json").write_text("{", encoding="utf-8")
-    code, out, err = command_line("rebuild")
+    code, out, err = command_line("store", "rebuild")
     assert (code, out) == (0, "1 jobs, 10 events made, 0 were known\n")
     assert "left out: The checkpoint match/compile_report/broken-0 is damaged" in err
 
-    code, out, err = command_line("delete", "match")
+    code, out, err = command_line("job", "delete", "match")
     assert (code, out) == (3, "")
     assert "hint: add --yes" in err
     assert reports.exists()
-    code, out, _ = command_line("delete", "match", "--yes")
+    code, out, _ = command_line("job", "delete", "match", "--yes")
     assert (code, out) == (0, "match is deleted\n")
     assert not reports.parent.exists()
-    assert command_line("delete", "match", "--yes")[0] == 3
+    assert command_line("job", "delete", "match", "--yes")[0] == 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("pin", "match", "nonsense"), "'nonsense' names no attempt"),
-        (("pin", "match", "compile_report=zz"), "has no attempts 'zz' of compile_report"),
-        (("pin", "other"), "other has no checkpoint of compile_report"),
-        (("pin", "../match"), "is not allowed"),
-        (("prune", "../match"), "is not allowed"),
-        (("delete", "../match", "--yes"), "is not allowed"),
-        (("delete", "other", "--yes"), "There is no job other"),
+        (("job", "pin", "match", "nonsense"), "'nonsense' names no attempt"),
+        (("job", "pin", "match", "compile_report=zz"), "has no attempts 'zz' of compile_report"),
+        (("job", "pin", "other"), "other has no checkpoint of compile_report"),
+        (("job", "pin", "../match"), "is not allowed"),
+        (("store", "prune", "../match"), "is not allowed"),
+        (("job", "delete", "../match", "--yes"), "is not allowed"),
+        (("job", "delete", "other", "--yes"), "There is no job other"),
     ],
 )
 @pytest.mark.usefixtures("kept")
@@ -129,9 +129,9 @@ def test_what_makes_no_sense_is_refused(command_line: Callable[..., Ended], argu
 
 @pytest.mark.usefixtures("kept")
 def test_a_pin_of_several_attempts_is_refused_and_removal_needs_one(command_line: Callable[..., Ended]):
-    code, _, err = command_line("pin", "match", "compile_report=", "--remove")
+    code, _, err = command_line("job", "pin", "match", "compile_report=", "--remove")
     assert (code, "names no attempt" in err) == (3, True)
-    code, _, err = command_line("pin", "match", "--remove")
+    code, _, err = command_line("job", "pin", "match", "--remove")
     assert (code, "is not pinned" in err) == (3, True)
 
 
@@ -140,10 +140,10 @@ def test_a_pin_is_kept_at_home_wherever_the_command_is_called(
 ):
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(upkeep, "Store", lambda root: roots.append(root) or Store(str(tmp_path)))
+    monkeypatch.setattr(job, "Store", lambda root: roots.append(root) or Store(str(tmp_path)))
     roots: list[str] = []
-    command_line("pin", "match", "--list")
-    assert roots == [str(Path(__file__).parents[1] / ".state" / "checkpoints")]
+    command_line("job", "pin", "match", "--list")
+    assert roots == [str(Path(__file__).parents[2] / ".state" / "checkpoints")]
 
 
 def answering(answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_a_deletion_that_is_declined_removes_nothing(
     kept: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ):
     answering(False, monkeypatch)
-    code, out, _ = command_line("delete", "match")
+    code, out, _ = command_line("job", "delete", "match")
     assert (code, out) == (1, "")
     assert (kept / "store" / "match").exists()
 
@@ -172,6 +172,6 @@ def test_a_deletion_that_is_confirmed_goes_ahead(
     home: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ):
     answering(True, monkeypatch)
-    code, out, _ = command_line("delete", "match")
+    code, out, _ = command_line("job", "delete", "match")
     assert (code, out) == (0, "match is deleted\n")
     assert not (home / "store" / "match").exists()

@@ -63,12 +63,12 @@ class Learning:
         return {b.name: b for b in load_catalog(str(self.folder / "brands.yaml")).catalog.brands}
 
     def open(self) -> list[str]:
-        code, printed, _ = self.call("brands", "review", "--list", "--json")
+        code, printed, _ = self.call("catalog", "review", "--list", "--json")
         assert code == 0
         return [item["proposal"]["name"] for item in json.loads(printed)]
 
     def id_of(self, name: str) -> str:
-        found = json.loads(self.call("brands", "review", "--json")[1])
+        found = json.loads(self.call("catalog", "review", "--json")[1])
         return next(o["proposal"]["proposal_id"] for o in found if o["proposal"]["name"] == name)
 
     def cluster(self, text: str) -> str:
@@ -93,7 +93,7 @@ def test_what_a_report_leaves_open_is_proposed_once(learning: Learning):
     assert learning.open() == ["ACME WIDGETS"]
     events = list((learning.folder / "store" / "_proposals").iterdir())
     assert len(events) == 1, "the replay proposed the same"
-    code, printed, _ = learning.call("brands", "review")
+    code, printed, _ = learning.call("catalog", "review")
     assert code == 0
     assert "Proposed for the catalogue" in printed, "nobody is there to be asked"
 
@@ -102,7 +102,7 @@ def test_an_accepted_proposal_enters_the_learned_layer_with_its_crop(learning: L
     before = load_catalog(str(learning.folder / "brands.yaml")).catalog.version
     own = (learning.folder / "brands.yaml").read_text()
     chosen = learning.id_of("ACME WIDGETS")[:8]
-    code, printed, said = learning.call("brands", "review", "--accept", chosen, "--as", "Acme")
+    code, printed, said = learning.call("catalog", "review", "--accept", chosen, "--as", "Acme")
     assert code == 0, said
     assert f"{learning.folder / 'learned.yaml'}: Acme" in printed
     brand = learning.brands()["Acme"]
@@ -112,13 +112,13 @@ def test_an_accepted_proposal_enters_the_learned_layer_with_its_crop(learning: L
     assert (learning.folder / "brands.yaml").read_text() == own
     assert load_catalog(str(learning.folder / "brands.yaml")).catalog.version != before
     assert learning.open() == []
-    code, _, said = learning.call("brands", "review", "--accept", chosen)
+    code, _, said = learning.call("catalog", "review", "--accept", chosen)
     assert code == BadInput.exit_code
     assert "0 open proposals" in said
 
 
 def test_a_rejected_proposal_stays_away_and_changes_nothing(learning: Learning):
-    assert learning.call("brands", "review", "--reject", learning.id_of("ACME WIDGETS"))[0] == 0
+    assert learning.call("catalog", "review", "--reject", learning.id_of("ACME WIDGETS"))[0] == 0
     assert learning.open() == []
     assert list(learning.brands()) == ["Emirates", "Rolex"]
     with pipeline(learning.folder, kept=True) as built:
@@ -127,14 +127,14 @@ def test_a_rejected_proposal_stays_away_and_changes_nothing(learning: Learning):
 
 
 def test_a_name_that_the_catalogue_has_by_now_is_not_proposed(learning: Learning):
-    learning.call("brands", "add", "Acme", "--alias", "Acme Widgets")
+    learning.call("catalog", "add", "Acme", "--alias", "Acme Widgets")
     assert learning.open() == []
 
 
 def test_without_its_frames_a_proposal_is_accepted_without_a_logo(learning: Learning):
     for shard in (learning.folder / "store" / "match" / "extract_frames").rglob("frames-*"):
         shard.unlink()
-    code, _, said = learning.call("brands", "review", "--accept", learning.id_of("ACME WIDGETS"))
+    code, _, said = learning.call("catalog", "review", "--accept", learning.id_of("ACME WIDGETS"))
     assert code == 0, said
     assert "without a logo" in said
     assert learning.brands()["ACME WIDGETS"].exemplars == ()
@@ -142,7 +142,7 @@ def test_without_its_frames_a_proposal_is_accepted_without_a_logo(learning: Lear
 
 def test_a_person_names_an_open_mark_once(learning: Learning):
     cluster = learning.cluster("ACME WIDGETS")
-    code, _, said = learning.call("brands", "name", "match", cluster[:8], "Acme")
+    code, _, said = learning.call("catalog", "name", "match", cluster[:8], "Acme")
     assert code == 0, said
     assert "brand-detect replay match match_brands" in said
     brand = learning.brands()["Acme"]
@@ -151,15 +151,15 @@ def test_a_person_names_an_open_mark_once(learning: Learning):
     kinds = [f.name.split("-")[1] for f in (learning.folder / "store" / "_proposals").iterdir()]
     assert sorted(kinds) == ["accepted", "proposed", "proposed"], "the cluster's, the person's and its acceptance"
     for wrong in ("xxxxxxxx", cluster[:2]):
-        code, _, said = learning.call("brands", "name", "match", wrong, "Acme")
+        code, _, said = learning.call("catalog", "name", "match", wrong, "Acme")
         assert code == BadInput.exit_code
-    code, _, said = learning.call("brands", "name", "nobody", cluster, "Acme")
+    code, _, said = learning.call("catalog", "name", "nobody", cluster, "Acme")
     assert code == BadInput.exit_code
     assert "no report of nobody" in said
 
 
 def test_the_named_brand_is_found_on_replay(learning: Learning):
-    learning.call("brands", "name", "match", learning.cluster("ACME WIDGETS"), "Acme")
+    learning.call("catalog", "name", "match", learning.cluster("ACME WIDGETS"), "Acme")
     with pipeline(learning.folder, kept=True) as built:
         built.runner.submit(str(learning.folder / "match.mp4"), job_id="match")
         report = built.runner.replay("match", "match_brands").load("compile_report")
@@ -186,7 +186,7 @@ def test_a_person_is_asked_about_each(
             return True
 
     monkeypatch.setattr("sys.stdin", Terminal(typed))
-    assert learning.call("brands", "review")[0] == 0
+    assert learning.call("catalog", "review")[0] == 0
     assert sorted(learning.brands()) == names
     assert learning.open() == left
 
@@ -215,7 +215,7 @@ def test_what_a_person_corrected_enters_the_brand_that_is_there(
     )
     Proposals(Store(str(learning.folder / "store"))).add(proposal)
     assert "Rolex" in learning.open()
-    code, _, said = learning.call("brands", "review", "--accept", "0a1b2c3d")
+    code, _, said = learning.call("catalog", "review", "--accept", "0a1b2c3d")
     assert code == 0, said
     rolex = learning.brands()["Rolex"]
     assert (getattr(rolex, column), rolex.exemplars) == ((text,), ())

@@ -1,4 +1,4 @@
-"""Commands by which a catalogue learns from use: decide what was proposed, name a mark that a report left open."""
+"""``brand-detect catalog review`` and ``name``: what reports left unresolved becomes part of the catalogue."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from brand_detect.cli.brands import CatalogOpt, brands, of_ones_own
+from brand_detect.cli.catalog import CatalogOpt, of_ones_own
 from brand_detect.cli.common import JobArg, JsonOpt, err, home, out, plain
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, BrandDetectError
@@ -30,27 +30,28 @@ FEWEST = 4
 """First letters of a cluster's id that name it."""
 
 
-@brands.command()
 def review(
     accept: Annotated[str, typer.Option(metavar="ID", help="take this proposal into the catalogue")] = "",
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="under another name than the proposed")] = "",
     reject: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="never show this one again", show_default=False)
+        list[str] | None,
+        typer.Option(metavar="ID", help="never show this one again, as often as needed", show_default=False),
     ] = None,
     only_list: Annotated[bool, typer.Option("--list", help="only show what is open")] = False,
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Decide what clusters, models and people propose: accept, rename or reject. Without options each is asked about.
+    """Accept, rename or reject what is proposed for it.
 
-    What is accepted goes into learned.yaml beside your list, a brand with the best crop as its logo; replay from
-    match_brands to see it in a report. What is rejected is not proposed again, by no job.
+    Proposals come from clusters, models and people; without options each is
+    asked about. What is accepted goes into learned.yaml beside your list, a
+    brand with the best crop as its logo; replay from match_brands to see it
+    in a report. What is rejected is not proposed again, by no job.
 
-    \b
     Examples:
-      brand-detect brands review
-      brand-detect brands review --accept 3f9a1c07 --as "Acme Tools"
-      brand-detect brands review --reject 6b585eff --reject 0a1b2c3d
+      brand-detect catalog review
+      brand-detect catalog review --accept 3f9a1c07 --as "Acme Tools"
+      brand-detect catalog review --reject 6b585eff --reject 0a1b2c3d
     """
     from brand_detect.catalog import load_catalog
 
@@ -72,18 +73,21 @@ def review(
         _ask(store, found, catalog)
 
 
-@brands.command("name")
-def name_(
+def name(
     job_id: JobArg,
-    cluster: Annotated[str, typer.Argument(help="the first letters of its id, as the report's last part shows it")],
-    name: Annotated[str, typer.Argument(help="the brand")],
+    cluster: Annotated[
+        str,
+        typer.Argument(metavar="CLUSTER", help="the first letters of its id, as the report's last part shows it"),
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the brand")],
     catalog: CatalogOpt = None,
 ) -> None:
-    """Name a mark that the job's newest report left open: its best crop becomes a logo of the brand, its text an alias.
+    """Name a logo that the job's newest report left unresolved.
 
-    \b
+    Its best crop becomes a logo of the brand, its text an alias.
+
     Example:
-      brand-detect brands name match-3f9a1c07 6b585eff Zymvora
+      brand-detect catalog name match-3f9a1c07 6b585eff Zymvora
       brand-detect replay match-3f9a1c07 match_brands
     """
     from brand_detect.storage.store import AttemptRef
@@ -121,7 +125,7 @@ def _chosen(found: Sequence[Open], wanted: str) -> Proposal:
     """The open proposal whose id begins so."""
     fitting = [o.proposal for o in found if o.proposal.proposal_id.startswith(wanted)]
     if len(fitting) != 1:
-        raise BadInput(f"{len(fitting)} open proposals begin with {wanted!r}.", "brand-detect brands review --list")
+        raise BadInput(f"{len(fitting)} open proposals begin with {wanted!r}.", "brand-detect catalog review --list")
     return fitting[0]
 
 

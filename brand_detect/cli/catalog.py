@@ -1,4 +1,4 @@
-"""Commands on the brand catalogue: begin it, add to it, import artwork, check it, look at it."""
+"""``brand-detect catalog``: begin a catalogue, add to it, import artwork, check it, look at it."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import JsonOpt, app, err, out, plain, write_page
+from brand_detect.cli.common import FOUND, Commands, JsonOpt, err, out, plain, write_page
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import key_of
@@ -19,58 +19,70 @@ if TYPE_CHECKING:
     from brand_detect.domain.catalog import Brand, Exemplar
     from brand_detect.domain.protocols import Rgba
 
-FOUND = 6
-"""Exit code of a check that found something, as of ``problems``."""
 ALIKE = 0.95
 """Likeness by the embedder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
 
-brands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The brand catalogue: names and logos.")
-app.add_typer(brands, name="brands")
+commands = Commands("The brand catalogue: names and logos.")
 
 CatalogOpt = Annotated[
-    Path | None, typer.Option("--catalog", help="a list or a folder; default: BRAND_DETECT_CATALOG", show_default=False)
+    Path | None,
+    typer.Option(
+        "--catalog", metavar="PATH", help="a brand list or a folder; default: BRAND_DETECT_CATALOG", show_default=False
+    ),
 ]
 
 
-@brands.command()
+@commands.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="the folder to make")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder to make")],
     empty: Annotated[bool, typer.Option("--empty", help="without the brands that the package knows")] = False,
 ) -> None:
-    """Make a catalogue of your own: a folder to keep in git, with the list that comes with the package.
+    """Make a catalogue of your own, a folder to keep in git.
 
-    Example: brand-detect brands init catalogue
+    It begins with the brand list that comes with the package.
+
+    Example: brand-detect catalog init catalogue
     """
     from brand_detect.catalog.source import OWN, STARTER
     from brand_detect.catalog.writing import replace_file
 
     file = folder / OWN
     if file.exists():
-        raise BadInput(f"{file} is there already.", "brand-detect brands add NAME adds to it")
+        raise BadInput(f"{file} is there already.", "brand-detect catalog add NAME adds to it")
     replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())
     out.print(f"{file}: set BRAND_DETECT_CATALOG to {folder.absolute()}", markup=False, highlight=False, soft_wrap=True)
 
 
-@brands.command()
+@commands.command()
 def add(
-    name: Annotated[str, typer.Argument(help="the brand's name, or an alias of one that is there")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the brand's name, or an alias of one that is there")],
     logos: Annotated[
-        list[Path] | None, typer.Option("--logo", help="an SVG, PNG or JPEG; as often as needed", show_default=False)
+        list[Path] | None,
+        typer.Option("--logo", metavar="FILE", help="an SVG, PNG or JPEG, as often as needed", show_default=False),
     ] = None,
-    aliases: Annotated[list[str] | None, typer.Option("--alias", help="another name", show_default=False)] = None,
-    categories: Annotated[list[str] | None, typer.Option("--category", show_default=False)] = None,
-    owner: Annotated[str, typer.Option(help="the company behind it", show_default=False)] = "",
-    colours: Annotated[list[str] | None, typer.Option("--colour", help="in hex: e30613", show_default=False)] = None,
+    aliases: Annotated[
+        list[str] | None,
+        typer.Option("--alias", metavar="NAME", help="another name, as often as needed", show_default=False),
+    ] = None,
+    categories: Annotated[
+        list[str] | None,
+        typer.Option("--category", metavar="NAME", help="such as drinks, as often as needed", show_default=False),
+    ] = None,
+    owner: Annotated[str, typer.Option(metavar="NAME", help="the company behind it", show_default=False)] = "",
+    colours: Annotated[
+        list[str] | None,
+        typer.Option("--colour", metavar="HEX", help="such as e30613, as often as needed", show_default=False),
+    ] = None,
     catalog: CatalogOpt = None,
 ) -> None:
-    """Add a brand, or logos and names to one that is there. The list's comments and order stay.
+    """Add a brand, or logos and names to one that is there.
 
-    A new brand is written to the end of brands.yaml; logos are copied into the folder logos beside it.
+    A new brand is written to the end of brands.yaml; logos are copied into
+    the folder logos beside it. Comments and order of the list stay.
 
-    \b
     Examples:
-      brand-detect brands add Zymvora --logo zymvora.svg --category drinks
-      brand-detect brands add Zymvora --logo crop-from-the-match.png --alias "Zymvora Zero"
+      brand-detect catalog add Zymvora --logo zymvora.svg --category drinks
+      brand-detect catalog add Zymvora --logo crop.png --alias "Zymvora Zero"
     """
     from brand_detect.catalog.writing import Picture, add_brand
     from brand_detect.engines.artwork import VectorAndPixelArtwork
@@ -94,24 +106,31 @@ def add(
     )
 
 
-@brands.command("import")
+@commands.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="simple-icons")],
-    only: Annotated[list[str] | None, typer.Option(help="a brand; as often as needed", show_default=False)] = None,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="where from; there is simple-icons")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="a brand to import, as often as needed", show_default=False),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="all brands that there are, some 3,400")] = False,
     into: Annotated[
-        Path | None, typer.Option(help="a list or a folder; default: BRAND_DETECT_CATALOG", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="a brand list or a folder; default: BRAND_DETECT_CATALOG", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Write brands with their artwork beside your list, into simple-icons.yaml and logos/simple-icons.
+    """Import brands with their artwork.
 
-    An icon of a brand of your list becomes a logo of that brand. With --all, everyday and short names are not looked
-    for in texts, only their logos; other names count as a line of their own.
+    They are written beside your list, into simple-icons.yaml and
+    logos/simple-icons. An icon of a brand of your list becomes a logo of that
+    brand. With --all, everyday and short names are not looked for in texts,
+    only their logos; other names count as a line of their own.
 
-    \b
     Examples:
-      brand-detect brands import simple-icons --only Nike --only Adidas
-      brand-detect brands import simple-icons --all --into catalogue
+      brand-detect catalog import simple-icons --only Nike --only Adidas
+      brand-detect catalog import simple-icons --all --into catalogue
     """
     from brand_detect.catalog.icons import import_icons
     from brand_detect.engines.artwork import VectorAndPixelArtwork
@@ -124,18 +143,24 @@ def import_(
     out.print(f"{plain(str(done.file))}: {done.listed} brands, {done.new} of them new", highlight=False, soft_wrap=True)
 
 
-@brands.command()
+@commands.command()
 def check(
     alike: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="likeness of two logos from which they are named")
+        float,
+        typer.Option(min=0.0, max=1.0, metavar="LIKENESS", help="report two logos that are at least this alike"),
     ] = ALIKE,
-    embedder: Annotated[str, typer.Option(help="as detect_objects.embedder names it")] = "built-in",
+    embedder: Annotated[
+        str, typer.Option(metavar="MODEL", help="how logos are compared, as detect_objects.embedder names it")
+    ] = "built-in",
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Name brands that are hard to tell apart: by their names as OCR reads them, or by their logos, large or small.
+    """List brands that are hard to tell apart.
 
-    Ends with exit code 6 if there are any.
+    By their names as OCR reads them, or by their logos, large or small. Ends
+    with exit code 6 if there are any.
+
+    Example: brand-detect catalog check
     """
     from brand_detect.catalog.collisions import logos_alike, names_alike
     from brand_detect.cli.local import Bars
@@ -172,15 +197,20 @@ def check(
     raise typer.Exit(FOUND if found else 0)
 
 
-@brands.command()
+@commands.command()
 def preview(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="default: all that have logos")] = None,
-    page: Annotated[Path, typer.Option("--out", help="the HTML page to write")] = Path("brands.html"),
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="a brand; default: all that have logos", show_default=False),
+    ] = None,
+    page: Annotated[Path, typer.Option("--out", metavar="FILE", help="the HTML page to write")] = Path("brands.html"),
     catalog: CatalogOpt = None,
 ) -> None:
-    """Show logos as the machine sees them: on light and dark background, at 112, 48 and 24 pixels, on one HTML page.
+    """Show logos as the embedder sees them, on one HTML page.
 
-    Example: brand-detect brands preview Nike Adidas --out logos.html
+    On light and dark background, at 112, 48 and 24 pixels.
+
+    Example: brand-detect catalog preview Nike Adidas --out logos.html
     """
     from brand_detect.engines.canvas import OpenCvCanvas
     from brand_detect.engines.image import OpenCvCodec
@@ -189,7 +219,7 @@ def preview(
     loaded = _load(catalog)
     shown = _named(loaded, names) if names else [b for b in loaded.catalog.brands if b.exemplars]
     if not shown:
-        raise BadInput("No brand of the catalogue has a logo.", "brand-detect brands add NAME --logo FILE")
+        raise BadInput("No brand of the catalogue has a logo.", "brand-detect catalog add NAME --logo FILE")
     write_page(page, render(loaded.catalog, shown, _drawing(loaded), OpenCvCanvas(), OpenCvCodec()))
     out.print(f"page: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
 
@@ -204,7 +234,7 @@ def of_ones_own(path: Path | None) -> Path:
     if not (path or Settings.load().catalog):
         raise BadInput(
             "The catalogue is the one in the package, which is not written to.",
-            "make one of your own with brand-detect brands init FOLDER, and set BRAND_DETECT_CATALOG to it",
+            "make one of your own with brand-detect catalog init FOLDER, and set BRAND_DETECT_CATALOG to it",
         )
     return chosen.absolute()
 

@@ -1,4 +1,4 @@
-"""``evaluate-logos`` as a user meets it, with a handful of icons in the place of thousands."""
+"""``evaluate logos`` as a user meets it, with a handful of icons in the place of thousands."""
 
 import json
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def embedders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_tables_of_the_networks_and_the_classical_ways(photographs: Path, command_line: Callable[..., Ended]):
-    code, out, _ = command_line("evaluate-logos", str(photographs), "--json")
+    code, out, _ = command_line("evaluate", "logos", str(photographs), "--json")
     assert code == 0
     recognition, *rest = json.loads(out)
     assert [s["title"] for s in rest][-1] == "Milliseconds a crop"
@@ -76,12 +76,12 @@ def test_embedders_by_name_more_icons_and_the_matchers_false_alarms(
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "dove.svg").write_text(arrow("M2 2h36v20z"))
     options = ("--no-baselines", "--embedder", "one", "--embedder", "two", "--false-accept-rate", "0.05")
-    code, out, _ = command_line("evaluate-logos", str(photographs), "--icons", str(tmp_path / "more"), *options)
+    code, out, _ = command_line("evaluate", "logos", str(photographs), "--icons", str(tmp_path / "more"), *options)
     assert code == 0
     assert "Matcher on one, false accept rate 5.00%" in out
     assert "Matcher on two" not in out
     code, out, _ = command_line(
-        "evaluate-logos", str(photographs), "--icons", str(tmp_path / "more"), *options, "--json"
+        "evaluate", "logos", str(photographs), "--icons", str(tmp_path / "more"), *options, "--json"
     )
     rows = json.loads(out)[0]["rows"]
     assert {r["recognizer"] for r in rows} == {"one", "two"}
@@ -89,6 +89,6 @@ def test_embedders_by_name_more_icons_and_the_matchers_false_alarms(
 
 
 def test_a_folder_without_annotations_is_bad_input(tmp_path: Path, command_line: Callable[..., Ended]):
-    code, _, err = command_line("evaluate-logos", str(tmp_path / "absent"))
+    code, _, err = command_line("evaluate", "logos", str(tmp_path / "absent"))
     assert code == 3
     assert "annotations.json" in err

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from brand_detect import cli
-from brand_detect.cli import jobs
-from brand_detect.cli.jobs import tree_of
+from brand_detect.cli import checkpoints, runs
+from brand_detect.cli.checkpoints import tree_of
 from brand_detect.client import Client, ReportSummary, Run
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt, History, StageState
@@ -143,7 +141,8 @@ class ScriptedClient(Client):
 @pytest.fixture
 def dagster(monkeypatch: pytest.MonkeyPatch) -> ScriptedClient:
     scripted = ScriptedClient()
-    monkeypatch.setattr(jobs, "Client", lambda **_: scripted)
+    for module in (runs, checkpoints):
+        monkeypatch.setattr(module, "Client", lambda **_: scripted)
     return scripted
 
 
@@ -512,11 +511,3 @@ def test_only_the_newest_attempt_is_called_stale():
 
 def test_a_job_without_checkpoints_has_no_branches():
     assert tree_of(Branches().history).children == []
-
-
-def test_every_command_has_an_example():
-    commands = typer.main.get_command(cli.app)
-    context = typer.Context(commands)
-    for name in ("submit", "status", "checkpoints", "replay", "retry", "cancel", "report", "serve", "webserver", "dev"):
-        command = commands.get_command(context, name)  # pyright: ignore[reportAttributeAccessIssue]
-        assert f"brand-detect {name}" in command.help

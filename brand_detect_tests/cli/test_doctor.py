@@ -29,14 +29,14 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
-from brand_detect.cli import checkup
-from brand_detect.cli.checkup import CHECKS, KEYS, Check, Finding, Patient, examine
+from brand_detect.cli import doctor_checks
+from brand_detect.cli.doctor_checks import CHECKS, KEYS, Check, Finding, Patient, examine
 from brand_detect.domain.errors import Permanent
 from brand_detect.engines.tesseract import TesseractReader
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.servers import free_port
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 Look = Callable[..., dict[str, list[Finding]]]
 
 
@@ -60,7 +60,7 @@ def look(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> Look:  # noqa: ARG00
     """The findings of the checks of these names, by name."""
 
     def looking(*names: str, served: bool = False) -> dict[str, list[Finding]]:
-        monkeypatch.setattr(checkup, "CHECKS", [c for c in CHECKS if c.name in names])
+        monkeypatch.setattr(doctor_checks, "CHECKS", [c for c in CHECKS if c.name in names])
         found: dict[str, list[Finding]] = {}
         with Patient(served=served) as patient:
             for finding in examine(patient):
@@ -100,7 +100,7 @@ def test_a_check_that_breaks_down_is_a_line_with_its_type_and_hides_no_other(loo
         raise ZeroDivisionError("division by zero\nsecond line")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkup, "CHECKS", [Check("first", broken), *(c for c in CHECKS if c.name == "python")])
+        patch.setattr(doctor_checks, "CHECKS", [Check("first", broken), *(c for c in CHECKS if c.name == "python")])
         with Patient(served=False) as patient:
             found = examine(patient)
     assert [(f.name, f.state) for f in found] == [("first", "ok"), ("first", "fail"), ("python", "ok")]
@@ -190,7 +190,7 @@ def test_a_store_that_lets_files_be_replaced(look: Look, monkeypatch: pytest.Mon
 
 
 def test_little_space(look: Look, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(checkup, "SPACE_BYTES", 2**80)
+    monkeypatch.setattr(doctor_checks, "SPACE_BYTES", 2**80)
     state, said, todo = only(look("settings", "store")["space"])
     assert state == "warn"
     assert said.endswith("GiB free")
@@ -261,7 +261,7 @@ def test_without_openvino_another_runtime_reads(look: Look, monkeypatch: pytest.
 
 
 def test_an_engine_that_misreads(look: Look, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(checkup, "WORD", "ELSE")
+    monkeypatch.setattr(doctor_checks, "WORD", "ELSE")
     monkeypatch.setattr(TesseractReader, "read", lambda *_: [type("Said", (), {"text": "E1SE"})()])
     state, said, _ = only(look("opencv", "tesseract")["tesseract"])
     assert state == "fail"
@@ -270,7 +270,7 @@ def test_an_engine_that_misreads(look: Look, monkeypatch: pytest.MonkeyPatch):
 
 def test_packages_that_are_missing_or_of_another_version(look: Look, monkeypatch: pytest.MonkeyPatch):
     wanted = ["numpy<1", "no-such-package>=1", "pyyaml", 'pytest<1; extra == "dev"']
-    monkeypatch.setattr(checkup.metadata, "requires", lambda _: wanted)
+    monkeypatch.setattr(doctor_checks.metadata, "requires", lambda _: wanted)
     state, said, todo = only(look("packages")["packages"])
     assert state == "fail"
     assert "no-such-package is missing" in said
@@ -283,7 +283,7 @@ def test_two_opencv_wheels_of_different_versions(look: Look, monkeypatch: pytest
     def wheels(name: str) -> list[Any]:
         return [type("Wheel", (), {"name": name, "version": "5.0" if "headless" in name else "4.9"})()]
 
-    monkeypatch.setattr(checkup.metadata, "distributions", wheels)
+    monkeypatch.setattr(doctor_checks.metadata, "distributions", wheels)
     found = look("opencv", "video")
     assert only(found["opencv"])[1] == "opencv-python 4.9 and opencv-python-headless 5.0 share one folder and differ"
     assert only(found["video"])[0] == "off"
@@ -373,7 +373,7 @@ def test_a_webserver_that_is_down_or_no_dagster(look: Look, monkeypatch: pytest.
 
 def test_a_webserver_without_this_pipeline_or_without_daemons(look: Look, monkeypatch: pytest.MonkeyPatch):
     health = {"pipeline": False, "sensor": True}
-    monkeypatch.setattr(checkup.Client, "health", lambda _: dict(health))
+    monkeypatch.setattr(doctor_checks.Client, "health", lambda _: dict(health))
     assert only(look("settings", "webserver")["webserver"])[0] == "fail"
     health |= {"pipeline": True, "sensor": False}
     state, said, _ = only(look("settings", "webserver")["webserver"])
@@ -392,7 +392,7 @@ class AnyName(Elsewhere):
 
 
 def test_a_webserver_that_is_open_to_other_sites_pages(look: Look, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(checkup.Client, "health", lambda _: {"pipeline": True})
+    monkeypatch.setattr(doctor_checks.Client, "health", lambda _: {"pipeline": True})
     with HTTPServer(("127.0.0.1", 0), AnyName) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("BRAND_DETECT_DAGSTER_URL", f"http://127.0.0.1:{server.server_port}")
@@ -464,7 +464,7 @@ def test_the_command_lists_marks_and_what_to_do(
     (at_home / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     monkeypatch.setenv("BRAND_DETECT_STOR_ROOT", "x")
     names = ("python", "settings", "variables", "home", "dagster.yaml")
-    monkeypatch.setattr(checkup, "CHECKS", [c for c in CHECKS if c.name in names])
+    monkeypatch.setattr(doctor_checks, "CHECKS", [c for c in CHECKS if c.name in names])
 
     code, out, _ = command_line("doctor")
     assert code == Permanent.exit_code

@@ -36,12 +36,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(folder: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(folder / "store"))
     monkeypatch.setenv("DAGSTER_HOME", str(folder))
-    monkeypatch.setattr("brand_detect.cli.reviews.out.width", 80)
+    monkeypatch.setattr("brand_detect.cli.job.out.width", 80)
     return command_line
 
 
 def test_corrections_are_listed_with_their_state(call: Callable[..., Ended]):
-    code, printed, said = call("reviews", "match")
+    code, printed, said = call("job", "reviews", "match")
     assert code == 0, said
     title, head, *lines = printed.splitlines()
     assert max(map(len, printed.splitlines())) <= 80
@@ -54,12 +54,12 @@ def test_corrections_are_listed_with_their_state(call: Callable[..., Ended]):
 
 
 def test_as_json_and_of_one_user(call: Callable[..., Ended]):
-    listed = json.loads(call("reviews", "match", "--json")[1])
+    listed = json.loads(call("job", "reviews", "match", "--json")[1])
     assert [(row["action"], row["state"]) for row in listed] == [("rename", "applied"), ("exclude", "pending")]
-    assert [row["user"] for row in json.loads(call("reviews", "match", "--user", "ben", "--json")[1])] == ["ben"]
+    assert [row["user"] for row in json.loads(call("job", "reviews", "match", "--user", "ben", "--json")[1])] == ["ben"]
 
 
 def test_without_a_report_there_is_nothing_to_list(call: Callable[..., Ended]):
-    code, _, said = call("reviews", "nobody")
+    code, _, said = call("job", "reviews", "nobody")
     assert code == BadInput.exit_code
     assert "There is no report of nobody" in said

@@ -1,0 +1,235 @@
+"""``brand-detect bench``: speed, memory and scale, and accuracy on generated footage whose truth is known."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brand_detect.cli.common import Commands, JobArg, JsonOpt, home, out
+from brand_detect.cli.local import local_runner
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.media import VIDEO_SUFFIXES
+from brand_detect.domain.settings import Settings, state_dir
+
+if TYPE_CHECKING:
+    from brand_detect.evaluation.benchmarks.pipeline import RunResult, Section
+    from brand_detect.orchestration.run import JobRun
+
+commands = Commands("Speed, memory and scale; accuracy on generated footage.")
+
+
+@commands.command()
+def pipeline(
+    labelled: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="labelled clips and their labels.json, measured too", show_default=False),
+    ] = None,
+    long: Annotated[bool, typer.Option("--long", help="also a 20-minute video: memory and stages over length")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Time and memory of the whole pipeline, stage by stage.
+
+    Also: what looking at less saves and loses, sampling against FFmpeg, and
+    the bytes of state.
+
+    Example: brand-detect bench pipeline --labelled clips --long
+    """
+    from brand_detect.catalog import load_catalog
+    from brand_detect.evaluation.benchmarks.pipeline import benchmark
+    from brand_detect.evaluation.scoring.score import load_labels
+
+    folder = labelled.resolve() if labelled else None
+    labels = load_labels(folder / "labels.json") if folder else {}
+    clips = [(folder / name, clip) for name, clip in labels.items()] if folder else []
+    catalog = load_catalog(Settings.load().catalog).catalog
+    for section in benchmark(home() / state_dir() / "bench", run_in_process, clips, catalog=catalog, long=long):
+        _print(section, as_json)
+
+
+@commands.command()
+def exposure(
+    minutes: Annotated[float, typer.Option(min=0.25, metavar="MINUTES", help="length of the generated clip")] = 5,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="another number draws other boards and other players")
+    ] = 0,
+    as_json: JsonOpt = False,
+) -> None:
+    """Error of seconds, share of voice and area, by brand.
+
+    Measured against the truth of a generated clip.
+
+    Example: brand-detect bench exposure --minutes 5
+    """
+    from brand_detect.evaluation.benchmarks.exposure import bench_exposure
+
+    _print(bench_exposure(home() / state_dir() / "bench", run_in_process, 60 * minutes, seed), as_json)
+
+
+@commands.command()
+def logos(
+    icons: Annotated[
+        int,
+        typer.Option(min=0, metavar="COUNT", help="logos of other brands in the catalogue, from the icons extra"),
+    ] = 3000,
+    as_json: JsonOpt = False,
+) -> None:
+    """Logos without words, end to end, among thousands of brands.
+
+    Measured on a generated clip whose logos are known.
+
+    Example: brand-detect bench logos --icons 3000
+    """
+    from brand_detect.evaluation.benchmarks.logos import bench_logos
+    from brand_detect.evaluation.scoring.icons import simple_icons
+
+    others = {icon.name: icon.svg.encode() for icon in (simple_icons()[:icons] if icons else ())}
+    for section in bench_logos(home() / state_dir() / "bench", run_with_catalog, others):
+        _print(section, as_json)
+
+
+@commands.command()
+def escalation(
+    videos: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="clips, labelled or not, measured too", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="length of the generated clip; 0: none")
+    ] = 20,
+    as_json: JsonOpt = False,
+) -> None:
+    """Questions that an escalation asks per candidate, and in replays.
+
+    A script answers in the place of a model.
+
+    Example: brand-detect bench escalation --minutes 20
+    """
+    from brand_detect.catalog import load_catalog
+    from brand_detect.evaluation.benchmarks.escalation import Script, measure, sections
+    from brand_detect.evaluation.scoring.score import load_labels
+    from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
+
+    folder = home() / state_dir() / "bench"
+    clips: list[tuple[Path, list[str], list[str]]] = []  # each with the names in its catalogue and those it shows
+    if minutes:
+        video = folder / f"escalation-{minutes:g}.mp4"
+        truth = sample_once(video, Scenario(seconds=60 * minutes))
+        clips.append((video, [b for b in truth.brands if b not in truth.unlisted], [*truth.brands]))
+    if videos:
+        starter = [brand.name for brand in load_catalog(Settings.load().catalog).catalog.brands]
+        there = videos.resolve() / "labels.json"
+        labelled = load_labels(there) if there.exists() else {}
+        for video in sorted(p for p in videos.resolve().iterdir() if p.suffix.lower() in VIDEO_SUFFIXES):
+            shown = {label.brand for label in labelled[video.name].labels} if video.name in labelled else ()
+            clips.append((video, starter, sorted(shown)))
+    rows = []
+    for video, listed, shown in clips:
+        script, catalog = Script(shown), folder / f"escalation-{video.stem}.yaml"
+        with local_runner(str(video), catalog=str(catalog), answerer=script) as runner:
+            rows.append(measure(video, runner, script, catalog, listed))
+    for section in sections(rows):
+        _print(section, as_json)
+
+
+@commands.command()
+def replay(
+    job_id: JobArg,
+    start_stage: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="the first stage that runs again")
+    ] = "match_brands",
+    through_dagster: Annotated[bool, typer.Option("--served", help="also through the Dagster that runs now")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Where the seconds of a replay go, and what it loads.
+
+    The job's checkpoints must be in the store.
+
+    Example: brand-detect bench replay match-3f9a1c07 --served
+    """
+    from brand_detect.client import Client
+    from brand_detect.evaluation.benchmarks.replay import alone, in_fresh_process, served
+
+    home()
+    done = in_fresh_process(replay_in_process, job_id, start_stage)
+    _print(alone(done, job_id, start_stage), as_json)
+    if through_dagster:
+        with Client() as client:
+            _print(served(client, job_id, start_stage), as_json)
+
+
+@commands.command()
+def vlm(
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="a folder or the id of a fetched model; default: random weights")
+    ] = "",
+    size: Annotated[
+        str, typer.Option(metavar="SIZE", help="of the random model: 256m, 500m or 2b, as SmolVLM's")
+    ] = "256m",
+    questions: Annotated[int, typer.Option(min=1, metavar="COUNT", help="how many are asked each time")] = 8,
+    max_output_tokens: Annotated[
+        int, typer.Option(min=1, metavar="COUNT", help="tokens of a reply at most; random weights write them all")
+    ] = 16,
+    at_once: Annotated[
+        list[int], typer.Option(min=1, metavar="COUNT", help="questions in a batch, as often as needed")
+    ] = [1, 2, 4, 8],  # noqa: B006
+    as_json: JsonOpt = False,
+) -> None:
+    """Questions a minute of a vision-language model, by batch size.
+
+    Also the time that loading it takes.
+
+    Examples:
+      brand-detect bench vlm
+      brand-detect bench vlm --model HuggingFaceTB/SmolVLM-256M-Instruct
+    """
+    from brand_detect.evaluation.benchmarks.vlm import SIZES, bench_vlm, random_model
+
+    if not model and size not in SIZES:
+        raise BadInput(f"There is no size {size!r}.", f"sizes: {', '.join(SIZES)}")
+    path = model or str(random_model(home() / state_dir() / "bench" / f"vlm_{size}", SIZES[size]))
+    measured = bench_vlm(path, questions=questions, max_output_tokens=max_output_tokens, batches=at_once)
+    _print(measured, as_json)
+
+
+@commands.command()
+def scale(
+    jobs: Annotated[int, typer.Option(min=1, metavar="COUNT", help="jobs in the instance")] = 10_000,
+    as_json: JsonOpt = False,
+) -> None:
+    """Listing checkpoints and a night's retries among many jobs.
+
+    Example: brand-detect bench scale --jobs 10000
+    """
+    from brand_detect.evaluation.benchmarks.scale import scale as measure
+
+    _print(measure(home() / state_dir() / "bench", jobs), as_json)
+
+
+def replay_in_process(job_id: str, start_stage: str) -> "JobRun":
+    """One replay on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
+    with local_runner() as runner:
+        return runner.replay(job_id, start_stage)
+
+
+def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
+    """One video from start to end on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
+    from brand_detect.evaluation.benchmarks.pipeline import result_of
+
+    with local_runner(str(video)) as runner:
+        return result_of(runner.submit(str(video), overrides=overrides))
+
+
+def run_with_catalog(video: Path, catalog: Path) -> "RunResult":
+    """As ``run_in_process``, with the catalogue in a folder."""
+    from brand_detect.evaluation.benchmarks.pipeline import result_of
+
+    with local_runner(str(video), catalog=str(catalog)) as runner:
+        return result_of(runner.submit(str(video)))
+
+
+def _print(section: "Section", as_json: bool) -> None:
+    if as_json:
+        out.print_json(data=section.to_json())
+    else:
+        out.print(section.table())

@@ -1,7 +1,8 @@
-"""What a mark is on, by rules that a profile sets: the first that fits decides."""
+"""What carries a brand, by rules that a profile sets: the first that fits decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -24,13 +25,26 @@ class TrackFigures:
     cy: float
 
 
-PLACEMENTS = ("board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other")
+class Placement(StrEnum):
+    """What carries a brand."""
+
+    board = "board"
+    clothing = "clothing"
+    overlay = "overlay"
+    product = "product"
+    vehicle = "vehicle"
+    building = "building"
+    screen = "screen"
+    other = "other"
+
+
+PLACEMENTS = tuple(Placement)
 
 
 class PlacementRule(Record):
-    """What a track is on if all conditions hold that are given. Figures are medians over its regions."""
+    """The placement of a track for which all given conditions hold. Figures are medians over its regions."""
 
-    placement: Literal["board", "clothing", "overlay", "product", "vehicle", "building", "screen", "other"]
+    placement: Placement
     kind: Literal["", "text", "logo", "object"] = Field("", description="of the track")
     label: str = Field("", description="what an object detector called it")
     inside: str = Field("", description="what an object detector called the thing that it lies in")
@@ -62,7 +76,7 @@ def placement_rules(rules: Sequence[dict[str, Any]]) -> tuple[PlacementRule, ...
     """The rules of a param.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is not valid.
     """
     try:
         return _RULES.validate_python(rules)
@@ -72,5 +86,5 @@ def placement_rules(rules: Sequence[dict[str, Any]]) -> tuple[PlacementRule, ...
         raise ValueError(f"rule {int(first['loc'][0]) + 1}, {where}: {first['msg']}") from e
 
 
-def placement_of(figures: TrackFigures, rules: Sequence[PlacementRule]) -> str:
-    return next((rule.placement for rule in rules if rule.fits(figures)), "other")
+def placement_of(figures: TrackFigures, rules: Sequence[PlacementRule]) -> Placement:
+    return next((rule.placement for rule in rules if rule.fits(figures)), Placement.other)

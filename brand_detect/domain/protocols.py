@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -229,11 +230,19 @@ class FrameReader(Protocol):
     def read(self, frame: int) -> Image: ...
 
 
+class RegionKind(StrEnum):
+    """What a region is: a line of text, a logo region or an object."""
+
+    text = "text"
+    logo = "logo"
+    object = "object"
+
+
 @dataclass(frozen=True)
 class Region:
     """What a detector found on one picture."""
 
-    kind: str  # text | logo | object
+    kind: RegionKind
     label: str
     score: float
     quad: Quad

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import Boxes, best_apart, quad_of
-from brand_detect.domain.protocols import Area, Image, Region
+from brand_detect.domain.protocols import Area, Image, Region, RegionKind
 
 LONGEST_SIDE_PX = 960
 SMALLEST_PX, LARGEST = 8, 0.95  # shortest side, and longest side as a share of the picture's
@@ -46,7 +46,7 @@ class ContourLogoDetector:
         contrast = edge_contrast(seen, boxes).clip(min=0)
         scores = contrast / (contrast + STRONG)
         kept = [i for i in best_apart(boxes, scores, self._most, SAME_IOU) if scores[i] >= self._min_score]
-        return [Region("logo", "", float(scores[i]), quad_of(boxes[i] / scale)) for i in kept]
+        return [Region(RegionKind.logo, "", float(scores[i]), quad_of(boxes[i] / scale)) for i in kept]
 
 
 def contours(image: Image) -> Boxes:

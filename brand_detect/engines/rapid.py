@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import boxes_of, coverage
 from brand_detect.domain.params import Precision
-from brand_detect.domain.protocols import Area, Image, Reading, Region
+from brand_detect.domain.protocols import Area, Image, Reading, Region, RegionKind
 from brand_detect.engines.onnx import OnnxNet
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
@@ -97,7 +97,7 @@ class RapidTextDetector:
         to_frame = np.array([width / size[0], height / size[1]])
         corner = np.array([window.left, window.top])
         return [
-            Region("text", "", score, ((quad - BORDER_PX) * to_frame + corner).astype(np.float32))
+            Region(RegionKind.text, "", score, ((quad - BORDER_PX) * to_frame + corner).astype(np.float32))
             for quad, score in found
         ]
 

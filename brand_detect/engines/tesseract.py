@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import Permanent, Transient
-from brand_detect.domain.protocols import Area, Image, Reading, Region
+from brand_detect.domain.protocols import Area, Image, Reading, Region, RegionKind
 
 LINE_HEIGHT_PX = 64  # capitals of about 30 px, which Tesseract reads best
 BORDER_PX = 12  # Tesseract loses letters that touch the edge
@@ -174,4 +174,4 @@ def _region(line: list[Word], scale: float) -> Region:
     left, top = min(w[0] for w in line), min(w[1] for w in line)
     right, bottom = max(w[2] for w in line), max(w[3] for w in line)
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32) / scale
-    return Region("text", "", sum(w[4] for w in line) / len(line), corners.astype(np.float32))
+    return Region(RegionKind.text, "", sum(w[4] for w in line) / len(line), corners.astype(np.float32))

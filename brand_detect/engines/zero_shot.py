@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.protocols import Area, Image, Region
+from brand_detect.domain.protocols import Area, Image, Region, RegionKind
 from brand_detect.engines.model_files import ModelFolder
 from brand_detect.engines.pretrained import failures_of, load_pretrained
 
@@ -21,28 +21,27 @@ class ZeroShotDetector:
         model: its folder.
         labels: what to look for, in words: ``a company logo``.
         min_score: lowest score of a region, 0 to 1.
-        kind: of the regions: ``object``, or ``logo`` when the labels describe logos.
 
     Raises:
         BadInput: no labels.
         Permanent: the model is no such detector, may not be loaded, or wants a package more.
     """
 
-    def __init__(self, model: ModelFolder, labels: Sequence[str], min_score: float = 0.3, kind: str = "object") -> None:
+    def __init__(self, model: ModelFolder, labels: Sequence[str], min_score: float = 0.3) -> None:
         if not labels:
             raise BadInput("The object detector was given nothing to look for.", "set object_labels")
         self._loaded = load_pretrained(
             model, WHAT, processor="AutoProcessor", network="AutoModelForZeroShotObjectDetection"
         )
         self.identity = self._loaded.identity
-        self._folder, self._labels, self._min_score, self._kind = model, list(labels), min_score, kind
+        self._folder, self._labels, self._min_score = model, list(labels), min_score
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
         with failures_of(self._folder, WHAT):
             found = self._found(np.ascontiguousarray(image[:, :, ::-1]))
         labels = found["text_labels"] or []
         return [
-            Region(self._kind, str(label), float(score), _quad(box.tolist()))
+            Region(RegionKind.object, str(label), float(score), _quad(box.tolist()))
             for box, score, label in zip(found["boxes"], found["scores"], labels, strict=True)
         ]
 

@@ -19,7 +19,7 @@ from brand_detect.domain.contracts.filter_scenes import KEYFRAME
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.tables import Row
 from brand_detect.report.exports import rounded
-from brand_detect.report.words import one_line, tells_placement
+from brand_detect.report.words import has_placement, one_line
 
 ATTRIBUTES = (
     *("confidence", "track_id", "visible_frac", "reviewed", "placement", "text", "rule", "decided_by", "verdict_id"),
@@ -218,4 +218,4 @@ def _rectangle(number: int, box: Box, picture: Picture, found: Labels) -> dict[s
 
 
 def _says(name: str, value: Any) -> bool:
-    return tells_placement([value]) if name == "placement" else value not in ("", None)
+    return has_placement([value]) if name == "placement" else value not in ("", None)

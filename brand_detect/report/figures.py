@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from brand_detect.domain.contracts.compile_report import ZONES, Exposure
-from brand_detect.report.words import duration, fixed, percent, short, tells_placement
+from brand_detect.report.words import duration, fixed, has_placement, percent, short
 
 
 class Figure(NamedTuple):
@@ -109,7 +109,7 @@ FIGURES = (
 
 def figures_of(exposures: Iterable[Exposure], with_media_value: bool) -> tuple[Figure, ...]:
     """The columns that say something: placement only where one is known, media value only where a rate is set."""
-    shown = {"placement": tells_placement(e.placement for e in exposures), "media_value": with_media_value}
+    shown = {"placement": has_placement(e.placement for e in exposures), "media_value": with_media_value}
     return tuple(figure for figure in FIGURES if shown.get(figure.key, True))
 
 

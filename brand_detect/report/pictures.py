@@ -16,7 +16,7 @@ from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK, DUPLICATE,
 from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, Shape
+from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, RegionKind, Shape
 from brand_detect.domain.tables import Row
 from brand_detect.report.words import clock, duration
 
@@ -43,7 +43,11 @@ STATUS_COLORS: dict[str, Color] = {
     BLACK: TEXT_COLOR,
     BLANK: (200, 160, 90),
 }
-KIND_COLORS: dict[str, Color] = {"text": (255, 214, 10), "logo": (0, 200, 255), "object": (255, 80, 200)}
+KIND_COLORS: dict[str, Color] = {
+    RegionKind.text: (255, 214, 10),
+    RegionKind.logo: (0, 200, 255),
+    RegionKind.object: (255, 80, 200),
+}
 
 
 @dataclass(frozen=True)

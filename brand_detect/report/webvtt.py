@@ -5,7 +5,7 @@ from html import escape
 
 from brand_detect.domain.contracts.compile_report import Exposure
 from brand_detect.report.exports import ReportDocument
-from brand_detect.report.words import one_line, short, tells_placement
+from brand_detect.report.words import has_placement, one_line, short
 
 
 def markers(report: ReportDocument) -> str:
@@ -26,7 +26,7 @@ def markers(report: ReportDocument) -> str:
 
 def _proof(exposure: Exposure) -> str:
     said = f"read as {_line(short(exposure.text))}, " if exposure.text else ""
-    on = f", {exposure.placement}" if tells_placement([exposure.placement]) else ""
+    on = f", {exposure.placement}" if has_placement([exposure.placement]) else ""
     return f"{exposure.exposure_id}: {said}{exposure.rule}, confidence {exposure.confidence:.2f}{on}"
 
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
+from brand_detect.domain.placements import Placement
+
 LETTERS = 120
 """Longest text that is shown whole."""
 
@@ -49,9 +51,9 @@ def percent(share: float) -> str:
     return f"{fixed(value, 0 if value >= 10 else 1 if value >= 1 else 2)} %"
 
 
-def tells_placement(placements: Iterable[str]) -> bool:
-    """Whether a rule or a model set one of them; "other" is what neither did."""
-    return any(placement not in ("", "other") for placement in placements)
+def has_placement(placements: Iterable[str]) -> bool:
+    """Whether a rule, a model or an overlay gave one of them; ``other`` stands for none."""
+    return any(placement not in ("", Placement.other) for placement in placements)
 
 
 def short(text: str) -> str:

@@ -1,15 +1,24 @@
 """What ``detect_objects`` takes and hands on."""
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import Field
 
 from brand_detect.domain.params import ModelName, Params, Precision, Unit
+from brand_detect.domain.protocols import RegionKind
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import EDGES, EMBEDDING, F32, F64, I32, STRING, schema, table
+
+
+class Origin(StrEnum):
+    """Where a region on a keyframe comes from."""
+
+    detected = "detected"
+    propagated = "propagated"
+
 
 REGIONS = schema(
     "regions",
@@ -21,7 +30,7 @@ REGIONS = schema(
         pa.list_(pa.int32()),
         "frames whose pixels show it at this place: ``frame`` or duplicates of it, best first",
     ),
-    kind=(STRING, "text | logo | object"),
+    kind=(STRING, " | ".join(RegionKind)),
     label=(STRING, "what an object detector called it; '' for text"),
     score=(F32, "0..1"),
     quad=(pa.list_(pa.float32(), 8), "x1 y1 .. x4 y4 in px, clockwise from the top left of the reading direction"),
@@ -34,7 +43,7 @@ REGIONS = schema(
     contrast=(F32, "RMS contrast inside the box: standard deviation of the grey over 255; null = not measured"),
     crop_hash=(pa.uint64(), "64-bit DCT perceptual hash of the crop"),
     at_edge=(pa.bool_(), "touches the picture's edge, so that more of it may lie beyond; null = not measured"),
-    origin=(STRING, "detected | propagated"),
+    origin=(STRING, " | ".join(Origin)),
     glyph_boxes=(
         pa.list_(EDGES),
         "stretches of lettering: left, top, right, bottom, shares of the quad's sides; none = all",
@@ -45,7 +54,7 @@ TRACKS = schema(
     "One region followed through one shot",
     track_id=(STRING, "id, from the track's first region"),
     shot=(I32, "ordinal of the shot, from 0"),
-    kind=(STRING, "text | logo | object"),
+    kind=(STRING, " | ".join(RegionKind)),
     label=(STRING, "what an object detector called it; '' for text"),
     start_s=(F64, "when it begins, in seconds"),
     end_s=(F64, "when it ends, in seconds"),

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.detect_objects import Origin
 from brand_detect.domain.geometry import Boxes, best_apart, boxes_of, quad_of
-from brand_detect.domain.protocols import Area, Image, Region, RegionDetector
+from brand_detect.domain.protocols import Area, Image, Region, RegionDetector, RegionKind
 from brand_detect.engines.contours import ContourLogoDetector, components, edge_contrast
-from brand_detect.stages.detect_objects.detect import without_lines
+from brand_detect.stages.detect_objects.propagation import without_lines
 
 MOST = 100
 SAME_IOU = 0.7  # proposals that overlap so much are one
@@ -39,7 +40,10 @@ class Ranked:
 
 
 def _regions(boxes: Boxes, scores: NDArray[np.float64]) -> list[Region]:
-    return [Region("logo", "", float(scores[i]), quad_of(boxes[i])) for i in best_apart(boxes, scores, MOST, SAME_IOU)]
+    return [
+        Region(RegionKind.logo, "", float(scores[i]), quad_of(boxes[i]))
+        for i in best_apart(boxes, scores, MOST, SAME_IOU)
+    ]
 
 
 def grid(image: Image) -> Boxes:
@@ -130,7 +134,7 @@ class TextThenLogos:
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
         lines = [replace(line, score=1 + line.score) for line in self.text.detect(image, areas)]
-        found = [(region, "") for region in (*lines, *self.marks.detect(image, areas))]
+        found = [(region, Origin.detected) for region in (*lines, *self.marks.detect(image, areas))]
         return [region for region, _ in without_lines(found, MOST)]
 
 

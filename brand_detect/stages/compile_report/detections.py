@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
+from brand_detect.domain.protocols import RegionKind
 from brand_detect.domain.quality import QualityScale
 from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
 
@@ -86,7 +87,7 @@ def detections(
         return np.add.reduceat(np.where(says, values, 0.0), first) / n_says if len(first) else np.zeros(0)
 
     along, across = side_lengths(quads)
-    text = np.array(regions["kind"].to_pylist(), object)[region] == "text"
+    text = np.array(regions["kind"].to_pylist(), object)[region] == RegionKind.text
     height = mean(np.where(text, across, np.minimum(along, across)))
     sharpness, contrast = (mean(_floats(regions[c])[region]) for c in ("sharpness", "contrast"))
     visible = mean(in_view(regions, quads_of(regions), sizes_of(frames, regions["frame"].to_numpy()))[region])

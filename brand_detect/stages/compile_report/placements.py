@@ -1,4 +1,4 @@
-"""What each track is on: a model's word, else the broadcaster's graphics, else the first rule that fits."""
+"""The placement of each track: as a model says, else overlay if it is one, else by the first rule that fits."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,25 @@ import pyarrow.compute as pc
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.geometry import coverage, side_lengths
-from brand_detect.domain.placements import PLACEMENTS, PlacementRule, TrackFigures, placement_of
+from brand_detect.domain.placements import PLACEMENTS, Placement, PlacementRule, TrackFigures, placement_of
 from brand_detect.stages.regions import quads_of
 
 INSIDE = 0.8
-"""Share of a mark that lies in an object's box, from which it is in it."""
+"""Least share of a region that lies in an object's box for the region to count as inside it."""
 
 
 def placements(
     detected: DetectedObjects,
     sizes: pa.Table,
     tracks: Sequence[str],
-    said: Mapping[str, str],
+    answered: Mapping[str, str],
     rules: Sequence[PlacementRule],
-) -> dict[str, str]:
-    """One of PLACEMENTS for each of ``tracks`` that there is.
+) -> dict[str, Placement]:
+    """The placement of each of ``tracks`` that was detected.
 
-    ``said`` is what models say of tracks; ``sizes`` has ``frame``, ``width_px`` and ``height_px``.
+    ``answered`` is what models say about tracks; ``sizes`` has ``frame``, ``width_px`` and ``height_px``.
     """
-    known = {track: placement for track, placement in said.items() if placement in PLACEMENTS}
+    known = {track: Placement(placement) for track, placement in answered.items() if placement in PLACEMENTS}
     asked = set(tracks)
     about = {row["track_id"]: row for row in detected.tracks.to_pylist() if row["track_id"] in asked}
     wanted = [t for t in about if t not in known and not about[t]["is_overlay"]]
@@ -36,7 +36,7 @@ def placements(
         if rules and wanted
         else {}
     )
-    found = {t: "overlay" if about[t]["is_overlay"] else "other" for t in about}
+    found = {t: Placement.overlay if about[t]["is_overlay"] else Placement.other for t in about}
     return found | {t: placement_of(figures, rules) for t, figures in figures_of.items()} | known
 
 

@@ -1,4 +1,4 @@
-"""Vectors of the best views of every track, so that a mark is recognised later without its picture."""
+"""Embeddings of the best crops of every track, so that a logo is recognised later without its picture."""
 
 from itertools import groupby
 
@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
-from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, LogoEmbedder, Progress
+from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, LogoEmbedder, Progress, RegionKind
 from brand_detect.domain.tables import Row, table
 from brand_detect.stages.views import best_views
 
-VIEWS = {"logo": 3, "object": 3, "text": 1}  # of a track, by kind; of words most are read, not recognised by their look
+VIEWS = {RegionKind.logo: 3, RegionKind.object: 3, RegionKind.text: 1}
+"""Crops of a track, by kind: most words are read, so one is enough for them."""
 BATCH = 64  # crops that wait in memory for the embedder
 
 
@@ -32,7 +33,7 @@ def embed_tracks(
         waiting.clear()
 
     for done, (frame, views) in enumerate(groupby(chosen, key=lambda view: view["seen_on"])):
-        progress(done, to_decode, "frames with marks")
+        progress(done, to_decode, "frames with crops")
         image = frames.read(frame)
         for view in views:
             row = {"track_id": view["track_id"], "region_id": view["region_id"], "frame": frame}
@@ -41,5 +42,5 @@ def embed_tracks(
             encode()
     if waiting:
         encode()
-    progress(to_decode, to_decode, "frames with marks")
+    progress(to_decode, to_decode, "frames with crops")
     return table(TRACK_EMBEDDINGS, rows)

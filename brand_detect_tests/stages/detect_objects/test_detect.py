@@ -6,19 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin
 from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.geometry import box_iou, box_of, quad_of
-from brand_detect.domain.protocols import Region
+from brand_detect.domain.protocols import Region, RegionKind
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
-from brand_detect.stages.detect_objects.detect import (
-    SAME_CONTENT_BITS,
-    SAME_CONTENT_BITS_ON_OTHER_BACKGROUND,
-    detect_objects,
-    without_lines,
-)
+from brand_detect.stages.detect_objects.detect import detect_objects
+from brand_detect.stages.detect_objects.propagation import without_lines
+from brand_detect.stages.detect_objects.tracking import SAME_CONTENT_BITS, SAME_CONTENT_BITS_ON_OTHER_BACKGROUND
 
 WIDTH, HEIGHT = 640, 360
 
@@ -64,7 +61,7 @@ class Scene:
 
     identity = "scripted"
 
-    def __init__(self, pictures, boxes, kind="text"):
+    def __init__(self, pictures, boxes, kind=RegionKind.text):
         self.pictures, self.boxes, self.kind = pictures, boxes, kind
         self.labels = [""] * len(pictures)
         self.at = -1
@@ -284,7 +281,7 @@ def test_low_text_is_left_out_and_measures_are_in_px_of_the_frame():
 
 def test_objects_are_joined_without_looking_at_their_content():
     scene = board_scene([5, 6])
-    scene.kind = "object"
+    scene.kind = RegionKind.object
     assert tracks_of(run(scene, [0, 0])) == [[0, 1]]
 
 
@@ -335,7 +332,7 @@ def test_lettering_that_lies_over_moving_pictures_has_no_ground_of_its_own_and_i
 
 def test_a_track_of_an_object_keeps_the_name_it_began_with():
     scene = board_scene([5, 5, 5])
-    scene.kind, scene.labels = "object", ["car", "truck", "car"]
+    scene.kind, scene.labels = RegionKind.object, ["car", "truck", "car"]
     scene.boxes = [[(200, 100, 100, 40)], [(200, 100, 145, 40)], [(200, 100, 100, 40)]]
     found = run(scene, [0] * 3, duplicates_of={1: 0}, propagate=False)
     assert found.tracks["label"].to_pylist() == ["car"]
@@ -344,7 +341,7 @@ def test_a_track_of_an_object_keeps_the_name_it_began_with():
 
 def test_one_place_found_twice_is_one_region():
     scene = board_scene([5, 5])
-    scene.kind = "object"
+    scene.kind = RegionKind.object
     scene.boxes = [[(200, 100, 180, 40), (200.2, 100.1, 180, 40)]] * 2
     found = run(scene, [0, 0], propagate=False)
     assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0}
@@ -373,11 +370,14 @@ def test_a_video_without_kept_frames_gives_empty_tables():
 
 def test_a_logo_that_is_a_line_of_text_is_left_out_before_the_best_are_counted():
     def one(kind, box, score=0.5):
-        return Region(kind, "", score, quad_of(box)), "detected"
+        return Region(kind, "", score, quad_of(box)), Origin.detected
 
-    line, badge = one("text", (100, 100, 200, 120)), one("logo", (80, 60, 220, 160), 0.6)  # a badge around the words
-    same = one("logo", (95, 98, 200, 122), 0.9)
-    others = [one("logo", (300 + 60 * i, 10, 340 + 60 * i, 50), 0.1 * i) for i in range(4)]
+    line, badge = (
+        one(RegionKind.text, (100, 100, 200, 120)),
+        one(RegionKind.logo, (80, 60, 220, 160), 0.6),
+    )  # a badge around the words
+    same = one(RegionKind.logo, (95, 98, 200, 122), 0.9)
+    others = [one(RegionKind.logo, (300 + 60 * i, 10, 340 + 60 * i, 50), 0.1 * i) for i in range(4)]
     found = without_lines([line, same, badge, *others], max_logos=3)
     assert found == [line, badge, others[2], others[3]]
 
@@ -391,8 +391,8 @@ def test_words_inside_a_followed_logo_are_still_found():
     class Both(Scene):
         def detect(self, image, areas=()):  # noqa: ARG002
             self.searched.append((self.at, list(areas)))
-            words = [Region("text", "", 0.9, quad_of((310, 190, 390, 206)))] if self.at == 2 else []
-            return [Region("logo", "", 0.9, quad_of((300, 160, 400, 250))), *words]
+            words = [Region(RegionKind.text, "", 0.9, quad_of((310, 190, 390, 206)))] if self.at == 2 else []
+            return [Region(RegionKind.logo, "", 0.9, quad_of((300, 160, 400, 250))), *words]
 
     found = run(Both(pictures, [[badge], [badge], [badge, line]]), [0] * 3)
     kinds = found.regions.filter(found.regions["frame"].to_numpy() == 2)["kind"].to_pylist()

@@ -1,0 +1,198 @@
+"""Tracks: the regions of one thing over the keyframes of a shot; where a track begins, goes on and ends.
+
+Between two frames a region stays where it is (a scoreboard, a watermark) or goes with the camera (a board): both places
+are tried. Where the content of a place changes, as on an LED board, a new track begins, so that no text is lost in the
+track of another.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS
+from brand_detect.domain.geometry import box_iou, box_of, coverage, rescaled, transformed
+from brand_detect.domain.protocols import RegionKind, Transform
+from brand_detect.domain.tables import Row, content_id, table
+from brand_detect.stages.detect_objects.measurements import MeasuredRegion, rounded_box
+
+TRACK_IOU = 0.3  # overlap, after the camera's motion is taken out, that joins two regions into a track
+MAX_GAP_FRAMES = 2  # a track survives so many keyframes without its region
+SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ: people stand before it, or a clock runs
+OTHER_BACKGROUND = 40  # grey levels between the plain backgrounds of two boards
+SAME_CONTENT_BITS_ON_OTHER_BACKGROUND = 10  # a board that fades in changes its background too, yet hardly its lettering
+LARGER = 1.1  # a view of a region so much larger shows what was occluded
+SAME_REGION = 0.5  # a region that lies so much on others is one of them, seen again
+CHUNK_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
+
+
+@dataclass
+class Track:
+    """A track that may go on, with the two places where its region may stand now."""
+
+    kind: RegionKind
+    label: str
+    last: MeasuredRegion
+    still: NDArray[np.float64]  # box, if it did not move
+    moved: NDArray[np.float64]  # box, if it goes with the camera
+    track_id: str = ""  # set with the first region's id
+    start_s: float = math.inf
+    end_s: float = -math.inf
+    scores: list[float] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
+    missed: int = 0
+
+    def row(self, shot: int) -> Row:
+        return {
+            "track_id": self.track_id,
+            "shot": shot,
+            "kind": self.kind,
+            "label": self.label,
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "n_regions": len(self.scores),
+            "score": float(np.mean(self.scores)),
+            "area_frac": float(np.mean(self.areas)),
+            "is_overlay": False,
+        }
+
+
+@dataclass
+class _TableBuilder:
+    """Builds a table row by row."""
+
+    schema: pa.Schema
+    rows: list[Row] = field(default_factory=list)
+    done: list[pa.Table] = field(default_factory=list)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        self.rows.extend(rows)
+        if len(self.rows) >= CHUNK_ROWS:
+            self.done.append(table(self.schema, self.rows))
+            self.rows = []
+
+    def table(self) -> pa.Table:
+        return pa.concat_tables([*self.done, table(self.schema, self.rows)])
+
+
+class Tracker:
+    """Joins the regions of successive keyframes of a shot into tracks; builds REGIONS and TRACKS."""
+
+    def __init__(self) -> None:
+        self._active: list[Track] = []
+        self._seen: dict[int, tuple[Track, MeasuredRegion]] = {}  # on the current frame, by id of the track
+        self._shot = -1
+        self.regions, self.tracks = _TableBuilder(REGIONS), _TableBuilder(TRACKS)
+
+    def begin_shot(self, shot: int) -> None:
+        """End every track: none crosses a cut."""
+        self.tracks.add(t.row(self._shot) for t in self._active)
+        self._active, self._shot = [], shot
+
+    def move(self, motion: Transform | None, scale: float) -> None:
+        """Move the place where each region is expected along with the camera."""
+        if motion is None:
+            return
+        in_px = rescaled(motion, scale)
+        for track in self._active:
+            left, top, right, bottom = track.moved
+            track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
+
+    def see(self, found: Sequence[MeasuredRegion]) -> None:
+        """Assign the regions of the next keyframe to tracks."""
+        continued = _matched(self._active, found)
+        for i, one in enumerate(found):
+            self._put(continued.get(i) or self._begin(one), one)
+
+    def see_again(self, found: Sequence[MeasuredRegion]) -> None:
+        """Add regions of a duplicate of the keyframe: what is occluded on the keyframe may be visible there."""
+        continued = _matched(self._active, found)
+        for i, one in enumerate(found):
+            views = [(track, seen) for track, seen in self._seen.values() if seen.region.kind == one.region.kind]
+            boxes = np.array([seen.box for _, seen in views]).reshape(-1, 4)
+            parts = [v for v, share in zip(views, coverage(boxes, one.box[None]), strict=True) if share >= SAME_REGION]
+            if parts and one.area_frac > LARGER * sum(seen.area_frac for _, seen in parts):
+                for track, _ in parts[1:]:
+                    self._drop(track)
+                self._put(parts[0][0], one)
+            elif parts and one.area_frac * LARGER > parts[0][1].area_frac and _alike(parts[0][1], one):
+                parts[0][1].seen_on.extend(one.seen_on)
+            elif not parts and coverage(one.box[None], boxes)[0] < SAME_REGION:
+                track = continued.get(i)
+                self._put(self._begin(one) if track is None or id(track) in self._seen else track, one)
+
+    def _begin(self, one: MeasuredRegion) -> Track:
+        track = Track(one.region.kind, one.region.label, one, one.box, one.box)
+        self._active.append(track)
+        return track
+
+    def _put(self, track: Track, one: MeasuredRegion) -> None:
+        track.last, track.still, track.moved = one, one.box, one.box
+        self._seen[id(track)] = (track, one)
+
+    def _drop(self, track: Track) -> None:
+        """Take the track's region off this frame; a track that began on it ends."""
+        del self._seen[id(track)]
+        if not track.scores:
+            self._active = [t for t in self._active if t is not track]
+
+    def end_frame(self, frame: int, frame_id: str, start_s: float, end_s: float) -> None:
+        """Write the frame's regions, and end tracks that were missing for more than ``MAX_GAP_FRAMES``.
+
+        The frame is on screen from ``start_s`` to ``end_s``.
+        """
+        for track in self._active:
+            track.missed += 1
+        for track, one in self._seen.values():
+            region_id = content_id(frame_id, *rounded_box(one.box), one.region.kind)
+            track.track_id = track.track_id or content_id("track", region_id, one.region.label)
+            track.missed = 0
+            track.start_s, track.end_s = min(track.start_s, start_s), max(track.end_s, end_s)
+            track.scores.append(one.region.score)
+            track.areas.append(one.area_frac)
+            self.regions.add([one.row(region_id, track.track_id, frame)])
+        self._seen = {}
+        self.tracks.add(t.row(self._shot) for t in self._active if t.missed > MAX_GAP_FRAMES)
+        self._active = [t for t in self._active if t.missed <= MAX_GAP_FRAMES]
+
+
+def _matched(tracks: Sequence[Track], found: Sequence[MeasuredRegion]) -> dict[int, Track]:
+    """Which track each region continues, the best overlaps first, each track and region once."""
+    if not tracks or not found:
+        return {}
+    boxes = np.array([f.box for f in found])
+    still = box_iou(np.array([t.still for t in tracks]), boxes)
+    moved = box_iou(np.array([t.moved for t in tracks]), boxes)
+    score = np.maximum(still, moved)
+    pairs: dict[int, Track] = {}
+    taken: set[int] = set()
+    for flat in np.argsort(-score, axis=None, kind="stable"):
+        t, f = divmod(int(flat), len(found))
+        if score[t, f] < TRACK_IOU:
+            break
+        if t not in taken and f not in pairs and _same(tracks[t], found[f]):
+            pairs[f] = tracks[t]
+            taken.add(t)
+    return pairs
+
+
+def _same(track: Track, found: MeasuredRegion) -> bool:
+    """Whether the region may be the track's next. An object changes its looks as it moves: its label decides."""
+    if (track.kind, track.label) != (found.region.kind, found.region.label):
+        return False
+    return track.kind == RegionKind.object or _has_same_content(track.last, found)
+
+
+def _alike(a: MeasuredRegion, b: MeasuredRegion) -> bool:
+    return a.region.label == b.region.label and _has_same_content(a, b)
+
+
+def _has_same_content(a: MeasuredRegion, b: MeasuredRegion) -> bool:
+    other_background = (
+        np.abs(a.background - b.background).max() >= OTHER_BACKGROUND
+    )  # never, where one is not plain and so NaN
+    most = SAME_CONTENT_BITS_ON_OTHER_BACKGROUND if other_background else SAME_CONTENT_BITS
+    return (a.crop_hash ^ b.crop_hash).bit_count() <= most

@@ -13,6 +13,7 @@ from rapidfuzz.distance import Levenshtein
 
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
 
@@ -117,7 +118,9 @@ class LexiconIndex:
             chosen = _best_apart([f for f in finds if not f.spelling.whole_line])
         return [_hit(line, f) for f in sorted(chosen, key=lambda f: f.worth)]
 
-    def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
+    def find_occluded(
+        self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int
+    ) -> list[Hit]:
         """The name among ``keys`` that ``text`` is all of but one run of letters, as where somebody stands before it.
 
         Words that are missing whole were not hidden: NEW ZEALAND is no AIR NEW ZEALAND. Nothing if it may be several
@@ -158,7 +161,7 @@ class LexiconIndex:
         if len(brands) != 1:
             return None
         [brand] = brands.values()
-        rule = "exact" if key_of(name) == key_of(brand.name) else "alias"
+        rule = Rule.EXACT if key_of(name) == key_of(brand.name) else Rule.ALIAS
         return Hit(brand.brand_id, brand.name, name, rule, 1.0, 0, len(name))
 
     def near(self, text: str, limit: int) -> list[str]:
@@ -377,12 +380,12 @@ def _hit(line: Line, find: _Find) -> Hit:
         begin += 1
     while edits(begin, end - 1) < edits(begin, end):
         end -= 1
-    rule = "fuzzy" if not find.exact else "exact" if spelling.key == key_of(spelling.brand.name) else "alias"
+    exact = Rule.EXACT if spelling.key == key_of(spelling.brand.name) else Rule.ALIAS
     return Hit(
         brand_id=spelling.brand.brand_id,
         brand=spelling.brand.name,
         alias=spelling.text,
-        rule=rule,
+        rule=exact if find.exact else Rule.FUZZY,
         score=find.score,
         start=line.at[begin],
         end=line.at[end - 1] + 1,

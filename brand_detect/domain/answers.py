@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from brand_detect.domain.contracts.verdicts import LOGO_TYPES
+from brand_detect.domain.contracts.verdicts import LOGO_TYPES, AnswerStatus
 from brand_detect.domain.placements import PLACEMENTS
 from brand_detect.domain.text import line_of
 
@@ -65,11 +65,11 @@ class BrandAnswer(BaseModel):
         return value if value in (*LOGO_TYPES, *PLACEMENTS) else "other"
 
     @property
-    def status(self) -> str:
-        """As in the ANSWERS table: a brand without a name is one that the model could not tell."""
+    def status(self) -> AnswerStatus:
+        """A brand without a name is one that the model could not read."""
         if self.verdict != "brand":
-            return self.verdict
-        return "answered" if line_of(self.name).key else "unreadable"
+            return AnswerStatus(self.verdict)
+        return AnswerStatus.ANSWERED if line_of(self.name).key else AnswerStatus.UNREADABLE
 
     @property
     def name(self) -> str:

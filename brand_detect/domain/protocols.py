@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.verdicts import Answer, Rule
 from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.job import Probe
 
@@ -349,29 +350,6 @@ class Question:
     candidates: tuple[str, ...] = ()  # catalogue brands that it resembles, likest first
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What became of a question. ``status`` as in the ANSWERS table; ``brand`` is set where it is ``answered``."""
-
-    cluster_id: str
-    status: str
-    brand: str = ""
-    confidence: float = 0.0
-    detail: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float = 0.0
-    latency_s: float = 0.0
-    logo_type: str = ""  # one of LOGO_TYPES
-    placement: str = ""  # one of PLACEMENTS
-    reasoning: str = ""
-    provider: str = ""  # who answered; "" = nobody
-    model: str = ""
-    prompt_version: str = ""
-    question_id: str = ""  # of ``Answerer.question_ids``, the one of the model that answered; "" = nobody did
-    asked_at: str = ""  # UTC, ISO 8601
-
-
 class Answerer(Protocol):
     """A vision-language model, local or remote, and those that stand in for it."""
 
@@ -435,7 +413,7 @@ class Hit:
     brand_id: str
     brand: str
     alias: str
-    rule: str  # exact | alias | fuzzy
+    rule: Rule  # exact, alias or fuzzy
     score: float  # 0..1
     start: int
     end: int
@@ -450,8 +428,10 @@ class BrandIndex(Protocol):
         """Every brand in ``text``, best first, no two overlapping."""
         ...
 
-    def partly(self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
-        """The name among ``keys`` that ``text`` is all of but one run of letters, no whole words; at most one."""
+    def find_occluded(
+        self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int
+    ) -> list[Hit]:
+        """The name among ``keys`` that ``text`` is with one contiguous run of characters occluded; at most one."""
         ...
 
     def is_excluded(self, text: str) -> bool:

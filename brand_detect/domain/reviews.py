@@ -12,10 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.proposals import alike
 from brand_detect.domain.records import Record
-from brand_detect.domain.tables import Row, content_id
+from brand_detect.domain.tables import content_id
 from brand_detect.domain.text import key_of, same_text
 
 LONGEST_S = 1e7
@@ -185,18 +186,18 @@ def log_digest(reviews: Iterable[Review]) -> str:
     return digest.hexdigest()[:32]
 
 
-def clusters_named(review: Review, marks: Sequence[Row]) -> list[str]:
-    """The clusters, of rows of UNRESOLVED, that a ``name`` or a ``dismiss`` is about.
+def clusters_named(review: Review, clusters: Sequence[Cluster]) -> list[str]:
+    """The ids of the unresolved ``clusters`` that a ``name`` or a ``dismiss`` is about.
 
     By cluster id, else by crops that look the same where the texts do not contradict, else by the same text.
     """
-    by_id = [mark["cluster_id"] for mark in marks if mark["cluster_id"] == review.cluster_id]
+    by_id = [c.cluster_id for c in clusters if c.cluster_id == review.cluster_id]
     if by_id:
         return by_id
     by_logo = [
-        mark["cluster_id"]
-        for mark in marks
-        if (same_text(mark["text"], review.text) or not (key_of(mark["text"]) and key_of(review.text)))
-        and alike(mark["crop_hashes"], review.crop_hashes)
+        c.cluster_id
+        for c in clusters
+        if (same_text(c.text, review.text) or not (key_of(c.text) and key_of(review.text)))
+        and alike(c.crop_hashes, review.crop_hashes)
     ]
-    return by_logo or [mark["cluster_id"] for mark in marks if same_text(mark["text"], review.text)]
+    return by_logo or [c.cluster_id for c in clusters if same_text(c.text, review.text)]

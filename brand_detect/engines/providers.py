@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from brand_detect.domain.answers import BrandAnswer, read_reply
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
-from brand_detect.domain.protocols import Answer, Budget, OverBudget, Question
+from brand_detect.domain.protocols import Budget, OverBudget, Question
 from brand_detect.engines.calls import Caller, Endpoint, Failure, Reply
 from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.engines.tokens import input_token_bound, text_token_bound
@@ -220,11 +221,11 @@ class _Asking:
             except Failure as e:
                 trouble = f"{trouble} {line.endpoint.provider}/{line.endpoint.model}: {e}".strip()
             except OverBudget as e:
-                return Answer(question.cluster_id, "deferred", detail=str(e), **asdict(bill))
+                return Answer(question.cluster_id, AnswerStatus.DEFERRED, detail=str(e), **asdict(bill))
         outs = [line.out for line in self._lines if line.out]
         if len(outs) == len(self._lines) and not self._any_answer:
             raise outs[-1]
-        return Answer(question.cluster_id, "failed", detail=trouble, **asdict(bill))
+        return Answer(question.cluster_id, AnswerStatus.FAILED, detail=trouble, **asdict(bill))
 
     async def _ask(self, line: _Line, question: Question, bill: _Bill) -> Answer:
         """What one endpoint says, asked twice where it does not answer in the form."""
@@ -242,11 +243,11 @@ class _Asking:
         if not (said or reply.stopped):
             reply = await self._call(line, bound, bill, call)
             said, wrong = _read(reply)
-        status = said.status if said else "malformed"
+        status = said.status if said else AnswerStatus.MALFORMED
         return Answer(
             question.cluster_id,
             status,
-            brand=said.name if said and status == "answered" else "",
+            brand=said.name if said and status == AnswerStatus.ANSWERED else "",
             confidence=said.confidence if said else 0.0,
             detail=wrong,
             latency_s=reply.latency_s,

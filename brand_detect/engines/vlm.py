@@ -12,8 +12,9 @@ from itertools import islice
 from typing import Any
 
 from brand_detect.domain.answers import read_reply
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.protocols import Answer, Question
+from brand_detect.domain.protocols import Question
 from brand_detect.engines.model_files import ModelFolder
 from brand_detect.engines.pretrained import Pretrained, best_device, failures_of, load_pretrained
 from brand_detect.engines.prompts import Prompt, question_id
@@ -110,7 +111,7 @@ class TransformersAnswerer:
     def _answer(self, question: Question, reply: str, n_in: int, n_out: int, seconds: float, asked_at: str) -> Answer:
         answer = Answer(
             question.cluster_id,
-            "malformed",
+            AnswerStatus.MALFORMED,
             input_tokens=n_in,
             output_tokens=n_out,
             latency_s=seconds,

@@ -23,13 +23,13 @@ from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import TrackTexts
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import named
 from brand_detect.domain.job import JobRequest, Overrides, check_job_id
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, ROOT, STAGES, Stage, downstream_of
-from brand_detect.domain.protocols import Answer, Answerer, BrandIndex, Progress, Question
+from brand_detect.domain.protocols import Answerer, BrandIndex, Progress, Question
 from brand_detect.domain.records import Payload
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tables import Row
@@ -206,7 +206,7 @@ class _Recorded:
             # stored with 32 bits: 0.9 comes back as a little less, which a threshold of 0.9 must not refuse
             confidence = round(row["confidence"], 6)
             who = {name: row[name] for name in ("provider", "model", "prompt_version")}
-            yield Answer(row["cluster_id"], row["status"], row["answer"], confidence, **who)
+            yield Answer(row["cluster_id"], AnswerStatus(row["status"]), row["answer"], confidence, **who)
 
 
 def sweep(
@@ -312,7 +312,7 @@ class _Remembering:
     def __init__(self, index: BrandIndex) -> None:
         self.version = index.version
         self.find = lru_cache(LOOKUPS)(index.find)
-        self.partly = lru_cache(LOOKUPS)(index.partly)
+        self.find_occluded = lru_cache(LOOKUPS)(index.find_occluded)
         self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)
         self.may_begin = lru_cache(LOOKUPS)(index.may_begin)
         self.may_end = lru_cache(LOOKUPS)(index.may_end)

@@ -1,8 +1,9 @@
-"""Put what is open to a model behind a provider's API, when remote use is on."""
+"""Put unresolved clusters to a model behind a provider's API, when remote use is on."""
 
 from functools import partial
 
+from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.stages.escalation import escalate
 
-escalate_cloud = partial(escalate, "escalate_cloud", "cloud")
+escalate_cloud = partial(escalate, "escalate_cloud", Rule.CLOUD)
 """See ``escalate``; verdicts carry the rule ``cloud``."""

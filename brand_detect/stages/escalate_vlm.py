@@ -1,8 +1,9 @@
-"""Put what is open to a vision-language model on the user's own machines."""
+"""Put unresolved clusters to a vision-language model on the user's own machines."""
 
 from functools import partial
 
+from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.stages.escalation import escalate
 
-escalate_vlm = partial(escalate, "escalate_vlm", "vlm")
+escalate_vlm = partial(escalate, "escalate_vlm", Rule.VLM)
 """See ``escalate``; verdicts carry the rule ``vlm``."""

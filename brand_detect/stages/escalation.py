@@ -1,4 +1,4 @@
-"""What both escalation stages do: put open clusters to a model, keep its verdicts, say what is still open."""
+"""What both escalation stages do: put unresolved clusters to a model and keep what its answers settle."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +11,21 @@ import pyarrow.compute as pc
 from brand_detect.domain.answers import may_be_a_name, without_generic
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
-from brand_detect.domain.contracts.verdicts import ANSWERS, UNRESOLVED, VERDICTS, WHOLE_TEXT, BrandVerdicts
-from brand_detect.domain.protocols import (
+from brand_detect.domain.contracts.verdicts import (
+    ANSWERS,
+    REPLIES,
+    UNRESOLVED,
+    VERDICTS,
     Answer,
+    AnswerStatus,
+    BrandVerdicts,
+    Cluster,
+    Reason,
+    Rule,
+    Verdict,
+    VerdictStatus,
+)
+from brand_detect.domain.protocols import (
     Answerer,
     AnswerMemory,
     BrandIndex,
@@ -33,16 +45,13 @@ CROP_SIDE_PX = 768
 SCENE_QUALITY = 80
 SURROUNDINGS = 0.5  # of the region's longer side, on each side: context that a reader needs
 OUTLINE = (255, 0, 255)  # as the prompts call it: magenta, which few boards are
-OUTLINE_PX, OUTLINE_GAP_PX = 2, 5  # the line, and how far from the mark it runs
+OUTLINE_PX, OUTLINE_GAP_PX = 2, 5  # the line, and how far from the region it runs
 LIKE_BITS = 8  # of 64; crops of a cluster with hashes nearer than that show a model nothing new
-
-ANSWERED = ("answered", "none", "unreadable", "malformed")
-"""What a model came to; any other status is a question put off."""
 
 
 def escalate(
     stage: str,
-    rule: str,
+    rule: Rule,
     upstream: BrandVerdicts,
     detected: DetectedObjects,
     params: Escalation,
@@ -56,18 +65,17 @@ def escalate(
     canvas: Canvas,
     progress: Progress,
 ) -> BrandVerdicts:
-    """Ask about the open clusters, those on screen longest first; everything else is passed on.
+    """Ask about the unresolved clusters, those on screen longest first; everything else is passed on.
 
-    ``settled`` is what an earlier escalation of the same ``upstream`` came to, in a retry: its verdicts and answers are
-    taken over, each with its own provenance, and only what it left open is asked about, first what no model has said
-    anything about.
-    ``answerer`` None means that the stage is off, which its notes say.
+    ``settled`` is the result of an earlier escalation of the same ``upstream``, in a retry: its verdicts and answers
+    are taken over, each with its own provenance, and only what it left unresolved is asked about, first the clusters
+    that no model has replied about. ``answerer`` None means that the stage is off, which its notes say.
 
     - A question goes to a model once: what ``memory`` has is not asked, and equal questions of one run are one. With
       ``ask_again`` all are asked. Without memory there is nothing to compare with, and no picture is read before its
       question is asked.
     - An answer counts when the catalogue has a brand of that name and the model is sure enough: ``resolved``. When the
-      model is sure that the mark is no brand's, the cluster is ``ignored``. Any other answer leaves the cluster open
+      model is sure that the cluster shows no brand, it is ``ignored``. Any other answer leaves the cluster unresolved
       with the reason.
 
     ``stats``: questions (put to a model now), remembered (answered from memory), questions_left, never_answered,
@@ -75,95 +83,115 @@ def escalate(
     remembered_usd (what the remembered answers cost when they were given).
     """
     if settled is not None:
-        taken = settled.verdicts.num_rows - upstream.verdicts.num_rows
-        note = f"{stage}: goes on from an earlier escalation, {taken} of its verdicts taken over"
-        upstream = replace(settled, notes=(*upstream.notes, note))
-    open_clusters = upstream.unresolved.to_pylist()
+        upstream = _taken_over(stage, upstream, settled)
     if answerer is None:
-        tracks = sum(len(c["track_ids"]) for c in open_clusters)
-        note = f"{stage}: off, no model set; {tracks} tracks left unresolved"
-        stats = {
-            "questions": 0,
-            "questions_left": 0,
-            "never_answered": _never_answered(upstream.unresolved, upstream.answers),
-            "tracks_unresolved": tracks,
-            "cost_usd": 0.0,
-        }
-        return replace(upstream, notes=(*upstream.notes, note), stats=stats)
+        return _off(stage, upstream)
     asked = to_ask(upstream, params)
     pictures = Pictures(detected, params, frames, codec, canvas)
-    answers: dict[str, tuple[Answer, bool]] = {}
-    for answer, remembered in _answers(asked, pictures, answerer, None if params.ask_again else memory, memory):
-        answers[answer.cluster_id] = answer, remembered
+    answers: dict[str, Answer] = {}
+    for answer in _answers(asked, pictures, answerer, None if params.ask_again else memory, memory):
+        answers[answer.cluster_id] = answer
         progress(len(answers), len(asked), "questions")
+    return _applied(stage, rule, upstream, answers, answerer, index, params.min_confidence)
 
-    verdicts, still_open, rows = [], [], []
+
+def to_ask(verdicts: BrandVerdicts, params: Escalation) -> list[Cluster]:
+    """The clusters to ask about, in order: first those that no model has replied about."""
+    replied = _replied(verdicts.answers)
+    return sorted(verdicts.clusters(), key=lambda c: c.cluster_id in replied)[: params.max_questions]
+
+
+def _taken_over(stage: str, upstream: BrandVerdicts, settled: BrandVerdicts) -> BrandVerdicts:
+    taken = settled.verdicts.num_rows - upstream.verdicts.num_rows
+    note = f"{stage}: goes on from an earlier escalation, {taken} of its verdicts taken over"
+    return replace(settled, notes=(*upstream.notes, note))
+
+
+def _off(stage: str, upstream: BrandVerdicts) -> BrandVerdicts:
+    tracks = _n_tracks(upstream.clusters())
+    note = f"{stage}: off, no model set; {tracks} tracks left unresolved"
+    stats = {
+        "questions": 0,
+        "questions_left": 0,
+        "never_answered": _never_answered(upstream.unresolved, upstream.answers),
+        "tracks_unresolved": tracks,
+        "cost_usd": 0.0,
+    }
+    return replace(upstream, notes=(*upstream.notes, note), stats=stats)
+
+
+def _applied(
+    stage: str,
+    rule: Rule,
+    upstream: BrandVerdicts,
+    answers: Mapping[str, Answer],
+    answerer: Answerer,
+    index: BrandIndex,
+    min_confidence: float,
+) -> BrandVerdicts:
+    """``upstream`` with what ``answers``, by cluster, settle."""
+    clusters = upstream.clusters()
+    verdicts: list[Verdict] = []
+    still_open: list[Cluster] = []
+    rows: list[Row] = []
     before = set(zip(*(upstream.answers[c].to_pylist() for c in ("cluster_id", "question_id")), strict=True))
-    for cluster in open_clusters:
-        answer, remembered = answers.get(cluster["cluster_id"], (None, False))
+    for cluster in clusters:
+        answer = answers.get(cluster.cluster_id)
         if answer is None:
             still_open.append(cluster)
             continue
         hit = _hit(index, answer)
-        if not (remembered and (answer.cluster_id, answer.question_id) in before):
-            rows.append(_answer_row(answer, answerer, hit, remembered))
-        verdict = _verdict(cluster, answer, hit, stage, rule, params.min_confidence)
+        if not (answer.remembered and (answer.cluster_id, answer.question_id) in before):
+            rows.append(_matched(answer, answerer, hit).row)
+        verdict = _verdict(cluster, answer, hit, stage, rule, min_confidence)
         if verdict:
             verdicts.append(verdict)
         else:
-            still_open.append({**cluster, "reason": _reason(answer, hit)})
-    ranked = [{**cluster, "rank": rank} for rank, cluster in enumerate(still_open, 1)]
-    unresolved = table(UNRESOLVED, ranked)
+            still_open.append(replace(cluster, reason=_reason(answer, hit)))
+    still_open = [replace(cluster, rank=rank) for rank, cluster in enumerate(still_open, 1)]
+    unresolved = table(UNRESOLVED, map(vars, still_open))
     all_answers = pa.concat_tables([upstream.answers, table(ANSWERS, rows)])
     return BrandVerdicts(
-        verdicts=pa.concat_tables([upstream.verdicts, table(VERDICTS, verdicts)]),
+        verdicts=pa.concat_tables([upstream.verdicts, table(VERDICTS, map(vars, verdicts))]),
         unresolved=unresolved,
         answers=all_answers,
-        notes=(*upstream.notes, *_notes(stage, answers, len(open_clusters), verdicts, len(ranked))),
-        stats=_stats(len(open_clusters), answers)
+        notes=(*upstream.notes, *_notes(stage, [*answers.values()], len(clusters), verdicts, len(still_open))),
+        stats=_stats(len(clusters), [*answers.values()])
         | {
             "never_answered": _never_answered(unresolved, all_answers),
-            "tracks_unresolved": sum(len(c["track_ids"]) for c in ranked),
+            "tracks_unresolved": _n_tracks(still_open),
         },
     )
 
 
-def to_ask(verdicts: BrandVerdicts, params: Escalation) -> list[Row]:
-    """The open clusters that are asked about, in order: first what no model has said anything about."""
-    said = _answered(verdicts.answers)
-    rows = verdicts.unresolved.to_pylist()
-    return sorted(rows, key=lambda c: c["cluster_id"] in said)[: params.max_questions]
-
-
 def _answers(
-    clusters: Sequence[Row],
+    clusters: Sequence[Cluster],
     pictures: "Pictures",
     answerer: Answerer,
     recall: AnswerMemory | None,
     keep: AnswerMemory | None,
-) -> Iterator[tuple[Answer, bool]]:
-    """Each cluster's answer, and whether it was known before its question was put."""
+) -> Iterator[Answer]:
+    """Each cluster's answer, ``remembered`` if it was known before its question was put."""
     if keep is None:
-        for answer in answerer.ask(pictures.question(cluster) for cluster in clusters):
-            yield answer, False
+        yield from answerer.ask(pictures.question(cluster) for cluster in clusters)
         return
     # the ids alone first: the pictures of all questions of a long video would not fit in memory
-    ids = {c["cluster_id"]: tuple(answerer.question_ids(pictures.question(c))) for c in clusters}
+    ids = {c.cluster_id: tuple(answerer.question_ids(pictures.question(c))) for c in clusters}
     known = recall.recall(sorted({i for names in ids.values() for i in names})) if recall else {}
-    alike: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    alike: defaultdict[tuple[str, ...], list[Cluster]] = defaultdict(list)
     for cluster in clusters:
-        own = ids[cluster["cluster_id"]]
+        own = ids[cluster.cluster_id]
         answer = next((known[i] for i in own if i in known), None)
         if answer is None:
             alike[own].append(cluster)
         else:
-            yield replace(answer, cluster_id=cluster["cluster_id"]), True
-    same = {group[0]["cluster_id"]: group for group in alike.values()}
+            yield replace(answer, cluster_id=cluster.cluster_id, remembered=True)
+    same = {group[0].cluster_id: group for group in alike.values()}
     for answer in answerer.ask(pictures.question(group[0]) for group in alike.values()):
-        if answer.status in ANSWERED:
+        if answer.status in REPLIES:
             keep.keep(answer)
         for i, cluster in enumerate(same[answer.cluster_id]):
-            yield replace(answer, cluster_id=cluster["cluster_id"]), i > 0
+            yield replace(answer, cluster_id=cluster.cluster_id, remembered=i > 0)
 
 
 @dataclass(frozen=True)
@@ -176,30 +204,30 @@ class Pictures:
     codec: ImageCodec
     canvas: Canvas
 
-    def question(self, cluster: Row) -> Question:
-        """The cluster's best crops with their surroundings, and the frame of the best one with the mark outlined."""
+    def question(self, cluster: Cluster) -> Question:
+        """The cluster's best crops with their surroundings, and the frame of the best one with the region outlined."""
         regions = self.regions(cluster)
         best, image = regions[0], self.frames.read(regions[0]["seen_on"][0])
         others = (_surroundings(self.frames.read(r["seen_on"][0]), r) for r in regions[1:])
         crops = (_surroundings(image, best), *others)
         return Question(
-            cluster["cluster_id"],
-            cluster["text"],
+            cluster.cluster_id,
+            cluster.text,
             tuple(self.codec.encode(crop, CROP_QUALITY, CROP_SIDE_PX) for crop in crops),
             self._scene(image, best) if self.params.scene_px else b"",
-            tuple(cluster["candidates"]),
+            tuple(cluster.candidates),
         )
 
-    def regions(self, cluster: Row) -> list[Row]:
+    def regions(self, cluster: Cluster) -> list[Row]:
         """The regions to show, best first: large, sharp and unlike those before."""
         rows = self.detected.regions
-        own = rows.filter(pc.field("track_id").isin(cluster["track_ids"]))
+        own = rows.filter(pc.field("track_id").isin(cluster.track_ids))
         area, sharpness = (own[c].to_numpy() for c in ("area_frac", "sharpness"))
-        worth = np.sqrt(np.maximum(area, 0) * (sharpness + 1))
-        worth[own["region_id"].to_numpy(zero_copy_only=False) == cluster["best_region_id"]] = np.inf
+        quality = np.sqrt(np.maximum(area, 0) * (sharpness + 1))
+        quality[own["region_id"].to_numpy(zero_copy_only=False) == cluster.best_region_id] = np.inf
         hashes = own["crop_hash"].to_pylist()
         chosen: list[int] = []
-        for at in np.argsort(-worth, kind="stable").tolist():
+        for at in np.argsort(-quality, kind="stable").tolist():
             if len(chosen) == self.params.max_crops:
                 break
             if all((hashes[at] ^ hashes[other]).bit_count() > LIKE_BITS for other in chosen):
@@ -226,74 +254,68 @@ def _surroundings(image: Image, row: Row) -> Image:
 
 def _hit(index: BrandIndex, answer: Answer) -> Hit | None:
     """The catalogue brand that the whole of the answer names: a sentence about a brand is no name."""
-    if answer.status != "answered":
+    if answer.status != AnswerStatus.ANSWERED:
         return None
     return index.named(answer.brand) or index.named(without_generic(answer.brand))
 
 
-def _verdict(cluster: Row, answer: Answer, hit: Hit | None, stage: str, rule: str, min_confidence: float) -> Row | None:
-    """What an answer settles; None if it leaves the cluster open."""
-    no_brand = answer.status == "none"
+def _matched(answer: Answer, answerer: Answerer, hit: Hit | None) -> Answer:
+    """``answer`` with the catalogue's brand, and with who was asked where nobody answered."""
+    return replace(
+        answer,
+        provider=answer.provider or answerer.provider,
+        model=answer.model or answerer.model,
+        prompt_version=answer.prompt_version or answerer.prompt_version,
+        brand_id=hit.brand_id if hit else "",
+    )
+
+
+def _verdict(
+    cluster: Cluster, answer: Answer, hit: Hit | None, stage: str, rule: Rule, min_confidence: float
+) -> Verdict | None:
+    """What an answer settles; None if it leaves the cluster unresolved."""
+    no_brand = answer.status == AnswerStatus.NONE
     if answer.confidence < min_confidence or not (hit or no_brand):
         return None
-    return {
-        "verdict_id": content_id(cluster["cluster_id"], hit.brand_id if hit else "", stage),
-        "track_ids": cluster["track_ids"],
-        "status": "resolved" if hit else "ignored",
-        "brand_id": hit.brand_id if hit else "",
-        "brand": hit.brand if hit else "",
-        "rule": rule,
-        "score": hit.score if hit else 1.0,
-        "confidence": answer.confidence,
-        "text": cluster["text"],
-        "matched": answer.brand,
-        **WHOLE_TEXT,
-        "decided_by": stage,
-        "model": f"{answer.provider}/{answer.model}",
-    }
+    return Verdict(
+        verdict_id=content_id(cluster.cluster_id, hit.brand_id if hit else "", stage),
+        track_ids=cluster.track_ids,
+        status=VerdictStatus.RESOLVED if hit else VerdictStatus.IGNORED,
+        brand_id=hit.brand_id if hit else "",
+        brand=hit.brand if hit else "",
+        rule=rule,
+        score=hit.score if hit else 1.0,
+        confidence=answer.confidence,
+        text=cluster.text,
+        matched=answer.brand,
+        decided_by=stage,
+        model=f"{answer.provider}/{answer.model}",
+    )
 
 
-def _reason(answer: Answer, hit: Hit | None) -> str:
-    """Why a cluster is open after ``answer``, one of REASONS."""
-    if answer.status == "answered" and not hit:
-        return "unknown_brand" if may_be_a_name(without_generic(answer.brand)) else "unreadable"
-    return {"answered": "unsure", "none": "no_brand"}.get(answer.status, answer.status)
+def _reason(answer: Answer, hit: Hit | None) -> Reason:
+    """Why a cluster is unresolved after ``answer``."""
+    match answer.status:
+        case AnswerStatus.ANSWERED if hit:
+            return Reason.UNSURE
+        case AnswerStatus.ANSWERED:
+            return Reason.UNKNOWN_BRAND if may_be_a_name(without_generic(answer.brand)) else Reason.UNREADABLE
+        case AnswerStatus.NONE:
+            return Reason.NO_BRAND
+        case status:
+            return Reason(status)
 
 
-def _answer_row(answer: Answer, answerer: Answerer, hit: Hit | None, remembered: bool) -> Row:
-    return {
-        "cluster_id": answer.cluster_id,
-        "provider": answer.provider or answerer.provider,
-        "model": answer.model or answerer.model,
-        "prompt_version": answer.prompt_version or answerer.prompt_version,
-        "answer": answer.brand,
-        "brand_id": hit.brand_id if hit else "",
-        "confidence": answer.confidence,
-        "status": answer.status,
-        "detail": answer.detail,
-        "input_tokens": answer.input_tokens,
-        "output_tokens": answer.output_tokens,
-        "cost_usd": answer.cost_usd,
-        "latency_s": answer.latency_s,
-        "logo_type": answer.logo_type,
-        "placement": answer.placement,
-        "reasoning": answer.reasoning,
-        "question_id": answer.question_id,
-        "asked_at": answer.asked_at,
-        "remembered": remembered,
-    }
-
-
-def _stats(n_open: int, answers: Mapping[str, tuple[Answer, bool]]) -> dict[str, float]:
-    new = [a for a, remembered in answers.values() if not remembered]
+def _stats(n_open: int, answers: Sequence[Answer]) -> dict[str, float]:
+    new = [a for a in answers if not a.remembered]
     known = _remembered(answers)
     paid_now = {a.question_id for a in new}
     return {
-        "questions": sum(a.status != "deferred" for a in new),
+        "questions": sum(a.status != AnswerStatus.DEFERRED for a in new),
         "remembered": len(known),
-        "questions_left": n_open - sum(a.status in ANSWERED for a, _ in answers.values()),
-        "deferred": sum(a.status == "deferred" for a, _ in answers.values()),
-        "failed": sum(a.status == "failed" for a in new),
+        "questions_left": n_open - sum(a.status in REPLIES for a in answers),
+        "deferred": sum(a.status == AnswerStatus.DEFERRED for a in answers),
+        "failed": sum(a.status == AnswerStatus.FAILED for a in new),
         "input_tokens": sum(a.input_tokens for a in new),
         "output_tokens": sum(a.output_tokens for a in new),
         "cost_usd": sum(a.cost_usd for a in new),  # what was put off may have cost a check or a malformed reply
@@ -301,33 +323,37 @@ def _stats(n_open: int, answers: Mapping[str, tuple[Answer, bool]]) -> dict[str,
     }
 
 
-def _remembered(answers: Mapping[str, tuple[Answer, bool]]) -> list[Answer]:
+def _remembered(answers: Sequence[Answer]) -> list[Answer]:
     """Those from memory; what is alike to a question that was put off or failed has none."""
-    return [a for a, remembered in answers.values() if remembered and a.status in ANSWERED]
+    return [a for a in answers if a.remembered and a.status in REPLIES]
 
 
 def _notes(
-    stage: str, answers: Mapping[str, tuple[Answer, bool]], n_open: int, verdicts: Sequence[Row], n_left: int
+    stage: str, answers: Sequence[Answer], n_open: int, verdicts: Sequence[Verdict], n_left: int
 ) -> Iterator[str]:
-    resolved = sum(v["status"] == "resolved" for v in verdicts)
+    resolved = sum(v.status == VerdictStatus.RESOLVED for v in verdicts)
     known = len(_remembered(answers))
     from_memory = f" ({known} from memory)" if known else ""
     yield (
         f"{stage}: {len(answers)} of {n_open} clusters asked{from_memory}, {resolved} resolved, "
         f"{len(verdicts) - resolved} said to be no brand, {n_left} left unresolved"
     )
-    for status, what in (("deferred", "put off"), ("failed", "failed")):
-        why = [a.detail for a, _ in answers.values() if a.status == status]
+    for status, what in ((AnswerStatus.DEFERRED, "put off"), (AnswerStatus.FAILED, "failed")):
+        why = [a.detail for a in answers if a.status == status]
         if why:
             yield f"{stage}: {len(why)} questions {what}: {why[0]}"
 
 
+def _n_tracks(clusters: Sequence[Cluster]) -> int:
+    return sum(len(cluster.track_ids) for cluster in clusters)
+
+
 def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:
-    """Open clusters about which no model has said anything yet."""
-    said = _answered(answers)
-    return sum(cluster not in said for cluster in unresolved["cluster_id"].to_pylist())
+    """Clusters about which no model has replied yet."""
+    replied = _replied(answers)
+    return sum(cluster not in replied for cluster in unresolved["cluster_id"].to_pylist())
 
 
-def _answered(answers: pa.Table) -> set[str]:
-    """Clusters about which a model has said something."""
-    return set(answers.filter(pc.field("status").isin(ANSWERED))["cluster_id"].to_pylist())
+def _replied(answers: pa.Table) -> set[str]:
+    """Clusters about which a model has replied."""
+    return set(answers.filter(pc.field("status").isin(REPLIES))["cluster_id"].to_pylist())

@@ -1,6 +1,6 @@
-"""The regions of a video as arrays, and which of them lie on one frame."""
+"""The regions of a video as arrays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -81,13 +81,3 @@ def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:
 def seen_best_on(regions: pa.Table) -> pa.ChunkedArray:
     """For each of REGIONS the frame that shows it best: on the keyframe it may be hidden."""
     return pc.list_element(regions["seen_on"], 0)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def on_one_frame(regions: RegionColumns, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """All pairs of ``rows``, sorted by frame and track, that lie on one frame: in turn those one row apart, two, ..."""
-    for step in range(1, len(rows)):
-        a, b = rows[:-step], rows[step:]
-        same = regions.frame[a] == regions.frame[b]
-        if not same.any():
-            return
-        yield a[same], b[same]

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 
+from brand_detect.domain.contracts.verdicts import Answer
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.protocols import Answer
 from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import Store
 
-STORED = {field.name: field.name for field in fields(Answer) if field.name != "cluster_id"}
+OF_A_JOB = ("cluster_id", "brand_id", "remembered")
+STORED = {field.name: field.name for field in fields(Answer) if field.name not in OF_A_JOB}
 STORED |= {"logo_type": "mark", "placement": "surface"}
 """Fields of an answer, and their names in files: those of the first version, for what was paid for is not rewritten."""
 

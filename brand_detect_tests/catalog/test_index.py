@@ -412,20 +412,20 @@ KEYS += ("rolex", "unheardof")
     ],
 )
 def test_a_name_is_known_by_all_but_one_run_of_its_letters(index, text, brand, score):
-    hits = index.partly(text, KEYS, fuzzy_score=0.8, min_fuzzy_length=5)
+    hits = index.find_occluded(text, KEYS, fuzzy_score=0.8, min_fuzzy_length=5)
     assert [(h.brand, h.rule, round(h.score, 6)) for h in hits] == ([(brand, "fuzzy", score)] if brand else [])
 
 
 def test_a_lower_limit_takes_what_is_hidden_and_confused_as_well(index):
-    (hit,) = index.partly("EM1RAT", KEYS, fuzzy_score=0.75, min_fuzzy_length=5)
+    (hit,) = index.find_occluded("EM1RAT", KEYS, fuzzy_score=0.75, min_fuzzy_length=5)
     assert (hit.brand, hit.score) == ("Emirates", pytest.approx(0.775))
 
 
 def test_what_may_be_a_part_of_two_brands_is_part_of_neither():
     index = LexiconIndex(parse_catalog(b"[Zarvaro, Zartaro, {name: Zarvar Oil}]", "b.yaml"))
     limits = {"fuzzy_score": 0.8, "min_fuzzy_length": 5}
-    assert [h.brand for h in index.partly("ZARARO", ("zarvaro",), **limits)] == ["Zarvaro"]
-    assert index.partly("ZARARO", ("zarvaro", "zartaro"), **limits) == []
+    assert [h.brand for h in index.find_occluded("ZARARO", ("zarvaro",), **limits)] == ["Zarvaro"]
+    assert index.find_occluded("ZARARO", ("zarvaro", "zartaro"), **limits) == []
 
 
 OWN_NAMES = LexiconIndex(BrandCatalog("1", (*PARSED.brands, FAUCET)))

@@ -1,7 +1,7 @@
 from typing import Any
 
 from brand_detect.domain.contracts.compile_report import REPORT_UNRESOLVED
-from brand_detect.domain.contracts.verdicts import ANSWERS
+from brand_detect.domain.contracts.verdicts import ANSWERS, AnswerStatus
 from brand_detect.domain.proposals import MOST_CLUSTERS, Decision, Proposal, proposed, still_open
 from brand_detect.domain.tables import table
 from brand_detect_tests.support import payloads as p
@@ -30,7 +30,9 @@ def mark(
     }
 
 
-def answer(cluster_id: str, brand: str, brand_id: str = "", status: str = "answered") -> dict[str, Any]:
+def answer(
+    cluster_id: str, brand: str, brand_id: str = "", status: AnswerStatus = AnswerStatus.ANSWERED
+) -> dict[str, Any]:
     return p.answer(cluster_id, status, answer=brand, brand_id=brand_id)
 
 
@@ -58,7 +60,7 @@ def test_models_propose_brands_that_the_catalogue_does_not_have():
     answers = [
         answer("c1", "Zymvora"),
         answer("c2", "Nike", "nike"),
-        answer("c2", "", status="none"),
+        answer("c2", "", status=AnswerStatus.NONE),
         answer("gone", "Acme"),
         answer("c2", "?"),
         answer("c2", "appears to be a contemporary brand"),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.reviews import (
     Review,
@@ -18,6 +19,7 @@ from brand_detect.domain.reviews import (
     undone,
 )
 from brand_detect.domain.text import same_text
+from brand_detect_tests.support import payloads as p
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -115,15 +117,16 @@ def test_the_digest_follows_the_events_and_not_their_order():
     assert log_digest([a, b]) == log_digest([b, a]) != log_digest([a])
 
 
-def mark(cluster: str, text: str = "", hashes: tuple[int, ...] = ()) -> dict[str, Any]:
-    return {"cluster_id": cluster, "text": text, "crop_hashes": list(hashes)}
+def cluster(cluster_id: str, text: str = "", hashes: tuple[int, ...] = ()) -> Cluster:
+    row = p.cluster(1, text, p.region(0, "t"), cluster_id=cluster_id, crop_hashes=hashes)
+    return Cluster(**row)
 
 
-def test_a_name_finds_its_mark_by_id_then_by_look_then_by_text():
+def test_a_name_finds_its_cluster_by_id_then_by_crop_then_by_text():
     said = review(0, action="name", cluster_id="c1", to="Acme", text="ACME TOOLS", crop_hashes=[0b1111])
-    by_logo, other = mark("c2", "", (0b1110,)), mark("c3", "ACME TOOLS", (2**63 + 2**40 - 1,))
-    contradicts = mark("c4", "OTHER WORDS", (0b1111,))
-    assert clusters_named(said, [by_logo, other, mark("c1")]) == ["c1"]
+    by_logo, other = cluster("c2", "", (0b1110,)), cluster("c3", "ACME TOOLS", (2**63 + 2**40 - 1,))
+    contradicts = cluster("c4", "OTHER WORDS", (0b1111,))
+    assert clusters_named(said, [by_logo, other, cluster("c1")]) == ["c1"]
     assert clusters_named(said, [contradicts, by_logo, other]) == ["c2"]
     assert clusters_named(said, [contradicts, other]) == ["c3"]
     assert clusters_named(said, [contradicts]) == []

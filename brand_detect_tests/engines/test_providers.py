@@ -16,8 +16,9 @@ from typing import Any, cast
 import pytest
 from PIL import Image
 
+from brand_detect.domain.contracts.verdicts import Answer, Cluster
 from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
-from brand_detect.domain.protocols import Answer, Budget, Question
+from brand_detect.domain.protocols import Budget, Question
 from brand_detect.engines import calls, providers
 from brand_detect.engines.prices import Price
 from brand_detect.engines.prompts import load_prompt
@@ -28,6 +29,7 @@ from brand_detect.storage.answers import Answers
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import Store
 from brand_detect_tests.support import model_server
+from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.model_server import (
     INPUT_TOKENS,
     MANY_TOKENS,
@@ -647,8 +649,8 @@ FAULTS = ["429", "429 after", "500", "503", "400", "no json", "cut", "slow", "pr
 class Drawn:
     """Pictures of clusters that are numbered."""
 
-    def question(self, cluster: dict[str, str]) -> Question:
-        return question(int(cluster["cluster_id"][1:]))
+    def question(self, cluster: Cluster) -> Question:
+        return question(int(cluster.cluster_id[1:]))
 
 
 def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[str, float]:
@@ -658,7 +660,7 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
     """
     chance, store, pictures = random.Random(seed), Store(str(folder)), cast("Pictures", Drawn())
     memory = Answers(store)
-    clusters = [{"cluster_id": f"c{n}"} for n in range(60)]
+    clusters = [Cluster(**p.cluster(n, "", p.region(n, "t"), cluster_id=f"c{n}")) for n in range(60)]
     server.slow_s, server.retry_after_s = 1.0, "0"
     settled: set[str] = set()
     allowed_usd, deferred, fullest = 0.0, 0, 0.0
@@ -673,9 +675,9 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
         ended: list[str] = []
         coming = cast("Any", _answers(clusters, pictures, answerer, memory, memory))
         try:
-            for answer, remembered in coming:
+            for answer in coming:
                 ended.append(answer.cluster_id)
-                assert remembered == (answer.cluster_id in known)
+                assert answer.remembered == (answer.cluster_id in known)
                 assert answer.status != "answered" or answer.brand == f"Brand {answer.cluster_id[1:]}"
                 deferred += answer.status == "deferred"
                 if answer.status in ("answered", "malformed"):
@@ -694,11 +696,11 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
         fullest = max(fullest, counted_usd / run_usd)
         assert not {f"c{a.brand[6:]}" for a in server.asked[n_asked:] if not a.is_preflight} & known
         allowed_usd += run_usd
-    assert settled == {c["cluster_id"] for c in clusters}
+    assert settled == {c.cluster_id for c in clusters}
     n_asked, budget = len(server.asked), Spending(store, 1, 1000)
     final = list(_answers(clusters, pictures, asks(OPENAI, CLAUDE, budget=budget), memory, memory))
     assert len(server.asked) == n_asked
-    assert all(remembered for _, remembered in final)
+    assert all(a.remembered for a in final)
     return {
         "requests": len(server.asked),
         "more than questions": len(server.questions) - 60,
@@ -707,7 +709,7 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
         "allowed_usd": round(allowed_usd, 4),
         "fullest": round(fullest, 3),
         "deferred": deferred,
-        "in answers_usd": round(sum(a.cost_usd for a, _ in final), 4),
+        "in answers_usd": round(sum(a.cost_usd for a in final), 4),
     }
 
 

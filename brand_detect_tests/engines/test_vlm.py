@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.protocols import Answer, Question
+from brand_detect.domain.protocols import Question
 from brand_detect.engines import vlm
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.model_files import any_folder
@@ -233,7 +234,7 @@ def test_a_reply_becomes_an_answer(folders, monkeypatch):
     assert sizes == [2, 1]
     expected = Answer(
         "a",
-        "answered",
+        AnswerStatus.ANSWERED,
         "Acme",
         0.8,
         input_tokens=brand.input_tokens,

@@ -12,11 +12,10 @@ import pytest
 from brand_detect.catalog import parse_catalog
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import upstream_of
-from brand_detect.domain.protocols import Answer
 from brand_detect.evaluation import sweep as s
 from brand_detect.evaluation.scoring.score import ClipLabels, Label
 from brand_detect.orchestration.run import JobRun
@@ -58,7 +57,7 @@ class Swept:
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     folder = tmp_path_factory.mktemp("sweep")
     video = str(two_shot_clip(folder / "match.mp4", seconds=2.0))
-    model = ScriptedAnswerer({"ACME WIDGETS": Answer("", "answered", "Emirates", 0.9)})
+    model = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.ANSWERED, "Emirates", 0.9)})
 
     def answerer(_: str, params: Escalation) -> ScriptedAnswerer | None:
         return None if params.provider.value == "off" else model

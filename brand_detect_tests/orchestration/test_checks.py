@@ -18,7 +18,8 @@ from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Te
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.contracts.extract_frames import SIGNALS, ExtractedFrames, ExtractFramesParams
 from brand_detect.domain.contracts.filter_scenes import BLACK
-from brand_detect.domain.protocols import Answer, DecodedFrame
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
+from brand_detect.domain.protocols import DecodedFrame
 from brand_detect.domain.tables import table
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.orchestration import checks
@@ -138,7 +139,7 @@ def test_no_region_at_all_is_odd_where_somebody_looked():
 )
 def test_failed_questions_are_counted_of_this_attempt_alone(stats: dict[str, float], wrong: str):
     """Its answers hold those taken over from before."""
-    said = [p.answer("c1", "failed"), p.answer("c2", "failed")]
+    said = [p.answer("c1", AnswerStatus.FAILED), p.answer("c2", AnswerStatus.FAILED)]
     value = replace(p.verdicts([], answers=said), stats=stats)
     assert checks.questions_were_answered(value, {}, EscalateVlmParams.model_validate({})) == wrong
 
@@ -322,7 +323,7 @@ def test_a_warning_lets_the_run_go_on_and_is_kept(tmp_path: Path):
 
 
 def test_failed_questions_warn(tmp_path: Path):
-    answerer = ScriptedAnswerer({"ACME WIDGETS": Answer("", "failed")})
+    answerer = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.FAILED)})
     on = {"escalate_vlm": {"provider": "transformers"}}
     with pipeline(tmp_path, answerer=lambda stage, _: answerer if stage == "escalate_vlm" else None) as built:
         run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4")), job_id="match", overrides=on)

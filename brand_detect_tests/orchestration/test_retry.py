@@ -9,11 +9,11 @@ import pytest
 
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, downstream_of, upstream_of
-from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
+from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.orchestration.lineage import latest, record_of, resolve
 from brand_detect.orchestration.run import JobRun
@@ -93,7 +93,7 @@ class Escalated:
 
 
 def brand(name: str) -> Answer:
-    return Answer("", "answered", name, 0.9)
+    return Answer("", AnswerStatus.ANSWERED, name, 0.9)
 
 
 def verdicts(run: JobRun, stage: str = "escalate_cloud") -> BrandVerdicts:
@@ -207,7 +207,7 @@ def test_the_report_has_the_brands_of_both(job: Escalated, retried: JobRun):
         None,  # off
         {},
         {"first": brand("Some New Brand"), "second": brand("Lacoste")},
-        {"first": Answer("", "failed"), "second": Answer("", "failed")},
+        {"first": Answer("", AnswerStatus.FAILED), "second": Answer("", AnswerStatus.FAILED)},
     ],
     ids=["off", "none", "wrong", "failed"],
 )

@@ -11,8 +11,8 @@ from brand_detect.catalog import LexiconIndex, parse_catalog
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
-from brand_detect.domain.contracts.verdicts import REASONS, BrandVerdicts
-from brand_detect.domain.protocols import Answer, Answerer, AnswerMemory, Image, Question
+from brand_detect.domain.contracts.verdicts import REASONS, Answer, AnswerStatus, BrandVerdicts, Rule
+from brand_detect.domain.protocols import Answerer, AnswerMemory, Image, Question
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.stages.compile_report.summary import model_usage
@@ -60,7 +60,7 @@ class Model(ScriptedAnswerer):
         return super().ask(kept())
 
 
-def said(status: str = "answered", brand: str = "", confidence: float = 0.9, **more: Any) -> Answer:
+def said(status: AnswerStatus = AnswerStatus.ANSWERED, brand: str = "", confidence: float = 0.9, **more: Any) -> Answer:
     return Answer("", status, brand, confidence, cost_usd=USD, input_tokens=100, output_tokens=20, **more)
 
 
@@ -84,7 +84,7 @@ def asked(
     assert isinstance(effective_params, EscalateVlmParams)
     return escalate(
         "escalate_vlm",
-        "vlm",
+        Rule.VLM,
         upstream,
         detected,
         effective_params,
@@ -132,11 +132,11 @@ def test_an_answer_that_names_a_brand_of_the_catalogue_settles_the_cluster(answe
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (said("unreadable"), "unreadable"),
-        (said("malformed"), "malformed"),
-        (said("deferred"), "deferred"),
-        (said("failed"), "failed"),
-        (said("none", confidence=0.4), "no_brand"),
+        (said(AnswerStatus.UNREADABLE), "unreadable"),
+        (said(AnswerStatus.MALFORMED), "malformed"),
+        (said(AnswerStatus.DEFERRED), "deferred"),
+        (said(AnswerStatus.FAILED), "failed"),
+        (said(AnswerStatus.NONE, confidence=0.4), "no_brand"),
         (said(brand="Emirates", confidence=0.4), "unsure"),
         (said(brand="Emirates Cup"), "unknown_brand"),
         (said(brand="Zymvora logo"), "unknown_brand"),
@@ -160,7 +160,7 @@ def test_any_other_answer_leaves_it_open_and_says_why(answer: Answer, reason: st
 
 
 def test_a_model_that_is_sure_of_no_brand_settles_it_as_none():
-    result = asked(*marks("ACME"), Model({"ACME": said("none", confidence=0.5)}))
+    result = asked(*marks("ACME"), Model({"ACME": said(AnswerStatus.NONE, confidence=0.5)}))
     [row] = result.verdicts.to_pylist()
     assert (row["status"], row["brand"], row["brand_id"], row["rule"]) == ("ignored", "", "", "vlm")
     assert (row["confidence"], row["model"], row["track_ids"]) == (0.5, "transformers/script", ["t0"])
@@ -170,7 +170,7 @@ def test_a_model_that_is_sure_of_no_brand_settles_it_as_none():
 
 def test_an_answer_settles_no_other_cluster():
     """A text in the picture may make a model say anything: of its own mark."""
-    known = {"ACME": said(brand="Emirates"), "GLOBEX": said("unreadable")}
+    known = {"ACME": said(brand="Emirates"), "GLOBEX": said(AnswerStatus.UNREADABLE)}
     result = asked(*marks("ACME", "GLOBEX", "INITECH"), Model(known))
     assert [(row["track_ids"], row["brand"]) for row in result.verdicts.to_pylist()] == [(["t0"], "Emirates")]
     assert open_of(result) == [("GLOBEX", "unreadable"), ("INITECH", "no_brand")]
@@ -179,8 +179,8 @@ def test_an_answer_settles_no_other_cluster():
 
 def test_put_off_and_failed_questions_are_told_with_why():
     known = {
-        "ACME": said("deferred", detail="The run's budget of 1.00 USD has 0.0000 USD left."),
-        "GLOBEX": said("failed", detail="openai:gpt did not answer within 60 s."),
+        "ACME": said(AnswerStatus.DEFERRED, detail="The run's budget of 1.00 USD has 0.0000 USD left."),
+        "GLOBEX": said(AnswerStatus.FAILED, detail="openai:gpt did not answer within 60 s."),
     }
     result = asked(*marks("ACME", "GLOBEX", "INITECH"), Model(known), Memory())
     assert result.notes[1:] == (
@@ -194,7 +194,7 @@ def test_put_off_and_failed_questions_are_told_with_why():
 
 def test_what_a_question_cost_before_it_was_put_off_counts():
     """A first reply in no form, and no money for a second."""
-    result = asked(*marks("ACME"), Model({"ACME": said("deferred")}), Memory())
+    result = asked(*marks("ACME"), Model({"ACME": said(AnswerStatus.DEFERRED)}), Memory())
     assert (result.stats["questions"], result.stats["deferred"], result.stats["cost_usd"]) == (0, 1, USD)
     assert result.stats["input_tokens"] == 100
     [model] = model_usage(result.answers)
@@ -244,7 +244,7 @@ def test_equal_questions_are_one_and_its_answer_settles_both():
 
 def test_what_was_answered_before_is_answered_from_memory():
     detected, upstream = marks("ACME", "GLOBEX", "INITECH")
-    known = {"ACME": said(brand="Emirates"), "GLOBEX": said(brand="Zymvora"), "INITECH": said("failed")}
+    known = {"ACME": said(brand="Emirates"), "GLOBEX": said(brand="Zymvora"), "INITECH": said(AnswerStatus.FAILED)}
     memory, first_model, second_model = Memory(), Model(known), Model(known)
     first = asked(detected, upstream, first_model, memory)
     assert (first.stats["questions"], first.stats["remembered"]) == (3, 0)
@@ -266,7 +266,7 @@ def test_what_was_answered_before_is_answered_from_memory():
 def test_when_asked_again_memory_is_not_read_and_learns_the_new_answer():
     detected, upstream = marks("ACME")
     memory = Memory()
-    asked(detected, upstream, Model({"ACME": said("unreadable")}), memory)
+    asked(detected, upstream, Model({"ACME": said(AnswerStatus.UNREADABLE)}), memory)
     model = Model({"ACME": said(brand="Emirates")})
     result = asked(detected, upstream, model, memory, ask_again=True)
     assert (model.asked, memory.looks) == (["ACME"], 1)
@@ -302,7 +302,7 @@ def test_the_answer_of_a_fallback_is_remembered_too():
 
 def test_a_retry_adds_no_row_for_what_its_escalation_has_said_already():
     detected, upstream = marks("ACME")
-    memory, model = Memory(), Model({"ACME": said("unreadable")})
+    memory, model = Memory(), Model({"ACME": said(AnswerStatus.UNREADABLE)})
     first = asked(detected, upstream, model, memory)
     retried = asked(detected, upstream, model, memory, settled=first)
     assert (retried.stats["questions"], retried.stats["remembered"]) == (0, 1)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.protocols import Answer
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.sealed import seal
 from brand_detect.storage.store import Store
@@ -14,7 +14,7 @@ from brand_detect.storage.store import Store
 ID = "0123456789abcdef0123456789abcdef"
 ANSWER = Answer(
     "cluster-1",
-    "answered",
+    AnswerStatus.ANSWERED,
     "Itaú",
     0.9,
     "a “detail”\nof two lines",

@@ -12,9 +12,9 @@ from brand_detect.catalog import catalog_from_json, catalog_to_json, parse_catal
 from brand_detect.catalog.exemplars import exemplar_of
 from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS, BrandCatalog
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.pipeline import LINE
-from brand_detect.domain.protocols import Answer
 from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.put_catalog(CATALOG.version, catalog_to_json(CATALOG), [exemplar_of(LOGO, "svg")], lambda _: LOGO)
     vectors = [{"exemplar_id": "a", "embedding": np.linspace(0, 1, 256).astype(np.float16)}]
     store.put_embeddings(CATALOG.version, "embedder", table(EXEMPLAR_EMBEDDINGS, vectors))
-    Answers(store).keep(Answer("", "answered", "Nike", 0.9, "a “detail”", question_id=QUESTION))
+    Answers(store).keep(Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, "a “detail”", question_id=QUESTION))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
     return folder / "store"
 

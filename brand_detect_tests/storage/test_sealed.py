@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.proposals import Decision
-from brand_detect.domain.protocols import Answer
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.sealed import seal, unseal
@@ -41,13 +41,17 @@ def test_what_is_no_sealed_document_is_refused(data: bytes):
         unseal(data)
 
 
+ANSWER = Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, question_id="f" * 32)
 DECISION = Decision(proposal_id="0" * 16, verdict="accepted", name="Acme", crop_hashes=(1, 2), created="2026-05-01")
 
 
 @pytest.mark.parametrize(
     ("keep", "recall"),
     [
-        (lambda s: Answers(s).keep(Answer("", "answered", "Nike", 0.9, question_id="f" * 32)), Answers.recall),
+        (
+            lambda s: Answers(s).keep(Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, question_id="f" * 32)),
+            Answers.recall,
+        ),
         (lambda s: Proposals(s).decide(DECISION), lambda log, _: list(log.decisions())),
     ],
 )

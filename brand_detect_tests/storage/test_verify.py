@@ -9,8 +9,8 @@ import pytest
 from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog
 from brand_detect.catalog.exemplars import exemplar_of
 from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Transient
-from brand_detect.domain.protocols import Answer
 from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.domain.tables import table
 from brand_detect.storage.answers import Answers
@@ -103,7 +103,7 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     assert catalog.brands[0].exemplars == (exemplar,)
     store.put_catalog(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
     store.put_embeddings(catalog.version, "embedder", table(EXEMPLAR_EMBEDDINGS))
-    Answers(store).keep(Answer("", "answered", "Nike", 0.9, question_id="f" * 32))
+    Answers(store).keep(Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, question_id="f" * 32))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
 
     def damaged() -> Iterator[str]:

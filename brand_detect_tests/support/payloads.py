@@ -15,7 +15,18 @@ from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, Detect
 from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, THUMBNAIL_SHAPE, ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import DUPLICATE, KEYFRAME, SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, TrackTexts
-from brand_detect.domain.contracts.verdicts import ANSWERS, UNRESOLVED, VERDICTS, WHOLE_TEXT, BrandVerdicts
+from brand_detect.domain.contracts.verdicts import (
+    ANSWERS,
+    UNRESOLVED,
+    VERDICTS,
+    Answer,
+    AnswerStatus,
+    BrandVerdicts,
+    Cluster,
+    Reason,
+    Rule,
+    Verdict,
+)
 from brand_detect.domain.job import JobRequest, Probe
 from brand_detect.domain.tables import table
 
@@ -206,66 +217,55 @@ def texts(rows: Iterable[Mapping[str, Any]], readings: Iterable[Mapping[str, Any
 
 def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]:
     """A resolved verdict whose text is exactly the brand's name."""
-    row: dict[str, Any] = {
-        "verdict_id": f"{brand}:{'+'.join(tracks)}",
-        "track_ids": list(tracks),
-        "status": "resolved",
-        "brand_id": brand.lower(),
-        "brand": brand,
-        "rule": "exact",
-        "score": 1.0,
-        "confidence": 0.9,
-        "text": brand,
-        "matched": brand,
-        **WHOLE_TEXT,
-        "decided_by": "match_brands",
-        "model": "",
-    }
-    return row | changes
+    made = Verdict(
+        verdict_id=f"{brand}:{'+'.join(tracks)}",
+        track_ids=list(tracks),
+        brand_id=brand.lower(),
+        brand=brand,
+        rule=Rule.EXACT,
+        confidence=0.9,
+        text=brand,
+        matched=brand,
+        decided_by="match_brands",
+    )
+    return vars(made) | changes
 
 
 def cluster(rank: int, text: str, best: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     """An unresolved cluster of one track whose best crop is the region ``best``."""
-    row: dict[str, Any] = {
-        "cluster_id": f"cluster-{rank}",
-        "rank": rank,
-        "text": text,
-        "track_ids": [best["track_id"]],
-        "n_regions": 1,
-        "seconds": 1.0,
-        "area_frac": best["area_frac"],
-        "crop_hashes": [best["crop_hash"]],
-        "best_region_id": best["region_id"],
-        "reason": "no_rule",
-        "candidates": [],
-    }
-    return row | changes
+    made = Cluster(
+        cluster_id=f"cluster-{rank}",
+        rank=rank,
+        text=text,
+        track_ids=[best["track_id"]],
+        n_regions=1,
+        seconds=1.0,
+        area_frac=best["area_frac"],
+        crop_hashes=[best["crop_hash"]],
+        best_region_id=best["region_id"],
+        reason=Reason.NO_RULE,
+    )
+    return vars(made) | changes
 
 
-def answer(cluster_id: str, status: str = "answered", **changes: Any) -> dict[str, Any]:
+def answer(cluster_id: str, status: AnswerStatus = AnswerStatus.ANSWERED, **changes: Any) -> dict[str, Any]:
     """What a model answered about a cluster, to a question of its own."""
-    row: dict[str, Any] = {
-        "cluster_id": cluster_id,
-        "provider": "openai_compatible",
-        "model": "llava",
-        "prompt_version": "1",
-        "answer": "",
-        "brand_id": "",
-        "confidence": 0.9,
-        "status": status,
-        "detail": "",
-        "input_tokens": 100,
-        "output_tokens": 20,
-        "cost_usd": 0.0,
-        "latency_s": 0.1,
-        "logo_type": "wordmark",
-        "placement": "board",
-        "reasoning": "",
-        "question_id": f"question about {cluster_id}",
-        "asked_at": "2026-05-01T12:00:00+00:00",
-        "remembered": False,
-    }
-    return row | changes
+    made = Answer(
+        cluster_id,
+        status,
+        confidence=0.9,
+        input_tokens=100,
+        output_tokens=20,
+        latency_s=0.1,
+        logo_type="wordmark",
+        placement="board",
+        provider="openai_compatible",
+        model="llava",
+        prompt_version="1",
+        question_id=f"question about {cluster_id}",
+        asked_at="2026-05-01T12:00:00+00:00",
+    )
+    return {**made.row, **changes}
 
 
 def verdicts(

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.definitions import build_definitions
+from brand_detect.domain.contracts.verdicts import REPLIES, Answer, AnswerStatus
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.launch import LaunchPlan
 from brand_detect.domain.pipeline import downstream_of
-from brand_detect.domain.protocols import Answer, Area, Image, Question, Reading, Region
+from brand_detect.domain.protocols import Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness
@@ -98,8 +99,10 @@ class ScriptedAnswerer:
         for question in questions:
             assert question.crops[0].startswith(b"\xff\xd8")
             self.asked.append(question.text)
-            said = replace(self.answers.get(question.text, Answer("", "none")), cluster_id=question.cluster_id)
-            if said.status in ("deferred", "failed"):
+            said = replace(
+                self.answers.get(question.text, Answer("", AnswerStatus.NONE)), cluster_id=question.cluster_id
+            )
+            if said.status not in REPLIES:
                 yield said
             else:
                 yield replace(

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.protocols import Answer, Answerer, Area, Image, Question, Region
+from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect_tests.support.pipeline import ScriptedAnswerer, ScriptedDetector, ScriptedEmbedder, ScriptedReader
@@ -62,7 +63,7 @@ def answerer(stage: str, params: Escalation) -> Answerer | None:
     if params.provider.value == "off":
         return None
     known = json.loads(said("answers.json") or "{}")
-    answers = {text: Answer("", "answered", brand, 0.9) for text, brand in known.items()}
+    answers = {text: Answer("", AnswerStatus.ANSWERED, brand, 0.9) for text, brand in known.items()}
     return LoggingAnswerer(answers, provider=params.provider.value, model=params.model)
 
 

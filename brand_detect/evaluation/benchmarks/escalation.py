@@ -13,9 +13,9 @@ from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
 from brand_detect.domain.job import Overrides
-from brand_detect.domain.protocols import Answer, Question
+from brand_detect.domain.protocols import Question
 from brand_detect.domain.records import Payload
 from brand_detect.domain.text import fold, key_of
 from brand_detect.engines.prompts import load_prompt, question_id
@@ -56,7 +56,7 @@ class Script:
             name = self._name(fold(key_of(question.text)))
             yield Answer(
                 question.cluster_id,
-                "answered" if name else "none",
+                AnswerStatus.ANSWERED if name else AnswerStatus.NONE,
                 name,
                 0.9,
                 provider=self.provider,

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
 from brand_detect.domain.contracts.compile_report import DETECTIONS
-from brand_detect.domain.contracts.verdicts import VERDICTS, WHOLE_TEXT, BrandVerdicts
+from brand_detect.domain.contracts.verdicts import VERDICTS, BrandVerdicts, Cluster, Rule, Verdict
 from brand_detect.domain.geometry import box_iou
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force, in_order, undone
-from brand_detect.domain.tables import Row, content_id, table
+from brand_detect.domain.tables import content_id, table
 from brand_detect.domain.text import brand_id_of, key_of, same_text
 from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import sizes_of
@@ -26,7 +26,6 @@ NEAR_S = 0.5
 """How far from a correction's ``t_s`` that detection may be: a replay may sample other instants."""
 MOSTLY = 0.5
 """Least share of a frame's time on screen that lies in a correction's range."""
-RULE = "review"
 
 Named = Callable[[str], Hit | None]
 """The catalogue's brand of a name or an alias."""
@@ -58,16 +57,16 @@ class Corrections:
     def __init__(self, reviews: Sequence[Review], verdicts: BrandVerdicts, named: Named) -> None:
         self._log, self._force = in_order(reviews), in_force(reviews)
         self._before, self._named = verdicts, named
-        marks = verdicts.unresolved.to_pylist() if self._force else []
-        self._marks: dict[str, Row] = {mark["cluster_id"]: mark for mark in marks}
-        self._clusters = {r.review_id: clusters_named(r, marks) for r in self._force if r.action in OF_CLUSTERS}
+        clusters = verdicts.clusters() if self._force else []
+        self._marks = {cluster.cluster_id: cluster for cluster in clusters}
+        self._clusters = {r.review_id: clusters_named(r, clusters) for r in self._force if r.action in OF_CLUSTERS}
 
     def candidates(self) -> pa.Table:
         """VERDICTS with one more for every unresolved cluster that a person names: what may become detections."""
         named = [r for r in self._force if r.action == "name"]
         names = {c: r.to for r in named for c in self._clusters[r.review_id]}
         rows = [_verdict(self._marks[c], self._brand_of(to, {})) for c, to in names.items()]
-        return pa.concat_tables([self._before.verdicts, table(VERDICTS, rows)])
+        return pa.concat_tables([self._before.verdicts, table(VERDICTS, map(vars, rows))])
 
     def applied(self, found: pa.Table, frames: pa.Table, cells: pa.Table) -> Corrected:
         """What is left of ``found``, the detections of ``candidates``; ``cells`` are the timeline by frame."""
@@ -87,7 +86,7 @@ class Corrections:
                 else:
                     state.active[rows] = False
             elif review.action == "exclude":
-                marks = [c for c, mark in self._marks.items() if same_text(mark["text"], review.text)]
+                marks = [c for c, mark in self._marks.items() if same_text(mark.text, review.text)]
                 rows = state.with_text(review.text)
                 state.active[rows] = False
             else:
@@ -126,7 +125,7 @@ class Corrections:
         left = [cluster not in gone for cluster in self._before.unresolved["cluster_id"].to_pylist()]
         return replace(
             self._before,
-            verdicts=pa.concat_tables([self._before.verdicts, table(VERDICTS, verdicts)]),
+            verdicts=pa.concat_tables([self._before.verdicts, table(VERDICTS, map(vars, verdicts))]),
             unresolved=self._before.unresolved.filter(pa.array(left, pa.bool_())),
         )
 
@@ -251,27 +250,23 @@ class _State:
 
 
 def _verdict_id(cluster: str) -> str:
-    return content_id(cluster, RULE)
+    return content_id(cluster, Rule.REVIEW)
 
 
-def _verdict(mark: Row, brand: tuple[str, str]) -> Row:
-    """The verdict that the open ``mark`` is a brand: a person's word."""
+def _verdict(cluster: Cluster, brand: tuple[str, str]) -> Verdict:
+    """A person's verdict that the unresolved ``cluster`` shows a brand."""
     brand_id, name = brand
-    return {
-        "verdict_id": _verdict_id(mark["cluster_id"]),
-        "track_ids": mark["track_ids"],
-        "status": "resolved",
-        "brand_id": brand_id,
-        "brand": name,
-        "rule": RULE,
-        "score": 1.0,
-        "confidence": 1.0,
-        "text": mark["text"],
-        "matched": name,
-        **WHOLE_TEXT,
-        "decided_by": Stage.compile_report,
-        "model": "",
-    }
+    return Verdict(
+        verdict_id=_verdict_id(cluster.cluster_id),
+        track_ids=cluster.track_ids,
+        brand_id=brand_id,
+        brand=name,
+        rule=Rule.REVIEW,
+        confidence=1.0,
+        text=cluster.text,
+        matched=name,
+        decided_by=Stage.compile_report,
+    )
 
 
 def _corrections(number: int) -> str:

@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 from brand_detect.domain.contracts.compile_report import REPORT_UNRESOLVED
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.stages.compile_report.detections import BOX
-from brand_detect.stages.match_brands.logos import mean_embeddings
-from brand_detect.stages.match_brands.match import ALIKE_EMBEDDING
 from brand_detect.stages.regions import seen_best_on
+from brand_detect.stages.similarity import ALIKE_EMBEDDING, mean_embeddings
 
 
 def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:

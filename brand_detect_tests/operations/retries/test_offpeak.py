@@ -12,10 +12,11 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from brand_detect.domain.contracts import Escalation
+from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import downstream_of
-from brand_detect.domain.protocols import Answer, Answerer
+from brand_detect.domain.protocols import Answerer
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
 from brand_detect.operations.retries import open_jobs as module
@@ -308,7 +309,7 @@ class Costly(ScriptedAnswerer):
         return (replace(answer, cost_usd=0.5) for answer in super().ask(questions))
 
 
-FAILED = Answer("", "failed")
+FAILED = Answer("", AnswerStatus.FAILED)
 
 
 @pytest.fixture(scope="module")

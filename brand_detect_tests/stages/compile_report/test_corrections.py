@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brand_detect.domain.contracts.compile_report import DETECTIONS, REVIEWED, CompileReportParams, Report
+from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import Review, correction_of, review_of
 from brand_detect.domain.timeline import union_seconds
@@ -22,7 +23,7 @@ from brand_detect_tests.support import payloads as p
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LEFT, RIGHT, MOVED = (100, 100, 200, 50), (900, 500, 200, 50), (130, 100, 200, 50)
-CATALOG = {"adidas": Hit("adidas-ag", "Adidas", "Adidas", "exact", 1.0, 0, 6)}
+CATALOG = {"adidas": Hit("adidas-ag", "Adidas", "Adidas", Rule.EXACT, 1.0, 0, 6)}
 
 
 def said(second: int, action: str, brand_id: str = "", **more: Any) -> Review:

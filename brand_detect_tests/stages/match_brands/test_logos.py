@@ -8,12 +8,13 @@ import pytest
 from brand_detect.catalog import LexiconIndex, parse_catalog
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.protocols import Likeness
 from brand_detect.domain.tables import table
-from brand_detect.stages.match_brands.logos import lookalikes
+from brand_detect.stages.match_brands.logos import cluster_likenesses
 from brand_detect.stages.match_brands.match import match_brands
 from brand_detect.stages.regions import RegionColumns
-from brand_detect_tests.support.payloads import detected, frames, region, scenes, text, texts
+from brand_detect_tests.support.payloads import cluster, detected, frames, region, scenes, text, texts
 
 INDEX = LexiconIndex(parse_catalog(b"[Rolex, Emirates, Adidas]", "b.yaml"))
 SCENES = scenes(frames(20))
@@ -244,8 +245,8 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
     columns = RegionColumns(found.regions, found.tracks["track_id"].to_pylist())
 
     def alike(*clusters):
-        rows = [{"text": "", "track_ids": tracks} for tracks in clusters]
-        return lookalikes(found, columns, rows, MatchBrandsParams.model_validate({}), Several())
+        made = [Cluster(**cluster(0, "", regions[0], track_ids=tracks)) for tracks in clusters]
+        return cluster_likenesses(found, columns, made, MatchBrandsParams.model_validate({}), Several())
 
     [of_two, of_none, of_one] = alike(["a", "b"], ["d"], ["c"])
     assert [[one.brand for one in of] for of in (of_two, of_none, of_one)] == [["B0"], [], ["B2"]]

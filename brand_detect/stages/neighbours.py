@@ -1,0 +1,100 @@
+"""Which regions of a frame stand beside, below or in each other, and which tracks do so for most of their time."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.stages.regions import Floats, Ints, RegionColumns
+
+Mask = NDArray[np.bool_]
+Relation = Callable[[RegionColumns, Ints, Ints], Mask]
+"""For each pair of regions, given as two arrays of rows, whether the relation holds."""
+
+ALIGNED = 0.5  # share of the smaller one's height (width) that two regions beside (below) each other have in common
+CONTAINED = 0.5  # share of a region that lies in another and so is part of it
+
+LINE_GAP = 1.2  # widest gap between neighbours on a line of text, in heights of the smaller
+STACK_GAP = 0.8  # widest gap between neighbours in a stack of lines, in heights of the smaller
+TOUCH = 0.3  # how far boxes of such neighbours may run into each other, in heights of the smaller
+LIKE_HEIGHTS = 2.5  # largest ratio of their heights
+
+LABEL_GAP = 1.0  # widest gap between a logo and the name beside it, in heights of the larger
+
+
+def related_tracks(
+    regions: RegionColumns, ones: Mask, others: Mask, related: Relation
+) -> Iterator[tuple[int, int, int]]:
+    """Pairs of tracks, one of ``ones`` and one of ``others`` (masks by track), whose regions are ``related`` on at
+    least half of the frames that they share; and on how many."""
+    rows = np.flatnonzero((ones | others)[regions.track])
+    rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
+    n = len(ones)
+    found: list[Ints] = [np.zeros(0, np.int64)]
+    for a, b in on_one_frame(regions, rows):
+        for one, other in ((a, b), (b, a)):
+            wanted = ones[regions.track[one]] & others[regions.track[other]]
+            one, other = one[wanted], other[wanted]
+            holds = related(regions, one, other)
+            found.append(regions.track[one[holds]] * n + regions.track[other[holds]])
+    codes, n_related = np.unique(np.concatenate(found), return_counts=True)
+    first, second = np.divmod(codes, max(1, n))
+    pairs, pair_of = np.unique(np.minimum(first, second) * n + np.maximum(first, second), return_inverse=True)
+    n_together = np.zeros(len(pairs), np.int64)
+    for a, b in on_one_frame(regions, rows):  # a second pass: all pairs at once would take gigabytes in a long video
+        both = regions.track[a] * n + regions.track[b]
+        np.add.at(n_together, np.searchsorted(pairs, both[np.isin(both, pairs)]), 1)
+    mostly = 2 * n_related >= n_together[pair_of]
+    yield from zip(first[mostly].tolist(), second[mostly].tolist(), n_related[mostly].tolist(), strict=True)
+
+
+def on_one_frame(regions: RegionColumns, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """All pairs of ``rows``, sorted by frame and track, that lie on one frame: in turn those one row apart, two, ..."""
+    for step in range(1, len(rows)):
+        a, b = rows[:-step], rows[step:]
+        same = regions.frame[a] == regions.frame[b]
+        if not same.any():
+            return
+        yield a[same], b[same]
+
+
+def follows(r: RegionColumns, lines: Ints, nexts: Ints) -> Mask:
+    """Whether each of ``nexts`` is read right after its line of text: beside it to the right, or below it."""
+    low, high = np.minimum(r.h[lines], r.h[nexts]), np.maximum(r.h[lines], r.h[nexts])
+    across, down = _overlap(r, lines, nexts)
+    beside = _is_beside(r, lines, nexts, LINE_GAP * low) & (r.x[nexts] > r.x[lines]) & (across <= TOUCH * low)
+    below = _is_below(r, lines, nexts, STACK_GAP * low) & (r.y[nexts] > r.y[lines]) & (down <= TOUCH * low)
+    return (beside | below) & (high <= LIKE_HEIGHTS * low)
+
+
+def labels(r: RegionColumns, logos: Ints, texts: Ints) -> Mask:
+    """Whether each of ``texts`` lies in the box of its logo, or right beside or below it."""
+    across, down = _overlap(r, logos, texts)
+    inside = across.clip(min=0) * down.clip(min=0) >= CONTAINED * r.w[texts] * r.h[texts]
+    gap = LABEL_GAP * np.maximum(r.h[logos], r.h[texts])
+    return inside | _is_beside(r, logos, texts, gap) | _is_below(r, logos, texts, gap)
+
+
+def contains(r: RegionColumns, ones: Ints, others: Ints) -> Mask:
+    """Whether the smaller of two regions lies in the larger."""
+    across, down = _overlap(r, ones, others)
+    smaller = np.minimum(r.w[ones] * r.h[ones], r.w[others] * r.h[others])
+    return across.clip(min=0) * down.clip(min=0) >= CONTAINED * smaller
+
+
+def _is_beside(r: RegionColumns, a: Ints, b: Ints, gap: Floats) -> Mask:
+    across, down = _overlap(r, a, b)
+    return (down >= ALIGNED * np.minimum(r.h[a], r.h[b])) & (-across <= gap)
+
+
+def _is_below(r: RegionColumns, a: Ints, b: Ints, gap: Floats) -> Mask:
+    """Or above."""
+    across, down = _overlap(r, a, b)
+    return (across >= ALIGNED * np.minimum(r.w[a], r.w[b])) & (-down <= gap)
+
+
+def _overlap(r: RegionColumns, a: Ints, b: Ints) -> tuple[Floats, Floats]:
+    """Width and height that two boxes have in common, in px; negative: the gap between them."""
+    across = np.minimum(r.x[a] + r.w[a], r.x[b] + r.w[b]) - np.maximum(r.x[a], r.x[b])
+    down = np.minimum(r.y[a] + r.h[a], r.y[b] + r.h[b]) - np.maximum(r.y[a], r.y[b])
+    return across, down

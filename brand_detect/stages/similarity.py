@@ -1,0 +1,23 @@
+"""Comparing tracks by their embeddings."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+ALIKE_EMBEDDING = 0.9
+"""Inner product of two tracks' mean embeddings from which they show one logo."""
+
+
+def mean_embeddings(embeddings: pa.Table) -> dict[str, NDArray[np.float32]]:
+    """By track of TRACK_EMBEDDINGS, the mean of its vectors, scaled to unit length."""
+    tracks, owners = np.unique(embeddings["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
+    vectors = embedding_matrix(embeddings)
+    sums = np.zeros((len(tracks), vectors.shape[1]), np.float32)
+    np.add.at(sums, owners, vectors)
+    return dict(zip(tracks.tolist(), sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6), strict=True))
+
+
+def embedding_matrix(embeddings: pa.Table) -> NDArray[np.float32]:
+    """The vectors of TRACK_EMBEDDINGS, shape (rows, dimensions)."""
+    flat = embeddings["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(embeddings.num_rows, -1 if embeddings.num_rows else 0).astype(np.float32)

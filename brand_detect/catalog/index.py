@@ -161,7 +161,7 @@ class LexiconIndex:
         if len(brands) != 1:
             return None
         [brand] = brands.values()
-        rule = Rule.EXACT if key_of(name) == key_of(brand.name) else Rule.ALIAS
+        rule = Rule.exact if key_of(name) == key_of(brand.name) else Rule.alias
         return Hit(brand.brand_id, brand.name, name, rule, 1.0, 0, len(name))
 
     def near(self, text: str, limit: int) -> list[str]:
@@ -380,12 +380,12 @@ def _hit(line: Line, find: _Find) -> Hit:
         begin += 1
     while edits(begin, end - 1) < edits(begin, end):
         end -= 1
-    exact = Rule.EXACT if spelling.key == key_of(spelling.brand.name) else Rule.ALIAS
+    exact = Rule.exact if spelling.key == key_of(spelling.brand.name) else Rule.alias
     return Hit(
         brand_id=spelling.brand.brand_id,
         brand=spelling.brand.name,
         alias=spelling.text,
-        rule=exact if find.exact else Rule.FUZZY,
+        rule=exact if find.exact else Rule.fuzzy,
         score=find.score,
         start=line.at[begin],
         end=line.at[end - 1] + 1,

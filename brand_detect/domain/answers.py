@@ -69,7 +69,7 @@ class BrandAnswer(BaseModel):
         """A brand without a name is one that the model could not read."""
         if self.verdict != "brand":
             return AnswerStatus(self.verdict)
-        return AnswerStatus.ANSWERED if line_of(self.name).key else AnswerStatus.UNREADABLE
+        return AnswerStatus.answered if line_of(self.name).key else AnswerStatus.unreadable
 
     @property
     def name(self) -> str:

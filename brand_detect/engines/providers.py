@@ -221,11 +221,11 @@ class _Asking:
             except Failure as e:
                 trouble = f"{trouble} {line.endpoint.provider}/{line.endpoint.model}: {e}".strip()
             except OverBudget as e:
-                return Answer(question.cluster_id, AnswerStatus.DEFERRED, detail=str(e), **asdict(bill))
+                return Answer(question.cluster_id, AnswerStatus.deferred, detail=str(e), **asdict(bill))
         outs = [line.out for line in self._lines if line.out]
         if len(outs) == len(self._lines) and not self._any_answer:
             raise outs[-1]
-        return Answer(question.cluster_id, AnswerStatus.FAILED, detail=trouble, **asdict(bill))
+        return Answer(question.cluster_id, AnswerStatus.failed, detail=trouble, **asdict(bill))
 
     async def _ask(self, line: _Line, question: Question, bill: _Bill) -> Answer:
         """What one endpoint says, asked twice where it does not answer in the form."""
@@ -243,11 +243,11 @@ class _Asking:
         if not (said or reply.stopped):
             reply = await self._call(line, bound, bill, call)
             said, wrong = _read(reply)
-        status = said.status if said else AnswerStatus.MALFORMED
+        status = said.status if said else AnswerStatus.malformed
         return Answer(
             question.cluster_id,
             status,
-            brand=said.name if said and status == AnswerStatus.ANSWERED else "",
+            brand=said.name if said and status == AnswerStatus.answered else "",
             confidence=said.confidence if said else 0.0,
             detail=wrong,
             latency_s=reply.latency_s,

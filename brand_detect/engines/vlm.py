@@ -111,7 +111,7 @@ class TransformersAnswerer:
     def _answer(self, question: Question, reply: str, n_in: int, n_out: int, seconds: float, asked_at: str) -> Answer:
         answer = Answer(
             question.cluster_id,
-            AnswerStatus.MALFORMED,
+            AnswerStatus.malformed,
             input_tokens=n_in,
             output_tokens=n_out,
             latency_s=seconds,

@@ -254,7 +254,7 @@ def _surroundings(image: Image, row: Row) -> Image:
 
 def _hit(index: BrandIndex, answer: Answer) -> Hit | None:
     """The catalogue brand that the whole of the answer names: a sentence about a brand is no name."""
-    if answer.status != AnswerStatus.ANSWERED:
+    if answer.status != AnswerStatus.answered:
         return None
     return index.named(answer.brand) or index.named(without_generic(answer.brand))
 
@@ -274,13 +274,13 @@ def _verdict(
     cluster: Cluster, answer: Answer, hit: Hit | None, stage: str, rule: Rule, min_confidence: float
 ) -> Verdict | None:
     """What an answer settles; None if it leaves the cluster unresolved."""
-    no_brand = answer.status == AnswerStatus.NONE
+    no_brand = answer.status == AnswerStatus.none
     if answer.confidence < min_confidence or not (hit or no_brand):
         return None
     return Verdict(
         verdict_id=content_id(cluster.cluster_id, hit.brand_id if hit else "", stage),
         track_ids=cluster.track_ids,
-        status=VerdictStatus.RESOLVED if hit else VerdictStatus.IGNORED,
+        status=VerdictStatus.resolved if hit else VerdictStatus.ignored,
         brand_id=hit.brand_id if hit else "",
         brand=hit.brand if hit else "",
         rule=rule,
@@ -296,12 +296,12 @@ def _verdict(
 def _reason(answer: Answer, hit: Hit | None) -> Reason:
     """Why a cluster is unresolved after ``answer``."""
     match answer.status:
-        case AnswerStatus.ANSWERED if hit:
-            return Reason.UNSURE
-        case AnswerStatus.ANSWERED:
-            return Reason.UNKNOWN_BRAND if may_be_a_name(without_generic(answer.brand)) else Reason.UNREADABLE
-        case AnswerStatus.NONE:
-            return Reason.NO_BRAND
+        case AnswerStatus.answered if hit:
+            return Reason.unsure
+        case AnswerStatus.answered:
+            return Reason.unknown_brand if may_be_a_name(without_generic(answer.brand)) else Reason.unreadable
+        case AnswerStatus.none:
+            return Reason.no_brand
         case status:
             return Reason(status)
 
@@ -311,11 +311,11 @@ def _stats(n_open: int, answers: Sequence[Answer]) -> dict[str, float]:
     known = _remembered(answers)
     paid_now = {a.question_id for a in new}
     return {
-        "questions": sum(a.status != AnswerStatus.DEFERRED for a in new),
+        "questions": sum(a.status != AnswerStatus.deferred for a in new),
         "remembered": len(known),
         "questions_left": n_open - sum(a.status in REPLIES for a in answers),
-        "deferred": sum(a.status == AnswerStatus.DEFERRED for a in answers),
-        "failed": sum(a.status == AnswerStatus.FAILED for a in new),
+        "deferred": sum(a.status == AnswerStatus.deferred for a in answers),
+        "failed": sum(a.status == AnswerStatus.failed for a in new),
         "input_tokens": sum(a.input_tokens for a in new),
         "output_tokens": sum(a.output_tokens for a in new),
         "cost_usd": sum(a.cost_usd for a in new),  # what was put off may have cost a check or a malformed reply
@@ -331,14 +331,14 @@ def _remembered(answers: Sequence[Answer]) -> list[Answer]:
 def _notes(
     stage: str, answers: Sequence[Answer], n_open: int, verdicts: Sequence[Verdict], n_left: int
 ) -> Iterator[str]:
-    resolved = sum(v.status == VerdictStatus.RESOLVED for v in verdicts)
+    resolved = sum(v.status == VerdictStatus.resolved for v in verdicts)
     known = len(_remembered(answers))
     from_memory = f" ({known} from memory)" if known else ""
     yield (
         f"{stage}: {len(answers)} of {n_open} clusters asked{from_memory}, {resolved} resolved, "
         f"{len(verdicts) - resolved} said to be no brand, {n_left} left unresolved"
     )
-    for status, what in ((AnswerStatus.DEFERRED, "put off"), (AnswerStatus.FAILED, "failed")):
+    for status, what in ((AnswerStatus.deferred, "put off"), (AnswerStatus.failed, "failed")):
         why = [a.detail for a in answers if a.status == status]
         if why:
             yield f"{stage}: {len(why)} questions {what}: {why[0]}"

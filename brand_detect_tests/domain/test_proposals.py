@@ -31,7 +31,7 @@ def mark(
 
 
 def answer(
-    cluster_id: str, brand: str, brand_id: str = "", status: AnswerStatus = AnswerStatus.ANSWERED
+    cluster_id: str, brand: str, brand_id: str = "", status: AnswerStatus = AnswerStatus.answered
 ) -> dict[str, Any]:
     return p.answer(cluster_id, status, answer=brand, brand_id=brand_id)
 
@@ -60,7 +60,7 @@ def test_models_propose_brands_that_the_catalogue_does_not_have():
     answers = [
         answer("c1", "Zymvora"),
         answer("c2", "Nike", "nike"),
-        answer("c2", "", status=AnswerStatus.NONE),
+        answer("c2", "", status=AnswerStatus.none),
         answer("gone", "Acme"),
         answer("c2", "?"),
         answer("c2", "appears to be a contemporary brand"),

@@ -234,7 +234,7 @@ def test_a_reply_becomes_an_answer(folders, monkeypatch):
     assert sizes == [2, 1]
     expected = Answer(
         "a",
-        AnswerStatus.ANSWERED,
+        AnswerStatus.answered,
         "Acme",
         0.8,
         input_tokens=brand.input_tokens,

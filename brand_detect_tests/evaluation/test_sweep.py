@@ -57,7 +57,7 @@ class Swept:
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     folder = tmp_path_factory.mktemp("sweep")
     video = str(two_shot_clip(folder / "match.mp4", seconds=2.0))
-    model = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.ANSWERED, "Emirates", 0.9)})
+    model = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.answered, "Emirates", 0.9)})
 
     def answerer(_: str, params: Escalation) -> ScriptedAnswerer | None:
         return None if params.provider.value == "off" else model

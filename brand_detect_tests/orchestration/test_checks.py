@@ -139,7 +139,7 @@ def test_no_region_at_all_is_odd_where_somebody_looked():
 )
 def test_failed_questions_are_counted_of_this_attempt_alone(stats: dict[str, float], wrong: str):
     """Its answers hold those taken over from before."""
-    said = [p.answer("c1", AnswerStatus.FAILED), p.answer("c2", AnswerStatus.FAILED)]
+    said = [p.answer("c1", AnswerStatus.failed), p.answer("c2", AnswerStatus.failed)]
     value = replace(p.verdicts([], answers=said), stats=stats)
     assert checks.questions_were_answered(value, {}, EscalateVlmParams.model_validate({})) == wrong
 
@@ -323,7 +323,7 @@ def test_a_warning_lets_the_run_go_on_and_is_kept(tmp_path: Path):
 
 
 def test_failed_questions_warn(tmp_path: Path):
-    answerer = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.FAILED)})
+    answerer = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.failed)})
     on = {"escalate_vlm": {"provider": "transformers"}}
     with pipeline(tmp_path, answerer=lambda stage, _: answerer if stage == "escalate_vlm" else None) as built:
         run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4")), job_id="match", overrides=on)

@@ -13,7 +13,7 @@ from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVe
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, downstream_of, upstream_of
-from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region
+from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region, RegionKind
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.orchestration.lineage import latest, record_of, resolve
 from brand_detect.orchestration.run import JobRun
@@ -41,7 +41,7 @@ class TwoRegions(ScriptedDetector):
         height, width = image.shape[:2]
         corners = np.array([[0.05, 0.82], [0.4, 0.82], [0.4, 0.95], [0.05, 0.95]], np.float32)
         quad = (corners * [width, height]).astype(np.float32)
-        return [*super().detect(image, areas), Region("text", "", 0.9, quad)]
+        return [*super().detect(image, areas), Region(RegionKind.text, "", 0.9, quad)]
 
 
 class ThreeTexts(ScriptedReader):
@@ -93,7 +93,7 @@ class Escalated:
 
 
 def brand(name: str) -> Answer:
-    return Answer("", AnswerStatus.ANSWERED, name, 0.9)
+    return Answer("", AnswerStatus.answered, name, 0.9)
 
 
 def verdicts(run: JobRun, stage: str = "escalate_cloud") -> BrandVerdicts:
@@ -207,7 +207,7 @@ def test_the_report_has_the_brands_of_both(job: Escalated, retried: JobRun):
         None,  # off
         {},
         {"first": brand("Some New Brand"), "second": brand("Lacoste")},
-        {"first": Answer("", AnswerStatus.FAILED), "second": Answer("", AnswerStatus.FAILED)},
+        {"first": Answer("", AnswerStatus.failed), "second": Answer("", AnswerStatus.failed)},
     ],
     ids=["off", "none", "wrong", "failed"],
 )

@@ -9,7 +9,7 @@ from brand_detect_tests.support.pipeline import ScriptedAnswerer, pipeline, two_
 def test_the_cloud_is_asked_what_the_local_model_left_open(tmp_path: Path):
     clip = two_shot_clip(tmp_path / "match.mp4")
     local = ScriptedAnswerer()
-    cloud = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.ANSWERED, "Emirates", 0.8)}, provider="openai")
+    cloud = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.answered, "Emirates", 0.8)}, provider="openai")
     answerers = {"escalate_vlm": local, "escalate_cloud": cloud}
     with pipeline(tmp_path, answerer=lambda stage, _: answerers[stage]) as built:
         run = built.runner.submit(str(clip), job_id="match")
@@ -23,7 +23,7 @@ def test_the_cloud_is_asked_what_the_local_model_left_open(tmp_path: Path):
 
 def test_nothing_open_means_nothing_asked(tmp_path: Path):
     clip = two_shot_clip(tmp_path / "match.mp4")
-    local = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.ANSWERED, "Emirates", 0.8)})
+    local = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.answered, "Emirates", 0.8)})
     cloud = ScriptedAnswerer()
     with pipeline(tmp_path, answerer=lambda stage, _: local if stage == "escalate_vlm" else cloud) as built:
         built.runner.submit(str(clip), job_id="match")

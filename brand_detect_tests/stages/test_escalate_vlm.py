@@ -24,7 +24,7 @@ def escalated(folder: Path, answerer: ScriptedAnswerer, **params: object) -> tup
 
 
 def test_only_what_is_open_is_asked_and_a_known_brand_settles_it(tmp_path: Path):
-    answerer = ScriptedAnswerer({OPEN: Answer("", AnswerStatus.ANSWERED, "Emirates", 0.9)})
+    answerer = ScriptedAnswerer({OPEN: Answer("", AnswerStatus.answered, "Emirates", 0.9)})
     _, verdicts = escalated(tmp_path, answerer)
     assert answerer.asked == [OPEN]
     rows = {row["decided_by"]: row for row in verdicts.verdicts.to_pylist()}
@@ -44,7 +44,7 @@ def test_questions_are_limited(tmp_path: Path):
 
 
 def test_another_job_with_the_same_pictures_asks_nobody(tmp_path: Path):
-    answerer = ScriptedAnswerer({OPEN: Answer("", AnswerStatus.ANSWERED, "Emirates", 0.9)})
+    answerer = ScriptedAnswerer({OPEN: Answer("", AnswerStatus.answered, "Emirates", 0.9)})
     video = str(two_shot_clip(tmp_path / "match.mp4"))
     with pipeline(tmp_path, answerer=lambda stage, _: answerer if stage == "escalate_vlm" else None) as built:
         runs = [built.runner.submit(video, job_id=name) for name in ("first", "second")]

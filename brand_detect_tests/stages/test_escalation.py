@@ -60,7 +60,7 @@ class Model(ScriptedAnswerer):
         return super().ask(kept())
 
 
-def said(status: AnswerStatus = AnswerStatus.ANSWERED, brand: str = "", confidence: float = 0.9, **more: Any) -> Answer:
+def said(status: AnswerStatus = AnswerStatus.answered, brand: str = "", confidence: float = 0.9, **more: Any) -> Answer:
     return Answer("", status, brand, confidence, cost_usd=USD, input_tokens=100, output_tokens=20, **more)
 
 
@@ -84,7 +84,7 @@ def asked(
     assert isinstance(effective_params, EscalateVlmParams)
     return escalate(
         "escalate_vlm",
-        Rule.VLM,
+        Rule.vlm,
         upstream,
         detected,
         effective_params,
@@ -132,11 +132,11 @@ def test_an_answer_that_names_a_brand_of_the_catalogue_settles_the_cluster(answe
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (said(AnswerStatus.UNREADABLE), "unreadable"),
-        (said(AnswerStatus.MALFORMED), "malformed"),
-        (said(AnswerStatus.DEFERRED), "deferred"),
-        (said(AnswerStatus.FAILED), "failed"),
-        (said(AnswerStatus.NONE, confidence=0.4), "no_brand"),
+        (said(AnswerStatus.unreadable), "unreadable"),
+        (said(AnswerStatus.malformed), "malformed"),
+        (said(AnswerStatus.deferred), "deferred"),
+        (said(AnswerStatus.failed), "failed"),
+        (said(AnswerStatus.none, confidence=0.4), "no_brand"),
         (said(brand="Emirates", confidence=0.4), "unsure"),
         (said(brand="Emirates Cup"), "unknown_brand"),
         (said(brand="Zymvora logo"), "unknown_brand"),
@@ -160,7 +160,7 @@ def test_any_other_answer_leaves_it_open_and_says_why(answer: Answer, reason: st
 
 
 def test_a_model_that_is_sure_of_no_brand_settles_it_as_none():
-    result = asked(*marks("ACME"), Model({"ACME": said(AnswerStatus.NONE, confidence=0.5)}))
+    result = asked(*marks("ACME"), Model({"ACME": said(AnswerStatus.none, confidence=0.5)}))
     [row] = result.verdicts.to_pylist()
     assert (row["status"], row["brand"], row["brand_id"], row["rule"]) == ("ignored", "", "", "vlm")
     assert (row["confidence"], row["model"], row["track_ids"]) == (0.5, "transformers/script", ["t0"])
@@ -170,7 +170,7 @@ def test_a_model_that_is_sure_of_no_brand_settles_it_as_none():
 
 def test_an_answer_settles_no_other_cluster():
     """A text in the picture may make a model say anything: of its own mark."""
-    known = {"ACME": said(brand="Emirates"), "GLOBEX": said(AnswerStatus.UNREADABLE)}
+    known = {"ACME": said(brand="Emirates"), "GLOBEX": said(AnswerStatus.unreadable)}
     result = asked(*marks("ACME", "GLOBEX", "INITECH"), Model(known))
     assert [(row["track_ids"], row["brand"]) for row in result.verdicts.to_pylist()] == [(["t0"], "Emirates")]
     assert open_of(result) == [("GLOBEX", "unreadable"), ("INITECH", "no_brand")]
@@ -179,8 +179,8 @@ def test_an_answer_settles_no_other_cluster():
 
 def test_put_off_and_failed_questions_are_told_with_why():
     known = {
-        "ACME": said(AnswerStatus.DEFERRED, detail="The run's budget of 1.00 USD has 0.0000 USD left."),
-        "GLOBEX": said(AnswerStatus.FAILED, detail="openai:gpt did not answer within 60 s."),
+        "ACME": said(AnswerStatus.deferred, detail="The run's budget of 1.00 USD has 0.0000 USD left."),
+        "GLOBEX": said(AnswerStatus.failed, detail="openai:gpt did not answer within 60 s."),
     }
     result = asked(*marks("ACME", "GLOBEX", "INITECH"), Model(known), Memory())
     assert result.notes[1:] == (
@@ -194,15 +194,15 @@ def test_put_off_and_failed_questions_are_told_with_why():
 
 def test_what_a_question_cost_before_it_was_put_off_counts():
     """A first reply in no form, and no money for a second."""
-    result = asked(*marks("ACME"), Model({"ACME": said(AnswerStatus.DEFERRED)}), Memory())
+    result = asked(*marks("ACME"), Model({"ACME": said(AnswerStatus.deferred)}), Memory())
     assert (result.stats["questions"], result.stats["deferred"], result.stats["cost_usd"]) == (0, 1, USD)
     assert result.stats["input_tokens"] == 100
     [model] = model_usage(result.answers)
     assert (model["questions"], model["cost_usd"], model["latency_mean_s"]) == (0, USD, 0)
 
 
-@pytest.mark.parametrize("status", ["deferred", "failed"])
-def test_what_is_alike_to_a_question_without_an_answer_is_not_from_memory(status: str):
+@pytest.mark.parametrize("status", [AnswerStatus.deferred, AnswerStatus.failed])
+def test_what_is_alike_to_a_question_without_an_answer_is_not_from_memory(status: AnswerStatus):
     regions = [p.region(0, "a"), p.region(0, "b")]
     upstream = p.verdicts([], [p.cluster(n, "ACME", region) for n, region in enumerate(regions, 1)])
     result = asked(p.detected(regions, SCENES), upstream, Model({"ACME": said(status)}), Memory())
@@ -244,7 +244,7 @@ def test_equal_questions_are_one_and_its_answer_settles_both():
 
 def test_what_was_answered_before_is_answered_from_memory():
     detected, upstream = marks("ACME", "GLOBEX", "INITECH")
-    known = {"ACME": said(brand="Emirates"), "GLOBEX": said(brand="Zymvora"), "INITECH": said(AnswerStatus.FAILED)}
+    known = {"ACME": said(brand="Emirates"), "GLOBEX": said(brand="Zymvora"), "INITECH": said(AnswerStatus.failed)}
     memory, first_model, second_model = Memory(), Model(known), Model(known)
     first = asked(detected, upstream, first_model, memory)
     assert (first.stats["questions"], first.stats["remembered"]) == (3, 0)
@@ -266,7 +266,7 @@ def test_what_was_answered_before_is_answered_from_memory():
 def test_when_asked_again_memory_is_not_read_and_learns_the_new_answer():
     detected, upstream = marks("ACME")
     memory = Memory()
-    asked(detected, upstream, Model({"ACME": said(AnswerStatus.UNREADABLE)}), memory)
+    asked(detected, upstream, Model({"ACME": said(AnswerStatus.unreadable)}), memory)
     model = Model({"ACME": said(brand="Emirates")})
     result = asked(detected, upstream, model, memory, ask_again=True)
     assert (model.asked, memory.looks) == (["ACME"], 1)
@@ -302,7 +302,7 @@ def test_the_answer_of_a_fallback_is_remembered_too():
 
 def test_a_retry_adds_no_row_for_what_its_escalation_has_said_already():
     detected, upstream = marks("ACME")
-    memory, model = Memory(), Model({"ACME": said(AnswerStatus.UNREADABLE)})
+    memory, model = Memory(), Model({"ACME": said(AnswerStatus.unreadable)})
     first = asked(detected, upstream, model, memory)
     retried = asked(detected, upstream, model, memory, settled=first)
     assert (retried.stats["questions"], retried.stats["remembered"]) == (0, 1)

@@ -14,7 +14,7 @@ from brand_detect.storage.store import Store
 ID = "0123456789abcdef0123456789abcdef"
 ANSWER = Answer(
     "cluster-1",
-    AnswerStatus.ANSWERED,
+    AnswerStatus.answered,
     "Itaú",
     0.9,
     "a “detail”\nof two lines",

@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.put_catalog(CATALOG.version, catalog_to_json(CATALOG), [exemplar_of(LOGO, "svg")], lambda _: LOGO)
     vectors = [{"exemplar_id": "a", "embedding": np.linspace(0, 1, 256).astype(np.float16)}]
     store.put_embeddings(CATALOG.version, "embedder", table(EXEMPLAR_EMBEDDINGS, vectors))
-    Answers(store).keep(Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, "a “detail”", question_id=QUESTION))
+    Answers(store).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, "a “detail”", question_id=QUESTION))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
     return folder / "store"
 

@@ -41,7 +41,7 @@ def test_what_is_no_sealed_document_is_refused(data: bytes):
         unseal(data)
 
 
-ANSWER = Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, question_id="f" * 32)
+ANSWER = Answer("", AnswerStatus.answered, "Nike", 0.9, question_id="f" * 32)
 DECISION = Decision(proposal_id="0" * 16, verdict="accepted", name="Acme", crop_hashes=(1, 2), created="2026-05-01")
 
 
@@ -49,7 +49,7 @@ DECISION = Decision(proposal_id="0" * 16, verdict="accepted", name="Acme", crop_
     ("keep", "recall"),
     [
         (
-            lambda s: Answers(s).keep(Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, question_id="f" * 32)),
+            lambda s: Answers(s).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, question_id="f" * 32)),
             Answers.recall,
         ),
         (lambda s: Proposals(s).decide(DECISION), lambda log, _: list(log.decisions())),

@@ -103,7 +103,7 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     assert catalog.brands[0].exemplars == (exemplar,)
     store.put_catalog(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
     store.put_embeddings(catalog.version, "embedder", table(EXEMPLAR_EMBEDDINGS))
-    Answers(store).keep(Answer("", AnswerStatus.ANSWERED, "Nike", 0.9, question_id="f" * 32))
+    Answers(store).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, question_id="f" * 32))
     Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
 
     def damaged() -> Iterator[str]:

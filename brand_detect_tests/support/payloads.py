@@ -222,7 +222,7 @@ def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]
         track_ids=list(tracks),
         brand_id=brand.lower(),
         brand=brand,
-        rule=Rule.EXACT,
+        rule=Rule.exact,
         confidence=0.9,
         text=brand,
         matched=brand,
@@ -243,12 +243,12 @@ def cluster(rank: int, text: str, best: Mapping[str, Any], **changes: Any) -> di
         area_frac=best["area_frac"],
         crop_hashes=[best["crop_hash"]],
         best_region_id=best["region_id"],
-        reason=Reason.NO_RULE,
+        reason=Reason.no_rule,
     )
     return vars(made) | changes
 
 
-def answer(cluster_id: str, status: AnswerStatus = AnswerStatus.ANSWERED, **changes: Any) -> dict[str, Any]:
+def answer(cluster_id: str, status: AnswerStatus = AnswerStatus.answered, **changes: Any) -> dict[str, Any]:
     """What a model answered about a cluster, to a question of its own."""
     made = Answer(
         cluster_id,

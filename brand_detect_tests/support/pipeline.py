@@ -19,7 +19,7 @@ from brand_detect.domain.contracts.verdicts import REPLIES, Answer, AnswerStatus
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.launch import LaunchPlan
 from brand_detect.domain.pipeline import downstream_of
-from brand_detect.domain.protocols import Area, Image, Question, Reading, Region
+from brand_detect.domain.protocols import Area, Image, Question, Reading, Region, RegionKind
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness
@@ -46,7 +46,7 @@ class ScriptedDetector:
         self.calls += 1
         height, width = image.shape[:2]
         quad = np.array([[0.1, 0.1], [0.5, 0.1], [0.5, 0.3], [0.1, 0.3]], np.float32) * [width, height]
-        return [Region("text", "", 0.9, quad.astype(np.float32))]
+        return [Region(RegionKind.text, "", 0.9, quad.astype(np.float32))]
 
 
 @dataclass
@@ -100,7 +100,7 @@ class ScriptedAnswerer:
             assert question.crops[0].startswith(b"\xff\xd8")
             self.asked.append(question.text)
             said = replace(
-                self.answers.get(question.text, Answer("", AnswerStatus.NONE)), cluster_id=question.cluster_id
+                self.answers.get(question.text, Answer("", AnswerStatus.none)), cluster_id=question.cluster_id
             )
             if said.status not in REPLIES:
                 yield said

@@ -63,7 +63,7 @@ def answerer(stage: str, params: Escalation) -> Answerer | None:
     if params.provider.value == "off":
         return None
     known = json.loads(said("answers.json") or "{}")
-    answers = {text: Answer("", AnswerStatus.ANSWERED, brand, 0.9) for text, brand in known.items()}
+    answers = {text: Answer("", AnswerStatus.answered, brand, 0.9) for text, brand in known.items()}
     return LoggingAnswerer(answers, provider=params.provider.value, model=params.model)
 
 

@@ -12,59 +12,59 @@ from brand_detect.domain.tables import F32, F64, I32, I64, STRING, STRINGS, Row,
 
 
 class VerdictStatus(StrEnum):
-    RESOLVED = "resolved"
-    IGNORED = "ignored"
+    resolved = "resolved"
+    ignored = "ignored"
 
 
 class Rule(StrEnum):
     """What a verdict rests on: how a text or a logo was matched, or who named the brand."""
 
-    EXACT = "exact"
-    ALIAS = "alias"
-    FUZZY = "fuzzy"
-    JOINED = "joined"
-    LOGO_MATCH = "logo_match"
-    EXCLUDED = "excluded"
-    VLM = "vlm"
-    CLOUD = "cloud"
-    REVIEW = "review"
+    exact = "exact"
+    alias = "alias"
+    fuzzy = "fuzzy"
+    joined = "joined"
+    logo_match = "logo_match"
+    excluded = "excluded"
+    vlm = "vlm"
+    cloud = "cloud"
+    review = "review"
 
 
 class Reason(StrEnum):
     """Why a cluster is unresolved; ``REASONS`` has the wording of each."""
 
-    NO_RULE = "no_rule"
-    UNREADABLE = "unreadable"
-    NO_BRAND = "no_brand"
-    UNSURE = "unsure"
-    UNKNOWN_BRAND = "unknown_brand"
-    MALFORMED = "malformed"
-    DEFERRED = "deferred"
-    FAILED = "failed"
+    no_rule = "no_rule"
+    unreadable = "unreadable"
+    no_brand = "no_brand"
+    unsure = "unsure"
+    unknown_brand = "unknown_brand"
+    malformed = "malformed"
+    deferred = "deferred"
+    failed = "failed"
 
 
 REASONS = {
-    Reason.NO_RULE: "no rule knows it",
-    Reason.UNREADABLE: "nobody could read it",
-    Reason.NO_BRAND: "a model sees no brand, and is not sure enough",
-    Reason.UNSURE: "a model names a brand, and is not sure enough",
-    Reason.UNKNOWN_BRAND: "a model names a brand that the catalogue does not have",
-    Reason.MALFORMED: "a model's answer made no sense",
-    Reason.DEFERRED: "put off: the budget did not reach",
-    Reason.FAILED: "no model could be reached",
+    Reason.no_rule: "no rule knows it",
+    Reason.unreadable: "nobody could read it",
+    Reason.no_brand: "a model sees no brand, and is not sure enough",
+    Reason.unsure: "a model names a brand, and is not sure enough",
+    Reason.unknown_brand: "a model names a brand that the catalogue does not have",
+    Reason.malformed: "a model's answer made no sense",
+    Reason.deferred: "put off: the budget did not reach",
+    Reason.failed: "no model could be reached",
 }
 
 
 class AnswerStatus(StrEnum):
-    ANSWERED = "answered"
-    NONE = "none"
-    UNREADABLE = "unreadable"
-    MALFORMED = "malformed"
-    DEFERRED = "deferred"
-    FAILED = "failed"
+    answered = "answered"
+    none = "none"
+    unreadable = "unreadable"
+    malformed = "malformed"
+    deferred = "deferred"
+    failed = "failed"
 
 
-REPLIES = (AnswerStatus.ANSWERED, AnswerStatus.NONE, AnswerStatus.UNREADABLE, AnswerStatus.MALFORMED)
+REPLIES = (AnswerStatus.answered, AnswerStatus.none, AnswerStatus.unreadable, AnswerStatus.malformed)
 """A model replied. With any other status nobody did, and the question is put again."""
 LOGO_TYPES = ("wordmark", "symbol", "combined", "text", "other")
 
@@ -135,7 +135,7 @@ class Verdict:
 
     verdict_id: str
     track_ids: Sequence[str]
-    status: VerdictStatus = VerdictStatus.RESOLVED
+    status: VerdictStatus = VerdictStatus.resolved
     brand_id: str = ""
     brand: str = ""
     rule: Rule

@@ -56,7 +56,7 @@ class Script:
             name = self._name(fold(key_of(question.text)))
             yield Answer(
                 question.cluster_id,
-                AnswerStatus.ANSWERED if name else AnswerStatus.NONE,
+                AnswerStatus.answered if name else AnswerStatus.none,
                 name,
                 0.9,
                 provider=self.provider,

@@ -250,7 +250,7 @@ class _State:
 
 
 def _verdict_id(cluster: str) -> str:
-    return content_id(cluster, Rule.REVIEW)
+    return content_id(cluster, Rule.review)
 
 
 def _verdict(cluster: Cluster, brand: tuple[str, str]) -> Verdict:
@@ -261,7 +261,7 @@ def _verdict(cluster: Cluster, brand: tuple[str, str]) -> Verdict:
         track_ids=cluster.track_ids,
         brand_id=brand_id,
         brand=name,
-        rule=Rule.REVIEW,
+        rule=Rule.review,
         confidence=1.0,
         text=cluster.text,
         matched=name,

@@ -113,7 +113,7 @@ def cluster(
             area_frac=float(area[c]),
             crop_hashes=hashes[c],
             best_region_id=regions.ids[best[c]],
-            reason=Reason.NO_RULE if members[c].key else Reason.UNREADABLE,
+            reason=Reason.no_rule if members[c].key else Reason.unreadable,
         )
         for c in sorted(set(leader_of))
     ]

@@ -153,7 +153,7 @@ def _verdict(track: str, best: Likeness, text: str, embedder: str) -> Verdict:
         track_ids=[track],
         brand_id=best.brand_id,
         brand=best.brand,
-        rule=Rule.LOGO_MATCH,
+        rule=Rule.logo_match,
         score=1 - best.false_accept_rate,
         confidence=best.probability,
         text=text,

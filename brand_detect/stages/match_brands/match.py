@@ -73,7 +73,7 @@ def match_brands(
     clusters = _clusters(left, scenes, detected, texts, regions, params)
     likenesses = cluster_likenesses(detected, regions, clusters, params, gallery) if gallery else [[]] * len(clusters)
     clusters = list(with_candidates(clusters, likenesses, index))
-    ignored = sum(v.status == VerdictStatus.IGNORED for v in verdicts)  # each is about one track
+    ignored = sum(v.status == VerdictStatus.ignored for v in verdicts)  # each is about one track
     return BrandVerdicts(
         verdicts=table(VERDICTS, map(vars, verdicts)),
         unresolved=table(UNRESOLVED, map(vars, clusters)),
@@ -81,7 +81,7 @@ def match_brands(
         stats={
             "tracks": float(len(tracks)),
             "resolved": float(len(settled) - ignored),
-            "by_logo": float(sum(v.rule == Rule.LOGO_MATCH for v in verdicts)),
+            "by_logo": float(sum(v.rule == Rule.logo_match for v in verdicts)),
             "ignored": float(ignored),
             "not_listed": float(len(left) - sum(len(c.track_ids) for c in clusters)),
             "lookups": float(matcher.lookups),
@@ -147,7 +147,7 @@ def _text_verdicts(
                 place = _place(match.reading, hit.start, hit.end)
                 yield _verdict([track], hit, hit.rule, match.text, match.confidence, place)
     for join in joins:
-        yield _verdict(list(join.tracks), join.hit, Rule.JOINED, join.text, join.confidence, {})
+        yield _verdict(list(join.tracks), join.hit, Rule.joined, join.text, join.confidence, {})
 
 
 def _place(reading: Reading, start: int, end: int) -> Row:
@@ -186,8 +186,8 @@ def _excluded(track: str, match: Match) -> Verdict:
     return Verdict(
         verdict_id=content_id(Stage.match_brands, track, "excluded"),
         track_ids=[track],
-        status=VerdictStatus.IGNORED,
-        rule=Rule.EXCLUDED,
+        status=VerdictStatus.ignored,
+        rule=Rule.excluded,
         confidence=match.confidence,
         text=match.text,
         matched=match.text,

@@ -140,7 +140,7 @@ def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:
 def names_spelled_out(matches: Mapping[str, Match]) -> dict[str, set[str]]:
     """By brand the keys of its names that tracks spell out."""
     spelled_out: defaultdict[str, set[str]] = defaultdict(set)
-    for hit in (hit for match in matches.values() for hit in match.hits if hit.rule != Rule.FUZZY):
+    for hit in (hit for match in matches.values() for hit in match.hits if hit.rule != Rule.fuzzy):
         spelled_out[hit.brand_id].add(key_of(hit.alias))
     return spelled_out
 

@@ -309,7 +309,7 @@ class Costly(ScriptedAnswerer):
         return (replace(answer, cost_usd=0.5) for answer in super().ask(questions))
 
 
-FAILED = Answer("", AnswerStatus.FAILED)
+FAILED = Answer("", AnswerStatus.failed)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from brand_detect_tests.support import payloads as p
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LEFT, RIGHT, MOVED = (100, 100, 200, 50), (900, 500, 200, 50), (130, 100, 200, 50)
-CATALOG = {"adidas": Hit("adidas-ag", "Adidas", "Adidas", Rule.EXACT, 1.0, 0, 6)}
+CATALOG = {"adidas": Hit("adidas-ag", "Adidas", "Adidas", Rule.exact, 1.0, 0, 6)}
 
 
 def said(second: int, action: str, brand_id: str = "", **more: Any) -> Review:

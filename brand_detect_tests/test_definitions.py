@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+import tomllib
+import warnings
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -100,11 +102,10 @@ def test_the_sensors_that_a_deployment_needs_run_unless_they_are_stopped(definit
     assert running == {"brand_catalog_changed", "dead_runs", "held_runs", "open_jobs", "problems"}
 
 
-def test_the_workspace_loads(tmp_path: Path):
+def test_the_project_loads(tmp_path: Path):
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    command = [Path(sys.executable).with_name("dagster"), "definitions", "validate", "-w", "workspace.yaml"]
     done = subprocess.run(
-        command,
+        [Path(sys.executable).with_name("dg"), "check", "defs"],
         cwd=CHECKOUT,
         env={"DAGSTER_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -112,6 +113,23 @@ def test_the_workspace_loads(tmp_path: Path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_that_dagster_will_drop_or_change_is_used(tmp_path: Path):
+    with pipeline(tmp_path) as built, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        build_definitions(built.services).resolve_all_job_defs()
+    assert [str(w.message) for w in said] == []
+
+
+def test_the_project_names_the_code_location_of_the_workspace():
+    """Without ``-w``, Dagster's commands read the project; the servers of a deployment read the workspace."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
+    workspace = yaml.safe_load((CHECKOUT / "workspace.yaml").read_text(encoding="utf-8"))
+    (location,) = workspace["load_from"]
+    module = location["python_module"]
+    assert module["module_name"] == project["code_location_target_module"]
+    assert module.get("location_name", module["module_name"]) == project["code_location_name"]
 
 
 def test_the_two_instance_configs_differ_in_their_storage_only():

@@ -14,7 +14,7 @@ from brand_detect_tests.support.pipeline import pipeline
 def job() -> dg.JobDefinition:
     """Built anew in every step's process."""
     with pipeline(Path(os.environ["FOLDER"]), kept=True) as built:
-        whole = dg.define_asset_job("whole", selection=dg.AssetSelection.assets(*LINE), partitions_def=JOBS)
+        whole = dg.define_asset_job("whole", selection=dg.AssetSelection.assets(*LINE))
         definitions = build_definitions(built.services, executor=dg.multiprocess_executor)
         return dg.Definitions.merge(definitions, dg.Definitions(jobs=[whole])).resolve_job_def("whole")
 

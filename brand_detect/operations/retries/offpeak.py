@@ -162,7 +162,6 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
             target=dg.define_asset_job(
                 "retry",
                 selection=dg.AssetSelection.assets(*downstream_of(Stage.escalate_vlm)),
-                partitions_def=JOBS,
                 description="Asks models about a job's open questions and reports again; off-peak retries launch it.",
             ),
             cron_schedule=settings.offpeak_cron,

@@ -22,6 +22,7 @@ from brand_detect.cli import app
 from brand_detect.client import Client, document
 from brand_detect.domain import catalog
 from brand_detect.domain.contracts import PARAMS
+from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tables import meaning
@@ -170,11 +171,19 @@ def params() -> str:
         "# Params of the stages\n",
         "Set them per job (`overrides`), in a profile, or in the launchpad of the Dagster UI. What is left unset is",
         "inherited: defaults < profile < the job's overrides < this run's config.\n",
+        "An *operational* param changes how a stage works and not its result: `--reuse` does not look at it.\n",
     ]
     for stage, cls in PARAMS.items():
-        rows = ((f"`{n}`", _type(f), _code(f.get_default()), _limits(f), f.description) for n, f in _fields(cls))
+        rows = (
+            (f"`{n}`", _type(f), _code(f.get_default()), _limits(f), f"{f.description}{_mark(cls, n)}")
+            for n, f in _fields(cls)
+        )
         parts += [f"## {stage}\n", *_table(("param", "type", "default", "limits", "meaning"), rows), ""]
     return "\n".join(parts)
+
+
+def _mark(params: type[Params], name: str) -> str:
+    return " (*operational*)" if name in params.operational() else ""
 
 
 def settings() -> str:

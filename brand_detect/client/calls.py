@@ -17,7 +17,7 @@ import httpx2
 
 from brand_detect.client.models import ComparisonSummary, Problems, ReportSummary, Run, cause, entries, history
 from brand_detect.client.transport import TOKEN, GraphQL, expect, tries
-from brand_detect.domain.contracts import check_overrides, names_models
+from brand_detect.domain.contracts import check_overrides, uses_outside_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.history import History, reports_to_compare
 from brand_detect.domain.job import Overrides, check_job_id
@@ -424,7 +424,7 @@ class Client:
         Raises:
             BadInput: one is not, or may not be asked.
         """
-        named = {stage: own.model_dump(mode="json") for stage, own in params.items() if names_models(own)}
+        named = {stage: own.model_dump(mode="json") for stage, own in params.items() if uses_outside_models(own)}
         if not named:
             return
         tick = self._dry_run("models", "models_there", params=json.dumps(named))

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from brand_detect.domain.contracts import effective
+from brand_detect.domain.contracts import effective, uses_outside_models
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, Stage, downstream_of, upstream_of
+from brand_detect.domain.recipe import recipe_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Attempt:
     code_version: str
     data_version: str
     stage_s: float
+    recipe: str = ""
+    """Hash of everything that decides the result: equal recipes make equal data."""
     figures: Mapping[str, float] = field(default_factory=dict)
     """Counts of rows and figures of the run."""
     report: Mapping[str, Any] = field(default_factory=dict)
@@ -42,6 +46,11 @@ class Attempt:
     """The date of the night whose retry made it, with params that are the night's and not the job's."""
     continues: str = ""
     """The attempt of ``escalate_cloud`` whose answers a retry took over."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it passed its blocking checks, left no question for another time, and is not a retry's."""
+        return not (self.failed_check or self.continues or self.figures.get("questions_left"))
 
     @classmethod
     def of(cls, stage: str, run_id: str, reported_s: float, entries: Mapping[str, Any]) -> "Attempt":
@@ -60,6 +69,7 @@ class Attempt:
             code_version=entries.get("code_version", ""),
             data_version=entries.get("data_version", ""),
             stage_s=entries.get("stage_s", 0.0),
+            recipe=entries.get("recipe", ""),
             figures={name: value for name, value in entries.items() if isinstance(value, int | float)},
             failed_check=entries.get("failed_check", ""),
             warned_checks=entries.get("warned_checks", ""),
@@ -284,10 +294,10 @@ def inherited(history: History, attempt: Attempt, stage: str) -> tuple[dict[str,
 def reusable(
     history: History, start_stage: str, parent: Attempt, overrides: Overrides, catalog_version: str = ""
 ) -> dict[str, Attempt]:
-    """The longest prefix of ``start_stage`` and what is below whose recipe was carried out before, by stage.
+    """The first stages from ``start_stage`` down whose result is there already, by stage.
 
-    Equal are: the code's version, every effective param, and the data of every input. An attempt that left questions
-    for another time is not taken, nor one whose own ancestors among these stages had other params.
+    An attempt is taken if it is whole, has the recipe that would be carried out now, and was made from attempts that
+    are taken as well. What would use models from outside the package is made again.
     ``catalog_version`` is what ``match_brands`` would read; default: the latest.
     """
     line, found = history.line_of(parent), {}
@@ -297,18 +307,18 @@ def reusable(
     for stage in downstream_of(start_stage):
         state = history.stages[stage]
         params = effective(stage, *inherited(history, parent, stage), overrides.get(stage, {}))
-        wanted = params.model_dump(mode="json")
+        if uses_outside_models(params):
+            break
         catalog = catalog_version or history.catalog_version
         if stage != Stage.match_brands and Stage.match_brands in line:
             catalog = line[Stage.match_brands].input_versions.get(CATALOG, "")
         known = {s: a.data_version for s, a in line.items()} | {CATALOG: catalog}
+        recipe = partial(recipe_of, stage, state.code_version, params.model_dump(mode="json"))
         same = [
             a
             for a in state.attempts
-            if a.params == wanted
-            and a.code_version == state.code_version
-            and not (a.failed_check or a.continues or a.figures.get("questions_left"))
-            and all(known.get(name) == version for name, version in a.input_versions.items())
+            if a.is_whole
+            and a.recipe == recipe({name: known.get(name, "") for name in a.input_versions})
             and all(a.upstream.get(s) in names for s, names in alike.items())
         ]
         if not same:

@@ -5,15 +5,28 @@ are derived from these. No field gives null a meaning: ``off``, 0 or an empty li
 
 import re
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+OPERATIONAL = "operational"
+
+
+def operational(default: Any, **field: Any) -> Any:
+    """A field that changes how a stage works and not its result, as a time-out does. It is no part of the recipe."""
+    return Field(default, json_schema_extra={OPERATIONAL: True}, **field)
 
 
 class Params(BaseModel):
     """Base of every stage's params."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def operational(cls) -> frozenset[str]:
+        """The names of the fields that are operational."""
+        extras = ((name, field.json_schema_extra) for name, field in cls.model_fields.items())
+        return frozenset(name for name, extra in extras if isinstance(extra, dict) and OPERATIONAL in extra)
 
 
 HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")

@@ -142,7 +142,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
 
 @stage_asset(
     code_version="2",
-    packages=["av"],
+    packages=["av", "opencv-python"],
     work="decoding",
     kinds={"ffmpeg"},
     checks=[
@@ -173,6 +173,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 @stage_asset(
     code_version="6",
     packages=READERS,
+    shipped=["weights/logo_embedder.safetensors"],
     work="vision",
     kinds={"openvino", "pytorch"},
     checks=[Check(something_was_found, blocking=False)],
@@ -208,7 +209,13 @@ def run_ocr(
     )
 
 
-@stage_asset(code_version="7", packages=["rapidfuzz"], work="rules", kinds={"numpy"})
+@stage_asset(
+    code_version="7",
+    packages=["rapidfuzz"],
+    shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
+    work="rules",
+    kinds={"numpy"},
+)
 def match_brands(
     run: StageRun[MatchBrandsParams],
     filter_scenes: FilteredScenes,
@@ -229,6 +236,8 @@ def match_brands(
 
 @stage_asset(
     code_version="2",
+    packages=["opencv-python", "rapidfuzz"],
+    shipped=["prompts"],
     work="model",
     kinds={"huggingface"},
     pool="gpu",
@@ -258,6 +267,8 @@ def escalate_vlm(
 
 @stage_asset(
     code_version="2",
+    packages=["opencv-python", "rapidfuzz"],
+    shipped=["prompts"],
     work="money",
     kinds={"openai"},
     pool="cloud",
@@ -287,6 +298,8 @@ def escalate_cloud(
 
 @stage_asset(
     code_version="7",
+    packages=["opencv-python"],
+    shipped=["quality"],
     work="sums",
     kinds={"html"},
     checks=[

@@ -1,8 +1,5 @@
 """The manifest: what an attempt is, complete enough to rebuild Dagster's history from disk."""
 
-import hashlib
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -95,11 +92,3 @@ def manifest_from_json(data: bytes) -> Manifest:
         ValueError: it is damaged.
     """
     return Manifest.model_validate(unseal(data))
-
-
-def recipe_of(
-    code_version: str, params: Mapping[str, Any], input_versions: Mapping[str, str], engines: Mapping[str, str]
-) -> str:
-    """The key of re-use: equal recipes make equal data."""
-    text = json.dumps([code_version, dict(params), dict(input_versions), dict(engines)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

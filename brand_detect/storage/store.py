@@ -36,6 +36,7 @@ from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.job import JOB_ID, check_job_id
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import BlobRef, Image, ImageCodec
+from brand_detect.domain.recipe import recipe_of
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import SCHEMA_VERSION
 from brand_detect.storage import codec as payload_codec
@@ -48,7 +49,6 @@ from brand_detect.storage.manifest import (
     Manifest,
     manifest_from_json,
     manifest_to_json,
-    recipe_of,
     schema_version_of,
 )
 
@@ -740,7 +740,7 @@ class AttemptWriter:
             notes=(*value.losses, *value.notes) if isinstance(value, Report) else value.notes,
             stage_s=stage_s,
             checks=checks,
-            recipe=recipe_of(code_version, params, input_versions, engines),
+            recipe=recipe_of(self.ref.stage, code_version, params, input_versions),
             data_version=payload_codec.data_version(value, blobs),
             files=tuple(self._files.values()),
         )

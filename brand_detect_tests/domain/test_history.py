@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from brand_detect.domain.contracts import effective
+from brand_detect.domain.contracts import effective, uses_outside_models
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import (
     carried,
@@ -22,7 +22,7 @@ from brand_detect.domain.history import (
 )
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
-from brand_detect_tests.support.history import READS, Job
+from brand_detect_tests.support.history import READS, Job, made_by
 
 
 @pytest.fixture
@@ -321,6 +321,7 @@ def test_of_several_alike_that_one_is_taken_which_most_was_made_from(job: Job):
         {"figures": {"questions_left": 1.0}},
         {"code_version": "0"},
         {"input_versions": {"run_ocr": "other data"}},
+        {"input_versions": {"quality": "a scale of one's own"}},
         {"params": {}},
     ],
 )
@@ -328,10 +329,54 @@ def test_an_attempt_that_is_not_whole_or_not_the_same_is_not_taken(change: dict[
     job = Job()
     a = job.submit("a")
     for stage in ("match_brands", "escalate_vlm"):
-        job.made[stage][0] = replace(a[stage], **change)
+        job.made[stage][0] = made_by(a[stage], **change)
         assert again(job, "run_ocr") == [s for s in downstream_of("run_ocr") if s not in downstream_of(stage)], stage
         job.made[stage][0] = a[stage]
     assert again(job, "run_ocr") == list(downstream_of("run_ocr"))
+
+
+def test_an_attempt_whose_recipe_is_not_known_is_not_taken(job: Job):
+    job.made["run_ocr"][0] = replace(job.made["run_ocr"][0], recipe="")
+    assert again(job, "run_ocr") == []
+
+
+def test_other_weights_end_reuse_at_the_stage_that_they_decide(job: Job):
+    job.code = dict.fromkeys(LINE, "1 weights/logo_embedder.safetensors aaaa")
+    job.submit("b")
+    assert again(job, "extract_frames") == list(STAGES)
+    job.code["detect_objects"] = "1 weights/logo_embedder.safetensors bbbb"
+    assert again(job, "extract_frames") == ["extract_frames", "filter_scenes"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "param", "value"),
+    [("escalate_vlm", "timeout_s", 5.0), ("escalate_cloud", "concurrency", 1), ("escalate_vlm", "batch_size", 1)],
+)
+def test_an_operational_param_does_not_end_reuse(job: Job, stage: str, param: str, value: float):
+    assert again(job, "run_ocr", {stage: {param: value}}) == list(downstream_of("run_ocr"))
+    job.replay("b", "run_ocr", {stage: {param: value}})
+    found = reusable(job.history, "run_ocr", parent_of(job.history, "run_ocr", {}), {})
+    assert {a.run_id for a in found.values()} == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "params"),
+    [
+        ("detect_objects", {"object_model": "acme/detector"}),
+        ("detect_objects", {"embedder": "acme/embedder"}),
+        ("detect_objects", {"text": "tesseract"}),
+        ("run_ocr", {"engine": "tesseract"}),
+        ("escalate_vlm", {"provider": "transformers", "model": "acme/vlm"}),
+        ("escalate_vlm", {"provider": "openai_compatible", "model": "vlm", "prompt": "my_own"}),
+        ("escalate_cloud", {"provider": "openai", "model": "gpt"}),
+    ],
+)
+def test_what_models_from_outside_the_package_made_is_made_again(stage: str, params: dict[str, Any]):
+    job = Job()
+    job.submit("a", {stage: params})
+    assert again(job, "extract_frames") == list(upstream_of(stage)[1:])
+    below = downstream_of(stage)[1]
+    assert again(job, below) == list(downstream_of(below)), "what it made is data like any other"
 
 
 def test_no_question_left_is_whole(job: Job):
@@ -542,6 +587,7 @@ def test_what_is_reused_is_a_prefix_of_one_lineage_that_fits_what_was_asked(job:
     for stage, attempt in found.items():
         wanted = effective(stage, request["overrides"].get(stage, {}), overrides.get(stage, {}))
         assert attempt.params == wanted.model_dump(mode="json")
+        assert not uses_outside_models(wanted)
         assert attempt.code_version == job.code[stage]
         assert not attempt.failed_check
         assert not attempt.continues
@@ -556,7 +602,8 @@ def test_what_is_reused_is_a_prefix_of_one_lineage_that_fits_what_was_asked(job:
             assert all(line[s].attempt == name for s, name in attempt.upstream.items() if s in LINE)
     if len(found) < len(stages):
         after = stages[len(found)]
-        params = effective(after, request["overrides"].get(after, {}), overrides.get(after, {})).model_dump(mode="json")
+        wanted = effective(after, request["overrides"].get(after, {}), overrides.get(after, {}))
+        params = wanted.model_dump(mode="json")
         line = {**above, **found}
         for attempt in job.made[after]:
             reads = {s: line[s].data_version for s in READS[after]}
@@ -565,7 +612,7 @@ def test_what_is_reused_is_a_prefix_of_one_lineage_that_fits_what_was_asked(job:
             listed = attempt.input_versions.get(CATALOG, catalog) == catalog
             made_from = all(attempt.upstream[s] == a.attempt for s, a in found.items())
             alike = same and listed and made_from and reads.items() <= attempt.input_versions.items()
-            assert flawed or not alike, "the next stage is there as well"
+            assert flawed or not alike or uses_outside_models(wanted), "the next stage is there as well"
 
 
 # which reports are compared

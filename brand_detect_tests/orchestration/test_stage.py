@@ -1,5 +1,6 @@
 """What a step does when it fails, and what its manifest is made of."""
 
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -116,6 +117,21 @@ def test_a_value_outside_its_limits_fails_the_step_with_a_sentence_and_for_good(
         sentence, hint = str(failed.user_failure_data.description).splitlines()
         assert sentence == "filter_scenes.hamming_threshold: input should be less than or equal to 64."
         assert hint.startswith("hint: ")
+
+
+def test_the_code_version_names_packages_and_the_content_of_shipped_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    versions = []
+    for name, weights, prompt in (("a", b"1", b"x"), ("b", b"1", b"x"), ("c", b"2", b"x"), ("d", b"1", b"y")):
+        (tmp_path / name / "prompts").mkdir(parents=True)
+        (tmp_path / name / "net.safetensors").write_bytes(weights)
+        (tmp_path / name / "prompts" / "default.md").write_bytes(prompt)
+        monkeypatch.setattr(stage, "PACKAGE", tmp_path / name)
+        versions.append(stage.code_version_of("3", ["dagster", "no-such-package"], ["net.safetensors", "prompts"]))
+    assert re.fullmatch(r"3 dagster \S+ net\.safetensors [0-9a-f]{12} prompts [0-9a-f]{12}", versions[0])
+    assert versions[0] == versions[1]
+    assert len({*versions}) == 3
 
 
 def test_recipes_follow_the_video_and_the_catalogue(tmp_path: Path):

@@ -1,7 +1,5 @@
 """A job's history that grows run by run as the pipeline grows it."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +8,7 @@ from brand_detect.domain.contracts import effective
 from brand_detect.domain.history import Attempt, History, StageState
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect.domain.recipe import recipe_of
 
 READS = {
     "extract_frames": (ROOT,),
@@ -21,6 +20,13 @@ READS = {
     "escalate_cloud": ("extract_frames", "detect_objects", "escalate_vlm"),
     "compile_report": (ROOT, "extract_frames", "filter_scenes", "detect_objects", "escalate_cloud"),
 }
+
+
+def made_by(attempt: Attempt, **changes: Any) -> Attempt:
+    """``attempt`` with ``changes`` to what it was made by, and the recipe that comes of it."""
+    changed = replace(attempt, **changes)
+    recipe = recipe_of(changed.stage, changed.code_version, changed.params, changed.input_versions)
+    return replace(changed, recipe=recipe)
 
 
 @dataclass
@@ -87,9 +93,8 @@ class Job:
                 profile = self.profiles.get(request["profile"], {})
                 layers = (profile, request["overrides"], overrides)
                 params = effective(stage, *(layer.get(stage, {}) for layer in layers)).model_dump(mode="json")
-                recipe = [stage, attempt.code_version, params, attempt.input_versions]
-                data = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:8]
-                attempt = replace(attempt, params=params, data_version=data)
+                attempt = made_by(replace(attempt, params=params))
+                attempt = replace(attempt, data_version=f"data of {attempt.recipe}")
             line[stage] = replace(attempt, **changes.get(stage, {}))
             self.made[stage].insert(0, line[stage])
         return line

@@ -14,6 +14,7 @@ from brand_detect.client import Client
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect.domain.recipe import recipe_of
 from brand_detect.domain.tags import PARTITION
 
 URL = "http://dagster.test"
@@ -195,7 +196,7 @@ def json_entry(label: str, value: object) -> Answer:
 
 
 def event(
-    stage: str, run: str, upstream: Mapping[str, str], inputs: Mapping[str, str], params: object, tuned: object
+    stage: str, run: str, upstream: Mapping[str, str], inputs: Mapping[str, str], params: Answer, tuned: object
 ) -> dict[str, Any]:
     """A materialization as the checkpoints' IO manager makes it."""
     return {
@@ -212,6 +213,7 @@ def event(
             json_entry("upstream", dict(upstream)),
             json_entry("input_versions", dict(inputs)),
             {"label": "code_version", "text": "1"},
+            {"label": "recipe", "text": recipe_of(stage, "1", params, inputs)},
             {"label": "data_version", "text": f"{stage} of {run}-0"},
         ],
     }

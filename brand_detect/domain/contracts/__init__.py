@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, TextDetection
 from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.contracts.extract_frames import ExtractFramesParams
 from brand_detect.domain.contracts.filter_scenes import FilterScenesParams
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
-from brand_detect.domain.contracts.run_ocr import RunOcrParams
+from brand_detect.domain.contracts.run_ocr import RunOcrParams, TextEngine
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
@@ -25,11 +25,19 @@ from brand_detect.domain.pipeline import STAGES, Stage
 Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
 
 
-def names_models(params: Params) -> bool:
-    """Whether ``params`` ask for models other than those that come with the package."""
+def uses_outside_models(params: Params) -> bool:
+    """Whether ``params`` ask for a model, a reader or a provider that does not come with the package.
+
+    Nobody here knows whether it is still the same: a folder may hold other weights by now, a provider may have changed
+    its model. So a result that was made with one is not reused. Prompts from ``BRAND_DETECT_PROMPTS`` are covered, for
+    only a provider reads them.
+    """
     match params:
         case DetectObjectsParams():
-            return params.object_model != "off" or params.embedder not in ("built-in", "off")
+            outside = params.text is TextDetection.tesseract or params.object_model != "off"
+            return outside or params.embedder not in ("built-in", "off")
+        case RunOcrParams():
+            return params.engine is TextEngine.tesseract
         case EscalateVlmParams() | EscalateCloudParams():
             return params.provider.value != "off"
         case _:

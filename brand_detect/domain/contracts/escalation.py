@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from brand_detect.domain.params import SERVER, ModelName, Params, Unit
+from brand_detect.domain.params import SERVER, ModelName, Params, Unit, operational
 
 
 class EscalateParams(Params):
@@ -23,8 +23,8 @@ class EscalateParams(Params):
         512, ge=0, le=2048, description="longest side of the whole frame, shown with the mark outlined; 0 = not shown"
     )
     max_output_tokens: int = Field(300, ge=50, le=4096, description="longest answer, in tokens")
-    concurrency: int = Field(4, ge=1, le=64, description="questions under way at a time, to a server or provider")
-    timeout_s: float = Field(60.0, gt=0, le=3600, description="longest wait for one answer, in seconds")
+    concurrency: int = operational(4, ge=1, le=64, description="questions under way at a time, to a server or provider")
+    timeout_s: float = operational(60.0, gt=0, le=3600, description="longest wait for one answer, in seconds")
 
     @field_validator("base_url")
     @classmethod

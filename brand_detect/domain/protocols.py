@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.contracts.verdicts import Answer, Rule
 from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.job import Probe
@@ -229,14 +229,6 @@ class FrameReader(Protocol):
     """Reads stored frames by their ordinal, each by byte range."""
 
     def read(self, frame: int) -> Image: ...
-
-
-class RegionKind(StrEnum):
-    """What a region is: a line of text, a logo region or an object."""
-
-    text = "text"
-    logo = "logo"
-    object = "object"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.geometry import Boxes, best_apart, quad_of
-from brand_detect.domain.protocols import Area, Image, Region, RegionKind
+from brand_detect.domain.protocols import Area, Image, Region
 
 LONGEST_SIDE_PX = 960
 SMALLEST_PX, LARGEST = 8, 0.95  # shortest side, and longest side as a share of the picture's

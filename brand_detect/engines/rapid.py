@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.geometry import boxes_of, coverage
 from brand_detect.domain.params import Precision
-from brand_detect.domain.protocols import Area, Image, Reading, Region, RegionKind
+from brand_detect.domain.protocols import Area, Image, Reading, Region
 from brand_detect.engines.onnx import OnnxNet
 
 DETECTOR = "PP-OCRv6_det_small.onnx"

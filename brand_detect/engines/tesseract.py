@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.errors import Permanent, Transient
-from brand_detect.domain.protocols import Area, Image, Reading, Region, RegionKind
+from brand_detect.domain.protocols import Area, Image, Reading, Region
 
 LINE_HEIGHT_PX = 64  # capitals of about 30 px, which Tesseract reads best
 BORDER_PX = 12  # Tesseract loses letters that touch the edge

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.protocols import Area, Image, Region, RegionKind
+from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect.engines.model_files import ModelFolder
 from brand_detect.engines.pretrained import failures_of, load_pretrained
 

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK, DUPLICATE, KEYFRAME, FilteredScenes
 from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, RegionKind, Shape
+from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, Shape
 from brand_detect.domain.tables import Row
 from brand_detect.report.words import clock, duration
 

@@ -9,11 +9,12 @@ import pytest
 
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, downstream_of, upstream_of
-from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region, RegionKind
+from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.orchestration.lineage import latest, record_of, resolve
 from brand_detect.orchestration.run import JobRun

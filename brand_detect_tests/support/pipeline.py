@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.definitions import build_definitions
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.contracts.verdicts import REPLIES, Answer, AnswerStatus
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.launch import LaunchPlan
 from brand_detect.domain.pipeline import downstream_of
-from brand_detect.domain.protocols import Area, Image, Question, Reading, Region, RegionKind
+from brand_detect.domain.protocols import Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness

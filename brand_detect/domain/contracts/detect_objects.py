@@ -8,9 +8,16 @@ import pyarrow as pa
 from pydantic import Field
 
 from brand_detect.domain.params import ModelName, Params, Precision, Unit
-from brand_detect.domain.protocols import RegionKind
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import EDGES, EMBEDDING, F32, F64, I32, STRING, schema, table
+
+
+class RegionKind(StrEnum):
+    """What a region is: a line of text, a logo region or an object."""
+
+    text = "text"
+    logo = "logo"
+    object = "object"
 
 
 class Origin(StrEnum):

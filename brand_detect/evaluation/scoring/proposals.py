@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.contracts.detect_objects import Origin
+from brand_detect.domain.contracts.detect_objects import Origin, RegionKind
 from brand_detect.domain.geometry import Boxes, best_apart, boxes_of, quad_of
-from brand_detect.domain.protocols import Area, Image, Region, RegionDetector, RegionKind
+from brand_detect.domain.protocols import Area, Image, Region, RegionDetector
 from brand_detect.engines.contours import ContourLogoDetector, components, edge_contrast
 from brand_detect.stages.detect_objects.propagation import without_lines
 

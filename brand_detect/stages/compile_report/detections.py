@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.compile_report import DETECTIONS
-from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
-from brand_detect.domain.protocols import RegionKind
 from brand_detect.domain.quality import QualityScale
 from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
 

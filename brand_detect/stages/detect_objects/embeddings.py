@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
-from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, LogoEmbedder, Progress, RegionKind
+from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS, RegionKind
+from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, LogoEmbedder, Progress
 from brand_detect.domain.tables import Row, table
 from brand_detect.stages.views import best_views
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
 from brand_detect.domain.geometry import at_edge, box_of, quad_area
-from brand_detect.domain.protocols import Image, ImageCodec, Region, RegionKind
+from brand_detect.domain.protocols import Image, ImageCodec, Region
 from brand_detect.domain.tables import Row
 
 

@@ -4,19 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
 from brand_detect.domain.geometry import box_of, boxes_of, coverage, rescaled, transformed
-from brand_detect.domain.protocols import (
-    Area,
-    CameraMotion,
-    Image,
-    Luma,
-    Quad,
-    Region,
-    RegionDetector,
-    RegionKind,
-    Transform,
-)
+from brand_detect.domain.protocols import Area, CameraMotion, Image, Luma, Quad, Region, RegionDetector, Transform
 from brand_detect.stages.detect_objects.areas import areas_to_search, around, enlarged, size_of
 
 NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, RegionKind
 from brand_detect.domain.geometry import box_iou, box_of, coverage, rescaled, transformed
-from brand_detect.domain.protocols import RegionKind, Transform
+from brand_detect.domain.protocols import Transform
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.stages.detect_objects.measurements import MeasuredRegion, rounded_box
 

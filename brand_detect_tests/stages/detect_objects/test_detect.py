@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
 from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.geometry import box_iou, box_of, quad_of
-from brand_detect.domain.protocols import Region, RegionKind
+from brand_detect.domain.protocols import Region
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import anyio
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
@@ -57,6 +57,42 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     # a launch may wait for a new snapshot of the brand list: it must not take the threads of everybody else
     launching = anyio.CapacityLimiter(8)
 
+    _answer_errors(app)
+    store = Store(settings.store_root)
+    app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
+    app.include_router(report_router(client, store, access, launching))
+    app.include_router(health_router(client))
+
+    return app
+
+
+def health_router(client: Client) -> APIRouter:
+    """Whether the service runs, and whether everything behind it does."""
+    router = APIRouter()
+    parts_of = Shared(client.health, READY_S)
+
+    @router.get("/health")
+    async def health() -> dict[str, str]:
+        """Whether this service runs."""
+        return {"status": "ok"}
+
+    @router.get("/ready", responses=problems(503))
+    async def ready() -> dict[str, bool]:
+        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work.
+
+        The answer is up to 5 seconds old.
+        """
+        parts = await parts_of()
+        if missing := [part for part, there in parts.items() if not there]:
+            raise Transient(f"Not running: {', '.join(missing)}.", "start Dagster's daemon and code server (make dev)")
+        return parts
+
+    return router
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Answer each kind of error with its status and a sentence."""
+
     @app.exception_handler(BrandDetectError)
     async def failed(_: Request, error: BrandDetectError) -> JSONResponse:
         if isinstance(error, BadInput):
@@ -80,33 +116,9 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         if request.url.path.startswith(f"{REPORTS}/"):  # people read it
             return AsciiJSON({"detail": sentence(error.errors())}, 400)
         # without the input: it may be NaN, which is no JSON, or nested too deep to be encoded
-        said = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]
-        return AsciiJSON({"detail": said}, 422)
+        problems_found = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]
+        return AsciiJSON({"detail": problems_found}, 422)
 
     @app.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:  # logged by the server, with its traceback
         return AsciiJSON({"detail": f"A fault in the service: {type(error).__name__}."}, 500)
-
-    store = Store(settings.store_root)
-    app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
-    app.include_router(report_router(client, store, access, launching))
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Whether this service runs."""
-        return {"status": "ok"}
-
-    looked = Shared(client.health, READY_S)
-
-    @app.get("/ready", responses=problems(503))
-    async def ready() -> dict[str, bool]:
-        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work.
-
-        The answer is up to 5 seconds old.
-        """
-        parts = await looked()
-        if missing := [part for part, there in parts.items() if not there]:
-            raise Transient(f"Not running: {', '.join(missing)}.", "start Dagster's daemon and code server (make dev)")
-        return parts
-
-    return app

@@ -82,22 +82,13 @@ class RetryResponse(BaseModel):
 
 
 def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter) -> APIRouter:
-    """The endpoints over ``client``; at most so many launches at once as ``launching`` lets through."""
+    """The endpoints over ``client``; ``launching`` limits how many launches are under way at once."""
     router = APIRouter()
 
     @router.get("/detect/checkpoints/{job_id}", responses=problems(404, 503))
     async def checkpoints(job_id: str) -> list[Checkpoint]:
         """The stages of a job that have a checkpoint, in the order of the pipeline; not those whose files are gone."""
-        try:
-            check_job_id(job_id)
-        except BadInput as e:
-            raise HTTPException(404, str(e)) from e
-        history = await run_in_threadpool(lambda: present(client.checkpoints(job_id), store))
-        found = [
-            Checkpoint(stage=s, stale=list(history.stale(s)), attempts=[_info(a) for a in state.attempts])
-            for s in STAGES
-            if (state := history.stages[s]).attempts
-        ]
+        found = await run_in_threadpool(_checkpoints, client, store, job_id)
         if not found:
             raise HTTPException(404, f"There is no checkpoint of {job_id}.")
         return found
@@ -114,18 +105,7 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
         The run goes on if the caller hangs up. A second replay of the job waits for the first.
         """
         try:
-            run = await anyio.to_thread.run_sync(
-                lambda: client.replay(
-                    asked.job_id,
-                    asked.start_stage,
-                    asked.config_overrides,
-                    pins=asked.pins,
-                    reset=asked.reset,
-                    reuse=asked.reuse,
-                    key=idempotency_key,
-                ),
-                limiter=launching,
-            )
+            run = await anyio.to_thread.run_sync(_replay, client, asked, idempotency_key, limiter=launching)
         except Permanent as e:
             raise _replay_failed(e) from e
         try:
@@ -163,8 +143,34 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
     return router
 
 
+def _checkpoints(client: Client, store: Store, job_id: str) -> list[Checkpoint]:
+    try:
+        check_job_id(job_id)
+    except BadInput as e:
+        raise HTTPException(404, str(e)) from e
+    history = present(client.checkpoints(job_id), store)
+    return [
+        Checkpoint(stage=s, stale=list(history.stale(s)), attempts=[_info(a) for a in state.attempts])
+        for s in STAGES
+        if (state := history.stages[s]).attempts
+    ]
+
+
+def _replay(client: Client, asked: ReplayRequest, key: str) -> Run:
+    """Launch it."""
+    return client.replay(
+        asked.job_id,
+        asked.start_stage,
+        asked.config_overrides,
+        pins=asked.pins,
+        reset=asked.reset,
+        reuse=asked.reuse,
+        key=key,
+    )
+
+
 async def _finished(client: Client, run: Run, request: Request) -> Run:
-    """``run`` when it has succeeded; between two looks at it no thread is held."""
+    """Wait until ``run`` has succeeded; no thread is held between two polls."""
     polls = client.polls(run.run_id)
     while True:
         seen, pause_s = await run_in_threadpool(next, polls)

@@ -1,12 +1,14 @@
 """Reports for people: pages, frames, documents, and the login."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import parse_qs, quote
 
 import anyio
 from fastapi import APIRouter, Depends, Header, Request
+from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -34,80 +36,56 @@ PLAIN = {
 
 
 def report_router(client: Client, store: Store, access: Access, launching: anyio.CapacityLimiter) -> APIRouter:
-    """The endpoints over the reports of ``store``; ``client`` tells the states of jobs and launches what is applied."""
+    """The endpoints over the reports of ``store``; ``client`` knows the states of jobs and launches replays."""
     router, stored = APIRouter(), StoredReports(store)
-
-    def entered(request: Request) -> None:
-        if not access.may_enter(request):
-            raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key, or log in.")
-
-    def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
-        """Another site can make a browser send a form here, with its cookie; none of this."""
-        if x_requested_with != ASKED_BY:
-            raise HTTPException(403, f"The request must carry the header X-Requested-With: {ASKED_BY}.")
-        kind = media_type(request)
-        if kind != "application/json" and (kind or request.headers.get("content-length", "0") != "0"):
-            raise HTTPException(415, "The body must be JSON, as the header Content-Type says.")
-
-    may_see, may_change = [Depends(entered)], [Depends(entered), Depends(meant)]
+    may_see, may_change = _guards(access)
 
     @router.get(f"{REPORTS}/{{job_id}}/state", responses=problems(404, 503), dependencies=may_see)
     def state(job_id: str) -> JobState:
         """How far a job is, with a report or without one."""
-        try:
-            made = stored.newest(job_id)
-        except NotThere:
-            made = None
-        says = "there is no report, and Dagster knows no run that is to make one: replay the job"
-        try:
-            found = state_of(client, check_job_id(job_id), f"{REPORTS}/{job_id}" if made else None)
-        except BadInput as e:
-            raise NotThere(str(e)) from e
-        except (Permanent, Transient) as e:
-            if not stored.is_known(job_id):
-                raise
-            found, says = None, str(e)
-        if found is None and not stored.is_known(job_id):
-            raise NotThere(f"There is no job {job_id}.")
-        return found or unknown(job_id, says)
+        return _state(client, stored, job_id)
 
-    @router.get("/", include_in_schema=False)
+    router.include_router(page_router(client, stored, access))
+    router.include_router(file_router(stored, may_see))
+    router.include_router(correction_router(client, stored, launching, may_see, may_change))
+    router.include_router(login_router(access))
+    return router
+
+
+def page_router(client: Client, stored: StoredReports, access: Access) -> APIRouter:
+    """The list of all jobs, and the page of each report; who may not see them is sent to the login."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
     def root() -> Response:
         return RedirectResponse(REPORTS, 303)
 
-    @router.get(REPORTS, include_in_schema=False)
+    @router.get(REPORTS)
     def index(request: Request) -> Response:
         if not access.may_enter(request):
             return _to_login(REPORTS)
-        jobs = {listed.job_id: listed for listed in stored.listed()}
-        note = ""
-        try:
-            runs = client.unfinished(MOST_LISTED)
-        except (Permanent, Transient) as e:
-            runs, note = [], f"Jobs without a report are listed without their state: {e}"
-        for run in reversed(runs):  # the newest of a job comes last
-            known = jobs.get(run.job_id)
-            if Stage.compile_report in run.stages and (known is None or known.state):
-                created = datetime.fromtimestamp(run.created_s, UTC).isoformat()
-                jobs[run.job_id] = Listed(run.job_id, created, state=run.status)
-        return HTMLResponse(render_index(list(jobs.values()), note), headers=PLAIN)
+        return HTMLResponse(render_index(*_jobs(client, stored)), headers=PLAIN)
 
-    @router.get(f"{REPORTS}/{{job_id}}", include_in_schema=False)
+    @router.get(f"{REPORTS}/{{job_id}}")
     def page(request: Request, job_id: str) -> Response:
         if not access.may_enter(request):
             return _to_login(f"{REPORTS}/{job_id}")
         if _asks_for_json(request):
-            return AsciiJSON(state(job_id).model_dump())
+            return AsciiJSON(_state(client, stored, job_id).model_dump())
         try:
             data, scripts = stored.page(job_id)
         except NotThere:
-            return HTMLResponse(render_state(state(job_id).model_dump()), headers=PLAIN)
-        policy = ["default-src 'none'", "style-src 'unsafe-inline'", "img-src 'self' data:", "connect-src 'self'"]
-        policy += [" ".join(["script-src", *(scripts or ["'none'"])])]
-        policy += ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
-        return HTMLResponse(data, headers={CSP: "; ".join(policy)})
+            return HTMLResponse(render_state(_state(client, stored, job_id).model_dump()), headers=PLAIN)
+        return HTMLResponse(data, headers={CSP: _policy(scripts)})
 
-    @router.get(f"{REPORTS}/{{job_id}}/frames/{{frame}}.jpg", include_in_schema=False, dependencies=may_see)
+    return router
+
+
+def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRouter:
+    """What a report's page loads or offers: frames and documents."""
+    router = APIRouter(dependencies=may_see)
+
+    @router.get(f"{REPORTS}/{{job_id}}/frames/{{frame}}.jpg", include_in_schema=False)
     def frame_(job_id: str, frame: str, report: str = "") -> Response:
         if not FRAME.fullmatch(frame):
             raise HTTPException(404, "There is no such frame.")
@@ -119,7 +97,6 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         f"{REPORTS}/{{job_id}}/documents/{{name}}",
         response_class=Response,
         responses={200: {"content": kinds}, **problems(404, 503)},
-        dependencies=may_see,
     )
     def document(job_id: str, name: str, report: str = "") -> Response:
         """A document of the attempt `report`, of the newest report without it: report.json, brands.csv, exposures.csv
@@ -128,8 +105,6 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
         attachment = {"Content-Disposition": f'attachment; filename="{job_id}-{name}"'}
         return Response(data, media_type=DOCUMENTS[name], headers=attachment)
 
-    router.include_router(correction_router(client, stored, launching, may_see, may_change))
-    router.include_router(login_router(access))
     return router
 
 
@@ -174,3 +149,72 @@ def _within(path: str) -> str:
 
 def _to_login(path: str) -> Response:
     return RedirectResponse(f"/login?next={quote(_within(path))}", 303)
+
+
+def _guards(access: Access) -> tuple[list[Dependency], list[Dependency]]:
+    """What lets a request see reports, and what lets it change them."""
+
+    def entered(request: Request) -> None:
+        if not access.may_enter(request):
+            raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key, or log in.")
+
+    def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
+        """Another site can make a browser send a form here, with its cookie, but neither this header nor JSON."""
+        if x_requested_with != ASKED_BY:
+            raise HTTPException(403, f"The request must carry the header X-Requested-With: {ASKED_BY}.")
+        kind = media_type(request)
+        if kind != "application/json" and (kind or request.headers.get("content-length", "0") != "0"):
+            raise HTTPException(415, "The body must be JSON, as the header Content-Type says.")
+
+    return [Depends(entered)], [Depends(entered), Depends(meant)]
+
+
+def _state(client: Client, stored: StoredReports, job_id: str) -> JobState:
+    """How far the job is; with a report, also while Dagster is out of reach."""
+    try:
+        made = stored.newest(job_id)
+    except NotThere:
+        made = None
+    says = "there is no report, and Dagster knows no run that is to make one: replay the job"
+    try:
+        found = state_of(client, check_job_id(job_id), f"{REPORTS}/{job_id}" if made else None)
+    except BadInput as e:
+        raise NotThere(str(e)) from e
+    except (Permanent, Transient) as e:
+        if not stored.is_known(job_id):
+            raise
+        found, says = None, str(e)
+    if found is None and not stored.is_known(job_id):
+        raise NotThere(f"There is no job {job_id}.")
+    return found or unknown(job_id, says)
+
+
+def _jobs(client: Client, stored: StoredReports) -> tuple[list[Listed], str]:
+    """Every job of the store or of an unfinished run; and a note if Dagster is out of reach."""
+    jobs = {listed.job_id: listed for listed in stored.listed()}
+    try:
+        runs = client.unfinished(MOST_LISTED)
+    except (Permanent, Transient) as e:
+        return list(jobs.values()), f"Jobs without a report are listed without their state: {e}"
+    for run in reversed(runs):  # the newest of a job comes last
+        known = jobs.get(run.job_id)
+        if Stage.compile_report in run.stages and (known is None or known.state):
+            created = datetime.fromtimestamp(run.created_s, UTC).isoformat()
+            jobs[run.job_id] = Listed(run.job_id, created, state=run.status)
+    return list(jobs.values()), ""
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """The content security policy of a served report, which runs ``scripts`` alone."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "style-src 'unsafe-inline'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            " ".join(["script-src", *(scripts or ["'none'"])]),
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )

@@ -40,12 +40,12 @@ DOCUMENTS: Mapping[str, str] = {
     "exposures.csv": "text/csv; charset=utf-8",
     "markers.vtt": "text/vtt; charset=utf-8",
 }
-"""What lies beside the page, with its media type."""
+"""Documents beside the page, with their media types."""
 LISTED_CLUSTERS = 200
 PICTURED_CLUSTERS = 48
 
 PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
-"""Facts of the run that are told per stage: ``{stage: value}``."""
+"""Facts of the run that are kept per stage: ``{stage: value}``."""
 
 SHOWN = (
     *("exposure_id", "start_s", "end_s", "seconds", "area_frac_mean", "area_frac_max", "zone", "n_detections"),
@@ -72,6 +72,15 @@ class _Pictures:
     size_px: tuple[int, int] | None = None  # of the stored frames
     size_bytes: int = 0
 
+    def data(self) -> dict[str, Any]:
+        """As the script reads them."""
+        return {
+            "size_px": self.size_px,
+            "frames": self.frames,
+            "exposures": {i: _close_up(e) for i, e in self.exposures.items()},
+            "clusters": {i: _close_up(e) for i, e in self.clusters.items()},
+        }
+
 
 def render(
     report: ReportDocument,
@@ -89,52 +98,66 @@ def render(
     left = int(params.page_mb * 1e6) - len(json.dumps(data))
     clusters = [c for c in report.unresolved[:PICTURED_CLUSTERS] if c.frame is not None]
     shown = _pictures(report, clusters, frames, codec, params.thumbnail_px, left)
-    data["pictures"] = {
-        "size_px": shown.size_px,
-        "frames": shown.frames,
-        "exposures": {i: _close_up(e) for i, e in shown.exposures.items()},
-        "clusters": {i: _close_up(e) for i, e in shown.clusters.items()},
-    }
-    summary, run = report.summary, report.summary["run"]
-    per_stage = {name: run.get(name, {}) for name in PER_STAGE}
-    start, end = summary["range_s"]
-    own = _by_brand(report)
+    data["pictures"] = shown.data()
     script, style = _asset("page.js"), _asset("page.css")
     return template("page.html").render(
         script=script,
         style=style,
-        policy="; ".join(
-            (
-                "default-src 'none'",
-                f"script-src '{_digest(script)}'",
-                f"style-src '{_digest(style)}'",
-                "img-src data: 'self'",
-                "connect-src 'self'",
-                "base-uri 'none'",
-                "form-action 'none'",
-            )
-        ),
+        policy=_policy(script, style),
         data=_embedded(data),
-        report=report,
-        job=report.job,
-        summary=summary,
-        start=start,
-        end=end,
-        any_brand_s=timeline.union_seconds([(e.start_s, e.end_s) for e in report.exposures]),
-        figures=figures,
-        rows=[(brand, brand.model_dump(), list(zone_shares(own[brand.brand_id]).items())) for brand in report.brands],
-        total_value=sum(brand.media_value or 0.0 for brand in report.brands),
-        written=written,
-        media_value=summary.get("media_value"),
         n_pictured=len(shown.exposures),
-        unresolved_clusters=report.unresolved[:PICTURED_CLUSTERS],
         n_listed=LISTED_CLUSTERS,
+        unresolved_clusters=report.unresolved[:PICTURED_CLUSTERS],
         reasons=REASONS,
         documents=DOCUMENTS,
-        stages=[
-            (stage, facts) for stage in LINE if (facts := {k: v[stage] for k, v in per_stage.items() if stage in v})
+        figures=figures,
+        written=written,
+        **_totals(report),
+        **_run_facts(report.summary["run"]),
+    )
+
+
+def _totals(report: ReportDocument) -> dict[str, Any]:
+    """The report and what its tables say about all brands and about each, as the template reads it."""
+    own = _by_brand(report)
+    start, end = report.summary["range_s"]
+    return {
+        "report": report,
+        "job": report.job,
+        "summary": report.summary,
+        "start": start,
+        "end": end,
+        "any_brand_s": timeline.union_seconds([(e.start_s, e.end_s) for e in report.exposures]),
+        "rows": [
+            (brand, brand.model_dump(), list(zone_shares(own[brand.brand_id]).items())) for brand in report.brands
         ],
-        facts={name: value for name, value in run.items() if name not in (*PER_STAGE, "job_id", "profile")},
+        "total_value": sum(brand.media_value or 0.0 for brand in report.brands),
+        "media_value": report.summary.get("media_value"),
+    }
+
+
+def _run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    """How the report was made: facts per stage in the pipeline's order, and those about the run as a whole."""
+    per_stage = {name: run.get(name, {}) for name in PER_STAGE}
+    facts_of = {stage: {name: of[stage] for name, of in per_stage.items() if stage in of} for stage in LINE}
+    return {
+        "stages": [(stage, facts) for stage, facts in facts_of.items() if facts],
+        "facts": {name: value for name, value in run.items() if name not in (*PER_STAGE, "job_id", "profile")},
+    }
+
+
+def _policy(script: str, style: str) -> str:
+    """The page's content security policy: no script but its own."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(style)}'",
+            "img-src data: 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
     )
 
 
@@ -182,7 +205,7 @@ def _cluster(cluster: UnresolvedCluster) -> dict[str, Any]:
 
 
 def _columns(rows: Sequence[Exposure | Proof], names: Iterable[str]) -> dict[str, Any]:
-    """Column by column; of texts that recur each is kept once, with the places where it stands."""
+    """Column by column; a column of recurring texts holds each once (``of``) and its index per row (``at``)."""
     made: dict[str, Any] = {}
     for name in names:
         values = [_figure(getattr(row, name)) for row in rows]
@@ -199,7 +222,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figure(value: Any) -> Any:
-    """As JSON holds it: null for what was not measured. No figure is rounded twice, or the script's would differ."""
+    """As JSON holds it: null for what was not measured. Not rounded again, or the script's figures would differ."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -211,7 +234,7 @@ def _pictures(
     close_up_px: int,
     limit_bytes: int,
 ) -> _Pictures:
-    """Pictures dealt out until ``limit_bytes`` or ``FRAMES`` are spent; with a frame come all close-ups on it."""
+    """Pictures in order of worth until ``limit_bytes`` or ``FRAMES`` is reached; a frame brings all its close-ups."""
     shown = _Pictures()
     here: defaultdict[int, list[Exposure]] = defaultdict(list)
     for exposure in report.exposures:
@@ -220,7 +243,7 @@ def _pictures(
     for cluster in clusters:
         open_here[cluster.frame].append(cluster)  # pyright: ignore[reportArgumentType]
     done: set[int] = set()
-    for frame in _dealt(report, clusters):
+    for frame in _frames_by_worth(report, clusters):
         if frame in done:
             continue
         if shown.size_bytes >= limit_bytes or len(done) >= FRAMES:
@@ -240,7 +263,7 @@ def _pictures(
     return shown
 
 
-def _dealt(report: ReportDocument, clusters: Sequence[UnresolvedCluster]) -> Iterator[int]:
+def _frames_by_worth(report: ReportDocument, clusters: Sequence[UnresolvedCluster]) -> Iterator[int]:
     """Frames by worth: the best of each brand, the unresolved clusters, then the brands' others in turn.
 
     A brand's best exposure is the one with the best evidence; the others go by length.

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,38 @@ NESTED = 0.5
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The regions that detections are made of, those of one detection side by side. Arrays by member."""
+
+    verdict: Ints  # row of the verdicts
+    region: Ints  # row of REGIONS
+    frame: Ints
+    track_id: pa.Array
+    group: Ints  # the member's detection
+    is_whole: Bools  # all tracks of the verdict have a region in the detection
+    first: Ints  # by detection: its first member
+
+    def mean(self, values: Floats, of: Bools) -> Floats:
+        """By detection, over the members ``of``."""
+        if not len(self.first):
+            return np.zeros(0)
+        number = np.maximum(np.add.reduceat(of, self.first), 1)
+        return np.add.reduceat(np.where(of, values, 0.0), self.first) / number
+
+
+@dataclass(frozen=True)
+class _Spans:
+    """What of the members names the brand, and the boxes around it."""
+
+    lettering: Floats  # by member: its quad cut to the lettering, shape (n, 4, 2)
+    names_brand: Bools  # by member
+    low: Floats  # by detection: upper left corner of the box, px
+    high: Floats  # by detection: lower right corner
+    area_frac: Floats  # by detection
 
 
 def detections(
@@ -39,11 +73,39 @@ def detections(
 ) -> pa.Table:
     """DETECTIONS in order of brand and frame, with one column more: ``seen_on``, a frame whose pixels show the box.
 
-    ``placement`` tells what each track is on. ``n_brands`` is 0 until ``counted`` fills it.
+    ``placement`` is by track. ``n_brands`` is 0 until ``counted`` fills it.
     """
     regions = detected.regions
     wanted = (pc.field("status") == "resolved") & (pc.field("confidence") >= pa.scalar(min_confidence, pa.float32()))
     verdicts = verdicts.filter(wanted).combine_chunks()
+    members = _members(verdicts, regions)
+    spans = _spans(members, verdicts, regions, frames)
+    first, frame = members.first, members.frame[members.first]
+    about, track_id = verdicts.take(members.verdict[first]), members.track_id.take(first)
+    row = np.searchsorted(cells["frame"].to_numpy(), frame)
+    brand_id, brand = (about[c].to_numpy() for c in ("brand_id", "brand"))
+    columns = {
+        **{c: about[c] for c in ("brand", "verdict_id", "confidence", "text", "rule", "decided_by")},
+        "brand_id": np.where(brand_id == "", brand, brand_id),
+        "frame": frame,
+        "track_id": track_id,
+        **{c: cells[c].take(row) for c in ("t_s", "start_s", "end_s")},
+        **dict(zip(BOX, np.column_stack((spans.low, spans.high - spans.low)).T, strict=True)),
+        "area_frac": spans.area_frac,
+        "is_overlay": _on_overlays(members, detected.tracks),
+        "placement": [placement[t] for t in track_id.to_pylist()],
+        **_measures(members, spans, regions, frames, _floats(about["confidence"]), scale),
+        "n_brands": np.zeros(len(first), np.int32),
+        "reviewed": [""] * len(first),
+    }
+    found = pa.table({name: columns[name] for name in DETECTIONS.names}).cast(DETECTIONS)
+    found = found.append_column("seen_on", seen_best_on(regions).take(members.region[first]))
+    found = found.filter(pa.array(_surest(found, ~_is_text(members, regions)[first])))
+    return found.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
+
+
+def _members(verdicts: pa.Table, regions: pa.Table) -> _Members:
+    """The regions of a joined verdict on one frame are one detection; every other region is one of its own."""
     lists = verdicts["track_ids"].combine_chunks()
     tracks, n_tracks = lists.flatten(), lists.value_lengths().to_numpy()
     owner = np.repeat(np.arange(len(lists)), n_tracks)
@@ -53,78 +115,71 @@ def detections(
     seen = seen.append_column("frame", regions["frame"].take(seen["region"]))
     seen = seen.sort_by([(c, "ascending") for c in ("verdict", "frame", "member", "region")])
     verdict, member, region, frame = (seen[c].to_numpy() for c in ("verdict", "member", "region", "frame"))
-
-    # The regions of one joined verdict on one frame are one detection; every other region is one of its own.
     joined = (verdicts["rule"].to_numpy() == "joined")[verdict]
     opens = np.r_[True, (np.diff(verdict) != 0) | (np.diff(frame) != 0) | ~joined[1:]][: len(verdict)]
-    first = np.flatnonzero(opens)
     group = np.cumsum(opens) - 1
+    is_whole = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)
+    return _Members(verdict, region, frame, tracks.take(member), group, is_whole, np.flatnonzero(opens))
 
-    place = _places(regions, verdicts, verdict, region)
-    told = np.isfinite(place[0])
-    quads = cut_to_glyphs(regions.select(["quad", "glyph_boxes", "kind"]).take(region), *place)
-    # Where the reader did not tell, letters are taken to be evenly spread over the lettering.
-    complete = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)
-    begin, end = (verdicts[c].to_numpy()[verdict].astype(np.float64) for c in ("span_start", "span_end"))
-    whole = told | ~complete | (end <= begin)
-    begin, end = _member_spans(quads, group, first, np.where(whole, 0.0, begin), np.where(whole, 1.0, end))
-    says = end > begin  # a member outside the span does not say the brand
-    size = sizes_of(frames, frame)
+
+def _spans(members: _Members, verdicts: pa.Table, regions: pa.Table, frames: pa.Table) -> _Spans:
+    """Cut the members to the span of their text that names the brand.
+
+    Where the reader gave no positions, letters are taken to be evenly spread over the lettering.
+    """
+    first, verdict = members.first, members.verdict
+    place = _places(regions, verdicts, verdict, members.region)
+    quads = cut_to_glyphs(regions.select(["quad", "glyph_boxes", "kind"]).take(members.region), *place)
+    begin, end = (_floats(verdicts[c])[verdict] for c in ("span_start", "span_end"))
+    whole = np.isfinite(place[0]) | ~members.is_whole | (end <= begin)
+    begin, end = _member_spans(quads, members.group, first, np.where(whole, 0.0, begin), np.where(whole, 1.0, end))
+    names_brand = end > begin
+    size = sizes_of(frames, members.frame)
     cut = np.clip(_slices(quads, begin, end), 0, size[:, None, :])
-    low = np.minimum.reduceat(np.where(says[:, None], cut.min(axis=1), np.inf), first)
-    high = np.maximum.reduceat(np.where(says[:, None], cut.max(axis=1), -np.inf), first)
-    area = np.add.reduceat(np.where(says, _areas(cut), 0.0), first) / size[first].prod(axis=1)
+    low = np.minimum.reduceat(np.where(names_brand[:, None], cut.min(axis=1), np.inf), first)
+    high = np.maximum.reduceat(np.where(names_brand[:, None], cut.max(axis=1), -np.inf), first)
+    area = np.add.reduceat(np.where(names_brand, _areas(cut), 0.0), first) / size[first].prod(axis=1)
+    return _Spans(quads, names_brand, low, high, area)
 
-    is_overlay = dict(zip(*(detected.tracks[c].to_pylist() for c in ("track_id", "is_overlay")), strict=True))
-    on_overlay = np.array([is_overlay[t] for t in tracks.take(member).to_pylist()], bool)
-    on_overlay = np.logical_and.reduceat(on_overlay, first) if len(first) else on_overlay
 
-    n_says = np.maximum(np.add.reduceat(says, first), 1) if len(first) else np.zeros(0)
+def _measures(
+    members: _Members, spans: _Spans, regions: pa.Table, frames: pa.Table, confidence: Floats, scale: QualityScale
+) -> dict[str, Any]:
+    """Columns by detection: means over its members that name the brand, and the clarity that follows from them."""
 
     def mean(values: Floats) -> Floats:
-        """Over the members that say the brand."""
-        return np.add.reduceat(np.where(says, values, 0.0), first) / n_says if len(first) else np.zeros(0)
+        return members.mean(values, spans.names_brand)
 
-    along, across = side_lengths(quads)
-    text = np.array(regions["kind"].to_pylist(), object)[region] == RegionKind.text
-    height = mean(np.where(text, across, np.minimum(along, across)))
-    sharpness, contrast = (mean(_floats(regions[c])[region]) for c in ("sharpness", "contrast"))
-    visible = mean(in_view(regions, quads_of(regions), sizes_of(frames, regions["frame"].to_numpy()))[region])
-
-    verdict, member, frame = verdict[first], member[first], frame[first]
-    picture_height = size[first][:, 1]
-    about = verdicts.take(verdict)
-    row = np.searchsorted(cells["frame"].to_numpy(), frame)
-    brand_id, brand = (about[c].to_numpy() for c in ("brand_id", "brand"))
-    columns = {
-        **{c: about[c] for c in ("brand", "verdict_id", "confidence", "text", "rule", "decided_by")},
-        "brand_id": np.where(brand_id == "", brand, brand_id),
-        "frame": frame,
-        "track_id": tracks.take(member),
-        **{c: cells[c].take(row) for c in ("t_s", "start_s", "end_s")},
-        **dict(zip(BOX, np.column_stack((low, high - low)).T, strict=True)),
-        "area_frac": area,
-        "is_overlay": on_overlay,
-        "placement": [placement[t] for t in tracks.take(member).to_pylist()],
+    along, across = side_lengths(spans.lettering)
+    height = mean(np.where(_is_text(members, regions), across, np.minimum(along, across)))
+    sharpness, contrast = (mean(_floats(regions[c])[members.region]) for c in ("sharpness", "contrast"))
+    visible = in_view(regions, quads_of(regions), sizes_of(frames, regions["frame"].to_numpy()))
+    picture_height = sizes_of(frames, members.frame[members.first])[:, 1]
+    return {
         "height_px": height,
         "sharpness": sharpness,
         "contrast": pa.array(contrast, mask=np.isnan(contrast)),
-        "visible_frac": visible,
-        "n_brands": np.zeros(len(first), np.int32),
-        "clarity": scale.of_clarity(height / picture_height, sharpness, contrast, _floats(about["confidence"])),
-        "reviewed": [""] * len(first),
+        "visible_frac": mean(visible[members.region]),
+        "clarity": scale.of_clarity(height / picture_height, sharpness, contrast, confidence),
     }
-    found = pa.table({name: columns[name] for name in DETECTIONS.names}).cast(DETECTIONS)
-    found = found.append_column("seen_on", seen_best_on(regions).take(region[first]))
-    found = found.filter(pa.array(_surest(found, ~text[first])))
-    return found.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
 
 
-def _surest(found: pa.Table, marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """All of ``found`` but those ``marks`` that lie in or around a surer one of the same brand on the same frame.
+def _is_text(members: _Members, regions: pa.Table) -> Bools:
+    return np.array(regions["kind"].to_pylist(), object)[members.region] == RegionKind.text
 
-    What hangs together is found at several sizes: the mark, the mark with its neighbour, a part of it. The surest has
-    the mark's own size, of equally sure ones the smallest.
+
+def _on_overlays(members: _Members, tracks: pa.Table) -> Bools:
+    """Whether all members of each detection belong to overlays."""
+    is_overlay = dict(zip(*(tracks[c].to_pylist() for c in ("track_id", "is_overlay")), strict=True))
+    by_member = np.array([is_overlay[t] for t in members.track_id.to_pylist()], bool)
+    return np.logical_and.reduceat(by_member, members.first) if len(members.first) else by_member
+
+
+def _surest(found: pa.Table, is_logo: Bools) -> Bools:
+    """Which of ``found`` to keep: no logo that lies in or around a surer one of the same brand on the same frame.
+
+    A detector finds one logo at several sizes: whole, with its neighbour, or in part. The surest detection has the
+    logo's own size; of equally sure ones it is the smallest.
     """
     kept = np.ones(found.num_rows, bool)
     boxes = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64)
@@ -132,7 +187,7 @@ def _surest(found: pa.Table, marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     areas, confidence = box_areas(boxes), found["confidence"].to_numpy()
     groups: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     brands, frames = (found[c].to_pylist() for c in ("brand_id", "frame"))
-    for i in np.flatnonzero(marks).tolist():
+    for i in np.flatnonzero(is_logo).tolist():
         groups[brands[i], frames[i]].append(i)
     for group in (group for group in groups.values() if len(group) > 1):
         best: list[int] = []
@@ -157,9 +212,9 @@ def counted(found: pa.Table) -> pa.Table:
 def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
     """Share of each region that is neither hidden nor beyond the picture's edge, 0..1, shape (n,).
 
-    What hides a part of a line shortens it: its length over its height falls below what is usual for its track, the
-    median over the regions that touch no edge (the longest, where all do). Zoom changes neither. What is cut by the
-    upper or lower edge loses height instead, so there the ratio is turned over.
+    A partly occluded line is shorter: its length over its height falls below the usual ratio of its track, the median
+    over the regions that touch no edge (the longest, where all do). Zoom does not change the ratio. A line cut by the
+    upper or lower edge loses height instead, so there the ratio is inverted.
     """
     along, across = side_lengths(quads)
     aspect = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
@@ -179,22 +234,22 @@ def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
 def _places(regions: pa.Table, verdicts: pa.Table, verdict: Ints, region: Ints) -> tuple[Floats, Floats]:
     """Between which shares of each region its verdict's reader saw the brand, each (n,).
 
-    NaN where none told, and where the region's proportions are not those of the one that was read: it shows more or
-    less of the line.
+    NaN where the reader gave no position, and where the region's proportions differ from those of the region that was
+    read: it shows more or less of the line.
     """
     along, across = side_lengths(quads_of(regions))
     shape = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
     read = _floats(pc.index_in(verdicts["line_region_id"], value_set=regions["region_id"].combine_chunks()))[verdict]  # pyright: ignore[reportAttributeAccessIssue]
-    told = np.isfinite(read)
-    told[told] = np.abs(np.log(shape[region[told]] / shape[read[told].astype(int)])) <= np.log(SAME_LINE)
-    begin, end = (np.where(told, _floats(verdicts[c])[verdict], np.nan) for c in ("line_start", "line_end"))
+    known = np.isfinite(read)
+    known[known] = np.abs(np.log(shape[region[known]] / shape[read[known].astype(int)])) <= np.log(SAME_LINE)
+    begin, end = (np.where(known, _floats(verdicts[c])[verdict], np.nan) for c in ("line_start", "line_end"))
     return begin, end
 
 
 def _member_spans(quads: Floats, group: Ints, first: Ints, begin: Floats, end: Floats) -> tuple[Floats, Floats]:
     """The part of each region, 0..1 along its text, that lies in its group's span of the joined text.
 
-    A region holds a share of the joined text in proportion to width over height, that is to its letters.
+    A region's share of the joined text is taken to be in proportion to its width over its height.
     """
     along, across = side_lengths(quads)
     letters = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)

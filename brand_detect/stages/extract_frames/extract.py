@@ -4,7 +4,6 @@ import math
 from array import array
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +19,15 @@ from brand_detect.domain.contracts.extract_frames import (
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import BlobSink, DamagedTail, Decoder, Image, ImageCodec, Media, Progress
-from brand_detect.domain.tables import content_id, table
+from brand_detect.domain.tables import Row, content_id, table
 
 DRIFT_S = 0.5
-"""How far back the second measure of change looks: about as long as a dissolve."""
+"""How far back ``drift`` compares: about as long as a dissolve."""
 GAP_S = 1.0
-"""A pause between two pictures that is longer than this is told, where the video has a steady rate."""
+"""A longer pause between two pictures is noted, where the video has a steady rate."""
 LAST_S = 1.0
-"""Most that a last picture lasts which the header does not know of, whatever the mean rate."""
-_FIELDS = (3, 4)  # the thumbnail is looked at in so many rows and columns of fields
+"""Longest that a last picture after the declared end lasts, whatever the mean rate."""
+_FIELDS = (3, 4)  # rows and columns of fields that the thumbnail is divided into
 _LEVELS = 16
 _FLAT_STD = 6.0
 """Luma deviation under which a picture has no structure to compare (as a share, it only fades in)."""
@@ -49,12 +48,44 @@ def extract_frames(
     Raises:
         BadInput: no picture lies in the asked range.
     """
-    probe, start_s = request.probe, params.start_s
     asked_end_s = params.end_s or math.inf
-    end_s = min(asked_end_s, probe.duration_s)
-    rows: list[dict[str, Any]] = []
+    end_s = min(asked_end_s, request.probe.duration_s)
+    rows, signals, damage = _sampled(request, params, media, decoder, codec, sink, progress)
+    if not rows:
+        raise BadInput(
+            f"No picture can be read between {params.start_s:g} s and {end_s:g} s of the video.",
+            f"the video is {request.probe.duration_s:.1f} s long; set start_s and end_s of extract_frames within it",
+        )
+    notes = [] if request.probe.variable_frame_rate else signals.gaps()
+    if damage and damage.at_s < end_s:
+        notes.append(f"the video is damaged after {damage.at_s:.1f} s; {end_s - damage.at_s:.1f} s were lost")
+        end_s = damage.at_s
+    if end_s <= signals.last_s:  # pictures go on after the end that the header declares
+        end_s = min(asked_end_s, signals.last_s + min(1 / request.probe.fps, LAST_S))
+    return ExtractedFrames(
+        frames=table(FRAMES, rows),
+        signals=signals.table(),
+        start_s=rows[0]["t_s"],
+        end_s=end_s,
+        notes=tuple(notes),
+        stats={"pictures": len(signals), "bytes": sum(row["size_bytes"] for row in rows)},
+    )
+
+
+def _sampled(
+    request: JobRequest,
+    params: ExtractFramesParams,
+    media: Media,
+    decoder: Decoder,
+    codec: ImageCodec,
+    sink: BlobSink,
+    progress: Progress,
+) -> tuple[list[Row], "_Signals", DamagedTail | None]:
+    """Decode the video once: rows of FRAMES, a signal for every picture, and where decoding broke off, if it did."""
+    start_s, asked_end_s = params.start_s, params.end_s or math.inf
+    end_s = min(asked_end_s, request.probe.duration_s)
+    rows: list[Row] = []
     signals = _Signals()
-    damage: DamagedTail | None = None
     with media.open(request.video_uri) as file:
         try:
             for picture in decoder.decode(file, params.sample_fps, start_s, asked_end_s):
@@ -82,24 +113,8 @@ def extract_frames(
                 )
                 progress(picture.t_s - start_s, max(end_s, picture.t_s) - start_s, "seconds of video")
         except DamagedTail as e:
-            damage = e
-    if not rows:
-        raise BadInput(
-            f"No picture can be read between {start_s:g} s and {end_s:g} s of the video.",
-            f"the video is {probe.duration_s:.1f} s long; set start_s and end_s of extract_frames within it",
-        )
-    notes = [] if probe.variable_frame_rate else signals.gaps()
-    if damage and damage.at_s < end_s:
-        notes.append(f"the video is damaged after {damage.at_s:.1f} s; {end_s - damage.at_s:.1f} s were lost")
-        end_s = damage.at_s
-    return ExtractedFrames(
-        frames=table(FRAMES, rows),
-        signals=signals.table(),
-        start_s=rows[0]["t_s"],
-        end_s=end_s if end_s > signals.last_s else min(asked_end_s, signals.last_s + min(1 / probe.fps, LAST_S)),
-        notes=tuple(notes),
-        stats={"pictures": len(signals), "bytes": sum(row["size_bytes"] for row in rows)},
-    )
+            return rows, signals, e
+    return rows, signals, None
 
 
 def _stored_size(image: Image, longest_side_px: int) -> tuple[int, int]:
@@ -110,7 +125,7 @@ def _stored_size(image: Image, longest_side_px: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Appearance:
-    """What of a thumbnail is compared with other pictures."""
+    """A thumbnail as it is compared with others."""
 
     t_s: float
     mean: float
@@ -120,7 +135,7 @@ class _Appearance:
 
     @classmethod
     def at(cls, t_s: float, luma: NDArray[np.uint8]) -> "_Appearance":
-        """Look at the picture shown at ``t_s``."""
+        """That of the picture shown at ``t_s``."""
         codes = luma // np.uint8(256 // _LEVELS) + _CODE_OF
         counts = np.bincount(codes.ravel(), minlength=_FIELDS[0] * _FIELDS[1] * _LEVELS).astype(np.float32)
         histogram = counts.reshape(-1, _LEVELS) @ _SOFT / np.float32(luma.size)
@@ -132,10 +147,10 @@ class _Appearance:
         return cls(t_s, mean, std, histogram.astype(np.float32), normalised_luma)
 
     def distance(self, other: "_Appearance") -> float:
-        """0..1: the lesser of the change in tones and the loss of correlation.
+        """0..1: the lesser of the change in histograms and the loss of correlation of normalised luma.
 
-        Tones by field ignore motion, which moves the structure; the structure ignores flashes and fades of light, which
-        move the tones; a cut changes both.
+        Histograms by field ignore motion, which changes the luma; normalised luma ignores flashes and fades, which
+        change the histograms; a cut changes both.
         """
         histogram = float(np.abs(self.histogram - other.histogram).sum()) / 2
         return max(0.0, min(histogram, 1 - float(self.normalised_luma @ other.normalised_luma)))
@@ -143,15 +158,15 @@ class _Appearance:
 
 _SOFT = (np.eye(_LEVELS) + (np.eye(_LEVELS, k=1) + np.eye(_LEVELS, k=-1)) / 2).astype(np.float32)
 _SOFT /= _SOFT.sum(axis=1, keepdims=True)
-"""Spreads each tone to its neighbours, so that a slight change of light is a slight change of tones."""
-_CODE_OF = _LEVELS * np.add.outer(  # of the darkest tone of each spot's field
+"""Spreads each grey level to its neighbours, so that a slight change of light changes the histogram slightly."""
+_CODE_OF = _LEVELS * np.add.outer(  # the bin of the darkest level in the field of each pixel
     np.arange(THUMBNAIL_SHAPE[0]) * _FIELDS[0] // THUMBNAIL_SHAPE[0] * _FIELDS[1],
     np.arange(THUMBNAIL_SHAPE[1]) * _FIELDS[1] // THUMBNAIL_SHAPE[1],
 )
 
 
 class _Signals:
-    """The SIGNALS table in the making, 24 bytes a picture."""
+    """Builds the SIGNALS table, 24 bytes a picture."""
 
     def __init__(self) -> None:
         self._t_s = array("d")
@@ -166,7 +181,7 @@ class _Signals:
         return self._t_s[-1]
 
     def add(self, t_s: float, luma: NDArray[np.uint8]) -> _Appearance:
-        """Note a picture."""
+        """Append a picture's row."""
         appearance, appearances = _Appearance.at(t_s, luma), self._appearances
         appearances.append(appearance)
         while len(appearances) > 2 and appearances[1].t_s <= t_s - DRIFT_S + 1e-3:

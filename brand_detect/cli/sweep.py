@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from brand_detect.cli.common import (
     AttemptOpt,
@@ -28,7 +29,8 @@ from brand_detect.domain.settings import Settings
 
 if TYPE_CHECKING:
     from brand_detect.evaluation.scoring.score import ClipLabels
-    from brand_detect.evaluation.sweep import Value
+    from brand_detect.operations.sweep import Sweep
+    from brand_detect.operations.sweep.values import Value
 
 RANGE = re.compile(r"([^:,]+):([^:,]+):([^:,]+)")
 MOST = 10_000  # values of a range that are written out before they are counted
@@ -64,17 +66,21 @@ def sweep(
       brand-detect sweep match compile_report.bridge_s=0,1,2 --page page.html
     """
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation import sweep as sweeping
+    from brand_detect.evaluation.scoring.score import scorer
+    from brand_detect.operations import sweep as sweeping
+    from brand_detect.operations.sweep.lineage import Lineage
+    from brand_detect.operations.sweep.page import page_of, timing
+    from brand_detect.operations.sweep.values import check_swept
     from brand_detect.report.curves import render
     from brand_detect.storage.store import Store
 
     stage, param, values = swept_of(swept)
     fixed = overrides_of(settings)
-    sweeping.check_swept(stage, param, fixed)
+    check_swept(stage, param, fixed)
     if page and not page.absolute().parent.is_dir():
         raise BadInput(f"There is no folder for {page}.", "make it, or write the page elsewhere")
     home()
-    lineage = sweeping.Lineage.of(Store(Settings.load().store_root), job_id, attempt)
+    lineage = Lineage.of(Store(Settings.load().store_root), job_id, attempt)
     labelled = _labels(labels, clip or file_name(lineage.request.video_uri))
     with Bars() as bars:
         found = sweeping.sweep(
@@ -84,19 +90,20 @@ def sweep(
             values,
             fixed,
             catalog=load_catalog(str(catalog)).catalog if catalog else None,
-            labels=labelled,
+            clip=labelled.clip if labelled else "",
+            score=scorer(labelled) if labelled else None,
             progress=bars.stage("sweep", getLogger(__name__)),
         )
     if page:
-        write_page(page, render(sweeping.page_of(found)))
+        write_page(page, render(page_of(found)))
         err.print(f"page: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         out.print_json(data=found.to_json())
     else:
-        out.print(sweeping.sweep_table(found))
+        out.print(_table(found))
     for note in found.notes:
         err.print(f"note: {plain(note)}", highlight=False, soft_wrap=True)
-    err.print(f"time: {sweeping.timing(found)}", highlight=False, soft_wrap=True)
+    err.print(f"time: {timing(found)}", highlight=False, soft_wrap=True)
 
 
 def swept_of(text: str) -> tuple[str, str, list["Value"]]:
@@ -144,3 +151,18 @@ def _labels(path: Path | None, clip: str) -> "ClipLabels | None":
     if clip not in known:
         raise BadInput(f"{path} has no labels of {clip!r}.", f"--clip names one of {', '.join(known)}")
     return known[clip]
+
+
+def _table(found: "Sweep") -> Table:
+    """One row a value; the one in force is marked."""
+    from brand_detect.operations.sweep.page import cells, columns
+
+    against = f", against {found.clip}" if found.clip else ""
+    table = Table(title=f"{found.name} over {found.job_id}{against}", caption="* in force", box=None)
+    for name in columns(found):
+        table.add_column(name, justify="right", no_wrap=True)
+    for point in found.points:
+        here = point.value == found.in_force
+        first, *rest = cells(found, point)
+        table.add_row(f"{'* ' if here else ''}{first}", *rest, style="bold" if here else None)
+    return table

@@ -27,6 +27,7 @@ from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_of
 from brand_detect.domain.records import Payload
+from brand_detect.domain.scores import Totals
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import fold, key_of, line_of
 from brand_detect.domain.timeline import union_seconds
@@ -150,19 +151,6 @@ class ClipScore:
     unlisted: Mapping[str, bool] = field(default_factory=dict)  # word in no catalogue: listed as unresolved?
 
 
-@dataclass(frozen=True)
-class Totals:
-    """Over all clips. ``recall`` is over the clear brands; ``precision`` counts hard ones as right."""
-
-    clear: int
-    found: int
-    bonus: int  # hard brands found
-    false: int
-    recall: float
-    precision: float
-    mean_error: float  # mean |error| of the seconds of the clear brands found
-
-
 def totals(scores: Iterable[ClipScore]) -> Totals:
     scores = list(scores)
     clear = [b for s in scores for b in s.brands if b.clear]
@@ -257,6 +245,16 @@ def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatal
         false=tuple(_false(run.report, labelled)),
         unlisted={word: any(is_close(word, text) for text in open_texts) for word in clip.unlisted},
     )
+
+
+def scorer(clip: ClipLabels) -> Callable[[Mapping[str, Payload], BrandCatalog], tuple[Totals, tuple[str, ...]]]:
+    """What ``sweep`` takes to compare each value with the labels of ``clip``."""
+
+    def compare(payloads: Mapping[str, Payload], catalog: BrandCatalog) -> tuple[Totals, tuple[str, ...]]:
+        scored = score(payloads, clip, catalog)
+        return totals([scored]), tuple(brand.brand for brand in scored.false)
+
+    return compare
 
 
 def _false(report: Report, labelled: set[str]) -> Iterator[FalseBrand]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from brand_detect import stages
 from brand_detect.catalog import parse_catalog
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.compile_report import Report
@@ -16,8 +17,10 @@ from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVe
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import upstream_of
-from brand_detect.evaluation import sweep as s
-from brand_detect.evaluation.scoring.score import ClipLabels, Label
+from brand_detect.evaluation.scoring.score import ClipLabels, Label, scorer
+from brand_detect.operations.sweep import Point, sweep
+from brand_detect.operations.sweep.lineage import Lineage
+from brand_detect.operations.sweep.page import cells, columns, page_of
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.curves import render
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
@@ -40,8 +43,8 @@ class Swept:
     folder: Path
     runs: dict[str, JobRun]
 
-    def lineage(self, job_id: str, run: JobRun | None = None) -> s.Lineage:
-        return s.Lineage.of(self.built.services.store, job_id, (run or self.runs[job_id]).attempts["compile_report"])
+    def lineage(self, job_id: str, run: JobRun | None = None) -> Lineage:
+        return Lineage.of(self.built.services.store, job_id, (run or self.runs[job_id]).attempts["compile_report"])
 
     def replay(self, job_id: str, start: str, overrides: Overrides) -> JobRun:
         """Goes on from the job's first run, whatever was replayed since."""
@@ -72,10 +75,10 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
 
 
 def swept(
-    lineage: s.Lineage, name: str, values: list[Any], fixed: Overrides | None = None, **more: Any
-) -> dict[Any, s.Point]:
+    lineage: Lineage, name: str, values: list[Any], fixed: Overrides | None = None, **more: Any
+) -> dict[Any, Point]:
     stage, param = name.split(".")
-    found = s.sweep(lineage, stage, param, values, fixed or {}, progress=silent, **more)
+    found = sweep(lineage, stage, param, values, fixed or {}, progress=silent, **more)
     return {p.value: p for p in found.points}
 
 
@@ -92,7 +95,7 @@ def figures(run: JobRun) -> dict[str, Any]:
     }
 
 
-def said(point: s.Point) -> dict[str, Any]:
+def said(point: Point) -> dict[str, Any]:
     return {
         "brands": point.brands,
         "seconds_of": dict(point.seconds_of),
@@ -158,12 +161,12 @@ def test_a_retry_goes_on_from_the_answers_before_it(jobs: Swept):
 
 def test_nothing_is_asked_looked_at_or_written(jobs: Swept):
     before = (jobs.files(), list(jobs.model.asked), jobs.built.detector.calls, jobs.built.reader.lines)
-    swept(jobs.lineage(ASKED), "match_brands.fuzzy_score", [0.6, 0.7, 0.95], labels=LABELS)
+    swept(jobs.lineage(ASKED), "match_brands.fuzzy_score", [0.6, 0.7, 0.95], score=scorer(LABELS))
     assert (jobs.files(), jobs.model.asked, jobs.built.detector.calls, jobs.built.reader.lines) == before
 
 
 def test_against_labels_recall_and_precision_follow_the_value(jobs: Swept):
-    points = swept(jobs.lineage(ASKED), "match_brands.fuzzy_score", [0.7, 0.95], labels=LABELS)
+    points = swept(jobs.lineage(ASKED), "match_brands.fuzzy_score", [0.7, 0.95], score=scorer(LABELS))
     loose, strict = points[0.7], points[0.95]
     assert loose.score
     assert strict.score
@@ -186,15 +189,15 @@ def test_the_value_in_force_is_always_there_and_in_its_place(jobs: Swept):
 
 
 def test_a_report_that_the_code_would_no_longer_make_is_noted(jobs: Swept, monkeypatch: pytest.MonkeyPatch):
-    found = s.sweep(jobs.lineage(PLAIN), "match_brands", "fuzzy_score", [0.7], {}, progress=silent)
+    found = sweep(jobs.lineage(PLAIN), "match_brands", "fuzzy_score", [0.7], {}, progress=silent)
     assert found.notes == ()
-    match = s.stages.match_brands
+    match = stages.match_brands
 
     def changed(scenes: Any, detected: Any, texts: Any, params: Any, **more: Any) -> BrandVerdicts:
         return match(scenes, detected, texts, params.model_copy(update={"fuzzy_score": 0.7}), **more)
 
-    monkeypatch.setattr(s.stages, "match_brands", changed)
-    found = s.sweep(jobs.lineage(PLAIN), "match_brands", "fuzzy_score", [0.7], {}, progress=silent)
+    monkeypatch.setattr(stages, "match_brands", changed)
+    found = sweep(jobs.lineage(PLAIN), "match_brands", "fuzzy_score", [0.7], {}, progress=silent)
     assert "The code has changed" in found.notes[0]
 
 
@@ -216,33 +219,40 @@ def test_a_report_that_the_code_would_no_longer_make_is_noted(jobs: Swept, monke
 def test_what_cannot_be_swept_is_refused_with_a_sentence(
     jobs: Swept, name: str, values: list[Any], fixed: Overrides, said: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(s.stages, "compile_report", None)  # nothing is computed before all is checked
+    monkeypatch.setattr(stages, "compile_report", None)  # nothing is computed before all is checked
     with pytest.raises(BadInput, match=said):
         swept(jobs.lineage(PLAIN), name, values, fixed)
 
 
 def test_reports_go_by_the_first_letters_of_their_attempt(jobs: Swept):
     store, made = jobs.built.services.store, jobs.runs[PLAIN].attempts["compile_report"]
-    assert s.Lineage.of(store, PLAIN, made[:8]).report.attempt == made
+    assert Lineage.of(store, PLAIN, made[:8]).report.attempt == made
     newest = store.attempts(PLAIN, "compile_report")[-1].attempt
-    assert s.Lineage.of(store, PLAIN).report.attempt == newest
+    assert Lineage.of(store, PLAIN).report.attempt == newest
     with pytest.raises(BadInput, match="plain has no attempts 'zz' of compile_report"):
-        s.Lineage.of(store, PLAIN, "zz")
+        Lineage.of(store, PLAIN, "zz")
     with pytest.raises(BadInput, match="There is no report of nobody in"):
-        s.Lineage.of(store, "nobody")
+        Lineage.of(store, "nobody")
 
 
 @pytest.mark.parametrize("job_id", [PLAIN, ASKED])
-@pytest.mark.parametrize("labels", [None, LABELS])
-def test_table_page_and_data_say_the_same(jobs: Swept, job_id: str, labels: ClipLabels | None):
-    found = s.sweep(
-        jobs.lineage(job_id), "match_brands", "fuzzy_score", [0.7, 0.95], {}, labels=labels, progress=silent
+@pytest.mark.parametrize("clip", ["", "match.mp4"])
+def test_table_page_and_data_say_the_same(jobs: Swept, job_id: str, clip: str):
+    score = scorer(LABELS) if clip else None
+    found = sweep(
+        jobs.lineage(job_id),
+        "match_brands",
+        "fuzzy_score",
+        [0.7, 0.95],
+        {},
+        clip=clip,
+        score=score,
+        progress=silent,
     )
     data: Mapping[str, Any] = json.loads(json.dumps(found.to_json()))
     assert [p["value"] for p in data["points"]] == [0.7, 0.88, 0.95]
-    table = s.sweep_table(found)
-    assert [str(c.header) for c in table.columns] == list(s.columns(found))
-    page = s.page_of(found)
+    assert all(len(cells(found, point)) == len(columns(found)) for point in found.points)
+    page = page_of(found)
     assert page.labels[page.in_force] == "0.88"
     assert len(page.panels) == 4
     assert all(len(curve.figures) == 3 for panel in page.panels for curve in panel.curves)

@@ -1,0 +1,192 @@
+"""One param at many values over a stored report's lineage: brands, seconds and, with labels, precision and recall.
+
+The stages from the swept one down are computed in memory, on the lineage's payloads: no frame is read, no model is
+asked, nothing is written. In steps: ``values`` (what is tried), ``lineage`` (on what), ``compute`` (how), ``page``.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts import effective
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.params import Params
+from brand_detect.domain.pipeline import ESCALATIONS, STAGES, Stage
+from brand_detect.domain.protocols import Progress
+from brand_detect.domain.records import Payload
+from brand_detect.domain.scores import Totals
+from brand_detect.operations.sweep.compute import Compute
+from brand_detect.operations.sweep.lineage import Lineage
+from brand_detect.operations.sweep.values import SWEPT, Value, check_swept, params_by_value
+
+Scorer = Callable[[Mapping[str, Payload], BrandCatalog], tuple[Totals, tuple[str, ...]]]
+"""Compares the payloads of one job with labels: totals, and the reported brands that no label names."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The report at one value."""
+
+    value: Value
+    brands: int
+    seconds: float
+    """Sum of the brands' seconds on screen."""
+    detections: int
+    unresolved: int
+    unasked: int
+    """Open clusters about which the lineage's models were never asked; 0 where none were set."""
+    seconds_of: Mapping[str, float]
+    """Seconds on screen by brand."""
+    took_s: float
+    """Seconds of the stages that were computed for it."""
+    score: Totals | None = None
+    false: tuple[str, ...] = ()
+    """Reported brands that no label names."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The values in order, and what they stand on."""
+
+    job_id: str
+    video: str
+    attempt: str
+    """The report's, whose lineage was read."""
+    stage: str
+    param: str
+    in_force: Value
+    fixed: Overrides
+    points: tuple[Point, ...]
+    clip: str
+    """The labelled clip that was scored against; "" for none."""
+    notes: tuple[str, ...]
+    load_s: float
+    """Seconds for what was read once."""
+    stored_s: float
+    """Seconds that the same stages took when the lineage was made."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}.{self.param}"
+
+    @property
+    def per_value_s(self) -> float:
+        return sum(p.took_s for p in self.points) / len(self.points)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sweep(
+    lineage: Lineage,
+    stage: str,
+    param: str,
+    values: Sequence[Value],
+    fixed: Overrides,
+    *,
+    catalog: BrandCatalog | None = None,
+    clip: str = "",
+    score: Scorer | None = None,
+    progress: Progress,
+) -> Sweep:
+    """``stage.param`` at each of ``values`` and at the value in force, the other params as stored or ``fixed``.
+
+    ``catalog`` takes the place of the snapshot that the lineage names. ``score`` compares every value with the labels
+    of ``clip``.
+
+    Raises:
+        BadInput: what is asked for cannot be computed from checkpoints, or a value is not allowed; nothing was
+            computed.
+    """
+    check_swept(stage, param, fixed)
+    stored = lineage.params
+    first = Stage.match_brands if catalog else min((stage, *fixed), key=STAGES.index)
+    _check_rounds(lineage, {stage, *fixed} & set(ESCALATIONS))
+    base = {s: effective(s, stored[s].model_dump(), fixed.get(s, {})) for s in SWEPT}
+    in_force: Value = getattr(stored[stage], param)
+    chosen = params_by_value(stage, param, base, (*values, in_force))
+
+    began = time.perf_counter()
+    compute = Compute(lineage, first, catalog)
+    load_s = time.perf_counter() - began
+    points = []
+    for value, params in chosen.items():
+        points.append(_point(compute, value, params, score))
+        progress(len(points), len(chosen), "values")
+    return Sweep(
+        job_id=lineage.report.job_id,
+        video=lineage.request.video_uri,
+        attempt=lineage.report.attempt,
+        stage=stage,
+        param=param,
+        in_force=in_force,
+        fixed=fixed,
+        points=tuple(points),
+        clip=clip,
+        notes=tuple(_notes(lineage, first, points, in_force, is_as_stored=not (fixed or catalog))),
+        load_s=load_s,
+        stored_s=lineage.stage_s(first),
+    )
+
+
+def _check_rounds(lineage: Lineage, escalations: set[str]) -> None:
+    """An escalation's threshold can be moved over the answers of one attempt."""
+    for stage in sorted(escalations):
+        own = [r for r in lineage.rounds if r.stage == stage]
+        if len(own) > 1:
+            raise BadInput(
+                f"The answers of {stage} come from {len(own)} runs, each with a threshold of its own.",
+                "name the report of the first with --attempt",
+            )
+        if own[0].params.provider.value == "off":
+            raise BadInput(f"{stage} was off in this lineage: there is no answer to weigh.", "sweep match_brands")
+
+
+def _point(compute: Compute, value: Value, params: Mapping[str, Params], score: Scorer | None) -> Point:
+    began = time.perf_counter()
+    verdicts, report = compute.report(params)
+    took_s = time.perf_counter() - began
+    seconds_of = {row["brand"]: row["seconds"] for row in report.brands.to_pylist()}
+    point = Point(
+        value=value,
+        brands=report.brands.num_rows,
+        seconds=sum(seconds_of.values()),
+        detections=report.detections.num_rows,
+        unresolved=report.unresolved.num_rows,
+        unasked=compute.unasked(verdicts),
+        seconds_of=seconds_of,
+        took_s=took_s,
+    )
+    if score is None:
+        return point
+    made = {**compute.payloads(), Stage.escalate_cloud: verdicts, Stage.compile_report: report}
+    totals, false = score(made, compute.catalog)
+    return replace(point, score=totals, false=false)
+
+
+def _notes(
+    lineage: Lineage, first: str, points: Sequence[Point], in_force: Value, *, is_as_stored: bool
+) -> Iterator[str]:
+    """What the figures assume, and where they differ from the stored report."""
+    asked = [r for r in lineage.rounds if r.params.provider.value != "off"] if first != Stage.compile_report else []
+    if asked:
+        models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider.value}/{r.params.model}" for r in asked))
+        answers = sum(r.answers.num_rows for r in asked)
+        yield (
+            f"Models were asked in this lineage ({models}). Their {answers} answers are taken over for clusters that "
+            "are still open; clusters that they were not asked about are left open, and counted. A replay would ask."
+        )
+    if not is_as_stored:
+        return
+    stored = cast("Report", lineage.store.load(lineage.ref(Stage.compile_report)))
+    here = next(p for p in points if p.value == in_force)
+    seconds = sum(stored.brands["seconds"].to_pylist())
+    if (stored.brands.num_rows, round(seconds, 3)) != (here.brands, round(here.seconds, 3)):
+        yield (
+            f"The stored report has {stored.brands.num_rows} brands on screen for {seconds:.1f} s; computed again it "
+            f"has {here.brands} for {here.seconds:.1f} s. The code has changed since it was made."
+        )

@@ -1,0 +1,128 @@
+"""How a sweep computes a value: the stages from the swept one down, in memory, on the payloads of a lineage."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import cast
+
+from brand_detect import stages
+from brand_detect.catalog import LexiconIndex
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.params import Params
+from brand_detect.domain.pipeline import Stage
+from brand_detect.domain.protocols import BrandIndex
+from brand_detect.domain.records import Payload
+from brand_detect.domain.settings import Settings
+from brand_detect.engines.canvas import OpenCvCanvas
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.operations.sweep.lineage import Lineage
+from brand_detect.orchestration.config import load_quality
+from brand_detect.storage.store import StoredFrames
+
+LOOKUPS = 65_536
+"""Texts whose brands are remembered from value to value."""
+
+
+class _Remembering:
+    """A brand index that looks no text up twice: most params do not change which brand a text names."""
+
+    def __init__(self, index: BrandIndex) -> None:
+        self.version = index.version
+        self.find = lru_cache(LOOKUPS)(index.find)
+        self.find_occluded = lru_cache(LOOKUPS)(index.find_occluded)
+        self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)
+        self.may_begin = lru_cache(LOOKUPS)(index.may_begin)
+        self.may_end = lru_cache(LOOKUPS)(index.may_end)
+        self.named = lru_cache(LOOKUPS)(index.named)
+        self.near = lru_cache(LOOKUPS)(index.near)
+
+
+class Compute:
+    """The stages from ``first`` down; what does not change from value to value is kept."""
+
+    def __init__(self, lineage: Lineage, first: str, catalog: BrandCatalog | None) -> None:
+        self.lineage, self._first = lineage, first
+        self.catalog = catalog or lineage.catalog
+        self._frames = lineage.load("extract_frames", ExtractedFrames)
+        self._scenes = lineage.load("filter_scenes", FilteredScenes)
+        self._detected = lineage.load("detect_objects", DetectedObjects)
+        if first == Stage.compile_report:
+            lineage.load(Stage.escalate_cloud, BrandVerdicts)
+            return
+        self._index = _Remembering(LexiconIndex(self.catalog))
+        _ = lineage.rounds
+        if first == Stage.match_brands:
+            lineage.load(Stage.run_ocr, TrackTexts)
+        else:
+            lineage.load(Stage.match_brands, BrandVerdicts)
+        self._matched: tuple[Params, BrandVerdicts] | None = None
+
+    def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
+        """Verdicts of the last escalation, and the report."""
+        verdicts = self._verdicts(params)
+        own = cast("CompileReportParams", params[Stage.compile_report])
+        report = stages.compile_report(
+            self.lineage.request,
+            self._frames,
+            self._scenes,
+            self._detected,
+            verdicts,
+            own,
+            scale=load_quality(own.quality, Settings.load().quality),
+            statistics={},
+        )
+        return verdicts, report
+
+    def _verdicts(self, params: Mapping[str, Params]) -> BrandVerdicts:
+        if self._first == Stage.compile_report:
+            return self.lineage.load(Stage.escalate_cloud, BrandVerdicts)
+        verdicts = self._match(cast("MatchBrandsParams", params[Stage.match_brands]))
+        frames = StoredFrames(
+            self.lineage.store, self.lineage.ref("extract_frames"), self._frames.frames, OpenCvCodec()
+        )
+        for asked in self.lineage.rounds:
+            own = params[asked.stage]
+            escalate = getattr(stages, asked.stage)
+            verdicts = escalate(
+                verdicts,
+                self._detected,
+                own if own != self.lineage.params[asked.stage] else asked.params,
+                answerer=asked.answerer(),
+                memory=None,
+                index=self._index,
+                frames=frames,
+                codec=OpenCvCodec(),
+                canvas=OpenCvCanvas(),
+                progress=lambda *_: None,
+            )
+        return verdicts
+
+    def _match(self, params: MatchBrandsParams) -> BrandVerdicts:
+        if self._first != Stage.match_brands:
+            return self.lineage.load(Stage.match_brands, BrandVerdicts)
+        if self._matched is None or self._matched[0] != params:
+            texts = self.lineage.load(Stage.run_ocr, TrackTexts)
+            made = stages.match_brands(self._scenes, self._detected, texts, params, index=self._index)
+            self._matched = params, made
+        return self._matched[1]
+
+    def unasked(self, verdicts: BrandVerdicts) -> int:
+        """Open clusters that no stored question was about, if the lineage's models were asked at all."""
+        if self._first == Stage.compile_report or all(r.params.provider.value == "off" for r in self.lineage.rounds):
+            return 0
+        asked = {c for r in self.lineage.rounds for c in r.answers["cluster_id"].to_pylist()}
+        return sum(c not in asked for c in verdicts.unresolved["cluster_id"].to_pylist())
+
+    def payloads(self) -> dict[str, Payload]:
+        """Payloads of the stages above that a scorer reads."""
+        return {
+            "filter_scenes": self._scenes,
+            "detect_objects": self._detected,
+            Stage.run_ocr: self.lineage.load(Stage.run_ocr, TrackTexts),
+        }

@@ -1,0 +1,53 @@
+"""What a sweep tries: the params that can be swept, and the params in force at each value."""
+
+from collections.abc import Iterable, Mapping
+
+from brand_detect.domain.contracts import PARAMS, effective
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import Overrides
+from brand_detect.domain.params import Params
+from brand_detect.domain.pipeline import ESCALATIONS, Stage
+
+SWEPT: Mapping[str, tuple[str, ...]] = {
+    Stage.match_brands: tuple(PARAMS[Stage.match_brands].model_fields),
+    **dict.fromkeys(ESCALATIONS, ("min_confidence",)),
+    Stage.compile_report: ("min_confidence", "bridge_s", "min_exposure_s"),
+}
+"""What can be swept: params whose effect follows from what is stored."""
+MOST_VALUES = 500
+
+Value = bool | int | float | str
+
+
+def check_swept(stage: str, param: str, fixed: Overrides) -> None:
+    """
+    Raises:
+        BadInput: the effect of these params does not follow from checkpoints, or one param is named twice.
+    """
+    for asked, name in ((stage, param), *((s, n) for s, set_ in fixed.items() for n in set_)):
+        if asked in PARAMS and name not in SWEPT.get(asked, ()):
+            known = name in PARAMS[asked].model_fields
+            needs = "frames or engines: replay it instead" if known else "a param that there is"
+            can = "; ".join(f"{s}: {', '.join(names)}" for s, names in SWEPT.items())
+            raise BadInput(f"{asked}.{name} needs {needs}.", f"what can be swept and set is {can}")
+        if asked not in PARAMS:
+            raise BadInput(f"There is no stage {asked!r}.", f"what can be swept is {', '.join(SWEPT)}")
+    if param in fixed.get(stage, {}):
+        raise BadInput(f"{stage}.{param} is swept and set.", "leave it out of --set")
+
+
+def params_by_value(
+    stage: str, param: str, base: Mapping[str, Params], values: Iterable[Value]
+) -> dict[Value, dict[str, Params]]:
+    """All params by each value, once; in order where the values have one."""
+    chosen: dict[Value, dict[str, Params]] = {}
+    for value in values:
+        try:
+            own = effective(stage, base[stage].model_dump(), {param: value})
+        except BadInput as e:
+            raise BadInput(f"The value {value!r} is not allowed. {e}", e.hint) from e
+        chosen[getattr(own, param)] = {**base, stage: own}
+    if len(chosen) > MOST_VALUES + 1:
+        raise BadInput(f"{len(chosen)} values are too many.", f"take a wider step: at most {MOST_VALUES}")
+    numbers = [v for v in chosen if isinstance(v, int | float)]
+    return {v: chosen[v] for v in sorted(numbers)} if len(numbers) == len(chosen) else chosen

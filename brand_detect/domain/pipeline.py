@@ -30,7 +30,10 @@ COMPARISON = "comparison"
 ANNOTATED = "annotated_video"
 """The asset that draws a report's detections into the job's video; it stands beside the line."""
 PORTFOLIO = "portfolio"
-"""The unpartitioned asset that sums the reports of many jobs."""
+"""The unpartitioned asset that sums the reports of many jobs.
+
+These three have no edge from ``compile_report``: if they had, ``start_stage+`` in Dagster's UI would launch them too.
+"""
 ASSETS = (CATALOG, *LINE, COMPARISON, ANNOTATED, PORTFOLIO)
 """What runs make, in this order."""
 PRUNE, PRUNE_STEP = "prune", "prune_checkpoints"

@@ -14,7 +14,7 @@ from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.protocols import Progress
-from brand_detect.orchestration.events import PICTURE, TOLD, catalog_metadata, checkpoint_metadata
+from brand_detect.orchestration.events import PICTURE, TOLD, catalog_metadata, check_metadata, checkpoint_metadata
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations, provenance_tags
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.manifest import Manifest
@@ -137,6 +137,7 @@ def _report(
                 check_name=check.name,
                 passed=check.passed,
                 description=check.detail or None,
+                metadata=check_metadata(check, ref.job_id),
                 severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
                 blocking=check.blocking,
             )

@@ -23,11 +23,15 @@ from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import CATALOG, ROOT
 from brand_detect.orchestration.checks import (
     Check,
+    exposures_seen,
     frames_are_in_order,
+    frames_seen,
     frames_were_sampled,
     no_exposure_outside_the_video,
     no_instant_counted_twice,
+    questions_seen,
     questions_were_answered,
+    regions_seen,
     something_was_found,
     totals_equal_the_timeline,
     video_was_read_whole,
@@ -146,9 +150,9 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
     work="decoding",
     kinds={"ffmpeg"},
     checks=[
-        Check(frames_were_sampled),
-        Check(frames_are_in_order),
-        Check(video_was_read_whole, blocking=False),
+        Check(frames_were_sampled, frames_seen),
+        Check(frames_are_in_order, frames_seen),
+        Check(video_was_read_whole, frames_seen, blocking=False),
     ],
 )
 def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) -> ExtractedFrames:
@@ -176,7 +180,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
     shipped=["weights/logo_embedder.safetensors"],
     work="vision",
     kinds={"openvino", "pytorch"},
-    checks=[Check(something_was_found, blocking=False)],
+    checks=[Check(something_was_found, regions_seen, blocking=False)],
 )
 def detect_objects(
     run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
@@ -241,7 +245,7 @@ def match_brands(
     work="model",
     kinds={"huggingface"},
     pool="gpu",
-    checks=[Check(questions_were_answered, blocking=False)],
+    checks=[Check(questions_were_answered, questions_seen, blocking=False)],
 )
 def escalate_vlm(
     run: StageRun[EscalateVlmParams],
@@ -272,7 +276,7 @@ def escalate_vlm(
     work="money",
     kinds={"openai"},
     pool="cloud",
-    checks=[Check(questions_were_answered, blocking=False)],
+    checks=[Check(questions_were_answered, questions_seen, blocking=False)],
 )
 def escalate_cloud(
     run: StageRun[EscalateCloudParams],
@@ -303,9 +307,9 @@ def escalate_cloud(
     work="sums",
     kinds={"html"},
     checks=[
-        Check(no_exposure_outside_the_video),
-        Check(no_instant_counted_twice),
-        Check(totals_equal_the_timeline),
+        Check(no_exposure_outside_the_video, exposures_seen),
+        Check(no_instant_counted_twice, exposures_seen),
+        Check(totals_equal_the_timeline, exposures_seen),
     ],
 )
 def compile_report(

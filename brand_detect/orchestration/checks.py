@@ -1,7 +1,8 @@
 """Asset checks: what a stage hands on is looked at before anything is built on it.
 
 A check returns what is wrong, in one sentence, or "" when nothing is. It is given the payload, what the stage read, and
-its params. One that is blocking ends the run, and the attempt is refused by later runs; any other is a warning.
+its params. The figures that it looked at are stored with its result. One that is blocking ends the run, and later runs
+refuse the attempt; any other is a warning.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.tables import Row
 from brand_detect.domain.timeline import TOUCHING_S, union_seconds
+from brand_detect.storage.manifest import CheckOutcome
 
 Inputs = Mapping[str, Any]
 """What the stage read, by the name of the stage above that made it."""
@@ -39,6 +41,7 @@ class Check:
     """An asset check, named as its function is."""
 
     look: Callable[[Any, Inputs, Any], str]
+    figures: Callable[[Any, Inputs], Mapping[str, float]]
     blocking: bool = True
 
     @property
@@ -48,6 +51,33 @@ class Check:
     @property
     def description(self) -> str:
         return " ".join((self.look.__doc__ or "").split())
+
+    def outcome(self, value: Any, inputs: Inputs, params: Any) -> CheckOutcome:
+        wrong = self.look(value, inputs, params)
+        figures = dict(self.figures(value, inputs))
+        return CheckOutcome(name=self.name, passed=not wrong, blocking=self.blocking, detail=wrong, figures=figures)
+
+
+def frames_seen(value: ExtractedFrames, _: Inputs) -> Mapping[str, float]:
+    return {
+        "frames": value.frames.num_rows,
+        "pictures": value.signals.num_rows,
+        "start_s": value.start_s,
+        "end_s": value.end_s,
+    }
+
+
+def regions_seen(value: DetectedObjects, inputs: Inputs) -> Mapping[str, float]:
+    return {"regions": value.regions.num_rows, "keyframes": _keyframes(inputs)}
+
+
+def questions_seen(value: BrandVerdicts, _: Inputs) -> Mapping[str, float]:
+    return {name: int(value.stats.get(name, 0)) for name in ("questions", "failed")}
+
+
+def exposures_seen(value: Report, _: Inputs) -> Mapping[str, float]:
+    seconds = sum(value.brands["seconds"].to_pylist())
+    return {"brands": value.brands.num_rows, "exposures": value.exposures.num_rows, "seconds": round(seconds, 3)}
 
 
 def frames_were_sampled(value: ExtractedFrames, inputs: Inputs, params: ExtractFramesParams) -> str:
@@ -95,16 +125,19 @@ def video_was_read_whole(value: ExtractedFrames, *_: object) -> str:
 
 def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectObjectsParams) -> str:
     """There is at least one region, where there were pictures to look at and a detector to look with."""
-    n_keyframes = inputs[Stage.filter_scenes].timeline["keyframe"].combine_chunks().drop_null().unique()
     off = params.text is TextDetection.off and params.object_model == "off"
-    if value.regions.num_rows or off or not len(n_keyframes):
+    if value.regions.num_rows or off or not (n_keyframes := _keyframes(inputs)):
         return ""
-    return f"no region was found on any of {len(n_keyframes)} frames"
+    return f"no region was found on any of {n_keyframes} frames"
+
+
+def _keyframes(inputs: Inputs) -> int:
+    return len(inputs[Stage.filter_scenes].timeline["keyframe"].combine_chunks().drop_null().unique())
 
 
 def questions_were_answered(value: BrandVerdicts, *_: object) -> str:
     """Every question that this attempt put to a model came back; one that failed can be asked again."""
-    asked, failed = (int(value.stats.get(name, 0)) for name in ("questions", "failed"))
+    asked, failed = questions_seen(value, {}).values()
     return f"{failed} of {asked} questions failed" if failed else ""
 
 

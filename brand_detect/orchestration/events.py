@@ -1,6 +1,7 @@
 """What a materialization says of its checkpoint: the same when it is made and when it is rebuilt from the store."""
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,7 @@ from brand_detect.orchestration.lineage import ATTEMPT
 from brand_detect.report.excerpts import EXCERPTS, excerpts
 from brand_detect.report.exports import in_short
 from brand_detect.storage.codec import TYPES, Value
-from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.manifest import CheckOutcome, Manifest
 from brand_detect.storage.store import AttemptRef, Store
 
 PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
@@ -32,6 +33,18 @@ def table_schemas(stage: str) -> dict[str, dg.MetadataValue]:
             dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
         )
         for name, schema in schemas.items()
+    }
+
+
+def is_off(params: Mapping[str, Any]) -> bool:
+    """Whether they switch an escalation off: it hands on what it read, which the stage above it shows already."""
+    return params.get("provider") == "off"
+
+
+def check_metadata(outcome: CheckOutcome, job_id: str) -> Mapping[str, dg.MetadataValue]:
+    """The figures that a check looked at, and of which job: Dagster has partitioned checks in preview only."""
+    return {"job": dg.MetadataValue.text(job_id)} | {
+        name: dg.MetadataValue.float(figure) for name, figure in outcome.figures.items()
     }
 
 
@@ -65,7 +78,7 @@ def checkpoint_metadata(
     for name, file in (("picture_full", FULL_PICTURE), ("page", PAGE)):
         if file in there:
             metadata[name] = dg.MetadataValue.path(f"{folder}/{file}")
-    for name, rows in excerpts(value).items():
+    for name, rows in ({} if is_off(manifest.params) else excerpts(value)).items():
         metadata[name] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
     if manifest.notes:
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in manifest.notes))

@@ -42,7 +42,7 @@ from brand_detect.domain.reviews import Review, log_digest
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit, load_profile, load_quality
-from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, table_schemas
+from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, check_metadata, is_off, table_schemas
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.models import answerer
@@ -192,6 +192,17 @@ class StageRun(Generic[P_co]):
         self.proposals.extend(proposed(report.unresolved, verdicts.answers, self.job_id, frames))
         self.proposals.extend(corrected(report, verdicts.verdicts, marks, known, self.job_id, frames))
 
+    def draw(self, payloads: Mapping[str, Any]) -> bytes | None:
+        """Store the pictures of what the stage made; the small one, or None when there is nothing to see."""
+        extracted = cast("ExtractedFrames", payloads.get(Stage.extract_frames) or self.load(Stage.extract_frames))
+        engines = self.engines
+        drawn = picture(self.stage, payloads, self.frames(extracted), engines.canvas(), engines.codec())
+        if drawn is None:
+            return None
+        self.sink.write(PICTURE, drawn.small)
+        self.sink.write(FULL_PICTURE, drawn.full)
+        return drawn.small
+
     def statistics(self) -> dict[str, Any]:
         """Facts about the lineage that the payloads do not hold: seconds, params and engines per stage."""
         manifests = {
@@ -244,6 +255,7 @@ def stage_asset(
                     passed=outcome.passed,
                     check_name=outcome.name,
                     description=outcome.detail or None,
+                    metadata=check_metadata(outcome, context.partition_key),
                     severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
                 )
 
@@ -322,35 +334,26 @@ def _run_stage(
     began = time.perf_counter()
     value = fn(run, **values)
     stage_s = time.perf_counter() - began
-    outcomes = []
-    for check in checks:
-        wrong = check.look(value, values, params)
-        outcomes.append(CheckOutcome(name=check.name, passed=not wrong, blocking=check.blocking, detail=wrong))
+    outcomes = tuple(check.outcome(value, values, params) for check in checks)
     if any(o.blocking and not o.passed for o in outcomes):  # it would fail again
         context.instance.add_run_tags(context.run.run_id, {"dagster/max_retries": "0"})
     run.sink.seal()
-    extracted = value if isinstance(value, ExtractedFrames) else run.load(Stage.extract_frames)
-    assert isinstance(extracted, ExtractedFrames)
-    drawn = picture(
-        stage, {**values, stage: value}, run.frames(extracted), services.engines.canvas(), services.engines.codec()
-    )
-    if drawn is not None:
-        run.sink.write(PICTURE, drawn.small)
-        run.sink.write(FULL_PICTURE, drawn.full)
+    used = params.model_dump(mode="json")
+    shown = None if is_off(used) else run.draw({**values, stage: value})
     return AttemptDraft(
         writer=run.sink,
         value=value,
         code_version=code_version,
-        params=params.model_dump(mode="json"),
+        params=used,
         overrides=overrides,
         stage_s=stage_s,
         lineage=lineage,
         inputs=tuple(values),
         sources=run.sources,
         engines=run.used,
-        checks=tuple(outcomes),
+        checks=outcomes,
         proposals=run.proposals,
-        picture=drawn.small if drawn else None,
+        picture=shown,
     )
 
 

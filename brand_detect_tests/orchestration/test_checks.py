@@ -313,6 +313,8 @@ def test_a_warning_lets_the_run_go_on_and_is_kept(tmp_path: Path):
         told = evaluations(built, run.run_id)
         assert {name for name, evaluation in told.items() if not evaluation.passed} == {"something_was_found"}
         assert told["something_was_found"].severity == dg.AssetCheckSeverity.WARN
+        figures = {name: entry.value for name, entry in told["something_was_found"].metadata.items()}
+        assert figures == {"job": "match", "regions": 0, "keyframes": 2}
         assert {name for name, evaluation in told.items() if evaluation.blocking} == {
             "frames_were_sampled",
             "frames_are_in_order",

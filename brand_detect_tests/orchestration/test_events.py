@@ -5,13 +5,13 @@ from pathlib import Path
 import dagster as dg
 from dagster._serdes import serialize_value
 
-from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.pipeline import ESCALATIONS, LINE
 from brand_detect_tests.support.logos import svg, write
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
-PICTURE_BYTES = 8_192
-JOB_BYTES = 300_000
-"""Half of it is what Dagster itself writes of 9 steps."""
+PICTURE_BYTES = 7_168
+JOB_BYTES = 250_000
+"""More than half of it is what Dagster itself writes of 9 steps."""
 
 
 def test_pictures_and_events_of_a_job_are_small(tmp_path: Path):
@@ -27,6 +27,6 @@ def test_pictures_and_events_of_a_job_are_small(tmp_path: Path):
             assert event.asset_materialization
             if shown := event.asset_materialization.metadata.get("picture"):
                 pictures[asset] = len(str(shown.value))
-    assert pictures.keys() == {"brand_catalog", *LINE[1:]}
+    assert pictures.keys() == {"brand_catalog", *LINE[1:]} - {*ESCALATIONS}, "they would show what match_brands shows"
     assert max(pictures.values()) <= PICTURE_BYTES
     assert sum(map(len, logged)) <= JOB_BYTES

@@ -6,6 +6,7 @@ seconds from the first picture of the video. Pixels are those of the stored fram
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from enum import EnumType
 from math import nan
 from typing import Annotated, Any
 
@@ -52,7 +53,14 @@ Measure = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
 ]
 """A 32-bit figure that is NaN where nothing could be measured, null in JSON."""
-_TYPES: Mapping[Any, pa.DataType] = {str: STRING, int: I32, float: F64, float | None: F64}
+_TYPES: Mapping[Any, pa.DataType] = {
+    str: STRING,
+    str | None: STRING,
+    tuple[str, ...]: STRINGS,
+    int: I32,
+    float: F64,
+    float | None: F64,
+}
 
 
 def schema_of(name: str, about: str, row: type[Record]) -> pa.Schema:
@@ -60,7 +68,8 @@ def schema_of(name: str, about: str, row: type[Record]) -> pa.Schema:
     columns = {}
     for key, field in row.model_fields.items():
         given = next((note for note in field.metadata if isinstance(note, pa.DataType)), None)
-        columns[key] = (given or _TYPES[field.annotation], field.description or "")
+        kind = str if isinstance(field.annotation, EnumType) else field.annotation
+        columns[key] = (given or _TYPES[kind], field.description or "")
     return schema(name, about, **columns)
 
 

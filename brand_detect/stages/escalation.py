@@ -147,12 +147,12 @@ def _applied(
         if verdict:
             verdicts.append(verdict)
         else:
-            still_open.append(replace(cluster, reason=_reason(answer, hit)))
-    still_open = [replace(cluster, rank=rank) for rank, cluster in enumerate(still_open, 1)]
-    unresolved = table(UNRESOLVED, map(vars, still_open))
+            still_open.append(cluster.model_copy(update={"reason": _reason(answer, hit)}))
+    still_open = [cluster.model_copy(update={"rank": rank}) for rank, cluster in enumerate(still_open, 1)]
+    unresolved = table(UNRESOLVED, still_open)
     all_answers = pa.concat_tables([upstream.answers, table(ANSWERS, rows)])
     return BrandVerdicts(
-        verdicts=pa.concat_tables([upstream.verdicts, table(VERDICTS, map(vars, verdicts))]),
+        verdicts=pa.concat_tables([upstream.verdicts, table(VERDICTS, verdicts)]),
         unresolved=unresolved,
         answers=all_answers,
         notes=(*upstream.notes, *_notes(stage, [*answers.values()], len(clusters), verdicts, len(still_open))),
@@ -215,7 +215,7 @@ class Pictures:
             cluster.text,
             tuple(self.codec.encode(crop, CROP_QUALITY, CROP_SIDE_PX) for crop in crops),
             self._scene(image, best) if self.params.scene_px else b"",
-            tuple(cluster.candidates),
+            cluster.candidates,
         )
 
     def regions(self, cluster: Cluster) -> list[Row]:

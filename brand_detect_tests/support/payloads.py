@@ -219,7 +219,7 @@ def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]
     """A resolved verdict whose text is exactly the brand's name."""
     made = Verdict(
         verdict_id=f"{brand}:{'+'.join(tracks)}",
-        track_ids=list(tracks),
+        track_ids=tuple(tracks),
         brand_id=brand.lower(),
         brand=brand,
         rule=Rule.exact,
@@ -237,11 +237,11 @@ def cluster(rank: int, text: str, best: Mapping[str, Any], **changes: Any) -> di
         cluster_id=f"cluster-{rank}",
         rank=rank,
         text=text,
-        track_ids=[best["track_id"]],
+        track_ids=(best["track_id"],),
         n_regions=1,
         seconds=1.0,
         area_frac=best["area_frac"],
-        crop_hashes=[best["crop_hash"]],
+        crop_hashes=(best["crop_hash"],),
         best_region_id=best["region_id"],
         reason=Reason.no_rule,
     )

@@ -1,14 +1,14 @@
 """What ``match_brands`` and both escalations hand on: verdicts, unresolved clusters, and the answers of models."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import pyarrow as pa
+from pydantic import Field
 
-from brand_detect.domain.records import Payload
-from brand_detect.domain.tables import F32, F64, I32, I64, STRING, STRINGS, Row, schema
+from brand_detect.domain.records import Payload, Record
+from brand_detect.domain.tables import F32, F64, I64, STRING, Float32, Row, schema, schema_of
 
 
 class VerdictStatus(StrEnum):
@@ -68,41 +68,54 @@ REPLIES = (AnswerStatus.answered, AnswerStatus.none, AnswerStatus.unreadable, An
 """A model replied. With any other status nobody did, and the question is put again."""
 LOGO_TYPES = ("wordmark", "symbol", "combined", "text", "other")
 
-VERDICTS = schema(
-    "verdicts",
-    "What was decided about one or several neighbouring tracks",
-    verdict_id=(STRING, "id, from the tracks and the brand"),
-    track_ids=(STRINGS, "the tracks it is about"),
-    status=(STRING, " | ".join(VerdictStatus)),
-    brand_id=(STRING, "the brand's id in the catalogue"),
-    brand=(STRING, "the brand's name"),
-    rule=(STRING, " | ".join(Rule)),
-    score=(F32, "0..1, how well the rule fits"),
-    confidence=(F32, "0..1, the rule's score times the reading's confidence"),
-    text=(STRING, "the text that was read"),
-    matched=(STRING, "the alias or the exemplar it was matched to, or the model's answer"),
-    span_start=(F32, "share of the text's length where the brand begins, 0..1"),
-    span_end=(F32, "share of the text's length where the brand ends, 0..1"),
-    line_start=(F32, "share of the region's length where the brand begins, 0..1; null = unknown"),
-    line_end=(F32, "share of the region's length where the brand ends, 0..1; null = unknown"),
-    line_region_id=(STRING, "that region"),
-    decided_by=(STRING, "the stage that decided"),
-    model=(STRING, "provider and model; '' for rules"),
-)
-UNRESOLVED = schema(
-    "unresolved",
-    "Clusters of alike tracks that no rule settled, ranked by time on screen and size",
-    cluster_id=(STRING, "id, from the crops' hashes and the text"),
-    rank=(I32, "from 1"),
-    text=(STRING, "the most frequent reading; '' for logo regions without text"),
-    track_ids=(STRINGS, "the tracks it is about"),
-    n_regions=(I32, "number of regions"),
-    seconds=(F64, "time on screen, counted once per instant"),
-    area_frac=(F32, "mean"),
-    crop_hashes=(pa.list_(pa.uint64()), "perceptual hashes of its crops"),
-    best_region_id=(STRING, "the crop to show or to ask about"),
-    reason=(STRING, " | ".join(Reason)),
-    candidates=(STRINGS, "brands of the catalogue that it resembles, likest first"),
+
+class Verdict(Record):
+    """A decision about a track or several neighbouring ones, by default a rule's about all of a text or logo region."""
+
+    verdict_id: str = Field(description="id, from the tracks and the brand")
+    track_ids: tuple[str, ...] = Field(description="the tracks it is about")
+    status: VerdictStatus = Field(default=VerdictStatus.resolved, description=" | ".join(VerdictStatus))
+    brand_id: str = Field(default="", description="the brand's id in the catalogue")
+    brand: str = Field(default="", description="the brand's name")
+    rule: Rule = Field(description=" | ".join(Rule))
+    score: Float32 = Field(default=1.0, description="0..1, how well the rule fits")
+    confidence: Float32 = Field(description="0..1, the rule's score times the reading's confidence")
+    text: str = Field(description="the text that was read")
+    matched: str = Field(description="the alias or the exemplar it was matched to, or the model's answer")
+    span_start: Float32 = Field(default=0.0, description="share of the text's length where the brand begins, 0..1")
+    span_end: Float32 = Field(default=1.0, description="share of the text's length where the brand ends, 0..1")
+    line_start: Annotated[float | None, F32] = Field(
+        default=None, description="share of the region's length where the brand begins, 0..1; null = unknown"
+    )
+    line_end: Annotated[float | None, F32] = Field(
+        default=None, description="share of the region's length where the brand ends, 0..1; null = unknown"
+    )
+    line_region_id: str | None = Field(default=None, description="that region")
+    decided_by: str = Field(description="the stage that decided")
+    model: str = Field(default="", description="provider and model; '' for rules")
+
+
+class Cluster(Record):
+    """Alike tracks that no rule settled."""
+
+    cluster_id: str = Field(description="id, from the crops' hashes and the text")
+    rank: int = Field(default=0, description="from 1")
+    text: str = Field(description="the most frequent reading; '' for logo regions without text")
+    track_ids: tuple[str, ...] = Field(description="the tracks it is about")
+    n_regions: int = Field(description="number of regions")
+    seconds: float = Field(description="time on screen, counted once per instant")
+    area_frac: Float32 = Field(description="mean")
+    crop_hashes: Annotated[tuple[int, ...], pa.list_(pa.uint64())] = Field(description="perceptual hashes of its crops")
+    best_region_id: str = Field(description="the crop to show or to ask about")
+    reason: Reason = Field(description=" | ".join(Reason))
+    candidates: tuple[str, ...] = Field(
+        default=(), description="brands of the catalogue that it resembles, likest first"
+    )
+
+
+VERDICTS = schema_of("verdicts", "What was decided about one or several neighbouring tracks", Verdict)
+UNRESOLVED = schema_of(
+    "unresolved", "Clusters of alike tracks that no rule settled, ranked by time on screen and size", Cluster
 )
 ANSWERS = schema(
     "answers",
@@ -127,46 +140,6 @@ ANSWERS = schema(
     asked_at=(STRING, "UTC, ISO 8601"),
     remembered=(pa.bool_(), "the call was made earlier: for another attempt, another job or a look-alike"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """A row of VERDICTS, by default a rule's about the whole of a text or logo region."""
-
-    verdict_id: str
-    track_ids: Sequence[str]
-    status: VerdictStatus = VerdictStatus.resolved
-    brand_id: str = ""
-    brand: str = ""
-    rule: Rule
-    score: float = 1.0
-    confidence: float
-    text: str
-    matched: str
-    span_start: float = 0.0
-    span_end: float = 1.0
-    line_start: float | None = None
-    line_end: float | None = None
-    line_region_id: str | None = None
-    decided_by: str
-    model: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A row of UNRESOLVED."""
-
-    cluster_id: str
-    rank: int = 0
-    text: str
-    track_ids: Sequence[str]
-    n_regions: int
-    seconds: float
-    area_frac: float
-    crop_hashes: Sequence[int]
-    best_region_id: str
-    reason: Reason
-    candidates: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

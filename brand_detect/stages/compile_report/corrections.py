@@ -66,7 +66,7 @@ class Corrections:
         named = [r for r in self._force if r.action == "name"]
         names = {c: r.to for r in named for c in self._clusters[r.review_id]}
         rows = [_verdict(self._marks[c], self._brand_of(to, {})) for c, to in names.items()]
-        return pa.concat_tables([self._before.verdicts, table(VERDICTS, map(vars, rows))])
+        return pa.concat_tables([self._before.verdicts, table(VERDICTS, rows)])
 
     def applied(self, found: pa.Table, frames: pa.Table, cells: pa.Table) -> Corrected:
         """What is left of ``found``, the detections of ``candidates``; ``cells`` are the timeline by frame."""
@@ -125,7 +125,7 @@ class Corrections:
         left = [cluster not in gone for cluster in self._before.unresolved["cluster_id"].to_pylist()]
         return replace(
             self._before,
-            verdicts=pa.concat_tables([self._before.verdicts, table(VERDICTS, map(vars, verdicts))]),
+            verdicts=pa.concat_tables([self._before.verdicts, table(VERDICTS, verdicts)]),
             unresolved=self._before.unresolved.filter(pa.array(left, pa.bool_())),
         )
 

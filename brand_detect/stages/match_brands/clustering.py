@@ -107,11 +107,11 @@ def cluster(
         Cluster(
             cluster_id=content_id("cluster", members[c].key, *hashes[c]),
             text=min(texts[c], key=lambda t: (-texts[c][t], t)),
-            track_ids=[tracks[t] for t in sorted(own[c])],
+            track_ids=tuple(tracks[t] for t in sorted(own[c])),
             n_regions=int(n_regions[c]),
             seconds=float(seconds[c]),
             area_frac=float(area[c]),
-            crop_hashes=hashes[c],
+            crop_hashes=tuple(hashes[c]),
             best_region_id=regions.ids[best[c]],
             reason=Reason.no_rule if members[c].key else Reason.unreadable,
         )

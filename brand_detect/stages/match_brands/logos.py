@@ -150,7 +150,7 @@ def _parts(regions: RegionColumns, names: Sequence[str], matched: Mapping[str, L
 def _verdict(track: str, best: Likeness, text: str, embedder: str) -> Verdict:
     return Verdict(
         verdict_id=content_id(Stage.match_brands, track, best.brand_id, "logo"),
-        track_ids=[track],
+        track_ids=(track,),
         brand_id=best.brand_id,
         brand=best.brand,
         rule=Rule.logo_match,

@@ -75,8 +75,8 @@ def match_brands(
     clusters = list(with_candidates(clusters, likenesses, index))
     ignored = sum(v.status == VerdictStatus.ignored for v in verdicts)  # each is about one track
     return BrandVerdicts(
-        verdicts=table(VERDICTS, map(vars, verdicts)),
-        unresolved=table(UNRESOLVED, map(vars, clusters)),
+        verdicts=table(VERDICTS, verdicts),
+        unresolved=table(UNRESOLVED, clusters),
         answers=table(ANSWERS),
         stats={
             "tracks": float(len(tracks)),
@@ -145,9 +145,9 @@ def _text_verdicts(
         for hit in match.hits:
             if all(hit.end <= begin or end <= hit.start for begin, end in parts[track]):
                 place = _place(match.reading, hit.start, hit.end)
-                yield _verdict([track], hit, hit.rule, match.text, match.confidence, place)
+                yield _verdict((track,), hit, hit.rule, match.text, match.confidence, place)
     for join in joins:
-        yield _verdict(list(join.tracks), join.hit, Rule.joined, join.text, join.confidence, {})
+        yield _verdict(join.tracks, join.hit, Rule.joined, join.text, join.confidence, {})
 
 
 def _place(reading: Reading, start: int, end: int) -> Row:
@@ -164,7 +164,7 @@ def _place(reading: Reading, start: int, end: int) -> Row:
     return {"line_start": first, "line_end": last, "line_region_id": reading.region_id} if first < last else {}
 
 
-def _verdict(tracks: list[str], hit: Hit, rule: Rule, text: str, confidence: float, place: Row) -> Verdict:
+def _verdict(tracks: tuple[str, ...], hit: Hit, rule: Rule, text: str, confidence: float, place: Row) -> Verdict:
     return Verdict(
         verdict_id=content_id(Stage.match_brands, *tracks, hit.brand_id, hit.start),
         track_ids=tracks,
@@ -185,7 +185,7 @@ def _verdict(tracks: list[str], hit: Hit, rule: Rule, text: str, confidence: flo
 def _excluded(track: str, match: Match) -> Verdict:
     return Verdict(
         verdict_id=content_id(Stage.match_brands, track, "excluded"),
-        track_ids=[track],
+        track_ids=(track,),
         status=VerdictStatus.ignored,
         rule=Rule.excluded,
         confidence=match.confidence,

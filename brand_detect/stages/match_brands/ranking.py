@@ -1,7 +1,6 @@
 """Which clusters are listed as unresolved, and in which order."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.verdicts import Cluster
@@ -24,7 +23,7 @@ def ranked(clusters: Sequence[Cluster], scores: Mapping[str, float], params: Mat
     logos = [c for c in by_size if not c.text and c.seconds >= params.min_unresolved_logo_s]
     logos.sort(key=lambda c: -max(scores[t] for t in c.track_ids))
     kept = [*(c for c in by_size if c.text), *logos[: params.max_unresolved_logos]]
-    return [replace(c, rank=rank) for rank, c in enumerate(kept, start=1)]
+    return [c.model_copy(update={"rank": rank}) for rank, c in enumerate(kept, start=1)]
 
 
 def with_candidates(
@@ -33,4 +32,4 @@ def with_candidates(
     """The clusters with the brands that they resemble: by text, then by logo."""
     for cluster, alike in zip(clusters, likenesses, strict=True):
         names = [*index.near(cluster.text, NEAR_BY_TEXT), *(likeness.brand for likeness in alike[:NEAR_BY_LOGO])]
-        yield replace(cluster, candidates=tuple(dict.fromkeys(names)))
+        yield cluster.model_copy(update={"candidates": tuple(dict.fromkeys(names))})

@@ -88,12 +88,12 @@ class Client:
         Args:
             url: of Dagster's webserver; default: ``BRAND_DETECT_DAGSTER_URL``, else http://127.0.0.1:3000.
             token: sent as a bearer token; default: ``BRAND_DETECT_DAGSTER_TOKEN``.
-            tell: is told what a call waits for before it launches anything, at once and every ten seconds.
+            tell: is called with what a call waits for before it launches anything, at once and every ten seconds.
         """
         self._tell = tell
         settings = Settings.load()
-        url = url or settings.dagster_url
-        self._graphql = GraphQL(url, token or os.environ.get(TOKEN, ""), timeout_s, transport)
+        token = token or os.environ.get(TOKEN, "")
+        self._graphql = GraphQL(url or settings.dagster_url, token, timeout_s, transport)
         self._repository: dict[str, str] = {}
         self._max_held, self._holding = settings.max_held_runs, threading.Lock()
 
@@ -268,7 +268,7 @@ class Client:
             time.sleep(POLL_S[0])  # Dagster cannot end a run whose process is just being made
 
     def wait(self, run_id: str, timeout_s: float = float("inf"), seen: Callable[[Run], object] = lambda _: None) -> Run:
-        """Return the run when it has succeeded; ``seen`` is told each look at it.
+        """Return the run when it has succeeded; ``seen`` is called with each look at it.
 
         A run that was found dead is followed by the one that goes on with its work.
 
@@ -419,7 +419,7 @@ class Client:
         return {"pipeline": data["assetNodeOrError"]["__typename"] == "AssetNode", **found}
 
     def _check_models(self, params: Mapping[str, Params]) -> None:
-        """Ask the pipeline's machine whether the models are there that ``params``, by stage, name.
+        """Ask the pipeline's machine whether it has the models that ``params``, by stage, name.
 
         Raises:
             BadInput: one is not, or may not be asked.

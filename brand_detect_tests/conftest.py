@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from brand_detect import cli
 from brand_detect_tests.support.servers import free_port, wait_for
+
+# Set before anything loads NumPy or torch, and inherited by processes that tests start: tests run beside each other on
+# all cores, where threads that spin while they wait for each other cost more than the tests' small models.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Ended = tuple[int, str, str]
 """What a command comes to: exit code, stdout, stderr."""
@@ -50,6 +54,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
 @pytest.fixture
 def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """Runs ``brand-detect`` with these arguments in this process."""
+    from brand_detect import cli  # with NumPy
 
     def call(*arguments: str) -> Ended:
         monkeypatch.setattr("sys.argv", ["brand-detect", *arguments])

@@ -10,12 +10,16 @@ from brand_detect.domain.pipeline import LINE
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect_tests.support.pipeline import pipeline
 
+MODULE = "brand_detect_tests.support.multiprocess"
+EXECUTOR = dg.multiprocess_executor.configured({"start_method": {"forkserver": {"preload_modules": [MODULE]}}})
+"""Without the seconds of imports that each process would begin with."""
+
 
 def job() -> dg.JobDefinition:
     """Built anew in every step's process."""
     with pipeline(Path(os.environ["FOLDER"]), kept=True) as built:
         whole = dg.define_asset_job("whole", selection=dg.AssetSelection.assets(*LINE))
-        definitions = build_definitions(built.services, executor=dg.multiprocess_executor)
+        definitions = build_definitions(built.services, executor=EXECUTOR)
         return dg.Definitions.merge(definitions, dg.Definitions(jobs=[whole])).resolve_job_def("whole")
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 COOKIE = "brand_detect"
 SESSION_S = 12 * 3600
 LOGINS = parse("10/minute")
-"""Tries that one address has: a key could be guessed otherwise."""
+"""Login attempts per address, so that the key cannot be guessed."""
 
 
 class Access:
@@ -22,7 +22,7 @@ class Access:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._secret = secrets.token_bytes(32)  # of its own: nothing about the key can be worked out from a cookie
+        self._secret = secrets.token_bytes(32)  # independent of the key, which no cookie can reveal
         self._tries = MovingWindowRateLimiter(MemoryStorage())
 
     @property
@@ -43,11 +43,11 @@ class Access:
 
     def give_cookie(self, request: Request, response: Response) -> None:
         """Let the browser in from now on."""
-        said = f"{int(time.time()) + SESSION_S}.{secrets.token_hex(8)}"
+        claim = f"{int(time.time()) + SESSION_S}.{secrets.token_hex(8)}"
         https = "https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto"))
         response.set_cookie(
             COOKIE,
-            f"{said}.{self._sign(said)}",
+            f"{claim}.{self._sign(claim)}",
             max_age=SESSION_S,
             path="/reports",
             secure=https,
@@ -56,10 +56,10 @@ class Access:
         )
 
     def _knows(self, cookie: str) -> bool:
-        said, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(said).encode()):
+        claim, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign(claim).encode()):
             return False
-        return int(said.partition(".")[0]) > time.time()
+        return int(claim.partition(".")[0]) > time.time()
 
-    def _sign(self, said: str) -> str:
-        return hmac.new(self._secret, said.encode(), hashlib.sha256).hexdigest()
+    def _sign(self, claim: str) -> str:
+        return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""What the service is told and answers with, and how it says that something is wrong."""
+"""Requests and answers of the service: unknown fields, errors, media types."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from brand_detect.domain.errors import BrandDetectError
 ALIKE = 0.7
 """``overrides`` is meant to be ``config_overrides`` (0.72); ``job_name`` is no ``job_id`` (0.57)."""
 MOST_UNKNOWN = 20
-"""So many are looked at: a body may hold a hundred thousand."""
+"""Unknown fields that are checked: a body may hold a hundred thousand."""
 
 
 class Problem(BaseModel):
@@ -63,5 +63,5 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def media_type(request: Request) -> str:
-    """What the body is said to be, without parameters: ``text/plain; x=application/json`` is text."""
+    """The declared type of the body without parameters: ``text/plain; x=application/json`` is text."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""The service put together: who may ask, what is turned away, and what goes wrong in words."""
+"""The service put together: access, limits, error answers and routers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -26,7 +26,7 @@ from brand_detect.storage.store import Store
 API_KEY = "BRAND_DETECT_API_KEY"
 """Environment variable with the key that clients must send, if any."""
 READY_S = 5.0
-"""How old the answer of /ready may be."""
+"""How long an answer of /ready is reused."""
 
 
 def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: Sequence[str] = ()) -> FastAPI:

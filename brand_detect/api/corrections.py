@@ -1,4 +1,4 @@
-"""Corrections of reports: what people have said, one more, and the replay that applies them."""
+"""Corrections of reports: the log, a new correction, and the replay that applies them."""
 
 import re
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ class ReviewList(BaseModel):
     damaged: list[str] = Field(description="a sentence about each correction that cannot be read")
 
 
-class Kept(Review):
-    """A correction that was just taken."""
+class NewReview(Review):
+    """A correction that was just stored."""
 
     warnings: Warnings
 
@@ -54,12 +54,12 @@ def correction_router(
     may_see: Sequence[Dependency],
     may_change: Sequence[Dependency],
 ) -> APIRouter:
-    """The endpoints over corrections; ``may_see`` and ``may_change`` say who is let in."""
+    """The endpoints over corrections; ``may_see`` and ``may_change`` are their access checks."""
     router = APIRouter()
 
     @router.get(f"{REPORTS}/{{job_id}}/reviews", responses=problems(404, 503), dependencies=may_see)
     def reviews(job_id: str) -> ReviewList:
-        """What people have said about a job's reports, and what has become of it."""
+        """The corrections of a job's reports, each with its outcome."""
         found, damaged = stored.reviews(job_id)
         return ReviewList(attempt=stored.newest(job_id).attempt, reviews=found, damaged=damaged)
 
@@ -71,9 +71,9 @@ def correction_router(
     )
     def review(
         job_id: str, said: Correction, warnings: Annotated[list[str], Depends(unknown_like(Correction))]
-    ) -> Kept:
-        """Correct a report. The correction is kept and never changed; `undo` takes it back. It shows when applied."""
-        return Kept(**stored.review(job_id, said).model_dump(), warnings=warnings)
+    ) -> NewReview:
+        """Correct a report. The correction is stored and never changed; `undo` reverses it. It shows once applied."""
+        return NewReview(**stored.review(job_id, said).model_dump(), warnings=warnings)
 
     @router.post(f"{REPORTS}/{{job_id}}/apply", responses=problems(403, 404, 415, 503), dependencies=may_change)
     async def apply(job_id: str) -> Applied:
@@ -84,7 +84,7 @@ def correction_router(
 
     @router.get(f"{REPORTS}/{{job_id}}/apply/{{run_id}}", responses=problems(404, 503), dependencies=may_see)
     def progress(job_id: str, run_id: str) -> Progress:
-        """How far a run is that applies corrections."""
+        """The progress of a run that applies corrections."""
         error = None
         try:
             check_job_id(job_id)

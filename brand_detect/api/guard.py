@@ -1,4 +1,4 @@
-"""Turns away what the servers should not work on, and tells browsers what their answers may do."""
+"""Rejects requests that the servers should not work on, and sets the security headers of their answers."""
 
 import ipaddress
 import re

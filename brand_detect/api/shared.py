@@ -1,4 +1,4 @@
-"""A slow look that many callers may want at the same time."""
+"""A slow call whose answer many callers share."""
 
 import asyncio
 import time
@@ -11,20 +11,20 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """What ``look`` returns or raises, for ``seconds``; at most one look is under way, whoever asks."""
+    """What ``call`` returns or raises, for ``seconds``; at most one call is under way, whoever asks."""
 
-    def __init__(self, look: Callable[[], T], seconds: float) -> None:
-        self._look, self._seconds = look, seconds
+    def __init__(self, call: Callable[[], T], seconds: float) -> None:
+        self._call, self._seconds = call, seconds
         self._found: asyncio.Future[T] | None = None
         self._until = 0.0
 
     async def __call__(self) -> T:
         if self._found is None or (self._found.done() and time.monotonic() > self._until):
-            self._found = asyncio.ensure_future(self._looked())
-        return await asyncio.shield(self._found)  # a caller who hangs up ends nobody's look
+            self._found = asyncio.ensure_future(self._called())
+        return await asyncio.shield(self._found)  # a caller who hangs up cancels nobody else's answer
 
-    async def _looked(self) -> T:
+    async def _called(self) -> T:
         try:
-            return await run_in_threadpool(self._look)
+            return await run_in_threadpool(self._call)
         finally:
             self._until = time.monotonic() + self._seconds

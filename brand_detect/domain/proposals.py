@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from brand_detect.domain.answers import may_be_a_name, without_generic
-from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.compile_report import Report, Reviewed
 from brand_detect.domain.records import Record
 from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import key_of, same_text
@@ -121,11 +121,13 @@ def corrected(
     for told in report.summary["reviews"]:
         if told["state"] == "applied" and told["action"] == "name" and told["cluster_id"] in named:
             yield proposal_of(named[told["cluster_id"]], job_id, frames, told["to"], "person")
-    for row, seconds in _by_text(report.detections.filter(pc.field("reviewed").isin(["accepted", "renamed"]))):
+    for row, seconds in _by_text(
+        report.detections.filter(pc.field("reviewed").isin([Reviewed.accepted, Reviewed.renamed]))
+    ):
         said = cut.get(row["verdict_id"], "")
         if not known(row["brand"]):
             yield _of_detection(row, said, "brand", seconds, job_id, frames)
-        elif may_be_a_name(said) and (row["reviewed"] == "renamed" or row["rule"] in LEARNT_FROM):
+        elif may_be_a_name(said) and (row["reviewed"] == Reviewed.renamed or row["rule"] in LEARNT_FROM):
             yield _of_detection(row, said, "alias", seconds, job_id, frames)
     excluded = [r["text"] for r in report.summary["reviews"] if (r["state"], r["action"]) == ("applied", "exclude")]
     for row, seconds in _by_text(report.rejected):

@@ -46,7 +46,7 @@ class Marked:
 
 @dataclass(frozen=True, eq=False)
 class _Path:
-    """A mark through one shot: its box at each sample, and when it is on screen."""
+    """A track on screen: its box at each sample, and when it is shown."""
 
     brand: str
     confidence: float
@@ -60,9 +60,9 @@ class Annotations:
     """Where the brands of a report are at any time.
 
     Between two samples of a track its box moves in a straight line; before the first and after the last it moves as the
-    other marks of the shot do, unless it is an overlay. A box is there from the begin of the first cell that shows it
-    to the end of the last, gaps of up to ``bridge_s`` included, and only while an exposure of its brand lasts. A track
-    lies within one shot and its cells end at cuts, so no box reaches over one.
+    other tracks of the shot do, unless it is an overlay. A box is shown from the start of the first cell that shows it
+    to the end of the last, gaps of up to ``bridge_s`` included, and only during an exposure of its brand. A track lies
+    within one shot and its cells end at cuts, so no box crosses one.
     """
 
     def __init__(self, report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> None:
@@ -86,10 +86,10 @@ class Annotations:
         """The boxes at ``t_s`` with name and confidence, for a picture of that size."""
         marked = self.at(t_s)
         labels: list[Label] = []
-        for mark in marked:
-            choices = list(_labels(mark, width_px, height_px))
+        for box in marked:
+            choices = list(_labels(box, width_px, height_px))
             labels.append(next((c for c in choices if not any(_meet(c, other) for other in labels)), choices[0]))
-        return [*(_frame(mark, width_px, height_px) for mark in marked), *labels]
+        return [*(_frame(box, width_px, height_px) for box in marked), *labels]
 
 
 def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> Iterator[_Path]:
@@ -141,13 +141,13 @@ def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table)
 
 
 class _Drifts:
-    """How the picture moves from one sample to the next: the median over the marks that both show, all of one shot."""
+    """How the picture moves from one sample to the next: the median over the tracks of one shot that both show."""
 
-    def __init__(self, marks: Sequence[NDArray[np.float64]], cells: pa.Table) -> None:
+    def __init__(self, tracks: Sequence[NDArray[np.float64]], cells: pa.Table) -> None:
         times = sorted(cells["t_s"].to_pylist())
         after = dict(pairwise(times))
         moves: defaultdict[tuple[float, float], list[NDArray[np.float64]]] = defaultdict(list)
-        for keys in marks:
+        for keys in tracks:
             middle = (keys[:, 3:5] + keys[:, 5:7]) / 2
             for n in range(len(keys) - 1):
                 if after.get(keys[n, 0]) == keys[n + 1, 0]:
@@ -159,7 +159,7 @@ class _Drifts:
     def beyond(
         self, times: NDArray[np.float64], boxes: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """A mark's samples with one more a second before and one a second after, where it moves with the others."""
+        """A track's samples with one more a second before and one a second after, where it moves with the others."""
         still = np.zeros(2)
         before = self._to.get(times[0], self._from.get(times[0], still))
         after = self._from.get(times[-1], self._to.get(times[-1], still))

@@ -64,8 +64,8 @@ class Labels:
 def labels(request: JobRequest, frames: pa.Table, timeline: pa.Table, regions: pa.Table, report: Report) -> Labels:
     """The labelled pictures of a report.
 
-    Where a keyframe hides a mark that a duplicate of it shows, as a clock does that changes, the keyframe carries
-    no box: ``regions`` tell.
+    Where a track is occluded on a keyframe and visible on a duplicate of it only, the keyframe gets no box: ``seen_on``
+    of ``regions`` says so.
     """
     found, rejected = rounded(report.detections), rounded(report.rejected)
     named = {row["brand_id"]: one_line(row["brand"]) for row in (*rejected, *found)}
@@ -73,11 +73,11 @@ def labels(request: JobRequest, frames: pa.Table, timeline: pa.Table, regions: p
     place = {brand_id: n for n, (brand_id, _) in enumerate(brands)}
     seen = regions.select(["track_id", "frame", "seen_on"]).to_pylist()
     hidden = {(row["track_id"], row["frame"]) for row in seen if row["frame"] not in row["seen_on"]}
-    kept = pc.unique(timeline.filter(pc.field("status") == KEYFRAME)["frame"])  # pyright: ignore[reportAttributeAccessIssue]
+    keyframes = pc.unique(timeline.filter(pc.field("status") == KEYFRAME)["frame"])  # pyright: ignore[reportAttributeAccessIssue]
     columns = ("frame", "width_px", "height_px", "t_s")
     pictures = {
         row["frame"]: Picture(name=f"{request.job_id}-{row['frame']:06d}.jpg", **row)
-        for row in rounded(frames.select(columns).filter(pc.field("frame").isin(kept)).sort_by("frame"))
+        for row in rounded(frames.select(columns).filter(pc.field("frame").isin(keyframes)).sort_by("frame"))
     }
     n_hidden = 0
     for rows, boxes in ((found, "boxes"), (rejected, "rejected")):

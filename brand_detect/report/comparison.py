@@ -1,6 +1,6 @@
 """Two reports side by side: seconds gained and lost, verdicts changed, what was set differently, what it cost.
 
-Both may be attempts of one job, or of two. Everything is told as seen from ``after``: gained is what only it has.
+Both may be attempts of one job, or of two. ``after`` is the point of view: gained is what only it has.
 """
 
 import json
@@ -593,13 +593,13 @@ def _figures(side: Side, own: Sequence[str]) -> Figures:
 
 
 def _headline(brands: Sequence[BrandChange], tracks: TrackCounts) -> str:
-    told = []
+    changes = []
     for seconds, verb in (([b.gained_s for b in brands], "gained"), ([b.lost_s for b in brands], "lost")):
         if number := sum(s > 0 for s in seconds):
-            told.append(f"{counted(number, 'brand')} {verb} {duration(sum(seconds))}")
+            changes.append(f"{counted(number, 'brand')} {verb} {duration(sum(seconds))}")
     if tracks.changed:
-        told.append(f"{counted(tracks.changed, 'track')} got another verdict")
-    return f"{', '.join(told)}." if told else "No brand gained or lost a second, and no verdict changed."
+        changes.append(f"{counted(tracks.changed, 'track')} got another verdict")
+    return f"{', '.join(changes)}." if changes else "No brand gained or lost a second, and no verdict changed."
 
 
 def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> Iterator[str]:

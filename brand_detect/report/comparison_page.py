@@ -45,9 +45,9 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
     ranges = [side.range_s for side in (comparison.before, comparison.after)]
     start, end = min(r[0] for r in ranges), max(r[1] for r in ranges)
     moved = [brand for brand in comparison.brands if brand.change != "same"][:BRANDS]
-    told = {brand.brand_id: _longest(brand) for brand in moved[:PICTURED_BRANDS]}
+    pictured = {brand.brand_id: _longest(brand) for brand in moved[:PICTURED_BRANDS]}
     verdicts = comparison.verdicts[:VERDICTS]
-    places = [s.place for own in told.values() for _, s in own if s.place] + [v.place for v in verdicts]
+    places = [s.place for own in pictured.values() for _, s in own if s.place] + [v.place for v in verdicts]
     cut, gone = _cut(places, frames, codec)
     most_lost = max((brand.lost_s for brand in moved), default=0.0)
     scale = UNITS / (most_lost + max((brand.gained_s for brand in moved), default=0.0) or 1.0)
@@ -63,7 +63,7 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
                 lost=round(brand.lost_s * scale, 1),
                 before=_lane(brand.shown_before, brand.lost, start, end),
                 after=_lane(brand.shown_after, brand.gained, start, end),
-                figures=[(k, s, cut[s.place]) for k, s in told.get(brand.brand_id, ()) if s.place in cut],
+                figures=[(k, s, cut[s.place]) for k, s in pictured.get(brand.brand_id, ()) if s.place in cut],
             )
             for brand in moved
         ],

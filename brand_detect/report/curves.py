@@ -116,8 +116,8 @@ def _chart(page: SweepPage, panel: Panel) -> Chart:
         return round(HEIGHT - BOTTOM - figure / top * (HEIGHT - TOP - BOTTOM), 1)
 
     def dots(curve: Curve) -> list[Dot]:
-        told = zip(page.positions, page.labels, curve.figures, strict=True)
-        return [Dot(x(at), y(f), f"{label}: {f:.6g} {panel.unit}") for at, label, f in told if f is not None]
+        dots = zip(page.positions, page.labels, curve.figures, strict=True)
+        return [Dot(x(at), y(f), f"{label}: {f:.6g} {panel.unit}") for at, label, f in dots if f is not None]
 
     if page.numeric:
         x_ticks = [Tick(x(at), f"{at:g}") for at in ticks(low, high, X_TICKS) if low <= at <= high]

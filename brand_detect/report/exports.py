@@ -44,7 +44,7 @@ LABELLED = (Format.coco, Format.yolo, Format.label_studio)
 
 
 class UnresolvedCluster(Record):
-    """Marks or words that look alike and that nothing settled, with the best crop's place."""
+    """Similar logos or texts that nothing resolved, with the place of the best crop."""
 
     cluster_id: str
     rank: int = Field(description="from 1, by time on screen and size")
@@ -63,7 +63,7 @@ class UnresolvedCluster(Record):
     y_px: float | None
     w_px: float | None
     h_px: float | None
-    alike: tuple[str, ...] = Field(description="the other logo regions without text that look like it")
+    alike: tuple[str, ...] = Field(description="the other clusters without text that are similar to it")
 
 
 class ReportDocument(Record):

@@ -25,9 +25,9 @@ def markers(report: ReportDocument) -> str:
 
 
 def _proof(exposure: Exposure) -> str:
-    said = f"read as {_line(short(exposure.text))}, " if exposure.text else ""
+    text = f"read as {_line(short(exposure.text))}, " if exposure.text else ""
     on = f", {exposure.placement}" if has_placement([exposure.placement]) else ""
-    return f"{exposure.exposure_id}: {said}{exposure.rule}, confidence {exposure.confidence:.2f}{on}"
+    return f"{exposure.exposure_id}: {text}{exposure.rule}, confidence {exposure.confidence:.2f}{on}"
 
 
 def _line(text: str) -> str:

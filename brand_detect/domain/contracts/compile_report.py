@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -13,6 +13,15 @@ from brand_detect.domain.params import Params, Unit
 from brand_detect.domain.placements import PLACEMENTS, placement_rules
 from brand_detect.domain.records import Payload, Record
 from brand_detect.domain.tables import F32, F64, I32, STRING, STRINGS, Float32, Measure, schema, schema_of, table
+
+
+class Reviewed(StrEnum):
+    """What a person's correction did with a detection."""
+
+    accepted = "accepted"
+    renamed = "renamed"
+    named = "named"
+
 
 DETECTIONS = schema(
     "detections",
@@ -36,15 +45,14 @@ DETECTIONS = schema(
     decided_by=(STRING, "the stage that decided"),
     is_overlay=(pa.bool_(), "all of its tracks are"),
     placement=(STRING, "one of PLACEMENTS"),
-    height_px=(F32, "of the lettering; of a mark its shorter side"),
+    height_px=(F32, "of the lettering; of a logo its shorter side"),
     sharpness=(F32, "variance of the Laplacian of the grey crop"),
     contrast=(F32, "RMS contrast of the crop, 0..0.5"),
     visible_frac=(F32, "0..1, what is neither hidden nor beyond the picture's edge"),
     n_brands=(I32, "brands on the frame, this one included"),
     clarity=(F32, "0..1"),
-    reviewed=(STRING, "what a person said of it, one of REVIEWED; '' for nothing"),
+    reviewed=(STRING, "what a person's correction did with it: " + ", ".join(Reviewed) + ", or ''"),
 )
-REVIEWED = ("accepted", "renamed", "named")
 ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right")
 """The nine fields of the picture, row by row."""
 
@@ -85,7 +93,7 @@ class Exposure(Record):
     media_factor: float = Field(
         description="mean share of a full-screen spot; at any instant those of all brands sum to 1 at most"
     )
-    reviewed: str = Field(description=f"a person's correction of the best detection: {', '.join(REVIEWED)}, or ''")
+    reviewed: str = Field(description=f"a person's correction of the best detection: {', '.join(Reviewed)}, or ''")
 
 
 EXPOSURES = schema_of("exposures", "A brand on screen without a break", Exposure)
@@ -153,7 +161,7 @@ class Proof(Record):
 EVIDENCE = schema_of("evidence", "What stands behind the report's detections: one row per verdict", Proof)
 REPORT_UNRESOLVED = schema(
     "report_unresolved",
-    "What the report shows of UNRESOLVED: where to look for the best crop",
+    "UNRESOLVED as the report shows them, with the place of the best crop",
     UNRESOLVED,
     frame=(I32, "of the best region; null when that region is not known, as are its time and box"),
     t_s=(F64, "when the frame is shown, in seconds"),
@@ -161,7 +169,7 @@ REPORT_UNRESOLVED = schema(
     y_px=(F32, "upper edge of the box"),
     w_px=(F32, "width of the box"),
     h_px=(F32, "height of the box"),
-    alike=(STRINGS, "ids of the other logo regions without text that look like it"),
+    alike=(STRINGS, "ids of the other clusters without text that are similar to it"),
 )
 
 
@@ -178,7 +186,7 @@ class Report(Payload):
     unresolved: pa.Table
     summary: Mapping[str, Any]
     evidence: pa.Table = field(default_factory=lambda: table(EVIDENCE))
-    rejected: pa.Table = field(default_factory=lambda: table(DETECTIONS))  # what a person said is not the brand
+    rejected: pa.Table = field(default_factory=lambda: table(DETECTIONS))  # detections that a person rejected
     quality: str = ""  # the scale that it is measured by: name, version and digest
     losses: tuple[str, ...] = ()  # what of the video and of the corrections was lost, and why, in plain words
     schemas: ClassVar = {

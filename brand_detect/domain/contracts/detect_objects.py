@@ -108,19 +108,19 @@ class DetectObjectsParams(Params):
         1920, ge=320, le=8192, description="longest side of the picture the text detector sees"
     )
     min_score: Unit = Field(0.5, description="lowest detector score of a region")
-    min_height_px: int = Field(6, ge=1, description="lowest text height that is kept, in px of the stored frame")
+    min_height_px: int = Field(6, ge=1, description="lowest height of text regions, in px of the stored frame")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
     precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
-    logos: LogoDetection = Field(LogoDetection.contours, description="detector of regions that look like logos")
+    logos: LogoDetection = Field(LogoDetection.contours, description="detector of logo regions")
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
     max_logos: int = Field(
-        30, ge=1, le=200, description="most logo regions of a picture beside its lines of text, the best first"
+        30, ge=1, le=200, description="most logo regions per picture, lines of text not counted, the best first"
     )
     min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
     object_model: ModelName = Field(
         "off", min_length=1, description="zero-shot object detector: a model's id or folder; off = none"
     )
-    object_labels: list[str] = Field([], description="what the object detector looks for")
+    object_labels: list[str] = Field([], description="labels that the object detector searches for")
     object_score: Unit = Field(0.3, description="lowest score of an object region")
     embedder: ModelName = Field(
         "built-in",

@@ -92,13 +92,15 @@ def compile_report(
     resembling = keyframes_resembling(verdicts.unresolved, detected.regions)
     range_s = (frames.start_s, frames.end_s)
     notes = [n for source in (request, scenes, detected, verdicts) for n in source.notes]
+    brands = totals(exposed, reported, cells, scenes.shots, resembling, range_s, params)
+    proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
-        brands=table(BRANDS, totals(exposed, reported, cells, scenes.shots, resembling, range_s, params)),
+        brands=table(BRANDS, brands),
         exposures=table(EXPOSURES, exposed),
         detections=reported,
         unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
-        evidence=table(EVIDENCE, evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})),
+        evidence=table(EVIDENCE, proofs),
         summary=summary(frames, scenes, detected, verdicts, reported.num_rows, scale, params, statistics)
         | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",

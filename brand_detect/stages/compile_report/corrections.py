@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.contracts.compile_report import DETECTIONS
+from brand_detect.domain.contracts.compile_report import DETECTIONS, Reviewed
 from brand_detect.domain.contracts.verdicts import VERDICTS, BrandVerdicts, Cluster, Rule, Verdict
 from brand_detect.domain.geometry import box_iou
 from brand_detect.domain.pipeline import Stage
@@ -21,9 +21,9 @@ from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import sizes_of
 
 SAME_BOX = 0.3
-"""Intersection over union from which a detection is the one that the box of a correction means."""
+"""Least IoU of a detection with a correction's box for the correction to be about it."""
 NEAR_S = 0.5
-"""How far from a correction's ``t_s`` that detection may be: a replay may sample other instants."""
+"""How far that detection may be from the correction's ``t_s``: a replay may sample other instants."""
 MOSTLY = 0.5
 """Least share of a frame's time on screen that lies in a correction's range."""
 
@@ -34,16 +34,16 @@ Rows = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Corrected:
-    """What the corrections leave."""
+    """Detections and verdicts after the corrections."""
 
     found: pa.Table
     """The detections that count, as ``detections`` returns them."""
     rejected: pa.Table
-    """DETECTIONS that a person said are not the brand."""
+    """DETECTIONS that a person rejected."""
     verdicts: BrandVerdicts
-    """With the marks that a person named among the verdicts; what was named, dismissed or excluded is open no more."""
+    """With a verdict for each cluster that a person named; what was named, dismissed or excluded is resolved."""
     reviews: list[dict[str, Any]]
-    """Every event with what has become of it: ``state``, ``detections`` and ``seconds``."""
+    """Every correction with its outcome: ``state``, ``detections`` and ``seconds``."""
     notes: tuple[str, ...]
 
 
@@ -58,51 +58,51 @@ class Corrections:
         self._log, self._force = in_order(reviews), in_force(reviews)
         self._before, self._named = verdicts, named
         clusters = verdicts.clusters() if self._force else []
-        self._marks = {cluster.cluster_id: cluster for cluster in clusters}
+        self._by_id = {cluster.cluster_id: cluster for cluster in clusters}
         self._clusters = {r.review_id: clusters_named(r, clusters) for r in self._force if r.action in OF_CLUSTERS}
 
     def candidates(self) -> pa.Table:
-        """VERDICTS with one more for every unresolved cluster that a person names: what may become detections."""
+        """VERDICTS with one more for each unresolved cluster that a person names: all that may become detections."""
         named = [r for r in self._force if r.action == "name"]
         names = {c: r.to for r in named for c in self._clusters[r.review_id]}
-        rows = [_verdict(self._marks[c], self._brand_of(to, {})) for c, to in names.items()]
+        rows = [_verdict(self._by_id[c], self._brand_of(to, {})) for c, to in names.items()]
         return pa.concat_tables([self._before.verdicts, table(VERDICTS, rows)])
 
     def applied(self, found: pa.Table, frames: pa.Table, cells: pa.Table) -> Corrected:
-        """What is left of ``found``, the detections of ``candidates``; ``cells`` are the timeline by frame."""
+        """Apply them to ``found``, the detections of ``candidates``; ``cells`` are the timeline by frame."""
         if not self._force:
             nothing = DETECTIONS.empty_table()
-            return Corrected(found, nothing, self._before, self._told({}), self._notes({}))
-        state = _State(found, frames, cells, {_verdict_id(c) for marks in self._clusters.values() for c in marks})
-        fates: dict[str, str] = {}  # of unresolved clusters: what they became, by cluster
-        did: dict[str, tuple[bool, Rows]] = {}
+            return Corrected(found, nothing, self._before, self._outcomes({}), self._notes({}))
+        state = _State(found, frames, cells, {_verdict_id(c) for named in self._clusters.values() for c in named})
+        fates: dict[str, str] = {}  # the last action about each unresolved cluster
+        effects: dict[str, tuple[bool, Rows]] = {}
         for review in self._force:
-            marks: list[str] = []
+            clusters: list[str] = []
             if review.action in OF_CLUSTERS:
-                marks = self._clusters[review.review_id]
-                rows = state.of_verdicts({_verdict_id(c) for c in marks})
+                clusters = self._clusters[review.review_id]
+                rows = state.of_verdicts({_verdict_id(c) for c in clusters})
                 if review.action == "name":
-                    state.give(rows, self._brand_of(review.to, state.names), "named")
+                    state.give(rows, self._brand_of(review.to, state.names), Reviewed.named)
                 else:
                     state.active[rows] = False
             elif review.action == "exclude":
-                marks = [c for c, mark in self._marks.items() if same_text(mark.text, review.text)]
+                clusters = [c for c, cluster in self._by_id.items() if same_text(cluster.text, review.text)]
                 rows = state.with_text(review.text)
                 state.active[rows] = False
             else:
                 rows = state.about(review)
                 if review.action == "accept":
-                    state.give(rows, (review.brand_id, ""), "accepted")
+                    state.give(rows, (review.brand_id, ""), Reviewed.accepted)
                 elif review.action == "reject":
                     state.give(rows, (review.brand_id, ""), "")
                     state.active[rows] = False
                 else:
-                    state.give(rows, self._brand_of(review.to, state.names), "renamed")
-            fates |= dict.fromkeys(marks, review.action)
-            did[review.review_id] = (bool(marks) or bool(rows.any()), rows)
-        counts = {i: (ok, int(rows.sum()), state.seconds(rows)) for i, (ok, rows) in did.items()}
+                    state.give(rows, self._brand_of(review.to, state.names), Reviewed.renamed)
+            fates |= dict.fromkeys(clusters, review.action)
+            effects[review.review_id] = (bool(clusters) or bool(rows.any()), rows)
+        counts = {i: (ok, int(rows.sum()), state.seconds(rows)) for i, (ok, rows) in effects.items()}
         return Corrected(
-            state.left(), state.rejected(), self._settled(state, fates), self._told(counts), self._notes(counts)
+            state.left(), state.rejected(), self._settled(state, fates), self._outcomes(counts), self._notes(counts)
         )
 
     def _brand_of(self, name: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
@@ -113,7 +113,7 @@ class Corrections:
         return names.setdefault(key_of(name), (brand_id_of(name), name))
 
     def _settled(self, state: "_State", fates: dict[str, str]) -> BrandVerdicts:
-        """The verdicts with the marks that stay named; what was named and then rejected is open again."""
+        """The verdicts with those of clusters that stay named; what was named and then rejected is unresolved again."""
         shown = {}
         for cluster, fate in fates.items():
             rows = state.of_verdicts({_verdict_id(cluster)}) & state.active
@@ -121,7 +121,7 @@ class Corrections:
                 at = int(np.flatnonzero(rows)[0])
                 shown[cluster] = (state.brand_id[at], state.brand[at])
         gone = {c for c, fate in fates.items() if fate in ("dismiss", "exclude")} | shown.keys()
-        verdicts = [_verdict(self._marks[c], brand) for c, brand in shown.items()]
+        verdicts = [_verdict(self._by_id[c], brand) for c, brand in shown.items()]
         left = [cluster not in gone for cluster in self._before.unresolved["cluster_id"].to_pylist()]
         return replace(
             self._before,
@@ -129,16 +129,16 @@ class Corrections:
             unresolved=self._before.unresolved.filter(pa.array(left, pa.bool_())),
         )
 
-    def _told(self, counts: dict[str, tuple[bool, int, float]]) -> list[dict[str, Any]]:
+    def _outcomes(self, counts: dict[str, tuple[bool, int, float]]) -> list[dict[str, Any]]:
         gone, ids = undone(self._log), {r.review_id for r in self._log}
-        told = []
+        outcomes = []
         for review in self._log:
             ok, n, seconds = counts.get(review.review_id, (review.undoes in (ids & gone), 0, 0.0))
             state = "undone" if review.review_id in gone else "applied" if ok else "orphaned"
-            told.append(
+            outcomes.append(
                 review.model_dump(mode="json") | {"state": state, "detections": n, "seconds": round(seconds, 6)}
             )
-        return told
+        return outcomes
 
     def _notes(self, counts: dict[str, tuple[bool, int, float]]) -> tuple[str, ...]:
         applied = sum(ok for ok, _, _ in counts.values())
@@ -187,13 +187,13 @@ class _State:
         return self._rows_of(self._verdict, verdict_ids)
 
     def with_text(self, text: str) -> Rows:
-        """Detections that were read so: those that count, else those that an earlier correction rejected."""
-        alike = [said for said in dict.fromkeys(self._text) if same_text(said, text)]
+        """Detections with this text: those that count, else those that an earlier correction rejected."""
+        alike = [known for known in dict.fromkeys(self._text) if same_text(known, text)]
         rows = self._rows_of(self._text, alike) & (self.brand_id != "")
         return rows & self.active if (rows & self.active).any() else rows
 
     def give(self, rows: Rows, brand: tuple[str, str], reviewed: str) -> None:
-        """Let ``rows`` count for a brand; without a name, for that of the id, which they have or had at first."""
+        """Let ``rows`` count for a brand; without a name, they take the one that they have or had at first."""
         brand_id, name = brand
         if not name:
             back = rows & (self.brand_id != brand_id)
@@ -208,12 +208,12 @@ class _State:
 
     def left(self) -> pa.Table:
         """What counts, in order of brand and frame."""
-        kept = self._now(self.active)
-        return kept.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
+        left = self._now(self.active)
+        return left.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
 
     def rejected(self) -> pa.Table:
-        kept = self._now(~self.active & (self.brand_id != "")).drop_columns("seen_on")
-        return kept.sort_by([("frame", "ascending"), ("brand_id", "ascending")])
+        left = self._now(~self.active & (self.brand_id != "")).drop_columns("seen_on")
+        return left.sort_by([("frame", "ascending"), ("brand_id", "ascending")])
 
     def _now(self, rows: Rows) -> pa.Table:
         changed = self._found
@@ -232,7 +232,7 @@ class _State:
         return (seconds > 0)[self._frame] & (seconds >= MOSTLY * self._shown_s)[self._frame]
 
     def _at_box(self, rows: Rows, review: Review) -> Rows:
-        """Of ``rows``, those of the tracks that are at the correction's box when it says."""
+        """Of ``rows``, those of the tracks that are at the correction's box at its time."""
         if review.box is None or review.t_s is None or not rows.any():
             return rows
         away = np.maximum(np.maximum(self._start - review.t_s, review.t_s - self._end), 0.0)

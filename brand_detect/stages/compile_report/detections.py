@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
+from brand_detect.domain.contracts.verdicts import Rule, VerdictStatus
 from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
 from brand_detect.domain.quality import QualityScale
 from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
@@ -76,7 +77,9 @@ def detections(
     ``placement`` is by track. ``n_brands`` is 0 until ``counted`` fills it.
     """
     regions = detected.regions
-    wanted = (pc.field("status") == "resolved") & (pc.field("confidence") >= pa.scalar(min_confidence, pa.float32()))
+    wanted = (pc.field("status") == VerdictStatus.resolved) & (
+        pc.field("confidence") >= pa.scalar(min_confidence, pa.float32())
+    )
     verdicts = verdicts.filter(wanted).combine_chunks()
     members = _members(verdicts, regions)
     spans = _spans(members, verdicts, regions, frames)
@@ -115,7 +118,7 @@ def _members(verdicts: pa.Table, regions: pa.Table) -> _Members:
     seen = seen.append_column("frame", regions["frame"].take(seen["region"]))
     seen = seen.sort_by([(c, "ascending") for c in ("verdict", "frame", "member", "region")])
     verdict, member, region, frame = (seen[c].to_numpy() for c in ("verdict", "member", "region", "frame"))
-    joined = (verdicts["rule"].to_numpy() == "joined")[verdict]
+    joined = (verdicts["rule"].to_numpy() == Rule.joined)[verdict]
     opens = np.r_[True, (np.diff(verdict) != 0) | (np.diff(frame) != 0) | ~joined[1:]][: len(verdict)]
     group = np.cumsum(opens) - 1
     is_whole = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)

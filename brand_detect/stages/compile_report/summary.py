@@ -13,7 +13,7 @@ from brand_detect.domain.contracts.compile_report import CompileReportParams, Ex
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK, DUPLICATE, KEYFRAME, FilteredScenes
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts, VerdictStatus
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.tables import Row
 
@@ -47,8 +47,8 @@ def summary(
             "clusters_unresolved": verdicts.unresolved.num_rows,
             "detections": n_detections,
         },
-        "tracks_resolved_by": _tracks_by_stage(verdicts.verdicts, "resolved"),
-        "tracks_ignored_by": _tracks_by_stage(verdicts.verdicts, "ignored"),
+        "tracks_resolved_by": _tracks_by_stage(verdicts.verdicts, VerdictStatus.resolved),
+        "tracks_ignored_by": _tracks_by_stage(verdicts.verdicts, VerdictStatus.ignored),
         "models": models,
         "run": {**statistics, "cost_usd": sum(row["cost_usd"] for row in models)},
     }
@@ -67,7 +67,7 @@ def _sampling(frames: ExtractedFrames) -> dict[str, Any]:
     }
 
 
-def _tracks_by_stage(verdicts: pa.Table, status: str) -> dict[str, int]:
+def _tracks_by_stage(verdicts: pa.Table, status: VerdictStatus) -> dict[str, int]:
     """How many tracks each stage settled with ``status``."""
     rows = verdicts.filter(pc.field("status") == status).select(["decided_by", "track_ids"]).to_pylist()
     pairs = {(track, row["decided_by"]) for row in rows for track in row["track_ids"]}

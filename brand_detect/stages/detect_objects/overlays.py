@@ -1,5 +1,5 @@
-"""Broadcast overlays: the scoreboard, the channel's bug, a clock. It stays where it is from shot to shot, whatever the
-camera shows."""
+"""Broadcast overlays: scoreboard, channel bug, clock. They stay where they are from shot to shot, whatever the camera
+shows."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, trans
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
 
 SAME_PLACE = 0.7  # overlap of a region's boxes in two shots
-SAME_LOOK_BITS = 18  # of 64; a clock's digits change, its background does not
+SAME_CROP_BITS = 18  # of 64; a clock's digits change, its background does not
 VIEWS = 3  # shots of as many different views must show a region at one place
 MOST_COMPARED = 12  # shots of a place, spread over the video
-OTHER_SCENE = 0.5  # share of the picture that differs when two views have no more in common than what lies over them
+OTHER_SCENE = 0.5  # share of the picture that differs when two views have nothing but overlays in common
 WENT_ALONG = 0.5  # overlap with where the camera's motion takes a region, over which the region is part of the scene
 
 
 @dataclass
 class _Place:
-    """Tracks of several shots at one place with one look. ``rows`` are the tracks' rows, one for each shot or more."""
+    """Tracks of several shots at one place that look the same. ``rows`` are the tracks' rows, one or more per shot."""
 
     kind: str
     box: NDArray[np.float64]
@@ -36,9 +36,9 @@ def find_overlays(
 ) -> NDArray[np.bool_]:
     """Whether each of ``tracks`` is an overlay.
 
-    Its region is at the same place with the same look in three shots, of which no two show the same view: either the
-    pictures have nothing else in common, or the camera moved between them and the region did not go with it. So a board
-    before a camera that stands still, or that returns to where it was, is none, nor is anything in a video of one shot.
+    Its region looks the same at the same place in three shots, of which no two show the same view: either the pictures
+    have nothing else in common, or the camera moved between them and the region did not go with it. So a board before
+    a camera that stands still, or that returns to where it was, is no overlay, nor is anything in a video of one shot.
     """
     marked = np.zeros(tracks.num_rows, bool)
     first = _first_regions(regions, tracks)
@@ -75,14 +75,14 @@ def _first_regions(regions: pa.Table, tracks: pa.Table) -> list[_First]:
 
 
 def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
-    """The tracks by place and look; the first track of a place tells both."""
+    """The tracks by place and appearance, which are those of the place's first track."""
     places: defaultdict[str, list[_Place]] = defaultdict(list)
     boxes: dict[str, Boxes] = {}
     for row, (one, kind) in enumerate(zip(first, kinds, strict=True)):
         here = places[kind]
         known = boxes.setdefault(kind, np.zeros((256, 4)))
         near = np.flatnonzero(box_iou(one.box[None], known[: len(here)])[0] >= SAME_PLACE)
-        alike = [i for i in near.tolist() if (here[i].crop_hash ^ one.crop_hash).bit_count() <= SAME_LOOK_BITS]
+        alike = [i for i in near.tolist() if (here[i].crop_hash ^ one.crop_hash).bit_count() <= SAME_CROP_BITS]
         if alike:
             here[alike[0]].rows.append(row)
             continue
@@ -94,7 +94,7 @@ def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
 
 
 class _Views:
-    """Compares what frames show. Lumas and the motion between two frames are kept for a while."""
+    """Compares what frames show; caches lumas and the motion between two frames."""
 
     def __init__(self, frames: FrameReader, motion: CameraMotion) -> None:
         self._frames, self._motion = frames, motion
@@ -103,11 +103,11 @@ class _Views:
 
     def differ(self, shown: Sequence[_First]) -> bool:
         """Whether ``VIEWS`` of the frames differ from each other in all but the region itself."""
-        kept: list[_First] = []
+        apart: list[_First] = []
         for one in shown:
-            if all(self._is_apart(other, one) for other in kept):
-                kept.append(one)
-            if len(kept) == VIEWS:
+            if all(self._is_apart(other, one) for other in apart):
+                apart.append(one)
+            if len(apart) == VIEWS:
                 return True
         return False
 
@@ -126,7 +126,7 @@ class _Views:
         transform = self._motion.between(a, b)
         if transform is None:
             return None
-        # What lies over both pictures is enough for a motion, of nothing: the rest has to agree with it.
+        # An overlay alone gives a motion of zero: the rest of the picture has to agree with it.
         changed = sum(
             (area.right - area.left) * (area.bottom - area.top) for area in self._motion.changed(a, b, transform)
         )

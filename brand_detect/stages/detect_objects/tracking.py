@@ -180,7 +180,7 @@ def _matched(tracks: Sequence[Track], found: Sequence[MeasuredRegion]) -> dict[i
 
 
 def _same(track: Track, found: MeasuredRegion) -> bool:
-    """Whether the region may be the track's next. An object changes its looks as it moves: its label decides."""
+    """Whether the region may be the track's next. An object changes as it moves: its label decides."""
     if (track.kind, track.label) != (found.region.kind, found.region.label):
         return False
     return track.kind == RegionKind.object or _has_same_content(track.last, found)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brand_detect.domain.contracts.compile_report import DETECTIONS, REVIEWED, CompileReportParams, Report
+from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileReportParams, Report, Reviewed
 from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import Review, correction_of, review_of
@@ -281,5 +281,5 @@ def test_no_instant_is_counted_twice_and_no_detection_is_lost(events: list[dict[
         assert brand["seconds"] == pytest.approx(union_seconds(own))
     named = sum(row["rule"] == "review" for t in (made.detections, made.rejected) for row in t.to_pylist())
     assert made.detections.num_rows + made.rejected.num_rows == 11 + named
-    assert set(made.detections["reviewed"].to_pylist()) <= {"", *REVIEWED}
+    assert set(made.detections["reviewed"].to_pylist()) <= {"", *Reviewed}
     assert all(told["state"] in ("applied", "orphaned") for told in made.summary["reviews"])

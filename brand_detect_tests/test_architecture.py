@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from brand_detect.domain.contracts import PARAMS
-from brand_detect.domain.pipeline import STAGES
+from brand_detect import stages
+from brand_detect.domain.contracts import CONTRACTS
+from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
+from brand_detect.orchestration import assets
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "brand_detect"
@@ -88,15 +90,32 @@ def test_definitions_load_without_heavy_modules() -> None:
     assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
 
 
-def test_every_stage_has_params() -> None:
-    assert tuple(PARAMS) == STAGES
+def missing(stage: str) -> list[str]:
+    """The parts of a stage that are not there."""
+    tests = TESTS / "stages"
+    parts = {
+        "contract": stage in CONTRACTS and (PACKAGE / "domain" / "contracts" / f"{stage}.py").exists(),
+        "stage": callable(getattr(stages, stage, None)),
+        "asset": any(asset.key.path[-1] == stage for asset in assets.ASSETS),
+        "tests": (tests / f"test_{stage}.py").exists() or any((tests / stage).glob("test_*.py")),
+    }
+    return [part for part, there in parts.items() if not there]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_has_a_module_and_its_tests(stage: str) -> None:
-    room, tests = PACKAGE / "stages" / stage, TESTS / "stages"
-    assert room.with_suffix(".py").exists() or (room / "__init__.py").exists()
-    assert (tests / f"test_{stage}.py").exists() or list((tests / stage).glob("test_*.py"))
+def test_every_stage_has_all_its_parts(stage: str) -> None:
+    assert missing(stage) == []
+
+
+def test_contracts_and_assets_are_in_the_order_of_the_stages() -> None:
+    assert tuple(CONTRACTS) == STAGES
+    assert tuple(asset.key.path[-1] for asset in assets.ASSETS) == (CATALOG, *LINE)
+
+
+def test_what_a_stage_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missing("track_players") == ["contract", "stage", "asset", "tests"]
+    monkeypatch.delattr(stages, "run_ocr")
+    assert missing("run_ocr") == ["stage"]
 
 
 def test_both_opencv_wheels_are_one_version() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from brand_detect.domain.contracts import PARAMS
+from brand_detect.domain.contracts import CONTRACTS
 from scripts import reference
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ def test_retired_identifiers_stay_out(folder: str) -> None:
 
 
 def test_columns_and_params_have_the_words_of_the_field() -> None:
-    params = {name for kind in PARAMS.values() for name in kind.model_fields}
+    params = {name for kind in CONTRACTS.values() for name in kind.params.model_fields}
     columns = {name for schema in reference.schemas().values() for name in schema.names}
     assert not (params | columns) & (WORDS.keys() | TOO_COMMON.keys())
 

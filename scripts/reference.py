@@ -21,7 +21,7 @@ from brand_detect.api import create_app
 from brand_detect.cli import app
 from brand_detect.client import Client, document
 from brand_detect.domain import catalog
-from brand_detect.domain.contracts import PARAMS
+from brand_detect.domain.contracts import CONTRACTS
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.settings import Settings
@@ -173,7 +173,7 @@ def params() -> str:
         "inherited: defaults < profile < the job's overrides < this run's config.\n",
         "An *operational* param changes how a stage works and not its result: `--reuse` does not look at it.\n",
     ]
-    for stage, cls in PARAMS.items():
+    for stage, (cls, _) in CONTRACTS.items():
         rows = (
             (f"`{n}`", _type(f), _code(f.get_default()), _limits(f), f"{f.description}{_mark(cls, n)}")
             for n, f in _fields(cls)

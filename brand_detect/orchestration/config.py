@@ -10,7 +10,7 @@ import dagster as dg
 import yaml
 from pydantic import Field, ValidationError, create_model
 
-from brand_detect.domain.contracts import PARAMS, check_overrides
+from brand_detect.domain.contracts import CONTRACTS, check_overrides
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
@@ -44,7 +44,9 @@ def config_class(stage: str, params: type[Params]) -> type[dg.Config]:
     return create_model(f"{title}Config", __base__=dg.Config, __doc__=params.__doc__, **fields)
 
 
-CONFIGS: dict[str, type[dg.Config]] = {stage: config_class(stage, params) for stage, params in PARAMS.items()}
+CONFIGS: dict[str, type[dg.Config]] = {
+    stage: config_class(stage, contract.params) for stage, contract in CONTRACTS.items()
+}
 
 
 def explicit(config: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 
 from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.contracts import CONTRACTS
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.job import JobRequest
 from brand_detect.orchestration.lineage import ATTEMPT
 from brand_detect.report.excerpts import EXCERPTS, excerpts
 from brand_detect.report.exports import in_short
-from brand_detect.storage.codec import TYPES, Value
+from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome, Manifest
 from brand_detect.storage.store import AttemptRef, Store
 
@@ -20,19 +20,17 @@ PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
 """Files of an attempt for people: what the stage made, small and in full, and the report's page."""
 
 
-TOLD = frozenset(stage for stage, kind in TYPES.items() if kind in EXCERPTS)
+TOLD = frozenset(stage for stage, contract in CONTRACTS.items() if contract.payload in EXCERPTS)
 """Stages of whose payload the metadata shows something: the others' need not be read for it."""
 
 
 def table_schemas(stage: str) -> dict[str, dg.MetadataValue]:
     """The columns of what ``stage`` hands on, by table."""
-    kind = TYPES[stage]
-    schemas = {} if issubclass(kind, JobRequest) else kind.schemas
     return {
         f"columns of {name}": dg.MetadataValue.table_schema(
             dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
         )
-        for name, schema in schemas.items()
+        for name, schema in CONTRACTS[stage].payload.schemas.items()
     }
 
 

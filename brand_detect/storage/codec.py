@@ -11,31 +11,13 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.contracts.detect_objects import DetectedObjects
-from brand_detect.domain.contracts.extract_frames import ExtractedFrames
-from brand_detect.domain.contracts.filter_scenes import FilteredScenes
-from brand_detect.domain.contracts.run_ocr import TrackTexts
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts import CONTRACTS
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.job import JobRequest
-from brand_detect.domain.pipeline import ROOT, Stage
+from brand_detect.domain.pipeline import ROOT
 from brand_detect.domain.records import Payload
 
 Value: TypeAlias = JobRequest | Payload
-
-TYPES: Mapping[str, type[JobRequest] | type[Payload]] = {
-    ROOT: JobRequest,
-    Stage.extract_frames: ExtractedFrames,
-    Stage.filter_scenes: FilteredScenes,
-    Stage.detect_objects: DetectedObjects,
-    Stage.run_ocr: TrackTexts,
-    Stage.match_brands: BrandVerdicts,
-    Stage.escalate_vlm: BrandVerdicts,
-    Stage.escalate_cloud: BrandVerdicts,
-    Stage.compile_report: Report,
-}
-"""What each stage hands on."""
 
 UNVERSIONED = ("notes", "losses", "stats", "summary")
 """Facts about the run rather than the result: left out of the data version."""
@@ -64,10 +46,10 @@ def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | N
         Permanent: a table was written with other columns.
         KeyError: the payload has no such table.
     """
-    kind = TYPES[stage]
     facts = read(FACTS)
-    if issubclass(kind, JobRequest):
-        return kind.model_validate_json(facts)
+    if stage == ROOT:
+        return JobRequest.model_validate_json(facts)
+    kind = CONTRACTS[stage].payload
     if unknown := {*(tables or ())} - kind.schemas.keys():
         raise KeyError(f"{stage} hands on no table {min(unknown)}")
     values = json.loads(facts)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from brand_detect.domain.contracts import PARAMS, effective, uses_outside_models
+from brand_detect.domain.contracts import CONTRACTS, effective, uses_outside_models
 from brand_detect.domain.recipe import recipe_of
 
 INPUTS = {"extract_frames": "abc", "brand_catalog": "list 1"}
@@ -18,7 +18,9 @@ def other(value: Any) -> Any:
     return {"other": 1} if isinstance(value, dict) else [value] if not isinstance(value, list) else [*value, 1]
 
 
-@pytest.mark.parametrize(("stage", "param"), [(stage, p) for stage, cls in PARAMS.items() for p in cls.model_fields])
+@pytest.mark.parametrize(
+    ("stage", "param"), [(stage, p) for stage, c in CONTRACTS.items() for p in c.params.model_fields]
+)
 def test_every_param_is_part_of_the_recipe_unless_it_is_operational(stage: str, param: str):
     params = effective(stage).model_dump(mode="json")
     changed = params | {param: other(params[param])}
@@ -41,5 +43,5 @@ def test_a_recipe_follows_stage_code_and_inputs_and_not_their_order():
 
 
 def test_the_defaults_use_what_comes_with_the_package_alone():
-    assert not [stage for stage in PARAMS if uses_outside_models(effective(stage))]
+    assert not [stage for stage in CONTRACTS if uses_outside_models(effective(stage))]
     assert not uses_outside_models(effective("detect_objects", {"embedder": "off", "text": "off"}))

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from pydantic import Field
 
-from brand_detect.domain.contracts import PARAMS
+from brand_detect.domain.contracts import CONTRACTS
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import Params
 from brand_detect.orchestration.config import (
@@ -19,17 +19,17 @@ from brand_detect.orchestration.config import (
 )
 
 
-@pytest.mark.parametrize("stage", PARAMS)
+@pytest.mark.parametrize("stage", CONTRACTS)
 def test_every_field_is_optional_and_unset_by_default(stage: str):
     config = CONFIGS[stage]()
-    assert set(config.model_dump()) == set(PARAMS[stage].model_fields)
+    assert set(config.model_dump()) == set(CONTRACTS[stage].params.model_fields)
     assert explicit(config.model_dump()) == {}
 
 
-@pytest.mark.parametrize("stage", PARAMS)
+@pytest.mark.parametrize("stage", CONTRACTS)
 def test_the_launchpad_shows_each_param_with_its_default(stage: str):
     fields = CONFIGS[stage].to_fields_dict()
-    for name, field in PARAMS[stage].model_fields.items():
+    for name, field in CONTRACTS[stage].params.model_fields.items():
         assert not fields[name].is_required
         assert not fields[name].default_provided or fields[name].default_value is None
         assert str(field.description) in str(fields[name].description)

@@ -4,23 +4,26 @@ What a stage does with it is in ``stages``; what belongs to no single stage is i
 """
 
 import json
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
-from brand_detect.domain.contracts.compile_report import CompileReportParams
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, TextDetection
+from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, DetectObjectsParams, TextDetection
 from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
-from brand_detect.domain.contracts.extract_frames import ExtractFramesParams
-from brand_detect.domain.contracts.filter_scenes import FilterScenesParams
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames, ExtractFramesParams
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes, FilterScenesParams
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
-from brand_detect.domain.contracts.run_ocr import RunOcrParams, TextEngine
+from brand_detect.domain.contracts.run_ocr import RunOcrParams, TextEngine, TrackTexts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import STAGES, Stage
+from brand_detect.domain.records import Payload
 
 Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
 
@@ -44,15 +47,22 @@ def uses_outside_models(params: Params) -> bool:
             return False
 
 
-PARAMS: dict[str, type[Params]] = {
-    Stage.extract_frames: ExtractFramesParams,
-    Stage.filter_scenes: FilterScenesParams,
-    Stage.detect_objects: DetectObjectsParams,
-    Stage.run_ocr: RunOcrParams,
-    Stage.match_brands: MatchBrandsParams,
-    Stage.escalate_vlm: EscalateVlmParams,
-    Stage.escalate_cloud: EscalateCloudParams,
-    Stage.compile_report: CompileReportParams,
+class Contract(NamedTuple):
+    """What a stage takes and what it hands on."""
+
+    params: type[Params]
+    payload: type[Payload]
+
+
+CONTRACTS: Mapping[str, Contract] = {
+    Stage.extract_frames: Contract(ExtractFramesParams, ExtractedFrames),
+    Stage.filter_scenes: Contract(FilterScenesParams, FilteredScenes),
+    Stage.detect_objects: Contract(DetectObjectsParams, DetectedObjects),
+    Stage.run_ocr: Contract(RunOcrParams, TrackTexts),
+    Stage.match_brands: Contract(MatchBrandsParams, BrandVerdicts),
+    Stage.escalate_vlm: Contract(EscalateVlmParams, BrandVerdicts),
+    Stage.escalate_cloud: Contract(EscalateCloudParams, BrandVerdicts),
+    Stage.compile_report: Contract(CompileReportParams, Report),
 }
 
 
@@ -66,11 +76,11 @@ def effective(stage: str, *layers: dict[str, Any]) -> Params:
     for layer in layers:
         merged |= layer
     try:
-        return PARAMS[stage].model_validate(merged)
+        return CONTRACTS[stage].params.model_validate(merged)
     except ValidationError as e:
         first = e.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "params"
-        known = ", ".join(PARAMS[stage].model_fields)
+        known = ", ".join(CONTRACTS[stage].params.model_fields)
         message = first["msg"].removeprefix("Value error, ")
         hint = f"known names: {known}" if first["type"] == "extra_forbidden" else field_hint(stage, name)
         raise BadInput(f"{stage}.{name}: {message[:1].lower()}{message[1:]}.", hint) from e
@@ -78,7 +88,7 @@ def effective(stage: str, *layers: dict[str, Any]) -> Params:
 
 def field_hint(stage: str, name: str) -> str:
     """What a param is, with its default, for an error's hint."""
-    field = PARAMS[stage].model_fields.get(name.split(".")[0])
+    field = CONTRACTS[stage].params.model_fields.get(name.split(".")[0])
     if field is None:
         return ""
     default = field.default.value if isinstance(field.default, Enum) else field.default
@@ -92,7 +102,7 @@ def check_overrides(overrides: Overrides) -> Overrides:
         BadInput: naming the first that is not.
     """
     for stage, values in overrides.items():
-        if stage not in PARAMS:
+        if stage not in CONTRACTS:
             raise BadInput(f"There is no stage {stage!r}.", f"the stages are {', '.join(STAGES)}")
         if not isinstance(values, dict):
             raise BadInput(f"The overrides of {stage} are no params.", f"write {{{stage}: {{param: value}}}}")

@@ -145,6 +145,7 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason(str(night))
         tried = {job_id: at for job_id, at in tried.items() if job_id in known.jobs}
         save_tried(instance, tried | dict.fromkeys(night.retries, date))
+        # What ``plan_replay`` plans, which needs a job's whole history: a dozen queries for each of many jobs.
         return [
             dg.RunRequest(
                 run_key=f"{date} {job_id}",

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
-from brand_detect.domain.contracts import PARAMS, effective
+from brand_detect.domain.contracts import CONTRACTS, effective
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import ESCALATIONS, Stage
 
 SWEPT: Mapping[str, tuple[str, ...]] = {
-    Stage.match_brands: tuple(PARAMS[Stage.match_brands].model_fields),
+    Stage.match_brands: tuple(CONTRACTS[Stage.match_brands].params.model_fields),
     **dict.fromkeys(ESCALATIONS, ("min_confidence",)),
     Stage.compile_report: ("min_confidence", "bridge_s", "min_exposure_s"),
 }
@@ -25,12 +25,12 @@ def check_swept(stage: str, param: str, fixed: Overrides) -> None:
         BadInput: the effect of these params does not follow from checkpoints, or one param is named twice.
     """
     for asked, name in ((stage, param), *((s, n) for s, set_ in fixed.items() for n in set_)):
-        if asked in PARAMS and name not in SWEPT.get(asked, ()):
-            known = name in PARAMS[asked].model_fields
+        if asked in CONTRACTS and name not in SWEPT.get(asked, ()):
+            known = name in CONTRACTS[asked].params.model_fields
             needs = "frames or engines: replay it instead" if known else "a param that there is"
             can = "; ".join(f"{s}: {', '.join(names)}" for s, names in SWEPT.items())
             raise BadInput(f"{asked}.{name} needs {needs}.", f"what can be swept and set is {can}")
-        if asked not in PARAMS:
+        if asked not in CONTRACTS:
             raise BadInput(f"There is no stage {asked!r}.", f"what can be swept is {', '.join(SWEPT)}")
     if param in fixed.get(stage, {}):
         raise BadInput(f"{stage}.{param} is swept and set.", "leave it out of --set")

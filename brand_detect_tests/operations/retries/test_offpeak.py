@@ -10,18 +10,28 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import SCHEDULE_NAME_TAG
 
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.history import merged
 from brand_detect.domain.job import Overrides
-from brand_detect.domain.pipeline import downstream_of
+from brand_detect.domain.launch import ReplayRequest, plan_replay
 from brand_detect.domain.protocols import Answerer
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
 from brand_detect.operations.retries import open_jobs as module
-from brand_detect.operations.retries.offpeak import ASSUMED_USD, load_tried, offpeak_retries, plan_batch, save_tried
+from brand_detect.operations.retries.offpeak import (
+    ASSUMED_USD,
+    ONCE,
+    load_tried,
+    offpeak_retries,
+    plan_batch,
+    save_tried,
+)
 from brand_detect.operations.retries.open_jobs import OpenJob, OpenJobs, open_jobs
+from brand_detect.orchestration.history import read_history
 from brand_detect.orchestration.lineage import latest_record
 from brand_detect.orchestration.resources import Services
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
@@ -498,10 +508,16 @@ def ops(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {"ops": {stage: {"config": values} for stage, values in overrides.items()}}
 
 
-def test_the_schedule_s_runs_name_their_stages(nights: Batches):
-    """By them a run that died is known as one of this pipeline, and one that failed as not done."""
-    [request], _ = nights.night(max_usd=1.0)
-    assert [key.to_user_string() for key in request.asset_selection or ()] == list(downstream_of("escalate_vlm"))
+def test_the_schedule_launches_what_a_replay_from_the_same_stage_plans(built: Pipeline, nights: Batches):
+    """It names its stages: by them a run that died is known as this pipeline's, and one that failed as not done."""
+    overrides: Overrides = {"escalate_vlm": {"max_questions": 7, "ask_again": True}, "compile_report": {}}
+    [request], _ = nights.night(max_usd=1.0, overrides=overrides)
+    history = read_history(built.instance, "asked", built.runner.code_versions)
+    plan = plan_replay(history, ReplayRequest("escalate_vlm", merged(overrides, ONCE), retry_of=LATEST))
+    assert [key.to_user_string() for key in request.asset_selection or ()] == list(plan.stages)
+    assert request.run_config == ops(plan.config)
+    own = (PARTITION, OFFPEAK, OFFPEAK_USD, SCHEDULE_NAME_TAG)
+    assert {name: value for name, value in request.tags.items() if name not in own} == plan.run_tags
 
 
 def test_a_night_is_remembered(nights: Batches):

@@ -1,26 +1,21 @@
-"""Finds the catalogue's brands in texts: exact, by alias, through the reader's confusions, and by likeness."""
+"""Finds the catalogue's brands in texts: by name, by alias, and approximately (``fuzzy``)."""
 
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
+from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import Hit
-from brand_detect.domain.text import Line, NearIndex, fold, key_of, line_of
+from brand_detect.domain.text import Line, fold, key_of, line_of
 
-CONFUSION_COST = 0.2  # of an edit that folding explains (0 for O); any other costs 1
-CUT_COST = 0.9  # of the first or last letter, lost where the line was cut (TENNIST) or won from an emblem (OCOCA-COLA)
-HIDDEN_COST = 0.8  # of each letter of one run that is missing: somebody stood before it
-MOST_EDITS = 1 / 3  # share of a name's letters; beyond it another word begins, whatever score is asked for
 LONGEST_WINDOW = 8  # words of a line that one name may take; more where a name has more, as in Thai
 SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
 SHORTEST_RUN_ON = 4  # letters of the longest name in a word that the reader ran together: EMIRATESFLYBETTER
@@ -34,39 +29,6 @@ SHORTEST_NEAR = 5  # letters of such a text: shorter ones are nearly a name by c
 # pointed ones for a delta or lambda, square ones for a mouth
 ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}
 ADORNMENTS |= {"o", "0", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LETTER O}", "δ", "λ", "口", "ロ"}
-EMBLEM = "o"  # as which, folded, readers take a round emblem beside a name
-
-
-@dataclass(frozen=True)
-class _Spelling:
-    """A name or alias as it is looked up."""
-
-    text: str
-    key: str
-    folded: str
-    cuts: frozenset[int]  # where its words begin and end in ``key``
-    brand: Brand
-    whole_line: bool
-    exactly: bool  # it never matches approximately
-
-    @cached_property
-    def has_digit(self) -> bool:
-        return any(c.isdigit() for c in self.key)
-
-
-class _Find(NamedTuple):
-    """A surface found at ``key[begin:end]`` of a line."""
-
-    begin: int
-    end: int
-    spelling: _Spelling
-    score: float
-    exact: bool
-
-    @property
-    def worth(self) -> tuple[float, float, int, str]:
-        """Orders finds that overlap: the longer name read better wins; the rest makes the order certain."""
-        return -self.score * len(self.spelling.key), -self.score, self.begin, self.spelling.text
 
 
 class LexiconIndex:
@@ -74,12 +36,12 @@ class LexiconIndex:
 
     def __init__(self, catalog: BrandCatalog) -> None:
         self.version = catalog.version
-        self._by_key: dict[str, _Spelling] = {}
+        self._by_key: dict[str, Spelling] = {}
         self._excluded: defaultdict[str, set[str]] = defaultdict(set)  # folded text: the brand ids
         for brand in catalog.brands:
             for text in () if brand.logo_only else (brand.name, *brand.aliases, *brand.included_texts):
                 line = line_of(text)
-                spelling = _Spelling(
+                spelling = Spelling(
                     text,
                     line.key,
                     fold(line.key),
@@ -92,10 +54,10 @@ class LexiconIndex:
             for text in brand.excluded_texts:
                 self._excluded[fold(key_of(text))].add(brand.brand_id)
         self._spellings = tuple(self._by_key.values())
+        self._fuzzy = FuzzyMatcher(self._spellings)
         self._longest = max((len(s.key) for s in self._spellings), default=0)
         texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
-        self._near: dict[float, NearIndex] = {}
         self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # key of a name or alias: brands by id
         for brand in catalog.brands:
             for text in (brand.name, *brand.aliases):
@@ -112,45 +74,31 @@ class LexiconIndex:
         off at an end of the line nine tenths.
         """
         line = line_of(text)
-        finds = [f for f in self._finds(line, fuzzy_score, min_fuzzy_length) if not self._is_excluded_at(line, f)]
-        chosen = _best_apart(finds)
-        if any(f.spelling.whole_line for f in chosen) and not _is_nothing_but_names(line, chosen):
-            chosen = _best_apart([f for f in finds if not f.spelling.whole_line])
-        return [_hit(line, f) for f in sorted(chosen, key=lambda f: f.worth)]
+        candidates = [
+            c for c in self._candidates(line, fuzzy_score, min_fuzzy_length) if not self._is_excluded_at(line, c)
+        ]
+        chosen = _best_apart(candidates)
+        if any(c.spelling.whole_line for c in chosen) and not _is_nothing_but_names(line, chosen):
+            chosen = _best_apart([c for c in candidates if not c.spelling.whole_line])
+        return [_hit(line, c) for c in sorted(chosen, key=lambda c: c.worth)]
 
     def find_occluded(
         self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int
     ) -> list[Hit]:
-        """The name among ``keys`` that ``text`` is all of but one run of letters, as where somebody stands before it.
+        """The name among ``keys`` that ``text`` is with one contiguous run of characters occluded.
 
-        Words that are missing whole were not hidden: NEW ZEALAND is no AIR NEW ZEALAND. Nothing if it may be several
-        brands of ``keys``, or is a name, a number or made of everyday words itself.
+        Nothing if it may be several brands of ``keys``, or is a name, a number or made of everyday words itself.
         ``min_fuzzy_length`` is that of the name, which is spelled out somewhere; a brand's own limit that of the text.
-        ``score`` is 1 - edits / letters of the name: a hidden letter counts ``HIDDEN_COST`` of an edit, a confused one
-        a fifth.
         """
         line = line_of(text)
         if line.key in self._by_key or all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts)):
             return []
-        digits = any(c.isdigit() for c in line.key)
-        if digits and not any(c.isalpha() for c in line.key):
-            return []
-        found: dict[str, _Find] = {}
+        found: dict[str, Candidate] = {}
         for spelling in filter(None, map(self._by_key.get, keys)):
-            if spelling.whole_line or spelling.exactly or (spelling.has_digit and not digits):
-                continue
-            if len(line.key) < spelling.brand.min_length or len(spelling.key) < min_fuzzy_length:
-                continue
-            hidden = HIDDEN_COST * (len(spelling.key) - len(line.key))
-            most = (1 - fuzzy_score) * len(spelling.key) + 1e-9
-            confused = _hides_one_run(line.key, spelling) if 0 < hidden <= most else None
-            if confused is None:
-                continue
-            cost = hidden + CONFUSION_COST * confused
-            find = _Find(0, len(line.key), spelling, 1 - cost / len(spelling.key), exact=False)
-            if cost <= most and not self._is_excluded_at(line, find):
-                found[spelling.brand.brand_id] = find
-        return [_hit(line, find) for find in found.values()] if len(found) == 1 else []
+            candidate = occluded(line, spelling, fuzzy_score, min_fuzzy_length)
+            if candidate and not self._is_excluded_at(line, candidate):
+                found[spelling.brand.brand_id] = candidate
+        return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []
 
     def named(self, name: str) -> Hit | None:
         """The brand of that name or alias, also where it counts by its logo alone; None for anything else.
@@ -183,8 +131,8 @@ class LexiconIndex:
     def rivals(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Every name that the whole of ``text`` would match approximately, were it no name itself, likest first."""
         line = line_of(text)
-        finds = self._alike(line, 0, len(line.key), fuzzy_score, min_fuzzy_length)
-        return [_hit(line, f) for f in sorted(finds, key=lambda f: f.worth) if f.spelling.key != line.key]
+        candidates = self._fuzzy.candidates(line, 0, len(line.key), fuzzy_score, min_fuzzy_length)
+        return [_hit(line, c) for c in sorted(candidates, key=lambda c: c.worth) if c.spelling.key != line.key]
 
     def is_excluded(self, text: str) -> bool:
         """Whether the catalogue says that this text is no brand at all."""
@@ -200,12 +148,12 @@ class LexiconIndex:
         line = line_of(text)
         return any(_begins_another(fold(line.key[:cut])[::-1], self._backwards) for cut in line.cuts[1:])
 
-    def _finds(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
-        """All that may be meant, overlapping."""
+    def _candidates(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[Candidate]:
+        """All candidates, overlapping."""
         yield from self._windows(line, fuzzy_score, min_fuzzy_length)
         yield from self._run_on(line)
 
-    def _windows(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
+    def _windows(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[Candidate]:
         cuts, key = line.cuts, line.key
         for i, begin in enumerate(cuts[:-1]):
             plain = True  # all words of the window are everyday ones
@@ -220,12 +168,12 @@ class LexiconIndex:
                 spelling = self._by_key.get(window)
                 if spelling:
                     if self._may_be_split(line, i, j, spelling, plain):
-                        yield _Find(begin, end, spelling, 1.0, exact=True)
+                        yield Candidate(begin, end, spelling, 1.0, exact=True)
                 elif not plain:
-                    yield from self._alike(line, begin, end, fuzzy_score, min_fuzzy_length)
+                    yield from self._fuzzy.candidates(line, begin, end, fuzzy_score, min_fuzzy_length)
 
     @staticmethod
-    def _may_be_split(line: Line, i: int, j: int, spelling: _Spelling, plain: bool) -> bool:
+    def _may_be_split(line: Line, i: int, j: int, spelling: Spelling, plain: bool) -> bool:
         """Whether the words i..j of ``line``, which spell ``spelling``, are not just other words in a row."""
         begin = line.cuts[i]
         if {c - begin for c in line.cuts[i : j + 1]} <= spelling.cuts:
@@ -235,36 +183,7 @@ class LexiconIndex:
             return whole and (not plain or len(spelling.key) >= SHORTEST_SPLIT)
         return True
 
-    def _alike(self, line: Line, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[_Find]:
-        window, at_end = line.key[begin:end], end == len(line.key)
-        digits = not window.isalpha() and any(c.isdigit() for c in window)
-        if digits and not any(c.isalpha() for c in window):
-            return
-        folded = fold(window)
-        near = self._near.get(fuzzy_score)
-        if near is None:
-            near = self._near[fuzzy_score] = NearIndex(
-                [s.folded for s in self._spellings],
-                lambda m: int(min((1 - fuzzy_score) / CUT_COST, MOST_EDITS) * m + 1e-9),
-            )
-        for position in near.near(folded):
-            spelling = self._spellings[position]
-            edits = Levenshtein.distance(folded, spelling.folded)
-            if spelling.exactly or (edits and spelling.whole_line) or (spelling.has_digit and not digits):
-                continue
-            if len(window) < spelling.brand.min_length:
-                continue
-            if len(window) < (spelling.brand.min_length or min_fuzzy_length) and not (
-                edits == 0 and _has_digits_for_letters(window, spelling.key)
-            ):
-                continue
-            confusions = max(0, Levenshtein.distance(window, spelling.key) - edits)
-            cost = CUT_COST if edits == 1 and _differs_at_edge(folded, spelling, begin == 0, at_end) else edits
-            score = 1 - (cost + CONFUSION_COST * confusions) / len(spelling.key)
-            if score >= fuzzy_score:
-                yield _Find(begin, end, spelling, score, exact=False)
-
-    def _run_on(self, line: Line) -> Iterator[_Find]:
+    def _run_on(self, line: Line) -> Iterator[Candidate]:
         """Names in words that the reader ran together: all of it is names and everyday words, not these alone."""
         for begin, end in zip(line.cuts, line.cuts[1:], strict=False):
             word = line.key[begin:end]
@@ -274,7 +193,7 @@ class LexiconIndex:
                 named = [(a, b, spelling) for a, b, spelling in named if not spelling.whole_line]
                 if max((b - a for a, b, _ in named), default=0) >= SHORTEST_RUN_ON:
                     for a, b, spelling in named:
-                        yield _Find(a, b, spelling, RUN_ON_SCORE, exact=True)
+                        yield Candidate(a, b, spelling, RUN_ON_SCORE, exact=True)
 
     def _pieces(self, key: str, begin: int, end: int) -> list[tuple[int, int]]:
         """``key[begin:end]`` cut into names and everyday words, as few letters in names as can be; else nothing."""
@@ -297,14 +216,16 @@ class LexiconIndex:
                     best[b] = cost, [*pieces, (a, b)]
         return best[end][1] if end in best else []
 
-    def _is_excluded_at(self, line: Line, find: _Find) -> bool:
-        """Whether words around the find spell a text that its brand excludes."""
-        if not find.spelling.brand.excluded_texts:
+    def _is_excluded_at(self, line: Line, candidate: Candidate) -> bool:
+        """Whether words around the candidate spell a text that its brand excludes."""
+        if not candidate.spelling.brand.excluded_texts:
             return False
-        firsts = [c for c in line.cuts if c <= find.begin][-self._window :]
-        lasts = [c for c in line.cuts if c >= find.end][: self._window]
+        firsts = [c for c in line.cuts if c <= candidate.begin][-self._window :]
+        lasts = [c for c in line.cuts if c >= candidate.end][: self._window]
         return any(
-            find.spelling.brand.brand_id in self._excluded.get(fold(line.key[a:b]), ()) for a in firsts for b in lasts
+            candidate.spelling.brand.brand_id in self._excluded.get(fold(line.key[a:b]), ())
+            for a in firsts
+            for b in lasts
         )
 
 
@@ -314,64 +235,35 @@ def _begins_another(part: str, ordered: list[str]) -> bool:
     return any(s != part and s.startswith(part) for s in ordered[at : at + 2])
 
 
-def _has_digits_for_letters(read: str, name: str) -> bool:
-    """Whether the two, equal when folded, differ only where a digit was read for a letter of the name."""
-    return len(read) == len(name) and all(
-        a == b or (a.isdigit() and b.isalpha()) for a, b in zip(read, name, strict=True)
-    )
-
-
-def _differs_at_edge(folded: str, spelling: _Spelling, at_begin: bool, at_end: bool) -> bool:
-    """Whether an edge of the line took a letter of the name, which is no word of its own, or lent it an emblem."""
-    last = len(spelling.key) - 1
-    if (at_begin and folded == EMBLEM + spelling.folded) or (at_end and folded == spelling.folded + EMBLEM):
-        return True
-    return (at_begin and folded == spelling.folded[1:] and 1 not in spelling.cuts) or (
-        at_end and folded == spelling.folded[:-1] and last not in spelling.cuts
-    )
-
-
-def _hides_one_run(read: str, spelling: _Spelling) -> int | None:
-    """How many letters the reader confused, if folded ``read`` is the name, which is longer, without some letters that
-    follow each other and not without whole words; else None."""
-    name, folded = spelling.key, fold(read)
-    hidden = len(name) - len(read)
-    seen = {at: rest for at in range(len(read) + 1) if fold(rest := name[:at] + name[at + hidden :]) == folded}
-    has_words = len(spelling.cuts) <= len(name)  # in Chinese or Thai each letter stands for one
-    if has_words and any({at, at + hidden} <= spelling.cuts for at in seen):
-        return None
-    return min((sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen.values()), default=None)
-
-
 def _is_cut_from_plus(line: Line, j: int) -> bool:
     """Whether a + follows the words before j without a space: DISNEY+ is not Disney."""
     at = line.cuts[j]
     return line.key[at : at + 1] == "+" and line.at[at] == line.at[at - 1] + 1
 
 
-def _best_apart(finds: list[_Find]) -> list[_Find]:
-    """The best finds of which no two overlap."""
-    chosen: list[_Find] = []
-    for find in sorted(finds, key=lambda f: f.worth):
-        if all(find.end <= c.begin or c.end <= find.begin for c in chosen):
-            chosen.append(find)
+def _best_apart(candidates: list[Candidate]) -> list[Candidate]:
+    """The best candidates of which no two overlap."""
+    chosen: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: c.worth):
+        if all(candidate.end <= c.begin or c.end <= candidate.begin for c in chosen):
+            chosen.append(candidate)
     return chosen
 
 
-def _is_nothing_but_names(line: Line, finds: list[_Find]) -> bool:
+def _is_nothing_but_names(line: Line, candidates: list[Candidate]) -> bool:
     """Whether names and adornments fill the line, and it is one name, or one at least is no everyday word."""
-    if len({f.spelling.brand.brand_id for f in finds}) > 1 and all(f.spelling.whole_line for f in finds):
+    if len({c.spelling.brand.brand_id for c in candidates}) > 1 and all(c.spelling.whole_line for c in candidates):
         return False
     return all(
-        line.key[a:b] in ADORNMENTS or any(f.begin <= a and b <= f.end for f in finds)
+        line.key[a:b] in ADORNMENTS or any(c.begin <= a and b <= c.end for c in candidates)
         for a, b in zip(line.cuts, line.cuts[1:], strict=False)
     )
 
 
-def _hit(line: Line, find: _Find) -> Hit:
-    """The find in the text as given, without the letters around it that are none of the name's: the O of OLENOVO."""
-    spelling = find.spelling
-    begin, end = find.begin, find.end
+def _hit(line: Line, candidate: Candidate) -> Hit:
+    """The candidate in the text as given, without letters around it that are not of the name: the O of OLENOVO."""
+    spelling = candidate.spelling
+    begin, end = candidate.begin, candidate.end
 
     def edits(begin: int, end: int) -> int:
         return Levenshtein.distance(fold(line.key[begin:end]), spelling.folded)
@@ -385,8 +277,8 @@ def _hit(line: Line, find: _Find) -> Hit:
         brand_id=spelling.brand.brand_id,
         brand=spelling.brand.name,
         alias=spelling.text,
-        rule=exact if find.exact else Rule.fuzzy,
-        score=find.score,
+        rule=exact if candidate.exact else Rule.fuzzy,
+        score=candidate.score,
         start=line.at[begin],
         end=line.at[end - 1] + 1,
     )

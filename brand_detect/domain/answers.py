@@ -1,4 +1,4 @@
-"""What a vision-language model says about a mark: the form of its answer, and how a reply is read.
+"""What a vision-language model answers about a logo: the form of its answer, and how a reply is read.
 
 A model is a witness, not a judge: what it says is cut to size and counts only where the catalogue knows the brand.
 """
@@ -28,7 +28,7 @@ HEDGES = frozenset(
         *("generic", "contemporary", "brand", "logo", "none", "null", "undefined"),
     )
 )
-"""Words that speak about a mark; they may stand in a name that the catalogue has, and make no new one."""
+"""Words about a logo: allowed in a name that the catalogue has, never in a new one."""
 
 
 class BrandAnswer(BaseModel):

@@ -10,20 +10,21 @@ from pydantic import Field
 
 from brand_detect.domain.answers import may_be_a_name, without_generic
 from brand_detect.domain.contracts.compile_report import Report, Reviewed
+from brand_detect.domain.contracts.verdicts import AnswerStatus, Rule
 from brand_detect.domain.records import Record
 from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import key_of, same_text
 
 MOST_CLUSTERS = 10
 """Clusters of one job that are proposed, the highest ranks: the rest is small print."""
-LEARNT_FROM = ("fuzzy", "vlm", "cloud")
+LEARNT_FROM = (Rule.fuzzy, Rule.vlm, Rule.cloud)
 """Rules by which a text was taken for a brand without being one of its names."""
 SAME_LOGO_BITS = 8
-"""Hashes of two crops of one mark differ by so many bits at most, as in ``match_brands``."""
+"""Hashes of two crops of one logo differ by so many bits at most, as in ``match_brands``."""
 
 
 class Proposal(Record):
-    """A name that may be a brand, or a mark that may have a name, with the evidence for it.
+    """A name that may be a brand, or a logo that may have a name, with the evidence for it.
 
     Of the ``kind`` alias: ``text`` is one more name of the brand ``name``; excluded: ``text`` is not that brand.
     """
@@ -31,7 +32,7 @@ class Proposal(Record):
     kind: Literal["brand", "alias", "excluded"] = "brand"
 
     proposal_id: str = Field(description="from what is proposed: the same in every job, where there is a name")
-    name: str = Field(description='as proposed; "" for a mark that nobody has named')
+    name: str = Field(description='as proposed; "" for a logo that nobody has named')
     proposer: Literal["cluster", "model", "person"]
     model: str = Field("", description="provider and model, where a model proposes")
     job_id: str
@@ -67,68 +68,72 @@ class Open:
 
 
 def proposal_of(
-    mark: Row, job_id: str, frames: str, name: str, proposer: Literal["cluster", "model", "person"], model: str = ""
+    cluster: Row, job_id: str, frames: str, name: str, proposer: Literal["cluster", "model", "person"], model: str = ""
 ) -> Proposal:
-    """The proposal to take the cluster ``mark``, a row of REPORT_UNRESOLVED, for a brand of that name."""
-    box = tuple(mark[c] for c in ("x_px", "y_px", "w_px", "h_px"))
+    """The proposal that ``cluster``, a row of REPORT_UNRESOLVED, shows a brand of that name."""
+    box = tuple(cluster[c] for c in ("x_px", "y_px", "w_px", "h_px"))
     return Proposal(
-        proposal_id=content_id("proposal", key_of(name) or mark["cluster_id"]),
+        proposal_id=content_id("proposal", key_of(name) or cluster["cluster_id"]),
         name=name,
         proposer=proposer,
         model=model,
         job_id=job_id,
-        cluster_id=mark["cluster_id"],
-        text=mark["text"],
-        seconds=mark["seconds"],
-        crop_hashes=tuple(mark["crop_hashes"]),
+        cluster_id=cluster["cluster_id"],
+        text=cluster["text"],
+        seconds=cluster["seconds"],
+        crop_hashes=tuple(cluster["crop_hashes"]),
         frames=frames,
-        frame=mark["frame"],
-        t_s=mark["t_s"],
+        frame=cluster["frame"],
+        t_s=cluster["t_s"],
         box=None if None in box else box,
     )
 
 
-def proposed(marks: pa.Table, answers: pa.Table, job_id: str, frames: str) -> Iterator[Proposal]:
-    """What a report's unresolved clusters, ``marks``, suggest, and the ``answers`` that name a brand nobody knows."""
-    rows = {row["cluster_id"]: row for row in marks.to_pylist()}
+def proposed(clusters: pa.Table, answers: pa.Table, job_id: str, frames: str) -> Iterator[Proposal]:
+    """What a report's unresolved ``clusters`` suggest, and ``answers`` that name a brand that the catalogue lacks."""
+    rows = {row["cluster_id"]: row for row in clusters.to_pylist()}
     for row in rows.values():
         if row["rank"] <= MOST_CLUSTERS:
             yield proposal_of(row, job_id, frames, row["text"], "cluster")
     for answer in answers.to_pylist():
-        mark, name = rows.get(answer["cluster_id"]), without_generic(answer["answer"])
-        if mark and answer["status"] == "answered" and may_be_a_name(name) and not answer["brand_id"]:
+        cluster, name = rows.get(answer["cluster_id"]), without_generic(answer["answer"])
+        if cluster and answer["status"] == AnswerStatus.answered and may_be_a_name(name) and not answer["brand_id"]:
             model = f"{answer['provider']}/{answer['model']}"
-            yield proposal_of(mark, job_id, frames, name, "model", model)
+            yield proposal_of(cluster, job_id, frames, name, "model", model)
 
 
 def corrected(
     report: Report,
     verdicts: pa.Table,
-    marks: pa.Table,
+    clusters: pa.Table,
     known: Callable[[str], object],
     job_id: str,
     frames: str,
 ) -> Iterator[Proposal]:
     """What a person's corrections suggest for the catalogue.
 
-    A mark that was named: a brand. An exposure that was accepted or renamed: its text as an alias, where a model or a
-    fuzzy rule decided or another brand was meant, or a brand where the catalogue has none of that name. A text that was
-    excluded: as a text that is not the brand that it was taken for. ``marks`` are the rows of
-    REPORT_UNRESOLVED before they were named; ``known`` tells whether the catalogue has a brand of a name.
+    - A cluster that was named: a brand.
+    - An exposure that was accepted or renamed: its text as an alias, where a model or a fuzzy rule decided or another
+      brand was meant; or a brand, where the catalogue has none of that name.
+    - A text that was excluded: a text that is not the brand it was matched to.
+
+    Args:
+        clusters: REPORT_UNRESOLVED before any was named.
+        known: whether the catalogue has a brand of a name.
     """
-    named = {row["cluster_id"]: row for row in marks.to_pylist()}
+    named = {row["cluster_id"]: row for row in clusters.to_pylist()}
     cut = {row["verdict_id"]: _span(row) for row in verdicts.to_pylist()}
-    for told in report.summary["reviews"]:
-        if told["state"] == "applied" and told["action"] == "name" and told["cluster_id"] in named:
-            yield proposal_of(named[told["cluster_id"]], job_id, frames, told["to"], "person")
+    for review in report.summary["reviews"]:
+        if review["state"] == "applied" and review["action"] == "name" and review["cluster_id"] in named:
+            yield proposal_of(named[review["cluster_id"]], job_id, frames, review["to"], "person")
     for row, seconds in _by_text(
         report.detections.filter(pc.field("reviewed").isin([Reviewed.accepted, Reviewed.renamed]))
     ):
-        said = cut.get(row["verdict_id"], "")
+        text = cut.get(row["verdict_id"], "")
         if not known(row["brand"]):
-            yield _of_detection(row, said, "brand", seconds, job_id, frames)
-        elif may_be_a_name(said) and (row["reviewed"] == Reviewed.renamed or row["rule"] in LEARNT_FROM):
-            yield _of_detection(row, said, "alias", seconds, job_id, frames)
+            yield _of_detection(row, text, "brand", seconds, job_id, frames)
+        elif may_be_a_name(text) and (row["reviewed"] == Reviewed.renamed or row["rule"] in LEARNT_FROM):
+            yield _of_detection(row, text, "alias", seconds, job_id, frames)
     excluded = [r["text"] for r in report.summary["reviews"] if (r["state"], r["action"]) == ("applied", "exclude")]
     for row, seconds in _by_text(report.rejected):
         if any(same_text(row["text"], text) for text in excluded) and known(row["brand"]):
@@ -176,7 +181,7 @@ def _of_detection(
 def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], known: Collection[str] = ()) -> list[Open]:
     """What is to be decided, longest on screen first.
 
-    Left out is what was decided before, in whatever job; a mark without a name whose crops look like those of one that
+    Left out is what was decided before, in whatever job; a logo without a name whose crops look like those of one that
     was; and names whose key is among ``known``: the catalogue has them.
     """
     decided = {decision.proposal_id for decision in decisions}
@@ -203,5 +208,5 @@ def _seconds(group: Iterable[Proposal]) -> float:
 
 
 def alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
-    """Whether crops with these perceptual hashes show one mark."""
+    """Whether crops with these perceptual hashes show one logo."""
     return any((a ^ b).bit_count() <= SAME_LOGO_BITS for a in hashes for b in others)

@@ -299,7 +299,7 @@ class Reading:
     text: str
     confidence: float
     char_positions: tuple[float, ...] = ()
-    """The middle of each character of ``text``, spaces too, as a share of the crop's width; empty = not told."""
+    """The middle of each character of ``text``, spaces too, as a share of the crop's width; empty = unknown."""
 
 
 class TextReader(Protocol):
@@ -316,7 +316,7 @@ class TextReader(Protocol):
 
 
 class LogoEmbedder(Protocol):
-    """Turns crops of marks into vectors whose inner product says how alike they are."""
+    """Turns crops of logo regions into embeddings; the inner product of two says how alike they are."""
 
     @property
     def identity(self) -> str:
@@ -338,7 +338,7 @@ class Question:
     cluster_id: str
     text: str  # what was read; "" for a logo region without text
     crops: tuple[bytes, ...]  # JPEG, best first
-    scene: bytes = b""  # JPEG of the frame with the mark outlined; b"" = not shown
+    scene: bytes = b""  # JPEG of the frame with the region outlined; b"" = not shown
     candidates: tuple[str, ...] = ()  # catalogue brands that it resembles, likest first
 
 
@@ -367,7 +367,7 @@ class Answerer(Protocol):
 
 
 class AnswerMemory(Protocol):
-    """What models said, whatever the job."""
+    """The answers of models, across jobs."""
 
     def recall(self, question_ids: Sequence[str]) -> Mapping[str, Answer]:
         """The answers that are known, by question, without a cluster."""
@@ -449,18 +449,18 @@ class BrandIndex(Protocol):
 
 @dataclass(frozen=True)
 class Likeness:
-    """A catalogue brand that a mark looks like."""
+    """A catalogue brand that a logo region looks like."""
 
     brand_id: str
     brand: str
     exemplar_id: str  # the picture that it is most like
-    score: float  # how far the likeness stands out from that of marks that are none of the catalogue's
-    false_accept_rate: float  # share of such marks that reach the score, 0..1
+    score: float  # how far the similarity stands out from that of distractors
+    false_accept_rate: float  # share of distractors that reach the score, 0..1
     probability: float  # that it is the brand, 0..1
 
 
 class LogoGallery(Protocol):
-    """Finds catalogue brands by the look of their marks."""
+    """Finds catalogue brands by their logos' embeddings."""
 
     embedder: str
     """Identity of the embedder whose vectors it takes."""
@@ -469,7 +469,7 @@ class LogoGallery(Protocol):
         """The brands that each track looks like, best first, at most five.
 
         Args:
-            vectors: views of marks, shape (views, dimensions), of unit length.
+            vectors: embeddings of views, shape (views, dimensions), of unit length.
             track: the number of each view's track, 0 to tracks - 1.
         """
         ...

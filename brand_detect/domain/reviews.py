@@ -1,4 +1,4 @@
-"""Corrections by a person: what was said about a report, and which of it is in force.
+"""Corrections of a report by a person, and which of them are in force.
 
 A correction is an event that is never changed. It names what it is about by brand, time range and box, not by ids of
 detections, so that it survives a replay that changes those.
@@ -29,7 +29,7 @@ OF_CLUSTERS = ("name", "dismiss")
 
 
 def _without_steering(text: object) -> object:
-    """What the report says, which may hold such marks: readers of Arabic and Hebrew put them beside the letters."""
+    """Text as a report shows it, without direction marks: OCR of Arabic and Hebrew puts them beside the letters."""
     return "".join(c for c in text if c not in STEERING).strip() if isinstance(text, str) else text
 
 
@@ -126,17 +126,18 @@ class Review(Correction):
 
     review_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="from the event and its time")
     at: str = Field(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$", description="when it was said, UTC, ISO 8601"
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$", description="when it was made, UTC, ISO 8601"
     )
 
 
-def correction_of(said: Mapping[str, Any]) -> Correction:
-    """
+def correction_of(values: Mapping[str, Any]) -> Correction:
+    """The correction that ``values`` describe.
+
     Raises:
-        BadInput: it is none, with the field and the reason.
+        BadInput: they are not valid, with the field and the reason.
     """
     try:
-        return Correction.model_validate(said)
+        return Correction.model_validate(values)
     except ValidationError as e:
         raise BadInput(sentence(e.errors()), "docs/reference/http.md names the fields") from e
 
@@ -149,10 +150,9 @@ def sentence(errors: Sequence[Any]) -> str:
 
 
 def review_of(correction: Correction, now: datetime | None = None) -> Review:
-    """``correction`` as said at ``now``; default: this moment."""
+    """``correction`` as made at ``now``; default: this moment."""
     at = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
-    said = correction.model_dump()
-    return Review(**said, at=at, review_id=content_id(at, correction.model_dump_json()))
+    return Review(**correction.model_dump(), at=at, review_id=content_id(at, correction.model_dump_json()))
 
 
 def in_order(reviews: Iterable[Review]) -> list[Review]:

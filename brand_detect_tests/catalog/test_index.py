@@ -245,9 +245,9 @@ class _Without(LexiconIndex):
 
     left_out = ""
 
-    def _finds(self, line, fuzzy_score, min_fuzzy_length):
-        finds = super()._finds(line, fuzzy_score, min_fuzzy_length)
-        return (f for f in finds if f.spelling.brand.brand_id != self.left_out)
+    def _candidates(self, line, fuzzy_score, min_fuzzy_length):
+        candidates = super()._candidates(line, fuzzy_score, min_fuzzy_length)
+        return (f for f in candidates if f.spelling.brand.brand_id != self.left_out)
 
 
 def test_without_a_brand_its_name_is_no_other_brand():
@@ -350,7 +350,7 @@ def test_ordinary_english_names_no_brand(starter):
 
 
 @given(text=st.text("ROLEX0PEUGT 1&+é为", max_size=24), score=st.sampled_from([0.6, 0.8, 0.88, 1.0]))
-def test_finds_are_in_range_apart_and_repeatable(index, text, score):
+def test_candidates_are_in_range_apart_and_repeatable(index, text, score):
     hits = find(index, text, fuzzy_score=score)
     assert hits == find(index, text, fuzzy_score=score)
     for hit in hits:

@@ -115,14 +115,13 @@ def regions(
     from brand_detect.engines.image import OpenCvCodec
     from brand_detect.engines.rapid import RapidTextDetector
     from brand_detect.evaluation.scoring import regions as scoring
-    from brand_detect.evaluation.scoring.proposals import baselines
 
     with Bars() as bars:
         report = bars.stage("proposing", logging.getLogger(__name__))
         pictures = (
             scoring.annotated(folder, OpenCvCodec()) if folder else scoring.generated(home() / state_dir() / "bench")
         )
-        scores = scoring.evaluate_regions(pictures, baselines(RapidTextDetector()), report)
+        scores = scoring.evaluate_regions(pictures, scoring.methods(RapidTextDetector()), report)
     if as_json:
         out.print_json(data=[score.to_json() for score in scores])
     else:
@@ -145,7 +144,7 @@ def logos(
         typer.Option(metavar="FOLDER", help="more icons for the gallery: SVGs or Iconify packs; as often as needed"),
     ] = [],  # noqa: B006
     baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="also the classical ways, such as SIFT")
+        bool, typer.Option("--baselines/--no-baselines", help="also histograms of oriented gradients")
     ] = True,
     false_accept_rate: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="share of distractors that the matcher may claim")
@@ -165,7 +164,9 @@ def logos(
     from brand_detect.evaluation.scoring import logos as scoring
     from brand_detect.evaluation.scoring import recognizers as known
 
-    recognizers = [*map(known.embedder_of, embedder), *(known.baselines() if baselines else ())]
+    recognizers = [*map(known.embedder_of, embedder)]
+    if baselines:
+        recognizers.append(known.Embedder("gradients", known.Gradients()))
     packs = [artwork.simple_icons(), *map(artwork.icons_of, icons)]
     with Bars() as bars:
         report = bars.stage("recognising", logging.getLogger(__name__))

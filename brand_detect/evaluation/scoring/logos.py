@@ -35,11 +35,11 @@ from brand_detect.evaluation.scoring.openset import (
     verdicts,
     without,
 )
-from brand_detect.evaluation.scoring.recognizers import Recognizer
+from brand_detect.evaluation.scoring.recognizers import Embedder
 
 MIN_SIDE_PX = 8
 FEW = 16  # distractors of a small catalogue
-SMALL_GALLERY = 300  # distractors that slow recognizers are measured with
+SMALL_GALLERY = 300  # distractors
 HEIGHTS_PX = (24, 48, 96)
 SHRUNK_PX = (48, 32, 24)
 BRANDS_AT_A_TIME = 64
@@ -224,7 +224,7 @@ class Scored:
 
 def evaluate_logos(
     folder: Path,
-    recognizers: Sequence[Recognizer],
+    recognizers: Sequence[Embedder],
     packs: Sequence[Sequence[Icon]],
     codec: ImageCodec,
     progress: Progress,
@@ -307,18 +307,17 @@ def distractors_of(packs: Sequence[Sequence[Icon]], brands: Sequence[str]) -> li
 
 def score(
     material: Material,
-    recognizers: Sequence[Recognizer],
+    recognizers: Sequence[Embedder],
     distractors: Sequence[Icon],
     galleries: Sequence[int],
     unknown: Sequence[Image],
     progress: Progress,
 ) -> tuple[list[Scored], Vectors]:
-    """Let each recognizer compare all probes with all exemplars and with the distractors, slow ones with the smallest
-    gallery alone. The first recognizer's vectors are kept."""
+    """Let each recognizer compare all probes with all exemplars and with the distractors. The first one's vectors are
+    kept."""
     results, described, kept, kept_of = [], [], [], []
     for r in recognizers:
-        own = galleries[:1] if r.slow else galleries
-        result = Scored(r.name, own, np.full((len(material.probes), own[-1]), -np.inf, np.float32))
+        result = Scored(r.name, galleries, np.full((len(material.probes), galleries[-1]), -np.inf, np.float32))
         began = time.perf_counter()
         probes = r.describe(material.probes)
         result.describing_s = time.perf_counter() - began
@@ -331,20 +330,18 @@ def score(
         progress(start, len(distractors), "distractor brands")
         some = distractors[start : start + BRANDS_AT_A_TIME]
         drawn = [(start + n, picture) for n, several in enumerate(pictures_of(some)) for picture in several]
+        if not drawn:
+            continue
         for r, result, probes in zip(recognizers, results, described, strict=True):
-            wanted = [(n, picture) for n, picture in drawn if n < result.galleries[-1]]
-            if not wanted:
-                continue
-            gallery = r.describe([picture for _, picture in wanted])
+            gallery = r.describe([picture for _, picture in drawn])
             if r is recognizers[0]:
                 kept.append(gallery)
-                kept_of += [n for n, _ in wanted]
+                kept_of += [n for n, _ in drawn]
             began = time.perf_counter()
             alike = r.compare(probes, gallery)
             result.comparing_s += time.perf_counter() - began
-            best = best_of_brands(alike, [n - start for n, _ in wanted], len(some))
-            stop = min(start + len(some), result.galleries[-1])
-            result.distractors[:, start:stop] = best[:, : stop - start]
+            best = best_of_brands(alike, [n - start for n, _ in drawn], len(some))
+            result.distractors[:, start : start + len(some)] = best
     progress(len(distractors), len(distractors), "distractor brands")
     first = recognizers[0]
     exemplars = {e.name: first.describe(e.crops) for e in material.exemplars}

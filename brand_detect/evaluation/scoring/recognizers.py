@@ -1,37 +1,20 @@
-"""What tells marks apart: embedders, and the classical ways that an embedder has to beat."""
+"""What tells logos apart: embedders, and the classical one that a network has to beat."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.protocols import Image, LogoEmbedder
-from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_embedder import ImageEmbedder
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 from brand_detect.engines.model_files import any_folder
 
 
-class Recognizer(Protocol):
-    """Says how alike crops and exemplars are. Both are described once, each for itself, then compared."""
-
-    name: str
-    slow: bool  # too slow for a gallery of thousands
-
-    def describe(self, crops: Sequence[Image]) -> Any: ...
-
-    def compare(self, queries: Any, exemplars: Any) -> NDArray[np.float32]:
-        """Scores, the higher the more alike, shape (queries, exemplars)."""
-        ...
-
-
 class Embedder:
-    """A ``LogoEmbedder`` as recognizer: inner products."""
-
-    slow = False
+    """A ``LogoEmbedder`` by the name of its rows in the tables; likeness is the inner product."""
 
     def __init__(self, name: str, embedder: LogoEmbedder) -> None:
         self.name, self._embedder = name, embedder
@@ -57,30 +40,14 @@ def embedder_of(name: str) -> Embedder:
     return Embedder(name, ImageEmbedder(any_folder(name)))
 
 
-@dataclass(frozen=True)
-class Descriptor:
-    """A ``LogoEmbedder`` that is one function from a crop to numbers, which are then scaled to unit length."""
+class Gradients:
+    """The classical ``LogoEmbedder`` that a network has to beat: histograms of oriented gradients."""
 
-    identity: str
-    dimensions: int
-    function: Callable[[Image], NDArray[np.floating]]
+    identity, dimensions = "gradients", 7 * 7 * 4 * 9
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        rows = np.zeros((len(crops), self.dimensions), np.float32)
-        for row, crop in zip(rows, crops, strict=True):
-            row[:] = self.function(crop).ravel()
+        rows = np.array([gradients(crop).ravel() for crop in crops], np.float32).reshape(-1, self.dimensions)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-
-
-def baselines() -> list[Recognizer]:
-    """The classical recognizers."""
-    embedders = (
-        Descriptor("gradients", 7 * 7 * 4 * 9, gradients),
-        Descriptor("shape correlation", 32 * 32, shape),
-        Descriptor("pHash", 64, perceptual_hash),
-        Descriptor("colours", 6**3, colors),
-    )
-    return [*(Embedder(e.identity, e) for e in embedders), Sift()]
 
 
 def gradients(crop: Image) -> NDArray[np.float32]:
@@ -98,85 +65,6 @@ def gradients(crop: Image) -> NDArray[np.float32]:
     cells = bins.reshape(8, 8, 8, 8, 9).sum(axis=(1, 3))
     blocks = np.concatenate([cells[:-1, :-1], cells[:-1, 1:], cells[1:, :-1], cells[1:, 1:]], axis=2)
     return blocks / np.sqrt((blocks**2).sum(axis=2, keepdims=True) + 1)
-
-
-def shape(crop: Image) -> NDArray[np.float32]:
-    """Normalised correlation of the mark's shape at 32 x 32 px: how far each pixel's colour is from that of the crop's
-    border, which masks the background away and makes all polarities alike."""
-    import cv2
-
-    lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
-    border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
-    mask = np.linalg.norm(lab - np.median(border, axis=0), axis=2)
-    small = letterboxed(mask.astype(np.float32), 32)
-    return small - small.mean()
-
-
-def perceptual_hash(crop: Image) -> NDArray[np.float32]:
-    """64 bits as -1 and 1: the inner product falls by 1/32 with each bit that differs."""
-    import cv2
-
-    bits = OpenCvCodec().phash(cv2.cvtColor(letterboxed(crop, 64), cv2.COLOR_BGR2GRAY))  # pyright: ignore[reportArgumentType]
-    return np.array([1.0 if bits >> n & 1 else -1.0 for n in range(64)], np.float32)
-
-
-def colors(crop: Image) -> NDArray[np.float32]:
-    """Histogram of colours, 6 levels per channel; the root makes the inner product the Bhattacharyya coefficient."""
-    levels = (crop.reshape(-1, 3) // 43).astype(int) @ (36, 6, 1)
-    return np.sqrt(np.bincount(levels, minlength=6**3) / len(levels)).astype(np.float32)
-
-
-class Sift:
-    """SIFT keypoints, Lowe's ratio test, and inliers of one similarity by RANSAC."""
-
-    name, slow = "SIFT", True
-    SIDE_PX, KEYPOINTS, RATIO, REACH_PX = 160, 64, 0.8, 8.0
-
-    def describe(self, crops: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Places in px, shape (crops, KEYPOINTS, 2), and descriptors of unit length, zeros where there is no more."""
-        import cv2
-
-        sift = cv2.SIFT.create(nfeatures=self.KEYPOINTS)
-        places = np.zeros((len(crops), self.KEYPOINTS, 2), np.float32)
-        found = np.zeros((len(crops), self.KEYPOINTS, 128), np.float32)
-        for n, crop in enumerate(crops):
-            points, rows = sift.detectAndCompute(letterboxed(crop, self.SIDE_PX), None)
-            points = points[: self.KEYPOINTS]  # it may give some more than asked for
-            if len(points):
-                places[n, : len(points)] = [p.pt for p in points]
-                rows = rows[: len(points)]
-                found[n, : len(points)] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-        return places, found
-
-    def compare(self, queries: Any, exemplars: Any) -> NDArray[np.float32]:
-        """Inliers, and a hundredth for each match that passed the ratio test."""
-        import torch
-
-        scores = np.zeros((len(queries[0]), len(exemplars[0])), np.float32)
-        gallery = torch.from_numpy(exemplars[1].reshape(-1, 128)).T
-        for n, (places, rows) in enumerate(zip(*queries, strict=True)):
-            is_there = rows.any(axis=1)
-            alike = torch.from_numpy(rows[is_there]) @ gallery
-            (best, second), at = _top_two(alike.view(-1, len(exemplars[0]), self.KEYPOINTS))
-            passed = (2 - 2 * best) < self.RATIO**2 * (2 - 2 * second)  # squared distances of unit vectors
-            counts = passed.sum(axis=0)
-            scores[n] = counts / 100
-            for e in np.flatnonzero(counts >= 3):
-                ours, theirs = places[is_there][passed[:, e]], exemplars[0][e][at[passed[:, e], e]]
-                scores[n, e] += self._inliers(ours, theirs)
-        return scores
-
-    def _inliers(self, ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> int:
-        import cv2
-
-        transform, inliers = cv2.estimateAffinePartial2D(theirs, ours, ransacReprojThreshold=self.REACH_PX)
-        return int(inliers.sum()) if transform is not None else 0
-
-
-def _top_two(alike: Any) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.int64]]:
-    """The two largest along the last axis, and where the largest is."""
-    values, at = alike.topk(2, dim=-1)
-    return (values[..., 0].numpy(), values[..., 1].numpy()), at[..., 0].numpy()
 
 
 def letterboxed(picture: NDArray[Any], side_px: int) -> NDArray[Any]:

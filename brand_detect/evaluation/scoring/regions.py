@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from brand_detect.domain.contracts.detect_objects import Origin
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import Boxes, box_iou, boxes_of
-from brand_detect.domain.protocols import Image, ImageCodec, Progress, RegionDetector
+from brand_detect.domain.protocols import Area, Image, ImageCodec, Progress, Region, RegionDetector
+from brand_detect.engines.contours import ContourLogoDetector
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.evaluation.synthetic.drawing import LOGOS
 from brand_detect.evaluation.synthetic.footage import Scenario, load_truth, sample_once, truth_path
+from brand_detect.stages.detect_objects.propagation import without_lines
 
 PROPOSALS = (5, 10, 20, 50, 100)
+MOST = max(PROPOSALS)
 FOUND_IOU, LOOSE_IOU = 0.5, 0.3
 SMALLEST_PX = 16.0  # smaller marks of generated clips do not count
 
@@ -56,6 +60,26 @@ class RegionScore:
             "ms_per_megapixel": self.ms_per_megapixel,
             "recall": recall,
         }
+
+
+@dataclass(frozen=True)
+class TextThenLogos:
+    """What the pipeline proposes: lines of text, and after them the logos that are no lines of text."""
+
+    text: RegionDetector
+    logos: RegionDetector
+    identity: str = "pipeline"
+
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
+        lines = [replace(line, score=1 + line.score) for line in self.text.detect(image, areas)]
+        found = [(region, Origin.detected) for region in (*lines, *self.logos.detect(image, areas))]
+        return [region for region, _ in without_lines(found, MOST)]
+
+
+def methods(text: RegionDetector) -> dict[str, RegionDetector]:
+    """Every method, by name. ``text`` finds lines of text."""
+    contours = ContourLogoDetector(min_score=0.0, most=MOST)
+    return {"contours": contours, "text": text, "text, then contours": TextThenLogos(text, contours)}
 
 
 def annotated(folder: Path, codec: ImageCodec) -> list[Annotated]:

@@ -9,6 +9,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation.scoring import logos
 from brand_detect.evaluation.scoring.icons import Icon
 from brand_detect.evaluation.scoring.logos import Place
+from brand_detect.evaluation.scoring.recognizers import Embedder
 
 
 def quiet(done: float, total: float, unit: str) -> None: ...
@@ -79,22 +80,17 @@ UNKNOWN = [np.full((9, 9, 3), color, np.uint8) for color in np.random.default_rn
 class Hue:
     """Knows marks by the mean colour of what is neither black nor white nor grey."""
 
-    name, slow = "hue", False
+    identity, dimensions = "hue", 3
 
-    def __init__(self, slow=False):
-        self.slow = slow
-        if slow:
-            self.name = "slow hue"
-
-    def describe(self, crops):
+    def encode(self, crops):
         rows = np.zeros((len(crops), 3), np.float32)
         for row, crop in zip(rows, crops, strict=True):
             pixels = crop.reshape(-1, 3).astype(np.float32)
             row[:] = (pixels - pixels.min(axis=1, keepdims=True)).mean(axis=0)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
 
-    def compare(self, queries, exemplars):
-        return queries @ exemplars.T
+
+HUE = Embedder("hue", Hue())
 
 
 @pytest.fixture
@@ -131,17 +127,23 @@ def table(sections, title):
 
 
 def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
-    sections = logos.evaluate_logos(folder, [Hue(), Hue(slow=True)], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)
+    sections = logos.evaluate_logos(
+        folder, [HUE, Embedder("other hue", Hue())], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01
+    )
     rows = table(sections, "Recognition")
     of = {(r["recognizer"], r["exemplars"], r["queries"]): r for r in rows if r["brands in gallery"] == 3 + 5}
-    assert set(of) == {("hue", "1 photograph", 18), ("hue", "1 photograph", 6), ("hue", "5 photographs", 6)}
+    assert set(of) == {
+        (name, *asked)
+        for name in ("hue", "other hue")
+        for asked in (("1 photograph", 18), ("1 photograph", 6), ("5 photographs", 6))
+    }
     assert all(r["top-1"] == r["top-5"] == 1 for r in of.values())
     icons = [r for r in rows if r["exemplars"] == "1 icon"]
     assert [(r["recognizer"], r["brands in gallery"], r["queries"]) for r in icons] == [
         ("hue", 2 + 2, 14),
         ("hue", 2 + 3, 14),
         ("hue", 2 + 5, 14),
-        ("slow hue", 2 + 2, 14),
+        *(("other hue", 2 + distractors, 14) for distractors in (2, 3, 5)),
     ]
     assert {r["top-1"] for r in icons} == {0.5}  # Brio's photographs show another colour than its icon
 
@@ -154,7 +156,9 @@ def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
     assert table(sections, "Brands of which")[0]["brands"] == "Brio"
 
     [largest] = [
-        r for r in table(sections, "Open set") if (r["exemplars"], r["brands in gallery"]) == ("5 photographs", 8)
+        r
+        for r in table(sections, "Open set")
+        if (r["recognizer"], r["exemplars"], r["brands in gallery"]) == ("hue", "5 photographs", 8)
     ]
     assert largest["by score"] == largest["no logo only"] == 1
     heights = table(sections, "Top-1 by height")
@@ -170,7 +174,7 @@ def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
 
 @pytest.mark.parametrize(("allowed", "share"), [(0, 0), (1, 1)])
 def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, allowed, share):
-    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, allowed), "Matcher on hue")
+    rows = table(logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, allowed), "Matcher on hue")
     [five] = [r for r in rows if r["exemplars"] == "5 photographs"]
     assert (five["brands in gallery"], five["queries"], five["top-1"]) == (8, 6, 1)
     assert five["recall"] == five["unknown logos claimed"] == five["crops of no logo claimed"] == share
@@ -180,7 +184,7 @@ def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, all
 
 def test_the_matcher_is_measured_with_brands_alone_with_few_and_with_many_others(folder, packs, monkeypatch):
     monkeypatch.setattr(logos, "FEW", 1)
-    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 1.0), "By gallery")
+    rows = table(logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 1.0), "By gallery")
     five = [r for r in rows if r["exemplars"] == "5 photographs"]
     assert [(r["brands in gallery"], r["queries"]) for r in five] == [(1, 6), (3 + 1, 6), (3 + 5, 6)]
     assert [r["named: recall"] for r in five] == [1, 1, 1]
@@ -191,7 +195,7 @@ def test_the_matcher_is_measured_with_brands_alone_with_few_and_with_many_others
 
 
 def test_the_matcher_rejects_what_looks_like_nothing_in_the_gallery(folder, packs):
-    rows = table(logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.5), "Matcher on hue")
+    rows = table(logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 0.5), "Matcher on hue")
     assert {r["crops of no logo claimed"] for r in rows} == {0}  # grey
     assert max(r["recall"] for r in rows) > 0.5
 
@@ -201,7 +205,7 @@ def test_photographs_without_room_for_crops_of_no_mark(folder, packs):
     for picture in listed:
         picture["boxes"] = [{**picture["boxes"][0], "x": 0, "y": 0, "w": 200, "h": 200}]
     (folder / "annotations.json").write_text(json.dumps(listed))
-    sections = logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 1)
+    sections = logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 1)
     assert "with 0 crops of no logo" in next(s.title for s in sections if s.title.startswith("Open set"))
     [five] = [r for r in table(sections, "Matcher on hue") if r["exemplars"] == "5 photographs"]
     assert (five["precision"], five["crops of no logo claimed"]) == (0.5, 0)
@@ -209,7 +213,7 @@ def test_photographs_without_room_for_crops_of_no_mark(folder, packs):
 
 def test_all_but_the_times_comes_out_the_same_again(folder, packs):
     one, other = (
-        [s.to_json() for s in logos.evaluate_logos(folder, [Hue()], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)[:-1]]
+        [s.to_json() for s in logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)[:-1]]
         for _ in range(2)
     )
     assert one == other
@@ -227,15 +231,8 @@ def test_the_first_distractors_do_not_depend_on_the_packs_that_follow(packs):
 
 def test_artwork_that_cannot_be_drawn_is_not_counted(folder, packs):
     broken = [[*packs[0], Icon("broken", "<svg"), Icon("blank", "<svg/>")]]
-    rows = table(logos.evaluate_logos(folder, [Hue()], broken, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Recognition")
+    rows = table(logos.evaluate_logos(folder, [HUE], broken, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Recognition")
     assert max(r["brands in gallery"] for r in rows) == 3 + 3
-
-
-def test_slow_recognizers_meet_the_small_gallery_alone(folder, packs):
-    rows = table(
-        logos.evaluate_logos(folder, [Hue(slow=True)], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Milliseconds"
-    )
-    assert [r["distractor brands"] for r in rows] == [2]
 
 
 @pytest.mark.parametrize(

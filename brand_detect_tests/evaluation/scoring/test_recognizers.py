@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-import pytest
 
 from brand_detect.evaluation.scoring import recognizers
 
@@ -27,16 +26,15 @@ def alike(recognizer, query, *exemplars):
     return recognizer.compare(recognizer.describe([query]), recognizer.describe(exemplars))[0]
 
 
-ALL = {r.name: r for r in recognizers.baselines()}
+GRADIENTS = recognizers.Embedder("gradients", recognizers.Gradients())
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_mark_is_most_like_itself_and_a_bit_like_its_smaller_picture(name):
-    scores = alike(ALL[name], textured(0), textured(0), textured(1))
+def test_a_mark_is_most_like_itself_and_a_bit_like_its_smaller_picture():
+    scores = alike(GRADIENTS, textured(0), textured(0), textured(1))
     assert scores.dtype == np.float32
     assert scores[0] > scores[1]
     smaller = cv2.resize(textured(0), (60, 60), interpolation=cv2.INTER_AREA)
-    scores = alike(ALL[name], smaller, textured(0), textured(1))
+    scores = alike(GRADIENTS, smaller, textured(0), textured(1))
     assert scores[0] > scores[1]
 
 
@@ -46,36 +44,14 @@ def textured(seed):
     return cv2.resize(noise, (120, 120), interpolation=cv2.INTER_CUBIC)
 
 
-@pytest.mark.parametrize("name", ["gradients", "shape correlation"])
-def test_polarity_and_colour_do_not_matter_to_shape(name):
+def test_polarity_and_colour_do_not_matter_to_shape():
     for query in (ring(BACKGROUND, FOREGROUND), ring((0, 0, 200), (255, 255, 255))):
-        scores = alike(ALL[name], query, arrow(), ring())
+        scores = alike(GRADIENTS, query, arrow(), ring())
         assert scores[1] > max(0.8, scores[0] + 0.2)
 
 
-@pytest.mark.parametrize("name", ["gradients", "shape correlation", "pHash", "colours"])
-def test_the_score_of_a_mark_with_itself_is_one(name):
-    np.testing.assert_allclose(alike(ALL[name], arrow(), arrow()), 1, atol=1e-5)
-
-
-def test_colours_are_compared_without_places():
-    scores = alike(ALL["colours"], ring(), arrow(), ring((0, 0, 255), (255, 0, 0)))
-    assert scores[0] > 0.9
-    assert scores[1] < 0.1
-
-
-def test_sift_counts_what_one_similarity_explains():
-    mark = textured(0)
-    turned = cv2.warpAffine(mark, cv2.getRotationMatrix2D((60, 60), 25, 0.8), (120, 120), borderValue=(128, 128, 128))
-    scores = alike(ALL["SIFT"], turned, mark, textured(1))
-    assert scores[0] >= 8
-    assert scores[1] < 4
-
-
-def test_a_crop_without_keypoints_is_like_nothing_to_sift():
-    blank = np.full((40, 40, 3), 90, np.uint8)
-    assert alike(ALL["SIFT"], blank, textured(0), blank).tolist() == [0, 0]
-    assert alike(ALL["SIFT"], textured(0), blank).tolist() == [0]
+def test_the_score_of_a_mark_with_itself_is_one():
+    np.testing.assert_allclose(alike(GRADIENTS, arrow(), arrow()), 1, atol=1e-5)
 
 
 def test_letterboxing_keeps_the_proportions_and_fills_with_the_border():
@@ -88,12 +64,19 @@ def test_letterboxing_keeps_the_proportions_and_fills_with_the_border():
     assert (square[18:22, 8:32] == 0).all()
 
 
+class Mean:
+    identity, dimensions = "mean", 3
+
+    def encode(self, crops):
+        rows = np.array([crop.mean(axis=(0, 1)) for crop in crops], np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
 def test_an_embedder_scores_by_inner_products():
-    embedder = recognizers.Descriptor("mean", 3, lambda crop: crop.mean(axis=(0, 1)))
     blue, red = np.zeros((2, 4, 4, 3), np.uint8)
     blue[..., 0] = 9
     red[..., 2] = 7
-    scores = alike(recognizers.Embedder("mean", embedder), blue, blue, red)
+    scores = alike(recognizers.Embedder("mean", Mean()), blue, blue, red)
     np.testing.assert_allclose(scores, [1, 0], atol=1e-6)
 
 

@@ -9,7 +9,6 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import quad_of
 from brand_detect.domain.protocols import Region
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.evaluation.scoring.proposals import BesideText, Ranked, grid
 from brand_detect.evaluation.scoring.regions import annotated, evaluate_regions, first_ranks, of_sample, region_table
 from brand_detect.evaluation.synthetic.footage import Scenario, write_sample
 
@@ -83,17 +82,3 @@ def test_generated_clips_tell_where_their_marks_are(tmp_path):
     write_sample(tmp_path / "words.mp4", replace(scenario, marks=()))
     with pytest.raises(BadInput, match="textless"):
         of_sample(tmp_path / "words.mp4")
-
-
-def test_the_neighbourhood_of_text_holds_the_line_and_squares_beside_it():
-    line = Scripted(((100, 100, 200, 120), 0.8))
-    boxes = [r.quad[[0, 2]].ravel().tolist() for r in BesideText(line).detect(np.zeros((300, 400, 3), np.uint8))]
-    assert boxes[0] == [100, 100, 200, 120]
-    assert [70, 95, 100, 125] in boxes  # 1.5 heights, to the left
-
-
-def test_a_grid_is_ranked_by_the_edges_inside():
-    picture = np.zeros((200, 200, 3), np.uint8)
-    picture[64:96, 64:96] = np.random.default_rng(0).integers(0, 255, (32, 32, 3))
-    best = Ranked(grid).detect(picture)[0]
-    assert np.abs(best.quad.mean(axis=0) - 80).max() < 16

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import quad_of
 from brand_detect.domain.protocols import Region
@@ -24,7 +25,7 @@ class Scripted:
         self.boxes = boxes
 
     def detect(self, image, areas=()):  # noqa: ARG002
-        return [Region("logo", "", score, quad_of(box)) for box, score in self.boxes]
+        return [Region(RegionKind.logo, "", score, quad_of(box)) for box, score in self.boxes]
 
 
 @pytest.fixture

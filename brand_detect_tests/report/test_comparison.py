@@ -14,7 +14,6 @@ from brand_detect.domain.job import JobRequest
 from brand_detect.domain.pipeline import LINE
 from brand_detect.report.comparison import (
     Comparison,
-    Outcome,
     Side,
     StageFacts,
     compare,
@@ -23,6 +22,7 @@ from brand_detect.report.comparison import (
     outcome_in_words,
 )
 from brand_detect.report.comparison import settings as set_differently
+from brand_detect.report.comparison.document import Outcome
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.report_fakes import report_of
 

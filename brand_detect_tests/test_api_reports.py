@@ -23,7 +23,8 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 from pydantic import Field
@@ -20,10 +19,13 @@ from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.index_page import Listed
 from brand_detect.report.page import DOCUMENTS
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.blobs import concurrently
 from brand_detect.storage.codec import FACTS
+from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store, StoredFrames, readable
+from brand_detect.storage.store import Store, readable
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Where a stored page waits to be told that it is served."""
@@ -96,8 +98,7 @@ class StoredReports:
             brands, exposures, unresolved = (made.counts.get(c, 0) for c in ("brands", "exposures", "unresolved"))
             return Listed(job_id, made.created, brands, exposures, unresolved)
 
-        with ThreadPoolExecutor(AT_A_TIME) as pool:
-            return list(pool.map(short, self._store.jobs()))
+        return list(concurrently(short, self._store.jobs()))
 
     def is_known(self, job_id: str) -> bool:
         """Whether the store has a folder of the job."""
@@ -154,7 +155,7 @@ class StoredReports:
         facts = json.loads(self._store.read(_ref(self.newest(job_id)), FACTS))
         told = {row["review_id"]: row for row in facts["summary"].get("reviews", ())}
         shown = ("state", "detections", "seconds")
-        log, damaged = Reviews(self._store, job_id).read()
+        log, damaged = Reviews(self._store.blobs, job_id).read()
         found = [
             ReviewInfo(**review.model_dump(), **{name: row[name] for name in shown if name in row})
             for review in log
@@ -170,7 +171,7 @@ class StoredReports:
             BadInput: it names a brand that neither the report nor its catalogue has.
             Conflict: it was undone before, or there are too many events.
         """
-        made, log = self.newest(job_id), Reviews(self._store, job_id)
+        made, log = self.newest(job_id), Reviews(self._store.blobs, job_id)
         before = log.all()
         if len(before) >= MOST_EVENTS:
             raise Conflict(f"{job_id} has {len(before)} corrections; no more are taken.")
@@ -212,7 +213,7 @@ class StoredReports:
         return brand_id in known or brand_id in self._catalog_ids(made.upstream[CATALOG])
 
     def _load_catalog_ids(self, version: str) -> frozenset[str]:
-        catalog = catalog_from_json(self._store.get_catalog(version), version)
+        catalog = catalog_from_json(self._store.snapshots.read(version), version)
         return frozenset(brand.brand_id for brand in catalog.brands)
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:

@@ -90,7 +90,7 @@ def name(
       brand-detect catalog name match-3f9a1c07 6b585eff Zymvora
       brand-detect replay match-3f9a1c07 match_brands
     """
-    from brand_detect.storage.store import AttemptRef
+    from brand_detect.storage.attempts import AttemptRef
 
     store = _store()
     made = store.attempts(job_id, Stage.compile_report)
@@ -118,7 +118,7 @@ def _store() -> "Store":
 def _proposals(store: "Store") -> "Proposals":
     from brand_detect.storage.proposals import Proposals
 
-    return Proposals(store)
+    return Proposals(store.blobs)
 
 
 def _chosen(found: Sequence[Open], wanted: str) -> Proposal:
@@ -193,7 +193,8 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
     from brand_detect.catalog.writing import Picture
     from brand_detect.domain.contracts.extract_frames import ExtractedFrames
     from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.storage.store import AttemptRef, StoredFrames
+    from brand_detect.storage.attempts import AttemptRef
+    from brand_detect.storage.frames import StoredFrames
 
     source = f"the crop of {proposal.cluster_id[:8]} of {proposal.job_id}"
     if proposal.frame is None or proposal.box is None:

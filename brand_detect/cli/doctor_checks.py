@@ -308,13 +308,13 @@ def _catalogue(patient: Patient) -> Iterator[Finding]:
 
 
 def _store(patient: Patient) -> Iterator[Finding]:
-    from brand_detect.storage.store import Store
+    from brand_detect.storage.blobs import Blobs
 
     root = patient.settings.store_root
     if "://" not in root and Path(root).exists() and not Path(root).is_dir():
         yield Finding("store", FAIL, f"{root} is no folder", "name a folder or a URI with BRAND_DETECT_STORE_ROOT")
         return
-    weak = Store(root).probe()
+    weak = Blobs(root).probe()
     if weak:
         todo = "it serves all the same: each run writes into a folder of its own; pruning needs the right to delete"
         yield Finding("store", WARN, f"{root}: {'; '.join(weak)}", todo)

@@ -15,7 +15,8 @@ from brand_detect.domain.pipeline import STAGES, Stage
 from brand_detect.domain.reviews import OF_CLUSTERS
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import clock, counted
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 
 if TYPE_CHECKING:
     from brand_detect.api.stored import ReviewInfo

@@ -23,10 +23,14 @@ from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report.comparison import Comparison, Side, StageFacts, compare, in_short, in_words
 from brand_detect.report.comparison_page import render
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
+from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
-from brand_detect.storage.store import AttemptRef, Store, StoredFrames
+from brand_detect.storage.store import Store
 
+COMPARISONS = "_comparisons"
+"""The folder of a job for documents about two of its reports."""
 METADATA_BYTES = 50_000
 """Longest JSON in the metadata: it sits in the event's row."""
 
@@ -99,7 +103,7 @@ def load_side(store: Store, report: AttemptRef) -> Side:
         run_id=manifest.run_id,
         created=manifest.created,
         stages={stage: _facts(store.manifest(ref)) for stage, ref in refs.items() if store.exists(ref)},
-        catalog=catalog_from_json(store.get_catalog(version), version),
+        catalog=catalog_from_json(store.snapshots.read(version), version),
         scenes=_load(store, refs[Stage.filter_scenes], FilteredScenes),
         detected=_load(store, refs[Stage.detect_objects], DetectedObjects),
         verdicts=_load(store, refs[Stage.escalate_cloud], BrandVerdicts),
@@ -154,7 +158,7 @@ def comparison(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         found = compared(services.store, services.engines.codec(), context.partition_key, **asked)
         whole = found.document.model_dump_json(indent=1)
         page, document = (
-            services.store.put_comparison(context.partition_key, f"{found.name}.{ending}", text.encode())
+            services.store.blobs.put(f"{context.partition_key}/{COMPARISONS}/{found.name}.{ending}", text.encode())
             for ending, text in (("html", found.page()), ("json", whole))
         )
         return dg.MaterializeResult(

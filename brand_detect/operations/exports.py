@@ -32,9 +32,14 @@ from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocum
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 from brand_detect.report.webvtt import markers
 from brand_detect.report.words import counted
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
+from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
-from brand_detect.storage.store import AttemptRef, Store, StoredFrames
+from brand_detect.storage.store import Store
+
+EXPORTS = "_exports"
+"""The folder of a job for what is made from its reports on demand, in place of what was made before."""
 
 V = TypeVar("V", bound=Value)
 
@@ -204,7 +209,7 @@ def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         target = Path(folder) / f"{found.ref.attempt}.mp4"
         made, still = annotate(found, services, target, services.progress("annotated_video", context.log))
         size_bytes = target.stat().st_size
-        path = services.store.put_export(found.ref.job_id, target.name, target)
+        path = services.store.blobs.put_file(f"{found.ref.job_id}/{EXPORTS}/{target.name}", target)
     shown = (
         {} if still is None else {"still": inline("still", encoded(still, services.engines.codec(), EMBEDDED_BYTES))}
     )

@@ -1,8 +1,8 @@
 """Totals over the newest reports of many jobs, and the asset that keeps them."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
+from functools import partial
 from typing import cast
 
 import dagster as dg
@@ -21,8 +21,12 @@ from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report.portfolio import Entry, Portfolio, brands_csv, render, videos_csv
 from brand_detect.report.portfolio import portfolio as summed
 from brand_detect.report.words import cell, duration, percent
-from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.blobs import concurrently
+from brand_detect.storage.store import Store
 
+PORTFOLIO = "_portfolio"
+"""The folder of the store for documents about many jobs."""
 IN_TABLE = 25
 """Brands in the metadata's table."""
 
@@ -40,13 +44,12 @@ def portfolio_of(
     first, last = _day(since, "since"), _day(until, "until")
     wanted = list(dict.fromkeys(jobs)) or store.jobs()
     entries = []
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for n, (job_id, entry) in enumerate(zip(wanted, pool.map(lambda job: _entry(store, job), wanted), strict=True)):
-            progress(n + 1, len(wanted), "jobs")
-            if entry is None and jobs:
-                raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
-            if entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
-                entries.append(entry)
+    for n, (job_id, entry) in enumerate(zip(wanted, concurrently(partial(_entry, store), wanted), strict=True), 1):
+        progress(n, len(wanted), "jobs")
+        if entry is None and jobs:
+            raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
+        if entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
+            entries.append(entry)
     return summed(entries, since, until)
 
 
@@ -108,7 +111,8 @@ def portfolio(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     with dagster_errors(context.instance, context.run.run_id):
         whole = portfolio_of(services.store, services.progress("portfolio", context.log), **asked)
         name = content_id(*(f"{job.job_id}/{job.attempt}" for job in whole.jobs))
-        uris = {file: services.store.put_portfolio(f"{name}-{file}", data) for file, data in documents(whole).items()}
+        put = services.store.blobs.put
+        uris = {file: put(f"{PORTFOLIO}/{name}-{file}", data) for file, data in documents(whole).items()}
     return dg.MaterializeResult(
         metadata={
             "text": dg.MetadataValue.md(_in_words(whole)),

@@ -17,8 +17,9 @@ from brand_detect.domain.protocols import Progress
 from brand_detect.orchestration.events import PICTURE, TOLD, catalog_metadata, check_metadata, checkpoint_metadata
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations, provenance_tags
 from brand_detect.orchestration.partitions import JOBS
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import Manifest
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import Store
 
 
 @dataclass
@@ -70,11 +71,11 @@ def rebuild(
 
 def _rebuild_catalog(instance: dg.DagsterInstance, store: Store, done: Rebuilt) -> None:
     known = list(_known(instance, CATALOG, None))
-    missing = [version for version in store.catalogs() if version not in known]
+    missing = [version for version in store.snapshots.versions() if version not in known]
     done.known += len(set(known))
     for version in [*missing, *(known[:1] if missing else ())]:  # what was the latest is told last: it stays so
         try:
-            metadata = catalog_metadata(store, catalog_from_json(store.get_catalog(version), version))
+            metadata = catalog_metadata(store, catalog_from_json(store.snapshots.read(version), version))
         except Permanent as e:
             done.damaged.append(f"{CATALOG}/{version}: {e}")
             continue

@@ -45,7 +45,7 @@ from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import AttemptDraft, StageRun, attempt_ref, dagster_errors, stage_asset
 from brand_detect.report.catalog_page import overview
 from brand_detect.report.documents import write_documents
-from brand_detect.storage.store import AttemptRef
+from brand_detect.storage.attempts import AttemptRef
 
 READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr", "torch", "transformers")
 """Packages that decide what is found and read."""

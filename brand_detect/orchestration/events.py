@@ -12,9 +12,10 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.orchestration.lineage import ATTEMPT
 from brand_detect.report.excerpts import EXCERPTS, excerpts
 from brand_detect.report.exports import in_short
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import CheckOutcome, Manifest
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import Store
 
 PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
 """Files of an attempt for people: what the stage made, small and in full, and the report's page."""
@@ -55,7 +56,7 @@ def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
     """Of a snapshot of the brand list."""
     return {
         ATTEMPT: catalog.version,
-        "uri": store.catalog_uri(catalog.version),
+        "uri": store.snapshots.uri(catalog.version),
         "brands": len(catalog.brands),
         "exemplars": catalog.n_exemplars,
     }

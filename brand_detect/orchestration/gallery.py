@@ -51,7 +51,7 @@ def load_gallery(
 
     if not any(brand.exemplars for brand in catalog.brands):
         return None
-    vectors = embedded(store, catalog, embedder, make_it, store.exemplar, artwork, progress)
+    vectors = embedded(store, catalog, embedder, make_it, store.snapshots.exemplar, artwork, progress)
     ids = np.array(vectors["exemplar_id"].to_pylist())
     rows = vectors["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     matrix = rows.reshape(len(ids), -1).astype(np.float32)
@@ -75,13 +75,13 @@ def embedded(
     ``make`` is called only for pictures that the latest snapshot with vectors of that embedder did not have.
     """
     maker = f"{embedder}, edition {EDITION}"
-    vectors = store.get_embeddings(catalog.version, maker)
+    vectors = store.snapshots.get_embeddings(catalog.version, maker)
     if vectors is not None:
         return vectors
     exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
     wanted, parts = {UNKNOWN, *exemplars}, []
-    for version in reversed(store.catalogs()):
-        before = store.get_embeddings(version, maker)
+    for version in reversed(store.snapshots.versions()):
+        before = store.snapshots.get_embeddings(version, maker)
         if before is not None:
             parts = [before.filter(pa.array([i in wanted for i in before["exemplar_id"].to_pylist()], pa.bool_()))]
             wanted -= set(before["exemplar_id"].to_pylist())
@@ -96,7 +96,7 @@ def embedded(
             parts.append(_encoded(made, [pair for of in views[begin : begin + BATCH] for pair in of()]))
             progress(min(begin + BATCH, len(views)), len(views), "pictures of the catalogue")
     vectors = pa.concat_tables(parts)
-    store.put_embeddings(catalog.version, maker, vectors)
+    store.snapshots.put_embeddings(catalog.version, maker, vectors)
     return vectors
 
 

@@ -13,10 +13,10 @@ from brand_detect.orchestration.events import catalog_metadata, checkpoint_metad
 from brand_detect.orchestration.lineage import Lineage, attempt_of, latest_record, resolve
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import AttemptDraft, dagster_errors
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.proposals import Proposals
-from brand_detect.storage.store import AttemptRef
 
 _REMEMBERED = 64  # steps whose lineage is kept at hand, in a process that serves many runs
 
@@ -53,7 +53,7 @@ class CheckpointIOManager(dg.IOManager):
             upstream = context.asset_key.path[-1]
             version = self.lineage(step.dagster_run, step.partition_key, step.op_def.name).attempts[upstream]
             if upstream == CATALOG:
-                return catalog_from_json(self._store.get_catalog(version), version)
+                return catalog_from_json(self._store.snapshots.read(version), version)
             return self._store.load(AttemptRef(step.partition_key, upstream, version))
 
     def handle_output(self, context: dg.OutputContext, obj: AttemptDraft | LoadedCatalog) -> None:
@@ -63,12 +63,12 @@ class CheckpointIOManager(dg.IOManager):
             if isinstance(obj, LoadedCatalog):
                 version = obj.catalog.version
                 exemplars = (e for brand in obj.catalog.brands for e in brand.exemplars)
-                self._store.put_catalog(version, catalog_to_json(obj.catalog), exemplars, obj.picture)
+                self._store.snapshots.add(version, catalog_to_json(obj.catalog), exemplars, obj.picture)
                 metadata = catalog_metadata(self._store, obj.catalog)
             else:
                 manifest = self._commit(context, obj)
                 for proposal in obj.proposals if not manifest.failed_check else ():
-                    Proposals(self._store).add(proposal)
+                    Proposals(self._store.blobs).add(proposal)
                 previous = self._previous(context, obj.writer.ref)
                 metadata = checkpoint_metadata(self._store, manifest, obj.picture, obj.value, previous)
                 version = manifest.data_version

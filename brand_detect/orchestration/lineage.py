@@ -17,7 +17,8 @@ import dagster as dg
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, LINE, ROOT, Stage, upstream_of
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 
 RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
 """Tags of a re-execution from failure."""

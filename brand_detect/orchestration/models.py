@@ -38,7 +38,7 @@ def answerer(stage: str, params: Escalation, settings: Settings, store: Store, r
     if params.provider.value != "off":
         check_may_be_asked(stage, params, settings)
     paid = isinstance(params, EscalateCloudParams)
-    budget = Spending(store, params.max_usd, settings.daily_usd, run_id) if paid else None
+    budget = Spending(store.blobs, params.max_usd, settings.daily_usd, run_id) if paid else None
     return model_of(stage, params, settings, budget)
 
 

@@ -23,8 +23,9 @@ from brand_detect.orchestration.models import endpoints, model_of
 from brand_detect.orchestration.resources import Services
 from brand_detect.stages.escalation import Pictures, to_ask
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.spending import MICRO, Spending
-from brand_detect.storage.store import AttemptRef, StoredFrames
 
 ASSUMED_OUTPUT_TOKENS = 120
 """Of an answer, as long as the model gave none in this job: the form with a short sentence takes about that."""
@@ -102,9 +103,9 @@ def plan(services: Services, job_id: str, overrides: Overrides, models: Sequence
     estimates = []
     for stage, params in wanted:
         pictures = Pictures(detected, params, frames, codec, services.engines.canvas())
-        estimates.append(_estimate(stage, params, settings, Answers(store), pictures, verdicts, progress))
+        estimates.append(_estimate(stage, params, settings, Answers(store.blobs), pictures, verdicts, progress))
     if any(stage == Stage.escalate_cloud for stage, _ in wanted):
-        spent = Spending(store, 0.0, 0.0).spent_micro(datetime.now(UTC).date().isoformat()) / MICRO
+        spent = Spending(store.blobs, 0.0, 0.0).spent_micro(datetime.now(UTC).date().isoformat()) / MICRO
         notes.append(f"{spent:.2f} of {settings.daily_usd:.2f} USD are spent or set aside today")
     clusters = verdicts.unresolved.to_pylist()
     tracks = sum(len(c["track_ids"]) for c in clusters)

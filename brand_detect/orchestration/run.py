@@ -18,9 +18,10 @@ from brand_detect.orchestration.lineage import latest, made_by
 from brand_detect.orchestration.models import check_models
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import Store
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's events go to its log, not to the console of a person who watches progress bars; errors come as one
@@ -114,7 +115,7 @@ class Runner:
     def refresh_catalog(self) -> None:
         """Take a snapshot of the brand list if its content is new."""
         version = self._services.read_catalog().catalog.version
-        if latest(self._instance, CATALOG, None) != version or not self._services.store.has_catalog(version):
+        if latest(self._instance, CATALOG, None) != version or not self._services.store.snapshots.has(version):
             self._execute(None, LaunchPlan((CATALOG,)))
 
     def launch(self, job_id: str, plan: LaunchPlan) -> JobRun:

@@ -20,7 +20,7 @@ from brand_detect.orchestration.resources import Services
 def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     services: Services = context.resources.services
     version = services.read_catalog().catalog.version
-    if latest(context.instance, CATALOG, None) == version and services.store.has_catalog(version):
+    if latest(context.instance, CATALOG, None) == version and services.store.snapshots.has(version):
         return dg.SkipReason(f"The brand list is unchanged: {version}.")
     a_minute_ago = datetime.now(UTC) - timedelta(minutes=1)
     waiting = (

@@ -51,10 +51,12 @@ from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.report.pictures import picture
 from brand_detect.stages.compile_report.corrections import Named
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.attempts import AttemptRef, AttemptWriter
 from brand_detect.storage.codec import Value
+from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import CheckOutcome
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import AttemptRef, AttemptWriter, Store, StoredFrames
+from brand_detect.storage.store import Store
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
 
@@ -137,7 +139,7 @@ class StageRun(Generic[P_co]):
 
     def memory(self) -> AnswerMemory:
         """What models said before, in whatever job."""
-        return Answers(self.store)
+        return Answers(self.store.blobs)
 
     def settled(self) -> BrandVerdicts | None:
         """In a retry, what the escalation that it goes on from came to."""
@@ -150,7 +152,7 @@ class StageRun(Generic[P_co]):
     def brand_index(self) -> BrandIndex:
         """The index of the catalogue that this lineage was matched with."""
         version = self.lineage.attempts[CATALOG]
-        return self.engines.brand_index(catalog_from_json(self.store.get_catalog(version), version))
+        return self.engines.brand_index(catalog_from_json(self.store.snapshots.read(version), version))
 
     def gallery(self, catalog: BrandCatalog, embedder: str) -> LogoGallery | None:
         """The catalogue's marks for the vectors of ``detect_objects``; None where either has none."""
@@ -178,7 +180,7 @@ class StageRun(Generic[P_co]):
 
     def reviews(self) -> tuple[list[Review], list[str]]:
         """What people said about the job's reports, part of the recipe where there is anything; and what is damaged."""
-        log, damaged = Reviews(self.store, self.job_id).read()
+        log, damaged = Reviews(self.store.blobs, self.job_id).read()
         if log:
             self.sources["reviews"] = log_digest(log)
         return log, damaged

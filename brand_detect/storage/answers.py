@@ -1,13 +1,15 @@
 """What models said, ``{root}/_answers/``: a file for each question, shared by all jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
 from brand_detect.domain.contracts.verdicts import Answer
 from brand_detect.domain.errors import Permanent
+from brand_detect.storage.blobs import Blobs, concurrently
+from brand_detect.storage.faults import Missing
 from brand_detect.storage.sealed import seal, unseal
-from brand_detect.storage.store import Store
 
+ANSWERS = "_answers"
 OF_A_JOB = ("cluster_id", "brand_id", "remembered")
 STORED = {field.name: field.name for field in fields(Answer) if field.name not in OF_A_JOB}
 STORED |= {"logo_type": "mark", "placement": "surface"}
@@ -17,8 +19,8 @@ STORED |= {"logo_type": "mark", "placement": "surface"}
 class Answers:
     """The ``AnswerMemory`` of a store."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
 
     def recall(self, question_ids: Sequence[str]) -> Mapping[str, Answer]:
         """The answers that are known, by question, without a cluster.
@@ -26,13 +28,27 @@ class Answers:
         Raises:
             Permanent: one of them is damaged.
         """
-        found = self._store.get_answers(question_ids)
-        return {name: _read(name, data) for name, data in found.items()}
+        found = zip(question_ids, concurrently(self._read, question_ids), strict=True)
+        return {name: answer for name, answer in found if answer is not None}
 
     def keep(self, answer: Answer) -> None:
         """Keep an answer under its ``question_id``, in place of an earlier one."""
         said = asdict(answer)
-        self._store.put_answer(answer.question_id, seal({stored: said[name] for name, stored in STORED.items()}))
+        self._blobs.put(_path(answer.question_id), seal({stored: said[name] for name, stored in STORED.items()}))
+
+    def paths(self) -> Iterator[str]:
+        """The files of all answers."""
+        for folder in self._blobs.paths(ANSWERS):
+            yield from self._blobs.paths(folder)
+
+    def _read(self, name: str) -> Answer | None:
+        path = _path(name)
+        try:
+            return answer_from_json(self._blobs.read(path))
+        except Missing:
+            return None
+        except (ValueError, TypeError) as e:
+            raise Permanent(f"The kept answer {name} is damaged.", f"remove {path}") from e
 
 
 def answer_from_json(data: bytes) -> Answer:
@@ -47,8 +63,5 @@ def answer_from_json(data: bytes) -> Answer:
     return Answer("", **{name: facts[stored] for name, stored in STORED.items() if stored in facts})
 
 
-def _read(name: str, data: bytes) -> Answer:
-    try:
-        return answer_from_json(data)
-    except (ValueError, TypeError) as e:
-        raise Permanent(f"The kept answer {name} is damaged.", f"remove _answers/{name[:2]}/{name}.json") from e
+def _path(name: str) -> str:
+    return f"{ANSWERS}/{name[:2]}/{name}.json"

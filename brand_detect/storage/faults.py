@@ -10,12 +10,17 @@ DRIVERS = ("aiobotocore", "aiohttp", "asyncio", "azure", "botocore", "fsspec", "
 """Libraries behind fsspec whose errors are no OSError: S3 without credentials or out of reach, for two."""
 
 
+class Missing(Permanent):
+    """A file that should be in the store is not."""
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Faults of a store become one sentence that begins with ``what``, such as "a.json could not be read".
 
     Raises:
-        Permanent: the store refuses, or it is not there.
+        Missing: it is not there.
+        Permanent: the store refuses.
         Transient: any other fault.
     """
     try:
@@ -26,7 +31,8 @@ def explained(what: str) -> Iterator[None]:
             raise
         reason = " ".join(str(e).split()).rstrip(".") or kind.__name__
         if isinstance(e, PermissionError | FileNotFoundError) or "Credential" in kind.__name__:
-            raise Permanent(f"{what}: {reason}.", "check the store's address, permissions and credentials") from e
+            refused = Missing if isinstance(e, FileNotFoundError) else Permanent
+            raise refused(f"{what}: {reason}.", "check the store's address, permissions and credentials") from e
         raise Transient(f"{what}: {reason}.", "try again; check the store and its space") from e
 
 

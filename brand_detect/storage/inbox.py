@@ -10,11 +10,10 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from brand_detect.domain.errors import Permanent
 from brand_detect.domain.media import VIDEO_SUFFIXES
+from brand_detect.storage.blobs import file_system
 from brand_detect.storage.faults import check_address, explained
 
 REQUEST_SUFFIX = ".json"
@@ -64,10 +63,7 @@ class Inbox:
 
     def __init__(self, uri: str) -> None:
         self.uri = check_address(uri).rstrip("/")
-        try:
-            self._fs, base = fsspec.url_to_fs(self.uri)
-        except (ImportError, ValueError) as e:
-            raise Permanent(f"The inbox {uri} cannot be opened: {e}.", "check BRAND_DETECT_INBOX") from e
+        self._fs, base = file_system(self.uri, "inbox", "BRAND_DETECT_INBOX")
         self._base = base.rstrip("/")
         protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
         self._is_s3 = "s3" in protocols

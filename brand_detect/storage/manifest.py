@@ -24,7 +24,7 @@ class CheckOutcome(Record):
     passed: bool
     blocking: bool
     detail: str = ""
-    figures: dict[str, float] = Field({}, description="what the check looked at, counted")
+    figures: dict[str, float] = Field(default_factory=dict, description="what the check looked at, counted")
 
 
 class Manifest(Record):

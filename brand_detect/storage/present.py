@@ -1,10 +1,11 @@
 """Which checkpoints of a job's history are there: Dagster's events outlive files that somebody took away."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from brand_detect.domain.history import Attempt, History
-from brand_detect.storage.store import AT_A_TIME, AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.blobs import concurrently
+from brand_detect.storage.store import Store
 
 
 def present(history: History, store: Store) -> History:
@@ -12,7 +13,7 @@ def present(history: History, store: Store) -> History:
 
     Where the store is not at hand, or a checkpoint lies in another, nothing is known of it, and it stays.
     """
-    if not store.is_there():
+    if not store.blobs.is_there():
         return history
 
     def is_there(attempt: Attempt) -> bool:
@@ -20,8 +21,8 @@ def present(history: History, store: Store) -> History:
         return attempt.uri != store.uri(ref) or store.exists(ref)
 
     attempts = [attempt for state in history.stages.values() for attempt in state.attempts]
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        there = {(a.stage, a.attempt) for a, found in zip(attempts, pool.map(is_there, attempts), strict=True) if found}
+    looked = zip(attempts, concurrently(is_there, attempts), strict=True)
+    there = {(a.stage, a.attempt) for a, found in looked if found}
     stages = {
         stage: replace(state, attempts=tuple(a for a in state.attempts if (stage, a.attempt) in there))
         for stage, state in history.stages.items()

@@ -7,8 +7,10 @@ from typing import TypeVar
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.proposals import Decision, Proposal
 from brand_detect.domain.tables import content_id
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.sealed import seal, unseal
-from brand_detect.storage.store import PROPOSALS, Store
+
+PROPOSALS = "_proposals"
 
 E = TypeVar("E", bound=Proposal | Decision)
 
@@ -16,37 +18,51 @@ E = TypeVar("E", bound=Proposal | Decision)
 class Proposals:
     """What was proposed over all jobs of a store."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
 
     def add(self, proposal: Proposal) -> None:
         """Keep a proposal; a job proposes the same thing once, however often it is replayed."""
         name = f"{proposal.proposal_id}-proposed-{content_id(proposal.job_id, proposal.proposer)}"
-        self._store.put_event(name, seal(proposal.model_dump(mode="json")))
+        self._keep(name, proposal)
 
     def decide(self, decision: Decision) -> None:
-        name = f"{decision.proposal_id}-{decision.verdict}-{time.time_ns():019d}"
-        self._store.put_event(name, seal(decision.model_dump(mode="json")))
+        self._keep(f"{decision.proposal_id}-{decision.verdict}-{time.time_ns():019d}", decision)
 
     def undecided(self) -> Iterator[Proposal]:
         """Proposals on whose id there is no decision."""
-        events = [name.split("-") for name in self._store.events()]
-        decided = {parts[0] for parts in events if parts[1] != "proposed"}
-        for parts in events:
-            if parts[0] not in decided:
-                yield self._read("-".join(parts), Proposal)
+        paths = self.paths()
+        decided = {_proposal_id(path) for path in paths if not is_proposal(path)}
+        for path in paths:
+            if _proposal_id(path) not in decided:
+                yield self._read(path, Proposal)
 
     def decisions(self) -> Iterator[Decision]:
-        for name in self._store.events():
-            if name.split("-")[1] != "proposed":
-                yield self._read(name, Decision)
+        for path in self.paths():
+            if not is_proposal(path):
+                yield self._read(path, Decision)
 
-    def _read(self, name: str, kind: type[E]) -> E:
+    def paths(self) -> list[str]:
+        """The files of all proposals and decisions."""
+        return self._blobs.paths(PROPOSALS)
+
+    def _keep(self, name: str, event: Proposal | Decision) -> None:
+        self._blobs.create(f"{PROPOSALS}/{name}.json", seal(event.model_dump(mode="json")), lenient=True)
+
+    def _read(self, path: str, kind: type[E]) -> E:
         try:
-            return event_from_json(self._store.event(name), kind)
+            return event_from_json(self._blobs.read(path), kind)
         except ValueError as e:
-            path = f"{self._store.root}/{PROPOSALS}/{name}.json"
-            raise Permanent(f"The file {path} is damaged.", "restore it, or remove it") from e
+            raise Permanent(f"The file {self._blobs.uri(path)} is damaged.", "restore it, or remove it") from e
+
+
+def is_proposal(path: str) -> bool:
+    """Whether the file holds a proposal; else it holds a decision."""
+    return "-proposed-" in path
+
+
+def _proposal_id(path: str) -> str:
+    return path.removeprefix(f"{PROPOSALS}/").partition("-")[0]
 
 
 def event_from_json(data: bytes, kind: type[E]) -> E:

@@ -1,20 +1,32 @@
 """Corrections by a person, ``{root}/{job_id}/_reviews/``: a file for each event, none ever changed."""
 
+from brand_detect.domain.job import check_job_id
 from brand_detect.domain.reviews import Review, in_order
+from brand_detect.storage.blobs import Blobs, concurrently
 from brand_detect.storage.sealed import seal, unseal
-from brand_detect.storage.store import REVIEWS, Store
+
+REVIEWS = "_reviews"
 
 
 class Reviews:
     """The log of one job."""
 
-    def __init__(self, store: Store, job_id: str) -> None:
-        self._store, self._job_id = store, job_id
+    def __init__(self, blobs: Blobs, job_id: str) -> None:
+        self._blobs, self._folder = blobs, f"{check_job_id(job_id)}/{REVIEWS}"
 
     def add(self, review: Review) -> None:
-        """Keep an event."""
+        """Keep an event.
+
+        Raises:
+            Permanent: it was kept before.
+        """
         when = review.at.removesuffix("+00:00").replace(":", "").replace("-", "")
-        self._store.put_review(self._job_id, f"{when}-{review.review_id}", seal(review.model_dump(mode="json")))
+        path = f"{self._folder}/{when}-{review.review_id}.json"
+        self._blobs.create(path, seal(review.model_dump(mode="json")))
+
+    def paths(self) -> list[str]:
+        """The files of all events."""
+        return self._blobs.paths(self._folder)
 
     def all(self) -> list[Review]:
         """Every event that can be read, by time."""
@@ -22,12 +34,11 @@ class Reviews:
 
     def read(self) -> tuple[list[Review], list[str]]:
         """Every event that can be read, by time; and a sentence about each that is damaged."""
-        events, damaged = [], []
-        for name, data in self._store.get_reviews(self._job_id).items():
+        events, damaged, paths = [], [], self.paths()
+        for path, data in zip(paths, concurrently(self._blobs.read, paths), strict=True):
             try:
                 events.append(review_from_json(data))
             except ValueError:
-                path = f"{self._job_id}/{REVIEWS}/{name}.json"
                 damaged.append(f"The correction {path} is damaged and left out: restore the file, or remove it.")
         return in_order(events), damaged
 

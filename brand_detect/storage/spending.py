@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from brand_detect.domain.protocols import OverBudget
-from brand_detect.storage.store import Store
+from brand_detect.storage.blobs import Blobs
 
+SPENDING = "_spending"
 MICRO = 1_000_000
 
 
@@ -23,9 +24,9 @@ class Spending:
     Two runs that reserve at once may both be refused the last cent; they are never both given it.
     """
 
-    def __init__(self, store: Store, run_usd: float, daily_usd: float, run: str = "") -> None:
+    def __init__(self, blobs: Blobs, run_usd: float, daily_usd: float, run: str = "") -> None:
         """``run``: its id; what it spent in earlier tries, today and yesterday, counts. "" = it has none."""
-        self._store = store
+        self._blobs = blobs
         self._mark = hashlib.sha256((run or uuid.uuid4().hex).encode()).hexdigest()[:16]
         self._before: int | None = None if run else 0
         self._limit, self._daily_limit = _micro(run_usd), _micro(daily_usd)
@@ -49,10 +50,10 @@ class Spending:
         if spent + wanted > self._limit:
             raise OverBudget(_short("run", wanted, self._limit - spent, self._limit), "raise escalate_cloud.max_usd")
         day, name = datetime.now(UTC).date().isoformat(), f"{self._mark}.{uuid.uuid4().hex}"
-        self._store.note_spending(day, f"{name}-reserved-{wanted}")  # first, so that whoever looks at once sees it
+        self._note(day, f"{name}-reserved-{wanted}")  # first, so that whoever looks at once sees it
         others = self.spent_micro(day) - wanted
         if others + wanted > self._daily_limit:
-            self._store.note_spending(day, f"{name}-spent-0")
+            self._note(day, f"{name}-spent-0")
             short = _short("day", wanted, self._daily_limit - others, self._daily_limit)
             raise OverBudget(short, "try again tomorrow, or raise BRAND_DETECT_DAILY_USD")
         self._own[name], self._days[name] = wanted, day
@@ -61,11 +62,14 @@ class Spending:
     def settle(self, reservation: str, usd: float) -> None:
         """What the call cost in the end."""
         self._own[reservation] = _micro(usd)
-        self._store.note_spending(self._days[reservation], f"{reservation}-spent-{_micro(usd)}")
+        self._note(self._days[reservation], f"{reservation}-spent-{_micro(usd)}")
 
     def spent_micro(self, day: str) -> int:
         """What all runs have spent or set aside on a day, in millionths of a USD."""
         return sum(self._amounts(day).values())
+
+    def _note(self, day: str, entry: str) -> None:
+        self._blobs.create(f"{SPENDING}/{day}/{entry}", b"", lenient=True)
 
     def _spent_before(self) -> int:
         today = datetime.now(UTC).date()
@@ -75,7 +79,7 @@ class Spending:
     def _amounts(self, day: str) -> dict[str, int]:
         """By reservation."""
         amounts: dict[str, int] = {}
-        for entry in sorted(self._store.spending(day)):  # of one reservation what was spent comes last
+        for entry in sorted(self._blobs.names(f"{SPENDING}/{day}")):  # of one reservation what was spent comes last
             name, _, amount = entry.split("-")
             amounts[name] = int(amount)
         return amounts

@@ -1,7 +1,6 @@
 """A store looked through: whether all that is in it is what was written."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,21 +9,16 @@ from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.proposals import Decision, Proposal
 from brand_detect.domain.protocols import Progress
-from brand_detect.storage.answers import answer_from_json
+from brand_detect.storage.answers import Answers, answer_from_json
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.blobs import Blobs, concurrently
+from brand_detect.storage.faults import Missing
 from brand_detect.storage.manifest import NAME
-from brand_detect.storage.proposals import event_from_json
-from brand_detect.storage.reviews import review_from_json
-from brand_detect.storage.store import (
-    ANSWERS,
-    AT_A_TIME,
-    EXEMPLARS,
-    PROPOSALS,
-    REVIEWS,
-    SHARD_PREFIX,
-    AttemptRef,
-    Missing,
-    Store,
-)
+from brand_detect.storage.proposals import Proposals, event_from_json, is_proposal
+from brand_detect.storage.reviews import Reviews, review_from_json
+from brand_detect.storage.shards import SHARD_PREFIX
+from brand_detect.storage.snapshots import CATALOG, EXEMPLARS
+from brand_detect.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -48,44 +42,42 @@ def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterat
     refs = [ref for job_id in jobs for stage in LINE for ref in store.folders(job_id, stage)]
     finished: set[AttemptRef] = set()
     read: set[AttemptRef] = set()
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for n, (ref, looked) in enumerate(zip(refs, pool.map(partial(_of_attempt, store), refs), strict=True), 1):
-            if looked is not None:
-                finished.add(ref)
-                read |= looked.read
-                yield from looked.damaged
-            progress(n, len(refs), "checkpoints")
+    for n, (ref, looked) in enumerate(zip(refs, concurrently(partial(_of_attempt, store), refs), strict=True), 1):
+        if looked is not None:
+            finished.add(ref)
+            read |= looked.read
+            yield from looked.damaged
+        progress(n, len(refs), "checkpoints")
     for ref in sorted(read - finished, key=str):
         yield from _look(f"{ref}/{NAME}", partial(store.manifest, ref))
     for job_id in jobs:
-        for name in store.reviews(job_id):
-            path = f"{job_id}/{REVIEWS}/{name}.json"
-            yield from _sealed(path, partial(store.review, job_id, name), review_from_json)
+        for path in Reviews(store.blobs, job_id).paths():
+            yield from _sealed(store.blobs, path, review_from_json)
 
 
 def verify_shared(
     store: Store, read_catalog: Callable[[bytes, str], BrandCatalog], progress: Progress
 ) -> Iterator[Damage]:
     """The same of what all jobs share: the catalogue's snapshots, their pictures and vectors, answers, proposals."""
+    snapshots, blobs = store.snapshots, store.blobs
     exemplars = {}
-    versions = store.catalogs()
+    versions = snapshots.versions()
     for n, version in enumerate(versions, 1):
         try:
-            catalog = read_catalog(store.get_catalog(version), version)
+            catalog = read_catalog(snapshots.read(version), version)
             exemplars |= {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
         except BrandDetectError as e:
-            yield _damage(f"_catalog/{version}/catalog.json", e)
-        for name in store.vectors(version):
-            yield from _look(f"_catalog/{version}/{name}", partial(store.vectors_file, version, name))
+            yield _damage(f"{CATALOG}/{version}/catalog.json", e)
+        for name in snapshots.vectors(version):
+            yield from _look(f"{CATALOG}/{version}/{name}", partial(snapshots.vectors_file, version, name))
         progress(n, len(versions), "snapshots")
     for exemplar in exemplars.values():
-        yield from _look(f"{EXEMPLARS}/{exemplar.file_name}", partial(store.exemplar, exemplar))
-    for name in store.events():
-        kind: type[Proposal | Decision] = Proposal if "-proposed-" in name else Decision
-        yield from _sealed(f"{PROPOSALS}/{name}.json", partial(store.event, name), partial(event_from_json, kind=kind))
-    for name in store.answers():
-        path = f"{ANSWERS}/{name[:2]}/{name}.json"
-        yield from _sealed(path, lambda name=name: store.get_answers([name])[name], answer_from_json)
+        yield from _look(f"{EXEMPLARS}/{exemplar.file_name}", partial(snapshots.exemplar, exemplar))
+    for path in Proposals(blobs).paths():
+        kind: type[Proposal | Decision] = Proposal if is_proposal(path) else Decision
+        yield from _sealed(blobs, path, partial(event_from_json, kind=kind))
+    for path in Answers(blobs).paths():
+        yield from _sealed(blobs, path, answer_from_json)
 
 
 @dataclass(frozen=True)
@@ -110,9 +102,9 @@ def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
     return _Looked(damaged, frozenset(read))
 
 
-def _sealed(path: str, read: Callable[[], bytes], parse: Callable[[bytes], object]) -> Iterator[Damage]:
+def _sealed(blobs: Blobs, path: str, parse: Callable[[bytes], object]) -> Iterator[Damage]:
     def look() -> None:
-        data = read()
+        data = blobs.read(path)
         try:
             parse(data)
         except (ValueError, TypeError) as e:

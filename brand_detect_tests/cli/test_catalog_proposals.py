@@ -17,8 +17,10 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.protocols import Image
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.proposals import Proposals
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.pipeline import pipeline
 from brand_detect_tests.support.videos import write_clip
@@ -213,7 +215,7 @@ def test_what_a_person_corrected_enters_the_brand_that_is_there(
         t_s=None,
         box=None,
     )
-    Proposals(Store(str(learning.folder / "store"))).add(proposal)
+    Proposals(Blobs(str(learning.folder / "store"))).add(proposal)
     assert "Rolex" in learning.open()
     code, _, said = learning.call("catalog", "review", "--accept", "0a1b2c3d")
     assert code == 0, said

@@ -180,7 +180,7 @@ def test_a_store_that_may_not_be_written(look: Look, monkeypatch: pytest.MonkeyP
 
 def test_a_store_that_lets_files_be_replaced(look: Look, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
-        "brand_detect.storage.store._create_local",
+        "brand_detect.storage.blobs._create_local",
         lambda path, data: (path.parent.mkdir(parents=True, exist_ok=True), path.write_bytes(data)),
     )
     state, said, todo = only(look("settings", "store")["store"])

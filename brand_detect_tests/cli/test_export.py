@@ -12,7 +12,8 @@ from pycocotools.coco import COCO
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.operations.exports import StoredReport
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.engines.test_annotate import times
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip

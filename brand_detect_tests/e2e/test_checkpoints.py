@@ -11,7 +11,8 @@ import pytest
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.pipeline import LINE, STAGES
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 from brand_detect_tests.e2e.conftest import Place
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
@@ -109,7 +110,7 @@ def test_two_jobs_at_once_do_not_meet(tmp_path: Path):
 
 
 def test_a_real_s3_server_is_probed_and_left_as_it_was(s3: Path):
-    assert Store("s3://bucket/probed").probe() in ([], ["it lets a file that is there be replaced"])
+    assert Store("s3://bucket/probed").blobs.probe() in ([], ["it lets a file that is there be replaced"])
     assert not [p for p in (s3 / "bucket").rglob("*probe*") if p.is_file()]
     with pytest.raises(Permanent, match="could not be written"):
-        Store("s3://no-such-bucket/probed").probe()
+        Store("s3://no-such-bucket/probed").blobs.probe()

@@ -20,8 +20,9 @@ import pytest
 from brand_detect.client import Client, Run
 from brand_detect.domain.errors import BrandDetectError, Transient
 from brand_detect.domain.pipeline import LINE, ROOT, STAGES, downstream_of, upstream_of
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import NAME
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import Store
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.protocols import Area, Image, Reading, Region
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import Store
@@ -41,7 +42,7 @@ class Boards(ScriptedDetector):
         corners = np.array([[0.2, 0.3], [0.8, 0.3], [0.8, 0.7], [0.2, 0.7]])
         places = [(x, y) for y in range(4) for x in range(4)]
         quads = [((corners + place) * [width, height]).astype(np.float32) for place in places]
-        return [Region("text", "", 0.9, quad) for quad in quads]
+        return [Region(RegionKind.text, "", 0.9, quad) for quad in quads]
 
 
 class ByBrightness(ScriptedReader):
@@ -109,5 +110,5 @@ def test_what_was_answered_before_a_kill_is_not_paid_again(tmp_path: Path, serve
     store = Store(str(tmp_path / "store"))
     [attempt] = store.attempts("match", "escalate_cloud")[1:]
     assert (attempt.stats["remembered"], attempt.stats["questions"]) == (before_kill, len(WORDS) - before_kill)
-    spent_usd = Spending(store, 0.0, 0.0).spent_micro(time.strftime("%Y-%m-%d", time.gmtime())) / MICRO
+    spent_usd = Spending(store.blobs, 0.0, 0.0).spent_micro(time.strftime("%Y-%m-%d", time.gmtime())) / MICRO
     assert spent_usd >= len(server.questions) * USD, "what broke off is counted, at what was set aside for it"

@@ -16,7 +16,8 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.tags import HOLD, RELEASED
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 from brand_detect_tests.support.pipeline import CATALOG as BRANDS
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.stack import PATIENCE_S, Stack

@@ -10,7 +10,7 @@ from brand_detect.domain.retention import DAY_S, Retention
 from brand_detect.operations.retention.deletion import belongings, delete
 from brand_detect.operations.retention.pruning import prune
 from brand_detect.orchestration.lineage import materializations
-from brand_detect.storage.store import AttemptRef
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect_tests.e2e.conftest import Place
 from brand_detect_tests.support.pipeline import pipeline, silent
 

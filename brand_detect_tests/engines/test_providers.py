@@ -26,6 +26,7 @@ from brand_detect.engines.providers import Endpoint, ProviderAnswerer
 from brand_detect.engines.tokens import FRAMING_TOKENS, input_token_bound, input_token_estimate
 from brand_detect.stages.escalation import Pictures, _answers
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.spending import MICRO, Spending
 from brand_detect.storage.store import Store
 from brand_detect_tests.support import model_server
@@ -85,7 +86,7 @@ def one(answerer: ProviderAnswerer) -> Answer:
 
 
 def spending(folder: Path, usd: float) -> Spending:
-    return Spending(Store(str(folder)), usd, 1000)
+    return Spending(Blobs(str(folder)), usd, 1000)
 
 
 def spent(budget: Spending) -> float:
@@ -659,7 +660,7 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
     The last pass is a calm one. All share a store; what each pass does is checked as it goes.
     """
     chance, store, pictures = random.Random(seed), Store(str(folder)), cast("Pictures", Drawn())
-    memory = Answers(store)
+    memory = Answers(store.blobs)
     clusters = [Cluster(**p.cluster(n, "", p.region(n, "t"), cluster_id=f"c{n}")) for n in range(60)]
     server.slow_s, server.retry_after_s = 1.0, "0"
     settled: set[str] = set()
@@ -669,7 +670,7 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
         server.preflights = [] if last else chance.choices(["good", "503", "401"], [8, 1, 1], k=20)
         stops_after = 60 if last else chance.choice([10, 30, 60])
         run_usd = 5.0 if last else chance.uniform(0.02, 0.08)
-        budget = Spending(store, run_usd, 1000)
+        budget = Spending(store.blobs, run_usd, 1000)
         before_usd, n_billed, n_asked, known = spent(budget), len(server.billed), len(server.asked), set(settled)
         answerer = asks(OPENAI, CLAUDE, budget=budget, concurrency=chance.choice([1, 4, 9]), timeout_s=0.4)
         ended: list[str] = []
@@ -697,7 +698,7 @@ def campaign(seed: int, folder: Path, server: ModelServer, passes: int) -> dict[
         assert not {f"c{a.brand[6:]}" for a in server.asked[n_asked:] if not a.is_preflight} & known
         allowed_usd += run_usd
     assert settled == {c.cluster_id for c in clusters}
-    n_asked, budget = len(server.asked), Spending(store, 1, 1000)
+    n_asked, budget = len(server.asked), Spending(store.blobs, 1, 1000)
     final = list(_answers(clusters, pictures, asks(OPENAI, CLAUDE, budget=budget), memory, memory))
     assert len(server.asked) == n_asked
     assert all(a.remembered for a in final)

@@ -16,7 +16,7 @@ from brand_detect.domain.pipeline import COMPARISON, LINE, STAGES
 from brand_detect.operations.comparison import METADATA_BYTES, Compared, compared
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.comparison import Comparison
-from brand_detect.storage.store import AttemptRef
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect_tests.support.pipeline import CATALOG, Pipeline, materialize, pipeline, two_shot_clip
 
 JOB = "match"

@@ -17,7 +17,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.exports import StoredReport, annotate, files, images
 from brand_detect.operations.portfolio import portfolio_of
 from brand_detect.report.exports import Format
-from brand_detect.storage.store import AttemptRef
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect_tests.engines.test_annotate import times
 from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.support.pipeline import Pipeline, materialize, pipeline, silent, two_shot_clip
@@ -142,5 +142,5 @@ def test_on_s3_the_video_is_put_and_a_portfolio_is_summed(s3: Path, tmp_path: Pa
         assert dict(images(found, OpenCvCodec()))
         whole = portfolio_of(far.services.store, silent)
         assert [(job.job_id, [b.brand for b in job.brands]) for job in whole.jobs] == [(JOB, ["Rolex"])]
-        assert far.services.store.put_portfolio("a.json", b"{}") == "s3://bucket/exports/_portfolio/a.json"
+        assert far.services.store.blobs.put("_portfolio/a.json", b"{}") == "s3://bucket/exports/_portfolio/a.json"
         assert (s3 / "bucket" / "exports" / "_portfolio" / "a.json").read_bytes() == b"{}"

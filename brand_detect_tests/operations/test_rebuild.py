@@ -139,7 +139,7 @@ def test_an_older_brand_list_that_comes_back_is_not_taken_for_the_latest(built: 
     assert now
     (tmp_path / "older.yaml").write_text("brands:\n  - name: Rolex\n", encoding="utf-8")
     older = load_catalog(str(tmp_path / "older.yaml")).catalog
-    store.put_catalog(older.version, catalog_to_json(older))
+    store.snapshots.add(older.version, catalog_to_json(older))
     with dg.DagsterInstance.ephemeral() as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization(CATALOG, metadata={ATTEMPT: now}))
         again(built, instance)

@@ -12,8 +12,8 @@ from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.tags import PIN
 from brand_detect.orchestration.lineage import ATTEMPT, latest, latest_record
 from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import CheckOutcome
-from brand_detect.storage.store import AttemptRef
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, two_shot_clip
 
 

@@ -246,7 +246,7 @@ def test_the_tries_of_a_run_share_its_budget(tmp_path: Path, monkeypatch: pytest
         params = {**SERVER, "base_url": f"{server.url}/v1", "input_usd_per_mtok": 1.0, "max_usd": 0.003}
         built.runner.replay("match", "escalate_cloud", {"escalate_cloud": params})
         [_, attempt] = built.services.store.attempts("match", "escalate_cloud")
-        spent = Spending(built.services.store, 0, 0).spent_micro(datetime.now(UTC).date().isoformat())
+        spent = Spending(built.services.store.blobs, 0, 0).spent_micro(datetime.now(UTC).date().isoformat())
     assert (len(server.asked), attempt.stats["deferred"]) == (5, 1)
     assert 2400 < spent <= 3000
 

@@ -81,7 +81,7 @@ def test_what_was_answered_before_is_no_call(tmp_path: Path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(model_type, "question_ids", lambda _, q: [names.append(ask(q)[0]) or names[-1]])
             assert planned(built, OWN).estimates[0].calls == 1
-        Answers(built.services.store).keep(Answer("", AnswerStatus.none, question_id=names[0]))
+        Answers(built.services.store.blobs).keep(Answer("", AnswerStatus.none, question_id=names[0]))
         [estimate] = planned(built, OWN).estimates
         assert (estimate.remembered, estimate.calls) == (1, 0)
         [estimate] = planned(built, {"escalate_vlm": {**OWN["escalate_vlm"], "ask_again": True}}).estimates
@@ -103,7 +103,7 @@ def test_what_a_retry_asks_first_is_planned_first(tmp_path: Path, monkeypatch: p
         ask = ProviderAnswerer.question_ids
         monkeypatch.setattr(ProviderAnswerer, "question_ids", lambda a, q: [names.append(ask(a, q)[0]) or names[-1]])
         planned(built, one_question)
-        Answers(built.services.store).keep(Answer("", AnswerStatus.none, question_id=names[0]))
+        Answers(built.services.store.blobs).keep(Answer("", AnswerStatus.none, question_id=names[0]))
         built.runner.replay("match", "escalate_vlm", {"escalate_vlm": {"max_questions": 1}})
         [estimate] = planned(built, one_question).estimates
         assert names[1] != names[0]

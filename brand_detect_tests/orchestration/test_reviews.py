@@ -20,10 +20,10 @@ from brand_detect.operations.retention.deletion import belongings, delete
 from brand_detect.operations.retention.pruning import prune
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.attempts import AttemptWriter
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import AttemptWriter
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 
@@ -37,7 +37,7 @@ def built(tmp_path: Path) -> Iterator[Pipeline]:
 
 def correct(built: Pipeline, action: str, **said: Any) -> Review:
     review = review_of(correction_of({"action": action, "user": "ana", **said}))
-    Reviews(built.services.store, "match").add(review)
+    Reviews(built.services.store.blobs, "match").add(review)
     return review
 
 
@@ -56,7 +56,7 @@ def proposals(built: Pipeline) -> list[tuple[str, str, str]]:
     def short(p: Proposal) -> tuple[str, str, str]:
         return p.kind, p.name, p.text
 
-    return sorted(short(p) for p in Proposals(built.services.store).undecided() if p.proposer == "person")
+    return sorted(short(p) for p in Proposals(built.services.store.blobs).undecided() if p.proposer == "person")
 
 
 def test_corrections_hold_whatever_stage_is_replayed(built: Pipeline):
@@ -133,7 +133,7 @@ def test_only_a_sound_report_that_is_stored_proposes_anything(
                 broken.setattr(AttemptWriter, "commit", dying)
             with pytest.raises((dg.DagsterError, Permanent), match=r"no_exposure_outside_the_video|The disk is full"):
                 built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
-        kept = Proposals(built.services.store)
+        kept = Proposals(built.services.store.blobs)
         assert list(kept.undecided()) == []
         built.runner.replay("match", "compile_report")
         assert [(p.proposer, p.text) for p in kept.undecided()] == [("cluster", "ACME WIDGETS")]
@@ -153,7 +153,7 @@ def test_an_accepted_guess_is_offered_as_an_alias(tmp_path: Path):
 def test_retention_and_a_rebuild_leave_the_log_alone_and_a_deletion_takes_it(built: Pipeline):
     said = correct(built, "reject", brand_id="rolex")
     built.runner.replay("match", "match_brands")
-    store, log = built.services.store, Reviews(built.services.store, "match")
+    store, log = built.services.store, Reviews(built.services.store.blobs, "match")
     list(prune(built.instance, store, ["match"], Retention(keep=1, days=0), time.time() + 10 * 86_400, silent))
     assert log.all() == [said]
     with dg.DagsterInstance.ephemeral() as fresh:

@@ -37,11 +37,11 @@ def test_a_logo_that_changes_is_a_change_of_the_list(tmp_path: Path):
         write(tmp_path, {"acme.svg": svg("cross")})
         assert asks(built)
         built.runner.refresh_catalog()
-        store, [first, second] = built.services.store, built.services.store.catalogs()
+        store, [first, second] = built.services.store, built.services.store.snapshots.versions()
         pictures = [
             [
-                store.exemplar(e)
-                for b in catalog_from_json(store.get_catalog(version), version).brands
+                store.snapshots.exemplar(e)
+                for b in catalog_from_json(store.snapshots.read(version), version).brands
                 for e in b.exemplars
             ]
             for version in (first, second)

@@ -8,7 +8,7 @@ import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.orchestration import stage
-from brand_detect.storage.store import AttemptWriter
+from brand_detect.storage.attempts import AttemptWriter
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
 
 
@@ -97,7 +97,7 @@ def test_what_is_damaged_is_made_again(tmp_path: Path):
 def test_what_another_process_has_finished_stays(tmp_path: Path):
     with pipeline(tmp_path) as built:
         run = submit(built, tmp_path)
-        writer = AttemptWriter(built.services.store, run.ref("run_ocr"))
+        writer = AttemptWriter(built.services.store.blobs, run.ref("run_ocr"))
         with pytest.raises(Permanent, match="exists already"), writer.or_nothing():
             raise Permanent("The checkpoint exists already.")
         assert run.load("run_ocr")

@@ -8,8 +8,8 @@ import pytest
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Permanent
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.sealed import seal
-from brand_detect.storage.store import Store
 
 ID = "0123456789abcdef0123456789abcdef"
 ANSWER = Answer(
@@ -42,12 +42,12 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_what_is_kept_is_recalled_without_its_cluster_by_whoever_asks(root: str):
-    answers = Answers(Store(root))
+    answers = Answers(Blobs(root))
     assert answers.recall([ID]) == {}
     answers.keep(ANSWER)
     other = replace(ANSWER, question_id="f" * 32, brand="Nike", cluster_id="cluster-2")
     answers.keep(other)
-    elsewhere = Answers(Store(root))
+    elsewhere = Answers(Blobs(root))
     assert elsewhere.recall([]) == {}
     assert elsewhere.recall(["e" * 32, ID, "f" * 32]) == {
         ID: replace(ANSWER, cluster_id=""),
@@ -56,15 +56,15 @@ def test_what_is_kept_is_recalled_without_its_cluster_by_whoever_asks(root: str)
 
 
 def test_what_was_paid_for_under_earlier_names_is_recalled(tmp_path: Path):
-    store = Store(str(tmp_path))
+    blobs = Blobs(str(tmp_path))
     facts = {"status": "answered", "brand": "Itaú", "mark": "wordmark", "surface": "board", "question_id": ID}
-    store.put_answer(ID, seal(facts))
-    found = Answers(store).recall([ID])[ID]
+    blobs.put(f"_answers/{ID[:2]}/{ID}.json", seal(facts))
+    found = Answers(blobs).recall([ID])[ID]
     assert (found.brand, found.logo_type, found.placement) == ("Itaú", "wordmark", "board")
 
 
 def test_a_later_answer_takes_the_place_of_an_earlier_one(root: str):
-    answers = Answers(Store(root))
+    answers = Answers(Blobs(root))
     for brand in ("Itaú", "Nike"):
         answers.keep(replace(ANSWER, brand=brand))
     assert answers.recall([ID])[ID].brand == "Nike"
@@ -72,7 +72,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one(root: str):
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"5", b'{"status": "none", "colour": "red"}', b"{}"])
 def test_a_damaged_one_is_named_with_what_to_do(tmp_path: Path, data: bytes):
-    answers = Answers(Store(str(tmp_path)))
+    answers = Answers(Blobs(str(tmp_path)))
     answers.keep(ANSWER)
     file = tmp_path / "_answers" / "01" / f"{ID}.json"
     file.write_bytes(data)

@@ -19,9 +19,11 @@ from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import AttemptRef, Store, StoredFrames
+from brand_detect.storage.store import Store
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 QUESTION = "f" * 32
@@ -38,11 +40,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pipeline(folder) as built:
         built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
     store = Store(str(folder / "store"))
-    store.put_catalog(CATALOG.version, catalog_to_json(CATALOG), [exemplar_of(LOGO, "svg")], lambda _: LOGO)
+    store.snapshots.add(CATALOG.version, catalog_to_json(CATALOG), [exemplar_of(LOGO, "svg")], lambda _: LOGO)
     vectors = [{"exemplar_id": "a", "embedding": np.linspace(0, 1, 256).astype(np.float16)}]
-    store.put_embeddings(CATALOG.version, "embedder", table(EXEMPLAR_EMBEDDINGS, vectors))
-    Answers(store).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, "a “detail”", question_id=QUESTION))
-    Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
+    store.snapshots.put_embeddings(CATALOG.version, "embedder", table(EXEMPLAR_EMBEDDINGS, vectors))
+    Answers(store.blobs).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, "a “detail”", question_id=QUESTION))
+    Reviews(store.blobs, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
     return folder / "store"
 
 
@@ -50,17 +52,17 @@ def reads(store: Store) -> Reads:
     """Everything that can be read."""
 
     def snapshot(version: str) -> BrandCatalog:
-        return catalog_from_json(store.get_catalog(version), version)
+        return catalog_from_json(store.snapshots.read(version), version)
 
     found: Reads = {
         f"_catalog/{CATALOG.version}/catalog.json": lambda: snapshot(CATALOG.version),
-        f"_catalog/{CATALOG.version}/vectors-": lambda: store.get_embeddings(CATALOG.version, "embedder"),
-        "_catalog/exemplars/": lambda: store.exemplar(exemplar_of(LOGO, "svg")),
-        "_answers/": lambda: Answers(store).recall([QUESTION]),
-        "_proposals/": lambda: list(Proposals(store).undecided()),
+        f"_catalog/{CATALOG.version}/vectors-": lambda: store.snapshots.get_embeddings(CATALOG.version, "embedder"),
+        "_catalog/exemplars/": lambda: store.snapshots.exemplar(exemplar_of(LOGO, "svg")),
+        "_answers/": lambda: Answers(store.blobs).recall([QUESTION]),
+        "_proposals/": lambda: list(Proposals(store.blobs).undecided()),
         "match/_reviews/": lambda: _corrections(store),
     }
-    for version in store.catalogs():
+    for version in store.snapshots.versions():
         found[f"_catalog/{version}/catalog.json"] = lambda version=version: snapshot(version)
     for stage in LINE:
         for ref in store.folders("match", stage):
@@ -69,7 +71,7 @@ def reads(store: Store) -> Reads:
 
 
 def _corrections(store: Store) -> object:
-    events, damaged = Reviews(store, "match").read()
+    events, damaged = Reviews(store.blobs, "match").read()
     if damaged:
         raise BrandDetectError(damaged[0])  # a correction that is damaged is left out, and the report says so
     return events

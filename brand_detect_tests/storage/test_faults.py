@@ -1,33 +1,17 @@
 """Faults of stores as sentences, with the errors that real drivers raise; and addresses with secrets."""
 
 import errno
-import os
 from pathlib import Path
-from typing import Any
 
 import botocore.exceptions
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
-from brand_detect.domain.tables import table
 from brand_detect.storage.faults import check_address, explained
 from brand_detect.storage.media import MediaFiles
-from brand_detect.storage.store import AttemptRef, Store
-
-REF = AttemptRef("match", "filter_scenes", "run-0")
-SCENES = FilteredScenes(table(SHOTS), table(TIMELINE))
-FACTS: dict[str, Any] = {
-    "run_id": "run",
-    "code_version": "1",
-    "params": {},
-    "overrides": {},
-    "engines": {},
-    "upstream": {},
-    "input_versions": {},
-    "stage_s": 0.5,
-}
+from brand_detect.storage.store import Store
+from brand_detect_tests.support.checkpoints import FACTS, REF, SCENES
 
 
 @pytest.mark.parametrize(
@@ -73,9 +57,9 @@ def test_every_call_of_the_store_explains_its_faults():
         lambda: store.manifest(REF),
         lambda: store.load(REF),
         lambda: store.attempts("match", "filter_scenes"),
-        lambda: store.has_catalog("v1"),
-        lambda: store.get_catalog("v1"),
-        lambda: store.put_catalog("v1", b""),
+        lambda: store.snapshots.has("v1"),
+        lambda: store.snapshots.read("v1"),
+        lambda: store.snapshots.add("v1", b""),
     ):
         with pytest.raises(Permanent, match="Unable to locate credentials"):
             call()
@@ -93,52 +77,6 @@ def test_a_video_that_breaks_off_while_it_is_read_may_be_tried_again(tmp_path: P
         MediaFiles([str(tmp_path)]).open(str(tmp_path / "x.mp4")),
     ):
         raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://nowhere")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_a_sentence(tmp_path: Path):
-    store = Store(str(tmp_path))
-    writer = store.begin(REF)
-    folder = tmp_path / REF.path
-    folder.mkdir(parents=True)
-    (folder / "shots.parquet").symlink_to("/dev/full")
-    with pytest.raises(
-        Transient, match=r"shots\.parquet of match/filter_scenes/run-0 could not be written: .*No space"
-    ):
-        writer.commit(SCENES, **FACTS)
-    (folder / "frames-00000.tar").symlink_to("/dev/full")
-    writer.append(b"jpeg")
-    with pytest.raises(Transient, match="No space"):
-        writer.seal()
-    assert not store.exists(REF)
-
-
-def test_a_disk_without_hard_links_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refuse)
-    store = Store(str(tmp_path))
-    writers = [store.begin(REF), store.begin(REF)]
-    writers[0].commit(SCENES, **FACTS)
-    with pytest.raises(Permanent, match="exists already"):
-        writers[1].commit(SCENES, **FACTS)
-    assert store.load(REF) == SCENES
-
-
-def test_a_put_whose_condition_failed_is_no_fault_of_the_store(monkeypatch: pytest.MonkeyPatch):
-    """s3fs raises EINVAL for it."""
-    store = Store("memory://conditional")
-    writers = [store.begin(REF), store.begin(REF)]
-    writers[0].commit(SCENES, **FACTS)
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(errno.EINVAL, "At least one of the pre-conditions you specified did not hold")
-
-    monkeypatch.setattr(MemoryFileSystem, "pipe_file", fail)
-    with pytest.raises(Permanent, match="exists already"):
-        writers[1].commit(SCENES, **FACTS)
-    store.fs.rm("/conditional", recursive=True)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "value.json", "shots.parquet"])

@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 from brand_detect.domain.history import Attempt, History, StageState
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.present import present
-from brand_detect.storage.store import AttemptRef, Store
-from brand_detect_tests.storage.test_store import FACTS, REF, SCENES
+from brand_detect.storage.store import Store
+from brand_detect_tests.support.checkpoints import FACTS, REF, SCENES
 
 
 def known(ref: AttemptRef, uri: str) -> Attempt:

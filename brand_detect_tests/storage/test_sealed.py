@@ -10,9 +10,9 @@ from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.proposals import Decision
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.sealed import seal, unseal
-from brand_detect.storage.store import Store
 
 FACTS = {"text": "Itaú “é”", "n": 1, "x": [0.1, None, True], "of": {"b": 2, "a": -1e300}}
 
@@ -55,17 +55,17 @@ DECISION = Decision(proposal_id="0" * 16, verdict="accepted", name="Acme", crop_
         (lambda s: Proposals(s).decide(DECISION), lambda log, _: list(log.decisions())),
     ],
 )
-def test_a_damaged_document_is_named(tmp_path: Path, keep: Callable[[Store], None], recall: Callable[[Any, Any], Any]):
-    store = Store(str(tmp_path))
-    keep(store)
+def test_a_damaged_document_is_named(tmp_path: Path, keep: Callable[[Blobs], None], recall: Callable[[Any, Any], Any]):
+    blobs = Blobs(str(tmp_path))
+    keep(blobs)
     [file] = (path for path in tmp_path.rglob("*.json"))
     kind = Answers if "_answers" in file.parts else Proposals
-    assert recall(kind(store), ["f" * 32])
+    assert recall(kind(blobs), ["f" * 32])
     written = file.read_bytes()
     for damaged in (written.replace(b"Nike", b"Nika").replace(b"Acme", b"Acma"), written[:-2], b"[]"):
         file.write_bytes(damaged)
         with pytest.raises(Permanent, match=rf"{file.stem}.* is damaged") as error:
-            recall(kind(store), ["f" * 32])
+            recall(kind(blobs), ["f" * 32])
         assert "remove" in error.value.hint
 
 

@@ -10,25 +10,25 @@ import pytest
 
 from brand_detect.domain.protocols import OverBudget
 from brand_detect.storage import spending
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.spending import MICRO, Spending
-from brand_detect.storage.store import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(str(tmp_path / "store"))
 
 
 def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def spent(store: Store) -> float:
-    return Spending(store, 0, 0).spent_micro(today()) / MICRO
+def spent(blobs: Blobs) -> float:
+    return Spending(blobs, 0, 0).spent_micro(today()) / MICRO
 
 
-def test_a_run_spends_no_more_than_its_own(store: Store):
-    budget = Spending(store, 1.0, 100.0)
+def test_a_run_spends_no_more_than_its_own(blobs: Blobs):
+    budget = Spending(blobs, 1.0, 100.0)
     budget.reserve(0.6)
     budget.reserve(0.4)
     with pytest.raises(OverBudget) as refused:
@@ -37,19 +37,19 @@ def test_a_run_spends_no_more_than_its_own(store: Store):
         "The run's budget of 1.00 USD has 0.0000 USD left; the next question may cost 0.0000 USD."
     )
     assert refused.value.hint == "raise escalate_cloud.max_usd"
-    Spending(store, 1.0, 100.0).reserve(1.0)  # another run has its own
-    assert spent(store) == 2.0
+    Spending(blobs, 1.0, 100.0).reserve(1.0)  # another run has its own
+    assert spent(blobs) == 2.0
 
 
-def test_a_run_that_is_tried_again_has_spent_what_it_had(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_that_is_tried_again_has_spent_what_it_had(blobs: Blobs, monkeypatch: pytest.MonkeyPatch):
     """A step that failed, or a night that passed."""
-    first = Spending(store, 1.0, 100.0, "run-1")
+    first = Spending(blobs, 1.0, 100.0, "run-1")
     first.settle(first.reserve(0.5), 0.2)
     first.reserve(0.4)  # nobody knows what became of it
-    again = Spending(store, 1.0, 100.0, "run-1")
+    again = Spending(blobs, 1.0, 100.0, "run-1")
     with pytest.raises(OverBudget, match=r"run's budget of 1\.00 USD has 0\.4000 USD left"):
         again.reserve(0.5)
-    Spending(store, 1.0, 100.0, "run-10").reserve(1.0)
+    Spending(blobs, 1.0, 100.0, "run-10").reserve(1.0)
 
     class Tomorrow(datetime):
         @classmethod
@@ -57,15 +57,15 @@ def test_a_run_that_is_tried_again_has_spent_what_it_had(store: Store, monkeypat
             return super().now(tz) + timedelta(days=1)
 
     monkeypatch.setattr(spending, "datetime", Tomorrow)
-    again = Spending(store, 1.0, 100.0, "run-1")
+    again = Spending(blobs, 1.0, 100.0, "run-1")
     again.reserve(0.4)
     with pytest.raises(OverBudget, match="run's budget"):
         again.reserve(0.1)
     assert again.spent_micro(today()) == 1_600_000
 
 
-def test_all_runs_of_a_day_share_its_limit(store: Store):
-    one, other = Spending(store, 5.0, 1.0), Spending(store, 5.0, 1.0)
+def test_all_runs_of_a_day_share_its_limit(blobs: Blobs):
+    one, other = Spending(blobs, 5.0, 1.0), Spending(blobs, 5.0, 1.0)
     one.reserve(0.7)
     with pytest.raises(OverBudget) as refused:
         other.reserve(0.4)
@@ -78,72 +78,72 @@ def test_all_runs_of_a_day_share_its_limit(store: Store):
         one.reserve(0.01)
 
 
-def test_what_is_refused_leaves_nothing_set_aside(store: Store):
-    budget = Spending(store, 2.0, 1.0)
+def test_what_is_refused_leaves_nothing_set_aside(blobs: Blobs):
+    budget = Spending(blobs, 2.0, 1.0)
     for _ in range(3):
         with pytest.raises(OverBudget, match=re.escape("The day's budget")):
             budget.reserve(1.5)
         with pytest.raises(OverBudget, match=re.escape("The run's budget")):
             budget.reserve(2.5)
-        assert spent(store) == 0
+        assert spent(blobs) == 0
     budget.reserve(1.0)
-    assert spent(store) == 1.0
+    assert spent(blobs) == 1.0
 
 
-def test_what_a_call_did_not_cost_can_be_spent_again(store: Store):
-    budget = Spending(store, 1.0, 1.0)
+def test_what_a_call_did_not_cost_can_be_spent_again(blobs: Blobs):
+    budget = Spending(blobs, 1.0, 1.0)
     first = budget.reserve(0.9)
-    assert spent(store) == 0.9
+    assert spent(blobs) == 0.9
     budget.settle(first, 0.2)
-    assert spent(store) == 0.2
+    assert spent(blobs) == 0.2
     budget.settle(budget.reserve(0.8), 0.0)
-    assert spent(store) == 0.2
+    assert spent(blobs) == 0.2
 
 
-def test_a_call_that_cost_more_than_was_set_aside_counts_in_full(store: Store):
-    budget = Spending(store, 1.0, 10.0)
+def test_a_call_that_cost_more_than_was_set_aside_counts_in_full(blobs: Blobs):
+    budget = Spending(blobs, 1.0, 10.0)
     budget.settle(budget.reserve(0.5), 1.5)
-    assert spent(store) == 1.5
+    assert spent(blobs) == 1.5
     with pytest.raises(OverBudget, match=r"has 0\.0000 USD left"):
         budget.reserve(0.1)
 
 
-def test_a_call_that_never_came_back_counts_as_spent(store: Store):
+def test_a_call_that_never_came_back_counts_as_spent(blobs: Blobs):
     """A run that was killed: the provider may have billed it."""
-    Spending(store, 1.0, 1.0).reserve(0.8)
+    Spending(blobs, 1.0, 1.0).reserve(0.8)
     with pytest.raises(OverBudget, match=r"day's budget .* has 0\.2000 USD left"):
-        Spending(store, 1.0, 1.0).reserve(0.3)
+        Spending(blobs, 1.0, 1.0).reserve(0.3)
 
 
-def test_nothing_is_too_little_to_count(store: Store):
-    budget = Spending(store, 1.0, 0.000002)
+def test_nothing_is_too_little_to_count(blobs: Blobs):
+    budget = Spending(blobs, 1.0, 0.000002)
     budget.reserve(1e-9)
     budget.reserve(1e-9)
     with pytest.raises(OverBudget):
         budget.reserve(1e-9)
 
 
-def test_a_day_s_sum_is_of_that_day(store: Store):
-    store.note_spending("2026-05-01", "a-reserved-700000")
-    store.note_spending("2026-05-01", "a-spent-200000")
-    store.note_spending("2026-05-01", "b-reserved-100000")
-    budget = Spending(store, 1.0, 1.0)
+def test_a_day_s_sum_is_of_that_day(blobs: Blobs):
+    blobs.create("_spending/2026-05-01/a-reserved-700000", b"")
+    blobs.create("_spending/2026-05-01/a-spent-200000", b"")
+    blobs.create("_spending/2026-05-01/b-reserved-100000", b"")
+    budget = Spending(blobs, 1.0, 1.0)
     assert budget.spent_micro("2026-05-01") == 300_000
     assert budget.spent_micro("2026-05-02") == 0
     budget.reserve(1.0)
 
 
-def test_without_money_nothing_is_set_aside_but_what_is_free(store: Store):
-    budget = Spending(store, 0.0, 0.0)
+def test_without_money_nothing_is_set_aside_but_what_is_free(blobs: Blobs):
+    budget = Spending(blobs, 0.0, 0.0)
     budget.settle(budget.reserve(0.0), 0.0)
     with pytest.raises(OverBudget):
         budget.reserve(0.01)
 
 
 @pytest.mark.parametrize("runs", [1, 4])
-def test_many_at_once_never_spend_more_than_there_is(store: Store, runs: int):
+def test_many_at_once_never_spend_more_than_there_is(blobs: Blobs, runs: int):
     """Calls of 7 cents that cost 3: of 50 cents, each run may spend 40."""
-    budgets = [Spending(store, 0.4, 0.5) for _ in range(runs)]
+    budgets = [Spending(blobs, 0.4, 0.5) for _ in range(runs)]
     together = Barrier(16)
 
     def call(n: int) -> float:
@@ -158,16 +158,16 @@ def test_many_at_once_never_spend_more_than_there_is(store: Store, runs: int):
     with ThreadPoolExecutor(16) as pool:
         cost = sum(pool.map(call, range(48)))
     assert 0 < cost <= (0.4 if runs == 1 else 0.5) + 1e-9
-    assert spent(store) == pytest.approx(cost)
+    assert spent(blobs) == pytest.approx(cost)
 
 
 def test_on_s3_runs_see_what_others_have_set_aside(s3: Path, tmp_path: Path):  # noqa: ARG001
     root = f"s3://bucket/{tmp_path.name}"
-    one, other = (Spending(Store(root), 1.0, 1.0) for _ in range(2))
+    one, other = (Spending(Blobs(root), 1.0, 1.0) for _ in range(2))
     assert one.spent_micro(today()) == 0
     reservation = one.reserve(0.8)
     with pytest.raises(OverBudget, match=r"has 0\.2000 USD left"):
         other.reserve(0.5)
     one.settle(reservation, 0.1)
     other.reserve(0.5)
-    assert Spending(Store(root), 0, 0).spent_micro(today()) == 600_000
+    assert Spending(Blobs(root), 0, 0).spent_micro(today()) == 600_000

@@ -14,10 +14,11 @@ from brand_detect.domain.errors import Transient
 from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.domain.tables import table
 from brand_detect.storage.answers import Answers
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import Store
 from brand_detect.storage.verify import verify_jobs, verify_shared
-from brand_detect_tests.storage.test_store import FACTS, REF, SCENES, stored
+from brand_detect_tests.support.checkpoints import FACTS, REF, SCENES, stored
 from brand_detect_tests.support.pipeline import silent
 
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -101,10 +102,10 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     (tmp_path / "a.svg").write_bytes(LOGO)
     catalog = load_catalog(str(tmp_path / "brands.yaml")).catalog
     assert catalog.brands[0].exemplars == (exemplar,)
-    store.put_catalog(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
-    store.put_embeddings(catalog.version, "embedder", table(EXEMPLAR_EMBEDDINGS))
-    Answers(store).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, question_id="f" * 32))
-    Reviews(store, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
+    store.snapshots.add(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
+    store.snapshots.put_embeddings(catalog.version, "embedder", table(EXEMPLAR_EMBEDDINGS))
+    Answers(store.blobs).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, question_id="f" * 32))
+    Reviews(store.blobs, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
 
     def damaged() -> Iterator[str]:
         yield from (file for _, file in found(store))
@@ -145,5 +146,5 @@ def test_a_store_on_s3_is_read_piece_by_piece():
     store = Store("s3://bucket/verified")
     ref = stored(store, "match", "run-0", bytes(6 * 2**20), upstream={})
     assert found(store) == []
-    store.fs.pipe_file(f"bucket/verified/{ref}/frames-00000.tar", bytes(6 * 2**20), upstream={})
+    store.blobs.fs.pipe_file(f"bucket/verified/{ref}/frames-00000.tar", bytes(6 * 2**20), upstream={})
     assert found(store) == [("damaged", f"{ref}/frames-00000.tar")]

@@ -20,8 +20,10 @@ from brand_detect.operations.monitoring.liveness import IN_FLIGHT, WAITING, at_w
 from brand_detect.orchestration.lineage import attempt_of, latest_record, made_by_parents
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import Manifest
-from brand_detect.storage.store import SHARD_PREFIX, AttemptRef, Store
+from brand_detect.storage.shards import SHARD_PREFIX
+from brand_detect.storage.store import Store
 
 ABANDONED_S = 86_400.0
 """A folder without a manifest to which nothing was written for so long is what a killed run has left."""

@@ -20,8 +20,9 @@ from brand_detect.domain.protocols import Answerer, Question
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import Row
 from brand_detect.operations.sweep.values import SWEPT
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import Manifest
-from brand_detect.storage.store import AttemptRef, Store
+from brand_detect.storage.store import Store
 
 P = TypeVar("P", bound=Payload)
 
@@ -67,7 +68,7 @@ class Lineage:
     def catalog(self) -> BrandCatalog:
         """The snapshot that it was matched with."""
         version = self._attempts[CATALOG]
-        return catalog_from_json(self.store.get_catalog(version), version)
+        return catalog_from_json(self.store.snapshots.read(version), version)
 
     @cached_property
     def params(self) -> dict[str, Params]:

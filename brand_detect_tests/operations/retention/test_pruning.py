@@ -21,8 +21,8 @@ from brand_detect.operations.retention import pruning
 from brand_detect.operations.retention.pruning import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
 from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import NAME
-from brand_detect.storage.store import AttemptRef
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 ALL_BUT_THE_NEWEST = Retention(keep=1, days=0)

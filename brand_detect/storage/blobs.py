@@ -1,0 +1,244 @@
+"""Files by path under one root, a folder or any fsspec URI: the lowest layer of the store."""
+
+import errno
+import hashlib
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
+
+from brand_detect.domain.errors import BrandDetectError, Permanent
+from brand_detect.storage.faults import check_address, explained
+
+AT_A_TIME = 16
+"""Small files that are read or written at once: each waits for the disk or the network."""
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems without hard links (exFAT, some network shares) say."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Blobs:
+    """Files by path under ``root``. A missing file raises ``Missing``, any other fault as ``explained`` says."""
+
+    def __init__(self, root: str) -> None:
+        self.root = check_address(root).rstrip("/")
+        self.fs, self._base = file_system(self.root, "store", "BRAND_DETECT_STORE_ROOT")
+
+    def uri(self, path: str) -> str:
+        return f"{self.root}/{path}"
+
+    def is_there(self) -> bool:
+        """Whether anything is stored under the root."""
+        with explained(f"{self.root} could not be looked up"):
+            return self.fs.isdir(self._base)
+
+    def exists(self, path: str) -> bool:
+        with explained(f"{self.uri(path)} could not be looked up"):
+            return self.fs.exists(self._at(path))
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what lies in a folder, sorted; hidden files are drafts of others."""
+        path = self._at(folder).rstrip("/")
+        with explained(f"{self.uri(folder)} could not be listed"):
+            self.fs.invalidate_cache(path)
+            if not self.fs.isdir(path):
+                return []
+            names = (p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(path, detail=False))
+            return sorted(name for name in names if not name.startswith("."))
+
+    def paths(self, folder: str) -> list[str]:
+        """As ``names``, each behind its folder."""
+        return [f"{folder}/{name}" for name in self.names(folder)]
+
+    def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """The bytes ``[start, end)`` of a file."""
+        with explained(f"{self.uri(path)} could not be read"):
+            return self.fs.cat_file(self._at(path), start=start, end=end)
+
+    def sha256(self, path: str) -> str:
+        """Of a file of any size, read piece by piece."""
+        with explained(f"{self.uri(path)} could not be read"), self.fs.open(self._at(path), "rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+
+    def create(self, path: str, data: bytes, *, lenient: bool = False) -> None:
+        """Write a whole file that must not exist yet, all or nothing.
+
+        ``lenient`` accepts that another writer put the same content first.
+
+        Raises:
+            Permanent: it exists.
+        """
+        with explained(f"{self.uri(path)} could not be written"):
+            try:
+                if isinstance(self.fs, LocalFileSystem):
+                    _create_local(Path(self._at(path)), data)
+                else:
+                    self._create_remote(self._at(path), data)
+            except FileExistsError as e:
+                if not lenient:
+                    raise Permanent(
+                        f"{self.uri(path)} exists already.", "checkpoints are never overwritten; start a new run"
+                    ) from e
+
+    def put(self, path: str, data: bytes) -> str:
+        """Write a whole file, in place of an earlier one; returns its URI."""
+        with explained(f"{self.uri(path)} could not be written"):
+            if isinstance(self.fs, LocalFileSystem):
+                with _draft(Path(self._at(path)), data) as draft:
+                    draft.replace(self._at(path))
+            else:
+                self.fs.pipe_file(self._at(path), data)
+        return self.uri(path)
+
+    def put_file(self, path: str, file: Path) -> str:
+        """As ``put``, from a local file, piece by piece: a video does not fit into memory."""
+        with explained(f"{self.uri(path)} could not be written"):
+            if isinstance(self.fs, LocalFileSystem):
+                with _beside(Path(self._at(path))) as draft:
+                    shutil.copyfile(file, draft)
+                    draft.replace(self._at(path))
+            else:
+                self.fs.put_file(str(file), self._at(path))
+        return self.uri(path)
+
+    def open(self, path: str) -> io.BufferedIOBase:
+        """A file to write piece by piece. Its faults are the caller's to explain; ``settle`` it before it is closed."""
+        try:
+            return self.fs.open(self._at(path), "wb")
+        except FileNotFoundError:  # not before: s3fs would make a bucket that is not there
+            self.fs.makedirs(self._at(path).rsplit("/", 1)[0], exist_ok=True)
+            return self.fs.open(self._at(path), "wb")
+
+    def remove(self, path: str) -> None:
+        with explained(f"{self.uri(path)} could not be removed"):
+            self.fs.rm_file(self._at(path))
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder with all in it. Another may be at the same: what has gone meanwhile has gone."""
+        path = self._at(folder)
+        with explained(f"{self.uri(folder)} could not be removed"), suppress(FileNotFoundError):
+            self.fs.invalidate_cache(path)
+            if self.fs.exists(path):
+                self.fs.rm(path, recursive=True)
+
+    def size_bytes(self, folder: str) -> int:
+        """What all files in a folder take."""
+        path = self._at(folder)
+        with explained(f"{self.uri(folder)} could not be looked up"):
+            self.fs.invalidate_cache(path)
+            return int(self.fs.du(path)) if self.fs.exists(path) else 0
+
+    def written_s(self, path: str) -> float:
+        """When a file was written, in seconds since 1970."""
+        with explained(f"{self.uri(path)} could not be looked up"):
+            return self.fs.modified(self._at(path)).timestamp()
+
+    def last_written_s(self, folder: str) -> float:
+        """When a file in the folder was last written, in seconds since 1970; 0 if there is none."""
+        with explained(f"{self.uri(folder)} could not be looked up"):
+            return max((self.fs.modified(f).timestamp() for f in self.fs.find(self._at(folder))), default=0.0)
+
+    def probe(self) -> list[str]:
+        """Make a small file, read it and take it away; returns what could be better, in words.
+
+        Raises:
+            Permanent, Transient: checkpoints cannot be written or read here.
+        """
+        folder, weak = f"_probe-{uuid.uuid4().hex}", []
+        path = f"{folder}/probe"
+        self.create(path, b"brand_detect")
+        try:
+            self.create(path, b"again")
+            weak.append("it lets a file that is there be replaced")
+        except Permanent:
+            pass
+        self.read(path)
+        try:
+            self.remove_folder(folder)
+        except BrandDetectError as e:
+            weak.append(str(e))
+        return weak
+
+    def _at(self, path: str) -> str:
+        return f"{self._base}/{path}"
+
+    def _create_remote(self, path: str, data: bytes) -> None:
+        try:
+            self.fs.pipe_file(path, data, mode="create")
+        except OSError as e:
+            if not isinstance(e, FileExistsError) and self.fs.exists(path):  # s3fs: a failed condition is EINVAL
+                raise FileExistsError(path) from e
+            raise
+
+
+def file_system(uri: str, what: str, setting: str) -> tuple[Any, str]:
+    """The file system of ``uri`` and the path in it. ``what`` lies there, ``setting`` names it.
+
+    Raises:
+        Permanent: no driver opens it.
+    """
+    try:
+        return fsspec.url_to_fs(uri)
+    except (ImportError, ValueError) as e:
+        raise Permanent(f"The {what} {uri} cannot be opened: {e}.", f"check {setting}") from e
+
+
+def concurrently(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """``do`` of each item, in order, ``AT_A_TIME`` at once."""
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        yield from pool.map(do, items)
+
+
+def short_hash(data: bytes) -> str:
+    """What content is named by."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def settle(file: io.BufferedIOBase) -> None:
+    """On a local disk, wait until the file is there for good: a manifest must not outlive a power cut alone."""
+    if isinstance(file, LocalFileOpener | io.BufferedWriter):
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _create_local(target: Path, data: bytes) -> None:
+    with _draft(target, data) as draft:
+        try:
+            os.link(draft, target)  # unlike a rename, fails when the target is there
+        except OSError as e:
+            if e.errno not in NO_LINKS:
+                raise
+            if target.exists():
+                raise FileExistsError(target) from e
+            draft.replace(target)
+
+
+@contextmanager
+def _draft(target: Path, data: bytes) -> Iterator[Path]:
+    """A whole file beside ``target``, to be put in its place."""
+    with _beside(target) as draft:
+        with draft.open("xb") as file:
+            file.write(data)
+            settle(file)
+        yield draft
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """The name of a file beside ``target``, hidden from readers and gone afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)

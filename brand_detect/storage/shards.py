@@ -1,0 +1,49 @@
+"""Frames on disk: JPEGs in uncompressed tars that any tool can open."""
+
+import hashlib
+import io
+import tarfile
+import zlib
+
+from brand_detect.domain.protocols import BlobRef
+from brand_detect.storage.blobs import settle
+from brand_detect.storage.faults import explained
+from brand_detect.storage.manifest import FileEntry
+
+SHARD_BYTES = 64 * 2**20
+"""A shard that has reached this size takes no further frame."""
+SHARD_PREFIX = "frames-"
+_TAR_BLOCK = 512
+
+
+class ShardWriter:
+    """A tar that is written once, front to back, with its hash taken on the way."""
+
+    def __init__(self, name: str, file: io.BufferedIOBase) -> None:
+        self.name = name
+        self.size_bytes = 0
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._members = 0
+
+    def append(self, data: bytes) -> BlobRef:
+        info = tarfile.TarInfo(f"{self.name.removesuffix('.tar')}-{self._members:06d}.jpg")
+        info.size = len(data)
+        self._members += 1
+        self._write(info.tobuf(tarfile.USTAR_FORMAT))
+        ref = BlobRef(self.name, self.size_bytes, len(data), zlib.crc32(data))
+        self._write(data)
+        self._write(b"\0" * (-len(data) % _TAR_BLOCK))
+        return ref
+
+    def close(self) -> FileEntry:
+        self._write(b"\0" * (2 * _TAR_BLOCK))
+        with explained(f"{self.name} could not be written"), self._file:
+            settle(self._file)
+        return FileEntry(name=self.name, size_bytes=self.size_bytes, sha256=self._hash.hexdigest())
+
+    def _write(self, data: bytes) -> None:
+        with explained(f"{self.name} could not be written"):
+            self._file.write(data)
+        self._hash.update(data)
+        self.size_bytes += len(data)

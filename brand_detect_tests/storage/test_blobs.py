@@ -1,0 +1,81 @@
+"""The lowest layer: files by path."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.storage.blobs import Blobs
+from brand_detect.storage.faults import Missing
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(str(tmp_path / "store"))
+
+
+@pytest.fixture(params=["disk", "memory"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    return Blobs(str(tmp_path / "store") if request.param == "disk" else f"memory://{tmp_path.name}")
+
+
+def test_what_is_created_is_there_once_and_as_a_whole(either: Blobs):
+    assert not either.is_there()
+    either.create("a/b.json", b"first")
+    with pytest.raises(Permanent, match=r"a/b\.json exists already"):
+        either.create("a/b.json", b"again")
+    either.create("a/b.json", b"again", lenient=True)
+    assert either.read("a/b.json") == b"first"
+    assert either.read("a/b.json", 1, 3) == b"ir"
+    assert either.exists("a/b.json")
+    assert either.is_there()
+
+
+def test_what_is_put_takes_the_place_of_what_was_there(either: Blobs, tmp_path: Path):
+    assert either.put("a/b.json", b"old") == either.put("a/b.json", b"new") == f"{either.root}/a/b.json"
+    assert either.read("a/b.json") == b"new"
+    (tmp_path / "video.mp4").write_bytes(b"video")
+    assert either.put_file("a/b.json", tmp_path / "video.mp4") == either.uri("a/b.json")
+    assert either.read("a/b.json") == b"video"
+    assert either.sha256("a/b.json") == hashlib.sha256(b"video").hexdigest()
+    assert either.names("a") == ["b.json"]
+
+
+def test_a_folder_is_listed_measured_and_removed(either: Blobs):
+    assert (either.names("a"), either.size_bytes("a"), either.last_written_s("a")) == ([], 0, 0.0)
+    for name in ("y", "x", ".draft"):
+        either.put(f"a/{name}", b"12")
+    assert (either.names("a"), either.paths("a")) == (["x", "y"], ["a/x", "a/y"])
+    assert either.size_bytes("a") == 6
+    assert either.last_written_s("a") == pytest.approx(either.written_s("a/.draft"), abs=1)
+    either.remove("a/x")
+    assert either.names("a") == ["y"]
+    for _ in range(2):
+        either.remove_folder("a")
+    assert either.names("") == []
+
+
+def test_what_is_not_there_is_missing(either: Blobs):
+    for call in (either.read, either.sha256, either.remove):
+        with pytest.raises(Missing, match=r"nothing could not be (read|removed)"):
+            call("nothing")
+
+
+def test_a_probe_leaves_nothing_behind(blobs: Blobs, tmp_path: Path):
+    assert blobs.probe() == []
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_probe_tells_what_could_be_better(monkeypatch: pytest.MonkeyPatch):
+    blobs = Blobs("memory://probed")
+    assert blobs.probe() == []
+    monkeypatch.setattr(Blobs, "_create_remote", lambda self, path, data: self.fs.pipe_file(path, data))
+    assert blobs.probe() == ["it lets a file that is there be replaced"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no deletes here")
+
+    monkeypatch.setattr(blobs.fs, "rm", refuse)
+    left = blobs.probe()[-1]
+    assert "could not be removed: no deletes here." in left

@@ -1,0 +1,33 @@
+"""Payloads as files."""
+
+import io
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+
+from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, ExtractedFrames
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.tables import table
+from brand_detect.storage import codec as payload_codec
+from brand_detect_tests.support.checkpoints import SCENES
+
+
+def test_tables_with_other_columns_are_refused():
+    files = dict(payload_codec.encode(SCENES))
+    sink = io.BytesIO()
+    pq.write_table(SCENES.shots.drop_columns(["n_keyframes"]), sink)
+    files["shots.parquet"] = sink.getvalue()
+    with pytest.raises(Permanent, match=r"shots of filter_scenes was written with other columns .*: n_keyframes"):
+        payload_codec.decode("filter_scenes", files.__getitem__)
+
+
+def test_the_data_version_follows_the_sampled_range_too():
+    """A range that ends a little later may hold the same pictures and is more seconds of exposure."""
+    frames = ExtractedFrames(table(FRAMES), table(SIGNALS), start_s=0.0, end_s=1.0)
+    versions = [
+        payload_codec.data_version(value, {})
+        for value in (frames, replace(frames, end_s=1.01), replace(frames, notes=("a note",), stats={"decode_s": 2.0}))
+    ]
+    assert versions[0] != versions[1]
+    assert versions[0] == versions[2]

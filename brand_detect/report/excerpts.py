@@ -8,7 +8,7 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.run_ocr import TrackTexts
-from brand_detect.domain.contracts.verdicts import REASONS, BrandVerdicts
+from brand_detect.domain.contracts.verdicts import REASONS, BrandVerdicts, VerdictStatus
 from brand_detect.domain.tables import Row
 from brand_detect.report.words import short
 
@@ -67,7 +67,7 @@ def _texts(value: TrackTexts) -> Tables:
 def _verdicts(value: BrandVerdicts) -> Tables:
     tracks: Counter[tuple[str, str, str]] = Counter()
     for row in value.verdicts.to_pylist():
-        name = row["brand"] if row["status"] == "resolved" else "(no brand)"
+        name = row["brand"] if row["status"] == VerdictStatus.resolved else "(no brand)"
         tracks[name, row["rule"], row["decided_by"]] += len(row["track_ids"])
     left = value.unresolved.sort_by("rank").to_pylist()
     answers = Counter((a["provider"], a["model"], a["status"]) for a in value.answers.to_pylist())

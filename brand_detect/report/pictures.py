@@ -14,7 +14,7 @@ from brand_detect.domain.contracts.detect_objects import DetectedObjects, Region
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK, DUPLICATE, KEYFRAME, FilteredScenes
 from brand_detect.domain.contracts.run_ocr import TrackTexts
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts, VerdictStatus
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Canvas, Color, FrameReader, Image, ImageCodec, Label, Shape
 from brand_detect.domain.tables import Row
@@ -194,7 +194,7 @@ def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
         """The largest crop of each brand, then what is still open."""
         detected: DetectedObjects = payloads[Stage.detect_objects]
         verdicts: BrandVerdicts = payloads[stage]
-        resolved = verdicts.verdicts.filter(pc.field("status") == "resolved").to_pylist()
+        resolved = verdicts.verdicts.filter(pc.field("status") == VerdictStatus.resolved).to_pylist()
         best = _best_regions(detected.regions, [t for row in resolved for t in row["track_ids"]])
         per_brand: dict[str, tuple[Row, Row]] = {}
         for row in sorted(resolved, key=lambda r: -r["confidence"]):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
+from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.records import Payload
 from brand_detect.domain.text import key_of
 from brand_detect.evaluation.benchmarks.pipeline import MIB, RunResult, Section
@@ -57,7 +58,7 @@ def score_logos(truth: Truth, payloads: Mapping[str, Payload]) -> LogoScore:
     named: dict[int, dict[str, bool]] = {}  # by keyframe: brand, and whether it was named by its look
     for row in report.detections.select(["frame", "brand", "rule"]).to_pylist():
         brands = named.setdefault(row["frame"], {})
-        brands[row["brand"]] = brands.get(row["brand"], False) or row["rule"] == "logo_match"
+        brands[row["brand"]] = brands.get(row["brand"], False) or row["rule"] == Rule.logo_match
     legible = {mark: _frames(truth, mark, HEIGHT_PX, legible=True) for mark in truth.marks}
     in_view = {mark: _frames(truth, mark, 0.0, legible=False) for mark in truth.marks}
     shown, found, said, right = ({} for _ in range(4))

@@ -23,7 +23,7 @@ from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import TrackTexts
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import BrandVerdicts, VerdictStatus
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_of
 from brand_detect.domain.records import Payload
@@ -189,7 +189,7 @@ class _Run:
         self.said = {row["track_id"]: row["text"] for row in self.texts.texts.to_pylist()}
         self.claims: dict[str, list[Row]] = {}
         for row in self.verdicts.verdicts.to_pylist():
-            for track in row["track_ids"] if row["status"] == "resolved" else ():
+            for track in row["track_ids"] if row["status"] == VerdictStatus.resolved else ():
                 self.claims.setdefault(track, []).append(row)
 
 
@@ -399,7 +399,7 @@ def leave_one_out(
         taken = {
             v["brand"]
             for v in without.verdicts.to_pylist()
-            if v["status"] == "resolved"
+            if v["status"] == VerdictStatus.resolved
             for t in v["track_ids"]
             if t in own and (v["brand_id"], t) not in before
         }

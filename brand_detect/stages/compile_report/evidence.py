@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 import pyarrow as pa
 
 from brand_detect.domain.contracts.compile_report import Proof
-from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.contracts.verdicts import AnswerStatus, BrandVerdicts
 from brand_detect.domain.pipeline import ESCALATIONS
 from brand_detect.domain.tables import Row, content_id
 
@@ -21,7 +21,7 @@ def decisive_answers(verdicts: BrandVerdicts) -> dict[str, Row]:
     for row in verdicts.answers.to_pylist():
         for stage in ESCALATIONS:
             verdict_id = content_id(row["cluster_id"], row["brand_id"], stage)
-            if verdict_id in wanted and row["status"] in ("answered", "none"):
+            if verdict_id in wanted and row["status"] in (AnswerStatus.answered, AnswerStatus.none):
                 found[verdict_id] = row
     return found
 

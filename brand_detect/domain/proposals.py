@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from brand_detect.domain.answers import may_be_a_name, without_generic
-from brand_detect.domain.contracts.compile_report import Report, Reviewed
+from brand_detect.domain.contracts.compile_report import Report, Reviewed, ReviewState
 from brand_detect.domain.contracts.verdicts import AnswerStatus, Rule
 from brand_detect.domain.records import Record
 from brand_detect.domain.tables import Row, content_id
@@ -124,7 +124,7 @@ def corrected(
     named = {row["cluster_id"]: row for row in clusters.to_pylist()}
     cut = {row["verdict_id"]: _span(row) for row in verdicts.to_pylist()}
     for review in report.summary["reviews"]:
-        if review["state"] == "applied" and review["action"] == "name" and review["cluster_id"] in named:
+        if review["state"] == ReviewState.applied and review["action"] == "name" and review["cluster_id"] in named:
             yield proposal_of(named[review["cluster_id"]], job_id, frames, review["to"], "person")
     for row, seconds in _by_text(
         report.detections.filter(pc.field("reviewed").isin([Reviewed.accepted, Reviewed.renamed]))
@@ -134,7 +134,9 @@ def corrected(
             yield _of_detection(row, text, "brand", seconds, job_id, frames)
         elif may_be_a_name(text) and (row["reviewed"] == Reviewed.renamed or row["rule"] in LEARNT_FROM):
             yield _of_detection(row, text, "alias", seconds, job_id, frames)
-    excluded = [r["text"] for r in report.summary["reviews"] if (r["state"], r["action"]) == ("applied", "exclude")]
+    excluded = [
+        r["text"] for r in report.summary["reviews"] if (r["state"], r["action"]) == (ReviewState.applied, "exclude")
+    ]
     for row, seconds in _by_text(report.rejected):
         if any(same_text(row["text"], text) for text in excluded) and known(row["brand"]):
             yield _of_detection(row, row["text"], "excluded", seconds, job_id, frames)

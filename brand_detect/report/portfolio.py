@@ -97,8 +97,8 @@ TOTALS = """
         brand_id,
         arg_max(brand, made) AS brand,
         sum(seconds) AS seconds,
-        sum(coalesce(low_s, seconds)) AS low_s,
-        sum(coalesce(high_s, seconds)) AS high_s,
+        sum(low_s) AS low_s,
+        sum(high_s) AS high_s,
         sum(seconds) / (SELECT sum(seconds) FROM jobs) AS screen_share,
         sum(seconds) / sum(sum(seconds)) OVER () AS share_of_voice,
         sum(n_exposures)::INTEGER AS n_exposures,
@@ -113,21 +113,21 @@ TOTALS = """
 
 def portfolio(entries: Iterable[Entry], since: str = "", until: str = "") -> Portfolio:
     """The totals over ``entries``; a video counts once, by its newest report."""
-    kept, notes = _one_a_video(entries)
-    kept.sort(key=lambda e: (e.submitted, e.request.job_id))
-    currencies = sorted({e.currency for e in kept if e.currency})
-    notes += _notes(kept, currencies)
-    rows = _totals(kept)
+    newest, notes = _one_per_video(entries)
+    newest.sort(key=lambda e: (e.submitted, e.request.job_id))
+    currencies = sorted({e.currency for e in newest if e.currency})
+    notes += _notes(newest, currencies)
+    rows = _totals(newest)
     if len(currencies) > 1:
         for row in rows:
             row["media_value"] = None
     return Portfolio(
         since=since,
         until=until,
-        seconds=round(sum(_length(e) for e in kept), 6),
+        seconds=round(sum(_length(e) for e in newest), 6),
         currency=currencies[0] if len(currencies) == 1 else "",
         brands=tuple(BrandSum(**row) for row in rows),
-        jobs=tuple(_job(e) for e in kept),
+        jobs=tuple(_job(e) for e in newest),
         notes=tuple(notes),
     )
 
@@ -166,39 +166,37 @@ def render(whole: Portfolio) -> str:
     )
 
 
-def _one_a_video(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
-    kept: dict[str, Entry] = {}
+def _one_per_video(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
+    newest: dict[str, Entry] = {}
     notes = []
     for entry in sorted(entries, key=lambda e: e.made, reverse=True):
-        first = kept.setdefault(entry.request.video_sha256, entry)
+        first = newest.setdefault(entry.request.video_sha256, entry)
         if first is not entry:
             notes.append(f"{entry.request.job_id} is left out: {first.request.job_id} is of the same video, and newer.")
-    return list(kept.values()), notes
+    return list(newest.values()), notes
 
 
-def _notes(kept: Sequence[Entry], currencies: Sequence[str]) -> list[str]:
+def _notes(entries: Sequence[Entry], currencies: Sequence[str]) -> list[str]:
     notes = []
     if len(currencies) > 1:
         notes.append(f"Advertising equivalents are in several currencies ({', '.join(currencies)}) and are not summed.")
-    elif currencies and (without := sum(not e.currency for e in kept)):
+    elif currencies and (without := sum(not e.currency for e in entries)):
         notes.append(f"{counted(without, 'report')} without a media rate: advertising equivalents leave them out.")
-    scales = {e.quality for e in kept if e.quality}
+    scales = {e.quality for e in entries if e.quality}
     if len(scales) > 1:
         notes.append(f"Quality was measured by {len(scales)} different scales; its means mix them.")
-    if older := sum(e.brands.num_rows > 0 and e.brands["low_s"].null_count > 0 for e in kept):
-        notes.append(f"{counted(older, 'report')} without low and high seconds: the likely ones stand for both.")
     return notes
 
 
-def _totals(kept: Sequence[Entry]) -> list[dict[str, Any]]:
+def _totals(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     import duckdb
 
-    if not kept:
+    if not entries:
         return []
-    shown = [e.brands.append_column("made", pa.array([e.made] * e.brands.num_rows, pa.string())) for e in kept]
+    shown = [e.brands.append_column("made", pa.array([e.made] * e.brands.num_rows, pa.string())) for e in entries]
     with duckdb.connect() as database:
         database.register("narrow", pa.concat_tables(shown))
-        database.register("jobs", pa.table({"seconds": [_length(e) for e in kept]}))
+        database.register("jobs", pa.table({"seconds": [_length(e) for e in entries]}))
         wide = ", ".join(f"{c.name}::DOUBLE AS {c.name}" for c in BRANDS if pa.types.is_float32(c.type))
         database.execute(f"CREATE VIEW shown AS SELECT * REPLACE ({wide}) FROM narrow")
         return rounded(database.sql(TOTALS).to_arrow_table())

@@ -98,12 +98,10 @@ def test_media_values_are_summed_in_one_currency_only() -> None:
     assert mixed.notes == ("Advertising equivalents are in several currencies (EUR, USD) and are not summed.",)
 
 
-def test_reports_from_before_the_measures_take_the_likely_seconds() -> None:
-    old = entry("a", brand("Nike", 30, low_s=None, high_s=None, quality=None))
-    whole = portfolio([old, entry("b", brand("Nike", 10), day=2, quality="other 2")])
-    assert (whole.brands[0].low_s, whole.brands[0].high_s) == (39, 42)
+def test_quality_leaves_out_what_was_not_measured_and_says_when_scales_differ() -> None:
+    unmeasured = entry("a", brand("Nike", 30, quality=None))
+    whole = portfolio([unmeasured, entry("b", brand("Nike", 10), day=2, quality="other 2")])
     assert whole.brands[0].quality == 0.5
-    assert "1 report without low and high seconds: the likely ones stand for both." in whole.notes
     assert "Quality was measured by 2 different scales; its means mix them." in whole.notes
 
 

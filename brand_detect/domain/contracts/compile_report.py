@@ -23,6 +23,14 @@ class Reviewed(StrEnum):
     named = "named"
 
 
+class ReviewState(StrEnum):
+    """The outcome of a correction in a report."""
+
+    applied = "applied"
+    orphaned = "orphaned"
+    undone = "undone"
+
+
 DETECTIONS = schema(
     "detections",
     "A brand on one keyframe; the frames that it stands for are on the timeline",

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.contracts.compile_report import DETECTIONS, Reviewed
+from brand_detect.domain.contracts.compile_report import DETECTIONS, Reviewed, ReviewState
 from brand_detect.domain.contracts.verdicts import VERDICTS, BrandVerdicts, Cluster, Rule, Verdict
 from brand_detect.domain.geometry import box_iou
 from brand_detect.domain.pipeline import Stage
@@ -134,7 +134,9 @@ class Corrections:
         outcomes = []
         for review in self._log:
             ok, n, seconds = counts.get(review.review_id, (review.undoes in (ids & gone), 0, 0.0))
-            state = "undone" if review.review_id in gone else "applied" if ok else "orphaned"
+            state = ReviewState.applied if ok else ReviewState.orphaned
+            if review.review_id in gone:
+                state = ReviewState.undone
             outcomes.append(
                 review.model_dump(mode="json") | {"state": state, "detections": n, "seconds": round(seconds, 6)}
             )

@@ -171,7 +171,7 @@ def vlm(
         int, typer.Option(min=1, metavar="COUNT", help="tokens of a reply at most; random weights write them all")
     ] = 16,
     at_once: Annotated[
-        list[int], typer.Option(min=1, metavar="COUNT", help="questions in a batch, as often as needed")
+        list[int], typer.Option(min=1, metavar="COUNT", help="questions asked at once, in one batch; repeatable")
     ] = [1, 2, 4, 8],  # noqa: B006
     as_json: JsonOpt = False,
 ) -> None:

@@ -58,20 +58,20 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="the brand's name, or an alias of one that is there")],
     logos: Annotated[
         list[Path] | None,
-        typer.Option("--logo", metavar="FILE", help="an SVG, PNG or JPEG, as often as needed", show_default=False),
+        typer.Option("--logo", metavar="FILE", help="an SVG, PNG or JPEG; repeatable", show_default=False),
     ] = None,
     aliases: Annotated[
         list[str] | None,
-        typer.Option("--alias", metavar="NAME", help="another name, as often as needed", show_default=False),
+        typer.Option("--alias", metavar="NAME", help="another name; repeatable", show_default=False),
     ] = None,
     categories: Annotated[
         list[str] | None,
-        typer.Option("--category", metavar="NAME", help="such as drinks, as often as needed", show_default=False),
+        typer.Option("--category", metavar="NAME", help="such as drinks; repeatable", show_default=False),
     ] = None,
     owner: Annotated[str, typer.Option(metavar="NAME", help="the company behind it", show_default=False)] = "",
     colours: Annotated[
         list[str] | None,
-        typer.Option("--colour", metavar="HEX", help="such as e30613, as often as needed", show_default=False),
+        typer.Option("--colour", metavar="HEX", help="such as e30613; repeatable", show_default=False),
     ] = None,
     catalog: CatalogOpt = None,
 ) -> None:
@@ -111,7 +111,7 @@ def import_(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="where from; there is simple-icons")],
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="a brand to import, as often as needed", show_default=False),
+        typer.Option(metavar="NAME", help="a brand to import; repeatable", show_default=False),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="all brands that there are, some 3,400")] = False,
     into: Annotated[

@@ -35,7 +35,7 @@ def review(
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="under another name than the proposed")] = "",
     reject: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="never show this one again, as often as needed", show_default=False),
+        typer.Option(metavar="ID", help="never show this one again; repeatable", show_default=False),
     ] = None,
     only_list: Annotated[bool, typer.Option("--list", help="only show what is open")] = False,
     catalog: CatalogOpt = None,

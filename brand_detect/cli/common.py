@@ -43,7 +43,7 @@ ProfileOpt = Annotated[
 ]
 SetOpt = Annotated[
     list[str],
-    typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="override this param, as often as needed"),
+    typer.Option("--set", metavar="STAGE.PARAM=VALUE", help="override this param; repeatable"),
 ]
 JsonOpt = Annotated[bool, typer.Option("--json", help="print data as JSON")]
 

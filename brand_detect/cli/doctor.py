@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from brand_detect.cli.common import JsonOpt, err, out, plain
-from brand_detect.cli.doctor_checks import FAIL, OFF, OK, WARN, Finding, Patient, examine
+from brand_detect.cli.doctor_checks import FAIL, OFF, OK, WARN, Finding, Installation, examine
 from brand_detect.domain.errors import Permanent
 
 SYMBOLS = {OK: "[green]✓[/]", WARN: "[yellow]![/]", FAIL: "[red]✗[/]", OFF: "[dim]-[/]"}
@@ -24,8 +24,8 @@ def doctor(
 
     Example: brand-detect doctor --served
     """
-    with Patient(served=served) as patient, err.status("") as line:
-        found = examine(patient, lambda name: line.update(f"looking at {name}"))
+    with Installation(served=served) as here, err.status("") as line:
+        found = examine(here, lambda name: line.update(f"looking at {name}"))
     if as_json:
         out.print_json(data=[asdict(f) for f in found])
     else:

@@ -1,4 +1,4 @@
-"""What ``brand-detect doctor`` looks at: one function a check, each alone, each with what to do."""
+"""The checks of ``brand-detect doctor``: one function each, with a remedy for each fault."""
 
 import difflib
 import os
@@ -63,15 +63,15 @@ class Finding:
     todo: str = ""
 
 
-class Patient:
-    """What several checks need; each part is made when it is first asked for."""
+class Installation:
+    """What several checks read, each loaded on first use."""
 
     def __init__(self, *, served: bool) -> None:
         self.down = FAIL if served else WARN
         """How bad it is that a service does not run."""
         self._open = ExitStack()
 
-    def __enter__(self) -> "Patient":
+    def __enter__(self) -> "Installation":
         self._open.callback(os.chdir, Path.cwd())
         return self
 
@@ -105,12 +105,12 @@ class Patient:
 @dataclass(frozen=True)
 class Check:
     name: str
-    look: Callable[[Patient], Iterator[Finding]]
+    look: Callable[[Installation], Iterator[Finding]]
     needs: tuple[str, ...] = ()
     """Checks without which this one has nothing to say."""
 
 
-def examine(patient: Patient, begun: Callable[[str], object] = lambda _: None) -> list[Finding]:
+def examine(here: Installation, begun: Callable[[str], object] = lambda _: None) -> list[Finding]:
     """Every check's findings. One that breaks down is a finding too, and hides no other."""
     found: list[Finding] = []
     for check in CHECKS:
@@ -120,7 +120,7 @@ def examine(patient: Patient, begun: Callable[[str], object] = lambda _: None) -
             found.append(Finding(check.name, OFF, f"not looked at: mend {failed[0]} first"))
             continue
         try:
-            found += check.look(patient)
+            found += check.look(here)
         except BrandDetectError as e:
             found.append(Finding(check.name, FAIL, str(e), e.hint))
         except Exception as e:
@@ -134,7 +134,7 @@ def examine(patient: Patient, begun: Callable[[str], object] = lambda _: None) -
 # --- packages and engines -------------------------------------------------------------------------------------------
 
 
-def _python(_: Patient) -> Iterator[Finding]:
+def _python(_: Installation) -> Iterator[Finding]:
     from packaging.specifiers import SpecifierSet
 
     wanted = metadata.metadata("brand_detect")["Requires-Python"]
@@ -143,7 +143,7 @@ def _python(_: Patient) -> Iterator[Finding]:
     yield Finding("python", OK if fits else FAIL, here, "" if fits else f"make .venv anew with Python {wanted}")
 
 
-def _packages(_: Patient) -> Iterator[Finding]:
+def _packages(_: Installation) -> Iterator[Finding]:
     from packaging.requirements import Requirement
 
     wrong, fitting = [], 0
@@ -166,7 +166,7 @@ def _packages(_: Patient) -> Iterator[Finding]:
         yield Finding("packages", OK, f"brand_detect {version}; {fitting} requirements met")
 
 
-def _opencv(_: Patient) -> Iterator[Finding]:
+def _opencv(_: Installation) -> Iterator[Finding]:
     from brand_detect.engines.image import OpenCvCodec
 
     wheels = {d.name: d.version for n in ("", "-headless") for d in metadata.distributions(name=f"opencv-python{n}")}
@@ -179,7 +179,7 @@ def _opencv(_: Patient) -> Iterator[Finding]:
         yield Finding("opencv", OK, OpenCvCodec().identity)
 
 
-def _video(_: Patient) -> Iterator[Finding]:
+def _video(_: Installation) -> Iterator[Finding]:
     from brand_detect.engines.video import PyAvDecoder
     from brand_detect.evaluation.synthetic.footage import Scenario, write_sample
 
@@ -202,16 +202,16 @@ def _read_word(reader: Any, crop: Image) -> Finding:
     return Finding(name, FAIL, f"{reader.identity}: {WORD!r} was read as {said!r}", "reinstall it")
 
 
-def _rapidocr(patient: Patient) -> Iterator[Finding]:
+def _rapidocr(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.image import OpenCvCodec
     from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 
-    regions = RapidTextDetector().detect(patient.word)
+    regions = RapidTextDetector().detect(here.word)
     if len(regions) != 1:
         yield Finding("rapidocr", FAIL, f"{len(regions)} lines were found where one was drawn", "reinstall rapidocr")
         return
     reader = RapidTextReader()
-    yield _read_word(reader, OpenCvCodec().rectify(patient.word, regions[0].quad))
+    yield _read_word(reader, OpenCvCodec().rectify(here.word, regions[0].quad))
     if "openvino" in reader.identity:
         return
     slower = "text is read by onnxruntime, in about twice the time"
@@ -223,20 +223,20 @@ def _rapidocr(patient: Patient) -> Iterator[Finding]:
         yield Finding("openvino", WARN, f"cannot be imported, {slower}: {e}", "reinstall openvino")
 
 
-def _tesseract(patient: Patient) -> Iterator[Finding]:
+def _tesseract(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.tesseract import TesseractReader
 
     if not shutil.which("tesseract"):
         todo = "apt-get install tesseract-ocr, if you want run_ocr.engine=tesseract"
         yield Finding("tesseract", WARN, "not installed; it is the second text engine, off by default", todo)
         return
-    found = _read_word(TesseractReader(), patient.word[250:450, 250:1030])
+    found = _read_word(TesseractReader(), here.word[250:450, 250:1030])
     listed = subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True, timeout=PATIENCE_S)
     languages = ", ".join(listed.stdout.splitlines()[1:])  # the first line counts them
     yield replace(found, said=f"{found.said}; languages: {languages}")
 
 
-def _torch(_: Patient) -> Iterator[Finding]:
+def _torch(_: Installation) -> Iterator[Finding]:
     run = subprocess.run([sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=PATIENCE_S)
     if run.returncode:
         reason = (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
@@ -247,7 +247,7 @@ def _torch(_: Patient) -> Iterator[Finding]:
     yield Finding("gpu", OK if gpu else OFF, gpu or "none; nothing in the default profile needs one")
 
 
-def _object_models(patient: Patient) -> Iterator[Finding]:
+def _object_models(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.model_files import ModelRoots
     from brand_detect.orchestration.config import load_profile, profile_names
 
@@ -257,7 +257,7 @@ def _object_models(patient: Patient) -> Iterator[Finding]:
         yield Finding("object model", OFF, "no profile names one")
     for profile, model in wanted.items():
         try:
-            ModelRoots(patient.settings.model_roots).folder(model)
+            ModelRoots(here.settings.model_roots).folder(model)
             yield Finding("object model", OK, f"{profile}: {model}")
         except BrandDetectError as e:
             yield Finding("object model", WARN, f"{profile}: {e}", e.hint)
@@ -266,12 +266,12 @@ def _object_models(patient: Patient) -> Iterator[Finding]:
 # --- settings and places --------------------------------------------------------------------------------------------
 
 
-def _settings(patient: Patient) -> Iterator[Finding]:
+def _settings(here: Installation) -> Iterator[Finding]:
     own = sorted(name for name in os.environ if name.startswith(PREFIX))
-    yield Finding("settings", OK, f"store {patient.settings.store_root}; {len(own)} variables {PREFIX}* are set")
+    yield Finding("settings", OK, f"store {here.settings.store_root}; {len(own)} variables {PREFIX}* are set")
 
 
-def _variables(_: Patient) -> Iterator[Finding]:
+def _variables(_: Installation) -> Iterator[Finding]:
     known = [*(f"{PREFIX}{name}".upper() for name in Settings.model_fields), *BESIDE_SETTINGS]
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     for name in unknown:
@@ -282,23 +282,23 @@ def _variables(_: Patient) -> Iterator[Finding]:
         yield Finding("variables", OK, f"every {PREFIX}* variable is known")
 
 
-def _secrets(patient: Patient) -> Iterator[Finding]:
+def _secrets(here: Installation) -> Iterator[Finding]:
     empty = [name for name in SECRETS if os.environ.get(name, "x").strip() == ""]
     for name in empty:
         yield Finding("secrets", WARN, f"{name} is set but empty", "give it a value, or unset it")
     present = [name for name in SECRETS if os.environ.get(name, "").strip()]
-    url = urlsplit(patient.settings.dagster_url)
+    url = urlsplit(here.settings.dagster_url)
     if TOKEN in present and url.scheme == "http" and url.hostname not in LOOPBACK:
         yield Finding("secrets", WARN, f"{TOKEN} is sent to {url.hostname} in the clear", "use https")
     elif not empty:
         yield Finding("secrets", OK, f"set: {', '.join(present) or 'none'}")
 
 
-def _catalogue(patient: Patient) -> Iterator[Finding]:
+def _catalogue(here: Installation) -> Iterator[Finding]:
     from brand_detect.catalog import load_catalog
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
-    path = patient.settings.catalog
+    path = here.settings.catalog
     catalog = load_catalog(path, VectorAndPixelArtwork()).catalog
     if catalog.brands:
         counts = f"{len(catalog.brands)} brands with {catalog.n_exemplars} logos"
@@ -307,10 +307,10 @@ def _catalogue(patient: Patient) -> Iterator[Finding]:
         yield Finding("catalogue", WARN, f"{path} lists no brand: every mark stays unresolved", "add brands to it")
 
 
-def _store(patient: Patient) -> Iterator[Finding]:
+def _store(here: Installation) -> Iterator[Finding]:
     from brand_detect.storage.blobs import Blobs
 
-    root = patient.settings.store_root
+    root = here.settings.store_root
     if "://" not in root and Path(root).exists() and not Path(root).is_dir():
         yield Finding("store", FAIL, f"{root} is no folder", "name a folder or a URI with BRAND_DETECT_STORE_ROOT")
         return
@@ -327,8 +327,8 @@ def _store(patient: Patient) -> Iterator[Finding]:
         yield Finding("space", OK if enough else WARN, said, todo)
 
 
-def _media(patient: Patient) -> Iterator[Finding]:
-    roots = patient.settings.media_roots
+def _media(here: Installation) -> Iterator[Finding]:
+    roots = here.settings.media_roots
     local = [Path(r) for r in roots if "://" not in r]
     bad = [r for r in local if not (r.is_dir() and os.access(r, os.R_OK | os.X_OK))]
     for root in bad:
@@ -338,15 +338,15 @@ def _media(patient: Patient) -> Iterator[Finding]:
         yield Finding("media roots", OK, ", ".join(roots) or "none: videos can be named on the command line only")
 
 
-def _inbox(patient: Patient) -> Iterator[Finding]:
+def _inbox(here: Installation) -> Iterator[Finding]:
     from brand_detect.operations.inbox import inbox_sensor
     from brand_detect.storage.inbox import Inbox
 
-    uri = patient.settings.inbox
+    uri = here.settings.inbox
     if not uri:
         yield Finding("inbox", OFF, "none is set")
         return
-    inbox_sensor(patient.settings)  # refuses one outside the media roots
+    inbox_sensor(here.settings)  # refuses one outside the media roots
     Inbox(uri).page("", 1)
     if "://" in uri or os.access(uri, os.W_OK):
         yield Finding("inbox", OK, uri)
@@ -355,10 +355,10 @@ def _inbox(patient: Patient) -> Iterator[Finding]:
         yield Finding("inbox", WARN, f"{uri} may not be written: bad requests cannot be moved aside", todo)
 
 
-def _webhook(patient: Patient) -> Iterator[Finding]:
+def _webhook(here: Installation) -> Iterator[Finding]:
     from brand_detect.operations.notifications import HOSTS, URL, Webhook, allowed
 
-    hosts, url = patient.settings.webhook_hosts, os.environ.get(URL, "")
+    hosts, url = here.settings.webhook_hosts, os.environ.get(URL, "")
     if url:
         allowed(url, hosts)
     webhook = Webhook.of(hosts)
@@ -371,10 +371,10 @@ def _webhook(patient: Patient) -> Iterator[Finding]:
         yield Finding("webhook", OFF, "none is set: nothing is sent")
 
 
-def _remote_models(patient: Patient) -> Iterator[Finding]:
+def _remote_models(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.prompts import load_prompt
 
-    settings, keys = patient.settings, [name for name in MODEL_KEYS if os.environ.get(name, "").strip()]
+    settings, keys = here.settings, [name for name in MODEL_KEYS if os.environ.get(name, "").strip()]
     for own in sorted(Path(settings.prompts).glob("*.md")) if settings.prompts else ():
         load_prompt(own.stem, settings.prompts)
     hosts = f"; they may go to {', '.join(settings.model_hosts)}" if settings.model_hosts else ""
@@ -389,8 +389,8 @@ def _remote_models(patient: Patient) -> Iterator[Finding]:
         yield Finding("remote models", WARN, f"{PREFIX}REMOTE is on and no provider's key is set", "set a key")
 
 
-def _permissions(patient: Patient) -> Iterator[Finding]:
-    root = patient.settings.store_root
+def _permissions(here: Installation) -> Iterator[Finding]:
+    root = here.settings.store_root
     folders = {state_dir(), *([Path(root)] if "://" not in root else [])}
     is_open = sorted(f for f in folders if f.is_dir() and f.stat().st_mode & stat.S_IWOTH)
     for folder in is_open:
@@ -402,7 +402,7 @@ def _permissions(patient: Patient) -> Iterator[Finding]:
 # --- Dagster --------------------------------------------------------------------------------------------------------
 
 
-def _home(_: Patient) -> Iterator[Finding]:
+def _home(_: Installation) -> Iterator[Finding]:
     yield Finding("home", OK, f"DAGSTER_HOME is {home()}")
 
 
@@ -441,7 +441,7 @@ KEYS: tuple[tuple[str, Callable[[Mapping[str, Any]], bool], str], ...] = (
 """Keys of dagster.yaml that matter, how they must stand, and what would happen otherwise."""
 
 
-def _configuration(_: Patient) -> Iterator[Finding]:
+def _configuration(_: Installation) -> Iterator[Finding]:
     config = yaml.safe_load((home() / "dagster.yaml").read_text(encoding="utf-8")) or {}
     wrong = [(key, otherwise) for key, stands, otherwise in KEYS if not stands(config)]
     for key, otherwise in wrong:
@@ -451,13 +451,13 @@ def _configuration(_: Patient) -> Iterator[Finding]:
         yield Finding("dagster.yaml", OK, "monitoring, retries, telemetry and limits are as they must be")
 
 
-def _storage(patient: Patient) -> Iterator[Finding]:
-    instance = patient.instance
+def _storage(here: Installation) -> Iterator[Finding]:
+    instance = here.instance
     instance.get_runs_count()
     storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
     versions = [v for s in storages if s and (v := s.alembic_version())]
     kind = type(instance.run_storage).__name__
-    if any(here != head for here, head in versions):
+    if any(version != head for version, head in versions):
         yield Finding(
             "dagster storage", FAIL, f"{kind}: its schema is older than this Dagster", "dagster instance migrate"
         )
@@ -465,14 +465,14 @@ def _storage(patient: Patient) -> Iterator[Finding]:
         yield Finding("dagster storage", OK, f"{kind}: opens, and its schema is current")
 
 
-def _daemons(patient: Patient) -> Iterator[Finding]:
-    beats = patient.instance.get_daemon_heartbeats()
-    wanted = patient.instance.get_required_daemon_types()
+def _daemons(here: Installation) -> Iterator[Finding]:
+    beats = here.instance.get_daemon_heartbeats()
+    wanted = here.instance.get_required_daemon_types()
     ages = {kind: time.time() - beats[kind].timestamp for kind in wanted if kind in beats}
     silent = [kind.lower() for kind in wanted if ages.get(kind, HEARTBEAT_S + 1) > HEARTBEAT_S]
     todo = "make dev, or dagster-daemon run beside brand-detect webserver"
     if len(silent) == len(wanted):
-        yield Finding("daemons", patient.down, "none runs: nothing that is queued starts by itself", todo)
+        yield Finding("daemons", here.down, "none runs: nothing that is queued starts by itself", todo)
     elif silent:
         yield Finding("daemons", FAIL, f"no sign of life from {', '.join(silent)}", "start the daemon again")
     else:
@@ -483,14 +483,14 @@ def _daemons(patient: Patient) -> Iterator[Finding]:
             yield Finding("daemons", WARN, f"{kind.lower()}: {said}", "see its log")
 
 
-def _automation(patient: Patient) -> Iterator[Finding]:
+def _automation(here: Installation) -> Iterator[Finding]:
     from dagster._core.scheduler.instigation import TickStatus
 
     last = {}
-    for state in patient.instance.all_instigator_state():
+    for state in here.instance.all_instigator_state():
         if not state.is_running:
             continue
-        ticks = patient.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        ticks = here.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
         if ticks:
             last[state.instigator_name] = ticks[0]
     failed = {name: tick for name, tick in last.items() if tick.status == TickStatus.FAILURE}
@@ -507,13 +507,13 @@ def _automation(patient: Patient) -> Iterator[Finding]:
         yield Finding("automation", OK if last else OFF, said)
 
 
-def _webserver(patient: Patient) -> Iterator[Finding]:
-    url = patient.settings.dagster_url
+def _webserver(here: Installation) -> Iterator[Finding]:
+    url = here.settings.dagster_url
     try:
         with Client(url, timeout_s=5.0) as client:
             health = client.health()
     except BrandDetectError as e:
-        yield Finding("webserver", patient.down, str(e), e.hint or "name another with BRAND_DETECT_DAGSTER_URL")
+        yield Finding("webserver", here.down, str(e), e.hint or "name another with BRAND_DETECT_DAGSTER_URL")
         return
     if not health.pop("pipeline"):
         todo = "start it with brand_detect's workspace.yaml, or name another with BRAND_DETECT_DAGSTER_URL"

@@ -135,13 +135,13 @@ def logos(
         list[str],
         typer.Option(
             metavar="MODEL",
-            help="logo_embedder, the weights of another training of it, or a model of transformers by id or folder; "
-            "as often as needed",
+            help="logo_embedder, the weights of another training of it, or a transformers model by id or folder; "
+            "repeatable",
         ),
     ] = ["logo_embedder"],  # noqa: B006
     icons: Annotated[
         list[Path],
-        typer.Option(metavar="FOLDER", help="more icons for the gallery: SVGs or Iconify packs; as often as needed"),
+        typer.Option(metavar="FOLDER", help="more icons for the gallery: SVGs or Iconify packs; repeatable"),
     ] = [],  # noqa: B006
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="also histograms of oriented gradients")

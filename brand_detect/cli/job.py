@@ -61,11 +61,11 @@ def pin(
         str,
         typer.Argument(
             metavar="STAGE=ATTEMPT",
-            help="by the first letters of its id; default: the newest report",
+            help="the attempt, by the first letters of its id; default: the newest report",
             show_default=False,
         ),
     ] = "",
-    why: Annotated[str, typer.Option(metavar="WORDS", help="a word for whoever comes later")] = "",
+    why: Annotated[str, typer.Option(metavar="WORDS", help="the reason, shown in the list of pins")] = "",
     remove: Annotated[bool, typer.Option("--remove", help="let retention have it again")] = False,
     only_list: Annotated[bool, typer.Option("--list", help="only show what is pinned")] = False,
     as_json: JsonOpt = False,

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def plan(
     job_id: JobArg,
     settings: SetOpt = [],  # noqa: B006 typer copies it
-    model: Annotated[
-        list[str], typer.Option(metavar="PROVIDER:MODEL", help="estimate this one, too, as often as needed")
-    ] = [],  # noqa: B006
+    model: Annotated[list[str], typer.Option(metavar="PROVIDER:MODEL", help="estimate this one, too; repeatable")] = [],  # noqa: B006
     as_json: JsonOpt = False,
 ) -> None:
     """What an escalation would cost now. No model is asked.

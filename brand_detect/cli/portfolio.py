@@ -15,7 +15,7 @@ from brand_detect.report.words import counted, duration, percent, short
 
 
 def portfolio(
-    jobs: Annotated[list[str], typer.Option("--job", metavar="JOB", help="as often as needed; default: all jobs")] = [],  # noqa: B006 typer copies it
+    jobs: Annotated[list[str], typer.Option("--job", metavar="JOB", help="a job; repeatable; default: all jobs")] = [],  # noqa: B006 typer copies it
     since: Annotated[str, typer.Option(metavar="DAY", help="submitted from that day on, UTC, as 2026-05-31")] = "",
     until: Annotated[str, typer.Option(metavar="DAY", help="submitted until that day")] = "",
     folder: Annotated[

@@ -38,7 +38,7 @@ UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 StageArg = Annotated[str, typer.Argument(metavar="STAGE", help=f"one of {', '.join(STAGES)}")]
 ResetOpt = Annotated[
     list[str],
-    typer.Option("--reset", metavar="STAGE", help="drop what was tuned in this stage before, as often as needed"),
+    typer.Option("--reset", metavar="STAGE", help="drop what was tuned in this stage before; repeatable"),
 ]
 WaitOpt = Annotated[bool, typer.Option("--wait/--no-wait", help="stay until the report is there")]
 KeyOpt = Annotated[
@@ -103,7 +103,7 @@ def replay(
         typer.Option(
             "--pin",
             metavar="STAGE=ATTEMPT",
-            help="go on from this attempt in place of the latest, by the first letters of its id; as often as needed",
+            help="go on from this attempt in place of the latest, by the first letters of its id; repeatable",
         ),
     ] = [],  # noqa: B006
     reset: ResetOpt = [],  # noqa: B006

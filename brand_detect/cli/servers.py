@@ -85,10 +85,12 @@ def webserver(
 
 
 def dev(
-    port: Annotated[int, typer.Option(min=1, max=65_535, metavar="PORT", help="of Dagster's webserver")] = 3000,
-    service_port: Annotated[int, typer.Option(min=1, max=65_535, metavar="PORT", help="of the HTTP service")] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, metavar="PORT", help="port of Dagster's webserver")] = 3000,
+    service_port: Annotated[
+        int, typer.Option(min=1, max=65_535, metavar="PORT", help="port of the HTTP service")
+    ] = 8000,
     module: Annotated[
-        str, typer.Option(metavar="MODULE", help="the definitions that are served")
+        str, typer.Option(metavar="MODULE", help="the Dagster definitions that are served")
     ] = "brand_detect.definitions",
 ) -> None:
     """Serve all that jobs need on this machine, until Ctrl-C.

@@ -30,7 +30,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
 from brand_detect.cli import doctor_checks
-from brand_detect.cli.doctor_checks import CHECKS, KEYS, Check, Finding, Patient, examine
+from brand_detect.cli.doctor_checks import CHECKS, KEYS, Check, Finding, Installation, examine
 from brand_detect.domain.errors import Permanent
 from brand_detect.engines.tesseract import TesseractReader
 from brand_detect_tests.conftest import Ended
@@ -62,8 +62,8 @@ def look(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> Look:  # noqa: ARG00
     def looking(*names: str, served: bool = False) -> dict[str, list[Finding]]:
         monkeypatch.setattr(doctor_checks, "CHECKS", [c for c in CHECKS if c.name in names])
         found: dict[str, list[Finding]] = {}
-        with Patient(served=served) as patient:
-            for finding in examine(patient):
+        with Installation(served=served) as here:
+            for finding in examine(here):
                 found.setdefault(finding.name, []).append(finding)
         return found
 
@@ -79,13 +79,13 @@ def only(findings: list[Finding]) -> tuple[str, str, str]:
 def test_the_store_is_looked_for_at_home_wherever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.chdir(tmp_path)
-    with Patient(served=False) as patient:
-        assert patient.settings.store_root == str(CHECKOUT / ".state" / "checkpoints")
+    with Installation(served=False) as here:
+        assert here.settings.store_root == str(CHECKOUT / ".state" / "checkpoints")
 
 
 def test_a_sound_installation_has_no_fault(at_home: Path):
-    with Patient(served=False) as patient:
-        found = examine(patient)
+    with Installation(served=False) as here:
+        found = examine(here)
     assert [f for f in found if f.state == "fail"] == []
     said = {f.name: f.said for f in found}
     assert "languages: eng" in said["tesseract"]
@@ -95,14 +95,14 @@ def test_a_sound_installation_has_no_fault(at_home: Path):
 
 
 def test_a_check_that_breaks_down_is_a_line_with_its_type_and_hides_no_other(look: Look):
-    def broken(_: Patient) -> Iterator[Finding]:
+    def broken(_: Installation) -> Iterator[Finding]:
         yield Finding("first", "ok", "half a look")
         raise ZeroDivisionError("division by zero\nsecond line")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(doctor_checks, "CHECKS", [Check("first", broken), *(c for c in CHECKS if c.name == "python")])
-        with Patient(served=False) as patient:
-            found = examine(patient)
+        with Installation(served=False) as here:
+            found = examine(here)
     assert [(f.name, f.state) for f in found] == [("first", "ok"), ("first", "fail"), ("python", "ok")]
     assert found[1].said == "ZeroDivisionError: division by zero"
     assert look("python")["python"][0].state == "ok"

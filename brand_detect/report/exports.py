@@ -8,8 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ConfigDict, Field
 
-from brand_detect.domain.contracts.compile_report import BrandTotal, Exposure, Proof, Report
-from brand_detect.domain.contracts.verdicts import REASONS
+from brand_detect.domain.contracts.compile_report import BrandTotal, Exposure, Proof, Report, UnresolvedCluster
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.records import Record
 
@@ -41,29 +40,6 @@ class Format(StrEnum):
 
 LABELLED = (Format.coco, Format.yolo, Format.label_studio)
 """Formats that speak of pictures."""
-
-
-class UnresolvedCluster(Record):
-    """Similar logos or texts that nothing resolved, with the place of the best crop."""
-
-    cluster_id: str
-    rank: int = Field(description="from 1, by time on screen and size")
-    text: str = Field(description='most frequent reading; "" for logo regions without text')
-    track_ids: tuple[str, ...]
-    n_regions: int
-    seconds: float = Field(description="time on screen, s, every instant once")
-    area_frac: float = Field(description="mean share of the picture, 0..1")
-    crop_hashes: tuple[int, ...] = Field(description="64-bit perceptual hashes of the crops")
-    best_region_id: str
-    reason: str = Field(description=f"one of {', '.join(REASONS)}")
-    candidates: tuple[str, ...] = Field(description="brands of the catalogue that it resembles, likest first")
-    frame: int | None = Field(description="sampled frame of the best crop; null when it is not known")
-    t_s: float | None
-    x_px: float | None
-    y_px: float | None
-    w_px: float | None
-    h_px: float | None
-    alike: tuple[str, ...] = Field(description="the other clusters without text that are similar to it")
 
 
 class ReportDocument(Record):

@@ -20,11 +20,11 @@ from typing import Any
 import pyarrow as pa
 
 from brand_detect.domain import timeline
-from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams, Exposure, Proof
+from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams, Exposure, Proof, UnresolvedCluster
 from brand_detect.domain.contracts.verdicts import REASONS
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, ImageCodec
-from brand_detect.report.exports import ReportDocument, UnresolvedCluster
+from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, Evidence, Place, evidence, template
 

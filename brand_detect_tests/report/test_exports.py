@@ -7,10 +7,9 @@ import jsonschema_rs
 import pyarrow as pa
 import pytest
 
-from brand_detect.domain.contracts.compile_report import EXPOSURES, REPORT_UNRESOLVED
+from brand_detect.domain.contracts.compile_report import EXPOSURES
 from brand_detect.report.exports import (
     ReportDocument,
-    UnresolvedCluster,
     document,
     schema,
     to_csv,
@@ -20,10 +19,6 @@ from brand_detect_tests.support.report_fakes import match, nothing
 
 def read(data: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
-
-
-def test_the_json_has_the_columns_of_the_table_of_unresolved_clusters() -> None:
-    assert set(UnresolvedCluster.model_fields) == set(REPORT_UNRESOLVED.names)
 
 
 def test_the_json_reads_back_as_what_was_written() -> None:

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from brand_detect.domain.contracts.verdicts import UNRESOLVED
+from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.params import Params, Unit
 from brand_detect.domain.placements import PLACEMENTS, placement_rules
 from brand_detect.domain.records import Payload, Record
-from brand_detect.domain.tables import F32, F64, I32, STRING, STRINGS, Float32, Measure, schema, schema_of, table
+from brand_detect.domain.tables import F32, F64, I32, STRING, Float32, Measure, schema, schema_of, table
 
 
 class Reviewed(StrEnum):
@@ -167,17 +167,26 @@ class Proof(Record):
 
 
 EVIDENCE = schema_of("evidence", "What stands behind the report's detections: one row per verdict", Proof)
-REPORT_UNRESOLVED = schema(
-    "report_unresolved",
-    "UNRESOLVED as the report shows them, with the place of the best crop",
-    UNRESOLVED,
-    frame=(I32, "of the best region; null when that region is not known, as are its time and box"),
-    t_s=(F64, "when the frame is shown, in seconds"),
-    x_px=(F32, "left edge of the box"),
-    y_px=(F32, "upper edge of the box"),
-    w_px=(F32, "width of the box"),
-    h_px=(F32, "height of the box"),
-    alike=(STRINGS, "ids of the other clusters without text that are similar to it"),
+
+
+class UnresolvedCluster(Cluster):
+    """Similar logos or texts that nothing resolved, with the place of the best crop."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    frame: Annotated[int | None, I32] = Field(
+        description="sampled frame of the best crop; null when that is not known, as are its time and box"
+    )
+    t_s: float | None = Field(description="when the frame is shown, in seconds")
+    x_px: Annotated[float | None, F32] = Field(description="left edge of the box")
+    y_px: Annotated[float | None, F32] = Field(description="upper edge of the box")
+    w_px: Annotated[float | None, F32] = Field(description="width of the box")
+    h_px: Annotated[float | None, F32] = Field(description="height of the box")
+    alike: tuple[str, ...] = Field(description="ids of the other clusters without text that are similar to it")
+
+
+REPORT_UNRESOLVED = schema_of(
+    "report_unresolved", "UNRESOLVED as the report shows them, with the place of the best crop", UnresolvedCluster
 )
 
 

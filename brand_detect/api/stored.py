@@ -11,7 +11,7 @@ from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.job import JOB_ID, check_job_id
+from brand_detect.domain.job import JOB_ID
 from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correction_of, review_of, undone
 from brand_detect.domain.tables import Row
@@ -24,8 +24,9 @@ from brand_detect.storage.blobs import concurrently
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import Store, readable
+from brand_detect.storage.store import Store
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Where a stored page waits to be told that it is served."""
@@ -54,36 +55,31 @@ class ReviewInfo(Review):
 
 
 class StoredReports:
-    """The reports of a store. Manifests never change, so they are read once."""
+    """The reports of a store, as the service shows them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._manifest = lru_cache(4096)(store.manifest)
+        self._reports = Reports(store)
         self._frames_of = lru_cache(8)(self._load_frames)
         self._catalog_ids = lru_cache(4)(self._load_catalog_ids)
 
     def newest(self, job_id: str) -> Manifest:
-        """The manifest of the job's newest report whose checks passed, or if there is none of the newest.
+        """The manifest of the job's newest report whose checks passed.
 
         Raises:
             NotThere: the job has no report.
         """
         try:
-            check_job_id(job_id)
+            return self._reports.find(job_id)
         except BadInput as e:
             raise NotThere(str(e)) from e
-        there = (ref for ref in self._store.folders(job_id, Stage.compile_report) if self._store.exists(ref))
-        found = readable(self._manifest, there)
-        if not found:
-            raise NotThere(f"There is no report of {job_id}.")
-        return max(found, key=lambda m: (m.failed_check is None, m.created))
 
     def _attempt(self, job_id: str, attempt: str) -> Manifest:
         """The manifest of one of the job's reports."""
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
         if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")
-        return self._manifest(ref)
+        return self._store.manifest(ref)
 
     def listed(self) -> list[Listed]:
         """Every job; those without a report have the state ``NO_REPORT``."""
@@ -106,10 +102,7 @@ class StoredReports:
 
     def is_made(self, job_id: str, run_id: str) -> bool:
         """Whether a run has written a report whose checks passed: the run itself ends a second later."""
-        refs = [
-            ref for ref in self._store.folders(job_id, Stage.compile_report) if ref.attempt.startswith(f"{run_id}-")
-        ]
-        return any(self._store.exists(ref) and self._manifest(ref).failed_check is None for ref in refs)
+        return any(m.attempt.startswith(f"{run_id}-") and not m.failed_check for m in self._reports.all(job_id))
 
     def document(self, job_id: str, name: str, report: str = "") -> bytes:
         """One of ``DOCUMENTS`` of the report of that attempt, or of the newest.

@@ -91,18 +91,17 @@ def name(
       brand-detect replay match-3f9a1c07 match_brands
     """
     from brand_detect.storage.attempts import AttemptRef
+    from brand_detect.storage.reports import Reports
 
     store = _store()
-    made = store.attempts(job_id, Stage.compile_report)
-    if not made:
-        raise BadInput(f"There is no report of {job_id}.", "brand-detect checkpoints JOB shows what there is")
-    report = store.load(AttemptRef(job_id, Stage.compile_report, made[-1].attempt))
+    made = Reports(store).find(job_id)
+    report = store.load(AttemptRef(job_id, made.stage, made.attempt))
     assert isinstance(report, Report)
     marks = [m for m in report.unresolved.to_pylist() if m["cluster_id"].startswith(cluster)]
     if len(cluster) < FEWEST or len(marks) != 1:
         hint = f"give {FEWEST} or more first letters of an id in the last part of the report"
         raise BadInput(f"{len(marks)} unresolved clusters of {job_id} begin with {cluster!r}.", hint)
-    proposal = proposal_of(marks[0], job_id, made[-1].upstream[Stage.extract_frames], name.strip(), "person")
+    proposal = proposal_of(marks[0], job_id, made.upstream[Stage.extract_frames], name.strip(), "person")
     _proposals(store).add(proposal)
     _accept(store, proposal, name, catalog)
     err.print(f"to see it in the report: brand-detect replay {job_id} match_brands", highlight=False)

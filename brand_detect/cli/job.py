@@ -16,6 +16,7 @@ from brand_detect.domain.reviews import OF_CLUSTERS
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import clock, counted
 from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 if TYPE_CHECKING:
@@ -122,14 +123,16 @@ def delete(
 
 
 def _named(store: Store, job_id: str, attempt: str) -> AttemptRef:
-    """The attempt that ``STAGE=ATTEMPT`` names; the newest report by default."""
-    stage, _, name = attempt.partition("=") if attempt else (Stage.compile_report, "", "")
-    if stage not in STAGES or (attempt and not name):
+    """The attempt that ``STAGE=ATTEMPT`` names; by default the report that ``Reports.find`` gives."""
+    if not attempt:
+        return AttemptRef(job_id, Stage.compile_report, Reports(store).find(job_id).attempt)
+    stage, _, name = attempt.partition("=")
+    if stage not in STAGES or not name:
         raise BadInput(f"{attempt!r} names no attempt.", "write STAGE=ATTEMPT, as in compile_report=6b585eff")
     made = [m.attempt for m in store.attempts(job_id, stage)]
     if not made:
         raise BadInput(f"{job_id} has no checkpoint of {stage}.", "brand-detect checkpoints JOB shows what there is")
-    return AttemptRef(job_id, stage, named(job_id, stage, made, name) if name else made[-1])
+    return AttemptRef(job_id, stage, named(job_id, stage, made, name))
 
 
 def _table(job_id: str, listed: "list[ReviewInfo]") -> Table:

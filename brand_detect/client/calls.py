@@ -19,7 +19,7 @@ from brand_detect.client.models import ComparisonSummary, Problems, ReportSummar
 from brand_detect.client.transport import TOKEN, GraphQL, expect, tries
 from brand_detect.domain.contracts import check_overrides, uses_outside_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.history import History, reports_to_compare
+from brand_detect.domain.history import History, report_of, reports_to_compare
 from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id
@@ -324,15 +324,15 @@ class Client:
             after = page["cursor"]
 
     def report(self, job_id: str, run_id: str = "") -> ReportSummary:
-        """What the job's newest report says, or the one that a run made.
+        """What the job's newest report whose checks passed says, or the one that a run made.
 
         Raises:
             BadInput: there is none.
         """
-        made = self.checkpoints(job_id).stages[Stage.compile_report].attempts
-        found = next((a for a in made if run_id in ("", a.run_id)), None)
+        made = self.checkpoints(job_id).reports
+        found = next((a for a in reversed(made) if a.run_id == run_id), None) if run_id else report_of(job_id, made)
         if found is None:
-            raise BadInput(f"{job_id} has no report{f' of run {run_id}' if run_id else ''}.", "submit or replay it")
+            raise BadInput(f"{job_id} has no report of run {run_id}.", "submit or replay it")
         return ReportSummary.of(job_id, found)
 
     def compare(self, job_id: str, attempt: str = "", with_attempt: str = "", with_job: str = "") -> ComparisonSummary:
@@ -346,8 +346,8 @@ class Client:
             Permanent: a checkpoint that the reports were made from is gone.
             Transient: Dagster is out of reach.
         """
-        others = self._reports(with_job) if with_job else []
-        before, after = reports_to_compare(job_id, self._reports(job_id), attempt, with_attempt, with_job, others)
+        reports, others = (self.checkpoints(job).reports if job else () for job in (job_id, with_job))
+        before, after = reports_to_compare(job_id, reports, attempt, with_attempt, with_job, others)
         config = {"attempt": after, "with_attempt": before} | ({"with_job": with_job} if with_job else {})
         asked = _Asked.of(job_id, "", COMPARISON, config)
         run = self.wait(self._launch(asked, LaunchPlan((COMPARISON,), {COMPARISON: config})).run_id)
@@ -362,10 +362,6 @@ class Client:
             comparison=found["json"],
             **{name: found[name] for name in ("before", "after", "text", "page", "document")},
         )
-
-    def _reports(self, job_id: str) -> list[str]:
-        """Attempts of a job's report, oldest first."""
-        return [a.attempt for a in reversed(self.checkpoints(job_id).stages[Stage.compile_report].attempts)]
 
     def problems(self) -> Problems:
         """What is broken now, over all jobs: what the sensor ``problems`` found, and sensors and schedules that fail.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from brand_detect.domain.contracts import effective, uses_outside_models
 from brand_detect.domain.errors import BadInput
@@ -130,6 +130,11 @@ class History:
         """The newest attempt of ``stage``."""
         return next(iter(self.stages[stage].attempts), None)
 
+    @property
+    def reports(self) -> tuple[Attempt, ...]:
+        """The attempts of the report, oldest first."""
+        return self.stages[Stage.compile_report].attempts[::-1]
+
     def find(self, stage: str, attempt: str) -> Attempt | None:
         return next((a for a in self.stages[stage].attempts if a.attempt == attempt), None)
 
@@ -188,34 +193,69 @@ def named(job_id: str, stage: str, known: Sequence[str], name: str) -> str:
     return fits[0]
 
 
+class Reported(Protocol):
+    """An attempt of a job's report, as its manifest or Dagster's history has it."""
+
+    @property
+    def attempt(self) -> str: ...
+
+    @property
+    def failed_check(self) -> object:
+        """The first blocking check that failed; false if none did."""
+        ...
+
+
+R = TypeVar("R", bound=Reported)
+
+
+def report_of(job_id: str, reports: Sequence[R], attempt: str = "") -> R:
+    """The report of a job that is meant: ``attempt``, its first letters do, or the newest whose blocking checks passed.
+
+    ``reports`` are all of the job, oldest first.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if not reports:
+        raise BadInput(f"{job_id} has no report.", "submit its video first, or replay it")
+    if attempt:
+        name = named(job_id, Stage.compile_report, [r.attempt for r in reports], attempt)
+        return next(r for r in reports if r.attempt == name)
+    sound = [r for r in reports if not r.failed_check]
+    if not sound:
+        raise BadInput(f"{job_id} has no report whose checks passed.", "replay it, or name the attempt to take")
+    return sound[-1]
+
+
 def reports_to_compare(
     job_id: str,
-    reports: Sequence[str],
+    reports: Sequence[Reported],
     attempt: str = "",
     with_attempt: str = "",
     with_job: str = "",
-    others: Sequence[str] = (),
+    others: Sequence[Reported] = (),
 ) -> tuple[str, str]:
     """Which report is compared with which: the earlier side, and the later one.
 
-    ``reports`` are the attempts of the job's report and ``others`` those of ``with_job``, oldest first. Defaults: the
-    newest report, with the one before it, or with the newest of another job.
+    ``reports`` are those of the job and ``others`` those of ``with_job``, oldest first. Defaults, as ``report_of`` has
+    them: the newest report, with the one before it, or with the newest of another job.
 
     Raises:
         BadInput: there is no such report, or none to compare with.
     """
-    for owner, known in ((job_id, reports), *([(with_job, others)] if with_job else [])):
-        if not known:
-            raise BadInput(f"{owner} has no report to compare.", "submit its video first")
-    after = named(job_id, Stage.compile_report, reports, attempt) if attempt else reports[-1]
-    if with_attempt:
-        return named(with_job or job_id, Stage.compile_report, others if with_job else reports, with_attempt), after
-    if with_job:
-        return others[-1], after
-    if after == reports[0]:
+    after = report_of(job_id, reports, attempt).attempt
+    if with_attempt or with_job:
+        return report_of(with_job or job_id, others if with_job else reports, with_attempt).attempt, after
+    before: list[str] = []
+    for report in reports:
+        if report.attempt == after:
+            break
+        if not report.failed_check:
+            before.append(report.attempt)
+    if not before:
         only = "only one report so far" if len(reports) == 1 else f"no report before {after}"
         raise BadInput(f"{job_id} has {only}.", "replay it, or name a report or another job to compare with")
-    return reports[reports.index(after) - 1], after
+    return before[-1], after
 
 
 def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> Attempt:

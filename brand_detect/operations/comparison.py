@@ -27,6 +27,7 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 COMPARISONS = "_comparisons"
@@ -83,8 +84,8 @@ def compared(
         Permanent: a checkpoint that the reports were made from is gone.
     """
     other = with_job or job_id
-    others = reports_of(store, with_job) if with_job else ()
-    names = reports_to_compare(job_id, reports_of(store, job_id), attempt, with_attempt, with_job, others)
+    reports, others = (Reports(store).all(job) if job else () for job in (job_id, with_job))
+    names = reports_to_compare(job_id, reports, attempt, with_attempt, with_job, others)
     before, after = (
         AttemptRef(job, Stage.compile_report, name) for job, name in zip((other, job_id), names, strict=True)
     )
@@ -109,11 +110,6 @@ def load_side(store: Store, report: AttemptRef) -> Side:
         verdicts=_load(store, refs[Stage.escalate_cloud], BrandVerdicts),
         report=_load(store, report, Report),
     )
-
-
-def reports_of(store: Store, job_id: str) -> list[str]:
-    """Attempts of a job's report, oldest first."""
-    return [manifest.attempt for manifest in store.attempts(job_id, Stage.compile_report)]
 
 
 def _facts(manifest: Manifest) -> StageFacts:
@@ -150,9 +146,10 @@ def comparison(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):
-        if not any(asked.values()) and (number := len(reports_of(services.store, context.partition_key))) < 2:
+        reports = [made for made in Reports(services.store).all(context.partition_key) if not made.failed_check]
+        if not any(asked.values()) and len(reports) < 2:
             nothing = (
-                f"Nothing to compare: {context.partition_key} has {'one report' if number else 'no report'} so far."
+                f"Nothing to compare: {context.partition_key} has {'one report' if reports else 'no report'} so far."
             )
             return dg.MaterializeResult(metadata={"text": dg.MetadataValue.md(nothing)})
         found = compared(services.store, services.engines.codec(), context.partition_key, **asked)

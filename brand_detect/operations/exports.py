@@ -16,7 +16,6 @@ from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import named
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.pipeline import ROOT, Stage
@@ -36,6 +35,7 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 EXPORTS = "_exports"
@@ -54,20 +54,9 @@ class StoredReport:
 
     @classmethod
     def of(cls, store: Store, job_id: str, attempt: str = "") -> "StoredReport":
-        """The report ``attempt``, its first letters do, or the one that the service shows: the newest that is sound.
-
-        Raises:
-            BadInput: there is none.
-        """
-        reports = store.attempts(job_id, Stage.compile_report)
-        if not reports:
-            raise BadInput(f"{job_id} has no report.", "submit its video first")
-        sound = [manifest for manifest in reports if not manifest.failed_check] or reports
-        name = (
-            named(job_id, Stage.compile_report, [m.attempt for m in reports], attempt) if attempt else sound[-1].attempt
-        )
-        ref = AttemptRef(job_id, Stage.compile_report, name)
-        return cls(store, ref, store.manifest(ref))
+        """As ``Reports.find``."""
+        made = Reports(store).find(job_id, attempt)
+        return cls(store, AttemptRef(job_id, made.stage, made.attempt), made)
 
     @cached_property
     def report(self) -> Report:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.job import JobRequest
+from brand_detect.domain.job import JobRequest, check_job_id
 from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.tables import content_id
@@ -23,6 +23,7 @@ from brand_detect.report.portfolio import portfolio as summed
 from brand_detect.report.words import cell, duration, percent
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.blobs import concurrently
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 PORTFOLIO = "_portfolio"
@@ -64,10 +65,11 @@ def documents(whole: Portfolio) -> dict[str, bytes]:
 
 
 def _entry(store: Store, job_id: str) -> Entry | None:
-    sound = [manifest for manifest in store.attempts(job_id, Stage.compile_report) if not manifest.failed_check]
-    if not sound:
+    check_job_id(job_id)
+    try:
+        newest = Reports(store).find(job_id)
+    except BadInput:
         return None
-    newest = sound[-1]
     asked = AttemptRef(job_id, ROOT, newest.upstream[ROOT])
     request, report = (
         store.load(asked),

@@ -157,7 +157,7 @@ def test_a_person_names_an_open_mark_once(learning: Learning):
         assert code == BadInput.exit_code
     code, _, said = learning.call("catalog", "name", "nobody", cluster, "Acme")
     assert code == BadInput.exit_code
-    assert "no report of nobody" in said
+    assert "nobody has no report" in said
 
 
 def test_the_named_brand_is_found_on_replay(learning: Learning):

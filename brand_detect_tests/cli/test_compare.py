@@ -91,7 +91,7 @@ def test_another_job_is_compared_and_notes_go_to_stderr(brand_detect: Call):
     ("arguments", "said"),
     [
         (("single",), "single has only one report so far."),
-        (("nobody",), "nobody has no report to compare."),
+        (("nobody",), "nobody has no report."),
         (("match", "--attempt", "x"), "match has no attempts 'x' of compile_report."),
         (("match", "--with", "x"), "match has no attempts 'x' of compile_report."),
         (("match", "--page", "/nowhere/c.html"), "/nowhere/c.html cannot be written: No such file or directory."),

@@ -62,4 +62,4 @@ def test_as_json_and_of_one_user(call: Callable[..., Ended]):
 def test_without_a_report_there_is_nothing_to_list(call: Callable[..., Ended]):
     code, _, said = call("job", "reviews", "nobody")
     assert code == BadInput.exit_code
-    assert "There is no report of nobody" in said
+    assert "nobody has no report" in said

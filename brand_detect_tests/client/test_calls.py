@@ -189,8 +189,8 @@ def test_a_comparison_is_launched_with_whole_names_and_read(
     [
         (JOB, {}, "match has only one report so far"),
         (JOB, {"attempt": "x"}, "match has no attempts 'x' of compile_report"),
-        (JOB, {"with_job": "other"}, "other has no report to compare"),
-        ("other", {}, "other has no report to compare"),
+        (JOB, {"with_job": "other"}, "other has no report"),
+        ("other", {}, "other has no report"),
         ("../x", {}, "job id"),
     ],
 )

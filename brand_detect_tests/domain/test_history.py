@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from brand_detect.domain.history import (
     merged,
     parent_of,
     pinned,
+    report_of,
     reports_to_compare,
     reusable,
 )
@@ -617,7 +618,15 @@ def test_what_is_reused_is_a_prefix_of_one_lineage_that_fits_what_was_asked(job:
 
 # which reports are compared
 
-REPORTS = ("a1-0", "b2-0", "c3-0")
+
+@dataclass(frozen=True)
+class Made:
+    attempt: str
+    failed_check: str = ""
+
+
+REPORTS = tuple(map(Made, ("a1-0", "b2-0", "c3-0")))
+OTHERS = tuple(map(Made, ("x-0", "y-0")))
 
 
 @pytest.mark.parametrize(
@@ -627,8 +636,8 @@ REPORTS = ("a1-0", "b2-0", "c3-0")
         ({"attempt": "b"}, ("a1-0", "b2-0")),
         ({"with_attempt": "a1"}, ("a1-0", "c3-0")),
         ({"attempt": "a1-0", "with_attempt": "c3-0"}, ("c3-0", "a1-0")),
-        ({"with_job": "other", "others": ("x-0", "y-0")}, ("y-0", "c3-0")),
-        ({"with_job": "other", "others": ("x-0", "y-0"), "with_attempt": "x", "attempt": "a"}, ("x-0", "a1-0")),
+        ({"with_job": "other", "others": OTHERS}, ("y-0", "c3-0")),
+        ({"with_job": "other", "others": OTHERS, "with_attempt": "x", "attempt": "a"}, ("x-0", "a1-0")),
     ],
 )
 def test_a_report_is_compared_with_the_one_before_it_or_what_is_named(asked: dict[str, Any], chosen: tuple[str, str]):
@@ -638,15 +647,27 @@ def test_a_report_is_compared_with_the_one_before_it_or_what_is_named(asked: dic
 @pytest.mark.parametrize(
     ("reports", "asked", "said"),
     [
-        ((), {}, "match has no report to compare"),
-        (("a1-0",), {}, "match has only one report so far"),
+        ((), {}, "match has no report"),
+        (REPORTS[:1], {}, "match has only one report so far"),
         (REPORTS, {"attempt": "a1"}, "match has no report before a1-0"),
         (REPORTS, {"attempt": "x"}, "match has no attempts 'x' of compile_report"),
-        (("a1-0", "a2-0"), {"with_attempt": "a"}, "match has 2 attempts 'a' of compile_report"),
-        (REPORTS, {"with_job": "other"}, "other has no report to compare"),
-        (REPORTS, {"with_job": "other", "others": ("x-0",), "with_attempt": "a1"}, "other has no attempts 'a1'"),
+        ((Made("a1-0"), Made("a2-0")), {"with_attempt": "a"}, "match has 2 attempts 'a' of compile_report"),
+        (REPORTS, {"with_job": "other"}, "other has no report"),
+        (REPORTS, {"with_job": "other", "others": OTHERS[:1], "with_attempt": "a1"}, "other has no attempts 'a1'"),
     ],
 )
-def test_a_report_that_is_not_there_is_not_compared(reports: tuple[str, ...], asked: dict[str, Any], said: str):
+def test_a_report_that_is_not_there_is_not_compared(reports: tuple[Made, ...], asked: dict[str, Any], said: str):
     with pytest.raises(BadInput, match=said):
         reports_to_compare("match", reports, **asked)
+
+
+def test_a_report_that_failed_its_check_is_taken_only_by_name():
+    first, second, failed = Made("a1-0"), Made("b2-0"), Made("c3-0", "totals_equal_the_timeline: no")
+    reports = (first, second, failed)
+    assert report_of("match", reports) == second
+    assert report_of("match", reports, "c3") == failed
+    assert reports_to_compare("match", reports) == ("a1-0", "b2-0")
+    assert reports_to_compare("match", reports, "c3") == ("b2-0", "c3-0")
+    assert reports_to_compare("match", reports, with_attempt="c3") == ("c3-0", "b2-0")
+    with pytest.raises(BadInput, match="no report whose checks passed"):
+        report_of("match", (failed,))

@@ -14,10 +14,13 @@ from brand_detect.api.stored import StoredReports
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import ANNOTATED
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.operations.comparison import compared
 from brand_detect.operations.exports import StoredReport, annotate, files, images
 from brand_detect.operations.portfolio import portfolio_of
+from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.report.exports import Format
 from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.reports import Reports
 from brand_detect_tests.engines.test_annotate import times
 from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.support.pipeline import Pipeline, materialize, pipeline, silent, two_shot_clip
@@ -49,15 +52,22 @@ def test_the_newest_report_is_taken_or_the_one_that_is_named(built: Pipeline):
         StoredReport.of(store, "nobody")
 
 
-def test_the_report_is_the_one_that_the_service_shows(built: Pipeline, tmp_path: Path):
+def test_all_pass_over_a_newest_report_that_failed_its_check(built: Pipeline, tmp_path: Path):
     shutil.copytree(built.services.store.root, tmp_path / "store")
     store = type(built.services.store)(str(tmp_path / "store"))
     first, second = (m.attempt for m in store.attempts(JOB, "compile_report"))
     failed = {"name": "no_instant_counted_twice", "passed": False, "blocking": True}
     reseal(tmp_path / "store" / JOB / "compile_report" / second, checks=[failed])
+    assert Reports(store).find(JOB).attempt == first
     assert StoredReports(store).newest(JOB).attempt == first
     assert StoredReport.of(store, JOB).ref.attempt == first
+    assert Lineage.of(store, JOB).report.attempt == first
+    assert [job.attempt for job in portfolio_of(store, silent).jobs] == [first]
+    assert compared(store, OpenCvCodec(), JOB, with_attempt=second).after.attempt == first
     assert StoredReport.of(store, JOB, second).ref.attempt == second
+    assert Lineage.of(store, JOB, second).report.attempt == second
+    (tmp_path / "store" / JOB / "compile_report" / second / "manifest.json").write_bytes(b"{")
+    assert Reports(store).find(JOB).attempt == first
 
 
 def test_documents_are_those_of_the_attempt(built: Pipeline):

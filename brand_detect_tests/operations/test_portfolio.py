@@ -1,5 +1,6 @@
 """Totals over a real store, and what the asset leaves behind."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,8 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import PORTFOLIO
 from brand_detect.operations.portfolio import portfolio_of
 from brand_detect.report.portfolio import Portfolio
-from brand_detect.storage.manifest import CheckOutcome, Manifest
+from brand_detect.storage.store import Store
+from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.support.pipeline import CATALOG, Pipeline, pipeline, silent, two_shot_clip
 
 
@@ -52,19 +54,16 @@ def test_jobs_are_chosen_by_name_and_by_day(built: Pipeline):
     assert whole(built, until=str(today - timedelta(1))).jobs == ()
 
 
-def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
-    first, second = built.services.store.attempts("two", "compile_report")
-    failed = CheckOutcome(name="totals_equal_the_timeline", passed=False, blocking=True)
-    for attempts, used in (([first, second], second), ([first, broken(second, failed)], first)):
-        monkeypatch.setattr(built.services.store, "attempts", lambda *_, found=attempts: found)
-        assert [job.attempt for job in whole(built, jobs=["two"]).jobs] == [used.attempt]
-    monkeypatch.setattr(built.services.store, "attempts", lambda *_: [broken(first, failed)])
+def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, tmp_path: Path):
+    shutil.copytree(built.services.store.root, tmp_path / "store")
+    store = Store(str(tmp_path / "store"))
+    first, second = (m.attempt for m in store.attempts("two", "compile_report"))
+    failed = {"name": "totals_equal_the_timeline", "passed": False, "blocking": True}
+    reseal(tmp_path / "store" / "two" / "compile_report" / second, checks=[failed])
+    assert [job.attempt for job in portfolio_of(store, silent, ["two"]).jobs] == [first]
+    reseal(tmp_path / "store" / "two" / "compile_report" / first, checks=[failed])
     with pytest.raises(BadInput, match="two has no report"):
-        whole(built, jobs=["two"])
-
-
-def broken(manifest: Manifest, check: CheckOutcome) -> Manifest:
-    return manifest.model_copy(update={"checks": (check,)})
+        portfolio_of(store, silent, ["two"])
 
 
 @pytest.mark.parametrize(

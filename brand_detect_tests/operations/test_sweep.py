@@ -231,7 +231,7 @@ def test_reports_go_by_the_first_letters_of_their_attempt(jobs: Swept):
     assert Lineage.of(store, PLAIN).report.attempt == newest
     with pytest.raises(BadInput, match="plain has no attempts 'zz' of compile_report"):
         Lineage.of(store, PLAIN, "zz")
-    with pytest.raises(BadInput, match="There is no report of nobody in"):
+    with pytest.raises(BadInput, match="nobody has no report"):
         Lineage.of(store, "nobody")
 
 

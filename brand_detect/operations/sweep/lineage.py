@@ -11,9 +11,7 @@ from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts import Escalation, effective
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
-from brand_detect.domain.errors import BadInput
-from brand_detect.domain.history import named
-from brand_detect.domain.job import JobRequest, check_job_id
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, ROOT, Stage, downstream_of
 from brand_detect.domain.protocols import Answerer, Question
@@ -22,6 +20,7 @@ from brand_detect.domain.tables import Row
 from brand_detect.operations.sweep.values import SWEPT
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 P = TypeVar("P", bound=Payload)
@@ -37,19 +36,8 @@ class Lineage:
 
     @classmethod
     def of(cls, store: Store, job_id: str, attempt: str = "") -> "Lineage":
-        """The newest report of a job, or the one whose attempt begins with ``attempt``.
-
-        Raises:
-            BadInput: there is none, or several begin so.
-        """
-        made = store.attempts(check_job_id(job_id), Stage.compile_report)
-        if not made:
-            raise BadInput(
-                f"There is no report of {job_id} in {store.root}.",
-                "run the job to its end, or name another store with BRAND_DETECT_STORE_ROOT",
-            )
-        name = named(job_id, Stage.compile_report, [m.attempt for m in made], attempt) if attempt else made[-1].attempt
-        return cls(store, next(m for m in made if m.attempt == name))
+        """Of a report, as ``Reports.find``."""
+        return cls(store, Reports(store).find(job_id, attempt))
 
     def ref(self, stage: str) -> AttemptRef:
         return AttemptRef(self.report.job_id, stage, self._attempts[stage])

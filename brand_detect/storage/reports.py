@@ -1,0 +1,32 @@
+"""The reports that are stored, and which of them stands for its job."""
+
+from functools import lru_cache
+
+from brand_detect.domain.history import report_of
+from brand_detect.domain.pipeline import Stage
+from brand_detect.storage.manifest import Manifest
+from brand_detect.storage.store import Store, readable
+
+_KEPT = 4096
+"""Manifests that are kept at hand."""
+
+
+class Reports:
+    """The reports of a store. Manifests never change, so each is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._manifest = lru_cache(_KEPT)(store.manifest)
+
+    def all(self, job_id: str) -> list[Manifest]:
+        """Every report of the job that can be read, oldest first; errors as ``readable``."""
+        refs = self._store.folders(job_id, Stage.compile_report)
+        return readable(self._manifest, (ref for ref in refs if self._store.exists(ref)))
+
+    def find(self, job_id: str, attempt: str = "") -> Manifest:
+        """The report ``attempt``, its first letters do, or the newest whose blocking checks passed.
+
+        Raises:
+            BadInput: there is none.
+        """
+        return report_of(job_id, self.all(job_id), attempt)

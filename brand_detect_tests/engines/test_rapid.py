@@ -11,7 +11,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.geometry import box_iou, boxes_of
 from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Area
-from brand_detect.engines import onnx, rapid
+from brand_detect.engines import onnx
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader, text_quads
 
@@ -168,11 +168,12 @@ def test_importing_and_running_says_nothing_and_loads_late():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_models_are_in_the_wheel():
-    assert rapid._model(rapid.DETECTOR).is_file()
-    assert rapid._model(rapid.READER).is_file()
+def test_a_network_is_made_once_per_process(monkeypatch: pytest.MonkeyPatch):
+    crop = np.full((20, 90, 3), 128, np.uint8)
+    first = RapidTextReader().read([crop])
 
+    def again(*_: object) -> None:
+        raise AssertionError("the network is compiled again")
 
-def test_a_network_is_made_once_per_process():
-    assert RapidTextReader()._net._queue is RapidTextReader()._net._queue
-    assert RapidTextDetector()._net._queue is not RapidTextReader()._net._queue
+    monkeypatch.setattr("openvino.Core.compile_model", again)
+    assert RapidTextReader().read([crop]) == first

@@ -1,5 +1,6 @@
 """Real backends: a PostgreSQL server on this machine only, ended with the tests, and S3 beside it."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -58,6 +59,11 @@ class Place:
     def job_id(self) -> str:
         """One per test: the database outlives a test."""
         return self.folder.name
+
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of each stored file."""
+        files = (p for p in self.files.rglob("*") if p.is_file())
+        return {str(p.relative_to(self.files)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 @pytest.fixture(params=["sqlite and local files", "postgres and local files", "sqlite and s3"])

@@ -1,4 +1,4 @@
-"""The database is lost: the store alone brings the jobs back, and a replay goes on from the middle."""
+"""A job and its replay, and then the database is lost: the store brings both back, and replays go on from them."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as db
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.operations.rebuild import rebuild
 from brand_detect.orchestration.assets import INPUTS
@@ -38,13 +39,26 @@ def lose_the_database(place: Place) -> None:
         shutil.rmtree(place.folder / folder)
 
 
-def test_a_lost_database_is_rebuilt_and_a_replay_goes_on_from_the_middle(place: Place):
+def test_a_job_and_its_replay_survive_the_loss_of_the_database(place: Place):
     where = {"store_root": place.store_root, "media_roots": place.media_roots}
     with pipeline(place.folder, **where, kept=True) as built:
         first = built.runner.submit(place.video, job_id=place.job_id)
+        report = first.load("compile_report")
+        assert isinstance(report, Report)
+        [rolex] = report.brands.to_pylist()
+        assert (rolex["brand"], round(rolex["seconds"], 1)) == ("Rolex", 2.0)
+        assert [u["text"] for u in report.unresolved.to_pylist()] == ["ACME WIDGETS"]
+
+        stored, read = place.hashes(), built.reader.lines
         tuned = built.runner.replay(place.job_id, "match_brands", {"match_brands": {"min_confidence": 0.99}})
+        assert built.reader.lines == read
+        assert tuned.manifest("match_brands").overrides == {"min_confidence": 0.99}
+        changed = tuned.load("compile_report")
+        assert isinstance(changed, Report)
+        assert changed.brands.num_rows == 0
+        after = place.hashes()
+        assert {name: after[name] for name in stored} == stored
         before, catalog = events(built.instance, place.job_id), latest(built.instance, CATALOG, None)
-        read = built.reader.lines
 
     lose_the_database(place)
     with pipeline(place.folder, **where, kept=True) as built:

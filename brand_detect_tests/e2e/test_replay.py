@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from brand_detect.client import Client, Run
@@ -82,7 +81,7 @@ def hashes(store: Path) -> dict[Path, str]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    stack = Stack(tmp_path_factory.mktemp("replay"))
+    stack = Stack(tmp_path_factory.mktemp("replay"), own_processes=False)
     video = two_shot_clip(stack.folder / "match.mp4")
     try:
         with stack.start().client() as client:
@@ -235,30 +234,6 @@ def test_the_same_request_under_one_key_is_one_run(served: Served):
         with pytest.raises(BadInput, match=f"'{key}' was used for another request"):
             served.client.retry(JOB, {"escalate_vlm": on("three")}, delay_s=LATER_S, key=key)
         served.client.cancel(held[0])
-
-
-def test_two_replays_of_one_job_wait_for_each_other(served: Served):
-    served.stack.tell("slow", "0.5")
-    first, second = served.client.replay(JOB, "detect_objects"), served.client.replay(JOB, "escalate_cloud")
-    first, second = served.finished(first), served.finished(second)
-    served.stack.tell("slow", "")
-    assert first.ended_s is not None
-    assert second.started_s is not None
-    assert first.ended_s <= second.started_s
-    cloud = served.made(second, "escalate_cloud")
-    assert cloud.upstream["detect_objects"] == f"{first.run_id}-0"
-
-
-def test_two_replays_over_http_queue_up(served: Served):
-    body = {"job_id": JOB, "start_stage": "compile_report"}
-    url = served.stack.service_url
-    with httpx2.Client(base_url=url, timeout=PATIENCE_S) as http, ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(http.post, "/detect/replay", json=body) for _ in range(2)]
-        runs = [answer.result().json()["run_id"] for answer in both]
-    first, second = sorted((served.client.run(run_id) for run_id in runs), key=lambda r: r.started_s or 0)
-    assert first.ended_s is not None
-    assert second.started_s is not None
-    assert first.ended_s <= second.started_s
 
 
 def test_edit_the_list_then_replay(served: Served):

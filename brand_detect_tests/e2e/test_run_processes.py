@@ -1,4 +1,5 @@
-"""SIGKILL at random instants, of a run's process alone and of everything at once: each job finishes by itself.
+"""Runs in processes of their own. Those of one job wait for each other. After SIGKILL at random instants, of a run's
+process alone and of everything at once, each job finishes by itself.
 
 ``KILL_SEED`` repeats a campaign; its instants are as random as the machine is.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
@@ -263,11 +265,42 @@ def test_a_job_goes_on_after_everything_was_killed(campaign: Campaign):
     campaign.verdict()
 
 
-def test_a_replay_that_is_killed_as_it_starts_goes_on_though_another_one_waits(stack: Stack):
-    """Dagster counts all runs of a job that hang together as retries of the first one."""
+@pytest.fixture(scope="module")
+def job(stack: Stack) -> str:
+    """A finished job."""
     with stack.client() as client:
         client.wait(client.submit(str(stack.folder / "match.mp4"), job_id="waiting").run_id, PATIENCE_S)
-        first, second = client.replay("waiting", "match_brands"), client.replay("waiting", "escalate_cloud")
+    return "waiting"
+
+
+def test_two_replays_of_one_job_wait_for_each_other(stack: Stack, job: str):
+    with stack.client() as client:
+        asked = client.replay(job, "detect_objects"), client.replay(job, "escalate_cloud")
+        first, second = (client.wait(run.run_id, PATIENCE_S) for run in asked)
+        cloud = client.checkpoints(job).find("escalate_cloud", f"{second.run_id}-0")
+    assert first.ended_s is not None
+    assert second.started_s is not None
+    assert first.ended_s <= second.started_s
+    assert cloud is not None
+    assert cloud.upstream["detect_objects"] == f"{first.run_id}-0"
+
+
+def test_two_replays_over_http_queue_up(stack: Stack, job: str):
+    body = {"job_id": job, "start_stage": "compile_report"}
+    with httpx2.Client(base_url=stack.service_url, timeout=PATIENCE_S) as http, ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(http.post, "/detect/replay", json=body) for _ in range(2)]
+        run_ids = [answer.result().json()["run_id"] for answer in both]
+    with stack.client() as client:
+        first, second = sorted((client.run(run_id) for run_id in run_ids), key=lambda r: r.started_s or 0)
+    assert first.ended_s is not None
+    assert second.started_s is not None
+    assert first.ended_s <= second.started_s
+
+
+def test_a_replay_that_is_killed_as_it_starts_goes_on_though_another_one_waits(stack: Stack, job: str):
+    """Dagster counts all runs of a job that hang together as retries of the first one."""
+    with stack.client() as client:
+        first, second = client.replay(job, "match_brands"), client.replay(job, "escalate_cloud")
         worker = until(lambda: worker_of(stack), "the first one starts")
         time.sleep(0.3)
         worker.kill()

@@ -106,6 +106,7 @@ def dev(
     folder = home()
     dagster, service = (f"http://{LOCAL}:{number}" for number in (port, service_port))
     os.environ["BRAND_DETECT_DAGSTER_URL"] = dagster
+    os.environ.setdefault("BRAND_DETECT_SERVICE_URL", service)
     ours = [sys.executable, "-m", "brand_detect.cli"]
     processes: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -78,7 +78,7 @@ def rebuild(as_json: JsonOpt = False) -> None:
 
     with local_instance() as (instance, services):
         progress = services.progress("rebuild", logging.getLogger(__name__))
-        done = rebuild_history(instance, services.store, INPUTS, progress)
+        done = rebuild_history(instance, services.store, INPUTS, progress, services.settings.service_url)
     if as_json:
         out.print_json(data=asdict(done))
     else:

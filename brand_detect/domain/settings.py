@@ -12,7 +12,7 @@ from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.params import HOST
+from brand_detect.domain.params import HOST, SERVER
 from brand_detect.domain.pipeline import Stage, downstream_of
 
 
@@ -106,6 +106,11 @@ class Settings(BaseSettings):
             "Dagster's webserver, beside 127.0.0.1 and localhost"
         ),
     )
+    service_url: str = Field(
+        default="",
+        description="where people reach the HTTP service, such as https://brands.example.org: Dagster's UI and "
+        "notifications then link to each report's page; empty = no link",
+    )
     max_held_runs: int = Field(default=1000, ge=0, description="most runs that are held for later at a time")
     api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
     api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
@@ -137,6 +142,13 @@ class Settings(BaseSettings):
             if not HOST.fullmatch(host):
                 raise ValueError(f"{host!r} is no host; write names, or host:port, without a scheme and without stars")
         return tuple(host.lower() for host in hosts)
+
+    @field_validator("service_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if url and not SERVER.fullmatch(url):
+            raise ValueError(f"{url!r} is not a plain address such as https://brands.example.org")
+        return url.rstrip("/")
 
     @field_validator("offpeak_timezone")
     @classmethod

@@ -23,6 +23,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.settings import Settings
 from brand_detect.operations.monitoring.ended_runs import EndedRun, EndedRuns, Outcome
+from brand_detect.orchestration.events import PAGE_URL
 from brand_detect.orchestration.lineage import attempt_of
 from brand_detect.orchestration.resources import Services
 
@@ -161,6 +162,7 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, Any] 
     short: Any = event.metadata["report"].value
     return {
         "attempt": attempt_of(made[0]),
+        "url": event.metadata[PAGE_URL].value if PAGE_URL in event.metadata else "",
         "brands": short["brands"][:MOST],
         "brands_more": len(short["brands"][MOST:]),
         "unresolved": event.metadata["unresolved"].value,

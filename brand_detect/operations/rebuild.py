@@ -35,14 +35,23 @@ class Rebuilt:
 
 
 def rebuild(
-    instance: dg.DagsterInstance, store: Store, inputs: Mapping[str, tuple[str, ...]], progress: Progress
+    instance: dg.DagsterInstance,
+    store: Store,
+    inputs: Mapping[str, tuple[str, ...]],
+    progress: Progress,
+    service_url: str = "",
 ) -> Rebuilt:
     """Report every checkpoint of the store to ``instance`` that it does not know of.
 
     Args:
         inputs: what each stage reads, by stage.
+        service_url: where people reach the HTTP service, if anywhere.
     """
     done = Rebuilt()
+
+    def report(manifest: Manifest, previous: Manifest | None) -> None:
+        _report(instance, store, manifest, previous, inputs[manifest.stage], service_url, done)
+
     _rebuild_catalog(instance, store, done)
     present = set(instance.get_dynamic_partitions(str(JOBS.name)))
     made = {stage: instance.get_materialized_partitions(dg.AssetKey(stage)) for stage in LINE}
@@ -60,10 +69,10 @@ def rebuild(
             if (manifest.stage, manifest.attempt) in known:
                 done.known += 1
             else:
-                _report(instance, store, manifest, before[manifest.stage], inputs[manifest.stage], done)
+                report(manifest, before[manifest.stage])
         for stage, manifest in newest.items():
             if (stage, manifest.attempt) in known and _is_behind(instance, manifest):
-                _report(instance, store, manifest, before[stage], inputs[stage], done)
+                report(manifest, before[stage])
         done.jobs += bool(manifests)
         progress(n, len(jobs), "jobs")
     return done
@@ -110,6 +119,7 @@ def _report(
     manifest: Manifest,
     previous: Manifest | None,
     inputs: tuple[str, ...],
+    service_url: str,
     done: Rebuilt,
 ) -> None:
     ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
@@ -122,7 +132,7 @@ def _report(
     event = dg.AssetMaterialization(
         asset_key=ref.stage,
         partition=ref.job_id,
-        metadata=checkpoint_metadata(store, manifest, picture, value, previous) | {"rebuilt": True},
+        metadata=checkpoint_metadata(store, manifest, picture, value, previous, service_url) | {"rebuilt": True},
         tags={
             "dagster/data_version": manifest.data_version,
             "dagster/data_version_is_user_provided": "true",

@@ -19,7 +19,8 @@ from brand_detect.storage.store import Store
 
 PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
 """Files of an attempt for people: what the stage made, small and in full, and the report's page."""
-
+PAGE_URL = "page_url"
+"""The metadata that links to the page of the job's newest report."""
 
 TOLD = frozenset(stage for stage, contract in CONTRACTS.items() if contract.payload in EXCERPTS)
 """Stages of whose payload the metadata shows something: the others' need not be read for it."""
@@ -63,11 +64,16 @@ def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
 
 
 def checkpoint_metadata(
-    store: Store, manifest: Manifest, picture: bytes | None, value: Value | None, previous: Manifest | None
+    store: Store,
+    manifest: Manifest,
+    picture: bytes | None,
+    value: Value | None,
+    previous: Manifest | None,
+    service_url: str,
 ) -> dict[str, Any]:
     """Of an attempt, from its manifest and what it holds; ``previous`` is the attempt of the same stage before it.
 
-    ``value`` may be None where ``TOLD`` lacks the stage.
+    ``value`` may be None where ``TOLD`` lacks the stage. ``service_url`` is where the HTTP service is, if anywhere.
     """
     folder = store.uri(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt))
     there = {file.name for file in manifest.files}
@@ -77,6 +83,8 @@ def checkpoint_metadata(
     for name, file in (("picture_full", FULL_PICTURE), ("page", PAGE)):
         if file in there:
             metadata[name] = dg.MetadataValue.path(f"{folder}/{file}")
+    if PAGE in there and service_url:
+        metadata[PAGE_URL] = dg.MetadataValue.url(f"{service_url}/reports/{manifest.job_id}")
     for name, rows in ({} if is_off(manifest.params) else excerpts(value)).items():
         metadata[name] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
     if manifest.notes:

@@ -34,6 +34,7 @@ class CheckpointIOManager(dg.IOManager):
 
     def __init__(self, services: Services, instance: dg.DagsterInstance) -> None:
         self._store = services.store
+        self._service_url = services.settings.service_url
         self._instance = instance
         self._lineages: OrderedDict[tuple[str, str, str], Lineage] = OrderedDict()
 
@@ -70,7 +71,9 @@ class CheckpointIOManager(dg.IOManager):
                 for proposal in obj.proposals if not manifest.failed_check else ():
                     Proposals(self._store.blobs).add(proposal)
                 previous = self._previous(context, obj.writer.ref)
-                metadata = checkpoint_metadata(self._store, manifest, obj.picture, obj.value, previous)
+                metadata = checkpoint_metadata(
+                    self._store, manifest, obj.picture, obj.value, previous, self._service_url
+                )
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
         # to the materialization alone: what the output itself carries, Dagster stores in a second event too

@@ -55,6 +55,7 @@ def test_nothing_is_retried_or_paid_for_off_peak_unless_asked_for(monkeypatch: p
         ),
         ("offpeak_overrides", '{"compile_report": {"bridge_s": 2}}', {"compile_report": {"bridge_s": 2}}),
         ("api_max_body_bytes", "1", 1),
+        ("service_url", "https://brands.example.org/", "https://brands.example.org"),
     ],
 )
 def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: object):
@@ -67,6 +68,8 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch,
     [
         ("INBOX_SETTLE_S", "-1", "greater than or equal to 0"),
         ("INBOX_SETTLE_S", "inf", "finite"),
+        ("SERVICE_URL", "brands.example.org", "is not a plain address such as https://"),
+        ("SERVICE_URL", "https://ana:secret@brands.example.org", "is not a plain address"),
         ("OFFPEAK_TIMEZONE", "Mars/Olympus", "there is no time zone 'Mars/Olympus'"),
         ("OFFPEAK_TIMEZONE", "Europe", "there is no time zone 'Europe'"),
         ("OFFPEAK_TIMEZONE", "../../etc/passwd", "there is no time zone"),

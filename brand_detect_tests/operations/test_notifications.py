@@ -31,7 +31,7 @@ from brand_detect.operations.notifications import (
 )
 from brand_detect.orchestration.resources import Services
 from brand_detect_tests.support.ended import ended
-from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import SERVICE, pipeline, two_shot_clip
 from brand_detect_tests.support.receiver import PATH, Receiver, receiving
 
 
@@ -229,6 +229,7 @@ def test_a_finished_report_is_told_in_short_and_a_failed_run_with_its_sentence(
         assert sensor.tick().startswith("2 posts")
     (report, _), (failure, _) = receiver.got
     assert (report["event"], report["job_id"], report["run_id"]) == ("report_finished", "match", run.run_id)
+    assert report["url"] == f"{SERVICE}/reports/match"
     assert (report["attempt"], report["brands_more"]) == (run.attempts["compile_report"], 0)
     assert [(b["brand"], b["seconds"]) for b in report["brands"]] == [("Rolex", pytest.approx(2.0, abs=0.2))]
     assert report["unresolved"] == 1

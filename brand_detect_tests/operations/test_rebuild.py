@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 
 def again(built: Pipeline, instance: dg.DagsterInstance) -> Rebuilt:
-    return rebuild(instance, built.services.store, INPUTS, silent)
+    return rebuild(instance, built.services.store, INPUTS, silent, built.services.settings.service_url)
 
 
 def told(instance: dg.DagsterInstance) -> dict[tuple[str, str], dict[str, Any]]:

@@ -29,6 +29,7 @@ from brand_detect.orchestration.run import JobRun, Runner
 from brand_detect_tests.support.videos import write_clip
 
 PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
+SERVICE = "https://brands.example.org"
 CATALOG = "brands:\n  - name: Rolex\n  - name: Emirates\n"
 
 
@@ -193,6 +194,7 @@ def pipeline(
         media_roots=(str(folder), *media_roots),
         model_hosts=tuple(model_hosts),
         catalog=str(catalog),
+        service_url=SERVICE,
     )
     detector, reader, embedder = ScriptedDetector(), ScriptedReader(), ScriptedEmbedder()
     scripted = {

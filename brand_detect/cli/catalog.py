@@ -164,7 +164,7 @@ def check(
     """
     from brand_detect.catalog.collisions import logos_alike, names_alike
     from brand_detect.cli.local import Bars
-    from brand_detect.domain.backgrounds import standing_out
+    from brand_detect.domain.backgrounds import on_contrast
     from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
     from brand_detect.domain.contracts.match_brands import MatchBrandsParams
     from brand_detect.orchestration.resources import Engines
@@ -179,7 +179,7 @@ def check(
         with Bars() as bars:
             found += logos_alike(
                 loaded.catalog.brands,
-                lambda exemplar, side_px: standing_out(draw(exemplar, side_px), side_px),
+                lambda exemplar, side_px: on_contrast(draw(exemplar, side_px), side_px),
                 eyes,
                 alike,
                 bars.stage("check", getLogger(__name__)),

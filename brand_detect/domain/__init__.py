@@ -1,4 +1,4 @@
-"""What every layer shares: the contracts of the stages, params, history, geometry, errors and protocols.
+"""Shared by every layer: stage contracts, params, history, geometry, errors and protocols.
 
-It imports nothing of ours, opens no file and knows no library for video, models or Dagster.
+Imports no other layer, opens no files, and depends on no video, model or Dagster library.
 """

@@ -1,6 +1,6 @@
-"""What a vision-language model answers about a logo: the form of its answer, and how a reply is read.
+"""A vision-language model's answer about a logo: its form, and the parser of replies.
 
-A model is a witness, not a judge: what it says is cut to size and counts only where the catalogue knows the brand.
+A model is a witness, not a judge: its answer is truncated, and it counts only if the catalogue has the brand.
 """
 
 import json
@@ -18,9 +18,9 @@ from brand_detect.domain.text import line_of
 LONGEST_NAME = 80
 LONGEST_REASON = 300
 MOST_WORDS = 6
-"""Words of a brand's name: what has more is a sentence."""
+"""Most words in a brand's name; anything longer is a sentence."""
 GENERIC = frozenset(("logo", "logotype", "brand", "wordmark", "trademark", "company"))
-"""Words that models put behind a name."""
+"""Words that models append to a name."""
 HEDGES = frozenset(
     (
         *("appears", "seems", "looks", "likely", "possibly", "probably", "maybe", "perhaps", "cannot", "visible"),
@@ -28,7 +28,7 @@ HEDGES = frozenset(
         *("generic", "contemporary", "brand", "logo", "none", "null", "undefined"),
     )
 )
-"""Words about a logo: allowed in a name that the catalogue has, never in a new one."""
+"""Words that describe a logo: accepted in a name that the catalogue has, never in a new one."""
 
 
 class BrandAnswer(BaseModel):
@@ -66,14 +66,14 @@ class BrandAnswer(BaseModel):
 
     @property
     def status(self) -> AnswerStatus:
-        """A brand without a name is one that the model could not read."""
+        """The status of the answer; a brand without a name counts as unreadable."""
         if self.verdict != "brand":
             return AnswerStatus(self.verdict)
         return AnswerStatus.answered if line_of(self.name).key else AnswerStatus.unreadable
 
     @property
     def name(self) -> str:
-        """The brand as the model names it, on one line and cut to size."""
+        """The brand's name as the model gave it, on one line and truncated."""
         return plain(self.brand, LONGEST_NAME).strip(" \"'“”‘’.,;:") if self.verdict == "brand" else ""
 
     @property
@@ -82,14 +82,14 @@ class BrandAnswer(BaseModel):
 
 
 LONGEST_REPLY = 40_000
-"""Letters at the end of a reply that are read: more than twice what the longest answer needs, of 4,096 tokens."""
+"""Only so many trailing characters of a reply are parsed: over twice the longest answer of 4,096 tokens."""
 
 
 def read_reply(reply: str) -> BrandAnswer:
-    """The answer in a model's reply: its last JSON object of that form, whatever is said around it.
+    """Parses a model's reply: its last JSON object of the form counts, and text around it is ignored.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the reply holds no such object.
     """
     wrong = "no JSON object"
     for found in reversed(list(_objects(reply[-LONGEST_REPLY:]))):
@@ -102,7 +102,7 @@ def read_reply(reply: str) -> BrandAnswer:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in ``text`` that lie in no other."""
+    """Yields the outermost JSON objects in ``text``."""
     decoder = json.JSONDecoder()
     at = text.find("{")
     while at >= 0:
@@ -116,14 +116,14 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def plain(text: str, longest: int) -> str:
-    """``text`` on one line without control and format characters (right-to-left marks for one), cut to ``longest``."""
+    """``text`` on one line, without control and format characters such as right-to-left marks, cut to ``longest``."""
     kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
     line = re.sub(" +", " ", kept).strip()
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def without_generic(name: str) -> str:
-    """``name`` without what models put behind it: the Nike logo, Nike brand."""
+    """``name`` without the generic words that models add: "the Nike logo" and "Nike brand" give "Nike"."""
     words = name.split()
     if len(words) > 1 and words[0].lower() == "the":
         words = words[1:]
@@ -133,6 +133,6 @@ def without_generic(name: str) -> str:
 
 
 def may_be_a_name(name: str) -> bool:
-    """Whether ``name`` may be that of a brand that the catalogue lacks, and is no sentence about one."""
+    """Whether ``name`` could name a brand new to the catalogue, rather than being a sentence about one."""
     words = line_of(name).words
     return bool(words) and len(name.split()) <= MOST_WORDS and HEDGES.isdisjoint(words)

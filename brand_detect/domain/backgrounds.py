@@ -1,4 +1,4 @@
-"""Pictures with transparency, put on a ground."""
+"""Composites pictures with transparency onto a plain background."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R BT.601
 
 
 def on_background(picture: Rgba, background: Color, side_px: int) -> Image:
-    """The picture, not larger than that, in the middle of a square of one colour."""
+    """The picture, at most ``side_px`` a side, centred on a square of one colour."""
     height, width = picture.shape[:2]
     square = np.full((side_px, side_px, 3), background[::-1], np.uint8)
     top, left = (side_px - height) // 2, (side_px - width) // 2
@@ -20,7 +20,7 @@ def on_background(picture: Rgba, background: Color, side_px: int) -> Image:
     return square
 
 
-def standing_out(picture: Rgba, side_px: int) -> Image:
-    """The picture on white if it is dark, on black if it is bright."""
+def on_contrast(picture: Rgba, side_px: int) -> Image:
+    """A dark picture on white, a bright one on black."""
     luma = (picture[..., :3] @ _LUMA)[picture[..., 3] >= _VISIBLE]
     return on_background(picture, WHITE if luma.mean() < 128 else BLACK, side_px)

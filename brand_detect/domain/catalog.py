@@ -7,15 +7,15 @@ from brand_detect.domain.tables import EMBEDDING, STRING, schema
 
 EXEMPLAR_EMBEDDINGS = schema(
     "exemplar_embeddings",
-    "Views of the catalogue's exemplars as an embedder sees them, and of pictures of none of its brands",
-    exemplar_id=(STRING, "id, from the picture's content; '' for a picture of none of the catalogue's logos"),
+    "Embeddings of views of the catalogue's exemplars and of distractors",
+    exemplar_id=(STRING, "id, from the picture's content; '' for a distractor"),
     embedding=(EMBEDDING, "of unit length"),
 )
 
 
 @dataclass(frozen=True)
 class Exemplar:
-    """A picture of a brand's mark."""
+    """A picture of a brand's logo."""
 
     exemplar_id: str  # the first 16 hex digits of the sha256 of the picture's bytes
     suffix: str  # svg | png | jpeg
@@ -33,13 +33,13 @@ class Brand:
     name: str  # as shown: "Itaú"
     aliases: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    excluded_texts: tuple[str, ...] = ()  # texts that look like the brand and are not
-    min_length: int = 0  # fewest letters of a text that may match fuzzily; 0 = the params' default
-    whole_line: tuple[str, ...] = ()  # names, aliases and texts so everyday that they count only as a line of their own
+    excluded_texts: tuple[str, ...] = ()  # texts that look like the brand but are not
+    min_length: int = 0  # shortest text that may match fuzzily, in letters; 0 = the params' default
+    whole_line: tuple[str, ...] = ()  # everyday names, aliases and texts: they count only as a whole line
     owner: str = ""  # the company behind it
-    included_texts: tuple[str, ...] = ()  # slogans and the like: they say the brand, and never match fuzzily
+    included_texts: tuple[str, ...] = ()  # slogans and the like that identify the brand; they never match fuzzily
     colours: tuple[str, ...] = ()  # "#rrggbb"
-    logo_only: bool = False  # the brand counts by its logo alone: none of its texts is looked for
+    logo_only: bool = False  # only the logo identifies the brand: its texts are not matched
     exemplars: tuple[Exemplar, ...] = ()
 
 

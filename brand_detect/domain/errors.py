@@ -1,11 +1,11 @@
-"""Domain errors: one sentence of what happened, and a hint of what to do about it."""
+"""Domain errors: one sentence that says what happened, and a hint that says what to do."""
 
 
 class BrandDetectError(Exception):
-    """Base of every error that is meant for the user.
+    """Base of all errors shown to users.
 
     ``str(error)`` is one sentence; ``hint`` says what to do next and may be empty.
-    ``exit_code`` is what the command line ends with.
+    ``exit_code`` is the exit code of the command line.
     """
 
     exit_code = 1
@@ -16,7 +16,7 @@ class BrandDetectError(Exception):
 
     @property
     def full(self) -> str:
-        """The sentence and, on a line of its own, the hint."""
+        """The sentence and, on a separate line, the hint."""
         return f"{self}\nhint: {self.hint}" if self.hint else str(self)
 
 

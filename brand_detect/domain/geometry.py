@@ -9,7 +9,7 @@ Boxes = NDArray[np.float64]
 """Boxes, shape (n, 4): left, top, right, bottom."""
 
 EDGE = 0.004
-"""Share of the picture's width or height within which a region touches its edge: detectors stop short of it."""
+"""A region this close to the picture's edge, as a share of width or height, touches it: detectors stop short."""
 UPRIGHT_HEIGHT = 0.7  # read best of 1, 0.85 and 0.7 on side boards at 45 to 50 degrees
 
 
@@ -20,7 +20,7 @@ def box_of(quad: ArrayLike) -> NDArray[np.float64]:
 
 
 def boxes_of(quads: Sequence[ArrayLike]) -> Boxes:
-    """The upright boxes around quads, shape (n, 4); also for none."""
+    """The upright boxes around quads, shape (n, 4); n may be 0."""
     return np.array([box_of(q) for q in quads]).reshape(-1, 4)
 
 
@@ -31,7 +31,7 @@ def quad_area(quad: ArrayLike) -> float:
 
 
 def side_lengths(quads: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of ``quads``, shape (n, 4, 2), the lengths along and across the reading direction, mean of both sides, in px."""
+    """Lengths of ``quads``, shape (n, 4, 2), along and across the reading direction: means of opposite sides, in px."""
     top, bottom = quads[:, 1] - quads[:, 0], quads[:, 2] - quads[:, 3]
     left, right = quads[:, 3] - quads[:, 0], quads[:, 2] - quads[:, 1]
     along, across = (
@@ -41,7 +41,7 @@ def side_lengths(quads: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 
 
 def inner_quads(quads: NDArray[np.float64], inside: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The parts ``inside`` of ``quads``, shape (n, 4, 2): left, top, right, bottom as shares of their sides, (n, 4)."""
+    """Sub-quads of ``quads``, (n, 4, 2); ``inside``, (n, 4), is left, top, right, bottom as shares of the sides."""
     left, top, right, bottom = inside.T[:, :, None]
 
     def at(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,12 +53,12 @@ def inner_quads(quads: NDArray[np.float64], inside: NDArray[np.float64]) -> NDAr
 
 
 def at_edge(low: NDArray[np.float64], high: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether what reaches from ``low`` to ``high`` touches an edge of its picture of ``size``; by axis, (..., 2)."""
+    """Whether boxes from ``low`` to ``high`` touch an edge of a picture of ``size``, per axis; all shapes (..., 2)."""
     return (low <= EDGE * size) | (high >= (1 - EDGE) * size)
 
 
 def lengthened(quad: ArrayLike, share: float) -> NDArray[np.float64]:
-    """A quad of shape (4, 2) with both ends moved out by ``share`` of its height; one that stands upright stays."""
+    """Extends both ends of a quad of shape (4, 2) by ``share`` of its height; quads taller than long stay unchanged."""
     corners = np.asarray(quad, np.float64)
     along = corners[1] - corners[0]
     length, height = float(np.hypot(*along)), float(np.hypot(*(corners[3] - corners[0])))
@@ -69,20 +69,20 @@ def lengthened(quad: ArrayLike, share: float) -> NDArray[np.float64]:
 
 
 def transformed(points: ArrayLike, transform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points of shape (n, 2) taken through a homogeneous transform of shape (3, 3)."""
+    """Applies a homogeneous transform of shape (3, 3) to points of shape (n, 2)."""
     flat = np.asarray(points, np.float64)
     out = np.column_stack([flat, np.ones(len(flat))]) @ transform.T
     return out[:, :2] / out[:, 2:]
 
 
 def rescaled(transform: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """A transform between small pictures as one between pictures ``scale`` times as large."""
+    """Converts a transform between small pictures to one between pictures ``scale`` times as large."""
     enlarge = np.diag([scale, scale, 1.0])
     return enlarge @ transform @ np.linalg.inv(enlarge)
 
 
 def shared(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    """Area that every box of ``a`` shares with every box of ``b``, shape (len(a), len(b))."""
+    """Area of the intersection of every box of ``a`` with every box of ``b``, shape (len(a), len(b))."""
     sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     return sides.clip(min=0).prod(axis=2)
 
@@ -99,7 +99,7 @@ def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
 
 
 def best_apart(boxes: Boxes, scores: NDArray[np.float64], most: int, iou: float) -> list[int]:
-    """Places of at most ``most`` boxes, the best first, no two of which overlap by ``iou`` or more."""
+    """Non-maximum suppression: indices of at most ``most`` boxes, best first, no two with an IoU of ``iou`` or more."""
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable").tolist():
         if len(kept) == most:
@@ -116,16 +116,16 @@ def quad_of(box: ArrayLike) -> NDArray[np.float32]:
 
 
 def coverage(boxes: Boxes, by: Boxes) -> NDArray[np.float64]:
-    """Share of each box that lies under the boxes of ``by``, 0 to 1; where these overlap it reads high, up to 1."""
+    """Share of each box that the boxes of ``by`` cover, 0 to 1; an overestimate where those overlap."""
     return np.minimum(1.0, shared(boxes, by).sum(axis=1) / np.maximum(box_areas(boxes), 1e-9))
 
 
 def upright_sided(quad: ArrayLike) -> NDArray[np.float64] | None:
-    """The parallelogram with upright sides along the middle line of a leaning rectangle; None if it does not lean.
+    """Turns a tilted rectangle into a parallelogram with upright sides along its centre line; None if it is not tilted.
 
-    A board in perspective keeps its letters upright while its base line climbs, but a detector's rectangle leans with
-    the line and shears them. Leaning is 20 to 70 degrees: flatter lines are read as they are, steeper ones stand on
-    their side. The rectangle's margin grows along the upright, so ``UPRIGHT_HEIGHT`` of the height there is enough.
+    In perspective a board's letters stay upright while its baseline rises, but a detector's rectangle tilts with the
+    baseline and shears them. Tilted means 20 to 70 degrees: flatter lines are read as they are, steeper ones are
+    vertical text. The rectangle's margin grows along the upright sides, so ``UPRIGHT_HEIGHT`` of the height suffices.
     """
     corners = np.asarray(quad, np.float64)
     start, end = (corners[0] + corners[3]) / 2, (corners[1] + corners[2]) / 2

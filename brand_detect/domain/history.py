@@ -1,4 +1,4 @@
-"""A job's attempts as a tree, and what a new run takes from them."""
+"""A job's tree of attempts, and what a new run inherits and reuses from it."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from brand_detect.domain.recipe import recipe_of
 
 @dataclass(frozen=True)
 class Attempt:
-    """One checkpoint: a materialization of a stage for a job."""
+    """A checkpoint: one materialization of a stage for a job."""
 
     stage: str
     attempt: str
@@ -25,36 +25,36 @@ class Attempt:
     uri: str
     params: Mapping[str, Any]
     overrides: Mapping[str, Any]
-    """The params that were set explicitly, by the run's config."""
+    """Params set explicitly in the run's config."""
     upstream: Mapping[str, str]
-    """The attempt of every ancestor by stage, and the catalogue's version."""
+    """Attempt of every ancestor, by stage, and the catalogue's version."""
     input_versions: Mapping[str, str]
-    """Data version of everything that was read."""
+    """Data version of every input, by name."""
     code_version: str
     data_version: str
     stage_s: float
     recipe: str = ""
-    """Hash of everything that decides the result: equal recipes make equal data."""
+    """Hash of everything that determines the result: equal recipes give equal data."""
     figures: Mapping[str, float] = field(default_factory=dict)
-    """Counts of rows and figures of the run."""
+    """Row counts and figures of the run."""
     report: Mapping[str, Any] = field(default_factory=dict)
-    """Of ``compile_report``: brands and notes in short."""
+    """For ``compile_report``: summary of brands and notes."""
     failed_check: str = ""
     warned_checks: str = ""
-    """The checks that failed and block nothing, with what they said."""
+    """Non-blocking checks that failed, with their messages."""
     offpeak: str = ""
-    """The date of the night whose retry made it, with params that are the night's and not the job's."""
+    """The date of the off-peak batch that made it, with the batch's params instead of the job's."""
     continues: str = ""
-    """The attempt of ``escalate_cloud`` whose answers a retry took over."""
+    """For a retry: the attempt of ``escalate_cloud`` whose answers it carried over."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether it passed its blocking checks, left no question for another time, and is not a retry's."""
+        """Whether it passed its blocking checks, deferred no question, and is not a retry's."""
         return not (self.failed_check or self.continues or self.figures.get("questions_left"))
 
     @classmethod
     def of(cls, stage: str, run_id: str, reported_s: float, entries: Mapping[str, Any]) -> "Attempt":
-        """From an event of Dagster's: its run and its time, which a rebuild changes, and its metadata."""
+        """Builds an attempt from a Dagster event: ``entries`` win over run and time, which a rebuild changes."""
         created = entries.get("created")
         return cls(
             stage=stage,
@@ -81,12 +81,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class StageState:
-    """How a stage stands for one job: its attempts, newest first."""
+    """The state of a stage for one job: its attempts, newest first."""
 
     stage: str
     attempts: tuple[Attempt, ...] = ()
     code_version: str = ""
-    """Of the code that would run now."""
+    """Version of the current code."""
 
     @classmethod
     def of(
@@ -96,10 +96,10 @@ class StageState:
         events: Iterable[tuple[str, float, Mapping[str, Any]]],
         pruned: Collection[str],
     ) -> "StageState":
-        """From Dagster's events, as ``Attempt.of`` takes them, without those that name no attempt.
+        """Builds the state from Dagster's events, as ``Attempt.of`` takes them; skips those without an attempt.
 
-        ``pruned`` are the attempts that retention has removed. A rebuild may have reported an attempt twice, and older
-        ones after newer ones.
+        ``pruned`` are the attempts that retention removed. A rebuild may have reported attempts twice and out of
+        order.
         """
         made = (Attempt.of(stage, *event) for event in events if event[2].get("attempt") not in (None, *pruned))
         once = {a.attempt: a for a in made}
@@ -108,21 +108,21 @@ class StageState:
 
 @dataclass(frozen=True)
 class History:
-    """All checkpoints of one job, as Dagster's event log has them."""
+    """All checkpoints of one job, from Dagster's event log."""
 
     job_id: str
     stages: Mapping[str, StageState]
     catalog_version: str = ""
-    """The latest snapshot of the brand list."""
+    """Version of the latest snapshot of the brand list."""
     profiles: Mapping[str, Overrides] = field(default_factory=dict)
-    """What each profile sets, as the pipeline's code has it."""
+    """The overrides of each profile in the current code."""
 
     def __bool__(self) -> bool:
         return any(state.attempts for state in self.stages.values())
 
     @property
     def catalogs(self) -> set[str]:
-        """The snapshots of the brand list that this job was matched with, and the latest."""
+        """Versions of the brand list that this job was matched with, and the latest."""
         matched = (a.upstream.get(CATALOG, "") for a in self.stages[Stage.match_brands].attempts)
         return {version for version in (self.catalog_version, *matched) if version}
 
@@ -139,10 +139,10 @@ class History:
         return next((a for a in self.stages[stage].attempts if a.attempt == attempt), None)
 
     def stale(self, stage: str) -> tuple[str, ...]:
-        """Why the newest attempt of ``stage`` is not what it would be if it were made now; nothing = it is fresh.
+        """Why the newest attempt of ``stage`` is out of date; empty if it is fresh.
 
-        The rule is Dagster's: the code's version and the data of what it reads directly. Asking Dagster takes a second
-        where there are thousands of jobs.
+        Applies Dagster's rule: code version, and data versions of direct inputs. Asking Dagster itself takes a second
+        with thousands of jobs.
         """
         newest = self.latest(stage)
         if newest is None:
@@ -151,22 +151,22 @@ class History:
         for name, version in newest.input_versions.items():
             if name == CATALOG and stage == Stage.match_brands and version != self.catalog_version:
                 reasons.append("the brand list has changed")
-            above = self.latest(name) if name in upstream_of(stage) else None  # a retry reads a stage below it, too
+            above = self.latest(name) if name in upstream_of(stage) else None  # a retry also reads a stage below itself
             if above and above.data_version != version:
                 reasons.append(f"{name} has newer data")
         return tuple(reasons)
 
     def line_of(self, attempt: Attempt) -> dict[str, Attempt]:
-        """``attempt`` and all its ancestors that are still known."""
+        """``attempt`` and all its ancestors that still exist, by stage."""
         found = {s: self.find(s, name) for s, name in attempt.upstream.items() if s in LINE}
         return {**{s: a for s, a in found.items() if a}, attempt.stage: attempt}
 
 
 def pinned(history: History, pins: Mapping[str, str]) -> dict[str, str]:
-    """``pins`` with whole names: the first letters of an attempt's name do when they fit one only.
+    """Expands ``pins`` to full names: a unique prefix of an attempt's name is enough.
 
     Raises:
-        BadInput: a name fits no attempt, or several.
+        BadInput: a name matches no attempt, or several.
     """
     whole = {}
     for stage, name in pins.items():
@@ -179,10 +179,10 @@ def pinned(history: History, pins: Mapping[str, str]) -> dict[str, str]:
 
 
 def named(job_id: str, stage: str, known: Sequence[str], name: str) -> str:
-    """The one of the attempts ``known`` that is called ``name``, or alone begins with it.
+    """The attempt among ``known`` with that name, or the only one whose name begins with it.
 
     Raises:
-        BadInput: there is none, or several.
+        BadInput: no attempt matches, or several do.
     """
     fits = [name] if name in known else [a for a in known if name and a.startswith(name)]
     if len(fits) != 1:
@@ -235,13 +235,13 @@ def reports_to_compare(
     with_job: str = "",
     others: Sequence[Reported] = (),
 ) -> tuple[str, str]:
-    """Which report is compared with which: the earlier side, and the later one.
+    """Selects the two reports to compare: the earlier one and the later one.
 
-    ``reports`` are those of the job and ``others`` those of ``with_job``, oldest first. Defaults, as ``report_of`` has
-    them: the newest report, with the one before it, or with the newest of another job.
+    ``reports`` are those of the job, ``others`` those of ``with_job``, oldest first. By default, as in ``report_of``,
+    the newest report is compared with the one before it, or with the newest of ``with_job``.
 
     Raises:
-        BadInput: there is no such report, or none to compare with.
+        BadInput: the named report does not exist, or there is none to compare with.
     """
     after = report_of(job_id, reports, attempt).attempt
     if with_attempt or with_job:
@@ -259,10 +259,10 @@ def reports_to_compare(
 
 
 def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> Attempt:
-    """The attempt that a replay from ``start_stage`` goes on from: the pinned one, else the latest.
+    """The attempt that a replay from ``start_stage`` continues from: the pinned one, else the latest.
 
     Raises:
-        BadInput: there is none, or its blocking check failed and it was not pinned.
+        BadInput: there is no such attempt, or it failed a blocking check and was not pinned.
     """
     if start_stage not in STAGES:
         raise BadInput(f"There is no stage {start_stage!r} to start from.", f"the stages are {', '.join(STAGES)}")
@@ -274,7 +274,7 @@ def parent_of(history: History, start_stage: str, pins: Mapping[str, str]) -> At
                 f"{stage!r} cannot be pinned in a replay from {start_stage}.", f"pin one of {', '.join(may_pin)}"
             )
     nearest = above[-1]
-    # a pin further up names the lineage: its newest descendant goes on from it
+    # a pin further up selects a lineage: continue from its newest descendant
     fits = (a for a in history.stages[nearest].attempts if pins.get(nearest, a.attempt) == a.attempt)
     named = next((a for a in fits if _made_from(a, pins)), None)
     if named is None:
@@ -300,10 +300,10 @@ def _made_from(attempt: Attempt, pins: Mapping[str, str]) -> bool:
 
 
 def carried(history: History, start_stage: str, parent: Attempt, reset: Iterable[str] = ()) -> Overrides:
-    """What was tuned in the stages from ``start_stage`` down, on the branch that goes on from ``parent``.
+    """Overrides set earlier for the stages from ``start_stage`` down, on the branch of ``parent``.
 
-    Of each stage its newest attempt that descends from ``parent`` counts, else its newest of any branch. Retries of a
-    night do not count: their params are the deployment's.
+    For each stage the newest attempt that descends from ``parent`` counts, else the newest on any branch. Off-peak
+    retries do not count: their params are the deployment's.
     """
     tuned: Overrides = {}
     for stage in downstream_of(start_stage):
@@ -323,7 +323,7 @@ def merged(base: Overrides, new: Overrides) -> Overrides:
 
 
 def inherited(history: History, attempt: Attempt, stage: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The params of ``stage`` that the profile and the job's request set, for the lineage of ``attempt``."""
+    """Params of ``stage`` set by the profile and by the job's request, for the lineage of ``attempt``."""
     request = history.line_of(attempt).get(ROOT)
     if request is None:
         return {}, {}
@@ -334,11 +334,11 @@ def inherited(history: History, attempt: Attempt, stage: str) -> tuple[dict[str,
 def reusable(
     history: History, start_stage: str, parent: Attempt, overrides: Overrides, catalog_version: str = ""
 ) -> dict[str, Attempt]:
-    """The first stages from ``start_stage`` down whose result is there already, by stage.
+    """Attempts that a replay from ``start_stage`` can reuse for its first stages, by stage.
 
-    An attempt is taken if it is whole, has the recipe that would be carried out now, and was made from attempts that
-    are taken as well. What would use models from outside the package is made again.
-    ``catalog_version`` is what ``match_brands`` would read; default: the latest.
+    An attempt is reused if it is whole, has the recipe that would run now, and was made from reused attempts. Stages
+    that use models from outside the package always run again.
+    ``catalog_version`` is the version that ``match_brands`` would read; default: the latest.
     """
     line, found = history.line_of(parent), {}
     if ROOT not in line:

@@ -1,4 +1,4 @@
-"""A job: its id, and the request that is the root of every lineage."""
+"""A job's id and its request, the root of every lineage."""
 
 import re
 from typing import Any
@@ -12,10 +12,10 @@ JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def check_job_id(job_id: str) -> str:
-    """Return ``job_id`` if it is well formed.
+    """Returns ``job_id`` if it is well formed.
 
     Raises:
-        BadInput: for anything but 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit.
+        BadInput: it is not 1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit.
     """
     if not JOB_ID.fullmatch(job_id):
         shown = job_id if len(job_id) <= 40 else f"{job_id[:40]}…"
@@ -27,13 +27,13 @@ def check_job_id(job_id: str) -> str:
 
 
 class Probe(Record):
-    """What the container and the first pictures say about a video. Sizes are upright, as displayed."""
+    """Facts about a video, from its container and first pictures. Sizes are upright, as displayed."""
 
-    duration_s: float = Field(description="by the header, else by the packets; in a report no shorter than its range")
+    duration_s: float = Field(description="from the header, else from the packets; in a report at least its range")
     width_px: int
     height_px: int
-    fps: float = Field(description="average frames a second")
-    rotation_deg: int = Field(description="clockwise turn that makes the stored picture upright: 0, 90, 180 or 270")
+    fps: float = Field(description="average frames per second")
+    rotation_deg: int = Field(description="clockwise rotation that makes the stored picture upright: 0, 90, 180 or 270")
     codec: str
     pix_fmt: str
     container: str
@@ -46,7 +46,7 @@ Overrides = dict[str, dict[str, Any]]
 
 
 class JobRequest(Record):
-    """What was asked for: the root of every lineage."""
+    """A request to process a video: the root of every lineage."""
 
     job_id: str
     video_uri: str

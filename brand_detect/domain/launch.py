@@ -1,7 +1,7 @@
-"""What a new run of a job does: which stages, with which config, on which checkpoints.
+"""Plans a new run of a job: its stages, config and input checkpoints.
 
-Pure, so that every way to launch a replay (HTTP, command line, Python, in-process) does the same: it reads the job's
-history, asks for a plan and carries it out.
+Pure functions, so that every way to launch a replay (HTTP, command line, Python, in-process) behaves the same: each
+reads the job's history, gets a plan and executes it.
 """
 
 from collections.abc import Mapping
@@ -28,19 +28,19 @@ from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What a caller asks for: ``start_stage`` and all below it again, on the checkpoints above."""
+    """A request to run ``start_stage`` and everything below it again, on the checkpoints above."""
 
     start_stage: str
     overrides: Overrides = field(default_factory=dict)
-    """Params of the stages that run, over those that were tuned before."""
+    """Params of the stages that run; they win over earlier overrides."""
     pins: Mapping[str, str] = field(default_factory=dict)
-    """The attempt to read, by stage; its first letters do. The latest otherwise."""
+    """Attempt to read, by stage; a unique prefix is enough. Default: the latest."""
     reset: tuple[str, ...] = ()
-    """Stages whose tuned params are dropped."""
+    """Stages whose earlier overrides are dropped."""
     reuse: bool = False
-    """Leave out the first stages whose result is there already, made by the same recipe."""
+    """Skip the first stages if attempts with the same recipe exist."""
     retry_of: str = ""
-    """From an escalation: take over what the ``escalate_cloud`` of this run settled, or of the ``LATEST`` one.
+    """For a start at an escalation: carry over what ``escalate_cloud`` resolved in this run, or in the ``LATEST``.
 
     Such a retry has no pins and reuses nothing.
     """
@@ -51,21 +51,21 @@ class LaunchPlan:
     """A run to launch."""
 
     stages: tuple[str, ...]
-    """Those that run, in pipeline order."""
+    """Stages that run, in pipeline order."""
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The config by stage, where there is any."""
+    """Config by stage, if any."""
     pins: Mapping[str, str] = field(default_factory=dict)
-    """The attempt to read, by stage."""
+    """Attempt to read, by stage."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Those of the run, besides the pins'."""
+    """The run's tags, without those of the pins."""
     reused: Mapping[str, str] = field(default_factory=dict)
-    """The attempts of the first stages asked for, which need not run again."""
+    """Reused attempts of the first requested stages, by stage."""
     parent_run_id: str = ""
-    """The run that it goes on from."""
+    """The run that it continues from."""
     params: Mapping[str, Params] = field(default_factory=dict)
-    """What is in force in each of the stages asked for."""
+    """Effective params of each requested stage."""
     reads_latest_catalog: bool = False
-    """Whether a change of the brand list would change the result, or what can be reused."""
+    """Whether a change of the brand list would change the result or what can be reused."""
 
     @property
     def run_tags(self) -> dict[str, str]:
@@ -73,10 +73,10 @@ class LaunchPlan:
 
 
 def plan_submit(video_uri: str, profile: str, set_by_profile: Overrides, overrides: Overrides) -> LaunchPlan:
-    """The run that makes a whole job.
+    """Plans the run of a whole job.
 
     Raises:
-        BadInput: a param is wrong.
+        BadInput: a param is invalid.
     """
     params = {s: effective(s, set_by_profile.get(s, {}), check_overrides(overrides).get(s, {})) for s in STAGES}
     request = {"video_uri": video_uri, "profile": profile, "overrides": overrides}
@@ -84,10 +84,10 @@ def plan_submit(video_uri: str, profile: str, set_by_profile: Overrides, overrid
 
 
 def plan_replay(history: History, request: ReplayRequest) -> LaunchPlan:
-    """The run that does what ``request`` asks for.
+    """Plans the run for ``request``.
 
     Raises:
-        BadInput: what is asked for is wrong, or there is nothing to start from.
+        BadInput: the request is invalid, or there is no checkpoint to start from.
     """
     if not history:
         raise BadInput(
@@ -108,11 +108,11 @@ def plan_replay(history: History, request: ReplayRequest) -> LaunchPlan:
     catalog = pins.get(CATALOG, "")
     reads_latest_catalog = Stage.match_brands in stages and not catalog
     reused = reusable(history, request.start_stage, parent, config, catalog) if request.reuse else {}
-    reused.pop(Stage.compile_report, None)  # a replay ends with a report of its own
+    reused.pop(Stage.compile_report, None)  # a replay always makes a new report
     stages = stages[len(reused) :]
     nearest = [parent, *reused.values()][-1]
     if pins or request.reuse:
-        pins = {nearest.stage: nearest.attempt}  # its manifest names all that lies above
+        pins = {nearest.stage: nearest.attempt}  # its manifest names all its ancestors
         if catalog and Stage.match_brands in stages:
             pins[CATALOG] = catalog
     return LaunchPlan(
@@ -127,11 +127,11 @@ def plan_replay(history: History, request: ReplayRequest) -> LaunchPlan:
 
 
 def _continued(history: History, request: ReplayRequest) -> Attempt | None:
-    """The attempt of ``escalate_cloud`` that a retry goes on from; None for a plain replay."""
+    """The attempt of ``escalate_cloud`` that a retry continues; None for a plain replay."""
     if request.start_stage not in ESCALATIONS:
         if request.retry_of not in ("", LATEST):
             raise BadInput(
-                f"A run to continue was named, but {request.start_stage} is no escalation.",
+                f"A retry of a run must start at an escalation, not at {request.start_stage}.",
                 f"start at {' or '.join(ESCALATIONS)}",
             )
         return None
@@ -142,19 +142,19 @@ def _continued(history: History, request: ReplayRequest) -> Attempt | None:
     if last is None:
         which = "" if request.retry_of == LATEST else f" made by run {request.retry_of}"
         raise BadInput(
-            f"{history.job_id} has no checkpoint of {Stage.escalate_cloud}{which}, which a retry goes on from.",
+            f"{history.job_id} has no checkpoint of {Stage.escalate_cloud}{which} for a retry to continue.",
             "replay from match_brands first",
         )
     return last
 
 
 def _config(history: History, request: ReplayRequest, parent: Attempt) -> Overrides:
-    """What was tuned before and is asked for now, by stage, where there is anything."""
+    """Earlier overrides merged with the request's, by stage; stages without any are left out."""
     stages = downstream_of(request.start_stage)
     for stage in (*request.reset, *check_overrides(request.overrides)):
         if stage not in stages:
             raise BadInput(
-                f"{stage} does not run in a replay from {request.start_stage}.", f"what runs is {', '.join(stages)}"
+                f"{stage} does not run in a replay from {request.start_stage}.", f"these run: {', '.join(stages)}"
             )
     config = merged(carried(history, request.start_stage, parent, request.reset), request.overrides)
     return {stage: values for stage, values in config.items() if values}

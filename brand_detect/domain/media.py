@@ -1,4 +1,4 @@
-"""What identifies a video, its bytes; and what one may ask of the machine."""
+"""Identification of videos by content, and limits on their size."""
 
 import hashlib
 import io
@@ -15,10 +15,10 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm")
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """What a video may ask of the machine; beyond it the video is refused."""
+    """Limits on a video's resources; videos beyond them are refused."""
 
     max_pixels: int = 8192 * 4320
-    """Pixels of a picture, as stored and as shown; with more than 24 bits each it may have so many fewer."""
+    """Pixels per picture, as stored and as displayed; the limit shrinks in proportion above 24 bits per pixel."""
     max_duration_s: float = 24 * 3600.0
 
 
@@ -27,7 +27,7 @@ _LONGEST_ID = 128
 
 
 def content_sha256(file: BinaryIO, progress: Progress | None = None) -> tuple[str, int]:
-    """The hex SHA-256 of a seekable file and its size in bytes; the file stands at its beginning afterwards."""
+    """The hex SHA-256 of a seekable file and its size in bytes; rewinds the file."""
     total = file.seek(0, io.SEEK_END)
     file.seek(0)
     digest, done = hashlib.sha256(), 0
@@ -41,12 +41,12 @@ def content_sha256(file: BinaryIO, progress: Progress | None = None) -> tuple[st
 
 
 def file_name(uri: str) -> str:
-    """The last part of a local path, which may hold ``#`` and ``?``, or of a URI's path."""
+    """The last part of a local path, which may contain ``#`` and ``?``, or of a URI's path."""
     return PurePosixPath(urlsplit(uri).path if "://" in uri else uri).name
 
 
 def default_job_id(file_stem: str, sha256: str) -> str:
-    """The file's stem, a dash and 8 digits of its content hash, in the letters and length that a job id may have."""
+    """The file's stem, a dash and 8 digits of its content hash, reduced to a valid job id."""
     tail = f"-{sha256[:8]}"
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", file_stem).strip("._-")[: _LONGEST_ID - len(tail)]
     return f"{stem or 'video'}{tail}"

@@ -1,7 +1,7 @@
 """Base of every stage's params.
 
 Fields are bool, int, float, str, list, dict or enums whose names equal their values, because the Dagster config classes
-are derived from these. No field gives null a meaning: ``off``, 0 or an empty list do."""
+are derived from them. Null never has a meaning; ``off``, 0 or an empty list do."""
 
 import re
 from enum import Enum
@@ -13,7 +13,7 @@ OPERATIONAL = "operational"
 
 
 def operational(default: Any, **field: Any) -> Any:
-    """A field that changes how a stage works and not its result, as a time-out does. It is no part of the recipe."""
+    """A field that does not affect a stage's result, such as a time-out; the recipe leaves it out."""
     return Field(default, json_schema_extra={OPERATIONAL: True}, **field)
 
 
@@ -24,21 +24,21 @@ class Params(BaseModel):
 
     @classmethod
     def operational(cls) -> frozenset[str]:
-        """The names of the fields that are operational."""
+        """Names of the operational fields."""
         extras = ((name, field.json_schema_extra) for name, field in cls.model_fields.items())
         return frozenset(name for name, extra in extras if isinstance(extra, dict) and OPERATIONAL in extra)
 
 
 HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
-"""A host's name or address, with a port where it is not the usual one."""
+"""A host name or address, with an optional port."""
 SERVER = re.compile(rf"https?://{HOST.pattern}(?:/[A-Za-z0-9._~:%+,=/-]*)?")
-"""A web address without a user, a query or anything that two programs may read differently."""
+"""A web address without credentials, a query, or anything that two parsers may read differently."""
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 ModelName = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f]*$")]
-"""Below a model root, or a model's id in the Hugging Face cache."""
+"""A path below a model root, or a model's id in the Hugging Face cache."""
 
 
 class Precision(Enum):
-    auto = "auto"  # bf16 where the CPU computes in it, else f32
+    auto = "auto"  # bf16 if the CPU supports it, else f32
     f32 = "f32"
     bf16 = "bf16"

@@ -1,4 +1,4 @@
-"""The line of stages: one name per stage, used for assets, modules, params, APIs and tests."""
+"""The stages: one name each, used for assets, modules, params, APIs and tests."""
 
 from enum import StrEnum, auto
 
@@ -18,26 +18,26 @@ class Stage(StrEnum):
 
 ROOT = "job_request"
 STAGES = tuple(stage.value for stage in Stage)
-"""Their names as plain strings, as in all tuples here: Dagster serializes no enum of ours, so it is given these."""
+"""Stage names as plain strings, as in all tuples here: Dagster cannot serialize our enums."""
 ESCALATIONS = (Stage.escalate_vlm.value, Stage.escalate_cloud.value)
-"""The stages that ask a model about what is still unresolved."""
+"""The stages that ask a model about unresolved clusters."""
 LINE = (ROOT, *STAGES)
 """The root asset and the eight stages."""
 CATALOG = "brand_catalog"
 """The unpartitioned asset that ``match_brands`` reads."""
 COMPARISON = "comparison"
-"""The asset that compares two reports of a job; it stands beside the line, and no stage reads it."""
+"""The asset that compares two reports of a job; no stage reads it."""
 ANNOTATED = "annotated_video"
-"""The asset that draws a report's detections into the job's video; it stands beside the line."""
+"""The asset that draws a report's detections onto the job's video; no stage reads it."""
 PORTFOLIO = "portfolio"
-"""The unpartitioned asset that sums the reports of many jobs.
+"""The unpartitioned asset that aggregates the reports of many jobs.
 
-These three have no edge from ``compile_report``: if they had, ``start_stage+`` in Dagster's UI would launch them too.
+These three have no edge from ``compile_report``; with one, ``start_stage+`` in Dagster's UI would launch them too.
 """
 ASSETS = (CATALOG, *LINE, COMPARISON, ANNOTATED, PORTFOLIO)
-"""What runs make, in this order."""
+"""All assets, in pipeline order."""
 PRUNE, PRUNE_STEP = "prune", "prune_checkpoints"
-"""The job that removes old attempts, and its one step."""
+"""The job that removes old attempts, and its only step."""
 
 
 def downstream_of(start: str) -> tuple[str, ...]:

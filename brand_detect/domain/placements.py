@@ -1,4 +1,4 @@
-"""What carries a brand, by rules that a profile sets: the first that fits decides."""
+"""Placement rules, set by a profile; the first rule that matches decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class TrackFigures:
-    """A track as the rules see it: medians over its regions."""
+    """The figures of a track that rules test: medians over its regions."""
 
     kind: str
     label: str
-    inside: frozenset[str]  # labels of the objects that it lies in on half of its frames or more
+    inside: frozenset[str]  # labels of the objects that contain it on at least half of its frames
     aspect: float
     area_frac: float
     cx: float
@@ -26,7 +26,7 @@ class TrackFigures:
 
 
 class Placement(StrEnum):
-    """What carries a brand."""
+    """The kind of thing that carries a brand."""
 
     board = "board"
     clothing = "clothing"
@@ -42,19 +42,19 @@ PLACEMENTS = tuple(Placement)
 
 
 class PlacementRule(Record):
-    """The placement of a track for which all given conditions hold. Figures are medians over its regions."""
+    """Gives a track its placement if all conditions hold. Figures are medians over the track's regions."""
 
     placement: Placement
-    kind: Literal["", "text", "logo", "object"] = Field("", description="of the track")
-    label: str = Field("", description="what an object detector called it")
-    inside: str = Field("", description="what an object detector called the thing that it lies in")
-    min_aspect: float = Field(0.0, ge=0, description="length along the reading direction over height")
+    kind: Literal["", "text", "logo", "object"] = Field("", description="kind of the track")
+    label: str = Field("", description="label from the object detector")
+    inside: str = Field("", description="label of an object that contains the track")
+    min_aspect: float = Field(0.0, ge=0, description="length along the reading direction divided by height")
     max_aspect: float = Field(1000.0, gt=0, allow_inf_nan=False)
     min_area_frac: Share = 0.0
     max_area_frac: Share = 1.0
-    min_cx: Share = Field(0.0, description="centre, 0..1 of the picture's width")
+    min_cx: Share = Field(0.0, description="centre, as a share of the picture's width, 0..1")
     max_cx: Share = 1.0
-    min_cy: Share = Field(0.0, description="centre, 0..1 of the picture's height")
+    min_cy: Share = Field(0.0, description="centre, as a share of the picture's height, 0..1")
     max_cy: Share = 1.0
 
     def fits(self, figures: TrackFigures) -> bool:
@@ -73,10 +73,10 @@ _RULES: TypeAdapter[tuple[PlacementRule, ...]] = TypeAdapter(tuple[PlacementRule
 
 
 def placement_rules(rules: Sequence[dict[str, Any]]) -> tuple[PlacementRule, ...]:
-    """The rules of a param.
+    """Parses the rules of the ``placements`` param.
 
     Raises:
-        ValueError: one of them is not valid.
+        ValueError: a rule is invalid.
     """
     try:
         return _RULES.validate_python(rules)

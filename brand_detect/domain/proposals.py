@@ -1,4 +1,4 @@
-"""What is proposed for the catalogue by clusters, models and people, and what becomes of it."""
+"""Proposals for the catalogue by clusters, models and people, and decisions about them."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,61 +16,61 @@ from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import key_of, same_text
 
 MOST_CLUSTERS = 10
-"""Clusters of one job that are proposed, the highest ranks: the rest is small print."""
+"""Most clusters proposed per job, by rank: the rest is small print."""
 LEARNT_FROM = (Rule.fuzzy, Rule.vlm, Rule.cloud)
-"""Rules by which a text was taken for a brand without being one of its names."""
+"""Rules that match a text to a brand although it is none of the brand's names."""
 SAME_LOGO_BITS = 8
-"""Hashes of two crops of one logo differ by so many bits at most, as in ``match_brands``."""
+"""Most bits by which hashes of two crops of one logo differ, as in ``match_brands``."""
 
 
 class Proposal(Record):
-    """A name that may be a brand, or a logo that may have a name, with the evidence for it.
+    """A proposed brand, alias or excluded text, with the evidence for it.
 
-    Of the ``kind`` alias: ``text`` is one more name of the brand ``name``; excluded: ``text`` is not that brand.
+    If ``kind`` is alias, ``text`` is another name of the brand ``name``; if excluded, ``text`` is not that brand.
     """
 
     kind: Literal["brand", "alias", "excluded"] = "brand"
 
-    proposal_id: str = Field(description="from what is proposed: the same in every job, where there is a name")
-    name: str = Field(description='as proposed; "" for a logo that nobody has named')
+    proposal_id: str = Field(description="id, from the proposed content: the same in every job if there is a name")
+    name: str = Field(description='proposed name; "" for a logo without one')
     proposer: Literal["cluster", "model", "person"]
-    model: str = Field("", description="provider and model, where a model proposes")
+    model: str = Field("", description="provider and model, if a model proposes")
     job_id: str
     cluster_id: str
-    text: str = Field(description='what was read; "" for a logo region without text')
-    seconds: float = Field(description="time on screen")
+    text: str = Field(description='the text that was read; "" for a logo region without text')
+    seconds: float = Field(description="time on screen, in seconds")
     crop_hashes: tuple[int, ...] = Field((), description="64-bit perceptual hashes of the crops")
-    frames: str = Field(description="the attempt of extract_frames whose frame shows it best")
+    frames: str = Field(description="attempt of extract_frames with the frame that shows it best")
     frame: int | None = None
     t_s: float | None = None
     box: tuple[float, float, float, float] | None = Field(None, description="x, y, width, height in px of the frame")
 
 
 class Decision(Record):
-    """What a person made of a proposal."""
+    """A person's decision about a proposal."""
 
     proposal_id: str
     verdict: Literal["accepted", "rejected"]
     name: str = Field("", description="the brand's name, as accepted")
     crop_hashes: tuple[int, ...] = Field(
-        (), description="of a logo region without text that is settled so, to know it again"
+        (), description="hashes of the crops of a logo region without text, to recognise it in other jobs"
     )
     created: str = Field(description="ISO 8601")
 
 
 @dataclass(frozen=True)
 class Open:
-    """A proposal that nobody has decided: its strongest evidence, and the jobs that show it."""
+    """An undecided proposal: its strongest evidence, and the jobs that show it."""
 
     proposal: Proposal
     jobs: tuple[str, ...]
-    seconds: float  # in all jobs
+    seconds: float  # on screen, over all jobs
 
 
 def proposal_of(
     cluster: Row, job_id: str, frames: str, name: str, proposer: Literal["cluster", "model", "person"], model: str = ""
 ) -> Proposal:
-    """The proposal that ``cluster``, a row of REPORT_UNRESOLVED, shows a brand of that name."""
+    """Proposes that ``cluster``, a row of REPORT_UNRESOLVED, shows a brand called ``name``."""
     box = tuple(cluster[c] for c in ("x_px", "y_px", "w_px", "h_px"))
     return Proposal(
         proposal_id=content_id("proposal", key_of(name) or cluster["cluster_id"]),
@@ -90,7 +90,7 @@ def proposal_of(
 
 
 def proposed(clusters: pa.Table, answers: pa.Table, job_id: str, frames: str) -> Iterator[Proposal]:
-    """What a report's unresolved ``clusters`` suggest, and ``answers`` that name a brand that the catalogue lacks."""
+    """Yields proposals from a report's unresolved ``clusters``, and from ``answers`` with new brands."""
     rows = {row["cluster_id"]: row for row in clusters.to_pylist()}
     for row in rows.values():
         if row["rank"] <= MOST_CLUSTERS:
@@ -110,16 +110,16 @@ def corrected(
     job_id: str,
     frames: str,
 ) -> Iterator[Proposal]:
-    """What a person's corrections suggest for the catalogue.
+    """Yields proposals from a person's corrections.
 
-    - A cluster that was named: a brand.
-    - An exposure that was accepted or renamed: its text as an alias, where a model or a fuzzy rule decided or another
-      brand was meant; or a brand, where the catalogue has none of that name.
-    - A text that was excluded: a text that is not the brand it was matched to.
+    - A named cluster gives a brand.
+    - An accepted or renamed exposure gives its text as an alias, if a model or a fuzzy rule decided or it was renamed;
+      or a brand, if the catalogue has none of that name.
+    - An excluded text gives an excluded text of the brand that it had matched.
 
     Args:
-        clusters: REPORT_UNRESOLVED before any was named.
-        known: whether the catalogue has a brand of a name.
+        clusters: REPORT_UNRESOLVED before corrections.
+        known: truthy for a name that the catalogue has.
     """
     named = {row["cluster_id"]: row for row in clusters.to_pylist()}
     cut = {row["verdict_id"]: _span(row) for row in verdicts.to_pylist()}
@@ -143,13 +143,13 @@ def corrected(
 
 
 def _span(verdict: Row) -> str:
-    """The part of a verdict's text that names the brand."""
+    """The part of a verdict's text that spells the brand."""
     begin, end = (round(verdict[c] * len(verdict["text"])) for c in ("span_start", "span_end"))
     return verdict["text"][begin:end].strip() if end > begin else verdict["text"]
 
 
 def _by_text(detections: pa.Table) -> Iterator[tuple[Row, float]]:
-    """Of each brand and text the largest detection, and the seconds of all."""
+    """Yields the largest detection of each brand and text, and the seconds of all of them."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in detections.to_pylist():
         groups.setdefault((row["brand_id"], key_of(row["text"])), []).append(row)
@@ -181,10 +181,10 @@ def _of_detection(
 
 
 def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], known: Collection[str] = ()) -> list[Open]:
-    """What is to be decided, longest on screen first.
+    """The proposals that are still undecided, longest on screen first.
 
-    Left out is what was decided before, in whatever job; a logo without a name whose crops look like those of one that
-    was; and names whose key is among ``known``: the catalogue has them.
+    Leaves out proposals decided in any job, nameless logos whose crops look like those of a decided one, and names
+    whose key is in ``known``: the catalogue has them.
     """
     decided = {decision.proposal_id for decision in decisions}
     seen = [h for decision in decisions for h in decision.crop_hashes]
@@ -202,7 +202,7 @@ def still_open(proposals: Iterable[Proposal], decisions: Sequence[Decision], kno
 
 
 def _seconds(group: Iterable[Proposal]) -> float:
-    """On screen in all jobs; a cluster and a model may both propose in one."""
+    """Seconds on screen over all jobs; a cluster and a model may both propose in one."""
     by_job: dict[str, float] = {}
     for proposal in group:
         by_job[proposal.job_id] = max(by_job.get(proposal.job_id, 0.0), proposal.seconds)
@@ -210,5 +210,5 @@ def _seconds(group: Iterable[Proposal]) -> float:
 
 
 def alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
-    """Whether crops with these perceptual hashes show one logo."""
+    """Whether crops with these perceptual hashes show the same logo."""
     return any((a ^ b).bit_count() <= SAME_LOGO_BITS for a in hashes for b in others)

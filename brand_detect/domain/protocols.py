@@ -1,4 +1,4 @@
-"""What the stages need from the outside world; engines, storage and report implement it."""
+"""Protocols for what stages need from outside; engines, storage and report implement them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,7 +23,7 @@ Quad = NDArray[np.float32]
 
 
 class Progress(Protocol):
-    """Told how far a stage is. ``total`` 0 means unknown."""
+    """Receives a stage's progress. ``total`` 0 means unknown."""
 
     def __call__(self, done: float, total: float, unit: str) -> None: ...
 
@@ -32,17 +32,17 @@ class Media(Protocol):
     """Opens videos by URI, within the allowed roots and schemes."""
 
     def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
-        """A seekable binary file.
+        """Opens a seekable binary file.
 
         Raises:
-            BadInput: the URI is outside the allowed roots or schemes, or nothing is there.
-            Transient: the store did not answer.
+            BadInput: the URI is outside the allowed roots or schemes, or does not exist.
+            Transient: the store did not respond.
         """
         ...
 
 
 class DamagedTail(BrandDetectError):
-    """Decoding cannot go on; what came before is good. ``at_s`` is where the last good picture stands."""
+    """Decoding cannot continue; everything before is good. ``at_s`` is where the last good picture ends."""
 
     def __init__(self, message: str, at_s: float) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class DamagedTail(BrandDetectError):
 
 @dataclass(frozen=True)
 class DecodedFrame:
-    """One decoded picture. ``image`` is set on sampled pictures only; ``luma`` is a small thumbnail on all."""
+    """A decoded picture. Only sampled pictures have an ``image``; all have ``luma``, a small thumbnail."""
 
     t_s: float
     luma: NDArray[np.uint8]  # THUMBNAIL_SHAPE
@@ -63,26 +63,27 @@ class Decoder(Protocol):
 
     @property
     def identity(self) -> str:
-        """Library, version and model: what a manifest says did the work."""
+        """Library, version and model, recorded in manifests."""
         ...
 
     def probe(self, file: BinaryIO) -> Probe: ...
 
     def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:
-        """Every picture of ``[start_s, end_s)`` in presentation order, the sampled ones with their image.
+        """Yields every picture of ``[start_s, end_s)`` in presentation order, the sampled ones with their image.
 
-        A damaged tail raises ``DamagedTail`` after the last good picture.
+        Raises:
+            DamagedTail: after the last good picture of a video whose tail is damaged.
         """
         ...
 
 
 Draw = Callable[[float, Image], Image]
-"""Draws on the picture at a time in seconds from the first; the size stays."""
+"""Draws on a picture, given its time in seconds from the first; keeps the size."""
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A video that was decoded, drawn on and encoded again. ``sound`` is the codec that was copied, "" for none."""
+    """Result of a rewrite. ``sound`` is the codec of the copied sound, "" for none."""
 
     frames: int
     seconds: float
@@ -94,20 +95,20 @@ class VideoRewriter(Protocol):
     """Draws on every picture of a video."""
 
     def rewrite(self, file: BinaryIO, target: Path, draw: Draw, progress: Progress) -> Rewritten:
-        """Write ``target``, a new MP4 with the pictures of ``file`` upright, at their times, and its sound as it is.
+        """Writes ``target``, an MP4 with the upright pictures of ``file`` drawn on, at their times, and its sound.
 
         Raises:
-            BadInput: the file is no video.
+            BadInput: the file is not a video.
         """
         ...
 
 
 class ImageCodec(Protocol):
-    """Encodes and decodes stored frames, and looks at pixels on behalf of the stages."""
+    """Encodes and decodes stored frames, and measures pixels for the stages."""
 
     @property
     def identity(self) -> str:
-        """Library, version and model: what a manifest says did the work."""
+        """Library, version and model, recorded in manifests."""
         ...
 
     def encode(self, image: Image, quality: int, longest_side_px: int) -> bytes:
@@ -129,37 +130,37 @@ class ImageCodec(Protocol):
         ...
 
     def background(self, image: Image) -> NDArray[np.float64]:
-        """The colour (3,) that lettering stands on, the median of the picture's rim; NaN where that is not plain."""
+        """Background colour of lettering, shape (3,): the median of the picture's rim; NaN if the rim is not plain."""
         ...
 
     def glyph_boxes(self, image: Image) -> list[tuple[float, float, float, float]]:
-        """What stands out from a line's background, from left to right, in stretches with background between them.
+        """Boxes of the stretches of lettering on a line, left to right, separated by background.
 
-        Each is left, top, right and bottom as shares of the picture's sides. None where the rim is restless.
+        Each is left, top, right and bottom as shares of the picture's sides. Empty if the rim is too varied.
         """
         ...
 
     def rectify(self, image: Image, quad: Quad) -> Image:
-        """The quadrilateral as an upright rectangle."""
+        """Warps a quadrilateral of the image to an upright rectangle."""
         ...
 
 
 class Artwork(Protocol):
-    """Renders pictures of logos, drawn ones and photographs."""
+    """Renders pictures of logos, both vector drawings and photographs."""
 
     @property
     def identity(self) -> str:
-        """Libraries and versions: what a manifest says did the work."""
+        """Libraries and versions, recorded in manifests."""
         ...
 
     def render(self, data: bytes, suffix: str, longest_side_px: int) -> Rgba:
-        """The picture without its transparent margin; ``suffix`` is svg, png or jpeg.
+        """Renders a picture without its transparent margin; ``suffix`` is svg, png or jpeg.
 
-        A drawing gets ``longest_side_px`` exactly, unless it is a speck on its page; a picture of pixels that is
-        smaller stays as small as it is.
+        Vector drawings get ``longest_side_px`` exactly, unless they are a speck on their page; smaller raster pictures
+        are not enlarged.
 
         Raises:
-            BadInput: it cannot be rendered, is too large, or shows nothing.
+            BadInput: the picture cannot be rendered, is too large, or is blank.
         """
         ...
 
@@ -170,7 +171,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Shape:
-    """A closed polygon, filled or outlined, with corners in px."""
+    """A closed polygon, filled or outlined; corners in px."""
 
     corners: Sequence[tuple[float, float]]
     color: Color
@@ -179,9 +180,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Label:
-    """One line of text with its top left corner at ``x``, ``y``; what is wider than ``max_width_px`` is cut short.
+    """A line of text with its top left corner at ``x``, ``y``, truncated at ``max_width_px``.
 
-    With ``background`` it stands on a plate of that colour, which reaches a little beyond the letters.
+    ``background`` adds a plate of that colour, slightly larger than the text.
     """
 
     x: float
@@ -194,18 +195,18 @@ class Label:
 
 
 class Canvas(Protocol):
-    """Draws on pictures. Never changes the picture that it was given."""
+    """Draws on copies of pictures."""
 
     def resize(self, image: Image, width_px: int, height_px: int) -> Image: ...
 
     def draw(self, image: Image, shapes: Sequence[Shape | Label]) -> Image:
-        """``image`` with ``shapes`` on it, in order."""
+        """Returns ``image`` with ``shapes`` drawn on it, in order."""
         ...
 
 
 @dataclass(frozen=True)
 class BlobRef:
-    """Where one stored blob lies inside its attempt."""
+    """Location of a stored blob inside its attempt."""
 
     shard: str
     offset: int
@@ -214,26 +215,26 @@ class BlobRef:
 
 
 class BlobSink(Protocol):
-    """Writes into the attempt that is being made."""
+    """Writes blobs and files into an attempt draft."""
 
     def append(self, data: bytes) -> BlobRef:
-        """Append one frame to the current shard."""
+        """Appends one frame to the current shard."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Write one whole file."""
+        """Writes one whole file."""
         ...
 
 
 class FrameReader(Protocol):
-    """Reads stored frames by their ordinal, each by byte range."""
+    """Reads stored frames by ordinal, each by byte range."""
 
     def read(self, frame: int) -> Image: ...
 
 
 @dataclass(frozen=True)
 class Region:
-    """What a detector found on one picture."""
+    """A region that a detector found on one picture."""
 
     kind: RegionKind
     label: str
@@ -243,7 +244,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Area:
-    """A part of a picture, in px: ``left`` to ``right`` and ``top`` to ``bottom``, the ends not included."""
+    """A part of a picture, in px; ``right`` and ``bottom`` are exclusive."""
 
     left: int
     top: int
@@ -256,13 +257,13 @@ class RegionDetector(Protocol):
 
     @property
     def identity(self) -> str:
-        """Library, version and model: what a manifest says did the work."""
+        """Library, version and model, recorded in manifests."""
         ...
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
-        """The regions of the picture; with ``areas``, at least those whose centre lies in one of them.
+        """Detects the picture's regions; with ``areas``, at least those whose centre lies in one of them.
 
-        A detector that needs the whole picture may ignore ``areas``.
+        Detectors that need the whole picture may ignore ``areas``.
         """
         ...
 
@@ -270,27 +271,27 @@ class RegionDetector(Protocol):
 Luma = NDArray[np.uint8]
 """A small grey picture, shape (height, width)."""
 Transform = NDArray[np.float64]
-"""Takes homogeneous points (x, y, 1) of one picture to another, shape (3, 3)."""
+"""Maps homogeneous points (x, y, 1) of one picture to another, shape (3, 3)."""
 
 
 class CameraMotion(Protocol):
-    """Tells how the camera moved between two pictures, and what else changed."""
+    """Estimates camera motion between two pictures, and what else changed."""
 
     @property
     def identity(self) -> str:
-        """Library, version and model: what a manifest says did the work."""
+        """Library, version and model, recorded in manifests."""
         ...
 
     def look(self, image: Image) -> Luma:
-        """What is kept of a picture for comparing it with others."""
+        """Reduces a picture to the form in which pictures are compared."""
         ...
 
     def between(self, before: Luma, after: Luma) -> Transform | None:
-        """Where points of ``before`` lie in ``after``, in px of the small pictures; None when they share nothing."""
+        """The transform from ``before`` to ``after``, in px of the small pictures; None if they share no content."""
         ...
 
     def changed(self, before: Luma, after: Luma, motion: Transform) -> list[Area]:
-        """The areas of ``after``, in px of the small picture, that ``before`` moved by ``motion`` does not show."""
+        """Areas of ``after``, in px of the small picture, that differ from ``before`` moved by ``motion``."""
         ...
 
 
@@ -299,7 +300,7 @@ class Reading:
     text: str
     confidence: float
     char_positions: tuple[float, ...] = ()
-    """The middle of each character of ``text``, spaces too, as a share of the crop's width; empty = unknown."""
+    """Centre of each character of ``text``, spaces included, as a share of the crop's width; empty = unknown."""
 
 
 class TextReader(Protocol):
@@ -307,94 +308,94 @@ class TextReader(Protocol):
 
     @property
     def identity(self) -> str:
-        """Library, version and model: what a manifest says did the work."""
+        """Library, version and model, recorded in manifests."""
         ...
 
     def read(self, crops: Sequence[Image]) -> list[Reading]:
-        """One reading per crop, in order; a crop without legible text gives an empty text and confidence 0."""
+        """Reads each crop, in order; a crop without legible text gives an empty text and confidence 0."""
         ...
 
 
 class LogoEmbedder(Protocol):
-    """Turns crops of logo regions into embeddings; the inner product of two says how alike they are."""
+    """Embeds crops of logo regions; the inner product of two embeddings is their similarity."""
 
     @property
     def identity(self) -> str:
-        """Library, version and model: what a manifest says did the work."""
+        """Library, version and model, recorded in manifests."""
         ...
 
     @property
     def dimensions(self) -> int: ...
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """One row of unit length per crop, shape (crops, dimensions); crops are of any size."""
+        """Embeddings of unit length, shape (crops, dimensions); crops may be of any size."""
         ...
 
 
 @dataclass(frozen=True)
 class Question:
-    """One cluster of look-alikes put to a model."""
+    """A question to a model about one cluster."""
 
     cluster_id: str
-    text: str  # what was read; "" for a logo region without text
+    text: str  # the text that was read; "" for a logo region without text
     crops: tuple[bytes, ...]  # JPEG, best first
     scene: bytes = b""  # JPEG of the frame with the region outlined; b"" = not shown
-    candidates: tuple[str, ...] = ()  # catalogue brands that it resembles, likest first
+    candidates: tuple[str, ...] = ()  # catalogue brands that it resembles, most similar first
 
 
 class Answerer(Protocol):
-    """A vision-language model, local or remote, and those that stand in for it."""
+    """A vision-language model, local or remote, with its fallbacks."""
 
     provider: str
     model: str
     prompt_version: str
 
     def question_ids(self, question: Question) -> Sequence[str]:
-        """A name of the question for each model that may answer it, first choice first.
+        """Ids of the question, one for each model that may answer it, first choice first.
 
-        Equal names mean that nothing that the model is given differs: pictures, words, prompt, model and settings.
+        Equal ids mean equal input: pictures, text, prompt, model and settings.
         """
         ...
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
-        """Answers as they come, in any order; each question is answered exactly once.
+        """Yields answers as they arrive, in any order; each question is answered exactly once.
 
         Raises:
-            BadInput, Permanent: nothing can be asked at all: no key, no such model.
-            Transient: nobody is there to be asked, for now.
+            BadInput, Permanent: no question can be asked: no key, no such model.
+            Transient: no model can be reached for now.
         """
         ...
 
 
 class AnswerMemory(Protocol):
-    """The answers of models, across jobs."""
+    """Stored answers of models, shared across jobs."""
 
     def recall(self, question_ids: Sequence[str]) -> Mapping[str, Answer]:
-        """The answers that are known, by question, without a cluster."""
+        """Known answers, by question id; their ``cluster_id`` is empty."""
         ...
 
     def keep(self, answer: Answer) -> None:
-        """Keep an answer under its ``question_id``, in place of an earlier one."""
+        """Stores an answer under its ``question_id``, replacing an earlier one."""
         ...
 
 
 class OverBudget(BrandDetectError):
-    """The money does not reach: the sentence says which limit, and what is left."""
+    """The budget is exhausted; the message names the limit and the remainder."""
 
 
 class Budget(Protocol):
-    """What may still be spent."""
+    """A spending limit with reservations."""
 
     def reserve(self, usd: float) -> str:
-        """Set ``usd`` aside before a call that may cost as much; the reservation's name.
+        """Reserves ``usd``, the most that a call may cost; returns the reservation's id.
 
         Raises:
-            OverBudget: there is not as much left.
+            OverBudget: less than ``usd`` is left.
         """
         ...
 
     def settle(self, reservation: str, usd: float) -> None:
-        """What the call cost in the end; a reservation that is never settled counts as spent."""
+        """Replaces a reservation by the actual cost; an unsettled reservation counts as spent."""
         ...
 
 
@@ -423,27 +424,27 @@ class BrandIndex(Protocol):
     def find_occluded(
         self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int
     ) -> list[Hit]:
-        """The name among ``keys`` that ``text`` is with one contiguous run of characters occluded; at most one."""
+        """Matches ``text`` to a name among ``keys`` with one contiguous run of characters occluded; at most one hit."""
         ...
 
     def is_excluded(self, text: str) -> bool:
-        """Whether the catalogue says that this text is no brand at all."""
+        """Whether the catalogue excludes this text as no brand."""
         ...
 
     def may_begin(self, text: str) -> bool:
-        """Whether the end of ``text`` may be the first part of a longer name: BNP, of BNP Paribas."""
+        """Whether the end of ``text`` may begin a longer name: BNP, of BNP Paribas."""
         ...
 
     def may_end(self, text: str) -> bool:
-        """Whether the beginning of ``text`` may be the last part of a longer name."""
+        """Whether the beginning of ``text`` may end a longer name: PARIBAS, of BNP Paribas."""
         ...
 
     def named(self, name: str) -> Hit | None:
-        """The brand of that name or alias, also where it counts by its logo alone; None for anything else."""
+        """Looks up a brand by name or alias, ``logo_only`` ones too; None if there is none."""
         ...
 
     def near(self, text: str, limit: int) -> list[str]:
-        """Names of the brands most like ``text``, too unlike it for ``find``; likest first, at most ``limit``."""
+        """Names of brands similar to ``text`` but below the bar of ``find``; best first, at most ``limit``."""
         ...
 
 
@@ -453,23 +454,23 @@ class Likeness:
 
     brand_id: str
     brand: str
-    exemplar_id: str  # the picture that it is most like
-    score: float  # how far the similarity stands out from that of distractors
+    exemplar_id: str  # the most similar exemplar
+    score: float  # similarity, plus the lead over the next brand
     false_accept_rate: float  # share of distractors that reach the score, 0..1
-    probability: float  # that it is the brand, 0..1
+    probability: float  # that the region shows the brand, 0..1
 
 
 class LogoGallery(Protocol):
-    """Finds catalogue brands by their logos' embeddings."""
+    """Finds catalogue brands by the embeddings of their logos."""
 
     embedder: str
-    """Identity of the embedder whose vectors it takes."""
+    """Identity of the embedder whose vectors it accepts."""
 
     def recognise(self, vectors: NDArray[np.float32], track: NDArray[np.int64]) -> list[list[Likeness]]:
-        """The brands that each track looks like, best first, at most five.
+        """Brands that each track resembles, best first, at most five.
 
         Args:
             vectors: embeddings of views, shape (views, dimensions), of unit length.
-            track: the number of each view's track, 0 to tracks - 1.
+            track: index of each view's track, 0 to tracks - 1.
         """
         ...

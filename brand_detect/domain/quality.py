@@ -1,7 +1,7 @@
-"""How good an exposure is: open formulas over measured figures, with weights and anchors from a versioned file.
+"""Quality score of exposures: documented formulas over measured figures, weights and anchors from a versioned file.
 
-Every score is 0..1. A figure that was not measured (a checkpoint of an earlier version) is NaN and is left out of the
-weighted mean it would enter.
+Every score is 0..1. Figures that were not measured (in checkpoints of earlier versions) are NaN and are left out of
+weighted means.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 MEASURES = ("size", "position", "clarity", "visibility", "exclusive", "duration")
-"""What quality is made of; all but the last belong to one detection, the last to an exposure."""
+"""Components of quality: all but the last are measured per detection, the last per exposure."""
 
 
 class Full(Record):
-    """A figure counts in proportion up to ``full``, and whole from there."""
+    """Score rising linearly from 0 to 1 at ``full``."""
 
     full: Positive
 
 
 class Range(Record):
-    """A figure counts nothing up to ``none``, whole from ``full`` on, and in proportion between."""
+    """Score 0 up to ``none``, 1 from ``full``, linear in between."""
 
     none: Annotated[float, Field(ge=0)]
     full: Positive
@@ -45,13 +45,13 @@ class Range(Record):
 
 
 class Half(Record):
-    """A figure that counts half at ``half`` and approaches 1: v / (v + half)."""
+    """Saturating score, 0.5 at ``half``: v / (v + half)."""
 
     half: Positive
 
 
 class Position(Record):
-    """What the nine fields of the picture are worth."""
+    """Values of the nine zones of the picture."""
 
     centre: Share
     edge: Share
@@ -60,9 +60,9 @@ class Position(Record):
 
 class Clarity(Record):
     weights: dict[str, Weight]
-    height: Range = Field(description="height of the lettering over the picture's")
+    height: Range = Field(description="height of the lettering divided by the picture's")
     sharpness: Half = Field(description="variance of the Laplacian, 8-bit grey")
-    contrast: Full = Field(description="RMS contrast: standard deviation of the grey over 255")
+    contrast: Full = Field(description="RMS contrast: standard deviation of the grey picture over 255")
 
     @field_validator("weights")
     @classmethod
@@ -71,19 +71,21 @@ class Clarity(Record):
 
 
 class Media(Record):
-    """What a brand counts for beside a full-screen spot, by its size: share of the picture to a power."""
+    """A brand's equivalent in full-screen spots by size: its share of the picture to a power."""
 
     size_exponent: float = Field(
-        ge=0.395, le=4, description="from 0.395 on 0.05 % of the picture counts a twentieth at most; 1 = in proportion"
+        ge=0.395,
+        le=4,
+        description="exponent of the share; at 0.395, 0.05 % of the picture counts as a twentieth; 1 = in proportion",
     )
 
 
 class QualityScale(Record):
-    """Weights and anchors of the quality score, as a file of the package or of the user sets them."""
+    """Weights and anchors of the quality score, from a file of the package or of the user."""
 
     version: int
     description: str = ""
-    weights: dict[str, Weight] = Field(description=f"of {', '.join(MEASURES)}")
+    weights: dict[str, Weight] = Field(description=f"weights of {', '.join(MEASURES)}")
     size: Full = Field(description="share of the picture")
     position: Position
     clarity: Clarity
@@ -97,14 +99,14 @@ class QualityScale(Record):
 
     @property
     def digest(self) -> str:
-        """Of all that decides the score."""
+        """Hash of everything that determines the score."""
         content = self.model_dump(exclude={"description"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     def of_clarity(
         self, height_frac: ArrayLike, sharpness: ArrayLike, contrast: ArrayLike, confidence: ArrayLike
     ) -> Floats:
-        """Clarity of detections: the weighted mean of legibility by height, sharpness, contrast and confidence."""
+        """Clarity of detections: the weighted mean of the scores of height, sharpness, contrast and confidence."""
         c = self.clarity
         sharp = np.asarray(sharpness, np.float64)
         scores = {
@@ -119,7 +121,7 @@ class QualityScale(Record):
         return _between(area_frac, 0.0, self.size.full)
 
     def of_zone(self, zone: NDArray[np.intp]) -> Floats:
-        """The worth of fields, given by their place in ``ZONES``."""
+        """Values of zones, given by their index in ``ZONES``."""
         p = self.position
         worth = [p.centre if name == "centre" else p.corner if "-" in name else p.edge for name in ZONES]
         return np.array(worth)[zone]
@@ -132,12 +134,12 @@ class QualityScale(Record):
         return weighted({name: np.asarray(score, np.float64) for name, score in scores.items()}, self.weights)
 
     def media_factor(self, area_frac: ArrayLike, quality: ArrayLike) -> Floats:
-        """What brands of these sizes count for beside a full-screen spot of quality 1, each alone on screen."""
+        """Equivalent of brands of these sizes, each alone on screen, in full-screen spots of quality 1."""
         return np.asarray(area_frac, np.float64) ** self.media.size_exponent * np.nan_to_num(quality)
 
 
 def weighted(scores: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
-    """The mean of ``scores`` by ``weights``, those that are NaN left out; NaN where none is left."""
+    """The weighted mean of ``scores`` without NaNs; NaN if all are."""
     values = np.stack([np.asarray(scores[name], np.float64) for name in scores])
     weight = np.array([weights[name] for name in scores]).reshape(-1, *[1] * (values.ndim - 1))
     known = ~np.isnan(values)
@@ -152,7 +154,7 @@ def _between(value: ArrayLike, none: float, full: float) -> Floats:
 
 def _checked(weights: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
     if weights.keys() != set(names):
-        raise ValueError(f"it takes one weight each for {', '.join(names)}")
+        raise ValueError(f"give exactly one weight each for {', '.join(names)}")
     if not any(weights.values()):
-        raise ValueError("one weight at least must be more than 0")
+        raise ValueError("at least one weight must be more than 0")
     return weights

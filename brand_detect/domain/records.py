@@ -1,4 +1,4 @@
-"""Bases of what is stored: small JSON records, and the payloads that stages hand on."""
+"""Base classes of stored values: small JSON records, and the payloads of stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """Base of the small, immutable, JSON-stored values."""
+    """Base of small, immutable values stored as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
 class Payload:
-    """What a stage hands on: tables by field name, plus notes (warnings in plain words) and run figures.
+    """Output of a stage: tables by field name, plus notes (warnings in plain words) and run figures.
 
-    ``notes`` reach the report, those of ``extract_frames`` as what of the video was lost; ``stats`` are figures such as
-    detector calls that do not follow from the tables.
+    ``notes`` appear in the report; those of ``extract_frames`` say which parts of the video were lost. ``stats`` are
+    figures that do not follow from the tables, such as detector calls.
     """
 
     notes: tuple[str, ...] = field(default=(), kw_only=True)

@@ -1,4 +1,4 @@
-"""Which attempts may go: by age and count, and never one that something that stays was made from."""
+"""Retention: selects attempts to remove by age and count, never one that a retained attempt depends on."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True)
 class Stored:
-    """One finished attempt of a job, as its manifest has it."""
+    """A finished attempt of a job, from its manifest."""
 
     stage: str
     attempt: str
@@ -19,15 +19,15 @@ class Stored:
     created_s: float
     """Seconds since 1970."""
     upstream: Mapping[str, str]
-    """The attempt of every ancestor by stage."""
+    """Attempt of every ancestor, by stage."""
     continues: str = ""
-    """In a retry: the attempt of ``escalate_cloud`` whose answers were taken over."""
+    """For a retry: the attempt of ``escalate_cloud`` whose answers it carried over."""
     failed: bool = False
-    """Whether a check failed, so that nothing goes on from it."""
+    """Whether a check failed, so that nothing continues from it."""
     data_version: str = ""
     size_bytes: int = 0
     frames_bytes: int = 0
-    """Of these, what the pictures take; 0 where they have gone."""
+    """Bytes of these taken by frames; 0 if they were removed."""
 
     @property
     def name(self) -> tuple[str, str]:
@@ -36,24 +36,24 @@ class Stored:
 
 @dataclass(frozen=True)
 class Retention:
-    """What stays."""
+    """Limits below which attempts are retained."""
 
     keep: int = 3
-    """The newest attempts of each stage whose checks did not fail, at least 1."""
+    """Number of newest attempts per stage, without those that failed a check; at least 1."""
     days: float = 30.0
-    """Attempts that are younger."""
+    """Age up to which attempts stay."""
     frames_days: float = 0.0
-    """Pictures that are younger; 0 = as long as their attempt."""
+    """Age up to which frames stay; 0 = as long as their attempt."""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What of one job may go. ``attempts`` are in the order in which they must go: nothing that is left at any time
-    names one that has gone."""
+    """The attempts and frames of one job to remove. ``attempts`` must be removed in order, so that no remaining
+    attempt ever refers to a removed one."""
 
     attempts: tuple[Stored, ...] = ()
     frames: tuple[Stored, ...] = ()
-    """Attempts of ``extract_frames`` that stay without their pictures."""
+    """Attempts of ``extract_frames`` that stay but lose their frames."""
 
     def __bool__(self) -> bool:
         return bool(self.attempts or self.frames)
@@ -72,16 +72,16 @@ def removal(
     pinned: Collection[tuple[str, str]] = (),
     runs: Collection[str] = (),
 ) -> Removal:
-    """What of one job's attempts may go now.
+    """Selects the attempts and frames of one job to remove now.
 
-    What stays: the newest of each stage that did not fail, those young enough, the pinned, what ``runs`` made, and
-    everything that an attempt that stays names, as an ancestor or because it goes on from it, or whose pictures stand
-    in for its own. Pictures go by their own age, unless the attempt is pinned: they can be made again from the video.
+    Retained: the newest of each stage that did not fail, those young enough, the pinned, those made by ``runs``, and
+    everything that a retained attempt needs: its ancestors, the attempt that it continues, and the one whose frames
+    replace its own. Frames are removed by their own age, unless the attempt is pinned: the video can supply them again.
 
     Args:
-        latest: attempts that Dagster takes for the latest of their stage, by stage and name.
-        pinned: attempts that are to stay, by stage and name.
-        runs: runs whose attempts a run that waits goes on from.
+        latest: attempts that Dagster considers the latest of their stage, by stage and name.
+        pinned: attempts to retain, by stage and name.
+        runs: runs whose attempts a waiting run continues from.
     """
     known = {a.name: a for a in stored}
     newest = {a.name for stage in LINE for a in _newest(stored, stage, max(1, retention.keep))}
@@ -103,18 +103,18 @@ def removal(
 
 
 def _newest(stored: Iterable[Stored], stage: str, keep: int) -> list[Stored]:
-    """The newest attempt, and the newest that did not fail: those that did take nobody's place."""
+    """The newest attempt, and the ``keep`` newest that did not fail."""
     ordered = sorted((a for a in stored if a.stage == stage), key=lambda a: a.created_s, reverse=True)
     return [*ordered[:1], *[a for a in ordered if not a.failed][:keep]]
 
 
 def _names(attempt: Stored) -> list[tuple[str, str]]:
-    """What ``attempt`` was made from and goes on from."""
+    """The ancestors of ``attempt``, and the attempt that it continues."""
     return [*attempt.upstream.items(), *([(Stage.escalate_cloud, attempt.continues)] if attempt.continues else [])]
 
 
 def _with_all_needed(names: Iterable[tuple[str, str]], known: Mapping[tuple[str, str], Stored]) -> set[tuple[str, str]]:
-    """``names`` that are known, and everything that they need in turn."""
+    """The known ``names`` and, transitively, everything they need."""
     found: set[tuple[str, str]] = set()
     left = list(names)
     while left:
@@ -126,7 +126,7 @@ def _with_all_needed(names: Iterable[tuple[str, str]], known: Mapping[tuple[str,
 
 
 def _stand_in(attempt: Stored, known: Mapping[tuple[str, str], Stored]) -> list[tuple[str, str]]:
-    """Where the pictures of an attempt have gone, the newest one with the very same ones."""
+    """For an attempt whose frames were removed, the newest with the same frames."""
     if attempt.stage != Stage.extract_frames or attempt.frames_bytes:
         return []
     same = [

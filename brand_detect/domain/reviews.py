@@ -1,7 +1,7 @@
-"""Corrections of a report by a person, and which of them are in force.
+"""A person's corrections of a report, and which of them are in force.
 
-A correction is an event that is never changed. It names what it is about by brand, time range and box, not by ids of
-detections, so that it survives a replay that changes those.
+A correction is an immutable event. It refers to its target by brand, time range and box rather than by ids of
+detections, so that it survives a replay that changes the ids.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ from brand_detect.domain.tables import content_id
 from brand_detect.domain.text import key_of, same_text
 
 LONGEST_S = 1e7
-"""Latest time that an event may name: 115 days."""
+"""Latest time in a correction: 115 days."""
 MOST_HASHES = 1000
 STEERING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn the direction of what stands beside them."""
+"""Characters that change the direction of neighbouring text."""
 OF_CLUSTERS = ("name", "dismiss")
 """Actions about an unresolved cluster."""
 
 
 def _without_steering(text: object) -> object:
-    """Text as a report shows it, without direction marks: OCR of Arabic and Hebrew puts them beside the letters."""
+    """Strips direction marks from a report's text: OCR of Arabic and Hebrew emits them."""
     return "".join(c for c in text if c not in STEERING).strip() if isinstance(text, str) else text
 
 
@@ -46,35 +46,37 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Correction(Record):
-    """What a person says about a report. ``user`` is what the client says: nobody checks who it is."""
+    """A person's correction of a report. ``user`` comes from the client and is not verified."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")  # an event of a later version can be read
+    model_config = ConfigDict(frozen=True, extra="ignore")  # so that events of later versions can be read
 
     action: Literal["accept", "reject", "rename", "merge", "name", "dismiss", "exclude", "undo"] = Field(
         description="accept, reject, rename, merge, name, dismiss, exclude or undo"
     )
     always: ClassVar = ("user",)
-    user: Text = Field(max_length=80, description="the person's name, as the client says; not checked")
-    brand_id: Text = Field("", max_length=200, description="the brand that it is about, as in the report")
-    brand: Echo = Field("", max_length=200, description="its name, as it was shown")
-    to: Text = Field("", max_length=100, description="rename, merge, name: the right brand's name, new or known")
+    user: Text = Field(max_length=80, description="the person's name, from the client; not verified")
+    brand_id: Text = Field("", max_length=200, description="id of the brand, as in the report")
+    brand: Echo = Field("", max_length=200, description="name of the brand, as shown")
+    to: Text = Field("", max_length=100, description="rename, merge, name: the correct brand's name, new or known")
     text: Echo = Field(
-        "", max_length=1000, description="exclude: what was read; name, dismiss: the unresolved cluster's text"
+        "", max_length=1000, description="exclude: the text that was read; name, dismiss: the unresolved cluster's text"
     )
     cluster_id: Text = Field("", max_length=64, description="name, dismiss: the unresolved cluster")
     crop_hashes: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
         (),
         max_length=MOST_HASHES,
-        description="name, dismiss: the unresolved cluster's; the service takes them from the report",
+        description="name, dismiss: the unresolved cluster's hashes; the service takes them from the report",
     )
-    start_s: Time | None = Field(None, description="the exposure's start; null, as is end_s: the whole brand")
-    end_s: Time | None = Field(None, description="its end")
-    t_s: Time | None = Field(None, description="when the box is there")
+    start_s: Time | None = Field(
+        None, description="start of the exposure, in seconds; null, like end_s: the whole brand"
+    )
+    end_s: Time | None = Field(None, description="end of the exposure, in seconds")
+    t_s: Time | None = Field(None, description="time of the box, in seconds")
     box: Annotated[tuple[Share, ...], Field(min_length=4, max_length=4)] | None = Field(
         None, description="x, y, width, height as shares of the picture; null = all of the brand in the range"
     )
-    undoes: str = Field("", pattern=r"^([0-9a-f]{16})?$", description="undo: the event's review_id")
-    note: Text = Field("", max_length=1000, description="why, in the person's words")
+    undoes: str = Field("", pattern=r"^([0-9a-f]{16})?$", description="undo: review_id of the event to undo")
+    note: Text = Field("", max_length=1000, description="the reason, in the person's words")
 
     @model_validator(mode="before")
     @classmethod
@@ -102,13 +104,13 @@ class Correction(Record):
                 raise ValueError(f"{self.action} needs {field}")
         for field in (*self.always, "to", "text"):
             if field in needs and not key_of(getattr(self, field)):
-                raise ValueError(f"{field} has no letter and no digit")
+                raise ValueError(f"{field} has neither a letter nor a digit")
         if (self.start_s is None) != (self.end_s is None):
             raise ValueError("start_s and end_s go together")
         if self.start_s is not None and self.end_s is not None and self.start_s >= self.end_s:
-            raise ValueError("start_s is not before end_s")
+            raise ValueError("start_s must be before end_s")
         if self.action == "merge" and (self.start_s is not None or self.box is not None):
-            raise ValueError("merge is about the whole brand; rename takes a range")
+            raise ValueError("merge applies to the whole brand; use rename for a range")
         if self.box is not None:
             x, y, w, h = self.box
             if min(w, h) <= 0 or max(x + w, y + h) > 1 + 1e-6:
@@ -119,49 +121,49 @@ class Correction(Record):
 
 
 class Review(Correction):
-    """A correction as it is kept. Early ones were kept without a name of a person."""
+    """A stored correction. Early ones have no user."""
 
     always: ClassVar = ()
-    user: Text = Field("", max_length=80, description="the person's name, as the client says; not checked")
+    user: Text = Field("", max_length=80, description="the person's name, from the client; not verified")
 
-    review_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="from the event and its time")
+    review_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="id, from the event and its time")
     at: str = Field(
         pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$", description="when it was made, UTC, ISO 8601"
     )
 
 
 def correction_of(values: Mapping[str, Any]) -> Correction:
-    """The correction that ``values`` describe.
+    """Validates ``values`` as a correction.
 
     Raises:
-        BadInput: they are not valid, with the field and the reason.
+        BadInput: they are invalid; names the field and the reason.
     """
     try:
         return Correction.model_validate(values)
     except ValidationError as e:
-        raise BadInput(sentence(e.errors()), "docs/reference/http.md names the fields") from e
+        raise BadInput(sentence(e.errors()), "docs/reference/http.md lists the fields") from e
 
 
 def sentence(errors: Sequence[Any]) -> str:
-    """What is wrong with an event, from pydantic's first complaint."""
+    """Formats the first of pydantic's validation errors as a sentence."""
     where = ".".join(str(part) for part in errors[0]["loc"] if part != "body")
     what = errors[0]["msg"].removeprefix("Value error, ")
     return f"The correction is not valid: {f'{where}: ' if where else ''}{what[:1].lower()}{what[1:]}."
 
 
 def review_of(correction: Correction, now: datetime | None = None) -> Review:
-    """``correction`` as made at ``now``; default: this moment."""
+    """``correction`` as a stored event made at ``now``; default: the current time."""
     at = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
     return Review(**correction.model_dump(), at=at, review_id=content_id(at, correction.model_dump_json()))
 
 
 def in_order(reviews: Iterable[Review]) -> list[Review]:
-    """By time; of one instant by id."""
+    """``reviews`` sorted by time, then by id."""
     return sorted(reviews, key=lambda r: (r.at, r.review_id))
 
 
 def undone(reviews: Iterable[Review]) -> set[str]:
-    """The ids of the events that a later one takes back. An undo may be taken back as well."""
+    """Ids of the events that a later one undoes; an undo can itself be undone."""
     found: set[str] = set()
     listed = in_order(reviews)
     for n, review in reversed(list(enumerate(listed))):
@@ -172,14 +174,14 @@ def undone(reviews: Iterable[Review]) -> set[str]:
 
 
 def in_force(reviews: Iterable[Review]) -> list[Review]:
-    """The corrections that count, earliest first: later ones beat earlier ones about the same thing."""
+    """The corrections in force, earliest first: later ones override earlier ones with the same target."""
     listed = in_order(reviews)
     gone = undone(listed)
     return [r for r in listed if r.action != "undo" and r.review_id not in gone]
 
 
 def log_digest(reviews: Iterable[Review]) -> str:
-    """Content hash of all events, for the recipe of what is made with them."""
+    """Content hash of all events, for recipes."""
     digest = hashlib.sha256()
     for review in in_order(reviews):
         digest.update(review.model_dump_json().encode() + b"\n")
@@ -187,9 +189,9 @@ def log_digest(reviews: Iterable[Review]) -> str:
 
 
 def clusters_named(review: Review, clusters: Sequence[Cluster]) -> list[str]:
-    """The ids of the unresolved ``clusters`` that a ``name`` or a ``dismiss`` is about.
+    """Ids of the unresolved ``clusters`` that a ``name`` or ``dismiss`` targets.
 
-    By cluster id, else by crops that look the same where the texts do not contradict, else by the same text.
+    Matches by cluster id, else by similar crops unless the texts differ, else by equal text.
     """
     by_id = [c.cluster_id for c in clusters if c.cluster_id == review.cluster_id]
     if by_id:

@@ -1,11 +1,11 @@
-"""How reports compare with labels."""
+"""Scores of reports against labels."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Brands of one clip or several. ``recall`` is over the clear brands; ``precision`` counts hard ones as right."""
+    """Scores of one or more clips. ``recall`` is over clear brands; ``precision`` counts hard brands as correct."""
 
     clear: int
     found: int
@@ -13,4 +13,4 @@ class Totals:
     false: int
     recall: float
     precision: float
-    mean_error: float  # mean |error| of the seconds of the clear brands found
+    mean_error: float  # mean absolute relative error of the seconds of the clear brands found

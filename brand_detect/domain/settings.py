@@ -17,18 +17,18 @@ from brand_detect.domain.pipeline import Stage, downstream_of
 
 
 def state_dir() -> Path:
-    """The one folder for everything that is written: ``$DAGSTER_HOME/.state``, else ``./.state``."""
+    """The folder for all written data: ``$DAGSTER_HOME/.state``, else ``./.state``."""
     return Path(os.environ.get("DAGSTER_HOME") or ".").resolve() / ".state"
 
 
 class Settings(BaseSettings):
-    """Read once, at the composition root. Secrets are no settings: they stay in the providers' own variables."""
+    """Read once, at the composition root. Secrets are not settings: they stay in the providers' own variables."""
 
     model_config = SettingsConfigDict(env_prefix="BRAND_DETECT_", frozen=True, extra="forbid", env_ignore_empty=True)
 
     store_root: str = Field(
         default_factory=lambda: str(state_dir() / "checkpoints"),
-        description="where checkpoints lie: a folder, or a URI such as s3://bucket/prefix",
+        description="where checkpoints are stored: a folder, or a URI such as s3://bucket/prefix",
     )
     media_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=lambda: (str(Path.home()), str(state_dir().parent)),
@@ -37,83 +37,100 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         default=VideoLimits.max_pixels,
         ge=1,
-        description="most pixels in a picture of a video; one of more than 24 bits counts as so much more",
+        description="most pixels per picture of a video; a pixel of more than 24 bits counts as proportionally more",
     )
     max_duration_s: float = Field(
         default=VideoLimits.max_duration_s, gt=0, allow_inf_nan=False, description="longest video, in seconds"
     )
     catalog: str = Field(
-        default="", description="the brand list, a YAML or CSV file or a folder; empty = the one in the package"
+        default="", description="the brand list: a YAML or CSV file or a folder; empty = the package's own"
     )
     inbox: str = Field(
         default="", description="a folder or URI within the media roots whose videos become jobs; empty = off"
     )
     inbox_settle_s: float = Field(
-        default=10.0, ge=0, allow_inf_nan=False, description="seconds without a change after which a file is complete"
+        default=10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds without a change after which a file counts as complete",
     )
-    offpeak: bool = Field(default=False, description="retry jobs with open questions off peak; the UI can do it too")
-    offpeak_cron: str = Field(default="0 1 * * *", description="when off-peak retries are launched, as cron writes it")
-    offpeak_timezone: str = Field(default="UTC", description="time zone of that, such as Europe/Rome")
+    offpeak: bool = Field(
+        default=False, description="retry jobs with open questions off peak; can also be switched on in the UI"
+    )
+    offpeak_cron: str = Field(
+        default="0 1 * * *", description="when off-peak retries are launched, as a cron expression"
+    )
+    offpeak_timezone: str = Field(default="UTC", description="time zone of the cron expressions, such as Europe/Rome")
     offpeak_overrides: Overrides = Field(
         default={}, description='params of the retries, as JSON: {"escalate_vlm": {"provider": …}}'
     )
-    offpeak_max_jobs: int = Field(default=100, ge=1, description="most jobs retried a night, oldest first")
+    offpeak_max_jobs: int = Field(default=100, ge=1, description="most jobs retried per night, oldest first")
     offpeak_max_usd: float = Field(
-        default=0.0, ge=0, allow_inf_nan=False, description="most that a night may cost, as estimated; 0 = nothing paid"
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="most that a night's retries may cost, as estimated, in USD; 0 = no paid models",
     )
-    keep_attempts: int = Field(default=3, ge=1, description="retention: the newest attempts of a stage always stay")
+    keep_attempts: int = Field(
+        default=3, ge=1, description="retention: number of newest attempts per stage that always stay"
+    )
     keep_days: float = Field(
-        default=30.0, ge=0, allow_inf_nan=False, description="retention: attempts younger than so many days stay"
+        default=30.0, ge=0, allow_inf_nan=False, description="retention: attempts younger than this many days stay"
     )
     keep_frames_days: float = Field(
         default=0.0,
         ge=0,
         allow_inf_nan=False,
-        description="retention: pictures younger than so many days stay; 0 = as long as their attempt",
+        description="retention: frames younger than this many days stay; 0 = as long as their attempt",
     )
-    prune: bool = Field(default=False, description="prune by these limits every night; the UI can do it too")
+    prune: bool = Field(
+        default=False, description="prune by these limits every night; can also be switched on in the UI"
+    )
     prune_cron: str = Field(
-        default="30 3 * * *", description="when that is, in the time zone of BRAND_DETECT_OFFPEAK_TIMEZONE"
+        default="30 3 * * *", description="when to prune, as a cron expression in BRAND_DETECT_OFFPEAK_TIMEZONE"
     )
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="comma-separated hosts, or host:port, that notifications may go to; empty = none is sent",
+        description="comma-separated hosts, or host:port, that notifications may be sent to; empty = none are sent",
     )
     remote: bool = Field(
         default=False, description="let escalate_cloud send crops to the provider that a run's config names"
     )
     model_roots: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=lambda: (str(state_dir() / "models"),),
-        description="comma-separated folders that models' files may lie in; the package's own weights and ids in the "
-        "Hugging Face cache need none",
+        description="comma-separated folders that models may be loaded from; the package's own weights and ids in the "
+        "Hugging Face cache need no entry",
     )
     model_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="comma-separated host:port of the model servers that crops may go to, this machine's own too",
+        description="comma-separated host:port of the model servers that crops may be sent to, including local ones",
     )
-    prompts: str = Field(default="", description="a folder of prompts of one's own; empty = those in the package")
-    quality: str = Field(
-        default="", description="a folder of quality scales of one's own; empty = those in the package"
-    )
+    prompts: str = Field(default="", description="a folder of your own prompts; empty = the package's only")
+    quality: str = Field(default="", description="a folder of your own quality scales; empty = the package's only")
     daily_usd: float = Field(
-        default=10.0, ge=0, allow_inf_nan=False, description="most that all runs may spend on models in a day (UTC)"
+        default=10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="most that all runs together may spend on models per day (UTC), in USD",
     )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description=(
             "comma-separated host names, or host:port, under which browsers and services call the HTTP service and "
-            "Dagster's webserver, beside 127.0.0.1 and localhost"
+            "Dagster's webserver, in addition to 127.0.0.1 and localhost"
         ),
     )
     service_url: str = Field(
         default="",
-        description="where people reach the HTTP service, such as https://brands.example.org: Dagster's UI and "
+        description="public address of the HTTP service, such as https://brands.example.org: Dagster's UI and "
         "notifications then link to each report's page; empty = no link",
     )
-    max_held_runs: int = Field(default=1000, ge=0, description="most runs that are held for later at a time")
-    api_rate: str = Field(default="600/minute", description="requests that the HTTP service takes from one address")
-    api_max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest body of a request to it")
+    max_held_runs: int = Field(default=1000, ge=0, description="most runs on hold at a time")
+    api_rate: str = Field(default="600/minute", description="rate limit of the HTTP service per client address")
+    api_max_body_bytes: int = Field(
+        default=1_000_000, ge=1, description="largest request body that the HTTP service accepts, in bytes"
+    )
 
     @property
     def video_limits(self) -> VideoLimits:
@@ -127,7 +144,7 @@ class Settings(BaseSettings):
     @field_validator("store_root", "catalog", "inbox", "prompts", "quality")
     @classmethod
     def _absolute(cls, value: str) -> str:
-        """A local path as seen from here: processes that use it work in other folders."""
+        """Makes a local path absolute: other processes run in other folders."""
         return value if not value or "://" in value else str(Path(value).expanduser().absolute())
 
     @field_validator("media_roots", "model_roots")
@@ -140,7 +157,7 @@ class Settings(BaseSettings):
     def _named(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
             if not HOST.fullmatch(host):
-                raise ValueError(f"{host!r} is no host; write names, or host:port, without a scheme and without stars")
+                raise ValueError(f"{host!r} is not a host; write names, or host:port, without a scheme or wildcards")
         return tuple(host.lower() for host in hosts)
 
     @field_validator("service_url")
@@ -172,10 +189,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> "Settings":
-        """The settings of the environment.
+        """Reads the settings from the environment.
 
         Raises:
-            BadInput: a variable has a value that is not allowed.
+            BadInput: a variable has an invalid value.
         """
         try:
             return cls()
@@ -183,5 +200,5 @@ class Settings(BaseSettings):
             first = e.errors()[0]
             name = f"BRAND_DETECT_{first['loc'][0]}".upper()
             raise BadInput(f"{name}: {first['msg']}.", "see docs/reference/settings.md") from e
-        except SettingsError as e:  # a value that is to be JSON and is none
-            raise BadInput(f"{e}: it is no JSON.", "see docs/reference/settings.md") from e
+        except SettingsError as e:  # a value that should be JSON is not
+            raise BadInput(f"{e}: it is not JSON.", "see docs/reference/settings.md") from e

@@ -1,6 +1,6 @@
-"""Tables: schemas with units and meanings, and the ids of their rows.
+"""Tables: schemas with units and descriptions, and ids of rows.
 
-Per-frame data stays in Arrow tables with units in the column names (``t_s``, ``x_px``, ``area_frac``). Times are
+Per-frame data is held in Arrow tables with units in the column names (``t_s``, ``x_px``, ``area_frac``). Times are
 seconds from the first picture of the video. Pixels are those of the stored frame, upright, origin at the top left.
 """
 
@@ -19,15 +19,15 @@ SCHEMA_VERSION = 3
 
 
 def content_id(*parts: object) -> str:
-    """A 16-digit hex id of ``parts``; floats are taken to the millisecond (or thousandth)."""
+    """A 16-digit hex id of ``parts``; floats are rounded to three decimals."""
     text = "\x1f".join(f"{p:.3f}" if isinstance(p, float) else str(p) for p in parts)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def schema(name: str, about: str, like: pa.Schema | None = None, /, **columns: tuple[pa.DataType, str]) -> pa.Schema:
-    """The schema of a table. Its metadata says what the table holds, and what each column means.
+    """The schema of a table; its metadata describes the table and each column.
 
-    ``columns`` are type and meaning by name; they follow those of ``like``.
+    ``columns`` are type and description by name; they follow those of ``like``.
     """
     meta = {"brand_detect.table": name, "brand_detect.schema_version": str(SCHEMA_VERSION), "comment": about}
     own = [pa.field(key, kind, metadata={"comment": meaning}) for key, (kind, meaning) in columns.items()]
@@ -35,7 +35,7 @@ def schema(name: str, about: str, like: pa.Schema | None = None, /, **columns: t
 
 
 def meaning(of: pa.Schema | pa.Field) -> str:
-    """What a table holds, or what a column means."""
+    """The description of a table or a column."""
     return (of.metadata or {}).get(b"comment", b"").decode()
 
 
@@ -46,13 +46,13 @@ EDGES = pa.list_(pa.float32(), 4)
 Row = Mapping[str, Any]
 
 Float32 = Annotated[float, F32]
-"""A field whose column has 32 bits."""
+"""A float whose column has 32 bits."""
 Measure = Annotated[
     Float32,
     BeforeValidator(lambda value: nan if value is None else value),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
 ]
-"""A 32-bit figure that is NaN where nothing could be measured, null in JSON."""
+"""A 32-bit figure that is NaN if it could not be measured; null in JSON."""
 _TYPES: Mapping[Any, pa.DataType] = {
     str: STRING,
     str | None: STRING,
@@ -64,7 +64,7 @@ _TYPES: Mapping[Any, pa.DataType] = {
 
 
 def schema_of(name: str, about: str, row: type[Record]) -> pa.Schema:
-    """The schema of a table whose rows are ``row``: names, types and meanings of its fields."""
+    """The schema of a table with rows of type ``row``: names, types and descriptions of its fields."""
     columns = {}
     for key, field in row.model_fields.items():
         given = next((note for note in field.metadata if isinstance(note, pa.DataType)), None)
@@ -74,7 +74,11 @@ def schema_of(name: str, about: str, row: type[Record]) -> pa.Schema:
 
 
 def table(schema: pa.Schema, rows: Iterable[Row | Record] = ()) -> pa.Table:
-    """A table of ``schema`` from rows; a missing or unknown column is an error."""
+    """Builds a table of ``schema`` from rows.
+
+    Raises:
+        ValueError: a column is missing or unknown.
+    """
     listed = [vars(row) if isinstance(row, Record) else row for row in rows]
     names = set(schema.names)
     for row in listed:

@@ -1,41 +1,41 @@
-"""Run tags that carry meaning between clients, the assets and the sensors. A key holds one slash at most."""
+"""Run tags by which clients, assets and sensors communicate. A key has at most one slash."""
 
 import math
 from collections.abc import Mapping
 
 PARTITION = "dagster/partition"
 PIN = "brand_detect/pin."
-"""``brand_detect/pin.<stage>`` = the attempt of that stage which the run reads."""
+"""``brand_detect/pin.<stage>``: the attempt of that stage that the run reads."""
 RETRY_OF = "brand_detect/retry_of"
 """Makes a run a retry: the run whose ``escalate_cloud`` it continues, or ``LATEST``."""
 LATEST = "latest"
 HOLD = "brand_detect/hold"
-"""``UNTIL`` keeps a run in the queue (its concurrency limit is 0), ``RELEASED`` lets it go."""
+"""``UNTIL`` keeps a run in the queue (its concurrency limit is 0); ``RELEASED`` releases it."""
 UNTIL, RELEASED = "until", "released"
 NOT_BEFORE = "brand_detect/not_before"
 """When a held run is due, in seconds since 1970."""
 REQUEST = "brand_detect/request"
-"""The idempotency key of what was asked for: one key, one run."""
+"""Idempotency key of a request: one key, one run."""
 ASKED = "brand_detect/asked"
-"""Hash of what was asked under ``REQUEST``, so that a key is not taken for another question."""
+"""Hash of the request under ``REQUEST``, so that a key cannot be reused for a different one."""
 SNAPSHOT = "brand_detect/snapshot"
-"""On runs that take a snapshot of the brand list, whoever launches them: ``brand_catalog``."""
+"""On all runs that take a snapshot of the brand list: ``brand_catalog``."""
 VIDEO = "brand_detect/video"
-"""On runs that the inbox launched: the SHA-256 of the video."""
+"""On runs launched by the inbox: SHA-256 of the video."""
 OFFPEAK = "brand_detect/offpeak"
-"""On a night's retries: its date."""
+"""On retries of an off-peak batch: its date."""
 OFFPEAK_USD = "brand_detect/offpeak_usd"
-"""What such a retry was expected to cost."""
+"""Estimated cost of such a retry, in USD."""
 SPARE = 8
-"""Runs that may join a run's group before its death without costing it its second try: Dagster counts them all."""
-SAID_AGAIN = "brand_detect/said_again"
-"""On a run whose failure Dagster had passed over and was told of once more."""
+"""Runs that may join a run's group without using up its retry: Dagster counts all runs of the group."""
+REPORTED_AGAIN = "brand_detect/reported_again"
+"""On a run whose failure Dagster missed, so that it was reported again."""
 WORKER = "brand_detect/worker"
-"""The process that executes the run, and the run's id: re-executions inherit tags."""
+"""The process that executes the run, with the run's id, since re-executions inherit tags."""
 
 
 def due_s(tags: Mapping[str, str]) -> float | None:
-    """When a held run is due, in seconds since 1970; None if its tag says no time: people write tags by hand."""
+    """When a held run is due, in seconds since 1970; None if its tag, perhaps handwritten, is no time."""
     try:
         at = float(tags.get(NOT_BEFORE, ""))
     except ValueError:

@@ -1,7 +1,7 @@
-"""Text as matching sees it: lines cut into words, and the characters that readers of pictures confuse.
+"""Normalised text for matching: lines split into words, and characters that OCR confuses.
 
 A *key* is a text without case, accents, punctuation and spaces: the key of ``Itaú!`` is ``itau``. ``&`` and ``+``
-stay, each as a word of its own, because names are told apart by them (Disney, Disney+).
+stay as separate words, because they distinguish names (Disney, Disney+).
 """
 
 import unicodedata
@@ -28,10 +28,10 @@ _SINGLES = str.maketrans("01l23456789vr", "oiizeasgtbgub")
 
 @dataclass(frozen=True)
 class Line:
-    """A text in normal form.
+    """A normalised text.
 
-    ``cuts`` holds where each word begins in ``key``, and the key's length; ``at`` holds, for every character of
-    ``key``, its position in the text as given.
+    ``cuts`` holds the start of each word in ``key``, and the key's length; ``at`` maps every character of ``key`` to
+    its position in the original text.
     """
 
     key: str
@@ -43,9 +43,9 @@ class Line:
         return [self.key[a:b] for a, b in zip(self.cuts, self.cuts[1:], strict=False)]
 
 
-@lru_cache(maxsize=65_536)  # the same boards are read again and again
+@lru_cache(maxsize=65_536)  # the same boards are read over and over
 def line_of(text: str) -> Line:
-    """Normalise ``text``: NFKD, no case, no accents; anything but letters, digits, & and + parts words.
+    """Normalises ``text``: NFKD, no case, no accents; anything but letters, digits, & and + separates words.
 
     Scripts written without spaces (Han, kana, Hangul, Thai, Lao) have one word per character.
     """
@@ -72,14 +72,14 @@ def key_of(text: str) -> str:
 
 
 def fold(key: str) -> str:
-    """``key`` with what readers of pictures confuse made equal: 0/o, 1/i/l, 5/s, 8/b, rn/m, vv/w, cl/d, u/v, R/B …"""
+    """Maps characters that OCR confuses to one: 0/o, 1/i/l, 5/s, 8/b, rn/m, vv/w, cl/d, u/v, R/B …"""
     for pair, single in _PAIRS:
         key = key.replace(pair, single)
     return key.translate(_SINGLES)
 
 
 def same_text(a: str, b: str) -> bool:
-    """Whether readers of pictures may mean one text; an empty one is like no other."""
+    """Whether two readings may be of one text, given what OCR confuses; an empty one matches nothing."""
     return bool(key_of(a)) and fold(key_of(a)) == fold(key_of(b))
 
 
@@ -92,10 +92,10 @@ def brand_id_of(name: str) -> str:
 
 @cache
 def _plain(char: str) -> tuple[tuple[str, bool], ...]:
-    """The characters of the key that ``char`` stands for, each with whether it is a word of its own."""
+    """The characters of the key for ``char``, each with whether it is a separate word."""
     if char in _WORDS_OF_THEIR_OWN:
         return ((char, True),)
-    if char in "™℠":  # NFKD would make letters of them
+    if char in "™℠":  # NFKD would turn them into letters
         return ()
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
     bare = "".join(_NO_DECOMPOSITION.get(c, c) for c in folded if not unicodedata.combining(c))
@@ -104,11 +104,11 @@ def _plain(char: str) -> tuple[tuple[str, bool], ...]:
 
 
 def _is_vowel_sign(char: str) -> bool:
-    """Whether ``char`` is a mark that is a letter and no accent, as vowels are in Indic scripts and Thai."""
+    """Whether ``char`` is a combining mark that acts as a letter, such as vowels in Indic scripts and Thai."""
     return (
         unicodedata.category(char) in ("Mc", "Mn")
         and not unicodedata.combining(char)
-        and not "\ufe00" <= char <= "\ufe0f"  # these choose between pictures of one sign
+        and not "\ufe00" <= char <= "\ufe0f"  # variation selectors
     )
 
 
@@ -121,7 +121,7 @@ class NearIndex:
     """
 
     def __init__(self, strings: Sequence[str], edits: Callable[[int], int]) -> None:
-        """``edits`` gives the edits allowed for a string of a length."""
+        """``edits`` gives the number of edits allowed for a string of a given length."""
         self._edits = {m: min(edits(m), m - 1) for m in {len(s) for s in strings} if m}
         self._parts: dict[tuple[int, int], defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         self._plans: dict[int, list[_Lookup]] = {}
@@ -131,7 +131,7 @@ class NearIndex:
                 self._parts[m, part][string[a:b]].append(i)
 
     def near(self, query: str) -> set[int]:
-        """Positions of all strings within their edits of ``query`` (Levenshtein), and some that are not."""
+        """Positions of all strings within their edits of ``query`` (Levenshtein), plus false positives."""
         n = len(query)
         plan = self._plans.get(n)
         if plan is None:
@@ -149,7 +149,7 @@ class NearIndex:
         for m, k in sorted(self._edits.items()):
             if abs(n - m) > k:
                 continue
-            # What lies before a part takes |shift| edits at least, what lies after it |n - m - shift|.
+            # A part that is shifted needs at least |shift| edits before it and |n - m - shift| after it.
             left, right = (k - (n - m)) // 2, (k + (n - m)) // 2
             for part, (a, b) in enumerate(_segments(m, k + 1)):
                 starts = range(max(0, a - left), min(n - (b - a), a + right) + 1)
@@ -157,12 +157,12 @@ class NearIndex:
 
 
 _Lookup = tuple[dict[str, list[int]], int, range]
-"""Strings by one of their parts, the part's length, and where it may begin in the query."""
+"""Strings by one of their parts, the part's length, and its possible starts in the query."""
 
 
 @cache
 def _segments(length: int, count: int) -> tuple[tuple[int, int], ...]:
-    """``length`` cut into ``count`` parts as even as can be."""
+    """Bounds of ``count`` parts of a string of ``length``, as even as possible."""
 
     def bounds() -> Iterator[tuple[int, int]]:
         for i in range(count):

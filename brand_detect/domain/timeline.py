@@ -1,8 +1,7 @@
 """Time on screen: cells, unions of intervals, and seconds counted once per instant.
 
-The timeline's cells ``[start_s, end_s)`` tile the sampled range, one per sampled frame. A frame dropped as a
-duplicate is still on screen: its cell belongs to the keyframe that stands for it (``keyframe``). Black and blank
-frames have no ``keyframe`` and belong to nobody.
+The timeline's cells ``[start_s, end_s)`` tile the sampled range, one per sampled frame. A duplicate is still on
+screen: its cell belongs to its ``keyframe``. Black and blank frames have no ``keyframe`` and count for nothing.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ TOUCHING_S = 1e-6
 
 
 def cells_of(timeline: pa.Table) -> dict[int, NDArray[np.float64]]:
-    """For each keyframe the cells that it stands for, shape (n, 2), seconds, in order of time."""
+    """The cells that each keyframe stands for, shape (n, 2), in seconds, in order of time."""
     start, end, keyframe = _columns(timeline)
     order = np.lexsort((start, keyframe))
     order = order[keyframe[order] >= 0]
@@ -24,9 +23,9 @@ def cells_of(timeline: pa.Table) -> dict[int, NDArray[np.float64]]:
 
 
 def shown_seconds(timeline: pa.Table) -> NDArray[np.float64]:
-    """Seconds that each frame stands for, indexed by frame; 0 for frames that stand for nothing.
+    """Seconds that each frame stands for, indexed by frame; 0 for all but keyframes.
 
-    The cells do not overlap, so the seconds of several frames are the sum of theirs.
+    Cells do not overlap, so the seconds of several frames add up.
     """
     start, end, keyframe = _columns(timeline)
     shown = keyframe >= 0
@@ -37,9 +36,9 @@ def shown_seconds(timeline: pa.Table) -> NDArray[np.float64]:
 
 
 def union(intervals: ArrayLike, gap_s: float = 0.0) -> NDArray[np.float64]:
-    """``intervals``, shape (n, 2) in any order, joined where they overlap or lie at most ``gap_s`` apart.
+    """Merges ``intervals``, shape (n, 2) in any order, that overlap or are at most ``gap_s`` apart.
 
-    Returns shape (m, 2), in order of time; empty intervals (end at or before start) are left out.
+    Returns shape (m, 2), in order of time; drops empty intervals (end at or before start).
     """
     spans = np.asarray(intervals, dtype=np.float64).reshape(-1, 2)
     spans = spans[spans[:, 1] > spans[:, 0]]
@@ -59,7 +58,7 @@ def union_seconds(intervals: ArrayLike) -> float:
 
 
 def minus(intervals: ArrayLike, taken: ArrayLike) -> NDArray[np.float64]:
-    """The parts of ``intervals`` that ``taken`` does not cover, joined and in order of time as by ``union``."""
+    """``intervals`` minus ``taken``, merged and sorted as by ``union``."""
     spans, holes = union(intervals), union(taken)
     edges = np.unique(np.concatenate([spans, holes]))
     begin, end = edges[:-1], edges[1:]
@@ -74,10 +73,10 @@ def _inside(spans: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[n
 
 
 def runs(timeline: pa.Table, frames: ArrayLike, gap_s: float = 0.0) -> list[NDArray[np.intp]]:
-    """The rows of ``timeline`` (in order of time) that show one of the kept ``frames``, split where presence breaks.
+    """Groups the rows of ``timeline`` (in order of time) that show one of the keyframes ``frames`` into unbroken runs.
 
-    Cells that touch make one run, across a cut too. A gap of up to ``gap_s`` seconds is bridged when both its sides lie
-    in the same shot and no black or blank frame lies between; the rows inside the gap belong to no run.
+    Adjacent cells form one run, even across a cut. A gap of up to ``gap_s`` seconds is bridged if both sides are in
+    the same shot with no black or blank frame between; the rows inside the gap belong to no run.
     """
     start, end, keyframe = _columns(timeline)
     shot = timeline["shot"].to_numpy()

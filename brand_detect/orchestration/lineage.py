@@ -90,7 +90,7 @@ def _escalated(instance: dg.DagsterInstance, store: Store, job_id: str, run_id: 
     if attempt is None:
         which = "" if run_id == LATEST else f" made by run {run_id}"
         raise Permanent(
-            f"{job_id} has no checkpoint of {cloud}{which}, which a retry goes on from.",
+            f"{job_id} has no checkpoint of {cloud}{which} for a retry to continue.",
             "replay from match_brands first",
         )
     return attempt

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brand_detect.domain.backgrounds import on_background, standing_out
+from brand_detect.domain.backgrounds import on_background, on_contrast
 from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.protocols import Canvas, Image, ImageCodec, Rgba
 from brand_detect.report.pages import template
@@ -73,7 +73,7 @@ def overview(catalog: BrandCatalog, draw: Draw, codec: ImageCodec) -> bytes | No
     sheet = np.full((-(-len(first) // columns) * cell + GAP_PX, columns * cell + GAP_PX, 3), 128, np.uint8)
     for n, exemplar in enumerate(first):
         top, left = (GAP_PX + k * cell for k in divmod(n, columns))
-        sheet[top : top + CELL_PX, left : left + CELL_PX] = standing_out(draw(exemplar, CELL_PX), CELL_PX)
+        sheet[top : top + CELL_PX, left : left + CELL_PX] = on_contrast(draw(exemplar, CELL_PX), CELL_PX)
     return encoded(sheet, codec, EMBEDDED_BYTES)
 
 

@@ -563,12 +563,12 @@ def test_a_retry_from_any_other_stage_is_a_replay(server: Webserver, client: Cli
     ("asked", "said"),
     [
         ({"job_id": "other"}, "There is no job other"),
-        ({"retry_of": "r9"}, "match has no checkpoint of escalate_cloud made by run r9, which a retry goes on from"),
+        ({"retry_of": "r9"}, "match has no checkpoint of escalate_cloud made by run r9 for a retry to continue"),
         ({"start_stage": "nonsense"}, "There is no stage 'nonsense'"),
         ({"overrides": {"match_brands": {"min_confidence": 0.5}}}, "match_brands does not run in a replay from"),
         ({"overrides": {"escalate_vlm": {"max_questions": -1}}}, "escalate_vlm.max_questions"),
         ({"reset": ["run_ocr"]}, "run_ocr does not run"),
-        ({"retry_of": "r1", "start_stage": "run_ocr"}, "but run_ocr is no escalation"),
+        ({"retry_of": "r1", "start_stage": "run_ocr"}, "must start at an escalation, not at run_ocr"),
         ({"job_id": "../x"}, "job id"),
     ],
 )
@@ -585,9 +585,7 @@ def test_a_retry_that_makes_no_sense_is_refused_before_anything_is_queued(
 @pytest.mark.usefixtures("job")
 def test_a_retry_without_an_escalation_is_refused(server: Webserver, client: Client):
     server.made["escalate_cloud"].clear()
-    with pytest.raises(
-        BadInput, match="match has no checkpoint of escalate_cloud, which a retry goes on from"
-    ) as error:
+    with pytest.raises(BadInput, match="match has no checkpoint of escalate_cloud for a retry to continue") as error:
         client.retry(JOB)
     assert error.value.hint == "replay from match_brands first"
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from brand_detect.domain.backgrounds import BLACK, WHITE, on_background, standing_out
+from brand_detect.domain.backgrounds import BLACK, WHITE, on_background, on_contrast
 
 
 def half(color: tuple[int, int, int]) -> np.ndarray:
@@ -17,5 +17,5 @@ def test_transparent_parts_show_the_ground():
 
 
 def test_a_dark_mark_stands_on_white_and_a_bright_one_on_black():
-    assert standing_out(half((20, 20, 90)), 3)[0, 0].tolist() == [255, 255, 255]
-    assert standing_out(half((250, 220, 0)), 3)[0, 0].tolist() == [0, 0, 0]
+    assert on_contrast(half((20, 20, 90)), 3)[0, 0].tolist() == [255, 255, 255]
+    assert on_contrast(half((250, 220, 0)), 3)[0, 0].tolist() == [0, 0, 0]

@@ -52,7 +52,7 @@ def test_a_stage_that_is_reset_or_set_to_nothing_has_no_config(job: Job):
 def test_what_does_not_run_can_be_neither_set_nor_reset(job: Job, how: dict[str, Any]):
     with pytest.raises(BadInput, match="run_ocr does not run in a replay from match_brands") as error:
         planned(job, "match_brands", **how)
-    assert error.value.hint == f"what runs is {', '.join(downstream_of('match_brands'))}"
+    assert error.value.hint == f"these run: {', '.join(downstream_of('match_brands'))}"
 
 
 def test_a_param_outside_its_limits_is_refused(job: Job):
@@ -107,13 +107,15 @@ def test_a_retry_continues_an_escalation_and_carries_what_was_tuned_below(job: J
 
 
 def test_a_retry_of_a_run_that_escalated_nothing_is_refused(job: Job):
-    with pytest.raises(BadInput, match="match has no checkpoint of escalate_cloud made by run x, which a retry goes"):
+    with pytest.raises(
+        BadInput, match="match has no checkpoint of escalate_cloud made by run x for a retry to continue"
+    ):
         planned(job, "escalate_vlm", retry_of="x")
 
 
 def test_above_the_escalations_a_retry_is_a_plain_replay(job: Job):
     assert planned(job, "run_ocr", retry_of=LATEST) == planned(job, "run_ocr")
-    with pytest.raises(BadInput, match="A run to continue was named, but run_ocr is no escalation"):
+    with pytest.raises(BadInput, match="A retry of a run must start at an escalation, not at run_ocr"):
         planned(job, "run_ocr", retry_of="a")
 
 

@@ -96,7 +96,7 @@ def test_a_value_that_is_none_is_refused_by_the_name_of_its_variable(
 
 def test_a_value_that_is_no_json_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BRAND_DETECT_OFFPEAK_OVERRIDES", "{")
-    with pytest.raises(BadInput, match=r"offpeak_overrides.* it is no JSON\.$"):
+    with pytest.raises(BadInput, match=r"offpeak_overrides.* it is not JSON\.$"):
         Settings.load()
 
 

@@ -172,7 +172,7 @@ def test_a_server_on_this_machine_is_free_and_needs_no_switch(store: Store):
     ],
 )
 def test_what_is_no_plain_address_is_refused_and_not_repeated(stage: str, url: str):
-    with pytest.raises(BadInput, match=rf"{stage}\.base_url: this is no plain address") as e:
+    with pytest.raises(BadInput, match=rf"{stage}\.base_url: this is not a plain address") as e:
         check_overrides({stage: {"base_url": url}})  # before anything is launched
     assert "secret" not in e.value.full
 

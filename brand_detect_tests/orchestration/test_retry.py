@@ -321,7 +321,7 @@ def test_nothing_to_go_on_from_is_said(job: Escalated, start: str):
     job.built.instance.add_dynamic_partitions("job_id", ["unknown"])
     with pytest.raises(Permanent) as error:
         job.built.launch("unknown", start, tags={RETRY_OF: LATEST})
-    assert str(error.value) == "unknown has no checkpoint of escalate_cloud, which a retry goes on from."
+    assert str(error.value) == "unknown has no checkpoint of escalate_cloud for a retry to continue."
     assert error.value.hint == "replay from match_brands first"
     with pytest.raises(Permanent, match="match has no checkpoint of escalate_cloud made by run r0, which a retry"):
         job.built.launch(JOB, start, tags={RETRY_OF: "r0"})

@@ -20,7 +20,7 @@ def test_each_stage_tells_what_it_made() -> None:
     assert {row["text"] for row in excerpts(made["run_ocr"])["texts_by_tracks"]} == {"Nike", "ITAÚ", "KAPRUN"}
     told = excerpts(made["escalate_cloud"])
     assert {row["brand"]: row["rule"] for row in told["verdicts_by_brand"]} == {"Nike": "exact", "Itaú": "fuzzy"}
-    assert [row["why"] for row in told["unresolved_clusters"]] == ["no rule knows it"]
+    assert [row["why"] for row in told["unresolved_clusters"]] == ["no rule matches it"]
     assert [row["brand"] for row in excerpts(made["compile_report"])["brands_by_seconds"]] == ["Nike", "Itaú"]
 
 

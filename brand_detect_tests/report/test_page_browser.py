@@ -369,7 +369,7 @@ def test_an_exposure_without_a_picture_shows_the_nearest_and_says_so(tab: Tab, t
 def test_unresolved_clusters_show_picture_reason_and_candidates(tab: Tab, report: str) -> None:
     tab.page.goto(report)
     card = tab.page.locator("#unresolved figure").first
-    for words in ("1. KAPRUN", "no rule knows it", "resembles Acme", "seen at 0:35.0"):
+    for words in ("1. KAPRUN", "no rule matches it", "resembles Acme", "seen at 0:35.0"):
         expect(card).to_contain_text(words)
     assert card.locator("img").count() == 1
     assert card.locator("input").count() == 0, "a page from disk takes no names"

@@ -1,6 +1,6 @@
-"""What each stage takes and hands on, one module per stage: params, tables, payload.
+"""Stage contracts: the params, tables and payload of each stage, one module per stage.
 
-What a stage does with it is in ``stages``; what belongs to no single stage is in ``domain``.
+``stages`` holds the implementations; ``domain`` holds whatever belongs to no single stage.
 """
 
 import json
@@ -29,11 +29,10 @@ Escalation: TypeAlias = EscalateVlmParams | EscalateCloudParams
 
 
 def uses_outside_models(params: Params) -> bool:
-    """Whether ``params`` ask for a model, a reader or a provider that does not come with the package.
+    """Whether ``params`` select a model, a reader or a provider that is not part of the package.
 
-    Nobody here knows whether it is still the same: a folder may hold other weights by now, a provider may have changed
-    its model. So a result that was made with one is not reused. Prompts from ``BRAND_DETECT_PROMPTS`` are covered, for
-    only a provider reads them.
+    Such a model may change unnoticed: a folder may hold new weights, a provider may update its model. Results made
+    with one are therefore not reused. This covers prompts from ``BRAND_DETECT_PROMPTS``: only providers read them.
     """
     match params:
         case DetectObjectsParams():
@@ -48,7 +47,7 @@ def uses_outside_models(params: Params) -> bool:
 
 
 class Contract(NamedTuple):
-    """What a stage takes and what it hands on."""
+    """A stage's input params and output payload."""
 
     params: type[Params]
     payload: type[Payload]
@@ -67,10 +66,10 @@ CONTRACTS: Mapping[str, Contract] = {
 
 
 def effective(stage: str, *layers: dict[str, Any]) -> Params:
-    """The params of ``stage`` after ``layers``, weakest first, over the defaults.
+    """Merges ``layers``, weakest first, over the defaults of ``stage`` and validates the result.
 
     Raises:
-        BadInput: an unknown name or a value outside its limits.
+        BadInput: a name is unknown or a value is out of range.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -87,7 +86,7 @@ def effective(stage: str, *layers: dict[str, Any]) -> Params:
 
 
 def field_hint(stage: str, name: str) -> str:
-    """What a param is, with its default, for an error's hint."""
+    """A param's description and default, for an error's hint."""
     field = CONTRACTS[stage].params.model_fields.get(name.split(".")[0])
     if field is None:
         return ""
@@ -96,19 +95,19 @@ def field_hint(stage: str, name: str) -> str:
 
 
 def check_overrides(overrides: Overrides) -> Overrides:
-    """Return ``overrides`` if every stage, name and value in it is valid.
+    """Returns ``overrides`` if every stage, name and value in it is valid.
 
     Raises:
-        BadInput: naming the first that is not.
+        BadInput: names the first invalid one.
     """
     for stage, values in overrides.items():
         if stage not in CONTRACTS:
             raise BadInput(f"There is no stage {stage!r}.", f"the stages are {', '.join(STAGES)}")
         if not isinstance(values, dict):
-            raise BadInput(f"The overrides of {stage} are no params.", f"write {{{stage}: {{param: value}}}}")
+            raise BadInput(f"The overrides of {stage} are not params by name.", f"write {{{stage}: {{param: value}}}}")
         effective(stage, values)
         try:
             json.dumps(values, ensure_ascii=False, default=str).encode()
-        except UnicodeEncodeError as e:  # half of a surrogate pair: no database takes it
+        except UnicodeEncodeError as e:  # half of a surrogate pair: no database accepts it
             raise BadInput(f"A value of {stage} holds half a character.", "send texts as UTF-8") from e
     return overrides

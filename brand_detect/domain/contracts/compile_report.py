@@ -1,4 +1,4 @@
-"""What ``compile_report`` takes and hands on."""
+"""Contract of ``compile_report``: params, tables and payload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from brand_detect.domain.tables import F32, F64, I32, STRING, Float32, Measure, 
 
 
 class Reviewed(StrEnum):
-    """What a person's correction did with a detection."""
+    """The effect of a person's correction on a detection."""
 
     accepted = "accepted"
     renamed = "renamed"
@@ -33,13 +33,13 @@ class ReviewState(StrEnum):
 
 DETECTIONS = schema(
     "detections",
-    "A brand on one keyframe; the frames that it stands for are on the timeline",
+    "A brand on one keyframe; the timeline lists the frames that the keyframe stands for",
     brand_id=(STRING, "the brand's id in the catalogue"),
     brand=(STRING, "the brand's name"),
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
     t_s=(F64, "when the frame is shown, in seconds"),
-    start_s=(F64, "the frame's cell on the timeline"),
-    end_s=(F64, "when it ends, in seconds"),
+    start_s=(F64, "start of the frame's cell on the timeline, in seconds"),
+    end_s=(F64, "end of that cell, in seconds"),
     track_id=(STRING, "id, from the track's first region"),
     verdict_id=(STRING, "id, from the tracks and the brand"),
     x_px=(F32, "left edge of the box"),
@@ -51,22 +51,22 @@ DETECTIONS = schema(
     text=(STRING, "the text that was read"),
     rule=(STRING, "how the brand was identified"),
     decided_by=(STRING, "the stage that decided"),
-    is_overlay=(pa.bool_(), "all of its tracks are"),
+    is_overlay=(pa.bool_(), "whether all of its tracks are overlays"),
     placement=(STRING, "one of PLACEMENTS"),
-    height_px=(F32, "of the lettering; of a logo its shorter side"),
+    height_px=(F32, "height of the lettering; for a logo, its shorter side"),
     sharpness=(F32, "variance of the Laplacian of the grey crop"),
     contrast=(F32, "RMS contrast of the crop, 0..0.5"),
-    visible_frac=(F32, "0..1, what is neither hidden nor beyond the picture's edge"),
-    n_brands=(I32, "brands on the frame, this one included"),
+    visible_frac=(F32, "share that is neither occluded nor cut off by the picture's edge, 0..1"),
+    n_brands=(I32, "number of brands on the frame, this one included"),
     clarity=(F32, "0..1"),
-    reviewed=(STRING, "what a person's correction did with it: " + ", ".join(Reviewed) + ", or ''"),
+    reviewed=(STRING, "effect of a person's correction: " + ", ".join(Reviewed) + ", or ''"),
 )
 ZONES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right")
-"""The nine fields of the picture, row by row."""
+"""The nine zones of the picture, row by row."""
 
 
 class Exposure(Record):
-    """A brand on screen without a break, with its best detection as evidence."""
+    """A brand on screen without a break; its best detection is the evidence."""
 
     exposure_id: str = Field(description="id, from the video's hash, the brand and the start")
     brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
@@ -75,14 +75,14 @@ class Exposure(Record):
     end_s: float = Field(description="when it ends, in seconds")
     seconds: float = Field(description="time on screen, in seconds, each instant counted once")
     area_frac_mean: Float32 = Field(
-        description="share of the picture that all boxes of the brand cover together, mean over time, 0..1"
+        description="share of the picture that the union of the brand's boxes covers, mean over time, 0..1"
     )
     area_frac_max: Float32 = Field(description="the largest share of the picture at any instant, 0..1")
-    cx: Float32 = Field(description="mean centre, 0..1 of the picture's width")
-    cy: Float32 = Field(description="mean centre, 0..1 of the picture's height")
-    zone: str = Field(description="the one of the nine ZONES with the most area times time")
-    n_detections: int = Field(description="number of detections in it")
-    confidence: Float32 = Field(description="of the best detection, 0..1")
+    cx: Float32 = Field(description="mean centre, as a share of the picture's width, 0..1")
+    cy: Float32 = Field(description="mean centre, as a share of the picture's height, 0..1")
+    zone: str = Field(description="the one of the nine ZONES with the largest area × time")
+    n_detections: int = Field(description="number of detections")
+    confidence: Float32 = Field(description="confidence of the best detection, 0..1")
     frame: int = Field(description="the sampled frame that shows the best detection")
     x_px: Float32 = Field(description="left edge of the best detection's box, in px of the stored frame")
     y_px: Float32 = Field(description="upper edge of the box")
@@ -91,91 +91,91 @@ class Exposure(Record):
     text: str = Field(description="the text that was read")
     rule: str = Field(description="how the brand was identified")
     decided_by: str = Field(description="the stage that decided")
-    verdict_id: str = Field(description="of the best detection: the row of the evidence")
-    placement: str = Field(description=f"what carries it, by area times time: {', '.join(PLACEMENTS)}")
-    position: Measure = Field(description="worth of its fields of the picture, mean by area and time, 0..1")
-    clarity: Measure = Field(description="how legible it is, mean by area and time, 0..1")
-    visible_frac: Measure = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
-    exclusive_s: float = Field(description="of the seconds, those with no other brand on screen")
+    verdict_id: str = Field(description="verdict of the best detection: its row in the evidence")
+    placement: str = Field(description=f"what carries the brand, by area × time: {', '.join(PLACEMENTS)}")
+    position: Measure = Field(description="value of its zones of the picture, mean by area and time, 0..1")
+    clarity: Measure = Field(description="legibility, mean by area and time, 0..1")
+    visible_frac: Measure = Field(description="share that is neither occluded nor cut off by the picture's edge, 0..1")
+    exclusive_s: float = Field(description="seconds with no other brand on screen")
     quality: Measure = Field(description="composite score by the scale in summary.quality, 0..1")
     media_factor: float = Field(
-        description="mean share of a full-screen spot; at any instant those of all brands sum to 1 at most"
+        description="mean equivalent in full-screen spots; at any instant the sum over all brands is at most 1"
     )
-    reviewed: str = Field(description=f"a person's correction of the best detection: {', '.join(Reviewed)}, or ''")
+    reviewed: str = Field(description=f"effect of a correction on the best detection: {', '.join(Reviewed)}, or ''")
 
 
 EXPOSURES = schema_of("exposures", "A brand on screen without a break", Exposure)
 
 
 class BrandTotal(Record):
-    """A brand over the whole range. Each instant counts once, however many boxes the brand has on it."""
+    """A brand's totals over the reported range. Each instant counts once, however many boxes the brand has then."""
 
     brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
     brand: str = Field(description="the brand's name")
     seconds: float = Field(description="time on screen, in seconds, each instant counted once")
-    screen_share: Float32 = Field(description="seconds over the reported range, 0..1")
-    share_of_voice: Float32 = Field(description="seconds over the sum of all brands' seconds, 0..1")
+    screen_share: Float32 = Field(description="seconds divided by the reported range, 0..1")
+    share_of_voice: Float32 = Field(description="seconds divided by the sum of all brands' seconds, 0..1")
     n_exposures: int = Field(description="number of exposures")
     longest_s: float = Field(description="the longest exposure, in seconds")
     first_s: float = Field(description="start of the first exposure, in seconds from the start of the video")
     last_s: float = Field(description="end of the last exposure, in seconds")
     area_frac_mean: Float32 = Field(description="share of the picture while on screen, mean over time, 0..1")
-    confidence: Float32 = Field(description="of the best detection, 0..1")
-    overlay_s: float = Field(description="of the seconds, those with the brand on overlays")
+    confidence: Float32 = Field(description="confidence of the best detection, 0..1")
+    overlay_s: float = Field(description="seconds with the brand on overlays")
     low_s: float = Field(
-        description="seconds that are sure: high confidence, edges as late and as early as sampling allows"
+        description="lower bound of seconds: high confidence only, exposures as short as sampling allows"
     )
     high_s: float = Field(
-        description="seconds that are possible: unresolved clusters that resemble the brand, edges the other way"
+        description="upper bound of seconds: with unresolved clusters that resemble the brand, exposures at longest"
     )
     mean_s: float = Field(description="mean length of an exposure, in seconds")
     area_frac_max: Float32 = Field(description="the largest share of the picture at any instant, 0..1")
-    position: Measure = Field(description="worth of its fields of the picture, mean over time, 0..1")
-    clarity: Measure = Field(description="how legible it is, mean over time, 0..1")
-    visible_frac: Measure = Field(description="share that is neither hidden nor cut by the picture's edge, 0..1")
-    exclusive_s: float = Field(description="of the seconds, those with no other brand on screen")
+    position: Measure = Field(description="value of its zones of the picture, mean over time, 0..1")
+    clarity: Measure = Field(description="legibility, mean over time, 0..1")
+    visible_frac: Measure = Field(description="share that is neither occluded nor cut off by the picture's edge, 0..1")
+    exclusive_s: float = Field(description="seconds with no other brand on screen")
     quality: Measure = Field(description="composite score by the scale in summary.quality, mean over time, 0..1")
-    placement: str = Field(description=f"what carries it for most of its time: {', '.join(PLACEMENTS)}")
+    placement: str = Field(description=f"what carries the brand for most of its time: {', '.join(PLACEMENTS)}")
     media_value: float | None = Field(
         description="advertising equivalent, in summary.media_value.currency: rate / 30 s × Σ seconds × media_factor "
-        "over its exposures; null where no rate is set"
+        "over its exposures; null if no rate is set"
     )
 
 
-BRANDS = schema_of("brands", "Totals of a brand, the longest on screen first", BrandTotal)
+BRANDS = schema_of("brands", "A brand's totals, longest on screen first", BrandTotal)
 
 
 class Proof(Record):
-    """What stands behind exposures: a verdict, by a rule or by a model's answer."""
+    """The evidence behind exposures: a verdict by a rule or by a model's answer."""
 
     verdict_id: str = Field(description="id, from the tracks and the brand")
     brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
     brand: str = Field(description="the brand's name")
     rule: str = Field(description="how the brand was identified")
-    score: Float32 = Field(description="how well the rule fits, 0..1")
+    score: Float32 = Field(description="how well the rule matches, 0..1")
     confidence: Float32 = Field(description="the rule's score times the reading's confidence, 0..1")
     text: str = Field(description="the text that was read")
-    matched: str = Field(description="the alias or the exemplar it was matched to, or the model's answer")
+    matched: str = Field(description="the alias or exemplar that it matched, or the model's answer")
     decided_by: str = Field(description="the stage that decided")
     n_tracks: int = Field(description="number of tracks behind the verdict")
-    provider: str = Field(description="who answered, where a model decided; '' for rules, as are the next four")
+    provider: str = Field(description="who answered, if a model decided; '' for rules, as are the next four")
     model: str = Field(description="the model that answered")
     prompt_version: str = Field(description="version of the prompt")
-    reasoning: str = Field(description="the model's, in short")
-    placement: str = Field(description="what carries the brand, as the model says")
-    cost_usd: float = Field(description="what the answer cost, in USD; 0 for rules")
+    reasoning: str = Field(description="the model's reasoning, in short")
+    placement: str = Field(description="what carries the brand, according to the model")
+    cost_usd: float = Field(description="cost of the answer, in USD; 0 for rules")
 
 
-EVIDENCE = schema_of("evidence", "What stands behind the report's detections: one row per verdict", Proof)
+EVIDENCE = schema_of("evidence", "The evidence behind the report's detections: one row per verdict", Proof)
 
 
 class UnresolvedCluster(Cluster):
-    """Similar logos or texts that nothing resolved, with the place of the best crop."""
+    """An unresolved cluster with the location of its best crop."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     frame: Annotated[int | None, I32] = Field(
-        description="sampled frame of the best crop; null when that is not known, as are its time and box"
+        description="sampled frame of the best crop; null if unknown, as are its time and box"
     )
     t_s: float | None = Field(description="when the frame is shown, in seconds")
     x_px: Annotated[float | None, F32] = Field(description="left edge of the box")
@@ -186,15 +186,15 @@ class UnresolvedCluster(Cluster):
 
 
 REPORT_UNRESOLVED = schema_of(
-    "report_unresolved", "UNRESOLVED as the report shows them, with the place of the best crop", UnresolvedCluster
+    "report_unresolved", "UNRESOLVED as the report shows it, with the location of the best crop", UnresolvedCluster
 )
 
 
 @dataclass(frozen=True)
 class Report(Payload):
-    """The tables of the report; the documents (JSON, CSV, page) lie beside them in the attempt.
+    """The report's tables; its documents (JSON, CSV, page) are stored beside them in the attempt.
 
-    ``summary`` is plain JSON: the range, the sampling and its error, the counts, who resolved what, the run's facts.
+    ``summary`` is plain JSON: range, sampling and its error, counts, what each stage resolved, facts of the run.
     """
 
     brands: pa.Table
@@ -204,8 +204,8 @@ class Report(Payload):
     summary: Mapping[str, Any]
     evidence: pa.Table = field(default_factory=lambda: table(EVIDENCE))
     rejected: pa.Table = field(default_factory=lambda: table(DETECTIONS))  # detections that a person rejected
-    quality: str = ""  # the scale that it is measured by: name, version and digest
-    losses: tuple[str, ...] = ()  # what of the video and of the corrections was lost, and why, in plain words
+    quality: str = ""  # the quality scale: name, version and digest
+    losses: tuple[str, ...] = ()  # which parts of the video and which corrections were lost, and why, in plain words
     schemas: ClassVar = {
         "brands": BRANDS,
         "exposures": EXPOSURES,
@@ -222,34 +222,36 @@ class Overlays(Enum):
 
 
 class CompileReportParams(Params):
-    min_confidence: Unit = Field(0.0, description="detections under this are left out")
+    min_confidence: Unit = Field(0.0, description="detections below this confidence are left out")
     bridge_s: float = Field(
         0.75,
         ge=0,
         le=30,
-        description="gaps up to this inside one shot are bridged, in seconds: one lost sample of two a second",
+        description="longest gap inside a shot that is bridged, in seconds; default: one lost sample at 2 fps",
     )
-    min_exposure_s: float = Field(0.0, ge=0, description="shorter exposures are left out, in seconds")
+    min_exposure_s: float = Field(0.0, ge=0, description="exposures shorter than this are left out, in seconds")
     overlays: Overlays = Field(
-        Overlays.include, description="brands on scoreboards, channel bugs and the like: counted, or left out"
+        Overlays.include, description="whether brands on overlays (scoreboards, channel bugs and the like) count"
     )
-    sure_confidence: Unit = Field(0.9, description="detections from this on are sure: they make a brand's low seconds")
+    sure_confidence: Unit = Field(0.9, description="lowest confidence of detections that count towards a brand's low_s")
     placements: list[dict[str, Any]] = Field(
-        [], description="rules for the placement, the first that fits decides: {placement: board, min_aspect: 3, …}"
+        [], description="rules for the placement; the first match decides: {placement: board, min_aspect: 3, …}"
     )
     quality: str = Field(
-        "default", pattern=r"^[a-z0-9_-]{1,64}$", description="weights and anchors of the quality score, by name"
+        "default",
+        pattern=r"^[a-z0-9_-]{1,64}$",
+        description="name of the quality scale: weights and anchors of the score",
     )
     media_rate: float = Field(
         0.0, ge=0, description="price of 30 seconds of advertising, in media_currency; 0 = no advertising equivalent"
     )
-    media_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of that price's currency")
+    media_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the currency of media_rate")
     thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's close-ups")
     page_mb: float = Field(
         8.0,
         ge=1,
         le=200,
-        description="size that the page fills up to with pictures, best first; the rest it leaves out",
+        description="size up to which the page is filled with pictures, best first; the rest are left out, in MB",
     )
 
     @field_validator("placements")

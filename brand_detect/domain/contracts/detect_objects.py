@@ -1,4 +1,4 @@
-"""What ``detect_objects`` takes and hands on."""
+"""Contract of ``detect_objects``: params, tables and payload."""
 
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -21,7 +21,7 @@ class RegionKind(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a region on a keyframe comes from."""
+    """The origin of a region on a keyframe."""
 
     detected = "detected"
     propagated = "propagated"
@@ -35,10 +35,10 @@ REGIONS = schema(
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
     seen_on=(
         pa.list_(pa.int32()),
-        "frames whose pixels show it at this place: ``frame`` or duplicates of it, best first",
+        "frames whose pixels show the region at this position: ``frame`` or its duplicates, best first",
     ),
     kind=(STRING, " | ".join(RegionKind)),
-    label=(STRING, "what an object detector called it; '' for text"),
+    label=(STRING, "label from the object detector; '' for text"),
     score=(F32, "0..1"),
     quad=(pa.list_(pa.float32(), 8), "x1 y1 .. x4 y4 in px, clockwise from the top left of the reading direction"),
     x_px=(F32, "left edge of the box"),
@@ -49,11 +49,11 @@ REGIONS = schema(
     sharpness=(F32, "variance of the Laplacian inside the box"),
     contrast=(F32, "RMS contrast inside the box: standard deviation of the grey over 255; null = not measured"),
     crop_hash=(pa.uint64(), "64-bit DCT perceptual hash of the crop"),
-    at_edge=(pa.bool_(), "touches the picture's edge, so that more of it may lie beyond; null = not measured"),
+    at_edge=(pa.bool_(), "touches the picture's edge, so it may be cut off; null = not measured"),
     origin=(STRING, " | ".join(Origin)),
     glyph_boxes=(
         pa.list_(EDGES),
-        "stretches of lettering: left, top, right, bottom, shares of the quad's sides; none = all",
+        "stretches of lettering: left, top, right, bottom as shares of the quad's sides; empty = the whole quad",
     ),
 )
 TRACKS = schema(
@@ -62,17 +62,17 @@ TRACKS = schema(
     track_id=(STRING, "id, from the track's first region"),
     shot=(I32, "ordinal of the shot, from 0"),
     kind=(STRING, " | ".join(RegionKind)),
-    label=(STRING, "what an object detector called it; '' for text"),
+    label=(STRING, "label from the object detector; '' for text"),
     start_s=(F64, "when it begins, in seconds"),
     end_s=(F64, "when it ends, in seconds"),
     n_regions=(I32, "number of regions"),
     score=(F32, "mean of its regions"),
     area_frac=(F32, "mean of its regions"),
-    is_overlay=(pa.bool_(), "lies over the picture, whatever the camera shows: a scoreboard, a channel's bug"),
+    is_overlay=(pa.bool_(), "graphics laid over the picture, such as a scoreboard or a channel bug"),
 )
 TRACK_EMBEDDINGS = schema(
     "track_embeddings",
-    "The best crops of a track as an embedder sees them",
+    "Embeddings of a track's best crops",
     track_id=(STRING, "id, from the track's first region"),
     region_id=(STRING, "id, from the frame, the box and the kind"),
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
@@ -82,7 +82,7 @@ TRACK_EMBEDDINGS = schema(
 
 @dataclass(frozen=True)
 class DetectedObjects(Payload):
-    """``embedder`` is the identity of the embedder that made ``embeddings``; "" where none was on."""
+    """``embedder`` is the identity of the embedder that made ``embeddings``; "" if it was off."""
 
     regions: pa.Table
     tracks: pa.Table
@@ -105,25 +105,25 @@ class LogoDetection(Enum):
 class DetectObjectsParams(Params):
     text: TextDetection = Field(TextDetection.rapidocr, description="detector of text regions")
     longest_side_px: int = Field(
-        1920, ge=320, le=8192, description="longest side of the picture the text detector sees"
+        1920, ge=320, le=8192, description="longest side to which pictures are scaled for the text detector"
     )
-    min_score: Unit = Field(0.5, description="lowest detector score of a region")
+    min_score: Unit = Field(0.5, description="lowest detector score of a text region")
     min_height_px: int = Field(6, ge=1, description="lowest height of text regions, in px of the stored frame")
     propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
-    precision: Precision = Field(Precision.auto, description="arithmetic of the text detector")
+    precision: Precision = Field(Precision.auto, description="floating-point precision of the text detector")
     logos: LogoDetection = Field(LogoDetection.contours, description="detector of logo regions")
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
     max_logos: int = Field(
-        30, ge=1, le=200, description="most logo regions per picture, lines of text not counted, the best first"
+        30, ge=1, le=200, description="most logo regions per picture, best first; lines of text do not count"
     )
     min_logo_px: int = Field(16, ge=4, description="shortest side of a logo region, in px of the stored frame")
     object_model: ModelName = Field(
         "off", min_length=1, description="zero-shot object detector: a model's id or folder; off = none"
     )
-    object_labels: list[str] = Field([], description="labels that the object detector searches for")
+    object_labels: list[str] = Field([], description="labels that the object detector looks for")
     object_score: Unit = Field(0.3, description="lowest score of an object region")
     embedder: ModelName = Field(
         "built-in",
         min_length=1,
-        description="what turns crops into embeddings: built-in, off, or an image model's id or folder",
+        description="embedder of crops: built-in, off, or an image model's id or folder",
     )

@@ -1,4 +1,4 @@
-"""What ``escalate_cloud`` takes."""
+"""Params of ``escalate_cloud``."""
 
 from enum import Enum
 
@@ -17,16 +17,14 @@ class CloudProvider(Enum):
 
 
 class EscalateCloudParams(EscalateParams):
-    provider: CloudProvider = Field(CloudProvider.off, description="who answers; off = nobody is asked")
-    fallbacks: list[str] = Field(
-        [], description="who is asked where the provider cannot: provider:model, in order of preference"
-    )
-    max_usd: float = Field(1.0, ge=0, description="most that one run may spend, in USD")
+    provider: CloudProvider = Field(CloudProvider.off, description="provider of the model; off = no model is asked")
+    fallbacks: list[str] = Field([], description="asked if the provider fails: provider:model, in order of preference")
+    max_usd: float = Field(1.0, ge=0, description="budget of one run, in USD")
     input_usd_per_mtok: float = Field(
-        0.0, ge=0, description="USD for a million tokens given, where the price list lacks the model"
+        0.0, ge=0, description="USD per million input tokens, if the price list lacks the model"
     )
     output_usd_per_mtok: float = Field(
-        0.0, ge=0, description="USD for a million tokens answered, where the price list lacks the model"
+        0.0, ge=0, description="USD per million output tokens, if the price list lacks the model"
     )
 
     @field_validator("fallbacks")
@@ -36,5 +34,5 @@ class EscalateCloudParams(EscalateParams):
         for fallback in fallbacks:
             provider, _, model = fallback.partition(":")
             if provider not in known or not model:
-                raise ValueError(f"{fallback!r} is no provider:model; providers are {', '.join(known)}")
+                raise ValueError(f"{fallback!r} is not of the form provider:model; providers are {', '.join(known)}")
         return fallbacks

@@ -1,4 +1,4 @@
-"""What ``escalate_vlm`` takes."""
+"""Params of ``escalate_vlm``."""
 
 from enum import Enum
 
@@ -15,7 +15,5 @@ class VlmProvider(Enum):
 
 
 class EscalateVlmParams(EscalateParams):
-    provider: VlmProvider = Field(VlmProvider.off, description="who answers; off = nobody is asked")
-    batch_size: int = operational(
-        4, ge=1, le=256, description="questions that a model of transformers answers at a time"
-    )
+    provider: VlmProvider = Field(VlmProvider.off, description="provider of the model; off = no model is asked")
+    batch_size: int = operational(4, ge=1, le=256, description="questions per batch, for transformers")

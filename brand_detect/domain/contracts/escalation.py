@@ -1,4 +1,4 @@
-"""The params that both escalations share."""
+"""Params that both escalation stages share."""
 
 from urllib.parse import urlsplit
 
@@ -8,23 +8,25 @@ from brand_detect.domain.params import SERVER, ModelName, Params, Unit, operatio
 
 
 class EscalateParams(Params):
-    """What both escalation stages have in common."""
+    """Base of the params of both escalation stages."""
 
-    model: ModelName = Field("", description="model's id or folder, as the provider names it")
+    model: ModelName = Field("", description="the model's id at the provider, or its folder")
     base_url: str = Field(
-        "", description="address of the server, for openai_compatible; BRAND_DETECT_MODEL_HOSTS must name it"
+        "", description="URL of the server, for openai_compatible; BRAND_DETECT_MODEL_HOSTS must list its host"
     )
-    prompt: str = Field("default", pattern=r"^[a-z0-9_-]{1,64}$", description="what models are told, by name")
-    max_questions: int = Field(200, ge=0, description="most clusters asked about, by time on screen")
-    min_confidence: Unit = Field(0.5, description="answers under this leave the cluster unresolved")
-    ask_again: bool = Field(False, description="ask also what the same model has answered before")
-    max_crops: int = Field(3, ge=1, le=5, description="most crops shown per question, the more alike the fewer")
+    prompt: str = Field("default", pattern=r"^[a-z0-9_-]{1,64}$", description="name of the prompt")
+    max_questions: int = Field(200, ge=0, description="most clusters to ask about, longest on screen first")
+    min_confidence: Unit = Field(0.5, description="answers below this confidence leave the cluster unresolved")
+    ask_again: bool = Field(False, description="ask again even if the same model has answered the question before")
+    max_crops: int = Field(
+        3, ge=1, le=5, description="most crops shown per question; the more alike they are, the fewer are shown"
+    )
     scene_px: int = Field(
-        512, ge=0, le=2048, description="longest side of the whole frame, shown with the mark outlined; 0 = not shown"
+        512, ge=0, le=2048, description="longest side of the whole frame, shown with the region outlined; 0 = not shown"
     )
-    max_output_tokens: int = Field(300, ge=50, le=4096, description="longest answer, in tokens")
-    concurrency: int = operational(4, ge=1, le=64, description="questions under way at a time, to a server or provider")
-    timeout_s: float = operational(60.0, gt=0, le=3600, description="longest wait for one answer, in seconds")
+    max_output_tokens: int = Field(300, ge=50, le=4096, description="most output tokens per answer")
+    concurrency: int = operational(4, ge=1, le=64, description="concurrent questions to a server or provider")
+    timeout_s: float = operational(60.0, gt=0, le=3600, description="time-out of one answer, in seconds")
 
     @field_validator("base_url")
     @classmethod
@@ -34,5 +36,5 @@ class EscalateParams(Params):
         except ValueError:  # no such port
             plain = False
         if url and not plain:
-            raise ValueError("this is no plain address such as http://host:port/v1")
+            raise ValueError("this is not a plain address such as http://host:port/v1")
         return url

@@ -1,4 +1,4 @@
-"""What ``match_brands`` takes."""
+"""Params of ``match_brands``."""
 
 from pydantic import Field
 
@@ -14,25 +14,25 @@ class MatchBrandsParams(Params):
         5,
         ge=3,
         le=50,
-        description="shortest text that may match fuzzily, in letters; where a part is hidden, the shortest name",
+        description="shortest text that may match fuzzily, in letters; for an occluded text, the shortest name",
     )
-    min_confidence: Unit = Field(0.6, description="verdicts under this stay unresolved")
-    join_neighbours: bool = Field(True, description="try neighbouring regions together: BNP + PARIBAS")
+    min_confidence: Unit = Field(0.6, description="verdicts below this confidence stay unresolved")
+    join_neighbours: bool = Field(True, description="also match neighbouring regions as one text: BNP + PARIBAS")
     min_logo_match_px: int = Field(
-        32, ge=1, description="shortest side of a logo region that may be matched, in px of the stored frame"
+        32, ge=1, description="shortest side of a logo region that is matched, in px of the stored frame"
     )
     max_false_accept_rate: Unit = Field(
         0.0075,
-        description="share of distractors that may be matched to a brand; 0 = logos are not matched",
+        description="largest share of distractors that may match a brand; 0 = logos are not matched",
     )
-    min_unresolved_letters: int = Field(3, ge=1, description="shorter texts are not listed as unresolved")
+    min_unresolved_letters: int = Field(3, ge=1, description="texts with fewer letters are not listed as unresolved")
     min_unresolved_logo_s: float = Field(
         1.0,
         ge=0,
-        description="shortest time on screen of a logo region that is listed as unresolved, in seconds",
+        description="logo regions on screen for less than this are not listed as unresolved, in seconds",
     )
     max_unresolved_logos: int = Field(
         10,
         ge=0,
-        description="most logo regions without text listed as unresolved, the most logo-like first",
+        description="most logo regions without text to list as unresolved, the most logo-like first",
     )

@@ -1,4 +1,4 @@
-"""What ``run_ocr`` takes and hands on."""
+"""Contract of ``run_ocr``: params, tables and payload."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +13,7 @@ from brand_detect.domain.tables import F32, I32, STRING, STRINGS, schema
 
 READINGS = schema(
     "readings",
-    "One crop read once",
+    "The reading of one crop",
     track_id=(STRING, "id, from the track's first region"),
     region_id=(STRING, "id, from the frame, the box and the kind"),
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
@@ -21,17 +21,17 @@ READINGS = schema(
     confidence=(F32, "0..1"),
     char_positions=(
         pa.list_(pa.float32()),
-        "middle of each character, share of the region along the line; null = not told",
+        "centre of each character, as a share of the region's length along the line; null = unknown",
     ),
 )
 TEXTS = schema(
     "texts",
-    "What a track says, after the vote over its readings",
+    "The text of a track, after the vote over its readings",
     track_id=(STRING, "id, from the track's first region"),
     text=(STRING, "the text that was read"),
     confidence=(F32, "0..1"),
     agreement=(F32, "share of the readings' weight that agrees with the text"),
-    n_readings=(I32, "readings that were compared"),
+    n_readings=(I32, "number of readings compared"),
     alternatives=(STRINGS, "the other readings, best first"),
 )
 
@@ -49,11 +49,11 @@ class TextEngine(Enum):
 
 
 class RunOcrParams(Params):
-    engine: TextEngine = Field(TextEngine.rapidocr, description="reader of text crops")
+    engine: TextEngine = Field(TextEngine.rapidocr, description="text recognition engine")
     languages: str = Field(
         "eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Tesseract languages, joined by +"
     )
     max_crops: int = Field(3, ge=1, le=20, description="most crops read per track")
-    certain: Unit = Field(0.92, description="confidence at which no further crop of a track is read")
-    min_confidence: Unit = Field(0.5, description="readings under this are dropped")
-    precision: Precision = Field(Precision.auto, description="arithmetic of the reader")
+    certain: Unit = Field(0.92, description="confidence at which reading of a track stops")
+    min_confidence: Unit = Field(0.5, description="readings below this confidence are dropped")
+    precision: Precision = Field(Precision.auto, description="floating-point precision of text recognition")

@@ -1,4 +1,4 @@
-"""What ``match_brands`` and both escalations hand on: verdicts, unresolved clusters, and the answers of models."""
+"""Output of ``match_brands`` and both escalations: verdicts, unresolved clusters and models' answers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ class VerdictStatus(StrEnum):
 
 
 class Rule(StrEnum):
-    """What a verdict rests on: how a text or a logo was matched, or who named the brand."""
+    """The basis of a verdict: how a text or a logo was matched, or who named the brand."""
 
     exact = "exact"
     alias = "alias"
@@ -44,13 +44,13 @@ class Reason(StrEnum):
 
 
 REASONS = {
-    Reason.no_rule: "no rule knows it",
-    Reason.unreadable: "nobody could read it",
-    Reason.no_brand: "a model sees no brand, and is not sure enough",
-    Reason.unsure: "a model names a brand, and is not sure enough",
-    Reason.unknown_brand: "a model names a brand that the catalogue does not have",
-    Reason.malformed: "a model's answer made no sense",
-    Reason.deferred: "put off: the budget did not reach",
+    Reason.no_rule: "no rule matches it",
+    Reason.unreadable: "it could not be read",
+    Reason.no_brand: "a model sees no brand, but is not sure enough",
+    Reason.unsure: "a model names a brand, but is not sure enough",
+    Reason.unknown_brand: "a model names a brand that the catalogue lacks",
+    Reason.malformed: "a model's answer was malformed",
+    Reason.deferred: "deferred: the budget was exhausted",
     Reason.failed: "no model could be reached",
 }
 
@@ -65,23 +65,23 @@ class AnswerStatus(StrEnum):
 
 
 REPLIES = (AnswerStatus.answered, AnswerStatus.none, AnswerStatus.unreadable, AnswerStatus.malformed)
-"""A model replied. With any other status nobody did, and the question is put again."""
+"""Statuses of questions that a model replied to; the others are asked again."""
 LOGO_TYPES = ("wordmark", "symbol", "combined", "text", "other")
 
 
 class Verdict(Record):
-    """A decision about a track or several neighbouring ones, by default a rule's about all of a text or logo region."""
+    """A decision about one or several neighbouring tracks; by default a rule's, about the whole text or logo region."""
 
     verdict_id: str = Field(description="id, from the tracks and the brand")
-    track_ids: tuple[str, ...] = Field(description="the tracks it is about")
+    track_ids: tuple[str, ...] = Field(description="the tracks that it covers")
     status: VerdictStatus = Field(default=VerdictStatus.resolved, description=" | ".join(VerdictStatus))
     brand_id: str = Field(default="", description="the brand's id in the catalogue")
     brand: str = Field(default="", description="the brand's name")
     rule: Rule = Field(description=" | ".join(Rule))
-    score: Float32 = Field(default=1.0, description="0..1, how well the rule fits")
-    confidence: Float32 = Field(description="0..1, the rule's score times the reading's confidence")
+    score: Float32 = Field(default=1.0, description="how well the rule matches, 0..1")
+    confidence: Float32 = Field(description="the rule's score times the reading's confidence, 0..1")
     text: str = Field(description="the text that was read")
-    matched: str = Field(description="the alias or the exemplar it was matched to, or the model's answer")
+    matched: str = Field(description="the alias or exemplar that it matched, or the model's answer")
     span_start: Float32 = Field(default=0.0, description="share of the text's length where the brand begins, 0..1")
     span_end: Float32 = Field(default=1.0, description="share of the text's length where the brand ends, 0..1")
     line_start: Annotated[float | None, F32] = Field(
@@ -90,63 +90,61 @@ class Verdict(Record):
     line_end: Annotated[float | None, F32] = Field(
         default=None, description="share of the region's length where the brand ends, 0..1; null = unknown"
     )
-    line_region_id: str | None = Field(default=None, description="that region")
+    line_region_id: str | None = Field(default=None, description="the region of line_start and line_end")
     decided_by: str = Field(description="the stage that decided")
     model: str = Field(default="", description="provider and model; '' for rules")
 
 
 class Cluster(Record):
-    """Alike tracks that no rule settled."""
+    """Tracks that read or look alike and are unresolved."""
 
     cluster_id: str = Field(description="id, from the crops' hashes and the text")
-    rank: int = Field(default=0, description="from 1")
+    rank: int = Field(default=0, description="rank by time on screen and size, from 1")
     text: str = Field(description="the most frequent reading; '' for logo regions without text")
-    track_ids: tuple[str, ...] = Field(description="the tracks it is about")
+    track_ids: tuple[str, ...] = Field(description="the tracks in the cluster")
     n_regions: int = Field(description="number of regions")
     seconds: float = Field(description="time on screen, counted once per instant")
-    area_frac: Float32 = Field(description="mean")
-    crop_hashes: Annotated[tuple[int, ...], pa.list_(pa.uint64())] = Field(description="perceptual hashes of its crops")
-    best_region_id: str = Field(description="the crop to show or to ask about")
+    area_frac: Float32 = Field(description="mean share of the picture's area, 0..1")
+    crop_hashes: Annotated[tuple[int, ...], pa.list_(pa.uint64())] = Field(description="perceptual hashes of the crops")
+    best_region_id: str = Field(description="region of the best crop, to show or to ask about")
     reason: Reason = Field(description=" | ".join(Reason))
     candidates: tuple[str, ...] = Field(
-        default=(), description="brands of the catalogue that it resembles, likest first"
+        default=(), description="catalogue brands that it resembles, most similar first"
     )
 
 
-VERDICTS = schema_of("verdicts", "What was decided about one or several neighbouring tracks", Verdict)
-UNRESOLVED = schema_of(
-    "unresolved", "Clusters of alike tracks that no rule settled, ranked by time on screen and size", Cluster
-)
+VERDICTS = schema_of("verdicts", "Decisions about one or several neighbouring tracks", Verdict)
+UNRESOLVED = schema_of("unresolved", "Unresolved clusters, ranked by time on screen and size", Cluster)
 ANSWERS = schema(
     "answers",
-    "Every question put to a model",
+    "One row per question to a model",
     cluster_id=(STRING, "id, from the crops' hashes and the text"),
-    provider=(STRING, "who answered"),
+    provider=(STRING, "the provider that answered"),
     model=(STRING, "the model that answered"),
     prompt_version=(STRING, "version of the prompt"),
     answer=(STRING, "the brand's name as the model gave it; '' for none"),
-    brand_id=(STRING, "the catalogue's brand it was matched to; '' for none"),
+    brand_id=(STRING, "id of the catalogue brand that the answer matched; '' for none"),
     confidence=(F32, "0..1"),
     status=(STRING, " | ".join(AnswerStatus)),
-    detail=(STRING, "what went wrong, in words"),
-    input_tokens=(I64, "of the call that was made, as are cost and latency"),
-    output_tokens=(I64, "tokens answered"),
-    cost_usd=(F64, "what the call cost, in USD"),
-    latency_s=(F64, "how long the answer took, in seconds"),
-    logo_type=(STRING, f"{' | '.join(LOGO_TYPES)}; '' where nobody said"),
+    detail=(STRING, "what went wrong, in plain words"),
+    input_tokens=(I64, "input tokens of the call"),
+    output_tokens=(I64, "output tokens of the call"),
+    cost_usd=(F64, "cost of the call, in USD"),
+    latency_s=(F64, "latency of the answer, in seconds"),
+    logo_type=(STRING, f"{' | '.join(LOGO_TYPES)}; '' if the model gave none"),
     placement=(STRING, "board | clothing | overlay | product | vehicle | building | screen | other"),
-    reasoning=(STRING, "the model's, in short"),
-    question_id=(STRING, "equal for equal questions to one model; '' where nobody answered"),
-    asked_at=(STRING, "UTC, ISO 8601"),
-    remembered=(pa.bool_(), "the call was made earlier: for another attempt, another job or a look-alike"),
+    reasoning=(STRING, "the model's reasoning, in short"),
+    question_id=(STRING, "equal for equal questions to one model; '' if no model answered"),
+    asked_at=(STRING, "when it was asked, UTC, ISO 8601"),
+    remembered=(pa.bool_(), "reused from an earlier call: of another attempt, another job or a look-alike"),
 )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a question: a row of ANSWERS, whose column ``answer`` is ``brand``.
+    """The outcome of a question: a row of ANSWERS, whose column ``answer`` is ``brand`` here.
 
-    ``provider``, ``model`` and ``question_id`` are empty where nobody answered.
+    ``provider``, ``model`` and ``question_id`` are empty if no model answered.
     """
 
     cluster_id: str
@@ -164,7 +162,7 @@ class Answer:
     provider: str = ""
     model: str = ""
     prompt_version: str = ""
-    question_id: str = ""  # of ``Answerer.question_ids``, that of the model that answered
+    question_id: str = ""  # the answering model's entry in ``Answerer.question_ids``
     asked_at: str = ""
     brand_id: str = ""
     remembered: bool = False

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from brand_detect.domain.tags import SAID_AGAIN
+from brand_detect.domain.tags import REPORTED_AGAIN
 from brand_detect.operations.monitoring.liveness import AT_WORK, SILENT_S, is_ours, is_to_be_retried, worker_of
 
 HEARD_S, PASSED_S = 20.0, 86_400.0
@@ -47,7 +47,7 @@ def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Dagst
     )
     for record in instance.get_run_records(wanted):
         run = record.dagster_run
-        waits = is_to_be_retried(run) and SAID_AGAIN not in run.tags
+        waits = is_to_be_retried(run) and REPORTED_AGAIN not in run.tags
         if is_ours(run) and run.remote_job_origin and waits and now_s - (record.end_time or now_s) > HEARD_S:
             yield run
 
@@ -79,7 +79,7 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         ended.append(run.run_id)
         context.log.info("%s: %s", run.run_id, why)
     for run in passed_over(context.instance, time.time()):
-        context.instance.add_run_tags(run.run_id, {SAID_AGAIN: "true"})
+        context.instance.add_run_tags(run.run_id, {REPORTED_AGAIN: "true"})
         context.instance.report_run_failed(run, "Dagster had passed over the failure of this run: it is said again.")
         context.log.info("%s: its failure is said again", run.run_id)
     return dg.SkipReason(f"{len(ended)} dead runs were ended.")

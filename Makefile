@@ -34,7 +34,7 @@ test-slow: $(VENV)/.dev ## the long campaigns
 lint: $(VENV)/.dev ## format check, ruff, pyright
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/pyright --threads 2
+	$(BIN)/pyright
 
 format: $(VENV)/.dev ## let ruff format and fix what it can
 	$(BIN)/ruff format

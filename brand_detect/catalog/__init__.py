@@ -1,6 +1,6 @@
-"""The brand catalogue: the user's list read and checked, its JSON form, and the index that finds brands in texts.
+"""The brand catalogue: reads and validates the user's list, converts it to JSON, and indexes brands for lookup.
 
-Where snapshots lie is ``storage``'s; which rule and score make a match is decided in ``stages.match_brands``.
+``storage`` stores snapshots; ``stages.match_brands`` decides which rule and score make a match.
 """
 
 from brand_detect.catalog.index import LexiconIndex

@@ -1,4 +1,4 @@
-"""Brands of a catalogue that are hard to tell apart: by their names, or by their logos."""
+"""Finds brands of a catalogue that are hard to tell apart, by name or by logo."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.protocols import Image, LogoEmbedder, Progress
 
 LARGE_PX, SMALL_PX = 112, 24
-"""A logo as it stands in a close-up, and on a board at the far side."""
+"""Sizes of a logo in a close-up, and on a board at the far side."""
 BATCH = 256
-"""Pictures that are held at a time."""
+"""Pictures held in memory at a time."""
 ROWS = 2048
-"""Exemplars that are compared with all others at a time: 100,000 need 0.8 GB so."""
+"""Exemplars compared with all others at a time: with 100,000 exemplars this takes 0.8 GB."""
 
 
 @dataclass(frozen=True)
 class Collision:
-    """Two brands that may be taken for each other. ``likeness`` 1 means that nothing tells them apart."""
+    """Two brands that may be confused. ``likeness`` 1 means that they cannot be told apart."""
 
-    kind: str  # name: their texts; logo: their logos, however large; small: their logos when they are small
+    kind: str  # name: similar texts; logo: similar logos at any size; small: similar logos at small size
     brand: str
     other: str
     what: str
@@ -30,7 +30,7 @@ class Collision:
 
 
 def names_alike(catalog: BrandCatalog, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[Collision]:
-    """Texts of one brand that the index would take for another's, were they not listed."""
+    """Yields texts of one brand that the index would match to another brand if they were not listed."""
     index = LexiconIndex(catalog)
     seen: set[frozenset[str]] = set()
     for brand in catalog.brands:
@@ -49,9 +49,9 @@ def logos_alike(
     alike: float,
     progress: Progress,
 ) -> Iterator[Collision]:
-    """Logos of different brands whose likeness is ``alike`` or more, large or at least when small.
+    """Yields logos of different brands whose likeness is at least ``alike``, at ``LARGE_PX`` or only at ``SMALL_PX``.
 
-    ``draw`` gives an exemplar as a square picture of so many pixels a side.
+    ``draw`` renders an exemplar as a square picture of the given side in px.
     """
     exemplars = [exemplar for brand in brands for exemplar in brand.exemplars]
     owner = np.array([n for n, brand in enumerate(brands) for _ in brand.exemplars])
@@ -74,7 +74,7 @@ def logos_alike(
 def _pairs(
     vectors: NDArray[np.float32], owner: NDArray[np.int_], alike: float
 ) -> Iterator[tuple[tuple[int, int], float]]:
-    """Owners of two vectors whose likeness is ``alike`` or more, and the likeness."""
+    """Yields the owners of every two vectors whose likeness is at least ``alike``, and the likeness."""
     for begin in range(0, len(vectors), ROWS):
         likeness = vectors[begin : begin + ROWS] @ vectors.T
         near = (likeness >= alike) & (owner[begin : begin + ROWS, None] < owner[None])

@@ -1,4 +1,4 @@
-"""Takes a brand list apart: YAML, JSON or CSV to entries that know their file and line."""
+"""Parses a brand list (YAML, JSON or CSV) into entries that know their file and line."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ COLUMNS = (
     "logo_only",
 )
 SINGLE = {"name", "owner", "min_length", "logo_only"}
-"""Columns that hold one value and no list."""
+"""Columns that hold a single value instead of a list."""
 YAML_SUFFIXES = {".yaml", ".yml"}
 SUFFIXES = {*YAML_SUFFIXES, ".json", ".csv", ".tsv"}
 NULL = "tag:yaml.org,2002:null"
@@ -34,7 +34,7 @@ Cell = str | list[str]
 
 @dataclass(frozen=True)
 class Entry:
-    """A brand as written. Absent and empty cells are left out."""
+    """A brand as written in the list. Absent and empty cells are left out."""
 
     source: str
     line: int
@@ -45,9 +45,10 @@ class Entry:
         return [cell] if isinstance(cell, str) else cell
 
     def single(self, column: str, default: str = "") -> str:
-        """
+        """The value of a column.
+
         Raises:
-            BadInput: a list stands there.
+            BadInput: the value is a list.
         """
         cell = self.cells.get(column, default)
         if not isinstance(cell, str):
@@ -58,15 +59,15 @@ class Entry:
         return bad(self.source, self.line, what, hint)
 
     def seen_from(self, other: "Entry") -> str:
-        """Where this entry stands, for a message about ``other``."""
+        """This entry's location, for a message about ``other``."""
         return f"line {self.line}" if self.source == other.source else f"line {self.line} of {self.source}"
 
 
 def entries_of(data: bytes, source: str) -> Iterator[Entry]:
-    """The entries of a list; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml, .json).
+    """Parses the entries of a list; the suffix of ``source`` gives the format (.csv, .tsv, .yaml, .yml, .json).
 
     Raises:
-        BadInput: naming ``source`` and the line.
+        BadInput: the list is malformed; names ``source`` and the line.
     """
     ending = source.rsplit(".", 1)[-1].lower()
     text = _decoded(data, source)
@@ -74,7 +75,7 @@ def entries_of(data: bytes, source: str) -> Iterator[Entry]:
         return _csv_entries(text, source)
     if ending in ("yaml", "yml", "json"):  # JSON is YAML
         return _yaml_entries(text, source)
-    raise BadInput(f"The brand list {source} is of no known kind.", "name it .yaml, .yml, .json, .csv or .tsv")
+    raise BadInput(f"The brand list {source} has an unknown format.", "name it .yaml, .yml, .json, .csv or .tsv")
 
 
 def bad(source: str, line: int, what: str, hint: str) -> BadInput:
@@ -109,14 +110,14 @@ def _csv_entries(text: str, source: str) -> Iterator[Entry]:
                     source,
                     begun,
                     f"{len(row)} cells under {len(columns)} columns",
-                    'put a cell that holds the separator in quotes, and part lists by "|"',
+                    'quote cells that contain the separator, and separate list items by "|"',
                 )
             cells = {c: v.strip() for c, v in zip(columns, row, strict=False) if v.strip()}
             yield Entry(source, begun, {c: v if c in SINGLE else _split(v, delimiter) for c, v in cells.items()})
     except csv.Error as e:
         raise bad(source, rows.line_num, f"this is not CSV ({e})", "check the quotes") from e
     if not columns:
-        raise bad(source, 1, "the file is empty", f"begin with a row of column names: {', '.join(COLUMNS)}")
+        raise bad(source, 1, "the file is empty", f"start with a row of column names: {', '.join(COLUMNS)}")
 
 
 def _columns(row: list[str], source: str, line: int) -> list[str]:
@@ -126,13 +127,13 @@ def _columns(row: list[str], source: str, line: int) -> list[str]:
     for i, column in enumerate(columns):
         _check_column(column, source, line)
         if column in columns[:i]:
-            raise bad(source, line, f"the column {column!r} is there twice", "keep one of them")
+            raise bad(source, line, f"the column {column!r} appears twice", "keep one of them")
     return columns
 
 
 def _check_column(column: str, source: str, line: int) -> None:
     if column not in COLUMNS:
-        raise bad(source, line, f"{column!r} is no known column", f"the columns are {', '.join(COLUMNS)}")
+        raise bad(source, line, f"{column!r} is not a known column", f"the columns are {', '.join(COLUMNS)}")
 
 
 def _split(cell: str, delimiter: str) -> list[str]:
@@ -141,7 +142,7 @@ def _split(cell: str, delimiter: str) -> list[str]:
 
 
 def _yaml_entries(text: str, source: str) -> Iterator[Entry]:
-    """Nodes are read by hand: they know their lines, and a brand named On or 3 stays the text that was written."""
+    """Reads nodes rather than values: they know their lines, and a brand named On or 3 stays text."""
     for item in items_of(text, source).value:
         line = item.start_mark.line + 1
         if isinstance(item, yaml.ScalarNode):
@@ -149,29 +150,29 @@ def _yaml_entries(text: str, source: str) -> Iterator[Entry]:
         elif isinstance(item, yaml.MappingNode):
             yield Entry(source, line, dict(_yaml_cells(item, source)))
         else:
-            raise bad(source, line, "a list stands where a brand should", "write one brand per item: - name: Rolex")
+            raise bad(source, line, "this is a list instead of a brand", "write one brand per item: - name: Rolex")
 
 
 def items_of(text: str, source: str) -> yaml.SequenceNode:
-    """The list of brands in a YAML text: the document itself, or what it has under ``brands``.
+    """The list of brands in a YAML text: the document itself, or its key ``brands``.
 
     Raises:
-        BadInput: this is no YAML, or there is no list.
+        BadInput: the text is not YAML, or holds no list.
     """
     try:
         root = yaml.compose(text, Loader=YAML)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
         raise bad(
-            source, line, f"this is not YAML ({e.problem})", "put names with : # , [ ] or quotes in quotes"
+            source, line, f"this is not YAML ({e.problem})", "quote names that contain : # , [ ] or quotes"
         ) from e
     except yaml.YAMLError as e:
-        raise bad(source, 1, "this is not YAML", "a control character may be in the file") from e
+        raise bad(source, 1, "this is not YAML", "the file may contain a control character") from e
     if isinstance(root, yaml.MappingNode) and [k.value for k, _ in root.value] == ["brands"]:
         root = root.value[0][1]
     if not isinstance(root, yaml.SequenceNode):
         line = root.start_mark.line + 1 if root else 1
-        raise bad(source, line, "this is no list of brands", "write one brand per item: - name: Rolex")
+        raise bad(source, line, "this is not a list of brands", "write one brand per item: - name: Rolex")
     return root
 
 
@@ -181,13 +182,13 @@ def _yaml_cells(item: yaml.MappingNode, source: str) -> Iterator[tuple[str, Cell
         line = key.start_mark.line + 1
         _check_column(key.value, source, line)
         if key.value in seen:
-            raise bad(source, line, f"{key.value!r} is there twice", "keep one of them")
+            raise bad(source, line, f"{key.value!r} appears twice", "keep one of them")
         seen.add(key.value)
         parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
         if not all(isinstance(part, yaml.ScalarNode) for part in parts):
             raise bad(source, line, f"{key.value!r} is neither a text nor a list of texts", "write [one, two]")
         if key.value == "colours" and any(part.tag == NULL for part in parts):
-            raise bad(source, line, "a colour is missing: # begins a comment", 'write it in quotes: "#e30613"')
+            raise bad(source, line, "a colour is missing: # begins a comment", 'quote it: "#e30613"')
         texts = [p.value.strip() for p in parts if p.tag != NULL and p.value.strip()]
         if texts:
             yield key.value, texts if isinstance(value, yaml.SequenceNode) else texts[0]

@@ -1,7 +1,7 @@
-"""Approximate matching of a stretch of a line with a catalogue's names: candidates with score and span.
+"""Approximate matching of part of a line with a catalogue's names: candidates with score and span.
 
-Everything that decides how unlike a reading may be from a name is here. ``LexiconIndex`` chooses which stretches of a
-line are tried, and which of the candidates stand.
+This module alone decides how far a reading may differ from a name. ``LexiconIndex`` chooses which parts of a line to
+try, and which candidates win.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,24 +14,24 @@ from rapidfuzz.distance import Levenshtein
 from brand_detect.domain.catalog import Brand
 from brand_detect.domain.text import Line, NearIndex, fold
 
-CONFUSION_COST = 0.2  # of an edit that folding explains (0 for O); any other costs 1
-CUT_COST = 0.9  # of the first or last letter, lost where the line was cut (TENNIST) or won from an emblem (OCOCA-COLA)
-OCCLUSION_COST = 0.8  # of each character of the run that is occluded
-MOST_EDITS = 1 / 3  # share of a name's letters; with more edits it is another word, whatever the score
-EMBLEM = "o"  # what a round emblem beside a name is read as, folded
+CONFUSION_COST = 0.2  # of an edit that OCR confusion explains (0 for O); any other costs 1
+CUT_COST = 0.9  # of a first or last letter cut off with the line (TENNIST) or added by an emblem (OCOCA-COLA)
+OCCLUSION_COST = 0.8  # of each occluded character
+MOST_EDITS = 1 / 3  # share of a name's letters; with more edits it is another word, whatever its score
+EMBLEM = "o"  # how OCR reads a round emblem beside a name, folded
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """A name or alias as it is looked up."""
+    """A name, alias or included text, prepared for lookup."""
 
     text: str
     key: str
     folded: str
-    cuts: frozenset[int]  # where its words begin and end in ``key``
+    cuts: frozenset[int]  # starts and ends of words in ``key``
     brand: Brand
     whole_line: bool
-    exactly: bool  # it never matches approximately
+    exactly: bool  # never matches approximately
 
     @cached_property
     def has_digit(self) -> bool:
@@ -49,12 +49,12 @@ class Candidate(NamedTuple):
 
     @property
     def worth(self) -> tuple[float, float, int, str]:
-        """Sort key among candidates that overlap: the longer name read better wins; the rest breaks ties."""
+        """Sort key among overlapping candidates: score times length wins; the rest breaks ties."""
         return -self.score * len(self.spelling.key), -self.score, self.begin, self.spelling.text
 
 
 class FuzzyMatcher:
-    """Finds the spellings that are within a score of a stretch of text."""
+    """Finds the spellings that part of a line matches approximately."""
 
     def __init__(self, spellings: Sequence[Spelling]) -> None:
         self._spellings = spellings
@@ -63,7 +63,7 @@ class FuzzyMatcher:
     def candidates(
         self, line: Line, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int
     ) -> Iterator[Candidate]:
-        """The spellings that ``line.key[begin:end]`` matches approximately."""
+        """Yields the spellings that ``line.key[begin:end]`` matches approximately."""
         window, at_end = line.key[begin:end], end == len(line.key)
         digits = not window.isalpha() and any(c.isdigit() for c in window)
         if digits and not any(c.isalpha() for c in window):
@@ -94,10 +94,10 @@ class FuzzyMatcher:
 
 
 def occluded(line: Line, spelling: Spelling, fuzzy_score: float, min_fuzzy_length: int) -> Candidate | None:
-    """``spelling`` in all of ``line``, if one contiguous run of its characters is occluded, as by a player in front.
+    """Matches the whole ``line`` to ``spelling`` with one contiguous run of characters occluded, e.g. by a player.
 
-    Words that are missing whole were not occluded: NEW ZEALAND is no AIR NEW ZEALAND. ``score`` is 1 - edits / letters
-    of the name: an occluded letter counts ``OCCLUSION_COST`` of an edit, a confused one a fifth.
+    Missing whole words do not count as occluded: NEW ZEALAND is not AIR NEW ZEALAND. ``score`` is 1 - edits / letters
+    of the name: an occluded letter counts ``OCCLUSION_COST`` of an edit, a confused one ``CONFUSION_COST``.
     """
     digits = any(c.isdigit() for c in line.key)
     if digits and not any(c.isalpha() for c in line.key):
@@ -116,14 +116,14 @@ def occluded(line: Line, spelling: Spelling, fuzzy_score: float, min_fuzzy_lengt
 
 
 def _has_digits_for_letters(read: str, name: str) -> bool:
-    """Whether the two, equal when folded, differ only where a digit was read for a letter of the name."""
+    """Whether the two, equal when folded, differ only in digits read for letters of the name."""
     return len(read) == len(name) and all(
         a == b or (a.isdigit() and b.isalpha()) for a, b in zip(read, name, strict=True)
     )
 
 
 def _differs_at_edge(folded: str, spelling: Spelling, at_begin: bool, at_end: bool) -> bool:
-    """Whether an edge of the line took a letter of the name, which is no word of its own, or lent it an emblem."""
+    """Whether the edge of the line cut off one letter of the name that is no word by itself, or added an emblem."""
     last = len(spelling.key) - 1
     if (at_begin and folded == EMBLEM + spelling.folded) or (at_end and folded == spelling.folded + EMBLEM):
         return True
@@ -133,12 +133,12 @@ def _differs_at_edge(folded: str, spelling: Spelling, at_begin: bool, at_end: bo
 
 
 def _confusions_beside_occlusion(read: str, spelling: Spelling) -> int | None:
-    """How many characters the reader confused, if folded ``read`` is the name with one contiguous run of characters,
-    but no whole words, left out; else None."""
+    """Number of confused characters if ``read`` is the name without one contiguous run of characters that is not
+    made of whole words; else None."""
     name, folded = spelling.key, fold(read)
     hidden = len(name) - len(read)
     seen = {at: rest for at in range(len(read) + 1) if fold(rest := name[:at] + name[at + hidden :]) == folded}
-    has_words = len(spelling.cuts) <= len(name)  # in Chinese or Thai each letter stands for one
+    has_words = len(spelling.cuts) <= len(name)  # in Chinese or Thai each letter is a word
     if has_words and any({at, at + hidden} <= spelling.cuts for at in seen):
         return None
     return min((sum(a != b for a, b in zip(read, rest, strict=True)) for rest in seen.values()), default=None)

@@ -1,13 +1,12 @@
-"""Recognises the catalogue's marks by their look, and says how often an unknown mark would look as much like one.
+"""Recognises the catalogue's logos by embedding, and measures how often a distractor would match as well.
 
-The likeness of a view and an exemplar is the inner product of their vectors. A brand that stands out from the next one
-counts for more (as in Lowe's ratio test, IJCV 2004). How often a mark that is none of the catalogue's reaches a score
-is measured on pictures that show none of them, in this very gallery: the more exemplars, the more of them do. Beyond
-the highest tenth of these scores, where there are too few to count, an exponential tail goes on (peaks over threshold;
-Pickands, Annals of Statistics 1975).
+The likeness of a view and an exemplar is the inner product of their embeddings. The score adds the lead over the next
+brand (as in Lowe's ratio test, IJCV 2004). The false accept rate of a score is the share of distractors that reach it
+in this very gallery: it grows with the number of exemplars. Within the highest tenth of these scores, too sparse to
+count, an exponential tail is fitted (peaks over threshold; Pickands, Annals of Statistics 1975).
 
-The same is measured for each brand alone, by its likeness, and no brand may have more than ``ONE_BRAND`` of the false
-alarms: a badge that looks like much else would have them all, and a gallery of one has no other brand to lead.
+The rate is also measured per brand, by likeness alone, and no brand may have more than ``ONE_BRAND`` of the false
+accepts: a generic badge would have them all, and in a gallery of one brand there is no lead to measure.
 """
 
 from collections.abc import Sequence
@@ -21,19 +20,19 @@ from numpy.typing import NDArray
 from brand_detect.domain.protocols import Likeness
 
 BEST = 5
-BLOCK = 512  # views that are compared at once
+BLOCK = 512  # views compared at once
 LEAD = 1.0  # weight of the lead over the next brand
-TAIL = 0.1  # share of the unknown pictures' scores that the tail is fitted to
-RAREST = 1e-4  # false accepts; about a thousand pictures say nothing of rarer ones
-ONE_BRAND = 1 / 8  # most of the false accepts that one brand may have; docs/reference/benchmarks.md has what it changes
-SLOPE, OFFSET = 3.0, -4.8  # log odds that a mark is what it looks like: SLOPE * -log10(false accepts) + OFFSET
+TAIL = 0.1  # share of the distractors' scores that the tail is fitted to
+RAREST = 1e-4  # lowest false accept rate: about a thousand distractors cannot measure rarer ones
+ONE_BRAND = 1 / 8  # largest share of the false accepts that one brand may have; effect: docs/reference/benchmarks.md
+SLOPE, OFFSET = 3.0, -4.8  # log odds that a match is right: SLOPE * -log10(false accept rate) + OFFSET
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one vector of a gallery shows."""
+    """The brand and exemplar behind one vector of a gallery."""
 
     brand_id: str
     brand: str
@@ -43,16 +42,16 @@ class Entry:
 class Gallery:
     """A ``LogoGallery`` that compares every view with every exemplar.
 
-    100,000 exemplars take less time than the embedder does, so there is no approximate index.
+    There is no approximate index: even 100,000 exemplars take less time than the embedder.
 
     Args:
-        embedder: identity of what made the vectors.
-        entries: what each row of ``vectors`` shows.
+        embedder: identity of the embedder that made the vectors.
+        entries: brand and exemplar of each row of ``vectors``.
         vectors: shape (entries, dimensions), of unit length.
-        unknown: vectors of pictures that show none of the marks, shape (pictures, dimensions).
+        distractors: vectors of distractors, shape (distractors, dimensions).
     """
 
-    def __init__(self, embedder: str, entries: Sequence[Entry], vectors: Floats, unknown: Floats) -> None:
+    def __init__(self, embedder: str, entries: Sequence[Entry], vectors: Floats, distractors: Floats) -> None:
         self.embedder = embedder
         brands = sorted({e.brand_id for e in entries})
         place = {brand: i for i, brand in enumerate(brands)}
@@ -61,11 +60,11 @@ class Gallery:
         self._vectors = np.ascontiguousarray(vectors[order], np.float32)
         owners = np.array([place[e.brand_id] for e in self._entries], np.int64)
         self._begins = np.searchsorted(owners, np.arange(len(brands)))  # of each brand's entries
-        two_best, tails = np.full((len(unknown), 2), -1.0, np.float32), [np.zeros((2, 0))]
+        two_best, tails = np.full((len(distractors), 2), -1.0, np.float32), [np.zeros((2, 0))]
         for i in range(0, len(brands), BLOCK):
             begins = self._begins[i : i + BLOCK]
             end = self._begins[i + BLOCK] if i + BLOCK < len(brands) else len(self._entries)
-            alike = np.maximum.reduceat(unknown @ self._vectors[begins[0] : end].T, begins - begins[0], axis=1)
+            alike = np.maximum.reduceat(distractors @ self._vectors[begins[0] : end].T, begins - begins[0], axis=1)
             two_best = np.partition(np.hstack([two_best, alike]), -2, axis=1)[:, -2:]
             tails.append(_tails(alike))
         scores = _led(two_best[:, 1], two_best[:, 0])
@@ -92,7 +91,7 @@ class Gallery:
         return 1 - int(np.searchsorted(self._counted, score)) / len(self._counted)
 
     def _best(self, likeness: Floats) -> list[Likeness]:
-        """The best brands of one track: each view gives its best likeness per brand, the track the mean over views."""
+        """The best brands of one track: for each brand, the mean over views of the view's best likeness."""
         if not len(likeness):
             return []
         means = np.maximum.reduceat(likeness, self._begins, axis=1).mean(axis=0)
@@ -108,23 +107,25 @@ class Gallery:
         ]
 
     def _likeness(self, brand: int, alone: float, score: float, likeness: Floats) -> Likeness:
-        """``alone`` is the track's likeness to the brand whatever else is in the gallery."""
+        """``alone`` is the track's likeness to the brand, without the lead over other brands."""
         end = self._begins[brand + 1] if brand + 1 < len(self._begins) else len(self._entries)
         of_brand = likeness[:, self._begins[brand] : end]
         entry = self._entries[self._begins[brand] + int(of_brand.max(axis=0).argmax())]
         of_its_own = _beyond(alone, *self._tails_alone[:, brand].tolist())
-        alarms = max(self.false_accept_rate(score), min(1.0, of_its_own / ONE_BRAND))
-        odds = SLOPE * -np.log10(alarms) + OFFSET
-        return Likeness(entry.brand_id, entry.brand, entry.exemplar_id, score, alarms, float(1 / (1 + np.exp(-odds))))
+        false_accepts = max(self.false_accept_rate(score), min(1.0, of_its_own / ONE_BRAND))
+        odds = SLOPE * -np.log10(false_accepts) + OFFSET
+        return Likeness(
+            entry.brand_id, entry.brand, entry.exemplar_id, score, false_accepts, float(1 / (1 + np.exp(-odds)))
+        )
 
 
 def _led(best: Any, rival: Any) -> Any:
-    """The score of a likeness beside that of the next brand."""
+    """The score: a likeness plus its weighted lead over ``rival``."""
     return best + LEAD * (best - rival)
 
 
 def _tails(values: Floats) -> NDArray[np.float64]:
-    """Where the tail of each column begins, and how far it reaches beyond that in the mean; shape (2, columns)."""
+    """Start of each column's tail, and mean excess over it; shape (2, columns)."""
     n = max(1, round(TAIL * len(values)))
     highest = np.partition(values, -n, axis=0)[-n:].astype(np.float64)
     begins = highest[0]
@@ -132,5 +133,5 @@ def _tails(values: Floats) -> NDArray[np.float64]:
 
 
 def _beyond(value: float, tail: float, excess: float) -> float:
-    """Share of unknown pictures that reach ``value``; ``TAIL`` for all that do not reach into the tail."""
+    """Share of distractors that reach ``value`` according to the fitted tail; ``TAIL`` below the tail."""
     return TAIL * float(np.exp(-max(0.0, value - tail) / excess))

@@ -1,4 +1,4 @@
-"""Brands with their artwork out of the package simple-icons-pack, an optional extra."""
+"""Imports brands with their logos from the package simple-icons-pack, an optional extra."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 FOLDER = "logos/simple-icons"
 HEADER = """\
-# Written by `brand-detect catalog import simple-icons`, which keeps what you change in an entry and adds others.
-# A brand of your own list gets the logos here as further pictures of its own; all else that yours says wins.
+# Written by `brand-detect catalog import simple-icons`, which keeps your changes to entries and adds new ones.
+# A brand that is also in your own list gets the logos here in addition to its own; otherwise your entry wins.
 """
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import came to."""
+    """The result of an import."""
 
     file: Path
     new: int
@@ -35,13 +35,13 @@ class Imported:
 
 
 def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported:
-    """Write the icons of these names or slugs beside the catalogue at ``path``; all that there are without ``names``.
+    """Writes the icons of these names or slugs beside the catalogue at ``path``; without ``names``, all icons.
 
-    Of a brand that was asked for by name, its name is looked for in texts as those of any brand are. Of the others,
-    that nobody chose, an everyday or short name is never looked for, and any other counts only as a line of its own.
+    Brands imported by name are matched in texts like any other. Of brands imported in bulk, everyday and short names
+    are never matched in texts, and all others only as a whole line.
 
     Raises:
-        BadInput: the extra is not installed, or there is no icon of a name.
+        BadInput: the extra is not installed, or a name has no icon.
     """
     icons = _icons()
     chosen = [_named(icons, name) for name in names] if names else icons
@@ -56,7 +56,7 @@ def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported
     for icon in chosen:
         name = icon.title
         if titles[key_of(name)] > 1 and icon.slug != key_of(name):
-            name = f"{name} ({icon.slug})"  # two brands of one name
+            name = f"{name} ({icon.slug})"  # two brands share the name
         (folder / FOLDER / f"{icon.slug}.svg").write_text(icon.svg, encoding="utf-8")
         fresh: dict[str, Cell] = {
             "name": name,
@@ -77,7 +77,7 @@ def _caution(name: str) -> dict[str, Cell]:
 
 
 def _icons() -> "list[Icon]":
-    """Every icon, by its slug."""
+    """Every icon, sorted by slug."""
     try:
         import simple_icons_pack
     except ImportError as e:
@@ -89,11 +89,11 @@ def _icons() -> "list[Icon]":
 
 
 def _named(icons: "Sequence[Icon]", name: str) -> "Icon":
-    """The icon of that slug, else of that title."""
+    """The icon with that slug, else with that title."""
     by_key = {key_of(icon.title): icon for icon in icons} | {key_of(icon.slug): icon for icon in icons}
     found = by_key.get(key_of(name))
     if found is None:
         near = process.extract(key_of(name), list(by_key), scorer=fuzz.ratio, limit=3)
         alike = dict.fromkeys(by_key[key].title for key, *_ in near)
-        raise BadInput(f"There is no icon of {name}.", f"alike are {', '.join(alike)}")
+        raise BadInput(f"There is no icon called {name}.", f"similar: {', '.join(alike)}")
     return found

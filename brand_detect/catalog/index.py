@@ -16,28 +16,28 @@ from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, fold, key_of, line_of
 
-LONGEST_WINDOW = 8  # words of a line that one name may take; more where a name has more, as in Thai
-SHORTEST_SPLIT = 7  # letters of a name that may stand split into other words inside a longer line: VODA FONE
-SHORTEST_RUN_ON = 4  # letters of the longest name in a word that the reader ran together: EMIRATESFLYBETTER
-SHORTEST_PIECE = 3  # letters of the everyday words and further names beside it: ATPTENNISTV
+LONGEST_WINDOW = 8  # most words of a line in one name; more if a name has more, as in Thai
+SHORTEST_SPLIT = 7  # fewest letters of a name that may be split into other words inside a longer line: VODA FONE
+SHORTEST_RUN_ON = 4  # fewest letters of the longest name in words that OCR ran together: EMIRATESFLYBETTER
+SHORTEST_PIECE = 3  # fewest letters of the everyday words and other names beside it: ATPTENNISTV
 RUN_ON_SCORE = 0.95
-# Of 100, share of letters in common from which a text is nearly a name. Of 570 names of the starter catalogue that lost
-# 15 to 40 % of their letters 66 % still find theirs, and 21 % of 600 everyday words find one; with 55: 85 and 100 %.
+# Lowest similarity, of 100, of a near name. Of 570 names of the starter catalogue with 15 to 40 % of their letters
+# missing 66 % still find theirs, and 21 % of 600 everyday words find one; with 55: 85 and 100 %.
 NEAR_SCORE = 80
-SHORTEST_NEAR = 5  # letters of such a text: shorter ones are nearly a name by chance
-# beside a name these make no sentence of it; readers take round emblems for an o (also a Greek or Cyrillic one) or 0,
-# pointed ones for a delta or lambda, square ones for a mouth
+SHORTEST_NEAR = 5  # fewest letters of such a text: shorter ones are similar to a name by chance
+# A name beside these is still alone on its line. OCR reads round emblems as an o (also a Greek or Cyrillic one) or 0,
+# pointed ones as a delta or lambda, square ones as 口.
 ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}
 ADORNMENTS |= {"o", "0", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LETTER O}", "δ", "λ", "口", "ロ"}
 
 
 class LexiconIndex:
-    """A ``BrandIndex`` over one catalogue; build it once per version."""
+    """A ``BrandIndex`` over one catalogue; built once per version."""
 
     def __init__(self, catalog: BrandCatalog) -> None:
         self.version = catalog.version
         self._by_key: dict[str, Spelling] = {}
-        self._excluded: defaultdict[str, set[str]] = defaultdict(set)  # folded text: the brand ids
+        self._excluded: defaultdict[str, set[str]] = defaultdict(set)  # brand ids by folded text
         for brand in catalog.brands:
             for text in () if brand.logo_only else (brand.name, *brand.aliases, *brand.included_texts):
                 line = line_of(text)
@@ -58,7 +58,7 @@ class LexiconIndex:
         self._longest = max((len(s.key) for s in self._spellings), default=0)
         texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
-        self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # key of a name or alias: brands by id
+        self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # brands by id, by key of a name or alias
         for brand in catalog.brands:
             for text in (brand.name, *brand.aliases):
                 self._names[key_of(text)][brand.brand_id] = brand
@@ -68,10 +68,10 @@ class LexiconIndex:
     def find(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Every brand in ``text``, best first, no two overlapping.
 
-        A name matches at word boundaries, its words may be run together or split. Everyday names (``whole_line``)
-        match only where nothing but names stands on the line. ``score`` is 1 for the name's own letters, else
-        1 - edits / letters of the name, an edit that the reader's confusions explain counting a fifth, a letter cut
-        off at an end of the line nine tenths.
+        A name matches at word boundaries; its words may be run together or split. Everyday names (``whole_line``)
+        match only on lines of nothing but names. ``score`` is 1 for the name's own letters, else 1 - edits / letters
+        of the name, where an edit that OCR confusion explains counts a fifth, and a letter cut off at an end of the
+        line nine tenths.
         """
         line = line_of(text)
         candidates = [
@@ -85,10 +85,10 @@ class LexiconIndex:
     def find_occluded(
         self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int
     ) -> list[Hit]:
-        """The name among ``keys`` that ``text`` is with one contiguous run of characters occluded.
+        """Matches ``text`` to a name among ``keys`` with one contiguous run of characters occluded.
 
-        Nothing if it may be several brands of ``keys``, or is a name, a number or made of everyday words itself.
-        ``min_fuzzy_length`` is that of the name, which is spelled out somewhere; a brand's own limit that of the text.
+        Finds nothing if several brands match, or if ``text`` is itself a name, a number or only everyday words.
+        ``min_fuzzy_length`` limits the length of the name, a brand's own ``min_length`` that of ``text``.
         """
         line = line_of(text)
         if line.key in self._by_key or all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts)):
@@ -101,9 +101,9 @@ class LexiconIndex:
         return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []
 
     def named(self, name: str) -> Hit | None:
-        """The brand of that name or alias, also where it counts by its logo alone; None for anything else.
+        """Looks up a brand by name or alias, ``logo_only`` ones too; None if there is none.
 
-        A name that two brands share is that of neither.
+        A name that two brands share matches neither.
         """
         brands = self._names.get(key_of(name), {})
         if len(brands) != 1:
@@ -113,50 +113,50 @@ class LexiconIndex:
         return Hit(brand.brand_id, brand.name, name, rule, 1.0, 0, len(name))
 
     def near(self, text: str, limit: int) -> list[str]:
-        """Names of the brands that ``text`` nearly is, too unlike it for ``find``; likest first, at most ``limit``."""
+        """Names of brands similar to ``text`` but below the bar of ``find``; best first, at most ``limit``."""
         key = fold(key_of(text))
         if len(key) < SHORTEST_NEAR:
             return []
         found = process.extract(
             key, self._folded_names, scorer=fuzz.ratio, limit=4 * limit, score_cutoff=NEAR_SCORE
-        )  # more, for a brand may have many names
+        )  # more than ``limit``, since a brand may have many names
         names = [brand.name for _, _, known in found for brand in self._names[known].values()]
         return list(dict.fromkeys(names))[:limit]
 
     @cached_property
     def _folded_names(self) -> dict[str, str]:
-        """By key, each name as it is compared."""
+        """Each name as it is compared, by key."""
         return {key: fold(key) for key in self._names}
 
     def rivals(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
-        """Every name that the whole of ``text`` would match approximately, were it no name itself, likest first."""
+        """Other names that the whole of ``text`` matches approximately, best first."""
         line = line_of(text)
         candidates = self._fuzzy.candidates(line, 0, len(line.key), fuzzy_score, min_fuzzy_length)
         return [_hit(line, c) for c in sorted(candidates, key=lambda c: c.worth) if c.spelling.key != line.key]
 
     def is_excluded(self, text: str) -> bool:
-        """Whether the catalogue says that this text is no brand at all."""
+        """Whether the catalogue excludes this text as no brand."""
         return fold(key_of(text)) in self._excluded
 
     def may_begin(self, text: str) -> bool:
-        """Whether the end of ``text`` may be the first part of a longer name: BNP, of BNP Paribas."""
+        """Whether the end of ``text`` may begin a longer name: BNP, of BNP Paribas."""
         line = line_of(text)
         return any(_begins_another(fold(line.key[cut:]), self._forwards) for cut in line.cuts[:-1])
 
     def may_end(self, text: str) -> bool:
-        """Whether the beginning of ``text`` may be the last part of a longer name."""
+        """Whether the beginning of ``text`` may end a longer name: PARIBAS, of BNP Paribas."""
         line = line_of(text)
         return any(_begins_another(fold(line.key[:cut])[::-1], self._backwards) for cut in line.cuts[1:])
 
     def _candidates(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[Candidate]:
-        """All candidates, overlapping."""
+        """Yields all candidates, including overlapping ones."""
         yield from self._windows(line, fuzzy_score, min_fuzzy_length)
         yield from self._run_on(line)
 
     def _windows(self, line: Line, fuzzy_score: float, min_fuzzy_length: int) -> Iterator[Candidate]:
         cuts, key = line.cuts, line.key
         for i, begin in enumerate(cuts[:-1]):
-            plain = True  # all words of the window are everyday ones
+            plain = True  # whether all words of the window are everyday words
             for j in range(i + 1, min(len(cuts), i + 1 + self._window)):
                 end = cuts[j]
                 window = key[begin:end]
@@ -174,7 +174,7 @@ class LexiconIndex:
 
     @staticmethod
     def _may_be_split(line: Line, i: int, j: int, spelling: Spelling, plain: bool) -> bool:
-        """Whether the words i..j of ``line``, which spell ``spelling``, are not just other words in a row."""
+        """Whether the words i..j of ``line``, which join to ``spelling``, are the name and not just adjacent words."""
         begin = line.cuts[i]
         if {c - begin for c in line.cuts[i : j + 1]} <= spelling.cuts:
             return True
@@ -184,7 +184,7 @@ class LexiconIndex:
         return True
 
     def _run_on(self, line: Line) -> Iterator[Candidate]:
-        """Names in words that the reader ran together: all of it is names and everyday words, not these alone."""
+        """Yields names in words that OCR ran together, made of names and everyday words only."""
         for begin, end in zip(line.cuts, line.cuts[1:], strict=False):
             word = line.key[begin:end]
             if len(word) >= 2 * SHORTEST_RUN_ON and word not in self._by_key and not is_everyday_word(word):
@@ -196,8 +196,8 @@ class LexiconIndex:
                         yield Candidate(a, b, spelling, RUN_ON_SCORE, exact=True)
 
     def _pieces(self, key: str, begin: int, end: int) -> list[tuple[int, int]]:
-        """``key[begin:end]`` cut into names and everyday words, as few letters in names as can be; else nothing."""
-        best: dict[int, tuple[int, list[tuple[int, int]]]] = {begin: (0, [])}  # reached place: letters in names, pieces
+        """Splits ``key[begin:end]`` into names and everyday words, with the fewest letters in names; else empty."""
+        best: dict[int, tuple[int, list[tuple[int, int]]]] = {begin: (0, [])}  # letters in names and pieces, by end
         fillers = everyday_words()
         for a in range(begin, end):
             if a not in best:
@@ -217,7 +217,7 @@ class LexiconIndex:
         return best[end][1] if end in best else []
 
     def _is_excluded_at(self, line: Line, candidate: Candidate) -> bool:
-        """Whether words around the candidate spell a text that its brand excludes."""
+        """Whether the candidate lies within a text that its brand excludes."""
         if not candidate.spelling.brand.excluded_texts:
             return False
         firsts = [c for c in line.cuts if c <= candidate.begin][-self._window :]
@@ -230,19 +230,19 @@ class LexiconIndex:
 
 
 def _begins_another(part: str, ordered: list[str]) -> bool:
-    """Whether one of the ``ordered`` strings, all different, is ``part`` and more."""
+    """Whether ``part`` is a proper prefix of one of the ``ordered``, distinct strings."""
     at = bisect_left(ordered, part)
     return any(s != part and s.startswith(part) for s in ordered[at : at + 2])
 
 
 def _is_cut_from_plus(line: Line, j: int) -> bool:
-    """Whether a + follows the words before j without a space: DISNEY+ is not Disney."""
+    """Whether a + directly follows the words before j: DISNEY+ is not Disney."""
     at = line.cuts[j]
     return line.key[at : at + 1] == "+" and line.at[at] == line.at[at - 1] + 1
 
 
 def _best_apart(candidates: list[Candidate]) -> list[Candidate]:
-    """The best candidates of which no two overlap."""
+    """The best non-overlapping candidates."""
     chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: c.worth):
         if all(candidate.end <= c.begin or c.end <= candidate.begin for c in chosen):
@@ -251,7 +251,7 @@ def _best_apart(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _is_nothing_but_names(line: Line, candidates: list[Candidate]) -> bool:
-    """Whether names and adornments fill the line, and it is one name, or one at least is no everyday word."""
+    """Whether the line holds only names and adornments; several brands must not all have everyday names."""
     if len({c.spelling.brand.brand_id for c in candidates}) > 1 and all(c.spelling.whole_line for c in candidates):
         return False
     return all(
@@ -261,7 +261,7 @@ def _is_nothing_but_names(line: Line, candidates: list[Candidate]) -> bool:
 
 
 def _hit(line: Line, candidate: Candidate) -> Hit:
-    """The candidate in the text as given, without letters around it that are not of the name: the O of OLENOVO."""
+    """Converts a candidate to a hit, trimmed to the letters of the name: without the O of OLENOVO."""
     spelling = candidate.spelling
     begin, end = candidate.begin, candidate.end
 

@@ -1,4 +1,4 @@
-"""Reads the brand list, a file or a folder, and says by file and line what is wrong with it."""
+"""Reads the brand list, a file or a folder, and reports errors by file and line."""
 
 import hashlib
 import json
@@ -20,31 +20,32 @@ from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
 OWN = "brands.yaml"
-"""The file of a catalogue's folder that commands write a user's brands to."""
+"""The file in a catalogue's folder to which commands write the user's brands."""
 LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
 LAYERS = (LEARNED, IMPORTED)
-"""Lists that commands write beside the user's own, strongest first: what they say of a brand of his is added to it."""
+"""Lists that commands write beside the user's own, strongest first; they add to the user's brands."""
 SINCE_LOGOS = ("owner", "included_texts", "colours", "logo_only", "exemplars")
-"""Fields that are left out of a snapshot while empty: lists without logos keep the versions they always had."""
+"""Fields left out of a snapshot while empty, so that versions of lists without logos never changed."""
 _DATA = files("brand_detect.catalog").joinpath("data")
 STARTER = _DATA.joinpath("brands.yaml")
 """The list that comes with the package."""
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
-_SHORT = 3  # a name of so many Latin letters or digits is often part of another: RAI, Rai Play
+_SHORT = 3  # names of up to this many Latin letters or digits are often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 _STORED = TypeAdapter(list[Brand])
 
 
 @dataclass(frozen=True)
 class LoadedCatalog:
-    """A brand list as it was read; its pictures stay in their files."""
+    """A brand list as read; the pictures stay in their files."""
 
     catalog: BrandCatalog
     files: Mapping[str, Path] = field(default_factory=dict)
-    """Where the picture of each exemplar lies, by its id."""
+    """File of each exemplar, by its id."""
 
     def picture(self, exemplar: Exemplar) -> bytes:
-        """
+        """Reads an exemplar's file.
+
         Raises:
             Transient: the file has changed since the list was read.
         """
@@ -52,7 +53,7 @@ class LoadedCatalog:
         try:
             data = file.read_bytes()
         except OSError as e:
-            raise Transient(f"The logo {file} went while it was read.", "try again") from e
+            raise Transient(f"The logo {file} disappeared while it was read.", "try again") from e
         if exemplar_of(data, exemplar.suffix) != exemplar:
             raise Transient(f"The logo {file} changed while it was read.", "try again")
         return data
@@ -60,7 +61,7 @@ class LoadedCatalog:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a catalogue lies: the user's own lists, the layers beside them, and the folder that logos lie in."""
+    """Location of a catalogue: its folder, the user's own lists, and the layers beside them."""
 
     folder: Path
     own: tuple[Path, ...]
@@ -72,10 +73,10 @@ class Place:
 
     @classmethod
     def of(cls, path: Path, to_come: Collection[Path] = ()) -> "Place":
-        """The lists at ``path`` that are there or ``to_come``.
+        """Finds the lists at ``path`` that exist or are ``to_come``.
 
         Raises:
-            BadInput: there is no such file or folder.
+            BadInput: no such file or folder exists.
         """
         if path.is_dir():
             there = {f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and f.name[0] != "."}
@@ -90,7 +91,7 @@ class Place:
 
 @dataclass(frozen=True)
 class _Listed:
-    """A brand, where it was found, and the pictures that were named for it."""
+    """A brand with its entry and the logos listed for it."""
 
     brand: Brand
     entry: Entry
@@ -104,19 +105,19 @@ class _Listed:
 def load_catalog(
     path: str = "", artwork: Artwork | None = None, drafts: Mapping[Path, bytes] | None = None
 ) -> LoadedCatalog:
-    """Read the brand list in a local file or folder; without ``path``, the one that comes with the package.
+    """Reads the brand list in a local file or folder; without ``path``, the package's own.
 
-    ``artwork`` looks at the logos; without it they are taken as they are. ``drafts`` stand in for files of these paths.
+    ``artwork`` checks the logos; without it they are not checked. ``drafts`` replace files of these paths.
 
     Raises:
-        BadInput: no such file, or naming a file and a line of it.
+        BadInput: the file does not exist, or is invalid; names file and line.
     """
     if not path:
         return LoadedCatalog(parse_catalog(STARTER.read_bytes(), STARTER.name))
     drafts = drafts or {}
     place = Place.of(Path(path), drafts)
     if not place.lists:
-        raise BadInput(f"The folder {path} holds no brand list.", "begin with: brand-detect catalog add NAME")
+        raise BadInput(f"The folder {path} holds no brand list.", "start with: brand-detect catalog add NAME")
     listed = _checked(entry for file in place.own for entry in _entries(file, drafts))
     for file in place.layers:
         listed = _with_layer(listed, _entries(file, drafts))
@@ -124,35 +125,35 @@ def load_catalog(
 
 
 def parse_catalog(data: bytes, source: str) -> BrandCatalog:
-    """The catalogue in ``data``; the ending of ``source`` says how to read it (.csv, .tsv, .yaml, .yml, .json).
+    """Parses the catalogue in ``data``; the suffix of ``source`` gives the format (.csv, .tsv, .yaml, .yml, .json).
 
     Raises:
-        BadInput: naming ``source`` and the line; or logos are named, which only ``load_catalog`` finds.
+        BadInput: the list is invalid, or lists logos, which only ``load_catalog`` can read; names ``source`` and line.
     """
     listed = _checked(entries_of(data, source))
     for entry, logo in (pair for item in listed for pair in item.logos):
-        raise entry.bad(f"the logo {logo} is named in a list that is no file", "load it from its file")
+        raise entry.bad(f"the logo {logo} is listed, but the list is not a file", "load it from its file")
     return _catalog(item.brand for item in listed)
 
 
 def catalog_to_json(catalog: BrandCatalog) -> bytes:
-    """The catalogue as canonical JSON: the same content gives the same bytes."""
+    """The catalogue as canonical JSON: equal content gives equal bytes."""
     return _canonical({"version": catalog.version, "brands": [_plain(b) for b in catalog.brands]})
 
 
 def catalog_from_json(data: bytes, version: str) -> BrandCatalog:
-    """The catalogue of that version, as ``catalog_to_json`` wrote it.
+    """Parses the output of ``catalog_to_json`` for that version.
 
     Raises:
-        Permanent: the bytes are damaged: their content is not that of the version.
+        Permanent: the bytes are damaged: their content does not match the version.
     """
     try:
         catalog = _catalog(_STORED.validate_python(json.loads(data)["brands"]))
         if catalog.version != version:
-            raise ValueError(f"its content is that of {catalog.version}")
+            raise ValueError(f"its content has version {catalog.version}")
     except (ValueError, KeyError, TypeError) as e:  # pydantic's and json's errors are ValueErrors
         raise Permanent(
-            f"The snapshot {version} of the brand catalogue is damaged: it is not what was written.",
+            f"The snapshot {version} of the brand catalogue is damaged: its content differs from what was written.",
             f"restore _catalog/{version}/catalog.json, or remove it and re-materialize brand_catalog",
         ) from e
     return catalog
@@ -160,14 +161,14 @@ def catalog_from_json(data: bytes, version: str) -> BrandCatalog:
 
 @cache
 def everyday_words() -> frozenset[str]:
-    """Keys of words that turn up in ordinary text, so that a brand of that name needs a line of its own."""
+    """Keys of words common in ordinary text: a brand of that name matches only as a whole line."""
     text = _DATA.joinpath("everyday_words.txt").read_text(encoding="utf-8")
     return frozenset(key_of(w) for line in text.splitlines() if not line.startswith("#") for w in line.split())
 
 
 @lru_cache(maxsize=65_536)
 def is_everyday_word(key: str) -> bool:
-    """Whether ``key``, or what it is a form of, is an everyday word: channels, running, based."""
+    """Whether ``key`` is an everyday word or a form of one: channels, running, based."""
     words = everyday_words()
     return key in words or any(
         key.endswith(ending) and (key[: -len(ending)] in words or key[: -len(ending)] + "e" in words)
@@ -198,8 +199,8 @@ def _entries(file: Path, drafts: Mapping[Path, bytes]) -> Iterable[Entry]:
 
 
 def _checked(entries: Iterable[Entry]) -> list[_Listed]:
-    """The user's own entries as brands; no text may be two brands'."""
-    owners: dict[str, tuple[str, _Listed]] = {}  # key of a text: the text, and whose it is
+    """Converts the user's own entries to brands; no text may belong to two brands."""
+    owners: dict[str, tuple[str, _Listed]] = {}  # text and its owner, by the text's key
     ids: dict[str, _Listed] = {}
     listed = []
     for entry in entries:
@@ -221,13 +222,13 @@ def _checked(entries: Iterable[Entry]) -> list[_Listed]:
         if other is not item:
             where = other.entry.seen_from(entry)
             what = f"the id {brand.brand_id!r} of {brand.name!r} is also that of {other.brand.name!r} on {where}"
-            raise entry.bad(what, "spell one of the two names in another way")
+            raise entry.bad(what, "spell one of the two names differently")
         listed.append(item)
     return listed
 
 
 def _with_layer(listed: Sequence[_Listed], entries: Iterable[Entry]) -> list[_Listed]:
-    """``listed`` and what a layer adds: new brands, and logos and free names for those that are there."""
+    """Adds a layer to ``listed``: new brands, and logos and unclaimed names for known brands."""
     merged = {item.brand.brand_id: item for item in listed}
     owners = {key_of(text): i for i, item in merged.items() for text in _texts(item.brand)}
     for entry in entries:
@@ -252,7 +253,7 @@ def _with_layer(listed: Sequence[_Listed], entries: Iterable[Entry]) -> list[_Li
 
 
 def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
-    """``own`` with what ``layer`` says beyond it; its ``free`` texts are no other brand's."""
+    """``own`` with the additions of ``layer``; its ``free`` texts belong to no other brand."""
     named = set(map(key_of, _texts(own)))
     return replace(
         own,
@@ -269,7 +270,7 @@ def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
 
 
 def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | None) -> LoadedCatalog:
-    """The brands with their exemplars, each of them one brand's."""
+    """Adds the exemplars to their brands; each belongs to one brand."""
     folder = folder.resolve()
     owners: dict[str, tuple[_Listed, Entry]] = {}
     where: dict[str, Path] = {}
@@ -282,7 +283,7 @@ def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | N
             if entry.source in LAYERS:
                 continue  # the stronger list wins
             what = f"the logo {logo} of {item.brand.name!r} is also a picture of {other.brand.name!r}"
-            raise entry.bad(f"{what} on {other_entry.seen_from(entry)}", "leave it with one of them")
+            raise entry.bad(f"{what} on {other_entry.seen_from(entry)}", "list it for one of them only")
         where.setdefault(exemplar.exemplar_id, file)
         found[item.brand.brand_id].add(exemplar)
     brands = (
@@ -298,17 +299,17 @@ def _brand(entry: Entry) -> Brand:
         raise entry.bad("a brand has no name", "fill in 'name'")
     min_length = entry.single("min_length", "0")
     if not (min_length.isascii() and min_length.isdigit()):
-        raise entry.bad(f"min_length is {min_length!r}", "give a whole number, 0 or more")
+        raise entry.bad(f"min_length is {min_length!r}", "use a whole number, 0 or more")
     logo_only = entry.single("logo_only", _NO[0]).lower()
     if logo_only not in (*_YES, *_NO):
-        raise entry.bad(f"logo_only is {logo_only!r}", "give true or false")
+        raise entry.bad(f"logo_only is {logo_only!r}", "use true or false")
     aliases = tuple(sorted({a for a in entry.listed("aliases") if a != name}))
     included = tuple(sorted({*entry.listed("included_texts")} - {name, *aliases}))
     excluded = tuple(sorted(set(entry.listed("excluded_texts"))))
     texts = (name, *aliases, *included)
     spellings = {key_of(t): t for t in texts}
     if "" in spellings:
-        raise entry.bad(f"{spellings['']!r} has no letter or digit", "leave it out or spell it out")
+        raise entry.bad(f"{spellings['']!r} has no letter or digit", "remove it or spell it out")
     for text in excluded:
         if key_of(text) in spellings:
             raise entry.bad(f"{text!r} is both a name and an excluded text of {name!r}", "keep one of them")
@@ -334,12 +335,12 @@ def _texts(brand: Brand) -> tuple[str, ...]:
 def _colour(entry: Entry, written: str) -> str:
     found = _COLOUR.fullmatch(written)
     if not found:
-        raise entry.bad(f"{written!r} is no colour", 'write red, green and blue in hex: "#e30613"')
+        raise entry.bad(f"{written!r} is not a colour", 'write red, green and blue in hex: "#e30613"')
     return f"#{found[1].lower()}"
 
 
 def _whole_line(entry: Entry, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of ``texts`` need a line of their own: as written (yes, no or a list), else the everyday and the short."""
+    """The ``texts`` that match only as a whole line: as written (yes, no or a list), else everyday and short ones."""
     written = entry.listed("whole_line")
     if not written:
         return tuple(t for t in texts if is_everyday(key_of(t)))
@@ -347,11 +348,11 @@ def _whole_line(entry: Entry, texts: tuple[str, ...]) -> tuple[str, ...]:
         return texts if written[0].lower() in _YES else ()
     for text in written:
         if text not in texts:
-            hint = "give true, false, or a list of the brand's own names, aliases and included texts"
-            raise entry.bad(f"whole_line names {text!r}, which is none of the brand's texts", hint)
+            hint = "use true, false, or a list of the brand's own names, aliases and included texts"
+            raise entry.bad(f"whole_line lists {text!r}, which is none of the brand's texts", hint)
     return tuple(t for t in texts if t in written)
 
 
 def is_everyday(key: str) -> bool:
-    """Whether a name with this key needs a line of its own unless the catalogue says otherwise."""
+    """Whether a name with this key matches only as a whole line unless the catalogue says otherwise."""
     return is_everyday_word(key) or not any(c.isalpha() for c in key) or (key.isascii() and len(key) <= _SHORT)

@@ -1,4 +1,4 @@
-"""Writes into a user's catalogue: as little as can be, all else stays as it was written."""
+"""Edits a user's catalogue with minimal changes to the text."""
 
 import json
 import re
@@ -17,14 +17,14 @@ from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
-_PLAIN = re.compile(r"\w(?:[\w &'’./-]*[\w/.])?")  # needs no quotes in YAML, wherever it stands
+_PLAIN = re.compile(r"\w(?:[\w &'’./-]*[\w/.])?")  # needs no quotes anywhere in YAML
 
 Cells = Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A logo that is to be added. ``source`` says where it came from."""
+    """A logo to add. ``source`` names its origin."""
 
     source: str
     data: bytes
@@ -32,9 +32,10 @@ class Picture:
 
     @classmethod
     def of(cls, file: Path) -> "Picture":
-        """
+        """Reads a picture file.
+
         Raises:
-            BadInput: there is no such file, or it is too large or of another kind.
+            BadInput: the file does not exist, is too large or has another format.
         """
         try:
             return cls(str(file), *picture_of(file))
@@ -46,9 +47,10 @@ class Picture:
         return exemplar_of(self.data, self.suffix)
 
     def look_at(self, artwork: Artwork) -> None:
-        """
+        """Checks that the picture can be rendered and is large enough.
+
         Raises:
-            BadInput: nothing can be recognised on it.
+            BadInput: the picture is unusable.
         """
         try:
             look_at(self.data, self.suffix, artwork)
@@ -58,22 +60,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class Added:
-    """What was written."""
+    """The result of adding a brand."""
 
     brand: Brand
     file: Path
     logos: tuple[Path, ...]
     known: tuple[Picture, ...]
-    """Those that the brand had before: they were not taken again."""
+    """Pictures that the brand already had; they were not added again."""
 
 
 def add_brand(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Artwork, layer: str = "") -> Added:
-    """Write a brand to the catalogue at ``path``, or what is new about one that is there; copy its logos beside it.
+    """Adds a brand to the catalogue at ``path``, or new details to an existing one, and copies its logos beside it.
 
     The brand goes into the user's own list, or into the ``layer`` beside it.
 
     Raises:
-        BadInput: a logo shows nothing, the list is no YAML, or the catalogue would not be valid; nothing is written.
+        BadInput: a logo is unusable, the list is not YAML, or the catalogue would become invalid; nothing is written.
     """
     for picture in pictures:
         picture.look_at(artwork)
@@ -97,19 +99,19 @@ def add_brand(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Ar
         if changed != text:
             replace_file(file, changed.encode())
     except OSError as e:
-        _take_away(written)
+        _remove(written)
         raise BadInput(f"{e.filename or folder} cannot be written: {e.strerror}.", "check its permissions") from e
     except BrandDetectError:
-        _take_away(written)
+        _remove(written)
         raise
     return Added(_brand_of(after, str(cells["name"])), file, tuple(written), known)
 
 
 def with_brand(text: str, source: str, cells: Cells) -> str:
-    """The YAML list ``text`` with what ``cells`` say: in the entry of that name or alias, else in a new one at its end.
+    """Adds ``cells`` to the YAML list ``text``: to the entry of that name or alias, else as a new one at the end.
 
     Raises:
-        BadInput: the list cannot be read, the entry has another owner, or the place to write at was not found.
+        BadInput: the list cannot be parsed, the entry has a conflicting value, or the list's layout cannot be edited.
     """
     blank = not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
     before = [] if blank else list(entries_of(text.encode(), source))
@@ -127,18 +129,18 @@ def with_brand(text: str, source: str, cells: Cells) -> str:
     except BadInput:
         found = []
     if found != expected:
-        raise BadInput(f"{source} is written in a way that this command cannot add to.", "add the entry by hand")
+        raise BadInput(f"{source} is laid out in a way that this command cannot edit.", "add the entry by hand")
     return changed
 
 
 def entry_text(cells: Cells, pad: str = "") -> str:
-    """A brand as an item of a YAML list, a line for each of its columns."""
+    """A brand as an item of a YAML list, one line per column."""
     lines = [f"{column}: {_value(value)}" for column, value in _without_empty(cells).items()]
     return "".join(f"{pad}{'  ' if n else '- '}{line}\n" for n, line in enumerate(lines))
 
 
 def replace_file(file: Path, data: bytes) -> None:
-    """Write a whole file in place of an earlier one, all or nothing."""
+    """Replaces a file atomically."""
     target = file.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
@@ -152,17 +154,17 @@ def replace_file(file: Path, data: bytes) -> None:
 
 
 def begun(path: Path) -> Path:
-    """The folder of the catalogue at ``path``, a list or a folder; made if it is not there."""
+    """The folder of the catalogue at ``path``, a list or a folder; created if missing."""
     folder = path.parent if path.is_file() or path.suffix else path
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise BadInput(f"The folder {folder} cannot be made: {e.strerror}.", "name another") from e
+        raise BadInput(f"The folder {folder} cannot be created: {e.strerror}.", "choose another") from e
     return folder
 
 
 def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:
-    """The catalogue's folder, and the list in it that the brand stands in or is to stand in."""
+    """The catalogue's folder, and the list in it that has the brand or should get it."""
     place = Place.of(path, [path] if path.suffix and not path.exists() else [])
     file = place.folder / OWN if path.is_dir() else path
     if layer:
@@ -172,7 +174,7 @@ def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:
             if any(_is_named(entry, name) for entry in entries_of(listed.read_bytes(), listed.name)):
                 file = listed
     if file.suffix.lower() not in YAML_SUFFIXES:
-        raise BadInput(f"{file} is no YAML: this command does not write to it.", f"add {name} by hand, or use YAML")
+        raise BadInput(f"{file} is not YAML, so this command cannot write to it.", f"add {name} by hand, or use YAML")
     return place.folder, file
 
 
@@ -184,7 +186,7 @@ def _read(file: Path) -> str:
 
 
 def _free(folder: Path, stem: str, suffix: str) -> Path:
-    """A file that is not there yet."""
+    """A path that does not exist yet."""
     file, n = folder / f"{stem}.{suffix}", 1
     while file.exists():
         n += 1
@@ -192,7 +194,7 @@ def _free(folder: Path, stem: str, suffix: str) -> Path:
     return file
 
 
-def _take_away(files: Iterable[Path]) -> None:
+def _remove(files: Iterable[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
 
@@ -216,7 +218,7 @@ def _without_empty(cells: Cells) -> dict[str, Cell]:
 
 
 def _news(entry: Entry, cells: Cells) -> Iterator[tuple[str, Cell]]:
-    """What ``cells`` say that ``entry`` does not."""
+    """Yields the values of ``cells`` that ``entry`` lacks."""
     for column, value in _without_empty(cells).items():
         if isinstance(value, str):
             if column == "name" or value == entry.cells.get(column):
@@ -229,7 +231,7 @@ def _news(entry: Entry, cells: Cells) -> Iterator[tuple[str, Cell]]:
 
 
 def _scalar(text: str) -> str:
-    """``text`` in YAML: in quotes, unless it is safe without them."""
+    """``text`` as a YAML scalar, quoted if necessary."""
     return text if _PLAIN.fullmatch(text) and text.lower() != "null" else json.dumps(text, ensure_ascii=False)
 
 
@@ -252,7 +254,7 @@ def _appended(text: str, items: yaml.SequenceNode | None, cells: Cells) -> str:
 
 
 _Splice = tuple[int, int, str]
-"""The letters from the first place to the second give way to a text."""
+"""Start, end and replacement of a stretch of text."""
 
 
 def _spliced(text: str, splices: Iterable[_Splice]) -> str:
@@ -262,7 +264,7 @@ def _spliced(text: str, splices: Iterable[_Splice]) -> str:
 
 
 def _splices(text: str, item: yaml.Node, news: Cells) -> Iterator[_Splice]:
-    """Where in ``text`` the values of ``news`` are to be put, so that ``item`` has them."""
+    """Yields the edits of ``text`` that add ``news`` to ``item``."""
     if isinstance(item, yaml.ScalarNode):  # a name alone
         begin, end = item.start_mark.index, item.end_mark.index
         yield begin, end, f"{{name: {text[begin:end]}, {_flow(news)[1:]}" if news else text[begin:end]

@@ -194,7 +194,7 @@ def named(job_id: str, stage: str, known: Sequence[str], name: str) -> str:
 
 
 class Reported(Protocol):
-    """An attempt of a job's report, as its manifest or Dagster's history has it."""
+    """An attempt of a job's report, from its manifest or from Dagster's history."""
 
     @property
     def attempt(self) -> str: ...
@@ -209,12 +209,12 @@ R = TypeVar("R", bound=Reported)
 
 
 def report_of(job_id: str, reports: Sequence[R], attempt: str = "") -> R:
-    """The report of a job that is meant: ``attempt``, its first letters do, or the newest whose blocking checks passed.
+    """Selects a job's report: ``attempt``, or a unique prefix of it; else the newest whose blocking checks passed.
 
-    ``reports`` are all of the job, oldest first.
+    ``reports`` are all reports of the job, oldest first.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is no such report.
     """
     if not reports:
         raise BadInput(f"{job_id} has no report.", "submit its video first, or replay it")

@@ -1,4 +1,4 @@
-"""How the shipped weights and thresholds are made; the wheel leaves it out, and nothing imports it.
+"""Scripts that produce the shipped weights and thresholds; not part of the wheel, and imported by nothing.
 
-What runs a trained network is an engine.
+Engines run the trained networks.
 """

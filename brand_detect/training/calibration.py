@@ -1,11 +1,11 @@
-"""Fit what a gallery says of its own certainty, on drawings that the embedder was not trained on.
+"""Fits the probability that a gallery's match is right, on artworks that the embedder was not trained on.
 
     python -m brand_detect.training.calibration PACKS --fonts FONTS
 
-Half of the drawings make a gallery. Distorted pictures of them, of the other half and of scenery are put to it, as many
-that it should know as others; the log odds that its best answer is right are fitted as a line over how rare a false
-alarm is (logistic regression): 7.5 and -5.2. Photographs of 14 brands give 2.9 and -4.9; the more careful line is in
-``catalog.gallery``.
+Half of the artworks form a gallery. It is queried with distorted pictures of known artworks, and as many of unknown
+artworks and of scenery. Logistic regression fits the log odds that the best match is right over -log10 of the false
+accept rate: slope 7.5, offset -5.2. Photographs of 14 brands give 2.9 and -4.9; ``catalog.gallery`` uses the more
+cautious line.
 """
 
 from itertools import pairwise
@@ -32,7 +32,7 @@ EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1.0)
 def answers(
     gallery: Gallery, embedder: BuiltInLogoEmbedder, known: list[Drawn], others: list[Drawn], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Of every picture the false alarms at its best answer, and whether that is right."""
+    """False accept rate of every picture's best match, and whether the match is right."""
     rng = np.random.default_rng(seed)
     scenery = Scenery([art for _, art in others], rng, count=128)
     pictures = [photographed(art, a.mono, scenery, rng, SIDE_PX) for a, art in known]
@@ -46,7 +46,7 @@ def answers(
 
 
 def fitted(rarity: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope (not negative) and offset of the log odds over ``rarity``, the likeliest ones."""
+    """Maximum-likelihood slope (not negative) and offset of the log odds over ``rarity``."""
     x, y = torch.from_numpy(rarity), torch.from_numpy(right.astype(float))
     line = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([line], max_iter=200, line_search_fn="strong_wolfe")
@@ -64,9 +64,9 @@ def fitted(rarity: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float
 def main(
     artwork: Annotated[Path, typer.Argument(help="folder with the unpacked packs of icons")],
     fonts: Annotated[Path, typer.Option(help="folder of fonts")],
-    seed: Annotated[int, typer.Option(help="that of the training")] = 1,
+    seed: Annotated[int, typer.Option(help="seed of the training")] = 1,
 ) -> None:
-    """Print the two numbers, and how often answers of each certainty are right."""
+    """Print slope and offset, and how often matches of each probability are right."""
     _, unseen = split(artwork, fonts, seed)
     brands = sorted({a.brand for a, _ in unseen})
     chosen = set(np.random.default_rng(seed).permutation(brands)[: len(brands) // 2].tolist())
@@ -77,14 +77,14 @@ def main(
     gallery = Gallery(
         embedder.identity, entries, embedder.encode([v for _, v in views]), embedder.encode(distractors())
     )
-    alarms, right = answers(gallery, embedder, known, others, seed)
-    slope, offset = fitted(-np.log10(alarms), right)
-    certainty = 1 / (1 + np.exp(-(slope * -np.log10(alarms) + offset)))
-    table = Table(title=f"SLOPE {slope:.2f}, OFFSET {offset:.2f}, {len(known)} known marks")
-    for name in ("certainty", "answers", "of these right"):
+    false_accepts, right = answers(gallery, embedder, known, others, seed)
+    slope, offset = fitted(-np.log10(false_accepts), right)
+    probability = 1 / (1 + np.exp(-(slope * -np.log10(false_accepts) + offset)))
+    table = Table(title=f"SLOPE {slope:.2f}, OFFSET {offset:.2f}, {len(known)} known logos")
+    for name in ("probability", "matches", "share right"):
         table.add_column(name, justify="right")
     for low, high in pairwise(EDGES):
-        within = (certainty >= low) & (certainty < high)
+        within = (probability >= low) & (probability < high)
         share = f"{right[within].mean():.2f}" if within.any() else "–"
         table.add_row(f"{low:g} to {high:g}", str(within.sum()), share)
     Console(stderr=True).print(table)

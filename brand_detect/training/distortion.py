@@ -1,7 +1,7 @@
-"""Pictures of marks as a camera would take them, made from artwork: perspective, cloth, light, blur, compression.
+"""Simulates photographs of logos from artwork: perspective, cloth, light, blur, compression.
 
-One function per effect, each on a float picture, shape (height, width, 3), 0 to 1. Strengths were chosen by eye: the
-worst of ten is just recognisable.
+One function per effect, each on a float picture, shape (height, width, 3), 0 to 1. Strengths were chosen by eye so that
+the worst of ten pictures is just recognisable.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from brand_detect.evaluation.synthetic.artwork import Rgba
 
 Floats = NDArray[Any]
-"""Floats of 32 or 64 bits; OpenCV's types tell no more."""
+"""Floats of 32 or 64 bits; OpenCV's types are no more precise."""
 Rng = np.random.Generator
 
-MARGIN = 0.06  # of the mark's sides that a clean crop leaves around it
+MARGIN = 0.06  # margin around a clean crop, as a share of the logo's sides
 
 
 class Scenery:
-    """Backgrounds without a mark on purpose: gradients, noise, shapes, stripes, scribble and lines of words.
+    """Backgrounds without logos: gradients, noise, shapes, stripes, scribble and lines of words.
 
     Args:
-        artworks: pieces of them are scattered as clutter.
+        artworks: scattered in pieces as clutter.
     """
 
     def __init__(self, artworks: Sequence[Rgba], rng: Rng, count: int = 256, side_px: int = 288) -> None:
@@ -32,7 +32,7 @@ class Scenery:
         self._pool = [self._painted(artworks, side_px) for _ in range(count)]
 
     def cut(self, height: int, width: int) -> Floats:
-        """A part of one of them, turned and scaled."""
+        """A random part of one background, flipped and scaled."""
         rng = self._rng
         source = self._pool[int(rng.integers(len(self._pool)))]
         side = source.shape[0]
@@ -68,7 +68,7 @@ class Scenery:
                 text = "".join(chr(c) for c in rng.integers(65, 122, rng.integers(2, 12)))
                 at = (int(rng.integers(-40, side)), int(rng.integers(0, side)))
                 size, bold = float(rng.uniform(0.4, 3)), int(rng.integers(1, 6))
-                mask = np.zeros((side, side), np.uint8)  # OpenCV 5 sets text in 8 bits only
+                mask = np.zeros((side, side), np.uint8)  # OpenCV 5 draws text in 8 bits only
                 cv2.putText(mask, text, at, int(rng.integers(0, 8)), size, 255, bold, cv2.LINE_AA)
                 image[mask > 127] = colour(rng)
         elif kind == 4:
@@ -95,7 +95,7 @@ def _floats(values: Any) -> NDArray[np.float32]:
 
 
 def colour(rng: Rng) -> tuple[float, float, float]:
-    """A colour; greys, black and white are as frequent as they are on boards."""
+    """A random colour; greys, black and white are as frequent as on boards."""
     if rng.random() < 0.35:
         grey = float(rng.choice([0.0, 1.0, rng.random()]))
         return grey, grey, grey
@@ -105,7 +105,7 @@ def colour(rng: Rng) -> tuple[float, float, float]:
 
 
 def _apart(rng: Rng, other: Sequence[float], least: float = 0.35) -> tuple[float, float, float]:
-    """A colour that stands out from another."""
+    """A random colour that contrasts with ``other``."""
     for _ in range(20):
         found = colour(rng)
         if _luma(found) - _luma(other) > least or _luma(other) - _luma(found) > least:
@@ -118,7 +118,7 @@ def _luma(bgr: Sequence[float]) -> float:
 
 
 def gradient(height: int, width: int, a: Sequence[float], b: Sequence[float], turn: float) -> Floats:
-    """From one colour to another along a direction."""
+    """A linear gradient from one colour to another, in the direction ``turn`` (radians)."""
     y, x = np.mgrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j].astype(np.float32)
     at = (x * np.cos(turn) + y * np.sin(turn) + 0.7).clip(0, 1.4)[:, :, None] / 1.4
     return (_floats(a) * (1 - at) + _floats(b) * at).astype(np.float32)
@@ -134,7 +134,7 @@ def clouds(rng: Rng, height: int, width: int, octaves: int) -> Floats:
 
 
 def recoloured(art: Rgba, mono: bool, rng: Rng) -> tuple[Floats, Floats, tuple[float, float, float]]:
-    """The mark in other colours or polarity: picture, opacity (both float) and the colour of a plate to put it on."""
+    """Recolours a logo: its picture and opacity (both float), and the colour of a plate behind it."""
     image, opacity = art[:, :, :3].astype(np.float32) / 255, art[:, :, 3:].astype(np.float32) / 255
     foreground = colour(rng)
     if mono:
@@ -155,10 +155,10 @@ def recoloured(art: Rgba, mono: bool, rng: Rng) -> tuple[Floats, Floats, tuple[f
     inside = grey[opacity > 0.5]
     if (
         inside.size and float(inside.std()) < 0.06 and float(opacity.mean()) < 0.8
-    ):  # one colour: only the outline counts
+    ):  # a single colour: only the outline matters
         return np.broadcast_to(_floats(foreground), image.shape), opacity, _apart(rng, foreground)
     low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 1.0)
-    share = ((grey - low) / max(high - low, 0.05)).clip(0, 1)  # dark parts one colour, light parts another
+    share = ((grey - low) / max(high - low, 0.05)).clip(0, 1)  # dark parts in one colour, light parts in another
     return (
         _floats(foreground) * (1 - share) + _floats(_apart(rng, foreground)) * share,
         opacity,
@@ -167,7 +167,7 @@ def recoloured(art: Rgba, mono: bool, rng: Rng) -> tuple[Floats, Floats, tuple[f
 
 
 def clean(art: Rgba, mono: bool, rng: Rng, side_px: int) -> NDArray[np.uint8]:
-    """The mark as an exemplar shows it: upright on a plain plate, stretched to a square of ``side_px``."""
+    """The logo as in an exemplar: upright on a plain plate, stretched to a square of ``side_px``."""
     if mono:
         foreground, plate = [((0.0,) * 3, (1.0,) * 3), ((1.0,) * 3, (0.0,) * 3)][int(rng.random() < 0.3)]
         image, opacity = np.full((*art.shape[:2], 3), foreground[0], np.float32), art[:, :, 3:].astype(np.float32) / 255
@@ -188,10 +188,10 @@ def clean(art: Rgba, mono: bool, rng: Rng, side_px: int) -> NDArray[np.uint8]:
 
 
 def photographed(art: Rgba, mono: bool, scenery: Scenery, rng: Rng, side_px: int) -> NDArray[np.uint8]:
-    """The mark as a detector's crop of a video frame might show it, stretched to a square of ``side_px``."""
+    """The logo as in a detector's crop of a video frame, stretched to a square of ``side_px``."""
     image, opacity, plate = recoloured(art, mono, rng)
     height, width = art.shape[:2]
-    work = 96  # px of the longer side of the crop that is drawn, before it loses resolution
+    work = 96  # longer side of the drawn crop in px, before it loses resolution
     aspect = float(np.clip(width / height, 0.2, 5)) * np.exp(rng.normal(0, 0.12))
     h, w = (work, max(16, round(work * aspect))) if aspect < 1 else (max(16, round(work / aspect)), work)
 
@@ -214,7 +214,7 @@ def photographed(art: Rgba, mono: bool, scenery: Scenery, rng: Rng, side_px: int
 
 
 def _posed(rng: Rng, w: int, h: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Corners of the mark in perspective, and the crop's box around it: loose, or cutting a little off."""
+    """Corners of the logo in perspective, and the crop's box around it: loose, or cutting a little off."""
     corners = np.array([(-w, -h), (w, -h), (w, h), (-w, h)], float) / 2
     turn = np.radians(rng.normal(0, 6) if rng.random() < 0.85 else rng.uniform(-45, 45))
     shear = rng.normal(0, 0.12)
@@ -230,7 +230,7 @@ def _posed(rng: Rng, w: int, h: int) -> tuple[NDArray[np.float64], NDArray[np.fl
 def _background(
     scenery: Scenery, rng: Rng, height: int, width: int, plate: Sequence[float], mark: NDArray[np.float32]
 ) -> Floats:
-    """What is behind the mark: a plain board, a board with scenery around it, or scenery alone."""
+    """Background of the logo: a plain board, a board with scenery around it, or scenery alone."""
     kind = rng.random()
     board = gradient(height, width, plate, (_floats(plate) * rng.uniform(0.7, 1)).tolist(), rng.uniform(0, 6.3))
     if kind < 0.45:
@@ -250,7 +250,7 @@ def _background(
 
 
 def creased(image: Floats, rng: Rng) -> Floats:
-    """Cloth: the picture pulled about by smooth waves, lighter and darker along them."""
+    """Cloth: displaces the picture along smooth waves, with matching light and shade."""
     height, width = image.shape[:2]
     pulls = [clouds(rng, height, width, 3)[:, :, 0] * rng.uniform(0.02, 0.12) * max(height, width) for _ in range(2)]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -259,7 +259,7 @@ def creased(image: Floats, rng: Rng) -> Floats:
 
 
 def lit(image: Floats, rng: Rng) -> Floats:
-    """Uneven light, a tint, gamma, sometimes glare."""
+    """Adds uneven light, a tint, gamma and sometimes glare."""
     height, width = image.shape[:2]
     if rng.random() < 0.6:
         image = image * (1 + clouds(rng, height, width, 2) * rng.uniform(0, 0.9))
@@ -278,7 +278,7 @@ def lit(image: Floats, rng: Rng) -> Floats:
 
 
 def occluded(image: Floats, scenery: Scenery, rng: Rng) -> Floats:
-    """Something in front of up to a third of it."""
+    """Covers up to a third of the picture."""
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.float32)
     if rng.random() < 0.5:
@@ -296,7 +296,7 @@ def occluded(image: Floats, scenery: Scenery, rng: Rng) -> Floats:
 
 
 def seen(image: Floats, rng: Rng, side_px: int) -> NDArray[np.uint8]:
-    """Blur, the loss of resolution (12 px and more), noise and compression; then a square of ``side_px``."""
+    """Adds blur, low resolution (12 px and more), noise and compression; then scales to a square of ``side_px``."""
     height, width = image.shape[:2]
     kind = rng.random()
     if kind < 0.3:

@@ -1,9 +1,8 @@
-"""Train the encoder of marks on vector artwork: ``python -m brand_detect.training.logo_embedder``.
+"""Trains the logo embedder on vector artwork: ``python -m brand_detect.training.logo_embedder``.
 
-Two pictures of each artwork, as a camera would take it or as an exemplar shows it, are drawn together and away
-from those of all others in the batch (InfoNCE, van den Oord et al., 2018), and towards a learnt vector of the artwork,
-away from those of all other artworks (normalised softmax, Zhai and Wu, 2019). Pictures without a mark are drawn away
-from all of them.
+The loss pulls two pictures of each artwork, distorted or as in an exemplar, together and away from all others in the
+batch (InfoNCE, van den Oord et al., 2018), and towards a learnt proxy of the artwork, away from all other proxies
+(normalised softmax, Zhai and Wu, 2019). It pushes pictures without a logo away from all of them.
 """
 
 import copy
@@ -40,15 +39,15 @@ HELD_OUT = (  # the brands of FlickrLogos-27 (Kalantidis et al., ICMR 2011)
     "intel", "mcdonalds", "mini", "nbc", "nike", "pepsi", "porsche", "puma", "redbull", "sprite", "starbucks",
     "texaco", "unicef", "vodafone", "yahoo",
 )  # fmt: skip
-"""Never trained on, so that figures on photographs of them are figures of unseen brands."""
+"""Never trained on, so that scores on photographs of them are scores on unseen brands."""
 ARTWORK_PX = 112
 WORDS = 4000
-BATCH, EMPTY = 192, 32  # artworks of a batch, each seen twice; pictures without a mark beside them
-CLEAN = 0.4  # share of second pictures that are exemplars
-SIDES = ((0.45, 48), (0.85, 64), (1.0, 80))  # up to this share of the training, crops of so many px a side
+BATCH, EMPTY = 192, 32  # artworks per batch, with two pictures each; pictures without a logo
+CLEAN = 0.4  # share of second pictures that are like exemplars
+SIDES = ((0.45, 48), (0.85, 64), (1.0, 80))  # side of crops in px, up to this share of the training
 TEMPERATURE, PROXY_SCALE = 0.06, 22.0
 PEAK_RATE, WARM_UP = 2e-3, 120  # steps
-AVERAGE = 0.998  # of the weights, per step
+AVERAGE = 0.998  # decay of the moving average of weights, per step
 VALIDATED = 1500
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -57,7 +56,7 @@ Drawn = tuple[Artwork, Rgba]
 
 
 class Pictures(IterableDataset):
-    """Endless batches: two pictures of each of BATCH artworks, the artworks' numbers, pictures without a mark."""
+    """Endless batches: two pictures each of BATCH artworks, EMPTY pictures without a logo; the artworks' indices."""
 
     def __init__(self, drawn: list[Drawn], seed: int) -> None:
         self._drawn, self._seed = drawn, seed
@@ -88,12 +87,12 @@ class Pictures(IterableDataset):
 
 
 def as_input(pictures: list[NDArray[np.uint8]]) -> Tensor:
-    """Square BGR pictures as the network takes them, still in 8 bits: shape (n, 3, side, side), RGB."""
+    """Converts square BGR pictures to the network's input, still in 8 bits: shape (n, 3, side, side), RGB."""
     return torch.from_numpy(np.ascontiguousarray(np.stack(pictures)[:, :, :, ::-1].transpose(0, 3, 1, 2)))
 
 
 def loss_of(first: Tensor, second: Tensor, empty: Tensor, proxies: Tensor, chosen: Tensor, brands: Tensor) -> Tensor:
-    """Both losses; artworks of one brand are not counterexamples of each other."""
+    """Sum of both losses; artworks of one brand are not negatives of each other."""
     same = brands[chosen][:, None] == brands[chosen][None]
     same.fill_diagonal_(False)
     target = torch.arange(len(first), device=first.device)
@@ -113,13 +112,13 @@ def loss_of(first: Tensor, second: Tensor, empty: Tensor, proxies: Tensor, chose
 
 
 def rate_at(step: int, done: float) -> float:
-    """The learning rate: warm-up, then down along half a cosine. ``done`` is the share of the training, 0 to 1."""
+    """Learning rate: warm-up, then half a cosine. ``done`` is the share of the training, 0 to 1."""
     return PEAK_RATE * min(1.0, step / WARM_UP) * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
 
 
 @torch.inference_mode()
 def validated(net: nn.Module, unseen: list[Drawn], device: str) -> float:
-    """Top-1 on unseen artworks: one distorted picture each, among clean exemplars of all of them."""
+    """Top-1 accuracy on unseen artworks: one distorted query each, against clean exemplars of all."""
     rng = np.random.default_rng(1)
     side = SIDES[-1][1]
     scenery = Scenery([art for _, art in unseen], rng, count=64)
@@ -135,15 +134,15 @@ def validated(net: nn.Module, unseen: list[Drawn], device: str) -> float:
 
 
 def is_held_out(artwork: Artwork) -> bool:
-    """Whether the artwork may be of a brand that is left out of training."""
+    """Whether the artwork may belong to a held-out brand."""
     return artwork.brand.startswith(HELD_OUT)
 
 
 def set_words(words: Sequence[str], fonts: Path, count: int, seed: int) -> list[Artwork]:
-    """``count`` word marks: a word in a font, chosen by ``seed``. The same word in another font is the same brand."""
+    """``count`` random wordmarks: a word in a font. The same word in another font is the same brand."""
     files = sorted(f for f in fonts.rglob("*") if f.suffix in (".ttf", ".otf"))
     if not files:
-        raise BadInput(f"There is no font in {fonts}.", "put .ttf or .otf files there")
+        raise BadInput(f"There are no fonts in {fonts}.", "add .ttf or .otf files")
     rng = np.random.default_rng(seed)
     found = {}
     while len(found) < count:
@@ -166,7 +165,7 @@ def _set(text: str, font: Path) -> str:
 
 
 def split(artwork: Path, fonts: Path, seed: int) -> tuple[list[Drawn], list[Drawn]]:
-    """The artworks to train with, and VALIDATED others of other brands, the brands of photographs first among them."""
+    """The artworks to train on, and VALIDATED others of other brands, held-out brands first."""
     icons = [icon for icon in load_packs(artwork) if icon.name.split(":")[0] in PACKS]
     names = sorted({a.brand for a in icons if a.name.startswith(("simple-icons:", "logos:")) and len(a.brand) > 2})
     listed = [*icons, *set_words(names, fonts, WORDS, seed)]
@@ -182,19 +181,19 @@ def split(artwork: Path, fonts: Path, seed: int) -> tuple[list[Drawn], list[Draw
 
 def main(
     artwork: Annotated[Path, typer.Argument(help="folder with the unpacked packs of icons")],
-    fonts: Annotated[Path, typer.Option(help="folder of fonts, for word marks")],
+    fonts: Annotated[Path, typer.Option(help="folder of fonts, for wordmarks")],
     minutes: Annotated[float, typer.Option(help="how long to train")] = 75.0,
     out: Annotated[Path, typer.Option(help="where the weights go")] = WEIGHTS,
     workers: Annotated[int, typer.Option(help="processes that draw pictures")] = 1,
     seed: int = 1,
 ) -> None:
-    """Train the encoder and write its weights and what they came from."""
+    """Train the embedder and write its weights and their provenance."""
     console = Console(stderr=True)
     torch.manual_seed(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(max(1, torch.get_num_threads() - workers))  # threads that wait for each other waste the rest
+    torch.set_num_threads(max(1, torch.get_num_threads() - workers))  # oversubscribed threads wait for each other
     trained, unseen = split(artwork, fonts, seed)
-    console.print(f"{len(trained)} artworks to train with, {len(unseen)} left out; on {device}")
+    console.print(f"{len(trained)} artworks to train on, {len(unseen)} held out; on {device}")
 
     numbers = {brand: i for i, brand in enumerate(sorted({a.brand for a, _ in trained}))}
     brands = torch.tensor([numbers[a.brand] for a, _ in trained], device=device)

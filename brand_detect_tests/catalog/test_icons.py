@@ -72,7 +72,7 @@ def test_all_icons_do_not_make_the_matcher_shout(tmp_path: Path, few: list[str])
 
 
 def test_an_icon_that_is_not_there_is_refused_with_its_likes(tmp_path: Path):
-    with pytest.raises(BadInput, match="no icon of Addidas") as e:
+    with pytest.raises(BadInput, match="no icon called Addidas") as e:
         import_icons(tmp_path, ["Addidas"], ARTWORK)
     assert "Adidas" in e.value.hint
     assert not (tmp_path / IMPORTED).exists()

@@ -85,7 +85,7 @@ def test_a_known_brand_gets_what_it_lacks_and_nothing_else_changes(before: str, 
     "text", ["- Rolex\n...\n", "- Rolex\n# the end\n...", "- {name: Rolex, logos: &a [x]}\n- {name: Acme, logos: *a}"]
 )
 def test_a_list_that_cannot_be_added_to_safely_is_left_alone(text: str):
-    with pytest.raises(BadInput, match="written in a way that this command cannot add to"):
+    with pytest.raises(BadInput, match="laid out in a way that this command cannot edit"):
         with_brand(text, "b.yaml", NEW)
 
 
@@ -153,9 +153,9 @@ def state(folder: Path) -> dict[str, bytes]:
         ("Acme", "none.svg", {}, "none.svg: there is no such file"),
         ("Acme", "a.svg", {"aliases": ["Rolex"]}, "'Rolex' of 'Acme' is also 'Rolex'"),
         ("Acme", "c.svg", {}, "is also a picture of 'Tudor'"),
-        ("Acme", "a.svg", {"colours": ["red"]}, "'red' is no colour"),
+        ("Acme", "a.svg", {"colours": ["red"]}, "'red' is not a colour"),
         ("!!!", "a.svg", {}, "has no letter or digit"),
-        ("Swatch", "a.svg", {}, "is no YAML"),
+        ("Swatch", "a.svg", {}, "is not YAML"),
     ],
 )
 def test_nothing_is_written_that_would_not_be_valid(

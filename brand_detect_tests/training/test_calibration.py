@@ -18,7 +18,7 @@ def test_the_odds_that_answers_were_drawn_with_are_found_again(fitted):
     assert fitted(rarity, right) == (pytest.approx(1.5, abs=0.1), pytest.approx(-2.5, abs=0.15))
 
 
-def test_certainty_never_falls_with_rarity(fitted):
+def test_probability_never_falls_with_rarity(fitted):
     rarity = np.linspace(0, 4, 200)
     slope, _ = fitted(rarity, rarity < 2)
     assert 0 <= slope < 0.1

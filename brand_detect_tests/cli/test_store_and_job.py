@@ -113,7 +113,7 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
     [
         (("job", "pin", "match", "nonsense"), "'nonsense' names no attempt"),
         (("job", "pin", "match", "compile_report=zz"), "has no attempts 'zz' of compile_report"),
-        (("job", "pin", "other"), "other has no checkpoint of compile_report"),
+        (("job", "pin", "other"), "other has no report"),
         (("job", "pin", "../match"), "is not allowed"),
         (("store", "prune", "../match"), "is not allowed"),
         (("job", "delete", "../match", "--yes"), "is not allowed"),

@@ -21,7 +21,7 @@ from brand_detect.operations import (
 from brand_detect.operations.monitoring.liveness import at_work
 from brand_detect.orchestration.assets import ASSETS
 from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
-from brand_detect.orchestration.models import models_there
+from brand_detect.orchestration.models import model_check
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.snapshots import brand_catalog_changed
 
@@ -50,7 +50,7 @@ def build_definitions(
 
     pipeline = dg.Definitions(
         assets=ASSETS,
-        sensors=[brand_catalog_changed, models_there],
+        sensors=[brand_catalog_changed, model_check],
         resources={
             "services": dg.ResourceDefinition.hardcoded_resource(used),
             "checkpoints": dg.IOManagerDefinition(cast("Any", checkpoints)),  # the types leave generators out

@@ -75,7 +75,7 @@ def test_what_each_operation_offers_is_there(tmp_path: Path):
     for module, there in offered.items():
         assert there, f"{module} offers nothing"
         assert there <= joined, f"{module} is not among the definitions"
-    assert {"brand_catalog_changed", "models_there"} <= joined - set().union(*offered.values())
+    assert {"brand_catalog_changed", "model_check"} <= joined - set().union(*offered.values())
 
 
 def test_runs_are_only_found_dead_where_they_say_who_executes_them(tmp_path: Path):
@@ -91,7 +91,7 @@ def test_every_job_schedule_and_sensor_tells_a_stranger_what_it_is(definitions: 
     assert {part.name for part in parts} == {
         *("prune", "retry"),
         *("nightly_prune", "offpeak_retries"),
-        *("brand_catalog_changed", "dead_runs", "held_runs", "inbox", "models_there", "notifications", "open_jobs"),
+        *("brand_catalog_changed", "dead_runs", "held_runs", "inbox", "model_check", "notifications", "open_jobs"),
         "problems",
     }
     assert [part.name for part in parts if not part.description] == []

@@ -111,7 +111,7 @@ def test_the_same_request_launches_the_same_run_every_way(
     request = replace(REQUESTS[name], pins={s: a.replace(FIRST, first) for s, a in REQUESTS[name].pins.items()})
     plan = plan_replay(history, request)
     assert bool(plan.reused) == request.reuse
-    planned = Launch.of(set(plan.stages), {"ops": {s: {"config": v} for s, v in plan.config.items()}}, plan.run_tags)
+    planned = Launch.of(set(plan.stages), {"ops": {s: {"config": v} for s, v in plan.config.items()}}, plan.run_tags())
 
     for way in (over_http, on_the_command_line, from_python):
         dagster = Mirror(history=history)

@@ -117,7 +117,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "`skipReason` says what is wrong; it is empty if nothing is, or if runs work on other machines.",
         "`DryRunInstigationTick`",
         {
-            "sensor": {**REPOSITORY, "sensorName": "models_there"},
+            "sensor": {**REPOSITORY, "sensorName": "model_check"},
             "params": json.dumps({"escalate_vlm": {"provider": "transformers", "model": "acme/model"}}),
         },
     ),

@@ -65,7 +65,7 @@ def local_instance(*videos: str, **settings: Any) -> Iterator[tuple["dg.DagsterI
         os.chdir(here)
 
 
-class _Unsaid:
+class _FilteredStderr:
     """A stream without what Dagster writes to it about a database that fails: an error says it in a sentence."""
 
     DATABASE = ("Exception while writing logger call to event log", "WARNING:root:Retrying failed database connection")
@@ -81,7 +81,7 @@ class _Unsaid:
 
 
 def _unsaid() -> AbstractContextManager[object]:
-    return nullcontext() if os.environ.get(TRACEBACK) else redirect_stderr(cast("TextIO", _Unsaid(sys.stderr)))
+    return nullcontext() if os.environ.get(TRACEBACK) else redirect_stderr(cast("TextIO", _FilteredStderr(sys.stderr)))
 
 
 class Bars:

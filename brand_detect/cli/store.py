@@ -146,7 +146,10 @@ def _jobs(store: Store, wanted: list[str] | None) -> list[str]:
     there = store.jobs()
     for name in map(check_job_id, wanted or ()):
         if name not in there:
-            raise BadInput(f"There is no job {name} in {store.root}.", "brand-detect store prune shows those there are")
+            raise BadInput(
+                f"There is no job {name} in {store.root}.",
+                "brand-detect store prune without a job and without --yes lists all jobs and removes nothing",
+            )
     return wanted or there
 
 

@@ -19,7 +19,7 @@ from brand_detect.client.models import ComparisonSummary, Problems, ReportSummar
 from brand_detect.client.transport import TOKEN, GraphQL, expect, tries
 from brand_detect.domain.contracts import check_overrides, uses_outside_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.history import History, report_of, reports_to_compare
+from brand_detect.domain.history import History, reports_to_compare, select_report
 from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id
@@ -34,7 +34,6 @@ from brand_detect.domain.tags import (
     PARTITION,
     REQUEST,
     SNAPSHOT,
-    SPARE,
     UNTIL,
 )
 
@@ -330,7 +329,7 @@ class Client:
             BadInput: there is none.
         """
         made = self.checkpoints(job_id).reports
-        found = next((a for a in reversed(made) if a.run_id == run_id), None) if run_id else report_of(job_id, made)
+        found = next((a for a in reversed(made) if a.run_id == run_id), None) if run_id else select_report(job_id, made)
         if found is None:
             raise BadInput(f"{job_id} has no report of run {run_id}.", "submit or replay it")
         return ReportSummary.of(job_id, found)
@@ -423,7 +422,7 @@ class Client:
         named = {stage: own.model_dump(mode="json") for stage, own in params.items() if uses_outside_models(own)}
         if not named:
             return
-        tick = self._dry_run("models", "models_there", params=json.dumps(named))
+        tick = self._dry_run("models", "model_check", params=json.dumps(named))
         if tick["error"]:
             raise Permanent(f"The models could not be looked for: {cause(tick['error'])}")
         if tick["skipReason"]:
@@ -439,17 +438,12 @@ class Client:
     def _launch(self, asked: _Asked, plan: LaunchPlan, delay_s: float = 0.0) -> Run:
         if delay_s > 0:
             with self._holding:  # no other thread may launch between the count and the launch
-                self._check_held(asked.job_id)
+                self._enforce_held_quota(asked.job_id)
                 hold = {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
                 return self._launch(asked, replace(plan, tags={**plan.tags, **hold}))
-        tags = {**plan.run_tags, REQUEST: asked.key, ASKED: asked.digest}
-        if asked.job_id:
-            tags[PARTITION] = asked.job_id
         parent, root = plan.parent_run_id, self._root_of(plan.parent_run_id)
-        if root:
-            tags |= {"dagster/root_run_id": root, "dagster/parent_run_id": parent}
-            # Dagster counts all runs of a group as retries of each; this one may be executed again once, too
-            tags["dagster/max_retries"] = str(self._count({"dagster/root_run_id": root}) + 2 + SPARE)
+        in_group = self._count({"dagster/root_run_id": root}) if root else 0
+        tags = plan.run_tags(asked.job_id, root, in_group) | {REQUEST: asked.key, ASKED: asked.digest}
         repository, launched = self._selector(), ""
         for attempt in tries():
             if attempt.retry_state.attempt_number > 1 and (known := self._launched(asked)):
@@ -503,7 +497,7 @@ class Client:
             )
         return first
 
-    def _check_held(self, job_id: str) -> None:
+    def _enforce_held_quota(self, job_id: str) -> None:
         """
         Raises:
             BadInput: no further run of the job may be held.

@@ -208,7 +208,7 @@ class Reported(Protocol):
 R = TypeVar("R", bound=Reported)
 
 
-def report_of(job_id: str, reports: Sequence[R], attempt: str = "") -> R:
+def select_report(job_id: str, reports: Sequence[R], attempt: str = "") -> R:
     """Selects a job's report: ``attempt``, or a unique prefix of it; else the newest whose blocking checks passed.
 
     ``reports`` are all reports of the job, oldest first.
@@ -237,15 +237,15 @@ def reports_to_compare(
 ) -> tuple[str, str]:
     """Selects the two reports to compare: the earlier one and the later one.
 
-    ``reports`` are those of the job, ``others`` those of ``with_job``, oldest first. By default, as in ``report_of``,
-    the newest report is compared with the one before it, or with the newest of ``with_job``.
+    ``reports`` are those of the job, ``others`` those of ``with_job``, oldest first. The default is
+    the newest sound report with the one before it, or with the newest of ``with_job``.
 
     Raises:
         BadInput: the named report does not exist, or there is none to compare with.
     """
-    after = report_of(job_id, reports, attempt).attempt
+    after = select_report(job_id, reports, attempt).attempt
     if with_attempt or with_job:
-        return report_of(with_job or job_id, others if with_job else reports, with_attempt).attempt, after
+        return select_report(with_job or job_id, others if with_job else reports, with_attempt).attempt, after
     before: list[str] = []
     for report in reports:
         if report.attempt == after:

@@ -23,7 +23,7 @@ from brand_detect.domain.history import (
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, LINE, ROOT, STAGES, Stage, downstream_of
-from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
+from brand_detect.domain.tags import LATEST, PARTITION, PIN, RETRIES_MARGIN, RETRY_OF
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,22 @@ class LaunchPlan:
     reads_latest_catalog: bool = False
     """Whether a change of the brand list would change the result or what can be reused."""
 
-    @property
-    def run_tags(self) -> dict[str, str]:
-        return {**{f"{PIN}{stage}": attempt for stage, attempt in self.pins.items()}, **self.tags}
+    def run_tags(self, job_id: str = "", root_run_id: str = "", runs_in_group: int = 0) -> dict[str, str]:
+        """Tags of the run: pins, those of the plan, the job's partition, and its place in a group of runs.
+
+        ``root_run_id`` is the first run of the group that the run joins, with ``runs_in_group`` so far. Dagster counts
+        all runs of a group as retries of each, so ``dagster/max_retries`` lets the new run be executed again once.
+        """
+        tags = {**{f"{PIN}{stage}": attempt for stage, attempt in self.pins.items()}, **self.tags}
+        if job_id:
+            tags[PARTITION] = job_id
+        if root_run_id:
+            tags |= {
+                "dagster/root_run_id": root_run_id,
+                "dagster/parent_run_id": self.parent_run_id,
+                "dagster/max_retries": str(runs_in_group + 2 + RETRIES_MARGIN),
+            }
+        return tags
 
 
 def plan_submit(video_uri: str, profile: str, set_by_profile: Overrides, overrides: Overrides) -> LaunchPlan:

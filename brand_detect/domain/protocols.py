@@ -394,7 +394,7 @@ class Budget(Protocol):
         """
         ...
 
-    def settle(self, reservation: str, usd: float) -> None:
+    def charge(self, reservation: str, usd: float) -> None:
         """Replaces a reservation by the actual cost; an unsettled reservation counts as spent."""
         ...
 

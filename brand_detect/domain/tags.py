@@ -26,7 +26,7 @@ OFFPEAK = "brand_detect/offpeak"
 """On retries of an off-peak batch: its date."""
 OFFPEAK_USD = "brand_detect/offpeak_usd"
 """Estimated cost of such a retry, in USD."""
-SPARE = 8
+RETRIES_MARGIN = 8
 """Runs that may join a run's group without using up its retry: Dagster counts all runs of the group."""
 REPORTED_AGAIN = "brand_detect/reported_again"
 """On a run whose failure Dagster missed, so that it was reported again."""

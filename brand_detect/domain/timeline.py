@@ -72,7 +72,7 @@ def _inside(spans: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[n
     return np.searchsorted(spans[:, 0], times) > np.searchsorted(spans[:, 1], times)
 
 
-def runs(timeline: pa.Table, frames: ArrayLike, gap_s: float = 0.0) -> list[NDArray[np.intp]]:
+def bridged_spans(timeline: pa.Table, frames: ArrayLike, gap_s: float = 0.0) -> list[NDArray[np.intp]]:
     """Groups the rows of ``timeline`` (in order of time) that show one of the keyframes ``frames`` into unbroken runs.
 
     Adjacent cells form one run, even across a cut. A gap of up to ``gap_s`` seconds is bridged if both sides are in

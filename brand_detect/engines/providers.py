@@ -76,10 +76,10 @@ class ProviderAnswerer:
         under_way: set[Future[Answer]] = set()
         with start_blocking_portal() as portal:
             asking = _Asking(
-                [_Line(e) for e in self._endpoints],
+                [_EndpointState(e) for e in self._endpoints],
                 self._prompt,
                 self.question_ids,
-                _Purse(self._budget),
+                _SharedBudget(self._budget),
                 max_output_tokens=self._max_output_tokens,
                 timeout_s=self._timeout_s,
             )
@@ -99,7 +99,7 @@ class ProviderAnswerer:
 
 
 @dataclass
-class _Bill:
+class _QuestionCost:
     """What was paid for one question, all calls together."""
 
     input_tokens: int = 0
@@ -108,7 +108,7 @@ class _Bill:
 
 
 @dataclass
-class _Line:
+class _EndpointState:
     """An endpoint during one ``ask``."""
 
     endpoint: Endpoint
@@ -123,7 +123,7 @@ class _Spent:
     usd: float | None = None  # None = nobody knows
 
 
-class _Purse:
+class _SharedBudget:
     """A budget that several calls share: who finds too little waits for what the others give back."""
 
     def __init__(self, budget: Budget | None) -> None:
@@ -149,7 +149,7 @@ class _Purse:
             yield spent
         finally:
             if spent.usd is not None:
-                await to_thread.run_sync(self._budget.settle, reservation, spent.usd)
+                await to_thread.run_sync(self._budget.charge, reservation, spent.usd)
             async with self._change:
                 self._under_way -= 1
                 self._change.notify_all()
@@ -177,15 +177,15 @@ class _Asking:
 
     def __init__(
         self,
-        lines: Sequence[_Line],
+        states: Sequence[_EndpointState],
         prompt: Prompt,
         question_ids: Callable[[Question], Sequence[str]],
-        purse: _Purse,
+        budget: _SharedBudget,
         *,
         max_output_tokens: int,
         timeout_s: float,
     ) -> None:
-        self._lines, self._prompt, self._question_ids, self._purse = lines, prompt, question_ids, purse
+        self._states, self._prompt, self._question_ids, self._budget = states, prompt, question_ids, budget
         self._max_output_tokens, self._timeout_s = max_output_tokens, timeout_s
         self._any_answer = False
         self._callers: list[Caller] = []
@@ -213,24 +213,24 @@ class _Asking:
             self._tasks.discard(task)
 
     async def _answer(self, question: Question) -> Answer:
-        bill, trouble = _Bill(), ""
-        for line, name in zip(self._lines, self._question_ids(question), strict=True):
+        cost, trouble = _QuestionCost(), ""
+        for state, name in zip(self._states, self._question_ids(question), strict=True):
             try:
-                answer = await self._ask(line, question, bill)
+                answer = await self._ask(state, question, cost)
                 return replace(answer, question_id=name, detail=" ".join(filter(None, (trouble, answer.detail))))
             except Failure as e:
-                trouble = f"{trouble} {line.endpoint.provider}/{line.endpoint.model}: {e}".strip()
+                trouble = f"{trouble} {state.endpoint.provider}/{state.endpoint.model}: {e}".strip()
             except OverBudget as e:
-                return Answer(question.cluster_id, AnswerStatus.deferred, detail=str(e), **asdict(bill))
-        outs = [line.out for line in self._lines if line.out]
-        if len(outs) == len(self._lines) and not self._any_answer:
+                return Answer(question.cluster_id, AnswerStatus.deferred, detail=str(e), **asdict(cost))
+        outs = [state.out for state in self._states if state.out]
+        if len(outs) == len(self._states) and not self._any_answer:
             raise outs[-1]
-        return Answer(question.cluster_id, AnswerStatus.failed, detail=trouble, **asdict(bill))
+        return Answer(question.cluster_id, AnswerStatus.failed, detail=trouble, **asdict(cost))
 
-    async def _ask(self, line: _Line, question: Question, bill: _Bill) -> Answer:
+    async def _ask(self, state: _EndpointState, question: Question, cost: _QuestionCost) -> Answer:
         """What one endpoint says, asked twice where it does not answer in the form."""
-        caller = await self._ready(line, bill)
-        bound = input_token_bound(line.endpoint, self._prompt, question)
+        caller = await self._ready(state, cost)
+        bound = input_token_bound(state.endpoint, self._prompt, question)
         pictures = [p for p in (*question.crops, question.scene) if p]
         words, instructions = self._prompt.words(question), self._prompt.instructions
         asked_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -238,10 +238,10 @@ class _Asking:
         def call() -> Awaitable[Reply]:
             return caller.call(words, instructions, pictures)
 
-        reply = await self._call(line, bound, bill, call)
+        reply = await self._call(state, bound, cost, call)
         said, wrong = _read(reply)
         if not (said or reply.stopped):
-            reply = await self._call(line, bound, bill, call)
+            reply = await self._call(state, bound, cost, call)
             said, wrong = _read(reply)
         status = said.status if said else AnswerStatus.malformed
         return Answer(
@@ -254,30 +254,34 @@ class _Asking:
             logo_type=said.mark if said else "",
             placement=said.surface if said else "",
             reasoning=said.reasoning if said else "",
-            provider=line.endpoint.provider,
-            model=line.endpoint.model,
+            provider=state.endpoint.provider,
+            model=state.endpoint.model,
             prompt_version=self._prompt.version,
             asked_at=asked_at,
-            **asdict(bill),
+            **asdict(cost),
         )
 
-    async def _ready(self, line: _Line, bill: _Bill) -> Caller:
+    async def _ready(self, state: _EndpointState, cost: _QuestionCost) -> Caller:
         """Who calls the endpoint, after it has answered a first question without pictures."""
-        async with line.checking:
-            if line.out:
-                raise Failure(str(line.out))
-            if line.caller is None:
+        async with state.checking:
+            if state.out:
+                raise Failure(str(state.out))
+            if state.caller is None:
                 try:
-                    caller = Caller(line.endpoint, max_output_tokens=self._max_output_tokens, timeout_s=self._timeout_s)
+                    caller = Caller(
+                        state.endpoint, max_output_tokens=self._max_output_tokens, timeout_s=self._timeout_s
+                    )
                 except Permanent as e:
-                    line.out = e
+                    state.out = e
                     raise Failure(str(e)) from None
                 self._callers.append(caller)
-                await self._call(line, text_token_bound(PREFLIGHT), bill, lambda: caller.call(PREFLIGHT))
-                line.caller = caller
-            return line.caller
+                await self._call(state, text_token_bound(PREFLIGHT), cost, lambda: caller.call(PREFLIGHT))
+                state.caller = caller
+            return state.caller
 
-    async def _call(self, line: _Line, bound: int, bill: _Bill, call: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def _call(
+        self, state: _EndpointState, bound: int, cost: _QuestionCost, call: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
         """The reply to ``call``, tried again while that may help; counts what was in vain."""
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
@@ -288,32 +292,34 @@ class _Asking:
             reraise=True,
         )
         try:
-            reply = await trying(self._try, line, bound, bill, call)
+            reply = await trying(self._try, state, bound, cost, call)
         except Failure as e:
-            line.in_vain += 1
-            if e.ends or line.caller is None or line.in_vain >= MOST_IN_VAIN:
-                line.out = line.out or e.ends or (Transient if e.again else Permanent)(str(e), "try again later")
+            state.in_vain += 1
+            if e.ends or state.caller is None or state.in_vain >= MOST_IN_VAIN:
+                state.out = state.out or e.ends or (Transient if e.again else Permanent)(str(e), "try again later")
             raise
-        line.in_vain = 0
-        self._any_answer = self._any_answer or line.caller is not None  # that to the preflight is none
+        state.in_vain = 0
+        self._any_answer = self._any_answer or state.caller is not None  # that to the preflight is none
         return reply
 
-    async def _try(self, line: _Line, bound: int, bill: _Bill, call: Callable[[], Awaitable[Reply]]) -> Reply:
-        if line.out:
-            raise Failure(str(line.out))
-        price = line.endpoint.price
+    async def _try(
+        self, state: _EndpointState, bound: int, cost: _QuestionCost, call: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        if state.out:
+            raise Failure(str(state.out))
+        price = state.endpoint.price
         most_usd = price.cost(bound, self._max_output_tokens)
-        async with self._purse.set_aside(most_usd) as spent:
+        async with self._budget.set_aside(most_usd) as spent:
             try:
                 reply = await call()
             except Failure as e:
                 spent.usd = None if e.billed else 0.0
                 raise
             spent.usd = price.cost(reply.input_tokens, reply.output_tokens) if reply.metered else most_usd
-        bill.cost_usd += spent.usd
+        cost.cost_usd += spent.usd
         if reply.metered:
-            bill.input_tokens += reply.input_tokens
-            bill.output_tokens += reply.output_tokens
+            cost.input_tokens += reply.input_tokens
+            cost.output_tokens += reply.output_tokens
         return reply
 
 

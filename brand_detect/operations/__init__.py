@@ -1,4 +1,5 @@
-"""What keeps many jobs running: a module or package for each thing, whose ``definitions(services)`` Dagster loads.
+"""Work over many jobs, or finished ones: inbox, retention, retries, monitoring, exports, comparison, sweep and others.
 
-It may use ``orchestration``, which runs one job and knows nothing of it. What the command line alone uses has none.
+Each module or package that Dagster runs offers ``definitions(services)``; ``rebuild`` and ``sweep`` run from the
+command line alone and have none. Running one job belongs to ``orchestration``, which does not import this package.
 """

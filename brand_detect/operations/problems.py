@@ -107,7 +107,7 @@ def _problems_of(ended: EndedRun, outcome: Outcome) -> list[Problem]:
     return found
 
 
-def told(known: Problems) -> dict[str, dg.MetadataValue]:
+def problems_metadata(known: Problems) -> dict[str, dg.MetadataValue]:
     """The metadata that people and clients read."""
     newest = known.newest
     kinds = Counter(p.kind for p in newest)
@@ -159,7 +159,9 @@ def problems(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     return dg.SensorResult(
         skip_reason=f"{n} ended runs were read; {len(known.known)} problems are known.",
         cursor=json.dumps({"runs": asdict(runs), "said": said}),
-        asset_events=[dg.AssetMaterialization("problems", metadata=told(known))] if said != at["said"] else [],
+        asset_events=[dg.AssetMaterialization("problems", metadata=problems_metadata(known))]
+        if said != at["said"]
+        else [],
     )
 
 

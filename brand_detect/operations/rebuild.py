@@ -14,7 +14,13 @@ from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.domain.protocols import Progress
-from brand_detect.orchestration.events import PICTURE, TOLD, catalog_metadata, check_metadata, checkpoint_metadata
+from brand_detect.orchestration.events import (
+    PICTURE,
+    SHOWN_STAGES,
+    catalog_metadata,
+    check_metadata,
+    checkpoint_metadata,
+)
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations, provenance_tags
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.attempts import AttemptRef
@@ -125,7 +131,7 @@ def _report(
     ref = AttemptRef(manifest.job_id, manifest.stage, manifest.attempt)
     try:
         picture = store.read(ref, PICTURE) if any(f.name == PICTURE for f in manifest.files) else None
-        value = store.load(ref) if manifest.stage in TOLD else None
+        value = store.load(ref) if manifest.stage in SHOWN_STAGES else None
     except Permanent as e:
         done.damaged.append(str(e))
         return

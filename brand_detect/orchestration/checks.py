@@ -197,7 +197,7 @@ def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileRepo
 def _presences(cells: Sequence[Row], frames: set[int], params: CompileReportParams) -> NDArray[np.float64]:
     """When one of the kept ``frames`` is on screen, shape (n, 2), in order of time: a walk over the timeline's cells.
 
-    Written apart from ``timeline.runs``, which the report is made with.
+    Written apart from ``timeline.bridged_spans``, which the report is made with.
     """
     spans: list[list[float]] = []
     last_shot, dark = -1, False

@@ -22,7 +22,7 @@ PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
 PAGE_URL = "page_url"
 """The metadata that links to the page of the job's newest report."""
 
-TOLD = frozenset(stage for stage, contract in CONTRACTS.items() if contract.payload in EXCERPTS)
+SHOWN_STAGES = frozenset(stage for stage, contract in CONTRACTS.items() if contract.payload in EXCERPTS)
 """Stages of whose payload the metadata shows something: the others' need not be read for it."""
 
 
@@ -73,7 +73,7 @@ def checkpoint_metadata(
 ) -> dict[str, Any]:
     """Of an attempt, from its manifest and what it holds; ``previous`` is the attempt of the same stage before it.
 
-    ``value`` may be None where ``TOLD`` lacks the stage. ``service_url`` is where the HTTP service is, if anywhere.
+    ``value`` may be None where ``SHOWN_STAGES`` lacks the stage. ``service_url`` is the HTTP service's address, if any.
     """
     folder = store.uri(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt))
     there = {file.name for file in manifest.files}

@@ -85,7 +85,7 @@ class CheckpointIOManager(dg.IOManager):
         read = {name: attempts[name] for name in draft.inputs if name != CATALOG}
         if continues:
             read[Stage.escalate_cloud] = continues
-        with draft.writer.or_nothing():
+        with draft.writer.discard_on_error():
             return draft.writer.commit(
                 draft.value,
                 run_id=context.run_id,

@@ -154,7 +154,7 @@ def check_server(stage: str, url: str, settings: Settings) -> None:
     required_resource_keys={"services"},
     description="Leave it off: clients run it dry, with a run's params as cursor, to learn whether models are there.",
 )
-def models_there(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def model_check(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """The reason is what is wrong, with its hint on a line of its own; nothing = they are, or it cannot be known."""
     asked: dict[str, dict] = json.loads(context.cursor or "{}")
     if isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):  # else runs work on other machines

@@ -137,7 +137,7 @@ class Runner:
                 partition_key=job_id,
                 asset_selection=[dg.AssetKey(s) for s in plan.stages],
                 run_config={"ops": {stage: {"config": values} for stage, values in plan.config.items()}, **QUIET},
-                tags=plan.run_tags,
+                tags=plan.run_tags(),
             )
         except dg.DagsterExecutionInterruptedError as e:
             raise KeyboardInterrupt from e

@@ -248,7 +248,7 @@ def stage_asset(
             store: Store = context.resources.services.store
             with dagster_errors(context.instance, context.run.run_id):
                 sink = store.begin(attempt_ref(context, stage))
-                with sink.or_nothing():
+                with sink.discard_on_error():
                     draft = _run_stage(context, fn, sink, version, values, checks)
                     tags = input_tags(context.instance, store, context.partition_key, draft.lineage, inputs)
             yield dg.Output(draft, tags=tags)

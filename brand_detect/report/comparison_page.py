@@ -7,7 +7,7 @@ from brand_detect.domain import timeline
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.report.comparison import BrandChange, Comparison, Place, Stretch, outcome_in_words, settings
-from brand_detect.report.pages import UNITS, Bar, Evidence, bars, pictures, template, ticks
+from brand_detect.report.pages import UNITS, Bar, EvidencePicture, bars, pictures, template, ticks
 
 # Bounds that keep the page small and its making at a few seconds; it says what was left out.
 BRANDS = 40
@@ -37,7 +37,7 @@ class BrandView:
     lost: float
     before: Lane
     after: Lane
-    figures: list[tuple[str, Stretch, Evidence]] = field(default_factory=list)
+    figures: list[tuple[str, Stretch, EvidencePicture]] = field(default_factory=list)
 
 
 def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
@@ -92,9 +92,11 @@ def _lane(shown: Iterable[tuple[float, float]], alone: Iterable[Stretch], start:
     return Lane(bars(both, start, end, apart=-1.0), bars(own, start, end, apart=-1.0))
 
 
-def _cut(places: Iterable[Place], frames: Frames, codec: ImageCodec) -> tuple[dict[Place | None, Evidence], list[str]]:
+def _cut(
+    places: Iterable[Place], frames: Frames, codec: ImageCodec
+) -> tuple[dict[Place | None, EvidencePicture], list[str]]:
     """The evidence at ``places``, and the sides whose frames are gone."""
-    cut: dict[Place | None, Evidence] = {}
+    cut: dict[Place | None, EvidencePicture] = {}
     gone = []
     for side, reader in frames.items():
         own = {p: (p.frame, p.x_px, p.y_px, p.w_px, p.h_px) for p in places if p.side == side}

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ConfigDict, Field
 
-from brand_detect.domain.contracts.compile_report import BrandTotal, Exposure, Proof, Report, UnresolvedCluster
+from brand_detect.domain.contracts.compile_report import BrandTotal, Evidence, Exposure, Report, UnresolvedCluster
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.records import Record
 
@@ -52,7 +52,7 @@ class ReportDocument(Record):
     brands: tuple[BrandTotal, ...] = Field(description="longest on screen first")
     exposures: tuple[Exposure, ...] = Field(description="in order of time")
     unresolved: tuple[UnresolvedCluster, ...] = Field(description="by rank")
-    evidence: tuple[Proof, ...] = Field(description="the verdicts behind the exposures")
+    evidence: tuple[Evidence, ...] = Field(description="the verdicts behind the exposures")
     summary: dict[str, Any] = Field(description="range, sampling and its error, counts, who resolved what, the run")
     losses: tuple[str, ...] = Field(description="what of the video and of the corrections was lost, and why")
     notes: tuple[str, ...] = Field(description="remarks in plain words")
@@ -81,7 +81,7 @@ def document(report: Report, request: JobRequest) -> ReportDocument:
         brands=tuple(BrandTotal(**row) for row in rounded(report.brands)),
         exposures=tuple(Exposure(**row) for row in rounded(report.exposures)),
         unresolved=tuple(UnresolvedCluster(**row) for row in rounded(report.unresolved)),
-        evidence=tuple(Proof(**row) for row in rounded(report.evidence)),
+        evidence=tuple(Evidence(**row) for row in rounded(report.evidence)),
         summary=dict(report.summary),
         losses=report.losses,
         notes=report.notes,

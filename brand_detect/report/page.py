@@ -20,13 +20,19 @@ from typing import Any
 import pyarrow as pa
 
 from brand_detect.domain import timeline
-from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams, Exposure, Proof, UnresolvedCluster
+from brand_detect.domain.contracts.compile_report import (
+    ZONES,
+    CompileReportParams,
+    Evidence,
+    Exposure,
+    UnresolvedCluster,
+)
 from brand_detect.domain.contracts.verdicts import REASONS
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, written, zone_shares
-from brand_detect.report.pages import JPEG_QUALITY, Evidence, Place, evidence, template
+from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
 
 FRAME_PX = 640
 """Width of the whole frames inside the page."""
@@ -67,8 +73,8 @@ class _Pictures:
     """JPEGs in Base64: whole frames by their ordinal, and close-ups by exposure and by unresolved cluster."""
 
     frames: dict[int, str] = field(default_factory=dict)
-    exposures: dict[str, Evidence] = field(default_factory=dict)
-    clusters: dict[str, Evidence] = field(default_factory=dict)
+    exposures: dict[str, EvidencePicture] = field(default_factory=dict)
+    clusters: dict[str, EvidencePicture] = field(default_factory=dict)
     size_px: tuple[int, int] | None = None  # of the stored frames
     size_bytes: int = 0
 
@@ -204,7 +210,7 @@ def _cluster(cluster: UnresolvedCluster) -> dict[str, Any]:
     return _plain(cluster.model_dump(exclude={"track_ids", "best_region_id", "crop_hashes"}))
 
 
-def _columns(rows: Sequence[Exposure | Proof], names: Iterable[str]) -> dict[str, Any]:
+def _columns(rows: Sequence[Exposure | Evidence], names: Iterable[str]) -> dict[str, Any]:
     """Column by column; a column of recurring texts holds each once (``of``) and its index per row (``at``)."""
     made: dict[str, Any] = {}
     for name in names:
@@ -292,7 +298,7 @@ def _place(shown: Exposure | UnresolvedCluster) -> Place:
     return (shown.frame, shown.x_px, shown.y_px, shown.w_px, shown.h_px)  # pyright: ignore[reportReturnType]
 
 
-def _close_up(shown: Evidence) -> list[Any]:
+def _close_up(shown: EvidencePicture) -> list[Any]:
     """The JPEG, its sides in px, and its box in percent."""
     _, _, jpeg = shown.uri.partition(",")
     box = (shown.left, shown.top, shown.width, shown.height)

@@ -24,7 +24,7 @@ Place = tuple[int, float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvidencePicture:
     """A picture as a data URI and where its box lies on it, in percent."""
 
     uri: str
@@ -46,7 +46,9 @@ class Bar:
     end_s: float
 
 
-def pictures(places: Iterable[Place], frames: FrameReader, codec: ImageCodec, width_px: int) -> dict[Place, Evidence]:
+def pictures(
+    places: Iterable[Place], frames: FrameReader, codec: ImageCodec, width_px: int
+) -> dict[Place, EvidencePicture]:
     """The evidence at each of ``places``; every frame is read once."""
     by_frame: defaultdict[int, set[Place]] = defaultdict(set)
     for place in places:
@@ -61,7 +63,7 @@ def pictures(places: Iterable[Place], frames: FrameReader, codec: ImageCodec, wi
 
 def evidence(
     image: Image, box: tuple[float, ...], codec: ImageCodec, width_px: int, context: float = CONTEXT
-) -> Evidence:
+) -> EvidencePicture:
     """A box with some of the picture around it, at least ``context`` of its width, in 16:9 where the frame allows."""
     height, width = image.shape[:2]
     x, y, w, h = box
@@ -71,7 +73,7 @@ def evidence(
     top = min(max(y + h / 2 - view_h / 2, 0), height - view_h)
     cut = image[int(top) : max(round(top + view_h), int(top) + 1), int(left) : max(round(left + view_w), int(left) + 1)]
     data = codec.encode(cut, JPEG_QUALITY, width_px)
-    return Evidence(
+    return EvidencePicture(
         uri=f"data:image/jpeg;base64,{base64.b64encode(data).decode()}",
         width_px=cut.shape[1],
         height_px=cut.shape[0],

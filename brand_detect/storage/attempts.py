@@ -16,7 +16,7 @@ from brand_detect.domain.protocols import BlobRef
 from brand_detect.domain.recipe import recipe_of
 from brand_detect.domain.records import Payload
 from brand_detect.storage import codec as payload_codec
-from brand_detect.storage.blobs import Blobs, settle
+from brand_detect.storage.blobs import Blobs, fsync
 from brand_detect.storage.codec import Value
 from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, manifest_to_json
@@ -69,7 +69,7 @@ class AttemptWriter:
             raise ValueError(f"{name} was written already")
         with explained(f"{name} of {self.ref} could not be written"), self._blobs.open(self.ref.file(name)) as file:
             file.write(data)
-            settle(file)
+            fsync(file)
         self._files[name] = FileEntry(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def commit(
@@ -124,7 +124,7 @@ class AttemptWriter:
         return manifest
 
     @contextmanager
-    def or_nothing(self) -> Iterator[None]:
+    def discard_on_error(self) -> Iterator[None]:
         """What goes wrong in here leaves nothing of the attempt behind; only a kill does, until retention finds it."""
         try:
             yield

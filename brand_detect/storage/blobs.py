@@ -112,7 +112,7 @@ class Blobs:
         return self.uri(path)
 
     def open(self, path: str) -> io.BufferedIOBase:
-        """A file to write piece by piece. Its faults are the caller's to explain; ``settle`` it before it is closed."""
+        """A file to write piece by piece. Its faults are the caller's to explain; ``fsync`` it before it is closed."""
         try:
             return self.fs.open(self._at(path), "wb")
         except FileNotFoundError:  # not before: s3fs would make a bucket that is not there
@@ -204,7 +204,7 @@ def short_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def settle(file: io.BufferedIOBase) -> None:
+def fsync(file: io.BufferedIOBase) -> None:
     """On a local disk, wait until the file is there for good: a manifest must not outlive a power cut alone."""
     if isinstance(file, LocalFileOpener | io.BufferedWriter):
         file.flush()
@@ -229,7 +229,7 @@ def _draft(target: Path, data: bytes) -> Iterator[Path]:
     with _beside(target) as draft:
         with draft.open("xb") as file:
             file.write(data)
-            settle(file)
+            fsync(file)
         yield draft
 
 

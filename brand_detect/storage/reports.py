@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from brand_detect.domain.history import report_of
+from brand_detect.domain.history import select_report
 from brand_detect.domain.pipeline import Stage
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import Store, readable
@@ -29,4 +29,4 @@ class Reports:
         Raises:
             BadInput: there is none.
         """
-        return report_of(job_id, self.all(job_id), attempt)
+        return select_report(job_id, self.all(job_id), attempt)

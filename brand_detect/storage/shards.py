@@ -6,7 +6,7 @@ import tarfile
 import zlib
 
 from brand_detect.domain.protocols import BlobRef
-from brand_detect.storage.blobs import settle
+from brand_detect.storage.blobs import fsync
 from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import FileEntry
 
@@ -39,7 +39,7 @@ class ShardWriter:
     def close(self) -> FileEntry:
         self._write(b"\0" * (2 * _TAR_BLOCK))
         with explained(f"{self.name} could not be written"), self._file:
-            settle(self._file)
+            fsync(self._file)
         return FileEntry(name=self.name, size_bytes=self.size_bytes, sha256=self._hash.hexdigest())
 
     def _write(self, data: bytes) -> None:

@@ -59,7 +59,7 @@ class Spending:
         self._own[name], self._days[name] = wanted, day
         return name
 
-    def settle(self, reservation: str, usd: float) -> None:
+    def charge(self, reservation: str, usd: float) -> None:
         """What the call cost in the end."""
         self._own[reservation] = _micro(usd)
         self._note(self._days[reservation], f"{reservation}-spent-{_micro(usd)}")

@@ -26,9 +26,9 @@ from brand_detect.domain.tags import (
     PIN,
     RELEASED,
     REQUEST,
+    RETRIES_MARGIN,
     RETRY_OF,
     SNAPSHOT,
-    SPARE,
     UNTIL,
 )
 from brand_detect_tests.support.webserver import (
@@ -407,16 +407,20 @@ def test_a_replay_may_be_executed_again_once_however_many_there_were_before(
     for size in (2, 3, 4):
         client.replay(JOB, "match_brands")
         family = [r for r in server.runs if {"key": "dagster/root_run_id", "value": job} in r["tags"]]
-        assert tags_of(server.sent("Launch")[-1])[MAX_RETRIES] == str(1 + len(family) + SPARE) == str(size + SPARE)
+        assert (
+            tags_of(server.sent("Launch")[-1])[MAX_RETRIES]
+            == str(1 + len(family) + RETRIES_MARGIN)
+            == str(size + RETRIES_MARGIN)
+        )
 
 
 def test_a_replay_keeps_what_was_tuned(server: Webserver, client: Client, job: str):
     server.finished("run_ocr", overrides={"run_ocr": {"max_crops": 1}, "match_brands": {"min_confidence": 0.9}})
-    client.replay(JOB, "run_ocr", {"run_ocr": {"certain": 0.5}})
-    tuned = {"run_ocr": {"max_crops": 1, "certain": 0.5}, "match_brands": {"min_confidence": 0.9}}
+    client.replay(JOB, "run_ocr", {"run_ocr": {"stop_confidence": 0.5}})
+    tuned = {"run_ocr": {"max_crops": 1, "stop_confidence": 0.5}, "match_brands": {"min_confidence": 0.9}}
     assert launched(server)[1] == tuned
-    client.replay(JOB, "run_ocr", {"run_ocr": {"certain": 0.5}}, reset=["run_ocr", "compile_report"])
-    assert launched(server)[1] == tuned | {"run_ocr": {"certain": 0.5}}
+    client.replay(JOB, "run_ocr", {"run_ocr": {"stop_confidence": 0.5}}, reset=["run_ocr", "compile_report"])
+    assert launched(server)[1] == tuned | {"run_ocr": {"stop_confidence": 0.5}}
     client.replay(JOB, "run_ocr", {"compile_report": {}}, reset=["run_ocr", "match_brands"])
     assert launched(server)[1] == {}
     assert job == "r1"

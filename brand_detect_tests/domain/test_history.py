@@ -17,9 +17,9 @@ from brand_detect.domain.history import (
     merged,
     parent_of,
     pinned,
-    report_of,
     reports_to_compare,
     reusable,
+    select_report,
 )
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
@@ -281,11 +281,13 @@ def test_reuse_ends_where_a_param_differs(job: Job):
 
 
 def test_layers_of_params_count_by_what_comes_out():
-    job = Job(profiles={"fast": {"run_ocr": {"max_crops": 1, "certain": 0.5}}})
-    job.submit("a", {"run_ocr": {"certain": 0.6}}, profile="fast")
+    job = Job(profiles={"fast": {"run_ocr": {"max_crops": 1, "stop_confidence": 0.5}}})
+    job.submit("a", {"run_ocr": {"stop_confidence": 0.6}}, profile="fast")
     assert again(job, "run_ocr") == list(downstream_of("run_ocr"))
-    assert again(job, "run_ocr", {"run_ocr": {"max_crops": 1, "certain": 0.6}}) == list(downstream_of("run_ocr"))
-    assert again(job, "run_ocr", {"run_ocr": {"certain": 0.5}}) == []
+    assert again(job, "run_ocr", {"run_ocr": {"max_crops": 1, "stop_confidence": 0.6}}) == list(
+        downstream_of("run_ocr")
+    )
+    assert again(job, "run_ocr", {"run_ocr": {"stop_confidence": 0.5}}) == []
     job.profiles["fast"] = {}
     assert again(job, "run_ocr") == []
 
@@ -453,10 +455,10 @@ def test_what_is_reused_was_made_from_what_was_asked_for(job: Job):
 
 def test_params_come_from_the_profile_and_the_request_of_the_lineage():
     job = Job(profiles={"fast": {"run_ocr": {"max_crops": 1}}})
-    a = job.submit("a", {"run_ocr": {"certain": 0.6}}, profile="fast")
+    a = job.submit("a", {"run_ocr": {"stop_confidence": 0.6}}, profile="fast")
     b = job.submit("b")
-    assert inherited(job.history, a["run_ocr"], "run_ocr") == ({"max_crops": 1}, {"certain": 0.6})
-    assert inherited(job.history, a[ROOT], "run_ocr") == ({"max_crops": 1}, {"certain": 0.6})
+    assert inherited(job.history, a["run_ocr"], "run_ocr") == ({"max_crops": 1}, {"stop_confidence": 0.6})
+    assert inherited(job.history, a[ROOT], "run_ocr") == ({"max_crops": 1}, {"stop_confidence": 0.6})
     assert inherited(job.history, a["run_ocr"], "match_brands") == ({}, {})
     assert inherited(job.history, b["run_ocr"], "run_ocr") == ({}, {})
     job.made[ROOT].remove(a[ROOT])
@@ -664,10 +666,10 @@ def test_a_report_that_is_not_there_is_not_compared(reports: tuple[Made, ...], a
 def test_a_report_that_failed_its_check_is_taken_only_by_name():
     first, second, failed = Made("a1-0"), Made("b2-0"), Made("c3-0", "totals_equal_the_timeline: no")
     reports = (first, second, failed)
-    assert report_of("match", reports) == second
-    assert report_of("match", reports, "c3") == failed
+    assert select_report("match", reports) == second
+    assert select_report("match", reports, "c3") == failed
     assert reports_to_compare("match", reports) == ("a1-0", "b2-0")
     assert reports_to_compare("match", reports, "c3") == ("b2-0", "c3-0")
     assert reports_to_compare("match", reports, with_attempt="c3") == ("c3-0", "b2-0")
     with pytest.raises(BadInput, match="no report whose checks passed"):
-        report_of("match", (failed,))
+        select_report("match", (failed,))

@@ -31,7 +31,7 @@ def test_a_plain_replay_carries_what_was_tuned_and_pins_nothing(job: Job):
     plan = planned(job, "run_ocr", {"match_brands": {"fuzzy_score": 0.8}})
     assert plan.stages == downstream_of("run_ocr")
     assert plan.config == {"run_ocr": {"max_crops": 2}, "match_brands": {"fuzzy_score": 0.8}}
-    assert (plan.run_tags, plan.reused, plan.parent_run_id) == ({}, {}, "a")
+    assert (plan.run_tags(), plan.reused, plan.parent_run_id) == ({}, {}, "a")
     assert plan.reads_latest_catalog
 
 
@@ -63,7 +63,7 @@ def test_a_param_outside_its_limits_is_refused(job: Job):
 def test_pins_come_down_to_the_nearest_attempt_and_the_brand_list(job: Job):
     plan = planned(job, "match_brands", pins={"run_ocr": "a", CATALOG: "list"})
     assert plan.pins == {"run_ocr": "a-0", CATALOG: "list 1"}
-    assert plan.run_tags == {f"{PIN}run_ocr": "a-0", f"{PIN}{CATALOG}": "list 1"}
+    assert plan.run_tags() == {f"{PIN}run_ocr": "a-0", f"{PIN}{CATALOG}": "list 1"}
     assert (plan.parent_run_id, plan.config) == ("a", {}), "what was tuned on that branch"
     assert not plan.reads_latest_catalog
     above = planned(job, "match_brands", pins={"detect_objects": "a"})
@@ -100,10 +100,10 @@ def test_a_retry_continues_an_escalation_and_carries_what_was_tuned_below(job: J
     plan = planned(job, start, {start: {"min_confidence": 0.7}}, retry_of=LATEST)
     assert plan.stages == downstream_of(start)
     assert plan.config == {start: {"max_questions": 5, "min_confidence": 0.7}}
-    assert (plan.run_tags, plan.parent_run_id) == ({RETRY_OF: LATEST}, "c")
+    assert (plan.run_tags(), plan.parent_run_id) == ({RETRY_OF: LATEST}, "c")
     assert not plan.reads_latest_catalog
     first = planned(job, start, retry_of="a")
-    assert (first.run_tags, first.parent_run_id) == ({RETRY_OF: "a"}, "a")
+    assert (first.run_tags(), first.parent_run_id) == ({RETRY_OF: "a"}, "a")
 
 
 def test_a_retry_of_a_run_that_escalated_nothing_is_refused(job: Job):

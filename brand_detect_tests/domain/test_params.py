@@ -11,8 +11,8 @@ from brand_detect.domain.errors import BadInput
     [
         ({"run_ocr": 5}, "run_ocr"),
         ({"run_ocr": None}, "run_ocr"),
-        ({"run_ocr": [["certain", 0.5]]}, "run_ocr"),
-        ({"run_ocr": {"certain": 7}}, "run_ocr.certain"),
+        ({"run_ocr": [["stop_confidence", 0.5]]}, "run_ocr"),
+        ({"run_ocr": {"stop_confidence": 7}}, "run_ocr.stop_confidence"),
         ({"run_ocr": {"certein": 0.5}}, "run_ocr.certein"),
         ({"run_orc": {}}, "run_orc"),
         ({"escalate_vlm": {"provider": "opanai_compatible"}}, "escalate_vlm.provider: input should be 'off'"),
@@ -36,6 +36,6 @@ def test_overrides_that_make_no_sense_are_refused_by_name(overrides: Any, names:
 
 
 def test_good_overrides_come_back() -> None:
-    assert check_overrides({"run_ocr": {"certain": 0.5}}) == {"run_ocr": {"certain": 0.5}}
+    assert check_overrides({"run_ocr": {"stop_confidence": 0.5}}) == {"run_ocr": {"stop_confidence": 0.5}}
     cloud = {"escalate_cloud": {"provider": "groq", "fallbacks": ["google:gemini-2.5-flash", "openai:ft:gpt-4o:x"]}}
     assert check_overrides(cloud) == cloud

@@ -29,9 +29,9 @@ def test_every_param_is_part_of_the_recipe_unless_it_is_operational(stage: str, 
 
 
 def test_a_recipe_follows_stage_code_and_inputs_and_not_their_order():
-    recipe = recipe_of("run_ocr", "1 rapidocr 3", {"max_crops": 3, "certain": 0.9}, INPUTS)
+    recipe = recipe_of("run_ocr", "1 rapidocr 3", {"max_crops": 3, "stop_confidence": 0.9}, INPUTS)
     assert recipe == recipe_of(
-        "run_ocr", "1 rapidocr 3", {"certain": 0.9, "max_crops": 3}, dict(reversed(INPUTS.items()))
+        "run_ocr", "1 rapidocr 3", {"stop_confidence": 0.9, "max_crops": 3}, dict(reversed(INPUTS.items()))
     )
     for stage, code, inputs in (
         ("match_brands", "1 rapidocr 3", INPUTS),
@@ -39,7 +39,7 @@ def test_a_recipe_follows_stage_code_and_inputs_and_not_their_order():
         ("run_ocr", "1 rapidocr 3", INPUTS | {"extract_frames": "abd"}),
         ("run_ocr", "1 rapidocr 3", INPUTS | {"reviews": ""}),
     ):
-        assert recipe_of(stage, code, {"max_crops": 3, "certain": 0.9}, inputs) != recipe
+        assert recipe_of(stage, code, {"max_crops": 3, "stop_confidence": 0.9}, inputs) != recipe
 
 
 def test_the_defaults_use_what_comes_with_the_package_alone():

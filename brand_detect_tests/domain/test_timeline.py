@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from brand_detect.domain.contracts.filter_scenes import TIMELINE
 from brand_detect.domain.tables import table
-from brand_detect.domain.timeline import cells_of, minus, runs, shown_seconds, union, union_seconds
+from brand_detect.domain.timeline import bridged_spans, cells_of, minus, shown_seconds, union, union_seconds
 
 
 def timeline(keyframe: list[int | None], cell_s: float = 0.5):
@@ -72,10 +72,10 @@ def test_every_instant_is_counted_once(intervals):
 
 def test_runs_break_where_presence_does():
     t = timeline([0, 0, 2, 3, 0, None, 6, 7])
-    assert [r.tolist() for r in runs(t, [0])] == [[0, 1], [4]]
-    assert [r.tolist() for r in runs(t, [0], gap_s=1.0)] == [[0, 1, 4]]
-    assert [r.tolist() for r in runs(t, [0, 6], gap_s=5.0)] == [[0, 1, 4], [6]]  # black is not bridged
-    assert runs(t, [], gap_s=5.0) == []
+    assert [r.tolist() for r in bridged_spans(t, [0])] == [[0, 1], [4]]
+    assert [r.tolist() for r in bridged_spans(t, [0], gap_s=1.0)] == [[0, 1, 4]]
+    assert [r.tolist() for r in bridged_spans(t, [0, 6], gap_s=5.0)] == [[0, 1, 4], [6]]  # black is not bridged
+    assert bridged_spans(t, [], gap_s=5.0) == []
 
 
 INTERVALS = st.lists(

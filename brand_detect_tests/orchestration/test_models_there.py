@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from brand_detect.domain.settings import Settings
-from brand_detect.orchestration.models import models_there
+from brand_detect.orchestration.models import model_check
 from brand_detect.orchestration.resources import Services
 
 
@@ -17,7 +17,7 @@ def answered(services: Services, params: dict[str, Any], **launcher: Any) -> str
             instance=instance, resources={"services": services}, cursor=json.dumps(params)
         ) as context,
     ):
-        return models_there.evaluate_tick(context).skip_message or ""
+        return model_check.evaluate_tick(context).skip_message or ""
 
 
 TRANSFORMERS: dict[str, Any] = {"escalate_vlm": {"provider": "transformers", "model": "acme/none"}}

@@ -98,7 +98,7 @@ def test_what_another_process_has_finished_stays(tmp_path: Path):
     with pipeline(tmp_path) as built:
         run = submit(built, tmp_path)
         writer = AttemptWriter(built.services.store.blobs, run.ref("run_ocr"))
-        with pytest.raises(Permanent, match="exists already"), writer.or_nothing():
+        with pytest.raises(Permanent, match="exists already"), writer.discard_on_error():
             raise Permanent("The checkpoint exists already.")
         assert run.load("run_ocr")
 

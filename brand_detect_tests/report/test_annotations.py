@@ -11,7 +11,7 @@ from brand_detect.domain.protocols import Label, Shape
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.report.annotations import Annotations
 from brand_detect_tests.support import payloads as p
-from brand_detect_tests.support.report_fakes import match, report_of
+from brand_detect_tests.support.report_fakes import match, select_report
 
 BRIDGE_S = 1.0
 
@@ -19,7 +19,7 @@ BRIDGE_S = 1.0
 def overlay(regions: list[dict[str, Any]], verdicts: list[dict[str, Any]], **scenes: Any) -> Annotations:
     frames = p.frames(20, size=(1000, 500))
     filtered = p.scenes(frames, **scenes)
-    made = report_of(p.request(), frames, filtered, p.detected(regions, filtered), p.verdicts(verdicts))
+    made = select_report(p.request(), frames, filtered, p.detected(regions, filtered), p.verdicts(verdicts))
     return Annotations(made, frames.frames, filtered.timeline, BRIDGE_S)
 
 
@@ -42,7 +42,7 @@ def test_beyond_its_samples_a_box_moves_with_the_picture() -> None:
     filtered = p.scenes(frames)
     detected = p.detected(regions, filtered, overlays=["clock"])
     verdicts = p.verdicts([p.verdict("Nike", ["pan"]), p.verdict("Itaú", ["late"]), p.verdict("Omega", ["clock"])])
-    made = report_of(p.request(), frames, filtered, detected, verdicts)
+    made = select_report(p.request(), frames, filtered, detected, verdicts)
     shown = Annotations(made, frames.frames, filtered.timeline, BRIDGE_S)
     at = {t: dict(boxes(shown, t)) for t in (2.3, 2.5, 2.7, 3.7)}
     assert [at[t]["Itaú"][0] for t in (2.3, 2.5, 2.7)] == pytest.approx([0.56, 0.6, 0.64])

@@ -14,7 +14,7 @@ from brand_detect.domain.contracts.compile_report import DETECTIONS, Report
 from brand_detect.domain.tables import table
 from brand_detect.report import boxes
 from brand_detect_tests.support import payloads as p
-from brand_detect_tests.support.report_fakes import match, nothing, report_of
+from brand_detect_tests.support.report_fakes import match, nothing, select_report
 
 
 def labelled(payloads: dict[str, Any], report: Report | None = None) -> boxes.Labels:
@@ -89,7 +89,7 @@ def test_a_mark_that_the_kept_frame_hides_is_no_box_on_it() -> None:
     scenes = p.scenes(frames, dropped={3: 2})
     hidden, shown = p.region(2, "a", seen_on=[3]), p.region(4, "a")
     detected = p.detected([hidden, shown], scenes)
-    made = report_of(p.request(), frames, scenes, detected, p.verdicts([p.verdict("Nike", ["a"])]))
+    made = select_report(p.request(), frames, scenes, detected, p.verdicts([p.verdict("Nike", ["a"])]))
     found = boxes.labels(p.request(), frames.frames, scenes.timeline, detected.regions, made)
     assert found.n_hidden == 1
     assert {picture.frame: len(picture.boxes) for picture in found.pictures} == {0: 0, 1: 0, 2: 0, 4: 1, 5: 0}

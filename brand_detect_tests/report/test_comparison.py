@@ -24,7 +24,7 @@ from brand_detect.report.comparison import (
 from brand_detect.report.comparison import settings as set_differently
 from brand_detect.report.comparison.document import Outcome
 from brand_detect_tests.support import payloads as p
-from brand_detect_tests.support.report_fakes import report_of
+from brand_detect_tests.support.report_fakes import select_report
 
 RUN = "run-1-0"
 
@@ -63,7 +63,7 @@ def side(
         scenes=scenes,
         detected=detected,
         verdicts=settled,
-        report=report_of(request, frames, scenes, detected, settled),
+        report=select_report(request, frames, scenes, detected, settled),
     )
 
 

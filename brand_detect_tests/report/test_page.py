@@ -17,7 +17,7 @@ from brand_detect.report.exports import document
 from brand_detect.report.figures import figures_of
 from brand_detect.report.words import clock, duration, percent
 from brand_detect_tests.support import payloads as p
-from brand_detect_tests.support.report_fakes import Files, Pictures, match, nothing, report_of
+from brand_detect_tests.support.report_fakes import Files, Pictures, match, nothing, select_report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -123,7 +123,7 @@ def test_the_advertising_equivalent_is_shown_with_its_assumption_where_a_rate_is
     stages = (
         payloads[s] for s in ("job_request", "extract_frames", "filter_scenes", "detect_objects", "escalate_cloud")
     )
-    priced = report_of(*stages, media_rate=3000.0, media_currency="EUR")
+    priced = select_report(*stages, media_rate=3000.0, media_currency="EUR")
     text = Page(rendered(payloads | {"compile_report": priced})).text
     total = sum(b["media_value"] for b in priced.brands.to_pylist())
     assert 0 < total < 3000 / 30 * 10
@@ -246,7 +246,7 @@ def test_the_page_fills_up_to_its_size_and_every_brand_has_a_picture(monkeypatch
     scenes = p.scenes(frames)
     regions = [p.region(i, f"t{b}", (10 * b, 10, 20, 20)) for b in range(40) for i in range(b, 1200, 20 + b)]
     verdicts = p.verdicts([p.verdict(f"Brand {b}", [f"t{b}"]) for b in range(40)])
-    made = report_of(p.request(600.0), frames, scenes, p.detected(regions, scenes), verdicts)
+    made = select_report(p.request(600.0), frames, scenes, p.detected(regions, scenes), verdicts)
     payloads = {"compile_report": made, "job_request": p.request(600.0)}
     html = rendered(payloads, page_mb=1)
     assert 0.95e6 < len(html.encode()) < 1.1e6
@@ -280,7 +280,7 @@ def test_the_documents_are_written_into_the_attempt() -> None:
 def test_clusters_without_a_known_crop_are_listed() -> None:
     payloads = match()
     gone = p.cluster(1, "GONE", p.region(5, "nobody"))
-    made = report_of(
+    made = select_report(
         payloads["job_request"],
         payloads["extract_frames"],
         payloads["filter_scenes"],

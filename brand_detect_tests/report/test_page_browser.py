@@ -23,7 +23,7 @@ from brand_detect.report.page import render
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.browser import chromium, faults
 from brand_detect_tests.support.large_report import StoredPictures, large
-from brand_detect_tests.support.report_fakes import Pictures, match, nothing, report_of
+from brand_detect_tests.support.report_fakes import Pictures, match, nothing, select_report
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'\u202e&lt;" + "y" * 10_000
 
@@ -68,7 +68,10 @@ def game(**params: Any) -> dict[str, Any]:
     )
     assert asked["cluster_id"] == "cluster-2"
     request = p.request(60.0)
-    return {"job_request": request, "compile_report": report_of(request, frames, scenes, detected, verdicts, **params)}
+    return {
+        "job_request": request,
+        "compile_report": select_report(request, frames, scenes, detected, verdicts, **params),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -503,7 +506,7 @@ def test_the_script_writes_the_figures_that_stand_without_it(browser: Browser, t
     verdicts = p.verdicts([p.verdict("Nike", ["a"], confidence=0.955), p.verdict("Puma", ["b"], confidence=0.7)])
     request = p.request(20.0)
     path = tmp_path / "report.html"
-    made = report_of(request, frames, scenes, detected, verdicts)
+    made = select_report(request, frames, scenes, detected, verdicts)
     path.write_text(written({"job_request": request, "compile_report": made}), encoding="utf-8")
     rows = []
     for scripts in (True, False):

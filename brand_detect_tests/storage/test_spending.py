@@ -44,7 +44,7 @@ def test_a_run_spends_no_more_than_its_own(blobs: Blobs):
 def test_a_run_that_is_tried_again_has_spent_what_it_had(blobs: Blobs, monkeypatch: pytest.MonkeyPatch):
     """A step that failed, or a night that passed."""
     first = Spending(blobs, 1.0, 100.0, "run-1")
-    first.settle(first.reserve(0.5), 0.2)
+    first.charge(first.reserve(0.5), 0.2)
     first.reserve(0.4)  # nobody knows what became of it
     again = Spending(blobs, 1.0, 100.0, "run-1")
     with pytest.raises(OverBudget, match=r"run's budget of 1\.00 USD has 0\.4000 USD left"):
@@ -94,15 +94,15 @@ def test_what_a_call_did_not_cost_can_be_spent_again(blobs: Blobs):
     budget = Spending(blobs, 1.0, 1.0)
     first = budget.reserve(0.9)
     assert spent(blobs) == 0.9
-    budget.settle(first, 0.2)
+    budget.charge(first, 0.2)
     assert spent(blobs) == 0.2
-    budget.settle(budget.reserve(0.8), 0.0)
+    budget.charge(budget.reserve(0.8), 0.0)
     assert spent(blobs) == 0.2
 
 
 def test_a_call_that_cost_more_than_was_set_aside_counts_in_full(blobs: Blobs):
     budget = Spending(blobs, 1.0, 10.0)
-    budget.settle(budget.reserve(0.5), 1.5)
+    budget.charge(budget.reserve(0.5), 1.5)
     assert spent(blobs) == 1.5
     with pytest.raises(OverBudget, match=r"has 0\.0000 USD left"):
         budget.reserve(0.1)
@@ -135,7 +135,7 @@ def test_a_day_s_sum_is_of_that_day(blobs: Blobs):
 
 def test_without_money_nothing_is_set_aside_but_what_is_free(blobs: Blobs):
     budget = Spending(blobs, 0.0, 0.0)
-    budget.settle(budget.reserve(0.0), 0.0)
+    budget.charge(budget.reserve(0.0), 0.0)
     with pytest.raises(OverBudget):
         budget.reserve(0.01)
 
@@ -152,7 +152,7 @@ def test_many_at_once_never_spend_more_than_there_is(blobs: Blobs, runs: int):
             reservation = budgets[n % runs].reserve(0.07)
         except OverBudget:
             return 0.0
-        budgets[n % runs].settle(reservation, 0.03)
+        budgets[n % runs].charge(reservation, 0.03)
         return 0.03
 
     with ThreadPoolExecutor(16) as pool:
@@ -168,6 +168,6 @@ def test_on_s3_runs_see_what_others_have_set_aside(s3: Path, tmp_path: Path):  #
     reservation = one.reserve(0.8)
     with pytest.raises(OverBudget, match=r"has 0\.2000 USD left"):
         other.reserve(0.5)
-    one.settle(reservation, 0.1)
+    one.charge(reservation, 0.1)
     other.reserve(0.5)
     assert Spending(Blobs(root), 0, 0).spent_micro(today()) == 600_000

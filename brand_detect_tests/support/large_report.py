@@ -8,7 +8,7 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.protocols import Image
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect_tests.support import payloads as p
-from brand_detect_tests.support.report_fakes import report_of
+from brand_detect_tests.support.report_fakes import select_report
 
 DURATION_S, FPS = 5400.0, 2.0
 BRANDS, EACH = 200, 40
@@ -56,5 +56,5 @@ def large() -> dict[str, Any]:
     detected = p.detected(regions, scenes)
     settled = p.verdicts(verdicts, clusters)
     request = p.request(DURATION_S)
-    made: Report = report_of(request, frames, scenes, detected, settled)
+    made: Report = select_report(request, frames, scenes, detected, settled)
     return {"job_request": request, "compile_report": made}

@@ -64,11 +64,11 @@ def match(nike: str = "Nike", unknown: str = "KAPRUN", note: str = "") -> dict[s
         "match_brands": verdicts,
         "escalate_vlm": verdicts,
         "escalate_cloud": verdicts,
-        "compile_report": report_of(request, frames, scenes, detected, verdicts),
+        "compile_report": select_report(request, frames, scenes, detected, verdicts),
     }
 
 
-def report_of(
+def select_report(
     request: JobRequest,
     frames: ExtractedFrames,
     scenes: FilteredScenes,
@@ -110,5 +110,5 @@ def nothing() -> dict[str, Any]:
         "match_brands": verdicts,
         "escalate_vlm": verdicts,
         "escalate_cloud": verdicts,
-        "compile_report": report_of(p.request(), frames, scenes, detected, verdicts),
+        "compile_report": select_report(p.request(), frames, scenes, detected, verdicts),
     }

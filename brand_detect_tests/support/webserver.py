@@ -19,7 +19,7 @@ from brand_detect.domain.tags import PARTITION
 
 URL = "http://dagster.test"
 JOB = "match"
-PROFILES: dict[str, Overrides] = {"default": {}, "fixed_camera": {"run_ocr": {"certain": 0.9}}}
+PROFILES: dict[str, Overrides] = {"default": {}, "fixed_camera": {"run_ocr": {"stop_confidence": 0.9}}}
 Answer = Mapping[str, Any]
 NODE = {
     "__typename": "AssetNode",
@@ -94,7 +94,7 @@ class Webserver:
         return tick()
 
     def on_Models(self, sensor: Answer, params: str) -> Answer:  # noqa: N802
-        assert sensor["sensorName"] == "models_there"
+        assert sensor["sensorName"] == "model_check"
         assert json.loads(params)
         return tick()
 

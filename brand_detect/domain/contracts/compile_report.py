@@ -145,7 +145,7 @@ class BrandTotal(Record):
 BRANDS = schema_of("brands", "A brand's totals, longest on screen first", BrandTotal)
 
 
-class Proof(Record):
+class Evidence(Record):
     """The evidence behind exposures: a verdict by a rule or by a model's answer."""
 
     verdict_id: str = Field(description="id, from the tracks and the brand")
@@ -166,7 +166,7 @@ class Proof(Record):
     cost_usd: float = Field(description="cost of the answer, in USD; 0 for rules")
 
 
-EVIDENCE = schema_of("evidence", "The evidence behind the report's detections: one row per verdict", Proof)
+EVIDENCE = schema_of("evidence", "The evidence behind the report's detections: one row per verdict", Evidence)
 
 
 class UnresolvedCluster(Cluster):

@@ -46,13 +46,13 @@ class FilterScenesParams(Params):
     hamming_threshold: int = Field(
         8, ge=0, le=64, description="most bits by which the hash of a duplicate differs from its keyframe's"
     )
-    moved_luma: float = Field(
+    max_mean_luma_change: float = Field(
         3.0,
         ge=0,
         le=255,
         description="mean change of luma above which the camera moved and the frame is no duplicate; 255 = off",
     )
-    caption_luma: float = Field(
+    max_local_luma_change: float = Field(
         24.0,
         ge=0,
         le=255,

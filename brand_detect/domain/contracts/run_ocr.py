@@ -54,6 +54,6 @@ class RunOcrParams(Params):
         "eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Tesseract languages, joined by +"
     )
     max_crops: int = Field(3, ge=1, le=20, description="most crops read per track")
-    certain: Unit = Field(0.92, description="confidence at which reading of a track stops")
+    stop_confidence: Unit = Field(0.92, description="confidence at which reading of a track stops")
     min_confidence: Unit = Field(0.5, description="readings below this confidence are dropped")
     precision: Precision = Field(Precision.auto, description="floating-point precision of text recognition")

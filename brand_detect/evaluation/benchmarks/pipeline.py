@@ -34,7 +34,7 @@ TWENTY_MINUTES = Scenario(seconds=120, width_px=1920, height_px=1080, repeats=10
 IN_FULL: Overrides = {
     "filter_scenes": {"hamming_threshold": 0},
     "detect_objects": {"propagate": False},
-    "run_ocr": {"max_crops": 20, "certain": 1.0},
+    "run_ocr": {"max_crops": 20, "stop_confidence": 1.0},
 }
 """Reads every sampled frame in full: only frames with the very same hash stand for each other, text is searched on each
 frame anew, and up to 20 crops of every track are read however certain the first was."""

@@ -29,7 +29,7 @@ from brand_detect.evaluation.scoring.openset import (
     Scores,
     Verdicts,
     best_of_brands,
-    in_force,
+    claim_rates,
     recall_at_precision,
     top,
     verdicts,
@@ -415,7 +415,7 @@ def matcher(material: Material, s: Scored, vectors: Vectors, false_accept_rate: 
         matched = _matched(material, e, vectors)
         known, unknown, other = (verdicts for verdicts, _ in matched)
         claimed = [alarms <= false_accept_rate for _, alarms in matched]
-        got = in_force(claimed[0], known.right, *claimed[1:])
+        got = claim_rates(claimed[0], known.right, *claimed[1:])
         best = _recall(known, unknown, other, by="score")
         shares = (got.recall, got.precision, got.unknown_claimed, got.other_claimed)
         rows.append((e.name, s.brands_in(e, s.galleries[-1]), len(e.queries), _mean(known.right), best, *shares))
@@ -441,7 +441,7 @@ def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_ac
             figures = []
             for limit in (false_accept_rate, likely):
                 claimed = [a <= limit for a in alarms]
-                got = in_force(claimed[0], right, *claimed[1:])
+                got = claim_rates(claimed[0], right, *claimed[1:])
                 figures += [got.recall, got.precision, got.unknown_claimed, got.other_claimed]
             rows.append((e.name, s.brands_in(e, size) if size else 1, len(right), *figures))
     of = ("recall", "precision", "unknown logos", "no logo")

@@ -73,7 +73,7 @@ def recall_at_precision(
 
 
 @dataclass(frozen=True)
-class InForce:
+class ClaimRates:
     """What rejecting some claims gives. Shares of the crops of each kind."""
 
     recall: float
@@ -82,13 +82,13 @@ class InForce:
     other_claimed: float
 
 
-def in_force(
+def claim_rates(
     known: NDArray[np.bool_], right: NDArray[np.bool_], unknown: NDArray[np.bool_], other: NDArray[np.bool_]
-) -> InForce:
+) -> ClaimRates:
     """From what is claimed of each kind of crop; of the known ones, ``right`` says whether the claim would be right.
     Precision is 1 where nothing is claimed."""
     rights, claimed = int((known & right).sum()), sum(int(claims.sum()) for claims in (known, unknown, other))
-    return InForce(
+    return ClaimRates(
         rights / max(1, len(known)),
         rights / claimed if claimed else 1.0,
         *(float(claims.mean()) if len(claims) else 0.0 for claims in (unknown, other)),

@@ -35,7 +35,7 @@ def found_dead(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.
             yield run, f"process {worker.pid} on {worker.host.split('/')[0]} is gone"
 
 
-def passed_over(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.DagsterRun]:
+def missed_retries(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.DagsterRun]:
     """Runs that Dagster has said it executes again, and has not.
 
     A failure is stored before the run is marked as failed; a daemon that looks in between passes over it for good.
@@ -78,7 +78,7 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             context.instance.report_run_failed(run, f"This run was found dead: {why}.")
         ended.append(run.run_id)
         context.log.info("%s: %s", run.run_id, why)
-    for run in passed_over(context.instance, time.time()):
+    for run in missed_retries(context.instance, time.time()):
         context.instance.add_run_tags(run.run_id, {REPORTED_AGAIN: "true"})
         context.instance.report_run_failed(run, "Dagster had passed over the failure of this run: it is said again.")
         context.log.info("%s: its failure is said again", run.run_id)

@@ -18,7 +18,7 @@ import dagster as dg
 from dagster import DagsterRunNotFoundError
 
 from brand_detect.domain.pipeline import ASSETS, PRUNE
-from brand_detect.domain.tags import SPARE, WORKER
+from brand_detect.domain.tags import RETRIES_MARGIN, WORKER
 
 BEAT_S = 15.0
 SILENT_S = 120.0
@@ -107,7 +107,7 @@ def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     """Let ``run_retries`` execute this run once more if it dies, and a run that is such a second try never.
 
     Dagster counts every run of a run group as a retry of each, replays that people asked for included, and it counts
-    when the run dies: ``SPARE`` more may have been queued by then.
+    when the run dies: ``RETRIES_MARGIN`` more may have been queued by then.
     """
     run = instance.get_run_by_id(run_id)
     if run is None or run.tags.get("dagster/retry_number"):
@@ -116,7 +116,7 @@ def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
         group = instance.get_run_group(run_id)
     except DagsterRunNotFoundError:  # the group's first run was deleted: Dagster executes none of it again
         return {}
-    return {"dagster/max_retries": str(len(list(group[1])) + SPARE)} if group else {}
+    return {"dagster/max_retries": str(len(list(group[1])) + RETRIES_MARGIN)} if group else {}
 
 
 def is_to_be_retried(run: dg.DagsterRun) -> bool:

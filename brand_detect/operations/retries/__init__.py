@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from brand_detect.operations.retries import held, offpeak, open_jobs
+from brand_detect.operations.retries import offpeak, open_jobs, release_held
 from brand_detect.orchestration.resources import Services
 
 
 def definitions(services: Services) -> dg.Definitions:
     return dg.Definitions(
-        sensors=[held.held_runs, open_jobs.open_jobs], schedules=[offpeak.offpeak_retries(services.settings)]
+        sensors=[release_held.held_runs, open_jobs.open_jobs], schedules=[offpeak.offpeak_retries(services.settings)]
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 
 import pyarrow as pa
 
-from brand_detect.domain.contracts.compile_report import Proof
+from brand_detect.domain.contracts.compile_report import Evidence
 from brand_detect.domain.contracts.verdicts import AnswerStatus, BrandVerdicts
 from brand_detect.domain.pipeline import ESCALATIONS
 from brand_detect.domain.tables import Row, content_id
@@ -37,10 +37,10 @@ def placements_answered(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> 
     }
 
 
-def evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: Set[str]) -> list[Proof]:
+def evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: Set[str]) -> list[Evidence]:
     """The ``wanted`` verdicts by id, each with the answer of ``decisive_answers`` or none."""
     return [
-        Proof(
+        Evidence(
             **{name: verdict[name] for name in OF_VERDICT},
             **{name: answers.get(verdict["verdict_id"], BY_RULE)[name] for name in BY_RULE},
             brand_id=verdict["brand_id"] or verdict["brand"],

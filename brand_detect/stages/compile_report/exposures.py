@@ -138,7 +138,7 @@ def _presence(
 def _runs(presence: _Presence, cells: pa.Table, params: CompileReportParams, scale: QualityScale) -> Iterator[_Run]:
     start, end = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
     keyframe = cells["keyframe"].fill_null(-1).to_numpy()
-    for rows in timeline.runs(cells, presence.frame, params.bridge_s):
+    for rows in timeline.bridged_spans(cells, presence.frame, params.bridge_s):
         begin, finish = float(start[rows[0]]), float(end[rows[-1]])
         if finish - begin <= 0 or finish - begin < params.min_exposure_s:
             continue

@@ -75,11 +75,11 @@ def _tracked(
         if before is not None:
             tracker.move(motion.between(before, luma), image.shape[1] / luma.shape[1])
         before = luma
-        tracker.see(measured_regions(search.regions(image, luma), frame, image, codec, params))
+        tracker.update(measured_regions(search.regions(image, luma), frame, image, codec, params))
         for other in duplicates.get(frame, ()):
             again = frames.read(other)
             found = search.again(again, motion.look(again))
-            tracker.see_again(measured_regions(found, other, again, codec, params))
+            tracker.add_duplicate_views(measured_regions(found, other, again, codec, params))
         start_s, end_s = float(cells[frame][0, 0]), float(cells[frame][-1, 1])
         tracker.end_frame(frame, row["frame_id"], start_s, end_s)
     tracker.begin_shot(-1)

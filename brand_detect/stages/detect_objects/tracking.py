@@ -101,13 +101,13 @@ class Tracker:
             left, top, right, bottom = track.moved
             track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
 
-    def see(self, found: Sequence[MeasuredRegion]) -> None:
+    def update(self, found: Sequence[MeasuredRegion]) -> None:
         """Assign the regions of the next keyframe to tracks."""
         continued = _matched(self._active, found)
         for i, one in enumerate(found):
             self._put(continued.get(i) or self._begin(one), one)
 
-    def see_again(self, found: Sequence[MeasuredRegion]) -> None:
+    def add_duplicate_views(self, found: Sequence[MeasuredRegion]) -> None:
         """Add regions of a duplicate of the keyframe: what is occluded on the keyframe may be visible there."""
         continued = _matched(self._active, found)
         for i, one in enumerate(found):

@@ -160,9 +160,9 @@ def _statuses(
 ) -> list[tuple[str, int | None, int | None]]:
     """Status, ``keyframe`` and ``hamming`` of a shot's frames.
 
-    The hash alone is blind to a new caption and to a camera that pans over a lawn, so a duplicate must also have about
-    the same luma all over, and no spot may differ that has settled in both frames, nor one that has settled on this
-    frame and looks like that on no keyframes one: people who pass do not count.
+    The hash alone misses a new caption, and a camera that pans over a lawn. A duplicate must also have a small mean
+    change of luma, match at every spot that is static in both frames, and show no static spot that differs from that
+    spot on every candidate keyframe. Moving spots, such as people who walk past, do not count.
     """
     hashes = frames.frames["phash"].to_numpy()[members]
     means = frames.frames["luma_mean"].to_numpy()[members]
@@ -176,29 +176,31 @@ def _statuses(
             frame,
             hashes[n],
             thumbnails[n].astype(np.int16),
-            _settled(thumbnails, n, lasting, params.caption_luma / 2),
+            _settled(thumbnails, n, lasting, params.max_local_luma_change / 2),
         )
         if np.ptp(now.thumbnail) <= EMPTY_LUMA_SPREAD:
             statuses.append((BLACK if means[n] <= BLACK_LUMA else BLANK, None, None))
-        elif alike := _alike(now, keyframes, params):
-            statuses.append((DUPLICATE, alike.frame, _hamming(alike.phash, now.phash)))
+        elif original := _keyframe_duplicated_by(now, keyframes, params):
+            statuses.append((DUPLICATE, original.frame, _hamming(original.phash, now.phash)))
         else:
             keyframes.append(now)
             statuses.append((KEYFRAME, frame, 0))
     return statuses
 
 
-def _alike(now: _Keyframe, keyframes: deque[_Keyframe], params: FilterScenesParams) -> _Keyframe | None:
-    """The keyframe that is most like this one, if any is like it and nothing is new on this one."""
+def _keyframe_duplicated_by(
+    now: _Keyframe, keyframes: deque[_Keyframe], params: FilterScenesParams
+) -> _Keyframe | None:
+    """The most similar keyframe of which ``now`` is a duplicate; None if it is a duplicate of none."""
     new = now.settled.copy()
     found = []
     for other in keyframes:
         change = np.abs(now.thumbnail - other.thumbnail)
-        new &= change > params.caption_luma
+        new &= change > params.max_local_luma_change
         if _hamming(other.phash, now.phash) > params.hamming_threshold:
             continue
         lasting = np.max(change, where=now.settled & other.settled, initial=0)
-        if change.mean() <= params.moved_luma and lasting <= params.caption_luma:
+        if change.mean() <= params.max_mean_luma_change and lasting <= params.max_local_luma_change:
             found.append((float(change.mean()), other))
     return min(found, key=lambda f: f[0])[1] if found and not new.any() else None
 

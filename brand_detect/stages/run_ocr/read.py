@@ -1,4 +1,4 @@
-"""Read the best crops of every track and settle on what it says.
+"""Read the best crops of every track and flush on what it says.
 
 A track's crops are ranked by area times sharpness. The best is read first; the next only while no reading is certain.
 Nothing is certain about a track whose regions change their proportions: all of its chosen crops are read.
@@ -79,7 +79,7 @@ def run_ocr(
     texts: list[Row] = []
     ready: list[_Track] = []
 
-    def settle() -> None:
+    def flush() -> None:
         _read(ready, params, reader)
         for track in ready:
             readings.extend({"track_id": track.track_id, **vars(r)} for r in track.readings)
@@ -99,8 +99,8 @@ def run_ocr(
             if not track.missing:
                 ready.append(tracks.pop(crop["track_id"]))
         if len(ready) >= BATCH_TRACKS:
-            settle()
-    settle()
+            flush()
+    flush()
     progress(to_decode, to_decode, "frames")
     return TrackTexts(
         readings=table(READINGS, readings),
@@ -152,7 +152,7 @@ def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) ->
     for track in tracks:
         track.crops.sort(key=lambda c: c.rank)
     for rank in range(params.max_crops):
-        open_tracks = [t for t in tracks if rank < len(t.crops) and not _certain(t, params.certain)]
+        open_tracks = [t for t in tracks if rank < len(t.crops) and not _certain(t, params.stop_confidence)]
         if not open_tracks:
             return
         for track, reading in zip(open_tracks, reader.read([t.crops[rank].pixels for t in open_tracks]), strict=True):

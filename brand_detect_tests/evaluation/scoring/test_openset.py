@@ -54,7 +54,7 @@ def test_crops_of_one_score_are_claimed_together():
 def test_what_a_rejection_gives():
     known, right = np.array([True, True, True, False]), np.array([True, True, False, True])
     unknown, other = np.array([True, False]), np.array([False, False, False, True])
-    got = openset.in_force(known, right, unknown, other)
+    got = openset.claim_rates(known, right, unknown, other)
     assert (got.recall, got.precision, got.unknown_claimed, got.other_claimed) == (2 / 4, 2 / 5, 1 / 2, 1 / 4)
-    nothing = openset.in_force(np.zeros(4, bool), right, np.zeros(2, bool), np.zeros(0, bool))
-    assert nothing == openset.InForce(0, 1, 0, 0)
+    nothing = openset.claim_rates(np.zeros(4, bool), right, np.zeros(2, bool), np.zeros(0, bool))
+    assert nothing == openset.ClaimRates(0, 1, 0, 0)

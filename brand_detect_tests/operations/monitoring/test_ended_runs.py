@@ -108,7 +108,7 @@ def test_a_run_that_is_executed_again_has_not_failed(instance: dg.DagsterInstanc
 
 
 def test_a_failure_that_is_said_again_is_told_once(instance: dg.DagsterInstance):
-    """See ``liveness.passed_over``."""
+    """See ``liveness.missed_retries``."""
     runs, failed = EndedRuns(), ended(instance, "match", "FAILURE", tags=RETRY)
     run = instance.get_run_by_id(failed)
     assert run is not None

@@ -264,7 +264,7 @@ def replay(instance: dg.DagsterInstance, root: str, **tags: str) -> str:
     return begun(instance, root_run_id=root, parent_run_id=root, tags={"dagster/root_run_id": root, **tags})
 
 
-@pytest.mark.parametrize("more", [0, liveness.SPARE])
+@pytest.mark.parametrize("more", [0, liveness.RETRIES_MARGIN])
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_a_replay_gets_one_more_try_however_many_there_are(instance: dg.DagsterInstance, size: int, more: int):
     """Some may wait in the queue by the time it dies."""
@@ -437,11 +437,11 @@ def test_a_failure_that_dagster_passed_over_is_said_again_once(
 ):
     """It looked between the failure and its mark, and would never execute the run again."""
     tags = {PARTITION: "match"}
-    passed_over = begun(instance, tags=tags)
+    missed_retries = begun(instance, tags=tags)
     taken_up = begun(instance, tags=tags | {"dagster/auto_retry_run_id": "another"})
     given_up = begun(instance, tags=tags | {"dagster/max_retries": "0"})
     others = begun(instance, tags=tags, job_def=MIXED, asset_selection={run_ocr.key, invoices.key})
-    runs = [passed_over, taken_up, given_up, others]
+    runs = [missed_retries, taken_up, given_up, others]
     for run_id in runs:
         run = instance.get_run_by_id(run_id)
         assert run is not None

@@ -517,7 +517,7 @@ def test_the_schedule_launches_what_a_replay_from_the_same_stage_plans(built: Pi
     assert [key.to_user_string() for key in request.asset_selection or ()] == list(plan.stages)
     assert request.run_config == ops(plan.config)
     own = (PARTITION, OFFPEAK, OFFPEAK_USD, SCHEDULE_NAME_TAG)
-    assert {name: value for name, value in request.tags.items() if name not in own} == plan.run_tags
+    assert {name: value for name, value in request.tags.items() if name not in own} == plan.run_tags()
 
 
 def test_a_night_is_remembered(nights: Batches):

@@ -146,7 +146,7 @@ def test_a_new_caption_on_a_still_scene_is_kept() -> None:
 
 
 def test_without_the_guard_a_caption_is_lost() -> None:
-    found = filtered([still(1)] * 75 + [with_caption(still(1))] * 75, caption_luma=255.0)
+    found = filtered([still(1)] * 75 + [with_caption(still(1))] * 75, max_local_luma_change=255.0)
     assert statuses(found) == [KEYFRAME] + [DUPLICATE] * 11
 
 

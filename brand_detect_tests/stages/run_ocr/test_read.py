@@ -124,7 +124,9 @@ def test_readings_vote_with_their_confidence_whatever_the_case_and_spaces():
 
 def test_the_reading_in_the_middle_of_all_wins():
     script = {(80, 0): ("ppo", 0.9), (80, 1): ("oppo", 0.85), (80, 2): ("Voppo", 0.88)}
-    [text] = run([region("a", f, sharpness=200.0 - f) for f in range(3)], script, certain=0.95)[0].texts.to_pylist()
+    [text] = run([region("a", f, sharpness=200.0 - f) for f in range(3)], script, stop_confidence=0.95)[
+        0
+    ].texts.to_pylist()
     assert text["text"] == "oppo"
     assert set(text["alternatives"]) == {"ppo", "Voppo"}
 
@@ -147,7 +149,7 @@ def test_every_other_crop_is_cut_with_a_margin_at_its_ends():
 def test_letters_are_placed_on_the_region_whatever_margin_the_crop_has():
     char_positions = (0.0, 0.5, 1.0)
     script = {(80, f): ("SKY", 0.6, char_positions) for f in range(2)}
-    found, _, _ = run([region("a", f, sharpness=200.0 - f) for f in range(2)], script, certain=0.95)
+    found, _, _ = run([region("a", f, sharpness=200.0 - f) for f in range(2)], script, stop_confidence=0.95)
     with_margin, without = found.readings["char_positions"].to_pylist()
     assert with_margin == pytest.approx([-0.05, 0.5, 1.05])
     assert without == pytest.approx(char_positions)

@@ -18,7 +18,7 @@ def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     )
     times = {run.run_id: due_s(run.tags) for run in held}
     for run_id in (run_id for run_id, at_s in times.items() if at_s is None):
-        context.log.warning("%s is held until no time that can be read: see its tag %s", run_id, NOT_BEFORE)
+        context.log.warning("%s is held, but its due time cannot be parsed: see its tag %s", run_id, NOT_BEFORE)
     due = [run for run in held if (at_s := times[run.run_id]) is not None and at_s <= time.time()]
     for run in due:
         context.instance.add_run_tags(run.run_id, {HOLD: RELEASED})

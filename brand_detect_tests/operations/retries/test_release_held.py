@@ -6,7 +6,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, UNTIL
-from brand_detect.operations.retries.held import held_runs
+from brand_detect.operations.retries.release_held import held_runs
 
 
 @dg.job

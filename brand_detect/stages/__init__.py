@@ -1,6 +1,6 @@
-"""The stages as pure functions over domain types and protocols, and beside them what several stages share.
+"""The stages as pure functions over domain types and protocols, with the helpers that several stages share.
 
-Params and table schemas are in ``domain.contracts``; pixels, models and files come in through protocols.
+``domain.contracts`` holds params and table schemas; protocols supply pixels, models and files.
 """
 
 from brand_detect.stages.compile_report.compile import compile_report

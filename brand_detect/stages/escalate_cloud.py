@@ -1,4 +1,4 @@
-"""Put unresolved clusters to a model behind a provider's API, when remote use is on."""
+"""Asks a model behind a provider's API about unresolved clusters, if remote use is on."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Put unresolved clusters to a vision-language model on the user's own machines."""
+"""Asks a vision-language model on the user's own machines about unresolved clusters."""
 
 from functools import partial
 

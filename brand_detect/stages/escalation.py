@@ -1,4 +1,4 @@
-"""What both escalation stages do: put unresolved clusters to a model and keep what its answers settle."""
+"""Both escalation stages: ask a model about unresolved clusters and turn its answers into verdicts."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,10 +43,10 @@ from brand_detect.domain.tables import Row, content_id, table
 CROP_QUALITY = 90
 CROP_SIDE_PX = 768
 SCENE_QUALITY = 80
-SURROUNDINGS = 0.5  # of the region's longer side, on each side: context that a reader needs
-OUTLINE = (255, 0, 255)  # as the prompts call it: magenta, which few boards are
-OUTLINE_PX, OUTLINE_GAP_PX = 2, 5  # the line, and how far from the region it runs
-LIKE_BITS = 8  # of 64; crops of a cluster with hashes nearer than that show a model nothing new
+SURROUNDINGS = 0.5  # margin on each side as a share of the region's longer side: context for the model
+OUTLINE = (255, 0, 255)  # the prompts call it magenta; few boards are
+OUTLINE_PX, OUTLINE_GAP_PX = 2, 5  # width of the outline, and its distance from the region
+LIKE_BITS = 8  # of 64; a crop whose hash is as near to another's adds nothing new
 
 
 def escalate(
@@ -65,25 +65,24 @@ def escalate(
     canvas: Canvas,
     progress: Progress,
 ) -> BrandVerdicts:
-    """Ask about the unresolved clusters, those on screen longest first; everything else is passed on.
+    """Asks about the unresolved clusters, longest on screen first; passes everything else on.
 
-    ``settled`` is the result of an earlier escalation of the same ``upstream``, in a retry: its verdicts and answers
-    are taken over, each with its own provenance, and only what it left unresolved is asked about, first the clusters
-    that no model has replied about. ``answerer`` None means that the stage is off, which its notes say.
+    In a retry, ``settled`` is the result of an earlier escalation of the same ``upstream``: its verdicts and answers
+    are carried over with their own provenance, and only clusters still unresolved are asked about, first those without
+    a reply from any model. ``answerer`` None means that the stage is off; its notes say so.
 
-    - A question goes to a model once: what ``memory`` has is not asked, and equal questions of one run are one. With
-      ``ask_again`` all are asked. Without memory there is nothing to compare with, and no picture is read before its
-      question is asked.
-    - An answer counts when the catalogue has a brand of that name and the model is sure enough: ``resolved``. When the
-      model is sure that the cluster shows no brand, it is ``ignored``. Any other answer leaves the cluster unresolved
-      with the reason.
+    - Each question is asked once: not if ``memory`` has its answer (unless ``ask_again`` is set), and equal questions
+      of one run are merged. Without memory questions are not compared, and pictures are read only when asked about.
+    - An answer counts if the catalogue has a brand of that name and the model is confident enough: ``resolved``. If the
+      model is confident that the cluster shows no brand, it is ``ignored``. Any other answer leaves the cluster
+      unresolved, with the reason.
 
-    ``stats``: questions (put to a model now), remembered (answered from memory), questions_left, never_answered,
-    deferred, failed, tracks_unresolved, input_tokens, output_tokens, cost_usd (of the questions put now) and
-    remembered_usd (what the remembered answers cost when they were given).
+    ``stats``: questions (asked now), remembered (answered from memory), questions_left, never_answered, deferred,
+    failed, tracks_unresolved, input_tokens, output_tokens, cost_usd (of the questions asked now) and remembered_usd
+    (original cost of the remembered answers).
     """
     if settled is not None:
-        upstream = _taken_over(stage, upstream, settled)
+        upstream = _carried_over(stage, upstream, settled)
     if answerer is None:
         return _off(stage, upstream)
     asked = to_ask(upstream, params)
@@ -96,14 +95,14 @@ def escalate(
 
 
 def to_ask(verdicts: BrandVerdicts, params: Escalation) -> list[Cluster]:
-    """The clusters to ask about, in order: first those that no model has replied about."""
+    """The clusters to ask about, in order: first those without a reply from any model."""
     replied = _replied(verdicts.answers)
     return sorted(verdicts.clusters(), key=lambda c: c.cluster_id in replied)[: params.max_questions]
 
 
-def _taken_over(stage: str, upstream: BrandVerdicts, settled: BrandVerdicts) -> BrandVerdicts:
-    taken = settled.verdicts.num_rows - upstream.verdicts.num_rows
-    note = f"{stage}: goes on from an earlier escalation, {taken} of its verdicts taken over"
+def _carried_over(stage: str, upstream: BrandVerdicts, settled: BrandVerdicts) -> BrandVerdicts:
+    n = settled.verdicts.num_rows - upstream.verdicts.num_rows
+    note = f"{stage}: continues an earlier escalation, {n} of its verdicts carried over"
     return replace(settled, notes=(*upstream.notes, note))
 
 
@@ -129,16 +128,16 @@ def _applied(
     index: BrandIndex,
     min_confidence: float,
 ) -> BrandVerdicts:
-    """``upstream`` with what ``answers``, by cluster, settle."""
+    """Applies ``answers``, by cluster, to ``upstream``."""
     clusters = upstream.clusters()
     verdicts: list[Verdict] = []
-    still_open: list[Cluster] = []
+    unsettled: list[Cluster] = []
     rows: list[Row] = []
     before = set(zip(*(upstream.answers[c].to_pylist() for c in ("cluster_id", "question_id")), strict=True))
     for cluster in clusters:
         answer = answers.get(cluster.cluster_id)
         if answer is None:
-            still_open.append(cluster)
+            unsettled.append(cluster)
             continue
         hit = _hit(index, answer)
         if not (answer.remembered and (answer.cluster_id, answer.question_id) in before):
@@ -147,19 +146,19 @@ def _applied(
         if verdict:
             verdicts.append(verdict)
         else:
-            still_open.append(cluster.model_copy(update={"reason": _reason(answer, hit)}))
-    still_open = [cluster.model_copy(update={"rank": rank}) for rank, cluster in enumerate(still_open, 1)]
-    unresolved = table(UNRESOLVED, still_open)
+            unsettled.append(cluster.model_copy(update={"reason": _reason(answer, hit)}))
+    unsettled = [cluster.model_copy(update={"rank": rank}) for rank, cluster in enumerate(unsettled, 1)]
+    unresolved = table(UNRESOLVED, unsettled)
     all_answers = pa.concat_tables([upstream.answers, table(ANSWERS, rows)])
     return BrandVerdicts(
         verdicts=pa.concat_tables([upstream.verdicts, table(VERDICTS, verdicts)]),
         unresolved=unresolved,
         answers=all_answers,
-        notes=(*upstream.notes, *_notes(stage, [*answers.values()], len(clusters), verdicts, len(still_open))),
+        notes=(*upstream.notes, *_notes(stage, [*answers.values()], len(clusters), verdicts, len(unsettled))),
         stats=_stats(len(clusters), [*answers.values()])
         | {
             "never_answered": _never_answered(unresolved, all_answers),
-            "tracks_unresolved": _n_tracks(still_open),
+            "tracks_unresolved": _n_tracks(unsettled),
         },
     )
 
@@ -171,11 +170,11 @@ def _answers(
     recall: AnswerMemory | None,
     keep: AnswerMemory | None,
 ) -> Iterator[Answer]:
-    """Each cluster's answer, ``remembered`` if it was known before its question was put."""
+    """Yields each cluster's answer, ``remembered`` if it was known before asking."""
     if keep is None:
         yield from answerer.ask(pictures.question(cluster) for cluster in clusters)
         return
-    # the ids alone first: the pictures of all questions of a long video would not fit in memory
+    # only the ids first: the pictures of all questions of a long video would not fit in memory
     ids = {c.cluster_id: tuple(answerer.question_ids(pictures.question(c))) for c in clusters}
     known = recall.recall(sorted({i for names in ids.values() for i in names})) if recall else {}
     alike: defaultdict[tuple[str, ...], list[Cluster]] = defaultdict(list)
@@ -196,7 +195,7 @@ def _answers(
 
 @dataclass(frozen=True)
 class Pictures:
-    """Makes the questions about clusters."""
+    """Builds questions about clusters."""
 
     detected: DetectedObjects
     params: Escalation
@@ -205,7 +204,7 @@ class Pictures:
     canvas: Canvas
 
     def question(self, cluster: Cluster) -> Question:
-        """The cluster's best crops with their surroundings, and the frame of the best one with the region outlined."""
+        """A question with the cluster's best crops with surroundings, and the best one's frame, region outlined."""
         regions = self.regions(cluster)
         best, image = regions[0], self.frames.read(regions[0]["seen_on"][0])
         others = (_surroundings(self.frames.read(r["seen_on"][0]), r) for r in regions[1:])
@@ -219,7 +218,7 @@ class Pictures:
         )
 
     def regions(self, cluster: Cluster) -> list[Row]:
-        """The regions to show, best first: large, sharp and unlike those before."""
+        """The regions to show, best first: large, sharp and unlike the previous ones."""
         rows = self.detected.regions
         own = rows.filter(pc.field("track_id").isin(cluster.track_ids))
         area, sharpness = (own[c].to_numpy() for c in ("area_frac", "sharpness"))
@@ -253,14 +252,14 @@ def _surroundings(image: Image, row: Row) -> Image:
 
 
 def _hit(index: BrandIndex, answer: Answer) -> Hit | None:
-    """The catalogue brand that the whole of the answer names: a sentence about a brand is no name."""
+    """The catalogue brand that matches the whole answer: a sentence about a brand does not."""
     if answer.status != AnswerStatus.answered:
         return None
     return index.named(answer.brand) or index.named(without_generic(answer.brand))
 
 
 def _matched(answer: Answer, answerer: Answerer, hit: Hit | None) -> Answer:
-    """``answer`` with the catalogue's brand, and with who was asked where nobody answered."""
+    """``answer`` with the catalogue's brand, and with the model that was asked if none answered."""
     return replace(
         answer,
         provider=answer.provider or answerer.provider,
@@ -273,7 +272,7 @@ def _matched(answer: Answer, answerer: Answerer, hit: Hit | None) -> Answer:
 def _verdict(
     cluster: Cluster, answer: Answer, hit: Hit | None, stage: str, rule: Rule, min_confidence: float
 ) -> Verdict | None:
-    """What an answer settles; None if it leaves the cluster unresolved."""
+    """The verdict from an answer; None if it leaves the cluster unresolved."""
     no_brand = answer.status == AnswerStatus.none
     if answer.confidence < min_confidence or not (hit or no_brand):
         return None
@@ -294,7 +293,7 @@ def _verdict(
 
 
 def _reason(answer: Answer, hit: Hit | None) -> Reason:
-    """Why a cluster is unresolved after ``answer``."""
+    """Why ``answer`` leaves a cluster unresolved."""
     match answer.status:
         case AnswerStatus.answered if hit:
             return Reason.unsure
@@ -318,13 +317,13 @@ def _stats(n_open: int, answers: Sequence[Answer]) -> dict[str, float]:
         "failed": sum(a.status == AnswerStatus.failed for a in new),
         "input_tokens": sum(a.input_tokens for a in new),
         "output_tokens": sum(a.output_tokens for a in new),
-        "cost_usd": sum(a.cost_usd for a in new),  # what was put off may have cost a check or a malformed reply
+        "cost_usd": sum(a.cost_usd for a in new),  # a deferred question may have cost a preflight or a malformed reply
         "remembered_usd": sum({a.question_id: a.cost_usd for a in known if a.question_id not in paid_now}.values()),
     }
 
 
 def _remembered(answers: Sequence[Answer]) -> list[Answer]:
-    """Those from memory; what is alike to a question that was put off or failed has none."""
+    """Answers from memory, without copies of deferred or failed ones."""
     return [a for a in answers if a.remembered and a.status in REPLIES]
 
 
@@ -336,9 +335,9 @@ def _notes(
     from_memory = f" ({known} from memory)" if known else ""
     yield (
         f"{stage}: {len(answers)} of {n_open} clusters asked{from_memory}, {resolved} resolved, "
-        f"{len(verdicts) - resolved} said to be no brand, {n_left} left unresolved"
+        f"{len(verdicts) - resolved} judged to be no brand, {n_left} left unresolved"
     )
-    for status, what in ((AnswerStatus.deferred, "put off"), (AnswerStatus.failed, "failed")):
+    for status, what in ((AnswerStatus.deferred, "deferred"), (AnswerStatus.failed, "failed")):
         why = [a.detail for a in answers if a.status == status]
         if why:
             yield f"{stage}: {len(why)} questions {what}: {why[0]}"
@@ -349,11 +348,11 @@ def _n_tracks(clusters: Sequence[Cluster]) -> int:
 
 
 def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:
-    """Clusters about which no model has replied yet."""
+    """Number of unresolved clusters without a reply from any model."""
     replied = _replied(answers)
     return sum(cluster not in replied for cluster in unresolved["cluster_id"].to_pylist())
 
 
 def _replied(answers: pa.Table) -> set[str]:
-    """Clusters about which a model has replied."""
+    """Clusters with a reply from a model."""
     return set(answers.filter(pc.field("status").isin(REPLIES))["cluster_id"].to_pylist())

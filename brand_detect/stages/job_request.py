@@ -1,4 +1,4 @@
-"""Root: what was asked for, checked, probed and hashed."""
+"""The root: the request, with its video probed and hashed."""
 
 from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.job import JobRequest, Overrides, check_job_id
@@ -16,15 +16,15 @@ def job_request(
     decoder: Decoder,
     progress: Progress,
 ) -> JobRequest:
-    """Check the id and the overrides, probe the video and hash its bytes.
+    """Checks the id and the overrides, probes the video and hashes its bytes.
 
     Raises:
-        BadInput: a bad id or override, a URI that may not be opened, or a file that is no video.
+        BadInput: the id or an override is invalid, the URI may not be opened, or the file is not a video.
     """
     check_job_id(job_id)
     check_overrides(overrides)
     with media.open(video_uri) as file:
-        probe = decoder.probe(file)  # first, for it reads little: what is no video is refused at once
+        probe = decoder.probe(file)  # first, since it reads little: other files are refused at once
         sha256, size = content_sha256(file, progress)
     return JobRequest(
         job_id=job_id,

@@ -1,4 +1,4 @@
-"""Which regions of a frame stand beside, below or in each other, and which tracks do so for most of their time."""
+"""Spatial relations: regions of a frame beside, below or inside each other, and tracks mostly so related."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,15 +9,15 @@ from brand_detect.stages.regions import Floats, Ints, RegionColumns
 
 Mask = NDArray[np.bool_]
 Relation = Callable[[RegionColumns, Ints, Ints], Mask]
-"""For each pair of regions, given as two arrays of rows, whether the relation holds."""
+"""Whether a relation holds for each pair of regions, given as two arrays of rows."""
 
-ALIGNED = 0.5  # share of the smaller one's height (width) that two regions beside (below) each other have in common
-CONTAINED = 0.5  # share of a region that lies in another and so is part of it
+ALIGNED = 0.5  # overlap of two regions beside (below) each other, as a share of the smaller height (width)
+CONTAINED = 0.5  # share of a region inside another from which it is part of it
 
 LINE_GAP = 1.2  # widest gap between neighbours on a line of text, in heights of the smaller
 STACK_GAP = 0.8  # widest gap between neighbours in a stack of lines, in heights of the smaller
-TOUCH = 0.3  # how far boxes of such neighbours may run into each other, in heights of the smaller
-LIKE_HEIGHTS = 2.5  # largest ratio of their heights
+TOUCH = 0.3  # largest overlap of the boxes of such neighbours, in heights of the smaller
+LIKE_HEIGHTS = 2.5  # largest ratio of such neighbours' heights
 
 LABEL_GAP = 1.0  # widest gap between a logo and the name beside it, in heights of the larger
 
@@ -25,8 +25,8 @@ LABEL_GAP = 1.0  # widest gap between a logo and the name beside it, in heights 
 def related_tracks(
     regions: RegionColumns, ones: Mask, others: Mask, related: Relation
 ) -> Iterator[tuple[int, int, int]]:
-    """Pairs of tracks, one of ``ones`` and one of ``others`` (masks by track), whose regions are ``related`` on at
-    least half of the frames that they share; and on how many."""
+    """Yields pairs of tracks, one of ``ones`` and one of ``others`` (masks by track), whose regions are ``related`` on
+    at least half of the frames that they share, and the number of those frames."""
     rows = np.flatnonzero((ones | others)[regions.track])
     rows = rows[np.lexsort((regions.track[rows], regions.frame[rows]))]
     n = len(ones)
@@ -49,7 +49,7 @@ def related_tracks(
 
 
 def on_one_frame(regions: RegionColumns, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """All pairs of ``rows``, sorted by frame and track, that lie on one frame: in turn those one row apart, two, ..."""
+    """Yields all pairs of ``rows``, sorted by frame and track, on one frame: first those one row apart, then two, …"""
     for step in range(1, len(rows)):
         a, b = rows[:-step], rows[step:]
         same = regions.frame[a] == regions.frame[b]
@@ -59,7 +59,7 @@ def on_one_frame(regions: RegionColumns, rows: Ints) -> Iterator[tuple[Ints, Int
 
 
 def follows(r: RegionColumns, lines: Ints, nexts: Ints) -> Mask:
-    """Whether each of ``nexts`` is read right after its line of text: beside it to the right, or below it."""
+    """Whether each of ``nexts`` continues its line of text: directly to the right, or below."""
     low, high = np.minimum(r.h[lines], r.h[nexts]), np.maximum(r.h[lines], r.h[nexts])
     across, down = _overlap(r, lines, nexts)
     beside = _is_beside(r, lines, nexts, LINE_GAP * low) & (r.x[nexts] > r.x[lines]) & (across <= TOUCH * low)
@@ -68,7 +68,7 @@ def follows(r: RegionColumns, lines: Ints, nexts: Ints) -> Mask:
 
 
 def labels(r: RegionColumns, logos: Ints, texts: Ints) -> Mask:
-    """Whether each of ``texts`` lies in the box of its logo, or right beside or below it."""
+    """Whether each of ``texts`` lies in the box of its logo, or directly beside, above or below it."""
     across, down = _overlap(r, logos, texts)
     inside = across.clip(min=0) * down.clip(min=0) >= CONTAINED * r.w[texts] * r.h[texts]
     gap = LABEL_GAP * np.maximum(r.h[logos], r.h[texts])
@@ -88,13 +88,13 @@ def _is_beside(r: RegionColumns, a: Ints, b: Ints, gap: Floats) -> Mask:
 
 
 def _is_below(r: RegionColumns, a: Ints, b: Ints, gap: Floats) -> Mask:
-    """Or above."""
+    """Whether each of ``b`` lies below or above its ``a``."""
     across, down = _overlap(r, a, b)
     return (across >= ALIGNED * np.minimum(r.w[a], r.w[b])) & (-down <= gap)
 
 
 def _overlap(r: RegionColumns, a: Ints, b: Ints) -> tuple[Floats, Floats]:
-    """Width and height that two boxes have in common, in px; negative: the gap between them."""
+    """Width and height of the overlap of two boxes, in px; if negative, the gap between them."""
     across = np.minimum(r.x[a] + r.w[a], r.x[b] + r.w[b]) - np.maximum(r.x[a], r.x[b])
     down = np.minimum(r.y[a] + r.h[a], r.y[b] + r.h[b]) - np.maximum(r.y[a], r.y[b])
     return across, down

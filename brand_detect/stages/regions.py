@@ -13,15 +13,15 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 INSIDE = 1 / 3
-"""A wide first letter reaches out of where its middle suggests; an emblem beside the name does not reach in."""
+"""Least share of a glyph box between the name's ends: a wide first letter meets it, an emblem beside it does not."""
 OUTWARD, INWARD = 0.2, 0.1
-"""How far from where a reader saw the first or last letter the cut may lie, as shares of the name: a letter of five."""
+"""Largest shift of a cut from the reader's first or last letter, as a share of the name; 0.2 is a letter of five."""
 ROOM = 0.25
-"""Most that a detector leaves before or after the letters of a line, as a share of its box: around a single letter."""
+"""Largest margin that a detector leaves before or after a line's letters, as a share of the box: a single letter."""
 
 
 class RegionColumns:
-    """Columns of REGIONS as arrays. ``track`` is the position among the tracks."""
+    """Columns of REGIONS as arrays. ``track`` is the index into the tracks."""
 
     def __init__(self, regions: pa.Table, tracks: Sequence[str]) -> None:
         place = {track: i for i, track in enumerate(tracks)}
@@ -43,16 +43,16 @@ def quads_of(regions: pa.Table) -> Floats:
 def cut_to_glyphs(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     """The quads of REGIONS cut to their lettering, shape (n, 4, 2).
 
-    ``begin`` and ``end``, shape (n,), are the shares of the line between which a reader saw letters, NaN where none
-    told. A stretch of lettering counts when ``INSIDE`` of it or more lies between them; what joins the letters is
-    cut off. Letters that run into a player count too: both ends of the cut lie near ``begin`` and ``end``, or, where
-    none told, near those of the quad, and text without any stretch is cut at the top and bottom usual for text.
+    ``begin`` and ``end``, shape (n,), are the shares of the line between which the reader found the name, NaN if
+    unknown. A glyph box counts if at least ``INSIDE`` of it lies between them; other parts are cut off. Since letters
+    may be occluded, each end of the cut stays near ``begin`` and ``end``, or, if unknown, near those of the quad. Text
+    without any glyph box is cut at the median top and bottom of the others.
     """
     glyph_boxes = regions["glyph_boxes"].combine_chunks()
     stretches = glyph_boxes.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.float64)
     owner = np.repeat(np.arange(len(glyph_boxes)), glyph_boxes.value_lengths().fill_null(0).to_numpy())
-    told = np.isfinite(begin)
-    begin, end = np.where(told, begin, 0.0), np.where(told, end, 1.0)
+    known = np.isfinite(begin)
+    begin, end = np.where(known, begin, 0.0), np.where(known, end, 1.0)
     left, right = stretches[:, 0], stretches[:, 2]
     counts = np.minimum(right, end[owner]) - np.maximum(left, begin[owner]) >= INSIDE * (right - left)
     owner, stretches = owner[counts], stretches[counts]
@@ -65,8 +65,8 @@ def cut_to_glyphs(regions: pa.Table, begin: Floats, end: Floats) -> Floats:
     if (text & has_glyphs).any():
         top, bottom = np.median(extent[text & has_glyphs][:, (1, 3)], axis=0)
         extent[text & ~has_glyphs, 1], extent[text & ~has_glyphs, 3] = top, bottom
-    way = end - begin
-    outward, inward = OUTWARD * way, np.where(told, INWARD, ROOM) * way
+    span = end - begin
+    outward, inward = OUTWARD * span, np.where(known, INWARD, ROOM) * span
     extent[:, 0] = extent[:, 0].clip(begin - outward, begin + inward)
     extent[:, 2] = extent[:, 2].clip(end - inward, end + outward)
     return inner_quads(quads_of(regions), extent)
@@ -79,5 +79,5 @@ def sizes_of(frames: pa.Table, frame: NDArray[np.integer]) -> Floats:
 
 
 def seen_best_on(regions: pa.Table) -> pa.ChunkedArray:
-    """For each of REGIONS the frame that shows it best: on the keyframe it may be hidden."""
+    """The frame that shows each of REGIONS best: on the keyframe it may be occluded."""
     return pc.list_element(regions["seen_on"], 0)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,15 +1,15 @@
-"""Comparing tracks by their embeddings."""
+"""Compares tracks by their embeddings."""
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 ALIKE_EMBEDDING = 0.9
-"""Inner product of two tracks' mean embeddings from which they show one logo."""
+"""Inner product of two tracks' mean embeddings from which they show the same logo."""
 
 
 def mean_embeddings(embeddings: pa.Table) -> dict[str, NDArray[np.float32]]:
-    """By track of TRACK_EMBEDDINGS, the mean of its vectors, scaled to unit length."""
+    """Mean of each track's TRACK_EMBEDDINGS, scaled to unit length."""
     tracks, owners = np.unique(embeddings["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
     vectors = embedding_matrix(embeddings)
     sums = np.zeros((len(tracks), vectors.shape[1]), np.float32)

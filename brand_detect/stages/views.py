@@ -1,16 +1,16 @@
-"""The views of each track that are worth a closer look."""
+"""Selects the best views of each track."""
 
 import numpy as np
 import pyarrow as pa
 
-SHARP = 300.0  # variance of the Laplacian beyond which a crop is recognised no better
+SHARP = 300.0  # variance of the Laplacian above which recognition no longer improves
 
 
 def best_views(regions: pa.Table, n: int) -> pa.Table:
     """At most ``n`` views of each track in ``regions``, spread over it, in order of the frame that shows them.
 
-    Neighbouring frames show the same blur and the same player in front of the board, so a track is cut into ``n`` parts
-    of as many views each, and of each part the best one by area times sharpness is taken.
+    Neighbouring frames show the same blur and the same player in front of the board. So each track is split into ``n``
+    parts of equally many views, and the best view of each part by area times sharpness is chosen.
 
     Columns: ``track_id``, ``region_id``, ``seen_on`` (the frame to cut from), ``quad``, and ``rank``, 0 for the best of
     the track.

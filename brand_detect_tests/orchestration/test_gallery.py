@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Region
@@ -28,7 +28,7 @@ class MarkDetector(ScriptedDetector):
 
     def detect(self, image, areas=()):  # noqa: ARG002
         self.calls += 1
-        return [Region("logo", "", 0.9, np.array([(94, 34), (206, 34), (206, 146), (94, 146)], np.float32))]
+        return [Region(RegionKind.logo, "", 0.9, np.array([(94, 34), (206, 34), (206, 146), (94, 146)], np.float32))]
 
 
 def clip(path: Path, shape: str) -> Path:
@@ -178,4 +178,4 @@ def test_with_the_embedder_off_nothing_is_encoded(tmp_path: Path):
         assert isinstance(found, DetectedObjects)
         assert isinstance(matched, BrandVerdicts)
         assert (found.embedder, found.embeddings.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
-        assert any("No embedder is on" in note for note in found.notes)
+        assert any("The embedder is off" in note for note in found.notes)

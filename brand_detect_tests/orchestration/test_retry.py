@@ -169,7 +169,7 @@ def test_what_was_settled_is_taken_over_with_its_own_provenance(job: Escalated, 
     assert after.answers.to_pylist()[:-1] == before.answers.to_pylist()
     assert [row["model"] for row in after.answers.to_pylist()] == ["local", "local", "cloud", "cloud", "knows first"]
     assert verdicts(retried).verdicts == after.verdicts
-    assert "escalate_vlm: goes on from an earlier escalation, 1 of its verdicts taken over" in after.notes
+    assert "escalate_vlm: continues an earlier escalation, 1 of its verdicts carried over" in after.notes
 
 
 def test_the_manifest_names_what_is_continued(job: Escalated, retried: JobRun):
@@ -323,7 +323,9 @@ def test_nothing_to_go_on_from_is_said(job: Escalated, start: str):
         job.built.launch("unknown", start, tags={RETRY_OF: LATEST})
     assert str(error.value) == "unknown has no checkpoint of escalate_cloud for a retry to continue."
     assert error.value.hint == "replay from match_brands first"
-    with pytest.raises(Permanent, match="match has no checkpoint of escalate_cloud made by run r0, which a retry"):
+    with pytest.raises(
+        Permanent, match="match has no checkpoint of escalate_cloud made by run r0 for a retry to continue"
+    ):
         job.built.launch(JOB, start, tags={RETRY_OF: "r0"})
 
 

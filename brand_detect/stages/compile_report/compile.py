@@ -1,25 +1,25 @@
-"""Exposures and totals per brand, from the verdicts about tracks.
+"""Computes exposures and totals per brand from the verdicts.
 
-A brand is on screen during the cells of the keyframes on which one of its tracks has a region, and of the frames
-for which those stand. Cells end at cuts, and elsewhere at the middle between two samples, so an edge that is no cut is
-known to half a sampling interval.
+A brand is on screen during the cells of the keyframes on which one of its tracks has a region, including the cells of
+their duplicates. Cells end at cuts, otherwise midway between two samples, so an edge that is not a cut is known to half
+a sampling interval.
 
 How it counts (``docs/concepts/metrics.md`` defines every figure):
 
-- A *detection* is a brand's box on one keyframe, cut along the text to the span that names the brand; the regions
-  of a ``joined`` verdict make one detection together.
-- An *exposure* is the brand on screen without a break: gaps up to ``bridge_s`` inside one shot are bridged, black
-  and blank frames never are, and a presence that goes on over a cut is one exposure.
-- ``area_frac`` of an instant is the area of all of the brand's boxes, overlap counted once; means are weighted
-  by time and leave bridged gaps out.
-- ``zone`` is the field where the brand's boxes had the most area times time.
-- A brand on overlays (a scoreboard, a channel bug) counts as any other unless ``overlays`` leaves it out;
-  ``overlay_s`` are its seconds there.
+- A *detection* is a brand's box on one keyframe, cut along the text to the span that spells the brand; the regions
+  of a ``joined`` verdict form one detection.
+- An *exposure* is the brand on screen without a break: gaps up to ``bridge_s`` inside a shot are bridged, black and
+  blank frames are not, and an exposure may continue across a cut.
+- ``area_frac`` of an instant is the area of the union of the brand's boxes; means are weighted by time and exclude
+  bridged gaps.
+- ``zone`` is the zone with the largest area × time of the brand's boxes.
+- A brand on overlays (a scoreboard, a channel bug) counts like any other unless ``overlays`` excludes it; ``overlay_s``
+  are its seconds there.
 - ``share_of_voice`` is the brand's seconds over the sum of all brands' seconds.
-- ``quality`` and what it is made of are measured by the quality scale.
-- ``media_value`` is the price of the time times ``media_factor``; all brands together never come to more than the
-  price of the time itself.
-- A verdict without a catalogue id goes by its brand's name.
+- The quality scale defines ``quality`` and its components.
+- ``media_value`` is the price of the time times ``media_factor``; the sum over all brands never exceeds the price of
+  the time.
+- A verdict without a catalogue id is identified by its brand's name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,11 +68,11 @@ def compile_report(
     reviews: Sequence[Review] = (),
     named: Named = lambda _: None,
 ) -> Report:
-    """The report's tables and summary.
+    """Computes the report's tables and summary.
 
-    ``statistics`` are JSON facts about the run that the payloads do not hold (seconds, engines and params per stage,
-    cost, lineage); they become ``summary["run"]``. ``reviews`` are a person's corrections; ``named`` finds the
-    catalogue's brand by a name that they give.
+    ``statistics`` are JSON facts about the run beyond the payloads (seconds, engines and params per stage, cost,
+    lineage); they become ``summary["run"]``. ``reviews`` are a person's corrections; ``named`` looks up the catalogue's
+    brand of a name in them.
     """
     cells = scenes.timeline.sort_by("frame")
     answers = decisive_answers(verdicts)
@@ -111,9 +111,11 @@ def compile_report(
 
 
 def _without_overlays(found: pa.Table, overlays: Overlays) -> tuple[pa.Table, list[str]]:
-    """The detections that count, and a note if any on overlays are left out."""
+    """The detections that count, and a note if any on overlays are excluded."""
     if overlays is Overlays.include:
         return found, []
     left = found.filter(~pc.field("is_overlay"))
     n_out = found.num_rows - left.num_rows
-    return left, [f"{n_out} detections on scoreboards, channel bugs and the like are left out."] if n_out else []
+    return left, [
+        f"{n_out} detections on overlays (scoreboards, channel bugs and the like) are left out."
+    ] if n_out else []

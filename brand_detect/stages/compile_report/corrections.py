@@ -1,4 +1,4 @@
-"""A person's corrections, applied to the detections before anything is counted."""
+"""Applies a person's corrections to the detections before anything is counted."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import sizes_of
 
 SAME_BOX = 0.3
-"""Least IoU of a detection with a correction's box for the correction to be about it."""
+"""Least IoU with a correction's box at which the correction applies to a detection."""
 NEAR_S = 0.5
-"""How far that detection may be from the correction's ``t_s``: a replay may sample other instants."""
+"""Largest distance in time from the correction's ``t_s``: a replay may sample other instants."""
 MOSTLY = 0.5
-"""Least share of a frame's time on screen that lies in a correction's range."""
+"""Least share of a frame's time on screen inside a correction's range."""
 
 Named = Callable[[str], Hit | None]
-"""The catalogue's brand of a name or an alias."""
+"""Looks up the catalogue's brand by name or alias."""
 Rows = NDArray[np.bool_]
 
 
@@ -41,17 +41,17 @@ class Corrected:
     rejected: pa.Table
     """DETECTIONS that a person rejected."""
     verdicts: BrandVerdicts
-    """With a verdict for each cluster that a person named; what was named, dismissed or excluded is resolved."""
+    """With a verdict for each named cluster; named, dismissed and excluded clusters are no longer unresolved."""
     reviews: list[dict[str, Any]]
     """Every correction with its outcome: ``state``, ``detections`` and ``seconds``."""
     notes: tuple[str, ...]
 
 
 class Corrections:
-    """The corrections of one job's log, matched with what is in its checkpoints.
+    """The corrections in a job's log, matched to its checkpoints.
 
-    A correction finds its detections by the brand as earlier corrections left it. Where there are none (any more), it
-    finds those that an earlier one has rejected or renamed: so the later of two about the same thing counts.
+    A correction selects detections by their brand after earlier corrections. If there are none, it selects those that
+    an earlier one rejected or renamed, so that the later of two corrections with the same target wins.
     """
 
     def __init__(self, reviews: Sequence[Review], verdicts: BrandVerdicts, named: Named) -> None:
@@ -62,19 +62,19 @@ class Corrections:
         self._clusters = {r.review_id: clusters_named(r, clusters) for r in self._force if r.action in OF_CLUSTERS}
 
     def candidates(self) -> pa.Table:
-        """VERDICTS with one more for each unresolved cluster that a person names: all that may become detections."""
+        """VERDICTS plus one for each unresolved cluster that a person names: all that may become detections."""
         named = [r for r in self._force if r.action == "name"]
         names = {c: r.to for r in named for c in self._clusters[r.review_id]}
         rows = [_verdict(self._by_id[c], self._brand_of(to, {})) for c, to in names.items()]
         return pa.concat_tables([self._before.verdicts, table(VERDICTS, rows)])
 
     def applied(self, found: pa.Table, frames: pa.Table, cells: pa.Table) -> Corrected:
-        """Apply them to ``found``, the detections of ``candidates``; ``cells`` are the timeline by frame."""
+        """Applies the corrections to ``found``, the detections of ``candidates``; ``cells``: the timeline by frame."""
         if not self._force:
             nothing = DETECTIONS.empty_table()
             return Corrected(found, nothing, self._before, self._outcomes({}), self._notes({}))
         state = _State(found, frames, cells, {_verdict_id(c) for named in self._clusters.values() for c in named})
-        fates: dict[str, str] = {}  # the last action about each unresolved cluster
+        fates: dict[str, str] = {}  # the last action on each unresolved cluster
         effects: dict[str, tuple[bool, Rows]] = {}
         for review in self._force:
             clusters: list[str] = []
@@ -106,14 +106,14 @@ class Corrections:
         )
 
     def _brand_of(self, name: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
-        """Id and name of the brand that ``name`` means: the catalogue's, else one of the report, else a new one."""
+        """Id and name of the brand called ``name``: the catalogue's, else one of the report, else a new one."""
         hit = self._named(name)
         if hit is not None:
             return hit.brand_id, hit.brand
         return names.setdefault(key_of(name), (brand_id_of(name), name))
 
     def _settled(self, state: "_State", fates: dict[str, str]) -> BrandVerdicts:
-        """The verdicts with those of clusters that stay named; what was named and then rejected is unresolved again."""
+        """Adds verdicts for clusters that stay named; those named and then rejected are unresolved again."""
         shown = {}
         for cluster, fate in fates.items():
             rows = state.of_verdicts({_verdict_id(cluster)}) & state.active
@@ -150,12 +150,12 @@ class Corrections:
             notes.append(f"{_corrections(applied)} by a person {'is' if applied == 1 else 'are'} applied.")
         if orphaned:
             what = "no longer applies" if orphaned == 1 else "no longer apply"
-            notes.append(f"{_corrections(orphaned)} by a person {what}: nothing in this report fits.")
+            notes.append(f"{_corrections(orphaned)} by a person {what}: nothing in this report matches.")
         return tuple(notes)
 
 
 class _State:
-    """The detections while corrections are applied, as arrays by row."""
+    """Mutable state of the detections, as arrays by row."""
 
     def __init__(self, found: pa.Table, frames: pa.Table, cells: pa.Table, unnamed: set[str]) -> None:
         self._found = found
@@ -165,7 +165,7 @@ class _State:
             for c in ("track_id", "verdict_id", "text", "brand_id", "brand", "reviewed")
         )
         self.active = ~self.of_verdicts(unnamed)
-        self.brand_id[~self.active] = self.brand[~self.active] = ""  # nobody has named them yet
+        self.brand_id[~self.active] = self.brand[~self.active] = ""  # not named yet
         self._first_id, self._first = self.brand_id.copy(), self.brand.copy()
         self.names = {key_of(name): (i, name) for i, name in zip(self.brand_id, self.brand, strict=True) if name}
         size = sizes_of(frames, self._frame)
@@ -176,7 +176,7 @@ class _State:
         self._shown_s = timeline.shown_seconds(cells)
 
     def about(self, review: Review) -> Rows:
-        """The detections that a correction of a brand, or of an exposure of it, is about."""
+        """Mask of the detections that a correction of a brand or of an exposure targets."""
         within = self._within(review)
         now = self.brand_id == review.brand_id
         for rows in (self.active & now, now | (self._first_id == review.brand_id)):
@@ -189,13 +189,13 @@ class _State:
         return self._rows_of(self._verdict, verdict_ids)
 
     def with_text(self, text: str) -> Rows:
-        """Detections with this text: those that count, else those that an earlier correction rejected."""
+        """Mask of detections with this text: those that count, else those that an earlier correction rejected."""
         alike = [known for known in dict.fromkeys(self._text) if same_text(known, text)]
         rows = self._rows_of(self._text, alike) & (self.brand_id != "")
         return rows & self.active if (rows & self.active).any() else rows
 
     def give(self, rows: Rows, brand: tuple[str, str], reviewed: str) -> None:
-        """Let ``rows`` count for a brand; without a name, they take the one that they have or had at first."""
+        """Assigns ``rows`` to a brand; without a name, they keep their name or return to their first."""
         brand_id, name = brand
         if not name:
             back = rows & (self.brand_id != brand_id)
@@ -205,11 +205,11 @@ class _State:
         self.brand_id[rows], self.reviewed[rows], self.active[rows] = brand_id, reviewed, True
 
     def seconds(self, rows: Rows) -> float:
-        """Time on screen of ``rows``, every instant once."""
+        """Seconds on screen of ``rows``, each instant counted once."""
         return float(self._shown_s[np.unique(self._frame[rows])].sum())
 
     def left(self) -> pa.Table:
-        """What counts, in order of brand and frame."""
+        """The detections that count, in order of brand and frame."""
         left = self._now(self.active)
         return left.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
 
@@ -225,7 +225,7 @@ class _State:
         return changed.filter(pa.array(rows, pa.bool_()))
 
     def _within(self, review: Review) -> Rows:
-        """Which detections are on screen in the correction's range, for most of their time."""
+        """Mask of detections on screen mostly within the correction's range."""
         if review.start_s is None or review.end_s is None:
             return np.ones(len(self._frame), np.bool_)
         inside = np.minimum(self._end, review.end_s) - np.maximum(self._start, review.start_s)
@@ -234,7 +234,7 @@ class _State:
         return (seconds > 0)[self._frame] & (seconds >= MOSTLY * self._shown_s)[self._frame]
 
     def _at_box(self, rows: Rows, review: Review) -> Rows:
-        """Of ``rows``, those of the tracks that are at the correction's box at its time."""
+        """``rows`` limited to the tracks at the correction's box at its time."""
         if review.box is None or review.t_s is None or not rows.any():
             return rows
         away = np.maximum(np.maximum(self._start - review.t_s, review.t_s - self._end), 0.0)

@@ -1,4 +1,4 @@
-"""Detections: a brand's box on one keyframe, cut along the text to the span that names the brand, and measured."""
+"""Makes detections: a brand's box on one keyframe, cut to the span of the text that spells the brand, and measured."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, s
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
 SAME_LINE = 1.2
-"""Proportions (length / height) that differ by less are those of one line: a detector's box is a px or two higher or
-lower, and a camera that pans foreshortens it. An emblem more or less makes a third."""
+"""Proportions (length / height) that differ by less belong to the same line: a detector's boxes vary by a px or two in
+height, and pans foreshorten them. An emblem more or less changes them by a third."""
 NOISE = 0.9
-"""Shares in view from this on count as all: so much a region's length varies between frames with nothing hidden."""
+"""A visible share from this on counts as 1: a region's length varies this much between frames without occlusion."""
 
 NESTED = 0.5
-"""Share of the smaller of two boxes from which it lies in the larger."""
+"""Share of the smaller of two boxes inside the larger from which it counts as nested."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -34,18 +34,18 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Members:
-    """The regions that detections are made of, those of one detection side by side. Arrays by member."""
+    """The regions that form detections, those of one detection adjacent. Arrays by member."""
 
     verdict: Ints  # row of the verdicts
     region: Ints  # row of REGIONS
     frame: Ints
     track_id: pa.Array
     group: Ints  # the member's detection
-    is_whole: Bools  # all tracks of the verdict have a region in the detection
-    first: Ints  # by detection: its first member
+    is_whole: Bools  # whether all tracks of the verdict have a region in the detection
+    first: Ints  # by detection, its first member
 
     def mean(self, values: Floats, of: Bools) -> Floats:
-        """By detection, over the members ``of``."""
+        """Mean by detection over the members ``of``."""
         if not len(self.first):
             return np.zeros(0)
         number = np.maximum(np.add.reduceat(of, self.first), 1)
@@ -54,12 +54,12 @@ class _Members:
 
 @dataclass(frozen=True)
 class _Spans:
-    """What of the members names the brand, and the boxes around it."""
+    """The parts of members that spell the brand, and the boxes around them."""
 
-    lettering: Floats  # by member: its quad cut to the lettering, shape (n, 4, 2)
+    lettering: Floats  # by member, its quad cut to the lettering, shape (n, 4, 2)
     names_brand: Bools  # by member
-    low: Floats  # by detection: upper left corner of the box, px
-    high: Floats  # by detection: lower right corner
+    low: Floats  # by detection, upper left corner of the box, px
+    high: Floats  # by detection, lower right corner
     area_frac: Floats  # by detection
 
 
@@ -72,9 +72,9 @@ def detections(
     placement: Mapping[str, str],
     scale: QualityScale,
 ) -> pa.Table:
-    """DETECTIONS in order of brand and frame, with one column more: ``seen_on``, a frame whose pixels show the box.
+    """DETECTIONS in order of brand and frame, plus a column ``seen_on``: a frame whose pixels show the box.
 
-    ``placement`` is by track. ``n_brands`` is 0 until ``counted`` fills it.
+    ``placement`` is by track. ``n_brands`` is 0 until ``counted`` sets it.
     """
     regions = detected.regions
     wanted = (pc.field("status") == VerdictStatus.resolved) & (
@@ -103,12 +103,12 @@ def detections(
     }
     found = pa.table({name: columns[name] for name in DETECTIONS.names}).cast(DETECTIONS)
     found = found.append_column("seen_on", seen_best_on(regions).take(members.region[first]))
-    found = found.filter(pa.array(_surest(found, ~_is_text(members, regions)[first])))
+    found = found.filter(pa.array(_not_nested(found, ~_is_text(members, regions)[first])))
     return found.sort_by([("brand_id", "ascending"), ("frame", "ascending")])
 
 
 def _members(verdicts: pa.Table, regions: pa.Table) -> _Members:
-    """The regions of a joined verdict on one frame are one detection; every other region is one of its own."""
+    """Groups regions into detections: those of a joined verdict on one frame form one, any other region is one."""
     lists = verdicts["track_ids"].combine_chunks()
     tracks, n_tracks = lists.flatten(), lists.value_lengths().to_numpy()
     owner = np.repeat(np.arange(len(lists)), n_tracks)
@@ -126,9 +126,9 @@ def _members(verdicts: pa.Table, regions: pa.Table) -> _Members:
 
 
 def _spans(members: _Members, verdicts: pa.Table, regions: pa.Table, frames: pa.Table) -> _Spans:
-    """Cut the members to the span of their text that names the brand.
+    """Cuts the members to the span of their text that spells the brand.
 
-    Where the reader gave no positions, letters are taken to be evenly spread over the lettering.
+    If the reader gave no positions, letters are assumed to be evenly spread over the lettering.
     """
     first, verdict = members.first, members.verdict
     place = _places(regions, verdicts, verdict, members.region)
@@ -148,7 +148,7 @@ def _spans(members: _Members, verdicts: pa.Table, regions: pa.Table, frames: pa.
 def _measures(
     members: _Members, spans: _Spans, regions: pa.Table, frames: pa.Table, confidence: Floats, scale: QualityScale
 ) -> dict[str, Any]:
-    """Columns by detection: means over its members that name the brand, and the clarity that follows from them."""
+    """Columns by detection: means over the members that spell the brand, and the clarity computed from them."""
 
     def mean(values: Floats) -> Floats:
         return members.mean(values, spans.names_brand)
@@ -178,11 +178,11 @@ def _on_overlays(members: _Members, tracks: pa.Table) -> Bools:
     return np.logical_and.reduceat(by_member, members.first) if len(members.first) else by_member
 
 
-def _surest(found: pa.Table, is_logo: Bools) -> Bools:
-    """Which of ``found`` to keep: no logo that lies in or around a surer one of the same brand on the same frame.
+def _not_nested(found: pa.Table, is_logo: Bools) -> Bools:
+    """Mask that drops logos inside or around one of the same brand and frame with higher confidence.
 
-    A detector finds one logo at several sizes: whole, with its neighbour, or in part. The surest detection has the
-    logo's own size; of equally sure ones it is the smallest.
+    A detector finds one logo at several sizes: whole, with its neighbour, or in part. The one with the highest
+    confidence fits the logo best; in a tie, the smallest does.
     """
     kept = np.ones(found.num_rows, bool)
     boxes = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64)
@@ -202,7 +202,7 @@ def _surest(found: pa.Table, is_logo: Bools) -> Bools:
 
 
 def counted(found: pa.Table) -> pa.Table:
-    """``found`` with ``n_brands``, the brands on each of its frames."""
+    """Sets ``n_brands``, the number of brands on the frame, in ``found``."""
     frame = found["frame"].to_numpy()
     _, brand = np.unique(found["brand_id"].to_numpy(zero_copy_only=False), return_inverse=True)
     pairs = np.unique(np.column_stack((frame, brand)), axis=0)
@@ -213,11 +213,11 @@ def counted(found: pa.Table) -> pa.Table:
 
 
 def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
-    """Share of each region that is neither hidden nor beyond the picture's edge, 0..1, shape (n,).
+    """Share of each region that is neither occluded nor cut off by the picture's edge, 0..1, shape (n,).
 
-    A partly occluded line is shorter: its length over its height falls below the usual ratio of its track, the median
-    over the regions that touch no edge (the longest, where all do). Zoom does not change the ratio. A line cut by the
-    upper or lower edge loses height instead, so there the ratio is inverted.
+    A partly occluded line is shorter: its length over its height falls below the usual ratio of its track, which is
+    the median over regions that touch no edge (or the largest, if all do). Zoom does not change the ratio. A line cut
+    off by the upper or lower edge loses height instead, so there the comparison is inverted.
     """
     along, across = side_lengths(quads)
     aspect = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
@@ -225,7 +225,7 @@ def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
     beside, over = at_edge(low, high, sizes).T
     cut = beside | over
     _, track = np.unique(regions["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
-    order = np.lexsort((aspect, cut, track))  # by track: what touches no edge, then the rest, each by length
+    order = np.lexsort((aspect, cut, track))  # by track: regions that touch no edge, then the others, each by length
     n, n_whole = np.bincount(track), np.bincount(track[~cut], minlength=track.max(initial=-1) + 1)
     first = np.cumsum(n) - n
     middle = [first + np.where(n_whole, m, n - 1) for m in ((n_whole - 1) // 2, n_whole // 2)]
@@ -235,10 +235,10 @@ def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
 
 
 def _places(regions: pa.Table, verdicts: pa.Table, verdict: Ints, region: Ints) -> tuple[Floats, Floats]:
-    """Between which shares of each region its verdict's reader saw the brand, each (n,).
+    """Start and end of the brand in each region according to the reader, as shares of its length, each (n,).
 
-    NaN where the reader gave no position, and where the region's proportions differ from those of the region that was
-    read: it shows more or less of the line.
+    NaN if the reader gave no positions, or if the region's proportions differ from those of the region that was read:
+    it shows more or less of the line.
     """
     along, across = side_lengths(quads_of(regions))
     shape = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
@@ -250,9 +250,9 @@ def _places(regions: pa.Table, verdicts: pa.Table, verdict: Ints, region: Ints) 
 
 
 def _member_spans(quads: Floats, group: Ints, first: Ints, begin: Floats, end: Floats) -> tuple[Floats, Floats]:
-    """The part of each region, 0..1 along its text, that lies in its group's span of the joined text.
+    """The part of each region, 0..1 along its text, inside its group's span of the joined text.
 
-    A region's share of the joined text is taken to be in proportion to its width over its height.
+    A region's share of the joined text is assumed proportional to its length over its height.
     """
     along, across = side_lengths(quads)
     letters = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
@@ -264,7 +264,7 @@ def _member_spans(quads: Floats, group: Ints, first: Ints, begin: Floats, end: F
 
 
 def _slices(quads: Floats, begin: Floats, end: Floats) -> Floats:
-    """The quads between two shares of their reading direction, shape (n, 4, 2)."""
+    """The parts of quads between two shares of their length, shape (n, 4, 2)."""
     top, bottom = quads[:, 1] - quads[:, 0], quads[:, 2] - quads[:, 3]
     b, e = begin[:, None], end[:, None]
     corners = (quads[:, 0] + b * top, quads[:, 0] + e * top, quads[:, 3] + e * bottom, quads[:, 3] + b * bottom)
@@ -278,5 +278,5 @@ def _areas(quads: Floats) -> Floats:
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:
-    """A column as floats; null is NaN."""
+    """A column as floats, with NaN for null."""
     return column.combine_chunks().cast(pa.float64()).to_numpy(zero_copy_only=False)

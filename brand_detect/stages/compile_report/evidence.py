@@ -1,4 +1,4 @@
-"""Evidence: the verdicts behind the report's detections, and the models' answers behind those."""
+"""Evidence: the verdicts behind the report's detections, and the models' answers behind the verdicts."""
 
 from collections.abc import Mapping, Set
 
@@ -10,12 +10,12 @@ from brand_detect.domain.pipeline import ESCALATIONS
 from brand_detect.domain.tables import Row, content_id
 
 BY_RULE: Row = {**dict.fromkeys(("provider", "model", "prompt_version", "reasoning", "placement"), ""), "cost_usd": 0.0}
-"""What stands for the answer where a rule decided."""
+"""Placeholder for the answer if a rule decided."""
 OF_VERDICT = ("verdict_id", "brand", "rule", "score", "confidence", "text", "matched", "decided_by")
 
 
 def decisive_answers(verdicts: BrandVerdicts) -> dict[str, Row]:
-    """The answer behind each verdict that a model decided, by verdict."""
+    """The answer behind each model's verdict, by verdict id."""
     wanted = set(verdicts.verdicts["verdict_id"].to_pylist())
     found = {}
     for row in verdicts.answers.to_pylist():
@@ -27,7 +27,7 @@ def decisive_answers(verdicts: BrandVerdicts) -> dict[str, Row]:
 
 
 def placements_answered(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> dict[str, str]:
-    """The placement of each track that a model was asked about, as the model says."""
+    """The placement of each track decided by a model, according to the model."""
     rows = verdicts.verdicts.select(["verdict_id", "track_ids"]).to_pylist()
     return {
         t: answers[row["verdict_id"]]["placement"]
@@ -38,7 +38,7 @@ def placements_answered(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> 
 
 
 def evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: Set[str]) -> list[Evidence]:
-    """The ``wanted`` verdicts by id, each with the answer of ``decisive_answers`` or none."""
+    """The ``wanted`` verdicts in order of id, with their answers of ``decisive_answers``, if any."""
     return [
         Evidence(
             **{name: verdict[name] for name in OF_VERDICT},

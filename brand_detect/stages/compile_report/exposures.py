@@ -1,4 +1,4 @@
-"""Exposures: a brand on screen without a break."""
+"""Makes exposures: a brand on screen without a break."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,44 +22,44 @@ FROM_BEST = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_b
 
 @dataclass(frozen=True)
 class _Presence:
-    """A brand on the frames that show it. Arrays in order of ``frame``, each frame's boxes taken together."""
+    """A brand on the frames that show it. Arrays by ``frame``, aggregated over each frame's boxes."""
 
     found: pa.Table  # the brand's detections
-    rows: Ints  # where they stand among those of all brands
+    rows: Ints  # their indices among those of all brands
     frame: Ints
-    first: Ints  # where the frame's boxes begin in ``found``
-    group: Ints  # for each row of ``found`` its place in ``frame``
+    first: Ints  # index of the frame's first box in ``found``
+    group: Ints  # for each row of ``found``, its index in ``frame``
     centre: Floats  # (n, 2), 0..1 of the picture
-    coverage: Floats  # share of the picture, overlap counted once
-    zones: Floats  # (n, len(ZONES)), area in each field
+    coverage: Floats  # share of the picture, of the union of the boxes
+    zones: Floats  # (n, len(ZONES)), area in each zone
     placements: Floats  # (n, len(PLACEMENTS)), area on each
-    scores: Mapping[str, Floats]  # measures of quality except for duration
+    scores: Mapping[str, Floats]  # components of quality except for duration
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One exposure in the making: the cells that show the brand, and how they score."""
+    """The cells of one exposure and their scores."""
 
     presence: _Presence
-    cells: Ints  # rows of the timeline; bridged gaps are left out
-    at: Ints  # for each cell its place in the presence
-    seconds_of: Floats  # each cell's length
+    cells: Ints  # rows of the timeline, without bridged gaps
+    at: Ints  # for each cell, its index in the presence
+    seconds_of: Floats  # length of each cell
     start_s: float
     end_s: float
     scores: Mapping[str, float]
     quality: float
-    factor: Floats  # per cell, the brand's share of a full-screen spot, were it alone on screen
+    factor: Floats  # per cell, the brand's equivalent in full-screen spots if it were alone on screen
 
     @property
     def seconds(self) -> float:
         return self.end_s - self.start_s
 
     def mean(self, values: Floats) -> Floats:
-        """Of a presence's ``values``, by time."""
+        """Mean of a presence's ``values``, weighted by time."""
         return self.seconds_of / self.seconds_of.sum() @ values[self.at]
 
     def rows(self) -> Ints:
-        """The rows of the presence's ``found`` that it rests on."""
+        """The rows of the presence's ``found`` in this exposure."""
         group, first = self.presence.group, self.presence.first
         near = np.arange(int(first[self.at.min()]), int(np.searchsorted(group, self.at.max(), "right")))
         return near[np.isin(group[near], self.at)]
@@ -73,9 +73,9 @@ def exposures(
     scale: QualityScale,
     video: str,
 ) -> tuple[list[Exposure], Ints]:
-    """The exposures in order of time, and the rows of ``found`` that they rest on.
+    """The exposures in order of time, and the rows of ``found`` that form them.
 
-    ``found`` is what ``detections`` returns, ``cells`` the timeline by frame, ``video`` the video's hash.
+    ``found`` is the result of ``detections``, ``cells`` the timeline by frame, ``video`` the video's hash.
     """
     if not found.num_rows:
         return [], np.zeros(0, np.intp)
@@ -104,7 +104,7 @@ def _presence(
     total = np.add.reduceat(weight, first)
 
     def mean(values: Floats) -> Floats:
-        """Over a frame's boxes, by area."""
+        """Mean over a frame's boxes, weighted by area."""
         return np.add.reduceat((weight * values.T).T, first) / (total if values.ndim == 1 else total[:, None])
 
     def fields(place: Ints, n: int) -> Floats:
@@ -153,14 +153,14 @@ def _runs(presence: _Presence, cells: pa.Table, params: CompileReportParams, sca
 
 
 def _media_factors(runs: Sequence[_Run], n_cells: int) -> list[float]:
-    """Each run's ``media_factor``: the mean over its seconds of what the brand counts for, nothing in bridged gaps.
+    """Each run's ``media_factor``: the mean factor over its seconds, 0 in bridged gaps.
 
-    Where the brands on screen together come to more than 1, all are cut in proportion. The mean is cut to the six
-    decimals that exports show, so that they add up to the brand's value.
+    If the factors of all brands on screen sum to more than 1, all are reduced in proportion. The mean is truncated to
+    the six decimals of exports, so that exported values add up to the brand's value.
     """
     together = np.zeros(n_cells)
     for run in runs:
-        together[run.cells] += run.factor  # no cell twice: exposures of one brand do not meet
+        together[run.cells] += run.factor  # no cell twice: exposures of one brand are disjoint
     shares = [run.factor / np.maximum(together[run.cells], 1.0) for run in runs]
     means = (float(run.seconds_of @ share) / run.seconds for run, share in zip(runs, shares, strict=True))
     return [floor(1e6 * mean) / 1e6 for mean in means]
@@ -195,16 +195,16 @@ def _exposure(run: _Run, video: str, media_factor: float) -> Exposure:
 
 
 def _best(found: pa.Table) -> dict[str, Any]:
-    """The detection to show: the surest, of equally sure ones the largest, of those the first."""
+    """The detection to show: by confidence, then area, then the first."""
     frame, area, confidence = (found[c].to_numpy() for c in ("frame", "area_frac", "confidence"))
     best = np.lexsort((-frame, area.astype(np.float64), confidence.round(2)))[-1]
     return found.slice(best, 1).to_pylist()[0]
 
 
 def _overlap_once(boxes: Floats, group: Ints) -> Floats:
-    """Per group, the area that its boxes cover over the sum of their areas: 1 when none overlap.
+    """Per group, the area of the union of its boxes over the sum of their areas: 1 if none overlap.
 
-    ``boxes`` are x, y, width, height, those of one group next to each other.
+    ``boxes`` are x, y, width, height, those of one group adjacent.
     """
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     sizes = np.bincount(group)
@@ -221,7 +221,7 @@ def _overlap_once(boxes: Floats, group: Ints) -> Floats:
 
 
 def _union_area(low: Floats, high: Floats) -> float:
-    """The area that upright boxes cover together."""
+    """Area of the union of upright boxes."""
     x, y = (np.unique(np.r_[low[:, axis], high[:, axis]]) for axis in (0, 1))
     in_x = (low[:, :1] <= x[:-1]) & (high[:, :1] >= x[1:])
     in_y = (low[:, 1:] <= y[:-1]) & (high[:, 1:] >= y[1:])

@@ -1,4 +1,4 @@
-"""The placement of each track: as a model says, else overlay if it is one, else by the first rule that fits."""
+"""The placement of each track: a model's answer, else overlay if it is one, else by the first rule that matches."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from brand_detect.domain.placements import PLACEMENTS, Placement, PlacementRule,
 from brand_detect.stages.regions import quads_of
 
 INSIDE = 0.8
-"""Least share of a region that lies in an object's box for the region to count as inside it."""
+"""Least share of a region in an object's box for the region to count as inside it."""
 
 
 def placements(
@@ -23,9 +23,9 @@ def placements(
     answered: Mapping[str, str],
     rules: Sequence[PlacementRule],
 ) -> dict[str, Placement]:
-    """The placement of each of ``tracks`` that was detected.
+    """The placement of each of ``tracks`` that exists in ``detected``.
 
-    ``answered`` is what models say about tracks; ``sizes`` has ``frame``, ``width_px`` and ``height_px``.
+    ``answered`` are models' answers by track; ``sizes`` has ``frame``, ``width_px`` and ``height_px``.
     """
     known = {track: Placement(placement) for track, placement in answered.items() if placement in PLACEMENTS}
     asked = set(tracks)
@@ -65,7 +65,7 @@ def _figures(
 
 
 def _inside(everything: pa.Table, regions: pa.Table, labels: set[str]) -> list[set[str]]:
-    """For each of ``regions`` the labels of the objects on its frame that it lies in."""
+    """For each of ``regions``, the labels of the objects on its frame that contain it."""
     found: list[set[str]] = [set() for _ in range(regions.num_rows)]
     objects = everything.filter(pc.field("label").isin(sorted(labels))) if labels else everything.slice(0, 0)
     boxes, their = _boxes(regions), _boxes(objects)

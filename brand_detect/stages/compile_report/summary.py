@@ -1,4 +1,4 @@
-"""The report's summary: facts as JSON, beside its tables."""
+"""The report's summary: facts as JSON, in addition to its tables."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def summary(
     params: CompileReportParams,
     statistics: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Facts about the report as JSON: range, sampling and its error, counts, who resolved what, models, the run."""
+    """Facts about the report as JSON: range, sampling and its error, counts, what each stage resolved, models, run."""
     statuses = Counter(scenes.timeline["status"].to_pylist())
     models = model_usage(verdicts.answers)
     return {
@@ -61,44 +61,46 @@ def _sampling(frames: ExtractedFrames) -> dict[str, Any]:
         "interval_s": round(interval, 6),
         "edge_error_s": round(interval / 2, 6),
         "statement": (
-            f"Frames were looked at every {interval:.2f} s. A start or end that is not a cut is therefore known to "
-            f"±{interval / 2:.2f} s, and what was on screen for less than {interval:.2f} s may be missing."
+            f"Frames were sampled every {interval:.2f} s. A start or end that is not a cut is therefore known to "
+            f"±{interval / 2:.2f} s, and brands on screen for less than {interval:.2f} s may be missing."
         ),
     }
 
 
 def _tracks_by_stage(verdicts: pa.Table, status: VerdictStatus) -> dict[str, int]:
-    """How many tracks each stage settled with ``status``."""
+    """Number of tracks with a verdict of ``status``, by stage."""
     rows = verdicts.filter(pc.field("status") == status).select(["decided_by", "track_ids"]).to_pylist()
     pairs = {(track, row["decided_by"]) for row in rows for track in row["track_ids"]}
     return dict(sorted(Counter(stage for _, stage in pairs).items()))
 
 
 def _media(params: CompileReportParams, scale: QualityScale) -> dict[str, Any]:
-    counts = ", ".join(f"{100 * area:g} % counts {scale.media_factor(area, 1.0):.2f}" for area in (0.0005, 0.01, 0.1))
+    counts = ", ".join(
+        f"{100 * area:g} % counts as {scale.media_factor(area, 1.0):.2f}" for area in (0.0005, 0.01, 0.1)
+    )
     return {
         "currency": params.media_currency,
         "rate_per_30_s": params.media_rate,
         "formula": "rate / 30 s × seconds × mean factor",
         "assumption": (
             f"factor = share of the picture to the power {scale.media.size_exponent:g} × quality. At quality 1, "
-            f"{counts}, the whole picture 1. Where the factors of the brands on screen together exceed 1, all are cut "
-            "in proportion."
+            f"{counts}, the whole picture as 1. If the factors of all brands on screen sum to more than 1, all are "
+            "reduced in proportion."
         ),
     }
 
 
 def model_usage(answers: pa.Table) -> list[dict[str, Any]]:
-    """What each model was asked and what it cost. A remembered answer costs nothing again.
+    """Questions to each model and their cost. Remembered answers cost nothing again.
 
-    ``remembered_usd`` is what the remembered answers cost when they were given, equal questions counted once.
+    ``remembered_usd`` is the original cost of the remembered answers, equal questions counted once.
     """
     groups: defaultdict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in answers.to_pylist():
         groups[row["provider"], row["model"], row["prompt_version"]].append(row)
     found = []
     for (provider, model, prompt), rows in groups.items():
-        new = [row for row in rows if not row["remembered"]]  # a deferred question may have cost something too
+        new = [row for row in rows if not row["remembered"]]  # deferred questions may have a cost too
         put = [row for row in new if row["status"] != "deferred"]
         known = {row["question_id"]: row["cost_usd"] for row in rows if row["remembered"]}
         found.append(
@@ -118,7 +120,7 @@ def model_usage(answers: pa.Table) -> list[dict[str, Any]]:
 
 
 def stats(exposures: Sequence[Exposure], n_corrections: int) -> dict[str, float]:
-    """Figures by which attempts are compared at a glance."""
+    """Key figures for comparing attempts."""
     seconds = sum(e.seconds for e in exposures)
     return {
         "brand_seconds": round(seconds, 3),

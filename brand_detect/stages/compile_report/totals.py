@@ -1,4 +1,4 @@
-"""Totals: what a brand's exposures come to over the reported range."""
+"""Totals of a brand's exposures over the reported range."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ def totals(
     range_s: tuple[float, float],
     params: CompileReportParams,
 ) -> list[BrandTotal]:
-    """The brands of ``exposures``, longest on screen first.
+    """The totals of the brands in ``exposures``, longest on screen first.
 
-    ``resembling`` are, by brand, the keyframes with unresolved clusters that resemble it.
+    ``resembling`` are the keyframes with unresolved clusters that resemble a brand, by brand.
     """
     by_brand: defaultdict[str, list[Exposure]] = defaultdict(list)
     for exposure in exposures:
@@ -75,12 +75,12 @@ def totals(
 
 
 def _mean(exposures: Sequence[Exposure], name: str) -> float:
-    """The mean of a figure of ``exposures``, by time."""
+    """Mean of a figure of ``exposures``, weighted by time."""
     return sum(getattr(e, name) * e.seconds for e in exposures) / sum(e.seconds for e in exposures)
 
 
 def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, list[int]]:
-    """Per brand the keyframes with a detection for which ``which`` holds, each once."""
+    """The distinct keyframes with a detection that matches ``which``, by brand."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     pairs = detections.filter(which).group_by(["brand_id", "frame"]).aggregate([])
     for brand_id, frame in zip(*(pairs[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
@@ -89,7 +89,7 @@ def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, l
 
 
 class _Bounds:
-    """How few and how many seconds it may have been: an edge that is no cut is known to half a sampling interval."""
+    """Lower and upper bounds of seconds: an edge that is not a cut is known to half a sampling interval."""
 
     def __init__(self, cells: pa.Table, shots: pa.Table, range_s: tuple[float, float]) -> None:
         self._range = range_s
@@ -99,13 +99,13 @@ class _Bounds:
         self._cuts = np.unique(np.r_[shots["start_s"].to_numpy(), shots["end_s"].to_numpy(), range_s])
 
     def low(self, frames: Sequence[int]) -> float:
-        """Seconds that ``frames`` show whatever happened between the samples."""
+        """Seconds certainly shown by ``frames``, whatever happened between the samples."""
         spans = timeline.union(self._shown(frames))
         blurred = np.where(self._at_cut(spans), 0.0, self._error).sum(axis=1)
         return float(np.maximum(spans[:, 1] - spans[:, 0] - blurred, 0.0).sum())
 
     def high(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
-        """Seconds of ``spans`` and of what ``frames`` show, as far as their edges may reach."""
+        """Most seconds that ``spans`` and the cells of ``frames`` may cover."""
         joined = timeline.union([*spans, *self._shown(frames)])
         reach = np.where(self._at_cut(joined), 0.0, self._error) * (-1, 1)
         return timeline.union_seconds(np.clip(joined + reach, *self._range))

@@ -1,4 +1,4 @@
-"""Unresolved clusters as the report shows them: where their best crops are, and what they resemble."""
+"""Unresolved clusters as in the report: locations of their best crops, and brands that they resemble."""
 
 from collections import defaultdict
 
@@ -14,7 +14,7 @@ from brand_detect.stages.similarity import ALIKE_EMBEDDING, mean_embeddings
 
 
 def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:
-    """REPORT_UNRESOLVED of ``unresolved`` by rank, each with the place of its best crop and its lookalikes."""
+    """Adds the location of the best crop and the lookalikes to ``unresolved``; returns REPORT_UNRESOLVED by rank."""
     clusters, regions = unresolved.sort_by("rank"), detected.regions
     clusters = clusters.append_column(
         REPORT_UNRESOLVED.field("alike"), pa.array(_lookalikes(clusters, detected.embeddings), pa.list_(pa.string()))
@@ -27,7 +27,7 @@ def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: p
 
 
 def _lookalikes(clusters: pa.Table, embeddings: pa.Table) -> list[list[str]]:
-    """For each cluster without text the ids of the others that have a track similar to one of its own."""
+    """For each cluster without text, the ids of others with a track similar to one of its own."""
     owner = {t: c["cluster_id"] for c in clusters.to_pylist() if not c["text"] for t in c["track_ids"]}
     means = mean_embeddings(embeddings.filter(pc.field("track_id").isin(pa.array(owner, pa.string()))))
     owners, vectors = [owner[t] for t in means], np.array(list(means.values()))
@@ -38,7 +38,7 @@ def _lookalikes(clusters: pa.Table, embeddings: pa.Table) -> list[list[str]]:
 
 
 def keyframes_resembling(unresolved: pa.Table, regions: pa.Table) -> dict[str, list[int]]:
-    """By brand the keyframes with an unresolved cluster that resembles it."""
+    """Keyframes with an unresolved cluster that resembles a brand, by brand."""
     found: defaultdict[str, set[int]] = defaultdict(set)
     resembling = [row for row in unresolved.select(["candidates", "track_ids"]).to_pylist() if row["candidates"]]
     wanted = {t for row in resembling for t in row["track_ids"]}

@@ -1,4 +1,4 @@
-"""Stage 3: find regions on keyframes and follow them through each shot."""
+"""Stage 3: finds regions on keyframes and tracks them through each shot."""
 
 from brand_detect.stages.detect_objects.detect import detect_objects
 

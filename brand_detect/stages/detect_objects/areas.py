@@ -9,10 +9,10 @@ from brand_detect.domain.protocols import Area
 
 
 def areas_to_search(changed: Sequence[Area], boxes: Sequence[NDArray[np.float64]]) -> tuple[list[Area], list[int]]:
-    """Areas to search, none overlapping, and the boxes outside them all.
+    """Non-overlapping areas to search, and the indices of the boxes outside all of them.
 
-    A changed area grows by every box that it touches, so that the detector sees that region whole; areas that meet are
-    joined.
+    A changed area grows by every box that it touches, so that the detector sees the whole region; overlapping areas
+    are merged.
     """
     areas = list(changed)
     left = dict(enumerate(boxes))
@@ -35,7 +35,7 @@ def areas_to_search(changed: Sequence[Area], boxes: Sequence[NDArray[np.float64]
 
 
 def around(box: NDArray[np.float64]) -> Area:
-    """The smallest area of whole px that holds the box."""
+    """The smallest area in whole px that contains the box."""
     (left, top), (right, bottom) = np.floor(box[:2]).astype(int).tolist(), np.ceil(box[2:]).astype(int).tolist()
     return Area(left, top, right, bottom)
 
@@ -49,10 +49,10 @@ def _joined(a: Area, b: Area) -> Area:
 
 
 def enlarged(area: Area, scale: float) -> Area:
-    """An area of the small picture, in px of the frame."""
+    """Converts an area of the small picture to px of the frame."""
     return around(np.array([area.left, area.top, area.right, area.bottom]) * scale)
 
 
 def size_of(area: Area) -> int:
-    """In square px."""
+    """Size in square px."""
     return max(0, area.right - area.left) * max(0, area.bottom - area.top)

@@ -1,4 +1,4 @@
-"""Find regions on the keyframes and follow them through each shot."""
+"""Finds regions on keyframes and tracks them through each shot."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from brand_detect.stages.detect_objects.overlays import find_overlays
 from brand_detect.stages.detect_objects.propagation import RegionSearch
 from brand_detect.stages.detect_objects.tracking import Tracker
 
-SEARCH_AGAIN_S = 2.0  # of the time that a frame stands for duplicates: people walk away from before a board
+SEARCH_AGAIN_S = 2.0  # interval at which a keyframe's duplicates are searched too: people move away from boards
 
 
 def detect_objects(
@@ -31,19 +31,19 @@ def detect_objects(
     embedder: LogoEmbedder | None = None,
     progress: Progress,
 ) -> DetectedObjects:
-    """Regions on every keyframe, joined into tracks; which tracks are overlays; and embeddings of their best crops.
+    """Finds regions on every keyframe, joins them into tracks, marks overlays, and embeds the best crops.
 
-    A track lasts from the first to the last cell of the frames that show it, dropped duplicates included.
+    A track lasts from the first to the last cell of its keyframes, duplicates included.
     ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.
     """
     search = RegionSearch(params, detectors, motion)
     regions, tracks = _tracked(scenes, params, search, frames, codec, motion, progress)
     is_overlay = pa.array(find_overlays(regions, tracks, frames=frames, motion=motion))
     tracks = tracks.set_column(TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay"), is_overlay)
-    notes = () if detectors else ("No detector is on: nothing was looked for.",)
+    notes = () if detectors else ("All detectors are off: no regions were searched for.",)
     detected = DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
     if embedder is None:
-        return replace(detected, notes=(*notes, "No embedder is on: logos without text are not matched."))
+        return replace(detected, notes=(*notes, "The embedder is off: logos without text are not matched."))
     embeddings = embed_tracks(regions, frames=frames, codec=codec, embedder=embedder, progress=progress)
     return replace(detected, embeddings=embeddings, embedder=embedder.identity)
 
@@ -57,7 +57,7 @@ def _tracked(
     motion: CameraMotion,
     progress: Progress,
 ) -> tuple[pa.Table, pa.Table]:
-    """REGIONS and TRACKS of all shots, no track marked as an overlay yet."""
+    """REGIONS and TRACKS of all shots; overlays are not marked yet."""
     columns = scenes.timeline.select(["frame", "frame_id", "shot", "status"])
     keyframes = [row for row in columns.to_pylist() if row["status"] == KEYFRAME]
     cells, duplicates = cells_of(scenes.timeline), _duplicates_to_search(scenes.timeline)
@@ -88,7 +88,7 @@ def _tracked(
 
 
 def _duplicates_to_search(timeline: pa.Table) -> dict[int, list[int]]:
-    """Duplicates to search as well, by their keyframe: one in ``SEARCH_AGAIN_S``, the last among them."""
+    """Duplicates to search too, by keyframe: one per ``SEARCH_AGAIN_S``, including the last."""
     duplicates: dict[int, list[int]] = {}
     seconds: dict[int, float] = {}
     for row in timeline.to_pylist():

@@ -1,4 +1,4 @@
-"""Embeddings of the best crops of every track, so that a logo is recognised later without its picture."""
+"""Embeds the best crops of every track, so that later stages recognise logos without pictures."""
 
 from itertools import groupby
 
@@ -12,14 +12,14 @@ from brand_detect.domain.tables import Row, table
 from brand_detect.stages.views import best_views
 
 VIEWS = {RegionKind.logo: 3, RegionKind.object: 3, RegionKind.text: 1}
-"""Crops of a track, by kind: most words are read, so one is enough for them."""
-BATCH = 64  # crops that wait in memory for the embedder
+"""Crops per track, by kind: one is enough for text, which is mostly recognised by reading."""
+BATCH = 64  # crops per call of the embedder
 
 
 def embed_tracks(
     regions: pa.Table, *, frames: FrameReader, codec: ImageCodec, embedder: LogoEmbedder, progress: Progress
 ) -> pa.Table:
-    """The TRACK_EMBEDDINGS of ``regions``. Every frame that shows a chosen view is decoded once, in order."""
+    """TRACK_EMBEDDINGS of ``regions``. Every frame with a chosen view is decoded once, in order."""
     parts = [best_views(regions.filter(pc.field("kind") == kind), n) for kind, n in VIEWS.items()]
     chosen = pa.concat_tables(parts).sort_by([("seen_on", "ascending"), ("track_id", "ascending")]).to_pylist()
     to_decode = len({view["seen_on"] for view in chosen})

@@ -1,4 +1,4 @@
-"""Measurements on the pixels of regions: sharpness, contrast, hash, glyph boxes, background."""
+"""Measures the pixels of regions: sharpness, contrast, hash, glyph boxes, background."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from brand_detect.domain.tables import Row
 
 @dataclass
 class MeasuredRegion:
-    """A region on one frame, with what was measured on its pixels."""
+    """A region on one frame, with measurements of its pixels."""
 
     region: Region
     origin: Origin
@@ -29,7 +29,7 @@ class MeasuredRegion:
     background: NDArray[np.float64]
 
     def row(self, region_id: str, track_id: str, frame: int) -> Row:
-        """Its row of REGIONS, on the keyframe ``frame``."""
+        """The region's row of REGIONS, on the keyframe ``frame``."""
         left, top, right, bottom = self.box.tolist()
         return {
             "region_id": region_id,
@@ -57,7 +57,7 @@ class MeasuredRegion:
 def measured_regions(
     found: Iterable[tuple[Region, Origin]], frame: int, image: Image, codec: ImageCodec, params: DetectObjectsParams
 ) -> list[MeasuredRegion]:
-    """The regions of ``image`` that are large enough, each box once per kind: zero-shot detectors repeat boxes."""
+    """Measures the regions of ``image`` that are large enough; drops repeated boxes, which zero-shot detectors emit."""
     listed = {}
     for region, origin in found:
         one = _measured(region, origin, frame, image, codec)

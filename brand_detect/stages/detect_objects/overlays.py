@@ -1,4 +1,4 @@
-"""Broadcast overlays: scoreboard, channel bug, clock. They stay where they are from shot to shot, whatever the camera
+"""Finds broadcast overlays (scoreboard, channel bug, clock): they stay in place from shot to shot, whatever the camera
 shows."""
 
 from collections import defaultdict
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, transformed
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
 
-SAME_PLACE = 0.7  # overlap of a region's boxes in two shots
-SAME_CROP_BITS = 18  # of 64; a clock's digits change, its background does not
-VIEWS = 3  # shots of as many different views must show a region at one place
-MOST_COMPARED = 12  # shots of a place, spread over the video
-OTHER_SCENE = 0.5  # share of the picture that differs when two views have nothing but overlays in common
-WENT_ALONG = 0.5  # overlap with where the camera's motion takes a region, over which the region is part of the scene
+SAME_PLACE = 0.7  # least IoU of a region's boxes in two shots
+SAME_CROP_BITS = 18  # of 64; a clock's digits change, but its background does not
+VIEWS = 3  # shots with different views that must show a region in the same place
+MOST_COMPARED = 12  # most shots compared per place, spread over the video
+OTHER_SCENE = 0.5  # share of the picture that differs between views with only overlays in common
+MOVED_ALONG = 0.5  # IoU with the position after the camera's motion from which a region is part of the scene
 
 
 @dataclass
 class _Place:
-    """Tracks of several shots at one place that look the same. ``rows`` are the tracks' rows, one or more per shot."""
+    """Similar-looking tracks of several shots in the same place; ``rows`` are their indices, one or more per shot."""
 
     kind: str
     box: NDArray[np.float64]
@@ -36,9 +36,9 @@ def find_overlays(
 ) -> NDArray[np.bool_]:
     """Whether each of ``tracks`` is an overlay.
 
-    Its region looks the same at the same place in three shots, of which no two show the same view: either the pictures
-    have nothing else in common, or the camera moved between them and the region did not go with it. So a board before
-    a camera that stands still, or that returns to where it was, is no overlay, nor is anything in a video of one shot.
+    An overlay looks the same in the same place in three shots with pairwise different views: either the pictures have
+    nothing else in common, or the camera moved between them and the region did not. So a board in front of a static
+    camera, or one that returns to the same view, is no overlay, nor is anything in a video of one shot.
     """
     marked = np.zeros(tracks.num_rows, bool)
     first = _first_regions(regions, tracks)
@@ -75,7 +75,7 @@ def _first_regions(regions: pa.Table, tracks: pa.Table) -> list[_First]:
 
 
 def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
-    """The tracks by place and appearance, which are those of the place's first track."""
+    """Groups tracks by place and appearance, compared with the first track of the group."""
     places: defaultdict[str, list[_Place]] = defaultdict(list)
     boxes: dict[str, Boxes] = {}
     for row, (one, kind) in enumerate(zip(first, kinds, strict=True)):
@@ -94,15 +94,15 @@ def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
 
 
 class _Views:
-    """Compares what frames show; caches lumas and the motion between two frames."""
+    """Compares the views of frames; caches lumas and the motion between frames."""
 
     def __init__(self, frames: FrameReader, motion: CameraMotion) -> None:
         self._frames, self._motion = frames, motion
-        self._look = lru_cache(maxsize=64)(self._looked)
+        self._luma = lru_cache(maxsize=64)(self._read_luma)
         self._between = lru_cache(maxsize=4096)(self._moved)
 
     def differ(self, shown: Sequence[_First]) -> bool:
-        """Whether ``VIEWS`` of the frames differ from each other in all but the region itself."""
+        """Whether ``VIEWS`` of the frames show pairwise different views around the region."""
         apart: list[_First] = []
         for one in shown:
             if all(self._is_apart(other, one) for other in apart):
@@ -118,21 +118,21 @@ class _Views:
         left, top, right, bottom = before.box
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         moved = box_of(transformed(corners, transform))
-        return bool(box_iou(moved[None], after.box[None])[0, 0] < WENT_ALONG)
+        return bool(box_iou(moved[None], after.box[None])[0, 0] < MOVED_ALONG)
 
     def _moved(self, before: int, after: int) -> Transform | None:
-        """Where points of one frame lie in the other, in px; None when the two show different scenes."""
-        (a, _), (b, scale) = self._look(before), self._look(after)
+        """The transform from one frame to the other, in px; None if they show different scenes."""
+        (a, _), (b, scale) = self._luma(before), self._luma(after)
         transform = self._motion.between(a, b)
         if transform is None:
             return None
-        # An overlay alone gives a motion of zero: the rest of the picture has to agree with it.
+        # An overlay alone yields zero motion, so the rest of the picture has to agree.
         changed = sum(
             (area.right - area.left) * (area.bottom - area.top) for area in self._motion.changed(a, b, transform)
         )
         return None if changed > OTHER_SCENE * b.size else rescaled(transform, scale)
 
-    def _looked(self, frame: int) -> tuple[Luma, float]:
+    def _read_luma(self, frame: int) -> tuple[Luma, float]:
         image = self._frames.read(frame)
         luma = self._motion.look(image)
         return luma, image.shape[1] / luma.shape[1]

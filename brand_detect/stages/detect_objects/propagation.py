@@ -1,4 +1,4 @@
-"""Regions of a picture: detected in full, or propagated from an earlier one where the picture has not changed."""
+"""Finds the regions of a picture by detection, or propagates them from an earlier one where nothing changed."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from brand_detect.domain.geometry import box_of, boxes_of, coverage, rescaled, t
 from brand_detect.domain.protocols import Area, CameraMotion, Image, Luma, Quad, Region, RegionDetector, Transform
 from brand_detect.stages.detect_objects.areas import areas_to_search, around, enlarged, size_of
 
-NEAR_STILL = 0.05  # of the width; after a larger move or zoom other text may have become legible
-REFRESH_FRAMES = 8  # after so many propagated frames the picture is searched in full again
-SEARCH_RIM = 0.1  # of the width: what a detector sees around an area, on both sides together
-MAX_CHANGED = 0.4  # of the picture, rims included; searching more of it in parts takes as long as the whole
-WHOLE = 0.98  # a region is propagated as long as so much of it is in the picture
-IS_TEXT = 0.7  # a logo region that lies so much on lines of text is one of them, and is carried as text
-SAME_REGION = 0.5  # a new region that lies so much on others is one of them, found again
+NEAR_STILL = 0.05  # of the width; after a larger motion or zoom other text may have become legible
+REFRESH_FRAMES = 8  # full search after this many propagated frames
+SEARCH_RIM = 0.1  # of the width: margin that a detector adds around an area, both sides together
+MAX_CHANGED = 0.4  # of the picture, rims included; above it, searching in parts takes as long as the whole
+WHOLE = 0.98  # share of a region that must be in the picture for it to be propagated
+IS_TEXT = 0.7  # share of a logo region on lines of text from which it counts as text
+SAME_REGION = 0.5  # share of a new region on others from which it is one of them
 
 Found = tuple[Region, Origin]
 
 
 class RegionSearch:
-    """Runs the detectors; on near-still frames only where the picture changed since it was last searched in full."""
+    """Runs the detectors; on near-still frames only where the picture changed since the last full search."""
 
     def __init__(self, params: DetectObjectsParams, detectors: Sequence[RegionDetector], motion: CameraMotion) -> None:
         self._params, self._detectors, self._motion = params, detectors, motion
@@ -29,13 +29,13 @@ class RegionSearch:
         self.begin_shot()
 
     def begin_shot(self) -> None:
-        """Forget the reference: nothing is propagated across a cut."""
+        """Drops the reference: nothing is propagated across a cut."""
         self._reference: Luma | None = None
         self._regions: list[Region] = []
         self._propagated = 0
 
     def regions(self, image: Image, luma: Luma) -> list[Found]:
-        """The picture's regions, each with its origin."""
+        """Regions of the picture, each with its origin."""
         if self._propagated < REFRESH_FRAMES:
             propagated = self._propagate(image, luma)
             if propagated is not None:
@@ -52,7 +52,7 @@ class RegionSearch:
         return self._detected(image) if propagated is None else propagated
 
     def _propagate(self, image: Image, luma: Luma) -> list[Found] | None:
-        """The reference's regions where nothing changed and new ones elsewhere; None when too much changed."""
+        """The reference's regions where nothing changed and new ones elsewhere; None if too much changed."""
         reference = self._reference
         if reference is None or not self._params.propagate:
             return None
@@ -74,14 +74,14 @@ class RegionSearch:
             return None
         found = [(moved[i], Origin.propagated) for i in untouched]
         for region in self._detect(image, areas) if areas else []:
-            # Around an area a detector sees parts of propagated regions; where areas lie close, it finds text twice.
+            # Detectors see parts of propagated regions around an area, and find text twice between close areas.
             of_its_kind = [r.quad for r, _ in found if r.kind == region.kind]
             if coverage(boxes_of([region.quad]), boxes_of(of_its_kind))[0] < SAME_REGION:
                 found.append((region, Origin.detected))
         return without_lines(found, self._params.max_logos)
 
     def _detected(self, image: Image) -> list[Found]:
-        """The regions of the whole picture, each with its origin."""
+        """Regions of the whole picture, each with its origin."""
         return without_lines([(region, Origin.detected) for region in self._detect(image, [])], self._params.max_logos)
 
     def _detect(self, image: Image, areas: Sequence[Area]) -> list[Region]:
@@ -92,7 +92,7 @@ class RegionSearch:
 
 
 def without_lines(found: Sequence[Found], max_logos: int) -> list[Found]:
-    """``found`` without logo regions that are lines of text, and with the ``max_logos`` best of the others."""
+    """Drops logo regions that are lines of text, and all but the ``max_logos`` best of the others."""
     lines = boxes_of([r.quad for r, _ in found if r.kind == RegionKind.text])
     on_lines = coverage(boxes_of([r.quad for r, _ in found]), lines)
     logos = [i for i, (r, _) in enumerate(found) if r.kind == RegionKind.logo and on_lines[i] < IS_TEXT]
@@ -101,7 +101,7 @@ def without_lines(found: Sequence[Found], max_logos: int) -> list[Found]:
 
 
 def _farthest(motion: Transform, width: int, height: int) -> float:
-    """How far a corner of the picture moves, in px of it."""
+    """Largest displacement of a corner of the picture, in px."""
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
     return float(np.abs(transformed(corners, motion) - corners).max())
 

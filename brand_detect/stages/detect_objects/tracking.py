@@ -1,7 +1,7 @@
-"""Tracks: the regions of one thing over the keyframes of a shot; where a track begins, goes on and ends.
+"""Joins the regions of one thing over the keyframes of a shot into a track.
 
-Between two frames a region stays where it is (a scoreboard, a watermark) or goes with the camera (a board): both places
-are tried. Where the content of a place changes, as on an LED board, a new track begins, so that no text is lost in the
+Between two frames a region stays in place (a scoreboard, a watermark) or moves with the camera (a board), so both
+positions are tried. If the content changes, as on an LED board, a new track begins, so that no text is lost in the
 track of another.
 """
 
@@ -19,26 +19,26 @@ from brand_detect.domain.protocols import Transform
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.stages.detect_objects.measurements import MeasuredRegion, rounded_box
 
-TRACK_IOU = 0.3  # overlap, after the camera's motion is taken out, that joins two regions into a track
-MAX_GAP_FRAMES = 2  # a track survives so many keyframes without its region
-SAME_CONTENT_BITS = 18  # hash bits by which two crops of one text may differ: people stand before it, or a clock runs
-OTHER_BACKGROUND = 40  # grey levels between the plain backgrounds of two boards
-SAME_CONTENT_BITS_ON_OTHER_BACKGROUND = 10  # a board that fades in changes its background too, yet hardly its lettering
-LARGER = 1.1  # a view of a region so much larger shows what was occluded
-SAME_REGION = 0.5  # a region that lies so much on others is one of them, seen again
-CHUNK_ROWS = 1000  # rows kept as Python objects before they become Arrow, which takes a tenth of the memory
+TRACK_IOU = 0.3  # least IoU, after compensation of camera motion, of two regions of a track
+MAX_GAP_FRAMES = 2  # keyframes without its region that a track survives
+SAME_CONTENT_BITS = 18  # most bits by which hashes of one text differ, as when people occlude it or a clock runs
+OTHER_BACKGROUND = 40  # least difference in grey levels between the plain backgrounds of two boards
+SAME_CONTENT_BITS_ON_OTHER_BACKGROUND = 10  # a board that fades in changes its background but hardly its lettering
+LARGER = 1.1  # a view larger by this factor shows what was occluded
+SAME_REGION = 0.5  # share of a region on others from which it is one of them
+CHUNK_ROWS = 1000  # rows held as Python objects before conversion to Arrow, which takes a tenth of the memory
 
 
 @dataclass
 class Track:
-    """A track that may go on, with the two places where its region may stand now."""
+    """An open track, with the two positions at which its region may be now."""
 
     kind: RegionKind
     label: str
     last: MeasuredRegion
-    still: NDArray[np.float64]  # box, if it did not move
-    moved: NDArray[np.float64]  # box, if it goes with the camera
-    track_id: str = ""  # set with the first region's id
+    still: NDArray[np.float64]  # box if it stayed in place
+    moved: NDArray[np.float64]  # box if it moved with the camera
+    track_id: str = ""  # set from the first region's id
     start_s: float = math.inf
     end_s: float = -math.inf
     scores: list[float] = field(default_factory=list)
@@ -83,17 +83,19 @@ class Tracker:
 
     def __init__(self) -> None:
         self._active: list[Track] = []
-        self._seen: dict[int, tuple[Track, MeasuredRegion]] = {}  # on the current frame, by id of the track
+        self._seen: dict[
+            int, tuple[Track, MeasuredRegion]
+        ] = {}  # regions on the current frame, by id of the track object
         self._shot = -1
         self.regions, self.tracks = _TableBuilder(REGIONS), _TableBuilder(TRACKS)
 
     def begin_shot(self, shot: int) -> None:
-        """End every track: none crosses a cut."""
+        """Ends all tracks: none crosses a cut."""
         self.tracks.add(t.row(self._shot) for t in self._active)
         self._active, self._shot = [], shot
 
     def move(self, motion: Transform | None, scale: float) -> None:
-        """Move the place where each region is expected along with the camera."""
+        """Moves the expected position of each region along with the camera."""
         if motion is None:
             return
         in_px = rescaled(motion, scale)
@@ -102,13 +104,13 @@ class Tracker:
             track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
 
     def update(self, found: Sequence[MeasuredRegion]) -> None:
-        """Assign the regions of the next keyframe to tracks."""
+        """Assigns the regions of the next keyframe to tracks."""
         continued = _matched(self._active, found)
         for i, one in enumerate(found):
             self._put(continued.get(i) or self._begin(one), one)
 
     def add_duplicate_views(self, found: Sequence[MeasuredRegion]) -> None:
-        """Add regions of a duplicate of the keyframe: what is occluded on the keyframe may be visible there."""
+        """Adds regions of a duplicate of the keyframe, which may show what is occluded on the keyframe."""
         continued = _matched(self._active, found)
         for i, one in enumerate(found):
             views = [(track, seen) for track, seen in self._seen.values() if seen.region.kind == one.region.kind]
@@ -134,13 +136,13 @@ class Tracker:
         self._seen[id(track)] = (track, one)
 
     def _drop(self, track: Track) -> None:
-        """Take the track's region off this frame; a track that began on it ends."""
+        """Removes the track's region from this frame; drops the track if it began here."""
         del self._seen[id(track)]
         if not track.scores:
             self._active = [t for t in self._active if t is not track]
 
     def end_frame(self, frame: int, frame_id: str, start_s: float, end_s: float) -> None:
-        """Write the frame's regions, and end tracks that were missing for more than ``MAX_GAP_FRAMES``.
+        """Writes the frame's regions, and ends tracks missing for more than ``MAX_GAP_FRAMES``.
 
         The frame is on screen from ``start_s`` to ``end_s``.
         """
@@ -160,7 +162,7 @@ class Tracker:
 
 
 def _matched(tracks: Sequence[Track], found: Sequence[MeasuredRegion]) -> dict[int, Track]:
-    """Which track each region continues, the best overlaps first, each track and region once."""
+    """The track that each region continues, best overlap first; each track and region is used once."""
     if not tracks or not found:
         return {}
     boxes = np.array([f.box for f in found])
@@ -180,7 +182,7 @@ def _matched(tracks: Sequence[Track], found: Sequence[MeasuredRegion]) -> dict[i
 
 
 def _same(track: Track, found: MeasuredRegion) -> bool:
-    """Whether the region may be the track's next. An object changes as it moves: its label decides."""
+    """Whether the region may continue the track. Objects change as they move, so only their label counts."""
     if (track.kind, track.label) != (found.region.kind, found.region.label):
         return False
     return track.kind == RegionKind.object or _has_same_content(track.last, found)
@@ -193,6 +195,6 @@ def _alike(a: MeasuredRegion, b: MeasuredRegion) -> bool:
 def _has_same_content(a: MeasuredRegion, b: MeasuredRegion) -> bool:
     other_background = (
         np.abs(a.background - b.background).max() >= OTHER_BACKGROUND
-    )  # never, where one is not plain and so NaN
+    )  # false if either is not plain, hence NaN
     most = SAME_CONTENT_BITS_ON_OTHER_BACKGROUND if other_background else SAME_CONTENT_BITS
     return (a.crop_hash ^ b.crop_hash).bit_count() <= most

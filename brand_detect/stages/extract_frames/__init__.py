@@ -1,4 +1,4 @@
-"""Stage 1: sample frames from the video by presentation time."""
+"""Stage 1: samples frames from the video by presentation time."""
 
 from brand_detect.stages.extract_frames.extract import extract_frames
 

@@ -1,4 +1,4 @@
-"""Stage 1: sampled frames as JPEGs, and a signal for every decoded picture."""
+"""Stage 1: stores sampled frames as JPEGs, and computes signals of every decoded picture."""
 
 import math
 from array import array
@@ -24,13 +24,13 @@ from brand_detect.domain.tables import Row, content_id, table
 DRIFT_S = 0.5
 """How far back ``drift`` compares: about as long as a dissolve."""
 GAP_S = 1.0
-"""A longer pause between two pictures is noted, where the video has a steady rate."""
+"""Gaps between pictures longer than this are noted if the frame rate is constant."""
 LAST_S = 1.0
-"""Longest that a last picture after the declared end lasts, whatever the mean rate."""
-_FIELDS = (3, 4)  # rows and columns of fields that the thumbnail is divided into
+"""Longest duration of a last picture beyond the declared end."""
+_FIELDS = (3, 4)  # rows and columns of fields in the thumbnail
 _LEVELS = 16
 _FLAT_STD = 6.0
-"""Luma deviation under which a picture has no structure to compare (as a share, it only fades in)."""
+"""Standard deviation of luma under which a picture has too little structure to compare; it is weighted down."""
 
 
 def extract_frames(
@@ -43,10 +43,10 @@ def extract_frames(
     sink: BlobSink,
     progress: Progress,
 ) -> ExtractedFrames:
-    """Sample the video in one pass; frames go to ``sink`` as they come, so memory does not grow with the video.
+    """Samples the video in one pass; frames stream to ``sink``, so memory does not grow with the video.
 
     Raises:
-        BadInput: no picture lies in the asked range.
+        BadInput: the range contains no picture.
     """
     asked_end_s = params.end_s or math.inf
     end_s = min(asked_end_s, request.probe.duration_s)
@@ -60,7 +60,7 @@ def extract_frames(
     if damage and damage.at_s < end_s:
         notes.append(f"the video is damaged after {damage.at_s:.1f} s; {end_s - damage.at_s:.1f} s were lost")
         end_s = damage.at_s
-    if end_s <= signals.last_s:  # pictures go on after the end that the header declares
+    if end_s <= signals.last_s:  # pictures continue beyond the declared end
         end_s = min(asked_end_s, signals.last_s + min(1 / request.probe.fps, LAST_S))
     return ExtractedFrames(
         frames=table(FRAMES, rows),
@@ -81,7 +81,7 @@ def _sampled(
     sink: BlobSink,
     progress: Progress,
 ) -> tuple[list[Row], "_Signals", DamagedTail | None]:
-    """Decode the video once: rows of FRAMES, a signal for every picture, and where decoding broke off, if it did."""
+    """Decodes the video once: rows of FRAMES, signals of every picture, and where decoding broke off, if it did."""
     start_s, asked_end_s = params.start_s, params.end_s or math.inf
     end_s = min(asked_end_s, request.probe.duration_s)
     rows: list[Row] = []
@@ -125,17 +125,17 @@ def _stored_size(image: Image, longest_side_px: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Appearance:
-    """A thumbnail as it is compared with others."""
+    """Features by which thumbnails are compared."""
 
     t_s: float
     mean: float
     std: float
-    histogram: NDArray[np.float32]  # (fields, _LEVELS), the histogram of each field; all sum to 1
-    normalised_luma: NDArray[np.float32]  # the luma without its mean, of length 1 unless flat
+    histogram: NDArray[np.float32]  # shape (fields, _LEVELS); sums to 1
+    normalised_luma: NDArray[np.float32]  # luma minus its mean, of unit length unless flat
 
     @classmethod
     def at(cls, t_s: float, luma: NDArray[np.uint8]) -> "_Appearance":
-        """That of the picture shown at ``t_s``."""
+        """Features of the picture at ``t_s``."""
         codes = luma // np.uint8(256 // _LEVELS) + _CODE_OF
         counts = np.bincount(codes.ravel(), minlength=_FIELDS[0] * _FIELDS[1] * _LEVELS).astype(np.float32)
         histogram = counts.reshape(-1, _LEVELS) @ _SOFT / np.float32(luma.size)
@@ -147,7 +147,7 @@ class _Appearance:
         return cls(t_s, mean, std, histogram.astype(np.float32), normalised_luma)
 
     def distance(self, other: "_Appearance") -> float:
-        """0..1: the lesser of the change in histograms and the loss of correlation of normalised luma.
+        """Distance, 0..1: the smaller of the change in histograms and the loss of correlation of normalised luma.
 
         Histograms by field ignore motion, which changes the luma; normalised luma ignores flashes and fades, which
         change the histograms; a cut changes both.
@@ -158,20 +158,20 @@ class _Appearance:
 
 _SOFT = (np.eye(_LEVELS) + (np.eye(_LEVELS, k=1) + np.eye(_LEVELS, k=-1)) / 2).astype(np.float32)
 _SOFT /= _SOFT.sum(axis=1, keepdims=True)
-"""Spreads each grey level to its neighbours, so that a slight change of light changes the histogram slightly."""
-_CODE_OF = _LEVELS * np.add.outer(  # the bin of the darkest level in the field of each pixel
+"""Spreads each grey level to its neighbours, so that a slight change of light has a slight effect."""
+_CODE_OF = _LEVELS * np.add.outer(  # each pixel's first bin, that of the darkest level in its field
     np.arange(THUMBNAIL_SHAPE[0]) * _FIELDS[0] // THUMBNAIL_SHAPE[0] * _FIELDS[1],
     np.arange(THUMBNAIL_SHAPE[1]) * _FIELDS[1] // THUMBNAIL_SHAPE[1],
 )
 
 
 class _Signals:
-    """Builds the SIGNALS table, 24 bytes a picture."""
+    """Builds the SIGNALS table, at 24 bytes per picture."""
 
     def __init__(self) -> None:
         self._t_s = array("d")
         self._measures = [array("f") for _ in range(4)]  # luma_mean, luma_std, change, drift
-        self._appearances: deque[_Appearance] = deque()  # back to the last one that is DRIFT_S old
+        self._appearances: deque[_Appearance] = deque()  # back to the last one at least DRIFT_S old
 
     def __len__(self) -> int:
         return len(self._t_s)
@@ -181,7 +181,7 @@ class _Signals:
         return self._t_s[-1]
 
     def add(self, t_s: float, luma: NDArray[np.uint8]) -> _Appearance:
-        """Append a picture's row."""
+        """Appends a picture's row."""
         appearance, appearances = _Appearance.at(t_s, luma), self._appearances
         appearances.append(appearance)
         while len(appearances) > 2 and appearances[1].t_s <= t_s - DRIFT_S + 1e-3:
@@ -194,12 +194,12 @@ class _Signals:
         return appearance
 
     def gaps(self) -> list[str]:
-        """A note for each longer pause between two pictures."""
+        """A note for each gap longer than ``GAP_S``."""
         t_s = np.asarray(self._t_s)
         after = np.flatnonzero(np.diff(t_s) > GAP_S)
         return [f"no picture could be read between {t_s[n]:.1f} s and {t_s[n + 1]:.1f} s" for n in after]
 
     def table(self) -> pa.Table:
-        """All of them as a table of the schema SIGNALS."""
+        """The SIGNALS table."""
         columns = [np.asarray(self._t_s), *(np.asarray(column) for column in self._measures)]
         return pa.Table.from_arrays([pa.array(c) for c in columns], schema=SIGNALS)

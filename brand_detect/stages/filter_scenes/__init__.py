@@ -1,4 +1,4 @@
-"""Stage 2: find shots, and the keyframes that stand for their duplicates."""
+"""Stage 2: finds shots, and the keyframes that stand for their duplicates."""
 
 from brand_detect.stages.filter_scenes.filter import filter_scenes
 

@@ -1,4 +1,4 @@
-"""Stage 2: shots, and which frames stand for which. Works from the tables alone."""
+"""Stage 2: finds shots and keyframes, from tables alone."""
 
 from collections import Counter, deque
 from itertools import pairwise
@@ -22,28 +22,28 @@ from brand_detect.domain.tables import table
 from brand_detect.stages.extract_frames.extract import DRIFT_S
 
 MIN_SHOT_S = 0.3
-"""Shortest shot: of changes closer together the largest is the cut."""
+"""Shortest shot: of several changes within this time the largest is the cut."""
 EMPTY_LUMA_SPREAD = 20.0
-"""Spread of luma, darkest to brightest spot of the thumbnail, up to which a frame is empty."""
+"""Range of luma in the thumbnail up to which a frame is empty."""
 BLACK_LUMA = 20.0
-"""Mean luma at or under which an empty frame is black, another one blank; black in video is 16."""
+"""Mean luma up to which an empty frame is black, otherwise blank; video black is 16."""
 DISSOLVE_S = (0.2, 2.0)
-"""Seconds for which the drift stays high over a dissolve; a flash is shorter, a pan longer."""
+"""Seconds of high drift in a dissolve; a flash is shorter, a pan longer."""
 CAPTION_S = 1.0
-"""A local change that lasts so long is something new on screen, a shorter one somebody passing."""
+"""A local change that lasts this long is new content; a shorter one is a person passing."""
 CANDIDATES = 16
-"""A frame is compared with so many of the last keyframes of its shot: boards that alternate come back within few."""
+"""Number of previous keyframes of the shot that a frame is compared with: alternating boards recur within few."""
 SPIKE, SPIKE_CHANGE, SPIKE_REACH = 6.0, 0.06, 4
-"""A cut between alike pictures, from one view of a pitch to another, changes little, but so many times more than any of
-the pictures around it; motion and flashes come in runs."""
+"""A cut between similar pictures, such as two views of a pitch, changes little, but ``SPIKE`` times more than any
+picture around it; motion and flashes come in runs."""
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 def filter_scenes(frames: ExtractedFrames, params: FilterScenesParams) -> FilteredScenes:
-    """Cut the sampled range into shots, drop black and blank frames, and let near-duplicates point to a keyframe.
+    """Splits the sampled range into shots, drops black and blank frames, and assigns near-duplicates to keyframes.
 
-    A duplicate stands close to the frame that stands for it, never to another duplicate, so that a slow pan cannot
-    drift away; both are of one shot.
+    A duplicate is compared with keyframes of its shot, never with another duplicate, so that a slow pan cannot drift
+    away.
     """
     t_s = frames.frames["t_s"].to_numpy()
     cuts = _one_a_gap(sorted({*_cuts(frames, params), *_resized(frames)}), t_s)
@@ -79,12 +79,12 @@ def filter_scenes(frames: ExtractedFrames, params: FilterScenesParams) -> Filter
 
 
 def _cuts(frames: ExtractedFrames, params: FilterScenesParams) -> list[float]:
-    """Times of the first pictures after hard cuts, and of the middles of dissolves and fades, rising.
+    """Times of the first pictures after hard cuts, and of the middles of dissolves and fades, in order.
 
-    A hard cut is a peak of ``change`` after which the pictures stay different: after a flash they do not. A dissolve
-    is a run of high ``drift`` without a hard cut. Measured on 180 s of generated footage with stills, pans, fast pans,
-    zooms, shaking hands and 20 flashes: 46 of 46 cuts to the picture, 26 of 27 dissolves, 5 of 5 fades, 7 false ones,
-    most of them in fast pans.
+    A hard cut is a peak of ``change`` after which pictures stay different, unlike after a flash. A dissolve is a run of
+    high ``drift`` without a hard cut. Measured on 180 s of generated footage with stills, pans, fast pans, zooms,
+    camera shake and 20 flashes: 46 of 46 cuts to the picture, 26 of 27 dissolves, 5 of 5 fades, 7 false positives, most
+    of them in fast pans.
     """
     t_s, change, drift = (frames.signals[c].to_numpy() for c in ("t_s", "change", "drift"))
     if not len(t_s):
@@ -110,7 +110,7 @@ def _cuts(frames: ExtractedFrames, params: FilterScenesParams) -> list[float]:
 
 
 def _spikes(t_s: NDArray[np.float64], change: NDArray[np.float32]) -> list[float]:
-    """Times of the pictures that differ from the one before far more than the pictures around them do."""
+    """Times of pictures that change far more than the pictures around them."""
     padded = np.pad(change, SPIKE_REACH)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * SPIKE_REACH + 1)
     around = np.delete(windows, SPIKE_REACH, axis=1).max(axis=1)
@@ -118,15 +118,15 @@ def _spikes(t_s: NDArray[np.float64], change: NDArray[np.float32]) -> list[float
 
 
 def _resized(frames: ExtractedFrames) -> list[float]:
-    """Times of the frames from which on the stored pictures have another size: places in px do not carry over."""
+    """Times of frames at which the stored size changes: positions in px do not carry over."""
     width, height = (frames.frames[c].to_numpy() for c in ("width_px", "height_px"))
     changed = np.flatnonzero((np.diff(width) != 0) | (np.diff(height) != 0)) + 1
     return frames.frames["t_s"].to_numpy()[changed].tolist()
 
 
 def _one_a_gap(cuts: list[float], t_s: NDArray[np.float64]) -> list[float]:
-    """The cuts between two samples, of several the first: a shot that no sample saw is left out."""
-    gaps = np.searchsorted(t_s, cuts, side="left")  # a sample at the very cut is the new shot's
+    """The first cut between each two samples: shots without a sample are left out."""
+    gaps = np.searchsorted(t_s, cuts, side="left")  # a sample exactly at the cut belongs to the new shot
     first = {int(gap): cut for gap, cut in reversed(list(zip(gaps, cuts, strict=True)))}
     return [first[gap] for gap in sorted(first) if 0 < gap < len(t_s)]
 
@@ -134,9 +134,9 @@ def _one_a_gap(cuts: list[float], t_s: NDArray[np.float64]) -> list[float]:
 def _cells(
     frames: ExtractedFrames, t_s: NDArray[np.float64], cuts: list[float], shot_of: NDArray[np.int64]
 ) -> list[float]:
-    """The n + 1 edges of the frames' cells: the cut between two samples, else the first picture after their middle.
+    """The n + 1 edges of the frames' cells: the cut between two samples, else the first picture after their midpoint.
 
-    So a picture that stays for seconds in a video of variable rate is on screen until the next one comes.
+    So a picture held for seconds in a video of variable rate stays on screen until the next one.
     """
     pictures = frames.signals["t_s"].to_numpy()
     edges = [frames.start_s]
@@ -206,7 +206,7 @@ def _keyframe_duplicated_by(
 
 
 def _settled(thumbnails: NDArray[np.uint8], n: int, lasting: int, tolerance: float) -> NDArray[np.bool_]:
-    """The spots of thumbnail ``n`` that keep their luma over ``lasting`` samples up to it or from it on."""
+    """Mask of the spots of thumbnail ``n`` whose luma is constant over ``lasting`` samples up to it or from it on."""
     calm = np.zeros(thumbnails.shape[1:], np.bool_)
     for run in (thumbnails[max(0, n - lasting + 1) : n + 1], thumbnails[n : n + lasting]):
         if len(run) == lasting:
@@ -215,7 +215,7 @@ def _settled(thumbnails: NDArray[np.uint8], n: int, lasting: int, tolerance: flo
 
 
 def _samples_in(seconds: float, t_s: NDArray[np.float64]) -> int:
-    """How many samples in a row span ``seconds``."""
+    """Number of consecutive samples that span ``seconds``."""
     return 1 + max(1, round(seconds / float(np.median(np.diff(t_s))))) if len(t_s) > 1 else 2
 
 

@@ -1,4 +1,4 @@
-"""Stage 5: name the brands of tracks, and cluster what no rule settles."""
+"""Stage 5: matches tracks to brands, and clusters unresolved ones."""
 
 from brand_detect.stages.match_brands.match import match_brands
 

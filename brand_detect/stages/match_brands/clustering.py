@@ -1,4 +1,4 @@
-"""Cluster the tracks that no rule settles: those that read alike or look alike."""
+"""Clusters unresolved tracks that read or look alike."""
 
 import re
 from collections import defaultdict
@@ -17,17 +17,17 @@ from brand_detect.stages.neighbours import contains, related_tracks
 from brand_detect.stages.regions import Floats, Ints, RegionColumns
 from brand_detect.stages.similarity import ALIKE_EMBEDDING
 
-ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding: readings of the same words
-ALIKE_TEXT_SAME_CROP = 0.5  # the same where the crops look alike too: hashes alone joined two brands in 10 of 2,130
+ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding, of readings of the same words
+ALIKE_TEXT_SAME_CROP = 0.5  # the same if the crops look alike too: hashes alone joined two brands in 10 of 2,130
 ALIKE_CROP_BITS = 8  # of 64
-UNREAD = 0.1  # quality of a crop that was not read, beside one that was read with confidence 1
+UNREAD = 0.1  # quality of an unread crop relative to one read with confidence 1
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
-_LONGEST_IN_SCORE = 4  # letters of the words beside the digits of a clock or score: ARS 2-1 CHE
+_LONGEST_IN_SCORE = 4  # longest word beside the digits of a clock or score: ARS 2-1 CHE
 
 
 @dataclass
 class _Member:
-    """What is clustered: the tracks with one key, or one track without text."""
+    """A unit of clustering: the tracks with one key, or one track without text."""
 
     key: str
     crop: int  # hash of the best crop
@@ -37,32 +37,32 @@ class _Member:
 
 
 def tracks_to_list(
-    left: Mapping[str, str], text_lines: Set[str], regions: RegionColumns, tracks: Sequence[str], min_letters: int
+    unresolved: Mapping[str, str], text_lines: Set[str], regions: RegionColumns, tracks: Sequence[str], min_letters: int
 ) -> dict[str, str]:
-    """Those of the tracks ``left`` without a verdict, with their texts, that may show a brand.
+    """Selects from the unresolved tracks those that may show a brand, with their texts.
 
-    Numbers, clocks, scores and texts of less than ``min_letters`` letters are left out, and so is a logo region without
-    text in or around a track that has a verdict or is listed by its text.
+    Leaves out numbers, clocks, scores, texts of fewer than ``min_letters`` letters, and logo regions without text
+    inside or around a track that has a verdict or is listed by its text.
 
     Args:
-        left: text by track, "" where none was read.
-        text_lines: tracks that are lines of text: unread, they are nothing.
+        unresolved: text by track, "" if none was read.
+        text_lines: tracks of kind text: without a reading they are left out.
     """
-    listed = {track: text for track, text in left.items() if _may_be_a_name(text, min_letters)}
-    logos = {track for track, text in left.items() if not text and track not in text_lines}
+    listed = {track: text for track, text in unresolved.items() if _may_be_a_name(text, min_letters)}
+    logos = {track for track, text in unresolved.items() if not text and track not in text_lines}
     are_logos = np.array([t in logos for t in tracks], bool)
-    known = np.array([t in listed or t not in left for t in tracks], bool)
+    known = np.array([t in listed or t not in unresolved for t in tracks], bool)
     logos -= {tracks[logo] for logo, _, _ in related_tracks(regions, are_logos, known, contains)}
     return listed | dict.fromkeys((t for t in tracks if t in logos), "")
 
 
 def _may_be_a_name(text: str, min_letters: int) -> bool:
-    """Whether ``text`` may be a name: no number, clock or score, and letters enough."""
+    """Whether ``text`` may be a name: it has enough letters and is no number, clock or score."""
     key = key_of(text)
     letters, digits = sum(c.isalpha() for c in key), sum(c.isdigit() for c in key)
     if letters < max(min_letters, digits):
         return False
-    words = re.findall(r"[^\W\d_]+", text)  # none where signs stand for letters: № ㎏
+    words = re.findall(r"[^\W\d_]+", text)  # none if symbols stand for letters: № ㎏
     return not (_SCORE.search(text) and max(map(len, words), default=0) <= _LONGEST_IN_SCORE)
 
 
@@ -74,14 +74,14 @@ def cluster(
     confidence_of: Mapping[str, float],
     embeddings: Mapping[str, NDArray[np.float32]],
 ) -> list[Cluster]:
-    """Clusters of the tracks ``listed``: texts alike after folding, or less alike with crops that look alike; logo
-    regions without text by their crops and embeddings.
+    """Clusters the tracks ``listed``: by texts that are similar after folding, or less similar with similar crops; logo
+    regions without text by crops and embeddings.
 
     Args:
         listed: text by track.
-        seconds_of: on screen, by frame.
-        confidence_of: of the reading, by region.
-        embeddings: by track.
+        seconds_of: seconds on screen by frame.
+        confidence_of: confidence of the reading by region.
+        embeddings: mean embedding by track.
     """
     n = len(tracks)
     read = np.array([confidence_of.get(i, UNREAD) for i in regions.ids.tolist()])
@@ -122,9 +122,9 @@ def cluster(
 def _per_group(
     regions: RegionColumns, group: Ints, n: int, seconds_of: Floats, quality: Floats
 ) -> tuple[Floats, Floats, Ints]:
-    """Per group of regions: seconds on screen, mean area, and the position of the region of best quality.
+    """Per group of regions: seconds on screen, mean area, and the index of the region of best quality.
 
-    ``group`` is -1 for regions that count nowhere. A frame counts once per group, however many regions it has there.
+    ``group`` is -1 for regions in no group. A frame counts once per group, however many regions it has.
     """
     rows = np.flatnonzero(group >= 0)
     g = group[rows]
@@ -135,7 +135,7 @@ def _per_group(
     np.add.at(area, g, regions.area[rows])
     area /= np.maximum(np.bincount(g, minlength=n), 1)
     best = np.full(n, -1, np.int64)
-    order = np.lexsort((-regions.frame[rows], quality[rows]))  # of equals the first frame
+    order = np.lexsort((-regions.frame[rows], quality[rows]))  # ties: the first frame
     best[g[order]] = rows[order]
     return seconds, area, best
 
@@ -158,7 +158,7 @@ def _members(
     best: Ints,
     embeddings: Mapping[str, NDArray[np.float32]],
 ) -> list[_Member]:
-    """What to cluster, the heaviest first. A track without regions was never on screen and is left out."""
+    """The units to cluster, heaviest first, without tracks that have no regions."""
     members: dict[tuple[str, str], _Member] = {}
     for t, track in enumerate(tracks):
         if track not in listed or best[t] < 0:
@@ -172,7 +172,7 @@ def _members(
 
 
 def _leaders(members: Sequence[_Member]) -> list[int]:
-    """For each member the heaviest leader that it is like; itself, and so a leader, if there is none."""
+    """For each member the heaviest similar leader; if there is none, the member itself becomes one."""
     texts = NearIndex([m.key for m in members], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
     crops = np.array([m.crop for m in members], np.uint64)
     size = max((len(m.embedding) for m in members if m.embedding is not None), default=0)

@@ -1,4 +1,4 @@
-"""Join the texts of neighbouring regions: BNP beside PARIBAS is BNP Paribas."""
+"""Joins the texts of neighbouring regions: BNP beside PARIBAS is BNP Paribas."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ from brand_detect.stages.match_brands.matching import Match, TextMatcher
 from brand_detect.stages.neighbours import follows, related_tracks
 from brand_detect.stages.regions import RegionColumns
 
-MOST_PIECES = 4  # regions that are tried together as one name: 100 + LASER + TV
-SHORTEST_JOINED = 5  # letters of a name that may be put together from pieces; shorter ones come about by chance
+MOST_PIECES = 4  # most regions joined into one name: 100 + LASER + TV
+SHORTEST_JOINED = 5  # fewest letters of a joined name; shorter ones arise by chance
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Join:
     """A name found in the texts of neighbouring tracks, joined by spaces."""
 
     tracks: tuple[str, ...]
-    parts: tuple[tuple[int, int], ...]  # where each track's text lies in the joined text
+    parts: tuple[tuple[int, int], ...]  # span of each track's text in the joined text
     text: str
     confidence: float
     hit: Hit
 
     def spans(self) -> Iterator[tuple[str, int, int]]:
-        """Each track, and where in its own text the part of the name begins and ends."""
+        """Yields each track with the start and end of its part of the name in its own text."""
         for track, (begin, end) in zip(self.tracks, self.parts, strict=True):
             yield track, self.hit.start - begin, min(self.hit.end, end) - begin
 
@@ -39,17 +39,17 @@ def join_neighbours(
     matcher: TextMatcher,
     min_confidence: float,
 ) -> list[Join]:
-    """Names that only neighbouring tracks spell together; each track is part of one at most, the longest best read name
-    first.
+    """Finds names that neighbouring tracks spell only together; each track is part of at most one, longest and best
+    read first.
 
-    Tracks are neighbours that stand beside or below each other on most of the frames they share. A name counts when it
-    takes letters of every one of them and is longer than what each names alone, and unless it takes another brand's
-    board (``_takes_a_board``).
+    Neighbours are beside or below each other on at least half of their shared frames. A name counts if it uses letters
+    of every track, is longer than the name that any of them spells alone, and takes no other brand's board
+    (``_takes_a_board``).
     """
     with_text = np.array([bool(t in matches and matches[t].text) for t in tracks], bool)
     n_regions = np.bincount(regions.track, minlength=len(tracks)).tolist()
     nexts: defaultdict[str, list[str]] = defaultdict(list)
-    bound: set[tuple[str, str]] = set()  # a track that stands by the other on half of all its frames or more
+    bound: set[tuple[str, str]] = set()  # (a, b): a is beside b on at least half of a's frames
     for a, b, n in related_tracks(regions, with_text, with_text, follows):
         nexts[tracks[a]].append(tracks[b])
         bound.update((tracks[p], tracks[q]) for p, q in ((a, b), (b, a)) if 2 * n >= n_regions[p])
@@ -70,7 +70,7 @@ def join_neighbours(
 def _paths(
     nexts: Mapping[str, Sequence[str]], matches: Mapping[str, Match], matcher: TextMatcher
 ) -> Iterator[tuple[str, ...]]:
-    """Tracks in reading order whose first and last may begin and end a name."""
+    """Yields sequences of tracks in reading order whose first and last text may begin and end a name."""
     for first in nexts:
         if not matcher.may_begin(matches[first].text):
             continue
@@ -81,7 +81,7 @@ def _paths(
 
 
 def _join(path: tuple[str, ...], matches: Mapping[str, Match], matcher: TextMatcher) -> Join | None:
-    """The name that takes letters of every track on ``path``, if it is longer than what each of them names alone."""
+    """The name that uses letters of every track of ``path``, if longer than the name that any spells alone."""
     texts = [matches[t].text for t in path]
     text = " ".join(texts)
     bounds = np.cumsum([0, *(len(t) + 1 for t in texts)]).tolist()
@@ -100,10 +100,10 @@ def _takes_a_board(
     bound: Container[tuple[str, str]],
     joined: Container[tuple[str, ...]],
 ) -> bool:
-    """Whether ``join`` takes a track that names another brand though it stands alone for most of its time, or though
-    the others are a name without it.
+    """Whether ``join`` takes a track that names another brand and either is alone most of its time or is not needed
+    for the others to form a name.
 
-    ROLEX beside PARIS MASTERS are two boards. RAI beside PLAY is one: without RAI, PLAY is no name.
+    ROLEX beside PARIS MASTERS are two boards. RAI beside PLAY is one: PLAY alone is no name.
     """
     others = {
         track

@@ -1,4 +1,4 @@
-"""Match tracks that no text has settled with the exemplars of the catalogue's logos."""
+"""Matches tracks without a verdict by text to the exemplars of the catalogue's logos."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
@@ -19,11 +19,11 @@ from brand_detect.stages.neighbours import contains, labels, related_tracks
 from brand_detect.stages.regions import RegionColumns
 from brand_detect.stages.similarity import embedding_matrix
 
-BLURRED = 100.0  # variance of the Laplacian; in crowds that a camera sweeps over, anything can be seen
-SAME_NAME = 0.5  # 1 - edits / letters, after folding: a wordmark misread
-LEGIBLE = 3  # letters of a text that rules brands out
+BLURRED = 100.0  # variance of the Laplacian; blurred crops, as of a crowd in a pan, resemble anything
+SAME_NAME = 0.5  # 1 - edits / letters, after folding, of a misread wordmark
+LEGIBLE = 3  # fewest letters of a text that rules brands out
 LIKELY = 0.5  # probability from which a cluster resembles a brand
-LABELLED = 10.0  # times as many false accepts are taken where a text in or beside the logo names the brand
+LABELLED = 10.0  # factor on the false accept rate if a text in or beside the logo names the brand
 
 
 def logo_verdicts(
@@ -35,15 +35,14 @@ def logo_verdicts(
     *,
     gallery: LogoGallery,
 ) -> list[Verdict]:
-    """Verdicts by the rule ``logo_match`` for the tracks that no verdict in ``settled`` is about.
+    """Verdicts by the rule ``logo_match`` for tracks without a verdict in ``settled``.
 
-    - A track is matched to the brand that it looks most like, if at most ``max_false_accept_rate`` of distractors look
-      as much like a brand of the catalogue.
-    - A track that is nowhere both sharp and ``min_logo_match_px`` high and wide is not matched: from afar, legs and
+    - A track is matched to the most similar brand if at most ``max_false_accept_rate`` of distractors reach its score.
+    - A track that is never both sharp and at least ``min_logo_match_px`` a side is not matched: at a distance, legs and
       heads look like logos.
-    - Of two matched tracks of which one lies in the other, that with fewer false accepts counts.
-    - Where a text in or right beside the region names the same brand, ten times as many false accepts are taken; where
-      it names another, the region is that brand's logo, and the track gets no verdict.
+    - If one matched track lies in another, the one with fewer false accepts counts.
+    - If a text in or directly beside the region names the same brand, the limit is ten times higher; if it names
+      another, the region is that brand's logo and the track gets no verdict.
     - A text of the track itself that is unlike the brand's name rules the brand out.
     """
     names = detected.tracks["track_id"].to_pylist()
@@ -76,10 +75,9 @@ def cluster_likenesses(
     params: MatchBrandsParams,
     gallery: LogoGallery,
 ) -> list[list[Likeness]]:
-    """The brands that each of ``clusters`` looks more like than not, best first.
+    """Brands that each of ``clusters`` shows with a probability of at least ``LIKELY``, best first.
 
-    Only tracks that are sharp and large enough to be matched count, and a text that was read rules out all brands that
-    it is unlike, as in ``logo_verdicts``.
+    As in ``logo_verdicts``, only sharp and large enough tracks count, and the text rules out brands with unlike names.
     """
     clear = _clear(regions, detected.tracks["track_id"].to_pylist(), params)
     owners = {track: i for i, cluster in enumerate(clusters) for track in cluster.track_ids if track in clear}
@@ -98,21 +96,21 @@ def cluster_likenesses(
 
 
 def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The embeddings of the tracks ``asked``, and the position of each one's track among them."""
+    """The embeddings of the tracks ``asked``, and the index of each one's track."""
     place = {track: i for i, track in enumerate(asked)}
     owners = np.array([place.get(t, -1) for t in detected.embeddings["track_id"].to_pylist()], np.int64)
     return embedding_matrix(detected.embeddings)[owners >= 0], owners[owners >= 0]
 
 
 def _clear(regions: RegionColumns, names: Sequence[str], params: MatchBrandsParams) -> set[str]:
-    """The tracks that are sharp and large enough somewhere to be matched by their embeddings."""
+    """The tracks with a region sharp and large enough to be matched by embedding."""
     clear = (np.minimum(regions.w, regions.h) >= params.min_logo_match_px) & (regions.sharpness >= BLURRED)
     tracks: list[int] = np.unique(regions.track[clear]).tolist()
     return {names[track] for track in tracks}
 
 
 def _is_possible(best: Likeness, text: str) -> bool:
-    """Whether ``text``, read of the logo itself, does not rule the brand out."""
+    """Whether ``text``, read on the logo itself, is compatible with the brand."""
     key = fold(key_of(text))
     if sum(c.isalpha() for c in key) < LEGIBLE:
         return True
@@ -122,7 +120,7 @@ def _is_possible(best: Likeness, text: str) -> bool:
 def _labels_of(
     regions: RegionColumns, names: Sequence[str], logos: Set[str], settled: Sequence[Verdict]
 ) -> dict[str, set[str]]:
-    """By track among ``logos``, the brands that texts in or beside it name on most of the frames that they share."""
+    """For each track of ``logos``, the brands named by texts in or beside it on at least half of the shared frames."""
     brands: defaultdict[str, set[str]] = defaultdict(set)
     for verdict in settled:
         for track in verdict.track_ids:
@@ -137,7 +135,7 @@ def _labels_of(
 
 
 def _parts(regions: RegionColumns, names: Sequence[str], matched: Mapping[str, Likeness]) -> set[str]:
-    """The tracks in, or around, one that is matched to another brand with fewer false accepts."""
+    """The tracks inside or around one that matches another brand with fewer false accepts."""
     are_matched = np.array([t in matched for t in names], bool)
     found = set()
     for one, other, _ in related_tracks(regions, are_matched, are_matched, contains):

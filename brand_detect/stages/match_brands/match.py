@@ -1,4 +1,4 @@
-"""Name the brands of tracks by text and by logo, and list what no rule settles."""
+"""Matches tracks to brands by text and by logo, and clusters the unresolved ones."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,19 +47,19 @@ def match_brands(
     index: BrandIndex,
     gallery: LogoGallery | None = None,
 ) -> BrandVerdicts:
-    """Verdicts for the tracks that name a brand or look like one, and clusters of those that no rule settles.
+    """Gives verdicts for tracks that match a brand, and clusters the others.
 
-    - A track's text is matched first, then the alternatives like it, best first. A verdict's confidence is the rule's
-      score times the reading's confidence; matches under ``min_confidence`` are dropped.
+    - A track's text is matched first, then similar alternatives, best first. A verdict's confidence is the rule's score
+      times the reading's confidence; matches under ``min_confidence`` are dropped.
     - Tracks without a match may match names that other tracks of the video spell out: at ``fuzzy_score_second_pass``,
       or with one run of characters occluded.
     - Neighbouring tracks are matched as one text, in reading order (``join_neighbours``).
-    - A text that the catalogue excludes gets the status ``ignored`` and is listed nowhere else.
-    - A track that no text settles is compared with the logos in ``gallery`` (``logo_verdicts``).
-    - What is left is clustered (``cluster``) and ranked (``ranked``).
+    - Texts that the catalogue excludes get the status ``ignored`` and are not listed.
+    - Tracks without a verdict by text are compared with the logos in ``gallery`` (``logo_verdicts``).
+    - The remaining tracks are clustered (``cluster``) and ranked (``ranked``).
 
-    ``stats``: tracks, resolved, by_logo (rule ``logo_match``), ignored, not_listed (tracks that are neither settled nor
-    in a cluster), lookups (distinct texts looked up).
+    ``stats``: tracks, resolved, by_logo (rule ``logo_match``), ignored, not_listed (tracks with neither a verdict nor a
+    cluster), lookups (distinct texts looked up).
     """
     tracks = detected.tracks["track_id"].to_pylist()
     regions = RegionColumns(detected.regions, tracks)
@@ -69,11 +69,11 @@ def match_brands(
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
     settled = {t for v in verdicts for t in v.track_ids}
-    left = {t: matches[t].text if t in matches else "" for t in tracks if t not in settled}
-    clusters = _clusters(left, scenes, detected, texts, regions, params)
+    unresolved = {t: matches[t].text if t in matches else "" for t in tracks if t not in settled}
+    clusters = _clusters(unresolved, scenes, detected, texts, regions, params)
     likenesses = cluster_likenesses(detected, regions, clusters, params, gallery) if gallery else [[]] * len(clusters)
     clusters = list(with_candidates(clusters, likenesses, index))
-    ignored = sum(v.status == VerdictStatus.ignored for v in verdicts)  # each is about one track
+    ignored = sum(v.status == VerdictStatus.ignored for v in verdicts)  # each covers one track
     return BrandVerdicts(
         verdicts=table(VERDICTS, verdicts),
         unresolved=table(UNRESOLVED, clusters),
@@ -83,7 +83,7 @@ def match_brands(
             "resolved": float(len(settled) - ignored),
             "by_logo": float(sum(v.rule == Rule.logo_match for v in verdicts)),
             "ignored": float(ignored),
-            "not_listed": float(len(left) - sum(len(c.track_ids) for c in clusters)),
+            "not_listed": float(len(unresolved) - sum(len(c.track_ids) for c in clusters)),
             "lookups": float(matcher.lookups),
         },
     )
@@ -97,7 +97,7 @@ def _matches(
     matcher: TextMatcher,
     params: MatchBrandsParams,
 ) -> tuple[dict[str, Match], list[Join]]:
-    """The match of each track with a text, by its own text, and the names that neighbours spell together."""
+    """The match of each track with a text, and the names that neighbours spell together."""
     read = readings_of(texts)
     readings = {t: read[t] for t in tracks if t in read}
     matches = matcher.first_pass(readings)
@@ -105,25 +105,25 @@ def _matches(
     matches |= matcher.second_pass(matches, readings, spelled_out)
     joins = join_neighbours(regions, tracks, matches, matcher, params.min_confidence) if params.join_neighbours else []
     joined = {t for join in joins for t in join.tracks}
-    alone = {t: match for t, match in matches.items() if t not in joined}  # joined, they were matched as they are
+    alone = {t: match for t, match in matches.items() if t not in joined}  # joined tracks are already matched
     edges = rows_of(detected.regions, "region_id", "at_edge")
     matches |= matcher.match_occluded(alone, readings, spelled_out, {r for r, at_edge in edges if at_edge is False})
     return matches, joins
 
 
 def _clusters(
-    left: Mapping[str, str],
+    unresolved: Mapping[str, str],
     scenes: FilteredScenes,
     detected: DetectedObjects,
     texts: TrackTexts,
     regions: RegionColumns,
     params: MatchBrandsParams,
 ) -> list[Cluster]:
-    """The clusters to list of the tracks ``left``, by rank."""
+    """The clusters to list of the ``unresolved`` tracks, by rank."""
     tracks, kinds, scores = (detected.tracks[c].to_pylist() for c in ("track_id", "kind", "score"))
     text_lines = {t for t, kind in zip(tracks, kinds, strict=True) if kind == "text"}
-    listed = tracks_to_list(left, text_lines, regions, tracks, params.min_unresolved_letters)
-    readings = sorted(rows_of(texts.readings, "region_id", "confidence"), key=lambda row: row[1])  # the surest stays
+    listed = tracks_to_list(unresolved, text_lines, regions, tracks, params.min_unresolved_letters)
+    readings = sorted(rows_of(texts.readings, "region_id", "confidence"), key=lambda row: row[1])  # the highest wins
     embeddings = mean_embeddings(detected.embeddings)
     clusters = cluster(listed, regions, tracks, shown_seconds(scenes.timeline), dict(readings), embeddings)
     return ranked(clusters, dict(zip(tracks, scores, strict=True)), params)
@@ -132,7 +132,7 @@ def _clusters(
 def _text_verdicts(
     tracks: Sequence[str], matches: Mapping[str, Match], joins: Sequence[Join], index: BrandIndex
 ) -> Iterator[Verdict]:
-    """Excluded texts, single tracks' names less those that are part of a longer joined name, and joined names."""
+    """Yields verdicts for excluded texts, for names of single tracks outside joined names, and for joined names."""
     parts: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for join in joins:
         for track, begin, end in join.spans():
@@ -144,16 +144,17 @@ def _text_verdicts(
     for track, match in with_text:
         for hit in match.hits:
             if all(hit.end <= begin or end <= hit.start for begin, end in parts[track]):
-                place = _place(match.reading, hit.start, hit.end)
-                yield _verdict((track,), hit, hit.rule, match.text, match.confidence, place)
+                position = _position(match.reading, hit.start, hit.end)
+                yield _verdict((track,), hit, hit.rule, match.text, match.confidence, position)
     for join in joins:
         yield _verdict(join.tracks, join.hit, Rule.joined, join.text, join.confidence, {})
 
 
-def _place(reading: Reading, start: int, end: int) -> Row:
-    """Where in the region that was read the characters from ``start`` to ``end`` stand: from halfway to those beside
-    them, at the ends of the text half of the mean distance further. Nothing where the reader gave no positions, or
-    wrote from right to left.
+def _position(reading: Reading, start: int, end: int) -> Row:
+    """The position of the characters from ``start`` to ``end`` in the region that was read.
+
+    Edges lie halfway between characters, at the ends of the text half the mean distance outside. Empty if the reader
+    gave no positions, or read from right to left.
     """
     middles = reading.char_positions
     if len(middles) < 2 or len(middles) != len(reading.text) or any(b < a for a, b in pairwise(middles)):
@@ -164,7 +165,7 @@ def _place(reading: Reading, start: int, end: int) -> Row:
     return {"line_start": first, "line_end": last, "line_region_id": reading.region_id} if first < last else {}
 
 
-def _verdict(tracks: tuple[str, ...], hit: Hit, rule: Rule, text: str, confidence: float, place: Row) -> Verdict:
+def _verdict(tracks: tuple[str, ...], hit: Hit, rule: Rule, text: str, confidence: float, position: Row) -> Verdict:
     return Verdict(
         verdict_id=content_id(Stage.match_brands, *tracks, hit.brand_id, hit.start),
         track_ids=tracks,
@@ -178,7 +179,7 @@ def _verdict(tracks: tuple[str, ...], hit: Hit, rule: Rule, text: str, confidenc
         span_start=hit.start / len(text),
         span_end=hit.end / len(text),
         decided_by=Stage.match_brands,
-        **place,
+        **position,
     )
 
 

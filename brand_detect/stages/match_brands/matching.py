@@ -1,7 +1,6 @@
-"""Match what was read of each track with the catalogue: candidates with rule, score and span.
+"""Matches the readings of each track with the catalogue: hits with rule, score and span.
 
-This is the only place that knows how texts are matched; what is done with the candidates (joins, verdicts, clusters)
-does not depend on it.
+Only this module knows how texts are matched; joins, verdicts and clusters are independent of it.
 """
 
 from collections import defaultdict
@@ -20,20 +19,20 @@ from brand_detect.domain.protocols import BrandIndex, Hit
 from brand_detect.domain.text import fold, key_of
 
 SAME_WORDS = 0.5
-"""1 - edits / letters, after folding, of two readings of the same words. Readings of a track that are less alike are of
-what a board showed before or after."""
+"""1 - edits / letters, after folding, of two readings of the same words. Less similar readings of a track are of what a
+board showed before or after."""
 
 
 class Reading(NamedTuple):
     text: str
     confidence: float
-    char_positions: Sequence[float] = ()  # the middle of each, share of the region's length
-    region_id: str | None = None  # that region
+    char_positions: Sequence[float] = ()  # centre of each character, as a share of the region's length
+    region_id: str | None = None  # the region that was read
 
 
 @dataclass(frozen=True)
 class Match:
-    """The reading that a track is taken for, and the brands in it, best first."""
+    """The reading chosen for a track, and the brands in it, best first."""
 
     reading: Reading
     hits: list[Hit]
@@ -57,11 +56,11 @@ class TextMatcher:
 
     @property
     def lookups(self) -> int:
-        """Distinct texts looked up so far, second passes left out."""
+        """Number of distinct texts looked up so far, without second passes."""
         return self.find.cache_info().misses
 
     def first_pass(self, readings: Mapping[str, Sequence[Reading]]) -> dict[str, Match]:
-        """The match of every track, by its own text."""
+        """The match of every track by its own text."""
         return {track: self._match(own, self.find) for track, own in readings.items()}
 
     def second_pass(
@@ -70,7 +69,7 @@ class TextMatcher:
         readings: Mapping[str, Sequence[Reading]],
         spelled_out: Mapping[str, Collection[str]],
     ) -> dict[str, Match]:
-        """Tracks without a brand, matched at ``fuzzy_score_second_pass`` with the names that other tracks spell out."""
+        """Matches tracks without a brand at ``fuzzy_score_second_pass`` with names that other tracks spell out."""
         if not spelled_out:
             return {}
 
@@ -88,9 +87,9 @@ class TextMatcher:
         spelled_out: Mapping[str, Collection[str]],
         uncut: Set[str],
     ) -> dict[str, Match]:
-        """Tracks without a brand that show a name that other tracks spell out with one run of characters occluded.
+        """Matches tracks without a brand to names that other tracks spell out, with one run of characters occluded.
 
-        Only readings of the regions ``uncut`` count: what lies beyond the edge of the picture is unknown.
+        Only readings of the regions ``uncut`` count: text cut off by the picture's edge is not occluded.
         """
         if not spelled_out:
             return {}
@@ -109,7 +108,7 @@ class TextMatcher:
         return self._index.find(text, fuzzy_score=fuzzy_score, min_fuzzy_length=self._params.min_fuzzy_length)
 
     def _match(self, readings: Sequence[Reading], find: Callable[[str], list[Hit]]) -> Match:
-        """By the first reading that names a brand with ``min_confidence``, else by the first, without a brand."""
+        """The first reading that names a brand with ``min_confidence``; else the first reading, without a brand."""
         for reading in readings:
             hits = [h for h in find(reading.text) if h.score * reading.confidence >= self._params.min_confidence]
             if hits:
@@ -121,7 +120,7 @@ class TextMatcher:
 
 
 def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:
-    """For each track its text and then the alternatives that read the same words, each as it was read best."""
+    """Each track's text, then its alternatives of the same words, each in its most confident reading."""
     known: dict[tuple[str, str], Reading] = {}
     columns = ("track_id", "text", "confidence", "char_positions", "region_id")
     for track, text, confidence, positions, region in rows_of(texts.readings, *columns):
@@ -138,7 +137,7 @@ def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:
 
 
 def names_spelled_out(matches: Mapping[str, Match]) -> dict[str, set[str]]:
-    """By brand the keys of its names that tracks spell out."""
+    """Keys of the names that tracks spell out, by brand."""
     spelled_out: defaultdict[str, set[str]] = defaultdict(set)
     for hit in (hit for match in matches.values() for hit in match.hits if hit.rule != Rule.fuzzy):
         spelled_out[hit.brand_id].add(key_of(hit.alias))

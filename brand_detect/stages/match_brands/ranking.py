@@ -1,4 +1,4 @@
-"""Which clusters are listed as unresolved, and in which order."""
+"""Selects and ranks the clusters to list as unresolved."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,18 +6,18 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.protocols import BrandIndex, Likeness
 
-NEAR_BY_TEXT, NEAR_BY_LOGO = 5, 3  # brands that a cluster resembles: hints for a person or a model
+NEAR_BY_TEXT, NEAR_BY_LOGO = 5, 3  # most brands that a cluster resembles: hints for a person or a model
 
 
 def ranked(clusters: Sequence[Cluster], scores: Mapping[str, float], params: MatchBrandsParams) -> list[Cluster]:
-    """The clusters to list, by rank: those with a text by seconds on screen times mean area, then those without one by
-    the detector's score.
+    """The clusters to list, by rank: those with text by seconds on screen times mean area, then those without by
+    detector score.
 
     Most logo regions without text are people, lines and posts, so at most ``max_unresolved_logos`` are listed, each on
-    screen for ``min_unresolved_logo_s`` or more.
+    screen for at least ``min_unresolved_logo_s``.
 
     Args:
-        scores: of the detector, by track.
+        scores: detector score by track.
     """
     by_size = sorted(clusters, key=lambda c: (-c.seconds * c.area_frac, c.cluster_id))
     logos = [c for c in by_size if not c.text and c.seconds >= params.min_unresolved_logo_s]
@@ -29,7 +29,7 @@ def ranked(clusters: Sequence[Cluster], scores: Mapping[str, float], params: Mat
 def with_candidates(
     clusters: Sequence[Cluster], likenesses: Sequence[Sequence[Likeness]], index: BrandIndex
 ) -> Iterator[Cluster]:
-    """The clusters with the brands that they resemble: by text, then by logo."""
+    """Adds to each cluster the brands that it resembles: by text, then by logo."""
     for cluster, alike in zip(clusters, likenesses, strict=True):
         names = [*index.near(cluster.text, NEAR_BY_TEXT), *(likeness.brand for likeness in alike[:NEAR_BY_LOGO])]
         yield cluster.model_copy(update={"candidates": tuple(dict.fromkeys(names))})

@@ -1,4 +1,4 @@
-"""Stage 4: read the text of each track."""
+"""Stage 4: reads the text of each track."""
 
 from brand_detect.stages.run_ocr.read import run_ocr
 

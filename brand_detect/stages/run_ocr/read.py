@@ -1,10 +1,10 @@
-"""Read the best crops of every track and flush on what it says.
+"""Reads the best crops of every track and votes on its text.
 
-A track's crops are ranked by area times sharpness. The best is read first; the next only while no reading is certain.
-Nothing is certain about a track whose regions change their proportions: all of its chosen crops are read.
+Crops are ranked by area times sharpness and read in that order until a reading is certain. No reading is certain in a
+track whose regions change their proportions, so all of its chosen crops are read.
 The vote is over whole strings, compared without case and spaces: a string's weight is the sum, over all readings, of
-their confidence times their likeness to it (a weighted median string), so that "oppo" wins over "ppo" and "Voppo".
-Among a string's spellings the surest one is kept.
+their confidence times their similarity to it (a weighted median string), so that "oppo" wins over "ppo" and "Voppo".
+Among a string's spellings the one with the highest confidence wins.
 """
 
 from collections import Counter
@@ -26,8 +26,8 @@ from brand_detect.domain.tables import Row, table
 from brand_detect.stages.views import best_views
 
 BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
-SAME_SHAPE = 1.1  # widest to narrowest proportions (length / height) among whole views of one line
-END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, above all on a restless background
+SAME_SHAPE = 1.1  # largest ratio of proportions (length / height) among unoccluded views of one line
+END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, especially on a busy background
 
 
 @dataclass
@@ -44,8 +44,8 @@ class _Crop:
     rank: int  # 0 = best
     region_id: str
     frame: int
-    steady: bool  # all of the track's regions have about the same proportions
-    margin: float  # at each end, share of the region's length
+    steady: bool  # whether all of the track's regions have about the same proportions
+    margin: float  # at each end, as a share of the region's length
     pixels: Image
 
 
@@ -68,10 +68,10 @@ def run_ocr(
     reader: TextReader,
     progress: Progress,
 ) -> TrackTexts:
-    """What every text track says; a track without a legible reading has no row in ``texts``.
+    """Reads every text track; a track without a legible reading has no row in ``texts``.
 
-    ``readings`` holds everything that was read, also what is under ``min_confidence`` and takes no part in the vote.
-    Every frame that holds a chosen crop is decoded once, in order. ``stats``: ``lines_read`` and ``frames_decoded``.
+    ``readings`` holds all readings, including those under ``min_confidence``, which have no vote. Each frame with a
+    chosen crop is decoded once, in order. ``stats``: ``lines_read`` and ``frames_decoded``.
     """
     chosen = _best(detected.regions, params.max_crops)
     tracks = {track_id: _Track(track_id, n) for track_id, n in Counter(c["track_id"] for c in chosen).items()}
@@ -110,9 +110,9 @@ def run_ocr(
 
 
 def _cut(quad: Sequence[float], rank: int) -> tuple[NDArray[np.float64], float]:
-    """What is cut out of the picture, and the margin at each end. It differs from crop to crop: a vote wants that.
+    """The quad to cut out, and the margin at each end; varied from crop to crop for the sake of the vote.
 
-    A leaning line is cut with upright sides and as it is in turn, any other with and without a margin at its ends.
+    A tilted line is cut alternately with upright sides and as it is, any other with and without a margin at its ends.
     """
     corners = np.reshape(np.asarray(quad, np.float64), (4, 2))
     if rank % 2:
@@ -125,17 +125,17 @@ def _cut(quad: Sequence[float], rank: int) -> tuple[NDArray[np.float64], float]:
 
 
 def _best(regions: pa.Table, n: int) -> list[Row]:
-    """The crops that may be read, by frame; ``steady`` says whether the track's regions have the same proportions."""
+    """The crops that may be read, by frame; ``steady`` is as in ``_steady``."""
     text = regions.filter(pc.field("kind") == "text")
     steady = _steady(text)
     return [view | {"steady": steady[view["track_id"]]} for view in best_views(text, n).to_pylist()]
 
 
 def _steady(text: pa.Table) -> dict[str, bool]:
-    """For every track, whether its regions have about the same proportions.
+    """Whether the regions of each track have about the same proportions.
 
-    Where they do not, somebody walks in front of the line, and a crop cut short or grown by a sleeve gives a sure
-    reading of the wrong word.
+    If not, a person passes in front of the line, and a crop cut short or widened by a sleeve may give a wrong word
+    with high confidence.
     """
     names, track = np.unique(text["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
     quads = text["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2)
@@ -148,7 +148,7 @@ def _steady(text: pa.Table) -> dict[str, bool]:
 
 
 def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
-    """Reads crop by crop, all tracks together; a track that is certain is read no further."""
+    """Reads crop by crop, all tracks together; stops at the first certain reading of a track."""
     for track in tracks:
         track.crops.sort(key=lambda c: c.rank)
     for rank in range(params.max_crops):
@@ -164,12 +164,12 @@ def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) ->
 
 
 def _certain(track: _Track, confidence: float) -> bool:
-    """Whether a reading is sure of itself, on a track whose regions look alike."""
+    """Whether a steady track has a reading of at least ``confidence``."""
     return track.crops[0].steady and any(r.text and r.confidence >= confidence for r in track.readings)
 
 
 def _vote(track: _Track, min_confidence: float) -> list[Row]:
-    """The track's row in ``texts``, or none."""
+    """The track's row of TEXTS, or none."""
     legible = [r for r in track.readings if r.text and r.confidence >= min_confidence]
     if not legible:
         return []

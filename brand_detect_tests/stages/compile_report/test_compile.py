@@ -109,7 +109,7 @@ def test_media_value_is_rate_by_seconds_by_size_and_quality_and_off_by_default()
     told = made.summary["media_value"]
     assert (told["currency"], told["rate_per_30_s"]) == ("EUR", 3000.0)
     assert "to the power 0.4" in told["assumption"]
-    assert "0.05 % counts 0.05, 1 % counts 0.16, 10 % counts 0.40" in told["assumption"]
+    assert "0.05 % counts as 0.05, 1 % counts as 0.16, 10 % counts as 0.40" in told["assumption"]
 
 
 def test_a_mark_of_a_two_thousandth_of_the_picture_earns_a_twentieth_at_most() -> None:

@@ -104,7 +104,7 @@ def test_a_box_singles_out_one_mark_of_the_brand():
     assert set(near.rejected["track_id"].to_pylist()) == {"a0"}
     off = report(said(0, "reject", "nike", **at_two, box=shares((1500, 900, 100, 50))))
     assert states(off) == ["orphaned"]
-    assert off.notes == ("1 correction by a person no longer applies: nothing in this report fits.",)
+    assert off.notes == ("1 correction by a person no longer applies: nothing in this report matches.",)
 
 
 def test_a_box_on_a_duplicate_is_that_of_the_frame_which_stands_for_it():

@@ -15,7 +15,7 @@ from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED
 from brand_detect.domain.tags import WORKER
 from brand_detect.operations import problems as module
 from brand_detect.operations.monitoring import ended_runs
-from brand_detect.operations.problems import LISTED, Problems, problems, told
+from brand_detect.operations.problems import LISTED, Problems, problems, problems_metadata
 from brand_detect_tests.support.ended import ended
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
@@ -173,7 +173,7 @@ def test_what_is_shown_is_bounded_and_says_how_many_more():
         kind = WARNED if n < 3 else FAILED_RUN
         p = Problem(f"job-{n:04}", "run_ocr", kind, "No reader.", f"run-{n}", float(n))
         known.known[p.job_id, p.stage, n < 3] = p
-    said: dict[str, Any] = {name: entry.value for name, entry in told(known).items()}
+    said: dict[str, Any] = {name: entry.value for name, entry in problems_metadata(known).items()}
     assert (said["jobs"], said[FAILED_RUN]) == (LISTED + 7, LISTED + 4)
     assert len(said["problems"]["problems"]) == LISTED
     assert said["problems"]["problems"][0]["job_id"] == f"job-{LISTED + 6:04}"

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from brand_detect.api import create_app
 from brand_detect.client import Client, Run
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.run import Runner
@@ -29,7 +30,7 @@ class TwoBoards(ScriptedDetector):
         height, width = image.shape[:2]
         size = np.array([width, height], np.float32)
         corners = [np.array([[0.1, y], [0.45, y], [0.45, y + 0.15], [0.1, y + 0.15]]) for y in (0.1, 0.3)]
-        return [Region("text", "", 0.9, (quad * size).astype(np.float32)) for quad in corners]
+        return [Region(RegionKind.text, "", 0.9, (quad * size).astype(np.float32)) for quad in corners]
 
 
 class Replays(Client):

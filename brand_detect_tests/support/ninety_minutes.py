@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect_tests.support.pipeline import ScriptedDetector, pipeline
 from brand_detect_tests.support.videos import Picture, write_clip
@@ -36,7 +37,7 @@ class EightLines(ScriptedDetector):
         size = np.array(image.shape[1::-1], np.float32)
         corners = np.array([(0.02, 0.1), (0.2, 0.1), (0.2, 0.2), (0.02, 0.2)], np.float32)
         places = [(0.24 * column, 0.5 * row) for row in range(2) for column in range(4)]
-        return [Region("text", "", 0.9, ((corners + place) * size).astype(np.float32)) for place in places]
+        return [Region(RegionKind.text, "", 0.9, ((corners + place) * size).astype(np.float32)) for place in places]
 
 
 def main(folder: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Reading, Region
 from brand_detect.engines.image import OpenCvCodec
@@ -11,7 +12,7 @@ from brand_detect.evaluation.scoring.scenetext import evaluate_text, text_table
 
 
 def region(x, y, w, h):
-    return Region("text", "", 0.9, np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], np.float32))
+    return Region(RegionKind.text, "", 0.9, np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], np.float32))
 
 
 def quiet(done: float, total: float, unit: str) -> None: ...

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from brand_detect.domain.placements import placement_rules
+from brand_detect.domain.placements import Placement, placement_rules
 from brand_detect.stages.compile_report.placements import placements
 from brand_detect_tests.support import payloads as p
 
@@ -12,7 +12,7 @@ BOARDS = [{"placement": "board", "kind": "text", "min_aspect": 3}]
 SHIRTS = [{"placement": "clothing", "inside": "person"}]
 
 
-def on(regions: list[dict[str, Any]], rules: list[dict[str, Any]], **said: str) -> dict[str, str]:
+def on(regions: list[dict[str, Any]], rules: list[dict[str, Any]], **said: str) -> dict[str, Placement]:
     frames = p.frames(20)
     detected = p.detected(regions, p.scenes(frames), overlays=("bug",))
     return placements(detected, frames.frames, ["a", "bug"], said, placement_rules(rules))

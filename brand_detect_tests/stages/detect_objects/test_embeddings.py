@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from brand_detect.domain.contracts.detect_objects import REGIONS
+from brand_detect.domain.contracts.detect_objects import REGIONS, RegionKind
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.stages.detect_objects.embeddings import BATCH, VIEWS, embed_tracks
@@ -42,7 +42,7 @@ def test_a_logo_gives_three_views_spread_over_it_and_a_line_one():
     rows = [region(f, "logo", kind="logo") for f in range(9)] + [region(f, "line") for f in range(9)]
     marks, read, _ = encode(rows)
     frames = {t: [r["frame"] for r in marks if r["track_id"] == t] for t in ("logo", "line")}
-    assert {t: len(f) for t, f in frames.items()} == {"logo": VIEWS["logo"], "line": VIEWS["text"]}
+    assert {t: len(f) for t, f in frames.items()} == {"logo": VIEWS[RegionKind.logo], "line": VIEWS[RegionKind.text]}
     assert [f // 3 for f in frames["logo"]] == [0, 1, 2]
     assert read == sorted(set(read))
 

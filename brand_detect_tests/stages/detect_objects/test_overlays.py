@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.geometry import box_iou, box_of
 from brand_detect_tests.stages.detect_objects.test_detect import HEIGHT, WIDTH, Scene, noise, paste, run
 
@@ -40,7 +41,7 @@ def test_what_stays_over_cuts_between_scenes_is_overlay():
 
 def test_marks_count_as_words_do():
     scene = shots([(10, 0), (11, 60), (12, 120)])
-    scene.kind = "logo"
+    scene.kind = RegionKind.logo
     assert marked(scene) == ({True}, {False})
 
 

@@ -175,14 +175,12 @@ def test_a_field_that_looks_like_a_known_one_is_ignored_and_named(http: TestClie
     body = {"job_id": "match", "start_stage": "run_ocr", "schedule_second": 60, "config_override": {}, "priority": 1}
     answer = http.post("/detect/retry", json=body).json()
     assert answer["warnings"] == [
-        "There is no field 'schedule_second', it was ignored; 'schedule_seconds' may be meant.",
-        "There is no field 'config_override', it was ignored; 'config_overrides' may be meant.",
+        "The unknown field 'schedule_second' was ignored; did you mean 'schedule_seconds'?",
+        "The unknown field 'config_override' was ignored; did you mean 'config_overrides'?",
     ]
     assert dagster.asked[0][1][1:] == (None, {"start_stage": "run_ocr", "delay_s": 0.0, "key": ""})
     replayed = http.post("/detect/replay", json={"job_id": "match", "startStage": "run_ocr", "start_stage": "run_ocr"})
-    assert replayed.json()["warnings"] == [
-        "There is no field 'startStage', it was ignored; 'start_stage' may be meant."
-    ]
+    assert replayed.json()["warnings"] == ["The unknown field 'startStage' was ignored; did you mean 'start_stage'?"]
 
 
 def test_a_hundred_thousand_unknown_fields_are_not_all_looked_at(http: TestClient):
@@ -340,7 +338,7 @@ def test_too_many_requests_are_turned_away_and_monitors_are_not(dagster: Scripte
 
 
 def test_a_rate_that_is_none_is_explained(dagster: ScriptedClient):
-    with pytest.raises(BadInput, match="BRAND_DETECT_API_RATE: 'often' is no rate"):
+    with pytest.raises(BadInput, match="BRAND_DETECT_API_RATE: 'often' is not a rate"):
         service(dagster, settings={"api_rate": "often"})
 
 

@@ -154,7 +154,7 @@ def test_one_damaged_report_does_not_hide_the_others(http: TestClient, folder: P
 def test_an_empty_store_has_an_index(dagster: ScriptedClient, tmp_path: Path):
     answer = service(dagster, tmp_path).get("/reports")
     assert answer.status_code == 200
-    assert "There is no job yet" in answer.text
+    assert "There are no jobs yet" in answer.text
 
 
 def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folder: Path):
@@ -279,7 +279,7 @@ def test_a_correction_is_kept_and_pending_until_it_is_applied(http: TestClient, 
 
 def test_a_field_that_looks_like_a_known_one_is_named(http: TestClient):
     said = post(http, action="reject", brand_id="rolex", brandid="umbro", colour="red").json()
-    assert said["warnings"] == ["There is no field 'brandid', it was ignored; 'brand_id' may be meant."]
+    assert said["warnings"] == ["The unknown field 'brandid' was ignored; did you mean 'brand_id'?"]
     [kept] = http.get("/reports/match/reviews").json()["reviews"]
     assert kept["brand_id"] == "rolex"
     assert "warnings" not in kept
@@ -393,7 +393,7 @@ def test_corrections_are_applied_by_a_replay_of_the_last_stage(http: TestClient,
     assert dagster.replayed == [("match", "compile_report")]
     last = replace(RUN, stages=("compile_report",))
     for status, started_s, done, says in (
-        ("queued", None, False, "waiting in the queue for a free place"),
+        ("queued", None, False, "waiting in the queue"),
         ("starting", None, False, "its process is starting"),
         ("started", 2.0, False, "compile_report is running, step 1 of 1"),
         ("success", 2.0, True, "done"),

@@ -1,7 +1,7 @@
-"""The HTTP service: checkpoints, replay and retry for clients that never see Dagster; reports for people.
+"""The HTTP service: checkpoints, replay and retry for programs without access to Dagster; reports for people.
 
-It holds no state: what it says comes from Dagster's webserver and from the store, what it starts are Dagster's runs,
-and what people correct is kept in the store.
+It is stateless: it reads from Dagster's webserver and the store, starts Dagster runs, and keeps corrections in the
+store.
 """
 
 from brand_detect.api.app import API_KEY, create_app

@@ -1,4 +1,4 @@
-"""Who may see and correct reports: whoever sends the key, or has logged in with it."""
+"""Access to reports: for requests that send the key, or a cookie from a login with it."""
 
 import hashlib
 import hmac
@@ -14,20 +14,20 @@ from starlette.responses import Response
 COOKIE = "brand_detect"
 SESSION_S = 12 * 3600
 LOGINS = parse("10/minute")
-"""Login attempts per address, so that the key cannot be guessed."""
+"""Limit of login attempts per address, against guessing the key."""
 
 
 class Access:
-    """The key, and the cookies that were given for it. They end with the process, or after ``SESSION_S``."""
+    """Checks the key, and the cookies given for it, which expire with the process or after ``SESSION_S``."""
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._secret = secrets.token_bytes(32)  # independent of the key, which no cookie can reveal
+        self._secret = secrets.token_bytes(32)  # independent of the key, so that cookies cannot reveal it
         self._tries = MovingWindowRateLimiter(MemoryStorage())
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is asked for."""
+        """Whether no key is required."""
         return not self._key
 
     def has_key(self, given: str | None) -> bool:
@@ -42,7 +42,7 @@ class Access:
         return self._tries.hit(LOGINS, caller)
 
     def give_cookie(self, request: Request, response: Response) -> None:
-        """Let the browser in from now on."""
+        """Set the cookie that lets this browser in."""
         claim = f"{int(time.time()) + SESSION_S}.{secrets.token_hex(8)}"
         https = "https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto"))
         response.set_cookie(

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from brand_detect.domain.errors import BrandDetectError
 
 ALIKE = 0.7
-"""``overrides`` is meant to be ``config_overrides`` (0.72); ``job_name`` is no ``job_id`` (0.57)."""
+"""Least similarity of a suggestion: ``overrides`` suggests ``config_overrides`` (0.72), ``job_name`` not ``job_id``
+(0.57)."""
 MOST_UNKNOWN = 20
-"""Unknown fields that are checked: a body may hold a hundred thousand."""
+"""Limit of unknown fields that are checked: a body may have a hundred thousand."""
 
 
 class Problem(BaseModel):
@@ -23,30 +24,30 @@ class Problem(BaseModel):
 
 
 def unknown_like(known: type[BaseModel]) -> Callable[[Request], Awaitable[list[str]]]:
-    """A dependency of an endpoint with such a body: a sentence about each unknown field that may be a known one."""
+    """A dependency for endpoints with this body: warns about each unknown field that resembles a known one."""
 
     async def warnings(request: Request) -> list[str]:
         try:
             sent = await request.json()
-        except (ValueError, RecursionError):  # no JSON: the endpoint says so
+        except (ValueError, RecursionError):  # not JSON: the endpoint reports it
             return []
         unknown = [name[:80] for name in sent if name not in known.model_fields] if isinstance(sent, dict) else []
         found = []
         for name in unknown[:MOST_UNKNOWN]:
             for meant in get_close_matches(name.lower(), known.model_fields, n=1, cutoff=ALIKE):
-                found.append(f"There is no field {name!r}, it was ignored; {meant!r} may be meant.")
+                found.append(f"The unknown field {name!r} was ignored; did you mean {meant!r}?")
         return found
 
     return warnings
 
 
 Warnings = Annotated[
-    list[str], Field(description="sentences about unknown fields of the request that look like known ones")
+    list[str], Field(description="warnings about unknown fields of the request that resemble known ones")
 ]
 
 
 class AsciiJSON(JSONResponse):
-    """JSON that holds any text, halves of surrogate pairs included: it may echo what a client sent."""
+    """JSON in ASCII, which can hold any text, even lone surrogates echoed from a client."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
@@ -58,7 +59,7 @@ def problem(status: int, error: BrandDetectError) -> JSONResponse:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What can go wrong, for the OpenAPI description; limits and the key apply everywhere."""
+    """Error responses for the OpenAPI description; those of limits and the key apply everywhere."""
     return {status: {"model": Problem} for status in sorted({*statuses, 400, 401, 413, 429})}
 
 

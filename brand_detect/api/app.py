@@ -1,4 +1,4 @@
-"""The service put together: access, limits, error answers and routers."""
+"""Assembles the service: access, limits, error answers and routers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -24,24 +24,24 @@ from brand_detect.domain.settings import Settings
 from brand_detect.storage.store import Store
 
 API_KEY = "BRAND_DETECT_API_KEY"
-"""Environment variable with the key that clients must send, if any."""
+"""Environment variable with the API key; unset means no key is required."""
 READY_S = 5.0
-"""How long an answer of /ready is reused."""
+"""Time for which an answer of /ready is reused."""
 
 
 def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: Sequence[str] = ()) -> FastAPI:
-    """The service over ``client``. ``hosts``: the names under which it is called, beside loopback ones.
+    """The service over ``client``, which answers under the names ``hosts`` and loopback names.
 
     Raises:
-        BadInput: ``BRAND_DETECT_API_RATE`` is no rate.
+        BadInput: ``BRAND_DETECT_API_RATE`` is malformed.
     """
     app = FastAPI(
         title="brand_detect",
         description=(
-            "Lists a job's checkpoints, replays it from a stage, queues retries of what is unresolved; "
-            "shows reports and takes corrections of them."
+            "Lists a job's checkpoints, replays it from a stage, queues retries of unresolved clusters; "
+            "shows reports and accepts corrections."
         ),
-        docs_url=None,  # those pages load scripts from elsewhere
+        docs_url=None,  # those pages load external scripts
         redoc_url=None,
         default_response_class=AsciiJSON,
     )
@@ -54,7 +54,7 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         if not access.has_key(given):
             raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key.")
 
-    # a launch may wait for a new snapshot of the brand list: it must not take the threads of everybody else
+    # a launch may wait for a new snapshot of the brand list and must not occupy the threads of other requests
     launching = anyio.CapacityLimiter(8)
 
     _answer_errors(app)
@@ -67,7 +67,7 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
 
 
 def health_router(client: Client) -> APIRouter:
-    """Whether the service runs, and whether everything behind it does."""
+    """Health of the service, and of everything it depends on."""
     router = APIRouter()
     parts_of = Shared(client.health, READY_S)
 
@@ -78,7 +78,7 @@ def health_router(client: Client) -> APIRouter:
 
     @router.get("/ready", responses=problems(503))
     async def ready() -> dict[str, bool]:
-        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are there to do the work.
+        """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are available.
 
         The answer is up to 5 seconds old.
         """
@@ -91,7 +91,7 @@ def health_router(client: Client) -> APIRouter:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    """Answer each kind of error with its status and a sentence."""
+    """Answer each kind of error with its status and one sentence."""
 
     @app.exception_handler(BrandDetectError)
     async def failed(_: Request, error: BrandDetectError) -> JSONResponse:
@@ -113,12 +113,12 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        if request.url.path.startswith(f"{REPORTS}/"):  # people read it
+        if request.url.path.startswith(f"{REPORTS}/"):  # requested by a browser
             return AsciiJSON({"detail": sentence(error.errors())}, 400)
-        # without the input: it may be NaN, which is no JSON, or nested too deep to be encoded
+        # without the input, which may be NaN (not JSON) or nested too deeply to encode
         problems_found = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]
         return AsciiJSON({"detail": problems_found}, 422)
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, error: Exception) -> JSONResponse:  # logged by the server, with its traceback
-        return AsciiJSON({"detail": f"A fault in the service: {type(error).__name__}."}, 500)
+    async def broken(_: Request, error: Exception) -> JSONResponse:  # the server logs it with its traceback
+        return AsciiJSON({"detail": f"Internal error: {type(error).__name__}."}, 500)

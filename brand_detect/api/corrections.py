@@ -1,4 +1,4 @@
-"""Corrections of reports: the log, a new correction, and the replay that applies them."""
+"""Endpoints for corrections: list them, add one, and apply them by a replay."""
 
 import re
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ RUN_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 class ReviewList(BaseModel):
-    attempt: str = Field(description="the report that is shown, to which the states belong")
+    attempt: str = Field(description="the report to which the states refer")
     reviews: list[ReviewInfo] = Field(description="by time")
-    damaged: list[str] = Field(description="a sentence about each correction that cannot be read")
+    damaged: list[str] = Field(description="one sentence about each unreadable correction")
 
 
 class NewReview(Review):
@@ -37,14 +37,14 @@ class NewReview(Review):
 
 
 class Applied(BaseModel):
-    run_id: str = Field(description="the run that makes the report again")
+    run_id: str = Field(description="the run that compiles the report again")
 
 
 class Progress(BaseModel):
-    status: str = Field(description="Dagster's: queued, starting, started, success, failure, canceled")
-    done: bool = Field(description="whether the new report is there, or the run has failed")
-    error: str | None = Field(description="why it failed")
-    says: str = Field(description="what it waits for, or which stage runs")
+    status: str = Field(description="Dagster's status: queued, starting, started, success, failure, canceled")
+    done: bool = Field(description="whether the new report exists, or the run has failed")
+    error: str | None = Field(description="the reason of a failure")
+    says: str = Field(description="what the run waits for, or which stage is running")
 
 
 def correction_router(
@@ -54,7 +54,7 @@ def correction_router(
     may_see: Sequence[Dependency],
     may_change: Sequence[Dependency],
 ) -> APIRouter:
-    """The endpoints over corrections; ``may_see`` and ``may_change`` are their access checks."""
+    """The endpoints for corrections; ``may_see`` and ``may_change`` are their access checks."""
     router = APIRouter()
 
     @router.get(f"{REPORTS}/{{job_id}}/reviews", responses=problems(404, 503), dependencies=may_see)
@@ -70,14 +70,14 @@ def correction_router(
         dependencies=may_change,
     )
     def review(
-        job_id: str, said: Correction, warnings: Annotated[list[str], Depends(unknown_like(Correction))]
+        job_id: str, correction: Correction, warnings: Annotated[list[str], Depends(unknown_like(Correction))]
     ) -> NewReview:
-        """Correct a report. The correction is stored and never changed; `undo` reverses it. It shows once applied."""
-        return NewReview(**stored.review(job_id, said).model_dump(), warnings=warnings)
+        """Store a correction of a report. It never changes, `undo` reverses it, and it takes effect once applied."""
+        return NewReview(**stored.review(job_id, correction).model_dump(), warnings=warnings)
 
     @router.post(f"{REPORTS}/{{job_id}}/apply", responses=problems(403, 404, 415, 503), dependencies=may_change)
     async def apply(job_id: str) -> Applied:
-        """Make the job's report again with all corrections: a replay from `compile_report`, which takes seconds."""
+        """Apply all corrections by a replay from `compile_report`, which takes seconds."""
         await run_in_threadpool(stored.newest, job_id)
         run = await anyio.to_thread.run_sync(lambda: client.replay(job_id, Stage.compile_report), limiter=launching)
         return Applied(run_id=run.run_id)

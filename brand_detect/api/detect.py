@@ -1,4 +1,4 @@
-"""The three endpoints for programs that never see Dagster: checkpoints, replay and retry."""
+"""The three endpoints for programs without access to Dagster: checkpoints, replay and retry."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,41 +20,44 @@ from brand_detect.storage.store import Store
 ConfigOverrides = Annotated[
     dict[str, dict[str, Any]] | None, Field(description="{stage: {param: value}}, for the stages that run")
 ]
-Key = Annotated[str, Header(alias="Idempotency-Key", max_length=255, description="the same key is the same run")]
+Key = Annotated[
+    str,
+    Header(alias="Idempotency-Key", max_length=255, description="idempotency key: repeating it returns the same run"),
+]
 
 
 class AttemptInfo(BaseModel):
-    attempt: str = Field(description="its name: what a pin names")
+    attempt: str = Field(description="its name, as used by pins")
     run_id: str = Field(description="the run that made it")
     created_s: float = Field(description="seconds since 1970")
-    uri: str = Field(description="where its files lie")
-    params: dict[str, Any] = Field(description="all params that took effect")
-    overrides: dict[str, Any] = Field(description="those that were set explicitly for it")
+    uri: str = Field(description="the folder of its files")
+    params: dict[str, Any] = Field(description="all params in force")
+    overrides: dict[str, Any] = Field(description="params set explicitly for it")
     upstream: dict[str, str] = Field(description="the attempt of every ancestor")
     figures: dict[str, float] = Field(description="counts of rows, seconds, cost")
 
 
 class Checkpoint(BaseModel):
     stage: str = Field(description="one of the eight")
-    stale: list[str] = Field(description="why the newest attempt would be another now; nothing = it is fresh")
+    stale: list[str] = Field(description="why running the stage now would give another result; empty = up to date")
     attempts: list[AttemptInfo] = Field(description="newest first")
 
 
 class ReplayRequest(BaseModel):
     job_id: str
-    start_stage: str = Field(description="the first stage that runs again, one of the eight")
+    start_stage: str = Field(description="the first stage to run again, one of the eight")
     config_overrides: ConfigOverrides = None
-    reset: list[str] = Field([], description="stages whose tuned params are dropped")
-    pins: dict[str, str] = Field({}, description="the attempt to read, by stage; else the latest")
-    reuse: bool = Field(False, description="leave out first stages whose result is there, made by the same recipe")
+    reset: list[str] = Field([], description="stages whose earlier overrides are dropped")
+    pins: dict[str, str] = Field({}, description="the attempt to read, by stage; default: the latest")
+    reuse: bool = Field(False, description="skip leading stages whose result exists, made by the same recipe")
 
 
 class ReplayResponse(BaseModel):
     status: Literal["completed"] = "completed"
     job_id: str
     start_stage: str = Field(description="as asked")
-    detections: int = Field(description="detections in the report that was just written")
-    brands_found: int = Field(description="distinct brands in it")
+    detections: int = Field(description="number of detections in the new report")
+    brands_found: int = Field(description="number of distinct brands in it")
     run_id: str = Field(description="the run that wrote the report")
     uri: str = Field(description="the folder of the report")
     warnings: Warnings
@@ -63,13 +66,15 @@ class ReplayResponse(BaseModel):
 class RetryRequest(BaseModel):
     job_id: str
     config_overrides: ConfigOverrides = None
-    start_stage: str = Field("escalate_vlm", description="escalate_cloud asks no local model; any other is a replay")
+    start_stage: str = Field(
+        "escalate_vlm", description="escalate_cloud asks no local model; any other stage is a plain replay"
+    )
     schedule_seconds: float | None = Field(
         None,
         ge=0,
         le=LONGEST_DELAY_S,
         allow_inf_nan=False,
-        description="hold it for so long, a year at most; null or 0 = now",
+        description="time to hold it, at most a year; null or 0 = now",
     )
 
 
@@ -82,12 +87,12 @@ class RetryResponse(BaseModel):
 
 
 def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter) -> APIRouter:
-    """The endpoints over ``client``; ``launching`` limits how many launches are under way at once."""
+    """The endpoints over ``client``; ``launching`` limits the number of concurrent launches."""
     router = APIRouter()
 
     @router.get("/detect/checkpoints/{job_id}", responses=problems(404, 503))
     async def checkpoints(job_id: str) -> list[Checkpoint]:
-        """The stages of a job that have a checkpoint, in the order of the pipeline; not those whose files are gone."""
+        """The stages of a job that have a checkpoint, in pipeline order; those with deleted files are left out."""
         found = await run_in_threadpool(_checkpoints, client, store, job_id)
         if not found:
             raise HTTPException(404, f"There is no checkpoint of {job_id}.")
@@ -100,9 +105,9 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
         warnings: Annotated[list[str], Depends(unknown_like(ReplayRequest))],
         idempotency_key: Key = "",
     ) -> ReplayResponse:
-        """Run a job again from a stage and answer when its report is written.
+        """Run a job again from a stage, and answer when its report is written.
 
-        The run goes on if the caller hangs up. A second replay of the job waits for the first.
+        The run continues if the caller disconnects. A second replay of the job waits for the first.
         """
         try:
             run = await anyio.to_thread.run_sync(_replay, client, asked, idempotency_key, limiter=launching)
@@ -129,7 +134,7 @@ def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter
         warnings: Annotated[list[str], Depends(unknown_like(RetryRequest))],
         idempotency_key: Key = "",
     ) -> RetryResponse:
-        """Queue a retry of what is unresolved, now or later. It is a run of Dagster's and can be cancelled there."""
+        """Queue a retry of the unresolved clusters, now or later. It is a Dagster run and can be cancelled there."""
         run = await run_in_threadpool(
             client.retry,
             asked.job_id,
@@ -170,14 +175,14 @@ def _replay(client: Client, asked: ReplayRequest, key: str) -> Run:
 
 
 async def _finished(client: Client, run: Run, request: Request) -> Run:
-    """Wait until ``run`` has succeeded; no thread is held between two polls."""
+    """Wait until ``run`` has succeeded, without occupying a thread between polls."""
     polls = client.polls(run.run_id)
     while True:
         seen, pause_s = await run_in_threadpool(next, polls)
         if pause_s == 0:
             return seen
         if await request.is_disconnected():
-            raise Transient("The caller has hung up; the run goes on.")
+            raise Transient("The caller has disconnected; the run continues.")
         await anyio.sleep(pause_s)
 
 

@@ -1,4 +1,4 @@
-"""Rejects requests that the servers should not work on, and sets the security headers of their answers."""
+"""Rejects requests that the servers should not process, and sets the security headers of their answers."""
 
 import ipaddress
 import re
@@ -16,20 +16,20 @@ from brand_detect.api.answers import AsciiJSON
 from brand_detect.domain.errors import BadInput
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-"""As they stand in the header ``Host``."""
+"""Loopback names as in the header ``Host``."""
 CSP = "Content-Security-Policy"
 SEALED = {
     CSP: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "same-origin",  # by ``no-referrer`` browsers send forms with ``Origin: null``
+    "Referrer-Policy": "same-origin",  # with ``no-referrer``, browsers would send forms with ``Origin: null``
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Headers of every answer of the service that does not say otherwise."""
+"""Default headers of the service's answers."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to bind to can be reached from this machine only."""
+    """Whether a bind address can be reached only from this machine."""
     if host == "localhost":
         return True
     try:
@@ -39,7 +39,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Sealed:
-    """Gives every answer these headers; what the answer says itself stays."""
+    """Adds these headers to every answer that does not set them itself."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str] = SEALED) -> None:
         self._app, self._headers = app, headers
@@ -56,11 +56,11 @@ class Sealed:
 
 
 class Guard:
-    """Turns away what a foreign web page makes a browser ask, over HTTP and over WebSockets.
+    """Rejects requests that a foreign page makes a browser send, over HTTP and WebSockets.
 
-    A page may ask under a host name of its own that leads here (DNS rebinding): only loopback names and ``hosts`` are
-    answered, each a name, or ``name:port``. Or it asks across sites: what the browser says about that in ``Origin`` and
-    ``Sec-Fetch-Site`` decides, and only a link may be followed. Programs send neither header.
+    A page may use its own host name that resolves to this server (DNS rebinding): only loopback names and ``hosts``,
+    each a name or ``name:port``, are answered. Or it sends cross-site requests: the browser's ``Origin`` and
+    ``Sec-Fetch-Site`` reveal them, and only links may be followed. Programs send neither header.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
@@ -75,10 +75,10 @@ class Guard:
 
     def _refused(self, scope: Scope) -> AsciiJSON | None:
         headers = Headers(scope=scope)
-        # as it was sent: ``request.url`` puts the server's own name in the place of one that it cannot read
+        # the header as sent: ``request.url`` replaces an unreadable name by the server's own
         host = headers.get("host", "").lower()
         if not self._hosts & {host, re.sub(r":\d*$", "", host)}:
-            return AsciiJSON({"detail": "The server is not known under this host name: see BRAND_DETECT_HOSTS."}, 400)
+            return AsciiJSON({"detail": "Unknown host name: see BRAND_DETECT_HOSTS."}, 400)
         followed = (
             scope.get("method") in ("GET", "HEAD")
             and headers.get("sec-fetch-mode") == "navigate"
@@ -87,12 +87,12 @@ class Guard:
         is_own = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
         origins = headers.getlist("origin")
         if not (is_own or followed) or any(o.partition("://")[2].lower() != host for o in origins):
-            return AsciiJSON({"detail": "Another site's page may not ask for this."}, 403)
+            return AsciiJSON({"detail": "Cross-site requests are not allowed."}, 403)
         return None
 
 
 class Limits:
-    """Turns away too many requests of one address, and too large bodies."""
+    """Rejects requests above the rate limit of an address, and bodies that are too large."""
 
     def __init__(self, app: ASGIApp, *, rate: RateLimitItem, max_body_bytes: int) -> None:
         self._app, self._rate, self._max_body_bytes = app, rate, max_body_bytes
@@ -103,7 +103,7 @@ class Limits:
             await self._app(scope, receive, send)
             return
         caller = scope["client"][0] if scope.get("client") else ""
-        # a caller's requests do not use up what its monitor may ask; /health costs nothing
+        # separate limits: a client cannot use up its monitor's requests; /health is free
         counted_as = "/ready" if scope["path"] == "/ready" else ""
         if scope["path"] != "/health" and not self._limiter.hit(self._rate, caller, counted_as):
             answer = AsciiJSON({"detail": f"Too many requests: {self._rate}."}, 429, headers={"Retry-After": "10"})
@@ -131,4 +131,4 @@ def rate_of(text: str) -> RateLimitItem:
     try:
         return parse(text)
     except ValueError as e:
-        raise BadInput(f"BRAND_DETECT_API_RATE: {text!r} is no rate.", "write it as 600/minute") from e
+        raise BadInput(f"BRAND_DETECT_API_RATE: {text!r} is not a rate.", "write it as 600/minute") from e

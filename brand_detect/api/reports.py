@@ -27,22 +27,22 @@ from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.store import Store
 
 ASKED_BY = "brand_detect"
-"""What POSTs say in ``X-Requested-With``: another site's form cannot."""
+"""Required value of ``X-Requested-With`` in POSTs: another site's form cannot send it."""
 FRAME = re.compile(r"[0-9]{1,7}")
 PLAIN = {
     CSP: "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }
-"""For pages without a script."""
+"""Headers of pages without a script."""
 
 
 def report_router(client: Client, store: Store, access: Access, launching: anyio.CapacityLimiter) -> APIRouter:
-    """The endpoints over the reports of ``store``; ``client`` knows the states of jobs and launches replays."""
+    """The endpoints for the reports of ``store``; ``client`` reads the states of jobs and launches replays."""
     router, stored = APIRouter(), StoredReports(store)
     may_see, may_change = _guards(access)
 
     @router.get(f"{REPORTS}/{{job_id}}/state", responses=problems(404, 503), dependencies=may_see)
     def state(job_id: str) -> JobState:
-        """How far a job is, with a report or without one."""
+        """The state of a job, with or without a report."""
         return _state(client, stored, job_id)
 
     router.include_router(page_router(client, stored, access))
@@ -53,7 +53,7 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
 
 def page_router(client: Client, stored: StoredReports, access: Access) -> APIRouter:
-    """The list of all jobs, and the page of each report; who may not see them is sent to the login."""
+    """The list of all jobs, and the page of each report; redirects to the login if needed."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -82,7 +82,7 @@ def page_router(client: Client, stored: StoredReports, access: Access) -> APIRou
 
 
 def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRouter:
-    """What a report's page loads or offers: frames and documents."""
+    """Frames and documents that a report's page loads or links to."""
     router = APIRouter(dependencies=may_see)
 
     @router.get(f"{REPORTS}/{{job_id}}/frames/{{frame}}.jpg", include_in_schema=False)
@@ -99,8 +99,8 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
         responses={200: {"content": kinds}, **problems(404, 503)},
     )
     def document(job_id: str, name: str, report: str = "") -> Response:
-        """A document of the attempt `report`, of the newest report without it: report.json, brands.csv, exposures.csv
-        or markers.vtt."""
+        """A document of the attempt `report`, by default the newest: report.json, brands.csv, exposures.csv or
+        markers.vtt."""
         data = stored.document(job_id, name, report)
         attachment = {"Content-Disposition": f'attachment; filename="{job_id}-{name}"'}
         return Response(data, media_type=DOCUMENTS[name], headers=attachment)
@@ -109,7 +109,7 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
 
 
 def login_router(access: Access) -> APIRouter:
-    """The page to log in, and what it sends."""
+    """The login page and its form."""
     router = APIRouter()
 
     @router.get("/login", include_in_schema=False)
@@ -124,10 +124,10 @@ def login_router(access: Access) -> APIRouter:
         form = parse_qs((await request.body()).decode(errors="replace"))
         key, following = form.get("key", [""])[0], _within(form.get("next", [""])[0])
         if not access.may_try(request.client.host if request.client else ""):
-            wrong = "Too many tries: wait a minute."
+            wrong = "Too many attempts: wait a minute."
             return HTMLResponse(render_login(following, wrong), 429, headers={**PLAIN, "Retry-After": "60"})
         if not access.has_key(key):
-            return HTMLResponse(render_login(following, "That is not the key."), 401, headers=PLAIN)
+            return HTMLResponse(render_login(following, "Wrong key."), 401, headers=PLAIN)
         response = RedirectResponse(following, 303)
         access.give_cookie(request, response)
         return response
@@ -136,13 +136,13 @@ def login_router(access: Access) -> APIRouter:
 
 
 def _asks_for_json(request: Request) -> bool:
-    """Whether a program asks, which wants to know how far the job is."""
+    """Whether the client is a program, which wants the job's state as JSON."""
     accepts = request.headers.get("accept", "")
     return "application/json" in accepts and "text/html" not in accepts
 
 
 def _within(path: str) -> str:
-    """``path`` if it is that of a report, else that of all of them: nobody is led elsewhere."""
+    """``path`` if it is a report's, else that of the list: no open redirects."""
     job_id = path.removeprefix(f"{REPORTS}/")
     return path if job_id != path and JOB_ID.fullmatch(job_id) else REPORTS
 
@@ -152,30 +152,30 @@ def _to_login(path: str) -> Response:
 
 
 def _guards(access: Access) -> tuple[list[Dependency], list[Dependency]]:
-    """What lets a request see reports, and what lets it change them."""
+    """Dependencies that check access for reading, and for changing."""
 
     def entered(request: Request) -> None:
         if not access.may_enter(request):
             raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key, or log in.")
 
     def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
-        """Another site can make a browser send a form here, with its cookie, but neither this header nor JSON."""
+        """Another site can make a browser send a form with the cookie, but neither this header nor JSON."""
         if x_requested_with != ASKED_BY:
             raise HTTPException(403, f"The request must carry the header X-Requested-With: {ASKED_BY}.")
         kind = media_type(request)
         if kind != "application/json" and (kind or request.headers.get("content-length", "0") != "0"):
-            raise HTTPException(415, "The body must be JSON, as the header Content-Type says.")
+            raise HTTPException(415, "The body must be JSON, with the matching Content-Type.")
 
     return [Depends(entered)], [Depends(entered), Depends(meant)]
 
 
 def _state(client: Client, stored: StoredReports, job_id: str) -> JobState:
-    """How far the job is; with a report, also while Dagster is out of reach."""
+    """The job's state; if it has a report, even while Dagster is out of reach."""
     try:
         made = stored.newest(job_id)
     except NotThere:
         made = None
-    says = "there is no report, and Dagster knows no run that is to make one: replay the job"
+    says = "there is no report, and Dagster has no run that would make one: replay the job"
     try:
         found = state_of(client, check_job_id(job_id), f"{REPORTS}/{job_id}" if made else None)
     except BadInput as e:
@@ -190,13 +190,13 @@ def _state(client: Client, stored: StoredReports, job_id: str) -> JobState:
 
 
 def _jobs(client: Client, stored: StoredReports) -> tuple[list[Listed], str]:
-    """Every job of the store or of an unfinished run; and a note if Dagster is out of reach."""
+    """Every job in the store or with an unfinished run, and a note if Dagster is out of reach."""
     jobs = {listed.job_id: listed for listed in stored.listed()}
     try:
         runs = client.unfinished(MOST_LISTED)
     except (Permanent, Transient) as e:
         return list(jobs.values()), f"Jobs without a report are listed without their state: {e}"
-    for run in reversed(runs):  # the newest of a job comes last
+    for run in reversed(runs):  # so that a job's newest run comes last
         known = jobs.get(run.job_id)
         if Stage.compile_report in run.stages and (known is None or known.state):
             created = datetime.fromtimestamp(run.created_s, UTC).isoformat()
@@ -205,7 +205,7 @@ def _jobs(client: Client, stored: StoredReports) -> tuple[list[Listed], str]:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """The content security policy of a served report, which runs ``scripts`` alone."""
+    """The content security policy of a served report, which allows only ``scripts``."""
     return "; ".join(
         (
             "default-src 'none'",

@@ -1,4 +1,4 @@
-"""How this project's HTTP servers listen: how long a request may take to arrive, and how many may be on their way."""
+"""HTTP servers with limits: on the time a request may take to arrive, and on the number of pending requests."""
 
 import asyncio
 import time
@@ -10,17 +10,17 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_BYTES = 16_384
-"""Largest head of a request: its line and its headers."""
+"""Largest request line and headers together."""
 REQUEST_S = 20.0
-"""Longest time from a connection's or a request's begin until the request is there, body included."""
+"""Longest time for a request to arrive, body included."""
 WAITING = 100
-"""Connections of one address that wait for the rest of a request; one more takes the place of the oldest."""
+"""Limit of connections per address with a pending request; one more replaces the oldest."""
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's protocol, which by itself waits for ever for a request, on as many connections as there are.
+    """uvicorn's protocol with limits; uvicorn itself waits for ever, on any number of connections.
 
-    What is worked on, however long that takes, and WebSockets are not counted.
+    Requests in progress and WebSockets are not counted.
     """
 
     _deadline: asyncio.TimerHandle | None = None
@@ -47,7 +47,9 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def _waits(self) -> bool:
-        is_mine = self.transport.get_protocol() is self and not self.transport.is_closing()  # not a WebSocket's by now
+        is_mine = (
+            self.transport.get_protocol() is self and not self.transport.is_closing()
+        )  # not upgraded to a WebSocket
         return is_mine and self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 
     def _watch(self) -> None:
@@ -55,7 +57,7 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         elif self._waits and not self._deadline:
-            self._since = time.monotonic()  # the loop's own clock ticks in milliseconds
+            self._since = time.monotonic()  # the loop's clock has a resolution of milliseconds
             self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
 
 
@@ -69,7 +71,7 @@ OPTIONS: dict[str, Any] = {
     "h11_max_incomplete_event_size": HEAD_BYTES,
     "log_level": "warning",
     "server_header": False,
-    "proxy_headers": False,  # anyone could name another address and pass the limit
+    "proxy_headers": False,  # otherwise anyone could forge an address and evade the limit
     "timeout_graceful_shutdown": 5,
 }
 """For uvicorn."""

@@ -1,4 +1,4 @@
-"""A slow call whose answer many callers share."""
+"""Shares the answer of a slow call among callers."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """What ``call`` returns or raises, for ``seconds``; at most one call is under way, whoever asks."""
+    """Caches the result or error of ``call`` for ``seconds``; at most one call is in progress."""
 
     def __init__(self, call: Callable[[], T], seconds: float) -> None:
         self._call, self._seconds = call, seconds
@@ -21,7 +21,7 @@ class Shared(Generic[T]):
     async def __call__(self) -> T:
         if self._found is None or (self._found.done() and time.monotonic() > self._until):
             self._found = asyncio.ensure_future(self._called())
-        return await asyncio.shield(self._found)  # a caller who hangs up cancels nobody else's answer
+        return await asyncio.shield(self._found)  # a caller that disconnects must not cancel the others' answer
 
     async def _called(self) -> T:
         try:

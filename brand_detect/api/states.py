@@ -1,4 +1,4 @@
-"""How far a job is that has no report yet, and what a run waits for, in words."""
+"""The state of a job, and what a run waits for, in words."""
 
 import time
 
@@ -12,44 +12,44 @@ from brand_detect.domain.pipeline import Stage
 class JobState(BaseModel):
     job_id: str
     status: str = Field(
-        description="of the newest run: held or Dagster's queued, starting, started, success, failure, …; or unknown"
+        description="of the newest run: held, Dagster's queued, starting, started, success, failure, …; or unknown"
     )
-    stage: str | None = Field(description="the stage that runs now, or that failed")
+    stage: str | None = Field(description="the stage that is running or failed")
     stages: list[str] = Field(description="the stages of that run")
-    done: list[str] = Field(description="those that it has finished")
-    run_id: str | None = Field(description="the newest run that is to make a report")
-    says: str = Field(description="the same in words, with the reason if it failed")
-    report: str | None = Field(description="address of the report's page, once there is one")
-    ended: bool = Field(description="whether nothing is under way")
+    done: list[str] = Field(description="its finished stages")
+    run_id: str | None = Field(description="the newest run that makes a report")
+    says: str = Field(description="the state in words, with the reason of a failure")
+    report: str | None = Field(description="address of the report's page, if there is one")
+    ended: bool = Field(description="whether no run is in progress")
 
 
 def stage_of(run: Run) -> str | None:
-    """The first stage that a run has not finished, once it has started."""
+    """The first unfinished stage of a run that has started."""
     if run.started_s is None or run.status == "success":
         return None
     return next((stage for stage in run.stages if stage not in run.done), None)
 
 
 def waits_for(run: Run) -> str:
-    """What a run that has not ended waits for, or is at."""
+    """What an unfinished run waits for or is doing."""
     stage = stage_of(run)
     if run.status == "held" and run.not_before_s is not None:
         return f"held until {time.strftime('%Y-%m-%d %H:%M', time.gmtime(run.not_before_s))} UTC"
     if run.status == "started" and stage:
         return f"{stage} is running, step {run.stages.index(stage) + 1} of {len(run.stages)}"
     return {
-        "queued": "waiting in the queue for a free place",
+        "queued": "waiting in the queue",
         "not_started": "being queued",
         "starting": "its process is starting",
         "started": "its process is finishing",
         "canceling": "being cancelled",
-        "failure": "failed, and tried once more",
+        "failure": "failed, will be re-executed",
         "success": "done",
     }.get(run.status, run.status)
 
 
 def state_of(client: Client, job_id: str, report: str | None) -> JobState | None:
-    """The state of a job by its newest run that is to make a report; None if there was none.
+    """The state of a job according to its newest run that makes a report; None if there is none.
 
     Raises:
         Transient: Dagster is out of reach.
@@ -59,7 +59,7 @@ def state_of(client: Client, job_id: str, report: str | None) -> JobState | None
         return None
     says = waits_for(run)
     if run.status == "success":
-        says = "the report is there" if report else "done, but the report is gone: replay it from compile_report"
+        says = "the report is ready" if report else "done, but the report is missing: replay it from compile_report"
     elif run.status == "canceled":
         says = "cancelled"
     elif run.status == "failure" and not run.retried_as and run.will_retry is not True:
@@ -82,7 +82,7 @@ def state_of(client: Client, job_id: str, report: str | None) -> JobState | None
 
 
 def unknown(job_id: str, says: str) -> JobState:
-    """The state of a job that is in the store alone."""
+    """The state of a job that is only in the store."""
     return JobState(
         job_id=job_id, status="unknown", stage=None, stages=[], done=[], run_id=None, says=says, report=None, ended=True
     )

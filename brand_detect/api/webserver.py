@@ -1,4 +1,4 @@
-"""Dagster's webserver behind a guard: by itself it takes mutations by GET, from any host name and any site's page."""
+"""Dagster's webserver with a guard: unguarded it accepts mutations by GET, under any host name and from any site."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,11 +19,11 @@ from brand_detect.api.server import serve
 SAME = ("X-Content-Type-Options", "Cross-Origin-Resource-Policy", "Referrer-Policy")
 HEADERS = {"X-Frame-Options": "SAMEORIGIN"} | {name: SEALED[name] for name in SAME}
 DATABASE_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW, POLL_MS = 15_000, 3600, 20, 2000
-"""The database's connections, and how often the UI looks again: as ``dagster-webserver`` has them."""
+"""Database pool and the UI's polling interval, with the defaults of ``dagster-webserver``."""
 
 
 class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRequestContext]):
-    """Dagster's UI and its API for those who call it under ``hosts``. GraphQL over HTTP is POST with JSON only."""
+    """Dagster's UI and API under the names ``hosts``. GraphQL over HTTP accepts only POST with JSON."""
 
     def __init__(self, context: WorkspaceProcessContext, hosts: Iterable[str]) -> None:
         self._hosts = tuple(hosts)
@@ -38,10 +38,10 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRe
 
     async def graphql_http_endpoint(self, request: Request) -> HTMLResponse | PlainTextResponse | JSONResponse:
         if request.method == "POST" and media_type(request) != "application/json":
-            return AsciiJSON({"detail": "GraphQL takes JSON, as the header Content-Type must say."}, 415)
-        asks_for_graphiql = "text/html" in request.headers.get("Accept", "")  # then no query is carried out
+            return AsciiJSON({"detail": "GraphQL requires JSON, with the matching Content-Type."}, 415)
+        asks_for_graphiql = "text/html" in request.headers.get("Accept", "")  # in that case no query is executed
         if request.method != "POST" and not asks_for_graphiql:
-            return AsciiJSON({"detail": "GraphQL is asked by POST."}, 405, headers={"Allow": "POST"})
+            return AsciiJSON({"detail": "GraphQL requires POST."}, 405, headers={"Allow": "POST"})
         return await super().graphql_http_endpoint(request)
 
 

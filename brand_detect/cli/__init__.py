@@ -1,6 +1,6 @@
 """The command line: data on stdout, progress and errors on stderr, a distinct exit code per kind of error.
 
-It reads options and prints; what a command does is in ``client`` and the packages below it. This module lists the
+It parses options and prints; the work is done in ``client`` and the packages below it. This module lists the
 commands in the order of the help: single ones by panel, then the groups, each a module of its own.
 """
 
@@ -37,7 +37,7 @@ PANELS = {
         *(run.run, runs.submit, runs.status, checkpoints.checkpoints, runs.replay, runs.retry, runs.cancel),
         *(runs.report, compare.compare, sweep.sweep, export.export, servers.serve, doctor.doctor),
     ),
-    "Now and then": (*(run.demo, plan.plan, problems.problems, portfolio.portfolio, servers.dev, servers.webserver),),
+    "Occasional": (*(run.demo, plan.plan, problems.problems, portfolio.portfolio, servers.dev, servers.webserver),),
 }
 GROUPS = {
     "catalog": catalog.commands,
@@ -51,7 +51,7 @@ app = Commands(
     """Which brands were on screen in a video: when, how long, how large.
 
     Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input,
-    4 failed for good, 5 failed and may pass, 6 something was found (problems,
+    4 failed for good, 5 failed but may pass, 6 something was found (problems,
     catalog check, store verify), 130 stopped by Ctrl-C or SIGTERM.
     BRAND_DETECT_TRACEBACK=1 shows where an error came from."""
 )
@@ -66,7 +66,7 @@ for name, group in GROUPS.items():
 
 def main() -> None:
     """Entry point: domain errors become one sentence, a hint and an exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: Dagster is told that the run failed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, so that Dagster records the failure
     try:
         app()
     except BrandDetectError as e:

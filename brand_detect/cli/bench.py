@@ -1,4 +1,4 @@
-"""``brand-detect bench``: speed, memory and scale, and accuracy on generated footage whose truth is known."""
+"""``brand-detect bench``: speed, memory, scale, and accuracy on generated footage with ground truth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,14 +23,18 @@ commands = Commands("Speed, memory and scale; accuracy on generated footage.")
 def pipeline(
     labelled: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="labelled clips and their labels.json, measured too", show_default=False),
+        typer.Option(
+            metavar="FOLDER", help="also measure these labelled clips with their labels.json", show_default=False
+        ),
     ] = None,
-    long: Annotated[bool, typer.Option("--long", help="also a 20-minute video: memory and stages over length")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="also a 20-minute video: memory and stage times by length")
+    ] = False,
     as_json: JsonOpt = False,
 ) -> None:
     """Time and memory of the whole pipeline, stage by stage.
 
-    Also: what looking at less saves and loses, sampling against FFmpeg, and
+    Also: what coarser sampling saves and loses, sampling against FFmpeg, and
     the bytes of state.
 
     Example: brand-detect bench pipeline --labelled clips --long
@@ -50,14 +54,12 @@ def pipeline(
 @commands.command()
 def exposure(
     minutes: Annotated[float, typer.Option(min=0.25, metavar="MINUTES", help="length of the generated clip")] = 5,
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="NUMBER", help="another number draws other boards and other players")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="seed of the boards and players")] = 0,
     as_json: JsonOpt = False,
 ) -> None:
     """Error of seconds, share of voice and area, by brand.
 
-    Measured against the truth of a generated clip.
+    Measured against the ground truth of a generated clip.
 
     Example: brand-detect bench exposure --minutes 5
     """
@@ -74,7 +76,7 @@ def logos(
     ] = 3000,
     as_json: JsonOpt = False,
 ) -> None:
-    """Logos without words, end to end, among thousands of brands.
+    """Textless logos, end to end, among thousands of brands.
 
     Measured on a generated clip whose logos are known.
 
@@ -92,16 +94,16 @@ def logos(
 def escalation(
     videos: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="clips, labelled or not, measured too", show_default=False),
+        typer.Option(metavar="FOLDER", help="also measure these clips, labelled or not", show_default=False),
     ] = None,
     minutes: Annotated[
         float, typer.Option(min=0, metavar="MINUTES", help="length of the generated clip; 0: none")
     ] = 20,
     as_json: JsonOpt = False,
 ) -> None:
-    """Questions that an escalation asks per candidate, and in replays.
+    """Questions that an escalation asks per candidate and in replays.
 
-    A script answers in the place of a model.
+    A script answers in place of a model.
 
     Example: brand-detect bench escalation --minutes 20
     """
@@ -111,7 +113,7 @@ def escalation(
     from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
 
     folder = home() / state_dir() / "bench"
-    clips: list[tuple[Path, list[str], list[str]]] = []  # each with the names in its catalogue and those it shows
+    clips: list[tuple[Path, list[str], list[str]]] = []  # each with the names in its catalogue and those shown
     if minutes:
         video = folder / f"escalation-{minutes:g}.mp4"
         truth = sample_once(video, Scenario(seconds=60 * minutes))
@@ -136,9 +138,9 @@ def escalation(
 def replay(
     job_id: JobArg,
     start_stage: Annotated[
-        str, typer.Option("--from", metavar="STAGE", help="the first stage that runs again")
+        str, typer.Option("--from", metavar="STAGE", help="the first stage to run again")
     ] = "match_brands",
-    through_dagster: Annotated[bool, typer.Option("--served", help="also through the Dagster that runs now")] = False,
+    through_dagster: Annotated[bool, typer.Option("--served", help="also through the running Dagster")] = False,
     as_json: JsonOpt = False,
 ) -> None:
     """Where the seconds of a replay go, and what it loads.
@@ -166,9 +168,9 @@ def vlm(
     size: Annotated[
         str, typer.Option(metavar="SIZE", help="of the random model: 256m, 500m or 2b, as SmolVLM's")
     ] = "256m",
-    questions: Annotated[int, typer.Option(min=1, metavar="COUNT", help="how many are asked each time")] = 8,
+    questions: Annotated[int, typer.Option(min=1, metavar="COUNT", help="questions per measurement")] = 8,
     max_output_tokens: Annotated[
-        int, typer.Option(min=1, metavar="COUNT", help="tokens of a reply at most; random weights write them all")
+        int, typer.Option(min=1, metavar="COUNT", help="most tokens per reply; random weights always write that many")
     ] = 16,
     at_once: Annotated[
         list[int], typer.Option(min=1, metavar="COUNT", help="questions asked at once, in one batch; repeatable")
@@ -197,7 +199,7 @@ def scale(
     jobs: Annotated[int, typer.Option(min=1, metavar="COUNT", help="jobs in the instance")] = 10_000,
     as_json: JsonOpt = False,
 ) -> None:
-    """Listing checkpoints and a night's retries among many jobs.
+    """Listing checkpoints and off-peak retries among many jobs.
 
     Example: brand-detect bench scale --jobs 10000
     """
@@ -207,13 +209,13 @@ def scale(
 
 
 def replay_in_process(job_id: str, start_stage: str) -> "JobRun":
-    """One replay on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
+    """One replay on the instance of ``DAGSTER_HOME``, for the benchmark to measure."""
     with local_runner() as runner:
         return runner.replay(job_id, start_stage)
 
 
 def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
-    """One video from start to end on the instance of ``DAGSTER_HOME``: what the benchmark measures."""
+    """One run of a video on the instance of ``DAGSTER_HOME``, for the benchmark to measure."""
     from brand_detect.evaluation.benchmarks.pipeline import result_of
 
     with local_runner(str(video)) as runner:
@@ -221,7 +223,7 @@ def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
 
 
 def run_with_catalog(video: Path, catalog: Path) -> "RunResult":
-    """As ``run_in_process``, with the catalogue in a folder."""
+    """As ``run_in_process``, with another catalogue."""
     from brand_detect.evaluation.benchmarks.pipeline import result_of
 
     with local_runner(str(video), catalog=str(catalog)) as runner:

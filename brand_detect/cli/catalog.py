@@ -1,4 +1,4 @@
-"""``brand-detect catalog``: begin a catalogue, add to it, import artwork, check it, look at it."""
+"""``brand-detect catalog``: create a catalogue, add to it, import artwork, check and preview it."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brand_detect.domain.protocols import Rgba
 
 ALIKE = 0.95
-"""Likeness by the embedder of the package that 37 of the 6 million pairs of 3,467 icons reach: nearly one drawing."""
+"""Similarity under the packaged embedder that only 37 of the 6 million pairs of 3,467 icons reach: near duplicates."""
 
 commands = Commands("The brand catalogue: names and logos.")
 
@@ -34,12 +34,12 @@ CatalogOpt = Annotated[
 
 @commands.command()
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder to make")],
-    empty: Annotated[bool, typer.Option("--empty", help="without the brands that the package knows")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder to create")],
+    empty: Annotated[bool, typer.Option("--empty", help="start without the packaged brands")] = False,
 ) -> None:
-    """Make a catalogue of your own, a folder to keep in git.
+    """Create your own catalogue, a folder to keep in git.
 
-    It begins with the brand list that comes with the package.
+    It starts with the packaged brand list.
 
     Example: brand-detect catalog init catalogue
     """
@@ -48,14 +48,14 @@ def init(
 
     file = folder / OWN
     if file.exists():
-        raise BadInput(f"{file} is there already.", "brand-detect catalog add NAME adds to it")
+        raise BadInput(f"{file} exists already.", "brand-detect catalog add NAME adds to it")
     replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())
     out.print(f"{file}: set BRAND_DETECT_CATALOG to {folder.absolute()}", markup=False, highlight=False, soft_wrap=True)
 
 
 @commands.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="the brand's name, or an alias of one that is there")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the brand's name, or an alias of an existing brand")],
     logos: Annotated[
         list[Path] | None,
         typer.Option("--logo", metavar="FILE", help="an SVG, PNG or JPEG; repeatable", show_default=False),
@@ -66,19 +66,19 @@ def add(
     ] = None,
     categories: Annotated[
         list[str] | None,
-        typer.Option("--category", metavar="NAME", help="such as drinks; repeatable", show_default=False),
+        typer.Option("--category", metavar="NAME", help="for example drinks; repeatable", show_default=False),
     ] = None,
     owner: Annotated[str, typer.Option(metavar="NAME", help="the company behind it", show_default=False)] = "",
     colours: Annotated[
         list[str] | None,
-        typer.Option("--colour", metavar="HEX", help="such as e30613; repeatable", show_default=False),
+        typer.Option("--colour", metavar="HEX", help="for example e30613; repeatable", show_default=False),
     ] = None,
     catalog: CatalogOpt = None,
 ) -> None:
-    """Add a brand, or logos and names to one that is there.
+    """Add a brand, or logos and names to an existing one.
 
-    A new brand is written to the end of brands.yaml; logos are copied into
-    the folder logos beside it. Comments and order of the list stay.
+    A new brand is appended to brands.yaml; logos are copied into the folder
+    logos beside it. Comments and order of the list are kept.
 
     Examples:
       brand-detect catalog add Zymvora --logo zymvora.svg --category drinks
@@ -108,12 +108,12 @@ def add(
 
 @commands.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="where from; there is simple-icons")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="the source: simple-icons")],
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="a brand to import; repeatable", show_default=False),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="all brands that there are, some 3,400")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="all brands of the source, about 3,400")] = False,
     into: Annotated[
         Path | None,
         typer.Option(
@@ -136,9 +136,9 @@ def import_(
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
     if source != "simple-icons":
-        raise BadInput(f"There is nothing to import named {source!r}.", "there is simple-icons")
+        raise BadInput(f"There is no source named {source!r}.", "sources: simple-icons")
     if bool(only) == everything:
-        raise BadInput("It is not said what to import.", "name brands with --only, or give --all")
+        raise BadInput("Nothing to import is selected.", "name brands with --only, or give --all")
     done = import_icons(of_ones_own(into), only or [], VectorAndPixelArtwork())
     out.print(f"{plain(str(done.file))}: {done.listed} brands, {done.new} of them new", highlight=False, soft_wrap=True)
 
@@ -147,18 +147,20 @@ def import_(
 def check(
     alike: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, metavar="LIKENESS", help="report two logos that are at least this alike"),
+        typer.Option(
+            min=0.0, max=1.0, metavar="SIMILARITY", help="report pairs of logos that are at least this similar"
+        ),
     ] = ALIKE,
     embedder: Annotated[
-        str, typer.Option(metavar="MODEL", help="how logos are compared, as detect_objects.embedder names it")
+        str, typer.Option(metavar="MODEL", help="embedder to compare logos with, as in detect_objects.embedder")
     ] = "built-in",
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
     """List brands that are hard to tell apart.
 
-    By their names as OCR reads them, or by their logos, large or small. Ends
-    with exit code 6 if there are any.
+    Compares their names as OCR reads them, and their logos, large and small.
+    Ends with exit code 6 if there are any.
 
     Example: brand-detect catalog check
     """
@@ -201,7 +203,7 @@ def check(
 def preview(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="a brand; default: all that have logos", show_default=False),
+        typer.Argument(metavar="NAME", help="a brand; default: all with logos", show_default=False),
     ] = None,
     page: Annotated[Path, typer.Option("--out", metavar="FILE", help="the HTML page to write")] = Path("brands.html"),
     catalog: CatalogOpt = None,
@@ -225,16 +227,16 @@ def preview(
 
 
 def of_ones_own(path: Path | None) -> Path:
-    """The catalogue that is written to.
+    """The catalogue to write to.
 
     Raises:
-        BadInput: it is the package's.
+        BadInput: it is the packaged one.
     """
     chosen = path or Path(Settings.load().catalog)
     if not (path or Settings.load().catalog):
         raise BadInput(
-            "The catalogue is the one in the package, which is not written to.",
-            "make one of your own with brand-detect catalog init FOLDER, and set BRAND_DETECT_CATALOG to it",
+            "The packaged catalogue cannot be changed.",
+            "create your own with brand-detect catalog init FOLDER, and set BRAND_DETECT_CATALOG to it",
         )
     return chosen.absolute()
 
@@ -257,7 +259,7 @@ def _named(loaded: "LoadedCatalog", names: list[str]) -> "list[Brand]":
     by_key = {key_of(text): b for b in loaded.catalog.brands for text in (*b.aliases, b.name)}
     for name in names:
         if key_of(name) not in by_key:
-            raise BadInput(f"There is no brand {name} in the catalogue.", "names and aliases count, accents do not")
+            raise BadInput(f"There is no brand {name} in the catalogue.", "use a name or an alias; accents are ignored")
     return [by_key[key_of(name)] for name in names]
 
 

@@ -1,4 +1,4 @@
-"""The attempts of a job as a tree, from a running Dagster and the store."""
+"""Shows the attempts of a job as a tree, from a running Dagster and the store."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,13 +31,13 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     Stage.escalate_cloud: ("questions", "unresolved"),
     Stage.compile_report: ("brands", "exposures"),
 }
-"""The figures that the tree shows of each stage; all of them are in the JSON."""
+"""Figures of each stage that the tree shows; the JSON has all."""
 
 
 def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
     """All attempts of a job as a tree, and which are stale.
 
-    Each run hangs below the checkpoint that it went on from.
+    Each run is shown below the checkpoint that it started from.
 
     Example: brand-detect checkpoints match-3f9a1c07
     """
@@ -46,7 +46,7 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
     history = present(known, Store(Settings.load().store_root))
     gone = sum(len(known.stages[s].attempts) - len(history.stages[s].attempts) for s in LINE)
     if gone:
-        err.print(f"left out: {gone} checkpoints whose files are gone", highlight=False)
+        err.print(f"left out: {gone} checkpoints whose files are missing", highlight=False)
     if not history:
         raise BadInput(f"There is no checkpoint of {job_id}.", "brand-detect submit VIDEO")
     if as_json:
@@ -56,7 +56,7 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
 
 
 def tree_of(history: History) -> Tree:
-    """The attempts of ``history``: below each run its stages, below a stage the runs that went on from it."""
+    """The attempts of ``history``: below each run its stages, below a stage the runs that started from it."""
     newest = {s: a.attempt for s in LINE if (a := history.latest(s))}
     made: dict[str, list[Attempt]] = {}
     for stage in LINE:
@@ -71,7 +71,7 @@ def tree_of(history: History) -> Tree:
         tuned = [
             f"{a.stage}.{name}={value}" for a in attempts for name, value in a.overrides.items() if a.stage in STAGES
         ]
-        goes_on = f"goes on from escalate_cloud {first.continues[:8]}" if first.continues else ""
+        goes_on = f"continues escalate_cloud {first.continues[:8]}" if first.continues else ""
         branch = below.add(_line(f"[bold]{run_id[:8]}[/]", local_time(first.created_s), goes_on, *map(plain, tuned)))
         for attempt in attempts:
             reasons = history.stale(attempt.stage) if newest[attempt.stage] == attempt.attempt else ()

@@ -1,4 +1,4 @@
-"""What all commands share: the consoles, options that recur, and how settings are written."""
+"""Shared by all commands: consoles, common options, and parsing of overrides."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from brand_detect.domain.job import Overrides
 out = Console()
 err = Console(stderr=True)
 TRACEBACK = "BRAND_DETECT_TRACEBACK"
-"""Environment variable: show where an error came from."""
+"""Environment variable that shows the traceback of an error."""
 
 FOUND = 6
 """Exit code of a check that found something."""
@@ -36,10 +36,10 @@ NewJobOpt = Annotated[
 ]
 AttemptOpt = Annotated[
     str,
-    typer.Option(metavar="ATTEMPT", help="a report of the job, by the first letters of its id; default: the newest"),
+    typer.Option(metavar="ATTEMPT", help="a report of the job, or a prefix of its id; default: the newest"),
 ]
 ProfileOpt = Annotated[
-    str, typer.Option(metavar="PROFILE", help="params to begin with: default, soccer_broadcast or fixed_camera")
+    str, typer.Option(metavar="PROFILE", help="params to start from: default, soccer_broadcast or fixed_camera")
 ]
 SetOpt = Annotated[
     list[str],
@@ -59,7 +59,7 @@ class _Group(TyperGroup):
 
 
 def _in_words(params: list[Any]) -> list[Any]:
-    """``params`` without ``<str>`` beside an argument's name and ``<bool>`` beside a switch in the help."""
+    """``params`` without ``<str>`` next to an argument's name and ``<bool>`` next to a switch in the help."""
     for param in params:
         if isinstance(param, TyperArgument) or param.is_flag:
             param.display_type_rich = lambda ctx: None  # noqa: ARG005
@@ -67,7 +67,7 @@ def _in_words(params: list[Any]) -> list[Any]:
 
 
 class Commands(typer.Typer):
-    """Commands that are listed together."""
+    """A group of commands."""
 
     def __init__(self, about: str) -> None:
         super().__init__(
@@ -99,14 +99,16 @@ def overrides_of(settings: list[str]) -> Overrides:
     """``["stage.param=value"]`` as overrides; values are read as YAML 1.2, where ``off`` is a word.
 
     Raises:
-        BadInput: not of that shape, or not valid for the stage.
+        BadInput: malformed, or not valid for the stage.
     """
     overrides: Overrides = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         stage, dot, param = name.partition(".")
         if not (equals and dot and param):
-            raise BadInput(f"{setting!r} is not a setting.", "write stage.param=value, as in run_ocr.engine=tesseract")
+            raise BadInput(
+                f"{setting!r} is not an override.", "write stage.param=value, as in run_ocr.engine=tesseract"
+            )
         overrides.setdefault(stage, {})[param] = read_value(name, value)
     return check_overrides(overrides)
 
@@ -115,28 +117,28 @@ def read_value(name: str, value: str) -> Any:
     """``value`` of the param ``name`` as YAML 1.2 reads it.
 
     Raises:
-        BadInput: it is no YAML.
+        BadInput: it is not YAML.
     """
     try:
         return yaml.load(value, _Yaml)
     except yaml.YAMLError as e:
-        raise BadInput(f"{name}: {value!r} cannot be read.", "put special characters into quotes") from e
+        raise BadInput(f"{name}: {value!r} is not valid YAML.", "quote special characters") from e
 
 
 def plain(text: str) -> str:
-    """``text`` for rich to print as it is: no markup, and no control characters, which would steer the terminal."""
+    """``text`` for rich to print literally: without markup and without control characters for the terminal."""
     return escape("".join(letter if letter.isprintable() else "�" for letter in text))
 
 
 def write_page(page: Path, text: str) -> None:
     """
     Raises:
-        BadInput: no file can be written there.
+        BadInput: the file cannot be written.
     """
     try:
         page.write_text(text, encoding="utf-8")
     except OSError as e:
-        raise BadInput(f"{page} cannot be written: {e.strerror}.", "name a file in a folder that is there") from e
+        raise BadInput(f"{page} cannot be written: {e.strerror}.", "name a file in an existing folder") from e
 
 
 def local_time(at_s: float) -> str:
@@ -146,8 +148,8 @@ def local_time(at_s: float) -> str:
 
 
 def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on screen") -> Table:
-    """The brands of a report, those on screen longest first."""
-    table = Table(title=title if brands else f"{title}: none was found")
+    """The brands of a report, by time on screen, longest first."""
+    table = Table(title=title if brands else f"{title}: none found")
     for name, right in (("brand", False), ("seconds", True), ("share of voice", True), ("exposures", True)):
         table.add_column(name, justify="right" if right else "left")
     table.add_column("first", justify="right")
@@ -165,7 +167,7 @@ def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on scr
 
 
 def home() -> Path:
-    """``DAGSTER_HOME``, which is the checkout unless set otherwise."""
+    """``DAGSTER_HOME``; by default the checkout."""
     named = os.environ.get("DAGSTER_HOME")
     if not named:
         checkout = Path(__file__).resolve().parents[2]
@@ -173,8 +175,6 @@ def home() -> Path:
             raise BadInput("DAGSTER_HOME is not set.", "set it to a folder with a dagster.yaml, such as the checkout")
         named = os.environ["DAGSTER_HOME"] = str(checkout)
     if not (Path(named) / "dagster.yaml").is_file():  # without it Dagster would send telemetry
-        raise BadInput(
-            f"DAGSTER_HOME is {named}, which holds no dagster.yaml.", "copy the checkout's dagster.yaml there"
-        )
+        raise BadInput(f"DAGSTER_HOME is {named}, which has no dagster.yaml.", "copy the checkout's dagster.yaml there")
     named = os.environ["DAGSTER_HOME"] = str(Path(named).resolve())
     return Path(named)

@@ -1,4 +1,4 @@
-"""Two reports side by side: straight from the store, or through a running Dagster."""
+"""Compares two reports: directly from the store, or through a running Dagster."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from brand_detect.report.pages import fact
 from brand_detect.report.words import duration, short, signed
 
 ROWS = 20
-"""Most rows of a table; all of them are in the JSON."""
+"""Limit of rows in a table; the JSON has all."""
 
 
 def compare(
@@ -25,20 +25,18 @@ def compare(
     with_attempt: Annotated[
         str, typer.Option("--with", metavar="ATTEMPT", help="the report to compare it with; default: the one before")
     ] = "",
-    with_job: Annotated[
-        str, typer.Option("--with-job", metavar="JOB", help="another job, to compare with a report of it")
-    ] = "",
+    with_job: Annotated[str, typer.Option("--with-job", metavar="JOB", help="compare with a report of this job")] = "",
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page with pictures", show_default=False)
     ] = None,
     served: Annotated[
-        bool, typer.Option("--served", help="let the running Dagster do it; it keeps the page in the store")
+        bool, typer.Option("--served", help="compare in the running Dagster, which stores the page")
     ] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """What a report gained and lost against another.
+    """Compare a report with an earlier one.
 
-    Seconds, verdicts, what was set differently, time and cost.
+    Shows seconds gained and lost, verdicts, params, time and cost.
 
     Examples:
       brand-detect compare match-3f9a1c07 --page comparison.html
@@ -46,7 +44,7 @@ def compare(
     """
     if served:
         if page:
-            raise BadInput("--page writes a file here, and --served works elsewhere.", "leave one of them out")
+            raise BadInput("--page writes a file here, but --served runs elsewhere.", "leave one of them out")
         with Client() as client:
             found = client.compare(job_id, attempt, with_attempt, with_job)
         if as_json:
@@ -90,7 +88,7 @@ def _show(comparison: Comparison) -> None:
         ),
     )
     _print(
-        "Verdicts that changed",
+        "Changed verdicts",
         ("text", "before", "after", ">tracks", ">on screen"),
         (
             (v.text, outcome_in_words(v.before), outcome_in_words(v.after), str(v.tracks), duration(v.seconds))
@@ -98,7 +96,7 @@ def _show(comparison: Comparison) -> None:
         ),
     )
     _print(
-        "Set differently",
+        "Different params and versions",
         ("", "before", "after"),
         ((name, fact(was), fact(now)) for name, was, now in settings(comparison)),
     )
@@ -121,7 +119,7 @@ def _show(comparison: Comparison) -> None:
 
 
 def _print(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """A table, unless it would be empty; columns that begin with > are numbers."""
+    """Print a table unless it is empty; columns that begin with > are numbers."""
     listed = list(rows)
     if not listed:
         return

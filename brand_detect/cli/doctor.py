@@ -1,4 +1,4 @@
-"""The command that says what is wrong with an installation, and what to do."""
+"""The command that finds problems of an installation and says how to fix them."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -14,18 +14,20 @@ SYMBOLS = {OK: "[green]✓[/]", WARN: "[yellow]![/]", FAIL: "[red]✗[/]", OFF: 
 
 
 def doctor(
-    served: Annotated[bool, typer.Option("--served", help="Dagster's webserver and daemon must run, too")] = False,
+    served: Annotated[
+        bool, typer.Option("--served", help="also fail if Dagster's webserver or daemon is not running")
+    ] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """What is wrong with this installation, and what to do.
+    """Find problems of this installation, and how to fix them.
 
-    Looks at engines, settings, storage and Dagster. Ends with 0 if nothing
+    Checks engines, settings, storage and Dagster. Ends with 0 if nothing
     failed, else with 4; warnings do not count.
 
     Example: brand-detect doctor --served
     """
     with Installation(served=served) as here, err.status("") as line:
-        found = examine(here, lambda name: line.update(f"looking at {name}"))
+        found = examine(here, lambda name: line.update(f"checking {name}"))
     if as_json:
         out.print_json(data=[asdict(f) for f in found])
     else:
@@ -39,10 +41,10 @@ def _show(found: list[Finding]) -> None:
     for width in (1, max(len(f.name) for f in found), None):
         table.add_column(width=width, overflow="fold")
     for f in found:
-        table.add_row(SYMBOLS[f.state], f.name, plain(f.said))
+        table.add_row(SYMBOLS[f.state], f.name, plain(f.text))
     out.print(table, highlight=False)
     for f in found:
         if f.todo and f.state in (WARN, FAIL):
             out.print(f"{SYMBOLS[f.state]} {f.name}: {plain(f.todo)}", highlight=False, soft_wrap=True)
     counts = {state: sum(f.state == state for f in found) for state in (OK, WARN, FAIL)}
-    out.print(f"{counts[OK]} in order, {counts[WARN]} to look at, {counts[FAIL]} failed", highlight=False)
+    out.print(f"ok: {counts[OK]}, warnings: {counts[WARN]}, failed: {counts[FAIL]}", highlight=False)

@@ -38,13 +38,13 @@ OWN_SECRETS = (
 )
 MODEL_KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY")
 BESIDE_SETTINGS = (*OWN_SECRETS, "BRAND_DETECT_POSTGRES_URL", "BRAND_DETECT_TRACEBACK")
-"""Variables of this project that are no settings: secrets and switches."""
+"""This project's variables that are not settings: secrets and switches."""
 SECRETS = (*OWN_SECRETS, *MODEL_KEYS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SPACE_BYTES = 5 * 2**30
-"""Free space under which a warning is due: an hour of 1080p takes about 3 GiB."""
+"""Free space below which a warning is given: an hour of 1080p takes about 3 GiB."""
 HEARTBEAT_S = 120.0
-"""Dagster's daemons show a sign of life every half minute."""
+"""Longest silence of a daemon: Dagster's daemons send a heartbeat every 30 s."""
 PATIENCE_S = 60.0
 WORD = "SPONSOR"
 _TORCH = (
@@ -55,20 +55,20 @@ _TORCH = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: ``ok``, ``warn``, ``fail``, or ``off`` where there is nothing to look at."""
+    """One line: ``ok``, ``warn``, ``fail``, or ``off`` if there is nothing to check."""
 
     name: str
     state: str
-    said: str
+    text: str
     todo: str = ""
 
 
 class Installation:
-    """What several checks read, each loaded on first use."""
+    """Shared inputs of the checks, each loaded on first use."""
 
     def __init__(self, *, served: bool) -> None:
         self.down = FAIL if served else WARN
-        """How bad it is that a service does not run."""
+        """State of a service that is not running."""
         self._open = ExitStack()
 
     def __enter__(self) -> "Installation":
@@ -80,7 +80,7 @@ class Installation:
 
     @cached_property
     def settings(self) -> Settings:
-        with suppress(BadInput):  # which the check of the home tells; by default the store lies there
+        with suppress(BadInput):  # reported by the check of the home, which is also the store's default location
             home()
         return Settings.load()
 
@@ -93,7 +93,7 @@ class Installation:
 
     @cached_property
     def word(self) -> Image:
-        """A picture with one word on it."""
+        """A rendered word."""
         import numpy as np
 
         from brand_detect.engines.canvas import OpenCvCanvas
@@ -107,17 +107,17 @@ class Check:
     name: str
     look: Callable[[Installation], Iterator[Finding]]
     needs: tuple[str, ...] = ()
-    """Checks without which this one has nothing to say."""
+    """Checks that must pass before this one can run."""
 
 
 def examine(here: Installation, begun: Callable[[str], object] = lambda _: None) -> list[Finding]:
-    """Every check's findings. One that breaks down is a finding too, and hides no other."""
+    """Findings of all checks. A check that crashes is a finding too, and does not stop the others."""
     found: list[Finding] = []
     for check in CHECKS:
         begun(check.name)
         failed = [f.name for f in found if f.name in check.needs and f.state == FAIL]
         if failed:
-            found.append(Finding(check.name, OFF, f"not looked at: mend {failed[0]} first"))
+            found.append(Finding(check.name, OFF, f"skipped: fix {failed[0]} first"))
             continue
         try:
             found += check.look(here)
@@ -140,7 +140,7 @@ def _python(_: Installation) -> Iterator[Finding]:
     wanted = metadata.metadata("brand_detect")["Requires-Python"]
     here = sys.version.split()[0]
     fits = SpecifierSet(wanted).contains(here, prereleases=True)
-    yield Finding("python", OK if fits else FAIL, here, "" if fits else f"make .venv anew with Python {wanted}")
+    yield Finding("python", OK if fits else FAIL, here, "" if fits else f"recreate .venv with Python {wanted}")
 
 
 def _packages(_: Installation) -> Iterator[Finding]:
@@ -171,9 +171,9 @@ def _opencv(_: Installation) -> Iterator[Finding]:
 
     wheels = {d.name: d.version for n in ("", "-headless") for d in metadata.distributions(name=f"opencv-python{n}")}
     if len(set(wheels.values())) > 1:
-        said = " and ".join(f"{name} {version}" for name, version in wheels.items())
+        wrong = " and ".join(f"{name} {version}" for name, version in wheels.items())
         yield Finding(
-            "opencv", FAIL, f"{said} share one folder and differ", "make clean setup, for one version of both"
+            "opencv", FAIL, f"{wrong} share one folder but differ", "make clean setup, to get the same version of both"
         )
     else:
         yield Finding("opencv", OK, OpenCvCodec().identity)
@@ -191,15 +191,15 @@ def _video(_: Installation) -> Iterator[Finding]:
     if shown == 2:
         yield Finding("video", OK, f"{PyAvDecoder().identity}: a clip was written and decoded")
     else:
-        yield Finding("video", FAIL, f"{shown} of 2 pictures of a clip were decoded", "reinstall av")
+        yield Finding("video", FAIL, f"{shown} of 2 frames of a clip were decoded", "reinstall av")
 
 
 def _read_word(reader: Any, crop: Image) -> Finding:
-    said = reader.read([crop])[0].text
+    text = reader.read([crop])[0].text
     name = reader.identity.split()[0]
-    if said == WORD:
-        return Finding(name, OK, f"{reader.identity}: a drawn word was read")
-    return Finding(name, FAIL, f"{reader.identity}: {WORD!r} was read as {said!r}", "reinstall it")
+    if text == WORD:
+        return Finding(name, OK, f"{reader.identity}: read a rendered word")
+    return Finding(name, FAIL, f"{reader.identity}: read {WORD!r} as {text!r}", "reinstall it")
 
 
 def _rapidocr(here: Installation) -> Iterator[Finding]:
@@ -208,13 +208,13 @@ def _rapidocr(here: Installation) -> Iterator[Finding]:
 
     regions = RapidTextDetector().detect(here.word)
     if len(regions) != 1:
-        yield Finding("rapidocr", FAIL, f"{len(regions)} lines were found where one was drawn", "reinstall rapidocr")
+        yield Finding("rapidocr", FAIL, f"found {len(regions)} lines of text instead of one", "reinstall rapidocr")
         return
     reader = RapidTextReader()
     yield _read_word(reader, OpenCvCodec().rectify(here.word, regions[0].quad))
     if "openvino" in reader.identity:
         return
-    slower = "text is read by onnxruntime, in about twice the time"
+    slower = "OCR falls back to onnxruntime, which takes about twice the time"
     try:
         import_module("openvino")
     except ModuleNotFoundError:
@@ -228,12 +228,12 @@ def _tesseract(here: Installation) -> Iterator[Finding]:
 
     if not shutil.which("tesseract"):
         todo = "apt-get install tesseract-ocr, if you want run_ocr.engine=tesseract"
-        yield Finding("tesseract", WARN, "not installed; it is the second text engine, off by default", todo)
+        yield Finding("tesseract", WARN, "not installed; this second text engine is off by default", todo)
         return
     found = _read_word(TesseractReader(), here.word[250:450, 250:1030])
     listed = subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True, timeout=PATIENCE_S)
-    languages = ", ".join(listed.stdout.splitlines()[1:])  # the first line counts them
-    yield replace(found, said=f"{found.said}; languages: {languages}")
+    languages = ", ".join(listed.stdout.splitlines()[1:])  # the first line is their count
+    yield replace(found, text=f"{found.text}; languages: {languages}")
 
 
 def _torch(_: Installation) -> Iterator[Finding]:
@@ -244,7 +244,7 @@ def _torch(_: Installation) -> Iterator[Finding]:
         return
     torch, transformers, gpu = (*run.stdout.splitlines(), "")[:3]
     yield Finding("torch", OK, f"torch {torch}, transformers {transformers}")
-    yield Finding("gpu", OK if gpu else OFF, gpu or "none; nothing in the default profile needs one")
+    yield Finding("gpu", OK if gpu else OFF, gpu or "none; the default profile needs none")
 
 
 def _object_models(here: Installation) -> Iterator[Finding]:
@@ -254,7 +254,7 @@ def _object_models(here: Installation) -> Iterator[Finding]:
     named = {p: load_profile(p).get("detect_objects", {}).get("object_model", "off") for p in profile_names()}
     wanted = {profile: model for profile, model in named.items() if model != "off"}
     if not wanted:
-        yield Finding("object model", OFF, "no profile names one")
+        yield Finding("object model", OFF, "no profile uses one")
     for profile, model in wanted.items():
         try:
             ModelRoots(here.settings.model_roots).folder(model)
@@ -276,8 +276,8 @@ def _variables(_: Installation) -> Iterator[Finding]:
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     for name in unknown:
         near = difflib.get_close_matches(name, known, n=1)
-        todo = f"did you mean {near[0]}?" if near else "unset it; docs/reference/settings.md lists what there is"
-        yield Finding("variables", WARN, f"{name} is no setting and has no effect", todo)
+        todo = f"did you mean {near[0]}?" if near else "unset it; docs/reference/settings.md lists all settings"
+        yield Finding("variables", WARN, f"{name} is not a setting and has no effect", todo)
     if not unknown:
         yield Finding("variables", OK, f"every {PREFIX}* variable is known")
 
@@ -289,7 +289,7 @@ def _secrets(here: Installation) -> Iterator[Finding]:
     present = [name for name in SECRETS if os.environ.get(name, "").strip()]
     url = urlsplit(here.settings.dagster_url)
     if TOKEN in present and url.scheme == "http" and url.hostname not in LOOPBACK:
-        yield Finding("secrets", WARN, f"{TOKEN} is sent to {url.hostname} in the clear", "use https")
+        yield Finding("secrets", WARN, f"{TOKEN} is sent to {url.hostname} unencrypted", "use https")
     elif not empty:
         yield Finding("secrets", OK, f"set: {', '.join(present) or 'none'}")
 
@@ -302,9 +302,9 @@ def _catalogue(here: Installation) -> Iterator[Finding]:
     catalog = load_catalog(path, VectorAndPixelArtwork()).catalog
     if catalog.brands:
         counts = f"{len(catalog.brands)} brands with {catalog.n_exemplars} logos"
-        yield Finding("catalogue", OK, f"{counts} in {path or 'the list of the package'}")
+        yield Finding("catalogue", OK, f"{counts} in {path or 'the packaged list'}")
     else:
-        yield Finding("catalogue", WARN, f"{path} lists no brand: every mark stays unresolved", "add brands to it")
+        yield Finding("catalogue", WARN, f"{path} lists no brand: everything stays unresolved", "add brands to it")
 
 
 def _store(here: Installation) -> Iterator[Finding]:
@@ -312,19 +312,19 @@ def _store(here: Installation) -> Iterator[Finding]:
 
     root = here.settings.store_root
     if "://" not in root and Path(root).exists() and not Path(root).is_dir():
-        yield Finding("store", FAIL, f"{root} is no folder", "name a folder or a URI with BRAND_DETECT_STORE_ROOT")
+        yield Finding("store", FAIL, f"{root} is not a folder", "name a folder or a URI with BRAND_DETECT_STORE_ROOT")
         return
     weak = Blobs(root).probe()
     if weak:
-        todo = "it serves all the same: each run writes into a folder of its own; pruning needs the right to delete"
+        todo = "it still works: each run writes into its own folder; pruning needs the right to delete"
         yield Finding("store", WARN, f"{root}: {'; '.join(weak)}", todo)
     else:
-        yield Finding("store", OK, f"{root}: files can be made, once only, and read")
+        yield Finding("store", OK, f"{root}: files can be created once and read")
     if "://" not in root:
         free = shutil.disk_usage(root).free
-        said, enough = f"{free / 2**30:.0f} GiB free", free >= SPACE_BYTES
+        space, enough = f"{free / 2**30:.0f} GiB free", free >= SPACE_BYTES
         todo = "" if enough else "free some, or store smaller frames (extract_frames.longest_side_px, jpeg_quality)"
-        yield Finding("space", OK if enough else WARN, said, todo)
+        yield Finding("space", OK if enough else WARN, space, todo)
 
 
 def _media(here: Installation) -> Iterator[Finding]:
@@ -332,10 +332,10 @@ def _media(here: Installation) -> Iterator[Finding]:
     local = [Path(r) for r in roots if "://" not in r]
     bad = [r for r in local if not (r.is_dir() and os.access(r, os.R_OK | os.X_OK))]
     for root in bad:
-        why = "may not be read" if root.exists() else "is not there"
-        yield Finding("media roots", WARN, f"{root} {why}", "mend BRAND_DETECT_MEDIA_ROOTS or the folder")
+        why = "may not be read" if root.exists() else "does not exist"
+        yield Finding("media roots", WARN, f"{root} {why}", "fix BRAND_DETECT_MEDIA_ROOTS or the folder")
     if not bad:
-        yield Finding("media roots", OK, ", ".join(roots) or "none: videos can be named on the command line only")
+        yield Finding("media roots", OK, ", ".join(roots) or "none: only the command line can name videos")
 
 
 def _inbox(here: Installation) -> Iterator[Finding]:
@@ -344,15 +344,15 @@ def _inbox(here: Installation) -> Iterator[Finding]:
 
     uri = here.settings.inbox
     if not uri:
-        yield Finding("inbox", OFF, "none is set")
+        yield Finding("inbox", OFF, "not set")
         return
-    inbox_sensor(here.settings)  # refuses one outside the media roots
+    inbox_sensor(here.settings)  # fails if it is outside the media roots
     Inbox(uri).page("", 1)
     if "://" in uri or os.access(uri, os.W_OK):
         yield Finding("inbox", OK, uri)
     else:
-        todo = "let this user write there, or move bad requests away yourself"
-        yield Finding("inbox", WARN, f"{uri} may not be written: bad requests cannot be moved aside", todo)
+        todo = "let this user write there, or remove invalid requests yourself"
+        yield Finding("inbox", WARN, f"{uri} is not writable: invalid requests cannot be moved aside", todo)
 
 
 def _webhook(here: Installation) -> Iterator[Finding]:
@@ -366,9 +366,9 @@ def _webhook(here: Installation) -> Iterator[Finding]:
         signed = "signed" if webhook.secret else "not signed"
         yield Finding("webhook", OK, f"notifications go to {webhook.host}, {signed}")
     elif hosts:
-        yield Finding("webhook", WARN, f"{HOSTS} is set and {URL} is not: nothing is sent", f"set {URL}")
+        yield Finding("webhook", WARN, f"{HOSTS} is set but {URL} is not: nothing is sent", f"set {URL}")
     else:
-        yield Finding("webhook", OFF, "none is set: nothing is sent")
+        yield Finding("webhook", OFF, "not set: nothing is sent")
 
 
 def _remote_models(here: Installation) -> Iterator[Finding]:
@@ -377,16 +377,16 @@ def _remote_models(here: Installation) -> Iterator[Finding]:
     settings, keys = here.settings, [name for name in MODEL_KEYS if os.environ.get(name, "").strip()]
     for own in sorted(Path(settings.prompts).glob("*.md")) if settings.prompts else ():
         load_prompt(own.stem, settings.prompts)
-    hosts = f"; they may go to {', '.join(settings.model_hosts)}" if settings.model_hosts else ""
+    hosts = f"; allowed servers: {', '.join(settings.model_hosts)}" if settings.model_hosts else ""
     if not settings.remote:
-        yield Finding("remote models", OFF, f"pictures go to no provider{hosts}")
+        yield Finding("remote models", OFF, f"pictures are sent to no provider{hosts}")
     elif keys:
         limit = f"at most {settings.daily_usd:g} USD a day"
         yield Finding(
-            "remote models", OK, f"pictures may go to providers with a key ({', '.join(keys)}){hosts}; {limit}"
+            "remote models", OK, f"pictures may be sent to providers with a key ({', '.join(keys)}){hosts}; {limit}"
         )
     else:
-        yield Finding("remote models", WARN, f"{PREFIX}REMOTE is on and no provider's key is set", "set a key")
+        yield Finding("remote models", WARN, f"{PREFIX}REMOTE is on but no provider's key is set", "set a key")
 
 
 def _permissions(here: Installation) -> Iterator[Finding]:
@@ -396,7 +396,7 @@ def _permissions(here: Installation) -> Iterator[Finding]:
     for folder in is_open:
         yield Finding("permissions", WARN, f"anyone on this machine may write into {folder}", f"chmod o-w {folder}")
     if not is_open:
-        yield Finding("permissions", OK, "what is written here cannot be changed by strangers")
+        yield Finding("permissions", OK, "other users cannot change files written here")
 
 
 # --- Dagster --------------------------------------------------------------------------------------------------------
@@ -433,22 +433,22 @@ def _enabled(key: str) -> Callable[[Mapping[str, Any]], bool]:
 
 KEYS: tuple[tuple[str, Callable[[Mapping[str, Any]], bool], str], ...] = (
     ("telemetry", lambda c: (c.get("telemetry") or {}).get("enabled") is False, "Dagster would send usage data"),
-    ("run_monitoring", _enabled("run_monitoring"), "dead runs would keep their place in the queue"),
-    ("run_retries", _enabled("run_retries"), "a run that was found dead would not be executed again"),
+    ("run_monitoring", _enabled("run_monitoring"), "dead runs would occupy their queue slot"),
+    ("run_retries", _enabled("run_retries"), "dead runs would not be re-executed"),
     (f"the limit of {PARTITION}", _one_at_a_time, "two runs could work on one job at once"),
-    (f"the limit of {HOLD}", _held, "retries that are to wait would run at once"),
+    (f"the limit of {HOLD}", _held, "delayed retries would run at once"),
 )
-"""Keys of dagster.yaml that matter, how they must stand, and what would happen otherwise."""
+"""Required keys of dagster.yaml: name, condition, and the consequence if it does not hold."""
 
 
 def _configuration(_: Installation) -> Iterator[Finding]:
     config = yaml.safe_load((home() / "dagster.yaml").read_text(encoding="utf-8")) or {}
     wrong = [(key, otherwise) for key, stands, otherwise in KEYS if not stands(config)]
     for key, otherwise in wrong:
-        said = f"{key} is not set as in the checkout: {otherwise}"
-        yield Finding("dagster.yaml", FAIL, said, "take this part over from the checkout's dagster.yaml")
+        difference = f"{key} is not set as in the checkout: {otherwise}"
+        yield Finding("dagster.yaml", FAIL, difference, "copy this part from the checkout's dagster.yaml")
     if not wrong:
-        yield Finding("dagster.yaml", OK, "monitoring, retries, telemetry and limits are as they must be")
+        yield Finding("dagster.yaml", OK, "monitoring, retries, telemetry and limits are set as required")
 
 
 def _storage(here: Installation) -> Iterator[Finding]:
@@ -462,7 +462,7 @@ def _storage(here: Installation) -> Iterator[Finding]:
             "dagster storage", FAIL, f"{kind}: its schema is older than this Dagster", "dagster instance migrate"
         )
     else:
-        yield Finding("dagster storage", OK, f"{kind}: opens, and its schema is current")
+        yield Finding("dagster storage", OK, f"{kind}: accessible, and its schema is current")
 
 
 def _daemons(here: Installation) -> Iterator[Finding]:
@@ -470,17 +470,19 @@ def _daemons(here: Installation) -> Iterator[Finding]:
     wanted = here.instance.get_required_daemon_types()
     ages = {kind: time.time() - beats[kind].timestamp for kind in wanted if kind in beats}
     silent = [kind.lower() for kind in wanted if ages.get(kind, HEARTBEAT_S + 1) > HEARTBEAT_S]
-    todo = "make dev, or dagster-daemon run beside brand-detect webserver"
+    todo = "make dev, or dagster-daemon run next to brand-detect webserver"
     if len(silent) == len(wanted):
-        yield Finding("daemons", here.down, "none runs: nothing that is queued starts by itself", todo)
+        yield Finding("daemons", here.down, "none is running: queued runs do not start", todo)
     elif silent:
-        yield Finding("daemons", FAIL, f"no sign of life from {', '.join(silent)}", "start the daemon again")
+        yield Finding("daemons", FAIL, f"no heartbeat from {', '.join(silent)}", "restart the daemon")
     else:
-        yield Finding("daemons", OK, f"{len(wanted)} run, last sign of life {max(ages.values()):.0f} s ago at most")
+        yield Finding(
+            "daemons", OK, f"{len(wanted)} are running, last heartbeat at most {max(ages.values()):.0f} s ago"
+        )
     for kind in wanted:
         if kind in ages and kind.lower() not in silent and beats[kind].errors:
-            said = str((beats[kind].errors or [""])[0]).strip().splitlines()[0]
-            yield Finding("daemons", WARN, f"{kind.lower()}: {said}", "see its log")
+            error = str((beats[kind].errors or [""])[0]).strip().splitlines()[0]
+            yield Finding("daemons", WARN, f"{kind.lower()}: {error}", "see its log")
 
 
 def _automation(here: Installation) -> Iterator[Finding]:
@@ -498,13 +500,11 @@ def _automation(here: Installation) -> Iterator[Finding]:
         error = tick.error
         while error and error.cause:
             error = error.cause
-        said = error.message.strip().splitlines()[0] if error else "no reason is stored"
-        yield Finding(
-            "automation", WARN, f"the last tick of {name} failed: {said}", "see it in the UI under Automation"
-        )
+        reason = error.message.strip().splitlines()[0] if error else "no reason is stored"
+        yield Finding("automation", WARN, f"the last tick of {name} failed: {reason}", "see Automation in Dagster's UI")
     if not failed:
-        said = f"the last ticks of {', '.join(sorted(last))} were in order" if last else "no sensor has ticked yet"
-        yield Finding("automation", OK if last else OFF, said)
+        summary = f"the last ticks of {', '.join(sorted(last))} succeeded" if last else "no sensor has ticked yet"
+        yield Finding("automation", OK if last else OFF, summary)
 
 
 def _webserver(here: Installation) -> Iterator[Finding]:
@@ -517,17 +517,17 @@ def _webserver(here: Installation) -> Iterator[Finding]:
         return
     if not health.pop("pipeline"):
         todo = "start it with brand_detect's workspace.yaml, or name another with BRAND_DETECT_DAGSTER_URL"
-        yield Finding("webserver", FAIL, f"{url} runs without this pipeline", todo)
+        yield Finding("webserver", FAIL, f"{url} does not serve this pipeline", todo)
         return
     ill = ", ".join(name for name, healthy in health.items() if not healthy)
     if ill:
-        yield Finding("webserver", WARN, f"{url} serves the pipeline, but sees no {ill}", "start Dagster's daemon")
+        yield Finding("webserver", WARN, f"{url} serves the pipeline but has no {ill}", "start Dagster's daemon")
     else:
-        yield Finding("webserver", OK, f"{url} serves the pipeline and sees its daemons")
+        yield Finding("webserver", OK, f"{url} serves the pipeline and its daemons are running")
     with suppress(httpx2.TransportError):
         if httpx2.get(f"{url}/server_info", headers={"Host": "unknown.invalid"}, timeout=5).is_success:
-            said = f"{url} answers under any host name: a web page in your browser can launch and delete runs"
-            yield Finding("webserver", WARN, said, "start it with make dev or brand-detect webserver")
+            risk = f"{url} answers to any host name: a web page in your browser can launch and delete runs"
+            yield Finding("webserver", WARN, risk, "start it with make dev or brand-detect webserver")
 
 
 CHECKS = (

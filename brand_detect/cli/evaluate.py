@@ -1,4 +1,4 @@
-"""``brand-detect evaluate``: quality against labels that a person made."""
+"""``brand-detect evaluate``: quality measured against human labels."""
 
 import logging
 from pathlib import Path
@@ -16,29 +16,29 @@ from brand_detect.domain.settings import Settings, state_dir
 
 PHOTOGRAPHS = "photographs with their labels: annotations.json and images/"
 
-commands = Commands("Quality against labels that people made.")
+commands = Commands("Quality measured against human labels.")
 
 
 @commands.command()
 def clips(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="clips and their labels.json; or one generated clip with its labels"),
+        typer.Argument(metavar="FOLDER", help="clips with their labels.json, or one generated clip with its labels"),
     ],
     profile: ProfileOpt = "default",
     leave_one_out: Annotated[
         bool,
         typer.Option(
-            "--leave-one-out/--no-leave-one-out", help="also match with each labelled brand taken out of the catalogue"
+            "--leave-one-out/--no-leave-one-out", help="also match with each labelled brand removed from the catalogue"
         ),
     ] = True,
     as_json: JsonOpt = False,
 ) -> None:
     """Score the reports of labelled clips.
 
-    Brands found, missed and false, the error of their seconds, and the stage
-    that lost each missed one. Clips without labels are run as well, and their
-    brands listed.
+    Reports brands found, missed and false, the error of their seconds, and
+    the stage that lost each missed one. Unlabelled clips are run as well, and
+    their brands listed.
 
     Example: brand-detect evaluate clips clips
     """
@@ -83,7 +83,7 @@ def text(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=PHOTOGRAPHS)],
     as_json: JsonOpt = False,
 ) -> None:
-    """Compare the text engines: words read in photographs.
+    """Compare the text engines on words in photographs.
 
     Example: brand-detect evaluate text photographs
     """
@@ -108,7 +108,7 @@ def regions(
     ] = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Compare ways of proposing regions: logos covered, and time.
+    """Compare region detectors: logos covered, and time.
 
     Example: brand-detect evaluate regions photographs
     """
@@ -135,8 +135,7 @@ def logos(
         list[str],
         typer.Option(
             metavar="MODEL",
-            help="logo_embedder, the weights of another training of it, or a transformers model by id or folder; "
-            "repeatable",
+            help="logo_embedder, other weights of it, or a transformers model by id or folder; repeatable",
         ),
     ] = ["logo_embedder"],  # noqa: B006
     icons: Annotated[
@@ -147,14 +146,17 @@ def logos(
         bool, typer.Option("--baselines/--no-baselines", help="also histograms of oriented gradients")
     ] = True,
     false_accept_rate: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="share of distractors that the matcher may claim")
+        float,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="false accept rate: the share of distractors that may be matched"
+        ),
     ] = MatchBrandsParams.model_fields["max_false_accept_rate"].default,
     as_json: JsonOpt = False,
 ) -> None:
-    """Compare embedders: logos in photographs named and rejected.
+    """Compare embedders on logos in photographs.
 
-    Each is asked which brand of the gallery a logo is, and how surely it
-    rejects a logo of no brand in it.
+    Measures how often each finds the right brand in the gallery, and how
+    reliably it rejects a logo of no brand in it.
 
     Example: brand-detect evaluate logos photographs --embedder logo_embedder
     """

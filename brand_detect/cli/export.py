@@ -1,4 +1,4 @@
-"""A job's report as files for other programs."""
+"""Exports a job's report as files for other programs."""
 
 from collections.abc import Iterable
 from logging import getLogger
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 def export(
     job_id: JobArg,
     what: Annotated[Format, typer.Option("--format", metavar="FORMAT", help=f"one of {', '.join(Format)}")],
-    folder: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="the folder to write into; made if need be")],
+    folder: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="the folder to write into; created if missing")
+    ],
     attempt: AttemptOpt = "",
     no_images: Annotated[
-        bool, typer.Option("--no-images", help="coco, yolo, label-studio: labels alone, without the pictures")
+        bool, typer.Option("--no-images", help="coco, yolo, label-studio: only labels, no pictures")
     ] = False,
     prefix: Annotated[
         str,
-        typer.Option(
-            "--image-prefix", metavar="PREFIX", help="label-studio: what stands in front of the pictures' names"
-        ),
+        typer.Option("--image-prefix", metavar="PREFIX", help="label-studio: prefix of the pictures' names"),
     ] = LOCAL_FILES,
-    force: Annotated[bool, typer.Option("--force", help="write into a folder that holds files already")] = False,
+    force: Annotated[bool, typer.Option("--force", help="write into a folder that is not empty")] = False,
 ) -> None:
-    """A report for other programs, and the video with boxes drawn in.
+    """Export a report for other programs, or as a video with boxes.
 
-    Labels to train and correct on, markers, tables.
+    As labels for training and correction, markers or tables.
 
     Examples:
       brand-detect export match-3f9a1c07 --format coco --out labels
@@ -65,23 +65,23 @@ def export(
                     written += 1
                     progress(written, 0, "files")
     if what in LABELLED and found.labels.n_hidden:
-        err.print(f"note: {found.labels.n_hidden} boxes are left out: their picture hides them", highlight=False)
+        err.print(f"note: {found.labels.n_hidden} boxes are left out: the frame hides them", highlight=False)
     err.print(f"written: {plain(str(folder.resolve()))}", highlight=False, soft_wrap=True)
 
 
 def prepare(folder: Path, force: bool) -> None:
-    """Make the folder.
+    """Create the folder.
 
     Raises:
-        BadInput: it cannot be made, or holds something.
+        BadInput: it cannot be created, or is not empty.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         full = any(folder.iterdir())
     except OSError as e:
-        raise BadInput(f"{folder} cannot be written: {e.strerror}.", "name a folder that you may write into") from e
+        raise BadInput(f"{folder} cannot be written: {e.strerror}.", "choose a folder that you may write into") from e
     if full and not force:
-        raise BadInput(f"{folder} is not empty.", "name another folder, or write into it with --force")
+        raise BadInput(f"{folder} is not empty.", "choose another folder, or add --force")
 
 
 def _pictures(found: "StoredReport", services: "Services") -> Iterable[tuple[str, bytes]]:
@@ -90,7 +90,7 @@ def _pictures(found: "StoredReport", services: "Services") -> Iterable[tuple[str
     try:
         return images(found, services.engines.codec())
     except Permanent as e:
-        raise Permanent(str(e), f"{e.hint}; or write the labels alone with --no-images") from e
+        raise Permanent(str(e), f"{e.hint}; or write only the labels with --no-images") from e
 
 
 def _video(found: "StoredReport", services: "Services", folder: Path, progress: Progress) -> None:
@@ -112,4 +112,4 @@ def write(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as e:
-        raise BadInput(f"{path} cannot be written: {e.strerror}.", "make room, or name another folder") from e
+        raise BadInput(f"{path} cannot be written: {e.strerror}.", "free some space, or choose another folder") from e

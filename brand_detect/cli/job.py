@@ -1,4 +1,4 @@
-"""``brand-detect job``: what concerns one stored job: its corrections, its pins, its end."""
+"""``brand-detect job``: one stored job: its corrections, its pins, its deletion."""
 
 import sys
 from dataclasses import asdict
@@ -28,10 +28,12 @@ commands = Commands("One stored job: its corrections, its pins, its deletion.")
 @commands.command()
 def reviews(
     job_id: JobArg,
-    user: Annotated[str, typer.Option(metavar="NAME", help="only those of this user, as their client named them")] = "",
+    user: Annotated[
+        str, typer.Option(metavar="NAME", help="only corrections by this user, as named by their client")
+    ] = "",
     as_json: JsonOpt = False,
 ) -> None:
-    """List the corrections of a job's report and their effect.
+    """List the corrections of a job's report and their effects.
 
     Corrections are made in the served page (brand-detect serve) and applied
     by a replay from compile_report.
@@ -45,7 +47,7 @@ def reviews(
     try:
         listed, damaged = StoredReports(Store(Settings.load().store_root)).reviews(job_id)
     except NotThere as e:
-        raise BadInput(str(e), "brand-detect checkpoints JOB shows what there is") from e
+        raise BadInput(str(e), "brand-detect checkpoints JOB lists its checkpoints") from e
     for sentence in damaged:
         err.print(f"note: {plain(sentence)}", highlight=False)
     listed = [review for review in listed if user in ("", review.user)]
@@ -62,18 +64,18 @@ def pin(
         str,
         typer.Argument(
             metavar="STAGE=ATTEMPT",
-            help="the attempt, by the first letters of its id; default: the newest report",
+            help="the attempt, or a prefix of its id; default: the newest report",
             show_default=False,
         ),
     ] = "",
     why: Annotated[str, typer.Option(metavar="WORDS", help="the reason, shown in the list of pins")] = "",
-    remove: Annotated[bool, typer.Option("--remove", help="let retention have it again")] = False,
-    only_list: Annotated[bool, typer.Option("--list", help="only show what is pinned")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="remove the pin")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="only list the pins")] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Keep an attempt from retention, with all it was made from.
+    """Protect an attempt and its ancestors from retention.
 
-    Then list the job's pins.
+    Then lists the job's pins.
 
     Example:
       brand-detect job pin match-3f9a1c07 --why "sent to the sponsor"
@@ -83,7 +85,7 @@ def pin(
     if not only_list:
         ref = _named(store, job_id, attempt)
         if remove and ref not in store.pins(job_id):
-            raise BadInput(f"{ref} is not pinned.", f"brand-detect job pin {job_id} --list shows what is")
+            raise BadInput(f"{ref} is not pinned.", f"brand-detect job pin {job_id} --list lists the pins")
         store.unpin(ref) if remove else store.pin(ref, why)
     known = store.pins(job_id)
     if as_json:
@@ -101,7 +103,7 @@ def delete(
 ) -> None:
     """Delete a job for good. The video stays.
 
-    Its checkpoints and reports go, its runs and events, and its partition.
+    Removes its checkpoints and reports, its runs and events, and its partition.
 
     Example: brand-detect job delete match-3f9a1c07
     """
@@ -112,9 +114,9 @@ def delete(
         err.print(plain(str(found)), highlight=False, soft_wrap=True)
         if not yes:
             if not sys.stdin.isatty():
-                raise BadInput("Nobody is there to confirm it.", "add --yes")
+                raise BadInput("There is no terminal to confirm it.", "add --yes")
             typer.confirm(f"Delete {job_id} for good?", abort=True, err=True)
-            found = deletion.belongings(instance, services.store, job_id)  # as it is now: a run may have begun
+            found = deletion.belongings(instance, services.store, job_id)  # read again: a run may have begun
         deletion.delete(instance, services.store, found)
     if as_json:
         out.print_json(data=asdict(found))
@@ -123,20 +125,20 @@ def delete(
 
 
 def _named(store: Store, job_id: str, attempt: str) -> AttemptRef:
-    """The attempt that ``STAGE=ATTEMPT`` names; by default the report that ``Reports.find`` gives."""
+    """The attempt ``STAGE=ATTEMPT``; by default the report that ``Reports.find`` returns."""
     if not attempt:
         return AttemptRef(job_id, Stage.compile_report, Reports(store).find(job_id).attempt)
     stage, _, name = attempt.partition("=")
     if stage not in STAGES or not name:
-        raise BadInput(f"{attempt!r} names no attempt.", "write STAGE=ATTEMPT, as in compile_report=6b585eff")
+        raise BadInput(f"{attempt!r} does not name an attempt.", "write STAGE=ATTEMPT, as in compile_report=6b585eff")
     made = [m.attempt for m in store.attempts(job_id, stage)]
     if not made:
-        raise BadInput(f"{job_id} has no checkpoint of {stage}.", "brand-detect checkpoints JOB shows what there is")
+        raise BadInput(f"{job_id} has no checkpoint of {stage}.", "brand-detect checkpoints JOB lists its checkpoints")
     return AttemptRef(job_id, stage, named(job_id, stage, made, name))
 
 
 def _table(job_id: str, listed: "list[ReviewInfo]") -> Table:
-    """Two lines each, so that 80 columns are enough."""
+    """A table with two lines per correction, to fit 80 columns."""
     title = f"{'Corrections' if listed else 'No corrections'} of {plain(job_id)}"
     table = Table(title=title, box=None, pad_edge=False)
     for column in ("id", "when (UTC), by", "what", "state, effect"):

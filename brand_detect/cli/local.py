@@ -1,4 +1,4 @@
-"""What commands need that work in this process: the Dagster instance of ``DAGSTER_HOME``, a runner, progress bars."""
+"""For commands that work in this process: the Dagster instance of ``DAGSTER_HOME``, a runner, progress bars."""
 
 import logging
 import os
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def local_runner(*videos: str, answerer: Answerer | None = None, **settings: Any) -> Iterator["Runner"]:
     """A ``Runner`` on the instance of ``DAGSTER_HOME``, with progress bars on stderr.
 
-    ``videos``, named by the user who runs this, are readable for this process even outside the allowed media roots.
-    ``answerer`` takes the place of the model of every escalation that is on.
+    ``videos``, named by the user who runs this, may be read by this process even outside the media roots.
+    ``answerer`` replaces the model of every escalation that is on.
     """
     with local_instance(*videos, **settings) as (instance, services):
         if answerer is not None:
@@ -46,7 +46,7 @@ def local_runner(*videos: str, answerer: Answerer | None = None, **settings: Any
 def local_instance(*videos: str, **settings: Any) -> Iterator[tuple["dg.DagsterInstance", "Services"]]:
     """The instance of ``DAGSTER_HOME`` and the services of the settings, with progress bars on stderr.
 
-    ``settings`` replaces some of those of the environment.
+    ``settings`` override those of the environment.
     """
     at_home, here = home(), Path.cwd()
     read = Settings.load()
@@ -66,7 +66,7 @@ def local_instance(*videos: str, **settings: Any) -> Iterator[tuple["dg.DagsterI
 
 
 class _FilteredStderr:
-    """A stream without what Dagster writes to it about a database that fails: an error says it in a sentence."""
+    """A stream that drops Dagster's messages about a failing database: the error has it in one sentence."""
 
     DATABASE = ("Exception while writing logger call to event log", "WARNING:root:Retrying failed database connection")
 
@@ -107,7 +107,7 @@ class Bars:
         self._progress.stop()
 
     def stage(self, stage: str, _log: logging.Logger) -> ProgressReport:
-        """Begin the bar of ``stage``; what is returned moves it."""
+        """Begin the bar of ``stage`` and return the function that advances it."""
         self._end(True)
         task = self._task = self._progress.add_task(stage, total=None, text="")
 

@@ -1,4 +1,4 @@
-"""The command that tells what an escalation would cost, before it is asked."""
+"""The command that estimates the cost of an escalation."""
 
 from dataclasses import asdict
 from logging import getLogger
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 def plan(
     job_id: JobArg,
     settings: SetOpt = [],  # noqa: B006 typer copies it
-    model: Annotated[list[str], typer.Option(metavar="PROVIDER:MODEL", help="estimate this one, too; repeatable")] = [],  # noqa: B006
+    model: Annotated[
+        list[str], typer.Option(metavar="PROVIDER:MODEL", help="also estimate this model; repeatable")
+    ] = [],  # noqa: B006
     as_json: JsonOpt = False,
 ) -> None:
-    """What an escalation would cost now. No model is asked.
+    """Estimate the cost of an escalation; no model is asked.
 
-    Questions, tokens, dollars and minutes.
+    Shows questions, tokens, dollars and minutes.
 
     Examples:
       brand-detect plan match-3f9a1c07
@@ -46,8 +48,8 @@ def plan(
 
 
 def _table(plan: "Plan") -> Table:
-    title = f"{plan.job_id}: {plan.clusters} clusters of {plan.tracks} tracks are open after {plan.stage}"
-    table = Table(title=title, caption="~ assumed: the model has answered nothing of this job yet", box=None)
+    title = f"{plan.job_id}: {plan.clusters} clusters of {plan.tracks} tracks are unresolved after {plan.stage}"
+    table = Table(title=title, caption="~ assumed: this model has not answered in this job yet", box=None)
     for name in ("stage", "model"):
         table.add_column(name)
     for name in ("clusters", "known", "calls", "put off", "tokens in", "tokens out", "USD", "minutes"):

@@ -1,4 +1,4 @@
-"""Brands over many jobs."""
+"""Sums up the brands of many jobs."""
 
 from logging import getLogger
 from pathlib import Path
@@ -16,18 +16,20 @@ from brand_detect.report.words import counted, duration, percent, short
 
 def portfolio(
     jobs: Annotated[list[str], typer.Option("--job", metavar="JOB", help="a job; repeatable; default: all jobs")] = [],  # noqa: B006 typer copies it
-    since: Annotated[str, typer.Option(metavar="DAY", help="submitted from that day on, UTC, as 2026-05-31")] = "",
-    until: Annotated[str, typer.Option(metavar="DAY", help="submitted until that day")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="DAY", help="first day of submission, UTC, for example 2026-05-31")
+    ] = "",
+    until: Annotated[str, typer.Option(metavar="DAY", help="last day of submission")] = "",
     folder: Annotated[
         Path | None,
         typer.Option(
             "--out", metavar="FOLDER", help="write page, JSON and tables into this folder", show_default=False
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="write into a folder that holds files already")] = False,
+    force: Annotated[bool, typer.Option("--force", help="write into a folder that is not empty")] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Brands over many jobs: a season's totals.
+    """Sum up the brands of many jobs, such as a season.
 
     Seconds, shares and appearances, from the newest report of each job.
 

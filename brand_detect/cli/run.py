@@ -1,4 +1,4 @@
-"""Report the brands of one video in this process, on the Dagster instance of ``DAGSTER_HOME``."""
+"""Reports the brands of one video in this process, on the Dagster instance of ``DAGSTER_HOME``."""
 
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ def run(
 ) -> None:
     """Report the brands of one video, in this process.
 
-    The job and its checkpoints are those that a running Dagster shows, too.
+    A running Dagster shows the job and its checkpoints, too.
 
     Examples:
       brand-detect run match.mp4 --profile soccer_broadcast
@@ -41,7 +41,7 @@ def run(
 
 
 def demo() -> None:
-    """Draw a short broadcast clip and report the brands on it."""
+    """Generate a short broadcast clip and report its brands."""
     from brand_detect.evaluation.synthetic.footage import demo_clip
 
     _report(str(demo_clip(home() / state_dir() / "demo")), "demo", "default", {}, False)

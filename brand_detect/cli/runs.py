@@ -38,12 +38,12 @@ UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 StageArg = Annotated[str, typer.Argument(metavar="STAGE", help=f"one of {', '.join(STAGES)}")]
 ResetOpt = Annotated[
     list[str],
-    typer.Option("--reset", metavar="STAGE", help="drop what was tuned in this stage before; repeatable"),
+    typer.Option("--reset", metavar="STAGE", help="drop earlier overrides of this stage; repeatable"),
 ]
-WaitOpt = Annotated[bool, typer.Option("--wait/--no-wait", help="stay until the report is there")]
+WaitOpt = Annotated[bool, typer.Option("--wait/--no-wait", help="wait for the report")]
 KeyOpt = Annotated[
     str,
-    typer.Option("--key", metavar="KEY", help="idempotency key: the same command again is the same run"),
+    typer.Option("--key", metavar="KEY", help="idempotency key: repeating the command returns the same run"),
 ]
 
 
@@ -58,7 +58,7 @@ def submit(
 ) -> None:
     """Queue a video in a running Dagster (brand-detect dev).
 
-    Prints the run's id at once; with --wait, its report when it is there.
+    Prints the run's id at once; with --wait, its report when it is finished.
 
     Example:
       brand-detect submit match.mp4 --profile soccer_broadcast --wait
@@ -75,7 +75,7 @@ def submit(
 
 
 def status(job_id: JobArg, as_json: JsonOpt = False) -> None:
-    """The runs of a job, newest first.
+    """List the runs of a job, newest first.
 
     Example: brand-detect status match-3f9a1c07
     """
@@ -103,21 +103,19 @@ def replay(
         typer.Option(
             "--pin",
             metavar="STAGE=ATTEMPT",
-            help="go on from this attempt in place of the latest, by the first letters of its id; repeatable",
+            help="start from this attempt, or a prefix of its id, instead of the latest; repeatable",
         ),
     ] = [],  # noqa: B006
     reset: ResetOpt = [],  # noqa: B006
-    reuse: Annotated[
-        bool, typer.Option("--reuse", help="leave out first stages whose result is there already")
-    ] = False,
+    reuse: Annotated[bool, typer.Option("--reuse", help="skip leading stages whose result exists already")] = False,
     wait: WaitOpt = True,
     key: KeyOpt = "",
     as_json: JsonOpt = False,
 ) -> None:
     """Run a job again from a stage down.
 
-    What was tuned there before stays tuned; what lies above is read from the
-    checkpoints, not made again.
+    Earlier overrides stay in force; the stages above are not run, their
+    checkpoints are read.
 
     Examples:
       brand-detect replay match match_brands --set match_brands.min_confidence=0.5
@@ -142,18 +140,16 @@ def retry(
     start_stage: Annotated[
         str, typer.Option("--from", metavar="STAGE", help="escalate_vlm or escalate_cloud")
     ] = "escalate_vlm",
-    retry_of: Annotated[
-        str, typer.Option("--of", metavar="RUN", help="the run whose escalation is continued")
-    ] = LATEST,
+    retry_of: Annotated[str, typer.Option("--of", metavar="RUN", help="continue the escalation of this run")] = LATEST,
     reset: ResetOpt = [],  # noqa: B006
-    delay: Annotated[str, typer.Option("--in", metavar="TIME", help="hold it for so long: 90s, 30m, 8h, 2d")] = "0",
+    delay: Annotated[str, typer.Option("--in", metavar="TIME", help="hold it for this long: 90s, 30m, 8h, 2d")] = "0",
     wait: WaitOpt = False,
     key: KeyOpt = "",
     as_json: JsonOpt = False,
 ) -> None:
-    """Ask models again about what is unresolved, now or later.
+    """Ask models again about unresolved clusters, now or later.
 
-    What was settled stays and is not asked again.
+    Verdicts stay and are not asked about again.
 
     Example:
       brand-detect retry match --set escalate_cloud.provider=openai --in 8h
@@ -175,7 +171,7 @@ def cancel(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="the run's id, as brand-detect status shows it")],
     as_json: JsonOpt = False,
 ) -> None:
-    """End a run that waits, is held or works. Its checkpoints stay.
+    """Cancel a queued, held or running run; its checkpoints stay.
 
     Example: brand-detect cancel 792a50d4-a9e8-4ad9-a4bc-5d5a325f3c0f
     """
@@ -186,11 +182,11 @@ def cancel(
 def report(
     job_id: JobArg,
     run_id: Annotated[
-        str, typer.Option("--run", metavar="RUN", help="the report that this run made; default: the newest")
+        str, typer.Option("--run", metavar="RUN", help="the report of this run; default: the newest")
     ] = "",
     as_json: JsonOpt = False,
 ) -> None:
-    """The brands of a job's report, and where its documents lie.
+    """Show the brands of a job's report, and its documents.
 
     Example: brand-detect report match-3f9a1c07
     """
@@ -203,7 +199,7 @@ def _say(what: str) -> None:
 
 
 def _launched(client: Client, run: Run, wait: bool, as_json: bool) -> None:
-    """Say what was launched; with ``wait`` follow it and show its report."""
+    """Print the launched run; with ``wait``, follow it and show its report."""
     err.print(f"run: {run.run_id} of {run.job_id}, {_status(run)}", markup=False, highlight=False, soft_wrap=True)
     if not wait:
         _show_run(run, as_json)
@@ -213,14 +209,14 @@ def _launched(client: Client, run: Run, wait: bool, as_json: bool) -> None:
 
 
 class _Follow:
-    """Says on stderr what has changed since the last look at a run."""
+    """Prints changes of a run to stderr."""
 
     def __init__(self, run: Run) -> None:
         self._last = run
 
     def __call__(self, run: Run) -> None:
         if run.run_id != self._last.run_id:
-            err.print(f"run: {run.run_id} goes on with the work of {self._last.run_id}", highlight=False)
+            err.print(f"run: {run.run_id} continues {self._last.run_id}", highlight=False)
         elif run.status != self._last.status:
             err.print(f"{run.status}", highlight=False)
         for stage in run.done:
@@ -272,14 +268,14 @@ def _remote_id(video: str) -> str:
 def _pin(pin: str) -> tuple[str, str]:
     stage, equals, attempt = pin.partition("=")
     if not (equals and attempt):
-        raise BadInput(f"{pin!r} is no pin.", "write STAGE=ATTEMPT, as brand-detect checkpoints lists them")
+        raise BadInput(f"{pin!r} is not a pin.", "write STAGE=ATTEMPT, as brand-detect checkpoints lists them")
     return stage, attempt
 
 
 def _delay_s(delay: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", delay.strip())
     if not found:
-        raise BadInput(f"{delay!r} is no length of time.", "write 90s, 30m, 8h or 2d")
+        raise BadInput(f"{delay!r} is not a duration.", "write 90s, 30m, 8h or 2d")
     return float(found[1]) * UNITS_S[found[2]]
 
 

@@ -1,4 +1,4 @@
-"""Commands that serve: the HTTP service, Dagster's webserver behind a guard, and all that jobs need at once."""
+"""Commands that start servers: the HTTP service, a guarded Dagster webserver, or everything that jobs need."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from brand_detect.domain.settings import Settings
 LOCAL = "127.0.0.1"
 LOOK_S = 0.5
 END_S = 30.0
-"""Time that the processes of ``dev`` have to end by themselves."""
+"""Time for the processes of ``dev`` to end by themselves."""
 
 HostOpt = Annotated[str, typer.Option(metavar="ADDRESS", help="address to listen on")]
 
@@ -32,9 +32,9 @@ def serve(
     host: HostOpt = LOCAL,
     port: Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="port to listen on")] = 8000,
 ) -> None:
-    """Serve reports to look at and correct, and the HTTP API.
+    """Serve reports for viewing and correction, and the HTTP API.
 
-    The API lists checkpoints, replays and retries, for other programs.
+    Other programs use the API to list checkpoints, replay and retry.
 
     Example: brand-detect serve --port 8000
     """
@@ -44,7 +44,7 @@ def serve(
     key = os.environ.get(API_KEY, "")
     if not (is_loopback(host) or key):
         raise BadInput(
-            f"{host} can be reached from other machines, and no API key is set.", f"set {API_KEY}, or stay on {LOCAL}"
+            f"{host} can be reached from other machines, but no API key is set.", f"set {API_KEY}, or use {LOCAL}"
         )
     if not os.environ.get("BRAND_DETECT_STORE_ROOT"):
         home()  # the store lies there by default, wherever this is called
@@ -60,22 +60,22 @@ def serve(
 def webserver(
     host: HostOpt = LOCAL,
     port: Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="port to listen on")] = 3000,
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", metavar="FILE", help="names the code to load")] = Path(
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", metavar="FILE", help="lists the code to load")] = Path(
         "workspace.yaml"
     ),
 ) -> None:
-    """Serve Dagster's UI and GraphQL API alone, guarded.
+    """Serve only Dagster's UI and GraphQL API, guarded.
 
-    It answers to its own host names only, to no request of another site's
-    page, and takes no GraphQL by GET. It asks for no login: whoever reaches it
-    may do everything. Put a proxy that does in front of it.
+    It answers only to its own host names, rejects requests from other sites'
+    pages, and takes no GraphQL by GET. It has no login: whoever reaches it may
+    do everything. Put a proxy with authentication in front of it.
 
     Example: brand-detect webserver --port 3000
     """
     if not workspace.is_file():
         raise BadInput(f"There is no {workspace}.", "name the file with --workspace, such as the checkout's")
     workspace = workspace.resolve()
-    os.chdir(home())  # where dagster.yaml takes its paths from
+    os.chdir(home())  # paths in dagster.yaml are relative to it
     hosts = _names(host, Settings.load())
 
     from brand_detect.api.webserver import serve_dagster
@@ -90,17 +90,17 @@ def dev(
         int, typer.Option(min=1, max=65_535, metavar="PORT", help="port of the HTTP service")
     ] = 8000,
     module: Annotated[
-        str, typer.Option(metavar="MODULE", help="the Dagster definitions that are served")
+        str, typer.Option(metavar="MODULE", help="the Dagster definitions to serve")
     ] = "brand_detect.definitions",
 ) -> None:
-    """Serve all that jobs need on this machine, until Ctrl-C.
+    """Serve everything that jobs need on this machine, until Ctrl-C.
 
-    Dagster's UI and daemon, and the HTTP service; if one of them ends, all
-    do.
+    Starts Dagster's UI and daemon, and the HTTP service; if one of them ends,
+    all do.
 
     Example: brand-detect dev
     """
-    # a closed terminal ends it, too; what a script starts in the background ignores Ctrl-C, and Dagster then SIGTERM
+    # also end with the terminal; background processes of a script ignore Ctrl-C, and Dagster then ignores SIGTERM
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     folder = home()
@@ -111,7 +111,7 @@ def dev(
     processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(name: str, *command: str) -> None:
-        # in a group of its own: a Ctrl-C ends what it starts by one signal, and not by two
+        # in a process group of its own, so that Ctrl-C sends its children one signal, not two
         processes[name] = subprocess.Popen(command, cwd=folder, process_group=0)
 
     with TemporaryDirectory(prefix="brand_detect_") as place:
@@ -137,10 +137,10 @@ def dev(
 
 
 def _names(address: str, settings: Settings) -> tuple[str, ...]:
-    """The host names to answer to on ``address``, beside those of the loopback interface.
+    """The host names to answer to on ``address``, besides those of the loopback interface.
 
     Raises:
-        BadInput: other machines reach it, and nobody has said under which names.
+        BadInput: other machines can reach it, but no host names are set.
     """
     from brand_detect.api import is_loopback
 
@@ -148,8 +148,8 @@ def _names(address: str, settings: Settings) -> tuple[str, ...]:
         return (*settings.hosts, address)
     if not settings.hosts:
         raise BadInput(
-            f"{address} can be reached from other machines, and BRAND_DETECT_HOSTS does not say under which names.",
-            f"set it to the host names that clients call, such as brands.example.org, or stay on {LOCAL}",
+            f"{address} can be reached from other machines, but BRAND_DETECT_HOSTS is not set.",
+            f"set it to the host names that clients call, such as brands.example.org, or use {LOCAL}",
         )
     return settings.hosts
 
@@ -162,7 +162,7 @@ def _look(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
     time.sleep(LOOK_S)
     for name, process in processes.items():
         if process.poll() is not None:
-            raise Permanent(f"{name} has ended with code {process.returncode}.", "what it printed above says why")
+            raise Permanent(f"{name} has ended with code {process.returncode}.", "see its output above")
 
 
 def _answers(url: str) -> bool:
@@ -173,7 +173,7 @@ def _answers(url: str) -> bool:
 
 
 def _end(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """End each process and what it has started, gently at first."""
+    """End each process and its children, gently at first."""
     _signal(processes, signal.SIGTERM)
     until = time.monotonic() + END_S
     for process in processes.values():

@@ -1,4 +1,4 @@
-"""``brand-detect store``: what concerns the whole store: damage, Dagster's history, retention."""
+"""``brand-detect store``: the whole store: damage, Dagster's history, retention."""
 
 import logging
 import time
@@ -30,8 +30,8 @@ def verify(
 ) -> None:
     """List stored files that are missing or damaged.
 
-    Every file is read and compared with its manifest. Ends with exit code 6
-    if there are any. Frames that retention removed do not count.
+    Compares every file with its manifest. Ends with exit code 6 if there are
+    any. Frames removed by retention do not count.
 
     Examples:
       brand-detect store verify
@@ -56,19 +56,19 @@ def verify(
         for damage in found:
             table.add_row(damage.damage, plain(damage.file))
         out.print(table)
-        err.print("restore these files, or re-materialize what they belong to; --json says how", highlight=False)
+        err.print("restore these files, or re-materialize their attempts; --json has the details", highlight=False)
     else:
-        out.print("nothing is damaged", highlight=False)
+        out.print("no damage", highlight=False)
     if found:
         raise typer.Exit(FOUND)
 
 
 @commands.command()
 def rebuild(as_json: JsonOpt = False) -> None:
-    """Make Dagster's history again from the checkpoints.
+    """Rebuild Dagster's history from the checkpoints.
 
-    After a lost database: partitions and materializations. What Dagster knows
-    already is left alone. Runs and their logs do not come back; the original
+    After the loss of the database: partitions and materializations. Existing
+    ones are left alone. Runs and their logs do not come back; the original
     run, params and time are in each event's metadata.
 
     Example: brand-detect store rebuild
@@ -82,7 +82,7 @@ def rebuild(as_json: JsonOpt = False) -> None:
     if as_json:
         out.print_json(data=asdict(done))
     else:
-        out.print(f"{done.jobs} jobs, {done.events} events made, {done.known} were known", highlight=False)
+        out.print(f"{done.jobs} jobs, {done.events} events rebuilt, {done.known} already known", highlight=False)
     for reason in done.damaged:
         err.print(f"left out: {plain(reason)}", highlight=False, soft_wrap=True)
 
@@ -92,26 +92,26 @@ def prune(
     jobs: JobsArg = None,
     keep: Annotated[
         int | None,
-        typer.Option(min=1, metavar="COUNT", help="newest attempts of a stage that stay", show_default=False),
+        typer.Option(min=1, metavar="COUNT", help="keep this many newest attempts of each stage", show_default=False),
     ] = None,
     days: Annotated[
         float | None,
-        typer.Option(min=0, metavar="DAYS", help="attempts younger than this stay", show_default=False),
+        typer.Option(min=0, metavar="DAYS", help="keep attempts younger than this", show_default=False),
     ] = None,
     frames_days: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="DAYS", help="frames younger than this stay; 0: as long as their attempt", show_default=False
+            min=0, metavar="DAYS", help="keep frames younger than this; 0: as long as their attempt", show_default=False
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="remove; without it only what would go is shown")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="remove them; without it they are only listed")] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Show old attempts, and with --yes remove them.
+    """List old attempts, and remove them with --yes.
 
-    What is not given as an option is read from BRAND_DETECT_KEEP_*. Never
+    Options that are not given are read from BRAND_DETECT_KEEP_*. Never
     removed: the latest attempt of a stage, a pinned one, one that a queued
-    run names, and everything that a remaining attempt was made from.
+    run names, and every ancestor of a remaining attempt.
 
     Examples:
       brand-detect store prune --days 90
@@ -136,13 +136,13 @@ def prune(
         out.print(plain(str(job)), highlight=False, soft_wrap=True)
     size = sum(job.removal.size_bytes for job in found) / 2**20
     attempts = sum(len(job.removal.attempts) for job in found)
-    out.print(f"{'removed' if yes else 'would go'}: {attempts} attempts, {size:.1f} MiB", highlight=False)
+    out.print(f"{'removed' if yes else 'to remove'}: {attempts} attempts, {size:.1f} MiB", highlight=False)
     if not yes and any(found):
-        err.print("nothing was removed: brand-detect store prune --yes does it", highlight=False)
+        err.print("nothing was removed: add --yes to remove them", highlight=False)
 
 
 def _jobs(store: Store, wanted: list[str] | None) -> list[str]:
-    """``wanted``, or all there are."""
+    """``wanted``, or all jobs."""
     there = store.jobs()
     for name in map(check_job_id, wanted or ()):
         if name not in there:

@@ -1,4 +1,4 @@
-"""The command that tries many values of one param on stored checkpoints."""
+"""The command that tries values of one param on stored checkpoints."""
 
 import re
 from decimal import Decimal, InvalidOperation
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from brand_detect.operations.sweep.values import Value
 
 RANGE = re.compile(r"([^:,]+):([^:,]+):([^:,]+)")
-MOST = 10_000  # values of a range that are written out before they are counted
+MOST = 10_000  # largest range that is expanded
 
 
 def sweep(
     job_id: JobArg,
-    swept: Annotated[str, typer.Argument(metavar="STAGE.PARAM=VALUES", help="values as from:to:step, or as v1,v2,v3")],
+    swept: Annotated[str, typer.Argument(metavar="STAGE.PARAM=VALUES", help="values as from:to:step or v1,v2,v3")],
     settings: SetOpt = [],  # noqa: B006 typer copies it
     attempt: AttemptOpt = "",
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="labels of the clip: recall and precision, too", show_default=False),
+        typer.Option(metavar="FILE", help="labels of the clip, for recall and precision", show_default=False),
     ] = None,
     clip: Annotated[
         str, typer.Option(metavar="NAME", help="the clip in the labels; default: the video's file name")
     ] = "",
     catalog: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="another brand list than the one matched with", show_default=False),
+        typer.Option(metavar="PATH", help="match with this brand list instead", show_default=False),
     ] = None,
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write the curves as an HTML page", show_default=False)
@@ -59,7 +59,7 @@ def sweep(
 ) -> None:
     """Try many values of one param on stored checkpoints.
 
-    Stages above it are not run, no model is asked, nothing is stored.
+    No stage above is run, no model is asked and nothing is stored.
 
     Examples:
       brand-detect sweep match match_brands.fuzzy_score=0.7:1.0:0.02
@@ -78,7 +78,7 @@ def sweep(
     fixed = overrides_of(settings)
     check_swept(stage, param, fixed)
     if page and not page.absolute().parent.is_dir():
-        raise BadInput(f"There is no folder for {page}.", "make it, or write the page elsewhere")
+        raise BadInput(f"There is no folder for {page}.", "create it, or write the page elsewhere")
     home()
     lineage = Lineage.of(Store(Settings.load().store_root), job_id, attempt)
     labelled = _labels(labels, clip or file_name(lineage.request.video_uri))
@@ -110,13 +110,13 @@ def swept_of(text: str) -> tuple[str, str, list["Value"]]:
     """Stage, param and values of ``stage.param=a:b:step`` or ``stage.param=v1,v2``.
 
     Raises:
-        BadInput: not of that shape.
+        BadInput: malformed.
     """
     name, equals, values = text.partition("=")
     stage, dot, param = name.partition(".")
     if not (equals and dot and param and values):
         raise BadInput(
-            f"{text!r} names no values.", "write stage.param=from:to:step or stage.param=v1,v2, as in the examples"
+            f"{text!r} has no values.", "write stage.param=from:to:step or stage.param=v1,v2, as in the examples"
         )
     if found := RANGE.fullmatch(values):
         return stage, param, numbers(*found.groups())
@@ -124,20 +124,20 @@ def swept_of(text: str) -> tuple[str, str, list["Value"]]:
 
 
 def numbers(begin: str, end: str, step: str) -> list["Value"]:
-    """Every number from ``begin`` to ``end``, both included, counted in decimals; whole ones if all three are.
+    """All numbers from ``begin`` to ``end``, inclusive, in decimal steps; integers if all three are.
 
     Raises:
-        BadInput: they are no numbers, lead nowhere, or make too many.
+        BadInput: they are not numbers, form an empty range, or yield too many values.
     """
     try:
         low, high, by = map(Decimal, (begin, end, step))
     except InvalidOperation:
         low = high = by = Decimal("NaN")
     if not (low.is_finite() and high.is_finite() and by.is_finite() and by > 0 and low <= high):
-        raise BadInput(f"{begin}:{end}:{step} is no range.", "write from:to:step, as in 0.7:1.0:0.02")
+        raise BadInput(f"{begin}:{end}:{step} is not a range.", "write from:to:step, as in 0.7:1.0:0.02")
     count = int((high - low) / by) + 1
     if count > MOST:
-        raise BadInput(f"{begin}:{end}:{step} has {count} values.", "take a wider step")
+        raise BadInput(f"{begin}:{end}:{step} has {count} values.", "use a wider step")
     whole = all(n == n.to_integral_value() for n in (low, by))
     return [int(n) if whole else float(n) for n in (low + k * by for k in range(count))]
 
@@ -154,7 +154,7 @@ def _labels(path: Path | None, clip: str) -> "ClipLabels | None":
 
 
 def _table(found: "Sweep") -> Table:
-    """One row a value; the one in force is marked."""
+    """One row per value; the value in force is marked."""
     from brand_detect.operations.sweep.page import cells, columns
 
     against = f", against {found.clip}" if found.clip else ""

@@ -1,7 +1,7 @@
-"""A typed client of the pipeline over Dagster's GraphQL API: submit, look, replay, retry, cancel, wait, report.
+"""A typed client of the pipeline over Dagster's GraphQL API: submit, inspect, replay, retry, cancel, wait, report.
 
-It needs the address of Dagster's webserver and nothing else: no checkpoint store, no video library, no Dagster.
-``transport`` sends the operations of ``brand_detect/graphql``, ``models`` holds what comes back, ``calls`` the client.
+It needs only the address of Dagster's webserver: no checkpoint store, no video library, no Dagster.
+``transport`` sends the operations of ``brand_detect/graphql``, ``models`` defines the results, ``calls`` the client.
 """
 
 from brand_detect.client.calls import LONGEST_DELAY_S, Client

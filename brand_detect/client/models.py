@@ -1,4 +1,4 @@
-"""What the client hands out, and how it is made from the nodes of Dagster's GraphQL API."""
+"""The client's results, and how they are built from nodes of Dagster's GraphQL API."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from brand_detect.domain.problems import WARNED, Problem
 from brand_detect.domain.tags import HOLD, PARTITION, UNTIL, due_s
 
 ORPHAN_S = 60.0
-"""Age at which a run that was created and never queued counts as lost: the webserver died in between."""
+"""Age at which a run that was created but never queued counts as lost: the webserver died in between."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Run:
     not_before_s: float | None
     """When a held run is due, in seconds since 1970."""
     done: tuple[str, ...] = ()
-    """The stages that it has finished."""
+    """The finished stages."""
     root_run_id: str = ""
-    """The first run of its group, which may be itself."""
+    """The first run of its run group, possibly itself."""
     retried_as: str = ""
-    """The run that continues this one's work after a failure, once there is one."""
+    """The run that continues this one after a failure, if there is one yet."""
     will_retry: bool | None = None
-    """Whether Dagster executes it again after a failure; None until Dagster has decided."""
+    """Whether Dagster re-executes it after a failure; None until Dagster has decided."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -73,13 +73,13 @@ class Run:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it was created and will never be queued."""
+        """Whether it was created but will never be queued."""
         return self.status == "not_started" and time.time() - self.created_s >= ORPHAN_S
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What the newest report of a job says, and where its documents lie."""
+    """Summary of a report, and where its documents are stored."""
 
     job_id: str
     attempt: str
@@ -111,7 +111,7 @@ class ReportSummary:
 
 @dataclass(frozen=True)
 class ComparisonSummary:
-    """What differs between two reports, and where the documents lie."""
+    """Summary of the differences between two reports, and where the documents are stored."""
 
     job_id: str
     run_id: str
@@ -125,7 +125,7 @@ class ComparisonSummary:
     document: str
     """Address of the whole document in the store, as JSON."""
     comparison: Mapping[str, Any]
-    """The document, shortened; ``left_out`` names the lists that are longer in the whole document."""
+    """The shortened document; ``left_out`` names the lists that are longer in the full one."""
 
 
 @dataclass(frozen=True)
@@ -140,16 +140,16 @@ class FailedTick:
 
 @dataclass(frozen=True)
 class Problems:
-    """What is broken now, over all jobs."""
+    """Current problems of all jobs."""
 
     problems: tuple[Problem, ...]
     """Newest first."""
     more: int
     """Number of older problems that are not listed."""
     more_failed: int
-    """How many of those may be worse than warnings."""
+    """How many of those may be failures."""
     polled_s: float
-    """When the runs were last looked at, in seconds since 1970."""
+    """When the runs were last checked, in seconds since 1970."""
     failing: tuple[FailedTick, ...]
 
     @classmethod
@@ -165,18 +165,18 @@ class Problems:
         ticks = {name: state["ticks"][0] for name, state in states.items() if state["ticks"]}
         if not node["assetMaterializations"]:
             raise Transient(
-                "Nobody has looked yet at what is broken.",
-                "see to it that Dagster's daemon and the sensor problems run",
+                "Problems have not been collected yet.",
+                "check that Dagster's daemon and the sensor problems are running",
             )
         made = node["assetMaterializations"][0]
-        said = entries(made)["problems"]
+        found = entries(made)["problems"]
         polled_s = float(made["timestamp"]) / 1000
         if "problems" in ticks and ticks["problems"]["status"] != "FAILURE":
             polled_s = max(polled_s, ticks["problems"]["timestamp"])
         return cls(
-            problems=tuple(Problem(**row) for row in said["problems"]),
-            more=said["more"],
-            more_failed=said["more_failed"],
+            problems=tuple(Problem(**row) for row in found["problems"]),
+            more=found["more"],
+            more_failed=found["more_failed"],
             polled_s=polled_s,
             failing=tuple(
                 FailedTick(name, tick["timestamp"], cause(tick["error"] or {}))
@@ -187,12 +187,12 @@ class Problems:
 
     @property
     def is_broken(self) -> bool:
-        """Whether there is anything worse than warnings."""
+        """Whether there are failures, not only warnings."""
         return bool(self.failing or self.more_failed or any(p.kind != WARNED for p in self.problems))
 
 
 def history(job_id: str, nodes: Mapping[str, Mapping[str, Any]], catalog: Mapping[str, Any]) -> History:
-    """A job's history from the ``AssetNode`` of each stage of the line, and that of the brand list."""
+    """A job's history from the ``AssetNode`` of each stage and that of the brand list."""
     snapshot = [entries(m) for m in catalog.get("assetMaterializations", ())]
     return History(
         job_id,
@@ -209,7 +209,7 @@ def _stage_state(stage: str, node: Mapping[str, Any]) -> StageState:
 
 
 def entries(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A node's metadata entries by label; kinds that were not asked for are left out."""
+    """A node's metadata entries by label; kinds that the query does not select are left out."""
     found: dict[str, Any] = {}
     for entry in node["metadataEntries"]:
         for name in ("text", "mdStr", "intValue", "floatValue"):

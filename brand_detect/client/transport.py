@@ -1,4 +1,4 @@
-"""HTTP to Dagster's GraphQL API: what is sent, how often, and errors as those of the domain."""
+"""HTTP to Dagster's GraphQL API, with retries and errors translated into domain errors."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,11 +12,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 
 TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
-"""Environment variable with the token that a proxy in front of Dagster's webserver asks for."""
+"""Environment variable with the token for a proxy in front of Dagster's webserver."""
 PAUSES_S = (0.2, 1.0, 3.0)
 """Pauses before each further try of a request."""
 CALLERS_FAULT = ("RunConfigValidationInvalid", "RunNotFoundError", "TerminateRunFailure", "InvalidSubsetError")
-"""Types of Dagster's GraphQL errors that the caller can mend."""
+"""Types of Dagster's GraphQL errors that the caller can fix."""
 
 
 @cache
@@ -26,7 +26,7 @@ def document(operation: str) -> str:
 
 
 def tries() -> Retrying:
-    """Calls again after a ``Transient`` error, with a pause before each further try; the last error is raised."""
+    """Retries after a ``Transient`` error, with a pause before each further try; raises the last error."""
     return Retrying(
         stop=stop_after_attempt(len(PAUSES_S) + 1),
         wait=wait_chain(*map(wait_fixed, PAUSES_S)),
@@ -41,12 +41,12 @@ class GraphQL:
     def __init__(self, url: str, token: str, timeout_s: float, transport: httpx2.BaseTransport | None) -> None:
         """
         Raises:
-            BadInput: ``url`` is not the address of a webserver, or holds a password.
+            BadInput: ``url`` is not the address of a webserver, or contains a password.
         """
         if not url.startswith(("http://", "https://")):
-            raise BadInput(f"{url!r} is no address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
+            raise BadInput(f"{url!r} is not the address of a Dagster webserver.", "write it as http://127.0.0.1:3000")
         if "@" in urlsplit(url).netloc:
-            raise BadInput("The address of Dagster's webserver holds a password.", f"set {TOKEN} instead")
+            raise BadInput("The address of Dagster's webserver contains a password.", f"set {TOKEN} instead")
         self.url = f"{url.rstrip('/')}/graphql"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx2.Client(headers=headers, timeout=timeout_s, transport=transport)
@@ -55,7 +55,7 @@ class GraphQL:
         self._http.close()
 
     def ask(self, operation: str, *, repeat: bool = True, **variables: Any) -> dict[str, Any]:
-        """The ``data`` of the answer to an operation. ``repeat`` False: it must not be sent twice.
+        """Send an operation and return the ``data`` of its answer; with ``repeat`` False it is never sent twice.
 
         Raises:
             Permanent: the webserver refuses the request, or is not Dagster's.
@@ -84,30 +84,30 @@ class GraphQL:
             raise Transient(f"Dagster's webserver at {self.url} answered {response.status_code}.", "try again")
         if isinstance(answer, dict) and response.status_code == 400 and "detail" in answer:
             raise Permanent(f"{self.url} refused the request: {str(answer['detail'])[:200]}")
-        raise Permanent(f"{self.url} is no Dagster webserver: it answers {response.status_code} without GraphQL.")
+        raise Permanent(f"{self.url} is not a Dagster webserver: it answers {response.status_code} without GraphQL.")
 
 
 def _data(answer: Mapping[str, Any]) -> dict[str, Any]:
     if answer.get("errors") or not answer.get("data"):
-        said = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"
-        raise Permanent(f"Dagster's webserver refused the request: {said}.", "run the same version on both sides")
+        errors = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"
+        raise Permanent(f"Dagster's webserver refused the request: {errors}.", "run the same version on both sides")
     return answer["data"]
 
 
 def expect(answer: Mapping[str, Any], *types: str) -> Mapping[str, Any]:
-    """``answer``, one of a union of GraphQL types, if it is of one of ``types``.
+    """Return ``answer``, a GraphQL union, if it has one of ``types``.
 
     Raises:
-        BadInput: it is an error that the caller can mend.
+        BadInput: it is an error that the caller can fix.
         Permanent: it is any other error.
     """
     kind = answer["__typename"]
     if kind in types:
         return answer
-    said = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ())) or kind
-    said = " ".join(said.split())
+    message = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ())) or kind
+    message = " ".join(message.split())
     if kind in CALLERS_FAULT:
-        raise BadInput(f"Dagster refused it: {said}")
+        raise BadInput(f"Dagster refused it: {message}")
     if kind == "UnauthorizedError":
-        raise BadInput(f"Dagster does not allow it: {said}", f"set {TOKEN}")
-    raise Permanent(f"Dagster failed: {said}")
+        raise BadInput(f"Dagster does not allow it: {message}", f"set {TOKEN}")
+    raise Permanent(f"Dagster failed: {message}")

@@ -1,4 +1,4 @@
-"""How good and how fast the pipeline is: synthetic footage, scoring and benchmarks, on what the product itself runs.
+"""Measures the quality and speed of the pipeline: synthetic footage, scoring and benchmarks.
 
-Nothing of a job needs it; what trains networks is in ``training``.
+No job needs it; networks are trained in ``training``.
 """

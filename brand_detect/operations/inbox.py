@@ -1,8 +1,8 @@
-"""What arrives in the inbox: each complete video becomes a job, in ticks of bounded length.
+"""Turns each complete video in the inbox into a job, in ticks of bounded length.
 
-Dagster writes a sensor's cursor into the row of each tick, so the cursor holds what the tick itself took and no more.
-All else lies under ``STATE`` in the instance's cursor storage; what a tick took joins it in the next tick, if Dagster
-has its runs by then.
+Dagster writes a sensor's cursor into the row of each tick, so the cursor holds only the files taken by that tick.
+Everything else is kept under ``STATE`` in the instance's cursor storage; the next tick adds the taken files to it, if
+Dagster has created their runs by then.
 """
 
 import hashlib
@@ -37,23 +37,23 @@ from brand_detect.storage.inbox import Entry, Inbox
 from brand_detect.storage.media import MediaFiles
 
 STATE = "brand_detect/inbox"
-"""The key of what is known of the inbox in the instance's cursor storage."""
+"""Key of the inbox's state in the instance's cursor storage."""
 MOST_RUNS = 50
-"""Most runs that one tick asks for."""
+"""Limit of runs requested per tick."""
 MOST_LISTED = 5000
-"""Most files that one tick looks at."""
+"""Limit of files examined per tick."""
 WORK_S = 20.0
-"""How long a tick hashes and looks things up; Dagster ends one that takes 60 s."""
+"""Time for hashing and look-ups in a tick, which Dagster ends after 60 s."""
 CHUNK = 1 << 20
 HASHES = 256
-"""Unfinished and unused hashes that are kept at hand."""
+"""Limit of cached hashes, unfinished or not yet used."""
 REQUEST_BYTES = 1_000_000
 """Largest request file."""
 ORPHAN_S = 60.0
-"""Age at which a run that was created and never queued is asked for again."""
+"""Age at which a run that was created but never queued is requested again."""
 RUN_KEY = "dagster/run_key"
 UNKNOWN = "?"
-"""In place of a hash: a run that is to tell it has not got that far."""
+"""Stands for a hash that a run in progress has not yet recorded."""
 TAKEN, THERE, SETTLING, HASHING = "taken", "there already", "waiting to settle", "being hashed"
 REFUSED, LEFT = "refused", "left for the next tick"
 HELD, ALONE, AGAIN = "waiting for a new request", "requests without a video", "to be tried again"
@@ -66,7 +66,7 @@ ALIVE = [
 
 
 class RequestFile(BaseModel):
-    """What a JSON file beside a video may ask for."""
+    """Contents of a JSON request file next to a video."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -78,7 +78,7 @@ class RequestFile(BaseModel):
     def read(cls, media: Media, entry: Entry) -> "RequestFile":
         """
         Raises:
-            BadInput: it asks for something that cannot be done.
+            BadInput: it is malformed, or a value in it is not allowed.
         """
         with media.open(entry.uri) as file:
             text = file.read(REQUEST_BYTES + 1)
@@ -102,18 +102,18 @@ class RequestFile(BaseModel):
 
 @dataclass
 class State:
-    """What is known of the files that lie in the inbox, by the digest of their name."""
+    """State of the files in the inbox, by the digest of their name."""
 
     after: str = ""
-    """Where the next tick goes on; "" at the beginning."""
+    """Where the next tick continues; "" for the start."""
     done: dict[str, str] = field(default_factory=dict)
-    """The version that was taken or refused."""
+    """The version that was taken or rejected."""
     waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Of files that may still be written: the version, and when it was first seen, in seconds since 1970."""
+    """For files that may still be growing: the version, and when it was first seen, in seconds since 1970."""
     held: dict[str, str] = field(default_factory=dict)
-    """Videos whose request was bad, and bad requests that could not be moved: these versions are left alone."""
+    """Versions to skip: videos with an invalid request, and invalid requests that could not be moved."""
     unseen: list[str] = field(default_factory=list)
-    """What the present round over all files has not met yet."""
+    """Known files that the current pass over the inbox has not met yet."""
 
     @classmethod
     def load(cls, instance: dg.DagsterInstance) -> "State":
@@ -121,7 +121,7 @@ class State:
         return cls(**json.loads(stored)) if stored else cls()
 
     def finish(self, files: Mapping[str, str]) -> None:
-        """These versions, by digest of the name, are done."""
+        """Mark these versions, by digest of the name, as done."""
         self.done |= files
         for key, version in files.items():
             if self.waiting.get(key, ("",))[0] == version:
@@ -137,7 +137,7 @@ class State:
 
 
 def _digest(text: str) -> str:
-    """Eight letters: two of ten thousand files share one in 1 of 5 million inboxes, and then are hashed once more."""
+    """Digest of 8 characters: 10,000 files collide with a chance of 1 in 5 million, which costs one more hashing."""
     data = text.encode("utf-8", "surrogateescape")
     return urlsafe_b64encode(hashlib.blake2b(data, digest_size=6).digest()).decode()
 
@@ -147,15 +147,15 @@ def _version(entry: Entry) -> str:
 
 
 class Hashes:
-    """Content hashes of large files, a piece in each tick; begun anew when this process is."""
+    """Hashes large files in pieces, over several ticks; a new process starts again."""
 
     def __init__(self) -> None:
         self._begun: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()
 
     def sha256(self, media: Media, entry: Entry, until_s: float) -> str | None:
-        """The hash, or None if it is not done ``until_s`` by the monotonic clock."""
+        """The hash, or None if it is not finished by ``until_s`` on the monotonic clock."""
         key = (entry.uri, entry.version)
-        # taken out: a tick that Dagster gave up may still be at it
+        # removed while in use: a tick that Dagster abandoned may still be running
         digest, done = self._begun.pop(key, (hashlib.sha256(), 0))
         try:
             with media.open(entry.uri) as file:
@@ -165,7 +165,7 @@ class Hashes:
                     done += len(chunk)
                     if time.monotonic() >= until_s:
                         break
-        finally:  # what was read before a fault stays read
+        finally:  # keep the progress made before a fault
             self._begun[key] = (digest, done)
             while len(self._begun) > HASHES:
                 self._begun.popitem(last=False)
@@ -173,7 +173,7 @@ class Hashes:
 
 
 class Tick:
-    """One look into the inbox."""
+    """One scan of the inbox."""
 
     def __init__(
         self, services: Services, instance: dg.DagsterInstance, log: logging.Logger, hashes: Hashes, state: State
@@ -186,7 +186,7 @@ class Tick:
         self._new: set[str] = set()
         self.runs: dict[str, dg.RunRequest] = {}
         self.taken: dict[str, dict[str, str]] = {}
-        """By run key: the files that are done when Dagster has the run."""
+        """The files that are done once Dagster has the run, by run key."""
         self.counts: Counter[str] = Counter(dict.fromkeys((TAKEN, SETTLING, HASHING, REFUSED, LEFT), 0))
 
     def __str__(self) -> str:
@@ -194,7 +194,7 @@ class Tick:
         return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n or what in always) + "."
 
     def look(self) -> None:
-        """Go over one page of files, oldest first."""
+        """Process one page of files, oldest first."""
         state = self._state
         if not state.after:
             state.unseen = [*{*state.done, *state.waiting, *state.held}]
@@ -215,7 +215,7 @@ class Tick:
                 self.counts[AGAIN] += 1
         if self.counts[LEFT] or self.counts[HASHING]:
             after = state.after
-        elif after is None:  # a round is over: what it did not meet is there no more
+        elif after is None:  # end of a pass: files that it did not meet no longer exist
             for known in (state.done, state.waiting, state.held):
                 for key in unseen & known.keys():
                     del known[key]
@@ -246,7 +246,7 @@ class Tick:
             self._take(entry, RequestFile())
 
     def _asked(self, entry: Entry, request: Entry) -> None:
-        """Take a video as its request file says."""
+        """Take a video with the options in its request file."""
         try:
             asked = RequestFile.read(self._services.media, request)
         except BadInput as e:
@@ -269,11 +269,11 @@ class Tick:
         job_id = asked.job_id or self._job_of(sha256) or default_job_id(stem, sha256)
         known = self._video_of(job_id)
         if known == UNKNOWN:
-            self._log.info("%s: a run of %s has yet to say which video it is of", entry.name, job_id)
+            self._log.info("%s: waiting for a run of %s to record its video", entry.name, job_id)
             self.counts[AGAIN] += 1
             return
         if known not in ("", sha256):
-            error = BadInput(f"The job {job_id} is of another video.", "name another job_id in a request file")
+            error = BadInput(f"The job {job_id} belongs to another video.", "name another job_id in a request file")
             self._hold(entry, request, error)
             return
         done = {_digest(file.name): _version(file) for file in (entry, request) if file}
@@ -285,9 +285,9 @@ class Tick:
             self.taken[self._launch(job_id, entry, asked, sha256)] = done
 
     def _launch(self, job_id: str, entry: Entry, asked: RequestFile, sha256: str) -> str:
-        """Ask for a job's run; returns its key, which is of this very file.
+        """Request a job's run and return its key, which identifies this file.
 
-        The same file dropped again, after its job was deleted, is another.
+        The same file dropped again after its job was deleted gets another key.
         """
         run_key = f"{job_id} {_digest(entry.name)} {_version(entry)}"
         config = {"video_uri": entry.uri, "profile": asked.profile, "overrides": asked.overrides}
@@ -303,20 +303,20 @@ class Tick:
         return run_key
 
     def _request(self, entry: Entry) -> None:
-        """A request file by itself: its video was taken, or has yet to come."""
+        """Process a request file without its video, which was taken already or has not arrived."""
         videos = {_digest(name) for name in entry.video_names}
-        if videos & self._new:  # it was looked up with its video
+        if videos & self._new:  # already read with its video
             return
         if not videos & self._state.done.keys():
             self.counts[ALONE] += 1
         elif not self._has_settled(entry):
             self.counts[SETTLING] += 1
         else:
-            late = BadInput("The request came after its video was taken.")
+            late = BadInput("The request arrived after its video was taken.")
             self._move_aside(entry, late, "replay the job with other params, or drop request and video again")
 
     def _beside(self, entry: Entry) -> Entry | None:
-        """The request file of a video, unless it was refused."""
+        """The request file of a video, unless it was rejected."""
         found = (self._inbox.entry(name) for name in entry.request_names)
         return next((r for r in found if r and self._state.held.get(_digest(r.name)) != _version(r)), None)
 
@@ -333,18 +333,18 @@ class Tick:
         return set(self._instance.get_dynamic_partitions(str(JOBS.name)))
 
     def _job_of(self, sha256: str) -> str:
-        """The job that has this content already, by the end of its id and what was stored; "" if there is none."""
+        """The existing job with this content, found by the end of its id and its stored request; "" if none."""
         alike = [job_id for job_id in (*self._jobs, *self.runs) if job_id.endswith(f"-{sha256[:8]}")]
         return next((j for video in (sha256, UNKNOWN) for j in sorted(alike) if self._video_of(j) == video), "")
 
     def _video_of(self, job_id: str) -> str:
-        """The hash of a job's video; "" when the job has none yet, ``UNKNOWN`` when its run has yet to tell."""
+        """The hash of a job's video; "" if the job has none, ``UNKNOWN`` if its run has not recorded it yet."""
         if job_id not in self._videos:
             self._videos[job_id] = self._look_up(job_id)
         return self._videos[job_id]
 
     def _look_up(self, job_id: str) -> str:
-        if stored := self._services.store.attempts(job_id, ROOT):  # it knows jobs that a lost database does not
+        if stored := self._services.store.attempts(job_id, ROOT):  # survives the loss of Dagster's database
             return stored[-1].input_versions["video"]
         if job_id not in self._jobs:
             return ""
@@ -357,10 +357,10 @@ class Tick:
         self.counts[REFUSED] += 1
 
     def _hold(self, entry: Entry, request: Entry | None, error: BadInput) -> None:
-        """A video that cannot be taken as it was asked for waits for a new request; the defaults are another thing."""
+        """Hold a video with an invalid request until a new one arrives; the user may not want the defaults."""
         self._state.held[_digest(entry.name)] = _version(entry)
         if request is not None:
-            self._move_aside(request, error, "put a mended request beside the video; {} takes the defaults")
+            self._move_aside(request, error, "put a corrected request next to the video; {} takes the defaults")
         else:
             self._log.error("%s is refused: %s", entry.name, error.full)
             self.counts[REFUSED] += 1
@@ -380,11 +380,11 @@ def _check_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError as e:
-        raise BadInput("The file's name is no UTF-8.", "rename it") from e
+        raise BadInput("The file's name is not UTF-8.", "rename it") from e
 
 
 def _launched(instance: dg.DagsterInstance, taken: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
-    """The files whose runs were created: somebody may have stopped the sensor while Dagster was at it."""
+    """The files whose runs were created; the sensor may have been stopped before all were."""
     if not taken:
         return
     known = {run.tags[RUN_KEY] for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY: [*taken]}))}
@@ -392,9 +392,9 @@ def _launched(instance: dg.DagsterInstance, taken: dict[str, dict[str, str]]) ->
 
 
 def _orphans(instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
-    """Runs of this sensor that were created and not queued, because Dagster failed in between: asked for again.
+    """Requests for runs of this sensor that Dagster created but failed to queue.
 
-    By its key Dagster knows each, and queues it.
+    Dagster recognises each by its key and queues it.
     """
     found = instance.get_runs(
         dg.RunsFilter(
@@ -414,7 +414,7 @@ def _orphans(instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
 
 
 def inbox_sensor(settings: Settings) -> dg.SensorDefinition:
-    """The sensor over ``BRAND_DETECT_INBOX``; stopped when that is empty.
+    """The sensor over ``BRAND_DETECT_INBOX``; stopped by default if that is unset.
 
     Raises:
         BadInput: the inbox is outside the media roots.
@@ -432,13 +432,13 @@ def inbox_sensor(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING if settings.inbox else dg.DefaultSensorStatus.STOPPED,
         required_resource_keys={"services"},
-        description="Makes a job of each complete video in BRAND_DETECT_INBOX, and moves bad requests aside.",
+        description="Makes a job of each complete video in BRAND_DETECT_INBOX, and moves invalid requests aside.",
     )
     def inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         services: Services = context.resources.services
         instance = context.instance
         if not services.settings.inbox:
-            return dg.SkipReason("There is no inbox: set BRAND_DETECT_INBOX.")
+            return dg.SkipReason("No inbox is configured: set BRAND_DETECT_INBOX.")
         if latest(instance, CATALOG, None) is None:
             return dg.SkipReason("The brand list has no snapshot yet, and jobs would fail without one.")
         state = State.load(instance)

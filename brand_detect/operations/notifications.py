@@ -1,4 +1,4 @@
-"""Tells a webhook of finished reports and of final failures; only hosts that the settings name are written to.
+"""Notifies a webhook of finished reports and final failures; posts only to hosts that the settings name.
 
 Delivery is at least once and in order. The webhook's address and the signing secret come from the environment when they
 are used, and are in no log, cursor or metadata: addresses of chat tools carry tokens.
@@ -28,44 +28,44 @@ from brand_detect.orchestration.lineage import attempt_of
 from brand_detect.orchestration.resources import Services
 
 URL, SECRET = "BRAND_DETECT_WEBHOOK_URL", "BRAND_DETECT_WEBHOOK_SECRET"
-"""Environment variables: where to post to, and what to sign with."""
+"""Environment variables: the webhook's address and the signing secret."""
 HOSTS = "BRAND_DETECT_WEBHOOK_HOSTS"
 SIGNATURE = "X-Brand-Detect-Signature"
 TIMEOUT_S = 5.0
-"""For a post as a whole, whatever the receiver does."""
+"""Limit of a whole post, however slow the receiver."""
 POSTS_A_TICK, SECONDS_A_TICK = 20, 15.0
-"""Most posts of one tick, and the time after which no other is begun: a tick has 60 s."""
+"""Limit of posts per tick, and the time after which none is started: Dagster ends a tick after 60 s."""
 EVENTS_A_TICK = 200
 TRIES = 8
-"""Tries of one notification, until it is given up."""
+"""Tries of one notification before it is dropped."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
-"""Before the second try, and at most; it doubles: about 45 minutes in all."""
+"""Pause before the second try, and the longest; it doubles each time: about 45 minutes in all."""
 OLD_S = 86_400.0
-"""What ended longer ago is no news: it is given up, as after a long time in which nobody looked."""
+"""Notifications of runs that ended longer ago are dropped, for instance after the sensor was off."""
 MOST = 100
-"""Brands and notes of a report that are told."""
+"""Limit of brands and of notes in a notification."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a post."""
+    """The result of a post."""
 
-    said: str
+    text: str
     delivered: bool = False
     may_pass: bool = False
-    """Whether it is worth another try."""
+    """Whether another try may succeed."""
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """Where notifications go."""
+    """The receiver of notifications."""
 
     url: httpx2.URL = field(repr=False)
     secret: str = field(repr=False, default="")
 
     @classmethod
     def of(cls, hosts: Collection[str]) -> "Webhook | None":
-        """The webhook of the environment; None if there is none, or if no host may be written to.
+        """The webhook from the environment; None if it is unset or no host is allowed.
 
         Raises:
             BadInput: its address is not allowed.
@@ -77,23 +77,23 @@ class Webhook:
     def host(self) -> str:
         return self.url.host
 
-    def post(self, told: dict[str, Any]) -> Result:
-        """One try. Redirects are not followed: they could lead to any host."""
-        body = json.dumps(told).encode()
+    def post(self, notice: dict[str, Any]) -> Result:
+        """Post once. Redirects are not followed: they could lead to any host."""
+        body = json.dumps(notice).encode()
         headers = {"Content-Type": "application/json", "User-Agent": "brand-detect"}
         if self.secret:
             headers[SIGNATURE] = f"sha256={hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()}"
         try:
             status = asyncio.run(asyncio.wait_for(_status(self.url, body, headers), TIMEOUT_S))
         except (TimeoutError, httpx2.TransportError) as e:
-            return Result(type(e).__name__, may_pass=True)  # its message may hold the address
+            return Result(type(e).__name__, may_pass=True)  # its message may contain the address
         if 200 <= status < 300:
             return Result(f"delivered, {status}", delivered=True)
         return Result(f"answered {status}", may_pass=status >= 500 or status in (408, 429))
 
 
 async def _status(url: httpx2.URL, body: bytes, headers: dict[str, str]) -> int:
-    """The transport alone, without a client: that one logs addresses and takes proxies from the environment."""
+    """Uses the bare transport: a client would log addresses and read proxies from the environment."""
     request = httpx2.Request("POST", url, content=body, headers=headers)
     async with httpx2.AsyncHTTPTransport() as transport:
         response = await transport.handle_async_request(request)
@@ -102,10 +102,10 @@ async def _status(url: httpx2.URL, body: bytes, headers: dict[str, str]) -> int:
 
 
 def allowed(url: str, hosts: Collection[str]) -> httpx2.URL:
-    """``url`` if it is one that may be written to; ``hosts`` are names, with a port where it is not that of https.
+    """Parse ``url`` and check that it is allowed; ``hosts`` are names, with the port unless it is the default one.
 
     Raises:
-        BadInput: it is not, which the message says without more of the address than its host.
+        BadInput: it is not allowed; the message gives no more of the address than its host.
     """
     try:
         parsed = httpx2.URL(url)
@@ -113,15 +113,15 @@ def allowed(url: str, hosts: Collection[str]) -> httpx2.URL:
         parsed = httpx2.URL("")
     host = parsed.raw_host.decode()
     if parsed.scheme not in ("http", "https") or not host:
-        raise BadInput(f"{URL} is no web address.", "write it as https://host/path")
+        raise BadInput(f"{URL} is not a web address.", "write it as https://host/path")
     if parsed.userinfo:
-        raise BadInput(f"{URL} holds a user's name or password, before {host}.", "leave it out")
+        raise BadInput(f"{URL} contains a user name or password before {host}.", "leave it out")
     if parsed.scheme == "http" and not _is_loopback(host):
         raise BadInput(f"{URL} is not https, and {host} is not this machine.", "use https")
     named = f"[{host}]" if ":" in host else host
     named = f"{named}:{parsed.port}" if parsed.port else named
     if named not in hosts:
-        raise BadInput(f"{URL} leads to {named}, which {HOSTS} does not name.", f"{HOSTS}={named}")
+        raise BadInput(f"{URL} points to {named}, which {HOSTS} does not name.", f"{HOSTS}={named}")
     return parsed
 
 
@@ -133,7 +133,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def notification(instance: dg.DagsterInstance, ended: EndedRun) -> dict[str, Any] | None:
-    """What is told of a run; None if it neither failed nor made a report."""
+    """The notification for a run; None if it neither failed nor made a report."""
     if ended.run.status == dg.DagsterRunStatus.SUCCESS:
         event, more = "report_finished", _report(instance, ended.run)
     elif ended.has_failed:
@@ -153,7 +153,7 @@ def notification(instance: dg.DagsterInstance, ended: EndedRun) -> dict[str, Any
 
 
 def _report(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, Any] | None:
-    """The report in short that ``run`` ended with, if it did: the last that it made."""
+    """Summary of the report with which ``run`` ended; None if it did not end with one."""
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     made = instance.get_records_for_run(run.run_id, of_type=kind, limit=1, ascending=False).records
     event = made[0].asset_materialization if made else None
@@ -176,11 +176,11 @@ def _utc(at_s: float) -> str:
 
 @dataclass
 class Delivery:
-    """Where deliveries stand: the sensor's cursor."""
+    """The state of deliveries, stored as the sensor's cursor."""
 
     runs: EndedRuns
     run_id: str = ""
-    """The run whose notification did not get through."""
+    """The run whose notification is to be retried."""
     tries: int = 0
     not_before_s: float = 0.0
     given_up: int = 0
@@ -194,7 +194,7 @@ class Delivery:
         return json.dumps(asdict(self))
 
     def goes_on(self, run_id: str, result: Result, now_s: float) -> bool:
-        """Take up what came of a post; False if the same is to be posted again, later."""
+        """Record the result of a post; False if the same notification is to be retried later."""
         self.tries = self.tries + 1 if run_id == self.run_id else 1
         if result.may_pass and self.tries < TRIES:
             pause_s = min(FIRST_PAUSE_S * 2 ** (self.tries - 1), LONGEST_PAUSE_S)
@@ -206,7 +206,7 @@ class Delivery:
 
 
 def notifications(settings: Settings) -> dg.SensorDefinition:
-    """The sensor that delivers; it runs where a webhook is set."""
+    """The sensor that delivers notifications; on by default if a webhook is set."""
 
     def deliver(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         services: Services = context.resources.services
@@ -215,7 +215,7 @@ def notifications(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason(f"Nothing is sent: {URL} and {HOSTS} are not both set.")
         if context.cursor is None:
             context.update_cursor(str(Delivery(EndedRuns.from_now_on(context.instance))))
-            return dg.SkipReason("Runs that end from now on are told.")
+            return dg.SkipReason("Notifications start with the runs that end from now on.")
         at = Delivery.parse(context.cursor)
         if time.time() < at.not_before_s:
             return dg.SkipReason(f"{webhook.host} is tried again later: try {at.tries + 1} of {TRIES}.")
@@ -223,17 +223,17 @@ def notifications(settings: Settings) -> dg.SensorDefinition:
         for ended in at.runs.read(context.instance, EVENTS_A_TICK):
             if posts >= POSTS_A_TICK or time.monotonic() > until:
                 break
-            told = notification(context.instance, ended)
-            if told is None:
+            notice = notification(context.instance, ended)
+            if notice is None:
                 continue
             if time.time() - ended.at_s > OLD_S:
-                result = Result("given up, it is old")
+                result = Result("too old, given up")
             else:
-                result, posts = webhook.post(told), posts + 1
+                result, posts = webhook.post(notice), posts + 1
             goes_on = at.goes_on(ended.run.run_id, result, time.time())
             then = "" if result.delivered else ", given up" if goes_on else f", try {at.tries} of {TRIES}"
             log = context.log.info if result.delivered else context.log.warning
-            log("%s: %s of %s: %s%s", webhook.host, told["event"], ended.job_id or told["stage"], result.said, then)
+            log("%s: %s of %s: %s%s", webhook.host, notice["event"], ended.job_id or notice["stage"], result.text, then)
             if not goes_on:
                 break
         context.update_cursor(str(at))
@@ -245,7 +245,7 @@ def notifications(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED,
         required_resource_keys={"services"},
-        description=f"Tells the webhook of {URL} of finished reports and of runs that failed for good.",
+        description=f"Notifies the webhook {URL} of finished reports and of runs that failed for good.",
     )(deliver)
 
 

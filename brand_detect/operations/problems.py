@@ -1,4 +1,4 @@
-"""What is broken now, over all jobs: kept up from the runs as they end, shown as the metadata of one asset."""
+"""Keeps the current problems of all jobs up to date as runs end, and shows them as the metadata of one asset."""
 
 import hashlib
 import json
@@ -17,19 +17,19 @@ from brand_detect.orchestration.resources import Services
 from brand_detect.report.words import cell
 
 PROBLEMS = "brand_detect/problems"
-"""The key of the set in the instance's cursor storage: a sensor's own cursor is stored again with every tick."""
+"""Key of the problems in the instance's cursor storage: a sensor's own cursor is stored again with every tick."""
 MOST = 5000
-"""Problems that are kept, the newest; of more, the oldest are forgotten and counted."""
+"""Limit of stored problems; beyond it the oldest are dropped and counted."""
 LISTED, IN_TABLE = 200, 50
-"""Problems that a materialization names as data and in its table, the newest."""
+"""The newest problems that a materialization lists as data and in its table."""
 RUNS_A_TICK, SECONDS_A_TICK = 1000, 20.0
-"""Most ended runs that one tick takes in, and the time after which it leaves the rest to the next one."""
+"""Limit of ended runs per tick, and the time after which the rest is left for the next one."""
 
 PROBLEMS_ASSET = dg.AssetSpec(
     "problems",
     group_name="operations",
-    description="What is broken now, over all jobs: runs that failed, checks that failed, checks that warn. "
-    "The sensor of that name reports it whenever it changes.",
+    description="Current problems of all jobs: failed runs, failed checks and warnings of checks. "
+    "The sensor of the same name reports them whenever they change.",
     kinds={"table"},
     owners=[OWNER],
     tags={"work": "sums"},
@@ -38,7 +38,7 @@ PROBLEMS_ASSET = dg.AssetSpec(
 
 @dataclass
 class Problems:
-    """The set of problems, by job, stage and whether it is a failure or a warning."""
+    """Problems by job, stage and kind (failure or warning)."""
 
     known: dict[tuple[str, str, bool], Problem] = field(default_factory=dict)
     forgotten: int = 0
@@ -60,9 +60,9 @@ class Problems:
         instance.daemon_cursor_storage.set_cursor_values({PROBLEMS: str(self)})
 
     def learn(self, ended: EndedRun, outcome: Outcome) -> None:
-        """Take up one run: what it made anew is judged anew, and what it failed at is a problem.
+        """Take in one run: its new attempts replace earlier problems, and its failure is a problem.
 
-        What is learnt twice is the same.
+        Taking in a run twice changes nothing.
         """
         judged = {*outcome.done, *(c.stage for c in outcome.checks)}
         keys = [(ended.job_id, stage, warned) for stage in judged for warned in (False, True)]
@@ -75,7 +75,7 @@ class Problems:
             self.forgotten += 1
 
     def keep(self, job_ids: Iterable[str]) -> None:
-        """Forget the jobs that are not there any more."""
+        """Drop the problems of deleted jobs."""
         there = {"", *job_ids}
         self.known = {key: p for key, p in self.known.items() if key[0] in there}
         if not self.known:
@@ -83,7 +83,7 @@ class Problems:
 
     @property
     def newest(self) -> list[Problem]:
-        """All of them, newest first."""
+        """All problems, newest first."""
         return sorted(self.known.values(), key=lambda p: (-p.since_s, p.job_id, p.stage, p.kind))
 
 
@@ -97,8 +97,8 @@ def _problems_of(ended: EndedRun, outcome: Outcome) -> list[Problem]:
         if not (check.passed or check.blocking):
             warned.setdefault(check.stage, []).append(f"{check.name}: {check.detail}")
     found = [
-        Problem(ended.job_id, stage, WARNED, "; ".join(said), ended.run.run_id, ended.at_s)
-        for stage, said in warned.items()
+        Problem(ended.job_id, stage, WARNED, "; ".join(details), ended.run.run_id, ended.at_s)
+        for stage, details in warned.items()
     ]
     if ended.has_failed:
         checked = any(c.stage == outcome.stage and c.blocking and not c.passed for c in outcome.checks)
@@ -108,7 +108,7 @@ def _problems_of(ended: EndedRun, outcome: Outcome) -> list[Problem]:
 
 
 def problems_metadata(known: Problems) -> dict[str, dg.MetadataValue]:
-    """The metadata that people and clients read."""
+    """The asset's metadata, for people and clients."""
     newest = known.newest
     kinds = Counter(p.kind for p in newest)
     return {
@@ -127,23 +127,23 @@ def problems_metadata(known: Problems) -> dict[str, dg.MetadataValue]:
 
 def _table(newest: list[Problem], forgotten: int) -> str:
     if not newest:
-        return "Nothing is broken."
+        return "There are no problems."
     lines = ["| since (UTC) | job | stage | kind | what | run |", "|---|---|---|---|---|---|"]
     for p in newest[:IN_TABLE]:
         since = datetime.fromtimestamp(p.since_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
         cells = (since, p.job_id or p.stage, p.stage, KINDS[p.kind], p.what, p.run_id)
         lines.append(f"| {' | '.join(map(cell, cells))} |")
     more = len(newest[IN_TABLE:]) + forgotten
-    return "\n".join(lines) + (f"\n\n… and {more} more, which are older." if more else "")
+    return "\n".join(lines) + (f"\n\n… and {more} older ones." if more else "")
 
 
 @dg.sensor(
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Keeps the set of problems over all jobs from the runs that end; the asset of that name shows it.",
+    description="Keeps the problems of all jobs up to date as runs end; the asset of the same name shows them.",
 )
 def problems(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    at = json.loads(context.cursor) if context.cursor else {"runs": {}, "said": ""}
+    at = json.loads(context.cursor) if context.cursor else {"runs": {}, "digest": ""}
     runs, known = EndedRuns(**at["runs"]), Problems.load(context.instance)
     before, until, n = str(known), time.monotonic() + SECONDS_A_TICK, 0
     for ended in runs.read(context.instance, RUNS_A_TICK):
@@ -154,13 +154,13 @@ def problems(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     known.keep(context.instance.get_dynamic_partitions(str(JOBS.name)) if known.known else ())
     now = str(known)
     if now != before:
-        known.save(context.instance)  # before the cursor: what is learnt twice is the same
-    said = hashlib.sha256(now.encode()).hexdigest()
+        known.save(context.instance)  # before the cursor: taking in a run twice changes nothing
+    digest = hashlib.sha256(now.encode()).hexdigest()
     return dg.SensorResult(
-        skip_reason=f"{n} ended runs were read; {len(known.known)} problems are known.",
-        cursor=json.dumps({"runs": asdict(runs), "said": said}),
+        skip_reason=f"{n} ended runs were read; there are {len(known.known)} problems.",
+        cursor=json.dumps({"runs": asdict(runs), "digest": digest}),
         asset_events=[dg.AssetMaterialization("problems", metadata=problems_metadata(known))]
-        if said != at["said"]
+        if digest != at["digest"]
         else [],
     )
 

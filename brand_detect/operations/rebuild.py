@@ -1,8 +1,8 @@
-"""Dagster's history of all jobs, made again from the store alone: partitions and materializations.
+"""Rebuilds Dagster's history of all jobs, partitions and materializations, from the store alone.
 
-The events belong to no run: the original run, its params and its time are in the metadata, as they always are. What is
-known already is left as it is, so that a rebuild which was interrupted is finished by the next one; only the newest
-attempt of a stage is reported again where an older one came after it, for Dagster takes the last event for the latest.
+The events belong to no run: the original run, its params and its time are in the metadata, as usual. Events that exist
+are left alone, so that the next rebuild finishes an interrupted one. Only the newest attempt of a stage is reported
+again if an older one was reported after it, because Dagster takes the last event for the latest.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,14 +30,14 @@ from brand_detect.storage.store import Store
 
 @dataclass
 class Rebuilt:
-    """What a rebuild has done."""
+    """The result of a rebuild."""
 
     jobs: int = 0
     events: int = 0
     known: int = 0
-    """Checkpoints of which Dagster knew."""
+    """Checkpoints that Dagster already had."""
     damaged: list[str] = field(default_factory=list)
-    """Checkpoints that cannot be read, each with the reason."""
+    """Unreadable checkpoints, each with the reason."""
 
 
 def rebuild(
@@ -47,11 +47,11 @@ def rebuild(
     progress: Progress,
     service_url: str = "",
 ) -> Rebuilt:
-    """Report every checkpoint of the store to ``instance`` that it does not know of.
+    """Report every checkpoint of the store that ``instance`` lacks.
 
     Args:
-        inputs: what each stage reads, by stage.
-        service_url: where people reach the HTTP service, if anywhere.
+        inputs: the upstream assets of each stage.
+        service_url: public address of the HTTP service, if any.
     """
     done = Rebuilt()
 
@@ -88,7 +88,7 @@ def _rebuild_catalog(instance: dg.DagsterInstance, store: Store, done: Rebuilt) 
     known = list(_known(instance, CATALOG, None))
     missing = [version for version in store.snapshots.versions() if version not in known]
     done.known += len(set(known))
-    for version in [*missing, *(known[:1] if missing else ())]:  # what was the latest is told last: it stays so
+    for version in [*missing, *(known[:1] if missing else ())]:  # report the latest last, so that it stays the latest
         try:
             metadata = catalog_metadata(store, catalog_from_json(store.snapshots.read(version), version))
         except Permanent as e:
@@ -104,7 +104,7 @@ def _known(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iter
 
 
 def _is_behind(instance: dg.DagsterInstance, manifest: Manifest) -> bool:
-    """Whether Dagster takes another attempt than this one for the latest."""
+    """Whether Dagster takes an attempt other than this one for the latest."""
     record = latest_record(instance, manifest.stage, manifest.job_id)
     return bool(record) and attempt_of(record) not in (None, manifest.attempt)
 
@@ -163,7 +163,7 @@ def _report(
 
 
 def _read(instance: dg.DagsterInstance, manifest: Manifest, inputs: tuple[str, ...]) -> dict[str, str]:
-    """Event tags that say which events the attempt's stage read."""
+    """Event tags that name the events that the attempt's stage read."""
     tags = {}
     for name in inputs:
         if name not in manifest.input_versions:  # an older version of the stage did not read it

@@ -1,4 +1,4 @@
-"""What runs one job in Dagster: thin assets and checks, config, lineage, IO manager, resources and the runner.
+"""Runs one job in Dagster: thin assets and checks, config, lineage, I/O manager, resources and the runner.
 
-What keeps many jobs running is in ``operations``; what a stage does with its data is in ``stages``.
+``operations`` keeps many jobs running; ``stages`` holds the work on the data.
 """

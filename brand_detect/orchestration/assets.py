@@ -1,4 +1,4 @@
-"""The root, the eight stages and the catalogue as Dagster assets: inputs and config in, one stage call out."""
+"""Dagster assets: the job request, the eight stages and the catalogue. Each turns inputs and config into one call."""
 
 import time
 from dataclasses import replace
@@ -48,7 +48,7 @@ from brand_detect.report.documents import write_documents
 from brand_detect.storage.attempts import AttemptRef
 
 READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr", "torch", "transformers")
-"""Packages that decide what is found and read."""
+"""Packages whose version affects detection and OCR."""
 
 
 @dg.asset(
@@ -60,9 +60,9 @@ READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr"
     tags={"work": "sums"},
 )
 def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
-    """The brand list as it is now, its logos with it: an immutable snapshot with the hash of its content as version.
+    """The current brand list with its logos, as an immutable snapshot; its version is the hash of its content.
 
-    Vectors of its logos are made here by the built-in embedder, once for all jobs.
+    The built-in embedder embeds its logos here, once for all jobs.
     """
     services = cast("Services", context.resources.services)
     with dagster_errors(context.instance, context.run.run_id):
@@ -81,7 +81,7 @@ def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
 
 
 class JobRequestConfig(dg.Config):
-    """What is asked for. With nothing set, the job's last request is taken again."""
+    """The request. Fields that are unset are taken from the job's last request."""
 
     video_uri: str | None = Field(None, description="a path or a URI within BRAND_DETECT_MEDIA_ROOTS")
     profile: str | None = Field(None, description=f"one of {', '.join(profile_names())}")
@@ -101,7 +101,7 @@ class JobRequestConfig(dg.Config):
     metadata={"profiles": dg.MetadataValue.json({name: load_profile(name) for name in profile_names()})},
 )
 def job_request(context: dg.AssetExecutionContext) -> AttemptDraft:
-    """What was submitted: the video, its hash and probe, the profile and the job's own overrides."""
+    """The submitted video with its hash and probe, the profile and the job's overrides."""
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):
@@ -109,7 +109,8 @@ def job_request(context: dg.AssetExecutionContext) -> AttemptDraft:
         params = {"profile": "default", "overrides": {}} | ({} if whole else _last_request(context, services)) | asked
         if "video_uri" not in params:
             raise BadInput(
-                f"{context.partition_key} was never submitted: no video is named.", "set video_uri in the run config"
+                f"{context.partition_key} has no earlier request, and no video is given.",
+                "set video_uri in the run config",
             )
         load_profile(params["profile"])
         decoder = services.engines.decoder(services.settings.video_limits)
@@ -140,7 +141,9 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
     try:
         last = cast("JobRequest", services.store.load(AttemptRef(context.partition_key, ROOT, attempt)))
     except Permanent as e:
-        raise Permanent(str(e), f"set all of {', '.join(JobRequestConfig.model_fields)}: then it is not read") from e
+        raise Permanent(
+            str(e), f"set all of {', '.join(JobRequestConfig.model_fields)}, so that the earlier request is not needed"
+        ) from e
     return {"video_uri": last.video_uri, "profile": last.profile, "overrides": last.overrides}
 
 
@@ -156,7 +159,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
     ],
 )
 def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) -> ExtractedFrames:
-    """Pictures sampled from the video by presentation time, stored as JPEGs, and a signal for every picture."""
+    """Samples frames by presentation time, stores them as JPEGs, and measures a signal on every decoded frame."""
     return stages.extract_frames(
         job_request,
         run.params,
@@ -170,7 +173,7 @@ def extract_frames(run: StageRun[ExtractFramesParams], job_request: JobRequest) 
 
 @stage_asset(code_version="1", work="sums", kinds={"numpy"})
 def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFrames) -> FilteredScenes:
-    """Shots, and which sampled frames stand for which: duplicates, black and blank frames out, with the reason."""
+    """Finds shots and keyframes; drops duplicate, black and blank frames, each with its reason."""
     return stages.filter_scenes(extract_frames, run.params)
 
 
@@ -185,7 +188,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 def detect_objects(
     run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
 ) -> DetectedObjects:
-    """Text and object regions on the keyframes, joined into tracks within a shot."""
+    """Detects text, logo and object regions on the keyframes and joins them into tracks within a shot."""
     return stages.detect_objects(
         filter_scenes,
         run.params,
@@ -202,7 +205,7 @@ def detect_objects(
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:
-    """What each track says: its best crops read, and a vote over the readings."""
+    """Recognises the text of each track: reads its best crops and votes over the results."""
     return stages.run_ocr(
         detect_objects,
         run.params,
@@ -227,7 +230,7 @@ def match_brands(
     run_ocr: TrackTexts,
     brand_catalog: BrandCatalog,
 ) -> BrandVerdicts:
-    """Brands that texts name or marks look like, with rule and score; what is left, clustered and ranked."""
+    """Matches texts and logo regions with brands, with rule and score; clusters and ranks the unresolved tracks."""
     return stages.match_brands(
         filter_scenes,
         detect_objects,
@@ -253,7 +256,7 @@ def escalate_vlm(
     detect_objects: DetectedObjects,
     match_brands: BrandVerdicts,
 ) -> BrandVerdicts:
-    """Open clusters put to a vision-language model on the user's own machines; off unless a provider is set."""
+    """Asks a vision-language model on the user's machines about unresolved clusters; off unless a provider is set."""
     return stages.escalate_vlm(
         match_brands,
         detect_objects,
@@ -284,7 +287,7 @@ def escalate_cloud(
     detect_objects: DetectedObjects,
     escalate_vlm: BrandVerdicts,
 ) -> BrandVerdicts:
-    """What is still open put to a provider's model; off unless a provider is set."""
+    """Asks a cloud provider's model about the clusters still unresolved; off unless a provider is set."""
     return stages.escalate_cloud(
         escalate_vlm,
         detect_objects,
@@ -320,7 +323,7 @@ def compile_report(
     detect_objects: DetectedObjects,
     escalate_cloud: BrandVerdicts,
 ) -> Report:
-    """Exposures and totals per brand, and the documents people open: page, JSON and CSV."""
+    """Compiles exposures and totals per brand, and writes the report as page, JSON and CSV."""
     log, damaged = run.reviews()
     named = run.brand_index().named if log else lambda _: None
     report = stages.compile_report(
@@ -344,8 +347,8 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
-    marks = stages.locate_unresolved(escalate_cloud.unresolved, detect_objects, extract_frames.frames)
-    run.propose(report, escalate_cloud, marks, named)
+    located = stages.locate_unresolved(escalate_cloud.unresolved, detect_objects, extract_frames.frames)
+    run.propose(report, escalate_cloud, located, named)
     return report
 
 
@@ -363,4 +366,4 @@ ASSETS = [
 ]
 
 INPUTS = {asset.key.path[-1]: tuple(sorted(key.path[-1] for key in asset.asset_deps[asset.key])) for asset in ASSETS}
-"""What each asset reads directly."""
+"""The direct upstream assets of each asset."""

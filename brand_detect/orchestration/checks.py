@@ -1,8 +1,8 @@
-"""Asset checks: what a stage hands on is looked at before anything is built on it.
+"""Asset checks: they inspect a stage's payload before anything is built on it.
 
-A check returns what is wrong, in one sentence, or "" when nothing is. It is given the payload, what the stage read, and
-its params. The figures that it looked at are stored with its result. One that is blocking ends the run, and later runs
-refuse the attempt; any other is a warning.
+A check takes the payload, the stage's inputs and its params, and returns what is wrong in one sentence, or "" if
+nothing is. The figures it inspected are stored with its result. A failed blocking check ends the run, and later runs
+refuse the attempt; any other failed check is a warning.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +23,13 @@ from brand_detect.domain.timeline import TOUCHING_S, union_seconds
 from brand_detect.storage.manifest import CheckOutcome
 
 Inputs = Mapping[str, Any]
-"""What the stage read, by the name of the stage above that made it."""
+"""The stage's inputs, by the name of the upstream stage."""
 
 LOST = 0.1
-"""Share of the due samples that may be absent. A lost sample moves an edge by half a sampling interval, which the
-report's error covers; a tenth of them lost moves a brand's seconds by the tenth that reports are meant to keep to."""
+"""Share of the due samples that may be missing. A lost sample moves an edge by half a sampling interval, which the
+report's error covers; losing a tenth of them moves a brand's seconds by a tenth, the error that reports may have."""
 SEEN = 0.1
-"""Least share of a range of steady frame rate in which pictures must be: of less, a report would be guesswork."""
+"""Least share of a range of constant frame rate that must have frames; with fewer, a report would be guesswork."""
 ROUNDING_S = 1e-3
 """Containers round times to a millisecond."""
 SAME_S = 1e-6
@@ -38,7 +38,7 @@ SAME_S = 1e-6
 
 @dataclass(frozen=True)
 class Check:
-    """An asset check, named as its function is."""
+    """An asset check, named after its function."""
 
     look: Callable[[Any, Inputs, Any], str]
     figures: Callable[[Any, Inputs], Mapping[str, float]]
@@ -81,33 +81,33 @@ def exposures_seen(value: Report, _: Inputs) -> Mapping[str, float]:
 
 
 def frames_were_sampled(value: ExtractedFrames, inputs: Inputs, params: ExtractFramesParams) -> str:
-    """Pictures of the asked range were looked at, as often as asked for.
+    """The requested range was sampled at the requested rate.
 
-    A sample is due in each interval in which the video has a picture: a variable frame rate or a low one leaves
-    intervals empty, and no sample is missing there. So the limits are those of the pictures that were decoded, and of
-    these no two samples in a row may be absent.
+    A sample is due in each interval in which the video has a frame: a variable or low frame rate leaves intervals
+    empty, and no sample is missing there. The limits are therefore taken from the decoded frames, and no two due
+    samples in a row may be missing.
     """
     times, pictures = value.frames["t_s"].to_numpy(), value.signals["t_s"].to_numpy()
     if not len(times):
         return "no frame was sampled"
     due, have = (np.unique(np.floor((t - params.start_s + ROUNDING_S) * params.sample_fps)) for t in (pictures, times))
     if abs(len(times) - len(due)) > max(1.0, LOST * len(due)):
-        return f"{len(times)} frames were sampled, {len(due)} were due at {params.sample_fps:g} a second"
+        return f"{len(times)} frames were sampled, but {len(due)} were due at {params.sample_fps:g} a second"
     absent = ~np.isin(due, have)
     in_a_row = absent[1:] & absent[:-1]
     if in_a_row.any():
         at_s = params.start_s + due[in_a_row.argmax()] / params.sample_fps
-        return f"no frame was sampled from {at_s:.1f} s on, where the video has pictures"
+        return f"no frame was sampled from {at_s:.1f} s on, where the video has frames"
     steady = not inputs[ROOT].probe.variable_frame_rate
     rate = min(params.sample_fps, 1 / np.median(np.diff(pictures))) if len(pictures) > 1 else 0.0
     wanted = rate * (value.end_s - value.start_s)
     if steady and len(times) < SEEN * wanted:
-        return f"{len(times)} frames were sampled where about {wanted:.0f} were due: most of the video was not seen"
+        return f"{len(times)} frames were sampled, but about {wanted:.0f} were due: most of the video was not analysed"
     return ""
 
 
 def frames_are_in_order(value: ExtractedFrames, *_: object) -> str:
-    """Sampled frames follow each other in time, within the sampled range: broken timestamps would move exposures."""
+    """Sampled frames increase in time and lie within the sampled range: broken timestamps would shift exposures."""
     times = value.frames["t_s"].to_numpy()
     if not (np.diff(times) > 0).all():
         return f"frame {int(np.argmin(np.diff(times) > 0)) + 1} is not later than the one before it"
@@ -119,12 +119,12 @@ def frames_are_in_order(value: ExtractedFrames, *_: object) -> str:
 
 
 def video_was_read_whole(value: ExtractedFrames, *_: object) -> str:
-    """The video has no hole and no damaged end; a report on the rest of it is still right."""
+    """The video has no gap and no damaged end; a report on the rest of it is still correct."""
     return "; ".join(value.notes)
 
 
 def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectObjectsParams) -> str:
-    """There is at least one region, where there were pictures to look at and a detector to look with."""
+    """At least one region was detected, if there were keyframes and a detector."""
     off = params.text is TextDetection.off and params.object_model == "off"
     if value.regions.num_rows or off or not (n_keyframes := _keyframes(inputs)):
         return ""
@@ -136,17 +136,17 @@ def _keyframes(inputs: Inputs) -> int:
 
 
 def questions_were_answered(value: BrandVerdicts, *_: object) -> str:
-    """Every question that this attempt put to a model came back; one that failed can be asked again."""
+    """Every question of this attempt was answered; failed ones can be asked again."""
     asked, failed = questions_seen(value, {}).values()
     return f"{failed} of {asked} questions failed" if failed else ""
 
 
 def no_exposure_outside_the_video(value: Report, inputs: Inputs, *_: object) -> str:
-    """The report is about the sampled range of the video, and no brand is shown before or after it."""
+    """The report covers the sampled range of the video, and no exposure lies outside it."""
     frames: ExtractedFrames = inputs[Stage.extract_frames]
     if not np.allclose(value.summary["range_s"], (frames.start_s, frames.end_s), rtol=0, atol=SAME_S):
-        said = value.summary["range_s"]
-        return f"the report is about {said[0]:.3f} to {said[1]:.3f} s, the video about {_span(frames)}"
+        start_s, end_s = value.summary["range_s"]
+        return f"the report covers {start_s:.3f} to {end_s:.3f} s, the video {_span(frames)}"
     for row in value.exposures.select(["brand", "start_s", "end_s"]).to_pylist():
         if row["start_s"] < frames.start_s - SAME_S or row["end_s"] > frames.end_s + SAME_S:
             return f"{row['brand']} is shown from {row['start_s']:.3f} to {row['end_s']:.3f} s, outside {_span(frames)}"
@@ -154,7 +154,7 @@ def no_exposure_outside_the_video(value: Report, inputs: Inputs, *_: object) -> 
 
 
 def no_instant_counted_twice(value: Report, *_: object) -> str:
-    """The exposures of a brand do not overlap, each is as long as its edges say, and their sum is the brand's total."""
+    """A brand's exposures do not overlap, last from their start to their end, and add up to the brand's total."""
     spans = _spans(value)
     for row in value.exposures.select(["brand", "start_s", "end_s", "seconds"]).to_pylist():
         if abs(row["seconds"] - (row["end_s"] - row["start_s"])) > SAME_S:
@@ -166,15 +166,15 @@ def no_instant_counted_twice(value: Report, *_: object) -> str:
         own = spans.get(row["brand_id"], np.empty((0, 2)))
         once_s = union_seconds(own)
         if abs(row["seconds"] - once_s) > SAME_S * (len(own) + 1):
-            return f"{row['brand']} has {row['seconds']:.3f} s, its exposures cover {once_s:.3f} s"
+            return f"{row['brand']} has {row['seconds']:.3f} s, but its exposures cover {once_s:.3f} s"
     return ""
 
 
 def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileReportParams) -> str:
-    """The exposures and seconds of each brand follow from its detections and the timeline, worked out again here.
+    """Each brand's exposures and seconds, recomputed here from its detections and the timeline, equal the report's.
 
-    Exact, bridged gaps and ``min_exposure_s`` included: a presence that was left out as too short has taken its
-    detections with it, and one that is short and there has failed to be left out.
+    The comparison is exact and includes bridged gaps and ``min_exposure_s``: an exposure dropped as too short takes its
+    detections with it, so a short one that is still present is an error.
     """
     scenes: FilteredScenes = inputs[Stage.filter_scenes]
     seen: dict[str, set[int]] = {}
@@ -188,16 +188,18 @@ def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileRepo
         want, have = due.get(brand_id, np.empty((0, 2))), shown.get(brand_id, np.empty((0, 2)))
         seconds = float((want[:, 1] - want[:, 0]).sum())
         if abs(totals.get(brand_id, 0.0) - seconds) > SAME_S * (len(want) + 1):
-            return f"{brand_id} has {totals.get(brand_id, 0.0):.3f} s in the report, {seconds:.3f} s on the timeline"
+            return (
+                f"{brand_id} has {totals.get(brand_id, 0.0):.3f} s in the report, but {seconds:.3f} s on the timeline"
+            )
         if want.shape != have.shape or not np.allclose(want, have, rtol=0, atol=SAME_S):
-            return f"{brand_id} has {len(have)} exposures that are not the {len(want)} of the timeline"
+            return f"{brand_id} has {len(have)} exposures that differ from the {len(want)} on the timeline"
     return ""
 
 
 def _presences(cells: Sequence[Row], frames: set[int], params: CompileReportParams) -> NDArray[np.float64]:
-    """When one of the kept ``frames`` is on screen, shape (n, 2), in order of time: a walk over the timeline's cells.
+    """Start and end of the stretches with one of the keyframes ``frames`` on screen, shape (n, 2), in order of time.
 
-    Written apart from ``timeline.bridged_spans``, which the report is made with.
+    Deliberately independent of ``timeline.bridged_spans``, which the report is made with.
     """
     spans: list[list[float]] = []
     last_shot, dark = -1, False

@@ -1,4 +1,4 @@
-"""Dagster config classes derived from the stages' params, and the profiles."""
+"""Dagster config classes derived from the stages' params, profiles and quality scales."""
 
 from enum import Enum
 from functools import cache
@@ -50,12 +50,12 @@ CONFIGS: dict[str, type[dg.Config]] = {
 
 
 def explicit(config: dict[str, Any]) -> dict[str, Any]:
-    """What was set in a step's config: null and unset are the same."""
+    """The entries of a step's config that are set; null counts as unset."""
     return {name: value for name, value in config.items() if value is not None}
 
 
 def profile_names() -> list[str]:
-    """The profiles in the package."""
+    """Names of the packaged profiles."""
     folder = resources.files("brand_detect") / "profiles"
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
@@ -65,7 +65,7 @@ def load_profile(name: str) -> Overrides:
     """The params that a profile sets, by stage.
 
     Raises:
-        BadInput: there is no such profile, or it sets something that is not allowed.
+        BadInput: there is no such profile, or it sets a value that is not allowed.
     """
     if name not in profile_names():
         raise BadInput(f"There is no profile {name!r}.", f"profiles: {', '.join(profile_names())}")
@@ -74,10 +74,10 @@ def load_profile(name: str) -> Overrides:
 
 
 def load_quality(name: str, folder: str = "") -> QualityScale:
-    """The scale ``name`` of ``folder``, or of the package where that has none.
+    """The scale ``name`` from ``folder``, else from the package.
 
     Raises:
-        BadInput: there is no such scale, or it is not in the form of one.
+        BadInput: there is no such scale, or it is malformed.
     """
     package = resources.files("brand_detect") / "quality"
     files = [*package.iterdir(), *(Path(folder).glob("*.yaml") if folder else ())]
@@ -87,8 +87,8 @@ def load_quality(name: str, folder: str = "") -> QualityScale:
     try:
         return QualityScale.model_validate(yaml.safe_load(there[name].read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as e:
-        said = e.errors()[0] if isinstance(e, ValidationError) else None
-        where = f"{'.'.join(map(str, said['loc']))}: {said['msg']}" if said else "it is no YAML"
+        error = e.errors()[0] if isinstance(e, ValidationError) else None
+        where = f"{'.'.join(map(str, error['loc']))}: {error['msg']}" if error else "it is not YAML"
         raise BadInput(
-            f"The quality scale {name} is no scale: {where}.", "docs/concepts/metrics.md has its form"
+            f"The quality scale {name} is malformed: {where}.", "docs/concepts/metrics.md describes the format"
         ) from e

@@ -1,4 +1,4 @@
-"""Faults of Dagster's own database, in words."""
+"""Translates faults of Dagster's database into domain errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from sqlalchemy import exc
 from brand_detect.domain.errors import BrandDetectError, Transient
 
 _OUT_OF_REACH = (exc.DatabaseError, exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
-"""What SQLAlchemy raises for a database that is locked, gone or going; its other errors are faults of a program."""
+"""SQLAlchemy's errors for a database that is locked or out of reach; its other errors are programming errors."""
 
 
 @contextmanager
 def database_explained() -> Iterator[None]:
-    """A database that cannot be used becomes one sentence, however deep in Dagster that was found out.
+    """Turn a database fault, however deep inside Dagster, into one sentence.
 
     Raises:
         Transient: it is locked or out of reach.
@@ -29,12 +29,12 @@ def database_explained() -> Iterator[None]:
         reason = str(getattr(fault, "orig", None) or fault).strip().splitlines()[0].rstrip(".")
         raise Transient(
             f"Dagster's database cannot be used: {reason}.",
-            "try again; see that the database in DAGSTER_HOME's dagster.yaml runs and that nobody else holds it",
+            "try again; check that the database in DAGSTER_HOME's dagster.yaml is running and not locked",
         ) from e
 
 
 def _fault(error: BaseException | None) -> BaseException | None:
-    """The fault of a database that ``error`` came from."""
+    """The database fault that caused ``error``."""
     while error and type(error) not in _OUT_OF_REACH:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error

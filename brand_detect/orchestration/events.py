@@ -1,4 +1,4 @@
-"""What a materialization says of its checkpoint: the same when it is made and when it is rebuilt from the store."""
+"""Metadata of materializations: the same when a checkpoint is made and when it is rebuilt from the store."""
 
 import base64
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ from brand_detect.storage.manifest import CheckOutcome, Manifest
 from brand_detect.storage.store import Store
 
 PICTURE, FULL_PICTURE, PAGE = "picture.jpg", "picture_full.jpg", "report.html"
-"""Files of an attempt for people: what the stage made, small and in full, and the report's page."""
+"""Files of an attempt for people: the stage's picture, small and full size, and the report's page."""
 PAGE_URL = "page_url"
 """The metadata that links to the page of the job's newest report."""
 
 SHOWN_STAGES = frozenset(stage for stage, contract in CONTRACTS.items() if contract.payload in EXCERPTS)
-"""Stages of whose payload the metadata shows something: the others' need not be read for it."""
+"""Stages whose metadata needs the payload; the others are not read for it."""
 
 
 def table_schemas(stage: str) -> dict[str, dg.MetadataValue]:
-    """The columns of what ``stage`` hands on, by table."""
+    """The columns of ``stage``'s payload, by table."""
     return {
         f"columns of {name}": dg.MetadataValue.table_schema(
             dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
@@ -37,24 +37,24 @@ def table_schemas(stage: str) -> dict[str, dg.MetadataValue]:
 
 
 def is_off(params: Mapping[str, Any]) -> bool:
-    """Whether they switch an escalation off: it hands on what it read, which the stage above it shows already."""
+    """Whether ``params`` switch an escalation off: then it passes on its input, whose picture is already there."""
     return params.get("provider") == "off"
 
 
 def check_metadata(outcome: CheckOutcome, job_id: str) -> Mapping[str, dg.MetadataValue]:
-    """The figures that a check looked at, and of which job: Dagster has partitioned checks in preview only."""
+    """The figures that a check inspected, and the job: Dagster has partitioned checks only in preview."""
     return {"job": dg.MetadataValue.text(job_id)} | {
         name: dg.MetadataValue.float(figure) for name, figure in outcome.figures.items()
     }
 
 
 def inline(name: str, picture: bytes) -> dg.MetadataValue:
-    """A small JPEG that the UI shows."""
+    """A small JPEG, inlined for Dagster's UI."""
     return dg.MetadataValue.md(f"![{name}](data:image/jpeg;base64,{base64.b64encode(picture).decode()})")
 
 
 def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
-    """Of a snapshot of the brand list."""
+    """Metadata of a snapshot of the brand list."""
     return {
         ATTEMPT: catalog.version,
         "uri": store.snapshots.uri(catalog.version),
@@ -71,9 +71,9 @@ def checkpoint_metadata(
     previous: Manifest | None,
     service_url: str,
 ) -> dict[str, Any]:
-    """Of an attempt, from its manifest and what it holds; ``previous`` is the attempt of the same stage before it.
+    """Metadata of an attempt, from its manifest and payload; ``previous`` is the stage's attempt before it.
 
-    ``value`` may be None where ``SHOWN_STAGES`` lacks the stage. ``service_url`` is the HTTP service's address, if any.
+    ``value`` may be None for stages outside ``SHOWN_STAGES``; ``service_url`` is the HTTP service's address, if any.
     """
     folder = store.uri(AttemptRef(manifest.job_id, manifest.stage, manifest.attempt))
     there = {file.name for file in manifest.files}

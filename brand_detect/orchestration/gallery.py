@@ -1,6 +1,6 @@
-"""The gallery of a catalogue's marks: vectors kept per snapshot and embedder, so that a new brand costs one picture.
+"""The gallery of a catalogue: embeddings stored per snapshot and embedder; only new exemplars are embedded.
 
-Those of the built-in embedder are made with the snapshot, before any job waits for them.
+Those of the built-in embedder are made with the snapshot, so that no job waits for them.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from brand_detect.storage.store import Store
 
 EXEMPLAR_PX = 160  # longest side of a rendered exemplar; embedders see less
 UNKNOWN = ""
-EDITION = 1  # raised when ``views_of`` or the sheet of distractors changes: vectors made before are of other pictures
-BATCH = 100  # pictures that are rendered and encoded at a time
+EDITION = 1  # raise it when ``views_of`` or the sheet of distractors changes: older embeddings are of other pictures
+BATCH = 100  # pictures rendered and embedded at a time
 
 
 def load_gallery(
@@ -32,19 +32,19 @@ def load_gallery(
     artwork: Artwork,
     progress: Progress,
 ) -> Gallery | None:
-    """The gallery of ``catalog`` for vectors made by ``embedder``, an identity; None for a catalogue without logos.
+    """The gallery of ``catalog`` for ``embedder``, an identity; None for a catalogue without logos.
 
-    The snapshot has vectors of the built-in embedder; ``make`` is called only where others are needed.
+    The snapshot has those of the built-in embedder; ``make`` is called only if others are needed.
 
     Raises:
-        Permanent: they are, and ``make`` gives another embedder.
+        Permanent: others are needed, and ``make`` returns a different embedder.
     """
 
     def make_it() -> LogoEmbedder:
         made = make()
         if made is None or made.identity != embedder:
             raise Permanent(
-                f"The marks of this job are vectors of {embedder}, and here is {made.identity if made else 'none'}.",
+                f"The embeddings are from {embedder}, but the embedder here is {made.identity if made else 'off'}.",
                 "re-materialize detect_objects",
             )
         return made
@@ -70,9 +70,9 @@ def embedded(
     artwork: Artwork,
     progress: Progress,
 ) -> pa.Table:
-    """The EXEMPLAR_EMBEDDINGS of the catalogue's logos by ``embedder``, an identity; made and kept once.
+    """The EXEMPLAR_EMBEDDINGS of the catalogue's logos by ``embedder``, an identity; made and stored once.
 
-    ``make`` is called only for pictures that the latest snapshot with vectors of that embedder did not have.
+    ``make`` is called only for pictures that the latest snapshot with embeddings of that embedder lacks.
     """
     maker = f"{embedder}, edition {EDITION}"
     vectors = store.snapshots.get_embeddings(catalog.version, maker)

@@ -1,4 +1,4 @@
-"""A job's attempts as Dagster's event log has them: what the client reads over GraphQL, read in-process."""
+"""A job's history read from Dagster's event log in-process, as the client reads it over GraphQL."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from brand_detect.orchestration.lineage import attempt_of, latest_record, materi
 
 
 def read_history(instance: dg.DagsterInstance, job_id: str, code_versions: Mapping[str, str]) -> History:
-    """All attempts of a job; ``code_versions`` are those of the code that would run now, by stage."""
+    """All attempts of a job; ``code_versions`` holds the current code version of each stage."""
     snapshot = latest_record(instance, CATALOG, None)
     return History(
         job_id,

@@ -1,4 +1,4 @@
-"""The IO manager: payloads to immutable attempts and back, with lineage, data versions and metadata."""
+"""The I/O manager: stores payloads as immutable attempts and loads them, with lineage, data versions and metadata."""
 
 from collections import OrderedDict
 
@@ -18,7 +18,7 @@ from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.proposals import Proposals
 
-_REMEMBERED = 64  # steps whose lineage is kept at hand, in a process that serves many runs
+_REMEMBERED = 64  # steps whose lineage is cached, in a process that serves many runs
 
 
 def keep_connections(instance: dg.DagsterInstance) -> None:
@@ -30,7 +30,7 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
 
 
 class CheckpointIOManager(dg.IOManager):
-    """Stores what the stages hand on. Resolves a step's inputs once, together."""
+    """Stores payloads, and resolves all inputs of a step together, once."""
 
     def __init__(self, services: Services, instance: dg.DagsterInstance) -> None:
         self._store = services.store
@@ -39,7 +39,7 @@ class CheckpointIOManager(dg.IOManager):
         self._lineages: OrderedDict[tuple[str, str, str], Lineage] = OrderedDict()
 
     def lineage(self, run: dg.DagsterRun, job_id: str, stage: str) -> Lineage:
-        """The lineage of a step; asked again for the same step, the answer is the same."""
+        """The lineage of a step, resolved once: further calls return the same."""
         key = (run.run_id, job_id, stage)
         if key not in self._lineages:
             self._lineages[key] = resolve(self._instance, self._store, run, job_id, stage)
@@ -48,7 +48,7 @@ class CheckpointIOManager(dg.IOManager):
         return self._lineages[key]
 
     def load_input(self, context: dg.InputContext) -> Value | BrandCatalog:
-        """The upstream's payload, of the attempt that the step's lineage names."""
+        """The upstream payload, from the attempt in the step's lineage."""
         step = context.step_context
         with dagster_errors(self._instance, step.run_id):
             upstream = context.asset_key.path[-1]
@@ -58,7 +58,7 @@ class CheckpointIOManager(dg.IOManager):
             return self._store.load(AttemptRef(step.partition_key, upstream, version))
 
     def handle_output(self, context: dg.OutputContext, obj: AttemptDraft | LoadedCatalog) -> None:
-        """Files first, manifest last; then the metadata that people and the lineage read."""
+        """Write the files, then the manifest, then the metadata that people and the lineage read."""
         step = context.step_context
         with dagster_errors(self._instance, step.run_id):
             if isinstance(obj, LoadedCatalog):
@@ -76,7 +76,7 @@ class CheckpointIOManager(dg.IOManager):
                 )
                 version = manifest.data_version
         step.set_data_version(context.asset_key, dg.DataVersion(version))
-        # to the materialization alone: what the output itself carries, Dagster stores in a second event too
+        # added to the materialization only: Dagster stores metadata of the output in a second event too
         step.add_asset_metadata(metadata, context.asset_key)
 
     def _commit(self, context: dg.OutputContext, draft: AttemptDraft) -> Manifest:
@@ -106,7 +106,7 @@ class CheckpointIOManager(dg.IOManager):
             )
 
     def _previous(self, context: dg.OutputContext, ref: AttemptRef) -> Manifest | None:
-        """The attempt before this one, if there is one that can be read: what replaces a damaged one must not fail."""
+        """The previous attempt, if there is a readable one: the replacement of a damaged attempt must not fail."""
         record = latest_record(self._instance, ref.stage, ref.job_id)
         name = attempt_of(record) if record else None
         before = AttemptRef(ref.job_id, ref.stage, name) if name else None
@@ -115,5 +115,5 @@ class CheckpointIOManager(dg.IOManager):
         try:
             return self._store.manifest(before)
         except Permanent as e:
-            context.log.warning("the attempt before this one is not compared with it: %s", e)
+            context.log.warning("cannot compare with the previous attempt: %s", e)
             return None

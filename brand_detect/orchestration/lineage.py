@@ -1,11 +1,11 @@
-"""Which attempts a step reads: all of its ancestors resolved together, never one by one.
+"""Resolves which attempts a step reads: all of its ancestors together, never one by one.
 
-In order: (1) what this run made itself; (2) in a re-execution from failure, what its parent run made;
-(3) pins, run tags ``brand_detect/pin.<stage>``; (4) for the nearest upstream stage only, its latest attempt.
-Every further ancestor is the one named in the nearest attempt's manifest.
+In order: (1) what this run has made; (2) in a re-execution from failure, what its parent run made; (3) pins, given as
+run tags ``brand_detect/pin.<stage>``; (4) for the nearest upstream stage only, its latest attempt. Every further
+ancestor is the one that the nearest attempt's manifest names.
 
-A *retry* (run tag ``brand_detect/retry_of``) goes on from an attempt of ``escalate_cloud``: its first stage reads what
-that attempt's manifest names, and takes over its verdicts and answers.
+A *retry* (run tag ``brand_detect/retry_of``) continues from an attempt of ``escalate_cloud``: its first stage reads the
+inputs that this attempt's manifest names, and takes over its verdicts and answers.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 
 RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
-"""Tags of a re-execution from failure."""
+"""Tags that Dagster puts on a re-execution from failure."""
 ATTEMPT = "attempt"
 """The metadata entry of a materialization that names its attempt (for the catalogue: its version)."""
 
@@ -36,7 +36,7 @@ class Lineage:
 
 
 def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_id: str, stage: str) -> Lineage:
-    """The lineage that ``stage`` of ``job_id`` reads in ``run``.
+    """Resolve the lineage that ``stage`` of ``job_id`` reads in ``run``.
 
     Raises:
         Permanent: an ancestor is missing, its files are gone, its check failed, or two lineages would be mixed.
@@ -61,7 +61,7 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
     for other in above:
         if other in named and named[other] != attempts[other]:
             raise Permanent(
-                f"{nearest} {attempt} was made from {other} {attempts[other]}, but this run names {named[other]}: "
+                f"{nearest} {attempt} was made from {other} {attempts[other]}, but this run reads {named[other]}: "
                 "two lineages would be mixed.",
                 f"replay from the stage below {other}, or pin attempts of one lineage",
             )
@@ -69,22 +69,22 @@ def resolve(instance: dg.DagsterInstance, store: Store, run: dg.DagsterRun, job_
     if failed and _pins(run).get(nearest) != attempt:
         raise Permanent(
             f"{nearest} {attempt} failed its check {failed.name}: {failed.detail}",
-            f"mend and re-materialize {nearest}, or pin this attempt by name: {PIN}{nearest}={attempt}",
+            f"fix the cause and re-materialize {nearest}, or pin this attempt: {PIN}{nearest}={attempt}",
         )
     if CATALOG not in attempts and stage == Stage.match_brands:
         version = named.get(CATALOG) or latest(instance, CATALOG, None)
         if version is None:
-            raise Permanent("The brand catalogue was never read.", "materialize brand_catalog first")
+            raise Permanent("There is no snapshot of the brand catalogue.", "materialize brand_catalog first")
         attempts[CATALOG] = version
     return Lineage(attempts, continues)
 
 
 def _escalated(instance: dg.DagsterInstance, store: Store, job_id: str, run_id: str) -> str:
-    """The attempt of ``escalate_cloud`` that a retry of ``run_id`` (or of the latest) goes on from."""
+    """The attempt of ``escalate_cloud`` that a retry of ``run_id`` (or of the latest) continues from."""
     cloud = Stage.escalate_cloud
     if run_id == LATEST:
         attempt = latest(instance, cloud, job_id)
-    else:  # the store knows runs, too, of which Dagster has forgotten
+    else:  # the store also has attempts of runs that were deleted in Dagster
         stored = (m.attempt for m in store.attempts(job_id, cloud)[::-1] if m.run_id == run_id)
         attempt = made_by(instance, run_id, job_id).get(cloud) or next(stored, None)
     if attempt is None:
@@ -132,9 +132,9 @@ def attempt_of(record: dg.EventLogRecord) -> str | None:
 def input_tags(
     instance: dg.DagsterInstance, store: Store, job_id: str, lineage: Lineage, inputs: Iterable[str]
 ) -> dict[str, str]:
-    """Event tags that say which attempts were read, for the inputs that are not the latest.
+    """Event tags that name the attempts read, for inputs that are not the latest.
 
-    Dagster takes the latest of each input for granted and would show a branch from an older attempt as fresh.
+    Dagster assumes the latest of each input and would show a branch from an older attempt as up to date.
     """
     tags = {}
     for name in inputs:
@@ -151,7 +151,7 @@ def input_tags(
 def provenance_tags(
     instance: dg.DagsterInstance, asset: str, job_id: str | None, attempt: str, version: str
 ) -> dict[str, str]:
-    """Event tags that say that ``attempt`` of ``asset``, of that data version, was read.
+    """Event tags that record that ``attempt`` of ``asset``, with that data version, was read.
 
     A partitioned input's data version is the hash of its partitions' versions, here of one.
     """
@@ -162,7 +162,7 @@ def provenance_tags(
 
 
 def made_by(instance: dg.DagsterInstance, run_id: str, job_id: str) -> dict[str, str]:
-    """Attempts by stage that a run made; of several (op retries) the last counts."""
+    """The attempts that a run made, by stage; the last one if an op was retried."""
     made = {}
     for record in _materializations(instance, run_id):
         event = record.asset_materialization
@@ -175,7 +175,7 @@ def made_by(instance: dg.DagsterInstance, run_id: str, job_id: str) -> dict[str,
 def record_of(instance: dg.DagsterInstance, asset: str, job_id: str | None, attempt: str) -> dg.EventLogRecord | None:
     """The materialization that made ``attempt``, None if its event was deleted.
 
-    Not asked of the run: storage ids of a run's own log are not those of the instance.
+    The run's own log does not help: its storage ids differ from the instance's.
     """
     return next((r for r in materializations(instance, asset, job_id) if attempt_of(r) == attempt), None)
 
@@ -203,7 +203,7 @@ def _materializations(instance: dg.DagsterInstance, run_id: str) -> list[dg.Even
 
 
 def made_by_parents(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str) -> dict[str, str]:
-    """What the chain of failed runs that this one continues made, the nearest parent's work first."""
+    """Attempts made by the chain of failed runs that ``run`` continues; the nearest parent wins."""
     made: dict[str, str] = {}
     current: dg.DagsterRun | None = run
     while current and current.parent_run_id and any(current.tags.get(tag) == "true" for tag in RESUMES):
@@ -219,7 +219,12 @@ def _pins(run: dg.DagsterRun) -> dict[str, str]:
     pins = {key.removeprefix(PIN): value for key, value in run.tags.items() if key.startswith(PIN)}
     for name, attempt in pins.items():
         if name not in (*LINE, CATALOG):
-            raise BadInput(f"The run tag {PIN}{name} names no stage.", f"pin one of {', '.join((*LINE, CATALOG))}")
+            raise BadInput(
+                f"The run tag {PIN}{name} does not name a stage.", f"pin one of {', '.join((*LINE, CATALOG))}"
+            )
         if "/" in attempt:
-            raise BadInput(f"The run tag {PIN}{name} names no attempt: {attempt}.", f"give a folder of {name}")
+            raise BadInput(
+                f"The run tag {PIN}{name} does not name an attempt: {attempt}.",
+                f"give the name of one of {name}'s attempts",
+            )
     return pins

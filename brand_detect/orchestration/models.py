@@ -1,4 +1,4 @@
-"""Which models answer in the escalations, what has to be switched on before they may, and whether models are there."""
+"""Models for the escalations: which one answers, whether the settings allow it, and whether it is available."""
 
 import json
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ FREE = Price(0.0, 0.0)
 
 
 def answerer(stage: str, params: Escalation, settings: Settings, store: Store, run_id: str = "") -> Answerer | None:
-    """Who answers in ``stage``; None when it is off. Nothing is loaded, and nobody is called, before it is asked.
+    """The model that answers in ``stage``; None if it is off. It is loaded or called only when a question is asked.
 
-    What is paid comes from the budget of the run ``run_id``, all its tries together.
+    Paid answers count against the budget of the run ``run_id``, over all its tries.
 
     Raises:
-        BadInput: the model is not named or not priced, or crops would go where the settings do not let them.
+        BadInput: the model is not named or has no price, or the settings forbid sending crops to it.
     """
     if params.provider.value != "off":
         check_may_be_asked(stage, params, settings)
@@ -43,16 +43,16 @@ def answerer(stage: str, params: Escalation, settings: Settings, store: Store, r
 
 
 def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget | None) -> Answerer | None:
-    """As ``answerer``, whether it may be asked or not.
+    """As ``answerer``, without the check whether it may be asked.
 
     Raises:
-        BadInput: the model is not named or not priced.
+        BadInput: the model is not named or has no price.
     """
     provider = params.provider.value
     if provider == "off":
         return None
     if not params.model:
-        raise BadInput(f"{stage}: {provider} is to answer, and no model is named.", f"set {stage}.model")
+        raise BadInput(f"{stage}: the provider is {provider}, but no model is named.", f"set {stage}.model")
     prompt = load_prompt(params.prompt, settings.prompts)
     if isinstance(params, EscalateVlmParams) and params.provider is VlmProvider.transformers:
         return TransformersAnswerer(
@@ -75,7 +75,7 @@ def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget 
 def check_may_be_asked(stage: str, params: Escalation, settings: Settings) -> None:
     """
     Raises:
-        BadInput: crops would leave this machine, and the settings do not let them.
+        BadInput: crops would leave this machine, and the settings forbid it.
     """
     provider = params.provider.value
     if provider == OWN_SERVER:
@@ -87,16 +87,16 @@ def check_may_be_asked(stage: str, params: Escalation, settings: Settings) -> No
         if leaves or not is_here(params.base_url):
             raise BadInput(
                 f"{stage}: crops would leave this machine, to {', '.join(leaves) or 'a server'}, "
-                "and remote use is off.",
-                "set BRAND_DETECT_REMOTE=1 where Dagster runs, if they may",
+                "but remote use is off.",
+                "set BRAND_DETECT_REMOTE=1 where Dagster runs, to allow it",
             )
 
 
 def check_models(params: Mapping[str, Params], services: Services) -> None:
-    """Whether a run with ``params``, by stage, finds its models on this machine and may ask them.
+    """Check that a run with ``params``, by stage, finds its models on this machine and may ask them.
 
     Raises:
-        BadInput: it does not, or may not.
+        BadInput: a model is missing or not allowed.
     """
     engines, settings = services.engines, services.settings
     try:
@@ -107,15 +107,15 @@ def check_models(params: Mapping[str, Params], services: Services) -> None:
                 answerer(stage, own, settings, services.store)
                 if own.provider is VlmProvider.transformers:
                     ModelRoots(settings.model_roots).folder(own.model)
-    except Permanent as e:  # before the run, it is the caller's to mend
+    except Permanent as e:  # before the run starts, the caller can fix it
         raise BadInput(str(e), e.hint) from e
 
 
 def endpoints(params: Escalation) -> list[Endpoint]:
-    """The provider's model and those that stand in for it, each with its price; servers of one's own cost nothing.
+    """The provider's model and its fallbacks, each with its price; the user's own servers cost nothing.
 
     Raises:
-        BadInput: a model's price is not known.
+        BadInput: a model's price is unknown.
     """
     if not isinstance(params, EscalateCloudParams):
         return [Endpoint(params.provider.value, params.model, params.base_url, FREE)]
@@ -127,7 +127,7 @@ def endpoints(params: Escalation) -> list[Endpoint]:
         price = own if is_told else listed_price(provider, model)
         if price is None:
             raise BadInput(
-                f"escalate_cloud: nobody knows what {provider}:{model} costs.",
+                f"escalate_cloud: the price of {provider}:{model} is unknown.",
                 "set escalate_cloud.input_usd_per_mtok and output_usd_per_mtok, or check the model's name",
             )
         found.append(Endpoint(provider, model, params.base_url if i == 0 else "", price))
@@ -137,27 +137,27 @@ def endpoints(params: Escalation) -> list[Endpoint]:
 def check_server(stage: str, url: str, settings: Settings) -> None:
     """
     Raises:
-        BadInput: there is no ``url``, or crops may not go to that host and port.
+        BadInput: ``url`` is empty, or the settings forbid sending crops to that host and port.
     """
     if not url:
         raise BadInput(f"{stage}: no server is named.", f"set {stage}.base_url to http://host:port/v1")
     server = server_of(url)
     if server not in [with_port(host, url) for host in settings.model_hosts]:
         raise BadInput(
-            f"{stage}: crops may not go to {server}.",
-            f"add {server} to BRAND_DETECT_MODEL_HOSTS where Dagster runs, if they may",
+            f"{stage}: sending crops to {server} is not allowed.",
+            f"add {server} to BRAND_DETECT_MODEL_HOSTS where Dagster runs, to allow it",
         )
 
 
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.STOPPED,
     required_resource_keys={"services"},
-    description="Leave it off: clients run it dry, with a run's params as cursor, to learn whether models are there.",
+    description="Leave it off: clients evaluate it, with a run's params as cursor, to check for models.",
 )
 def model_check(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """The reason is what is wrong, with its hint on a line of its own; nothing = they are, or it cannot be known."""
+    """Skips with what is wrong and, on a second line, the hint; empty if models are available or it is unknown."""
     asked: dict[str, dict] = json.loads(context.cursor or "{}")
-    if isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):  # else runs work on other machines
+    if isinstance(context.instance.run_launcher, dg.DefaultRunLauncher):  # other launchers run on other machines
         try:
             check_models(
                 {stage: effective(stage, params) for stage, params in asked.items()}, context.resources.services

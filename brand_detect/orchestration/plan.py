@@ -1,4 +1,4 @@
-"""What an escalation would ask and cost, before anybody is asked."""
+"""Estimates what an escalation would ask and cost, without asking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,32 +28,32 @@ from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.spending import MICRO, Spending
 
 ASSUMED_OUTPUT_TOKENS = 120
-"""Of an answer, as long as the model gave none in this job: the form with a short sentence takes about that."""
+"""Tokens assumed for an answer until the model has given one in this job: the form with a short sentence."""
 ASSUMED_CALL_S = 3.0
-"""For a call, as long as the model answered none in this job."""
+"""Time assumed for a call until the model has answered one in this job."""
 
 
 @dataclass
 class Estimate:
-    """What one model would be asked. Money in USD."""
+    """Estimate for one model; money in USD."""
 
     stage: str
     provider: str
     model: str
     clusters: int
-    remembered: int = 0  # of the clusters, those answered before or alike to another
+    remembered: int = 0  # clusters answered before, or alike to another
     calls: int = 0
-    put_off: int = 0  # further calls, which the run's budget does not reach
+    put_off: int = 0  # calls beyond the run's budget
     input_tokens: int = 0  # 0 where the model is loaded here
     output_tokens: int = 0
     usd: float = 0.0
     minutes: float = 0.0
-    measured: bool = False  # time and length of answers are this model's in this job; else assumed
+    measured: bool = False  # latency and answer length were measured on this model in this job, not assumed
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The estimates for the open clusters of a job's newest escalation or, without one, of its match."""
+    """Estimates for the unresolved clusters of a job's newest escalation or, without one, of its match."""
 
     job_id: str
     stage: str
@@ -65,12 +65,12 @@ class Plan:
 
 
 def plan(services: Services, job_id: str, overrides: Overrides, models: Sequence[str], progress: Progress) -> Plan:
-    """What the escalations would ask now, with the params in force and ``overrides``; nobody is asked.
+    """Estimate what the escalations would ask now, with the params in force and ``overrides``; no model is called.
 
-    ``models``, as ``provider:model``, are estimated beside the cloud's own, each as if it were asked alone.
+    ``models``, as ``provider:model``, are estimated besides the configured cloud model, each as if asked alone.
 
     Raises:
-        BadInput: the job has no verdicts, or a param or a model makes no sense.
+        BadInput: the job has no verdicts, or a param or a model is invalid.
     """
     store, settings, codec = services.store, services.settings, services.engines.codec()
     check_overrides(overrides)
@@ -106,14 +106,14 @@ def plan(services: Services, job_id: str, overrides: Overrides, models: Sequence
         estimates.append(_estimate(stage, params, settings, Answers(store.blobs), pictures, verdicts, progress))
     if any(stage == Stage.escalate_cloud for stage, _ in wanted):
         spent = Spending(store.blobs, 0.0, 0.0).spent_micro(datetime.now(UTC).date().isoformat()) / MICRO
-        notes.append(f"{spent:.2f} of {settings.daily_usd:.2f} USD are spent or set aside today")
+        notes.append(f"{spent:.2f} of {settings.daily_usd:.2f} USD are spent or reserved today")
     clusters = verdicts.unresolved.to_pylist()
     tracks = sum(len(c["track_ids"]) for c in clusters)
     return Plan(job_id, newest.stage, newest.attempt, len(clusters), tracks, tuple(estimates), tuple(notes))
 
 
 def _of(params: Escalation, model: str) -> Escalation:
-    """The cloud's params with another model in place of its own."""
+    """Params of the cloud escalation with another model."""
     provider, _, name = model.partition(":")
     alone = {"provider": provider, "model": name, "fallbacks": [], "base_url": ""}
     priced = {"input_usd_per_mtok": 0.0, "output_usd_per_mtok": 0.0}
@@ -135,8 +135,8 @@ def _estimate(
     limit_usd = params.max_usd if isinstance(params, EscalateCloudParams) else float("inf")
     asked = to_ask(verdicts, params)
     own = [a for a in verdicts.answers.to_pylist() if (a["provider"], a["model"]) == (model.provider, model.model)]
-    told = [a["output_tokens"] for a in own if a["output_tokens"]]
-    output_tokens = round(sum(told) / len(told)) if told else ASSUMED_OUTPUT_TOKENS
+    lengths = [a["output_tokens"] for a in own if a["output_tokens"]]
+    output_tokens = round(sum(lengths) / len(lengths)) if lengths else ASSUMED_OUTPUT_TOKENS
     call_s = sum(a["latency_s"] for a in own) / len(own) if own else ASSUMED_CALL_S
 
     found = Estimate(stage, model.provider, model.model, len(asked), measured=bool(own))

@@ -1,4 +1,4 @@
-"""What the assets are given: settings, the store, media, engines and a way to report progress."""
+"""Resources of the assets: settings, store, media, engines and progress."""
 
 import logging
 import time
@@ -47,7 +47,7 @@ from brand_detect.storage.store import Store
 
 
 def region_detectors(models: ModelRoots, params: DetectObjectsParams) -> list[RegionDetector]:
-    """The detectors that ``params`` switch on, their models from ``models``."""
+    """The detectors that ``params`` enable, with weights found in ``models``."""
     found: list[RegionDetector] = []
     if params.text is TextDetection.rapidocr:
         found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
@@ -62,17 +62,17 @@ def region_detectors(models: ModelRoots, params: DetectObjectsParams) -> list[Re
 
 
 def logo_embedder(models: ModelRoots, params: DetectObjectsParams) -> LogoEmbedder | None:
-    """What turns marks into vectors, its model from ``models``; None when it is off."""
+    """The embedder of logo regions, with weights found in ``models``; None if it is off."""
     if params.embedder == "off":
         return None
     return BuiltInLogoEmbedder() if params.embedder == "built-in" else ImageEmbedder(models.folder(params.embedder))
 
 
 def find_models(models: ModelRoots, params: DetectObjectsParams) -> None:
-    """Find the models that ``params`` name and open none.
+    """Check that the models that ``params`` name exist, without opening them.
 
     Raises:
-        BadInput, Permanent: one leads out of the model roots, or is not there.
+        BadInput, Permanent: a path leads out of the model roots, or a model is missing.
     """
     if params.object_model != "off":
         models.folder(params.object_model)
@@ -81,7 +81,7 @@ def find_models(models: ModelRoots, params: DetectObjectsParams) -> None:
 
 
 def text_reader(params: RunOcrParams) -> TextReader:
-    """The reader that ``params`` name."""
+    """The text reader that ``params`` name."""
     if params.engine is TextEngine.tesseract:
         return TesseractReader(params.languages)
     return RapidTextReader(params.precision)
@@ -94,7 +94,7 @@ class Engines:
     region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]]
     logo_embedder: Callable[[DetectObjectsParams], LogoEmbedder | None]
     models: ModelRoots | None = None
-    """Where those two look for models; None = they need none."""
+    """Looks up model files for those two; None if they need none."""
     decoder: Callable[[VideoLimits], Decoder] = PyAvDecoder
     codec: Callable[[], ImageCodec] = OpenCvCodec
     canvas: Callable[[], Canvas] = OpenCvCanvas
@@ -103,12 +103,12 @@ class Engines:
     motion: Callable[[], CameraMotion] = OpenCvCameraMotion
     text_reader: Callable[[RunOcrParams], TextReader] = text_reader
     answerer: Callable[[str, Escalation], Answerer | None] | None = None
-    """Who answers in a stage; None = as ``orchestration.models`` and the settings have it."""
+    """Makes the answerer of a stage; None uses ``orchestration.models`` with the settings."""
     brand_index: Callable[[BrandCatalog], BrandIndex] = LexiconIndex
 
     @classmethod
     def of(cls, settings: Settings) -> "Engines":
-        """Those that find models where ``settings`` let them."""
+        """Engines that look for models where ``settings`` allow it."""
         models = ModelRoots(settings.model_roots)
         return cls(partial(region_detectors, models), partial(logo_embedder, models), models)
 
@@ -125,7 +125,7 @@ class Services:
 
     @classmethod
     def of(cls, settings: Settings, **replaced: Any) -> "Services":
-        """What ``settings`` ask for; ``replaced`` fields are taken as they are."""
+        """The services for ``settings``; fields in ``replaced`` are used as given."""
         made = {
             "store": Store(settings.store_root),
             "media": MediaFiles(settings.media_roots),
@@ -134,16 +134,16 @@ class Services:
         return cls(settings, **made | replaced)
 
     def read_catalog(self) -> LoadedCatalog:
-        """The brand list as it is now.
+        """Read the current brand list.
 
         Raises:
-            BadInput: something is wrong with it.
+            BadInput: it is invalid.
         """
         return load_catalog(self.settings.catalog, self.engines.artwork())
 
 
 class LoggedProgress:
-    """Progress as log lines: done of total, rate and time left, at most one every ten seconds."""
+    """Logs progress: done of total, rate and time left, at most every ten seconds."""
 
     EVERY_S = 10.0
 

@@ -1,4 +1,4 @@
-"""Runs of the pipeline in this very process, on the instance of ``DAGSTER_HOME``."""
+"""Runs the pipeline in this process, on the instance of ``DAGSTER_HOME``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,13 +24,12 @@ from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.store import Store
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Dagster's events go to its log, not to the console of a person who watches progress bars; errors come as one
-sentence."""
+"""Silences Dagster's console log, which would disturb progress bars; errors are raised as one sentence."""
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """A finished run: the attempt of every stage that its report stands on."""
+    """A finished run: the attempt of every stage in its report's lineage."""
 
     job_id: str
     run_id: str
@@ -41,7 +40,7 @@ class JobRun:
         return AttemptRef(self.job_id, stage, self.attempts[stage])
 
     def load(self, stage: str) -> Value:
-        """What ``stage`` handed on."""
+        """The payload of ``stage``."""
         return self.store.load(self.ref(stage))
 
     def manifest(self, stage: str) -> Manifest:
@@ -66,7 +65,7 @@ class Runner:
         profile: str = "default",
         overrides: Overrides | None = None,
     ) -> JobRun:
-        """A new video from ``job_request`` to ``compile_report``. The default job id comes from the file's content.
+        """Run a new video through the whole pipeline. The default job id is made from the file's content.
 
         Raises:
             BrandDetectError: what was asked for is wrong, or a stage failed.
@@ -75,7 +74,7 @@ class Runner:
         check_models(plan.params, self._services)
         if job_id is not None:
             check_job_id(job_id)
-        with self._services.media.open(video_uri) as file:  # refused here, nothing of the job has been written yet
+        with self._services.media.open(video_uri) as file:  # a refusal here leaves no trace of the job
             self._services.engines.decoder(self._services.settings.video_limits).probe(file)
             if job_id is None:
                 sha256, _ = content_sha256(file, self._services.progress("job_id", dg.get_dagster_logger()))
@@ -95,7 +94,7 @@ class Runner:
         reuse: bool = False,
         retry_of: str = "",
     ) -> JobRun:
-        """``start_stage`` and all below it again; the arguments are those of ``ReplayRequest``.
+        """Run ``start_stage`` and all stages below it again; the arguments are those of ``ReplayRequest``.
 
         Raises:
             BrandDetectError: what was asked for is wrong, or a stage failed.
@@ -106,20 +105,20 @@ class Runner:
         if plan.reads_latest_catalog:
             self.refresh_catalog()
             if reuse:
-                plan = plan_replay(self._history(job_id), request)  # with the brand list as it is now
+                plan = plan_replay(self._history(job_id), request)  # with the current brand list
         return self.launch(job_id, plan)
 
     def _history(self, job_id: str) -> History:
         return read_history(self._instance, check_job_id(job_id), self.code_versions)
 
     def refresh_catalog(self) -> None:
-        """Take a snapshot of the brand list if its content is new."""
+        """Take a snapshot of the brand list if it has changed."""
         version = self._services.read_catalog().catalog.version
         if latest(self._instance, CATALOG, None) != version or not self._services.store.snapshots.has(version):
             self._execute(None, LaunchPlan((CATALOG,)))
 
     def launch(self, job_id: str, plan: LaunchPlan) -> JobRun:
-        """Carry out ``plan`` for a job that is there.
+        """Run ``plan`` for an existing job.
 
         Raises:
             BrandDetectError: a stage failed.
@@ -141,7 +140,7 @@ class Runner:
             )
         except dg.DagsterExecutionInterruptedError as e:
             raise KeyboardInterrupt from e
-        except Exception as e:  # a Failure, or what Dagster raises when the retries of a step are used up
+        except Exception as e:  # a Failure, or Dagster's error when a step's retries are used up
             reason = _domain_error(e)
             if reason is None:
                 raise
@@ -150,7 +149,7 @@ class Runner:
 
 
 def _domain_error(error: BaseException | None) -> BrandDetectError | None:
-    """The domain error that ``error`` came from."""
+    """The domain error that caused ``error``."""
     while error and not isinstance(error, BrandDetectError):
         error = error.__cause__ or (error.__context__ if isinstance(error, dg.DagsterError) else None)
     return error

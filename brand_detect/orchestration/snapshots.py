@@ -1,4 +1,4 @@
-"""Snapshots of the brand list: a job matches against one of them, and a change of the list asks for the next."""
+"""Snapshots of the brand list: jobs match against one of them, and a change of the list triggers the next."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,9 +25,9 @@ def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     a_minute_ago = datetime.now(UTC) - timedelta(minutes=1)
     waiting = (
         dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]),
-        # one that is older belongs to a webserver or daemon that died before it was queued
+        # an older one belongs to a webserver or daemon that died before queueing it
         dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=[dg.DagsterRunStatus.NOT_STARTED], created_after=a_minute_ago),
     )
     if any(map(context.instance.get_runs_count, waiting)):
-        return dg.SkipReason("A snapshot is on its way: its run waits in the queue.")
+        return dg.SkipReason("A run that takes a snapshot is already queued.")
     return dg.RunRequest(tags={SNAPSHOT: CATALOG})

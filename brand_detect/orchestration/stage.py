@@ -1,4 +1,4 @@
-"""The one builder of stage assets: config in, lineage resolved, one stage call, an attempt out."""
+"""Builds the stage assets: each resolves config and lineage, calls its stage once and hands over an attempt."""
 
 import hashlib
 import inspect
@@ -68,7 +68,7 @@ PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class AttemptDraft:
-    """What a step hands to the IO manager: the payload and everything its manifest will say."""
+    """What a step hands to the I/O manager: the payload and the contents of its manifest."""
 
     writer: AttemptWriter
     value: Value
@@ -79,17 +79,17 @@ class AttemptDraft:
     lineage: Lineage = field(default_factory=lambda: Lineage({}))
     inputs: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Content hashes of what was read from outside the store."""
+    """Content hashes of inputs from outside the store."""
     engines: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[CheckOutcome, ...] = ()
     proposals: Sequence[Proposal] = ()
-    """Kept once the attempt is committed, if no blocking check failed."""
+    """Stored once the attempt is committed, if no blocking check failed."""
     picture: bytes | None = None
 
 
 @dataclass(frozen=True)
 class StageRun(Generic[P_co]):
-    """What a stage works with, bound to one job and one attempt."""
+    """Everything a stage needs, bound to one job and one attempt."""
 
     job_id: str
     stage: str
@@ -104,30 +104,30 @@ class StageRun(Generic[P_co]):
     progress: Progress
     used: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
-    """Content hashes of what was read beside the checkpoints."""
+    """Content hashes of inputs other than checkpoints."""
     proposals: list[Proposal] = field(default_factory=list)
 
     def use(self, role: str, engine: Any) -> Any:
-        """``engine``, its identity noted in the manifest under ``role``."""
+        """Return ``engine`` and record its identity in the manifest under ``role``."""
         self.used[role] = engine.identity
         return engine
 
     def load(self, stage: str) -> Value:
-        """What an ancestor handed on, of this lineage."""
+        """The payload of an ancestor in this lineage."""
         return self.store.load(AttemptRef(self.job_id, stage, self.lineage.attempts[stage]))
 
     def frames(self, extracted: ExtractedFrames) -> FrameReader:
-        """Reads the stored frames of this lineage."""
+        """A reader of this lineage's stored frames."""
         return StoredFrames(self.store, self._frames_ref, extracted.frames, self.engines.codec())
 
     @cached_property
     def _frames_ref(self) -> AttemptRef:
-        """Where they lie; looked up once, for the stage and for its picture."""
-        made = self.lineage.attempts.get(Stage.extract_frames)  # in extract_frames itself: what it is writing
+        """The attempt that holds the frames; looked up once for the stage and its picture."""
+        made = self.lineage.attempts.get(Stage.extract_frames)  # absent in extract_frames itself, which is writing them
         return self.store.with_frames(AttemptRef(self.job_id, Stage.extract_frames, made)) if made else self.sink.ref
 
     def answerer(self: "StageRun[Escalation]") -> Answerer | None:
-        """Who answers in this stage; None when it is off."""
+        """The model that answers in this stage; None if it is off."""
         if self.engines.answerer is not None:
             found = self.engines.answerer(self.stage, self.params)
         else:
@@ -138,11 +138,11 @@ class StageRun(Generic[P_co]):
         return found
 
     def memory(self) -> AnswerMemory:
-        """What models said before, in whatever job."""
+        """Earlier answers of models, over all jobs."""
         return Answers(self.store.blobs)
 
     def settled(self) -> BrandVerdicts | None:
-        """In a retry, what the escalation that it goes on from came to."""
+        """In a retry, the verdicts of the escalation that it continues."""
         if not self.lineage.continues:
             return None
         return cast(
@@ -150,12 +150,12 @@ class StageRun(Generic[P_co]):
         )
 
     def brand_index(self) -> BrandIndex:
-        """The index of the catalogue that this lineage was matched with."""
+        """The index of this lineage's catalogue snapshot."""
         version = self.lineage.attempts[CATALOG]
         return self.engines.brand_index(catalog_from_json(self.store.snapshots.read(version), version))
 
     def gallery(self, catalog: BrandCatalog, embedder: str) -> LogoGallery | None:
-        """The catalogue's marks for the vectors of ``detect_objects``; None where either has none."""
+        """The catalogue's gallery for the embeddings of ``detect_objects``; None if either has none."""
         if not embedder:
             return None
 
@@ -171,31 +171,31 @@ class StageRun(Generic[P_co]):
         return found
 
     def quality(self: "StageRun[CompileReportParams]") -> QualityScale:
-        """The scale that the report is measured by."""
+        """The quality scale of the report."""
         scale = load_quality(self.params.quality, self.settings.quality)
         self.used["quality"] = f"{self.params.quality} {scale.version} {scale.digest}"
-        if self.settings.quality:  # else it comes with the code
+        if self.settings.quality:  # packaged scales are part of the code version
             self.sources["quality"] = scale.digest
         return scale
 
     def reviews(self) -> tuple[list[Review], list[str]]:
-        """What people said about the job's reports, part of the recipe where there is anything; and what is damaged."""
+        """Reviews of the job's reports, part of the recipe if there are any, and notes on damaged ones."""
         log, damaged = Reviews(self.store.blobs, self.job_id).read()
         if log:
             self.sources["reviews"] = log_digest(log)
         return log, damaged
 
-    def propose(self, report: Report, verdicts: BrandVerdicts, marks: pa.Table, known: Named) -> None:
-        """Propose for the catalogue what the report leaves open, and what people corrected.
+    def propose(self, report: Report, verdicts: BrandVerdicts, located: pa.Table, known: Named) -> None:
+        """Propose the report's unresolved clusters and people's corrections for the catalogue.
 
-        ``marks`` are REPORT_UNRESOLVED as they were before anybody named one, ``known`` finds the catalogue's brands.
+        ``located`` is REPORT_UNRESOLVED before any cluster was named; ``known`` finds the catalogue's brands.
         """
         frames = self.lineage.attempts[Stage.extract_frames]
         self.proposals.extend(proposed(report.unresolved, verdicts.answers, self.job_id, frames))
-        self.proposals.extend(corrected(report, verdicts.verdicts, marks, known, self.job_id, frames))
+        self.proposals.extend(corrected(report, verdicts.verdicts, located, known, self.job_id, frames))
 
     def draw(self, payloads: Mapping[str, Any]) -> bytes | None:
-        """Store the pictures of what the stage made; the small one, or None when there is nothing to see."""
+        """Store the pictures of the stage's result and return the small one; None if there is nothing to show."""
         extracted = cast("ExtractedFrames", payloads.get(Stage.extract_frames) or self.load(Stage.extract_frames))
         engines = self.engines
         drawn = picture(self.stage, payloads, self.frames(extracted), engines.canvas(), engines.codec())
@@ -235,8 +235,8 @@ def stage_asset(
     """Turn ``fn(run, **inputs) -> payload`` into the asset of the stage of that name.
 
     The parameters of ``fn`` after ``run`` are its upstream assets. ``packages`` and ``shipped`` (files or folders of
-    this package) decide the result as the code does: they are part of the code version that Dagster and the recipe
-    see. The results of ``checks`` are kept in the manifest. ``work`` says in a word what the stage spends.
+    this package) affect the result as the code does: they are part of the code version that Dagster and the recipe
+    see. The results of ``checks`` go into the manifest. ``work`` names the kind of work, such as ``decoding``.
     """
 
     def decorate(fn: Callable[..., Payload]) -> dg.AssetsDefinition:
@@ -288,7 +288,7 @@ def stage_asset(
 def code_version_of(code_version: str, packages: Sequence[str], shipped: Sequence[str] = ()) -> str:
     """``code_version``, the installed versions of ``packages``, and digests of the files and folders ``shipped``.
 
-    A package that is optional and absent is left out.
+    Optional packages that are not installed are left out.
     """
     found = {d.name.lower(): d.version for p in packages for d in metadata.distributions(name=p)}
     found |= {name: _digest(PACKAGE / name) for name in shipped}
@@ -297,7 +297,7 @@ def code_version_of(code_version: str, packages: Sequence[str], shipped: Sequenc
 
 @cache
 def _digest(path: Path) -> str:
-    """Of a file's content, or of the names and contents of all files in a folder; 10 ms for the largest file, 9 MB."""
+    """Digest of a file, or of the names and contents of all files in a folder; 10 ms for the largest file, 9 MB."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
@@ -360,13 +360,13 @@ def _run_stage(
 
 
 def attempt_ref(context: dg.AssetExecutionContext, stage: str) -> AttemptRef:
-    """The attempt that the running step writes: an op retry never writes into the first try's folder."""
+    """The attempt of the running step; an op retry never writes into the first try's folder."""
     return AttemptRef(context.partition_key, stage, f"{context.run.run_id}-{context.retry_number}")
 
 
 @contextmanager
 def dagster_errors(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Domain errors as Dagster takes them: one sentence and a hint; only what may pass is tried again.
+    """Raise domain errors as Dagster failures, with one sentence and a hint; only ``Transient`` ones are retried.
 
     ``allow_retries`` stops retries of the step only, so the run is tagged for the daemon that re-executes runs.
     """

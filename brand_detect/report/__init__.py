@@ -1,4 +1,4 @@
-"""What people see: exposure metrics, charts, pages, exports and the pictures of each stage.
+"""Output for people: exposure metrics, charts, pages, exports and the pictures of each stage.
 
-It reads what the stages have made, and neither loads nor stores it.
+It takes payloads of the stages, and neither loads nor stores them.
 """

@@ -1,4 +1,4 @@
-"""A report's detections as boxes over the moving picture."""
+"""A report's detections as boxes that move with the video."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from brand_detect.domain.protocols import Color, Label, Shape
 from brand_detect.domain.tables import Row
 from brand_detect.report.words import one_line
 
-# Okabe and Ito's colours, which most colour-blind people tell apart, and the ink that reads on each.
+# Okabe and Ito's palette, distinguishable for most colour-blind people, with a legible text colour for each.
 COLORS: Sequence[tuple[Color, Color]] = (
     ((240, 228, 66), (0, 0, 0)),
     ((86, 180, 233), (0, 0, 0)),
@@ -26,12 +26,12 @@ COLORS: Sequence[tuple[Color, Color]] = (
     ((213, 94, 0), (255, 255, 255)),
 )
 LETTER = 0.028
-"""Height of a label's letters, as a share of the picture's shorter side."""
+"""Text height of a label, as a share of the picture's shorter side."""
 LEAST_LETTER_PX = 11
 WIDEST_LABEL = 0.3
 """As a share of the picture's width."""
 LETTER_WIDTH = 0.56
-"""Of an average letter, as a share of its height: labels at the right edge are moved in by this guess."""
+"""Assumed width of a letter as a share of its height, to keep labels inside the right edge."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class _Path:
 
 
 class Annotations:
-    """Where the brands of a report are at any time.
+    """The boxes of a report's brands at any time.
 
-    Between two samples of a track its box moves in a straight line; before the first and after the last it moves as the
-    other tracks of the shot do, unless it is an overlay. A box is shown from the start of the first cell that shows it
-    to the end of the last, gaps of up to ``bridge_s`` included, and only during an exposure of its brand. A track lies
-    within one shot and its cells end at cuts, so no box crosses one.
+    Between two samples of a track its box moves linearly; before the first and after the last it moves like the other
+    tracks of the shot, unless it is an overlay. A box is shown from the start of its first cell to the end of its
+    last, including gaps of up to ``bridge_s``, and only during an exposure of its brand. No box crosses a cut, because
+    a track lies within one shot and its cells end at cuts.
     """
 
     def __init__(self, report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> None:
@@ -74,7 +74,7 @@ class Annotations:
                         self._by_second[second].append(path)
 
     def at(self, t_s: float) -> list[Marked]:
-        """The boxes at a time in seconds, those of the longest seen brands last, on top."""
+        """The boxes at a time in seconds; brands with the most screen time come last, on top."""
         t_s += timeline.TOUCHING_S
         return [
             Marked(path.brand, path.confidence, path.colors, _moved(path, t_s))
@@ -83,7 +83,7 @@ class Annotations:
         ]
 
     def shapes(self, t_s: float, width_px: int, height_px: int) -> list[Shape | Label]:
-        """The boxes at ``t_s`` with name and confidence, for a picture of that size."""
+        """The boxes at ``t_s`` with name and confidence, for a picture of this size."""
         marked = self.at(t_s)
         labels: list[Label] = []
         for box in marked:
@@ -124,7 +124,7 @@ def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -
 
 
 def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table) -> Iterator[NDArray[np.float64]]:
-    """For each track its samples in order: time, begin and end of the cell, and the box as ``Marked`` has it."""
+    """The samples of each track in order: time, start and end of the cell, and the box as in ``Marked``."""
     sizes = zip(*(frames[c].to_pylist() for c in ("frame", "width_px", "height_px")), strict=True)
     size = {frame: (width, height) for frame, width, height in sizes}
     shown = defaultdict(list)
@@ -141,7 +141,7 @@ def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table)
 
 
 class _Drifts:
-    """How the picture moves from one sample to the next: the median over the tracks of one shot that both show."""
+    """Motion of the picture between samples: the median over the tracks of a shot that are on both."""
 
     def __init__(self, tracks: Sequence[NDArray[np.float64]], cells: pa.Table) -> None:
         times = sorted(cells["t_s"].to_pylist())
@@ -159,7 +159,7 @@ class _Drifts:
     def beyond(
         self, times: NDArray[np.float64], boxes: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """A track's samples with one more a second before and one a second after, where it moves with the others."""
+        """A track's samples, extrapolated by one second on each side along the motion of the other tracks."""
         still = np.zeros(2)
         before = self._to.get(times[0], self._from.get(times[0], still))
         after = self._from.get(times[-1], self._to.get(times[-1], still))
@@ -182,7 +182,7 @@ def _frame(marked: Marked, width_px: int, height_px: int) -> Shape:
 
 
 def _labels(marked: Marked, width_px: int, height_px: int) -> Iterator[Label]:
-    """Where the label may stand, best first: above the box, below it, inside it; always within the picture."""
+    """Possible positions of the label, best first: above, below or inside the box, always within the picture."""
     size_px = max(LEAST_LETTER_PX, round(LETTER * min(width_px, height_px)))
     widest = WIDEST_LABEL * width_px
     text = _said(marked, size_px, widest)
@@ -200,7 +200,7 @@ def _wide(text: str, size_px: int, widest: float) -> float:
 
 
 def _meet(one: Label, other: Label) -> bool:
-    """Whether two labels of one size lie over each other."""
+    """Whether two labels of the same size overlap."""
     high = 1.4 * one.size_px
     near = other.x - one.x < _wide(one.text, one.size_px, one.max_width_px)
     near &= one.x - other.x < _wide(other.text, other.size_px, other.max_width_px)
@@ -208,7 +208,7 @@ def _meet(one: Label, other: Label) -> bool:
 
 
 def _said(marked: Marked, size_px: int, widest: float) -> str:
-    """Name and confidence; of a long name its beginning, so that the confidence still fits."""
+    """Name and confidence; a long name is cut so that the confidence fits."""
     tail = f" {marked.confidence:.0%}"
     letters = max(4, int(widest / (LETTER_WIDTH * size_px)) - len(tail))
     name = marked.brand if len(marked.brand) <= letters else f"{marked.brand[: letters - 1]}…"

@@ -1,7 +1,7 @@
-"""Detections as labelled pictures: COCO, YOLO and Label Studio, to train, evaluate and correct elsewhere.
+"""Detections as labelled pictures for training, evaluation and correction: COCO, YOLO and Label Studio.
 
-The pictures are the keyframes. A duplicate shows what the frame shows that stands for it, so it would teach nothing
-more. A keyframe without a box is a picture on which nothing was found. What a person has rejected is no box.
+The pictures are the keyframes; their duplicates would add nothing. A keyframe without a box is a negative. Boxes that a
+person rejected are left out.
 """
 
 from collections import defaultdict
@@ -24,14 +24,14 @@ from brand_detect.report.words import has_placement, one_line
 ATTRIBUTES = (
     *("confidence", "track_id", "visible_frac", "reviewed", "placement", "text", "rule", "decided_by", "verdict_id"),
 )
-"""Columns of DETECTIONS that go with a box."""
+"""Columns of DETECTIONS exported with a box."""
 
 
 @dataclass(frozen=True)
 class Box:
     """A brand's box on a picture, in px, the origin at the top left."""
 
-    brand: int  # its place among the brands
+    brand: int  # index into ``Labels.brands``
     x: float
     y: float
     w: float
@@ -44,7 +44,7 @@ class Picture:
     """A keyframe with its boxes."""
 
     frame: int
-    name: str  # of its file
+    name: str  # file name
     width_px: int
     height_px: int
     t_s: float
@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Labels:
-    """All pictures of a job, in order of time. ``n_hidden`` boxes are left out: the picture does not show them."""
+    """All pictures of a job, in order of time. ``n_hidden`` boxes are left out because they are occluded."""
 
     brands: Sequence[tuple[str, str]]  # id and name
     pictures: Sequence[Picture]
@@ -64,8 +64,8 @@ class Labels:
 def labels(request: JobRequest, frames: pa.Table, timeline: pa.Table, regions: pa.Table, report: Report) -> Labels:
     """The labelled pictures of a report.
 
-    Where a track is occluded on a keyframe and visible on a duplicate of it only, the keyframe gets no box: ``seen_on``
-    of ``regions`` says so.
+    If a track is visible only on a duplicate of a keyframe and occluded on the keyframe itself, as ``seen_on`` of
+    ``regions`` tells, the keyframe gets no box.
     """
     found, rejected = rounded(report.detections), rounded(report.rejected)
     named = {row["brand_id"]: one_line(row["brand"]) for row in (*rejected, *found)}
@@ -92,7 +92,7 @@ def labels(request: JobRequest, frames: pa.Table, timeline: pa.Table, regions: p
 
 
 def coco(found: Labels, request: JobRequest) -> dict[str, Any]:
-    """One COCO document (https://cocodataset.org/#format-data). Rejected boxes are in a list of their own."""
+    """One COCO document (https://cocodataset.org/#format-data). Rejected boxes are in a separate list."""
     numbers: defaultdict[str, int] = defaultdict(int)
 
     def annotations(kind: str) -> Iterator[Row]:
@@ -140,7 +140,7 @@ def coco(found: Labels, request: JobRequest) -> dict[str, Any]:
 def yolo(found: Labels) -> dict[str, str]:
     """``data.yaml`` and a text file per picture by path (https://docs.ultralytics.com/datasets/detect).
 
-    A line is a box: class, centre, width and height as shares of the picture. A picture without boxes has an empty
+    Each line is a box: class, centre, width and height as shares of the picture. A picture without boxes has an empty
     file, which makes it a negative.
     """
     names = {n: name for n, (_, name) in enumerate(found.brands)}
@@ -161,7 +161,7 @@ def _yolo_lines(picture: Picture) -> Iterator[str]:
 def label_studio(found: Labels, request: JobRequest, model: str, prefix: str) -> list[dict[str, Any]]:
     """Tasks with predictions (https://labelstud.io/guide/predictions), for the configuration ``label_config``.
 
-    ``prefix`` stands in front of the pictures' names; ``model`` names what predicted.
+    ``prefix`` is put before the pictures' names; ``model`` names the source of the predictions.
     """
     return [
         {
@@ -185,7 +185,7 @@ def label_studio(found: Labels, request: JobRequest, model: str, prefix: str) ->
 
 
 def label_config(brands: Iterable[tuple[str, str]]) -> str:
-    """The labelling interface that the tasks are for."""
+    """The labelling interface for the tasks."""
     names = dict.fromkeys(name for _, name in brands)
     choices = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in names)
     return (

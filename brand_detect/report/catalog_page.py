@@ -1,4 +1,4 @@
-"""What the machine sees of a catalogue: its logos on light and dark background, large and small, on one HTML page."""
+"""A catalogue's logos as the embedder sees them: on light and dark background, large and small, on one HTML page."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -13,23 +13,23 @@ from brand_detect.report.pages import template
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 
 SIZES_PX = (112, 48, 24)
-"""A close-up, a board near the camera, a board at the far side."""
+"""Sizes in px: a close-up, a board near the camera, a board at the far side."""
 BACKGROUNDS = ((255, 255, 255), (24, 28, 33))
 GAP_PX = 8
 WIDTH_PX, HEIGHT_PX = sum(SIZES_PX) + SIZES_PX[0] + GAP_PX * (len(SIZES_PX) + 2), SIZES_PX[0] + 2 * GAP_PX
-"""Of the line of one logo on one background."""
+"""Size of one logo's row on one background."""
 QUALITY = 92
-"""Of JPEG: at 24 px its blocks are in the way of what is to be seen."""
+"""JPEG quality; high, because at 24 px its blocks would hide details."""
 CELL_PX, COLUMNS, MOST_CELLS = 64, 10, 50
-"""Of the picture of a whole catalogue."""
+"""Size of the picture of a whole catalogue."""
 
 Draw = Callable[[Exemplar, int], Rgba]
-"""Renders an exemplar with a longest side of so many pixels at most."""
+"""Renders an exemplar, with a limit in px for its longest side."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A brand, and a picture of each of its exemplars as a data URI."""
+    """A brand, with a picture of each exemplar as a data URI."""
 
     brand: Brand
     pictures: tuple[str, ...]
@@ -44,7 +44,7 @@ def render(catalog: BrandCatalog, brands: Sequence[Brand], draw: Draw, canvas: C
 
 
 def strip(exemplar: Exemplar, draw: Draw, canvas: Canvas) -> Image:
-    """An exemplar at all sizes, the smallest once more as large as the largest; a line of them on each background."""
+    """An exemplar at all sizes, and the smallest enlarged to the largest, in one row per background."""
     drawn = [draw(exemplar, size_px) for size_px in SIZES_PX]
     return np.vstack([_line(drawn, background, canvas) for background in BACKGROUNDS])
 
@@ -64,7 +64,7 @@ def _line(drawn: Sequence[Rgba], background: tuple[int, int, int], canvas: Canva
 
 
 def overview(catalog: BrandCatalog, draw: Draw, codec: ImageCodec) -> bytes | None:
-    """The first logos of a catalogue in one JPEG for a metadata entry, one of each brand; None if it has no logo."""
+    """The catalogue's first logos, one per brand, in one JPEG for a metadata entry; None without logos."""
     first = [brand.exemplars[0] for brand in catalog.brands if brand.exemplars][:MOST_CELLS]
     if not first:
         return None

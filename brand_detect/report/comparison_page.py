@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML page: no script, no outside host, pictures inside."""
+"""A comparison as one self-contained HTML page: no script, no external requests, embedded pictures."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.report.comparison import BrandChange, Comparison, Place, Stretch, outcome_in_words, settings
 from brand_detect.report.pages import UNITS, Bar, EvidencePicture, bars, pictures, template, ticks
 
-# Bounds that keep the page small and its making at a few seconds; it says what was left out.
+# Limits that keep the page small and quick to make; the page says what was left out.
 BRANDS = 40
 PICTURED_BRANDS = 16
 VERDICTS = 36
@@ -17,12 +17,12 @@ SETTINGS = 100
 THUMBNAIL_PX = 320
 
 Frames = Mapping[str, FrameReader | None]
-"""The frames of each side; None when they are gone."""
+"""The frames of each side; None if they are gone."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One side's time line of a brand: what both sides show, and what it shows alone."""
+    """One side's timeline of a brand: spans on both sides, and spans on this side only."""
 
     both: list[Bar]
     alone: list[Bar]
@@ -30,7 +30,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class BrandView:
-    """What the page shows of a brand that changed. ``gained`` and ``lost`` are widths in units."""
+    """A changed brand on the page. ``gained`` and ``lost`` are widths in units."""
 
     change: BrandChange
     gained: float
@@ -41,7 +41,7 @@ class BrandView:
 
 
 def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
-    """The page, with pictures as far as there are frames. Reads only the frames that it shows."""
+    """The page, with pictures if frames exist. Reads only the frames that it shows."""
     ranges = [side.range_s for side in (comparison.before, comparison.after)]
     start, end = min(r[0] for r in ranges), max(r[1] for r in ranges)
     moved = [brand for brand in comparison.brands if brand.change != "same"][:BRANDS]
@@ -77,7 +77,7 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
 
 
 def _longest(brand: BrandChange) -> list[tuple[str, Stretch]]:
-    """The longest stretch gained and the longest lost, of those with a place to show."""
+    """The longest gained and the longest lost stretch that have a place."""
     found = []
     for kind, stretches in (("gained", brand.gained), ("lost", brand.lost)):
         shown = [s for s in stretches if s.place]
@@ -104,7 +104,7 @@ def _cut(
             continue
         try:
             found = pictures(own.values(), reader, codec, THUMBNAIL_PX) if reader else {}
-        except Permanent:  # a shard is gone
+        except Permanent:  # a shard was removed
             found = {}
         cut |= {place: found[at] for place, at in own.items() if at in found}
         if not found:

@@ -1,22 +1,22 @@
-"""Curves over the values of one param as a self-contained HTML page: inline SVG, no script, no outside host."""
+"""Curves over the values of one param as a self-contained HTML page: inline SVG, no script, no external requests."""
 
 import math
 from dataclasses import dataclass
 
 from brand_detect.report.pages import template
 
-# A chart's drawing, in its own units: the page scales it.
+# Size of a chart in drawing units; the page scales it.
 WIDTH, HEIGHT = 560.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 22.0, 40.0
 X_TICKS, Y_TICKS = 8, 5
-"""Most ticks of an axis."""
+"""Limit of ticks per axis."""
 LANES = 80
-"""Most brands that are drawn one by one; the page says what was left out."""
+"""Limit of brands with a lane of their own; the page says how many were left out."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure at every value; None where there is none."""
+    """One figure at every value; None if undefined."""
 
     name: str
     figures: tuple[float | None, ...]
@@ -24,7 +24,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart: curves of one unit. ``top`` is the end of its axis; 0 = above the highest figure."""
+    """One chart: curves with one unit. ``top`` is the end of its axis; 0 = above the highest figure."""
 
     title: str
     unit: str
@@ -38,12 +38,12 @@ class Lane:
 
     name: str
     seconds: tuple[float, ...]
-    false: bool  # reported where no label names it
+    false: bool  # reported, but not in the labels
 
 
 @dataclass(frozen=True)
 class SweepPage:
-    """What the page shows."""
+    """The contents of the page."""
 
     param: str
     job_id: str
@@ -51,10 +51,10 @@ class SweepPage:
     attempt: str
     clip: str  # the labelled clip; "" = no labels
     fixed: tuple[str, ...]
-    positions: tuple[float, ...]  # of the values on the axis, rising
-    labels: tuple[str, ...]  # of the values
-    numeric: bool  # the values have an order, so that a line between them means something
-    in_force: int  # which of the values is
+    positions: tuple[float, ...]  # positions of the values on the axis, ascending
+    labels: tuple[str, ...]  # texts of the values
+    numeric: bool  # the values are ordered, so that lines between them make sense
+    in_force: int  # index of the value in force
     panels: tuple[Panel, ...]
     lanes: tuple[Lane, ...]
     columns: tuple[str, ...]
@@ -65,7 +65,7 @@ class SweepPage:
 
 @dataclass(frozen=True)
 class Tick:
-    at: float  # in the drawing's units
+    at: float  # in drawing units
     label: str
 
 
@@ -78,13 +78,13 @@ class Dot:
 
 @dataclass(frozen=True)
 class Chart:
-    """A panel with its places worked out."""
+    """A panel with computed coordinates."""
 
     panel: Panel
     x_ticks: list[Tick]
     y_ticks: list[Tick]
-    dots: list[list[Dot]]  # by curve
-    mark_x: float  # the value in force
+    dots: list[list[Dot]]  # per curve
+    mark_x: float  # position of the value in force
 
 
 def render(page: SweepPage) -> str:
@@ -96,7 +96,7 @@ def render(page: SweepPage) -> str:
         charts=[_chart(page, panel) for panel in page.panels],
         frame=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
         size=(WIDTH, HEIGHT),
-        groups=[("Brands that come and go", changing[:LANES]), ("Brands at every value", always[:LANES])],
+        groups=[("Brands at some values", changing[:LANES]), ("Brands at every value", always[:LANES])],
         n_hidden=max(0, len(changing) - LANES) + max(0, len(always) - LANES),
         longest=max((max(lane.seconds) for lane in page.lanes), default=0.0),
     )
@@ -133,7 +133,7 @@ def _chart(page: SweepPage, panel: Panel) -> Chart:
 
 
 def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
-    """Round numbers from ``low`` (or just above it) to ``high`` or just above it, 2 to ``most`` + 1 of them."""
+    """2 to ``most`` + 1 round numbers, from about ``low`` to about ``high``, neither of them below."""
     least = (high - low) / most or 1.0
     size = 10.0 ** math.floor(math.log10(least))
     step = next(size * k for k in (1, 2, 5, 10) if size * k >= least * (1 - 1e-9))

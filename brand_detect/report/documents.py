@@ -1,4 +1,4 @@
-"""The documents of a report, written into its attempt."""
+"""Writes the documents of a report into its attempt."""
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
 from brand_detect.domain.job import JobRequest

@@ -1,4 +1,4 @@
-"""The few rows of each stage's tables that tell a person most, for Dagster's metadata."""
+"""Excerpts: the most informative rows of each stage's tables, for Dagster's metadata."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -13,13 +13,13 @@ from brand_detect.domain.tables import Row
 from brand_detect.report.words import short
 
 ROWS = 15
-"""Rows of a table at most: the metadata sits in the event's row."""
+"""Limit of rows per table, because metadata is stored in the event's row."""
 
 Tables = Mapping[str, list[dict[str, Any]]]
 
 
 def excerpts(value: object) -> Tables:
-    """Tables by name, none of them empty, of at most ``ROWS`` rows; {} for what has none to show."""
+    """Non-empty tables of at most ``ROWS`` rows, by name; {} for payloads without excerpts."""
     made = EXCERPTS[type(value)](value) if type(value) in EXCERPTS else {}
     return {name: rows[:ROWS] for name, rows in made.items() if rows}
 

@@ -13,18 +13,18 @@ from brand_detect.domain.job import JobRequest
 from brand_detect.domain.records import Record
 
 REPORT_VERSION = 1
-"""Version of ``report.json``; it changes when a field changes its meaning or goes, not when one is added."""
+"""Version of ``report.json``; raised when a field changes its meaning or is removed, not when one is added."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DECIMALS = 6
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
-"""First characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV Injection"), in some also if wide."""
+"""First characters that make a cell a formula in a spreadsheet (OWASP, "CSV Injection"), with full-width forms."""
 
 
 IMAGES = "images"
-"""The folder of the pictures that labels are for."""
+"""The folder of the labelled pictures."""
 LOCAL_FILES = f"/data/local-files/?d={IMAGES}/"
-"""Where Label Studio serves files of its own disk."""
+"""Label Studio's path for local files."""
 
 
 class Format(StrEnum):
@@ -39,11 +39,11 @@ class Format(StrEnum):
 
 
 LABELLED = (Format.coco, Format.yolo, Format.label_studio)
-"""Formats that speak of pictures."""
+"""Formats with pictures."""
 
 
 class ReportDocument(Record):
-    """``report.json``. The single detections are in the table ``detections`` beside it, in Parquet."""
+    """``report.json``. Individual detections are in the Parquet table ``detections`` next to it."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
@@ -54,14 +54,14 @@ class ReportDocument(Record):
     unresolved: tuple[UnresolvedCluster, ...] = Field(description="by rank")
     evidence: tuple[Evidence, ...] = Field(description="the verdicts behind the exposures")
     summary: dict[str, Any] = Field(description="range, sampling and its error, counts, who resolved what, the run")
-    losses: tuple[str, ...] = Field(description="what of the video and of the corrections was lost, and why")
+    losses: tuple[str, ...] = Field(description="lost parts of the video and of the corrections, with the reasons")
     notes: tuple[str, ...] = Field(description="remarks in plain words")
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of ``report.json``.
 
-    It lets fields pass that it does not name: what is valid now stays so when fields are added.
+    It allows unknown fields, so that documents stay valid when fields are added.
     """
     return {"$schema": DIALECT, **_open(ReportDocument.model_json_schema(mode="serialization"))}
 
@@ -73,7 +73,7 @@ def _open(schema: Any) -> Any:
 
 
 def document(report: Report, request: JobRequest) -> ReportDocument:
-    """The report as a document. Where pictures go on after the end that the header declared, the video is that long."""
+    """The report as a document. If frames continue beyond the declared duration, the longer duration counts."""
     probe = request.probe
     duration_s = max(probe.duration_s, report.summary["range_s"][1])
     return ReportDocument(
@@ -89,7 +89,7 @@ def document(report: Report, request: JobRequest) -> ReportDocument:
 
 
 def in_short(report: Report) -> dict[str, Any]:
-    """Brands, losses and notes alone: what clients show without reading the documents."""
+    """Only brands, losses and notes, which clients show without reading the documents."""
     shown = ("brand_id", "brand", "seconds", "share_of_voice", "n_exposures", "first_s", "area_frac_mean", "confidence")
     return {
         "brands": rounded(report.brands.select(shown).sort_by([("seconds", "descending"), ("brand_id", "ascending")])),
@@ -101,7 +101,7 @@ def in_short(report: Report) -> dict[str, Any]:
 def to_csv(rows: pa.Table) -> bytes:
     """``rows`` as CSV in UTF-8 with a byte order mark, which spreadsheets need to read accents.
 
-    Texts come from strangers' pictures: one that a spreadsheet would take for a formula gets a leading apostrophe.
+    Texts come from untrusted pictures: those that a spreadsheet would take for a formula get a leading apostrophe.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -111,7 +111,7 @@ def to_csv(rows: pa.Table) -> bytes:
 
 
 def rounded(rows: pa.Table) -> list[dict[str, Any]]:
-    """Rows with floats to the sixth decimal, so that 32-bit values do not show their conversion."""
+    """Rows with floats rounded to six decimals, to hide the conversion of 32-bit values."""
     return [
         {name: round(value, DECIMALS) if isinstance(value, float) else value for name, value in row.items()}
         for row in rows.to_pylist()

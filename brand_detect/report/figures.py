@@ -1,4 +1,4 @@
-"""The figures of a brand as the page heads, explains and formats them."""
+"""The figures of a brand: their headings, explanations and formats on the page."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from brand_detect.report.words import duration, fixed, has_placement, percent, s
 class Figure(NamedTuple):
     """A column of the brand table. ``key`` is a field of ``BrandTotal``, ``kind`` how its values are written.
 
-    ``source`` names what was published of it; where there is none, the definition is this project's own.
+    ``source`` names a publication; without one, the definition is this project's own.
     """
 
     key: str
@@ -28,18 +28,20 @@ FIGURES = (
         "On screen",
         "seconds",
         "seconds, with low and high",
-        "Time with the brand in the picture, every instant counted once however many boxes show it. Low counts what "
+        "Time with the brand in the picture; every instant counts once, however many boxes show it. Low counts what "
         "is sure; high adds unresolved clusters that resemble the brand and edges as far as sampling allows.",
     ),
-    Figure("screen_share", "Share of time", "share", "% of the range", "Time on screen over the reported range."),
+    Figure("screen_share", "Share of time", "share", "% of the range", "Time on screen divided by the reported range."),
     Figure(
         "share_of_voice",
         "Share of voice",
         "share",
         "% of all brands' time",
-        "Time on screen over the sum of all brands' times.",
+        "Time on screen divided by the sum over all brands.",
     ),
-    Figure("n_exposures", "Exposures", "count", "count", "Times that the brand came on screen without a break."),
+    Figure(
+        "n_exposures", "Exposures", "count", "count", "Number of times that the brand was on screen without a break."
+    ),
     Figure("longest_s", "Longest", "seconds", "seconds", "Length of the longest exposure."),
     Figure("mean_s", "Mean length", "seconds", "seconds", "Mean length of an exposure."),
     Figure(
@@ -47,15 +49,21 @@ FIGURES = (
         "Mean size",
         "share",
         "% of the picture",
-        "Part of the picture that all boxes of the brand cover together, overlap counted once, mean by time.",
+        "Share of the picture covered by all boxes of the brand, overlaps counted once; mean over time.",
     ),
-    Figure("area_frac_max", "Largest size", "share", "% of the picture", "Largest part of the picture it ever covers."),
+    Figure(
+        "area_frac_max",
+        "Largest size",
+        "share",
+        "% of the picture",
+        "Largest share of the picture covered at any time.",
+    ),
     Figure(
         "position",
         "Position",
         "zones",
         "0 to 1",
-        "Where in the picture it is, by time in each of nine fields; the figure weighs centre, edge and corner by the "
+        "Position in the picture, by time in each of nine fields; the figure weighs centre, edge and corner by the "
         "quality scale.",
     ),
     Figure(
@@ -63,7 +71,7 @@ FIGURES = (
         "Clarity",
         "score",
         "0 to 1",
-        "How legible it is: height of the lettering, sharpness, contrast and confidence.",
+        "Legibility: height of the lettering, sharpness, contrast and confidence.",
         "sharpness as variance of the Laplacian, Pech-Pacheco et al., ICPR 2000; RMS contrast, Peli, JOSA A 7, 1990",
     ),
     Figure(
@@ -71,7 +79,7 @@ FIGURES = (
         "Visibility",
         "share",
         "% of the logo",
-        "Part of the logo or lettering that is neither occluded nor cut by the picture's edge.",
+        "Share of the logo or lettering that is neither occluded nor cut off by the picture's edge.",
     ),
     Figure(
         "exclusive_s",
@@ -100,21 +108,21 @@ FIGURES = (
         "Advertising equivalent",
         "money",
         "currency",
-        "What the same time would cost as advertising at the given rate, by size and quality as the scale assumes: our "
-        "assumption, not a measurement. All brands together never come to more than the price of the time.",
+        "Cost of the same time as advertising at the given rate, adjusted for size and quality by the scale: our "
+        "assumption, not a measurement. All brands together never exceed the price of the time.",
         "advertising value equivalency, which AMEC's Barcelona Principles (2010) do not accept as a measure of value",
     ),
 )
 
 
 def figures_of(exposures: Iterable[Exposure], with_media_value: bool) -> tuple[Figure, ...]:
-    """The columns that say something: placement only where one is known, media value only where a rate is set."""
+    """The columns with content: placement only if one is known, media value only if a rate is set."""
     shown = {"placement": has_placement(e.placement for e in exposures), "media_value": with_media_value}
     return tuple(figure for figure in FIGURES if shown.get(figure.key, True))
 
 
 def written(value: Any, kind: str) -> str:
-    """A figure as the table shows it; what was not measured is a dash."""
+    """A figure in the table's format; a dash if it was not measured."""
     if value is None or value != value:
         return "–"
     if kind == "seconds":

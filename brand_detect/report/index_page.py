@@ -1,4 +1,4 @@
-"""The page that lists the reports of all jobs, and the one to log in."""
+"""The pages that list all jobs, show a job's state, and ask for the key."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ MOST_LISTED = 500
 
 @dataclass(frozen=True)
 class Listed:
-    """A job's newest report in short, or the state of a job that has none."""
+    """Summary of a job's newest report, or the state of a job without one."""
 
     job_id: str
     created: str = ""  # UTC, ISO 8601
     brands: int = 0
     exposures: int = 0
     unresolved: int = 0
-    damaged: str = ""  # why it cannot be shown
+    damaged: str = ""  # why it cannot be shown, else ""
     state: str = ""  # of a job without a report
 
 
 def render_index(jobs: Sequence[Listed], note: str = "") -> str:
-    """``note``: what keeps the list from being whole, if anything."""
+    """The list of jobs; ``note`` says why it is incomplete, if it is."""
     newest = sorted(jobs, key=lambda r: (r.created, r.job_id), reverse=True)
     return template("reports.html").render(rows=newest[:MOST_LISTED], total=len(newest), note=note)
 
 
 def render_state(state: Mapping[str, Any]) -> str:
-    """The page of a job without a report, which is loaded again until nothing is under way.
+    """The page of a job without a report, which reloads until no run is in progress.
 
     ``state``: job_id, says (a sentence), the stages of its run, those done, whether it has ended.
     """
@@ -37,5 +37,5 @@ def render_state(state: Mapping[str, Any]) -> str:
 
 
 def render_login(following: str, wrong: str = "") -> str:
-    """``following``: the path to go to afterwards; ``wrong``: why the last try failed."""
+    """The login page; ``following`` is the path to go to afterwards, ``wrong`` why the last attempt failed."""
     return template("login.html").render(next=following, wrong=wrong)

@@ -1,5 +1,5 @@
-// The report page: table, timeline, evidence and, when a service stands behind it, corrections.
-// Texts come from strangers' pictures: elements are built one by one and texts set as text, never as markup.
+// The report page: table, timeline, evidence and, if a service provides the page, corrections.
+// Texts come from untrusted pictures: elements are built one by one and texts set as text, never as markup.
 (() => {
   "use strict";
 
@@ -29,7 +29,7 @@
     return start.length > letters ? start.slice(0, letters).join("") + "…" : text;
   }
   const word = (text) => el("bdi", {}, cut(String(text)));
-  const plain = (text) => `\u2068${cut(String(text))}\u2069`; // for attributes, kept apart from the words around it
+  const plain = (text) => `\u2068${cut(String(text))}\u2069`; // for attributes, isolated from the surrounding text direction
   const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
   function clock(seconds) {
@@ -85,7 +85,7 @@
     });
   }
 
-  const SOURCES = { T: "a rule on text", L: "the likeness of its logo", M: "a local model", C: "a cloud model", P: "a person" };
+  const SOURCES = { T: "a rule on text", L: "its logo", M: "a local model", C: "a cloud model", P: "a person" };
   function sourceOf(e) {
     if (e.rule === "review" || e.reviewed === "renamed" || e.reviewed === "named") return "P";
     if (e.decided_by === "escalate_cloud") return "C";
@@ -100,7 +100,7 @@
   const filter = { source: "", confidence: 0, placement: "" };
   const order = { key: "seconds", down: true };
   let query = "";
-  let rows = []; // of the table: totals with their brand's number and its shown exposures
+  let rows = []; // of the table: a brand's totals, its number and its shown exposures
   const filtered = () => Boolean(filter.source || filter.confidence || filter.placement);
 
   function passes(e) {
@@ -171,7 +171,7 @@
     say(shown);
     const wanted = query.trim().toLocaleLowerCase();
     const found = rows.filter((row) => row.total.brand.toLocaleLowerCase().includes(wanted)).sort(compare);
-    if (wanted && !found.length) state.textContent += ` No brand's name holds “${plain(query)}”.`;
+    if (wanted && !found.length) state.textContent += ` No brand's name contains “${plain(query)}”.`;
     drawTable(found);
     timeline.setLanes(found);
     drawEvidence(found);
@@ -186,17 +186,17 @@
 
   function say(shown) {
     const value = rows.reduce((sum, row) => sum + (row.total.media_value || 0), 0);
-    const told = {
+    const tiles = {
       brands: rows.length,
       any: duration(unionSeconds(shown)),
       exposures: shown.length,
       value: data.media_value && `${written(value, "money")} ${data.media_value.currency}`,
     };
-    for (const tile of document.querySelectorAll("[data-tile]")) tile.textContent = told[tile.dataset.tile];
+    for (const tile of document.querySelectorAll("[data-tile]")) tile.textContent = tiles[tile.dataset.tile];
     state.classList.toggle("on", filtered());
     state.textContent = filtered()
       ? `Filter on: ${shown.length} of ${counted(exposures.length, "exposure")}, ${rows.length} of ${counted(brands.length, "brand")}. ` +
-        "All totals, shares and tiles are those of the filter, each instant counted once per brand; low and high are known for the whole report alone. " +
+        "All totals, shares and tiles are those of the filter, each instant counted once per brand; low and high are known only for the whole report. " +
         "An exposure counts by its best detection."
       : "Every instant counts once per brand, however many boxes show it.";
     reset.disabled = !filtered() && !query;
@@ -286,7 +286,7 @@
     }
     const most = Math.max(1e-9, ...found.map((row) => row.total.high_s ?? row.total.seconds));
     const lines = found.map((row) => el("tr", {}, figures.map((figure) => cellOf(figure, row, most))));
-    if (!lines.length) lines.push(el("tr", {}, el("td", { colspan: figures.length }, "No brand is left. Widen the filter or the search.")));
+    if (!lines.length) lines.push(el("tr", {}, el("td", { colspan: figures.length }, "No brand matches. Widen the filter or the search.")));
     document.querySelector("#table tbody").replaceChildren(...lines);
   }
 
@@ -315,8 +315,8 @@
 
   function zoneMap(own) {
     const shares = zonesOf(own);
-    const told = data.zones.map((zone, i) => [zone, shares[i]]).filter(([, s]) => s > 0);
-    return el("span", { class: "zones", role: "img", "aria-label": told.map(([zone, s]) => `${zone} ${percent(s)}`).join(", ") },
+    const present = data.zones.map((zone, i) => [zone, shares[i]]).filter(([, s]) => s > 0);
+    return el("span", { class: "zones", role: "img", "aria-label": present.map(([zone, s]) => `${zone} ${percent(s)}`).join(", ") },
       shares.map((s) => el("i", { class: `z${Math.ceil(4 * s - 1e-9)}` })));
   }
 
@@ -330,7 +330,7 @@
     const leastSpan = Math.min(whole, 1);
     let lanes = [];
     let version = 0;
-    let current = null; // the exposure that has the keyboard, or had it last
+    let current = null; // the exposure with the keyboard focus, now or last
     let asked = false;
     let dragged = false;
     const axis = el("div", { class: "track axis", "aria-hidden": "true" });
@@ -342,7 +342,7 @@
     const pane = el("i");
     const strip = el("div", { class: "window", "aria-hidden": "true" }, pane);
     const chart = el("div", { class: "chart", tabindex: 0, role: "group", "aria-label": "Timeline", "aria-describedby": "timeline-keys" }, list, strip);
-    const told = el("span", { class: "soft small", role: "status" });
+    const range = el("span", { class: "soft small", role: "status" });
 
     function build() {
       const button = (label, title, click) => el("button", { type: "button", class: "button", "aria-label": title, title, click }, label);
@@ -352,7 +352,7 @@
         el("div", { class: "controls" },
           button("+", "Zoom in", () => zoom(0.5)), button("−", "Zoom out", () => zoom(2)),
           button("←", "Earlier", () => pan(-0.25)), button("→", "Later", () => pan(0.25)),
-          button("Whole", "The whole range", () => show(START, END)), told),
+          button("Whole", "The whole range", () => show(START, END)), range),
         el("ul", { class: "legend", "aria-label": "Legend" },
           Object.keys(SOURCES).filter((s) => present.includes(s)).map((s) => el("li", {}, sample(s, "sure", s), `identified by ${SOURCES[s]}`)),
           el("li", {}, sample("T", "sure"), `sure (${data.sure_confidence.toFixed(2)} or more)`),
@@ -448,7 +448,7 @@
       shots.replaceChildren(...strokes);
       pane.style.left = `${(100 * (view.from - START)) / whole}%`;
       pane.style.width = `${(100 * span) / whole}%`;
-      told.textContent = `${clock(view.from)} to ${clock(view.to)}, ${counted(lanes.length, "brand")}`;
+      range.textContent = `${clock(view.from)} to ${clock(view.to)}, ${counted(lanes.length, "brand")}`;
     }
 
     function drawLane(lane) {
@@ -582,7 +582,7 @@
       for (const name of ["pointerup", "pointercancel"]) {
         list.addEventListener(name, (event) => {
           down.delete(event.pointerId);
-          if (dragged) setTimeout(() => { dragged = false; }, 0); // after the click that ends a drag
+          if (dragged) setTimeout(() => { dragged = false; }, 0); // after the click event that ends a drag
         });
       }
       const centre = (event) => {
@@ -615,7 +615,7 @@
     const at = (x, y, w, h) => percents((100 * x) / width, (100 * y) / height, (100 * w) / width, (100 * h) / height);
     const all = data.boxes[e.frame] || [];
     const isBest = ([brand, x, y]) => brand === e.brand && Math.abs(x - e.x_px) <= 2 && Math.abs(y - e.y_px) <= 2;
-    const own = ([brand, ...box]) => (brand === e.brand ? box.join() : null); // tells the boxes of this brand apart
+    const own = ([brand, ...box]) => (brand === e.brand ? box.join() : null); // identifies the boxes of this brand
     const others = all.filter((box) => !isBest(box));
     const image = el("img", { src, width, height, alt: `The frame at ${e.t_s === null ? clock(e.start_s) : clock(e.t_s)} with the box of ${plain(brands[e.brand].brand)}` });
     return el("div", { class: "shot" }, image,
@@ -648,10 +648,10 @@
     const fallBack = () => {
       const away = (o) => Math.abs(o.start_s - e.start_s);
       const near = ofBrand[e.brand].filter((o) => pictures.frames[o.frame]).sort((a, b) => away(a) - away(b))[0];
-      if (!near) return holder.replaceChildren(el("p", { class: "says" }, "No picture of this brand is in this file."));
+      if (!near) return holder.replaceChildren(el("p", { class: "says" }, "This file has no picture of this brand."));
       const here = near === e;
       return holder.replaceChildren(
-        ...(here ? [] : [el("p", { class: "says" }, `This exposure has no picture of its own in this file. Here is the nearest one of the brand, at ${clock(near.start_s)}.`)]),
+        ...(here ? [] : [el("p", { class: "says" }, `This file has no picture of this exposure. Shown is the nearest one of the brand, at ${clock(near.start_s)}.`)]),
         wholeFrame(near, jpeg(pictures.frames[near.frame])), beside(near),
         ...(pictures.exposures[near.exposure_id] ? [closeUp(pictures.exposures[near.exposure_id], `Close-up of ${plain(brands[e.brand].brand)}`, "div", { class: "close" })] : []));
     };
@@ -669,7 +669,7 @@
   const panel = el("div", { id: "panel", role: "dialog", "aria-labelledby": "panel-head", tabindex: -1, hidden: true });
   let opener = null;
   let chosen = null; // the exposure in the panel
-  let reopen = null; // draws again what the panel shows
+  let reopen = null; // redraws the panel
 
   function openPanel(title, from, ...content) {
     if (from && !panel.contains(from)) opener = from;
@@ -717,8 +717,8 @@
   const RULES = {
     exact: "the text is the brand's name",
     alias: "the text is another name of the brand",
-    fuzzy: "the text is nearly the name",
-    joined: "neighbouring texts make the name together",
+    fuzzy: "the text is almost the name",
+    joined: "neighbouring texts together form the name",
     logo_match: "the region looks like a picture of the brand's logo",
     vlm: "a local model named it",
     cloud: "a cloud model named it",
@@ -778,7 +778,7 @@
       ])),
       settings && [el("p", {}, el("b", {}, "Settings of "), el("code", {}, e.decided_by)),
         el("dl", { class: "facts" }, Object.entries(settings).map(([name, value]) => [el("dt", {}, name), el("dd", {}, el("code", {}, cut(typeof value === "string" ? value : JSON.stringify(value))))]))],
-      !settings && el("p", {}, "The settings of every stage stand under “How this was made”."),
+      !settings && el("p", {}, "The settings of all stages are under “How this was made”."),
     ];
   }
 
@@ -790,7 +790,7 @@
     const actions = el("div", {}, review ? [el("h3", {}, "Correct all of this brand"), review.actionsForBrand(number)] : unserved());
     openPanel(word(row.total.brand), from,
       el("p", {}, `${duration(row.total.seconds)} on screen in ${counted(row.own.length, "exposure")}, quality ${score(row.total.quality)}`,
-        row.total.overlay_s ? `; ${duration(row.total.overlay_s)} of the whole on the broadcaster's own graphics` : "", " ", review && review.ofBrand(number).map(badge)),
+        row.total.overlay_s ? `; ${duration(row.total.overlay_s)} of the total on the broadcaster's own graphics` : "", " ", review && review.ofBrand(number).map(badge)),
       el("div", { class: "figures" }, pictured.map(figureOf)),
       el("h3", {}, "Exposures"), exposureList(row.own), actions);
     if (part === "actions") (actions.querySelector("button, input") || panel).focus();
@@ -877,7 +877,7 @@
     const dock = el("div", { id: "dock", role: "region", "aria-label": "Corrections" }, el("label", { class: "field" }, "Your name", user), drawer, apply, says);
 
     function remembered() {
-      try { return localStorage.getItem("brand_detect.user") || ""; } catch { return ""; } // storage may be forbidden
+      try { return localStorage.getItem("brand_detect.user") || ""; } catch { return ""; } // storage may be blocked
     }
     function remember(name) {
       try { localStorage.setItem("brand_detect.user", name); } catch { /* it is asked for again next time */ }
@@ -896,12 +896,12 @@
       try {
         answer = await fetch(path, { credentials: "same-origin", ...options, headers: { "X-Requested-With": "brand_detect", ...(options.body ? { "Content-Type": "application/json" } : {}) } });
       } catch {
-        throw new Error("The service cannot be reached. Is brand-detect serve still running?");
+        throw new Error("The service is out of reach. Is brand-detect serve still running?");
       }
       let said = null;
-      try { said = await answer.json(); } catch { said = null; } // an error may come without JSON
+      try { said = await answer.json(); } catch { said = null; } // an error may have no JSON
       if (answer.ok && said !== null) return said;
-      if (answer.status === 401) throw Object.assign(new Error("The service asks for its key. Log in, then try again."), { login: true });
+      if (answer.status === 401) throw Object.assign(new Error("The service requires its key. Log in, then try again."), { login: true });
       throw new Error(sentenceOf(said) || `The service answered with status ${answer.status}.`);
     }
 
@@ -949,7 +949,7 @@
     /** Whether all of ``sent`` were saved. */
     async function send(...sent) {
       const who = user.value.trim();
-      if (!who) { fail("Enter your name first: every correction carries one."); user.focus(); return false; }
+      if (!who) { fail("Enter your name first: it is stored with every correction."); user.focus(); return false; }
       const before = events.length;
       try {
         for (const event of sent) {
@@ -993,7 +993,7 @@
         if (waiting().length !== seen) {
           busy = false;
           refresh();
-          tell("Others have corrected this report too. Review the corrections, then apply.");
+          tell("Other people have corrected this report too. Review the corrections, then apply.");
           return;
         }
         const begun = Date.now();
@@ -1051,7 +1051,7 @@
       if (!size || e.t_s === null || own.length < 2) return { choice: null, place: () => ({}) };
       const choice = el("select", { change: () => {
         for (const box of panel.querySelectorAll(".box[data-own]")) box.classList.toggle("other", choice.value !== "" && box.dataset.own !== own[choice.value].join());
-      } }, el("option", { value: "" }, `all ${own.length} boxes, all through the exposure`),
+      } }, el("option", { value: "" }, `all ${own.length} boxes of the exposure`),
         own.map(([x, y, w, h], i) => el("option", { value: i }, `the one at ${x}, ${y} px, ${w} × ${h} px`)));
       const share = (from, side, whole) => { const at = Math.min(1, Math.max(0, from / whole)); return [at, Math.min(side / whole, 1 - at)]; };
       const place = () => {
@@ -1111,7 +1111,7 @@
       const gone = undone();
       const listed = events.filter((r) => r.action !== "undo").reverse();
       openPanel("Corrections", from,
-        el("p", { class: "soft small" }, "A pending correction changes the report when it is applied. Each can be undone."),
+        el("p", { class: "soft small" }, "Pending corrections change the report when they are applied. Each can be undone."),
         listed.length ? listed.map((r) => {
           const out = gone.has(r.review_id) || r.state === "undone";
           return el("div", { class: "event" },
@@ -1121,7 +1121,7 @@
               el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
               r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
             !out && el("button", { type: "button", class: "button", "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo"));
-        }) : el("p", {}, "There are none yet."));
+        }) : el("p", {}, "There are no corrections yet."));
     }
 
     async function load() {

@@ -1,8 +1,7 @@
-"""The report as one self-contained HTML page: data, pictures, style and script inside, no outside host.
+"""The report as one self-contained HTML page with data, pictures, style and script, and no external requests.
 
-The figures, the notes and how the report was made stand in the page as HTML. Its script (``page.js``) makes tables
-sortable and draws the timeline and the evidence from the data; it builds elements only, never markup from texts, and
-the page's policy lets no other script run.
+Figures, notes and provenance are plain HTML. The script (``page.js``) makes tables sortable and draws timeline and
+evidence from the data; it only builds elements, never markup from texts, and the page's policy allows no other script.
 """
 
 import base64
@@ -35,9 +34,9 @@ from brand_detect.report.figures import Figure, figures_of, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
 
 FRAME_PX = 640
-"""Width of the whole frames inside the page."""
+"""Width of whole frames in the page."""
 FRAMES = 400
-"""Most frames inside the page: decoding and encoding one takes about 25 ms, so making the page takes seconds."""
+"""Limit of frames in the page: each takes about 25 ms to decode and encode."""
 CLOSE = 0.1
 """Least width of a close-up, as a share of the frame."""
 DOCUMENTS: Mapping[str, str] = {
@@ -46,12 +45,12 @@ DOCUMENTS: Mapping[str, str] = {
     "exposures.csv": "text/csv; charset=utf-8",
     "markers.vtt": "text/vtt; charset=utf-8",
 }
-"""Documents beside the page, with their media types."""
+"""Documents next to the page, with their media types."""
 LISTED_CLUSTERS = 200
 PICTURED_CLUSTERS = 48
 
 PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
-"""Facts of the run that are kept per stage: ``{stage: value}``."""
+"""Facts of the run that are given per stage: ``{stage: value}``."""
 
 SHOWN = (
     *("exposure_id", "start_s", "end_s", "seconds", "area_frac_mean", "area_frac_max", "zone", "n_detections"),
@@ -75,11 +74,11 @@ class _Pictures:
     frames: dict[int, str] = field(default_factory=dict)
     exposures: dict[str, EvidencePicture] = field(default_factory=dict)
     clusters: dict[str, EvidencePicture] = field(default_factory=dict)
-    size_px: tuple[int, int] | None = None  # of the stored frames
+    size_px: tuple[int, int] | None = None  # size of the stored frames
     size_bytes: int = 0
 
     def data(self) -> dict[str, Any]:
-        """As the script reads them."""
+        """The form that the script reads."""
         return {
             "size_px": self.size_px,
             "frames": self.frames,
@@ -95,9 +94,9 @@ def render(
     codec: ImageCodec,
     params: CompileReportParams,
 ) -> str:
-    """The page, of at most about ``page_mb`` where the data alone are not larger. ``DOCUMENTS`` lie beside it.
+    """The page, of at most about ``page_mb`` unless the data alone are larger. ``DOCUMENTS`` are stored next to it.
 
-    Reads only the frames that it shows, each once: the best of every brand in turn, until the page is full.
+    Reads only the frames that it shows, each once: every brand's best in turn, until the page is full.
     """
     figures = figures_of(report.exposures, bool(report.summary.get("media_value")))
     data = _data(report, detections, figures, params)
@@ -124,7 +123,7 @@ def render(
 
 
 def _totals(report: ReportDocument) -> dict[str, Any]:
-    """The report and what its tables say about all brands and about each, as the template reads it."""
+    """The template's view of the report, with totals over all brands and per brand."""
     own = _by_brand(report)
     start, end = report.summary["range_s"]
     return {
@@ -143,7 +142,7 @@ def _totals(report: ReportDocument) -> dict[str, Any]:
 
 
 def _run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """How the report was made: facts per stage in the pipeline's order, and those about the run as a whole."""
+    """Provenance: facts per stage in pipeline order, and facts about the whole run."""
     per_stage = {name: run.get(name, {}) for name in PER_STAGE}
     facts_of = {stage: {name: of[stage] for name, of in per_stage.items() if stage in of} for stage in LINE}
     return {
@@ -153,7 +152,7 @@ def _run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _policy(script: str, style: str) -> str:
-    """The page's content security policy: no script but its own."""
+    """The page's content security policy, which allows only its own script."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -170,7 +169,7 @@ def _policy(script: str, style: str) -> str:
 def _data(
     report: ReportDocument, detections: pa.Table, figures: Sequence[Figure], params: CompileReportParams
 ) -> dict[str, Any]:
-    """What the script draws from, pictures left out."""
+    """The script's data, without pictures."""
     summary, run = report.summary, report.summary["run"]
     number = {brand.brand_id: i for i, brand in enumerate(report.brands)}
     proofs = {proof.verdict_id: i for i, proof in enumerate(report.evidence)}
@@ -211,7 +210,7 @@ def _cluster(cluster: UnresolvedCluster) -> dict[str, Any]:
 
 
 def _columns(rows: Sequence[Exposure | Evidence], names: Iterable[str]) -> dict[str, Any]:
-    """Column by column; a column of recurring texts holds each once (``of``) and its index per row (``at``)."""
+    """Rows as columns; a column of recurring texts has each once (``of``), and its index per row (``at``)."""
     made: dict[str, Any] = {}
     for name in names:
         values = [_figure(getattr(row, name)) for row in rows]
@@ -228,7 +227,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figure(value: Any) -> Any:
-    """As JSON holds it: null for what was not measured. Not rounded again, or the script's figures would differ."""
+    """A figure for JSON: null if not measured, and not rounded again, so that the script's figures agree."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -240,7 +239,7 @@ def _pictures(
     close_up_px: int,
     limit_bytes: int,
 ) -> _Pictures:
-    """Pictures in order of worth until ``limit_bytes`` or ``FRAMES`` is reached; a frame brings all its close-ups."""
+    """Pictures by importance until ``limit_bytes`` or ``FRAMES`` is reached; a frame includes all its close-ups."""
     shown = _Pictures()
     here: defaultdict[int, list[Exposure]] = defaultdict(list)
     for exposure in report.exposures:
@@ -270,9 +269,9 @@ def _pictures(
 
 
 def _frames_by_worth(report: ReportDocument, clusters: Sequence[UnresolvedCluster]) -> Iterator[int]:
-    """Frames by worth: the best of each brand, the unresolved clusters, then the brands' others in turn.
+    """Frames by importance: the best of each brand, the unresolved clusters, then the brands' others in turn.
 
-    A brand's best exposure is the one with the best evidence; the others go by length.
+    A brand's best exposure is the one with the best evidence; the others are ordered by length.
     """
     ranked = []
     for own in _by_brand(report).values():
@@ -306,7 +305,7 @@ def _close_up(shown: EvidencePicture) -> list[Any]:
 
 
 def _embedded(data: dict[str, Any]) -> str:
-    """JSON that a script element holds whatever is in it."""
+    """JSON that is safe inside a script element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -317,5 +316,5 @@ def _asset(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """As a content security policy names an inline element."""
+    """An inline element's hash for a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

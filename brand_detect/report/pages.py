@@ -1,4 +1,4 @@
-"""What the pages have in common: their templates, evidence cut from frames, and strokes on a time axis."""
+"""Shared by the pages: templates, evidence cut from frames, and bars on a time axis."""
 
 import base64
 import json
@@ -15,9 +15,9 @@ from brand_detect.report.words import clock, counted, duration, percent, short, 
 
 JPEG_QUALITY = 70
 CONTEXT = 0.25
-"""Least width of an evidence picture, as a share of the frame: enough to see where the box lies."""
+"""Least width of an evidence picture as a share of the frame: enough to recognise the box's position."""
 UNITS = 1000
-"""Width of a timeline's drawing; exposures closer than one unit are drawn as one."""
+"""Width of a timeline in units; exposures closer than one unit are merged."""
 
 Place = tuple[int, float, float, float, float]
 """A frame and a box on it: x, y, width, height in px."""
@@ -25,7 +25,7 @@ Place = tuple[int, float, float, float, float]
 
 @dataclass(frozen=True)
 class EvidencePicture:
-    """A picture as a data URI and where its box lies on it, in percent."""
+    """A picture as a data URI, with the position of its box in percent."""
 
     uri: str
     width_px: int
@@ -38,7 +38,7 @@ class EvidencePicture:
 
 @dataclass(frozen=True)
 class Bar:
-    """One stroke of the timeline, in units."""
+    """One bar of the timeline, in units."""
 
     x: float
     width: float
@@ -49,7 +49,7 @@ class Bar:
 def pictures(
     places: Iterable[Place], frames: FrameReader, codec: ImageCodec, width_px: int
 ) -> dict[Place, EvidencePicture]:
-    """The evidence at each of ``places``; every frame is read once."""
+    """The evidence at each of ``places``; each frame is read once."""
     by_frame: defaultdict[int, set[Place]] = defaultdict(set)
     for place in places:
         by_frame[place[0]].add(place)
@@ -64,7 +64,7 @@ def pictures(
 def evidence(
     image: Image, box: tuple[float, ...], codec: ImageCodec, width_px: int, context: float = CONTEXT
 ) -> EvidencePicture:
-    """A box with some of the picture around it, at least ``context`` of its width, in 16:9 where the frame allows."""
+    """A box with its surroundings, at least ``context`` of the frame's width, in 16:9 if the frame allows."""
     height, width = image.shape[:2]
     x, y, w, h = box
     view_w = min(width, max(1.5 * w, 1.8 * h * 16 / 9, context * width))
@@ -85,7 +85,7 @@ def evidence(
 
 
 def bars(spans: Iterable[Sequence[float]], start: float, end: float, apart: float) -> list[Bar]:
-    """Strokes for ``spans`` in order of time, those less than ``apart`` units from each other as one."""
+    """Bars for ``spans`` in order of time; those less than ``apart`` units apart are merged."""
     scale = UNITS / (end - start)
     joined: list[list[float]] = []
     for begin, finish in spans:
@@ -97,7 +97,7 @@ def bars(spans: Iterable[Sequence[float]], start: float, end: float, apart: floa
 
 
 def ticks(start: float, end: float) -> list[tuple[float, str]]:
-    """Where the time axis is labelled, in percent, and with what: at most six round times."""
+    """Labels of the time axis with positions in percent: at most six round times."""
     steps = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000)
     step = next((s for s in steps if (end - start) / s <= 6), 86400)
     first = int(start // step) + (start % step > 0)
@@ -106,7 +106,7 @@ def ticks(start: float, end: float) -> list[tuple[float, str]]:
 
 
 def fact(value: Any) -> str:
-    """A param or a figure as it is written."""
+    """A param or figure as text."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
@@ -114,7 +114,7 @@ def fact(value: Any) -> str:
 
 @cache
 def template(name: str) -> Template:
-    """A page's template of this package."""
+    """A template of this package."""
     environment = Environment(
         loader=PackageLoader("brand_detect", "report"),
         autoescape=True,

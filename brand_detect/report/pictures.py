@@ -1,4 +1,4 @@
-"""One small picture per stage, for people who look at a run: a JPEG that fits into a metadata entry."""
+"""One small picture per stage: a JPEG that fits into a metadata entry."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,9 +23,9 @@ from brand_detect.report.words import clock, duration
 T = TypeVar("T")
 
 EMBEDDED_BYTES = 5_000
-"""A JPEG of this size stays under 7 KB as a data URI, in the event that a materialization leaves in Dagster's log."""
+"""Size limit of a JPEG in Dagster's event log; as a data URI it stays under 7 KB."""
 QUALITIES = (55, 45, 35)
-"""JPEG qualities of the small picture, tried in this order before it is made smaller."""
+"""JPEG qualities of the small picture, tried in this order before it is scaled down."""
 
 FULL_QUALITY = 90
 
@@ -52,7 +52,7 @@ KIND_COLORS: dict[str, Color] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """What a stage made, as JPEGs: ``small`` for a metadata entry, ``full`` to look at closely."""
+    """A stage's result as JPEGs: ``small`` for a metadata entry, ``full`` for inspection."""
 
     small: bytes
     full: bytes
@@ -67,7 +67,7 @@ def picture(
     *,
     limit_bytes: int = EMBEDDED_BYTES,
 ) -> Picture | None:
-    """What ``stage`` made, the small picture at most ``limit_bytes``; None when there is nothing to see.
+    """The picture of a stage's result, the small one of at most ``limit_bytes``; None if there is nothing to show.
 
     ``payloads`` holds the stage's inputs and its result by stage name. At most a few dozen frames are read.
     """
@@ -77,14 +77,14 @@ def picture(
 
 @dataclass(frozen=True)
 class _Desk:
-    """What the drawings work with."""
+    """Shared tools of the drawings."""
 
     frames: FrameReader
     canvas: Canvas
     codec: ImageCodec
 
     def shrunk(self, image: Image) -> Image:
-        """The picture no larger than a card needs it: a sheet of 8K frames must not take gigabytes."""
+        """The picture, scaled down to a card: a sheet of 8K frames would take gigabytes."""
         scale = WIDTH / 2 / max(image.shape[:2])
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])
         return self.canvas.resize(image, width, height) if scale < 1 else image
@@ -92,7 +92,7 @@ class _Desk:
 
 @dataclass(frozen=True)
 class _Card:
-    """A picture on a sheet with a line or two beneath it."""
+    """A picture on a sheet, with one or two lines below."""
 
     image: Image
     title: str
@@ -110,7 +110,7 @@ def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 
 def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
-    """All sampled frames as a strip coloured by their fate, and the first keyframe of shots."""
+    """A strip of all sampled frames, coloured by status, and the first keyframe of shots."""
     scenes: FilteredScenes = payloads[Stage.filter_scenes]
     cells = scenes.timeline.select(["frame", "start_s", "end_s", "shot", "status"]).to_pylist()
     if not cells:
@@ -121,7 +121,7 @@ def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
         _Card(
             desk.shrunk(desk.frames.read(first[shot["shot"]])),
             f"{clock(shot['start_s'])} to {clock(shot['end_s'])}",
-            f"{shot['n_keyframes']} of {shot['n_frames']} kept",
+            f"{shot['n_keyframes']} of {shot['n_frames']} keyframes",
         )
         for shot in shots
     ]
@@ -149,7 +149,7 @@ def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 
 def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
-    """Boxes on the fullest frames of different shots; of few shots, more frames."""
+    """Boxes on the frames with most regions, from different shots if possible."""
     detected: DetectedObjects = payloads[Stage.detect_objects]
     scenes: FilteredScenes = payloads[Stage.filter_scenes]
     numbers, counts = np.unique(detected.regions["frame"].to_numpy(), return_counts=True)
@@ -173,7 +173,7 @@ def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 
 def _run_ocr(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
-    """The words read, each on its largest crop."""
+    """The recognised texts, each with its largest crop."""
     detected: DetectedObjects = payloads[Stage.detect_objects]
     read: TrackTexts = payloads[Stage.run_ocr]
     texts = [row for row in read.texts.to_pylist() if row["text"]]
@@ -191,7 +191,7 @@ def _run_ocr(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
 def _verdicts(stage: str) -> Callable[[Mapping[str, Any], _Desk], Image | None]:
     def draw(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
-        """The largest crop of each brand, then what is still open."""
+        """The largest crop of each brand, then unresolved clusters."""
         detected: DetectedObjects = payloads[Stage.detect_objects]
         verdicts: BrandVerdicts = payloads[stage]
         resolved = verdicts.verdicts.filter(pc.field("status") == VerdictStatus.resolved).to_pylist()
@@ -236,7 +236,7 @@ def _compile_report(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
 
     def box(a: float, b: float, y: float, height: float, color: Color) -> Shape:
         x0 = left + (a - start) * scale
-        x1 = max(left + (b - start) * scale - 1, x0 + 1)  # a corner is the last pixel drawn, not the first one left out
+        x1 = max(left + (b - start) * scale - 1, x0 + 1)  # the corner is the last pixel drawn
         return Shape([(x0, y), (x1, y), (x1, y + height - 1), (x0, y + height - 1)], color)
 
     heading = f"Brands: {report.brands.num_rows}, exposures: {report.exposures.num_rows}"
@@ -273,7 +273,7 @@ def _best_regions(regions: pa.Table, tracks: Iterable[str]) -> dict[str, Row]:
 
 
 def _crops(regions: Sequence[Row], desk: _Desk) -> list[Image]:
-    """The regions upright, in the order given; every frame is read once."""
+    """Upright crops of the regions, in the given order; each frame is read once."""
     crops: dict[int, Image] = {}
     for frame in sorted({row["seen_on"][0] for row in regions}):
         image = desk.frames.read(frame)
@@ -291,7 +291,7 @@ def _spread(rows: list[T], most: int) -> list[T]:
 
 
 def _sheet(heading: str, cards: list[_Card], canvas: Canvas, columns: int, cell_height: int = 0) -> Image | None:
-    """``cards`` in rows under a heading, each picture fitted into its cell; None without cards."""
+    """``cards`` in rows below a heading, each picture fitted into its cell; None without cards."""
     if not cards:
         return None
     if not cell_height:
@@ -321,7 +321,7 @@ def _blank(width: int, height: int) -> Image:
 
 
 def encoded(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
-    """The best JPEG within the limit: first the quality goes down, then the size."""
+    """The best JPEG within the limit: reduces first the quality, then the size."""
     longest = max(image.shape)
     while True:
         for quality in QUALITIES:

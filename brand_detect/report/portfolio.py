@@ -1,4 +1,4 @@
-"""Brands over many jobs: a season's totals from the newest reports."""
+"""Totals of brands over many jobs, such as a season, from the newest reports."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from brand_detect.report.pages import template
 from brand_detect.report.words import counted
 
 PORTFOLIO_VERSION = 1
-"""Version of ``portfolio.json``; it changes when a field changes its meaning or goes, not when one is added."""
+"""Version of ``portfolio.json``; raised when a field changes its meaning or is removed, not when one is added."""
 
 COLUMNS, ROWS = 12, 300
-"""Most brands and videos in the page's matrix; the JSON and the CSV have all."""
+"""Limit of brands and videos in the page's matrix; JSON and CSV have all."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A job's newest report. ``submitted`` is when its request was made, UTC in ISO 8601; ``made`` the report."""
+    """A job's newest report. ``submitted`` and ``made`` are the times of request and report, UTC in ISO 8601."""
 
     request: JobRequest
     attempt: str
@@ -32,7 +32,7 @@ class Entry:
     made: str
     brands: pa.Table  # BRANDS
     range_s: tuple[float, float]
-    quality: str  # the scale it was measured by
+    quality: str  # its quality scale
     currency: str  # "" = no rate
 
     @classmethod
@@ -44,20 +44,20 @@ class Entry:
 
 
 class BrandSum(Record):
-    """A brand over all videos. Seconds count every instant of a video once, however many boxes the brand has on it."""
+    """A brand over all videos. Seconds count every instant of a video once, however many boxes show the brand."""
 
     brand_id: str
-    brand: str = Field(description="name as the newest report shows it")
-    seconds: float = Field(description="time on screen, s: the likely value")
-    low_s: float = Field(description="seconds that are sure")
-    high_s: float = Field(description="seconds that are possible")
-    screen_share: float = Field(description="seconds over the reported time of all videos, 0..1")
-    share_of_voice: float = Field(description="seconds over the sum of all brands' seconds, 0..1")
+    brand: str = Field(description="name in the newest report")
+    seconds: float = Field(description="time on screen, s; the likely value")
+    low_s: float = Field(description="lower bound of the seconds")
+    high_s: float = Field(description="upper bound of the seconds")
+    screen_share: float = Field(description="seconds divided by the reported time of all videos, 0..1")
+    share_of_voice: float = Field(description="seconds divided by the sum of all brands' seconds, 0..1")
     n_exposures: int = Field(description="appearances")
-    n_videos: int = Field(description="videos that show it")
-    quality: float | None = Field(description="mean composite score by time, 0..1; null where none was measured")
+    n_videos: int = Field(description="number of videos that show it")
+    quality: float | None = Field(description="mean composite score, weighted by time, 0..1; null if not measured")
     media_value: float | None = Field(
-        description="advertising equivalent: sum in ``currency``; null where no rate is set, or several currencies are"
+        description="advertising equivalent: sum in ``currency``; null without a rate or with several currencies"
     )
 
 
@@ -69,12 +69,12 @@ class JobBrand(Record):
 
 
 class JobSum(Record):
-    """A video's part in the totals."""
+    """A video's contribution to the totals."""
 
     job_id: str
     video: str = Field(description="file name")
     submitted: str = Field(description="UTC, ISO 8601")
-    attempt: str = Field(description="of compile_report")
+    attempt: str = Field(description="attempt of compile_report")
     seconds: float = Field(description="reported time, s")
     brands: tuple[JobBrand, ...] = Field(description="longest on screen first")
 
@@ -86,7 +86,7 @@ class Portfolio(Record):
     since: str = Field(description="first day of submission, UTC; empty for no limit")
     until: str = Field(description="last day of submission; empty for no limit")
     seconds: float = Field(description="reported time of all videos, s")
-    currency: str = Field(description="of media_value; empty where none or several are set")
+    currency: str = Field(description="currency of media_value; empty if there is none or several")
     brands: tuple[BrandSum, ...] = Field(description="longest on screen first")
     jobs: tuple[JobSum, ...] = Field(description="in order of submission")
     notes: tuple[str, ...]
@@ -112,7 +112,7 @@ TOTALS = """
 
 
 def portfolio(entries: Iterable[Entry], since: str = "", until: str = "") -> Portfolio:
-    """The totals over ``entries``; a video counts once, by its newest report."""
+    """Totals over ``entries``; each video counts once, with its newest report."""
     newest, notes = _one_per_video(entries)
     newest.sort(key=lambda e: (e.submitted, e.request.job_id))
     currencies = sorted({e.currency for e in newest if e.currency})
@@ -149,7 +149,7 @@ def videos_csv(whole: Portfolio) -> bytes:
 
 
 def render(whole: Portfolio) -> str:
-    """The page: no script, no outside host."""
+    """The page, without scripts or external requests."""
     columns = whole.brands[:COLUMNS]
     jobs = whole.jobs[-ROWS:]
     seconds = [{brand.brand_id: brand.seconds for brand in job.brands} for job in jobs]
@@ -172,7 +172,9 @@ def _one_per_video(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
     for entry in sorted(entries, key=lambda e: e.made, reverse=True):
         first = newest.setdefault(entry.request.video_sha256, entry)
         if first is not entry:
-            notes.append(f"{entry.request.job_id} is left out: {first.request.job_id} is of the same video, and newer.")
+            notes.append(
+                f"{entry.request.job_id} is left out: {first.request.job_id} has a newer report of the same video."
+            )
     return list(newest.values()), notes
 
 
@@ -181,10 +183,10 @@ def _notes(entries: Sequence[Entry], currencies: Sequence[str]) -> list[str]:
     if len(currencies) > 1:
         notes.append(f"Advertising equivalents are in several currencies ({', '.join(currencies)}) and are not summed.")
     elif currencies and (without := sum(not e.currency for e in entries)):
-        notes.append(f"{counted(without, 'report')} without a media rate: advertising equivalents leave them out.")
+        notes.append(f"{counted(without, 'report')} without a media rate, not included in advertising equivalents.")
     scales = {e.quality for e in entries if e.quality}
     if len(scales) > 1:
-        notes.append(f"Quality was measured by {len(scales)} different scales; its means mix them.")
+        notes.append(f"Quality was measured with {len(scales)} different scales; the means mix them.")
     return notes
 
 

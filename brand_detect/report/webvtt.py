@@ -1,4 +1,4 @@
-"""Exposures as WebVTT: markers on a video's timeline, for players and editing programs."""
+"""Exposures as WebVTT: markers on a video's timeline for players and editors."""
 
 import re
 from html import escape
@@ -9,9 +9,9 @@ from brand_detect.report.words import has_placement, one_line, short
 
 
 def markers(report: ReportDocument) -> str:
-    """One cue per exposure, in order of time: its id, the brand as voice and text, what proves it as a note.
+    """One cue per exposure, in order of time: its id, the brand as voice and text, and its evidence as a note.
 
-    Times are seconds from the first picture, to the millisecond. https://www.w3.org/TR/webvtt1/
+    Times are relative to the first frame, to the millisecond. https://www.w3.org/TR/webvtt1/
     """
     blocks = [f"WEBVTT {_line(report.job.job_id)}", f"NOTE\nBrands on screen in {_line(report.job.video_uri)}"]
     for exposure in report.exposures:
@@ -31,7 +31,7 @@ def _proof(exposure: Exposure) -> str:
 
 
 def _line(text: str) -> str:
-    """One line that holds no markup and no arrow, and ends in no half of one: the end of a tag would complete it."""
+    """``text`` as one line without markup or arrows, and without a trailing "-" that could complete an arrow."""
     return re.sub("-{2,}$", "–", escape(one_line(text), quote=False))
 
 

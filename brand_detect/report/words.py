@@ -1,4 +1,4 @@
-"""Numbers and texts as people read them."""
+"""Formats numbers and texts for people."""
 
 import re
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from brand_detect.domain.placements import Placement
 
 LETTERS = 120
-"""Longest text that is shown whole."""
+"""Longest text that is not cut."""
 
 
 def fixed(value: float, decimals: int) -> Decimal:
-    """``value`` rounded as the page's script does: 0.25, which sampling gives often, to 0.3, where Python says 0.2."""
+    """``value`` rounded half up, like the page's script: 0.25, common with sampling, to 0.3; Python rounds to 0.2."""
     return Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
 
 
@@ -33,7 +33,7 @@ def duration(seconds: float) -> str:
 
 
 def signed(seconds: float) -> str:
-    """``-83.25`` as ``−83.3 s``, ``83.25`` as ``+83.3 s``; what rounds to nothing has no sign."""
+    """``-83.25`` as ``−83.3 s``, ``83.25`` as ``+83.3 s``; no sign if it rounds to 0."""
     length = duration(abs(seconds))
     return length if length == duration(0) else f"{'+' if seconds > 0 else '−'}{length}"
 
@@ -52,7 +52,7 @@ def percent(share: float) -> str:
 
 
 def has_placement(placements: Iterable[str]) -> bool:
-    """Whether a rule, a model or an overlay gave one of them; ``other`` stands for none."""
+    """Whether any placement is known; ``other`` means unknown."""
     return any(placement not in ("", Placement.other) for placement in placements)
 
 
@@ -61,10 +61,10 @@ def short(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """``text`` without what does not print (control characters, marks that turn the direction of writing)."""
+    """``text`` without unprintable characters, such as control characters and direction marks."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
 def cell(text: str) -> str:
-    """For a cell of a Markdown table: texts come from strangers' pictures, so what Markdown reads is escaped."""
+    """``text`` for a cell of a Markdown table; Markdown is escaped, since texts come from untrusted pictures."""
     return re.sub(r"([\\`*_\[\]<>|~#&!])", r"\\\1", " ".join(text.split()))

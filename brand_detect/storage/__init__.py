@@ -1,4 +1,4 @@
-"""Where checkpoints lie: URIs, the on-disk form of each payload, attempts and snapshots over fsspec.
+"""Storage of checkpoints: URIs, the on-disk form of each payload, attempts and snapshots over fsspec.
 
-It knows neither Dagster nor what the rows mean.
+It knows nothing of Dagster or of the meaning of rows.
 """

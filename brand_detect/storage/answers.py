@@ -1,4 +1,4 @@
-"""What models said, ``{root}/_answers/``: a file for each question, shared by all jobs."""
+"""Answers of models, ``{root}/_answers/``: one file per question, shared by all jobs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -13,7 +13,7 @@ ANSWERS = "_answers"
 OF_A_JOB = ("cluster_id", "brand_id", "remembered")
 STORED = {field.name: field.name for field in fields(Answer) if field.name not in OF_A_JOB}
 STORED |= {"logo_type": "mark", "placement": "surface"}
-"""Fields of an answer, and their names in files: those of the first version, for what was paid for is not rewritten."""
+"""Fields of an answer and their names in files, unchanged since the first version to keep paid answers valid."""
 
 
 class Answers:
@@ -23,7 +23,7 @@ class Answers:
         self._blobs = blobs
 
     def recall(self, question_ids: Sequence[str]) -> Mapping[str, Answer]:
-        """The answers that are known, by question, without a cluster.
+        """The stored answers, by question, without a cluster.
 
         Raises:
             Permanent: one of them is damaged.
@@ -32,9 +32,9 @@ class Answers:
         return {name: answer for name, answer in found if answer is not None}
 
     def keep(self, answer: Answer) -> None:
-        """Keep an answer under its ``question_id``, in place of an earlier one."""
-        said = asdict(answer)
-        self._blobs.put(_path(answer.question_id), seal({stored: said[name] for name, stored in STORED.items()}))
+        """Store an answer under its ``question_id``, replacing an earlier one."""
+        values = asdict(answer)
+        self._blobs.put(_path(answer.question_id), seal({stored: values[name] for name, stored in STORED.items()}))
 
     def paths(self) -> Iterator[str]:
         """The files of all answers."""
@@ -48,18 +48,18 @@ class Answers:
         except Missing:
             return None
         except (ValueError, TypeError) as e:
-            raise Permanent(f"The kept answer {name} is damaged.", f"remove {path}") from e
+            raise Permanent(f"The stored answer {name} is damaged.", f"remove {path}") from e
 
 
 def answer_from_json(data: bytes) -> Answer:
-    """A kept answer.
+    """Parse a stored answer.
 
     Raises:
         ValueError: it is damaged.
     """
     facts = unseal(data, STORED.values())
     if not facts.keys() <= set(STORED.values()):
-        raise ValueError("it is no answer")
+        raise ValueError("it is not an answer")
     return Answer("", **{name: facts[stored] for name, stored in STORED.items() if stored in facts})
 
 

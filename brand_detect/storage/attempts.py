@@ -1,6 +1,6 @@
 """Attempts, ``{root}/{job_id}/{stage}/{run_id}-{retry}/``: files first, the manifest last.
 
-A folder without a manifest does not exist for readers, and nothing is ever overwritten.
+Readers ignore a folder without a manifest, and nothing is ever overwritten.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class AttemptWriter:
         self._shards: list[str] = []
 
     def append(self, data: bytes) -> BlobRef:
-        """Append a frame to the current shard, an uncompressed tar that any tool can open."""
+        """Append a frame to the current shard, an uncompressed tar."""
         if self._shard is None or self._shard.size_bytes >= SHARD_BYTES:
             self.seal()
             name = f"{SHARD_PREFIX}{len(self._shards):05d}.tar"
@@ -66,7 +66,7 @@ class AttemptWriter:
     def write(self, name: str, data: bytes) -> None:
         """Write one whole file."""
         if name in self._files or name == NAME:
-            raise ValueError(f"{name} was written already")
+            raise ValueError(f"{name} was already written")
         with explained(f"{name} of {self.ref} could not be written"), self._blobs.open(self.ref.file(name)) as file:
             file.write(data)
             fsync(file)
@@ -125,19 +125,19 @@ class AttemptWriter:
 
     @contextmanager
     def discard_on_error(self) -> Iterator[None]:
-        """What goes wrong in here leaves nothing of the attempt behind; only a kill does, until retention finds it."""
+        """Remove the attempt's files if the body fails; after a kill, retention removes them."""
         try:
             yield
         except BaseException:
-            with suppress(BrandDetectError):  # the store may be what went wrong, here and below
-                self.seal()  # what is open on S3 would appear when it is closed
+            with suppress(BrandDetectError):  # the store itself may have failed, here and below
+                self.seal()  # on S3, an open file would appear when it is closed later
             with suppress(BrandDetectError):
-                if not self._blobs.exists(self.ref.file(NAME)):  # another process may have finished it
+                if not self._blobs.exists(self.ref.file(NAME)):  # another process may have committed it
                     self._blobs.remove_folder(self.ref.path)
             raise
 
     def seal(self) -> None:
-        """Close the current shard; frames appended so far can be read from then on."""
+        """Close the current shard, so that the frames appended so far can be read."""
         if self._shard is not None:
             entry = self._shard.close()
             self._files[entry.name] = entry

@@ -19,16 +19,16 @@ from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.storage.faults import check_address, explained
 
 AT_A_TIME = 16
-"""Small files that are read or written at once: each waits for the disk or the network."""
+"""Small files read or written concurrently, since each waits for the disk or the network."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
-"""What file systems without hard links (exFAT, some network shares) say."""
+"""Errors of file systems without hard links, such as exFAT and some network shares."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Blobs:
-    """Files by path under ``root``. A missing file raises ``Missing``, any other fault as ``explained`` says."""
+    """Files by path under ``root``. A missing file raises ``Missing``; for other faults see ``explained``."""
 
     def __init__(self, root: str) -> None:
         self.root = check_address(root).rstrip("/")
@@ -47,7 +47,7 @@ class Blobs:
             return self.fs.exists(self._at(path))
 
     def names(self, folder: str) -> list[str]:
-        """Names of what lies in a folder, sorted; hidden files are drafts of others."""
+        """Sorted names of a folder's entries, without hidden files, which are other writers' drafts."""
         path = self._at(folder).rstrip("/")
         with explained(f"{self.uri(folder)} could not be listed"):
             self.fs.invalidate_cache(path)
@@ -57,7 +57,7 @@ class Blobs:
             return sorted(name for name in names if not name.startswith("."))
 
     def paths(self, folder: str) -> list[str]:
-        """As ``names``, each behind its folder."""
+        """As ``names``, with the folder in front."""
         return [f"{folder}/{name}" for name in self.names(folder)]
 
     def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -66,14 +66,14 @@ class Blobs:
             return self.fs.cat_file(self._at(path), start=start, end=end)
 
     def sha256(self, path: str) -> str:
-        """Of a file of any size, read piece by piece."""
+        """Hash of a file of any size, read in pieces."""
         with explained(f"{self.uri(path)} could not be read"), self.fs.open(self._at(path), "rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
 
     def create(self, path: str, data: bytes, *, lenient: bool = False) -> None:
-        """Write a whole file that must not exist yet, all or nothing.
+        """Write a whole new file atomically.
 
-        ``lenient`` accepts that another writer put the same content first.
+        ``lenient`` accepts an existing file with the same content.
 
         Raises:
             Permanent: it exists.
@@ -91,7 +91,7 @@ class Blobs:
                     ) from e
 
     def put(self, path: str, data: bytes) -> str:
-        """Write a whole file, in place of an earlier one; returns its URI."""
+        """Write a whole file, replacing an earlier one; returns its URI."""
         with explained(f"{self.uri(path)} could not be written"):
             if isinstance(self.fs, LocalFileSystem):
                 with _draft(Path(self._at(path)), data) as draft:
@@ -101,7 +101,7 @@ class Blobs:
         return self.uri(path)
 
     def put_file(self, path: str, file: Path) -> str:
-        """As ``put``, from a local file, piece by piece: a video does not fit into memory."""
+        """As ``put``, from a local file in pieces: a video may not fit into memory."""
         with explained(f"{self.uri(path)} could not be written"):
             if isinstance(self.fs, LocalFileSystem):
                 with _beside(Path(self._at(path))) as draft:
@@ -112,10 +112,10 @@ class Blobs:
         return self.uri(path)
 
     def open(self, path: str) -> io.BufferedIOBase:
-        """A file to write piece by piece. Its faults are the caller's to explain; ``fsync`` it before it is closed."""
+        """Open a file for writing in pieces. The caller handles its faults and calls ``fsync`` before closing it."""
         try:
             return self.fs.open(self._at(path), "wb")
-        except FileNotFoundError:  # not before: s3fs would make a bucket that is not there
+        except FileNotFoundError:  # only now, since s3fs would create a missing bucket
             self.fs.makedirs(self._at(path).rsplit("/", 1)[0], exist_ok=True)
             return self.fs.open(self._at(path), "wb")
 
@@ -124,7 +124,7 @@ class Blobs:
             self.fs.rm_file(self._at(path))
 
     def remove_folder(self, folder: str) -> None:
-        """Remove a folder with all in it. Another may be at the same: what has gone meanwhile has gone."""
+        """Remove a folder and its contents; tolerates concurrent removal by another process."""
         path = self._at(folder)
         with explained(f"{self.uri(folder)} could not be removed"), suppress(FileNotFoundError):
             self.fs.invalidate_cache(path)
@@ -132,7 +132,7 @@ class Blobs:
                 self.fs.rm(path, recursive=True)
 
     def size_bytes(self, folder: str) -> int:
-        """What all files in a folder take."""
+        """Total size of the files in a folder."""
         path = self._at(folder)
         with explained(f"{self.uri(folder)} could not be looked up"):
             self.fs.invalidate_cache(path)
@@ -149,7 +149,7 @@ class Blobs:
             return max((self.fs.modified(f).timestamp() for f in self.fs.find(self._at(folder))), default=0.0)
 
     def probe(self) -> list[str]:
-        """Make a small file, read it and take it away; returns what could be better, in words.
+        """Create, read and remove a small file; returns weaknesses of the store, in words.
 
         Raises:
             Permanent, Transient: checkpoints cannot be written or read here.
@@ -159,7 +159,7 @@ class Blobs:
         self.create(path, b"brand_detect")
         try:
             self.create(path, b"again")
-            weak.append("it lets a file that is there be replaced")
+            weak.append("it allows existing files to be replaced")
         except Permanent:
             pass
         self.read(path)
@@ -176,16 +176,16 @@ class Blobs:
         try:
             self.fs.pipe_file(path, data, mode="create")
         except OSError as e:
-            if not isinstance(e, FileExistsError) and self.fs.exists(path):  # s3fs: a failed condition is EINVAL
+            if not isinstance(e, FileExistsError) and self.fs.exists(path):  # s3fs reports a failed condition as EINVAL
                 raise FileExistsError(path) from e
             raise
 
 
 def file_system(uri: str, what: str, setting: str) -> tuple[Any, str]:
-    """The file system of ``uri`` and the path in it. ``what`` lies there, ``setting`` names it.
+    """The file system of ``uri`` and the path in it; ``what`` and ``setting`` are for the error message.
 
     Raises:
-        Permanent: no driver opens it.
+        Permanent: no driver can open it.
     """
     try:
         return fsspec.url_to_fs(uri)
@@ -194,18 +194,18 @@ def file_system(uri: str, what: str, setting: str) -> tuple[Any, str]:
 
 
 def concurrently(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """``do`` of each item, in order, ``AT_A_TIME`` at once."""
+    """Apply ``do`` to the items, ``AT_A_TIME`` concurrently; results are in order."""
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         yield from pool.map(do, items)
 
 
 def short_hash(data: bytes) -> str:
-    """What content is named by."""
+    """The hash used in names of content."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def fsync(file: io.BufferedIOBase) -> None:
-    """On a local disk, wait until the file is there for good: a manifest must not outlive a power cut alone."""
+    """Flush a local file to disk: after a power cut no manifest may exist without its files."""
     if isinstance(file, LocalFileOpener | io.BufferedWriter):
         file.flush()
         os.fsync(file.fileno())
@@ -214,7 +214,7 @@ def fsync(file: io.BufferedIOBase) -> None:
 def _create_local(target: Path, data: bytes) -> None:
     with _draft(target, data) as draft:
         try:
-            os.link(draft, target)  # unlike a rename, fails when the target is there
+            os.link(draft, target)  # unlike a rename, this fails if the target exists
         except OSError as e:
             if e.errno not in NO_LINKS:
                 raise
@@ -225,7 +225,7 @@ def _create_local(target: Path, data: bytes) -> None:
 
 @contextmanager
 def _draft(target: Path, data: bytes) -> Iterator[Path]:
-    """A whole file beside ``target``, to be put in its place."""
+    """A complete file next to ``target``, to replace it."""
     with _beside(target) as draft:
         with draft.open("xb") as file:
             file.write(data)
@@ -235,7 +235,7 @@ def _draft(target: Path, data: bytes) -> Iterator[Path]:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """The name of a file beside ``target``, hidden from readers and gone afterwards."""
+    """A hidden temporary path next to ``target``, removed afterwards."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:

@@ -1,4 +1,4 @@
-"""The on-disk form of each payload: Parquet per table, JSON for the rest. Nothing is pickled."""
+"""The on-disk form of each payload: one Parquet file per table, JSON for the rest, no pickles."""
 
 import dataclasses
 import hashlib
@@ -20,9 +20,9 @@ from brand_detect.domain.records import Payload
 Value: TypeAlias = JobRequest | Payload
 
 UNVERSIONED = ("notes", "losses", "stats", "summary")
-"""Facts about the run rather than the result: left out of the data version."""
+"""Facts about the run rather than the result, excluded from the data version."""
 TIMINGS = ("latency_s", "asked_at", "remembered")
-"""Columns that differ between equal runs: left out of the data version."""
+"""Columns that differ between equal runs, excluded from the data version."""
 
 FACTS = "value.json"
 
@@ -40,7 +40,7 @@ def encode(value: Value) -> Iterator[tuple[str, bytes]]:
 
 
 def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | None = None) -> Value:
-    """The payload of ``stage`` from its files; of its tables only those named in ``tables``, the others empty.
+    """The payload of ``stage`` from its files; with ``tables``, all other tables are empty.
 
     Raises:
         Permanent: a table was written with other columns.
@@ -51,7 +51,7 @@ def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | N
         return JobRequest.model_validate_json(facts)
     kind = CONTRACTS[stage].payload
     if unknown := {*(tables or ())} - kind.schemas.keys():
-        raise KeyError(f"{stage} hands on no table {min(unknown)}")
+        raise KeyError(f"{stage} has no table {min(unknown)}")
     values = json.loads(facts)
     for name, schema in kind.schemas.items():
         wanted = tables is None or name in tables
@@ -61,7 +61,7 @@ def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | N
 
 
 def data_version(value: Value, blobs: Mapping[str, str]) -> str:
-    """Hash of what was made, timings left out. ``blobs`` maps the names of frame shards to their sha256."""
+    """Hash of a payload without its timings. ``blobs`` maps the names of frame shards to their sha256."""
     digest = hashlib.sha256()
     if isinstance(value, JobRequest):
         digest.update(value.model_dump_json().encode())
@@ -70,7 +70,9 @@ def data_version(value: Value, blobs: Mapping[str, str]) -> str:
             digest.update(name.encode())
             rows = table.drop_columns([c for c in TIMINGS if c in table.column_names]).combine_chunks()
             sink = pa.BufferOutputStream()
-            bare = pa.schema([(column.name, column.type) for column in rows.schema])  # without the columns' meanings
+            bare = pa.schema(
+                [(column.name, column.type) for column in rows.schema]
+            )  # without the columns' descriptions
             with pa.ipc.new_stream(sink, bare) as writer:
                 writer.write_table(rows.cast(bare))
             digest.update(sink.getvalue())

@@ -1,4 +1,4 @@
-"""What goes wrong between this program and a store, as domain errors; and addresses that must not be kept."""
+"""Translates faults of a store into domain errors, and rejects addresses that contain secrets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,20 +7,20 @@ from urllib.parse import urlsplit
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 
 DRIVERS = ("aiobotocore", "aiohttp", "asyncio", "azure", "botocore", "fsspec", "gcsfs")
-"""Libraries behind fsspec whose errors are no OSError: S3 without credentials or out of reach, for two."""
+"""Libraries behind fsspec whose errors are not OSErrors, for example S3 without credentials."""
 
 
 class Missing(Permanent):
-    """A file that should be in the store is not."""
+    """A file is missing from the store."""
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Faults of a store become one sentence that begins with ``what``, such as "a.json could not be read".
+    """Translate faults of a store into one sentence that starts with ``what``, such as "a.json could not be read".
 
     Raises:
-        Missing: it is not there.
-        Permanent: the store refuses.
+        Missing: the file does not exist.
+        Permanent: the store refuses access.
         Transient: any other fault.
     """
     try:
@@ -37,10 +37,10 @@ def explained(what: str) -> Iterator[None]:
 
 
 def check_address(uri: str) -> str:
-    """Return ``uri`` if it holds no secret: it goes into manifests, metadata and reports.
+    """Return ``uri`` if it contains no secret: it is written to manifests, metadata and reports.
 
     Raises:
-        BadInput: it names a password, or it is a web address with a query, which is where access tokens stand.
+        BadInput: it contains a password, or is a web address with a query, which may contain an access token.
     """
     for link in uri.split("::"):
         if "://" not in link:
@@ -49,18 +49,18 @@ def check_address(uri: str) -> str:
         try:
             parts = urlsplit(link)
             secret = parts.password is not None
-            _ = parts.port  # a slash in a password ends the host there, and no port is left
+            _ = parts.port  # fails if a slash in a password cut the host short
         except ValueError:
             secret = True
         else:
             if scheme in ("http", "https") and parts.query:
                 raise BadInput(
-                    f"The {scheme}:// address has a query, where access tokens stand: it would be stored with the job.",
-                    "name an address without ?, or download the file",
+                    f"The {scheme}:// address has a query, which may contain a token and would be stored.",
+                    "use an address without ?, or download the file",
                 )
         if secret:
             raise BadInput(
-                f"The {scheme}:// address holds a password or is malformed: it would be stored with the job.",
-                "leave credentials to the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                f"The {scheme}:// address contains a password or is malformed, and would be stored with the job.",
+                "put credentials into the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
     return uri

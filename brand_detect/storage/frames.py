@@ -23,14 +23,14 @@ class StoredFrames:
         return self._codec.decode(self.jpeg(frame))
 
     def jpeg(self, frame: int) -> bytes:
-        """The frame as it is stored.
+        """The stored JPEG of a frame.
 
         Raises:
-            Permanent: it is not what was written, or it is gone.
+            Permanent: it is damaged or missing.
         """
         start, shard = int(self._offset[frame]), self._shard[frame]
         data = self._store.read_part(self._ref, shard, start, start + int(self._size[frame]))
-        # a shard is never read whole, so a hash of it would not do; CRC-32 finds every damage of up to 32 bits in a row
+        # a shard is never read whole, so its hash is no help; CRC-32 detects every error burst of up to 32 bits
         if zlib.crc32(data) != self._crc32[frame]:
             raise self._store.damaged(self._ref, shard)
         return data

@@ -1,4 +1,4 @@
-"""The inbox: videos and their request files under a folder or a prefix, listed in pages; bad requests move aside."""
+"""The inbox: lists videos and request files under a folder or prefix in pages, and moves invalid requests aside."""
 
 import os
 import stat
@@ -18,13 +18,13 @@ from brand_detect.storage.faults import check_address, explained
 
 REQUEST_SUFFIX = ".json"
 REJECTED = "_rejected"
-"""The folder in the inbox where bad request files go."""
+"""The folder in the inbox for invalid request files."""
 OBJECT_STORES = ("s3", "gs", "az", "abfs")
-"""Stores that show an object when it is there as a whole."""
+"""Stores that show an object only once it is complete."""
 S3_PAGE = 1000
-"""Most keys of one answer of S3."""
+"""Limit of keys per S3 listing."""
 CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
-"""Where file systems say when a file last changed."""
+"""Keys under which file systems report the time of the last change."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Entry:
     """A file in the inbox."""
 
     name: str
-    """Its path within the inbox, with slashes."""
+    """Path within the inbox, with slashes."""
     uri: str
     size_bytes: int
     version: str
-    """Differs when the content may differ."""
+    """Changes if the content may have changed."""
     changed_s: float
-    """When it last changed, in seconds since 1970 by its store's clock."""
+    """Time of the last change, in seconds since 1970 by the store's clock."""
     whole: bool
-    """Whether its store shows whole files only; if not, it may still be written."""
+    """Whether the store shows only complete files; otherwise the file may still be growing."""
 
     @property
     def is_video(self) -> bool:
@@ -48,18 +48,18 @@ class Entry:
 
     @property
     def request_names(self) -> tuple[str, str]:
-        """Where a request for this video may stand: ``match.mp4.json``, ``match.json``."""
+        """Possible names of this video's request file: ``match.mp4.json``, ``match.json``."""
         return self.name + REQUEST_SUFFIX, str(PurePosixPath(self.name).with_suffix(REQUEST_SUFFIX))
 
     @property
     def video_names(self) -> tuple[str, ...]:
-        """The videos that this request file may be for."""
+        """Possible names of this request file's video."""
         stem = self.name[: -len(REQUEST_SUFFIX)]
         return stem, *(stem + s for suffix in VIDEO_SUFFIXES for s in (suffix, suffix.upper()))
 
 
 class Inbox:
-    """Videos and request files under ``uri``; hidden files and ``_rejected`` are none of them."""
+    """Videos and request files under ``uri``, without hidden files and ``_rejected``."""
 
     def __init__(self, uri: str) -> None:
         self.uri = check_address(uri).rstrip("/")
@@ -69,10 +69,10 @@ class Inbox:
         self._is_s3 = "s3" in protocols
         self._whole = any(protocol in OBJECT_STORES for protocol in protocols)
         self.unlisted: dict[str, str] = {}
-        """Folders that could not be listed the last time, each with the reason."""
+        """Folders that the last listing could not read, each with the reason."""
 
     def page(self, after: str, limit: int) -> tuple[list[Entry], str | None]:
-        """The files that follow the name ``after``, at most ``limit``, and where to go on; None at the end."""
+        """At most ``limit`` files after the name ``after``, and the name to continue after; None at the end."""
         with explained(f"The inbox {self.uri} could not be listed"):
             if self._is_s3:
                 return self._s3_page(after, limit)
@@ -91,7 +91,7 @@ class Inbox:
             return entries, listed[end - 1] if end < len(listed) else None
 
     def entry(self, name: str) -> Entry | None:
-        """The file as it is now; None if there is none."""
+        """The file's current entry; None if it does not exist."""
         with explained(f"{self.uri}/{name} could not be looked up"):
             if isinstance(self._fs, LocalFileSystem):
                 return self._local(name)
@@ -106,11 +106,11 @@ class Inbox:
                 return None
 
     def move_aside(self, name: str, reason: str) -> str:
-        """Move a request file into ``_rejected``, with ``reason`` in a file beside it; returns its new URI."""
+        """Move a request file into ``_rejected`` and write ``reason`` next to it; returns its new URI."""
         with explained(f"{self.uri}/{name} could not be moved aside"):
             target = self._free(f"{REJECTED}/{name}")
             path = f"{self._base}/{target}"
-            if isinstance(self._fs, LocalFileSystem):  # s3fs would make a bucket that is not there
+            if isinstance(self._fs, LocalFileSystem):  # s3fs would create a missing bucket
                 self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._fs.pipe_file(f"{path}.reason.txt", f"{reason}\n".encode())
             self._fs.mv(f"{self._base}/{name}", path)
@@ -143,7 +143,7 @@ class Inbox:
                 return entries, after
 
     def _entry(self, name: str, info: Mapping[str, Any]) -> Entry:
-        """From what a file system says; S3 gives whole seconds only when it is asked for one object."""
+        """Entry from a file system's info; whole seconds, since S3 gives no more for a single object."""
         changed = next((info[key] for key in CHANGED if info.get(key)), 0.0)
         changed_s = changed.timestamp() if isinstance(changed, datetime) else float(changed)
         tag = str(info.get("ETag") or info.get("etag") or info.get("md5Hash") or "").strip('"')
@@ -154,23 +154,23 @@ class Inbox:
         path = Path(self._base, name)
         try:
             found = path.stat()
-        except (FileNotFoundError, NotADirectoryError):  # gone since it was listed, or a link that leads nowhere
+        except (FileNotFoundError, NotADirectoryError):  # removed since the listing, or a dangling link
             return None
-        except OSError as e:  # a link in a circle, or to what may not be seen: who opens it will say so
+        except OSError as e:  # a circular or unreadable link: opening it will report the error
             return Entry(name, str(path), 1, e.strerror or str(e), 0.0, False)
         if not stat.S_ISREG(found.st_mode):
             return None
-        # the time of the last change of anything, which no copy preserves
+        # ctime as well, which no copy preserves
         return Entry(name, str(path), found.st_size, f"{found.st_mtime_ns} {found.st_ctime_ns}", found.st_ctime, False)
 
     def _files(self) -> Iterator[str]:
-        """The files of the folder and of those below it; one that may not be listed stops only itself."""
+        """The files of the folder and its subfolders; unreadable subfolders are noted and skipped."""
         self.unlisted.clear()
 
         def note(error: OSError) -> None:
             if error.filename == self._base:
                 raise error
-            if not isinstance(error, FileNotFoundError):  # else it was removed just now
+            if not isinstance(error, FileNotFoundError):  # otherwise it was just removed
                 self.unlisted[str(error.filename)] = error.strerror or str(error)
 
         for folder, _, files in os.walk(self._base, onerror=note):

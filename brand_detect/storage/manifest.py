@@ -1,4 +1,4 @@
-"""The manifest: what an attempt is, complete enough to rebuild Dagster's history from disk."""
+"""The manifest: describes an attempt completely enough to rebuild Dagster's history from disk."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ class FileEntry(Record):
 
 
 class CheckOutcome(Record):
-    """An asset check's result, kept with the attempt so that later runs can refuse it."""
+    """An asset check's result, stored with the attempt so that later runs can refuse it."""
 
     name: str
     passed: bool
     blocking: bool
     detail: str = ""
-    figures: dict[str, float] = Field(default_factory=dict, description="what the check looked at, counted")
+    figures: dict[str, float] = Field(default_factory=dict, description="the figures that the check inspected")
 
 
 class Manifest(Record):
@@ -36,23 +36,23 @@ class Manifest(Record):
     created: str = Field(description="UTC, ISO 8601")
     code_version: str
     params: dict[str, Any] = Field(description="effective values of all params")
-    overrides: dict[str, Any] = Field(description="those set explicitly by the run's config")
-    engines: dict[str, str] = Field(description="what did the work, with versions and weights")
+    overrides: dict[str, Any] = Field(description="params set explicitly by the run's config")
+    engines: dict[str, str] = Field(description="the engines used, with versions and weights")
     upstream: dict[str, str] = Field(description="attempt of every ancestor, and the catalogue's version")
-    input_versions: dict[str, str] = Field(description="data version of everything that was read")
-    continues: str = Field("", description="in a retry: the attempt of escalate_cloud whose answers were taken over")
-    offpeak: str = Field("", description="date of the night whose retry made it, with params that are the night's")
+    input_versions: dict[str, str] = Field(description="data version of every input")
+    continues: str = Field("", description="in a retry: the attempt of escalate_cloud whose answers it took over")
+    offpeak: str = Field("", description="date of the off-peak batch that made it, with the batch's params")
     counts: dict[str, int]
     stats: dict[str, float]
     notes: tuple[str, ...]
-    stage_s: float = Field(description="seconds spent in the stage, inputs loaded")
+    stage_s: float = Field(description="seconds spent in the stage, without loading inputs")
     checks: tuple[CheckOutcome, ...] = ()
     recipe: str
     data_version: str
     files: tuple[FileEntry, ...]
 
     def file(self, name: str) -> FileEntry | None:
-        """What the attempt says of its file ``name``; None if it has none."""
+        """The entry of the file ``name``; None if there is none."""
         return next((f for f in self.files if f.name == name), None)
 
     @property
@@ -62,23 +62,23 @@ class Manifest(Record):
 
     @property
     def warned_checks(self) -> tuple[CheckOutcome, ...]:
-        """The checks that failed and block nothing."""
+        """The failed checks that are not blocking."""
         return tuple(c for c in self.checks if not c.blocking and not c.passed)
 
 
 class _Written(BaseModel):
-    """What a manifest of any version says."""
+    """Fields common to manifests of all versions."""
 
     schema_version: int
 
 
 def manifest_to_json(manifest: Manifest) -> bytes:
-    """The manifest as it is stored, with a digest of itself."""
+    """The manifest's stored form, with its digest."""
     return seal(manifest.model_dump(mode="json"))
 
 
 def schema_version_of(data: bytes) -> int:
-    """With which version of the schema the attempt of a stored manifest was written.
+    """The schema version of a stored manifest's attempt.
 
     Raises:
         ValueError: the manifest is damaged.
@@ -87,7 +87,7 @@ def schema_version_of(data: bytes) -> int:
 
 
 def manifest_from_json(data: bytes) -> Manifest:
-    """The manifest that ``manifest_to_json`` wrote.
+    """Parse a manifest written by ``manifest_to_json``.
 
     Raises:
         ValueError: it is damaged.

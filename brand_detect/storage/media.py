@@ -15,12 +15,12 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.storage.faults import check_address, explained
 
 NOWHERE = (errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
-"""What a path comes to that leads to nothing, however often it is tried."""
+"""Errors of a path that cannot exist, so that a retry is useless."""
 BLOCK_BYTES = 8 * 2**20  # read-ahead of remote videos: decoding is one sequential pass
 
 
 class MediaFiles:
-    """The ``Media`` of the project: local files and any fsspec scheme that an allowed root names."""
+    """Implements ``Media``: local files and any fsspec scheme that an allowed root names."""
 
     def __init__(self, roots: Sequence[str]) -> None:
         for root in roots:
@@ -32,20 +32,20 @@ class MediaFiles:
         """Return ``uri`` (a local path made absolute) if it lies within the allowed roots.
 
         Raises:
-            BadInput: it does not, or holds a secret.
+            BadInput: it is outside them, or contains a secret.
         """
         if not uri or "\0" in uri:
             raise BadInput("No video was named.", "give a path or a URI such as s3://bucket/match.mp4")
         try:
             uri.encode()
         except UnicodeEncodeError as e:  # it could not be stored with the job
-            raise BadInput(f"The name {uri!a} is no UTF-8.", "rename the file") from e
+            raise BadInput(f"The name {uri!a} is not UTF-8.", "rename the file") from e
         local = _local(check_address(uri))
         if local is not None:
             try:
                 path = Path(local).expanduser().resolve()
-            except (OSError, RuntimeError) as e:  # ~nobody, or links in a circle
-                raise BadInput(f"{uri} leads nowhere.", "check the path") from e
+            except (OSError, RuntimeError) as e:  # an unknown ~user, or circular links
+                raise BadInput(f"{uri} does not exist.", "check the path") from e
             if any(path.is_relative_to(folder) for folder in self._folders):
                 return str(path)
         elif not _climbs(uri) and any(uri.startswith(prefix) for prefix in self._prefixes):
@@ -67,7 +67,7 @@ class MediaFiles:
                 return cast("BinaryIO", fs.open(inner, "rb", block_size=BLOCK_BYTES))
             return _regular(path, uri)
         except FileNotFoundError as e:
-            if isinstance(e.__cause__, BadInput):  # a redirect: fsspec takes all that stops it for a missing file
+            if isinstance(e.__cause__, BadInput):  # a forbidden redirect, which fsspec reports as a missing file
                 raise e.__cause__ from None
             raise BadInput(f"There is no file {uri}.", "check the path") from e
         except IsADirectoryError as e:
@@ -78,11 +78,11 @@ class MediaFiles:
             raise BadInput(f"{uri} cannot be opened: {e}.", "install the fsspec driver of that scheme") from e
         except OSError as e:
             if e.errno in NOWHERE:
-                raise BadInput(f"{uri} leads nowhere.", "check the path") from e
+                raise BadInput(f"{uri} does not exist.", "check the path") from e
             raise
 
     async def _inside(self, request: Any, send: Any) -> Any:
-        """Between aiohttp and the net, of each request and each redirect: nothing outside the roots is asked for."""
+        """aiohttp middleware that checks each request and redirect against the roots."""
         url = str(request.url)
         roots = [str(type(request.url)(prefix)) for prefix in self._prefixes if _is_http(prefix)]
         if _climbs(url) or not url.startswith(tuple(roots)):
@@ -94,15 +94,15 @@ class MediaFiles:
 
 
 def _regular(path: str, uri: str) -> BinaryIO:
-    """A pipe would keep who opens it waiting, and a device may do anything when it is opened."""
-    refused = BadInput(f"{uri} is no regular file, but a pipe, a socket or a device.", "name one video file")
+    """Open a regular file: opening a pipe would block, and opening a device may have side effects."""
+    refused = BadInput(f"{uri} is not a regular file, but a pipe, a socket or a device.", "name one video file")
     mode = Path(path).stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(path)
     if not stat.S_ISREG(mode):
         raise refused
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was exchanged since
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was replaced in between
         file.close()
         raise refused
     return file
@@ -121,5 +121,5 @@ def _is_http(uri: str) -> bool:
 
 
 def _climbs(uri: str) -> bool:
-    """Whether a remote URI holds parent folders or a chain of file systems, which a prefix cannot vouch for."""
+    """Whether a remote URI has parent folders or chained file systems, which defeat a check of its prefix."""
     return ".." in unquote(uri).split("/") or "::" in uri

@@ -1,4 +1,4 @@
-"""Which checkpoints of a job's history are there: Dagster's events outlive files that somebody took away."""
+"""Filters a job's history by existing checkpoints: Dagster's events outlive deleted files."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from brand_detect.storage.store import Store
 
 
 def present(history: History, store: Store) -> History:
-    """``history`` without the checkpoints that lie in ``store`` and whose files are gone.
+    """``history`` without the checkpoints whose files are missing from ``store``.
 
-    Where the store is not at hand, or a checkpoint lies in another, nothing is known of it, and it stays.
+    Checkpoints in other stores, or in a store that is out of reach, stay.
     """
     if not store.blobs.is_there():
         return history

@@ -1,4 +1,4 @@
-"""Proposals and decisions about them, ``{root}/_proposals/``: a file for each event, none ever changed."""
+"""Proposals and decisions about them, ``{root}/_proposals/``: one immutable file per event."""
 
 import time
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ E = TypeVar("E", bound=Proposal | Decision)
 
 
 class Proposals:
-    """What was proposed over all jobs of a store."""
+    """The proposals from all jobs of a store."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
     def add(self, proposal: Proposal) -> None:
-        """Keep a proposal; a job proposes the same thing once, however often it is replayed."""
+        """Store a proposal; replays of a job do not repeat it."""
         name = f"{proposal.proposal_id}-proposed-{content_id(proposal.job_id, proposal.proposer)}"
         self._keep(name, proposal)
 
@@ -30,7 +30,7 @@ class Proposals:
         self._keep(f"{decision.proposal_id}-{decision.verdict}-{time.time_ns():019d}", decision)
 
     def undecided(self) -> Iterator[Proposal]:
-        """Proposals on whose id there is no decision."""
+        """Proposals without a decision on their id."""
         paths = self.paths()
         decided = {_proposal_id(path) for path in paths if not is_proposal(path)}
         for path in paths:
@@ -57,7 +57,7 @@ class Proposals:
 
 
 def is_proposal(path: str) -> bool:
-    """Whether the file holds a proposal; else it holds a decision."""
+    """Whether the file is a proposal; otherwise it is a decision."""
     return "-proposed-" in path
 
 
@@ -66,7 +66,7 @@ def _proposal_id(path: str) -> str:
 
 
 def event_from_json(data: bytes, kind: type[E]) -> E:
-    """A kept proposal or decision.
+    """Parse a stored proposal or decision.
 
     Raises:
         ValueError: it is damaged.

@@ -1,4 +1,4 @@
-"""Corrections by a person, ``{root}/{job_id}/_reviews/``: a file for each event, none ever changed."""
+"""People's corrections, ``{root}/{job_id}/_reviews/``: one immutable file per event."""
 
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.reviews import Review, in_order
@@ -9,16 +9,16 @@ REVIEWS = "_reviews"
 
 
 class Reviews:
-    """The log of one job."""
+    """The corrections of one job."""
 
     def __init__(self, blobs: Blobs, job_id: str) -> None:
         self._blobs, self._folder = blobs, f"{check_job_id(job_id)}/{REVIEWS}"
 
     def add(self, review: Review) -> None:
-        """Keep an event.
+        """Store an event.
 
         Raises:
-            Permanent: it was kept before.
+            Permanent: it is already stored.
         """
         when = review.at.removesuffix("+00:00").replace(":", "").replace("-", "")
         path = f"{self._folder}/{when}-{review.review_id}.json"
@@ -29,11 +29,11 @@ class Reviews:
         return self._blobs.paths(self._folder)
 
     def all(self) -> list[Review]:
-        """Every event that can be read, by time."""
+        """All readable events, by time."""
         return self.read()[0]
 
     def read(self) -> tuple[list[Review], list[str]]:
-        """Every event that can be read, by time; and a sentence about each that is damaged."""
+        """All readable events, by time, and one sentence about each damaged one."""
         events, damaged, paths = [], [], self.paths()
         for path, data in zip(paths, concurrently(self._blobs.read, paths), strict=True):
             try:
@@ -44,7 +44,7 @@ class Reviews:
 
 
 def review_from_json(data: bytes) -> Review:
-    """A kept event.
+    """Parse a stored event.
 
     Raises:
         ValueError: it is damaged.

@@ -1,4 +1,4 @@
-"""JSON that proves what it holds: a document carries the hash of its content, so that damage is never read as data."""
+"""JSON documents that contain the hash of their content, so that damage is detected."""
 
 import hashlib
 import json
@@ -14,23 +14,23 @@ def seal(facts: Mapping[str, Any]) -> bytes:
 
 
 def unseal(data: bytes, known: Collection[str] = ()) -> dict[str, Any]:
-    """The facts that ``seal`` was given.
+    """The facts in a document made by ``seal``.
 
-    What people wrote or paid for before documents had a digest is taken as it is, if all of its names are ``known``: a
-    damaged name ``digest`` is none of them.
+    Documents from before digests are accepted, since they hold people's work or paid answers, if all of their names are
+    ``known``; this excludes documents with a damaged name ``digest``.
 
     Raises:
-        ValueError: they are not what was written.
+        ValueError: the document is damaged.
     """
     try:
         facts = json.loads(data)
         if DIGEST not in facts and facts and facts.keys() <= set(known):
             return facts
         digest = facts.pop(DIGEST)
-    except (ValueError, KeyError, TypeError, AttributeError) as e:  # no JSON, or another JSON than ``seal`` makes
-        raise ValueError("it is no document with a digest") from e
+    except (ValueError, KeyError, TypeError, AttributeError) as e:  # not JSON, or not made by ``seal``
+        raise ValueError("it is not a document with a digest") from e
     if _digest(facts) != digest:
-        raise ValueError("its digest is another")
+        raise ValueError("its digest does not match")
     return facts
 
 

@@ -11,13 +11,13 @@ from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import FileEntry
 
 SHARD_BYTES = 64 * 2**20
-"""A shard that has reached this size takes no further frame."""
+"""Size in bytes from which a shard takes no more frames."""
 SHARD_PREFIX = "frames-"
 _TAR_BLOCK = 512
 
 
 class ShardWriter:
-    """A tar that is written once, front to back, with its hash taken on the way."""
+    """Writes a tar once, front to back, and hashes it on the way."""
 
     def __init__(self, name: str, file: io.BufferedIOBase) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Snapshots of the catalogue, ``{root}/_catalog/{version}/``; their pictures, which they share; embeddings of these."""
+"""Snapshots of the catalogue, ``{root}/_catalog/{version}/``, with shared pictures and their embeddings."""
 
 import io
 from collections.abc import Callable, Iterable
@@ -13,18 +13,18 @@ from brand_detect.storage.faults import Missing
 
 CATALOG = "_catalog"
 EXEMPLARS = f"{CATALOG}/exemplars"
-"""The folder of all pictures of all snapshots."""
+"""The folder of pictures shared by all snapshots."""
 VECTORS_PREFIX = "vectors-"
 
 
 class Snapshots:
-    """All versions of the catalogue that a job was, or may be, matched with. None is ever changed."""
+    """The immutable versions of the catalogue that jobs are matched with."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
     def versions(self) -> list[str]:
-        """The versions that are stored, oldest first."""
+        """The stored versions, oldest first."""
         found = [version for version in self._blobs.names(CATALOG) if self.has(version)]
         return sorted(found, key=lambda version: self._blobs.written_s(_path(version)))
 
@@ -38,7 +38,7 @@ class Snapshots:
         """The snapshot of that version.
 
         Raises:
-            Missing: there is none.
+            Missing: it does not exist.
         """
         try:
             return self._blobs.read(_path(version))
@@ -52,9 +52,9 @@ class Snapshots:
         exemplars: Iterable[Exemplar] = (),
         picture: Callable[[Exemplar], bytes] = lambda _: b"",
     ) -> None:
-        """Store a snapshot, its pictures first. The same version is written once, as is each picture.
+        """Store a snapshot, pictures first; existing versions and pictures are not written again.
 
-        Snapshots share their pictures: they are named by their content.
+        Pictures are named by their content, so that snapshots share them.
         """
         if self.has(version):
             return
@@ -70,16 +70,19 @@ class Snapshots:
         """A picture of a snapshot.
 
         Raises:
-            Permanent: it is gone or damaged.
+            Permanent: it is missing or damaged.
         """
         path = f"{EXEMPLARS}/{exemplar.file_name}"
-        told, hint = f"The picture {self._blobs.uri(path)} of the catalogue is", "restore it, or give its brand another"
+        subject, hint = (
+            f"The picture {self._blobs.uri(path)} of the catalogue is",
+            "restore it, or give its brand another",
+        )
         try:
             data = self._blobs.read(path)
         except Missing as e:
-            raise Missing(f"{told} gone.", hint) from e
+            raise Missing(f"{subject} gone.", hint) from e
         if short_hash(data) != exemplar.exemplar_id:
-            raise Permanent(f"{told} damaged.", hint)
+            raise Permanent(f"{subject} damaged.", hint)
         return data
 
     def put_embeddings(self, version: str, embedder: str, vectors: pa.Table) -> None:
@@ -99,11 +102,11 @@ class Snapshots:
         return pq.read_table(pa.BufferReader(self.vectors_file(version, name))) if name else None
 
     def vectors(self, version: str) -> list[str]:
-        """The names of a snapshot's files of embeddings, by whatever embedder."""
+        """The names of a snapshot's embedding files, for all embedders."""
         return [name for name in self._blobs.names(f"{CATALOG}/{version}") if name.startswith(VECTORS_PREFIX)]
 
     def vectors_file(self, version: str, name: str) -> bytes:
-        """A file of embeddings of a snapshot, named by what made it and by its content.
+        """Read an embedding file of a snapshot; its name contains the embedder and the hash of its content.
 
         Raises:
             Permanent: it is damaged.
@@ -111,7 +114,9 @@ class Snapshots:
         path = f"{CATALOG}/{version}/{name}"
         data = self._blobs.read(path)
         if not name.endswith(f"-{short_hash(data)}.parquet"):
-            raise Permanent(f"The vectors of the catalogue {version} are damaged.", f"remove {self._blobs.uri(path)}")
+            raise Permanent(
+                f"The embeddings of the catalogue {version} are damaged.", f"remove {self._blobs.uri(path)}"
+            )
         return data
 
 
@@ -120,5 +125,5 @@ def _path(version: str) -> str:
 
 
 def _prefix(embedder: str) -> str:
-    """How the names of files with embeddings by ``embedder`` begin."""
+    """Prefix of the names of embedding files of ``embedder``."""
     return f"{VECTORS_PREFIX}{short_hash(embedder.encode())}-"

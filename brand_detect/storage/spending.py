@@ -1,8 +1,8 @@
-"""What models cost, ``{root}/_spending/{day}/``: an entry is an empty file whose name says it, so a listing is a sum.
+"""Spending on models, ``{root}/_spending/{day}/``: entries are empty files, and the amount is in the name.
 
-``{reservation}-reserved-{micro USD}`` before a call, ``{reservation}-spent-{micro USD}`` after it. A call that never
-came back counts with what was reserved for it: the provider may have billed it. A reservation begins with its run's
-mark, so that a step that is tried again finds what its run has spent.
+``{reservation}-reserved-{micro USD}`` is written before a call, ``{reservation}-spent-{micro USD}`` after it. A call
+that never returned counts with its reservation, because the provider may have billed it. A reservation starts with a
+prefix for its run, so that a retried step finds what its run has spent.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ MICRO = 1_000_000
 
 
 class Spending:
-    """The ``Budget`` of one run, within that of the day, which all runs of a store share. Days are UTC.
+    """The ``Budget`` of one run within the daily budget, which all runs of a store share. Days are UTC.
 
-    Two runs that reserve at once may both be refused the last cent; they are never both given it.
+    Of two concurrent reservations of the last cent both may be refused, but never both granted.
     """
 
     def __init__(self, blobs: Blobs, run_usd: float, daily_usd: float, run: str = "") -> None:
-        """``run``: its id; what it spent in earlier tries, today and yesterday, counts. "" = it has none."""
+        """``run``: id of the run, whose earlier tries of today and yesterday count; "" for none."""
         self._blobs = blobs
         self._mark = hashlib.sha256((run or uuid.uuid4().hex).encode()).hexdigest()[:16]
         self._before: int | None = None if run else 0
@@ -35,10 +35,10 @@ class Spending:
         self._lock = Lock()
 
     def reserve(self, usd: float) -> str:
-        """Set ``usd`` aside before a call that may cost as much; the reservation's name.
+        """Reserve ``usd`` before a call that may cost this much; returns the reservation's name.
 
         Raises:
-            OverBudget: there is not as much left.
+            OverBudget: less than this is left.
         """
         with self._lock:
             return self._reserve(usd)
@@ -50,7 +50,7 @@ class Spending:
         if spent + wanted > self._limit:
             raise OverBudget(_short("run", wanted, self._limit - spent, self._limit), "raise escalate_cloud.max_usd")
         day, name = datetime.now(UTC).date().isoformat(), f"{self._mark}.{uuid.uuid4().hex}"
-        self._note(day, f"{name}-reserved-{wanted}")  # first, so that whoever looks at once sees it
+        self._note(day, f"{name}-reserved-{wanted}")  # first, so that concurrent runs see it
         others = self.spent_micro(day) - wanted
         if others + wanted > self._daily_limit:
             self._note(day, f"{name}-spent-0")
@@ -60,12 +60,12 @@ class Spending:
         return name
 
     def charge(self, reservation: str, usd: float) -> None:
-        """What the call cost in the end."""
+        """Record the actual cost of the call."""
         self._own[reservation] = _micro(usd)
         self._note(self._days[reservation], f"{reservation}-spent-{_micro(usd)}")
 
     def spent_micro(self, day: str) -> int:
-        """What all runs have spent or set aside on a day, in millionths of a USD."""
+        """Amount spent or reserved by all runs on a day, in millionths of a USD."""
         return sum(self._amounts(day).values())
 
     def _note(self, day: str, entry: str) -> None:
@@ -79,14 +79,14 @@ class Spending:
     def _amounts(self, day: str) -> dict[str, int]:
         """By reservation."""
         amounts: dict[str, int] = {}
-        for entry in sorted(self._blobs.names(f"{SPENDING}/{day}")):  # of one reservation what was spent comes last
+        for entry in sorted(self._blobs.names(f"{SPENDING}/{day}")):  # "spent" sorts after "reserved" and replaces it
             name, _, amount = entry.split("-")
             amounts[name] = int(amount)
         return amounts
 
 
 def _micro(usd: float) -> int:
-    return math.ceil(usd * MICRO - 1e-6)  # up, so that nothing counts as free
+    return math.ceil(usd * MICRO - 1e-6)  # rounded up, so that nothing is free
 
 
 def _short(whose: str, wanted: int, left: int, limit: int) -> str:

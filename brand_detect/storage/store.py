@@ -1,8 +1,8 @@
 """The store: every attempt of every job, over fsspec.
 
-What goes is removed by retention and by the deletion of a job, the manifest first. Comparisons, exports and portfolios
-are no checkpoints: they can be made again, and are written anew then. Corrections are a person's work: they go with the
-whole job alone.
+Retention and the deletion of a job remove attempts, the manifest first. Comparisons, exports and portfolios are not
+checkpoints: they can be made again, and are then overwritten. Corrections are people's work and are removed only with
+the whole job.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from brand_detect.storage.shards import SHARD_PREFIX
 from brand_detect.storage.snapshots import Snapshots
 
 PINS = "_pins"
-"""The folder of a job with a file for each attempt that is to stay."""
+"""A job's folder with a file for each pinned attempt."""
 _PROOFS = 256
-"""Manifests that are kept at hand, to compare files with."""
+"""Limit of cached manifests, used to verify files."""
 
 
 class Store:
-    """All checkpoints under one root, a folder or a URI; ``blobs`` and ``snapshots`` hold what else lies there."""
+    """All checkpoints under one root, a folder or a URI; ``blobs`` and ``snapshots`` give access to the rest."""
 
     def __init__(self, root: str) -> None:
         self.blobs = Blobs(root)
@@ -48,7 +48,7 @@ class Store:
         """Start writing an attempt.
 
         Raises:
-            Permanent: it was finished before.
+            Permanent: it is already finished.
         """
         check_job_id(ref.job_id)
         if self.exists(ref):
@@ -56,14 +56,14 @@ class Store:
         return AttemptWriter(self.blobs, ref)
 
     def exists(self, ref: AttemptRef) -> bool:
-        """Whether the attempt was finished."""
+        """Whether the attempt is finished."""
         return self.blobs.exists(ref.file(NAME))
 
     def manifest(self, ref: AttemptRef) -> Manifest:
         """The attempt's manifest.
 
         Raises:
-            Permanent: the attempt was never finished, its files are gone or damaged, or of another schema version.
+            Permanent: the attempt is unfinished, damaged, deleted, or of another schema version.
         """
         data = self.read_part(ref, NAME)
         try:
@@ -81,17 +81,17 @@ class Store:
         return found
 
     def load(self, ref: AttemptRef, tables: Collection[str] | None = None) -> Value:
-        """What the attempt's stage handed on, with all its tables or only ``tables``, the others empty.
+        """The attempt's payload; with ``tables``, all other tables are empty.
 
-        Errors as ``manifest``; KeyError for a table that the stage does not hand on.
+        Errors as ``manifest``; KeyError for an unknown table.
         """
         return payload_codec.decode(ref.stage, lambda name: self.read(ref, name), tables)
 
     def read(self, ref: AttemptRef, name: str) -> bytes:
-        """A file of the attempt, just as it was written.
+        """Read and verify a file of the attempt.
 
         Raises:
-            Permanent: it is not, or it is gone.
+            Permanent: it is damaged or missing.
         """
         entry, data = self._proofs(ref).file(name), self.read_part(ref, name)
         if entry is None or (len(data), hashlib.sha256(data).hexdigest()) != (entry.size_bytes, entry.sha256):
@@ -99,15 +99,15 @@ class Store:
         return data
 
     def read_part(self, ref: AttemptRef, name: str, start: int | None = None, end: int | None = None) -> bytes:
-        """The bytes ``[start, end)`` of a file of the attempt, whatever they are: the caller has to prove them."""
+        """The bytes ``[start, end)`` of a file of the attempt, unverified: that is up to the caller."""
         with self._gone(ref, name):
             return self.blobs.read(ref.file(name), start, end)
 
     def prove(self, ref: AttemptRef, file: FileEntry) -> None:
-        """Read a file of any size through.
+        """Verify a file of any size.
 
         Raises:
-            Permanent: it is not what was written, or it is gone.
+            Permanent: it is damaged or missing.
         """
         with self._gone(ref, file.name):
             found = self.blobs.sha256(ref.file(file.name))
@@ -116,7 +116,7 @@ class Store:
 
     @contextmanager
     def _gone(self, ref: AttemptRef, name: str) -> Iterator[None]:
-        """Say of a missing file what is gone with it."""
+        """Name the checkpoint in the error for a missing file."""
         try:
             yield
         except Missing as e:
@@ -126,18 +126,18 @@ class Store:
             ) from e
 
     def damaged(self, ref: AttemptRef, name: str) -> Permanent:
-        """What to say of a file that is not what was written."""
+        """The error for a damaged file."""
         return Permanent(
-            f"The checkpoint {ref} is damaged: its {name} is not what was written.",
+            f"The checkpoint {ref} is damaged: its {name} has changed.",
             f"re-materialize {ref.stage} of {ref.job_id}, or restore {self.uri(ref)}/{name}",
         )
 
     def attempts(self, job_id: str, stage: str) -> list[Manifest]:
-        """Every finished attempt that can be read, oldest first; errors as ``readable``."""
+        """All readable finished attempts, oldest first; errors as ``readable``."""
         return readable(self.manifest, (r for r in self.folders(job_id, stage) if self.exists(r)))
 
     def folders(self, job_id: str, stage: str) -> list[AttemptRef]:
-        """Every attempt that was begun, finished or not, by name."""
+        """All attempts, finished or not, by name."""
         return [AttemptRef(job_id, stage, name) for name in self.blobs.names(f"{check_job_id(job_id)}/{stage}")]
 
     def jobs(self) -> list[str]:
@@ -148,15 +148,15 @@ class Store:
         return sum(f.size_bytes for f in self.manifest(ref).files)
 
     def stored_bytes(self, job_id: str) -> int:
-        """What all files of a job take."""
+        """Total size of a job's files."""
         return self.blobs.size_bytes(check_job_id(job_id))
 
     def frame_shards(self, ref: AttemptRef) -> list[str]:
-        """The shards of frames that are there, by name: none where retention has let them go."""
+        """Names of the existing frame shards; empty if retention has removed them."""
         return [name for name in self.blobs.names(ref.path) if name.startswith(SHARD_PREFIX)]
 
     def with_frames(self, ref: AttemptRef) -> AttemptRef:
-        """``ref``, or where its frames have gone an attempt of ``extract_frames`` that made the very same ones.
+        """``ref`` or, if its frames were removed, another attempt of ``extract_frames`` with the same frames.
 
         Raises:
             Permanent: there is none.
@@ -168,8 +168,8 @@ class Store:
             if other.data_version == manifest.data_version and self._has_frames(other):
                 return AttemptRef(ref.job_id, ref.stage, other.attempt)
         raise Permanent(
-            f"The frames of {ref} are gone: retention has let them go, or files are missing.",
-            f"materialize {ref.stage} of {ref.job_id} alone, with the same params, then try again",
+            f"The frames of {ref} are gone: retention has removed them, or files were lost.",
+            f"materialize only {ref.stage} of {ref.job_id}, with the same params, then try again",
         )
 
     def _has_frames(self, manifest: Manifest) -> bool:
@@ -181,19 +181,19 @@ class Store:
         return self.blobs.last_written_s(ref.path)
 
     def remove(self, ref: AttemptRef) -> None:
-        """Remove an attempt for good, its manifest first: no reader ever sees half of it."""
-        with suppress(Missing):  # never finished, or somebody else removes it too
+        """Remove an attempt for good, manifest first, so that no reader sees half of it."""
+        with suppress(Missing):  # unfinished, or being removed by another process
             self.blobs.remove(ref.file(NAME))
         self.blobs.remove_folder(ref.path)
 
     def remove_frames(self, ref: AttemptRef) -> None:
-        """Remove the pictures of an attempt of ``extract_frames``; its tables stay."""
+        """Remove the frames of an attempt of ``extract_frames``; its tables stay."""
         for name in self.frame_shards(ref):
             with suppress(Missing):
                 self.blobs.remove(ref.file(name))
 
     def remove_job(self, job_id: str) -> None:
-        """Remove everything of a job, the reports first: what is left at any time has all that it was made from."""
+        """Remove a whole job, reports first, so that at any time the remaining attempts have their inputs."""
         check_job_id(job_id)
         for stage in reversed(LINE):
             for ref in self.folders(job_id, stage):
@@ -201,13 +201,13 @@ class Store:
         self.blobs.remove_folder(job_id)
 
     def pins(self, job_id: str) -> dict[AttemptRef, str]:
-        """The attempts that are kept whatever their age, and why."""
+        """The pinned attempts, with the reasons."""
         stages = self.blobs.names(f"{check_job_id(job_id)}/{PINS}")
         refs = [AttemptRef(job_id, s, a) for s in stages for a in self.blobs.names(f"{job_id}/{PINS}/{s}")]
         return {ref: self.blobs.read(_pin(ref)).decode(errors="replace") for ref in refs}
 
     def pin(self, ref: AttemptRef, why: str) -> None:
-        """Keep an attempt, and all that it was made from, whatever its age."""
+        """Protect an attempt and its ancestors from retention."""
         self.blobs.put(_pin(ref), why.encode())
 
     def unpin(self, ref: AttemptRef) -> None:
@@ -217,10 +217,10 @@ class Store:
 def readable(manifest: Callable[[AttemptRef], Manifest], refs: Iterable[AttemptRef]) -> list[Manifest]:
     """The manifests of finished attempts, oldest first.
 
-    One that is damaged, or of an older version, hides no other: ``store verify`` tells of it.
+    Damaged ones and those of an older version are skipped; ``store verify`` reports them.
 
     Raises:
-        Permanent: there are some, and none can be read.
+        Permanent: there are some, but none is readable.
     """
     found, unread = [], None
     for ref in refs:

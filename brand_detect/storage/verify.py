@@ -1,4 +1,4 @@
-"""A store looked through: whether all that is in it is what was written."""
+"""Verifies that a store's files are complete and unchanged."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from brand_detect.storage.store import Store
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that cannot be relied on."""
+    """A damaged, missing or unreadable file."""
 
     file: str
-    """Its path within the store."""
+    """Path within the store."""
     damage: str
     """damaged | missing | unreadable"""
     what: str
@@ -34,10 +34,10 @@ class Damage:
 
 
 def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterator[Damage]:
-    """The files of checkpoints and corrections of ``jobs`` that are not what was written.
+    """Check the files of checkpoints and corrections of ``jobs``.
 
-    Missing is a checkpoint from which another was made, too. Where all frames of an attempt are gone, retention has
-    let them go.
+    A missing ancestor of a checkpoint is damage, too. If all frames of an attempt are missing, retention removed them,
+    which is not.
     """
     refs = [ref for job_id in jobs for stage in LINE for ref in store.folders(job_id, stage)]
     finished: set[AttemptRef] = set()
@@ -58,7 +58,7 @@ def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterat
 def verify_shared(
     store: Store, read_catalog: Callable[[bytes, str], BrandCatalog], progress: Progress
 ) -> Iterator[Damage]:
-    """The same of what all jobs share: the catalogue's snapshots, their pictures and vectors, answers, proposals."""
+    """Check the shared files: the catalogue's snapshots with pictures and embeddings, answers, proposals."""
     snapshots, blobs = store.snapshots, store.blobs
     exemplars = {}
     versions = snapshots.versions()
@@ -84,11 +84,11 @@ def verify_shared(
 class _Looked:
     damaged: list[Damage]
     read: frozenset[AttemptRef] = frozenset()
-    """The attempts that it was made from."""
+    """Its ancestors."""
 
 
 def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
-    """None if the attempt was never finished."""
+    """Check one attempt; None if it is unfinished."""
     try:
         if not store.exists(ref):
             return None

@@ -34,7 +34,7 @@ def test_a_catalogue_of_ones_own_begins_with_that_of_the_package(
     assert load_catalog("mine").catalog == load_catalog().catalog
     code, _, said = command_line("catalog", "init", "mine", "--empty")
     assert code == BadInput.exit_code
-    assert "is there already" in said
+    assert "exists already" in said
     assert command_line("catalog", "init", "other", "--empty")[0] == 0
     assert command_line("catalog", "add", "Zymvora", "--catalog", "other")[0] == 0
     assert [b.name for b in load_catalog("other").catalog.brands] == ["Zymvora"]

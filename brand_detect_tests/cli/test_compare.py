@@ -95,7 +95,7 @@ def test_another_job_is_compared_and_notes_go_to_stderr(brand_detect: Call):
         (("match", "--attempt", "x"), "match has no attempts 'x' of compile_report."),
         (("match", "--with", "x"), "match has no attempts 'x' of compile_report."),
         (("match", "--page", "/nowhere/c.html"), "/nowhere/c.html cannot be written: No such file or directory."),
-        (("match", "--served", "--page", "c.html"), "--page writes a file here, and --served works elsewhere."),
+        (("match", "--served", "--page", "c.html"), "--page writes a file here, but --served runs elsewhere."),
         (("../match",), "The job id '../match' is not allowed."),
     ],
 )
@@ -110,7 +110,7 @@ def test_served_lets_dagster_do_it(brand_detect: Call, dagster: ScriptedClient):
     code, out, err = brand_detect("match", "--served", "--attempt", "a", "--with", "b", "--with-job", "other")
     assert code == 0
     assert dagster.asked == [("match", "a", "b", "other")]
-    assert "1 brand gained 1.5 s, 1 brand lost 1.0 s, 2 tracks got another verdict." in out
+    assert "1 brand gained 1.5 s, 1 brand lost 1.0 s, 2 tracks got a different verdict." in out
     assert "page: /store/page.html" in err
     code, out, _ = brand_detect("match", "--served", "--json")
     assert json.loads(out)["schema_version"] == 1

@@ -115,7 +115,7 @@ def test_a_bad_setting_is_said_once_and_what_needs_settings_is_left_out(look: Lo
     assert state == "fail"
     assert "BRAND_DETECT_OFFPEAK_TIMEZONE" in said
     assert "settings.md" in todo
-    assert only(found["catalogue"]) == ("off", "not looked at: mend settings first", "")
+    assert only(found["catalogue"]) == ("off", "skipped: fix settings first", "")
     assert only(found["store"])[0] == "off"
     assert only(found["home"])[0] == "ok"
 
@@ -166,7 +166,7 @@ def test_a_store_that_is_no_folder(look: Look, monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(tmp_path / "file"))
     state, said, todo = only(look("settings", "store")["store"])
-    assert (state, said) == ("fail", f"{tmp_path}/file is no folder")
+    assert (state, said) == ("fail", f"{tmp_path}/file is not a folder")
     assert "BRAND_DETECT_STORE_ROOT" in todo
 
 
@@ -185,7 +185,7 @@ def test_a_store_that_lets_files_be_replaced(look: Look, monkeypatch: pytest.Mon
     )
     state, said, todo = only(look("settings", "store")["store"])
     assert state == "warn"
-    assert "lets a file that is there be replaced" in said
+    assert "allows existing files to be replaced" in said
     assert "serves all the same" in todo
 
 
@@ -200,7 +200,7 @@ def test_little_space(look: Look, monkeypatch: pytest.MonkeyPatch):
 def test_media_roots_that_are_not_there(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("BRAND_DETECT_MEDIA_ROOTS", f"{tmp_path},/nowhere/at/all,s3://bucket/x")
     state, said, todo = only(look("settings", "media roots")["media roots"])
-    assert (state, said) == ("warn", "/nowhere/at/all is not there")
+    assert (state, said) == ("warn", "/nowhere/at/all does not exist")
     assert "BRAND_DETECT_MEDIA_ROOTS" in todo
 
 
@@ -265,7 +265,7 @@ def test_an_engine_that_misreads(look: Look, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(TesseractReader, "read", lambda *_: [type("Said", (), {"text": "E1SE"})()])
     state, said, _ = only(look("opencv", "tesseract")["tesseract"])
     assert state == "fail"
-    assert "'ELSE' was read as 'E1SE'" in said
+    assert "read 'ELSE' as 'E1SE'" in said
 
 
 def test_packages_that_are_missing_or_of_another_version(look: Look, monkeypatch: pytest.MonkeyPatch):
@@ -285,7 +285,7 @@ def test_two_opencv_wheels_of_different_versions(look: Look, monkeypatch: pytest
 
     monkeypatch.setattr(doctor_checks.metadata, "distributions", wheels)
     found = look("opencv", "video")
-    assert only(found["opencv"])[1] == "opencv-python 4.9 and opencv-python-headless 5.0 share one folder and differ"
+    assert only(found["opencv"])[1] == "opencv-python 4.9 and opencv-python-headless 5.0 share one folder but differ"
     assert only(found["video"])[0] == "off"
 
 
@@ -294,7 +294,7 @@ def test_a_home_without_dagster_yaml(look: Look, at_home: Path):
     found = look("home", "dagster.yaml", "dagster storage", "daemons", "python")
     state, said, todo = only(found["home"])
     assert state == "fail"
-    assert "holds no dagster.yaml" in said
+    assert "has no dagster.yaml" in said
     assert "copy the checkout's dagster.yaml" in todo
     assert {only(found[name])[0] for name in ("dagster.yaml", "dagster storage", "daemons")} == {"off"}
     assert only(found["python"])[0] == "ok"
@@ -319,7 +319,7 @@ def test_each_key_of_dagster_yaml_that_is_missing(look: Look, at_home: Path, cha
     (at_home / "dagster.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     otherwise = {name: what for name, _, what in KEYS}
     state, said, todo = only(look("home", "dagster.yaml")["dagster.yaml"])
-    assert (state, todo) == ("fail", "take this part over from the checkout's dagster.yaml")
+    assert (state, todo) == ("fail", "copy this part from the checkout's dagster.yaml")
     assert said == f"{key} is not set as in the checkout: {otherwise[key]}"
 
 
@@ -378,7 +378,7 @@ def test_a_webserver_without_this_pipeline_or_without_daemons(look: Look, monkey
     health |= {"pipeline": True, "sensor": False}
     state, said, _ = only(look("settings", "webserver")["webserver"])
     assert state == "warn"
-    assert said.endswith("sees no sensor")
+    assert said.endswith("has no sensor")
     health["sensor"] = True
     assert only(look("settings", "webserver")["webserver"])[0] == "ok"
 
@@ -399,7 +399,7 @@ def test_a_webserver_that_is_open_to_other_sites_pages(look: Look, monkeypatch: 
         fine, open_ = look("settings", "webserver")["webserver"]
         server.shutdown()
     assert (fine.state, open_.state) == ("ok", "warn")
-    assert "under any host name" in open_.said
+    assert "to any host name" in open_.said
 
 
 def beat(instance: dg.DagsterInstance, kinds: list[str], ago_s: float, *errors: str) -> None:
@@ -419,7 +419,7 @@ def test_daemons_by_their_signs_of_life(look: Look, at_home: Path, monkeypatch: 
         assert only(look(*names)["daemons"])[0] == "ok"
         beat(instance, kinds[:1], ago_s=600)
         state, said, _ = only(look(*names)["daemons"])
-        assert (state, said) == ("fail", f"no sign of life from {kinds[0].lower()}")
+        assert (state, said) == ("fail", f"no heartbeat from {kinds[0].lower()}")
         beat(instance, kinds[:1], 5, "ValueError: broken")
         fine, ill = look(*names)["daemons"]
     assert (fine.state, ill.state) == ("ok", "warn")
@@ -470,8 +470,8 @@ def test_the_command_lists_marks_and_what_to_do(
     assert code == Permanent.exit_code
     assert "✓  python" in out
     assert "! variables: did you mean BRAND_DETECT_STORE_ROOT?" in out
-    assert "✗ dagster.yaml: take this part over" in out
-    assert "3 in order, 1 to look at, 4 failed" in out
+    assert "✗ dagster.yaml: copy this part" in out
+    assert "ok: 3, warnings: 1, failed: 4" in out
     code, out, _ = command_line("doctor", "--json")
     assert code == Permanent.exit_code
     assert {f["state"] for f in json.loads(out)} == {"ok", "warn", "fail"}

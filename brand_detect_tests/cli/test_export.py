@@ -101,7 +101,7 @@ def test_a_folder_that_holds_something_is_left_alone(export: Call, tmp_path: Pat
     code, out, err = export("match", "--format", "vtt", "--out", str(tmp_path / "out"))
     assert (code, out) == (BadInput.exit_code, "")
     assert "out is not empty." in err
-    assert "hint: name another folder, or write into it with --force" in err
+    assert "hint: choose another folder, or add --force" in err
     assert names(tmp_path / "out") == {"mine.txt"}
     assert export("match", "--format", "vtt", "--out", str(tmp_path / "out"), "--force")[0] == 0
     assert names(tmp_path / "out") == {"mine.txt", "markers.vtt"}
@@ -139,7 +139,7 @@ def test_pruned_frames_are_said_with_the_way_out(
     store.remove_frames(AttemptRef("match", "extract_frames", extracted))
     code, _, err = export("match", "--format", "coco", "--out", str(tmp_path / "out"))
     assert code == Permanent.exit_code
-    assert "are gone: retention has let them go" in err
+    assert "are gone: retention has removed them" in err
     assert "or write the labels alone with --no-images" in err
     assert names(tmp_path / "out") == set()
     assert export("match", "--format", "coco", "--no-images", "--out", str(tmp_path / "out"))[0] == 0

@@ -48,7 +48,7 @@ def said(monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., Ended]):
 
 
 def test_nothing_is_broken(said):
-    assert said(NOTHING) == (0, "nothing is broken\n", "looked at 20 s ago\n")
+    assert said(NOTHING) == (0, "no problems\n", "checked 20 s ago\n")
 
 
 def test_problems_are_listed_and_end_with_a_code_of_their_own(said):
@@ -58,8 +58,8 @@ def test_problems_are_listed_and_end_with_a_code_of_their_own(said):
     assert "match run_ocr failed: There is no [reader] today. 6b585eff" in rows[0]
     assert "final compile_report failed a check: failed its check all_is_well: no 6b585eff" in rows[1]
     assert "final detect_objects warned: something_was_found: no region 6b585eff" in rows[2]
-    assert rows[3] == "… and 4 more, which are older"
-    assert (code, told) == (6, "looked at 20 s ago\n")
+    assert rows[3] == "… and 4 older ones"
+    assert (code, told) == (6, "checked 20 s ago\n")
 
 
 def test_80_columns_are_enough(said, monkeypatch: pytest.MonkeyPatch):
@@ -93,8 +93,8 @@ def test_a_sensor_whose_last_tick_failed_is_broken(said):
 
 def test_old_information_says_so(said):
     code, printed, told = said(replace(NOTHING, polled_s=NOW_S - 3600))
-    assert (code, printed) == (0, "nothing is broken\n")
-    assert told.startswith("looked at 3600 s ago\nthat is old:")
+    assert (code, printed) == (0, "no problems\n")
+    assert told.startswith("checked 3600 s ago\nthis is old:")
 
 
 def test_nobody_has_looked(said):

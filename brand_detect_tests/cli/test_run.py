@@ -230,7 +230,7 @@ def test_bad_job_ids_are_refused_and_leave_nothing(brand_detect: Callable[..., E
         ("filter_scenes.hamming=8", "known names: hamming_threshold"),
         ("scenes.hamming=8", "no stage 'scenes'"),
         ("nonsense", "write stage.param=value"),
-        ("run_ocr.languages=[", "put special characters into quotes"),
+        ("run_ocr.languages=[", "quote special characters"),
     ],
 )
 def test_bad_settings_are_explained(brand_detect: Callable[..., Ended], tmp_path: Path, setting: str, said: str):
@@ -276,7 +276,7 @@ def test_a_home_without_configuration_is_refused(
         monkeypatch.setenv("DAGSTER_HOME", str(home))
         code, _, err = brand_detect("run", "match.mp4")
         assert code == BadInput.exit_code
-        assert "holds no dagster.yaml" in " ".join(err.split())
+        assert "has no dagster.yaml" in " ".join(err.split())
     assert not (tmp_path / ".telemetry").exists()
 
 

@@ -213,7 +213,7 @@ def test_lengths_of_time(brand_detect: Call, dagster: ScriptedClient, given: str
 def test_lengths_that_are_none(brand_detect: Call, dagster: ScriptedClient, given: str):
     code, out, err = brand_detect("retry", "match", f"--in={given}")
     assert (code, out) == (BadInput.exit_code, "")
-    assert err.splitlines() == [f"error: {given!r} is no length of time.", "hint: write 90s, 30m, 8h or 2d"]
+    assert err.splitlines() == [f"error: {given!r} is not a duration.", "hint: write 90s, 30m, 8h or 2d"]
     assert dagster.asked == []
 
 
@@ -224,7 +224,7 @@ def test_pins_that_are_none(brand_detect: Call, dagster: ScriptedClient, pin: st
         assert dagster.asked[0][2]["pins"] == {"": "r1-0"}
     else:
         assert (code, out, dagster.asked) == (BadInput.exit_code, "", [])
-        assert err.splitlines()[0] == f"error: {pin!r} is no pin."
+        assert err.splitlines()[0] == f"error: {pin!r} is not a pin."
 
 
 @pytest.mark.parametrize("command", ["submit", "replay", "retry"])
@@ -288,7 +288,7 @@ def test_a_run_that_is_re_executed_is_named(brand_detect: Call, dagster: Scripte
     code, _, err = brand_detect("replay", "match", "run_ocr")
     assert code == 0
     said = " ".join(err.split())
-    assert f"failure run: r9 goes on with the work of {RUN_ID} success" in said
+    assert f"failure run: r9 continues {RUN_ID} success" in said
     assert dagster.asked[-1][1] == ("match", "r9"), "the report is the one that it made"
 
 
@@ -353,7 +353,7 @@ def test_checkpoints_whose_files_are_gone_are_left_out(
     (tmp_path / "match" / "run_ocr" / "r1-0").mkdir(parents=True)
     (tmp_path / "match" / "run_ocr" / "r1-0" / "manifest.json").touch()
     code, out, err = brand_detect("checkpoints", "match", "--json")
-    assert (code, err) == (0, f"left out: {len(LINE) - 1} checkpoints whose files are gone\n")
+    assert (code, err) == (0, f"left out: {len(LINE) - 1} checkpoints whose files are missing\n")
     assert [s for s, state in json.loads(out)["stages"].items() if state["attempts"]] == ["run_ocr"]
 
 
@@ -483,7 +483,7 @@ def test_a_run_whose_parent_is_not_listed_hangs_at_the_top(branches: Branches):
 def test_a_run_says_what_was_tuned_and_what_it_continues(branches: Branches):
     tree = tree_of(branches.history)
     assert line(tree, "r1", "detect_objects", "r2").endswith("run_ocr.max_crops=1  run_ocr.languages=[eng]")
-    assert "goes on from escalate_cloud r1-0" in line(tree, "r1", "match_brands", "r4")
+    assert "continues escalate_cloud r1-0" in line(tree, "r1", "match_brands", "r4")
     assert "goes on" not in line(tree, "r1")
 
 

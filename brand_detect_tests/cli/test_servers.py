@@ -43,7 +43,7 @@ def test_the_service_is_open_to_others_with_a_key_and_under_names(
         code, out, err = command_line("serve", "--host", host)
         assert (code, out, served) == (BadInput.exit_code, "", [])
         assert err.splitlines() == [
-            f"error: {host} can be reached from other machines, and no API key is set.",
+            f"error: {host} can be reached from other machines, but no API key is set.",
             f"hint: set {API_KEY}, or stay on 127.0.0.1",
         ]
     monkeypatch.setenv(API_KEY, "geheim")
@@ -61,7 +61,7 @@ def test_nobody_is_served_under_any_name(
     monkeypatch.chdir(CHECKOUT)
     code, out, err = command_line(command, "--host", host)
     assert (code, out, served) == (BadInput.exit_code, "", [])
-    assert f"{HOSTS} does not say under which names" in err
+    assert f"{HOSTS} is not set" in err
 
 
 def test_the_service_stays_on_this_machine_by_default(command_line: Call, served: list[dict[str, Any]]):

@@ -51,7 +51,7 @@ def kept(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_store_is_looked_through(home: Path, command_line: Callable[..., Ended]):
     code, out, err = command_line("store", "verify")
-    assert (code, out) == (0, "nothing is damaged\n")
+    assert (code, out) == (0, "no damage\n")
     assert "10 of 10 checkpoints" in err
     [texts] = (home / "store" / "match").glob("run_ocr/*/texts.parquet")
     texts.write_bytes(texts.read_bytes()[:-1])
@@ -71,7 +71,7 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
     reports = home / "store" / "match" / "compile_report"
 
     code, out, err = command_line("store", "prune", "--keep", "1", "--days", "0")
-    assert (code, out.splitlines()[-1][:10]) == (0, "would go: ")
+    assert (code, out.splitlines()[-1][:11]) == (0, "to remove: ")
     assert "nothing was removed" in err
     assert len(list(reports.iterdir())) == 2
 
@@ -89,13 +89,13 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
     assert len(list(reports.iterdir())) == 1
 
     code, out, _ = command_line("store", "rebuild")
-    assert (code, out) == (0, "1 jobs, 0 events made, 10 were known\n")
+    assert (code, out) == (0, "1 jobs, 0 events rebuilt, 10 already known\n")
     for folder in ("history", "storage", "schedules"):
         shutil.rmtree(home / folder)
     (reports / "broken-0").mkdir()
     (reports / "broken-0" / "manifest.json").write_text("{", encoding="utf-8")
     code, out, err = command_line("store", "rebuild")
-    assert (code, out) == (0, "1 jobs, 10 events made, 0 were known\n")
+    assert (code, out) == (0, "1 jobs, 10 events rebuilt, 0 already known\n")
     assert "left out: The checkpoint match/compile_report/broken-0 is damaged" in err
 
     code, out, err = command_line("job", "delete", "match")
@@ -111,7 +111,7 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("job", "pin", "match", "nonsense"), "'nonsense' names no attempt"),
+        (("job", "pin", "match", "nonsense"), "'nonsense' does not name an attempt"),
         (("job", "pin", "match", "compile_report=zz"), "has no attempts 'zz' of compile_report"),
         (("job", "pin", "other"), "other has no report"),
         (("job", "pin", "../match"), "is not allowed"),
@@ -130,7 +130,7 @@ def test_what_makes_no_sense_is_refused(command_line: Callable[..., Ended], argu
 @pytest.mark.usefixtures("kept")
 def test_a_pin_of_several_attempts_is_refused_and_removal_needs_one(command_line: Callable[..., Ended]):
     code, _, err = command_line("job", "pin", "match", "compile_report=", "--remove")
-    assert (code, "names no attempt" in err) == (3, True)
+    assert (code, "does not name an attempt" in err) == (3, True)
     code, _, err = command_line("job", "pin", "match", "--remove")
     assert (code, "is not pinned" in err) == (3, True)
 

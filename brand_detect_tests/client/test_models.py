@@ -203,7 +203,7 @@ def test_where_nobody_has_looked_nobody_says_that_nothing_is_broken(server: Webs
     answer = broken()
     answer["assetNodeOrError"]["assetMaterializations"] = []
     server.answers["Problems"] = [answer]
-    with pytest.raises(Transient, match="Nobody has looked yet"):
+    with pytest.raises(Transient, match="Problems have not been collected yet"):
         client.problems()
     server.answers["Problems"] = [
         broken() | {"assetNodeOrError": {"__typename": "AssetNotFoundError", "message": "no"}}

@@ -84,7 +84,7 @@ def test_two_jobs_at_once_do_not_meet(tmp_path: Path):
 
 
 def test_a_real_s3_server_is_probed_and_left_as_it_was(s3: Path):
-    assert Store("s3://bucket/probed").blobs.probe() in ([], ["it lets a file that is there be replaced"])
+    assert Store("s3://bucket/probed").blobs.probe() in ([], ["it allows existing files to be replaced"])
     assert not [p for p in (s3 / "bucket").rglob("*probe*") if p.is_file()]
     with pytest.raises(Permanent, match="could not be written"):
         Store("s3://no-such-bucket/probed").blobs.probe()

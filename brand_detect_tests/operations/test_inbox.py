@@ -296,7 +296,7 @@ def test_a_request_that_comes_too_late_is_moved_aside(sensed: Sensed):
     sensed.settled()
     sensed.put("match.json", '{"profile": "soccer_broadcast"}')
     assert sensed.settled() == []
-    assert "came after its video was taken" in sensed.rejected["match.json"]
+    assert "arrived after its video was taken" in sensed.rejected["match.json"]
     assert len(sensed.jobs) == 1
 
 
@@ -365,7 +365,7 @@ def test_a_job_id_of_another_video_is_refused(sensed: Sensed, tmp_path: Path):
     sensed.put("match.mp4")
     sensed.put("match.json", '{"job_id": "final"}')
     assert sensed.settled() == []
-    assert "The job final is of another video" in sensed.rejected["match.json"]
+    assert "The job final belongs to another video" in sensed.rejected["match.json"]
     assert "waiting for a new request" in (sensed.evaluate().skip_message or "")
 
 
@@ -523,7 +523,7 @@ def test_a_link_in_a_circle_is_refused_once_and_stops_nothing(sensed: Sensed, ca
     sensed.settled()
     said = capsys.readouterr().err
     assert said.count("'circle.mp4' is refused") == 1
-    assert "circle.mp4 leads nowhere" in said
+    assert "circle.mp4 does not exist" in said
     assert sensed.jobs == [job_of(sensed.folder / "other.mp4")]
     assert [*sensed.rejected] == ["good.json"]
 

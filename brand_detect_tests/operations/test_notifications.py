@@ -72,7 +72,7 @@ def sensor(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> Iterator[Sens
     with dg.DagsterInstance.ephemeral() as live:
         ended(live, "before", "FAILURE", failed="match_brands", reason="It was before.")
         found = Sensor(live)
-        assert found.tick() == "Runs that end from now on are told."
+        assert found.tick() == "Notifications start with the runs that end from now on."
         assert receiver.got == []
         yield found
 
@@ -111,22 +111,22 @@ def test_a_host_that_is_named_may_be_written_to(url: str, hosts: str):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("https://evil.example.com/T0KEN", "leads to evil.example.com, which"),
-        ("https://hooks.example.com.evil.com/T0KEN", "leads to hooks.example.com.evil.com"),
-        ("https://sub.hooks.example.com/T0KEN", "leads to sub.hooks.example.com"),
-        ("https://hooks.example.com./T0KEN", "leads to hooks.example.com."),
-        ("https://hooks.example.com:444/T0KEN", "leads to hooks.example.com:444"),
+        ("https://evil.example.com/T0KEN", "points to evil.example.com, which"),
+        ("https://hooks.example.com.evil.com/T0KEN", "points to hooks.example.com.evil.com"),
+        ("https://sub.hooks.example.com/T0KEN", "points to sub.hooks.example.com"),
+        ("https://hooks.example.com./T0KEN", "points to hooks.example.com."),
+        ("https://hooks.example.com:444/T0KEN", "points to hooks.example.com:444"),
         ("http://hooks.example.com/T0KEN", "not https"),
         ("http://127.0.0.1.example.com/T0KEN", "not https"),
         ("http://10.0.0.1/T0KEN", "not https"),
-        ("https://user:T0KEN@hooks.example.com/", "a user's name or password, before hooks.example.com"),
+        ("https://user:T0KEN@hooks.example.com/", "a user name or password before hooks.example.com"),
         ("https://hooks.example.com@evil.example.com/T0KEN", "before evil.example.com"),
-        ("ftp://hooks.example.com/T0KEN", "no web address"),
-        ("file:///T0KEN", "no web address"),
-        ("hooks.example.com/T0KEN", "no web address"),
-        ("https:///T0KEN", "no web address"),
-        ("https://hooks.example.com:T0KEN/", "no web address"),
-        ("https://hooks\x00.example.com/T0KEN", "no web address"),
+        ("ftp://hooks.example.com/T0KEN", "not a web address"),
+        ("file:///T0KEN", "not a web address"),
+        ("hooks.example.com/T0KEN", "not a web address"),
+        ("https:///T0KEN", "not a web address"),
+        ("https://hooks.example.com:T0KEN/", "not a web address"),
+        ("https://hooks\x00.example.com/T0KEN", "not a web address"),
     ],
 )
 def test_any_other_is_refused_without_telling_it(url: str, said: str):
@@ -339,7 +339,7 @@ def test_an_address_that_is_refused_fails_the_tick_and_loses_nothing(
 ):
     failed(sensor, "a")
     monkeypatch.setenv(HOSTS, "hooks.example.com")
-    with pytest.raises(BadInput, match=f"leads to 127.0.0.1:{receiver.port}, which {HOSTS} does not name"):
+    with pytest.raises(BadInput, match=f"points to 127.0.0.1:{receiver.port}, which {HOSTS} does not name"):
         sensor.tick()
     monkeypatch.setenv(HOSTS, "")
     assert sensor.tick() == f"Nothing is sent: {URL} and {HOSTS} are not both set."

@@ -57,7 +57,7 @@ def short(found: list[Problem]) -> list[tuple[str, str, str]]:
 def test_nothing_is_broken_at_first_and_that_is_said(watched: Watched):
     assert watched.tick() == watched.tick() == []
     assert [(said["table"], said["problems"]) for said in watched.said] == [
-        ("Nothing is broken.", {"problems": [], "more": 0, "more_failed": 0})
+        ("There are no problems.", {"problems": [], "more": 0, "more_failed": 0})
     ]
 
 
@@ -155,7 +155,7 @@ def test_the_asset_is_materialized_when_the_set_changes_and_only_then(watched: W
     assert event is not None
     ended(watched.instance, "match")
     watched.tick()
-    assert watched.said[-1]["table"] == "Nothing is broken."
+    assert watched.said[-1]["table"] == "There are no problems."
 
 
 def test_a_tick_that_is_lost_after_it_has_learnt_says_it_the_next_time(watched: Watched):
@@ -179,7 +179,7 @@ def test_what_is_shown_is_bounded_and_says_how_many_more():
     assert said["problems"]["problems"][0]["job_id"] == f"job-{LISTED + 6:04}"
     assert (said["problems"]["more"], said["problems"]["more_failed"]) == (7, 4)
     assert said["table"].count("\n| 1970") == module.IN_TABLE
-    assert said["table"].endswith(f"… and {LISTED + 7 - module.IN_TABLE} more, which are older.")
+    assert said["table"].endswith(f"… and {LISTED + 7 - module.IN_TABLE} older ones.")
 
 
 def test_what_is_kept_is_bounded_the_oldest_go(watched: Watched, monkeypatch: pytest.MonkeyPatch):

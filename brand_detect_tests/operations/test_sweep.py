@@ -206,11 +206,11 @@ def test_a_report_that_the_code_would_no_longer_make_is_noted(jobs: Swept, monke
     [
         ("run_ocr.stop_confidence", [0.5], {}, "run_ocr.stop_confidence needs frames or engines: replay it instead"),
         ("escalate_vlm.max_questions", [5], {}, "needs frames or engines"),
-        ("match_brands.fuzzy", [0.5], {}, "match_brands.fuzzy needs a param that there is"),
+        ("match_brands.fuzzy", [0.5], {}, "match_brands.fuzzy is not a param"),
         ("match.fuzzy", [0.5], {}, "no stage 'match'"),
         ("match_brands.fuzzy_score", [0.5, 1.2], {}, "value 1.2 is not allowed"),
         ("match_brands.fuzzy_score", ["high"], {}, "value 'high' is not allowed"),
-        ("match_brands.fuzzy_score", [0.5], {"match_brands": {"fuzzy_score": 0.6}}, "swept and set"),
+        ("match_brands.fuzzy_score", [0.5], {"match_brands": {"fuzzy_score": 0.6}}, "both swept and set"),
         (
             "match_brands.fuzzy_score",
             [0.5],

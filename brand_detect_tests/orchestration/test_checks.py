@@ -82,8 +82,8 @@ def test_a_steady_video_passes_however_few_pictures_it_has(fps: float):
 def test_samples_that_are_missing_do_not():
     value = sampled((np.arange(60 * 25) / 25).tolist(), 2.0)
     assert says(without(value, set(range(120)))) == "no frame was sampled"
-    assert says(without(value, set(range(0, 120, 9)))) == "106 frames were sampled, 120 were due at 2 a second"
-    hole = "no frame was sampled from 20.0 s on, where the video has pictures"
+    assert says(without(value, set(range(0, 120, 9)))) == "106 frames were sampled, but 120 were due at 2 a second"
+    hole = "no frame was sampled from 20.0 s on, where the video has frames"
     assert says(without(value, {40, 41})) == hole
     assert says(without(value, set(range(40, 46)))) == hole
     assert "from 55.0 s on" in says(without(value, set(range(110, 120))))
@@ -94,7 +94,7 @@ def test_samples_that_are_missing_do_not():
 def test_a_video_of_which_hardly_anything_was_seen_does_not_unless_its_rate_varies():
     hole = [*(np.arange(25) / 25).tolist(), *(100 + np.arange(25) / 25).tolist()]
     value = sampled(hole, 2.0)
-    assert says(value) == "4 frames were sampled where about 202 were due: most of the video was not seen"
+    assert says(value) == "4 frames were sampled, but about 202 were due: most of the video was not analysed"
     assert says(value, vfr=True) == "", "a recording of a still screen"
 
 
@@ -246,7 +246,7 @@ def test_an_exposure_and_its_total_that_nothing_was_seen_for_are_found_on_the_ti
     longer = replace(longer, brands=table(longer.brands.schema, brands))
     assert whole.failing(longer) == {TOTALS}
     said = checks.totals_equal_the_timeline(longer, whole.inputs, whole.params)
-    assert said == "nike has 3.500 s in the report, 2.500 s on the timeline"
+    assert said == "nike has 3.500 s in the report, but 2.500 s on the timeline"
 
 
 def test_a_lost_exposure_and_a_report_on_another_range_are_found(whole: Made):
@@ -342,5 +342,5 @@ def test_a_blocking_check_ends_the_run_for_good(tmp_path: Path):
         assert run.is_failure
         assert run.tags["dagster/max_retries"] == "0"
         assert metadata(built, "extract_frames")["failed_check"] == (
-            "frames_were_sampled: 1 frames were sampled, 8 were due at 2 a second"
+            "frames_were_sampled: 1 frames were sampled, but 8 were due at 2 a second"
         )

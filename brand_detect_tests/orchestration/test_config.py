@@ -99,9 +99,9 @@ def test_a_scale_of_ones_own_comes_before_the_package(tmp_path: Path) -> None:
     ("name", "text", "said"),
     [
         ("missing", None, "no quality scale 'missing'"),
-        ("broken", "a: [", "it is no YAML"),
-        ("empty", "", "is no scale"),
-        ("partial", "version: 1\nweights: {size: 1}", "is no scale: "),
+        ("broken", "a: [", "it is not YAML"),
+        ("empty", "", "is malformed"),
+        ("partial", "version: 1\nweights: {size: 1}", "is malformed: "),
     ],
 )
 def test_what_is_no_scale_is_refused_with_a_sentence(name: str, text: str | None, said: str, tmp_path: Path) -> None:

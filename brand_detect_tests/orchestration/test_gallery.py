@@ -108,7 +108,9 @@ def test_a_further_brand_costs_its_own_pictures(tmp_path: Path):
 
 def test_another_embedder_than_that_of_the_job_is_refused(tmp_path: Path):
     given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
-    with pytest.raises(Permanent, match="vectors of an older embedder, and here is scripted embedder") as refused:
+    with pytest.raises(
+        Permanent, match="from an older embedder, but the embedder here is scripted embedder"
+    ) as refused:
         loaded(given, ScriptedEmbedder(), "an older embedder")
     assert refused.value.hint == "re-materialize detect_objects"
 

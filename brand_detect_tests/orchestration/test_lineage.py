@@ -159,5 +159,5 @@ def test_a_materialization_that_was_reported_by_hand_is_no_checkpoint(first: tup
 @pytest.mark.parametrize(("pin", "attempt"), [("run_orc", "x-0"), ("run_ocr", "../../other/run_ocr/x-0")])
 def test_a_pin_that_names_nothing_is_refused(first: tuple[Pipeline, JobRun], pin: str, attempt: str):
     built, _ = first
-    with pytest.raises(BadInput, match=f"run tag brand_detect/pin.{pin} names no"):
+    with pytest.raises(BadInput, match=f"run tag brand_detect/pin.{pin} does not name a"):
         built.launch("match", "match_brands", tags={f"{PIN}{pin}": attempt})

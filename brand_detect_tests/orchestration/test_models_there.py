@@ -29,8 +29,8 @@ SERVER: dict[str, Any] = {"provider": "openai_compatible", "base_url": "http://1
     [
         (TRANSFORMERS, "The model acme/none is not on this machine.\nhint: fetch it: hf download acme/none"),
         ({"escalate_vlm": {**TRANSFORMERS["escalate_vlm"], "model": "/etc"}}, "/etc lies in no model root."),
-        ({"escalate_vlm": SERVER}, "escalate_vlm: crops may not go to 127.0.0.1:9."),
-        ({"escalate_cloud": {"provider": "openai", "model": "gpt-4o-mini"}}, "and remote use is off."),
+        ({"escalate_vlm": SERVER}, "escalate_vlm: sending crops to 127.0.0.1:9 is not allowed."),
+        ({"escalate_cloud": {"provider": "openai", "model": "gpt-4o-mini"}}, "but remote use is off."),
         ({"detect_objects": {"embedder": "/"}}, "/ lies in no model root."),
         ({"detect_objects": {"object_model": "acme/none"}}, "The model acme/none is not on this machine."),
     ],

@@ -61,7 +61,7 @@ def test_a_listed_model_is_priced(job: Pipeline):
 def test_what_the_budget_does_not_reach_is_put_off(job: Pipeline):
     [estimate] = planned(job, {"escalate_cloud": {"max_usd": 0.0001}}, MINI).estimates
     assert (estimate.calls, estimate.put_off, estimate.usd) == (0, 1, 0.0)
-    assert "0.00 of 10.00 USD are spent or set aside today" in planned(job, None, MINI).notes
+    assert "0.00 of 10.00 USD are spent or reserved today" in planned(job, None, MINI).notes
 
 
 def test_a_server_of_ones_own_costs_nothing(job: Pipeline):
@@ -113,7 +113,7 @@ def test_what_a_retry_asks_first_is_planned_first(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("model", "wrong"),
     [
-        ("openai:no-such-model", "nobody knows what openai:no-such-model costs"),
+        ("openai:no-such-model", "the price of openai:no-such-model is unknown"),
         ("opneai:gpt-4o-mini", "escalate_cloud.provider"),
         ("openai", "no model is named"),
     ],

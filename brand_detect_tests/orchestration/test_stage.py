@@ -159,7 +159,7 @@ def test_a_request_with_nothing_set_is_the_last_one_again(tmp_path: Path):
         assert again.manifest("filter_scenes").params["hamming_threshold"] == 3
 
         built.instance.add_dynamic_partitions("job_id", ["new"])
-        with pytest.raises(BadInput, match="new was never submitted: no video is named"):
+        with pytest.raises(BadInput, match="new has no earlier request, and no video is given"):
             built.launch("new", "job_request")
 
 

@@ -121,7 +121,7 @@ def test_a_brand_that_was_unresolved_is_gained() -> None:
     assert (change.tracks, change.seconds) == (1, 1.5)
     assert found.catalog.added == ("Acme",)
     assert (found.before.unresolved, found.after.unresolved) == (1, 0)
-    assert found.headline == "1 brand gained 1.5 s, 1 track got another verdict."
+    assert found.headline == "1 brand gained 1.5 s, 1 track got a different verdict."
 
 
 def test_parts_of_an_exposure_are_gained_and_lost() -> None:
@@ -147,7 +147,7 @@ def test_what_is_left_of_a_brand_that_is_gone() -> None:
     assert [s.place and s.place.side for s in found.brands[0].lost] == ["before"]
     [change] = found.verdicts
     assert change.after.state == "not_listed"
-    assert found.headline == "1 brand lost 1.0 s, 1 track got another verdict."
+    assert found.headline == "1 brand lost 1.0 s, 1 track got a different verdict."
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_other_detections_are_counted_and_not_called_changed() -> None:
     assert found.tracks.model_dump() == {"both": 1, "changed": 0, "only_before": 2, "only_after": 0}
     assert found.brands[0].lost_s == 0.5
     [note] = found.notes
-    assert "2 of 3 tracks were found before only, 0 of 1 after only" in note
+    assert "2 of 3 tracks were found only before, 0 of 1 only after" in note
 
 
 def test_of_two_videos_seconds_alone_are_compared() -> None:
@@ -260,7 +260,7 @@ def test_a_checkpoint_that_is_gone_is_said_and_nothing_is_made_up() -> None:
     found = compare(side([NIKE], regions=REGIONS, stages=known), side([NIKE], regions=REGIONS, attempt="run-2-0"))
     gone = next(stage for stage in found.stages if stage.stage == "run_ocr")
     assert (gone.attempt_before, gone.shared, gone.params) == ("", False, ())
-    assert found.notes == ("Checkpoints of the report before are gone, params and times with them: run_ocr.",)
+    assert found.notes == ("Checkpoints of the report before are gone, with their params and times: run_ocr.",)
 
 
 def test_the_document_reads_back() -> None:
@@ -282,7 +282,7 @@ def test_the_document_in_short_stays_under_its_limit_and_says_what_is_missing() 
         assert back.left_out
         assert back.after == found.after
         kept.append((len(back.brands), len(back.verdicts)))
-        assert back.headline == "300 brands gained 2 min 30 s, 300 tracks got another verdict."
+        assert back.headline == "300 brands gained 2 min 30 s, 300 tracks got a different verdict."
     assert kept == [(300, 300), (300, 50), (50, 50), (50, 0)]
 
 

@@ -87,7 +87,7 @@ def test_the_page_tells_the_report_without_its_script() -> None:
     assert figures == [f.key for f in figures_of((), False)]
     assert {f"means-{key}" for key in figures} <= {dd.get("id") for dd in seen.of("dd")}
     assert "Source: sharpness as variance of the Laplacian, Pech-Pacheco et al., ICPR 2000" in seen.text
-    assert "Where no source is named, the definition is brand_detect's own" in seen.text
+    assert "Figures without a source are defined by brand_detect" in seen.text
 
 
 def test_no_time_exceeds_the_video_where_its_header_falls_short() -> None:

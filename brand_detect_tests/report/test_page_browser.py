@@ -164,7 +164,7 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert tab.brands == ["Acme"]
     assert tab.row("Acme").locator("td").nth(2).inner_text() == voice
     tab.page.get_by_label("Search").fill("zzz")
-    expect(tab.page.locator(".state")).to_contain_text("No brand's name holds")
+    expect(tab.page.locator(".state")).to_contain_text("No brand's name contains")
     tab.page.get_by_label("Search").fill("")
 
     tab.page.get_by_label("Source").select_option("a rule on text")
@@ -183,7 +183,7 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     tab.page.get_by_label("Placement").select_option("board")
     assert tab.brands == ["Cola"]
     tab.page.get_by_label("Confidence from").fill("1")
-    expect(tab.page.locator("#table tbody")).to_contain_text("No brand is left")
+    expect(tab.page.locator("#table tbody")).to_contain_text("No brand matches")
 
 
 def test_a_filter_sums_the_advertising_equivalent_of_its_exposures(tab: Tab, tmp_path: Path) -> None:
@@ -365,7 +365,9 @@ def test_an_exposure_without_a_picture_shows_the_nearest_and_says_so(tab: Tab, t
     path.write_text(left + html[html.index("</script>", html.index('id="data">')) :], encoding="utf-8")
     tab.page.goto(path.as_uri())
     tab.bars("Acme").first.click()
-    expect(tab.panel).to_contain_text("no picture of its own in this file. Here is the nearest one of the brand")
+    expect(tab.panel).to_contain_text(
+        "This file has no picture of this exposure. Shown is the nearest one of the brand"
+    )
     assert tab.panel.locator(".shot img").count() == 2
 
 
@@ -742,7 +744,7 @@ def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Servi
     other = {"review_id": "f" * 16, "action": "reject", "brand_id": "acme", "brand": "Acme", "user": "Bob"}
     service.events.append(other | {"at": "2026-05-01T12:00:01.000000+00:00", "state": "pending"})
     tab.page.get_by_role("button", name="Apply 1 correction").click()
-    expect(tab.page.locator("#dock")).to_contain_text("Others have corrected this report too.")
+    expect(tab.page.locator("#dock")).to_contain_text("Other people have corrected this report too.")
     expect(tab.row("Acme")).to_contain_text("rejected, pending")
     assert service.applied == 0
     tab.page.get_by_role("button", name="Apply 2 corrections").click()

@@ -121,7 +121,7 @@ def test_a_login_that_ran_out_loses_nothing(page: Page) -> None:
     page.context.clear_cookies()
     page.locator("#panel").get_by_label("It is another brand").fill("Acme")
     page.locator("#panel").get_by_role("button", name="Rename").click()
-    expect(page.locator("#dock")).to_contain_text("It was not saved. The service asks for its key.")
+    expect(page.locator("#dock")).to_contain_text("It was not saved. The service requires its key.")
     with page.context.expect_page() as opened:
         page.locator("#dock").get_by_role("link", name="Log in").click()
     opened.value.locator("input[type=password]").fill(KEY)

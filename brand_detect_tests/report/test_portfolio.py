@@ -82,7 +82,7 @@ def test_a_video_counts_once_by_its_newest_report() -> None:
     same = p.request(job_id="b", video_sha256="a" * 8)
     whole = portfolio([entry("a", brand("Nike", 30)), entry("b", brand("Nike", 31), day=2, request=same)])
     assert [(job.job_id, job.brands[0].seconds) for job in whole.jobs] == [("b", 31)]
-    assert whole.notes == ("a is left out: b is of the same video, and newer.",)
+    assert whole.notes == ("a is left out: b has a newer report of the same video.",)
 
 
 def test_media_values_are_summed_in_one_currency_only() -> None:
@@ -91,7 +91,7 @@ def test_media_values_are_summed_in_one_currency_only() -> None:
     more = entry("c", brand("Nike", 30, media_value=50.0), currency="EUR", day=3)
     whole = portfolio([euros, none, more])
     assert (whole.currency, whole.brands[0].media_value) == ("EUR", 150.0)
-    assert whole.notes == ("1 report without a media rate: advertising equivalents leave them out.",)
+    assert whole.notes == ("1 report without a media rate, not included in advertising equivalents.",)
     dollars = entry("d", brand("Nike", 30, media_value=70.0), currency="USD", day=4)
     mixed = portfolio([euros, dollars])
     assert (mixed.currency, mixed.brands[0].media_value) == ("", None)
@@ -102,7 +102,7 @@ def test_quality_leaves_out_what_was_not_measured_and_says_when_scales_differ() 
     unmeasured = entry("a", brand("Nike", 30, quality=None))
     whole = portfolio([unmeasured, entry("b", brand("Nike", 10), day=2, quality="other 2")])
     assert whole.brands[0].quality == 0.5
-    assert "Quality was measured by 2 different scales; its means mix them." in whole.notes
+    assert "Quality was measured with 2 different scales; the means mix them." in whole.notes
 
 
 def test_an_entry_of_a_real_report() -> None:

@@ -76,7 +76,7 @@ def test_a_damaged_one_is_named_with_what_to_do(tmp_path: Path, data: bytes):
     answers.keep(ANSWER)
     file = tmp_path / "_answers" / "01" / f"{ID}.json"
     file.write_bytes(data)
-    with pytest.raises(Permanent, match=f"The kept answer {ID} is damaged") as error:
+    with pytest.raises(Permanent, match=f"The stored answer {ID} is damaged") as error:
         answers.recall(["e" * 32, ID])
     assert error.value.hint == f"remove _answers/01/{ID}.json"
     file.unlink()

@@ -71,7 +71,7 @@ def test_a_probe_tells_what_could_be_better(monkeypatch: pytest.MonkeyPatch):
     blobs = Blobs("memory://probed")
     assert blobs.probe() == []
     monkeypatch.setattr(Blobs, "_create_remote", lambda self, path, data: self.fs.pipe_file(path, data))
-    assert blobs.probe() == ["it lets a file that is there be replaced"]
+    assert blobs.probe() == ["it allows existing files to be replaced"]
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("no deletes here")

@@ -99,7 +99,7 @@ def test_links_in_a_circle_and_endless_names_lead_nowhere(media: MediaFiles, fol
     (folder / "in" / "a.mp4").symlink_to(folder / "in" / "b.mp4")
     (folder / "in" / "b.mp4").symlink_to(folder / "in" / "a.mp4")
     for name in ("a.mp4", "x" * 5000 + ".mp4"):
-        with pytest.raises(BadInput, match="leads nowhere"), media.open(str(folder / "in" / name)):
+        with pytest.raises(BadInput, match="does not exist"), media.open(str(folder / "in" / name)):
             pass
 
 

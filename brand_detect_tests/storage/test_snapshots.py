@@ -93,6 +93,6 @@ def test_damaged_vectors_are_named(tmp_path: Path):
     [file] = (tmp_path / "_catalog" / "v1").iterdir()
     for damaged in (b"PAR1", flipped(file.read_bytes(), 99)):
         file.write_bytes(damaged)
-        with pytest.raises(Permanent, match="vectors of the catalogue v1 are damaged") as error:
+        with pytest.raises(Permanent, match="embeddings of the catalogue v1 are damaged") as error:
             snapshots.get_embeddings("v1", "one")
         assert str(file) in error.value.hint

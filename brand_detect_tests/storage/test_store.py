@@ -37,7 +37,7 @@ def test_only_the_tables_asked_for_are_read(store: Store, tmp_path: Path):
     assert isinstance(loaded, FilteredScenes)
     assert (loaded.shots, loaded.notes) == (SCENES.shots, SCENES.notes)
     assert loaded.timeline.equals(table(TIMELINE))
-    with pytest.raises(KeyError, match="filter_scenes hands on no table scenes"):
+    with pytest.raises(KeyError, match="filter_scenes has no table scenes"):
         store.load(REF, ["scenes"])
 
 
@@ -85,7 +85,7 @@ def test_a_file_that_is_not_what_was_written_is_not_read(tmp_path: Path, name: s
     for damaged in (*lowest_bits, written[:-9], b"", written + b"x", again.getvalue(), b"null", b"[1]"):
         path.write_bytes(damaged)
         store = Store(str(tmp_path))
-        with pytest.raises(Permanent, match=rf"{REF} is damaged: its {name} is not what was written") as error:
+        with pytest.raises(Permanent, match=rf"{REF} is damaged: its {name} has changed") as error:
             assert (store.manifest(REF), store.load(REF), store.read(REF, "picture.png")) == (made, SCENES, b"")
         assert error.value.hint == f"re-materialize filter_scenes of match, or restore {path}"
 
@@ -93,7 +93,7 @@ def test_a_file_that_is_not_what_was_written_is_not_read(tmp_path: Path, name: s
 def test_the_manifest_of_another_attempt_is_refused(store: Store, tmp_path: Path):
     store.begin(REF).commit(SCENES, **FACTS)
     shutil.copytree(tmp_path / "store" / REF.path, tmp_path / "store" / REF.job_id / REF.stage / "other-0")
-    with pytest.raises(Permanent, match=r"its manifest\.json is not what was written"):
+    with pytest.raises(Permanent, match=r"its manifest\.json has changed"):
         store.manifest(AttemptRef(REF.job_id, REF.stage, "other-0"))
 
 

@@ -1,1 +1,1 @@
-"""Time, memory, queries and cost, measured on generated input. How right a result is belongs to ``scoring``."""
+"""Time, memory, queries and cost, measured on generated input. ``scoring`` measures correctness."""

@@ -1,4 +1,4 @@
-"""How few questions an escalation asks: clips whose words settle nothing, and a model that is a script."""
+"""Counts the questions of an escalation, on clips where OCR settles nothing and a script stands in for the model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,19 +24,19 @@ from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.orchestration.run import JobRun, Runner
 
 TWENTY_MINUTES = Scenario(seconds=1200)
-"""Drawn whole: no second of it is a copy of another."""
+"""Drawn in full: no part of it is repeated."""
 DOWN: Overrides = {
     "match_brands": {"min_confidence": 1.0, "max_false_accept_rate": 0.0, "join_neighbours": False},
     "escalate_vlm": {"provider": "openai_compatible", "model": "script", "max_questions": 100_000},
 }
-"""Next to nothing is read with confidence 1, so next to every word is left to the model."""
-ALIKE = 0.6  # 1 - edits / letters at which the script takes a reading for a name: people are better than this
+"""Almost no text has confidence 1, so almost every word is left to the model."""
+ALIKE = 0.6  # least 1 - edits / letters at which the script recognises a name; people are better
 P = TypeVar("P", bound=Payload)
 
 
 @dataclass
 class Script:
-    """A model that knows some names and answers by what was read."""
+    """A model that knows some names and answers from the recognised text."""
 
     names: Sequence[str]
     provider: str = "openai_compatible"
@@ -75,7 +75,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Asked:
-    """What one clip's escalation came to."""
+    """Results of one clip's escalation."""
 
     clip: str
     minutes: float
@@ -83,8 +83,8 @@ class Asked:
     clusters: int
     questions: int
     open_tracks: int
-    settled_tracks: int  # of these, tracks that have a verdict or an answer
-    again: int  # questions of a replay with nothing changed
+    settled_tracks: int  # those with a verdict or an answer
+    again: int  # questions of an unchanged replay
     touched: int  # clusters whose near misses a new brand changed
     touched_questions: int  # questions of the replay with that brand
 
@@ -99,9 +99,9 @@ def n_candidates(scenes: FilteredScenes, detected: DetectedObjects, unresolved: 
 
 
 def measure(clip: Path, runner: Runner, model: Script, catalog: Path, names: Sequence[str]) -> Asked:
-    """Run a clip with ``names`` for a catalogue, replay it, then replay it with one brand more.
+    """Run a clip with the catalogue ``names``, replay it, then replay it with one more brand.
 
-    The new brand goes by the text of the open cluster of the highest rank that is no name.
+    The new brand is named after the text of the highest ranked unresolved cluster that is not a name.
     """
     catalog.write_text(yaml.safe_dump([*names], allow_unicode=True), encoding="utf-8")
     job = runner.submit(str(clip), overrides=DOWN)
@@ -145,7 +145,7 @@ def sections(rows: Sequence[Asked]) -> list[Section]:
     """The tables of all clips."""
     return [
         Section(
-            "Questions, where words settle nothing and a script is the model",
+            "Questions, with a script as the model and no words settled",
             ("clip", "minutes", "candidates", "clusters", "questions", "a candidate", "open tracks", "with a verdict"),
             [
                 (
@@ -157,7 +157,7 @@ def sections(rows: Sequence[Asked]) -> list[Section]:
         ),
         Section(
             "Questions of replays",
-            ("clip", "nothing changed", "one brand more", "clusters that it is like"),
+            ("clip", "nothing changed", "one more brand", "clusters that resemble it"),
             [(a.clip, a.again, a.touched_questions, a.touched) for a in rows],
         ),
     ]

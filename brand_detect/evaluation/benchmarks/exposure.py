@@ -1,4 +1,4 @@
-"""Seconds, share of voice and area of a report against the truth of a generated clip, brand by brand."""
+"""Compares seconds, share of voice and area of a report with a generated clip's ground truth, by brand."""
 
 from pathlib import Path
 from typing import cast
@@ -15,8 +15,8 @@ from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_on
 def bench_exposure(folder: Path, run: RunVideo, seconds: float, seed: int) -> Section:
     """One row per listed brand: reported, true, error; areas are means over the time on screen, in percent.
 
-    A brand is on screen for longer than its name can be read, and a reader may read less or more than a viewer: so
-    both limits stand beside the reported seconds, and the errors are against what can be read.
+    A brand is on screen for longer than its name is legible, and OCR may read less or more than a viewer. So
+    both limits are given next to the reported seconds, and errors are relative to the legible time.
     """
     video = folder / f"exposure-{seconds:g}-{seed}.mp4"
     truth = sample_once(video, Scenario(seconds=seconds, seed=seed))
@@ -49,8 +49,8 @@ def bench_exposure(folder: Path, run: RunVideo, seconds: float, seed: int) -> Se
 
 
 def area_frac(truth: Truth, brand: str) -> float:
-    """Mean share of the picture that the brand's ink takes up while it can be read: its legible boxes together, with
-    what players cover of them."""
+    """Mean share of the picture covered by the brand's legible boxes while it is legible, parts hidden by players
+    included."""
     boxes = truth.boxes[(truth.boxes[:, 1] == truth.brands.index(brand)) & (truth.boxes[:, 11] > 0)]
     x, y = boxes[:, 2:10:2].clip(0, truth.width_px), boxes[:, 3:10:2].clip(0, truth.height_px)
     areas = 0.5 * np.abs((x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1))

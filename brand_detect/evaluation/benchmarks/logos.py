@@ -1,4 +1,4 @@
-"""Logos without words from end to end: a generated clip whose marks are known, in a catalogue full of other marks."""
+"""Textless logos, end to end: a generated clip with known logos, and a catalogue full of other logos."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_on
 
 CLIP = Scenario(seconds=120, width_px=1920, height_px=1080, marks=tuple(LOGOS))
 HEIGHT_PX = 40.0
-"""Lowest mark that has to be recognised."""
+"""Least height of a logo that must be recognised."""
 IN_VIEW = 0.25
-"""Share of a mark in view at which naming it is not wrong."""
+"""Visible share of a logo from which naming it is not an error."""
 ROUNDING_S = 0.5
-"""A mark counts as there within this of an instant: exposures are rounded to sampled frames."""
+"""Tolerance in time for a logo's presence: exposures are rounded to sampled frames."""
 
 RunCatalog = Callable[[Path, Path], RunResult]
-"""Runs one video from start to end with the catalogue in a folder."""
+"""Runs one video with the catalogue in a folder."""
 
 
 @dataclass(frozen=True)
 class LogoScore:
-    """Seconds, summed over marks. ``shown`` counts where a mark of ``HEIGHT_PX`` and more is legible."""
+    """Seconds, summed over logos. ``shown`` counts time with a legible logo of at least ``HEIGHT_PX``."""
 
     shown_s: Mapping[str, float]
     found_s: Mapping[str, float]  # of these
-    named_s: Mapping[str, float]  # all that was named by a look, marks of the clip or not
-    right_s: Mapping[str, float]  # of these, where the mark is in view
+    named_s: Mapping[str, float]  # time named by logo, of the clip or not
+    right_s: Mapping[str, float]  # part of it with the logo in view
 
     @property
     def recall(self) -> float:
@@ -48,14 +48,14 @@ class LogoScore:
 
 
 def score_logos(truth: Truth, payloads: Mapping[str, Payload]) -> LogoScore:
-    """What a finished job named of the marks of a generated clip, second by second.
+    """Score a finished job on the logos of a generated clip, second by second.
 
-    A sampled frame counts for its cell on the timeline, with the detections of the frame that stands for it.
+    A sampled frame counts for its cell on the timeline, with the detections of its keyframe.
     """
     scenes, report = payloads["filter_scenes"], payloads["compile_report"]
     assert isinstance(scenes, FilteredScenes)
     assert isinstance(report, Report)
-    named: dict[int, dict[str, bool]] = {}  # by keyframe: brand, and whether it was named by its look
+    named: dict[int, dict[str, bool]] = {}  # by keyframe: brand, and whether it was named by its logo
     for row in report.detections.select(["frame", "brand", "rule"]).to_pylist():
         brands = named.setdefault(row["frame"], {})
         brands[row["brand"]] = brands.get(row["brand"], False) or row["rule"] == Rule.logo_match
@@ -92,7 +92,7 @@ def _frames(truth: Truth, mark: str, height_px: float, legible: bool) -> set[int
 
 
 def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes]) -> Path:
-    """A catalogue of ``names`` without pictures, the clip's marks, and ``others``, drawings by name, as bystanders."""
+    """Write a catalogue with ``names`` without pictures, the clip's logos, and the distracting logos ``others``."""
     (folder / "logos").mkdir(parents=True, exist_ok=True)
     entries: list[str | dict[str, object]] = list(names)
     for name, path in LOGOS.items():
@@ -111,7 +111,7 @@ def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes
 
 
 def bench_logos(folder: Path, run: RunCatalog, others: Mapping[str, bytes]) -> list[Section]:
-    """Draws the clip in ``folder`` once, runs it, and scores its marks."""
+    """Draw the clip in ``folder`` once, run it, and score its logos."""
     video = folder / "marks.mp4"
     truth = sample_once(video, CLIP)
     names = [b for b in truth.brands if b not in truth.marks and b not in truth.unlisted]
@@ -126,13 +126,13 @@ def bench_logos(folder: Path, run: RunCatalog, others: Mapping[str, bytes]) -> l
     total = ("all", *sums, f"{score.recall:.2f}", f"{score.precision:.2f}")
     return [
         Section(
-            f"Logos without words among {len(others)} others, {HEIGHT_PX:g} px high and more",
-            ("mark", "shown, s", "of these found, s", "named, s", "of these right, s", "recall", "precision"),
+            f"Textless logos among {len(others)} others, at least {HEIGHT_PX:g} px high",
+            ("logo", "shown, s", "of these found, s", "named, s", "of these right, s", "recall", "precision"),
             [*rows, total],
         ),
         Section(
             "Cost",
-            ("stage", "s", "MiB of state a video minute"),
+            ("stage", "s", "MiB of state per video minute"),
             [(s, t, "") for s, t in result.seconds.items()]
             + [("all", sum(result.seconds.values()), result.store_bytes / MIB / (result.duration_s / 60))],
         ),

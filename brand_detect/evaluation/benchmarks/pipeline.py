@@ -1,6 +1,6 @@
-"""The benchmark, one function per table: speed, the price of looking at less, sampling, and memory.
+"""The benchmark, one function per table: speed, the price of reading fewer frames, sampling, and memory.
 
-Every column names its unit. The clips are generated, so that anyone gets the same ones; labelled clips of one's own
+Every column names its unit. Clips are generated, so that everybody gets the same; your own labelled clips
 can be added.
 """
 
@@ -36,15 +36,15 @@ IN_FULL: Overrides = {
     "detect_objects": {"propagate": False},
     "run_ocr": {"max_crops": 20, "stop_confidence": 1.0},
 }
-"""Reads every sampled frame in full: only frames with the very same hash stand for each other, text is searched on each
-frame anew, and up to 20 crops of every track are read however certain the first was."""
+"""Reads every sampled frame in full: only frames with equal hashes are duplicates, text is detected on each frame
+anew, and up to 20 crops of every track are read, however certain the first one was."""
 
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One finished job: each stage's payload, the seconds in each stage, the bytes of its checkpoints."""
+    """One finished job: payload and seconds of each stage, and the bytes of its checkpoints."""
 
     payloads: Mapping[str, Payload]
     seconds: Mapping[str, float]
@@ -52,18 +52,18 @@ class RunResult:
 
     @property
     def duration_s(self) -> float:
-        """Seconds of video that were sampled."""
+        """Length of the sampled range, in seconds."""
         extracted = self.payloads["extract_frames"]
         assert isinstance(extracted, ExtractedFrames)
         return extracted.end_s - extracted.start_s
 
 
 RunVideo = Callable[[Path, Overrides], RunResult]
-"""Runs one video from start to end with overrides on the default profile."""
+"""Runs one video with overrides on the default profile."""
 
 
 def result_of(job: "JobRun") -> RunResult:
-    """What the benchmark wants to know of a finished job."""
+    """The facts about a finished job that the benchmark needs."""
     payloads = {stage: value for stage in STAGES if isinstance(value := job.load(stage), Payload)}
     return RunResult(
         payloads,
@@ -81,7 +81,7 @@ class Section:
     rows: Sequence[tuple[str | float, ...]]
 
     def table(self) -> Table:
-        """For the console, figures to three digits."""
+        """The table for the console, figures to three digits."""
         table = Table(title=self.title)
         for k, name in enumerate(self.columns):
             table.add_column(name, justify="right" if k else "left")
@@ -95,13 +95,13 @@ class Section:
 
 
 def _figure(value: float) -> str:
-    """Three digits, and all of a whole number."""
+    """A figure with three digits; whole numbers in full."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A run and what it cost."""
+    """A run and its cost."""
 
     video: Path
     result: RunResult
@@ -112,7 +112,7 @@ class Measured:
         return self.wall_s / self.result.duration_s
 
     def per_frame(self, stat: str) -> float:
-        """A figure of ``detect_objects`` over the sampled frames."""
+        """A figure of ``detect_objects`` per sampled frame."""
         scenes, detected = self.result.payloads["filter_scenes"], self.result.payloads["detect_objects"]
         return detected.stats[stat] / max(1, scenes.counts()["timeline"])
 
@@ -126,14 +126,14 @@ class Measured:
 
 
 def measured(run: RunVideo, video: Path, overrides: Overrides) -> Measured:
-    """Run ``video`` and take the time."""
+    """Run ``video`` and measure the time."""
     start = time.perf_counter()
     result = run(video, overrides)
     return Measured(video, result, time.perf_counter() - start)
 
 
 def speed(runs: Sequence[Measured]) -> Section:
-    """Wall time against the video's duration, the work behind it, and the checkpoints' size."""
+    """Wall time relative to the video's duration, the work done, and the checkpoints' size."""
     columns = (
         "clip",
         "duration s",
@@ -161,7 +161,7 @@ def speed(runs: Sequence[Measured]) -> Section:
 
 
 def against_full(runs: Sequence[tuple[ClipLabels, Measured, Measured]], catalog: BrandCatalog | None = None) -> Section:
-    """The defaults beside reading every sampled frame in full: what is saved, and whether anything is lost."""
+    """Compare the defaults with reading every sampled frame in full: savings and losses."""
     columns = (
         "clip",
         "reading",
@@ -184,7 +184,7 @@ def against_full(runs: Sequence[tuple[ClipLabels, Measured, Measured]], catalog:
 
 
 def sampling(video: Path, runs: int = 3) -> Section:
-    """Frame sampling against FFmpeg decoding the same file to nothing."""
+    """Frame sampling compared with FFmpeg decoding the same file to null."""
     return Section(
         f"Frame sampling against ffmpeg -f null, {video.name}",
         ("figure", "value"),
@@ -194,16 +194,16 @@ def sampling(video: Path, runs: int = 3) -> Section:
 
 @dataclass(frozen=True)
 class Footprint:
-    """A run in a process of its own."""
+    """A run in its own process."""
 
     wall_s: float
-    peak_bytes: int  # of the process's resident memory, models included
+    peak_bytes: int  # peak resident memory of the process, models included
     seconds: Mapping[str, float]
     duration_s: float
 
 
 def footprint(run: RunVideo, video: Path) -> Footprint:
-    """Run ``video`` in a fresh process and see how much memory it took. ``run`` is a function of a module."""
+    """Run ``video`` in a fresh process and measure its memory. ``run`` must be a module's function."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_footprint, run, video).result()
 
@@ -215,7 +215,7 @@ def _footprint(run: RunVideo, video: Path) -> Footprint:
 
 
 def _peak_bytes() -> int:
-    """Most resident memory this process has had. On Linux not from getrusage, which begins at the parent's peak."""
+    """Peak resident memory of this process. On Linux getrusage is no use, because it starts at the parent's peak."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -225,7 +225,7 @@ def _peak_bytes() -> int:
 
 
 def memory(measure: Callable[[Path], Footprint], short: Path, long: Path) -> Section:
-    """Peak memory and seconds per stage of a short and of a long video, side by side."""
+    """Peak memory and seconds per stage of a short and a long video."""
     a, b = measure(short), measure(long)
     rows: list[tuple[str | float, ...]] = [
         ("video, s", a.duration_s, b.duration_s, b.duration_s / a.duration_s),
@@ -245,9 +245,9 @@ def benchmark(
     catalog: BrandCatalog | None = None,
     long: bool = False,
 ) -> Iterator[Section]:
-    """All tables, each as soon as it stands. Clips are drawn into ``work`` once.
+    """All tables, each as soon as it is ready. Clips are drawn into ``work`` once.
 
-    ``labelled`` are clips of one's own beside the generated one. ``long`` adds the twenty-minute video, whose run takes
+    ``labelled`` are your own clips besides the generated one. ``long`` adds the twenty-minute video, whose run takes
     about as long as it lasts.
     """
     video = work / "two_minutes.mp4"

@@ -1,4 +1,4 @@
-"""What a replay costs: the seconds of its stages, of Dagster, of the queue, and which libraries it loaded."""
+"""Measures a replay: seconds in its stages, in Dagster and in the queue, and the libraries it loads."""
 
 import multiprocessing
 import sys
@@ -11,18 +11,18 @@ from brand_detect.client import Client
 from brand_detect.evaluation.benchmarks.pipeline import Section
 from brand_detect.orchestration.run import JobRun
 
-# libraries that decode video, find or read text, and open stored pictures
+# libraries that decode video or detect and read text, and those that open stored pictures
 DECODES = ("av",)
 READS = ("onnxruntime", "openvino", "rapidocr", "pytesseract", "torch", "transformers")
 DRAWS = ("cv2",)
 
 Replay = Callable[[str, str], JobRun]
-"""Replays a job from a stage in the process that calls it."""
+"""Replays a job from a stage in the calling process."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """A replay in a process of its own."""
+    """A replay in its own process."""
 
     wall_s: float
     stage_s: dict[str, float]
@@ -30,7 +30,7 @@ class Replayed:
 
 
 def in_fresh_process(replay: Replay, job_id: str, start_stage: str) -> Replayed:
-    """Replay in a new process, so that what is loaded there was loaded by the replay. ``replay`` is of a module."""
+    """Replay in a new process, which loads only what the replay needs. ``replay`` must be a module's function."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_replayed, replay, job_id, start_stage).result()
 
@@ -45,7 +45,7 @@ def _replayed(replay: Replay, job_id: str, start_stage: str) -> Replayed:
 
 
 def alone(replayed: Replayed, job_id: str, start_stage: str) -> Section:
-    """Where the seconds of a replay in a process of its own went."""
+    """Breakdown of the time of a replay in its own process."""
     in_stages = sum(replayed.stage_s.values())
     rows = [
         *((f"{stage}, s", seconds) for stage, seconds in replayed.stage_s.items()),
@@ -56,11 +56,11 @@ def alone(replayed: Replayed, job_id: str, start_stage: str) -> Section:
         ("detectors and readers loaded", ", ".join(name for name in replayed.loaded if name in READS) or "none"),
         ("for stored pictures", ", ".join(name for name in replayed.loaded if name in DRAWS) or "none"),
     ]
-    return Section(f"Replay of {job_id} from {start_stage}, in a process of its own", ("figure", "value"), rows)
+    return Section(f"Replay of {job_id} from {start_stage}, in its own process", ("figure", "value"), rows)
 
 
 def served(client: Client, job_id: str, start_stage: str) -> Section:
-    """Where the seconds of a replay through a running Dagster went."""
+    """Breakdown of the time of a replay through a running Dagster."""
     began = time.perf_counter()
     run = client.replay(job_id, start_stage)
     asked_s = time.perf_counter() - began
@@ -72,7 +72,7 @@ def served(client: Client, job_id: str, start_stage: str) -> Section:
     in_stages = sum(a.stage_s for state in states for a in state.attempts if a.run_id == run.run_id)
     ran_s = run.ended_s - run.started_s
     rows = [
-        ("asking: checkpoints, brand list, launch, s", asked_s),
+        ("request: checkpoints, brand list, launch, s", asked_s),
         ("queue and start of the worker, s", run.started_s - run.created_s),
         ("all stages, s", in_stages),
         ("Dagster and storage within the run, s", ran_s - in_stages),

@@ -1,4 +1,4 @@
-"""How fast frames are sampled, against FFmpeg decoding the same file to nothing."""
+"""Measures the speed of frame sampling against FFmpeg decoding the same file to null."""
 
 import json
 import resource
@@ -24,16 +24,16 @@ json.dump(figures | {"pictures": len(images), "samples": sum(images)}, sys.stdou
 
 
 def measure_sampling(path: Path, runs: int = 3, sample_fps: float = 2.0) -> dict[str, float]:
-    """Decode and sample ``path`` and decode it with ``ffmpeg -f null -``, in turn, ``runs`` times.
+    """Sample ``path``, and decode it with ``ffmpeg -f null -``, alternately, ``runs`` times each.
 
-    Both choose their number of threads themselves. Ours is timed inside its process, from the opening of the file;
-    FFmpeg's figures hold the start of its process, some hundredths of a second: take a clip of 20 s or more.
+    Both choose their number of threads. Ours is timed inside its process, from opening the file on;
+    FFmpeg's figures include the start of its process, some hundredths of a second: use a clip of 20 s or more.
 
     Returns:
-        Medians of ``wall_s`` and ``cpu_s`` and of their ratios run by run (ours over FFmpeg's), and what was decoded.
+        Medians of ``wall_s`` and ``cpu_s`` and of their ratios per run (ours over FFmpeg's), and counts.
 
     Raises:
-        BadInput: the file is missing or is no video that both can decode.
+        BadInput: the file is missing, or is not a video that both can decode.
     """
     ours, theirs = [], []
     for _ in range(runs):
@@ -56,7 +56,7 @@ def measure_sampling(path: Path, runs: int = 3, sample_fps: float = 2.0) -> dict
 
 
 def _run(command: list[str], path: Path) -> tuple[str, float, float]:
-    """What the command wrote, its wall and its CPU seconds."""
+    """The command's output, wall seconds and CPU seconds."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
     wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""Many jobs in one instance: what listing a job's checkpoints and a night's tick cost then."""
+"""Measures, with many jobs in one instance, the listing of checkpoints and the off-peak ticks."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
 
 LISTED = "listed"
-"""The job whose checkpoints are listed: it has several attempts of every stage, with pictures."""
+"""The job whose checkpoints are listed; it has several attempts of every stage, with pictures."""
 ATTEMPTS = 3
 PICTURE_BYTES = 60_000
 
@@ -35,7 +35,7 @@ PICTURE_BYTES = 60_000
 def scale(folder: Path, jobs: int, runs: int = 15) -> Section:
     """Listing one job's checkpoints over GraphQL, and the off-peak sensor and schedule, with ``jobs`` jobs present.
 
-    The instance is made in ``folder`` once, on SQLite: every job has its escalations and its report.
+    The instance is created in ``folder`` once, on SQLite; every job has escalations and a report.
     """
     home = folder / f"scale-{jobs}"
     with _instance(home) as instance:
@@ -80,7 +80,7 @@ def _fill(instance: dg.DagsterInstance, jobs: int) -> None:
         if job_id not in present:
             for stage in WATCHED:
                 _report(instance, stage, job_id, "run-0", picture=False)
-            instance.add_dynamic_partitions(str(JOBS.name), [job_id])  # last: what is there is whole
+            instance.add_dynamic_partitions(str(JOBS.name), [job_id])  # last, so that existing jobs are complete
     if LISTED not in present:
         for n in range(ATTEMPTS):
             for stage in LINE:
@@ -126,7 +126,7 @@ def _night(instance: dg.DagsterInstance) -> int:
 
 @contextmanager
 def _counted() -> Iterator[list[int]]:
-    """Counts the statements that reach any database."""
+    """Counts the statements sent to any database."""
     count = [0]
 
     def one(*_: object) -> None:

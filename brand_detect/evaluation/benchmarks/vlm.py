@@ -1,7 +1,7 @@
-"""How fast a vision-language model loads and answers on this machine, one question at a time and several at once.
+"""Measures how fast a vision-language model loads and answers on this machine, one by one and in batches.
 
-Speed does not depend on what a model has learnt: without a model at hand, one of SmolVLM's architecture with random
-weights is made.
+Speed does not depend on the weights: without a model, one with SmolVLM's architecture and random
+weights is created.
 """
 
 import time
@@ -28,7 +28,7 @@ CHAT = (
     "{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}"
     "{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
-"""The template that SmolVLM's checkpoints have, in short."""
+"""Shortened form of the chat template in SmolVLM's checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Tower:
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """As transformers' configurations call them, and the spread of random weights."""
+        """Arguments of a transformers configuration, with the spread of random weights."""
         names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
         sizes = dict(zip(names, (self.width, self.inner, self.layers, self.heads), strict=True))
-        # the usual 0.02 leaves a tiny network deaf to all but the last word
+        # with the usual 0.02 a tiny network attends only to the last word
         return {**sizes, "initializer_range": self.width**-0.5}
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of a model of SmolVLM's kind. A picture is one square of ``image_px``."""
+    """The sizes of a SmolVLM-like model. A picture is one square of ``image_px``."""
 
     vision: Tower
     language: Tower
     kv_heads: int
-    words: int  # of the vocabulary
+    words: int  # vocabulary size
     image_px: int
     patch_px: int
     shuffle: int  # ``shuffle``² patches become one token
@@ -74,12 +74,12 @@ SIZES = {  # as the configurations of SmolVLM-256M-Instruct, SmolVLM-500M-Instru
 
 
 def bench_vlm(model: str, *, questions: int, max_output_tokens: int, batches: Sequence[int]) -> Section:
-    """Questions that ``model`` answers in a minute, in batches of each of ``batches``, and the seconds of its loading.
+    """Questions that ``model`` answers per minute at each batch size, and the seconds that loading it takes.
 
     Args:
-        model: a folder, or the id of a model that the Hugging Face cache holds.
-        questions: each of one crop and a scene.
-        batches: the first is what the others are measured against.
+        model: a folder, or the id of a model in the Hugging Face cache.
+        questions: number of questions, each with one crop and a scene.
+        batches: batch sizes; the first is the baseline.
     """
     asked = [_question(n) for n in range(questions)]
     rows, answers = [], []
@@ -87,7 +87,7 @@ def bench_vlm(model: str, *, questions: int, max_output_tokens: int, batches: Se
         answerer = TransformersAnswerer(
             model, any_folder, load_prompt("default"), max_output_tokens=max_output_tokens, batch_size=batch
         )
-        answerer.question_ids(asked[0])  # reads the folder, which is no part of the loading
+        answerer.question_ids(asked[0])  # reads the folder, which does not count as loading
         start = time.perf_counter()
         answers = list(answerer.ask(asked))
         answering_s = sum(answer.latency_s for answer in answers)
@@ -104,7 +104,7 @@ def bench_vlm(model: str, *, questions: int, max_output_tokens: int, batches: Se
 
 
 def random_model(folder: Path, size: Architecture) -> Path:
-    """A checkpoint with random weights in ``folder``, laid out as one that was fetched. Made once.
+    """Create a checkpoint with random weights in ``folder``, once, with the layout of a downloaded one.
 
     Weights are stored in bfloat16, as SmolVLM's are.
     """
@@ -132,7 +132,7 @@ def random_model(folder: Path, size: Architecture) -> Path:
 
 
 def config_of(size: Architecture, ids: Mapping[str, int], words: int, image_token: int) -> Any:
-    """transformers' configuration of ``size``; ``ids`` are the numbers of the special tokens, by role."""
+    """The transformers configuration for ``size``; ``ids`` are the special tokens' ids by role."""
     import transformers
 
     config: Any = transformers.Idefics3Config
@@ -147,7 +147,7 @@ def config_of(size: Architecture, ids: Mapping[str, int], words: int, image_toke
 
 
 def byte_tokenizer(special: Sequence[str], **roles: str) -> Any:
-    """A tokenizer of any text, trained on the default prompt so that it needs as few tokens as a real one."""
+    """A tokenizer for any text, trained on the default prompt to need as few tokens as a real one."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,1 +1,1 @@
-"""Results against labels: what was found, missed and made up. It generates no input and measures no time."""
+"""Compares results with labels. It generates no input and measures no time."""

@@ -1,4 +1,4 @@
-"""Vector artwork of brands, as pictures that an embedder may be shown: for galleries of thousands of brands."""
+"""Brand icons as pictures for an embedder, for galleries of thousands of brands."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ from brand_detect.evaluation.synthetic.artwork import Artwork, Rgba, brand_key, 
 
 SIDE_PX = 128
 MARGIN = 0.05
-"""Of the longest side, around the mark: boxes that people draw are about as tight."""
+"""Margin around the logo as a share of the longest side; boxes drawn by people are about as tight."""
 ONE_COLOR = 24
-"""Artwork is of one colour when no channel of its opaque pixels varies by more than this, of 255."""
+"""Artwork counts as one colour if no channel of its opaque pixels varies by more than this, of 255."""
 
 STANDS_OUT = 32
-"""Of 255, from black and from white."""
+"""Least distance of a colour from black and from white, of 255."""
 
 BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
@@ -28,15 +28,15 @@ WHITE: Color = (255, 255, 255)
 
 @dataclass(frozen=True)
 class Icon:
-    """One picture of a brand's mark."""
+    """One picture of a brand's logo."""
 
     name: str
     svg: str
-    color: Color | None = None  # of the brand, where the artwork does not show it
+    color: Color | None = None  # the brand's colour, if the artwork does not show it
 
     @property
     def key(self) -> str:
-        """What makes two names one brand: letters and digits without case, accents, and the name of the variant."""
+        """Key of the brand: letters and digits without case, accents and the name of the variant."""
         return key_of(self.name)
 
 
@@ -59,10 +59,10 @@ def simple_icons() -> list[Icon]:
 
 
 def icons_of(folder: Path) -> list[Icon]:
-    """The SVG files of a folder, named as the files are, or, where there are none, the Iconify packs under it.
+    """The SVG files in a folder, named after the files, or the Iconify packs in it if there are none.
 
     Raises:
-        BadInput: nothing of that kind is there.
+        BadInput: there is neither.
     """
     files = sorted(folder.glob("*.svg"))
     if files:
@@ -71,13 +71,13 @@ def icons_of(folder: Path) -> list[Icon]:
 
 
 def pictures_of(icons: Sequence[Icon]) -> list[list[Image]]:
-    """Each mark as it may be met, longest side ``SIDE_PX`` and a margin.
+    """The usual appearances of each logo, with a longest side of ``SIDE_PX`` and a margin.
 
-    Artwork of one colour comes in every polarity: black on white, white on black, and, if that is neither, in the
-    brand's colour on white and white on it. Other artwork comes on white and on black.
+    Artwork of one colour is rendered in every polarity: black on white, white on black and, if its colour is neither,
+    in the brand's colour on white and white on it. Other artwork comes on white and on black.
 
     Returns:
-        For each icon its pictures; none where the artwork cannot be drawn or is empty.
+        The pictures of each icon; none if the artwork cannot be drawn or is empty.
     """
     marks = rasterise([Artwork(icon.key, icon.name, icon.svg, mono=False) for icon in icons], SIDE_PX)
     return [_pictures(mark, icon.color) if mark is not None else [] for icon, mark in zip(icons, marks, strict=True)]
@@ -91,7 +91,7 @@ def _pictures(mark: Rgba, brand: Color | None) -> list[Image]:
     blue, green, red = np.median(opaque, axis=0).astype(int).tolist()
     color = brand or (red, green, blue)
     pairs = [(BLACK, WHITE), (WHITE, BLACK)]
-    if STANDS_OUT <= sum(color) / 3 <= 255 - STANDS_OUT:  # in a colour near either, a picture would be blank
+    if STANDS_OUT <= sum(color) / 3 <= 255 - STANDS_OUT:  # otherwise the picture would be blank
         pairs += [(color, WHITE), (WHITE, color)]
     return [
         _on(np.broadcast_to(np.array(foreground[::-1], np.uint8), bgr.shape), alpha, background)
@@ -100,14 +100,14 @@ def _pictures(mark: Rgba, brand: Color | None) -> list[Image]:
 
 
 def icon_of(brand: str, packs: Iterable[Sequence[Icon]]) -> Icon | None:
-    """The first icon of that brand."""
+    """The first icon of the brand."""
     key = key_of(brand)
     return next((icon for pack in packs for icon in pack if icon.key == key), None)
 
 
 def is_of(icon: Icon, brand_keys: frozenset[str]) -> bool:
-    """Whether the first words of the icon's name are one of these brands: ``Yahoo Mail`` is of Yahoo, Minikube not of
-    Mini."""
+    """Whether the icon's name starts with the words of one of these brands: ``Yahoo Mail`` belongs to Yahoo, but
+    Minikube not to Mini."""
     line = line_of(icon.name)
     return any(line.key[:end] in brand_keys for end in line.cuts[1:])
 
@@ -118,7 +118,7 @@ def _color(hexadecimal: str) -> Color:
 
 
 def _on(bgr: NDArray[np.uint8], alpha: NDArray[np.uint8], background: Color) -> Image:
-    """The mark over a plain background with a margin."""
+    """The logo on a plain background with a margin."""
     margin = round(MARGIN * SIDE_PX)
     share = alpha / np.float32(255)
     padded = np.empty((bgr.shape[0] + 2 * margin, bgr.shape[1] + 2 * margin, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What tells logos apart: embedders, and the classical one that a network has to beat."""
+"""Recognisers of logos: embedders, and a classical baseline."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from brand_detect.engines.model_files import any_folder
 
 
 class Embedder:
-    """A ``LogoEmbedder`` by the name of its rows in the tables; likeness is the inner product."""
+    """A named ``LogoEmbedder``; similarity is the inner product."""
 
     def __init__(self, name: str, embedder: LogoEmbedder) -> None:
         self.name, self._embedder = name, embedder
@@ -27,11 +27,11 @@ class Embedder:
 
 
 def embedder_of(name: str) -> Embedder:
-    """``logo_embedder``, the package's own network; a ``.safetensors`` file, another training of it; else a model of
-    transformers, by id or folder.
+    """The embedder ``name``: ``logo_embedder`` is the packaged network, a ``.safetensors`` file other weights for it,
+    anything else a transformers model by id or folder.
 
     Raises:
-        Permanent: the model is not on this machine, or is no embedder.
+        Permanent: the model is not on this machine, or is not an embedder.
     """
     if name == "logo_embedder":
         return Embedder(name, BuiltInLogoEmbedder())
@@ -41,7 +41,7 @@ def embedder_of(name: str) -> Embedder:
 
 
 class Gradients:
-    """The classical ``LogoEmbedder`` that a network has to beat: histograms of oriented gradients."""
+    """The classical baseline: histograms of oriented gradients."""
 
     identity, dimensions = "gradients", 7 * 7 * 4 * 9
 
@@ -51,8 +51,8 @@ class Gradients:
 
 
 def gradients(crop: Image) -> NDArray[np.float32]:
-    """Histograms of oriented gradients (Dalal and Triggs, 2005): 64 x 64 px, cells of 8, blocks of 2 x 2, 9 directions
-    without sign, so that a mark and its negative look alike."""
+    """Histograms of oriented gradients (Dalal and Triggs, 2005): 64 x 64 px, cells of 8, blocks of 2 x 2, 9 unsigned
+    directions, so that a logo and its negative are alike."""
     import cv2
 
     grey = cv2.cvtColor(letterboxed(crop, 64), cv2.COLOR_BGR2GRAY).astype(np.float32)

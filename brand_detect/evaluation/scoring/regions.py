@@ -1,4 +1,4 @@
-"""How many logos of annotated pictures the proposed regions hold, method by method."""
+"""Scores region detectors on annotated pictures: the share of logos covered by their proposals."""
 
 import json
 import time
@@ -24,7 +24,7 @@ from brand_detect.stages.detect_objects.propagation import without_lines
 PROPOSALS = (5, 10, 20, 50, 100)
 MOST = max(PROPOSALS)
 FOUND_IOU, LOOSE_IOU = 0.5, 0.3
-SMALLEST_PX = 16.0  # smaller marks of generated clips do not count
+SMALLEST_PX = 16.0  # smaller logos of generated clips do not count
 
 Annotated = tuple[Image, Boxes]
 """A picture and the boxes of its logos."""
@@ -32,8 +32,8 @@ Annotated = tuple[Image, Boxes]
 
 @dataclass(frozen=True)
 class RegionScore:
-    """What one method proposed. ``ranks`` maps an IoU to the place, from 0, of the first proposal that overlaps each
-    logo so much; infinite where none does."""
+    """The proposals of one method. ``ranks`` maps an IoU to the rank, from 0, of the first proposal with this overlap,
+    per logo; infinite without one."""
 
     method: str
     megapixels: float
@@ -49,7 +49,7 @@ class RegionScore:
         return 1000 * self.seconds / max(self.megapixels, 1e-9)
 
     def recall(self, proposals: int, iou: float = FOUND_IOU) -> float:
-        """Share of the logos found among the first ``proposals`` of their picture."""
+        """Share of logos covered by the first ``proposals`` of their picture."""
         return float((self.ranks[iou] < proposals).mean()) if self.logos else 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class RegionScore:
 
 @dataclass(frozen=True)
 class TextThenLogos:
-    """What the pipeline proposes: lines of text, and after them the logos that are no lines of text."""
+    """The pipeline's proposals: lines of text, then logo regions that are not lines of text."""
 
     text: RegionDetector
     logos: RegionDetector
@@ -77,13 +77,13 @@ class TextThenLogos:
 
 
 def methods(text: RegionDetector) -> dict[str, RegionDetector]:
-    """Every method, by name. ``text`` finds lines of text."""
+    """All methods by name. ``text`` detects lines of text."""
     contours = ContourLogoDetector(min_score=0.0, most=MOST)
     return {"contours": contours, "text": text, "text, then contours": TextThenLogos(text, contours)}
 
 
 def annotated(folder: Path, codec: ImageCodec) -> list[Annotated]:
-    """The pictures of ``folder/images`` with the boxes of their logos.
+    """The pictures in ``folder/images`` with the boxes of their logos.
 
     ``folder/annotations.json`` lists ``{"image", "boxes": [{"brand", "x", "y", "w", "h"}]}``, boxes in px.
 
@@ -102,14 +102,14 @@ def annotated(folder: Path, codec: ImageCodec) -> list[Annotated]:
 
 
 def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
-    """Pictures of a generated clip with the boxes of its textless marks that can be made out.
+    """Pictures of a generated clip with the boxes of its legible textless logos.
 
     Raises:
-        BadInput: the clip has no truth, or shows no marks.
+        BadInput: the clip has no ground truth, or shows no logos.
     """
     truth = load_truth(truth_path(video))
     if not truth.marks:
-        raise BadInput(f"{video} shows no textless marks.", "generate it with Scenario(marks=...)")
+        raise BadInput(f"{video} shows no textless logos.", "generate it with Scenario(marks=...)")
     marks = np.isin(truth.boxes[:, 1], [truth.brands.index(m) for m in truth.marks]) & (truth.boxes[:, 11] > 0)
     rows = truth.boxes[marks]
     pictures = []
@@ -126,7 +126,7 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
 
 
 def generated(folder: Path) -> list[Annotated]:
-    """Pictures of a clip with textless marks, which is drawn into ``folder`` if it is not there yet."""
+    """Pictures of a clip with textless logos, which is drawn into ``folder`` if it does not exist."""
     video = folder / "marks.mp4"
     sample_once(video, Scenario(fps=10, marks=tuple(LOGOS)))
     return of_sample(video)
@@ -135,10 +135,10 @@ def generated(folder: Path) -> list[Annotated]:
 def evaluate_regions(
     pictures: Sequence[Annotated], methods: Mapping[str, RegionDetector], progress: Progress
 ) -> list[RegionScore]:
-    """Score each method; regions of higher score count as proposed first."""
+    """Score each method; proposals are ranked by score."""
     scores = []
     for n, (name, detector) in enumerate(methods.items()):
-        detector.detect(pictures[0][0])  # loads what it needs
+        detector.detect(pictures[0][0])  # loads the model outside the timing
         ranks: dict[float, list[NDArray[np.float64]]] = {FOUND_IOU: [], LOOSE_IOU: []}
         seconds = 0.0
         for done, (image, boxes) in enumerate(pictures):
@@ -161,7 +161,7 @@ def evaluate_regions(
 
 
 def first_ranks(boxes: Boxes, proposed: Boxes, iou: float) -> NDArray[np.float64]:
-    """For each box the place of the first proposal that overlaps it by ``iou``; infinite where none does."""
+    """For each box the rank of the first proposal with at least ``iou``; infinite without one."""
     hits = np.column_stack([box_iou(boxes, proposed) >= iou, np.ones(len(boxes), bool)])
     first = hits.argmax(axis=1).astype(float)
     return np.where(first < len(proposed), first, np.inf)

@@ -1,4 +1,4 @@
-"""How many words of real photographs the text engines find."""
+"""Scores text engines on words in photographs."""
 
 import json
 import time
@@ -24,7 +24,7 @@ Engine = tuple[RegionDetector, TextReader]
 
 @dataclass(frozen=True)
 class TextScore:
-    """What one engine found. ``seconds`` is the time of detecting and reading, decoding left out."""
+    """The result of one engine. ``seconds`` covers detection and recognition, not decoding."""
 
     engine: str
     pictures: int
@@ -36,7 +36,7 @@ class TextScore:
 
     @property
     def recall(self) -> float:
-        """Share of the words found, 0 to 1."""
+        """Share of words found, 0 to 1."""
         return self.found / self.words if self.words else 0.0
 
 
@@ -58,8 +58,8 @@ def evaluate_text(
     """Score each engine on the pictures of ``folder``.
 
     ``folder/annotations.json`` lists ``{"image", "words": [{"text", "ignore", "x", "y", "w", "h"}]}``, boxes in px; the
-    pictures lie in ``folder/images``. Words to be ignored and those of fewer than 3 letters and digits do not count. A
-    word is found when some reading holds it, whatever the case, and the reading's box overlaps the word's.
+    pictures are in ``folder/images``. Ignored words and those of fewer than 3 letters and digits do not count. A
+    word is found if a recognised text contains it, ignoring case, and the boxes overlap.
 
     Raises:
         BadInput: there is no such folder.
@@ -92,7 +92,7 @@ def evaluate_text(
 
 def text_table(scores: Sequence[TextScore]) -> Table:
     """The scores as a table for the terminal."""
-    table = Table(title=f"Words of {MIN_LETTERS} letters and more in photographs")
+    table = Table(title=f"Words of at least {MIN_LETTERS} letters in photographs")
     for heading in ("engine", "words", "found", "recall", "lines read", "ms a picture"):
         table.add_column(heading, justify="left" if heading == "engine" else "right")
     for s in scores:

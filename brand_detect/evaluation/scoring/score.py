@@ -1,7 +1,7 @@
 """Scores a report against labels: brands found, missed and false, seconds, and where each miss was lost.
 
-Labels are a file by hand, ``{clip: {duration_s, clear: {brand: {intervals_s?}}, hard: {…}}}``, or a generated clip's
-truth. With the truth's boxes the place of a loss is exact; with a list of brands it is told as far as it can be.
+Labels are a handmade file, ``{clip: {duration_s, clear: {brand: {intervals_s?}}, hard: {…}}}``, or a generated clip's
+ground truth. The boxes of the ground truth locate a loss exactly; a list of brands does so only roughly.
 """
 
 import json
@@ -40,16 +40,16 @@ NOT_SAMPLED = "not sampled"
 FILTERED = "filtered"
 NOT_DETECTED = "not detected"
 NOT_READ = "not read"
-NOT_DETECTED_OR_READ = "not detected or not read"  # labels without boxes cannot tell the two apart
+NOT_DETECTED_OR_READ = "not detected or not read"  # indistinguishable without boxes
 NOT_MATCHED = "not matched"
 NOT_REPORTED = "not reported"
 FATES = (NOT_SAMPLED, FILTERED, NOT_DETECTED, NOT_DETECTED_OR_READ, NOT_READ, NOT_MATCHED, NOT_REPORTED)
-"""Where a brand may be lost, in the order of the stages."""
+"""Possible losses of a brand, in stage order."""
 
 CLOSE = 80.0
-"""Similarity, 0..100, from which a text counts as the brand's name misread rather than as another text."""
+"""Similarity, 0..100, from which a text counts as a misreading of the brand's name."""
 COVERED = 0.5
-"""Share of the ink's upright box that a region must cover to have found it."""
+"""Share of the lettering's upright box that a region must cover to count as found."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ class Label:
 
 @dataclass(frozen=True)
 class ClipLabels:
-    """What can be read in one clip."""
+    """The labels of one clip."""
 
     clip: str  # the video's file name
     duration_s: float
     labels: tuple[Label, ...]
-    unlisted: tuple[str, ...] = ()  # words on screen that are in no catalogue
+    unlisted: tuple[str, ...] = ()  # words on screen that no catalogue lists
     truth: Truth | None = None
 
 
 def load_labels(path: Path) -> dict[str, ClipLabels]:
-    """The labels in a file, by clip. A truth file labels the clip beside it.
+    """The labels in a file, by clip. A ground truth file labels the clip next to it.
 
     Raises:
         BadInput: the file is missing or neither.
@@ -84,11 +84,11 @@ def load_labels(path: Path) -> dict[str, ClipLabels]:
             return {clip: labels_of_truth(clip, truth)}
         return {clip: _clip_labels(clip, entry) for clip, entry in data.items() if not clip.startswith("_")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise BadInput(f"{path} is not a label file: {e}.", "see the guide on evaluation for its shape") from e
+        raise BadInput(f"{path} is not a label file: {e}.", "the guide on evaluation describes the format") from e
 
 
 def labels_of_truth(clip: str, truth: Truth) -> ClipLabels:
-    """A generated clip's labels; words that are in no catalogue are not asked for."""
+    """A generated clip's labels; words that no catalogue lists need not be found."""
     entry = truth.labels()
     listed = {k: {b: v for b, v in entry[k].items() if b not in truth.unlisted} for k in ("clear", "hard")}
     found = _clip_labels(clip, entry | listed)
@@ -108,7 +108,7 @@ def _clip_labels(clip: str, entry: Mapping[str, Any]) -> ClipLabels:
 
 @dataclass(frozen=True)
 class Loss:
-    """Seconds, to a sample's length, in which a brand could be read and was not reported."""
+    """Seconds, at the resolution of sampling, with a legible but unreported brand."""
 
     where: str
     seconds: float
@@ -124,15 +124,15 @@ class BrandScore:
     found: bool
     labelled_s: float
     reported_s: float
-    common_s: float  # reported while labelled
+    common_s: float  # both reported and labelled
     error: float
     losses: tuple[Loss, ...] = ()  # labelled seconds that were not reported, most first
-    lost: str = ""  # if it was not found: the furthest it came
+    lost: str = ""  # if not found: the stage where it was lost
 
 
 @dataclass(frozen=True)
 class FalseBrand:
-    """A reported brand that no label names, with the evidence of its longest exposure."""
+    """A reported brand without a label, with the evidence of its longest exposure."""
 
     brand: str
     seconds: float
@@ -148,7 +148,7 @@ class ClipScore:
     duration_s: float
     brands: tuple[BrandScore, ...]
     false: tuple[FalseBrand, ...]
-    unlisted: Mapping[str, bool] = field(default_factory=dict)  # word in no catalogue: listed as unresolved?
+    unlisted: Mapping[str, bool] = field(default_factory=dict)  # unlisted word: is it in an unresolved cluster?
 
 
 def totals(scores: Iterable[ClipScore]) -> Totals:
@@ -173,7 +173,7 @@ P = TypeVar("P", bound=Payload)
 
 
 class _Run:
-    """What the stages of one job handed on."""
+    """The payloads of one job."""
 
     def __init__(self, payloads: Mapping[str, Payload]) -> None:
         self.scenes = _payload(payloads, "filter_scenes", FilteredScenes)
@@ -186,7 +186,7 @@ class _Run:
         self.regions: dict[int, list[Row]] = {}
         for row in self.objects.regions.to_pylist():
             self.regions.setdefault(row["frame"], []).append(row)
-        self.said = {row["track_id"]: row["text"] for row in self.texts.texts.to_pylist()}
+        self.read = {row["track_id"]: row["text"] for row in self.texts.texts.to_pylist()}
         self.claims: dict[str, list[Row]] = {}
         for row in self.verdicts.verdicts.to_pylist():
             for track in row["track_ids"] if row["status"] == VerdictStatus.resolved else ():
@@ -203,7 +203,7 @@ def _payload(payloads: Mapping[str, Payload], stage: str, kind: type[P]) -> P:
 def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatalog | None = None) -> ClipScore:
     """Score one job, given the payload of each stage, against its clip's labels.
 
-    With ``catalog`` a label may name a brand by any of its aliases.
+    With ``catalog``, labels may use aliases.
 
     Raises:
         BadInput: a stage that scoring needs is missing.
@@ -248,7 +248,7 @@ def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatal
 
 
 def scorer(clip: ClipLabels) -> Callable[[Mapping[str, Payload], BrandCatalog], tuple[Totals, tuple[str, ...]]]:
-    """What ``sweep`` takes to compare each value with the labels of ``clip``."""
+    """The scorer for ``sweep`` that compares each value with the labels of ``clip``."""
 
     def compare(payloads: Mapping[str, Payload], catalog: BrandCatalog) -> tuple[Totals, tuple[str, ...]]:
         scored = score(payloads, clip, catalog)
@@ -268,7 +268,7 @@ def _false(report: Report, labelled: set[str]) -> Iterator[FalseBrand]:
 
 
 def is_close(name: str, text: str) -> bool:
-    """Whether ``text`` holds ``name``, perhaps misread; names of up to three letters must stand as a word."""
+    """Whether ``text`` contains ``name``, possibly misread; names of up to three letters must be whole words."""
     wanted, got = fold(key_of(name)), fold(key_of(text))
     if len(wanted) <= 3:
         return wanted == got or wanted in (fold(word) for word in line_of(text).words)
@@ -280,7 +280,7 @@ def is_close(name: str, text: str) -> bool:
 def _losses(
     label: Label, key: str, clip: ClipLabels, run: _Run, reported: Sequence[tuple[float, float]]
 ) -> tuple[Loss, ...]:
-    """Where the label's seconds were lost that are not ``reported``, sampled frame by sampled frame."""
+    """The stages that lost the labelled seconds outside ``reported``, by sampled frame."""
     boxes = _truth_boxes(label.brand, clip.truth) if clip.truth else None
     fps = clip.truth.fps if clip.truth else 0
 
@@ -313,26 +313,26 @@ def _losses(
 
 
 def _fate(brand: str, key: str, tracks: set[str], run: _Run, exact: bool) -> tuple[str, str]:
-    """How far ``brand`` came on a keyframe, and the evidence. ``tracks`` are those that cover it, if ``exact``,
-    or all on the frame."""
+    """The stage that lost ``brand`` on a keyframe, and the evidence. ``tracks`` are those that cover it if ``exact``,
+    else all on the frame."""
     claims = [claim for track in tracks for claim in run.claims.get(track, ())]
     named = [claim["confidence"] for claim in claims if key_of(claim["brand"]) == key]
     if named:
         return NOT_REPORTED, f"a verdict of confidence {max(named):.2f} names it"
     if not tracks:
         return NOT_DETECTED, "no region there"
-    close = _saying(brand, tracks, run.said)
+    close = _naming(brand, tracks, run.read)
     if close:
-        read = " + ".join(sorted({repr(run.said[track]) for track in close}))
+        read = " + ".join(sorted({repr(run.read[track]) for track in close}))
         taken = {f"{c['brand']} ({c['rule']})" for t in close for c in run.claims.get(t, ())}
         return NOT_MATCHED, f"read as {read}" + (f", taken for {', '.join(sorted(taken))}" if taken else "")
     if exact:
-        return NOT_READ, "read as " + " + ".join(sorted({repr(run.said.get(track, "")) for track in tracks}))
+        return NOT_READ, "read as " + " + ".join(sorted({repr(run.read.get(track, "")) for track in tracks}))
     return NOT_DETECTED_OR_READ, "no text like it"
 
 
 def _truth_boxes(brand: str, truth: Truth) -> dict[int, list[NDArray[np.float64]]]:
-    """Upright boxes of the brand's legible lettering by the video's frame number; of all of it if none is legible."""
+    """Upright boxes of the brand's legible lettering by frame number; of all its lettering if none is legible."""
     own = truth.boxes[truth.boxes[:, 1] == truth.brands.index(brand)]
     legible = own[own[:, 11] > 0]
     boxes: dict[int, list[NDArray[np.float64]]] = {}
@@ -348,9 +348,9 @@ def _covers(region: Row, box: NDArray[np.float64]) -> bool:
     return width > 0 and height > 0 and width * height >= COVERED * (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _saying(brand: str, tracks: set[str], said: Mapping[str, str]) -> set[str]:
-    """Those of ``tracks`` that say ``brand``, alone or all of its words together."""
-    texts = {track: said[track] for track in tracks if track in said}
+def _naming(brand: str, tracks: set[str], read: Mapping[str, str]) -> set[str]:
+    """Those of ``tracks`` whose text names ``brand``, alone or all of its words together."""
+    texts = {track: read[track] for track in tracks if track in read}
     close = {track for track, text in texts.items() if is_close(brand, text)}
     if not close:
         words = [{t for t, text in texts.items() if is_close(word, text)} for word in line_of(brand).words]
@@ -361,10 +361,10 @@ def _saying(brand: str, tracks: set[str], said: Mapping[str, str]) -> set[str]:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What became of a brand's words when it was not in the catalogue.
+    """The result for a brand's words with the brand removed from the catalogue.
 
-    ``tracks`` were the brand's with the full catalogue; ``open`` of them are unresolved without it, and ``taken_for``
-    names the brands that claimed some of them only then.
+    ``tracks`` belong to the brand with the full catalogue; ``open`` of them are unresolved without it, and
+    ``taken_for`` names the brands that then claim some of them.
     """
 
     brand: str
@@ -380,10 +380,10 @@ class LeftOut:
 def leave_one_out(
     catalog: BrandCatalog, brands: Iterable[str], match: Callable[[BrandCatalog], BrandVerdicts]
 ) -> list[LeftOut]:
-    """Take each of ``brands`` out of the catalogue in turn and match again.
+    """Remove each of ``brands`` from the catalogue in turn and match again.
 
-    Its words should come out as unresolved and not as another brand. Brands that the full catalogue does not find in
-    this clip are left out of the result, for there is nothing to see.
+    Its words should become unresolved rather than another brand. Brands that the full catalogue does not find in this
+    clip are left out of the result.
     """
     full = match(catalog).verdicts.to_pylist()
     results = []
@@ -411,14 +411,14 @@ def leave_one_out(
 def matching(
     payloads: Mapping[str, Payload], params: MatchBrandsParams | None = None
 ) -> Callable[[BrandCatalog], BrandVerdicts]:
-    """``match_brands`` over what a job detected and read, for ``leave_one_out``; nothing is detected or read again."""
+    """``match_brands`` on a job's stored detections and texts, for ``leave_one_out``."""
     run = _Run(payloads)
     chosen = params or MatchBrandsParams.model_validate({})
     return lambda catalog: match_brands(run.scenes, run.objects, run.texts, chosen, index=LexiconIndex(catalog))
 
 
 def score_table(score: ClipScore) -> Table:
-    """One clip's brands: labelled and reported seconds, the error, and where the missing seconds were lost."""
+    """One clip's brands: labelled and reported seconds, the error, and the causes of missing seconds."""
     table = Table(title=f"{score.clip} ({score.duration_s:.1f} s)")
     for name in ("brand", "label", "result"):
         table.add_column(name)
@@ -433,12 +433,12 @@ def score_table(score: ClipScore) -> Table:
         evidence = f"{f.text!r} by {f.rule}, confidence {f.confidence:.2f}, frame {f.frame}"
         table.add_row(f.brand, "none", "false", "", f"{f.seconds:.1f}", "", evidence)
     for word, listed in score.unlisted.items():
-        table.add_row(word, "in no catalogue", "unresolved" if listed else "not listed", "", "", "", "")
+        table.add_row(word, "not in any catalogue", "unresolved" if listed else "not listed", "", "", "", "")
     return table
 
 
 def totals_table(scores: Sequence[ClipScore]) -> Table:
-    """All clips in one line each, and their sum."""
+    """One line per clip, and their sum."""
     table = Table(title="Brands against labels")
     table.add_column("clip")
     for name in ("clear found", "hard found", "false", "recall %", "precision %", "mean |error| of seconds %"):
@@ -451,8 +451,8 @@ def totals_table(scores: Sequence[ClipScore]) -> Table:
 
 
 def left_out_table(results: Sequence[LeftOut]) -> Table:
-    """Each brand taken out of the catalogue, and what became of its words."""
-    table = Table(title="Each labelled brand taken out of the catalogue")
+    """Each removed brand, and the result for its words."""
+    table = Table(title="Each labelled brand removed from the catalogue")
     for name in ("brand", "its tracks", "then unresolved", "taken for", "result"):
         table.add_column(name, justify="right" if "tracks" in name or "then" in name else "left")
     for r in results:

@@ -1,1 +1,1 @@
-"""Footage and pictures with known truth, the same for the same seed. It judges nothing."""
+"""Generates footage and pictures with ground truth, equal for equal seeds; it scores nothing."""

@@ -1,4 +1,4 @@
-"""Vector artwork to train with and to measure against: icons in Iconify's JSON format."""
+"""Vector artwork for training and evaluation: icons in Iconify's JSON format."""
 
 import json
 import re
@@ -16,17 +16,17 @@ Rgba = NDArray[np.uint8]
 """A picture with transparency, shape (height, width, 4), channels B, G, R, A, not premultiplied."""
 
 _VARIANTS = ("icon", "wordmark", "plain", "original", "line", "horizontal", "vertical", "dark", "light", "logo", "alt")
-_LARGEST_BODY = 200_000  # characters; larger ones are drawings, not marks
+_LARGEST_BODY = 200_000  # characters; larger ones are drawings, not logos
 
 
 @dataclass(frozen=True)
 class Artwork:
-    """One mark. Artworks with the same ``brand`` may show the same thing and are never each other's counterexample."""
+    """One logo. Artworks of the same ``brand`` may look alike, so they are never used as each other's negatives."""
 
     brand: str  # letters and digits of its name, without the name of the variant
     name: str
     svg: str
-    mono: bool  # one colour, to be replaced by any
+    mono: bool  # one colour, which may be replaced
 
 
 def load_packs(folder: Path) -> list[Artwork]:
@@ -60,7 +60,7 @@ def brand_key(name: str) -> str:
 
 
 def rasterise(artworks: Sequence[Artwork], longest_side_px: int) -> list[Rgba | None]:
-    """Each artwork cut to what is not transparent, its longest side as given; None for what cannot be drawn."""
+    """Each artwork cropped to its opaque part and scaled to the longest side; None if it cannot be drawn."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda a: _drawn(a, longest_side_px), artworks))
 

@@ -1,4 +1,4 @@
-"""Draws what generated footage shows: lettering, boards, a stadium, a sponsor wall, players and a scoreboard.
+"""Draws the contents of generated footage: lettering, boards, a stadium, a sponsor wall, players and a scoreboard.
 
 A broadcast camera on its tripod turns and zooms but does not move, so every picture of a shot is a homography of one
 wide *set*. A set is drawn once, in colour, and kept as YUV planes; a picture then costs one warp of 1.5 bytes a pixel.
@@ -47,7 +47,7 @@ PALETTE: tuple[tuple[Colour, Colour], ...] = (  # (ground, ink), B G R
     ((90, 30, 80), (240, 240, 240)),
     ((40, 105, 235), (255, 255, 255)),
 )
-LOGOS: dict[str, str] = {  # textless marks: names and paths in a square of 24, filled by the even-odd rule
+LOGOS: dict[str, str] = {  # textless logos: names and paths in a square of 24, filled by the even-odd rule
     "Arvelo": "M12 1a11 11 0 1 0 0 22 11 11 0 1 0 0-22zm0 4a7 7 0 1 1 0 14 7 7 0 1 1 0-14zM0 10h24v4H0z",
     "Brisk": "M0 12C5 1 19 1 24 12 19 23 5 23 0 12zm5 0c3 6 11 6 14 0-3-6-11-6-14 0zm7-3a3 3 0 1 0 .1 0z",
     "Corvex": "M2 4h6l7 8-7 8H2l7-8zM11 4h4l7 8-7 8h-4l7-8z",
@@ -64,12 +64,12 @@ LOGOS: dict[str, str] = {  # textless marks: names and paths in a square of 24, 
     "Kolvia": "M3 0h18l3 3v18l-3 3H3l-3-3V3zm2 12l7 7 7-7h-4V5h-6v7z",
     "Lunero": "M12 0c6 8 9 11 9 15a9 9 0 1 1-18 0c0-4 3-7 9-15zm0 8c-3 4-4 5-4 7a4 4 0 1 0 8 0c0-2-1-3-4-7z",
 }
-_STROKES = 2  # a mark is legible where so many letters of its width are
+_STROKES = 2  # a logo is legible at the width of this many legible letters
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a brand writes its name. A brand keeps its look wherever it stands."""
+    """The style of a brand's name, the same wherever it is shown."""
 
     face: str  # sans | italic | uni
     weight: int  # 100..900, for the variable faces
@@ -80,7 +80,7 @@ class Style:
     background: Colour
     foreground: Colour
     emblem: int  # corners of the emblem beside the name; 0 = none, 1 = a disc
-    mark: str = ""  # the path that stands for the name; "" = letters
+    mark: str = ""  # the path shown instead of the name; "" = letters
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Brand:
 
 
 def brand_of(name: str, index: int, rng: np.random.Generator) -> Brand:
-    """The ``index``-th brand: faces and colours in turn, the rest by chance."""
+    """The ``index``-th brand: faces and colours in turn, the rest random."""
     background, foreground = PALETTE[index % len(PALETTE)]
     if name in LOGOS:
         return Brand(name, Style("sans", 400, 1.0, 0.0, False, False, background, foreground, 0, LOGOS[name]))
@@ -109,7 +109,7 @@ def brand_of(name: str, index: int, rng: np.random.Generator) -> Brand:
 
 
 def lettering(text: str, style: Style, capital_px: int = 96) -> Picture:
-    """``text`` as a coverage mask, uint8 (h, w), cut to its ink; a capital is about ``capital_px`` high."""
+    """``text`` as a coverage mask, uint8 (h, w), cropped to its ink; a capital is about ``capital_px`` high."""
     import cv2
 
     if style.mark:
@@ -128,12 +128,12 @@ def lettering(text: str, style: Style, capital_px: int = 96) -> Picture:
 
 
 def logo_svg(path: str) -> str:
-    """A mark as an SVG file, black on nothing: the artwork to put into a catalogue."""
+    """A logo as an SVG file, black on transparent, for a catalogue."""
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill-rule="evenodd" d="{path}"/></svg>'
 
 
 def logo_mask(path: str, height_px: int) -> Picture:
-    """A mark as a coverage mask, uint8 (h, w), cut to its ink; its square is ``2 * height_px`` high."""
+    """A logo as a coverage mask, uint8 (h, w), cropped to its ink; its square is ``2 * height_px`` high."""
     import cv2
     import resvg_py
 

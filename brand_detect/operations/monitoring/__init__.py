@@ -1,4 +1,4 @@
-"""Which runs are alive, which are dead and have to be ended, and how runs have ended."""
+"""Tracks which runs are alive, ends dead ones, and reads how runs ended."""
 
 import dagster as dg
 

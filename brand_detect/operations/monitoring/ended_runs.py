@@ -1,4 +1,4 @@
-"""The runs of this pipeline as they end, in order: what sensors read that look at results."""
+"""Reads the runs of this pipeline in the order in which they end, for sensors that process results."""
 
 import time
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ ENDS: dict[Any, dg.DagsterRunStatus] = {
     dg.DagsterEventType.RUN_CANCELED: dg.DagsterRunStatus.CANCELED,
 }
 SETTLED_S = 10.0
-"""An end is read no sooner: a failure is stored before Dagster has said whether it executes the run again, and of two
-ends that are stored at one time the one with the higher number may be seen first."""
+"""Delay before an end is read: a failure is stored before Dagster decides whether to re-execute the run, and of two
+ends stored at the same time the one with the higher id may become visible first."""
 WORK = (*ASSETS, PRUNE_STEP)
-"""What the runs do, in this order."""
+"""Steps that these runs execute, in this order."""
 UNHEARD_S = 900.0
-"""A run that Dagster said it executes again, and has not after so long, has failed."""
+"""Time after which a run marked for re-execution, but not re-executed, counts as failed."""
 LONGEST = 300
-"""Letters of a reason that are told."""
+"""Longest reason, in characters."""
 MOST_WAITING = 1000
-"""Such runs that are kept in mind; until some of them are settled, none is read beyond."""
+"""Limit of runs awaiting re-execution; at the limit, reading pauses until some are settled."""
 
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A run that is not executed again."""
+    """A run that has ended and is not re-executed."""
 
     run: dg.DagsterRun
     at_s: float
@@ -39,7 +39,7 @@ class EndedRun:
 
     @property
     def job_id(self) -> str:
-        """ "" for a run of no job: one that takes a snapshot of the brand list, or prunes."""
+        """The job; "" for runs without one, which take a snapshot of the brand list or prune."""
         return self.run.tags.get(PARTITION, "")
 
     @property
@@ -49,23 +49,23 @@ class EndedRun:
 
 @dataclass
 class EndedRuns:
-    """A reader's place among the ends of runs. Events of runs are numbered across all runs, on SQLite too."""
+    """A reader's position among the ends of runs. Event ids count across all runs, on SQLite too."""
 
     after: int = -1
     """The last event that was read."""
     waiting: dict[str, float] = field(default_factory=dict)
-    """Failed runs that Dagster has said it executes again: when each failed, in seconds since 1970."""
+    """Failed runs that Dagster marked for re-execution, with the time of failure in seconds since 1970."""
 
     @classmethod
     def from_now_on(cls, instance: dg.DagsterInstance) -> "EndedRuns":
-        """A reader that has seen all that is there."""
+        """A reader positioned after all existing events."""
         newest = [r.storage_id for kind in ENDS for r in instance.fetch_run_status_changes(kind, limit=1).records]
         return cls(max(newest, default=-1))
 
     def read(self, instance: dg.DagsterInstance, limit: int) -> Iterator[EndedRun]:
-        """Runs that have ended since, at most ``limit`` events, in order.
+        """Runs that have ended since the last call, in order; reads at most ``limit`` events.
 
-        The place moves beyond a run when the next one is asked for: a caller that stops gets it again.
+        The position moves past a run when the next one is requested: a caller that stops early gets it again.
         """
         now_s = time.time()
         yield from self._unheard(instance, now_s)
@@ -94,7 +94,7 @@ class EndedRuns:
             del self.waiting[run_id]
 
     def _events(self, instance: dg.DagsterInstance, limit: int) -> list[dg.EventLogRecord]:
-        """The next ends of all kinds, in order, as far as each kind is known."""
+        """The next end events of all kinds, in order, up to where every kind has been read."""
         found: list[dg.EventLogRecord] = []
         known = float("inf")
         for kind in ENDS:
@@ -114,7 +114,7 @@ def _runs(instance: dg.DagsterInstance, run_ids: set[str]) -> dict[str, dg.Dagst
 
 
 def _is_final(run: dg.DagsterRun, ended_s: float, now_s: float) -> bool:
-    """Whether Dagster does not execute the run again. Runs that have not failed have no such tag of their own."""
+    """Whether Dagster will not re-execute the run. Runs that have not failed carry no tag of their own for it."""
     failed = run.status == dg.DagsterRunStatus.FAILURE
     return not (failed and run.tags.get("dagster/will_retry") == "true") or now_s - ended_s >= UNHEARD_S
 
@@ -125,7 +125,7 @@ def _retried(run: dg.DagsterRun) -> bool:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check of a run said."""
+    """The result of a check in a run."""
 
     stage: str
     name: str
@@ -136,33 +136,33 @@ class Checked:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has done, from its log."""
+    """What a run did, read from its log."""
 
     done: tuple[str, ...]
-    """The stages that it has finished."""
+    """The stages that finished."""
     checks: tuple[Checked, ...]
     stage: str = ""
-    """Where it failed."""
+    """The stage that failed."""
     reason: str = ""
-    """Why, in a sentence."""
+    """The reason, in one sentence."""
 
     @classmethod
     def of(cls, instance: dg.DagsterInstance, run: dg.DagsterRun) -> "Outcome":
-        """One query, for a few small events: the large ones are those of materializations, with their pictures."""
-        records = instance.get_records_for_run(run.run_id, of_type=set(_TOLD)).records
+        """One query that fetches a few small events; materializations are large, with their pictures, and left out."""
+        records = instance.get_records_for_run(run.run_id, of_type=set(_SMALL)).records
         events = [event for record in records if (event := record.event_log_entry.dagster_event)]
         done = {event.step_key for event in events if event.is_step_success}
         checks = tuple(
             Checked(
-                stage=said.asset_key.path[-1],
-                name=said.check_name,
-                passed=said.passed,
-                blocking=said.severity == dg.AssetCheckSeverity.ERROR,
-                detail=said.description or "",
+                stage=check.asset_key.path[-1],
+                name=check.check_name,
+                passed=check.passed,
+                blocking=check.severity == dg.AssetCheckSeverity.ERROR,
+                detail=check.description or "",
             )
             for event in events
             if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
-            for said in [event.asset_check_evaluation_data]
+            for check in [event.asset_check_evaluation_data]
         )
         stage = reason = ""
         if run.status == dg.DagsterRunStatus.FAILURE:
@@ -181,7 +181,7 @@ class Outcome:
         return cls(tuple(ordered), checks, stage, _sentence(reason) if stage or reason else "")
 
 
-_TOLD = (
+_SMALL = (
     dg.DagsterEventType.STEP_SUCCESS,
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -190,7 +190,7 @@ _TOLD = (
 
 
 def _reason(failure: Any) -> str:
-    """What the step said itself, else the message of the innermost error, without the name of its class."""
+    """The step's own description, else the message of the innermost error without the name of its class."""
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
     error = failure.error
@@ -201,7 +201,7 @@ def _reason(failure: Any) -> str:
     return rest if colon and " " not in name else message
 
 
-def _sentence(said: str) -> str:
-    """In one line, without the hint, no longer than ``LONGEST`` letters."""
-    text = " ".join(said.partition("\nhint: ")[0].split()) or "It failed without a word."
+def _sentence(reason: str) -> str:
+    """``reason`` in one line, without the hint, cut to ``LONGEST`` characters."""
+    text = " ".join(reason.partition("\nhint: ")[0].split()) or "It failed without a message."
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

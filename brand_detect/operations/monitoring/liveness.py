@@ -1,7 +1,7 @@
-"""Which processes still work on their runs: a run says who executes it, and beats while it does.
+"""Tells which processes still work on their runs: each run names its process, which sends heartbeats.
 
-Dagster's launchers do not watch their workers: after a SIGKILL of a run's process and its code server together, the run
-stays STARTED for ever and keeps its job's place in the queue.
+Dagster's launchers do not watch their workers: if a run's process and its code server are killed together, the run
+stays STARTED for ever and occupies its job's queue slot.
 """
 
 import logging
@@ -22,9 +22,9 @@ from brand_detect.domain.tags import RETRIES_MARGIN, WORKER
 
 BEAT_S = 15.0
 SILENT_S = 120.0
-"""A worker elsewhere that has not been heard of for so long is dead: eight beats."""
+"""A worker on another machine is dead after this time without a heartbeat: eight beats."""
 BEATS = "brand_detect/beat/"
-"""Prefix of the keys under which workers leave the time of their last beat."""
+"""Prefix of the keys under which workers store the time of their last beat."""
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]
@@ -33,12 +33,12 @@ PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 @dataclass(frozen=True)
 class Worker:
-    """A process on some machine. ``started`` tells it from a later one with the same number."""
+    """A process on some machine. ``started`` distinguishes it from a later one with the same id."""
 
     host: str
     pid: int
     started: int
-    """Clock ticks from the machine's start, which no change of the clock moves; 0 where they are not known."""
+    """Clock ticks since boot, which clock changes do not affect; 0 if unknown."""
 
     @classmethod
     def this(cls) -> "Worker":
@@ -57,20 +57,20 @@ class Worker:
         return f"{BEATS}{self.host}/{self.pid}"
 
     def is_dead(self, last_beat_s: float, now_s: float) -> bool:
-        """Known at once for a process of this machine, by its silence for any other."""
+        """Known at once for a process of this machine; for others after ``SILENT_S`` without a beat."""
         if self.host == _host() and self.started:
             return _started(self.pid) != self.started
         return now_s - last_beat_s > SILENT_S
 
 
 def _host() -> str:
-    """This machine, or the container on it: process numbers mean something only within one namespace."""
+    """This machine or container: process ids are unique only within one namespace."""
     namespace = PID_NAMESPACE.stat().st_ino if PID_NAMESPACE.exists() else 0
     return f"{socket.gethostname()}/{namespace}"
 
 
 def _started(pid: int) -> int | None:
-    """When a process of this machine began, in ticks; None if there is none, or it has ended and waits to be reaped."""
+    """Start of a process of this machine, in ticks; None if it does not exist or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -80,7 +80,7 @@ def _started(pid: int) -> int | None:
 
 @contextmanager
 def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Mark the run as executed by this process, and beat until the end."""
+    """Record this process as the run's worker, and send heartbeats until the end."""
     worker, ended = Worker.this(), Event()
     instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
 
@@ -88,9 +88,9 @@ def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
         while True:
             try:
                 instance.daemon_cursor_storage.set_cursor_values({worker.key: str(time.time())})
-            except Exception as e:  # any fault of any database: the next beat may get through
-                # not to Dagster's log, which may lie in that database
-                logging.getLogger(__name__).warning("a beat did not get through: %s", str(e).split("\n", 1)[0])
+            except Exception as e:  # any fault of any database: the next beat may succeed
+                # not to Dagster's log, which may be in the same database
+                logging.getLogger(__name__).warning("a heartbeat failed: %s", str(e).split("\n", 1)[0])
             if ended.wait(BEAT_S):
                 return
 
@@ -104,7 +104,7 @@ def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
 
 def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
-    """Let ``run_retries`` execute this run once more if it dies, and a run that is such a second try never.
+    """Tags that let ``run_retries`` re-execute this run once if it dies, but never a run that is itself a re-execution.
 
     Dagster counts every run of a run group as a retry of each, replays that people asked for included, and it counts
     when the run dies: ``RETRIES_MARGIN`` more may have been queued by then.
@@ -114,25 +114,25 @@ def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
         return {"dagster/max_retries": "0"}
     try:
         group = instance.get_run_group(run_id)
-    except DagsterRunNotFoundError:  # the group's first run was deleted: Dagster executes none of it again
+    except DagsterRunNotFoundError:  # the group's first run was deleted: Dagster re-executes none of them
         return {}
     return {"dagster/max_retries": str(len(list(group[1])) + RETRIES_MARGIN)} if group else {}
 
 
 def is_to_be_retried(run: dg.DagsterRun) -> bool:
-    """Whether Dagster has said that it executes this failed run again, and has not yet."""
+    """Whether Dagster marked this failed run for re-execution and has not re-executed it yet."""
     failed = run.status == dg.DagsterRunStatus.FAILURE and run.tags.get("dagster/will_retry") == "true"
     return failed and "dagster/auto_retry_run_id" not in run.tags
 
 
 def is_ours(run: dg.DagsterRun) -> bool:
-    """Whether the run makes this pipeline's assets alone, or prunes and says who executes it: others on the same
-    Dagster never say so."""
+    """Whether the run makes only this pipeline's assets, or prunes and names its worker, as no other run on the same
+    Dagster does."""
     selected = {key.to_user_string() for key in run.asset_selection or ()}
     return (run.job_name == PRUNE and WORKER in run.tags) or (bool(selected) and selected <= {*ASSETS})
 
 
 def worker_of(run: dg.DagsterRun) -> Worker | None:
-    """Who executes the run; None before it is taken up, when a re-execution still has the tag of its parent."""
+    """The process that executes the run; None before it starts, when a re-execution still has its parent's tag."""
     tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")
     return Worker.parse(tag) if run_id == run.run_id else None

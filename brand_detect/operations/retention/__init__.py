@@ -1,4 +1,4 @@
-"""What goes from the store: old attempts by the limits of the settings, and whole jobs by hand."""
+"""Removes old attempts from the store by the settings' limits, and whole jobs on request."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""A whole job goes: the partition, runs and events, files. What was cut short is finished by the next try."""
+"""Deletes a whole job: partition, runs, events and files. The next try completes an interrupted deletion."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from brand_detect.storage.store import Store
 
 @dataclass(frozen=True)
 class Belongings:
-    """What there is of a job."""
+    """Everything that belongs to a job."""
 
     job_id: str
     attempts: int
@@ -34,10 +34,10 @@ class Belongings:
 
 
 def belongings(instance: dg.DagsterInstance, store: Store, job_id: str) -> Belongings:
-    """What a deletion would take away.
+    """List what a deletion would remove.
 
     Raises:
-        BadInput: there is nothing of the job, or a run of it has not ended.
+        BadInput: the job does not exist, or a run of it has not ended.
     """
     found = [ref for stage in LINE for ref in store.folders(check_job_id(job_id), stage)]
     runs = [r.dagster_run for r in instance.get_run_records(dg.RunsFilter(tags={PARTITION: job_id}))]
@@ -46,7 +46,8 @@ def belongings(instance: dg.DagsterInstance, store: Store, job_id: str) -> Belon
     working = [run.run_id for run in runs if run.status in IN_FLIGHT]
     if working:
         raise BadInput(
-            f"{len(working)} runs of {job_id} wait or are at work.", f"brand-detect cancel {working[0]}, then try again"
+            f"{len(working)} runs of {job_id} are queued or running.",
+            f"brand-detect cancel {working[0]}, then try again",
         )
     return Belongings(
         job_id=job_id,
@@ -58,11 +59,11 @@ def belongings(instance: dg.DagsterInstance, store: Store, job_id: str) -> Belon
 
 
 def delete(instance: dg.DagsterInstance, store: Store, found: Belongings) -> None:
-    """Take all of it away, for good. The video is not touched, nor are snapshots of the brand list.
+    """Delete all of it for good, except the video and snapshots of the brand list.
 
-    The partition goes first: without it nobody launches a run. What a kill has left is found by its files or runs.
-    An event that stays has the highest number of all: SQLite would give numbers of what goes to new events, which the
-    sensors that read on from a number would pass over.
+    The partition goes first, since without it no run can be launched. After a kill, the remaining files or runs still
+    show the job to the next try. One event stays and has the highest id: SQLite would otherwise reuse the ids of
+    deleted events, and sensors that read on from an id would miss the new events.
     """
     instance.report_runless_asset_event(dg.AssetObservation(ROOT, description="A job was deleted."))
     instance.delete_dynamic_partition(str(JOBS.name), found.job_id)
@@ -73,13 +74,13 @@ def delete(instance: dg.DagsterInstance, store: Store, found: Belongings) -> Non
 
 
 def _delete_runless_events(instance: dg.DagsterInstance, job_id: str) -> None:
-    """Events that belong to no run: those of a rebuild and of retention. Dagster has no call for it."""
+    """Delete events that belong to no run, from rebuilds and retention; Dagster has no call for this."""
     storage = instance.event_log_storage
-    assert isinstance(storage, SqlEventLogStorage)  # SQLite and PostgreSQL both are
+    assert isinstance(storage, SqlEventLogStorage)  # SQLite and PostgreSQL both qualify
     table = SqlEventLogStorageTable
     keys = [dg.AssetKey(stage).to_string() for stage in LINE]
     mine = (table.c.run_id == RUNLESS_RUN_ID) & (table.c.partition == job_id) & table.c.asset_key.in_(keys)
-    # one database, but for SQLite: that has one for each run, and one to look things up across runs
+    # SQLite has one database per run and one across runs; others have a single one
     for connecting in (storage.index_connection(), storage.run_connection(RUNLESS_RUN_ID)):
         with connecting as connection:
             ids = [row[0] for row in connection.execute(table.select().with_only_columns(table.c.id).where(mine))]

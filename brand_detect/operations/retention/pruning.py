@@ -1,4 +1,4 @@
-"""Old attempts go, by the limits of the settings: as a job to launch, as a schedule, and for the command line."""
+"""Prunes old attempts by the settings' limits: as a Dagster job, as a schedule, and for the command line."""
 
 import math
 import time
@@ -26,27 +26,27 @@ from brand_detect.storage.shards import SHARD_PREFIX
 from brand_detect.storage.store import Store
 
 ABANDONED_S = 86_400.0
-"""A folder without a manifest to which nothing was written for so long is what a killed run has left."""
+"""A folder without a manifest, unmodified for this long, was left by a killed run."""
 PRUNED = "pruned"
-"""The metadata entry of an observation that names the attempts which went."""
+"""The metadata entry of an observation that names the removed attempts."""
 
 
 @dataclass(frozen=True)
 class JobPruning:
-    """What of one job goes."""
+    """The removals of one job."""
 
     job_id: str
     removal: Removal = field(default_factory=Removal)
     abandoned: tuple[AttemptRef, ...] = ()
     left: str = ""
-    """Why the job is left alone, if it is."""
+    """Why the job is skipped; "" if it is not."""
 
     def __bool__(self) -> bool:
         return bool(self.removal or self.abandoned)
 
     def __str__(self) -> str:
         if self.left:
-            return f"{self.job_id}: left alone, {self.left}"
+            return f"{self.job_id}: skipped, {self.left}"
         parts = (
             (len(self.removal.attempts), "attempts"),
             (len(self.removal.frames), "attempts' pictures"),
@@ -59,7 +59,7 @@ class JobPruning:
 def plan(
     instance: dg.DagsterInstance, store: Store, jobs: Sequence[str], retention: Retention, now_s: float
 ) -> Iterator[JobPruning]:
-    """What would go, job by job; jobs of which nothing goes are left out."""
+    """Plan the removals, job by job; jobs without any are left out."""
     for job_id in jobs:
         found = _plan_job(instance, store, job_id, retention, now_s)
         if found or found.left:
@@ -74,10 +74,10 @@ def prune(
     now_s: float,
     progress: Progress,
 ) -> Iterator[JobPruning]:
-    """Remove it, job by job. What is left at any time has all that it was made from, so a kill does no harm."""
+    """Carry out the removals, job by job. The remaining attempts always have their inputs, so a kill is harmless."""
     for n, job_id in enumerate(jobs, 1):
         found = _plan_job(instance, store, job_id, retention, now_s)
-        _tell(instance, job_id, found.removal.attempts)  # first: what Dagster lists is there
+        _tell(instance, job_id, found.removal.attempts)  # first, so that Dagster lists nothing that is gone
         for attempt in found.removal.attempts:
             store.remove(AttemptRef(job_id, attempt.stage, attempt.attempt))
         for attempt in found.removal.frames:
@@ -95,12 +95,12 @@ def _plan_job(
     try:
         stored, abandoned = _found(store, job_id, retention, now_s)
         if not (abandoned or removal(stored, retention, now_s)):
-            return JobPruning(job_id)  # what Dagster says can only spare more
+            return JobPruning(job_id)  # asking Dagster could only spare more
         runs = [r.dagster_run for r in instance.get_run_records(dg.RunsFilter(tags={PARTITION: job_id}))]
         if any(run.status in IN_FLIGHT and run.status not in WAITING for run in runs):
-            return JobPruning(job_id, left="a run is at work on it")
-        stored, abandoned = _found(store, job_id, retention, now_s)  # again: a run may have ended meanwhile
-    except Permanent as e:  # what it names is not known: nothing of the job is safe to take away
+            return JobPruning(job_id, left="a run of it is in progress")
+        stored, abandoned = _found(store, job_id, retention, now_s)  # read again: a run may have ended in between
+    except Permanent as e:  # its inputs are unknown: nothing of the job is safe to remove
         return JobPruning(job_id, left=str(e))
     to_come = [run for run in runs if run.status in WAITING or is_to_be_retried(run)]
     pinned = {(ref.stage, ref.attempt) for ref in store.pins(job_id)}
@@ -118,7 +118,7 @@ def _plan_job(
 def _found(
     store: Store, job_id: str, retention: Retention, now_s: float
 ) -> tuple[list[Stored], tuple[AttemptRef, ...]]:
-    """The job's attempts, none if there are too few for one to go; and the folders that killed runs have left."""
+    """The job's attempts, empty if there are too few to remove one, and the folders that killed runs left."""
     folders = [ref for stage in LINE for ref in store.folders(job_id, stage)]
     finished = [ref for ref in folders if store.exists(ref)]
     unfinished = [ref for ref in folders if ref not in finished]
@@ -148,13 +148,13 @@ def _stored(store: Store, manifest: Manifest) -> Stored:
 
 
 def _latest(instance: dg.DagsterInstance, job_id: str) -> set[tuple[str, str]]:
-    """What Dagster takes for the latest attempt of each stage."""
+    """The latest attempt of each stage according to Dagster."""
     records = ((stage, latest_record(instance, stage, job_id)) for stage in LINE)
     return {(stage, name) for stage, record in records if record and (name := attempt_of(record))}
 
 
 def _tell(instance: dg.DagsterInstance, job_id: str, attempts: Iterable[Stored]) -> None:
-    """An observation of each stage that names the attempts which go: for clients, which see no store."""
+    """Report the removed attempts as an observation of each stage, for clients, which do not see the store."""
     for stage in LINE:
         names = [a.attempt for a in attempts if a.stage == stage]
         if names:
@@ -163,30 +163,32 @@ def _tell(instance: dg.DagsterInstance, job_id: str, attempts: Iterable[Stored])
 
 
 def retention_of(settings: Settings, limits: Mapping[str, float | None]) -> Retention:
-    """The limits of ``settings``, and over them those of ``limits`` that are set.
+    """The limits of ``settings``, overridden by those set in ``limits``.
 
     Raises:
-        BadInput: a limit is none.
+        BadInput: a limit is out of range.
     """
     chosen = {name: value for name, value in limits.items() if value is not None}
     if not (chosen.get("keep", 1) >= 1 and all(0 <= value < math.inf for value in chosen.values())):
-        raise BadInput(f"These limits are none: {chosen}.", "keep is at least 1, days are 0 or more")
+        raise BadInput(f"These limits are invalid: {chosen}.", "keep is at least 1, days are 0 or more")
     settled = Retention(settings.keep_attempts, settings.keep_days, settings.keep_frames_days)
     return replace(settled, **chosen)
 
 
 class PruneConfig(dg.Config):
-    """Limits that are left unset are those of the settings."""
+    """Limits for this run; unset ones come from the settings."""
 
-    dry_run: bool = Field(True, description="only say what would go")
-    keep: int | None = Field(None, description="newest attempts of a stage that stay")
-    days: float | None = Field(None, description="attempts younger than so many days stay")
-    frames_days: float | None = Field(None, description="pictures younger than so many days stay; 0 = with the attempt")
+    dry_run: bool = Field(True, description="only list what would be removed")
+    keep: int | None = Field(None, description="keep this many newest attempts of each stage")
+    days: float | None = Field(None, description="keep attempts younger than this many days")
+    frames_days: float | None = Field(
+        None, description="keep frames younger than this many days; 0 = as long as the attempt"
+    )
 
 
 @dg.op(name=PRUNE_STEP, out=dg.Out(dg.Nothing), required_resource_keys={"services"})
 def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> None:
-    """Removes attempts that are old and that nothing newer was made from; a dry run unless told otherwise."""
+    """Removes old attempts that no newer one was made from; a dry run by default."""
     services: Services = context.resources.services
     alive = at_work(context.instance, context.run_id)
     with dagster_errors(context.instance, context.run_id), alive:
@@ -205,16 +207,16 @@ def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> No
         context.add_output_metadata({"dry_run": config.dry_run, "attempts": attempts, "bytes": size_bytes})
 
 
-@dg.job(name=PRUNE, description="Retention: removes old attempts of all jobs. A dry run unless its config says no.")
+@dg.job(name=PRUNE, description="Retention: removes old attempts of all jobs; a dry run by default.")
 def prune_job() -> None:
     prune_checkpoints()
 
 
 def nightly_prune(settings: Settings) -> dg.ScheduleDefinition:
-    """The schedule of retention; off unless the settings switch it on.
+    """The retention schedule; off unless the settings switch it on.
 
     Raises:
-        BadInput: the settings name no time.
+        BadInput: the settings' cron expression is invalid.
     """
     try:
         return dg.ScheduleDefinition(
@@ -228,5 +230,5 @@ def nightly_prune(settings: Settings) -> dg.ScheduleDefinition:
         )
     except dg.DagsterInvalidDefinitionError as e:
         raise BadInput(
-            f"BRAND_DETECT_PRUNE_CRON: {settings.prune_cron!r} is no time.", "write it as cron does: 30 3 * * *"
+            f"BRAND_DETECT_PRUNE_CRON: {settings.prune_cron!r} is not a cron expression.", "for example: 30 3 * * *"
         ) from e

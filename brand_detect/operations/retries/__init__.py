@@ -1,4 +1,4 @@
-"""Retries that are launched later: those held in the queue until they are due, and those of a night."""
+"""Delayed retries: those held in the queue until they are due, and off-peak batches."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The retries of a night: which jobs with open questions are taken up, and the schedule that launches them."""
+"""Off-peak retries: selects jobs with open questions, and schedules their retries."""
 
 import json
 from collections import Counter
@@ -21,25 +21,25 @@ from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
 
 ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
-"""At night no model is asked twice about one thing: what it did not know it will not know tomorrow."""
+"""Off-peak batches never repeat a question to the same model: what it did not know it will not know tomorrow."""
 TRIED = "brand_detect/offpeak_tried"
-"""The key of the nights on which open jobs were last retried."""
+"""Key of the dates on which open jobs were last retried."""
 ASSUMED_USD = 0.02
-"""Price of a question to a paid model as long as none was seen, in USD."""
+"""Assumed price of a question to a paid model until one was measured, in USD."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """One job's retry of a night."""
+    """One job's retry in a batch."""
 
     overrides: Overrides
     usd: float
-    """What it is expected to cost."""
+    """Expected cost in USD."""
 
 
 @dataclass(frozen=True)
 class OffpeakBatch:
-    """The retries to launch now, and what is left for another time, by reason."""
+    """The retries to launch now, and how many jobs were left out, by reason."""
 
     retries: dict[str, Retry]
     left: Mapping[str, int]
@@ -59,17 +59,17 @@ def plan_batch(
     launched: Mapping[str, float] | None = None,
     tried: Mapping[str, str] | None = None,
 ) -> OffpeakBatch:
-    """The open jobs to retry now, within the settings' limits of jobs and cost for a night.
+    """Select the open jobs to retry now, within the settings' limits of jobs and cost per batch.
 
     Those that were tried longest ago come first, and of these the oldest: what fails every night holds up nobody.
     The cost of a job is the questions that will be asked times what one cost of late with the same model. Only
     ``escalate_cloud`` counts: models on the user's own machines are not paid by the question.
 
     Args:
-        existing: the jobs that are there; others were deleted.
-        in_flight: jobs with a run in the queue or at work.
-        launched: what this night has launched before: the expected cost by job.
-        tried: the night on which a job was last retried, as an ISO date.
+        existing: all existing jobs; others were deleted.
+        in_flight: jobs with a queued or running run.
+        launched: expected cost of the jobs that this batch has already launched.
+        tried: date on which a job was last retried, ISO format.
     """
     existing, in_flight, launched, tried = set(existing), set(in_flight), launched or {}, tried or {}
     retries: dict[str, Retry] = {}
@@ -82,7 +82,7 @@ def plan_batch(
         cloud = models[Stage.escalate_cloud]
         same = model_name(cloud) == model_name(
             job.models.get(Stage.escalate_cloud, {})
-        )  # another knows none of the answers
+        )  # another model has answered none of them
         questions = min(job.never_answered if same else max(job.never_answered, job.unresolved), cloud["max_questions"])
         if cloud["provider"] == "off":
             questions = 0
@@ -108,7 +108,7 @@ def _named(stage: str, last: Mapping[str, Any], overrides: Mapping[str, Any]) ->
 
 
 def load_tried(instance: dg.DagsterInstance) -> dict[str, str]:
-    """The night on which each open job was last retried, as an ISO date."""
+    """The date on which each open job was last retried, ISO format."""
     return json.loads(instance.daemon_cursor_storage.get_cursor_values({TRIED}).get(TRIED, "{}"))
 
 
@@ -117,10 +117,10 @@ def save_tried(instance: dg.DagsterInstance, tried: Mapping[str, str]) -> None:
 
 
 def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
-    """The schedule that retries jobs with open questions, at the settings' times; off unless they switch it on.
+    """The schedule that retries jobs with open questions; off unless the settings switch it on.
 
     Raises:
-        BadInput: the settings name no time.
+        BadInput: the settings' cron expression is invalid.
     """
 
     def retries(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
@@ -145,13 +145,13 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason(str(night))
         tried = {job_id: at for job_id, at in tried.items() if job_id in known.jobs}
         save_tried(instance, tried | dict.fromkeys(night.retries, date))
-        # What ``plan_replay`` plans, which needs a job's whole history: a dozen queries for each of many jobs.
+        # Same plan as ``plan_replay``, which would need a job's whole history: a dozen queries for each of many jobs.
         return [
             dg.RunRequest(
                 run_key=f"{date} {job_id}",
                 asset_selection=[dg.AssetKey(stage) for stage in downstream_of(Stage.escalate_vlm)],
                 run_config={"ops": {stage: {"config": values} for stage, values in retry.overrides.items()}},
-                # the partition as a tag: with partition_key Dagster asks the database for each job whether it is there
+                # the partition as a tag: partition_key would cost a database query per job
                 tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}"},
             )
             for job_id, retry in night.retries.items()
@@ -163,7 +163,7 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
             target=dg.define_asset_job(
                 "retry",
                 selection=dg.AssetSelection.assets(*downstream_of(Stage.escalate_vlm)),
-                description="Asks models about a job's open questions and reports again; off-peak retries launch it.",
+                description="Off-peak retry: asks models a job's open questions and compiles its report again.",
             ),
             cron_schedule=settings.offpeak_cron,
             execution_timezone=settings.offpeak_timezone,
@@ -173,5 +173,5 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
         )(retries)
     except dg.DagsterInvalidDefinitionError as e:
         raise BadInput(
-            f"BRAND_DETECT_OFFPEAK_CRON: {settings.offpeak_cron!r} is no time.", "write it as cron does: 0 1 * * *"
+            f"BRAND_DETECT_OFFPEAK_CRON: {settings.offpeak_cron!r} is not a cron expression.", "for example: 0 1 * * *"
         ) from e

@@ -1,4 +1,4 @@
-"""Jobs with open questions: the set that a sensor keeps and the off-peak schedule reads."""
+"""Tracks the jobs with open questions: a sensor keeps them, the off-peak schedule reads them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,9 +12,9 @@ from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import ESCALATIONS, Stage, downstream_of
 
 OPEN_JOBS = "brand_detect/open_jobs"
-"""The key of the set in the instance's cursor storage: schedules have no cursor of their own."""
+"""Key of the open jobs in the instance's cursor storage: schedules have no cursor of their own."""
 EVENTS_A_TICK = 5000
-"""Most events of one stage that one tick takes in: the first tick over an old store is bounded too."""
+"""Limit of events per stage and tick, which bounds the first tick over an old store too."""
 WATCHED = downstream_of(Stage.escalate_vlm)
 MODEL = ("provider", "model", "max_questions")
 LEARNT = ("overrides", "params", "offpeak", "questions", "cost_usd", "never_answered", "unresolved")
@@ -22,27 +22,27 @@ LEARNT = ("overrides", "params", "offpeak", "questions", "cost_usd", "never_answ
 
 @dataclass
 class OpenJob:
-    """What a retry needs to know of a job, from its newest attempts."""
+    """What a retry needs from a job's newest attempts."""
 
     never_answered: int = 0
-    """Clusters about which no model has said anything."""
+    """Number of clusters that no model has answered."""
     since_s: float = 0.0
-    """When they were first left open."""
+    """Time since which they are open."""
     overrides: Overrides = field(default_factory=dict)
-    """What was tuned, by stage."""
+    """Overrides by stage."""
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Provider, model and limit of questions of the escalation stages."""
+    """Provider, model and question limit of each escalation stage."""
     unresolved: int = 0
-    """All clusters that are open, those included that a model did not know."""
+    """Number of unresolved clusters, including those that a model answered with "unknown"."""
 
 
 @dataclass
 class OpenJobs:
-    """The set of open jobs, and what a question to a paid model cost of late, in USD."""
+    """The open jobs, and the recent cost of a question to each paid model, in USD."""
 
     jobs: dict[str, OpenJob] = field(default_factory=dict)
     usd: dict[str, float] = field(default_factory=dict)
-    """By provider and model: the mean of the latest attempt that asked."""
+    """Mean over the latest attempt that asked, by provider and model."""
 
     @classmethod
     def load(cls, instance: dg.DagsterInstance) -> "OpenJobs":
@@ -54,12 +54,12 @@ class OpenJobs:
         instance.daemon_cursor_storage.set_cursor_values({OPEN_JOBS: json.dumps(asdict(self))})
 
     def learn(self, stage: str, job_id: str, made_s: float, metadata: Mapping[str, Any]) -> None:
-        """Take up one attempt of ``stage``, from its metadata; of several, learnt in order, the last counts."""
+        """Take in one attempt of ``stage`` from its metadata; call in order of time, the last one counts."""
         if stage not in ESCALATIONS and job_id not in self.jobs:
-            return  # the report of a job that is not open
+            return  # a report of a job without open questions
         job = self.jobs.setdefault(job_id, OpenJob())
         params = metadata.get("params") or {}
-        if not metadata.get("offpeak"):  # a night's params are not the job's
+        if not metadata.get("offpeak"):  # an off-peak batch's params are not the job's
             job.overrides[stage] = dict(metadata.get("overrides") or {})
             if stage in ESCALATIONS:
                 job.models[stage] = {name: params[name] for name in MODEL if name in params}
@@ -78,23 +78,23 @@ class OpenJobs:
 
     @property
     def open(self) -> dict[str, OpenJob]:
-        """Jobs with questions that nobody answered, oldest first."""
+        """Jobs with unanswered questions, oldest first."""
         found = {name: job for name, job in self.jobs.items() if job.never_answered}
         return dict(sorted(found.items(), key=lambda item: item[1].since_s))
 
 
 def model_name(named: Mapping[str, Any]) -> str:
-    """Provider and model in one, as ``OpenJobs.usd`` is keyed."""
+    """Key of a provider and model in ``OpenJobs.usd``."""
     return f"{named.get('provider', '')}/{named.get('model', '')}"
 
 
 def needed(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
-    """What ``OpenJobs.learn`` reads of an attempt: thousands are held at once, and each has a picture."""
+    """The metadata that ``OpenJobs.learn`` reads; the rest, with a picture each, would fill memory for thousands."""
     return {name: metadata[name].value for name in LEARNT if name in metadata}
 
 
 def made_s(record: dg.EventLogRecord) -> float:
-    """When an attempt was made, in seconds since 1970: an event that was rebuilt from the store is younger."""
+    """Creation time of an attempt, in seconds since 1970; a rebuilt event is younger than its attempt."""
     event = record.asset_materialization
     created = event.metadata.get("created") if event else None
     return datetime.fromisoformat(str(created.value)).timestamp() if created else record.timestamp
@@ -116,7 +116,7 @@ def new_events(instance: dg.DagsterInstance, stage: str, after: int, limit: int)
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Keeps the set of jobs with open questions, which the off-peak schedule reads, from new escalations.",
+    description="Tracks jobs with open questions from new escalations, for the off-peak schedule.",
 )
 def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
     seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
@@ -128,11 +128,11 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
         if (event := record.asset_materialization)
     ]
     if not new:
-        return dg.SkipReason("No stage was escalated since the last look.")
+        return dg.SkipReason("There are no new escalations.")
     for storage_id, stage, at_s, job_id, metadata in sorted(new, key=lambda item: item[0]):
         seen[stage] = storage_id
         if job_id:
             known.learn(stage, job_id, at_s, metadata)
-    known.save(context.instance)  # before the cursor: what is learnt twice is the same
+    known.save(context.instance)  # before the cursor: taking in an attempt twice changes nothing
     context.update_cursor(json.dumps(seen))
-    return dg.SkipReason(f"{len(new)} attempts looked at; {len(known.open)} jobs have open questions.")
+    return dg.SkipReason(f"{len(new)} new attempts; {len(known.open)} jobs have open questions.")

@@ -1,4 +1,4 @@
-"""Runs that wait in the queue until a time of their own: retries with a delay."""
+"""Holds runs in the queue until they are due: retries with a delay."""
 
 import time
 
@@ -10,7 +10,7 @@ from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, UNTIL, due_s
 @dg.sensor(
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Lets runs go that were held in the queue and are due now.",
+    description="Releases runs that were held in the queue and are due now.",
 )
 def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     held = context.instance.get_runs(

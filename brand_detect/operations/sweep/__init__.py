@@ -1,7 +1,7 @@
-"""One param at many values over a stored report's lineage: brands, seconds and, with labels, precision and recall.
+"""Sweeps one param over a stored report's lineage: brands, seconds and, with labels, precision and recall per value.
 
-The stages from the swept one down are computed in memory, on the lineage's payloads: no frame is read, no model is
-asked, nothing is written. In steps: ``values`` (what is tried), ``lineage`` (on what), ``compute`` (how), ``page``.
+The stages from the swept one down run in memory on the stored payloads: no frame is read, no model is asked and nothing
+is written. Modules: ``values`` (params and values), ``lineage`` (inputs), ``compute`` and ``page``.
 """
 
 import time
@@ -24,7 +24,7 @@ from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.operations.sweep.values import SWEPT, Value, check_swept, params_by_value
 
 Scorer = Callable[[Mapping[str, Payload], BrandCatalog], tuple[Totals, tuple[str, ...]]]
-"""Compares the payloads of one job with labels: totals, and the reported brands that no label names."""
+"""Scores the payloads of one job against labels: totals, and the reported brands that no label names."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Point:
     detections: int
     unresolved: int
     unasked: int
-    """Open clusters about which the lineage's models were never asked; 0 where none were set."""
+    """Unresolved clusters that the lineage's models were never asked about; 0 if no model was set."""
     seconds_of: Mapping[str, float]
     """Seconds on screen by brand."""
     took_s: float
-    """Seconds of the stages that were computed for it."""
+    """Compute time of its stages, in seconds."""
     score: Totals | None = None
     false: tuple[str, ...] = ()
     """Reported brands that no label names."""
@@ -50,24 +50,24 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The values in order, and what they stand on."""
+    """The points in order, and their context."""
 
     job_id: str
     video: str
     attempt: str
-    """The report's, whose lineage was read."""
+    """The report whose lineage was used."""
     stage: str
     param: str
     in_force: Value
     fixed: Overrides
     points: tuple[Point, ...]
     clip: str
-    """The labelled clip that was scored against; "" for none."""
+    """The labelled clip used for scoring; "" for none."""
     notes: tuple[str, ...]
     load_s: float
-    """Seconds for what was read once."""
+    """Time for loading the checkpoints once, in seconds."""
     stored_s: float
-    """Seconds that the same stages took when the lineage was made."""
+    """Time that the same stages took in the stored run, in seconds."""
 
     @property
     def name(self) -> str:
@@ -93,13 +93,13 @@ def sweep(
     score: Scorer | None = None,
     progress: Progress,
 ) -> Sweep:
-    """``stage.param`` at each of ``values`` and at the value in force, the other params as stored or ``fixed``.
+    """Compute ``stage.param`` at each of ``values`` and at its stored value; other params as stored or ``fixed``.
 
-    ``catalog`` takes the place of the snapshot that the lineage names. ``score`` compares every value with the labels
+    ``catalog`` replaces the snapshot of the lineage. ``score`` compares every point with the labels
     of ``clip``.
 
     Raises:
-        BadInput: what is asked for cannot be computed from checkpoints, or a value is not allowed; nothing was
+        BadInput: the sweep cannot be computed from checkpoints, or a value is not allowed; raised before anything is
             computed.
     """
     check_swept(stage, param, fixed)
@@ -134,16 +134,16 @@ def sweep(
 
 
 def _check_rounds(lineage: Lineage, escalations: set[str]) -> None:
-    """An escalation's threshold can be moved over the answers of one attempt."""
+    """Check that each escalation's answers come from one attempt: its threshold applies only to those."""
     for stage in sorted(escalations):
         own = [r for r in lineage.rounds if r.stage == stage]
         if len(own) > 1:
             raise BadInput(
-                f"The answers of {stage} come from {len(own)} runs, each with a threshold of its own.",
-                "name the report of the first with --attempt",
+                f"The answers of {stage} come from {len(own)} runs, each with its own threshold.",
+                "select the first run's report with --attempt",
             )
         if own[0].params.provider.value == "off":
-            raise BadInput(f"{stage} was off in this lineage: there is no answer to weigh.", "sweep match_brands")
+            raise BadInput(f"{stage} was off in this lineage, so it has no answers.", "sweep match_brands")
 
 
 def _point(compute: Compute, value: Value, params: Mapping[str, Params], score: Scorer | None) -> Point:
@@ -171,7 +171,7 @@ def _point(compute: Compute, value: Value, params: Mapping[str, Params], score: 
 def _notes(
     lineage: Lineage, first: str, points: Sequence[Point], in_force: Value, *, is_as_stored: bool
 ) -> Iterator[str]:
-    """What the figures assume, and where they differ from the stored report."""
+    """Assumptions behind the figures, and differences from the stored report."""
     asked = [r for r in lineage.rounds if r.params.provider.value != "off"] if first != Stage.compile_report else []
     if asked:
         models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider.value}/{r.params.model}" for r in asked))

@@ -1,4 +1,4 @@
-"""How a sweep computes a value: the stages from the swept one down, in memory, on the payloads of a lineage."""
+"""Computes a sweep's points: runs the stages from the swept one down, in memory, on a lineage's payloads."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,11 +26,11 @@ from brand_detect.orchestration.config import load_quality
 from brand_detect.storage.frames import StoredFrames
 
 LOOKUPS = 65_536
-"""Texts whose brands are remembered from value to value."""
+"""Limit of texts whose brands are cached across values."""
 
 
 class _Remembering:
-    """A brand index that looks no text up twice: most params do not change which brand a text names."""
+    """A brand index with a cache: most params do not change which brand a text names."""
 
     def __init__(self, index: BrandIndex) -> None:
         self.version = index.version
@@ -44,7 +44,7 @@ class _Remembering:
 
 
 class Compute:
-    """The stages from ``first`` down; what does not change from value to value is kept."""
+    """The stages from ``first`` down; results that do not depend on the value are cached."""
 
     def __init__(self, lineage: Lineage, first: str, catalog: BrandCatalog | None) -> None:
         self.lineage, self._first = lineage, first
@@ -113,14 +113,14 @@ class Compute:
         return self._matched[1]
 
     def unasked(self, verdicts: BrandVerdicts) -> int:
-        """Open clusters that no stored question was about, if the lineage's models were asked at all."""
+        """Number of unresolved clusters without a stored question; 0 if the lineage's models were never asked."""
         if self._first == Stage.compile_report or all(r.params.provider.value == "off" for r in self.lineage.rounds):
             return 0
         asked = {c for r in self.lineage.rounds for c in r.answers["cluster_id"].to_pylist()}
         return sum(c not in asked for c in verdicts.unresolved["cluster_id"].to_pylist())
 
     def payloads(self) -> dict[str, Payload]:
-        """Payloads of the stages above that a scorer reads."""
+        """The upstream payloads that a scorer reads."""
         return {
             "filter_scenes": self._scenes,
             "detect_objects": self._detected,

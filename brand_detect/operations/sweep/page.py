@@ -1,4 +1,4 @@
-"""What a sweep shows: the rows of its table, its page of curves, and the time that it took."""
+"""Presents a sweep: the rows of its table, its page of curves, and the time it took."""
 
 from dataclasses import replace
 
@@ -8,12 +8,12 @@ from brand_detect.report.curves import Curve, Lane, Panel, SweepPage
 
 
 def text_of(value: Value) -> str:
-    """A value as it is written on the command line."""
+    """A value in command-line notation."""
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def columns(found: Sweep) -> tuple[str, ...]:
-    """Of the table, short enough for a terminal; ``open`` are the clusters left unresolved."""
+    """Column names, short enough for a terminal; ``open`` counts unresolved clusters."""
     names = ("value", "brands", "seconds", "boxes", "open")
     if any(p.unasked for p in found.points):
         names += ("not asked",)
@@ -21,7 +21,7 @@ def columns(found: Sweep) -> tuple[str, ...]:
 
 
 def cells(found: Sweep, point: Point) -> tuple[str, ...]:
-    """A point as the columns name it."""
+    """A point's table row, in the order of ``columns``."""
     texts = (text_of(point.value), str(point.brands), f"{point.seconds:.1f}")
     texts += (str(point.detections), str(point.unresolved))
     if any(p.unasked for p in found.points):
@@ -34,7 +34,7 @@ def cells(found: Sweep, point: Point) -> tuple[str, ...]:
 
 
 def page_of(found: Sweep) -> SweepPage:
-    """What the page draws."""
+    """The contents of the page."""
     points = found.points
     values = [p.value for p in points]
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
@@ -81,8 +81,8 @@ def page_of(found: Sweep) -> SweepPage:
 
 
 def timing(found: Sweep) -> str:
-    """What the values cost, beside the same stages in the stored run."""
+    """Time per value, compared with the same stages in the stored run."""
     return (
-        f"{found.per_value_s:.2f} s a value, after {found.load_s:.1f} s for reading the checkpoints once; "
+        f"{found.per_value_s:.2f} s per value, after {found.load_s:.1f} s for loading the checkpoints once; "
         f"in the stored run the same stages took {found.stored_s:.2f} s, without Dagster and storage"
     )

@@ -1,4 +1,4 @@
-"""What a sweep tries: the params that can be swept, and the params in force at each value."""
+"""The values of a sweep: which params can be swept, and all params at each value."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ SWEPT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(ESCALATIONS, ("min_confidence",)),
     Stage.compile_report: ("min_confidence", "bridge_s", "min_exposure_s"),
 }
-"""What can be swept: params whose effect follows from what is stored."""
+"""Params that can be swept: their effect can be computed from checkpoints."""
 MOST_VALUES = 500
 
 Value = bool | int | float | str
@@ -22,24 +22,24 @@ Value = bool | int | float | str
 def check_swept(stage: str, param: str, fixed: Overrides) -> None:
     """
     Raises:
-        BadInput: the effect of these params does not follow from checkpoints, or one param is named twice.
+        BadInput: the effect of a param cannot be computed from checkpoints, or a param is given twice.
     """
     for asked, name in ((stage, param), *((s, n) for s, set_ in fixed.items() for n in set_)):
         if asked in CONTRACTS and name not in SWEPT.get(asked, ()):
             known = name in CONTRACTS[asked].params.model_fields
-            needs = "frames or engines: replay it instead" if known else "a param that there is"
+            problem = "needs frames or engines: replay it instead" if known else "is not a param"
             can = "; ".join(f"{s}: {', '.join(names)}" for s, names in SWEPT.items())
-            raise BadInput(f"{asked}.{name} needs {needs}.", f"what can be swept and set is {can}")
+            raise BadInput(f"{asked}.{name} {problem}.", f"these can be swept and set: {can}")
         if asked not in CONTRACTS:
-            raise BadInput(f"There is no stage {asked!r}.", f"what can be swept is {', '.join(SWEPT)}")
+            raise BadInput(f"There is no stage {asked!r}.", f"stages that can be swept: {', '.join(SWEPT)}")
     if param in fixed.get(stage, {}):
-        raise BadInput(f"{stage}.{param} is swept and set.", "leave it out of --set")
+        raise BadInput(f"{stage}.{param} is both swept and set.", "leave it out of --set")
 
 
 def params_by_value(
     stage: str, param: str, base: Mapping[str, Params], values: Iterable[Value]
 ) -> dict[Value, dict[str, Params]]:
-    """All params by each value, once; in order where the values have one."""
+    """All params for each distinct value; numbers are sorted."""
     chosen: dict[Value, dict[str, Params]] = {}
     for value in values:
         try:
@@ -48,6 +48,6 @@ def params_by_value(
             raise BadInput(f"The value {value!r} is not allowed. {e}", e.hint) from e
         chosen[getattr(own, param)] = {**base, stage: own}
     if len(chosen) > MOST_VALUES + 1:
-        raise BadInput(f"{len(chosen)} values are too many.", f"take a wider step: at most {MOST_VALUES}")
+        raise BadInput(f"{len(chosen)} values are too many.", f"use a wider step: at most {MOST_VALUES}")
     numbers = [v for v in chosen if isinstance(v, int | float)]
     return {v: chosen[v] for v in sorted(numbers)} if len(numbers) == len(chosen) else chosen

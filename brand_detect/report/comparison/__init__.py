@@ -1,4 +1,4 @@
-"""Two reports compared: the document, and the same in Markdown."""
+"""Comparison of two reports, as a document and in Markdown."""
 
 from brand_detect.report.comparison.compare import compare
 from brand_detect.report.comparison.document import BrandChange, Comparison, Place, Stretch, in_short

@@ -1,4 +1,4 @@
-"""Brands of two reports: seconds gained and lost."""
+"""Compares the brands of two reports: seconds gained and lost."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -14,7 +14,7 @@ from brand_detect.report.comparison.sides import Side
 
 
 def brand_changes(before: Side, after: Side, same_video: bool) -> Iterator[BrandChange]:
-    """The brands of both reports by id; of two videos only the seconds are compared."""
+    """Changes of all brands of both reports, by id; for different videos, only the seconds are compared."""
     totals = [{row["brand_id"]: row for row in side.report.brands.to_pylist()} for side in (before, after)]
     shown = [side.exposures() for side in (before, after)]
     lost_of, gained_of = _Detections(before, "before"), _Detections(after, "after")
@@ -56,7 +56,7 @@ def brand_changes(before: Side, after: Side, same_video: bool) -> Iterator[Brand
 
 
 class _Detections:
-    """The detections of one side, to find the best in a time."""
+    """The detections of one side, to look up the best one in a span."""
 
     def __init__(self, side: Side, name: Literal["before", "after"]) -> None:
         self._name: Literal["before", "after"] = name
@@ -70,7 +70,7 @@ class _Detections:
         }
 
     def stretches(self, brand_id: str, spans: Iterable[Sequence[float]]) -> Iterator[Stretch]:
-        """``spans``, each with the place of the best detection whose cell lies in it."""
+        """``spans``, each with the place of the best detection with a cell in it."""
         own = self._own[brand_id]
         for start, end in spans:
             inside = own[bisect_left(own, start, key=_middle) : bisect_left(own, end, key=_middle)]
@@ -78,7 +78,7 @@ class _Detections:
             yield Stretch(start_s=rounded(start), end_s=rounded(end), place=self._place(best) if best else None)
 
     def _place(self, row: Mapping[str, Any]) -> Place:
-        # on its own frame the brand may be hidden; a duplicate shows it then
+        # the brand may be occluded on the keyframe itself and visible on a duplicate
         frame = self._seen_on.get((row["track_id"], row["frame"]), row["frame"])
         return Place(side=self._name, frame=frame, t_s=rounded(row["t_s"]), **box_of(row))
 

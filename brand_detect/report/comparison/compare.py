@@ -1,6 +1,6 @@
-"""Two reports side by side: seconds gained and lost, verdicts changed, what was set differently, what it cost.
+"""Compares two reports: seconds gained and lost, changed verdicts, different params, time and cost.
 
-Both may be attempts of one job, or of two.
+They may belong to one job or to two.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from brand_detect.report.words import counted, duration
 
 
 def compare(before: Side, after: Side) -> Comparison:
-    """What ``after`` gained, lost and did differently."""
+    """Compare ``after`` with ``before``."""
     same_video = before.request.video_sha256 == after.request.video_sha256
     stages = tuple(_stages(before, after))
     brands = tuple(sorted(brand_changes(before, after, same_video), key=_most_changed))
@@ -128,25 +128,25 @@ def _headline(brands: Sequence[BrandChange], tracks: TrackCounts) -> str:
         if number := sum(s > 0 for s in seconds):
             changes.append(f"{counted(number, 'brand')} {verb} {duration(sum(seconds))}")
     if tracks.changed:
-        changes.append(f"{counted(tracks.changed, 'track')} got another verdict")
+        changes.append(f"{counted(tracks.changed, 'track')} got a different verdict")
     return f"{', '.join(changes)}." if changes else "No brand gained or lost a second, and no verdict changed."
 
 
 def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> Iterator[str]:
     if not same_video:
         yield (
-            "These are two different videos: seconds per brand stand side by side, times and verdicts are not compared."
+            "These are two different videos: only the seconds per brand are compared, not times on screen or verdicts."
         )
     elif (before.request.job_id, before.attempt) == (after.request.job_id, after.attempt):
         yield "Both sides are the same report."
     elif before.range_s != after.range_s:
         ranges = " and ".join(f"{start:.1f} to {end:.1f} s" for start, end in (before.range_s, after.range_s))
-        yield f"The reports are about different parts of the video: {ranges}."
+        yield f"The reports cover different parts of the video: {ranges}."
     if same_video and tracks.only_before + tracks.only_after:
         yield (
             f"The detections differ: {tracks.only_before} of {tracks.only_before + tracks.both} tracks were found "
-            f"before only, {tracks.only_after} of {tracks.only_after + tracks.both} after only. They are not among the "
-            "verdicts that changed."
+            f"only before, {tracks.only_after} of {tracks.only_after + tracks.both} only after. They do not count as "
+            "changed verdicts."
         )
     corrected = [
         {r["review_id"] for r in side.report.summary.get("reviews", ()) if r["state"] == ReviewState.applied}
@@ -155,8 +155,8 @@ def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> 
     if same_video and corrected[0] != corrected[1]:
         yield (
             f"People's corrections differ: {len(corrected[0])} are applied before, {len(corrected[1])} after. They "
-            "change brands and seconds, and no verdict or param."
+            "change brands and seconds, but no verdict or param."
         )
     for name, side in (("before", before), ("after", after)):
         if gone := [stage for stage in LINE if stage not in side.stages]:
-            yield f"Checkpoints of the report {name} are gone, params and times with them: {', '.join(gone)}."
+            yield f"Checkpoints of the report {name} are gone, with their params and times: {', '.join(gone)}."

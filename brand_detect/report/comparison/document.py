@@ -1,6 +1,6 @@
-"""The comparison as a document: what two reports differ in.
+"""The comparison of two reports as a document.
 
-``after`` is the point of view: gained is what only it has.
+Gained means present only in ``after``.
 """
 
 import json
@@ -13,37 +13,37 @@ from brand_detect.domain.records import Record
 from brand_detect.report.exports import DECIMALS
 
 COMPARISON_VERSION = 1
-"""Version of the document; it changes when a field changes its meaning or goes, not when one is added."""
+"""Version of the document; raised when a field changes its meaning or is removed, not when one is added."""
 BOX = ("x_px", "y_px", "w_px", "h_px")
 SHORT_LIST = 50
-"""Brands and verdicts that a document in short keeps for as long as it can."""
+"""Number of brands and verdicts that a shortened document keeps if possible."""
 
 
 class Figures(Record):
-    """One side in figures."""
+    """Figures of one side."""
 
     job_id: str
-    attempt: str = Field(description="of compile_report")
+    attempt: str = Field(description="attempt of compile_report")
     run_id: str
     created: str = Field(description="UTC, ISO 8601")
     video_uri: str
     video_sha256: str
     profile: str
     catalog_version: str
-    range_s: tuple[float, float] = Field(description="what the report is about, s from the start of the video")
+    range_s: tuple[float, float] = Field(description="reported range, s from the start of the video")
     brands: int
     exposures: int
     brand_seconds: float = Field(description="sum of all brands' seconds")
     any_brand_s: float = Field(description="time with any brand on screen, s")
     unresolved: int = Field(description="unresolved clusters")
     tracks: int
-    own_s: float = Field(description="time spent in the stages that the other side does not share, s")
-    questions: int = Field(description="asked in those stages")
-    cost_usd: float = Field(description="of those questions")
+    own_s: float = Field(description="time spent in stages that the sides do not share, s")
+    questions: int = Field(description="questions asked in those stages")
+    cost_usd: float = Field(description="cost of those questions")
 
 
 class Place(Record):
-    """Where to look: a box on a sampled frame."""
+    """A box on a sampled frame."""
 
     side: Literal["before", "after"] = Field(description="whose frames")
     frame: int
@@ -55,18 +55,18 @@ class Place(Record):
 
 
 class Stretch(Record):
-    """A time in which a brand is on screen on one side only, with its best detection there."""
+    """A span in which a brand is on screen on one side only, with its best detection."""
 
     start_s: float
     end_s: float
-    place: Place | None = Field(description="null when no detection of the brand lies in this time")
+    place: Place | None = Field(description="null if the span has no detection of the brand")
 
 
 Spans = tuple[tuple[float, float], ...]
 
 
 class BrandChange(Record):
-    """A brand on both sides. Of two videos only the seconds are compared: gained and lost are their difference then."""
+    """A brand on both sides. For two different videos, gained or lost is just the difference in seconds."""
 
     brand_id: str
     brand: str
@@ -76,47 +76,47 @@ class BrandChange(Record):
     difference_s: float = Field(description="after - before")
     exposures_before: int
     exposures_after: int
-    gained_s: float = Field(description="time on screen after only, s; gained - lost is the difference")
-    lost_s: float = Field(description="time on screen before only, s")
-    gained: tuple[Stretch, ...] = Field(default=(), description="on screen after only, in order of time")
-    lost: tuple[Stretch, ...] = Field(default=(), description="on screen before only")
+    gained_s: float = Field(description="time on screen only after, s; gained - lost is the difference")
+    lost_s: float = Field(description="time on screen only before, s")
+    gained: tuple[Stretch, ...] = Field(default=(), description="spans on screen only after, in order of time")
+    lost: tuple[Stretch, ...] = Field(default=(), description="spans on screen only before")
     shown_before: Spans = Field(default=(), description="start and end of each exposure")
     shown_after: Spans = ()
 
 
 class Outcome(Record):
-    """What came of a track."""
+    """The outcome of a track."""
 
     state: str = Field(description="resolved, ignored (the catalogue excludes it), unresolved or not_listed")
     brands: tuple[str, ...] = ()
     rule: str = ""
-    decided_by: str = Field(default="", description="the stage that decided")
+    decided_by: str = Field(default="", description="the deciding stage")
 
 
 class VerdictChange(Record):
-    """Tracks that both sides found, with one text (what readers confuse taken as equal) and one change of outcome."""
+    """Tracks of both sides with the same text (confusable characters count as equal) and the same change of outcome."""
 
-    text: str = Field(description="as most of them were read")
+    text: str = Field(description="the most frequent text")
     before: Outcome
     after: Outcome
-    confidence_before: float = Field(description="of the best verdict; 0 when there is none")
+    confidence_before: float = Field(description="confidence of the best verdict; 0 without one")
     confidence_after: float
     tracks: int
-    seconds: float = Field(description="time on screen, every instant once")
+    seconds: float = Field(description="time on screen, every instant counted once")
     place: Place = Field(description="the largest and sharpest crop")
 
 
 class TrackCounts(Record):
-    """Ids of tracks come from the video and the boxes: equal detections make equal tracks."""
+    """Counts of tracks. Track ids derive from video and boxes: equal detections give equal ids."""
 
     both: int
-    changed: int = Field(description="of those on both sides, with another outcome")
+    changed: int = Field(description="tracks on both sides with a different outcome")
     only_before: int
     only_after: int
 
 
 class Difference(Record):
-    """One thing that was not the same; null where a side does not have it."""
+    """One value that differs; null if a side lacks it."""
 
     name: str
     before: Any
@@ -127,13 +127,13 @@ class StageChange(Record):
     """A stage on both sides."""
 
     stage: str
-    attempt_before: str = Field(description='"" when its checkpoint is gone, as in attempt_after')
+    attempt_before: str = Field(description='"" if its checkpoint is gone; likewise attempt_after')
     attempt_after: str
-    shared: bool = Field(description="one attempt stands behind both reports")
+    shared: bool = Field(description="both reports use the same attempt")
     before_s: float = Field(description="time spent in the stage, s")
     after_s: float
     params: tuple[Difference, ...]
-    engines: tuple[Difference, ...] = Field(description="what did the work, and the version of the code")
+    engines: tuple[Difference, ...] = Field(description="different engines and code versions")
 
 
 class CatalogChange(Record):
@@ -150,19 +150,19 @@ class Comparison(Record):
     schema_version: int = COMPARISON_VERSION
     before: Figures
     after: Figures
-    headline: str = Field(description="what came of it, in a sentence")
+    headline: str = Field(description="summary in one sentence")
     same_video: bool
-    brands: tuple[BrandChange, ...] = Field(default=(), description="what gained or lost most first")
+    brands: tuple[BrandChange, ...] = Field(default=(), description="largest change first")
     verdicts: tuple[VerdictChange, ...] = Field(default=(), description="longest on screen first")
     tracks: TrackCounts
     stages: tuple[StageChange, ...] = Field(description="in the order of the pipeline")
     catalog: CatalogChange
-    notes: tuple[str, ...] = Field(description="what keeps the two from being compared in full, in plain words")
-    left_out: tuple[str, ...] = Field(default=(), description="fields that hold more in the whole document")
+    notes: tuple[str, ...] = Field(description="limits of the comparison, in plain words")
+    left_out: tuple[str, ...] = Field(default=(), description="lists that are longer in the full document")
 
 
 def in_short(comparison: Comparison, most_bytes: int) -> dict[str, Any]:
-    """The document as JSON values of about ``most_bytes``: what is longest is left out, one kind after the other."""
+    """The document as JSON values of about ``most_bytes``: the longest lists are cut, one after the other."""
     shortest = comparison.model_dump(mode="json")
     left_out: dict[str, Any] = {}
     for name, what in _long_parts(comparison):
@@ -175,7 +175,7 @@ def in_short(comparison: Comparison, most_bytes: int) -> dict[str, Any]:
 
 
 def _long_parts(comparison: Comparison) -> Iterator[tuple[str, Any]]:
-    """Fields and what of them may be left out, as pydantic takes it: the most telling last."""
+    """Parts that may be left out, in pydantic's notation; the most informative last."""
     times = {"__all__": {"shown_before", "shown_after", "gained", "lost"}}
     yield "brands", times
     yield "catalog", {"added", "removed", "changed"}

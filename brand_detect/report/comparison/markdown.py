@@ -1,4 +1,4 @@
-"""A comparison in words: Markdown, for a run's metadata."""
+"""A comparison as Markdown, for a run's metadata."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,14 +12,14 @@ NAMES = 8
 
 
 def outcome_in_words(outcome: Outcome) -> str:
-    """An outcome as people read it, without its confidence."""
+    """An outcome in words, without its confidence."""
     if outcome.state == "resolved":
         return f"{' and '.join(outcome.brands)} ({outcome.rule}, {outcome.decided_by})"
     return {"ignored": "ignored: excluded by the list", "not_listed": "not listed"}.get(outcome.state, outcome.state)
 
 
 def in_words(comparison: Comparison) -> str:
-    """The comparison in Markdown, the longest parts cut."""
+    """The comparison in Markdown, with long parts cut."""
     before, after = comparison.before, comparison.after
     lines = [comparison.headline, *(f"> {note}" for note in comparison.notes)]
     lines += _table(
@@ -57,7 +57,7 @@ def in_words(comparison: Comparison) -> str:
 
 
 def settings(comparison: Comparison) -> Iterator[tuple[str, Any, Any]]:
-    """Everything that was set differently: params, engines and the brand list, by name."""
+    """All differences in params, engines and the brand list, by name."""
     for stage in comparison.stages:
         for change in (*stage.params, *stage.engines):
             yield f"{stage.stage}.{change.name}", change.before, change.after
@@ -74,7 +74,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """A Markdown table in a list, or nothing if it would have no rows."""
+    """A Markdown table as a list; empty without rows."""
     if not rows:
         return []
     lines = [[cell(short(str(value))) for value in row] for row in rows[:MARKDOWN_ROWS]]

@@ -1,4 +1,4 @@
-"""The two reports of a comparison, each with what it was made from."""
+"""The two sides of a comparison: a report with its lineage."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from brand_detect.domain.records import Record
 
 
 class StageFacts(Record):
-    """How a stage's attempt was made."""
+    """Facts about a stage's attempt."""
 
     attempt: str
     code_version: str
@@ -30,14 +30,14 @@ GONE = StageFacts(attempt="", code_version="", params={}, engines={}, stats={}, 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two reports, and what it was made from."""
+    """One of the two reports, with its lineage."""
 
     request: JobRequest
     attempt: str
     run_id: str
     created: str
     stages: Mapping[str, StageFacts]
-    """Of the report and its ancestors; those whose checkpoint is gone are not there."""
+    """Facts of the report and its ancestors, without those whose checkpoint is gone."""
     catalog: BrandCatalog
     scenes: FilteredScenes
     detected: DetectedObjects

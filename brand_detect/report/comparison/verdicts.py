@@ -1,4 +1,4 @@
-"""Verdicts about the tracks that two reports share."""
+"""Compares the verdicts about tracks that two reports share."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from brand_detect.report.comparison.sides import Side
 
 @dataclass(frozen=True)
 class _Settled:
-    """The outcome of a track, with what was read and how sure it is."""
+    """The outcome of a track, with its text and confidence."""
 
     outcome: Outcome
     text: str
@@ -29,7 +29,7 @@ NOT_LISTED = _Settled(Outcome(state="not_listed"), "", 0.0)
 
 
 def verdict_changes(before: Side, after: Side) -> tuple[tuple[VerdictChange, ...], TrackCounts]:
-    """Changes of outcome, longest on screen first, and how many tracks the reports share."""
+    """Changes of outcome, longest on screen first, and counts of shared tracks."""
     tracks = [set(side.detected.tracks["track_id"].to_pylist()) for side in (before, after)]
     settled = [_settled(side.verdicts) for side in (before, after)]
     both = tracks[0] & tracks[1]
@@ -65,7 +65,7 @@ def verdict_changes(before: Side, after: Side) -> tuple[tuple[VerdictChange, ...
 
 
 def _settled(verdicts: BrandVerdicts) -> dict[str, _Settled]:
-    """The outcome of each track that has a verdict or is in an unresolved cluster."""
+    """The outcome of each track with a verdict or in an unresolved cluster."""
     found = {
         track: _Settled(Outcome(state="unresolved"), row["text"], 0.0)
         for row in verdicts.unresolved.select(["text", "track_ids"]).to_pylist()
@@ -88,7 +88,7 @@ def _settled(verdicts: BrandVerdicts) -> dict[str, _Settled]:
 
 
 class _Seen:
-    """Where and how long tracks are on screen."""
+    """Positions and screen time of tracks."""
 
     def __init__(self, side: Side, tracks: Iterable[str]) -> None:
         self._cells = timeline.cells_of(side.scenes.timeline)

@@ -199,4 +199,4 @@ def test_a_long_reason_is_one_line_of_some_length(instance: dg.DagsterInstance):
     assert found.reason.startswith("no no no")
     assert found.reason.endswith("…")
     silent = outcome(instance, ended(instance, status="FAILURE", failed="match_brands"))
-    assert silent.reason == "It failed without a word."
+    assert silent.reason == "It failed without a message."

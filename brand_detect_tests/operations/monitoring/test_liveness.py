@@ -231,7 +231,7 @@ def test_a_beat_that_fails_is_not_the_last_one(
         assert failed.wait(10)
         assert beats_on(on_disk)
     [said] = [r for r in caplog.records if r.name == liveness.__name__]
-    assert (said.getMessage(), said.exc_info) == ("a beat did not get through: the database is starting up", None)
+    assert (said.getMessage(), said.exc_info) == ("a heartbeat failed: the database is starting up", None)
 
 
 def max_retries(instance: dg.DagsterInstance, run_id: str) -> str | None:
@@ -351,7 +351,7 @@ def served_by(location: str) -> dict[str, Any]:
 def test_a_run_that_no_process_has_taken_up_is_given_time(instance: dg.DagsterInstance):
     run_id = begun(instance, tags={PARTITION: "match"})
     assert found_dead(instance) == {}
-    assert found_dead(instance, time.time() + SILENT_S + 5) == {run_id: "no process has taken it up"}
+    assert found_dead(instance, time.time() + SILENT_S + 5) == {run_id: "no process has started it"}
 
 
 def test_a_comparison_that_died_is_found_as_well(instance: dg.DagsterInstance):
@@ -380,7 +380,7 @@ def test_a_re_execution_that_has_just_begun_is_not_taken_for_the_run_that_died(i
     assert run is not None
     again = begun(instance, tags={PARTITION: "match", **run.tags}, parent_run_id=died, root_run_id=died)
     assert found_dead(instance) == {}, "re-executions inherit tags"
-    assert found_dead(instance, time.time() + SILENT_S + 5) == {again: "no process has taken it up"}
+    assert found_dead(instance, time.time() + SILENT_S + 5) == {again: "no process has started it"}
 
 
 def tick(instance: dg.DagsterInstance) -> str | None:

@@ -163,7 +163,7 @@ def test_a_job_at_work_is_left_alone(built: Pipeline, tmp_path: Path):
     built.runner.replay("match", "run_ocr")
     waiting(built, dg.DagsterRunStatus.STARTED)
     [found] = pruned(built, ALL_BUT_THE_NEWEST)
-    assert (bool(found), found.left) == (False, "a run is at work on it")
+    assert (bool(found), found.left) == (False, "a run of it is in progress")
     assert len(names(built, "run_ocr")) == 2
 
 
@@ -233,7 +233,7 @@ def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: P
         assert output.step_output_data.metadata["attempts"].value == 1
         assert len(names(built, "compile_report")) == left
     assert first.attempts["compile_report"] not in names(built, "compile_report")
-    with pytest.raises(dg.Failure, match="These limits are none"):
+    with pytest.raises(dg.Failure, match="These limits are invalid"):
         prune_job.execute_in_process(
             run_config={"ops": {"prune_checkpoints": {"config": {"keep": 0}}}},
             resources={"services": built.services},
@@ -253,7 +253,7 @@ def test_limits_over_those_of_the_settings():
     settings = Settings(keep_attempts=5, keep_days=10, keep_frames_days=2)
     assert retention_of(settings, {"keep": None, "days": 0.5}) == Retention(5, 0.5, 2)
     for limits in ({"keep": 0}, {"days": -1}, {"days": float("nan")}):
-        with pytest.raises(BadInput, match="These limits are none"):
+        with pytest.raises(BadInput, match="These limits are invalid"):
             retention_of(settings, limits)
 
 
@@ -266,5 +266,5 @@ def test_the_schedule_prunes_at_the_settings_times_when_they_say_so():
         context = dg.build_schedule_context(instance, datetime(2026, 5, 1, 4, 5, tzinfo=UTC))
         [request] = schedule.evaluate_tick(context).run_requests or []
     assert json.loads(json.dumps(request.run_config)) == {"ops": {"prune_checkpoints": {"config": {"dry_run": False}}}}
-    with pytest.raises(BadInput, match="is no time"):
+    with pytest.raises(BadInput, match="is not a cron expression"):
         nightly_prune(Settings(prune_cron="at night"))

@@ -364,7 +364,7 @@ def forgotten(built: Pipeline) -> None:
 @pytest.mark.usefixtures("forgotten")
 def test_the_sensor_learns_each_attempt_once(built: Pipeline):
     cursor, said = tick(built)
-    assert said == "8 attempts looked at; 1 jobs have open questions."
+    assert said == "8 new attempts; 1 jobs have open questions."
     known = OpenJobs.load(built.instance)
     assert list(known.jobs) == ["asked"]
     asked = known.jobs["asked"]
@@ -373,7 +373,7 @@ def test_the_sensor_learns_each_attempt_once(built: Pipeline):
     assert asked.models["escalate_cloud"] == {"provider": "openai", "model": "large", "max_questions": 200}
     assert known.usd == {"openai/large": 0.5, "transformers/": 0.0}
     OpenJobs().save(built.instance)
-    assert tick(built, cursor) == (cursor, "No stage was escalated since the last look.")
+    assert tick(built, cursor) == (cursor, "There are no new escalations.")
     assert OpenJobs.load(built.instance) == OpenJobs()
 
 
@@ -392,7 +392,7 @@ def test_a_tick_takes_in_a_part_and_the_next_ones_the_rest(built: Pipeline, monk
     OpenJobs().save(built.instance)
     monkeypatch.setattr(module, "EVENTS_A_TICK", 1)
     cursor, said = tick(built)
-    assert said.startswith("3 attempts looked at")
+    assert said.startswith("3 new attempts")
     assert OpenJobs.load(built.instance) != known
     for _ in range(2):
         cursor, _ = tick(built, cursor)
@@ -405,7 +405,7 @@ def test_new_attempts_are_learnt_on_top(built: Pipeline):
     run = built.launch("asked", "escalate_cloud", {"escalate_cloud": {"provider": "openai_compatible"}})
     try:
         _, said = tick(built, cursor)
-        assert said == "2 attempts looked at; 0 jobs have open questions."
+        assert said == "2 new attempts; 0 jobs have open questions."
         assert OpenJobs.load(built.instance).usd.keys() == {"openai/large", "transformers/", "openai_compatible/"}
     finally:
         built.instance.delete_run(run.run_id)
@@ -595,9 +595,9 @@ def test_the_schedule_runs_when_the_settings_say_and_only_if_they_do():
 
 @pytest.mark.parametrize("cron", ["99 1 * * *", "0 1 * *", "soon", "0 0 30 2 *"])
 def test_a_time_that_is_none_is_refused(cron: str):
-    with pytest.raises(BadInput, match=r"BRAND_DETECT_OFFPEAK_CRON: .* is no time") as error:
+    with pytest.raises(BadInput, match=r"BRAND_DETECT_OFFPEAK_CRON: .* is not a cron expression") as error:
         offpeak_retries(Settings(offpeak_cron=cron))
-    assert error.value.hint == "write it as cron does: 0 1 * * *"
+    assert error.value.hint == "for example: 0 1 * * *"
 
 
 @pytest.mark.usefixtures("forgotten")

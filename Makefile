@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One more than CI has cores: tests through a real Dagster also wait for it.
 TEST_WORKERS ?= 3
-# Dagster reads dagster.yaml from there; everything that is written goes to its folder .state.
+# Dagster reads dagster.yaml from this folder and writes to its subfolder .state.
 export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
@@ -13,9 +13,9 @@ export DAGSTER_HOME ?= $(CURDIR)
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: $(VENV)/.dev ## create .venv with all that the pipeline, the tests and the linters need
+setup: $(VENV)/.dev ## create .venv with everything that the pipeline, the tests and the linters need
 
-demo: $(VENV)/.runtime ## draw a short broadcast clip and report the brands on it
+demo: $(VENV)/.runtime ## generate a short broadcast clip and report its brands
 	$(BIN)/brand-detect demo
 
 run: $(if $(VIDEO),$(VENV)/.runtime) ## report the brands in your own video: make run VIDEO=match.mp4 ARGS="..."
@@ -25,10 +25,10 @@ run: $(if $(VIDEO),$(VENV)/.runtime) ## report the brands in your own video: mak
 dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the HTTP service on http://127.0.0.1:8000
 	$(BIN)/brand-detect dev
 
-test: lint ## lint, type check and all tests that take seconds
+test: lint ## lint, type check and all fast tests
 	$(BIN)/pytest -m "not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-slow: $(VENV)/.dev ## the long campaigns
+test-slow: $(VENV)/.dev ## the slow test campaigns
 	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.dev ## format check, ruff, pyright
@@ -36,17 +36,17 @@ lint: $(VENV)/.dev ## format check, ruff, pyright
 	$(BIN)/ruff check
 	$(BIN)/pyright
 
-format: $(VENV)/.dev ## let ruff format and fix what it can
+format: $(VENV)/.dev ## format and auto-fix with ruff
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(VENV)/.dev ## write docs/reference from the code
+docs: $(VENV)/.dev ## generate docs/reference from the code
 	$(BIN)/python -m scripts.reference
 
-golden: $(VENV)/.dev ## rewrite all expected files; look at the diff before you commit
+golden: $(VENV)/.dev ## rewrite all expected files; review the diff before you commit
 	$(BIN)/pytest --golden -m "not slow"
 
-train: $(VENV)/.dev ## train the network in brand_detect/weights again, on drawings alone (hours)
+train: $(VENV)/.dev ## retrain the network in brand_detect/weights, only on drawings (hours)
 	scripts/artwork.sh .state/artwork
 	$(BIN)/python -m brand_detect.training.logo_embedder .state/artwork/packs --fonts .state/artwork/fonts
 	$(BIN)/python -m brand_detect.training.distractors .state/artwork/packs --fonts .state/artwork/fonts
@@ -58,7 +58,7 @@ clean: ## remove .venv, caches and build output; jobs and reports in .state stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find brand_detect brand_detect_tests -name __pycache__ -type d -exec rm -rf {} +
 
-# An empty file in .venv marks what is installed there, so that a second run starts at once.
+# An empty file in .venv records what is installed, so that a second run starts at once.
 $(VENV)/.runtime: pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) scripts/setup.sh runtime
 

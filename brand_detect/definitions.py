@@ -1,4 +1,4 @@
-"""The composition root: everything Dagster loads is put together here."""
+"""The composition root: assembles everything that Dagster loads."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -35,7 +35,7 @@ def build_definitions(
 ) -> dg.Definitions:
     """The project's definitions; tests and the command line replace parts of it.
 
-    Runs execute in one process: nine steps take about 1.6 s so, and 50 s with a process per step.
+    Runs execute in one process: nine steps then take about 1.6 s, instead of 50 s with a process per step.
     """
     used = services or Services.of(Settings.load())
     in_process = executor is dg.in_process_executor
@@ -43,7 +43,7 @@ def build_definitions(
     def checkpoints(context: dg.InitResourceContext) -> Iterator[CheckpointIOManager]:
         assert context.instance is not None
         keep_connections(context.instance)
-        # one process a step: each comes and goes, and none of them is the run's
+        # with a process per step, none of the processes lasts as long as the run
         run = context.run if in_process else None
         with at_work(context.instance, run.run_id) if run else nullcontext():
             yield CheckpointIOManager(used, context.instance)
@@ -53,11 +53,11 @@ def build_definitions(
         sensors=[brand_catalog_changed, model_check],
         resources={
             "services": dg.ResourceDefinition.hardcoded_resource(used),
-            "checkpoints": dg.IOManagerDefinition(cast("Any", checkpoints)),  # the types leave generators out
+            "checkpoints": dg.IOManagerDefinition(cast("Any", checkpoints)),  # the type stubs omit generators
         },
         executor=executor,
     )
-    # without ``at_work`` no run says who executes it, and all of them would be found dead
+    # without ``at_work`` runs would not name their process, and all would count as dead
     watched = (monitoring,) if in_process else ()
     return dg.Definitions.merge(pipeline, *(operation.definitions(used) for operation in (*OPERATIONS, *watched)))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches what the networks are trained on into FOLDER: packs of icons from npm, fonts from Debian. Nothing is installed.
+# Downloads training data into FOLDER: icon packs from npm, fonts from Debian. Installs nothing.
 set -euo pipefail
 folder=${1:?folder}
 python=$(cd "$(dirname "$0")/.." && pwd)/.venv/bin/python

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes constraints.txt: the versions that a clean environment gets for `.[dev]` on Python 3.11.
+# Writes constraints.txt: the versions that `.[dev]` gets in a clean environment of Python 3.11.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tmp=$(mktemp -d)

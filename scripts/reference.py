@@ -31,90 +31,90 @@ from brand_detect.report import exports
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
-    ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; none = no key is asked for"),
+    ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; unset = no key is required"),
     ("`BRAND_DETECT_DAGSTER_TOKEN`", "bearer token for a proxy in front of Dagster's webserver"),
     (
         "`BRAND_DETECT_MODEL_API_KEYS`",
         "keys of [model servers of your own](../guides/escalate.md), as `host:port=key`, comma-separated",
     ),
-    ("`BRAND_DETECT_WEBHOOK_URL`", "where [notifications](../guides/notifications.md) are posted to"),
-    ("`BRAND_DETECT_WEBHOOK_SECRET`", "what they are signed with; none = they are not signed"),
+    ("`BRAND_DETECT_WEBHOOK_URL`", "address that [notifications](../guides/notifications.md) are posted to"),
+    ("`BRAND_DETECT_WEBHOOK_SECRET`", "secret that signs them; unset = they are not signed"),
     ("`BRAND_DETECT_POSTGRES_URL`", "Dagster's database, if it is [PostgreSQL](../guides/postgres.md)"),
 )
 EXIT_CODES = (
     ("0", "done"),
-    ("1", "a fault in the program"),
+    ("1", "internal error"),
     ("2", "wrong usage"),
-    ("3", "bad input: mend the command"),
+    ("3", "bad input: fix the command"),
     ("4", "failed for good: it would fail again"),
-    ("5", "failed, and may pass: try again"),
+    ("5", "failed but may pass: try again"),
     ("6", "`problems`, `catalog check`, `store verify`: something was found"),
     ("130", "stopped by Ctrl-C or SIGTERM"),
 )
 STATUSES = (
     (
         "400",
-        "the caller got something wrong: no such job or stage, bad params, nothing to start from, too many runs held; "
+        "the request is wrong: no such job or stage, bad params, nothing to start from, too many runs held; "
         "nothing was launched. Or the host name is not in `BRAND_DETECT_HOSTS`",
     ),
     ("401", "the key is missing or wrong"),
-    ("403", "a POST under `/reports` without `X-Requested-With: brand_detect`; anything that another site's page asks"),
-    ("404", "no checkpoint, report, frame, correction or run of that kind"),
-    ("409", "the correction was undone before, or there are too many"),
+    ("403", "a POST under `/reports` without `X-Requested-With: brand_detect`; any cross-site request"),
+    ("404", "no such checkpoint, report, frame, correction or run"),
+    ("409", "the correction was already undone, or there are too many"),
     ("413", "the body is too large"),
     ("415", "the body of a correction is not JSON"),
-    ("422", "the body is malformed; under `/reports` this is a 400 with a sentence"),
+    ("422", "the body is malformed; under `/reports` this is a 400 with one sentence"),
     ("429", "too many requests: see `Retry-After`"),
     ("500", "`Replay failed: …`, with the reason"),
-    ("503", "Dagster is out of reach, or answers nothing that makes sense: see `Retry-After`"),
+    ("503", "Dagster is out of reach or gives an invalid answer: see `Retry-After`"),
 )
 FOR_PEOPLE = (
-    ("`GET /reports`", "all jobs, the newest first; `GET /` leads there"),
+    ("`GET /reports`", "all jobs, newest first; `GET /` redirects there"),
     (
         "`GET /reports/{job_id}`",
-        "the page of the job's newest report, which takes corrections; of a job without one its state. Who accepts "
-        "JSON and no HTML gets what `GET /reports/{job_id}/state` says",
+        "the page of the job's newest report, which accepts corrections; without one, the job's state. Clients that "
+        "accept JSON but not HTML get the answer of `GET /reports/{job_id}/state`",
     ),
     (
         "`GET /reports/{job_id}/frames/{frame}.jpg?report={attempt}`",
-        "a sampled frame of that report as it is stored; of the newest report without `report`",
+        "a stored frame of the report `report`, by default the newest",
     ),
-    ("`GET /login`, `POST /login`", "where a browser gives the key once, if one is set, for a cookie of twelve hours"),
+    ("`GET /login`, `POST /login`", "login with the key, if one is set, for a cookie that lasts twelve hours"),
 )
 TAGS = (
     ("`dagster/partition`", "the job's id"),
-    ("`brand_detect/pin.STAGE`", "the attempt that the run reads, in place of the latest"),
-    ("`brand_detect/retry_of`", "makes it a retry: `latest`, or the run whose escalation it goes on from"),
+    ("`brand_detect/pin.STAGE`", "the attempt that the run reads instead of the latest"),
+    ("`brand_detect/retry_of`", "makes it a retry: `latest`, or the run whose escalation it continues"),
     ("`brand_detect/hold`", "`until` keeps it in the queue; a sensor sets `released`"),
-    ("`brand_detect/not_before`", "when that is, in seconds since 1970"),
+    ("`brand_detect/not_before`", "when it is due, in seconds since 1970"),
     ("`brand_detect/request`", "an idempotency key: look for it with *runs* before you launch again"),
     ("`brand_detect/snapshot`", "`brand_catalog`, on a run that takes a snapshot of the brand list"),
     ("`brand_detect/video`", "on runs that the inbox launched: the SHA-256 of the video"),
     (
         "`dagster/root_run_id`, `dagster/parent_run_id`",
-        "the first run of the job's family and the one that is gone on from",
+        "the first run of the run group and the run that is continued",
     ),
 )
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "brand_detect.definitions"}
 REQUEST = {"video_uri": "/videos/match.mp4", "profile": "default", "overrides": {}}
 CONFIG = {"ops": {"match_brands": {"config": {"min_confidence": 0.5}}}}
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "health": ("Whether daemons run, and where the pipeline's code is loaded.", "`instance`, `AssetNode`", {}),
+    "health": ("Whether the daemons are running, and the pipeline's code location.", "`instance`, `AssetNode`", {}),
     "add_job": (
-        "Makes a job known, before its first run.",
-        "`AddDynamicPartitionSuccess`, or `DuplicateDynamicPartitionError` when it is known",
+        "Adds a job before its first run.",
+        "`AddDynamicPartitionSuccess`, or `DuplicateDynamicPartitionError` if it exists",
         {"repository": REPOSITORY, "job": "match"},
     ),
     "catalog_changed": (
         "Whether the brand list has changed since its last snapshot. If `runRequests` is not empty, launch "
         "`brand_catalog` without a partition, with the tag `brand_detect/snapshot`; if there is a run with that tag "
-        "that has not ended, it is on its way. Wait for either before you launch a run with `match_brands`.",
+        "that has not ended, it is in progress. Wait for either before you launch a run with `match_brands`.",
         "`DryRunInstigationTick`",
         {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
     ),
     "models": (
         "Whether the pipeline's machine has the models that a run's params, by stage, name, and may ask them. "
-        "`skipReason` says what is wrong; it is empty if nothing is, or if runs work on other machines.",
+        "`skipReason` says what is wrong; it is empty if nothing is, or if runs execute on other machines.",
         "`DryRunInstigationTick`",
         {
             "sensor": {**REPOSITORY, "sensorName": "model_check"},
@@ -141,25 +141,25 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"filter": {"tags": [{"key": "dagster/partition", "value": "match"}]}, "limit": 20},
     ),
     "checkpoints": (
-        "All attempts of a job, with what they were made of. The report in short is metadata of `compile_report`.",
+        "All attempts of a job with their lineage. The metadata of `compile_report` has a summary of the report.",
         "`assetNodes`",
         {"partitions": ["match"], "limit": 200, "assets": [{"path": [s]} for s in LINE]},
     ),
     "comparison": (
-        "What the comparisons of a job's reports came to, the newest first: `text` in Markdown, the document as `json` "
-        "(`left_out` in it names what only the whole one in the store has), the addresses of `page` and `document`. "
-        "The id of the run that was launched tells them apart.",
+        "Comparisons of a job's reports, newest first: `text` in Markdown, the document as `json` "
+        "(its `left_out` names what only the full one in the store has), the addresses of `page` and `document`. "
+        "Identify yours by the id of the launched run.",
         "`AssetNode`",
         {"job": "match", "limit": 20},
     ),
     "problems": (
-        "What is broken now, over all jobs: the newest entry of the asset *problems*, and the last tick of each sensor "
+        "Current problems of all jobs: the newest entry of the asset *problems*, and the last tick of each sensor "
         "and schedule.",
         "`AssetNode`, `Sensors`, `Schedules`",
         {"repository": REPOSITORY},
     ),
     "failure": ("Why a run failed.", "`EventConnection`", {"run": "RUN_ID", "after": None}),
-    "cancel": ("Ends a run that waits, is held or works.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),
+    "cancel": ("Cancels a queued, held or running run.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),
 }
 SIGNS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
 
@@ -169,9 +169,9 @@ def params() -> str:
     parts = [
         GENERATED,
         "# Params of the stages\n",
-        "Set them per job (`overrides`), in a profile, or in the launchpad of the Dagster UI. What is left unset is",
+        "Set them per job (`overrides`), in a profile, or in the launchpad of the Dagster UI. Unset ones are",
         "inherited: defaults < profile < the job's overrides < this run's config.\n",
-        "An *operational* param changes how a stage works and not its result: `--reuse` does not look at it.\n",
+        "An *operational* param changes how a stage works but not its result: `--reuse` ignores it.\n",
     ]
     for stage, (cls, _) in CONTRACTS.items():
         rows = (
@@ -199,7 +199,7 @@ def settings() -> str:
         "Environment variables, read when a process starts. `$DAGSTER_HOME` is the checkout unless you set it.\n",
         *_table(("variable", "default", "meaning"), rows),
         "",
-        "Secrets are no settings. They are read from the environment where they are used, and written nowhere:\n",
+        "Secrets are not settings. They are read from the environment where they are used, and stored nowhere:\n",
         *_table(("variable", "meaning"), SECRETS),
         "",
     ]
@@ -207,7 +207,7 @@ def settings() -> str:
 
 
 def data_model() -> str:
-    """The schema of every table, with the comments that stand beside the columns in the code."""
+    """The schema of every table, with the descriptions of the columns."""
     parts = [
         GENERATED,
         "# Data model\n",
@@ -237,7 +237,7 @@ def cli() -> str:
     parts = [
         GENERATED,
         "# The command line\n",
-        "Data goes to stdout, with `--json` as JSON; progress, notes and errors go to stderr. Commands that speak to a",
+        "Data goes to stdout, with `--json` as JSON; progress, notes and errors go to stderr. Commands that talk to a",
         "running Dagster find it by `BRAND_DETECT_DAGSTER_URL` ([settings](settings.md)).\n",
         *_table(("exit code", "means"), EXIT_CODES),
         "",
@@ -251,7 +251,7 @@ def cli() -> str:
 
 
 def _commands(listed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every command by its full name; those of a group in place of the group."""
+    """All commands by their full names, with groups expanded."""
     for name, command in listed.items():
         if isinstance(command, TyperGroup):
             yield from ((f"{name} {inner}", found) for inner, found in _commands(command.commands))
@@ -274,8 +274,8 @@ def http() -> str:
         "Pages for people, in HTML and JPEG ([Correct a report](../guides/correct-a-report.md)):\n",
         *_table(("address", "shows"), FOR_PEOPLE),
         "",
-        "Under `/reports` a browser may show its cookie in place of the key. POSTs there carry the header",
-        "`X-Requested-With: brand_detect`, and their bodies are JSON: no other site's page can send either.\n",
+        "Under `/reports` a browser may send its cookie instead of the key. POSTs there need the header",
+        "`X-Requested-With: brand_detect` and a JSON body, neither of which another site's page can send.\n",
     ]
     schemas = described["components"]["schemas"]
     for path, methods in described["paths"].items():
@@ -320,14 +320,14 @@ def _default(field: dict[str, Any]) -> str:
 
 
 def graphql() -> str:
-    """The operations that the client sends, with variables to try them with."""
+    """The operations that the client sends, with example variables."""
     parts = [
         GENERATED,
         "# The GraphQL operations\n",
-        "What `brand_detect.client` sends to Dagster's webserver, word for word, for any other language:",
-        '`POST /graphql` with a JSON body `{"query": …, "variables": …}`, and no other way. Errors of GraphQL itself',
+        "The operations that `brand_detect.client` sends to Dagster's webserver, for use from other languages:",
+        '`POST /graphql` with a JSON body `{"query": …, "variables": …}`, and only like this. Errors of GraphQL itself',
         "have status 500.\n",
-        "Each answer says in `__typename` what it is; any other than the one named here is a refusal with a `message`.",
+        "Each answer names its type in `__typename`; any type not given here is an error with a `message`.",
         "The repository is `__repository__` in the location that *health* names. A run's tags steer it:\n",
         *_table(("tag", "meaning"), TAGS),
         "",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv ready. `setup.sh runtime`: what the pipeline needs; `setup.sh dev`: what the tests need as well.
-# System packages that are missing come from apt where that is possible; else they are named, all at once.
+# Sets up .venv. `setup.sh runtime` installs what the pipeline needs; `setup.sh dev` also what the tests need.
+# Missing system packages are installed with apt if possible; otherwise they are listed, all at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 set_name=${1:?runtime or dev}
@@ -13,39 +13,39 @@ install_system() { # PACKAGE...
   local as_root=()
   [ "$(id -u)" = 0 ] || as_root=(sudo -n)
   if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
-    say "system packages are missing: apt-get install $*"
+    say "installing missing system packages: apt-get install $*"
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
   else
-    say "system packages are missing. Install them, then run the command again; on Debian and Ubuntu:"
+    say "system packages are missing. Install them, then run this command again; on Debian and Ubuntu:"
     say "  sudo apt-get install $*"
     return 1
   fi
 }
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-  say "$python is missing or older than 3.11; name another with make PYTHON=/path/to/python3 ..."
+  say "$python is missing or older than 3.11; choose another with make PYTHON=/path/to/python3 ..."
   exit 1
 fi
 
 missing=()
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
-# libraries that the opencv wheels are linked against
+# libraries that the opencv wheels link against
 "$python" -c 'import ctypes; [ctypes.CDLL(lib) for lib in ("libGL.so.1", "libgthread-2.0.so.0")]' 2>/dev/null ||
   missing+=(libgl1 libglib2.0-0)
 command -v tesseract >/dev/null || missing+=(tesseract-ocr)
 [ ${#missing[@]} = 0 ] || install_system "${missing[@]}"
 if [ "$set_name" = dev ] && ! command -v curl >/dev/null; then
-  install_system curl || say "going on without it: the tests of the HTTP guide will fail"
+  install_system curl || say "continuing without it: the tests of the HTTP guide will fail"
 fi
 if [ "$set_name" = dev ] && ! command -v chromium >/dev/null; then
-  install_system chromium || say "going on without it: the browser tests will be skipped"
+  install_system chromium || say "continuing without it: the browser tests will be skipped"
 fi
 
 [ -x $venv/bin/pip ] || "$python" -m venv --clear $venv
 extras=""
 [ "$set_name" = runtime ] || extras="[dev]"
-quiet=$([ -t 1 ] || echo -q) # a person sees pip's progress, a log does not
+quiet=$([ -t 1 ] || echo -q) # show pip's progress only on a terminal
 say "installing the Python packages into $venv"
 # pip would compile 22,000 modules one after the other, for half a minute
 $venv/bin/pip install $quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".$extras"

@@ -72,7 +72,7 @@ def look(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> Look:  # noqa: ARG00
 
 def only(findings: list[Finding]) -> tuple[str, str, str]:
     [one] = findings
-    return one.state, one.said, one.todo
+    return one.state, one.text, one.todo
 
 
 @pytest.mark.usefixtures("at_home")
@@ -87,7 +87,7 @@ def test_a_sound_installation_has_no_fault(at_home: Path):
     with Installation(served=False) as here:
         found = examine(here)
     assert [f for f in found if f.state == "fail"] == []
-    said = {f.name: f.said for f in found}
+    said = {f.name: f.text for f in found}
     assert "languages: eng" in said["tesseract"]
     assert {f.name for f in found} >= {c.name for c in CHECKS}
     assert all(f.todo for f in found if f.state == "warn")
@@ -104,7 +104,7 @@ def test_a_check_that_breaks_down_is_a_line_with_its_type_and_hides_no_other(loo
         with Installation(served=False) as here:
             found = examine(here)
     assert [(f.name, f.state) for f in found] == [("first", "ok"), ("first", "fail"), ("python", "ok")]
-    assert found[1].said == "ZeroDivisionError: division by zero"
+    assert found[1].text == "ZeroDivisionError: division by zero"
     assert look("python")["python"][0].state == "ok"
 
 
@@ -125,7 +125,7 @@ def test_an_unknown_variable_is_told_with_the_nearest_one(look: Look, monkeypatc
     monkeypatch.setenv("BRAND_DETECT_XYZZY_QUUX", "1")
     first, second = look("variables")["variables"]
     assert (first.state, first.todo) == ("warn", "did you mean BRAND_DETECT_STORE_ROOT?")
-    assert second.said.startswith("BRAND_DETECT_XYZZY_QUUX is no setting")
+    assert second.text.startswith("BRAND_DETECT_XYZZY_QUUX is not a setting")
     assert "s3://bucket" not in f"{first} {second}", "values may be secret"
 
 
@@ -134,12 +134,12 @@ def test_secrets_that_are_empty_are_told_and_values_never(look: Look, monkeypatc
     monkeypatch.setenv("BRAND_DETECT_DAGSTER_TOKEN", "hush")
     monkeypatch.setenv(name, "")
     [finding] = look("settings", "secrets")["secrets"]
-    assert (finding.state, finding.said) == ("warn", f"{name} is set but empty")
+    assert (finding.state, finding.text) == ("warn", f"{name} is set but empty")
     monkeypatch.delenv(name)
     [finding] = look("settings", "secrets")["secrets"]
     assert finding.state == "ok"
-    assert "BRAND_DETECT_DAGSTER_TOKEN" in finding.said
-    assert "hush" not in finding.said
+    assert "BRAND_DETECT_DAGSTER_TOKEN" in finding.text
+    assert "hush" not in finding.text
 
 
 def test_a_token_over_http_is_told(look: Look, monkeypatch: pytest.MonkeyPatch):
@@ -186,7 +186,7 @@ def test_a_store_that_lets_files_be_replaced(look: Look, monkeypatch: pytest.Mon
     state, said, todo = only(look("settings", "store")["store"])
     assert state == "warn"
     assert "allows existing files to be replaced" in said
-    assert "serves all the same" in todo
+    assert "it still works" in todo
 
 
 def test_little_space(look: Look, monkeypatch: pytest.MonkeyPatch):
@@ -206,7 +206,7 @@ def test_media_roots_that_are_not_there(look: Look, monkeypatch: pytest.MonkeyPa
 
 def test_the_inbox(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     [off] = look("settings", "inbox")["inbox"]
-    assert (off.state, off.said) == ("off", "none is set")
+    assert (off.state, off.text) == ("off", "not set")
     monkeypatch.setenv("BRAND_DETECT_INBOX", str(tmp_path / "inbox"))
     [missing] = look("settings", "inbox")["inbox"]
     assert missing.state == "fail"
@@ -215,10 +215,10 @@ def test_the_inbox(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert there == Finding("inbox", "ok", str(tmp_path / "inbox"))
     monkeypatch.setattr(os, "access", lambda *_: False)
     [closed] = look("settings", "inbox")["inbox"]
-    assert (closed.state, "cannot be moved aside" in closed.said) == ("warn", True)
+    assert (closed.state, "cannot be moved aside" in closed.text) == ("warn", True)
     monkeypatch.setenv("BRAND_DETECT_INBOX", "/")
     [outside] = look("settings", "inbox")["inbox"]
-    assert (outside.state, "outside the allowed media roots" in outside.said) == ("fail", True)
+    assert (outside.state, "outside the allowed media roots" in outside.text) == ("fail", True)
 
 
 def test_the_webhook_is_told_by_its_host_alone(look: Look, monkeypatch: pytest.MonkeyPatch):
@@ -231,7 +231,7 @@ def test_the_webhook_is_told_by_its_host_alone(look: Look, monkeypatch: pytest.M
     assert fine == Finding("webhook", "ok", "notifications go to chat.example, not signed")
     monkeypatch.setenv("BRAND_DETECT_WEBHOOK_URL", "https://elsewhere.example/hooks/token")
     [refused] = look("settings", "webhook")["webhook"]
-    assert (refused.state, "elsewhere.example" in refused.said, "token" in refused.said) == ("fail", True, False)
+    assert (refused.state, "elsewhere.example" in refused.text, "token" in refused.text) == ("fail", True, False)
     assert look("settings", "variables")["variables"][0].state == "ok"
 
 
@@ -367,7 +367,7 @@ def test_a_webserver_that_is_down_or_no_dagster(look: Look, monkeypatch: pytest.
         other = only(look("settings", "webserver", served=served)["webserver"])
         server.shutdown()
     assert other[0] == state
-    assert "is no Dagster webserver" in other[1]
+    assert "is not a Dagster webserver" in other[1]
     assert other[2]
 
 
@@ -399,7 +399,7 @@ def test_a_webserver_that_is_open_to_other_sites_pages(look: Look, monkeypatch: 
         fine, open_ = look("settings", "webserver")["webserver"]
         server.shutdown()
     assert (fine.state, open_.state) == ("ok", "warn")
-    assert "to any host name" in open_.said
+    assert "to any host name" in open_.text
 
 
 def beat(instance: dg.DagsterInstance, kinds: list[str], ago_s: float, *errors: str) -> None:
@@ -423,7 +423,7 @@ def test_daemons_by_their_signs_of_life(look: Look, at_home: Path, monkeypatch: 
         beat(instance, kinds[:1], 5, "ValueError: broken")
         fine, ill = look(*names)["daemons"]
     assert (fine.state, ill.state) == ("ok", "warn")
-    assert "ValueError: broken" in ill.said
+    assert "ValueError: broken" in ill.text
 
 
 @pytest.mark.parametrize(("status", "state"), [(TickStatus.FAILURE, "warn"), (TickStatus.SKIPPED, "ok")])
@@ -488,9 +488,9 @@ def test_remote_models_are_told_by_their_keys_names(look: Look, monkeypatch: pyt
     monkeypatch.setenv("GROQ_API_KEY", "gsk-secret")
     monkeypatch.setenv("BRAND_DETECT_MODEL_HOSTS", "gpu-box:8000")
     [fine] = look("settings", "remote models")["remote models"]
-    assert (fine.state, "GROQ_API_KEY" in fine.said, "gpu-box:8000" in fine.said) == ("ok", True, True)
-    assert "gsk-secret" not in fine.said
+    assert (fine.state, "GROQ_API_KEY" in fine.text, "gpu-box:8000" in fine.text) == ("ok", True, True)
+    assert "gsk-secret" not in fine.text
     (tmp_path / "own.md").write_text("You are helpful.", encoding="utf-8")
     monkeypatch.setenv("BRAND_DETECT_PROMPTS", str(tmp_path))
     [broken] = look("settings", "remote models")["remote models"]
-    assert (broken.state, "own" in broken.said) == ("fail", True)
+    assert (broken.state, "own" in broken.text) == ("fail", True)

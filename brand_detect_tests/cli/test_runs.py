@@ -324,7 +324,7 @@ def test_a_report_without_brands_says_so(brand_detect: Call, dagster: ScriptedCl
     dagster.report_is = replace(dagster.report_is, brands=(), notes=())
     code, out, _ = brand_detect("report", "match")
     assert code == 0
-    assert "none was found" in out
+    assert "none found" in out
 
 
 def test_texts_of_strangers_are_printed_as_they_are_written(brand_detect: Call, dagster: ScriptedClient):

@@ -44,7 +44,7 @@ def test_the_service_is_open_to_others_with_a_key_and_under_names(
         assert (code, out, served) == (BadInput.exit_code, "", [])
         assert err.splitlines() == [
             f"error: {host} can be reached from other machines, but no API key is set.",
-            f"hint: set {API_KEY}, or stay on 127.0.0.1",
+            f"hint: set {API_KEY}, or use 127.0.0.1",
         ]
     monkeypatch.setenv(API_KEY, "geheim")
     code, out, err = command_line("serve", "--host", host, "--port", "0")

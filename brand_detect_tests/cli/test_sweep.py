@@ -92,7 +92,7 @@ def test_a_table_a_page_and_the_time_it_took(brand_detect: Callable[..., Ended],
     code, out, err = brand_detect("match", "match_brands.fuzzy_score=0.7:1:0.1", "--page", str(page))
     assert code == 0, err
     assert "* 0.88" in out
-    assert "s a value" in err
+    assert "s per value" in err
     assert "<svg" in page.read_text(encoding="utf-8")
 
 

@@ -46,7 +46,7 @@ def test_a_token_is_sent_as_bearer(server: Webserver, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("url", ["127.0.0.1:3000", "dagster", "ftp://dagster"])
 def test_what_is_no_address_is_refused(url: str):
-    with pytest.raises(BadInput, match="no address of a Dagster webserver"):
+    with pytest.raises(BadInput, match="not the address of a Dagster webserver"):
         Client(url)
 
 

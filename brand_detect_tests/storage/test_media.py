@@ -76,9 +76,9 @@ def test_pipes_sockets_and_devices_are_refused_at_once(media: MediaFiles, folder
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / "in" / "socket.mp4"))
         for name in ("pipe.mp4", "socket.mp4"):
-            with pytest.raises(BadInput, match="no regular file"), media.open(str(folder / "in" / name)):
+            with pytest.raises(BadInput, match="not a regular file"), media.open(str(folder / "in" / name)):
                 pass
-    with pytest.raises(BadInput, match="no regular file"), MediaFiles(["/dev"]).open("/dev/zero"):
+    with pytest.raises(BadInput, match="not a regular file"), MediaFiles(["/dev"]).open("/dev/zero"):
         pass
 
 
@@ -91,7 +91,7 @@ def test_a_file_exchanged_for_a_pipe_is_refused(media: MediaFiles, folder: Path,
         return regular if path.name == "pipe.mp4" else looked(path, **options)
 
     monkeypatch.setattr(Path, "stat", look)
-    with pytest.raises(BadInput, match="no regular file"), media.open(str(folder / "in" / "pipe.mp4")):
+    with pytest.raises(BadInput, match="not a regular file"), media.open(str(folder / "in" / "pipe.mp4")):
         pass
 
 
@@ -106,7 +106,7 @@ def test_links_in_a_circle_and_endless_names_lead_nowhere(media: MediaFiles, fol
 def test_a_name_that_is_no_utf8_is_refused_in_words_that_can_be_written(media: MediaFiles, folder: Path):
     name = os.fsencode(folder) + b"/in/caf\xe9.mp4"
     Path(os.fsdecode(name)).write_bytes(b"video")
-    with pytest.raises(BadInput, match="no UTF-8") as refused, media.open(os.fsdecode(name)):
+    with pytest.raises(BadInput, match="not UTF-8") as refused, media.open(os.fsdecode(name)):
         pass
     refused.value.full.encode()
 

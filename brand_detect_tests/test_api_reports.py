@@ -470,7 +470,7 @@ def test_jobs_of_the_store_are_told_of_when_dagster_is_away_or_knows_none(
 ):
     (folder / "store" / "old").mkdir()
     assert http.get("/reports/old").status_code == 200
-    assert "knows no run" in http.get("/reports/old", headers={"Accept": "application/json"}).json()["says"]
+    assert "has no run" in http.get("/reports/old", headers={"Accept": "application/json"}).json()["says"]
     dagster.reachable = False
     assert "out of reach" in http.get("/reports/old", headers={"Accept": "application/json"}).json()["says"]
     assert http.get("/reports/nobody").status_code == 503, "nobody can say whether there is such a job"

@@ -140,7 +140,7 @@ def test_pruned_frames_are_said_with_the_way_out(
     code, _, err = export("match", "--format", "coco", "--out", str(tmp_path / "out"))
     assert code == Permanent.exit_code
     assert "are gone: retention has removed them" in err
-    assert "or write the labels alone with --no-images" in err
+    assert "or write only the labels with --no-images" in err
     assert names(tmp_path / "out") == set()
     assert export("match", "--format", "coco", "--no-images", "--out", str(tmp_path / "out"))[0] == 0
 

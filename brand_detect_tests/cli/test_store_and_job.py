@@ -58,7 +58,7 @@ def test_a_store_is_looked_through(home: Path, command_line: Callable[..., Ended
     code, out, err = command_line("store", "verify", "match")
     assert (code, out.split()[:3]) == (6, ["what", "file", "damaged"])
     assert texts.parent.name in "".join(out.split())
-    assert "--json says how" in err
+    assert "--json has the details" in err
     code, out, _ = command_line("store", "verify", "--json")
     [damage] = json.loads(out)
     assert (code, damage["file"]) == (6, str(texts.relative_to(home / "store")))

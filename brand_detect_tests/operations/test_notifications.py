@@ -141,7 +141,7 @@ def test_any_other_is_refused_without_telling_it(url: str, said: str):
 )
 def test_a_setting_that_names_no_host_is_refused(monkeypatch: pytest.MonkeyPatch, host: str):
     monkeypatch.setenv(HOSTS, f"ok.example.com,{host}")
-    with pytest.raises(BadInput, match=r"BRAND_DETECT_WEBHOOK_HOSTS: .* is no host"):
+    with pytest.raises(BadInput, match=r"BRAND_DETECT_WEBHOOK_HOSTS: .* is not a host"):
         Settings.load()
 
 

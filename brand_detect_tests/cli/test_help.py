@@ -55,6 +55,6 @@ def test_the_first_page_shows_daily_commands_first_on_one_screen():
     lines = page()
     assert len(lines) <= 50
     text = "\n".join(lines)
-    assert text.index("Every day") < text.index("Now and then") < text.index("Groups of commands")
+    assert text.index("Every day") < text.index("Occasional") < text.index("Groups of commands")
     for (name, *inner), _ in list(commands(typer.main.get_command(app)))[1:]:
         assert inner or sum(line.split()[1:2] == [name] for line in lines) == 1, name

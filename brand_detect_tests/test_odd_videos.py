@@ -20,7 +20,7 @@ REFUSED = {
     "an APNG of 20000 x 20000": "still image",
     "JPEGs of 65500 x 65500": "no picture that can be decoded",
     "an index of 20 million": "no picture that can be decoded",
-    "declared to last for days": "s long, or says so, which is too long",
+    "declared to last for days": " s long, which is too long",
     "8000 x 2": "pictures of 8000 × 2 pixels, which show nothing",
 }
 

@@ -1,4 +1,4 @@
-"""The only home of decoders, models, provider clients and other heavy libraries, each imported when first used.
+"""The only package that uses decoders, models, provider clients and other heavy libraries; imports them lazily.
 
-Engines implement ``domain.protocols`` and decide nothing: rules and thresholds of the pipeline are in ``stages``.
+Engines implement ``domain.protocols`` and make no decisions: ``stages`` holds the pipeline's rules and thresholds.
 """

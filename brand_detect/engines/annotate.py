@@ -1,4 +1,4 @@
-"""Videos drawn on through PyAV: decoded, drawn, encoded as H.264 in MP4; the sound is copied."""
+"""Draws on videos through PyAV: decodes, draws, encodes as H.264 in MP4; copies the sound."""
 
 import io
 from dataclasses import dataclass, field
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 CODING = {"crf": "20", "preset": "veryfast"}
-"""x264's quality and speed: at 1080p about as fast as the pictures are drawn on two cores."""
+"""x264's quality and speed: at 1080p, encoding is about as fast as drawing on two cores."""
 LIMITED = 1
-"""FFmpeg's number of the colour range of ordinary video."""
+"""FFmpeg's code for limited colour range, that of ordinary video."""
 EXACT = 0x2 | 0x2000 | 0x40000
-"""swscale's flags bilinear, full_chroma_int and accurate_rnd: the usual ones darken a picture by 1.5 of 255."""
+"""swscale's flags bilinear, full_chroma_int and accurate_rnd: the defaults darken pictures by 1.5 of 255."""
 
 
 @dataclass(frozen=True)
 class PyAvRewriter:
     """The ``VideoRewriter`` of the project.
 
-    Times and time base are the source's, also where its frame rate varies; a file whose clock does not begin at 0
-    begins there. Pictures are upright, deinterlaced and of square pixels, as ``PyAvDecoder`` gives them; an odd row or
-    column at the edge is left out, which 4:2:0 cannot hold.
+    Keeps the source's times and time base, even at a variable frame rate, but starts the clock at 0. Pictures are
+    upright, deinterlaced and have square pixels, as from ``PyAvDecoder``; an odd row or column at the edge is dropped,
+    since 4:2:0 cannot hold it.
     """
 
     limits: VideoLimits = field(default_factory=VideoLimits)
@@ -47,7 +47,7 @@ class PyAvRewriter:
 
 
 def _fits(sound: "AudioStream") -> bool:
-    """Whether MP4 takes that sound as it is. PCM is left out: few players take it there, and FFmpeg writes not all."""
+    """Whether MP4 can hold that sound unchanged. PCM is excluded: few players support it, nor does FFmpeg fully."""
     import av
 
     if sound.codec_context.name.startswith("pcm_"):
@@ -73,7 +73,7 @@ class _Rewriting:
         self._written, self._base = written, base
         self._begin_s = Fraction(max(container.start_time or 0, 0), 1_000_000)
         self._video: VideoStream | None = None
-        self._waiting: list[Packet] = []  # sound from before the first picture
+        self._waiting: list[Packet] = []  # sound packets from before the first picture
         self._sound = next((s for s in container.streams.audio[:1] if _fits(s)), None)
         self._copied: AudioStream | None = None
 
@@ -91,7 +91,11 @@ class _Rewriting:
             frames += 1
             progress(t_s, total_s, "seconds of video")
         self._encode(None)
-        notes = [] if self._sound or not self._container.streams.audio else ["The sound does not go into MP4."]
+        notes = (
+            []
+            if self._sound or not self._container.streams.audio
+            else ["The sound is left out: MP4 cannot hold its codec."]
+        )
         if pictures.damaged:
             notes.append(f"The video cannot be decoded beyond {pictures.end_s:.1f} s.")
         sound = self._sound.codec_context.codec.canonical_name if self._sound else ""
@@ -102,7 +106,7 @@ class _Rewriting:
 
         turn = turn_of(picture)
         width, height = shown_size(self._stream, picture)
-        matrix = picture.colorspace  # the same there and back; what is not said is the same guess twice
+        matrix = picture.colorspace  # the same in both directions; if undeclared, both guess alike
         bgr: Any = picture.to_ndarray(
             format="bgr24", width=width, height=height, dst_colorspace=matrix, interpolation=EXACT
         )

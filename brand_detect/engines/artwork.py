@@ -1,4 +1,4 @@
-"""Pictures of logos: SVG through resvg, PNG and JPEG through Image."""
+"""Renders pictures of logos: SVG through resvg, PNG and JPEG through Pillow."""
 
 import io
 import xml.etree.ElementTree as ET
@@ -9,18 +9,18 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Rgba
 
 MOST_PIXELS = 50_000_000
-"""A picture of 50 megapixels takes 200 MB when it is unpacked."""
+"""50 megapixels take 200 MB when decoded."""
 DEEPEST = 200
-"""Elements inside each other; resvg recurses into them."""
+"""Deepest nesting of elements: resvg recurses into them."""
 VISIBLE = 8
 """Alpha from which a pixel belongs to the picture."""
 LARGEST_PX = 4096
-"""Side of the largest page that is drawn to get at the mark on it."""
+"""Largest side of a page drawn in order to crop its logo."""
 UNSAFE = {
-    "text": ("writes with a font, which other machines may not have", "convert its texts to paths"),
-    "image": ("holds a picture of pixels", "save that picture as PNG and give it instead"),
-    "pattern": ("is filled with a pattern", "save it as PNG"),  # of any size: resvg would take all memory
-    "foreignObject": ("holds what is no drawing", "save it as PNG"),
+    "text": ("uses fonts, which other machines may lack", "convert its text to paths"),
+    "image": ("embeds a raster image", "save that image as PNG and use it instead"),
+    "pattern": ("is filled with a pattern", "save it as PNG"),  # of any size: resvg could exhaust memory
+    "foreignObject": ("contains foreign content", "save it as PNG"),
 }
 
 
@@ -44,12 +44,12 @@ def _drawn(svg: bytes, longest_side_px: int) -> Rgba:
     found_px = max(rough.shape[:2])
     if found_px == longest_side_px:
         return rough
-    wanted_px = 1.1 * longest_side_px**2 / found_px  # a little more: the margin is known to a pixel only
+    wanted_px = 1.1 * longest_side_px**2 / found_px  # slightly more: the margin is only known to a pixel
     return _at_most(_visible(_resvg(text, min(round(wanted_px), LARGEST_PX))), longest_side_px)
 
 
 def _resvg(text: str, side_px: int) -> Rgba:
-    """The drawing, fitted into a square: its own size, which may be anything, is not asked."""
+    """Draws the SVG, fitted into a square, whatever its own size."""
     import resvg_py
 
     try:
@@ -60,7 +60,7 @@ def _resvg(text: str, side_px: int) -> Rgba:
 
 
 def _safe(svg: bytes) -> str:
-    """The drawing's text, if it holds nothing that would differ between machines or bring resvg down."""
+    """Decodes the SVG; rejects content that differs between machines or crashes resvg."""
     depth = 0
     try:
         for event, element in ET.iterparse(io.BytesIO(svg), events=("start", "end")):
@@ -73,7 +73,7 @@ def _safe(svg: bytes) -> str:
                 raise BadInput(f"its elements are nested more than {DEEPEST} deep", "save it as PNG")
         return svg.decode("utf-8-sig")
     except (ET.ParseError, UnicodeDecodeError) as e:
-        raise BadInput(f"it is no SVG ({e})", "save it again as plain SVG in UTF-8") from e
+        raise BadInput(f"it is not SVG ({e})", "save it again as plain SVG in UTF-8") from e
 
 
 def _photographed(data: bytes, suffix: str, longest_side_px: int) -> Rgba:
@@ -87,20 +87,20 @@ def _unpacked(data: bytes, suffix: str) -> Rgba:
         with Image.open(io.BytesIO(data), formats=[suffix]) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
-                raise BadInput(f"it has {width}x{height} pixels", f"give one of at most {MOST_PIXELS:,}")
+                raise BadInput(f"it has {width}x{height} pixels", f"use one of at most {MOST_PIXELS:,}")
             return np.array(ImageOps.exif_transpose(picture).convert("RGBA"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:  # Pillow's ways to say so
-        raise BadInput(f"it is no {suffix.upper()} that can be read", "open it in a viewer, and save it again") from e
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:  # all that Pillow raises on bad files
+        raise BadInput(f"it is not a readable {suffix.upper()}", "open it in a viewer and save it again") from e
 
 
 def _visible(picture: Rgba) -> Rgba:
     """The picture without its transparent margin."""
     rows, columns = (np.flatnonzero((picture[..., 3] >= VISIBLE).any(axis=axis)) for axis in (1, 0))
     if not rows.size:
-        raise BadInput("it is empty: every pixel is transparent", "see whether its shapes have a fill")
+        raise BadInput("it is empty: every pixel is transparent", "check whether its shapes have a fill")
     cut = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     if (cut == cut[0, 0]).all():
-        raise BadInput("it shows nothing but one plain colour", "see whether its shapes are all there")
+        raise BadInput("it is a single plain colour", "check whether any shapes are missing")
     return cut
 
 
@@ -112,4 +112,6 @@ def _at_most(picture: Rgba, longest_side_px: int) -> Rgba:
     if scale >= 1:
         return picture
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.HAMMING))  # by alpha, and never overshoots
+    return np.array(
+        Image.fromarray(picture).resize(size, Image.Resampling.HAMMING)
+    )  # alpha-aware, and never overshoots

@@ -1,4 +1,4 @@
-"""One call of a model behind a provider's API: the request, the reply, and what can go wrong. Through pydantic-ai."""
+"""A call of a model behind a provider's API, through pydantic-ai: request, reply and failures."""
 
 import ipaddress
 import logging
@@ -25,17 +25,17 @@ KEYS = {
     "groq": ("GROQ_API_KEY",),
     "openai_compatible": ("BRAND_DETECT_MODEL_API_KEYS",),
 }
-"""Where each provider's key is looked up in the environment; servers of one's own may do without, and share a variable:
-``host:port=key``, separated by commas, so that none is sent another's key."""
+"""Environment variables with each provider's key. Keys of your own servers are optional and share one variable, as
+comma-separated ``host:port=key``, so that no server receives another's key."""
 SENT = {"host", "accept", "accept-encoding", "content-type", "content-length", "user-agent"}
-"""Headers of a request to a server of one's own, beside its key: OpenAI's library adds what is meant for OpenAI."""
+"""Headers kept in requests to your own servers, besides the key: OpenAI's library adds some meant for OpenAI."""
 NAMES = {"openai": "OpenAI", "anthropic": "Anthropic", "google": "Google", "groq": "Groq"}
 MOST_TOKENS = 100_000_000
-"""More than any model takes: a usage beyond that is none."""
+"""More than any model accepts: a reported usage above it is invalid."""
 MOST_BYTES = 1_000_000
-"""Of a reply, as it is sent: the longest answer takes a tenth of that. One that does not end would fill the memory."""
+"""Largest reply, in bytes: ten times the longest answer. An endless reply would exhaust memory."""
 LOGGERS = ("openai", "anthropic", "groq", "google_genai")
-"""Libraries that log whole requests, pictures included, when everything is logged."""
+"""Libraries that log whole requests, pictures included, at low levels."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +44,31 @@ class Endpoint:
 
     provider: str
     model: str
-    base_url: str  # of openai_compatible alone
+    base_url: str  # openai_compatible only
     price: Price
 
     @property
     def who(self) -> str:
-        """The provider, in a sentence."""
+        """The provider's name for messages."""
         return NAMES.get(self.provider) or f"The server {urlsplit(self.base_url).netloc}"
 
 
 @dataclass(frozen=True)
 class Reply:
     text: str
-    stopped: str  # why it is no whole reply; "" = it is
+    stopped: str  # why the reply is incomplete; "" = it is complete
     input_tokens: int
     output_tokens: int
     latency_s: float
 
     @property
     def metered(self) -> bool:
-        """Whether the provider says what the call took, credibly."""
+        """Whether the provider reported a plausible usage."""
         return 0 < self.input_tokens <= MOST_TOKENS and 0 <= self.output_tokens <= MOST_TOKENS
 
 
 class Failure(Exception):
-    """A call that came to nothing. Says why in a sentence without keys and pictures."""
+    """A failed call. The message is a sentence without keys or pictures."""
 
     def __init__(
         self,
@@ -81,30 +81,30 @@ class Failure(Exception):
     ) -> None:
         super().__init__(why)
         self.again = again  # the same call may succeed later
-        self.billed = billed  # nobody knows whether it will be billed
-        self.wait_s = wait_s  # what the provider asks to wait before
-        self.ends = ends  # every further call would fail alike
+        self.billed = billed  # it may be billed
+        self.wait_s = wait_s  # wait that the provider requests
+        self.ends = ends  # error that ends all calls: each would fail alike
 
 
 class Caller:
-    """Calls one endpoint, over one HTTP client that follows no redirects. Made and closed in the loop's thread."""
+    """Calls one endpoint over an HTTP client that follows no redirects. Created and closed in the loop's thread."""
 
     def __init__(self, endpoint: Endpoint, *, max_output_tokens: int, timeout_s: float) -> None:
         """
         Raises:
-            Permanent: the environment has no key, or one that cannot be sent.
+            Permanent: the environment has no key, or an invalid one.
         """
         self._endpoint, self._key = endpoint, _key(endpoint)
         self._max_output_tokens, self._timeout_s = max_output_tokens, timeout_s
         self._client, self._model = _client_and_model(endpoint, self._key, timeout_s)
-        for name in LOGGERS:  # after their import, at which ANTHROPIC_LOG and its like are obeyed
+        for name in LOGGERS:  # after their import, which applies ANTHROPIC_LOG and the like
             logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
 
     async def call(self, words: str, instructions: str = "", pictures: Sequence[bytes] = ()) -> Reply:
-        """The reply to one request; with ``instructions``, in the form of ``BrandAnswer`` where the model can.
+        """Sends one request; with ``instructions``, asks for the form of ``BrandAnswer`` if the model supports it.
 
         Raises:
-            Failure: there is none.
+            Failure: there is no reply.
         """
         from pydantic_ai.direct import model_request
         from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
@@ -114,10 +114,10 @@ class Caller:
         request = ModelRequest([UserPromptPart([*shown, words])], instructions=instructions or None)
         settings = ModelSettings(
             max_retries=0,
-            max_tokens=self._max_output_tokens,  # with what a model thinks, which these limits count everywhere
+            max_tokens=self._max_output_tokens,  # includes thinking, which counts towards these limits everywhere
             temperature=0.0,
             thinking=False,  # or as little as it can
-            timeout=self._timeout_s,  # of each wait; the one below is of the whole, or an answer may drip for ever
+            timeout=self._timeout_s,  # of each wait; the one below is of the whole request, in case a reply trickles in
             request_timeout=self._timeout_s,
         )
         started = time.monotonic()
@@ -130,8 +130,8 @@ class Caller:
             )
             usage = response.usage
             text, given, answered = response.text or "", int(usage.input_tokens), int(usage.output_tokens)
-        except Exception as e:  # on a reply in another form, the libraries fail in any way
-            raise _failure(e, self._endpoint) from None  # its own text may hold what was sent
+        except Exception as e:  # on malformed replies the libraries raise anything
+            raise _failure(e, self._endpoint) from None  # its message may contain the request
         stopped = {
             "length": f"the reply was cut short after {self._max_output_tokens} tokens",
             "content_filter": "the provider's content filter refused",
@@ -143,8 +143,8 @@ class Caller:
         from pydantic_ai.output import OutputObjectDefinition
 
         if not self._model.profile.get("supports_json_schema_output"):
-            return None  # the instructions say it as well
-        strict = None if self._endpoint.provider == "groq" else True  # Groq's rules for it are not kept by the schema
+            return None  # the instructions describe the form too
+        strict = None if self._endpoint.provider == "groq" else True  # the schema breaks Groq's rules for strict mode
         form = OutputObjectDefinition(BrandAnswer.model_json_schema(), name="brand_answer", strict=strict)
         return ModelRequestParameters(output_mode="native", output_object=form)
 
@@ -161,8 +161,8 @@ def _key(endpoint: Endpoint) -> str:
         raise Permanent(
             f"There is no key for {endpoint.who}.", f"set {' or '.join(variables)} in the environment of Dagster"
         )
-    if not (key.isascii() and key.isprintable()):  # a library would say so with the key in the sentence
-        raise Permanent(f"The key for {endpoint.who} holds what no key holds.", f"check {' or '.join(variables)}")
+    if not (key.isascii() and key.isprintable()):  # a library's own error would quote the key
+        raise Permanent(f"The key for {endpoint.who} contains invalid characters.", f"check {' or '.join(variables)}")
     return key
 
 
@@ -172,7 +172,7 @@ def _key_of_server(keys: str, endpoint: Endpoint) -> str:
         host, equals, key = entry.partition("=")
         if not equals:
             [variable] = KEYS[endpoint.provider]
-            raise Permanent("A key does not say which server it is for.", f"write host:port=key into {variable}")
+            raise Permanent("A model server's key does not name its server.", f"set {variable} to host:port=key")
         if with_port(host.strip().lower(), endpoint.base_url) == server:
             found = key.strip()
     return found
@@ -184,12 +184,12 @@ def server_of(url: str) -> str:
 
 
 def with_port(host: str, url: str) -> str:
-    """``host`` as it stands, or with the usual port of the protocol of ``url`` where it names none."""
+    """``host``, with the default port of the protocol of ``url`` if it has none."""
     return host if re.search(r":\d+$", host) else f"{host}:{443 if url.startswith('https:') else 80}"
 
 
 def is_here(url: str) -> bool:
-    """Whether ``url`` is of this machine."""
+    """Whether ``url`` points to this machine."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -198,9 +198,9 @@ def is_here(url: str) -> bool:
 
 
 def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[Any, Model]":
-    """Base addresses of the providers come from their own variables: OPENAI_BASE_URL, ANTHROPIC_BASE_URL,
-    GOOGLE_GEMINI_BASE_URL, GROQ_BASE_URL."""
-    if endpoint.provider == "groq":  # its library is on the older HTTPX
+    """Creates the HTTP client and the model. Providers' base URLs come from their own variables: OPENAI_BASE_URL,
+    ANTHROPIC_BASE_URL, GOOGLE_GEMINI_BASE_URL, GROQ_BASE_URL."""
+    if endpoint.provider == "groq":  # its library uses the older HTTPX
         import httpx
         from pydantic_ai.models.groq import GroqModel
         from pydantic_ai.providers.groq import GroqProvider
@@ -213,7 +213,7 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
     client = httpx2.AsyncClient(
         timeout=timeout_s,
         follow_redirects=False,
-        mounts={f"all://{here}": None} if here else None,  # past the environment's proxy, which may be elsewhere
+        mounts={f"all://{here}": None} if here else None,  # bypasses the environment's proxy, which may be remote
         **_bounded(httpx2),
     )
     if endpoint.provider == "openai_compatible":
@@ -243,7 +243,7 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
                 "openai_compatible",
                 base_url=endpoint.base_url,
                 http_client=client,
-                # servers such as Ollama know max_tokens alone; a limit that is not kept could cost more than set aside
+                # servers such as Ollama support only max_tokens; an ignored limit could exceed the reservation
                 profile=OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False),
             )
             model = OpenAIChatModel(endpoint.model, provider=provider)
@@ -251,7 +251,7 @@ def _client_and_model(endpoint: Endpoint, key: str, timeout_s: float) -> "tuple[
 
 
 async def _strip(key: str, request: Any) -> None:
-    """Take from ``request`` what a server of one's own has no business to know: OPENAI_CUSTOM_HEADERS, for one."""
+    """Strips from ``request`` all headers that your own servers should not receive, such as OPENAI_CUSTOM_HEADERS."""
     for name in {*request.headers} - SENT:
         del request.headers[name]
     if key:
@@ -259,7 +259,7 @@ async def _strip(key: str, request: Any) -> None:
 
 
 def _bounded(http: Any) -> dict[str, Any]:
-    """Options of a client of ``http``, HTTPX of either age, that break off replies of more than ``MOST_BYTES``."""
+    """Options for a client of ``http``, either version of HTTPX, that abort replies longer than ``MOST_BYTES``."""
 
     class Bounded(http.AsyncByteStream):
         def __init__(self, stream: Any) -> None:
@@ -279,26 +279,28 @@ def _bounded(http: Any) -> dict[str, Any]:
     async def bound(response: Any) -> None:
         response.stream = Bounded(response.stream)
 
-    # packed, a little may become much
+    # a small compressed reply could expand to a huge one
     return {"event_hooks": {"response": [bound]}, "headers": {"Accept-Encoding": "identity"}}
 
 
 def _failure(error: Exception, endpoint: Endpoint) -> Failure:
-    """What ``error``, of pydantic-ai or what it lets through, means for the call and for those to come. Nothing of the
-    reply is repeated: whatever answers at an address, a caller is not to read it here."""
+    """Classifies ``error``, from pydantic-ai or the libraries below it, for this call and further ones. Never quotes
+    the reply: callers must not be able to read what an arbitrary address answers."""
     from pydantic_ai import exceptions as e
 
     who, wait_s = endpoint.who, getattr(error, "retry_after", None) or 0.0
     match error:
         case e.ModelAuthenticationError():
-            hint = f"check {' or '.join(KEYS[endpoint.provider])}, and what the key may use"
+            hint = f"check {' or '.join(KEYS[endpoint.provider])}, and the key's permissions"
             return _end(Permanent(f"{who} refuses the key.", hint))
         case e.ModelNotFoundError():
             return _end(Permanent(f"{who} has no model {endpoint.model} for this key.", "check the model's name"))
         case e.ModelQuotaExceededError():
-            return _end(Permanent(f"{who} says that the quota or the credit is used up.", "check the account's limits"))
+            return _end(
+                Permanent(f"{who} reports that the quota or the credit is used up.", "check the account's limits")
+            )
         case e.ModelRateLimitError():
-            return Failure(f"{who} takes no more requests for now.", again=True, wait_s=wait_s)
+            return Failure(f"{who} limits the rate of requests.", again=True, wait_s=wait_s)
         case e.ModelHTTPError(status_code=status) if status in (408, 409, 425) or status >= 500:
             return Failure(f"{who} failed with HTTP {status}.", again=True, wait_s=wait_s)
         case e.ModelHTTPError(status_code=status):
@@ -306,18 +308,18 @@ def _failure(error: Exception, endpoint: Endpoint) -> Failure:
         case e.ModelRequestRejectedError():
             return Failure(f"{who} rejects the request.")
         case e.ModelConnectionError(phase="pool" | "connect"):
-            return Failure(f"{who} is out of reach.", again=True)
+            return Failure(f"{who} cannot be reached.", again=True)
         case e.ModelRequestTimeout() | e.ModelTimeoutError():
             return Failure(f"{who} did not answer in time.", again=True, billed=True)
         case e.ModelConnectionError():
             return Failure(f"The connection to {who} broke off.", again=True, billed=True)
         case _ if _is_redirect(error.__cause__):
             hint = "check the server's address"
-            return _end(Permanent(f"{who} sends us elsewhere, where nobody follows.", hint))
+            return _end(Permanent(f"{who} redirects to another address, which is not followed.", hint))
         case e.AgentRunError():
-            return Failure(f"{who} answers in no form that is known.", again=True, billed=True)
+            return Failure(f"{who} answers in an unknown form.", again=True, billed=True)
         case _:
-            why = f"{who} answers in no form that is known: {type(error).__name__}."
+            why = f"{who} answers in an unknown form: {type(error).__name__}."
             return Failure(why, again=True, billed=True)
 
 

@@ -1,4 +1,4 @@
-"""Drawing through OpenCV 5, whose built-in font has the letters of most of the world's brand names."""
+"""Draws through OpenCV 5, whose built-in font covers the scripts of most brand names."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from brand_detect.domain.protocols import Image, Label, Shape
 FONT = "sans"
 WEIGHT = 400
 ASCENT = 0.8
-"""Height of the tallest letters over the baseline, as a share of the font's size."""
+"""Height of the tallest letters above the baseline, as a share of the font's size."""
 PAD = 0.2
-"""How far a plate reaches beyond the letters, as a share of the font's size."""
+"""Margin of a plate around the letters, as a share of the font's size."""
 LETTERS = 300
-"""More than fits on any line: the rest of a longer text is not even measured."""
+"""Most characters measured: more than fits on any line."""
 
 
 class OpenCvCanvas:
@@ -63,7 +63,7 @@ def _wide(line: str, size_px: int) -> float:
 
 
 def _fit(text: str, size_px: int, width_px: float) -> str:
-    """``text`` on one line, cut short with an ellipsis where it is too wide."""
+    """``text`` on one line, truncated with an ellipsis if it is too wide."""
     line = " ".join(text.split())
     if len(line) <= LETTERS and _wide(line, size_px) <= width_px:
         return line

@@ -1,4 +1,4 @@
-"""Regions that stand out by their edges: no training, and no idea of what a logo is."""
+"""Proposes logo regions by edges alone, without training."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,20 @@ from brand_detect.domain.protocols import Area, Image, Region
 
 LONGEST_SIDE_PX = 960
 SMALLEST_PX, LARGEST = 8, 0.95  # shortest side, and longest side as a share of the picture's
-GAPS_PX = (1, 3, 5, 9, 15)  # edges so far apart are of one thing, in turn
+GAPS_PX = (1, 3, 5, 9, 15)  # gaps over which edges are joined, in turn
 CANNY = (60, 160)
-RIM = 0.25  # width of the surroundings that a box is compared with, in its own size
-STRONG = 255.0  # difference of edge strength that gives a score of one half
-SAME_IOU = 0.7  # boxes that overlap so much are one
+RIM = 0.25  # width of a box's surroundings, as a share of its sides
+STRONG = 255.0  # difference of edge strength with a score of 0.5
+SAME_IOU = 0.7  # boxes with a higher IoU are duplicates
 
 
 class ContourLogoDetector:
-    """A ``RegionDetector`` of kind ``logo``: what hangs together on a map of edges, ranked as in EdgeBoxes (Zitnick and
-    Dollár 2014) by how many edges lie inside and how few around.
+    """A ``RegionDetector`` of kind ``logo``: connected components of an edge map, ranked as in EdgeBoxes (Zitnick and
+    Dollár 2014) by edges inside versus edges around.
 
     Args:
         min_score: lowest score of a region, 0 to 1.
-        most: most regions of a picture, the best first.
+        most: most regions per picture, best first.
     """
 
     def __init__(self, min_score: float = 0.0, most: int = 100, longest_side_px: int = LONGEST_SIDE_PX) -> None:
@@ -51,7 +51,7 @@ class ContourLogoDetector:
 
 
 def contours(image: Image) -> Boxes:
-    """What hangs together on a Canny map, edges joined over gaps of several widths."""
+    """Boxes of connected components of a Canny map, with edges joined over gaps of several widths."""
     import cv2
 
     edges = cv2.Canny(cv2.GaussianBlur(image, (3, 3), 0), *CANNY)
@@ -62,7 +62,7 @@ def contours(image: Image) -> Boxes:
 
 
 def components(mask: NDArray[np.uint8]) -> Boxes:
-    """The boxes of what hangs together in ``mask``."""
+    """Boxes of the connected components of ``mask``."""
     import cv2
 
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -71,7 +71,7 @@ def components(mask: NDArray[np.uint8]) -> Boxes:
 
 
 def edge_contrast(image: Image, boxes: Boxes) -> NDArray[np.float64]:
-    """Edge strength inside each box less that in its rim, a px."""
+    """Mean edge strength per px inside each box, minus that in its surroundings."""
     import cv2
 
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)

@@ -1,4 +1,4 @@
-"""Pixels through OpenCV: JPEG, perceptual hash, sharpness and rectified crops."""
+"""Pixel operations through OpenCV: JPEG, perceptual hash, sharpness and rectified crops."""
 
 from typing import Any
 
@@ -9,20 +9,21 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Image, Quad
 
 LEAST_CONTRAST = 24.0
-"""Grey levels by which lettering differs from its background, at least: less is noise of the encoding."""
+"""Least difference of lettering from its background in grey levels: less is coding noise."""
 GLYPH_ROWS = 64
-"""Height at which lettering is looked for: 1.5 % of it is as near as a box needs to be."""
+"""Height in px to which lines are scaled: a precision of 1.5 % is enough for glyph boxes."""
 PEAK_PERCENTILE = 95.0
-"""Of the differences from the background: the lettering's own colour, a few stray pixels left out."""
+"""Percentile of differences from the background taken as the lettering's: robust to stray pixels."""
 MOST_CROSSED = 0.2
-"""Share of a line's box that people and borders take up; what covers more is another background."""
+"""Most of a line's box that people and borders cover; anything larger is another background."""
 RESTLESS = 0.45
-"""Share of the rim that may differ from the background: people stand before a line, an emblem reaches into its box."""
+"""Most of the rim that may differ from the background: people occlude lines, emblems reach into their boxes."""
 OTHER_COLOR = 40
-"""Grey levels beyond which a pixel of the rim is not of the background's colour."""
+"""Difference in grey levels above which a pixel of the rim is not background."""
 MOST_OTHER = 0.15
-"""Most that such pixels are of a plain background's rim: a player's head before a board, but no view behind a watermark
-and no edge of a shadow. Of 15 boards of generated footage that changed name and colour in a track, one had more."""
+"""Largest share of such pixels in the rim of a plain background: allows a player's head in front of a board, but not
+the scene behind a watermark or the edge of a shadow. Of 15 boards of generated footage that changed name and colour in
+a track, one had more."""
 
 
 class OpenCvCodec:
@@ -60,7 +61,7 @@ class OpenCvCodec:
 
         small = cv2.resize(luma, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
         low = cv2.dct(small)[:8, :8].ravel()
-        bits = low > np.median(low[1:])  # the first coefficient is only the mean brightness
+        bits = low > np.median(low[1:])  # the first coefficient is just the mean brightness
         return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
     def sharpness(self, image: Image) -> float:
@@ -117,14 +118,14 @@ class OpenCvCodec:
 
 
 def _rim(picture: NDArray[Any]) -> NDArray[Any]:
-    """The outermost pixels of ``picture`` (h, w, ...), one after the other."""
+    """The outermost pixels of ``picture`` (h, w, ...), concatenated."""
     return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
 
 
 def _crosses(glyphs: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The shapes of ``glyphs`` (h, w) that run over its upper or lower edge.
+    """Mask of the shapes in ``glyphs`` (h, w) that touch its upper or lower edge.
 
-    A line's box leaves room around letters, so these are people before it, or the board's border.
+    A line's box leaves a margin around letters, so these are people in front of it, or the board's border.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""Marks as vectors by any image encoder that transformers' Auto classes load (SigLIP, CLIP, DINOv2, ConvNeXt, ViT)."""
+"""Embeds logos by any image encoder that transformers' Auto classes load (SigLIP, CLIP, DINOv2, ConvNeXt, ViT)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,22 +16,22 @@ WHAT = "image encoder"
 
 
 class ImageEmbedder:
-    """The ``LogoEmbedder`` of a pretrained model. Nothing is fetched at run time.
+    """The ``LogoEmbedder`` of a pretrained model. Downloads nothing.
 
-    A crop is set into the middle of a square before the model's own processor sees it: most processors cut the middle
-    out of a picture, which would cut the ends off a wide mark.
+    Crops are padded to a square before the model's own processor sees them: most processors crop the centre of a
+    picture, which would cut off the ends of a wide logo.
 
     Args:
-        model: its folder.
+        model: the model's folder.
 
     Raises:
-        Permanent: the model is no image encoder, lacks weights, or may not be loaded.
+        Permanent: the model is not an image encoder, lacks weights, or may not be loaded.
     """
 
     def __init__(self, model: ModelFolder) -> None:
         self._loaded = load_pretrained(model, WHAT, processor="AutoImageProcessor", network="AutoModel", backend="pil")
         self.identity = self._loaded.identity
-        # a classifier's checkpoint has no pooler: the first token is then what was trained
+        # a classifier's checkpoint has no pooler; its training used the first token
         self._first_token = any("pooler" in name for name in self._loaded.missing)
         if lacking := sorted(name for name in self._loaded.missing if "pooler" not in name):
             raise Permanent(f"The model {model.name} lacks {len(lacking)} of its weights.", f"{lacking[0]}, for one")
@@ -51,7 +51,7 @@ class ImageEmbedder:
         return torch.nn.functional.normalize(rows).cpu().numpy()
 
     def _features(self, inputs: Any) -> Any:
-        """One row per picture: the joint space of a model of pictures and words, else the pooled output."""
+        """One row per picture: the joint embedding of an image-text model, else the pooled output."""
         model = self._loaded.model
         if hasattr(model, "get_image_features"):
             return model.get_image_features(**inputs).pooler_output
@@ -60,7 +60,7 @@ class ImageEmbedder:
 
 
 def _square(crop: Image) -> Image:
-    """``crop``, as RGB, in the middle of a square of 8/7 its longest side: processors that cut keep 7/8 of a side."""
+    """``crop``, as RGB, centred on a square of 8/7 its longest side: cropping processors keep 7/8 of a side."""
     height, width = crop.shape[:2]
     side = -(-max(height, width) * 8 // 7)
     edge = np.concatenate([crop[0], crop[-1], crop[:, 0], crop[:, -1]])

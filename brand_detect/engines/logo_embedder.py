@@ -1,4 +1,4 @@
-"""The embedder of marks that comes with the package: crops in, vectors out, on the CPU or a GPU."""
+"""The package's own logo embedder, on the CPU or a GPU."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +12,16 @@ from brand_detect.engines.weights import load_weights
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "logo_embedder.safetensors"
 DISTRACTORS = WEIGHTS.with_name("distractors.jpg")
-SIDE_PX = 80  # what the training ended with
+SIDE_PX = 80  # as at the end of training
 BATCH = 64
 REINSTALL = "install the package again"
 
 
 class BuiltInLogoEmbedder:
-    """A ``LogoEmbedder`` by the project's own network; docs/reference/model-cards.md says what it was trained on.
+    """A ``LogoEmbedder`` with the project's own network; docs/reference/model-cards.md describes its training.
 
     Args:
-        weights: the file of another training.
+        weights: the weights file.
 
     Raises:
         Permanent: the file is missing or holds other weights.
@@ -53,7 +53,7 @@ class BuiltInLogoEmbedder:
 
 
 def _square(crop: Image) -> Image:
-    """Stretched to the network's square; proportions are lost, and so is most of a slanting view."""
+    """Stretches a crop to the network's square, which also removes most of the effect of oblique views."""
     import cv2
 
     shrinks = min(crop.shape[:2]) > SIDE_PX
@@ -62,7 +62,7 @@ def _square(crop: Image) -> Image:
 
 
 def distractors() -> list[Image]:
-    """Squares of ``SIDE_PX`` that show no brand: pictograms as a camera would take them, and scenery without marks."""
+    """Distractors, squares of ``SIDE_PX``: distorted pictograms, and scenery without logos."""
     import cv2
 
     sheet = cv2.imread(str(DISTRACTORS))

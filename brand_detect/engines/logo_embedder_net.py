@@ -1,17 +1,17 @@
-"""The network that turns a crop of a mark into a vector. Importing this imports torch."""
+"""The network of the logo embedder. Importing this module imports torch."""
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 STEM = (32, 48)
 WIDTHS = (64, 160, 320)
-DEPTH = 2  # blocks of each width
-CELLS = 2  # the last map is pooled to so many cells a side, so that the vector knows coarsely where things are
+DEPTH = 2  # blocks per width
+CELLS = 2  # cells per side of the pooled last map, so that embeddings encode coarse positions
 DIMENSIONS = 256
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (He et al., 2016). Dense ones: CPUs are slower at depthwise ones."""
+    """Two 3x3 convolutions with a shortcut (He et al., 2016). Dense, because depthwise ones are slower on CPUs."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Block(nn.Module):
 
 
 class LogoEmbedderNet(nn.Module):
-    """Crops, shape (n, 3, side, side), RGB from 0 to 1, to unit vectors, shape (n, DIMENSIONS). 4.6 million weights."""
+    """Maps crops, shape (n, 3, side, side), RGB 0 to 1, to unit vectors, shape (n, DIMENSIONS). 4.6 million weights."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""Models by name: which files a name may stand for, and whether a folder's content may be loaded.
+"""Resolves names of models to folders, and checks whether a folder's content is safe to load.
 
-Names come from callers and folders from others, so neither opens what it likes: a name leads below one of the
-deployment's model roots or to a snapshot in the Hugging Face cache, and only safetensors, without code, are loaded.
+Neither names, which come from callers, nor folders, which come from third parties, are trusted: a name must resolve to
+a path below one of the deployment's model roots or to a snapshot in the Hugging Face cache, and only safetensors
+without code are loaded.
 """
 
 import hashlib
@@ -17,12 +18,12 @@ from brand_detect.domain.errors import BadInput, Permanent
 
 MOST_FILES = 1_000
 MOST_BYTES = 64 << 30
-"""Of a folder: a model of 32 billion parameters in two bytes each. Larger ones belong on a server of their own."""
+"""Largest folder: a model of 32 billion parameters at two bytes each. Larger ones belong on a server."""
 MOST_CONFIG_BYTES = 16 << 20
-"""Of one JSON file that tells how a model is built; real ones take kilobytes."""
-ROOTS_HINT = "BRAND_DETECT_MODEL_ROOTS names the folders that models may lie in"
+"""Largest JSON config; real ones take kilobytes."""
+ROOTS_HINT = "BRAND_DETECT_MODEL_ROOTS lists the folders that models may be loaded from"
 ATTENTIONS = ("eager", "sdpa")
-"""What is computed by torch alone; any other name may be that of a kernel, which transformers fetches and runs."""
+"""Attention implementations within torch; any other name may make transformers download and run a kernel."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class ModelFolder:
     """A folder of a pretrained model.
 
     Args:
-        name: as it was asked for.
-        path: where its files lie.
-        home: none of its files may lie outside this folder, links followed.
+        name: as requested.
+        path: the folder with its files.
+        home: all files must be inside this folder, links resolved.
         commit: the revision of a snapshot in the Hugging Face cache; empty for any other folder.
     """
 
@@ -43,7 +44,7 @@ class ModelFolder:
 
     @cached_property
     def revision(self) -> str:
-        """The commit, or the hash of all files, which are read from end to end, about a second for each GB.
+        """The commit, else the hash of all files; reads them completely, at about a second per GB.
 
         Raises:
             Permanent: as ``check``.
@@ -60,10 +61,10 @@ class ModelFolder:
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Look into the folder without loading anything.
+        """Checks the folder without loading anything.
 
         Raises:
-            Permanent: it is too large, holds what is no plain file or lies elsewhere, or brings what would be run.
+            Permanent: it is too large, contains special files or links to the outside, or brings code.
         """
         files = self._files()
         names = {file.relative_to(self.path).as_posix() for file in files}
@@ -77,16 +78,18 @@ class ModelFolder:
         found, size = [], 0
         for file in self._walk():
             if len(found) == MOST_FILES:
-                raise self._refused(f"holds more than {MOST_FILES:,} files", "keep the model's own files in it alone")
+                raise self._refused(f"has more than {MOST_FILES:,} files", "keep only the model's own files in it")
             try:
                 own = file.resolve().is_relative_to(self.home) and file.is_file() and os.access(file, os.R_OK)
-            except (OSError, RuntimeError):  # links in a circle
+            except (OSError, RuntimeError):  # circular links
                 own = False
             if not own:
-                raise self._refused("holds what is no readable file of its own", f"remove {file.name} from it")
+                raise self._refused(
+                    "contains an entry that is not a readable file of its own", f"remove {file.name} from it"
+                )
             size += file.stat().st_size
             if size > MOST_BYTES:
-                hint = "take a smaller one, or put it on a server: docs/guides/escalate.md"
+                hint = "use a smaller one, or run it on a server: docs/guides/escalate.md"
                 raise self._refused(f"takes more than {MOST_BYTES >> 30} GiB", hint)
             found.append(file)
         return sorted(found)
@@ -97,61 +100,62 @@ class ModelFolder:
             yield from (link for name in folders if (link := Path(folder, name)).is_symlink())
 
     def _check_json(self, file: Path, names: set[str]) -> None:
-        """
+        """Checks one JSON file.
+
         Raises:
-            Permanent: ``file`` is none of a model's configs, or asks for code, kernels or weights of another kind.
+            Permanent: ``file`` is not a config, or refers to code, kernels or weights of another format.
         """
 
         def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             for key, value in pairs:
                 if key == "auto_map" and value:
-                    raise self._refused("brings code of its own", "take one that transformers knows by itself")
+                    raise self._refused("brings its own code", "use one that transformers supports itself")
                 if key == "quantization_config" and value:
-                    raise self._refused("is quantised", "take its unquantised weights")
+                    raise self._refused("is quantised", "use its unquantised weights")
                 if "attn_implementation" in key:
                     asked = value.values() if isinstance(value, dict) else [value]
                     if any(isinstance(name, str) and name not in ATTENTIONS for name in asked):
                         hint = f"set {key} in its {file.name} to {' or '.join(ATTENTIONS)}"
-                        raise self._refused("asks for an attention that is not torch's", hint)
+                        raise self._refused("selects an attention that is not torch's", hint)
                 weights = value.values() if key == "weight_map" and isinstance(value, dict) else [value]
                 if key in ("weight_map", "transformers_weights") and not all(map(safe, weights)):
-                    raise self._refused("names weights that are no safetensors of its own", f"mend its {file.name}")
+                    raise self._refused("refers to weights that are not its own safetensors", f"fix its {file.name}")
             return dict(pairs)
 
         def safe(name: Any) -> bool:
             return name is None or (name in names and name.endswith((".safetensors", ".safetensors.index.json")))
 
         if file.stat().st_size > MOST_CONFIG_BYTES:
-            raise self._refused(f"has a {file.name} of more than {MOST_CONFIG_BYTES >> 20} MiB", "it is none")
+            raise self._refused(f"has a {file.name} of more than {MOST_CONFIG_BYTES >> 20} MiB", "it is not a config")
         try:
             content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=check)
         except (ValueError, TypeError, RecursionError) as e:
-            raise self._refused(f"has a {file.name} that is no JSON", "fetch it again") from e
+            raise self._refused(f"has a {file.name} that is not JSON", "download it again") from e
         if not isinstance(content, dict):
-            raise self._refused(f"has a {file.name} that is none", "fetch it again")
+            raise self._refused(f"has a {file.name} that is not a config", "download it again")
 
     def _refused(self, why: str, hint: str) -> Permanent:
         return Permanent(f"The model {self.name} {why}.", hint)
 
 
 class ModelRoots:
-    """Turns callers' names of models into folders that may be opened.
+    """Resolves callers' names of models to folders that may be opened.
 
-    A name is looked for below each root, in their order; an absolute path must lie below one. Links are followed
-    before that is judged. What no root holds may be the id of a model in the Hugging Face cache.
+    A name is looked up below each root, in order; an absolute path must be below one, after links are resolved. If no
+    root has it, the name may be the id of a model in the Hugging Face cache.
 
     Args:
-        roots: folders; the files in them are the deployment's own choice.
+        roots: folders whose content the deployment trusts.
     """
 
     def __init__(self, roots: Iterable[Path | str]) -> None:
-        self._roots = [Path(os.path.abspath(root)) for root in roots]  # noqa: PTH100 links in it stay
+        self._roots = [Path(os.path.abspath(root)) for root in roots]  # noqa: PTH100 keeps links
 
     def folder(self, name: str) -> ModelFolder:
-        """The folder that ``name`` stands for, or the snapshot of the model of that id; nothing is fetched.
+        """The folder called ``name``, else the snapshot of the model with that id; downloads nothing.
 
         Raises:
-            BadInput: it leads out of the roots, whether or not there is something.
+            BadInput: it points outside the roots, whether or not it exists.
             Permanent: there is no such model on this machine.
         """
         for path, root in self._below(name):
@@ -160,30 +164,30 @@ class ModelRoots:
         return _snapshot(name)
 
     def _below(self, name: str) -> list[tuple[Path, Path]]:
-        """The places below the roots that ``name`` may stand for, each with its root.
+        """The paths below the roots that ``name`` may refer to, each with its root.
 
         Raises:
-            BadInput: there is none.
+            BadInput: there is no such path.
         """
         found = []
         for root in self._roots:
-            path = root / name  # an absolute name stays itself
+            path = root / name  # an absolute name stays as it is
             if ".." in path.parts or not path.is_relative_to(root):
-                continue  # nothing outside is so much as looked at
+                continue  # never touches the file system outside
             try:
                 path, home = path.resolve(), root.resolve()
-                path.exists()  # refuses what is too long
-            except (OSError, ValueError, RuntimeError):  # or holds a zero, or leads in a circle
+                path.exists()  # raises if too long
+            except (OSError, ValueError, RuntimeError):  # or contains a null byte, or a circular link
                 continue
             if path.is_relative_to(home):
                 found.append((path, home))
         if not found:
-            raise BadInput(f"{name} lies in no model root.", ROOTS_HINT)
+            raise BadInput(f"{name} is outside all model roots.", ROOTS_HINT)
         return found
 
 
 def any_folder(name: str) -> ModelFolder:
-    """What a person at the command line means by ``name``: a folder anywhere on this machine, or a model's id.
+    """Resolves a name from the command line: a folder anywhere on this machine, or a model's id.
 
     Raises:
         Permanent: there is no such model on this machine.
@@ -193,9 +197,10 @@ def any_folder(name: str) -> ModelFolder:
 
 
 def _snapshot(name: str) -> ModelFolder:
-    """
+    """The snapshot of a model in the Hugging Face cache.
+
     Raises:
-        Permanent: ``name`` is no model's id, or the Hugging Face cache does not hold it.
+        Permanent: ``name`` is not a model's id, or the cache lacks it.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -203,17 +208,17 @@ def _snapshot(name: str) -> ModelFolder:
     try:
         path = Path(snapshot_download(name, local_files_only=True)).resolve()
     except HFValidationError as e:
-        raise Permanent(f"There is no folder {name} for a model.", ROOTS_HINT) from e
+        raise Permanent(f"There is no model folder {name}.", ROOTS_HINT) from e
     except (OSError, ValueError) as e:
         raise Permanent(f"The model {name} is not on this machine.", fetch(name)) from e
     return ModelFolder(name, path, path.parents[1], path.name)
 
 
 def fetch(name: str) -> str:
-    """The command that puts a model into the Hugging Face cache, for a hint."""
-    return f"fetch it: hf download {name}"
+    """A hint with the command that downloads a model to the Hugging Face cache."""
+    return f"download it: hf download {name}"
 
 
-def said_by(error: Exception) -> str:
-    """What a library says of a file that makes no sense to it, in one line."""
+def reason_of(error: Exception) -> str:
+    """A library's error message on one line, truncated."""
     return " ".join(str(error).split())[:200] or type(error).__name__

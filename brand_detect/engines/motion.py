@@ -1,4 +1,4 @@
-"""Camera motion between sampled frames: tracked corners, or matched ORB features after a large move."""
+"""Camera motion between sampled frames: by tracked corners, or by matched ORB features after large motions."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from brand_detect.domain.protocols import Area, Image, Luma, Transform
 LONGEST_SIDE_PX = 640
 INLIER_PX = 2.0
 MIN_INLIERS = 12
-MIN_TRACKED = 0.3  # share of the corners; under it the move was too large to track
-CHANGE_LUMA = 24  # grey levels, after a 3 x 3 mean; H.264 noise of a still picture stays under 12
+MIN_TRACKED = 0.3  # share of the corners; below it the motion was too large to track
+CHANGE_LUMA = 24  # grey levels, after a 3 x 3 mean; H.264 noise in a still picture stays below 12
 CELL_PX = 16
 
 
 class OpenCvCameraMotion:
-    """A similarity (shift, turn, zoom) by RANSAC.
+    """Fits a similarity transform (translation, rotation, zoom) by RANSAC.
 
-    Pyramidal Lucas-Kanade follows moves of up to about 10 % of the width at 12 ms a pair; beyond that most corners are
-    lost and ORB takes over, at 30 ms, up to about 40 %.
+    Pyramidal Lucas-Kanade tracks motions of up to about 10 % of the width at 12 ms per pair; beyond that most corners
+    are lost and ORB takes over, at 30 ms, up to about 40 %.
     """
 
     @property
@@ -48,7 +48,7 @@ class OpenCvCameraMotion:
         padded = np.zeros((rows * CELL_PX, columns * CELL_PX), np.uint8)
         padded[:height, :width] = differs | (unseen > 127)
         cells = padded.reshape(rows, CELL_PX, columns, CELL_PX).max(axis=(1, 3))
-        # A cell more all around: a new caption must not fall apart where it looks like what was there before.
+        # One more cell on each side, so that a new caption is not split where it resembles the old content.
         cells = cv2.dilate(cells, np.ones((3, 3), np.uint8))
         _, _, stats, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
         return [

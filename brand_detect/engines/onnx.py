@@ -1,4 +1,4 @@
-"""ONNX networks on the CPU: OpenVINO where it is installed, onnxruntime otherwise."""
+"""Runs ONNX networks on the CPU: with OpenVINO if installed, else with onnxruntime."""
 
 import hashlib
 import threading
@@ -14,22 +14,22 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.params import Precision
 
 T = TypeVar("T")
-_ONE_AT_A_TIME = threading.Lock()  # a queue has one callback
+_ONE_AT_A_TIME = threading.Lock()  # a queue has only one callback
 Batch = NDArray[np.uint8]  # (n, height, width, 3)
 
 
 class OnnxNet:
-    """One image network: uint8 pictures in, its first output out.
+    """An image network from uint8 pictures to its first output.
 
     Args:
         path: the model, with one input of shape (n, 3, height, width).
-        precision: ``auto`` takes bf16 where the CPU computes in it and OpenVINO is there, else f32.
-        mean, scale: pixels enter the network as ``(pixel - mean) / scale``.
-        parallel: run several inputs side by side, each on one core, rather than one on all cores.
+        precision: ``auto`` means bf16 if the CPU supports it and OpenVINO is installed, else f32.
+        mean, scale: the network receives ``(pixel - mean) / scale``.
+        parallel: run several inputs in parallel, each on one core, instead of one on all cores.
         threads: most threads; 0 = all cores.
 
     Raises:
-        Permanent: no runtime is installed, the model is absent, or bf16 was asked for and cannot be had.
+        Permanent: no runtime or model is installed, or the requested bf16 is not supported.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class OnnxNet:
 
     @cached_property
     def identity(self) -> str:
-        """Model file with the head of its sha256, runtime and precision."""
+        """Model file with the first digits of its sha256, runtime and precision."""
         digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
         return f"{self._path.stem} {digest[:12]}, {self.runtime} {self.precision.value}"
 
     def metadata(self, key: str) -> str:
-        """A string that the model file carries."""
+        """A string from the model file's metadata."""
         if self._core:
             return self._core.read_model(self._path).get_rt_info(["framework", key]).value
         return self._session.get_modelmeta().custom_metadata_map[key]
 
     def map(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
-        """``reduce`` of the output of each batch, in order. The array passed to ``reduce`` is only valid inside it."""
+        """Applies ``reduce`` to the output of each batch, in order; the array is only valid during that call."""
         return self._openvino(batches, reduce) if self._core else self._onnxruntime(batches, reduce)
 
     def _openvino(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
@@ -78,7 +78,7 @@ class OnnxNet:
         def finished(request: Any, index: int) -> None:
             try:
                 results[index] = reduce(request.get_output_tensor().data)
-            except Exception as e:  # an exception must not leave a callback of the runtime's own thread
+            except Exception as e:  # exceptions must not escape a callback in the runtime's own thread
                 failures.append(e)
 
         queue = self._queue
@@ -116,15 +116,15 @@ class OnnxNet:
 
 @cache
 def _compiled(path: Path, precision: Precision, mean: float, scale: float, parallel: bool, threads: int) -> Any:
-    """A queue of OpenVINO requests, made once per process and never freed.
+    """A queue of OpenVINO requests, created once per process and never freed.
 
-    A later run in the process starts at once, and freeing a queue while one of its threads still returns from a
-    callback ends the process ("Resource deadlock avoided").
+    This makes later runs in the process start at once, and avoids a crash ("Resource deadlock avoided") when a queue is
+    freed while one of its threads returns from a callback.
     """
     import openvino as ov
 
     core = ov.Core()
-    # Conversion to float inside the graph saves 10 % of the detector's time over doing it in NumPy.
+    # Converting to float inside the graph saves 10 % of the detector's time compared with NumPy.
     steps = ov.preprocess.PrePostProcessor(core.read_model(path))
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
@@ -132,7 +132,7 @@ def _compiled(path: Path, precision: Precision, mean: float, scale: float, paral
     config: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision.value,
         "PERFORMANCE_HINT": "THROUGHPUT" if parallel else "LATENCY",
-        "CPU_RUNTIME_CACHE_CAPACITY": "8",  # of prepared shapes: the default of 5,000 grows with the video
+        "CPU_RUNTIME_CACHE_CAPACITY": "8",  # prepared shapes; with the default of 5,000, memory grows with the video
     }
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads

@@ -1,4 +1,4 @@
-"""What providers' models cost, from the price list that genai-prices keeps; it comes with the package."""
+"""Prices of providers' models, from the list in the package genai-prices."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ MTOK = 1_000_000
 
 @dataclass(frozen=True)
 class Price:
-    """USD for a million tokens given and answered."""
+    """USD per million input and output tokens."""
 
     input_usd: float
     output_usd: float
 
     def cost(self, input_tokens: int, output_tokens: int) -> float:
-        """USD for one call."""
+        """Cost of one call, in USD."""
         return (self.input_usd * input_tokens + self.output_usd * output_tokens) / MTOK
 
 
 def listed_price(provider: str, model: str) -> Price | None:
-    """The list price of a provider's model, for short calls at the usual tier; None if the list lacks it."""
+    """List price of a provider's model, for short calls at the standard tier; None if unlisted."""
     from genai_prices import Usage, calc_price
 
     try:

@@ -1,4 +1,4 @@
-"""What vision-language models are told: versioned files, and the name that a question goes by."""
+"""Prompts of vision-language models, from versioned files, and ids of questions."""
 
 import hashlib
 import json
@@ -14,22 +14,22 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Question
 
 LONGEST_TEXT = 200
-"""Letters of a reading that a model is told: what a mark says is a hint, and may be anything."""
+"""Most characters of a reading in a prompt: the text is only a hint, and may be anything."""
 _FORM = re.compile(r"---\nversion: (?P<version>\S+)\n---\n(?P<instructions>.+)\n---\n(?P<question>.+)", re.S)
 _PLACES = {"text", "candidates", "pictures"}
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One version of a prompt: the instructions, the same for every question, and the question's own words."""
+    """A version of a prompt: instructions, equal for every question, and the template of the question."""
 
     name: str
-    version: str  # as the file says, and the hash of its content
+    version: str  # name, the file's own version, and the hash of its content
     instructions: str
     question: Template
 
     def words(self, question: Question) -> str:
-        """What is said beside the pictures of ``question``. Texts of others are quoted, as JSON strings."""
+        """The text that accompanies the pictures of ``question``. Untrusted texts are quoted as JSON strings."""
         crops = len(question.crops)
         return self.question.substitute(
             text=json.dumps(plain(question.text, LONGEST_TEXT), ensure_ascii=False) if question.text else "nothing",
@@ -40,7 +40,7 @@ class Prompt:
 
 
 def load_prompt(name: str, folder: str = "") -> Prompt:
-    """The prompt ``name`` of ``folder``, or of the package where there is none.
+    """Loads the prompt ``name`` from ``folder``, else from the package.
 
     Raises:
         BadInput: there is no such prompt, or it lacks a part.
@@ -59,8 +59,8 @@ def load_prompt(name: str, folder: str = "") -> Prompt:
     template = Template(found["question"]) if found else Template("")
     if not found or not template.is_valid() or set(template.get_identifiers()) - _PLACES:
         raise BadInput(
-            f"The prompt {name} is not in the form of a prompt.",
-            "it has a version, instructions and a question with $text, $candidates, $pictures: docs/guides/escalate.md",
+            f"The prompt {name} is malformed.",
+            "it needs a version, instructions and a question of $text, $candidates, $pictures: docs/guides/escalate.md",
         )
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     form = json.dumps(BrandAnswer.model_json_schema()["properties"], ensure_ascii=False)
@@ -71,7 +71,7 @@ def load_prompt(name: str, folder: str = "") -> Prompt:
 
 
 def question_id(model: Sequence[str], prompt: Prompt, question: Question) -> str:
-    """The name of a question: a hash of all that the model is given, and of ``model``, its identity and settings."""
+    """The id of a question: a hash of the model's whole input, and of ``model``, its identity and settings."""
     pictures = [hashlib.sha256(p).hexdigest() for p in (*question.crops, question.scene)]
-    told = [*model, prompt.version, prompt.instructions, prompt.words(question), *pictures]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+    parts = [*model, prompt.version, prompt.instructions, prompt.words(question), *pictures]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Vision-language models behind providers' APIs and servers that speak OpenAI's protocol."""
+"""Vision-language models behind providers' APIs and OpenAI-compatible servers."""
 
 import asyncio
 import random
@@ -21,26 +21,25 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 TRIES = 4
-"""Most tries of one call; further ones rarely help while the same provider is in trouble."""
+"""Most tries of one call; more rarely help during a provider's outage."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
-"""Between tries: doubled from the first to the longest, with jitter; or what the provider asks for, to the longest."""
+"""Wait between tries: doubles from the first to the longest, with jitter; at least what the provider requests."""
 MOST_IN_VAIN = 5
-"""Questions in a row whose tries were all in vain: after that an endpoint counts as out."""
+"""Consecutive questions without a reply after which an endpoint counts as down."""
 PREFLIGHT = "Reply with OK."
 
 
 class ProviderAnswerer:
-    """The ``Answerer`` over one or several endpoints: the first that can answers.
+    """The ``Answerer`` over one or more endpoints: the first that works answers.
 
-    - One question is one request, so that a picture has a say in its own answer alone.
-    - Before an endpoint is shown the first picture it answers one small question in words: that proves key, model and
-      quota. What it costs is added to the first answer.
-    - A reply in no form is asked for once more, unless it was cut short or refused: it would be again.
-    - Every try is paid from the budget: an upper bound of its cost is set aside before it, and what it cost is settled
-      after it. A try that nobody knows the cost of, one that timed out or broke off, stays set aside; it is not in
-      ``Answer.cost_usd``.
-    - What does not fit into the budget is ``deferred``, and so is everything after it.
-    - An endpoint that is out is not asked again; the next one is, and ``Answer.detail`` says why.
+    - Each question is one request, so that pictures influence only their own answer.
+    - A preflight question without pictures first checks an endpoint's key, model and quota. Its cost is added to that
+      of the first answer.
+    - A malformed reply is asked for once more, unless it was truncated or refused, which would recur.
+    - Every try is paid from the budget: an upper bound of its cost is reserved before it and settled after it. A try of
+      unknown cost, after a time-out or a broken connection, stays reserved; ``Answer.cost_usd`` excludes it.
+    - Questions over the budget are ``deferred``, and so are all further ones.
+    - An endpoint that is down is not asked again; the next one is, and ``Answer.detail`` says why.
     """
 
     def __init__(
@@ -66,9 +65,9 @@ class ProviderAnswerer:
         ]
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
-        """Answers as they come; questions are drawn, in the caller's thread, as there is room for them.
+        """Yields answers as they arrive; draws questions, in the caller's thread, as capacity allows.
 
-        When the caller stops, what is under way is broken off.
+        Cancels open calls when the caller stops.
         """
         from anyio.from_thread import start_blocking_portal
 
@@ -90,7 +89,9 @@ class ProviderAnswerer:
                     if not under_way:
                         return
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    for call in sorted(done, key=lambda c: c.exception() is not None):  # first what was paid for
+                    for call in sorted(
+                        done, key=lambda c: c.exception() is not None
+                    ):  # first answers, which are paid for
                         yield call.result()
             finally:
                 for call in under_way:
@@ -100,7 +101,7 @@ class ProviderAnswerer:
 
 @dataclass
 class _QuestionCost:
-    """What was paid for one question, all calls together."""
+    """Usage and cost of all calls for one question."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -112,19 +113,19 @@ class _EndpointState:
     """An endpoint during one ``ask``."""
 
     endpoint: Endpoint
-    caller: Caller | None = None  # None = it was not asked anything yet
-    out: BrandDetectError | None = None  # why it is not asked any more
-    in_vain: int = 0  # questions in a row
+    caller: Caller | None = None  # None = not asked yet
+    out: BrandDetectError | None = None  # why it is no longer asked
+    in_vain: int = 0  # consecutive questions without a reply
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass
 class _Spent:
-    usd: float | None = None  # None = nobody knows
+    usd: float | None = None  # None = unknown
 
 
 class _SharedBudget:
-    """A budget that several calls share: who finds too little waits for what the others give back."""
+    """A budget shared by concurrent calls: one that finds too little waits for others to settle."""
 
     def __init__(self, budget: Budget | None) -> None:
         self._budget, self._change = budget, asyncio.Condition()
@@ -133,12 +134,12 @@ class _SharedBudget:
 
     @asynccontextmanager
     async def set_aside(self, usd: float) -> AsyncIterator[_Spent]:
-        """Set ``usd`` aside for a call; what it cost is settled at the end, if it is known.
+        """Reserves ``usd`` for a call; settles the actual cost at the end, if known.
 
         Raises:
-            OverBudget: it does not reach, or did not reach before.
+            OverBudget: the budget is exhausted, or was before.
         """
-        from anyio import to_thread  # budgets may live in a store
+        from anyio import to_thread  # budgets may block on a store
 
         spent = _Spent()
         if self._budget is None:
@@ -173,7 +174,7 @@ class _SharedBudget:
 
 
 class _Asking:
-    """One ``ask``: who can be asked, and what comes of it. Lives in the loop's thread."""
+    """The state of one ``ask``. Lives in the loop's thread."""
 
     def __init__(
         self,
@@ -192,7 +193,7 @@ class _Asking:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Let what was broken off come to its end, then hang up."""
+        """Waits for cancelled calls to end, then closes all clients."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         for caller in self._callers:
@@ -202,7 +203,7 @@ class _Asking:
         """The answer of the first endpoint that gives one.
 
         Raises:
-            Permanent, Transient: no endpoint can be asked, and none ever answered.
+            Permanent, Transient: all endpoints are down, and none ever answered.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -228,7 +229,7 @@ class _Asking:
         return Answer(question.cluster_id, AnswerStatus.failed, detail=trouble, **asdict(cost))
 
     async def _ask(self, state: _EndpointState, question: Question, cost: _QuestionCost) -> Answer:
-        """What one endpoint says, asked twice where it does not answer in the form."""
+        """One endpoint's answer; asks again if the first reply is malformed."""
         caller = await self._ready(state, cost)
         bound = input_token_bound(state.endpoint, self._prompt, question)
         pictures = [p for p in (*question.crops, question.scene) if p]
@@ -239,21 +240,21 @@ class _Asking:
             return caller.call(words, instructions, pictures)
 
         reply = await self._call(state, bound, cost, call)
-        said, wrong = _read(reply)
-        if not (said or reply.stopped):
+        read, wrong = _read(reply)
+        if not (read or reply.stopped):
             reply = await self._call(state, bound, cost, call)
-            said, wrong = _read(reply)
-        status = said.status if said else AnswerStatus.malformed
+            read, wrong = _read(reply)
+        status = read.status if read else AnswerStatus.malformed
         return Answer(
             question.cluster_id,
             status,
-            brand=said.name if said and status == AnswerStatus.answered else "",
-            confidence=said.confidence if said else 0.0,
+            brand=read.name if read and status == AnswerStatus.answered else "",
+            confidence=read.confidence if read else 0.0,
             detail=wrong,
             latency_s=reply.latency_s,
-            logo_type=said.mark if said else "",
-            placement=said.surface if said else "",
-            reasoning=said.reasoning if said else "",
+            logo_type=read.mark if read else "",
+            placement=read.surface if read else "",
+            reasoning=read.reasoning if read else "",
             provider=state.endpoint.provider,
             model=state.endpoint.model,
             prompt_version=self._prompt.version,
@@ -262,7 +263,7 @@ class _Asking:
         )
 
     async def _ready(self, state: _EndpointState, cost: _QuestionCost) -> Caller:
-        """Who calls the endpoint, after it has answered a first question without pictures."""
+        """The endpoint's caller, after a successful preflight."""
         async with state.checking:
             if state.out:
                 raise Failure(str(state.out))
@@ -282,7 +283,7 @@ class _Asking:
     async def _call(
         self, state: _EndpointState, bound: int, cost: _QuestionCost, call: Callable[[], Awaitable[Reply]]
     ) -> Reply:
-        """The reply to ``call``, tried again while that may help; counts what was in vain."""
+        """Runs ``call`` with retries; tracks consecutive failures of the endpoint."""
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
         trying = AsyncRetrying(
@@ -299,7 +300,7 @@ class _Asking:
                 state.out = state.out or e.ends or (Transient if e.again else Permanent)(str(e), "try again later")
             raise
         state.in_vain = 0
-        self._any_answer = self._any_answer or state.caller is not None  # that to the preflight is none
+        self._any_answer = self._any_answer or state.caller is not None  # the preflight does not count
         return reply
 
     async def _try(
@@ -324,7 +325,7 @@ class _Asking:
 
 
 def _read(reply: Reply) -> tuple[BrandAnswer | None, str]:
-    """What the reply says; else what is wrong with it."""
+    """The answer in the reply, or what is wrong with it."""
     try:
         return read_reply(reply.text), ""
     except ValueError as e:
@@ -332,7 +333,7 @@ def _read(reply: Reply) -> tuple[BrandAnswer | None, str]:
 
 
 def _wait_s(state: "RetryCallState") -> float:
-    """How long to wait before the next try."""
+    """Wait before the next try, in seconds."""
     failure = state.outcome.exception() if state.outcome else None
     wanted_s = failure.wait_s if isinstance(failure, Failure) else 0.0
     doubled_s = FIRST_WAIT_S * 2 ** (state.attempt_number - 1)

@@ -1,7 +1,7 @@
-"""Text regions and lines with the PP-OCR models that the rapidocr wheel carries; nothing is downloaded.
+"""Text detection and recognition with the PP-OCR models in the rapidocr wheel; downloads nothing.
 
-The models and the decoding of lines are rapidocr's; they run through ``OnnxNet`` because rapidocr's own sessions
-offer neither bf16 nor parallel requests, which halve the time.
+Models and decoding of lines are rapidocr's; they run through ``OnnxNet``, because rapidocr's own sessions support
+neither bf16 nor parallel requests, which halve the time.
 """
 
 import logging
@@ -24,25 +24,25 @@ from brand_detect.engines.onnx import OnnxNet
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 READER = "PP-OCRv6_rec_small.onnx"
-SHORTEST_SIDE_PX = 1080  # smaller pictures are enlarged to it: sponsor text is small
-BORDER_PX = 32  # around what the network sees: text that touches the edge is lost without
-STRIDE_PX = 32  # the detector's picture is a multiple of it on both sides
+SHORTEST_SIDE_PX = 1080  # smaller pictures are enlarged to this: sponsor text is small
+BORDER_PX = 32  # border around the network's input: it misses text that touches the edge
+STRIDE_PX = 32  # both sides of the detector's input are multiples of this
 WINDOW_STEP_PX = 320
-MARGIN_PX = 24  # seen around a searched area, so that text at its edge is not cut
+MARGIN_PX = 24  # margin around a searched area, so that text at its edge is not cut off
 MAP_THRESHOLD = 0.3
 MIN_BLOB_PX = 3
 UNCLIP = 1.6
-SLOPES = np.tan(np.deg2rad([a for a in range(-65, 66, 5) if abs(a) >= 15]))  # base lines that lean
-LEANING_GAIN = 0.9  # an upright-sided parallelogram must be so much smaller than the rectangle
+SLOPES = np.tan(np.deg2rad([a for a in range(-65, 66, 5) if abs(a) >= 15]))  # of tilted baselines
+TILTED_GAIN = 0.9  # largest area of an upright-sided parallelogram, as a share of the rectangle's
 COVERED = 0.5
-LINE_HEIGHT_PX = 48  # input height of the reader
-WIDTH_STEP_PX = 64  # crops are padded to a multiple of it, so that the runtime prepares few shapes
-BLANK = 0  # what CTC puts between characters; each character is one step where it differs from the step before
-TALL = 1.5  # a crop so much higher than wide may be a line on its side: rapidocr's own threshold
+LINE_HEIGHT_PX = 48  # height of the reader's input
+WIDTH_STEP_PX = 64  # crops are padded to multiples of this, so that the runtime prepares few shapes
+BLANK = 0  # CTC's blank; a character starts where the class differs from the previous step's
+TALL = 1.5  # crops with a larger height / width may be vertical lines: rapidocr's own threshold
 
 
 def _model(name: str) -> Path:
-    """The path of a model in the wheel. Quietens rapidocr, which logs to the console when it is imported."""
+    """The path of a model in the wheel. Silences rapidocr, which logs to the console on import."""
     logging.getLogger("RapidOCR").disabled = True
     import rapidocr
 
@@ -52,11 +52,11 @@ def _model(name: str) -> Path:
 class RapidTextDetector:
     """PP-OCR's text detector: one region of kind ``text`` per line of text.
 
-    The picture is searched twice, at full size for small print and at half size for letters so large that the network
-    takes them for shapes; the second search costs a fifth on top.
+    The picture is searched twice: at full size for small print, and at half size for letters so large that the network
+    misses them as shapes, which costs a fifth more.
 
     Args:
-        longest_side_px: longest side of the picture that the network sees.
+        longest_side_px: longest side of the network's input.
         min_score: lowest mean of the text map inside a region, 0 to 1.
     """
 
@@ -85,7 +85,7 @@ class RapidTextDetector:
         return regions
 
     def _search(self, image: Image, window: Area, scale: float) -> list[Region]:
-        """The text inside ``window``, seen at ``scale``."""
+        """Text regions inside ``window``, searched at ``scale``."""
         import cv2
 
         part = image[window.top : window.bottom, window.left : window.right]
@@ -104,11 +104,11 @@ class RapidTextDetector:
 
 
 def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[NDArray[np.float64], float]]:
-    """Lines of text in the detector's map, each with its mean over the line: the decoding of Differentiable
-    Binarization (Liao et al. 2020), with thresholds as in rapidocr's config for this model.
+    """Lines of text in the detector's map, each with the map's mean over the line: decodes Differentiable Binarization
+    (Liao et al. 2020), with the thresholds of rapidocr's config for this model.
 
-    A line is the smallest rectangle around its blob or, where that fits tighter, a parallelogram with upright sides: a
-    board in perspective keeps its letters upright while its base line climbs.
+    A line is the smallest rectangle around its blob or, if that fits tighter, a parallelogram with upright sides: in
+    perspective a board's letters stay upright while its baseline rises.
     """
     import cv2
 
@@ -119,17 +119,17 @@ def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[ND
         rectangle = cv2.minAreaRect(blob)
         if min(rectangle[1]) < MIN_BLOB_PX:
             continue
-        leaning, area = _leaning(blob.reshape(-1, 2).astype(np.float64))
-        tighter = area < LEANING_GAIN * rectangle[1][0] * rectangle[1][1]
-        quad = leaning if tighter else _clockwise(cv2.boxPoints(rectangle).astype(np.float64))
+        tilted, area = _tilted(blob.reshape(-1, 2).astype(np.float64))
+        tighter = area < TILTED_GAIN * rectangle[1][0] * rectangle[1][1]
+        quad = tilted if tighter else _clockwise(cv2.boxPoints(rectangle).astype(np.float64))
         score = _mean_inside(text_map, quad)
         if score >= min_score:
             found.append((_unclipped(quad), score))
     return found
 
 
-def _leaning(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """The smallest parallelogram with upright sides around ``points`` whose base line leans, and its area."""
+def _tilted(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The smallest parallelogram with upright sides and a tilted baseline around ``points``, and its area."""
     x, y = points.T
     left, right = x.min(), x.max()
     offsets = y - SLOPES[:, None] * x
@@ -141,7 +141,7 @@ def _leaning(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
 
 
 def _clockwise(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The corners of a rectangle from the top left on."""
+    """The corners of a rectangle, clockwise from the top left."""
     by_x = corners[np.argsort(corners[:, 0], kind="stable")]
     (top_left, bottom_left), (top_right, bottom_right) = (side[np.argsort(side[:, 1])] for side in (by_x[:2], by_x[2:]))
     return np.array([top_left, top_right, bottom_right, bottom_left])
@@ -159,24 +159,24 @@ def _mean_inside(text_map: NDArray[np.float32], quad: NDArray[np.float64]) -> fl
 
 
 def _unclipped(quad: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The quad grown on every side by ``area * UNCLIP / perimeter``: the map shows text shrunk by so much."""
+    """Expands a quad on every side by ``area * UNCLIP / perimeter``, by which the map shrinks text."""
     along, down = quad[1] - quad[0], quad[3] - quad[0]
     length, height = np.linalg.norm(along), np.linalg.norm(down)
     area = abs(along[0] * down[1] - along[1] * down[0])
     distance = area * UNCLIP / (2 * (length + height))
-    grow = distance * length * height / max(area, 1e-6)  # a side that leans moves further to keep its distance
+    grow = distance * length * height / max(area, 1e-6)  # a tilted side moves further for the same distance
     u, v = along / length * grow, down / height * grow
     return quad + np.array([-u - v, u - v, u + v, v - u])
 
 
 def _not_covered(regions: Sequence[Region], by: Sequence[Region]) -> list[Region]:
-    """The regions of which less than half lies under ``by``."""
+    """The regions of which less than ``COVERED`` is covered by ``by``."""
     share = coverage(boxes_of([r.quad for r in regions]), boxes_of([r.quad for r in by]))
     return [r for r, under in zip(regions, share, strict=True) if under < COVERED]
 
 
 def _window(area: Area, width: int, height: int, scale: float) -> Area:
-    """What the network sees of an area: some surroundings too, in few sizes, for each new size has to be prepared."""
+    """An area plus a margin, in few distinct sizes, since the runtime prepares each new one."""
 
     def span(start: int, end: int, limit: int) -> tuple[int, int]:
         step = WINDOW_STEP_PX / scale
@@ -189,7 +189,7 @@ def _window(area: Area, width: int, height: int, scale: float) -> Area:
 
 
 class RapidTextReader:
-    """PP-OCR's line reader. Crops that stand on their side are read in every direction, the surest reading wins."""
+    """PP-OCR's line reader. Reads vertical crops in every direction; the reading with the highest confidence wins."""
 
     def __init__(self, precision: Precision = Precision.auto, threads: int = 0) -> None:
         self._net = OnnxNet(_model(READER), precision, mean=127.5, scale=127.5, parallel=True, threads=threads)
@@ -204,14 +204,14 @@ class RapidTextReader:
     def read(self, crops: Sequence[Image]) -> list[Reading]:
         turned = [_turns(crop) for crop in crops]
         lines = [_line(view) for views in turned for view in views]
-        order = sorted(range(len(lines)), key=lambda i: lines[i].shape[2])  # few changes of shape
+        order = sorted(range(len(lines)), key=lambda i: lines[i].shape[2])  # for few changes of shape
         read = dict(zip(order, self._net.map([lines[i] for i in order], self._reading), strict=True))
         readings = iter(read[i] for i in range(len(lines)))
         best = [max((next(readings) for _ in views), key=lambda r: r.confidence) for views in turned]
         return [_placed(reading, crop) for reading, crop in zip(best, crops, strict=True)]
 
     def _reading(self, out: NDArray[np.float32]) -> Reading:
-        """What the network's output (1, steps, characters) says; letters as shares of the padded line."""
+        """Decodes the network's output (1, steps, characters); positions are shares of the padded line."""
         [(text, confidence)], _ = self._decode(out)
         if not text.strip():
             return Reading("", 0.0)
@@ -223,7 +223,7 @@ class RapidTextReader:
 
 
 def _turns(crop: Image) -> list[Image]:
-    """The crop in the directions in which it may be read."""
+    """The crop in all directions in which it may be read."""
     height, width = crop.shape[:2]
     if height < TALL * width:
         return [crop]
@@ -232,7 +232,7 @@ def _turns(crop: Image) -> list[Image]:
 
 
 def _placed(reading: Reading, crop: Image) -> Reading:
-    """The reading with its letters as shares of the crop; a line that may stand on its side has no place for them."""
+    """Converts positions to shares of the crop; drops them for crops that may be vertical."""
     height, width = crop.shape[:2]
     if height >= TALL * width:
         return replace(reading, char_positions=())
@@ -243,13 +243,13 @@ def _placed(reading: Reading, crop: Image) -> Reading:
 
 
 def _widths(crop: Image) -> tuple[int, int]:
-    """The width in px of the crop at the reader's height, without and with padding."""
+    """Width in px of the crop at the reader's height, without and with padding."""
     scaled = max(1, math.ceil(crop.shape[1] * LINE_HEIGHT_PX / crop.shape[0]))
     return scaled, math.ceil(scaled / WIDTH_STEP_PX) * WIDTH_STEP_PX
 
 
 def _line(crop: Image) -> NDArray[np.uint8]:
-    """The crop at the reader's height, padded with grey to the next step of width, as a batch of one."""
+    """The crop at the reader's height, padded with grey to a multiple of ``WIDTH_STEP_PX``, as a batch of one."""
     import cv2
 
     scaled, padded = _widths(crop)

@@ -1,4 +1,4 @@
-"""Tesseract through pytesseract: the second text engine, for machines and languages where PP-OCR does not serve."""
+"""Tesseract through pytesseract: the alternative text engine, for machines and languages that PP-OCR does not suit."""
 
 import os
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from brand_detect.domain.protocols import Area, Image, Reading, Region
 LINE_HEIGHT_PX = 64  # capitals of about 30 px, which Tesseract reads best
 BORDER_PX = 12  # Tesseract loses letters that touch the edge
 SPARSE_TEXT, SINGLE_LINE = 11, 7  # page segmentation modes
-MAX_GAP = 1.2  # words of a line stand closer than so many heights
+MAX_GAP = 1.2  # largest gap between words of a line, in heights
 TIMEOUT_S = 120
 
 
 def _identity(languages: str) -> str:
-    """Version and languages.
+    """The identity: version and languages.
 
     Raises:
         Permanent: Tesseract or one of the languages is not installed.
@@ -37,14 +37,14 @@ def _identity(languages: str) -> str:
     if missing:
         packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing)
         raise Permanent(
-            f"Tesseract's language {missing[0]!r} is not installed; there are {', '.join(sorted(installed))}.",
+            f"Tesseract's language {missing[0]!r} is not installed; installed are {', '.join(sorted(installed))}.",
             f"apt-get install {packages}",
         )
     return f"tesseract {version} {languages}"
 
 
 def _data(image: Any, languages: str, mode: int) -> dict[str, list]:
-    """What Tesseract says of a picture, column by column.
+    """Tesseract's output for a picture, by column.
 
     Raises:
         Transient: it took longer than ``TIMEOUT_S``.
@@ -54,19 +54,19 @@ def _data(image: Any, languages: str, mode: int) -> dict[str, list]:
     layout: dict[str, Any] = {"config": f"--psm {mode}", "output_type": pytesseract.Output.DICT}
     try:
         return pytesseract.image_to_data(image, lang=languages, timeout=TIMEOUT_S, **layout)
-    except RuntimeError as e:  # what pytesseract raises when time is up; its other errors derive from it too
+    except RuntimeError as e:  # raised at time-out; pytesseract's other errors derive from it too
         if isinstance(e, pytesseract.TesseractError):
-            raise Permanent(f"Tesseract failed: {e.message}.", "look at the picture, or choose rapidocr") from e
+            raise Permanent(f"Tesseract failed: {e.message}.", "check the picture, or choose rapidocr") from e
         raise Transient(
             f"Tesseract took longer than {TIMEOUT_S} s on one picture.", "try again when the machine is free"
         ) from e
 
 
 class TesseractDetector:
-    """Words of sparse text (mode 11), joined into lines.
+    """Detects words of sparse text (mode 11) and joins them into lines.
 
     Args:
-        longest_side_px: longest side of the picture that Tesseract sees.
+        longest_side_px: longest side of Tesseract's input.
         min_score: lowest mean confidence of a line's words, 0 to 1.
         languages: as Tesseract names them, joined by ``+``.
 
@@ -89,11 +89,11 @@ class TesseractDetector:
 
 
 class TesseractReader:
-    """Reads crops as single lines (mode 7), light text on dark inverted, several crops at once.
+    """Reads crops as single lines (mode 7), in parallel; inverts light text on dark.
 
     Args:
         languages: as Tesseract names them, joined by ``+``.
-        threads: most crops at once; 0 = one per core.
+        threads: most crops in parallel; 0 = one per core.
 
     Raises:
         Permanent: Tesseract or one of the languages is not installed.
@@ -120,7 +120,7 @@ class TesseractReader:
 
 
 def _letters(words: Sequence[tuple[str, float, int, int]], line_px: int) -> tuple[float, ...]:
-    """The middle of each character and of the spaces between words, as shares of the crop: words are spread evenly."""
+    """Centres of characters and of spaces between words, as shares of the crop; characters are spread evenly."""
     middles: list[float] = []
     right = 0
     for text, _, left, width in words:
@@ -140,7 +140,7 @@ def _line(crop: Image) -> NDArray[np.uint8]:
     scale = LINE_HEIGHT_PX / grey.shape[0]
     size = (max(1, round(grey.shape[1] * scale)), LINE_HEIGHT_PX)
     line = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
-    # The rim of a tight crop is background: light text stands on a dark rim.
+    # The rim of a tight crop is background: light text has a dark rim.
     rim = np.concatenate([line[0], line[-1], line[:, 0], line[:, -1]])
     background = float(np.median(rim))
     if background < float(np.median(line[line.shape[0] // 4 : -line.shape[0] // 4])) or background < 100:
@@ -152,7 +152,7 @@ Word = tuple[int, int, int, int, float]  # left, top, right, bottom in px, confi
 
 
 def _lines(data: dict[str, list]) -> list[list[Word]]:
-    """Tesseract's words by line; a line is cut where the gap is too wide for one."""
+    """Tesseract's words by line; lines are split at gaps wider than ``MAX_GAP``."""
     lines: dict[tuple[int, int, int], list[Word]] = {}
     for i, text in enumerate(data["text"]):
         confidence = float(data["conf"][i])

@@ -1,4 +1,4 @@
-"""How many tokens a question takes, before it is asked: what providers document, rounded up where they do not."""
+"""Estimates a question's input tokens before asking: as documented by providers, else rounded up."""
 
 import io
 import json
@@ -11,36 +11,36 @@ from brand_detect.engines.calls import Endpoint
 from brand_detect.engines.prompts import Prompt
 
 BYTES_PER_TOKEN = 4
-"""Of UTF-8, in usual text; providers give about four letters of English."""
+"""Bytes of UTF-8 per token in ordinary text; providers state about four letters of English."""
 LEAST_BYTES_PER_TOKEN = 2
 FRAMING_TOKENS = 500
-"""Bound of what is around the words: roles, and what providers put in front to have an answer in a form."""
+"""Upper bound of tokens around the text: roles, and what providers add to enforce a form."""
 TILES = (85, 170)
-"""OpenAI: tokens of a picture and of each of its tiles; models with patches are bounded by ``PATCH_FACTOR``."""
+"""OpenAI: tokens per picture and per tile; ``PATCH_FACTOR`` bounds models with patches."""
 TILES_OF_MINI = (2833, 5667)
-"""The same of gpt-4o-mini, whose cheap tokens make a picture cost what it costs elsewhere."""
+"""The same for gpt-4o-mini, whose cheap tokens are offset by more tokens per picture."""
 PATCH_FACTOR = 2.46
-"""OpenAI: most tokens of a patch of 32 px, those of the nano models."""
+"""OpenAI: most tokens per patch of 32 px, as for the nano models."""
 GOOGLE_TILE, GOOGLE_PICTURE = 258, 1120
-"""Google: tokens of a tile, and of any picture for models since Gemini 3."""
+"""Google: tokens per tile, and per picture of any size since Gemini 3."""
 MOST_FOR_LLAMA = 6404
-"""Most that Llama's encoders make of a picture (four tiles of 1601); other open models are bounded by patches."""
+"""Most tokens per picture of Llama's encoders (four tiles of 1601); patches bound other open models."""
 
 
 def input_token_bound(endpoint: Endpoint, prompt: Prompt, question: Question) -> int:
-    """More tokens than the question will take: what is set aside for it before a call."""
+    """Upper bound of the question's input tokens: the basis of reservations."""
     words = _bytes(prompt, question) / LEAST_BYTES_PER_TOKEN
     return math.ceil(words) + FRAMING_TOKENS + sum(_picture_bound(endpoint, *size) for size in _sizes(question))
 
 
 def input_token_estimate(endpoint: Endpoint, prompt: Prompt, question: Question) -> int:
-    """About as many tokens as the question will take: what a plan is made with."""
+    """Estimate of the question's input tokens: the basis of plans."""
     words = _bytes(prompt, question) / BYTES_PER_TOKEN
     return math.ceil(words) + sum(_picture_estimate(endpoint, *size) for size in _sizes(question))
 
 
 def text_token_bound(text: str) -> int:
-    """More tokens than a request of ``text`` alone will take."""
+    """Upper bound of the input tokens of a request with only ``text``."""
     return math.ceil(len(text.encode()) / LEAST_BYTES_PER_TOKEN) + FRAMING_TOKENS
 
 
@@ -54,7 +54,7 @@ def _sizes(question: Question) -> Iterator[tuple[int, int]]:
 
     for picture in (*question.crops, question.scene):
         if picture:
-            with Image.open(io.BytesIO(picture)) as image:  # reads the header alone
+            with Image.open(io.BytesIO(picture)) as image:  # reads only the header
                 yield image.size
 
 
@@ -83,14 +83,14 @@ def _picture_estimate(endpoint: Endpoint, width: int, height: int) -> int:
 
 
 def _openai_tiles(tokens: tuple[int, int], width: int, height: int) -> int:
-    """Scaled down into 2048 px, then to 768 px on the shorter side; never up. Tiles are of 512 px."""
+    """Tokens after scaling down to 2048 px, then to 768 px on the shorter side; tiles are 512 px."""
     scale = min(1.0, 2048 / max(width, height))
     scale *= min(1.0, 768 / (min(width, height) * scale))
     return tokens[0] + tokens[1] * _patches(512, math.ceil(width * scale), math.ceil(height * scale))
 
 
 def _google_tiles(width: int, height: int) -> int:
-    """One tile up to 384 px; else tiles of two thirds of the shorter side, within 256 to 768 px."""
+    """Tokens for one tile up to 384 px; else for tiles of two thirds of the shorter side, 256 to 768 px."""
     if max(width, height) <= 384:
         return GOOGLE_TILE
     return GOOGLE_TILE * _patches(max(256, min(768, int(min(width, height) / 1.5))), width, height)

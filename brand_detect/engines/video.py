@@ -1,4 +1,4 @@
-"""Videos through PyAV (FFmpeg): what a file is, and its pictures in one sequential pass."""
+"""Reads videos through PyAV (FFmpeg): probes files, and decodes pictures in one sequential pass."""
 
 import ctypes
 import math
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 PROBED_PACKETS = 250
 PROBED_PICTURES = 4
 SEEK_FROM_S = 5.0
-"""A range that begins later than this is reached by a seek to the key picture before it, where there is an index."""
+"""Ranges that begin later than this are reached by seeking to the previous key picture, if there is an index."""
 _MATROSKA = "matroska,webm"
 _INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", _MATROSKA}
 LOST_S = 0.5
-"""A video that ends so much before its declared end has lost its tail."""
+"""A video that ends this long before its declared end has lost its tail."""
 _TIMELESS = {"mpegts", "mpeg"}
-"""Formats made of independent pieces: no header tells how long they are, FFmpeg guesses from the clock at both ends."""
+"""Streaming formats: no header declares the duration; FFmpeg guesses it from the clock at both ends."""
 PAUSE_S = 10.0
-"""A clock of theirs that runs ahead further has jumped; less may be a pause. FFmpeg's own limit."""
+"""A larger step of their clock is a jump, a smaller one may be a pause. FFmpeg's own limit."""
 SMALLEST_PX, LONGEST = 8, 100
-"""Pictures with a shorter side, or so many times longer than wide, show nothing that could be recognised."""
+"""Least shorter side, and largest ratio of sides: beyond these nothing can be recognised."""
 LARGE_PX = 4096 * 2304
-"""Larger pictures are decoded by few threads, each of which holds one."""
+"""Larger pictures are decoded with few threads, since each holds one."""
 ALLOCATED = 2**27
-"""Bytes that FFmpeg may always allocate in one piece: the index of a day of video at 60 pictures a second fits in."""
+"""Bytes that FFmpeg may always allocate at once: enough for the index of a day of video at 60 fps."""
 UNBOUNDED = 2**31 - 1
-"""FFmpeg's default."""
+"""FFmpeg's default limit of one allocation, in bytes."""
 _BOUNDS: list[int] = []
 _BOUNDS_LOCK = threading.Lock()
-_TEXT_AS_PICTURES = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws plain text as a video
+_TEXT_AS_PICTURES = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg renders plain text as video
 _MOVING_IMAGES = {"gif", "apng"}
 _VIDEO_HINT = "give a video file such as MP4, MOV, MKV, WebM, AVI or MPEG-TS"
 
@@ -65,17 +65,17 @@ class PyAvDecoder:
         return f"pyav {av.__version__}, ffmpeg {av.ffmpeg_version_info}"
 
     def probe(self, file: BinaryIO) -> Probe:
-        """What the container and the first pictures say.
+        """Probes the container and the first pictures.
 
         Raises:
-            BadInput: the file is no video: empty, of another kind, without an index, sound only, a still image; or the
-                video is beyond the limits.
+            BadInput: the file is not a video (it is empty, of another kind, without an index, sound only, or a still
+                image), or exceeds the limits.
         """
         with opened(file, self.limits) as (container, stream):
             packets, pictures = _first(container, stream)
             if not pictures:
                 most = f", with pictures of at most {self.limits.max_pixels} pixels of 24 bits"
-                raise BadInput("The file holds no picture that can be decoded.", _VIDEO_HINT + most)
+                raise BadInput("The file has no picture that can be decoded.", _VIDEO_HINT + most)
             times = sorted(p.pts * stream.time_base for p in packets if p.pts is not None)
             steps = np.diff(np.array(times, float))
             rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -105,9 +105,9 @@ class PyAvDecoder:
             )
 
     def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:
-        """Every picture of ``[start_s, end_s)`` in presentation order; see ``Decoder.decode``.
+        """Yields every picture of ``[start_s, end_s)`` in presentation order; see ``Decoder.decode``.
 
-        Picture number ``k`` of the sample is the first at or after ``start_s + k / sample_fps``. Pictures are upright,
+        Sample ``k`` is the first picture at or after ``start_s + k / sample_fps``. Sampled pictures are upright,
         deinterlaced (bwdif) and stretched to square pixels.
         """
         with opened(file, self.limits) as (container, stream):
@@ -134,13 +134,13 @@ class PyAvDecoder:
 
 @contextmanager
 def opened(file: BinaryIO, limits: VideoLimits) -> Iterator[tuple["InputContainer", "VideoStream"]]:
-    """The container and its best video stream.
+    """Opens a container; yields it and its largest video stream.
 
-    FFmpeg reads through ``file`` alone (no slower than by path): nothing that a playlist names is opened. It decodes
-    pictures as it opens, so the file is opened without decoders first, for the sizes that it declares.
+    FFmpeg reads only through ``file`` (no slower than by path), so it opens nothing that a playlist names. It decodes
+    pictures on opening, so the file is first opened without decoders, to check the declared sizes.
 
     Raises:
-        BadInput: the file is no video, or its pictures are too large.
+        BadInput: the file is not a video, or its pictures are too large.
     """
     with _bounded_allocations(limits):
         with _opened(file, {"codec_whitelist": "none"}) as container:
@@ -154,10 +154,10 @@ def opened(file: BinaryIO, limits: VideoLimits) -> Iterator[tuple["InputContaine
 
 @contextmanager
 def _bounded_allocations(limits: VideoLimits) -> Iterator[None]:
-    """FFmpeg allocates no larger piece than a picture needs: a file of 2 kB can declare an index of gigabytes.
+    """Limits single allocations of FFmpeg to what a picture needs: a file of 2 kB can declare an index of gigabytes.
 
-    The bound is the process's: of files that are open at a time the largest holds, until the last is closed. PyAV does
-    not offer this function of libavutil, but its modules are linked with it.
+    The limit applies to the process: the largest of all open files' limits, until the last is closed. PyAV does not
+    expose this function of libavutil, but its modules are linked with it.
     """
     from av.container import core
 
@@ -188,14 +188,14 @@ def _opened(file: BinaryIO, options: dict[str, str]) -> "InputContainer":
     except FFmpegError as e:
         if head[4:8] == b"ftyp":
             raise BadInput(
-                "The file has no readable index (moov); its recording or copying was probably broken off.",
+                "The file has no readable index (moov); its recording or copying was probably interrupted.",
                 "record or copy it again, or repair it with a tool such as untrunc",
             ) from e
         raise BadInput("The file is not a video that FFmpeg can read.", _VIDEO_HINT) from e
 
 
 def _streams(container: "InputContainer") -> list["VideoStream"]:
-    """The streams of moving pictures, at least one."""
+    """The streams of moving pictures; at least one."""
     from av.stream import Disposition
 
     kinds = container.format.name
@@ -212,7 +212,7 @@ def _streams(container: "InputContainer") -> list["VideoStream"]:
 
 
 def _check_picture(stream: "VideoStream", picture: "VideoFrame", limits: VideoLimits) -> None:
-    """Refuse a picture that is too large, or a strip."""
+    """Rejects pictures that are too large, too small or too narrow."""
     _check_size(stream, picture.width, picture.height, picture.format, limits)
     short, long = sorted(shown_size(stream, picture))
     if short < SMALLEST_PX or long > LONGEST * short:
@@ -224,9 +224,9 @@ def _check_picture(stream: "VideoStream", picture: "VideoFrame", limits: VideoLi
 def _check_size(
     stream: "VideoStream", width: int, height: int, pixels: "VideoFormat | None", limits: VideoLimits
 ) -> None:
-    """Refuse pictures that would take too much memory: that hold too many pixels, as they are stored or shown.
+    """Rejects pictures with too many pixels, as stored or as displayed.
 
-    A pixel of more than 24 bits counts as so much more.
+    Pixels of more than 24 bits count as proportionally more.
     """
     shown_width, _ = _square(stream, width, height)
     depth = max(1.0, pixels.padded_bits_per_pixel / 24) if pixels else 1.0
@@ -241,13 +241,13 @@ def _check_size(
 def _check_length(seconds: float, limits: VideoLimits) -> None:
     if seconds > limits.max_duration_s:
         raise BadInput(
-            f"The video is {seconds:.0f} s long, or says so, which is too long.",
+            f"The video is, or claims to be, {seconds:.0f} s long, which is too long.",
             f"cut it; BRAND_DETECT_MAX_DURATION_S allows {limits.max_duration_s:g} s",
         )
 
 
 def _first(container: "InputContainer", stream: "VideoStream") -> tuple[list[Any], list["VideoFrame"]]:
-    """The first packets and the pictures in the first of them."""
+    """The first packets, and the first pictures in them."""
     from av.error import FFmpegError
 
     packets, pictures = [], []
@@ -258,7 +258,7 @@ def _first(container: "InputContainer", stream: "VideoStream") -> tuple[list[Any
             if len(pictures) < PROBED_PICTURES:
                 pictures += _decoded(packet)
     except FFmpegError:
-        pass  # a damaged file is judged by the pictures it gave before
+        pass  # judge a damaged file by the pictures decoded so far
     return packets, pictures
 
 
@@ -272,7 +272,7 @@ def _decoded(packet: Any) -> list["VideoFrame"]:
 
 
 def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
-    """The header's duration in seconds, from the first picture on; 0 if it has none.
+    """The declared duration in seconds, from the first picture; 0 if there is none.
 
     An edit list may make the file shorter than the stream.
     """
@@ -281,21 +281,23 @@ def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:
     of_stream = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else math.inf
     of_file = math.inf
     if container.duration:
-        begin = 0 if container.format.name == _MATROSKA else container.start_time or 0  # its end is told by its clock
+        begin = (
+            0 if container.format.name == _MATROSKA else container.start_time or 0
+        )  # Matroska's duration is its last timestamp
         of_file = (container.duration + begin) / 1e6 - _first_s(stream)
     shortest = min(of_stream, of_file)
     return shortest if 0 < shortest < math.inf else 0.0
 
 
 def _first_s(stream: "VideoStream") -> float:
-    """When the first picture is shown, by the clock of the file."""
+    """Presentation time of the first picture by the file's clock, in seconds."""
     return float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
 
 
 def _scanned_s(
     container: "InputContainer", stream: "VideoStream", packets: list[Any], first: "VideoFrame", rate: float
 ) -> float:
-    """The duration by the packets themselves, from the ``first`` picture on, read to the end without decoding."""
+    """The duration from the packets, from the ``first`` picture on; reads to the end without decoding."""
     from av.error import FFmpegError
 
     clock = _Clock(container, stream)
@@ -308,17 +310,17 @@ def _scanned_s(
                 begin_s = t_s if packet.pts == first.pts else begin_s
                 end_s = max(end_s, t_s + float((packet.duration or 0) * packet.time_base))
     except FFmpegError:
-        pass  # what can be read counts
+        pass  # use what was readable
     return end_s - begin_s if end_s > begin_s else n / rate
 
 
 def turn_of(picture: "VideoFrame") -> int:
-    """The clockwise turn that makes the picture upright; FFmpeg gives it counter-clockwise."""
+    """The clockwise rotation in degrees that makes the picture upright; FFmpeg's is counter-clockwise."""
     return round(-picture.rotation / 90) % 4 * 90
 
 
 def shown_size(stream: "VideoStream", picture: "VideoFrame") -> tuple[int, int]:
-    """Width and height with square pixels, before the turn."""
+    """Width and height with square pixels, before rotation."""
     return _square(stream, picture.width, picture.height)
 
 
@@ -335,7 +337,7 @@ def upright(image: Image, turn: int) -> Image:
 
 
 def _thumbnail(picture: "VideoFrame", turn: int) -> NDArray[np.uint8]:
-    """The upright luma, ``THUMBNAIL_SHAPE``, of 4 x 4 samples a spot: 0.1 ms, the picture is never converted."""
+    """Upright luma of ``THUMBNAIL_SHAPE``, from 4 x 4 samples per pixel: takes 0.1 ms, as nothing is converted."""
     import cv2
 
     name, bits = picture.format.name, picture.format.components[0].bits
@@ -354,7 +356,7 @@ def _thumbnail(picture: "VideoFrame", turn: int) -> NDArray[np.uint8]:
 
 
 class _Clock:
-    """Timestamps as seconds from the first; missing and jumping ones are bridged."""
+    """Converts timestamps to seconds from the first; bridges missing and jumping ones."""
 
     def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
         self.step_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
@@ -378,12 +380,12 @@ class _Clock:
 
 
 class Pictures:
-    """One pass over the good pictures of a stream, with their times in seconds from the first.
+    """A pass over the good pictures of a stream, with times in seconds from the first.
 
-    After the pass ``damaged`` tells whether its end could not be decoded, ``end_s`` where the last good picture ends.
-    Where the header tells the length of the file alone (Matroska, FLV), ``sound_end_s`` is how far the sound goes: the
-    pictures may end before it and nothing is lost. Packets of the stream ``sound`` go to ``heard`` on the way. Pictures
-    beyond ``limits`` end the pass with ``BadInput``: their size may change on the way, and a header may lie.
+    Afterwards ``damaged`` says whether the end could not be decoded, and ``end_s`` where the last good picture ends. If
+    the header declares only the file's duration (Matroska, FLV), ``sound_end_s`` is the end of the sound: pictures may
+    end earlier without loss. Packets of the stream ``sound`` are passed to ``heard``. Pictures beyond ``limits`` raise
+    ``BadInput``: sizes may change within a stream, and headers may be wrong.
     """
 
     def __init__(
@@ -408,10 +410,10 @@ class Pictures:
         self.end_s = self.sound_end_s = 0.0
 
     def read(self, start_s: float) -> Iterator[tuple[float, "VideoFrame"]]:
-        """Pictures from ``start_s`` on, or from somewhat before it."""
+        """Yields pictures from ``start_s`` on, or from slightly earlier."""
         if start_s > SEEK_FROM_S and self._container.format.name in _INDEXED:
             self._seek(start_s)
-        graph, made_for = None, None  # from the first interlaced picture on, all go through the filter
+        graph, made_for = None, None  # from the first interlaced picture on, all pass the filter
         for picture in self._good():
             kind = picture.width, picture.height, picture.format.name
             if graph and made_for != kind:
@@ -427,7 +429,7 @@ class Pictures:
             yield from self._pull(graph, None)
 
     def _seek(self, start_s: float) -> None:
-        """Go to the key picture before ``start_s``, or back to the beginning where the index does not lead there."""
+        """Seeks to the key picture before ``start_s``, or to the beginning if the index is unusable."""
         from av.error import FFmpegError
 
         container, stream = self._container, self._stream
@@ -440,7 +442,7 @@ class Pictures:
                 container.seek(at, stream=stream)
                 landed = next(self._good(), None)
             except FFmpegError:
-                pass  # no usable index: from the beginning
+                pass  # no usable index: start at the beginning
         if landed and at is not None and landed.pts is not None and landed.pts <= at:
             container.seek(at, stream=stream)
         else:
@@ -463,7 +465,7 @@ class Pictures:
                 for picture in pictures:
                     _check_picture(self._stream, picture, self._limits)
                     self.damaged = False
-                    # AVI has no presentation times, FFmpeg's are in decoding order
+                    # AVI has no presentation times; FFmpeg's are in decoding order
                     if self._container.format.name == "avi":
                         picture.pts = picture.dts
                     yield picture
@@ -482,7 +484,7 @@ class Pictures:
         return graph
 
     def _pull(self, graph: "Graph", picture: "VideoFrame | None") -> Iterator[tuple[float, "VideoFrame"]]:
-        """What comes out of the filter when ``picture`` goes in; None empties it."""
+        """Pushes ``picture`` into the filter and yields its output; None flushes it."""
         from av.error import BlockingIOError, EOFError  # noqa: A004
 
         graph.vpush(picture)
@@ -494,7 +496,7 @@ class Pictures:
             yield self._time(done), done
 
     def _time(self, picture: "VideoFrame") -> float:
-        """Seconds from the first picture, always rising."""
+        """Seconds from the first picture, strictly increasing."""
         clock = self._clock
         last_s, t_s = clock.last_s, clock.at(picture.time)
         if last_s is not None and t_s <= last_s:

@@ -1,4 +1,4 @@
-"""Vision-language models that transformers' Auto classes load (SmolVLM, Qwen-VL and their like)."""
+"""Local vision-language models that transformers' Auto classes load (SmolVLM, Qwen-VL and the like)."""
 
 import gc
 import io
@@ -23,20 +23,20 @@ WHAT = "vision-language model"
 
 
 class TransformersAnswerer:
-    """The ``Answerer`` of a pretrained image-text-to-text model. Nothing is fetched at run time.
+    """The ``Answerer`` of a pretrained image-text-to-text model. Downloads nothing.
 
-    The model is loaded when the first question is there and freed after the last. Answers are the likeliest words, so
-    that a question has the same answer again, and are read as any model's reply.
+    The model is loaded at the first question and freed after the last. Decoding is greedy, so that answers are
+    reproducible.
 
     Args:
-        model: its name.
-        find: its folder by that name, when something is asked.
-        batch_size: questions answered at once; halved as often as the memory of the GPU does not reach.
+        model: the model's name.
+        find: resolves the name to a folder, at the first question.
+        batch_size: questions answered at once; halved while GPU memory is short.
 
-    Raises, when something is asked:
-        BadInput: the name leads out of the model roots.
-        Permanent: the model is not on this machine, is no vision-language model, may not be loaded, lacks weights or a
-            chat template, or does not fit into the memory of the GPU.
+    Raises, at the first question:
+        BadInput: the name points outside the model roots.
+        Permanent: the model is not on this machine, is not a vision-language model, may not be loaded, lacks weights or
+            a chat template, or does not fit into the memory of the GPU.
     """
 
     provider = "transformers"
@@ -88,11 +88,11 @@ class TransformersAnswerer:
 
     @cached_property
     def _identity(self) -> list[str]:
-        """What decides the answer beside the question. Where the model lies and what runs it are no part of it."""
+        """Everything but the question that determines the answer; location and hardware do not."""
         return [self.provider, self._folder.revision, self._precision, str(self._max_output_tokens)]
 
     def _answers(self, loaded: Pretrained, questions: Sequence[Question], instructed: bool) -> list[Answer] | None:
-        """One answer per question; None if the memory of the GPU does not reach."""
+        """One answer per question; None if GPU memory is short."""
         import torch
 
         asked_at, start = datetime.now(UTC), time.perf_counter()
@@ -142,18 +142,18 @@ class TransformersAnswerer:
         )
 
     def _less(self, size: int) -> int:
-        """The next smaller batch, with the memory of the last one given back."""
+        """The next smaller batch size; frees the memory of the last batch."""
         if size == 1:
             raise Permanent(
-                f"The memory of the GPU does not reach for one question to {self.model}.",
-                "take a smaller model, lower max_crops or scene_px, or end what else runs on the GPU",
+                f"The memory of the GPU does not suffice for one question to {self.model}.",
+                "use a smaller model, lower max_crops or scene_px, or stop other programs on the GPU",
             )
         _free()
         return size // 2
 
 
 def _load(model: ModelFolder, precision: str) -> Pretrained:
-    """The model and its processor, ready to answer several questions at once.
+    """Loads the model and its processor, ready for batches.
 
     Raises:
         Permanent: as ``load_pretrained``, or the checkpoint lacks weights.
@@ -172,18 +172,18 @@ def _load(model: ModelFolder, precision: str) -> Pretrained:
         )
     with failures_of(model, WHAT):
         tokenizer = loaded.processor.tokenizer
-    tokenizer.padding_side = "left"  # replies begin where their questions end
+    tokenizer.padding_side = "left"  # replies must follow their questions directly
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return loaded
 
 
 def best_precision() -> str:
-    """The numbers that models compute in on the device that is there: half as long as float32 where that is quick.
+    """The fastest suitable precision on this machine.
 
-    bfloat16, in which such models are trained, on GPUs and CPUs that compute in it; float16 on other CUDA GPUs;
-    elsewhere float32. On a Xeon with AMX, bfloat16 takes 0.28 of float32's time to look at pictures and to read a
-    question, and as long for a token of the reply (SmolVLM-256M's architecture, one thread).
+    bfloat16, in which such models are trained, on GPUs and CPUs that support it; float16 on other CUDA GPUs; elsewhere
+    float32. On a Xeon with AMX, bfloat16 takes 0.28 of float32's time to encode pictures and the question, and the same
+    time per token of the reply (SmolVLM-256M's architecture, one thread).
     """
     import torch
 
@@ -197,7 +197,7 @@ def best_precision() -> str:
 def _replies(
     loaded: Pretrained, chats: Sequence[list[dict[str, Any]]], max_output_tokens: int
 ) -> list[tuple[str, int, int]]:
-    """What the model says to each chat, and the tokens of the chat and of the reply, padding left out."""
+    """The reply to each chat, with the number of input and output tokens, without padding."""
     import torch
 
     model, processor = loaded.model, loaded.processor
@@ -215,7 +215,7 @@ def _replies(
             max_new_tokens=max_output_tokens,
             do_sample=False,
             num_beams=1,
-            repetition_penalty=1.0,  # some checkpoints have one, which also counts the form's words in the question
+            repetition_penalty=1.0,  # some checkpoints set one, which would penalise the form's words in the question
         )
     ends = model.generation_config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
@@ -228,25 +228,25 @@ def _replies(
 
 
 def _conversation(instructions: str, pictures: Sequence[Any], words: str, instructed: bool) -> list[dict[str, Any]]:
-    """A question as chat templates take it; ``instructed``: the instructions go into the system's turn."""
-    told = {"type": "text", "text": instructions}
+    """A question in the form for chat templates; ``instructed`` puts the instructions into a system turn."""
+    system = {"type": "text", "text": instructions}
     asked = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": words}]
     if instructed:
-        return [{"role": "system", "content": [told]}, {"role": "user", "content": asked}]
-    return [{"role": "user", "content": [told, *asked]}]
+        return [{"role": "system", "content": [system]}, {"role": "user", "content": asked}]
+    return [{"role": "user", "content": [system, *asked]}]
 
 
 def _takes_instructions(processor: Any, model: ModelFolder, instructions: str) -> bool:
-    """Whether the model's chat template has a system's turn. Some refuse it, some leave it out without a word.
+    """Whether the model's chat template supports a system turn; some reject it, some drop it silently.
 
     Raises:
-        Permanent: the model has no chat template, or one that leaves out what it is told.
+        Permanent: the model has no chat template, or one that drops the instructions.
     """
     from jinja2 import TemplateError
 
     if not getattr(processor, "chat_template", None):
         raise Permanent(
-            f"The model {model.name} has no chat template.", "take one that was trained to follow instructions"
+            f"The model {model.name} has no chat template.", "use one that was trained to follow instructions"
         )
     for instructed in (True, False):
         try:
@@ -255,11 +255,13 @@ def _takes_instructions(processor: Any, model: ModelFolder, instructions: str) -
                 return instructed
         except (TemplateError, TypeError):
             continue
-    raise Permanent(f"The chat template of the model {model.name} takes no pictures and words.", "take another model")
+    raise Permanent(
+        f"The chat template of the model {model.name} does not support pictures with text.", "use another model"
+    )
 
 
 def _defused(words: str, tokenizer: Any) -> str:
-    """``words`` with a gap in all that the model takes for control tokens: readings may hold them, and are words."""
+    """Breaks the model's control tokens in ``words`` with a space: readings may contain them."""
     tokens = sorted((t for t in tokenizer.get_added_vocab() if len(t) > 1 and not t.isspace()), key=len, reverse=True)
     return re.sub("|".join(map(re.escape, tokens)), lambda m: f"{m[0][0]} {m[0][1:]}", words) if tokens else words
 
@@ -271,7 +273,7 @@ def _picture(data: bytes) -> Any:
 
 
 def _free() -> None:
-    """Give back what nobody refers to any more."""
+    """Frees unreferenced memory."""
     import torch
 
     gc.collect()

@@ -1,4 +1,4 @@
-"""Object regions by description: any zero-shot detector that transformers' Auto classes load (OWL-ViT, OWLv2,
+"""Detects objects by description, with any zero-shot detector that transformers' Auto classes load (OWL-ViT, OWLv2,
 GroundingDINO)."""
 
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ WHAT = "zero-shot detector"
 
 
 class ZeroShotDetector:
-    """Finds what ``labels`` describe. Nothing is fetched at run time.
+    """Detects objects that ``labels`` describe. Downloads nothing.
 
     Args:
-        model: its folder.
-        labels: what to look for, in words: ``a company logo``.
+        model: the model's folder.
+        labels: descriptions such as ``a company logo``.
         min_score: lowest score of a region, 0 to 1.
 
     Raises:
         BadInput: no labels.
-        Permanent: the model is no such detector, may not be loaded, or wants a package more.
+        Permanent: the model is not a zero-shot detector, may not be loaded, or needs another package.
     """
 
     def __init__(self, model: ModelFolder, labels: Sequence[str], min_score: float = 0.3) -> None:
         if not labels:
-            raise BadInput("The object detector was given nothing to look for.", "set object_labels")
+            raise BadInput("The object detector has no labels to look for.", "set object_labels")
         self._loaded = load_pretrained(
             model, WHAT, processor="AutoProcessor", network="AutoModelForZeroShotObjectDetection"
         )
@@ -52,8 +52,8 @@ class ZeroShotDetector:
         model, processor = self._loaded.model, self._loaded.processor
         try:
             inputs = processor(text=[self._labels], images=rgb, return_tensors="pt").to(self._loaded.device)
-        except ImportError as e:  # OWLv2's processor, for one, wants scipy
-            raise Permanent(f"The model {self._folder.name} needs a package more.", " ".join(str(e).split())) from e
+        except ImportError as e:  # OWLv2's processor, for example, needs scipy
+            raise Permanent(f"The model {self._folder.name} needs another package.", " ".join(str(e).split())) from e
         with torch.inference_mode():
             outputs = model(**inputs)
         [found] = processor.post_process_grounded_object_detection(

@@ -91,7 +91,7 @@ def test_one_picture_twice_for_one_brand_is_one_exemplar(folder: Path):
         ("logos/dir.svg", "there is no such file"),
         ("logos/acme.gif", "its format is unknown"),
         ("logos/empty.svg", "is empty"),
-        ("logos/broken.png", "no PNG that can be read"),
+        ("logos/broken.png", "not a readable PNG"),
         ("logos/tiny.png", "it is 12 px long"),
         ("logos/large.png", "it has 6.0 MiB"),
         ("../outside.svg", "is outside"),

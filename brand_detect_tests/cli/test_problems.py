@@ -65,7 +65,7 @@ def test_problems_are_listed_and_end_with_a_code_of_their_own(said):
 def test_80_columns_are_enough(said, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module.out, "width", 80)
     job = "match_of_the_day-3f9a1c07"
-    long = replace(FAILED, job_id=job, stage="extract_frames", what="The video holds no picture that can be read. " * 3)
+    long = replace(FAILED, job_id=job, stage="extract_frames", what="The video has no picture that can be read. " * 3)
     _, printed, _ = said(replace(NOTHING, problems=(long, CHECKED)))
     assert max(map(len, printed.splitlines())) <= 80
     assert len(printed.splitlines()) <= 12

@@ -113,7 +113,7 @@ def test_what_is_no_video_is_refused_and_leaves_nothing(
     ("limit", "value", "said"),
     [
         ("MAX_PIXELS", "57599", "320 × 180 pixels, which is too large"),
-        ("MAX_DURATION_S", "1.5", "2 s long, or says so, which is too long"),
+        ("MAX_DURATION_S", "1.5", "2 s long, which is too long"),
     ],
 )
 def test_what_is_beyond_a_limit_is_refused_and_leaves_nothing(

@@ -158,7 +158,7 @@ def test_sound_is_copied_as_it_is(tmp_path: Path) -> None:
 def test_sound_that_mp4_cannot_hold_is_left_out_and_said(tmp_path: Path, codec: str) -> None:
     clip = write_clip(tmp_path / "silent.mp4", [scene(n // 10) for n in range(50)])
     target, made = rewrite(with_sound(tmp_path / "a.mkv", clip, codec=codec))
-    assert (made.sound, made.notes) == ("", ("The sound does not go into MP4.",))
+    assert (made.sound, made.notes) == ("", ("The sound is left out: MP4 cannot hold its codec.",))
     with av.open(str(target)) as container:
         assert not container.streams.audio
 

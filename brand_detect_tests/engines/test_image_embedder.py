@@ -138,7 +138,7 @@ def test_an_absent_model_names_the_command_that_fetches_it():
 
 
 def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
-    with pytest.raises(Permanent, match="is no image encoder"):
+    with pytest.raises(Permanent, match="is not a usable image encoder"):
         ImageEmbedder(any_folder(str(tmp_path)))
 
 
@@ -148,7 +148,7 @@ def test_a_model_of_words_is_refused(tmp_path):
 
     BertModel(BertConfig(**SMALL, **WIDER, vocab_size=32)).save_pretrained(tmp_path)
     ViTImageProcessorPil(size=SQUARE).save_pretrained(tmp_path)
-    with pytest.raises(Permanent, match="is no image encoder"):
+    with pytest.raises(Permanent, match="is not a usable image encoder"):
         ImageEmbedder(any_folder(str(tmp_path)))
 
 

@@ -47,7 +47,7 @@ OUTSIDE = (
 def test_what_lies_outside_is_refused_in_words_that_do_not_tell_whether_it_is_there(root: Path, name: str) -> None:
     with pytest.raises(BadInput) as e:
         ModelRoots([root]).folder(name)
-    assert str(e.value) == f"{name} lies in no model root."
+    assert str(e.value) == f"{name} is outside all model roots."
     assert "BRAND_DETECT_MODEL_ROOTS" in e.value.hint
 
 
@@ -64,8 +64,8 @@ def test_names_are_looked_for_below_the_roots_in_their_order(root: Path, tmp_pat
 def test_what_is_no_folder_may_be_a_model_of_the_cache(root: Path) -> None:
     with pytest.raises(Permanent, match="The model acme/none is not on this machine") as e:
         ModelRoots([root]).folder("acme/none")
-    assert e.value.hint == "fetch it: hf download acme/none"
-    with pytest.raises(Permanent, match=f"There is no folder {root}/none for a model"):
+    assert e.value.hint == "download it: hf download acme/none"
+    with pytest.raises(Permanent, match=f"There is no model folder {root}/none"):
         ModelRoots([root]).folder(f"{root}/none")
 
 
@@ -97,7 +97,7 @@ def test_an_id_is_a_snapshot_whose_links_stay_in_its_own_part_of_the_cache(
     assert (found.path, found.revision) == (snapshot, "a" * 40)
     found.check()
     (snapshot / "README.md").symlink_to("/etc/passwd")
-    with pytest.raises(Permanent, match="no readable file of its own"):
+    with pytest.raises(Permanent, match="not a readable file of its own"):
         ModelRoots([root]).folder("acme/model").check()
 
 
@@ -123,7 +123,7 @@ def test_a_folder_holds_plain_files_of_its_own(
     folder: ModelFolder, make: Callable[[Path], object], use: Callable[[ModelFolder], object]
 ) -> None:
     make(folder.path / "odd")
-    with pytest.raises(Permanent, match="The model mine holds what is no readable file of its own") as e:
+    with pytest.raises(Permanent, match="The model mine contains an entry that is not a readable file of its own") as e:
         use(folder)
     assert e.value.hint == "remove odd from it"
 
@@ -145,23 +145,23 @@ KERNEL = "acme/kernel:run"
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("config.json", {"auto_map": {"AutoModel": "own.Own"}}, "code of its own"),
-        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["own.Own", None]}}, "code of its own"),
-        ("config.json", {"text_config": {"auto_map": {"AutoModel": "a/b--own.Own"}}}, "code of its own"),
+        ("config.json", {"auto_map": {"AutoModel": "own.Own"}}, "its own code"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["own.Own", None]}}, "its own code"),
+        ("config.json", {"text_config": {"auto_map": {"AutoModel": "a/b--own.Own"}}}, "its own code"),
         ("config.json", {"_attn_implementation": KERNEL}, "attention"),
         ("config.json", {"attn_implementation": "flash_attention_2"}, "attention"),
         ("config.json", {"vision_config": {"_attn_implementation_internal": KERNEL}}, "attention"),
         ("config.json", {"attn_implementation": {"text_config": KERNEL}}, "attention"),
         ("generation_config.json", {"attn_implementation": KERNEL}, "attention"),
         ("config.json", {"quantization_config": {"quant_method": "fp8"}}, "quantised"),
-        ("config.json", {"transformers_weights": "adapter_model.bin"}, "no safetensors of its own"),
-        ("config.json", {"transformers_weights": "../../outside/hidden.safetensors"}, "no safetensors of its own"),
-        ("model.safetensors.index.json", {"weight_map": {"a": "pytorch_model.bin"}}, "no safetensors of its own"),
-        ("model.safetensors.index.json", {"weight_map": {"a": "../hidden.safetensors"}}, "no safetensors of its own"),
-        ("model.safetensors.index.json", {"weight_map": {"a": ["x"]}}, "no JSON"),
-        ("model.safetensors.index.json", {"weight_map": SECRET + "x"}, "no safetensors of its own"),
+        ("config.json", {"transformers_weights": "adapter_model.bin"}, "not its own safetensors"),
+        ("config.json", {"transformers_weights": "../../outside/hidden.safetensors"}, "not its own safetensors"),
+        ("model.safetensors.index.json", {"weight_map": {"a": "pytorch_model.bin"}}, "not its own safetensors"),
+        ("model.safetensors.index.json", {"weight_map": {"a": "../hidden.safetensors"}}, "not its own safetensors"),
+        ("model.safetensors.index.json", {"weight_map": {"a": ["x"]}}, "not JSON"),
+        ("model.safetensors.index.json", {"weight_map": SECRET + "x"}, "not its own safetensors"),
         ("adapter_config.json", {"base_model_name_or_path": "acme/other"}, "adapter"),
-        ("config.json", [], "that is none"),
+        ("config.json", [], "that is not a config"),
     ],
 )
 def test_a_config_that_asks_for_code_or_other_files_is_refused(
@@ -176,7 +176,7 @@ def test_a_config_that_asks_for_code_or_other_files_is_refused(
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"", b"[" * 100_000, b"{'a': 1}"])
 def test_a_config_of_rubbish_is_refused(folder: ModelFolder, content: bytes) -> None:
     (folder.path / "config.json").write_bytes(content)
-    with pytest.raises(Permanent, match=r"The model mine has a config\.json that is no JSON"):
+    with pytest.raises(Permanent, match=r"The model mine has a config\.json that is not JSON"):
         folder.check()
 
 

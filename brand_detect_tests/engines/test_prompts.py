@@ -96,7 +96,7 @@ def test_ones_own_folder_comes_first_and_the_package_s_are_there_too(tmp_path: P
 )
 def test_what_is_not_in_the_form_of_a_prompt_is_refused(tmp_path: Path, content: bytes):
     (tmp_path / "mine.md").write_bytes(content)
-    with pytest.raises(BadInput, match="The prompt mine is not in the form of a prompt") as refused:
+    with pytest.raises(BadInput, match="The prompt mine is malformed") as refused:
         load_prompt("mine", str(tmp_path))
     assert "$text, $candidates, $pictures" in refused.value.hint
 

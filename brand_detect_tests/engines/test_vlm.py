@@ -345,7 +345,7 @@ def test_batches_are_halved_until_they_fit_the_gpu(folders, monkeypatch):
 
 def test_one_question_that_does_not_fit_the_gpu_is_the_end(folders, monkeypatch, loads):
     sizes = hungry(monkeypatch, 0)
-    with pytest.raises(Permanent, match="does not reach for one question") as error:
+    with pytest.raises(Permanent, match="does not suffice for one question") as error:
         list(answerer(folders[idefics3], batch=2).ask(questions()))
     assert "smaller model" in error.value.hint
     assert sizes == [2, 1]
@@ -424,11 +424,11 @@ def test_a_model_that_lacks_weights_is_refused(folder):
 def test_an_absent_model_names_the_command_that_fetches_it(act):
     with pytest.raises(Permanent, match="The model acme/no-such-vlm is not on this machine") as error:
         act(answerer("acme/no-such-vlm"))
-    assert error.value.hint == "fetch it: hf download acme/no-such-vlm"
+    assert error.value.hint == "download it: hf download acme/no-such-vlm"
 
 
 def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
-    with pytest.raises(Permanent, match="is no vision-language model"):
+    with pytest.raises(Permanent, match="is not a usable vision-language model"):
         list(answerer(tmp_path).ask(questions()))
 
 
@@ -438,7 +438,7 @@ def test_code_that_comes_with_a_model_is_not_run_whatever_the_terminal_says(tmp_
     for name in ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
         (tmp_path / name).write_text(json.dumps({"model_type": "own", "auto_map": auto}))
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Own: pass\n")
-    with pytest.raises(Permanent, match="brings code of its own"):
+    with pytest.raises(Permanent, match="brings its own code"):
         list(answerer(tmp_path).ask(questions()))
     assert not (tmp_path / "ran").exists()
 
@@ -449,7 +449,7 @@ def test_a_model_of_words_is_refused(tmp_path):
     tokenizer = byte_tokenizer(["<end>"], eos_token="<end>")
     LlamaForCausalLM(LlamaConfig(**TOWER.sizes, vocab_size=len(tokenizer))).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(Permanent, match="is no vision-language model"):
+    with pytest.raises(Permanent, match="is not a usable vision-language model"):
         list(answerer(tmp_path).ask(questions()))
 
 

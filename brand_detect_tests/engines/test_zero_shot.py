@@ -81,7 +81,7 @@ def test_an_absent_model_names_the_command_that_fetches_it():
 
 
 def test_a_folder_that_holds_no_model_is_told_apart(tmp_path):
-    with pytest.raises(Permanent, match="is no zero-shot"):
+    with pytest.raises(Permanent, match="is not a usable zero-shot"):
         ZeroShotDetector(any_folder(str(tmp_path)), LABELS)
 
 

@@ -273,7 +273,7 @@ def test_a_run_whose_model_is_missing_does_not_begin(tmp_path: Path):
 def test_a_stage_opens_no_model_outside_the_roots(param: str, name: str):
     """A run that is launched past the clients, too."""
     engines, params = Engines.of(Settings()), DetectObjectsParams.model_validate({"text": "off", param: name})
-    with pytest.raises(BadInput, match=f"{name} lies in no model root"):
+    with pytest.raises(BadInput, match=f"{name} is outside all model roots"):
         engines.logo_embedder(params) if param == "embedder" else engines.region_detectors(params)
 
 

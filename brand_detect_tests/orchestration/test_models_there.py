@@ -27,11 +27,11 @@ SERVER: dict[str, Any] = {"provider": "openai_compatible", "base_url": "http://1
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        (TRANSFORMERS, "The model acme/none is not on this machine.\nhint: fetch it: hf download acme/none"),
-        ({"escalate_vlm": {**TRANSFORMERS["escalate_vlm"], "model": "/etc"}}, "/etc lies in no model root."),
+        (TRANSFORMERS, "The model acme/none is not on this machine.\nhint: download it: hf download acme/none"),
+        ({"escalate_vlm": {**TRANSFORMERS["escalate_vlm"], "model": "/etc"}}, "/etc is outside all model roots."),
         ({"escalate_vlm": SERVER}, "escalate_vlm: sending crops to 127.0.0.1:9 is not allowed."),
         ({"escalate_cloud": {"provider": "openai", "model": "gpt-4o-mini"}}, "but remote use is off."),
-        ({"detect_objects": {"embedder": "/"}}, "/ lies in no model root."),
+        ({"detect_objects": {"embedder": "/"}}, "/ is outside all model roots."),
         ({"detect_objects": {"object_model": "acme/none"}}, "The model acme/none is not on this machine."),
     ],
 )

@@ -357,7 +357,7 @@ def test_an_undo_works_once(http: TestClient):
     event = post(http, action="accept", brand_id="rolex").json()
     assert post(http, action="undo", undoes=event["review_id"]).status_code == 201
     answer = post(http, action="undo", undoes=event["review_id"])
-    assert (answer.status_code, answer.json()["detail"]) == (409, "The correction was undone before.")
+    assert (answer.status_code, answer.json()["detail"]) == (409, "The correction was already undone.")
 
 
 def test_brands_of_the_catalogue_and_those_that_a_person_named_can_be_corrected(http: TestClient):

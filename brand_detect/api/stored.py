@@ -1,4 +1,4 @@
-"""What the service reads from the store: the newest report of a job, its frames, and its corrections."""
+"""The service's access to the store: the newest report of a job, its frames, and its corrections."""
 
 import html
 import json
@@ -29,28 +29,28 @@ from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
 
 PLACE = b'<script type="application/json" id="service">null</script>'
-"""Where a stored page waits to be told that it is served."""
+"""Placeholder in a stored page for the addresses of the service."""
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
 NO_REPORT = "no report"
 MOST_EVENTS = 5000
-"""Corrections of one job: all are read each time."""
+"""Limit of corrections per job: all are read each time."""
 
 
 class NotThere(Exception):
-    """There is no such report, frame or event; the text is a sentence."""
+    """The report, frame or event does not exist; the message is one sentence."""
 
 
 class Conflict(Exception):
-    """It cannot be done as things stand; the text is a sentence."""
+    """The request conflicts with the current state; the message is one sentence."""
 
 
 class ReviewInfo(Review):
-    """An event, and what has become of it in the report that is shown."""
+    """A correction and its effect in the current report."""
 
     state: str = Field(description="applied, orphaned, undone, or pending: the report was made before it")
-    detections: int = Field(0, description="how many it changed")
+    detections: int = Field(0, description="number of detections that it changed")
     seconds: float = Field(0.0, description="their time on screen")
 
 
@@ -97,15 +97,15 @@ class StoredReports:
         return list(concurrently(short, self._store.jobs()))
 
     def is_known(self, job_id: str) -> bool:
-        """Whether the store has a folder of the job."""
+        """Whether the store has a folder for the job."""
         return job_id in self._store.jobs()
 
     def is_made(self, job_id: str, run_id: str) -> bool:
-        """Whether a run has written a report whose checks passed: the run itself ends a second later."""
+        """Whether a run has written a report whose checks passed; the run itself ends a second later."""
         return any(m.attempt.startswith(f"{run_id}-") and not m.failed_check for m in self._reports.all(job_id))
 
     def document(self, job_id: str, name: str, report: str = "") -> bytes:
-        """One of ``DOCUMENTS`` of the report of that attempt, or of the newest.
+        """One of ``DOCUMENTS`` of the attempt ``report``, by default the newest.
 
         Raises:
             NotThere: there is no such report, or no document of that name.
@@ -116,7 +116,7 @@ class StoredReports:
         return self._store.read(_ref(made), name)
 
     def page(self, job_id: str) -> tuple[bytes, list[str]]:
-        """The page of the newest report, told where the service is; and the hashes of the scripts that it may run."""
+        """The page of the newest report with the service's addresses filled in, and the hashes of its scripts."""
         made, home = self.newest(job_id), f"/reports/{job_id}"
         page = self._store.read(_ref(made), "report.html")
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
@@ -129,22 +129,22 @@ class StoredReports:
         return page.replace(PLACE, PLACE.replace(b"null", told.encode()), 1), HASH.findall(scripts)
 
     def frame(self, job_id: str, frame: int, report: str = "") -> bytes:
-        """The JPEG of a sampled frame of the report of that attempt, or of the newest.
+        """The JPEG of a sampled frame of the attempt ``report``, by default the newest.
 
         Raises:
-            NotThere: there is no such report, none of that number, or the frames are gone.
+            NotThere: the report or the frame does not exist, or the frames have been deleted.
         """
         made = self._attempt(job_id, report) if report else self.newest(job_id)
         try:
             return self._frames_of(job_id, made.upstream[Stage.extract_frames]).jpeg(frame)
         except IndexError as e:
             raise NotThere(f"{job_id} has no frame {frame}.") from e
-        except Permanent as e:  # retention takes frames before reports
+        except Permanent as e:  # retention removes frames before reports
             self._frames_of.cache_clear()
             raise NotThere(str(e)) from e
 
     def reviews(self, job_id: str) -> tuple[list[ReviewInfo], list[str]]:
-        """Every correction by time, with its state in the newest report; and a sentence about each damaged one."""
+        """All corrections by time, with their state in the newest report, and one sentence about each damaged one."""
         facts = json.loads(self._store.read(_ref(self.newest(job_id)), FACTS))
         told = {row["review_id"]: row for row in facts["summary"].get("reviews", ())}
         shown = ("state", "detections", "seconds")
@@ -157,26 +157,26 @@ class StoredReports:
         return found, damaged
 
     def review(self, job_id: str, said: Correction) -> Review:
-        """Keep a correction of the newest report.
+        """Store a correction of the newest report.
 
         Raises:
             NotThere: the job has no report, or there is no such event to undo.
-            BadInput: it names a brand that neither the report nor its catalogue has.
-            Conflict: it was undone before, or there are too many events.
+            BadInput: neither the report nor its catalogue has its brand.
+            Conflict: it was already undone, or there are too many corrections.
         """
         made, log = self.newest(job_id), Reviews(self._store.blobs, job_id)
         before = log.all()
         if len(before) >= MOST_EVENTS:
-            raise Conflict(f"{job_id} has {len(before)} corrections; no more are taken.")
+            raise Conflict(f"{job_id} has {len(before)} corrections, which is the limit.")
         if said.action == "undo":
             if all(review.review_id != said.undoes for review in before):
                 raise NotThere(f"{job_id} has no correction {said.undoes}.")
             if said.undoes in undone(before):
-                raise Conflict("The correction was undone before.")
+                raise Conflict("The correction was already undone.")
         if said.brand_id and not self._has_brand(made, before, said.brand_id):
             raise BadInput(
                 f"Neither the report of {job_id} nor its catalogue has a brand {said.brand_id!r}.",
-                "brand_id is that of the report; the name of a new brand goes into the field to",
+                "use the report's brand_id; put the name of a new brand into the field to",
             )
         if said.action in OF_CLUSTERS:
             said = self._completed(said, made, before)
@@ -185,11 +185,11 @@ class StoredReports:
         return review
 
     def _completed(self, said: Correction, made: Manifest, before: list[Review]) -> Correction:
-        """With the text and hashes of the cluster that it is about: a browser's numbers have too few digits."""
+        """``correction`` with the text and hashes of its cluster: a browser's numbers have too few digits for them."""
         report = self._store.load(_ref(made))
         assert isinstance(report, Report)
         marks: list[Row] = report.unresolved.to_pylist()
-        marks += [r.model_dump() for r in reversed(before) if r.action in OF_CLUSTERS]  # settled before: open no more
+        marks += [r.model_dump() for r in reversed(before) if r.action in OF_CLUSTERS]  # resolved earlier
         mark = next((m for m in marks if m["cluster_id"] == said.cluster_id), None)
         if mark is None:
             return said
@@ -198,7 +198,7 @@ class StoredReports:
         return correction_of(said.model_dump() | known | at)
 
     def _has_brand(self, made: Manifest, before: list[Review], brand_id: str) -> bool:
-        """Whether a correction can be about the brand: shown, rejected, named by a person, or in the catalogue."""
+        """Whether the brand exists: in the report, rejected, named by a person, or in the catalogue."""
         report = self._store.load(_ref(made), tables=("brands", "rejected"))
         assert isinstance(report, Report)
         known = {*report.brands["brand_id"].to_pylist(), *report.rejected["brand_id"].to_pylist()}

@@ -1,4 +1,4 @@
-"""``brand-detect catalog review`` and ``name``: what reports left unresolved becomes part of the catalogue."""
+"""``brand-detect catalog review`` and ``name``: add unresolved clusters of reports to the catalogue."""
 
 import sys
 from collections.abc import Sequence
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from brand_detect.storage.store import Store
 
 QUALITY = 95
-"""Of the JPEG of a crop: it is looked at closely, and often."""
+"""JPEG quality of a crop, which people and embedders inspect closely."""
 KINDS = {"brand": "brand", "alias": "alias of", "excluded": "not"}
 FEWEST = 4
-"""First letters of a cluster's id that name it."""
+"""Shortest prefix of a cluster's id."""
 
 
 def review(
-    accept: Annotated[str, typer.Option(metavar="ID", help="take this proposal into the catalogue")] = "",
-    name: Annotated[str, typer.Option("--as", metavar="NAME", help="under another name than the proposed")] = "",
+    accept: Annotated[str, typer.Option(metavar="ID", help="add this proposal to the catalogue")] = "",
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="under this name instead of the proposed one")] = "",
     reject: Annotated[
         list[str] | None,
         typer.Option(metavar="ID", help="never show this one again; repeatable", show_default=False),
     ] = None,
-    only_list: Annotated[bool, typer.Option("--list", help="only show what is open")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="only list open proposals")] = False,
     catalog: CatalogOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Accept, rename or reject what is proposed for it.
+    """Accept, rename or reject proposals for the catalogue.
 
-    Proposals come from clusters, models and people; without options each is
-    asked about. What is accepted goes into learned.yaml beside your list, a
-    brand with the best crop as its logo; replay from match_brands to see it
-    in a report. What is rejected is not proposed again, by no job.
+    Proposals come from clusters, models and people; without options you are
+    asked about each. An accepted one goes into learned.yaml beside your list,
+    as a brand with the best crop as its logo; replay from match_brands to see
+    it in a report. A rejected one is not proposed again by any job.
 
     Examples:
       brand-detect catalog review
@@ -77,12 +77,12 @@ def name(
     job_id: JobArg,
     cluster: Annotated[
         str,
-        typer.Argument(metavar="CLUSTER", help="the first letters of its id, as the report's last part shows it"),
+        typer.Argument(metavar="CLUSTER", help="a prefix of its id, from the last section of the report"),
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="the brand")],
     catalog: CatalogOpt = None,
 ) -> None:
-    """Name a logo that the job's newest report left unresolved.
+    """Name an unresolved cluster of the job's newest report.
 
     Its best crop becomes a logo of the brand, its text an alias.
 
@@ -97,11 +97,11 @@ def name(
     made = Reports(store).find(job_id)
     report = store.load(AttemptRef(job_id, made.stage, made.attempt))
     assert isinstance(report, Report)
-    marks = [m for m in report.unresolved.to_pylist() if m["cluster_id"].startswith(cluster)]
-    if len(cluster) < FEWEST or len(marks) != 1:
-        hint = f"give {FEWEST} or more first letters of an id in the last part of the report"
-        raise BadInput(f"{len(marks)} unresolved clusters of {job_id} begin with {cluster!r}.", hint)
-    proposal = proposal_of(marks[0], job_id, made.upstream[Stage.extract_frames], name.strip(), "person")
+    matching = [m for m in report.unresolved.to_pylist() if m["cluster_id"].startswith(cluster)]
+    if len(cluster) < FEWEST or len(matching) != 1:
+        hint = f"give at least {FEWEST} characters of an id in the last section of the report"
+        raise BadInput(f"{len(matching)} unresolved clusters of {job_id} begin with {cluster!r}.", hint)
+    proposal = proposal_of(matching[0], job_id, made.upstream[Stage.extract_frames], name.strip(), "person")
     _proposals(store).add(proposal)
     _accept(store, proposal, name, catalog)
     err.print(f"to see it in the report: brand-detect replay {job_id} match_brands", highlight=False)
@@ -110,7 +110,7 @@ def name(
 def _store() -> "Store":
     from brand_detect.storage.store import Store
 
-    home()  # the store lies there by default, wherever this is called
+    home()  # the store's default location is relative to it
     return Store(Settings.load().store_root)
 
 
@@ -121,7 +121,7 @@ def _proposals(store: "Store") -> "Proposals":
 
 
 def _chosen(found: Sequence[Open], wanted: str) -> Proposal:
-    """The open proposal whose id begins so."""
+    """The open proposal with this id prefix."""
     fitting = [o.proposal for o in found if o.proposal.proposal_id.startswith(wanted)]
     if len(fitting) != 1:
         raise BadInput(f"{len(fitting)} open proposals begin with {wanted!r}.", "brand-detect catalog review --list")
@@ -161,7 +161,7 @@ def _accept(store: "Store", proposal: Proposal, name: str, catalog: "CatalogOpt"
             picture = _crop(store, proposal)
             picture.look_at(artwork)
             pictures.append(picture)
-        except BrandDetectError as e:  # the name is worth keeping without it
+        except BrandDetectError as e:  # still keep the name
             err.print(f"note: without a logo: {plain(str(e))}", highlight=False, soft_wrap=True)
     cells = {"name": name, "excluded_texts" if proposal.kind == "excluded" else "aliases": texts}
     added = add_brand(of_ones_own(catalog), cells, pictures, artwork, LEARNED)
@@ -171,11 +171,11 @@ def _accept(store: "Store", proposal: Proposal, name: str, catalog: "CatalogOpt"
 
 def _reject(proposals: "Proposals", proposal: Proposal) -> None:
     _decide(proposals, proposal, "rejected", proposal.name)
-    out.print(f"rejected: {plain(proposal.name or 'a mark without a name')}", highlight=False, soft_wrap=True)
+    out.print(f"rejected: {plain(proposal.name or 'a logo without a name')}", highlight=False, soft_wrap=True)
 
 
 def _decide(proposals: "Proposals", proposal: Proposal, verdict: Literal["accepted", "rejected"], name: str) -> None:
-    is_of_mark = not proposal.text and (verdict == "accepted" or not proposal.name)  # not of one name for it
+    is_of_mark = not proposal.text and (verdict == "accepted" or not proposal.name)  # otherwise only about the name
     hashes = proposal.crop_hashes if is_of_mark else ()
     now = datetime.now(UTC).isoformat()
     proposals.decide(
@@ -187,7 +187,7 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
     """The proposal's best crop, cut from its stored frame.
 
     Raises:
-        Permanent: the frame is gone.
+        Permanent: the frame has been deleted.
     """
     from brand_detect.catalog.writing import Picture
     from brand_detect.domain.contracts.extract_frames import ExtractedFrames
@@ -197,7 +197,7 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
 
     source = f"the crop of {proposal.cluster_id[:8]} of {proposal.job_id}"
     if proposal.frame is None or proposal.box is None:
-        raise BadInput(f"There is no place known of {source}.")
+        raise BadInput(f"The position of {source} is unknown.")
     ref = AttemptRef(proposal.job_id, Stage.extract_frames, proposal.frames)
     extracted, codec = store.load(ref), OpenCvCodec()
     assert isinstance(extracted, ExtractedFrames)
@@ -208,7 +208,7 @@ def _crop(store: "Store", proposal: Proposal) -> "Picture":
 
 
 def _table(found: Sequence[Open], title: str = "Proposed for the catalogue") -> Table:
-    table = Table(title=title if found else "Nothing is proposed")
+    table = Table(title=title if found else "No proposals")
     for column in ("id", "as", "name", "read", "by", "seconds", "jobs", "best seen"):
         table.add_column(column, justify="right" if column in ("seconds", "jobs") else "left")
     for item in found:

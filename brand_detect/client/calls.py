@@ -1,4 +1,4 @@
-"""The client: what can be asked of the pipeline through Dagster's webserver."""
+"""The client: all calls to the pipeline through Dagster's webserver."""
 
 import hashlib
 import json
@@ -38,26 +38,26 @@ from brand_detect.domain.tags import (
 )
 
 POLL_S = (0.3, 2.0)
-"""First and longest pause between two looks at a run."""
+"""First and longest pause between two polls of a run."""
 START_S = 60.0
 """Longest wait for a run to start, so that it can be cancelled."""
 POLLS_AGAIN = 3
-"""Looks at a failed run before it counts as one that Dagster does not execute again: Dagster decides a moment later."""
+"""Polls of a failed run before it counts as final: Dagster decides a moment later whether to re-execute it."""
 LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
-"""Most runs of one job that are held at a time; ``BRAND_DETECT_MAX_HELD_RUNS`` limits those of all jobs together."""
+"""Limit of held runs per job; ``BRAND_DETECT_MAX_HELD_RUNS`` limits those of all jobs together."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 SNAPSHOT_S = 600.0
-"""Longest wait for a new snapshot of the brand list: some thousand new logos take minutes; or the daemon is down."""
+"""Longest wait for a new snapshot of the brand list: thousands of new logos take minutes."""
 TELL_S = 10.0
-"""Pause between two messages about a wait."""
+"""Interval of messages during a wait."""
 ATTEMPTS = 200
-"""Most attempts of a stage that are listed, the newest ones."""
+"""Limit of listed attempts per stage, the newest ones."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a caller asked for, and the key by which a repetition is known."""
+    """A request, and the key that identifies repetitions."""
 
     job_id: str
     key: str
@@ -85,9 +85,9 @@ class Client:
     ) -> None:
         """
         Args:
-            url: of Dagster's webserver; default: ``BRAND_DETECT_DAGSTER_URL``, else http://127.0.0.1:3000.
+            url: address of Dagster's webserver; default: ``BRAND_DETECT_DAGSTER_URL``, else http://127.0.0.1:3000.
             token: sent as a bearer token; default: ``BRAND_DETECT_DAGSTER_TOKEN``.
-            tell: is called with what a call waits for before it launches anything, at once and every ten seconds.
+            tell: called with a message while a call waits before launching, at once and then every ten seconds.
         """
         self._tell = tell
         settings = Settings.load()
@@ -160,10 +160,10 @@ class Client:
         return self._runs({"tags": _pairs({PARTITION: check_job_id(job_id)})}, limit)
 
     def unfinished(self, limit: int) -> list[Run]:
-        """The newest runs of all jobs that wait, work or did not succeed, without the stages that they have done.
+        """The newest runs of all jobs that are queued, running or did not succeed, without their finished stages.
 
         Raises:
-            Transient: Dagster is out of reach; it is asked once.
+            Transient: Dagster is out of reach; there is no second try.
         """
         wanted = {"statuses": [*WAITING, "CANCELING", "CANCELED", "FAILURE"]}
         return [run for run in self._runs(wanted, limit, steps=False, repeat=False) if run.job_id]
@@ -190,14 +190,14 @@ class Client:
         delay_s: float = 0.0,
         key: str = "",
     ) -> Run:
-        """Run ``start_stage`` and all below it again, on the checkpoints above.
+        """Run ``start_stage`` and all stages below it again, on the checkpoints above.
 
         Args:
-            overrides: params of the stages that run, over those that were tuned before.
-            pins: the attempt to read, by stage, its first letters do; the latest otherwise.
-            reset: stages whose tuned params are dropped.
-            reuse: leave out the first stages whose result is there already, made by the same recipe.
-            delay_s: hold the run in the queue for so long.
+            overrides: params of the stages that run, on top of earlier overrides.
+            pins: the attempt to read, or a prefix of its name, by stage; by default the latest.
+            reset: stages whose earlier overrides are dropped.
+            reuse: skip leading stages whose result exists, made by the same recipe.
+            delay_s: time to hold the run in the queue, in seconds.
             key: makes a repeated call the same run.
 
         Raises:
@@ -219,11 +219,11 @@ class Client:
         delay_s: float = 0.0,
         key: str = "",
     ) -> Run:
-        """Ask again about what is still unresolved; what was settled stays.
+        """Ask models again about unresolved clusters; verdicts stay.
 
-        From ``escalate_vlm`` or ``escalate_cloud`` it goes on from the latest escalation at the time it runs, or from
-        the one that the run ``retry_of`` made. From any other stage it is a plain replay. With ``delay_s`` the run is
-        held in Dagster's queue; its id is that of the task.
+        From ``escalate_vlm`` or ``escalate_cloud`` it continues the latest escalation at the time it runs, or
+        that of the run ``retry_of``. From any other stage it is a plain replay. With ``delay_s`` the run is
+        held in Dagster's queue and already has its id.
 
         Raises:
             BadInput: what was asked for is wrong, there is nothing to retry, too many runs are held; none was queued.
@@ -234,7 +234,7 @@ class Client:
 
     def _replay(self, job_id: str, request: ReplayRequest, delay_s: float, key: str) -> Run:
         check_job_id(job_id)
-        if not 0 <= delay_s <= LONGEST_DELAY_S:  # which nan is not
+        if not 0 <= delay_s <= LONGEST_DELAY_S:  # false for nan as well
             raise BadInput(f"A run cannot be held for {delay_s} s.", "give a time from 0 to a year")
         asked = _Asked.of(job_id, key, asdict(request), delay_s)
         if known := self._known(asked):
@@ -244,11 +244,11 @@ class Client:
         if plan.reads_latest_catalog:
             self.refresh_catalog()
             if request.reuse:
-                plan = plan_replay(self.checkpoints(job_id), request)  # with the brand list as it is now
+                plan = plan_replay(self.checkpoints(job_id), request)  # with the current brand list
         return self._launch(asked, plan, delay_s)
 
     def cancel(self, run_id: str) -> Run:
-        """End a run that waits, is held or works.
+        """Cancel a queued, held or running run.
 
         Raises:
             BadInput: there is no such run, or it ended before.
@@ -264,16 +264,16 @@ class Client:
                 expect(answer, "TerminateRunSuccess")
             if answer["__typename"] == "TerminateRunSuccess":
                 return run
-            time.sleep(POLL_S[0])  # Dagster cannot end a run whose process is just being made
+            time.sleep(POLL_S[0])  # Dagster cannot end a run while its process is being started
 
     def wait(self, run_id: str, timeout_s: float = float("inf"), seen: Callable[[Run], object] = lambda _: None) -> Run:
-        """Return the run when it has succeeded; ``seen`` is called with each look at it.
+        """Return the run when it has succeeded; ``seen`` is called after each poll.
 
-        A run that was found dead is followed by the one that goes on with its work.
+        If the run's process died, the call follows the run that continues its work.
 
         Raises:
             BadInput, Permanent: it failed, with the reason; or it was cancelled.
-            Transient: it has not ended after ``timeout_s``; it goes on all the same.
+            Transient: it has not ended after ``timeout_s``; it keeps running.
         """
         until = time.monotonic() + timeout_s
         for run, pause_s in self.polls(run_id):
@@ -283,19 +283,19 @@ class Client:
             if time.monotonic() > until:
                 raise Transient(f"Run {run.run_id} is {run.status} after {timeout_s:.0f} s.", "wait for it again")
             time.sleep(pause_s)
-        raise AssertionError("a run is looked at until it has ended")
+        raise AssertionError("a run is polled until it has ended")
 
     def polls(self, run_id: str) -> Iterator[tuple[Run, float]]:
-        """Looks at a run until its stages are done, each with the seconds to pause before the next, 0 with the last.
+        """Poll a run until its stages are done; yields each state and the pause before the next poll (s), last 0.
 
-        For callers that pause in their own way; errors as in ``wait``.
+        For callers that do their own waiting; errors as in ``wait``.
         """
         pause_s, unsure = POLL_S[0], 0
         while True:
             run = self.run(run_id)
             unsure += run.status == "failure" and run.will_retry is None
             if run.status == "success" or (run.status == "failure" and run.done and run.stages == run.done):
-                yield run, 0.0  # a process that died after its last stage has left nothing undone
+                yield run, 0.0  # the process died after its last stage: nothing is left to do
                 return
             if run.retried_as:
                 run_id = run.retried_as
@@ -313,8 +313,8 @@ class Client:
             page = expect(self._graphql.ask("failure", run=run_id, after=after)["logsForRun"], "EventConnection")
             for event in page["events"]:
                 if event["__typename"] == "ExecutionStepFailureEvent":
-                    said = (event.get("failureMetadata") or {}).get("description") or cause(event.get("error") or {})
-                    sentence, _, hint = said.partition("\nhint: ")
+                    failure = (event.get("failureMetadata") or {}).get("description") or cause(event.get("error") or {})
+                    sentence, _, hint = failure.partition("\nhint: ")
                     return f"{event['stepKey']}: {sentence}", hint
                 if event["__typename"] == "RunFailureEvent":
                     last = event["message"]
@@ -335,14 +335,14 @@ class Client:
         return ReportSummary.of(job_id, found)
 
     def compare(self, job_id: str, attempt: str = "", with_attempt: str = "", with_job: str = "") -> ComparisonSummary:
-        """What the report ``attempt`` of a job (default: the newest) gained and lost against ``with_attempt``.
+        """Compare the report ``attempt`` of a job (default: the newest) with ``with_attempt``.
 
-        ``with_attempt`` is by default the report before it, or with another job ``with_job`` the newest of that. First
-        letters do. Dagster materializes the asset ``comparison``, which keeps a page and a document in the store.
+        ``with_attempt`` is by default the report before it or, with another job ``with_job``, its newest. Prefixes of
+        names are enough. Dagster materializes the asset ``comparison``, which stores a page and a document.
 
         Raises:
-            BadInput: there is no such report, or none to compare with; nothing was launched.
-            Permanent: a checkpoint that the reports were made from is gone.
+            BadInput: there is no such report, or no report to compare it with; nothing was launched.
+            Permanent: a checkpoint in the reports' lineage has been deleted.
             Transient: Dagster is out of reach.
         """
         reports, others = (self.checkpoints(job).reports if job else () for job in (job_id, with_job))
@@ -354,7 +354,7 @@ class Client:
         made = (m for m in node.get("assetMaterializations", ()) if m["runId"] == run.run_id)
         found = next(map(entries, made), None)
         if found is None or "json" not in found:
-            raise Permanent(f"Run {run.run_id} has left no comparison.", "compare again")
+            raise Permanent(f"Run {run.run_id} made no comparison.", "compare again")
         return ComparisonSummary(
             job_id=job_id,
             run_id=run.run_id,
@@ -363,7 +363,7 @@ class Client:
         )
 
     def problems(self) -> Problems:
-        """What is broken now, over all jobs: what the sensor ``problems`` found, and sensors and schedules that fail.
+        """Current problems of all jobs, collected by the sensor ``problems``, and failing sensors and schedules.
 
         Raises:
             Transient: that sensor has never run.
@@ -375,14 +375,14 @@ class Client:
 
         Raises:
             Permanent: the brand list cannot be read.
-            Transient: the snapshot is not there after ``SNAPSHOT_S``.
+            Transient: the snapshot is not finished after ``SNAPSHOT_S``.
         """
         until = time.monotonic() + SNAPSHOT_S
         while time.monotonic() < until:
             tick = self._dry_run("catalog_changed", "brand_catalog_changed")
             if tick["error"]:
                 raise Permanent(
-                    f"The brand list could not be read: {cause(tick['error'])}", "mend BRAND_DETECT_CATALOG"
+                    f"The brand list could not be read: {cause(tick['error'])}", "fix the list in BRAND_DETECT_CATALOG"
                 )
             if tick["runRequests"]:
                 run = self._launch(_Asked.of("", "", CATALOG), LaunchPlan((CATALOG,), tags={SNAPSHOT: CATALOG}))
@@ -390,54 +390,54 @@ class Client:
                 taken = self._alive({"tags": _pairs({SNAPSHOT: CATALOG}), "statuses": WAITING})
                 if not taken:
                     return
-                run = taken[0]  # a snapshot is on its way, the sensor's or another caller's
+                run = taken[0]  # a snapshot is in progress, started by the sensor or another caller
             self._wait_for_snapshot(run.run_id)
-        raise Transient("The brand list changes faster than it is read.", "try again")
+        raise Transient("The brand list keeps changing while it is read.", "try again")
 
     def _wait_for_snapshot(self, run_id: str) -> None:
-        began = told = time.monotonic()
+        began = last = time.monotonic()
         self._tell(f"waiting for the snapshot of the brand list, which has changed: run {run_id}")
 
         def seen(run: Run) -> None:
-            nonlocal told
-            if time.monotonic() - told >= TELL_S:
-                told = time.monotonic()
-                self._tell(f"waiting for the snapshot of the brand list: {run.status}, {told - began:.0f} s")
+            nonlocal last
+            if time.monotonic() - last >= TELL_S:
+                last = time.monotonic()
+                self._tell(f"waiting for the snapshot of the brand list: {run.status}, {last - began:.0f} s")
 
         self.wait(run_id, SNAPSHOT_S, seen)
 
     def health(self) -> dict[str, bool]:
-        """Whether each part that a job needs is there: the pipeline's code and Dagster's daemons."""
+        """Whether the parts that jobs need are available: the pipeline's code and Dagster's daemons."""
         data = self._graphql.ask("health", repeat=False)
         daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
         found = {d["daemonType"].lower(): bool(d["healthy"]) for d in daemons if d["required"]}
         return {"pipeline": data["assetNodeOrError"]["__typename"] == "AssetNode", **found}
 
     def _check_models(self, params: Mapping[str, Params]) -> None:
-        """Ask the pipeline's machine whether it has the models that ``params``, by stage, name.
+        """Check that the pipeline's machine has the models that ``params`` name, by stage.
 
         Raises:
-            BadInput: one is not, or may not be asked.
+            BadInput: a model is missing, or may not be used.
         """
         named = {stage: own.model_dump(mode="json") for stage, own in params.items() if uses_outside_models(own)}
         if not named:
             return
         tick = self._dry_run("models", "model_check", params=json.dumps(named))
         if tick["error"]:
-            raise Permanent(f"The models could not be looked for: {cause(tick['error'])}")
+            raise Permanent(f"The models could not be checked: {cause(tick['error'])}")
         if tick["skipReason"]:
             sentence, _, hint = tick["skipReason"].partition("\nhint: ")
             raise BadInput(sentence, hint)
 
     def _dry_run(self, operation: str, sensor: str, **variables: Any) -> Mapping[str, Any]:
-        """What a sensor says now; nothing that it asks for is launched."""
+        """Evaluate a sensor now, without launching the runs it requests."""
         selector = self._selector() | {"sensorName": sensor}
         answer = self._graphql.ask(operation, sensor=selector, **variables)["sensorDryRun"]
         return expect(answer, "DryRunInstigationTick")["evaluationResult"]
 
     def _launch(self, asked: _Asked, plan: LaunchPlan, delay_s: float = 0.0) -> Run:
         if delay_s > 0:
-            with self._holding:  # no other thread may launch between the count and the launch
+            with self._holding:  # no other thread may launch between count and launch
                 self._enforce_held_quota(asked.job_id)
                 hold = {HOLD: UNTIL, NOT_BEFORE: f"{time.time() + delay_s:.3f}"}
                 return self._launch(asked, replace(plan, tags={**plan.tags, **hold}))
@@ -447,7 +447,7 @@ class Client:
         repository, launched = self._selector(), ""
         for attempt in tries():
             if attempt.retry_state.attempt_number > 1 and (known := self._launched(asked)):
-                return known  # it was launched, and only the answer was lost
+                return known  # it was launched, only the answer was lost
             with attempt:
                 answer = self._graphql.ask(
                     "launch",
@@ -462,13 +462,13 @@ class Client:
                 )["launchRun"]
                 launched = expect(answer, "LaunchRunSuccess")["run"]["runId"]
         first = self._launched(asked)
-        if first and first.run_id != launched:  # another caller with the key, or an earlier try: the first counts
-            with suppress(BadInput, Transient):  # it may have ended by now
+        if first and first.run_id != launched:  # another caller or an earlier try used the key: the first one counts
+            with suppress(BadInput, Transient):  # it may have ended
                 self.cancel(launched)
         return first or self.run(launched)
 
     def _root_of(self, run_id: str) -> str:
-        """The first run of the group of ``run_id`` that is still there; empty if ``run_id`` was deleted."""
+        """The first existing run of the group of ``run_id``; empty if ``run_id`` was deleted."""
         found = self._runs({"runIds": [run_id]}, 1) if run_id else []
         if not found:
             return ""
@@ -493,14 +493,14 @@ class Client:
         if first.tags.get(ASKED) != asked.digest:
             raise BadInput(
                 f"The key {asked.key!r} was used for another request for {asked.job_id}.",
-                "take a new key for each request",
+                "use a new key for each request",
             )
         return first
 
     def _enforce_held_quota(self, job_id: str) -> None:
         """
         Raises:
-            BadInput: no further run of the job may be held.
+            BadInput: the limit of held runs is reached.
         """
         for what, tags, most in (
             (job_id, {PARTITION: job_id}, HELD_OF_A_JOB),
@@ -509,7 +509,7 @@ class Client:
             held = self._count({HOLD: UNTIL, **tags}, statuses=["QUEUED"])
             if held >= most:
                 raise BadInput(
-                    f"{held} runs of {what} are held already, and no more than {most} are.",
+                    f"{held} runs of {what} are held already; the limit is {most}.",
                     "cancel some (brand-detect cancel RUN), or wait until they are due",
                 )
 
@@ -525,7 +525,7 @@ class Client:
         return [run for run in self._runs(wanted, 10) if not run.is_lost]
 
     def _selector(self) -> dict[str, str]:
-        """Dagster's ``RepositorySelector``: where the pipeline's code is loaded in the webserver's workspace."""
+        """Dagster's ``RepositorySelector``: the pipeline's code location in the webserver's workspace."""
         if not self._repository:
             node = self._graphql.ask("health")["assetNodeOrError"]
             if node["__typename"] != "AssetNode":
@@ -547,7 +547,7 @@ class Client:
 
 
 def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as GraphQL takes them."""
+    """Tags in GraphQL's form."""
     return [{"key": key, "value": value} for key, value in tags.items()]
 
 

@@ -1,4 +1,4 @@
-"""Two reports of the store side by side, and the asset that writes what differs."""
+"""Compares two stored reports, and the asset that writes the comparison."""
 
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -31,16 +31,16 @@ from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 COMPARISONS = "_comparisons"
-"""The folder of a job for documents about two of its reports."""
+"""A job's folder for comparisons of its reports."""
 METADATA_BYTES = 50_000
-"""Longest JSON in the metadata: it sits in the event's row."""
+"""Limit of the JSON in the metadata, which is stored in the event's row."""
 
 V = TypeVar("V", bound=Value)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Two reports, what differs, and what is needed to show it."""
+    """A comparison of two reports, and access to their frames."""
 
     before: AttemptRef
     after: AttemptRef
@@ -53,7 +53,7 @@ class Compared:
         return f"{self.before.attempt}--{self.after.attempt}"
 
     def page(self) -> str:
-        """The page, with pictures as far as the frames are still there."""
+        """The HTML page, with pictures where the frames still exist."""
         return render(
             self.document,
             {side: self._frames(ref) for side, ref in (("before", self.before), ("after", self.after))},
@@ -66,7 +66,7 @@ class Compared:
         )
         try:
             extracted, there = _load(self.store, frames, ExtractedFrames), self.store.with_frames(frames)
-        except Permanent:  # gone: the page says so
+        except Permanent:  # deleted: the page says so
             return None
         return StoredFrames(self.store, there, extracted.frames, self.codec)
 
@@ -74,14 +74,14 @@ class Compared:
 def compared(
     store: Store, codec: ImageCodec, job_id: str, attempt: str = "", with_attempt: str = "", with_job: str = ""
 ) -> Compared:
-    """The report ``attempt`` of ``job_id`` (default: the newest) against ``with_attempt``.
+    """Compare the report ``attempt`` of ``job_id`` (default: the newest) with ``with_attempt``.
 
-    That is by default the report before it, or with another job ``with_job`` the newest of that. The first letters of
-    an attempt's name do.
+    By default that is the report before it or, with another job ``with_job``, the newest report of that job. A prefix
+    of an attempt's name is enough.
 
     Raises:
-        BadInput: there is no such report, or none to compare with.
-        Permanent: a checkpoint that the reports were made from is gone.
+        BadInput: there is no such report, or no report to compare it with.
+        Permanent: a checkpoint in the reports' lineage has been deleted.
     """
     other = with_job or job_id
     reports, others = (Reports(store).all(job) if job else () for job in (job_id, with_job))
@@ -93,7 +93,7 @@ def compared(
 
 
 def load_side(store: Store, report: AttemptRef) -> Side:
-    """A report with what it was made from, as its manifest names it."""
+    """Load a report with its lineage, as its manifest names it."""
     manifest = store.manifest(report)
     version = manifest.upstream[CATALOG]
     refs = {stage: AttemptRef(report.job_id, stage, name) for stage, name in manifest.upstream.items() if stage in LINE}
@@ -123,9 +123,9 @@ def _load(store: Store, ref: AttemptRef, kind: type[V]) -> V:
 
 
 class ComparisonConfig(dg.Config):
-    """Which reports; with nothing set, the job's newest against the one before it."""
+    """The reports to compare; by default the job's newest and the one before it."""
 
-    attempt: str | None = Field(None, description="a report of this job; its first letters do (default: the newest)")
+    attempt: str | None = Field(None, description="a report of this job, or a prefix of its name (default: the newest)")
     with_attempt: str | None = Field(None, description="the report to compare it with (default: the one before it)")
     with_job: str | None = Field(None, description="the job that with_attempt belongs to (default: this one)")
 

@@ -1,4 +1,4 @@
-"""A stored report given to others: files of a format, and the video with its detections drawn in."""
+"""Exports a stored report: as files in a format, and as the video with its detections drawn in."""
 
 import json
 import tempfile
@@ -39,14 +39,14 @@ from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 EXPORTS = "_exports"
-"""The folder of a job for what is made from its reports on demand, in place of what was made before."""
+"""A job's folder for exports made on demand; a new one replaces the old."""
 
 V = TypeVar("V", bound=Value)
 
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A report in the store, with what it was made from as far as somebody asks for it."""
+    """A stored report; the payloads of its lineage are loaded on first use."""
 
     store: Store
     ref: AttemptRef
@@ -89,10 +89,10 @@ class StoredReport:
         return Annotations(self.report, self.extracted.frames, self.scenes.timeline, params.bridge_s)
 
     def frames(self, codec: ImageCodec) -> StoredFrames:
-        """Its stored frames.
+        """The stored frames of the report's lineage.
 
         Raises:
-            Permanent: they are gone.
+            Permanent: they have been deleted.
         """
         made = AttemptRef(self.ref.job_id, Stage.extract_frames, self.manifest.upstream[Stage.extract_frames])
         return StoredFrames(self.store, self.store.with_frames(made), self.extracted.frames, codec)
@@ -107,7 +107,7 @@ class StoredReport:
 def files(found: StoredReport, what: Format, prefix: str = LOCAL_FILES) -> Iterator[tuple[str, bytes]]:
     """Names and contents of a report in a format other than ``mp4``; pictures come from ``images``.
 
-    ``prefix`` stands in front of the pictures' names in Label Studio's tasks.
+    ``prefix`` is put before the pictures' names in Label Studio's tasks.
     """
     report, request = found.report, found.request
     if what is Format.json:
@@ -132,10 +132,10 @@ def files(found: StoredReport, what: Format, prefix: str = LOCAL_FILES) -> Itera
 
 
 def images(found: StoredReport, codec: ImageCodec) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of the pictures that labels are for, as they are stored.
+    """Names and bytes of the labelled frames, as they are stored.
 
     Raises:
-        Permanent: the frames are gone; before anything is given.
+        Permanent: the frames have been deleted; raised before the first one is returned.
     """
     frames = found.frames(codec)
     return ((f"{IMAGES}/{picture.name}", frames.jpeg(picture.frame)) for picture in found.labels.pictures)
@@ -144,10 +144,10 @@ def images(found: StoredReport, codec: ImageCodec) -> Iterator[tuple[str, bytes]
 def annotate(
     found: StoredReport, services: Services, target: Path, progress: Progress
 ) -> tuple[Rewritten, Image | None]:
-    """Write ``target``, the report's video with its detections drawn in; also the picture with most of them.
+    """Write the report's video with its detections drawn in to ``target``; returns the frame with most of them, too.
 
     Raises:
-        BadInput: the video is gone, out of reach, or another one by now.
+        BadInput: the video is missing or out of reach, or its content has changed.
     """
     canvas, uri = services.engines.canvas(), found.request.video_uri
     most, best = 0, None
@@ -173,9 +173,9 @@ def _json(value: object) -> bytes:
 
 
 class AnnotatedVideoConfig(dg.Config):
-    """Which report; with nothing set, the job's newest."""
+    """The report to draw; by default the job's newest."""
 
-    attempt: str | None = Field(None, description="a report of this job; its first letters do (default: the newest)")
+    attempt: str | None = Field(None, description="a report of this job, or a prefix of its name (default: the newest)")
 
 
 @dg.asset(
@@ -190,7 +190,7 @@ class AnnotatedVideoConfig(dg.Config):
     tags={"work": "decoding"},
 )
 def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """The job's video with the boxes and names of its report drawn in."""
+    """The job's video with the report's boxes and brand names drawn in."""
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id), tempfile.TemporaryDirectory() as folder:

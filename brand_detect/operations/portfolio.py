@@ -1,4 +1,4 @@
-"""Totals over the newest reports of many jobs, and the asset that keeps them."""
+"""Totals over the newest reports of many jobs, and the asset that stores them."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -27,20 +27,20 @@ from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 PORTFOLIO = "_portfolio"
-"""The folder of the store for documents about many jobs."""
+"""The store's folder for documents over many jobs."""
 IN_TABLE = 25
-"""Brands in the metadata's table."""
+"""Limit of brands in the metadata's table."""
 
 
 def portfolio_of(
     store: Store, progress: Progress, jobs: Sequence[str] = (), since: str = "", until: str = ""
 ) -> Portfolio:
-    """The totals over ``jobs``, all when none are named, that were submitted from the day ``since`` to ``until``.
+    """Totals over ``jobs`` (default: all) submitted from the day ``since`` to the day ``until``.
 
-    Of each job the newest report counts whose blocking checks passed; without one it is left out.
+    Each job counts with its newest report whose blocking checks passed; a job without one is left out.
 
     Raises:
-        BadInput: a day is none, or a job that was named has no report.
+        BadInput: a day is malformed, or one of ``jobs`` has no report.
     """
     first, last = _day(since, "since"), _day(until, "until")
     wanted = list(dict.fromkeys(jobs)) or store.jobs()
@@ -85,13 +85,13 @@ def _day(text: str, name: str) -> date:
     try:
         return date.fromisoformat(text) if text else {"since": date.min, "until": date.max}[name]
     except ValueError as e:
-        raise BadInput(f"{text!r} is no day for {name}.", "write it as 2026-05-31") from e
+        raise BadInput(f"{text!r} is not a date for {name}.", "write it as 2026-05-31") from e
 
 
 class PortfolioConfig(dg.Config):
-    """Which jobs; with nothing set, all of the store."""
+    """The jobs to sum up; by default all in the store."""
 
-    jobs: list[str] | None = Field(None, description="their ids (default: all)")
+    jobs: list[str] | None = Field(None, description="ids of the jobs (default: all)")
     since: str | None = Field(None, description="first day of submission, UTC, as 2026-05-31 (default: no limit)")
     until: str | None = Field(None, description="last day of submission (default: no limit)")
 
@@ -107,7 +107,7 @@ class PortfolioConfig(dg.Config):
     tags={"work": "sums"},
 )
 def portfolio(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Brands over many jobs: seconds, shares, appearances, advertising equivalent; with a page and tables."""
+    """Brands over many jobs: seconds, shares, appearances and advertising equivalent, with a page and tables."""
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):

@@ -58,5 +58,5 @@ def test_json_and_files_say_the_same(portfolio: Call, tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_with_a_hint(portfolio: Call) -> None:
     code, out, err = portfolio("--since", "yesterday")
     assert (code, out) == (BadInput.exit_code, "")
-    assert "error: 'yesterday' is no day for since." in err
+    assert "error: 'yesterday' is not a date for since." in err
     assert "hint: write it as 2026-05-31" in err

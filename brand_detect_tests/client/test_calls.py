@@ -207,7 +207,7 @@ def test_a_comparison_that_left_nothing_is_said(server: Webserver, client: Clien
     server.finished(ROOT)
     server.finished("match_brands")
     compares(server, {"label": "text", "mdStr": "Nothing to compare"})
-    with pytest.raises(Permanent, match="Run r3 has left no comparison"):
+    with pytest.raises(Permanent, match="Run r3 made no comparison"):
         client.compare(JOB)
 
 
@@ -361,7 +361,7 @@ def test_a_brand_list_that_cannot_be_read_stops_it(server: Webserver, client: Cl
     server.answers["CatalogChanged"] = [tick(error="BadInput: brands.yaml, line 3: no name.\n")]
     with pytest.raises(Permanent, match=r"The brand list could not be read: brands.yaml, line 3: no name\.") as error:
         client.submit("s3://videos/match.mp4", job_id=JOB)
-    assert error.value.hint == "mend BRAND_DETECT_CATALOG"
+    assert error.value.hint == "fix the list in BRAND_DETECT_CATALOG"
     assert server.sent("Launch") == []
 
 
@@ -706,7 +706,7 @@ def test_a_key_is_not_taken_for_another_question(server: Webserver, client: Clie
     for other in others:
         with pytest.raises(BadInput, match="The key 'k' was used for another request for match") as error:
             getattr(client, kind)(**(asked | other), key="k")
-        assert error.value.hint == "take a new key for each request"
+        assert error.value.hint == "use a new key for each request"
     with pytest.raises(BadInput, match="used for another request"):
         client.retry(JOB, start_stage="escalate_cloud", delay_s=9.0, key="k")
     assert len(server.sent("Launch")) == 1
@@ -758,7 +758,7 @@ def test_a_delay_that_is_none_is_refused(server: Webserver, client: Client, dela
 def test_of_a_job_some_runs_are_held_and_no_more(server: Webserver, client: Client):
     held = [client.retry(JOB, delay_s=60.0, key=f"k{n}").run_id for n in range(calls.HELD_OF_A_JOB)]
     for call in (lambda: client.retry(JOB, delay_s=60.0), lambda: client.replay(JOB, "run_ocr", delay_s=60.0)):
-        with pytest.raises(BadInput, match=f"10 runs of {JOB} are held already, and no more than 10 are"):
+        with pytest.raises(BadInput, match=f"10 runs of {JOB} are held already; the limit is 10"):
             call()
     assert client.retry(JOB, delay_s=60.0, key="k3").run_id == held[3], "what was asked before is no new one"
     assert client.retry(JOB).status == "queued", "what is not held is not counted"

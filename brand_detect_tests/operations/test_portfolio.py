@@ -70,8 +70,8 @@ def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, tmp_path: P
     ("asked", "said"),
     [
         ({"jobs": ["nobody"]}, "nobody has no report to sum up."),
-        ({"since": "May"}, "'May' is no day for since."),
-        ({"until": "2026-02-30"}, "'2026-02-30' is no day for until."),
+        ({"since": "May"}, "'May' is not a date for since."),
+        ({"until": "2026-02-30"}, "'2026-02-30' is not a date for until."),
         ({"jobs": ["../one"]}, "The job id '../one' is not allowed."),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a sweep stands on: a stored report, what it was made from, and the answers that models gave in it."""
+"""The input of a sweep: a stored report, its lineage, and the models' answers in it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ P = TypeVar("P", bound=Payload)
 
 
 class Lineage:
-    """A stored report and everything that it was made from; each payload is read once."""
+    """A stored report and its ancestors; each payload is read once."""
 
     def __init__(self, store: Store, report: Manifest) -> None:
         self.store, self.report = store, report
@@ -54,13 +54,13 @@ class Lineage:
 
     @cached_property
     def catalog(self) -> BrandCatalog:
-        """The snapshot that it was matched with."""
+        """The catalogue snapshot of this lineage."""
         version = self._attempts[CATALOG]
         return catalog_from_json(self.store.snapshots.read(version), version)
 
     @cached_property
     def params(self) -> dict[str, Params]:
-        """The params in force, of the stages that can be computed again."""
+        """The stored params of the stages that a sweep can compute."""
         return {s: effective(s, self.store.manifest(self.ref(s)).params) for s in SWEPT}
 
     def stage_s(self, first: str) -> float:
@@ -69,7 +69,7 @@ class Lineage:
 
     @cached_property
     def rounds(self) -> list["Round"]:
-        """Every attempt of an escalation, first to last: a retry goes on from earlier ones."""
+        """Every escalation attempt in order: a retry continues from earlier ones."""
         return self._rounds(Stage.escalate_cloud, self._attempts[Stage.escalate_cloud])
 
     def _rounds(self, stage: str, attempt: str) -> list["Round"]:
@@ -87,7 +87,7 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Round:
-    """One attempt of an escalation, with the answers that its model gave in it."""
+    """One attempt of an escalation with the answers of its model."""
 
     stage: str
     params: Escalation
@@ -98,7 +98,7 @@ class Round:
 
 
 class _Recorded:
-    """Gives a model's stored answers again. It looks at no question, so that no frame is read."""
+    """Replays a model's stored answers; it ignores the questions, so that no frame is read."""
 
     def __init__(self, params: Escalation, answers: Sequence[Row]) -> None:
         self.provider, self.model, self.prompt_version = params.provider.value, params.model, ""
@@ -109,7 +109,7 @@ class _Recorded:
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:  # noqa: ARG002
         for row in self._answers:
-            # stored with 32 bits: 0.9 comes back as a little less, which a threshold of 0.9 must not refuse
+            # stored as float32: 0.9 comes back slightly lower, and must still pass a threshold of 0.9
             confidence = round(row["confidence"], 6)
             who = {name: row[name] for name in ("provider", "model", "prompt_version")}
             yield Answer(row["cluster_id"], AnswerStatus(row["status"]), row["answer"], confidence, **who)

@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 3
 # Dagster reads dagster.yaml from this folder and writes to its subfolder .state.
 export DAGSTER_HOME ?= $(CURDIR)
+# Tests start hundreds of processes: without stored bytecode each of them compiles all modules again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run dev test test-slow lint format docs golden train lock clean

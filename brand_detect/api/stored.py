@@ -79,7 +79,7 @@ class StoredReports:
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
         if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")
-        return self._store.manifest(ref)
+        return self._reports.manifest(ref)
 
     def listed(self) -> list[Listed]:
         """Every job; those without a report have the state ``NO_REPORT``."""

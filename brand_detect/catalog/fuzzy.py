@@ -93,15 +93,15 @@ class FuzzyMatcher:
                 yield Candidate(begin, end, spelling, score, exact=False)
 
 
-def occluded(line: Line, spelling: Spelling, fuzzy_score: float, min_fuzzy_length: int) -> Candidate | None:
+def occluded(
+    line: Line, spelling: Spelling, fuzzy_score: float, min_fuzzy_length: int, digits: bool
+) -> Candidate | None:
     """Matches the whole ``line`` to ``spelling`` with one contiguous run of characters occluded, e.g. by a player.
 
     Missing whole words do not count as occluded: NEW ZEALAND is not AIR NEW ZEALAND. ``score`` is 1 - edits / letters
-    of the name: an occluded letter counts ``OCCLUSION_COST`` of an edit, a confused one ``CONFUSION_COST``.
+    of the name: an occluded letter counts ``OCCLUSION_COST`` of an edit, a confused one ``CONFUSION_COST``. ``digits``
+    says whether the line has any.
     """
-    digits = any(c.isdigit() for c in line.key)
-    if digits and not any(c.isalpha() for c in line.key):
-        return None
     if spelling.whole_line or spelling.exactly or (spelling.has_digit and not digits):
         return None
     if len(line.key) < spelling.brand.min_length or len(spelling.key) < min_fuzzy_length:

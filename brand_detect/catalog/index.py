@@ -93,9 +93,12 @@ class LexiconIndex:
         line = line_of(text)
         if line.key in self._by_key or all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts)):
             return []
+        digits = any(c.isdigit() for c in line.key)
+        if digits and not any(c.isalpha() for c in line.key):
+            return []
         found: dict[str, Candidate] = {}
         for spelling in filter(None, map(self._by_key.get, keys)):
-            candidate = occluded(line, spelling, fuzzy_score, min_fuzzy_length)
+            candidate = occluded(line, spelling, fuzzy_score, min_fuzzy_length, digits)
             if candidate and not self._is_excluded_at(line, candidate):
                 found[spelling.brand.brand_id] = candidate
         return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []

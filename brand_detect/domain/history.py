@@ -253,7 +253,7 @@ def reports_to_compare(
         if not report.failed_check:
             before.append(report.attempt)
     if not before:
-        only = "only one report so far" if len(reports) == 1 else f"no report before {after}"
+        only = "only one report so far" if len(reports) == 1 else f"no report before {after} whose checks passed"
         raise BadInput(f"{job_id} has {only}.", "replay it, or name a report or another job to compare with")
     return before[-1], after
 

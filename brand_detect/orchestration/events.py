@@ -83,7 +83,7 @@ def checkpoint_metadata(
     for name, file in (("picture_full", FULL_PICTURE), ("page", PAGE)):
         if file in there:
             metadata[name] = dg.MetadataValue.path(f"{folder}/{file}")
-    if PAGE in there and service_url:
+    if PAGE in there and service_url and not manifest.failed_check:  # the service shows sound reports alone
         metadata[PAGE_URL] = dg.MetadataValue.url(f"{service_url}/reports/{manifest.job_id}")
     for name, rows in ({} if is_off(manifest.params) else excerpts(value)).items():
         metadata[name] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])

@@ -6,7 +6,7 @@ import dagster as dg
 
 from brand_detect.catalog import LoadedCatalog, catalog_from_json, catalog_to_json
 from brand_detect.domain.catalog import BrandCatalog
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.tags import OFFPEAK
 from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
@@ -68,8 +68,8 @@ class CheckpointIOManager(dg.IOManager):
                 metadata = catalog_metadata(self._store, obj.catalog)
             else:
                 manifest = self._commit(context, obj)
-                for proposal in obj.proposals if not manifest.failed_check else ():
-                    Proposals(self._store.blobs).add(proposal)
+                if not manifest.failed_check:
+                    self._propose(context, obj)
                 previous = self._previous(context, obj.writer.ref)
                 metadata = checkpoint_metadata(
                     self._store, manifest, obj.picture, obj.value, previous, self._service_url
@@ -104,6 +104,19 @@ class CheckpointIOManager(dg.IOManager):
                 continues=continues,
                 offpeak=context.step_context.dagster_run.tags.get(OFFPEAK, ""),
             )
+
+    def _propose(self, context: dg.OutputContext, draft: AttemptDraft) -> None:
+        """Store what the report proposes for the catalogue.
+
+        The report is committed by now, so a fault does not fail the step: the next report of the job proposes the same
+        again, as it does after a kill at this point.
+        """
+        proposals = Proposals(self._store.blobs)
+        try:
+            for proposal in draft.proposals:
+                proposals.add(proposal)
+        except BrandDetectError as e:
+            context.log.warning("proposals for the catalogue were not stored; the next report stores them: %s", e)
 
     def _previous(self, context: dg.OutputContext, ref: AttemptRef) -> Manifest | None:
         """The previous attempt, if there is a readable one: the replacement of a damaged attempt must not fail."""

@@ -300,7 +300,7 @@ def _digest(path: Path) -> str:
     """Digest of a file, or of the names and contents of all files in a folder; 10 ms for the largest file, 9 MB."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
+        if file.is_file() and not file.name.startswith("."):  # an editor's
             digest.update(file.relative_to(path).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
 

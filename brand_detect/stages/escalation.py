@@ -107,7 +107,7 @@ def _carried_over(stage: str, upstream: BrandVerdicts, settled: BrandVerdicts) -
 
 
 def _off(stage: str, upstream: BrandVerdicts) -> BrandVerdicts:
-    tracks = _n_tracks(upstream.clusters())
+    tracks = len(upstream.unresolved["track_ids"].combine_chunks().flatten())
     note = f"{stage}: off, no model set; {tracks} tracks left unresolved"
     stats = {
         "questions": 0,
@@ -158,7 +158,7 @@ def _applied(
         stats=_stats(len(clusters), [*answers.values()])
         | {
             "never_answered": _never_answered(unresolved, all_answers),
-            "tracks_unresolved": _n_tracks(unsettled),
+            "tracks_unresolved": sum(len(cluster.track_ids) for cluster in unsettled),
         },
     )
 
@@ -341,10 +341,6 @@ def _notes(
         why = [a.detail for a in answers if a.status == status]
         if why:
             yield f"{stage}: {len(why)} questions {what}: {why[0]}"
-
-
-def _n_tracks(clusters: Sequence[Cluster]) -> int:
-    return sum(len(cluster.track_ids) for cluster in clusters)
 
 
 def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import select_report
 from brand_detect.domain.pipeline import Stage
 from brand_detect.storage.manifest import Manifest
@@ -16,12 +17,12 @@ class Reports:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._manifest = lru_cache(_KEPT)(store.manifest)
+        self.manifest = lru_cache(_KEPT)(store.manifest)
 
     def all(self, job_id: str) -> list[Manifest]:
         """Every report of the job that can be read, oldest first; errors as ``readable``."""
         refs = self._store.folders(job_id, Stage.compile_report)
-        return readable(self._manifest, (ref for ref in refs if self._store.exists(ref)))
+        return readable(self.manifest, (ref for ref in refs if self._store.exists(ref)))
 
     def find(self, job_id: str, attempt: str = "") -> Manifest:
         """The report ``attempt``, its first letters do, or the newest whose blocking checks passed.
@@ -29,4 +30,8 @@ class Reports:
         Raises:
             BadInput: there is none.
         """
-        return select_report(job_id, self.all(job_id), attempt)
+        made = self.all(job_id)
+        if not made:
+            hint = "submit its video first, or name another store with BRAND_DETECT_STORE_ROOT"
+            raise BadInput(f"{job_id} has no report in {self._store.root}.", hint)
+        return select_report(job_id, made, attempt)

@@ -110,7 +110,7 @@ def test_a_folder_that_holds_something_is_left_alone(export: Call, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nobody", "--format", "vtt"), "nobody has no report."),
+        (("nobody", "--format", "vtt"), "nobody has no report in "),
         (("match", "--format", "vtt", "--attempt", "x"), "match has no attempts 'x' of compile_report."),
         (("../match", "--format", "vtt"), "The job id '../match' is not allowed."),
     ],
@@ -118,7 +118,7 @@ def test_a_folder_that_holds_something_is_left_alone(export: Call, tmp_path: Pat
 def test_what_is_wrong_is_said_with_a_hint(export: Call, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     code, out, err = export(*arguments, "--out", str(tmp_path / "out"))
     assert (code, out) == (BadInput.exit_code, "")
-    assert err.splitlines()[0] == f"error: {said}"
+    assert err.startswith(f"error: {said}")
     assert err.splitlines()[1].startswith("hint: ")
 
 

@@ -651,7 +651,7 @@ def test_a_report_is_compared_with_the_one_before_it_or_what_is_named(asked: dic
     [
         ((), {}, "match has no report"),
         (REPORTS[:1], {}, "match has only one report so far"),
-        (REPORTS, {"attempt": "a1"}, "match has no report before a1-0"),
+        (REPORTS, {"attempt": "a1"}, "match has no report before a1-0 whose checks passed"),
         (REPORTS, {"attempt": "x"}, "match has no attempts 'x' of compile_report"),
         ((Made("a1-0"), Made("a2-0")), {"with_attempt": "a"}, "match has 2 attempts 'a' of compile_report"),
         (REPORTS, {"with_job": "other"}, "other has no report"),

@@ -11,7 +11,7 @@ import pytest
 
 from brand_detect import stages
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import Permanent, Transient
 from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.retention import Retention
 from brand_detect.domain.reviews import Review, correction_of, review_of
@@ -137,6 +137,21 @@ def test_only_a_sound_report_that_is_stored_proposes_anything(
         assert list(kept.undecided()) == []
         built.runner.replay("match", "compile_report")
         assert [(p.proposer, p.text) for p in kept.undecided()] == [("cluster", "ACME WIDGETS")]
+
+
+def test_a_report_does_not_fail_because_its_proposals_cannot_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: Any) -> None:
+        raise Transient("The disk is full.")
+
+    with pipeline(tmp_path) as built:
+        with monkeypatch.context() as broken:
+            broken.setattr(Proposals, "add", full)
+            run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        assert run.attempts["compile_report"] == f"{run.run_id}-0"
+        stored = Proposals(built.services.store.blobs)
+        assert list(stored.undecided()) == []
+        built.runner.replay("match", "compile_report")
+        assert [p.text for p in stored.undecided()] == ["ACME WIDGETS"]
 
 
 def test_an_accepted_guess_is_offered_as_an_alias(tmp_path: Path):

@@ -106,8 +106,7 @@ def _matches(
     joins = join_neighbours(regions, tracks, matches, matcher, params.min_confidence) if params.join_neighbours else []
     joined = {t for join in joins for t in join.tracks}
     alone = {t: match for t, match in matches.items() if t not in joined}  # joined tracks are already matched
-    edges = rows_of(detected.regions, "region_id", "at_edge")
-    matches |= matcher.match_occluded(alone, readings, spelled_out, {r for r, at_edge in edges if at_edge is False})
+    matches |= matcher.match_occluded(alone, readings, spelled_out, detected.regions)
     return matches, joins
 
 

@@ -4,7 +4,7 @@ Only this module knows how texts are matched; joins, verdicts and clusters are i
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -85,14 +85,15 @@ class TextMatcher:
         matches: Mapping[str, Match],
         readings: Mapping[str, Sequence[Reading]],
         spelled_out: Mapping[str, Collection[str]],
-        uncut: Set[str],
+        regions: pa.Table,
     ) -> dict[str, Match]:
         """Matches tracks without a brand to names that other tracks spell out, with one run of characters occluded.
 
-        Only readings of the regions ``uncut`` count: text cut off by the picture's edge is not occluded.
+        Only readings of ``regions`` away from the picture's edge count: text that the edge cuts off is not occluded.
         """
         if not spelled_out:
             return {}
+        uncut = {region for region, at_edge in rows_of(regions, "region_id", "at_edge") if at_edge is False}
         names = tuple(sorted(set[str]().union(*spelled_out.values())))
 
         @cache

@@ -322,10 +322,12 @@ def _blank(width: int, height: int) -> Image:
 
 def encoded(image: Image, codec: ImageCodec, limit_bytes: int) -> bytes:
     """The best JPEG within the limit: reduces first the quality, then the size."""
+    *better, lowest = QUALITIES
     longest = max(image.shape)
-    while True:
-        for quality in QUALITIES:
-            data = codec.encode(image, quality, longest)
-            if len(data) <= limit_bytes or longest < 64:
-                return data
-        longest = round(longest * 0.85)
+    while len(data := codec.encode(image, lowest, longest)) > limit_bytes and longest >= 64:
+        # bytes grow about as the area does
+        longest = round(longest * min(0.95, (limit_bytes / len(data)) ** 0.5))
+    for quality in better:
+        if len(best := codec.encode(image, quality, longest)) <= limit_bytes:
+            return best
+    return data

@@ -63,14 +63,14 @@ def test_a_job_and_its_replay_survive_the_loss_of_the_database(place: Place):
     lose_the_database(place)
     with pipeline(place.folder, **where, kept=True) as built:
         assert built.instance.get_dynamic_partitions("job_id") == []
-        done = rebuild(built.instance, built.services.store, INPUTS, silent)
+        done = rebuild(built.instance, built.services.store, INPUTS, silent, built.services.settings.service_url)
         assert (done.jobs, done.events, done.known, done.damaged) == (1, 9 + 4 + 1, 0, [])
         assert built.instance.get_dynamic_partitions("job_id") == [place.job_id]
         assert events(built.instance, place.job_id) == before
         assert latest(built.instance, CATALOG, None) == catalog
         assert built.instance.get_runs_count() == 0
 
-        again = rebuild(built.instance, built.services.store, INPUTS, silent)
+        again = rebuild(built.instance, built.services.store, INPUTS, silent, built.services.settings.service_url)
         assert (again.events, again.known) == (0, done.events)
 
         built.reader.lines = read

@@ -47,9 +47,8 @@ extras=""
 [ "$set_name" = runtime ] || extras="[dev]"
 quiet=$([ -t 1 ] || echo -q) # show pip's progress only on a terminal
 say "installing the Python packages into $venv"
-# pip would compile 22,000 modules one after the other, for half a minute
+# pip would compile 22,000 modules, one after the other; what is used is compiled when it is first imported
 $venv/bin/pip install $quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".$extras"
-$venv/bin/python -m compileall -qq -j 0 "$PWD/$venv/lib" || true # some packages hold templates that are no Python
 $venv/bin/python -c 'import cv2'
 tesseract --version >/dev/null
 

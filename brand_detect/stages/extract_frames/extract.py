@@ -50,7 +50,7 @@ def extract_frames(
     """
     asked_end_s = params.end_s or math.inf
     end_s = min(asked_end_s, request.probe.duration_s)
-    rows, signals, damage = _sampled(request, params, media, decoder, codec, sink, progress)
+    rows, signals, damage = _sampled(request, params, end_s, media, decoder, codec, sink, progress)
     if not rows:
         raise BadInput(
             f"No picture can be read between {params.start_s:g} s and {end_s:g} s of the video.",
@@ -75,6 +75,7 @@ def extract_frames(
 def _sampled(
     request: JobRequest,
     params: ExtractFramesParams,
+    end_s: float,
     media: Media,
     decoder: Decoder,
     codec: ImageCodec,
@@ -82,13 +83,11 @@ def _sampled(
     progress: Progress,
 ) -> tuple[list[Row], "_Signals", DamagedTail | None]:
     """Decodes the video once: rows of FRAMES, signals of every picture, and where decoding broke off, if it did."""
-    start_s, asked_end_s = params.start_s, params.end_s or math.inf
-    end_s = min(asked_end_s, request.probe.duration_s)
     rows: list[Row] = []
     signals = _Signals()
     with media.open(request.video_uri) as file:
         try:
-            for picture in decoder.decode(file, params.sample_fps, start_s, asked_end_s):
+            for picture in decoder.decode(file, params.sample_fps, params.start_s, params.end_s or math.inf):
                 appearance = signals.add(picture.t_s, picture.luma)
                 if picture.image is None:
                     continue
@@ -111,7 +110,7 @@ def _sampled(
                         "thumbnail": picture.luma.tobytes(),
                     }
                 )
-                progress(picture.t_s - start_s, max(end_s, picture.t_s) - start_s, "seconds of video")
+                progress(picture.t_s - params.start_s, max(end_s, picture.t_s) - params.start_s, "seconds of video")
         except DamagedTail as e:
             return rows, signals, e
     return rows, signals, None

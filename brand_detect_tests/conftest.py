@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from brand_detect_tests.support.servers import free_port, wait_for
 
 # Set before anything loads NumPy or torch, and inherited by processes that tests start: tests run beside each other on
 # all cores, where threads that spin while they wait for each other cost more than the tests' small models.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("default", deadline=None)  # other tests run beside each example
+settings.load_profile("default")
 
 Ended = tuple[int, str, str]
 """What a command comes to: exit code, stdout, stderr."""

@@ -70,6 +70,8 @@ class LaunchPlan:
     def run_tags(self, job_id: str = "", root_run_id: str = "", runs_in_group: int = 0) -> dict[str, str]:
         """Tags of the run: pins, those of the plan, the job's partition, and its place in a group of runs.
 
+        ``Client._launch`` adds the request's key and, if the run is held, until when.
+
         ``root_run_id`` is the first run of the group that the run joins, with ``runs_in_group`` so far. Dagster counts
         all runs of a group as retries of each, so ``dagster/max_retries`` lets the new run be executed again once.
         """

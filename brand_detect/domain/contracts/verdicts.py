@@ -105,7 +105,9 @@ class Cluster(Record):
     n_regions: int = Field(description="number of regions")
     seconds: float = Field(description="time on screen, counted once per instant")
     area_frac: Float32 = Field(description="mean share of the picture's area, 0..1")
-    crop_hashes: Annotated[tuple[int, ...], pa.list_(pa.uint64())] = Field(description="perceptual hashes of the crops")
+    crop_hashes: Annotated[tuple[int, ...], pa.list_(pa.uint64())] = Field(
+        description="distinct perceptual hashes (crop_hash) of its crops, ascending; they identify it in a replay"
+    )
     best_region_id: str = Field(description="region of the best crop, to show or to ask about")
     reason: Reason = Field(description=" | ".join(Reason))
     candidates: tuple[str, ...] = Field(

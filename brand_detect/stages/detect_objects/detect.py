@@ -82,7 +82,7 @@ def _tracked(
             tracker.add_duplicate_views(measured_regions(found, other, again, codec, params))
         start_s, end_s = float(cells[frame][0, 0]), float(cells[frame][-1, 1])
         tracker.end_frame(frame, row["frame_id"], start_s, end_s)
-    tracker.begin_shot(-1)
+    tracker.end_tracks()
     progress(len(keyframes), len(keyframes), "frames")
     return tracker.regions.table(), tracker.tracks.table()
 

@@ -90,9 +90,14 @@ class Tracker:
         self.regions, self.tracks = _TableBuilder(REGIONS), _TableBuilder(TRACKS)
 
     def begin_shot(self, shot: int) -> None:
-        """Ends all tracks: none crosses a cut."""
+        """Ends all tracks, for none crosses a cut."""
+        self.end_tracks()
+        self._shot = shot
+
+    def end_tracks(self) -> None:
+        """Ends all tracks, as at the end of the video."""
         self.tracks.add(t.row(self._shot) for t in self._active)
-        self._active, self._shot = [], shot
+        self._active = []
 
     def move(self, motion: Transform | None, scale: float) -> None:
         """Moves the expected position of each region along with the camera."""

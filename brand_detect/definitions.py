@@ -20,7 +20,7 @@ from brand_detect.operations import (
 )
 from brand_detect.operations.monitoring.liveness import at_work
 from brand_detect.orchestration.assets import ASSETS
-from brand_detect.orchestration.io_manager import CheckpointIOManager, keep_connections
+from brand_detect.orchestration.io_manager import CheckpointIOManager, freeze_modules, keep_connections
 from brand_detect.orchestration.models import model_check
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.snapshots import brand_catalog_changed
@@ -43,6 +43,7 @@ def build_definitions(
     def checkpoints(context: dg.InitResourceContext) -> Iterator[CheckpointIOManager]:
         assert context.instance is not None
         keep_connections(context.instance)
+        freeze_modules()
         # with a process per step, none of the processes lasts as long as the run
         run = context.run if in_process else None
         with at_work(context.instance, run.run_id) if run else nullcontext():

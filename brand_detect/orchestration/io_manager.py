@@ -1,6 +1,8 @@
 """The I/O manager: stores payloads as immutable attempts and loads them, with lineage, data versions and metadata."""
 
+import gc
 from collections import OrderedDict
+from functools import cache
 
 import dagster as dg
 
@@ -27,6 +29,15 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
     Run workers otherwise open one for every query, some 450 in a run of nine steps.
     """
     instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=20)
+
+
+@cache
+def freeze_modules() -> None:
+    """Keep the garbage collector, once per process, from tracing what is loaded by now: Dagster's modules above all.
+
+    Tracing them takes a third of ``match_brands``'s time in a 90-minute job (1.4 instead of 0.95 s of CPU).
+    """
+    gc.freeze()
 
 
 class CheckpointIOManager(dg.IOManager):

@@ -18,7 +18,6 @@ from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 SUBMIT = "brand_detect_tests.support.submit"
 
 
-@pytest.mark.parametrize("place", ["sqlite and local files", "sqlite and s3"], indirect=True)
 def test_a_kill_in_the_middle_of_a_write_loses_nothing(place: Place):
     asked = {
         "folder": str(place.folder),

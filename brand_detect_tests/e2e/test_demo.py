@@ -1,4 +1,4 @@
-"""The scene of ``make demo`` at half its frame rates with the real engines: scored against its truth, and replayed."""
+"""``make demo`` with the real engines, scored against the truth of its clip, and replayed from ``match_brands``."""
 
 from pathlib import Path
 
@@ -11,19 +11,18 @@ from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
 from brand_detect.evaluation.benchmarks.pipeline import result_of
 from brand_detect.evaluation.scoring.score import leave_one_out, load_labels, matching, score
-from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
+from brand_detect.evaluation.synthetic.footage import demo_clip
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.run import Runner
 
 
 def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: Path):
-    clip = tmp_path / "sample.mp4"
-    sample_once(clip, Scenario(fps=12))
+    clip = demo_clip(tmp_path)
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     services = Services.of(Settings(store_root=str(tmp_path / "store"), media_roots=(str(tmp_path),)))
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         runner = Runner(build_definitions(services), services, instance)
-        first = runner.submit(str(clip), job_id="demo", overrides={"extract_frames": {"sample_fps": 1}})
+        first = runner.submit(str(clip), job_id="demo")
         [labels] = load_labels(clip.with_suffix(".truth.json")).values()
         catalog = load_catalog().catalog
         payloads = result_of(first).payloads

@@ -23,6 +23,7 @@ import yaml
 from brand_detect.cli.common import home
 from brand_detect.client import TOKEN, Client
 from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Image, Label
 from brand_detect.domain.settings import Settings, state_dir
 from brand_detect.domain.tags import HOLD, PARTITION, UNTIL
@@ -251,7 +252,7 @@ def _object_models(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.model_files import ModelRoots
     from brand_detect.orchestration.config import load_profile, profile_names
 
-    named = {p: load_profile(p).get("detect_objects", {}).get("object_model", "off") for p in profile_names()}
+    named = {p: load_profile(p).get(Stage.detect_objects, {}).get("object_model", "off") for p in profile_names()}
     wanted = {profile: model for profile, model in named.items() if model != "off"}
     if not wanted:
         yield Finding("object model", OFF, "no profile uses one")

@@ -3,7 +3,8 @@
 from functools import partial
 
 from brand_detect.domain.contracts.verdicts import Rule
+from brand_detect.domain.pipeline import Stage
 from brand_detect.stages.escalation import escalate
 
-escalate_vlm = partial(escalate, "escalate_vlm", Rule.vlm)
+escalate_vlm = partial(escalate, Stage.escalate_vlm, Rule.vlm)
 """See ``escalate``; verdicts carry the rule ``vlm``."""

@@ -49,9 +49,9 @@ class Compute:
     def __init__(self, lineage: Lineage, first: str, catalog: BrandCatalog | None) -> None:
         self.lineage, self._first = lineage, first
         self.catalog = catalog or lineage.catalog
-        self._frames = lineage.load("extract_frames", ExtractedFrames)
-        self._scenes = lineage.load("filter_scenes", FilteredScenes)
-        self._detected = lineage.load("detect_objects", DetectedObjects)
+        self._frames = lineage.load(Stage.extract_frames, ExtractedFrames)
+        self._scenes = lineage.load(Stage.filter_scenes, FilteredScenes)
+        self._detected = lineage.load(Stage.detect_objects, DetectedObjects)
         if first == Stage.compile_report:
             lineage.load(Stage.escalate_cloud, BrandVerdicts)
             return
@@ -84,7 +84,7 @@ class Compute:
             return self.lineage.load(Stage.escalate_cloud, BrandVerdicts)
         verdicts = self._match(cast("MatchBrandsParams", params[Stage.match_brands]))
         frames = StoredFrames(
-            self.lineage.store, self.lineage.ref("extract_frames"), self._frames.frames, OpenCvCodec()
+            self.lineage.store, self.lineage.ref(Stage.extract_frames), self._frames.frames, OpenCvCodec()
         )
         for asked in self.lineage.rounds:
             own = params[asked.stage]
@@ -122,7 +122,7 @@ class Compute:
     def payloads(self) -> dict[str, Payload]:
         """The upstream payloads that a scorer reads."""
         return {
-            "filter_scenes": self._scenes,
-            "detect_objects": self._detected,
+            Stage.filter_scenes: self._scenes,
+            Stage.detect_objects: self._detected,
             Stage.run_ocr: self.lineage.load(Stage.run_ocr, TrackTexts),
         }

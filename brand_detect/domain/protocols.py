@@ -227,9 +227,25 @@ class BlobSink(Protocol):
 
 
 class FrameReader(Protocol):
-    """Reads stored frames by ordinal, each by byte range."""
+    """Reads stored frames by ordinal."""
 
-    def read(self, frame: int) -> Image: ...
+    def read(self, frame: int) -> Image:
+        """Reads one frame.
+
+        Raises:
+            Permanent: it is damaged or missing.
+        """
+        ...
+
+    def in_order(self, frames: Sequence[int]) -> Iterator[Image]:
+        """Reads ``frames`` in the order given, the next ones while the caller works on one; errors as ``read``.
+
+        Stages that know what they will read use this: neighbouring frames share a request to the store and are decoded
+        in other threads. Memory holds up to three decoded frames besides the caller's. A frame may come twice.
+
+            for frame, image in zip(chosen, frames.in_order(chosen), strict=True):
+        """
+        return map(self.read, frames)
 
 
 @dataclass(frozen=True)

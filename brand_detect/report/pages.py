@@ -54,9 +54,9 @@ def pictures(
     for place in places:
         by_frame[place[0]].add(place)
     cut = {}
-    for frame, here in sorted(by_frame.items()):
-        image = frames.read(frame)
-        for place in here:
+    read = sorted(by_frame)
+    for frame, image in zip(read, frames.in_order(read), strict=True):
+        for place in by_frame[frame]:
             cut[place] = evidence(image, place[1:], codec, width_px)
     return cut
 

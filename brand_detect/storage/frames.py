@@ -1,26 +1,46 @@
-"""Stored frames, each read as one byte range of its shard."""
+"""Stored frames, read by byte range."""
 
 import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+from typing import TypeVar
 
 import pyarrow as pa
 
-from brand_detect.domain.protocols import Image, ImageCodec
+from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 
+READ_BYTES = 2 * 2**20
+"""Most bytes that one request reads: a dozen frames of 1080p."""
+SKIPPED_BYTES = 2**19
+"""Most bytes of other frames read to save a request, which takes about as long."""
+DECODED_AHEAD = 2
+"""Frames decoded before they are asked for."""
 
-class StoredFrames:
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class StoredFrames(FrameReader):
     """The ``FrameReader`` over an attempt of ``extract_frames``."""
 
     def __init__(self, store: Store, ref: AttemptRef, frames: pa.Table, codec: ImageCodec) -> None:
         self._store, self._ref, self._codec = store, ref, codec
         self._shard = frames["shard"].to_pylist()
-        self._offset = frames["offset"].to_numpy()
-        self._size = frames["size_bytes"].to_numpy()
+        self._start = frames["offset"].to_numpy()
+        self._end = self._start + frames["size_bytes"].to_numpy()
         self._crc32 = frames["crc32"].to_numpy()
 
     def read(self, frame: int) -> Image:
         return self._codec.decode(self.jpeg(frame))
+
+    def in_order(self, frames: Sequence[int]) -> Iterator[Image]:
+        with ThreadPoolExecutor(2, thread_name_prefix="frames") as pool:
+            fetched = _ahead(pool, self._fetch, self._requests(frames), 1)
+            yield from _ahead(pool, self._decode, chain.from_iterable(fetched), DECODED_AHEAD)
 
     def jpeg(self, frame: int) -> bytes:
         """The stored JPEG of a frame.
@@ -28,9 +48,51 @@ class StoredFrames:
         Raises:
             Permanent: it is damaged or missing.
         """
-        start, shard = int(self._offset[frame]), self._shard[frame]
-        data = self._store.read_part(self._ref, shard, start, start + int(self._size[frame]))
+        [(_, data)] = self._fetch([frame])
+        return self._undamaged(frame, data)
+
+    def _requests(self, frames: Iterable[int]) -> Iterator[list[int]]:
+        """Splits ``frames`` into runs, each of one shard and short enough for one request."""
+        run: list[int] = []
+        start = end = 0
+        for frame in frames:
+            own = int(self._start[frame]), int(self._end[frame])
+            wider = min(start, own[0]), max(end, own[1])
+            more = (wider[1] - wider[0]) - (end - start)
+            if run and (
+                self._shard[frame] != self._shard[run[0]]
+                or wider[1] - wider[0] > READ_BYTES
+                or more - (own[1] - own[0]) > SKIPPED_BYTES
+            ):
+                yield run
+                run = []
+            start, end = wider if run else own
+            run.append(frame)
+        if run:
+            yield run
+
+    def _fetch(self, frames: Sequence[int]) -> list[tuple[int, bytes]]:
+        """The bytes of frames of one shard, unverified, read in one request."""
+        start = int(self._start[frames].min())
+        data = self._store.read_part(self._ref, self._shard[frames[0]], start, int(self._end[frames].max()))
+        return [(frame, data[self._start[frame] - start : self._end[frame] - start]) for frame in frames]
+
+    def _decode(self, fetched: tuple[int, bytes]) -> Image:
+        return self._codec.decode(self._undamaged(*fetched))
+
+    def _undamaged(self, frame: int, data: bytes) -> bytes:
         # a shard is never read whole, so its hash is no help; CRC-32 detects every error burst of up to 32 bits
         if zlib.crc32(data) != self._crc32[frame]:
-            raise self._store.damaged(self._ref, shard)
+            raise self._store.damaged(self._ref, self._shard[frame])
         return data
+
+
+def _ahead(pool: ThreadPoolExecutor, do: Callable[[T], R], items: Iterable[T], n: int) -> Iterator[R]:
+    """Applies ``do`` to the items in order; while one result is used, the next ``n`` are computed in ``pool``."""
+    results: deque[Future[R]] = deque()
+    for item in items:
+        results.append(pool.submit(do, item))
+        if len(results) > n:
+            yield results.popleft().result()
+    while results:
+        yield results.popleft().result()

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.protocols import Image
+from brand_detect.domain.protocols import FrameReader, Image
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report import comparison_page
 from brand_detect.report.comparison import Comparison, compare
@@ -23,7 +23,7 @@ AFTER = side(
 )
 
 
-class Gone:
+class Gone(FrameReader):
     """Frames whose shard was deleted."""
 
     def read(self, frame: int) -> Image:

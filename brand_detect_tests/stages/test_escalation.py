@@ -12,7 +12,7 @@ from brand_detect.domain.contracts import effective
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.contracts.verdicts import REASONS, Answer, AnswerStatus, BrandVerdicts, Rule
-from brand_detect.domain.protocols import Answerer, AnswerMemory, Image, Question
+from brand_detect.domain.protocols import Answerer, AnswerMemory, FrameReader, Image, Question
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.stages.compile_report.summary import model_usage
@@ -372,8 +372,8 @@ def test_a_crop_has_the_surroundings_of_its_mark():
     assert crop.shape[:2] == (40 + 2 * 50 + 1, 100 + 2 * 50 + 1), "half of the longer side on each side"
 
 
-class Grey:
-    """A ``FrameReader`` whose frames are grey."""
+class Grey(FrameReader):
+    """Grey frames."""
 
     def read(self, frame: int) -> Image:  # noqa: ARG002
         return np.full((720, 1280, 3), 90, np.uint8)

@@ -1,19 +1,26 @@
 """Frames in shards, written and read."""
 
 import tarfile
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from brand_detect.domain.errors import Permanent
+from brand_detect.domain.protocols import Image, ImageCodec
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.storage import frames as storage
 from brand_detect.storage.attempts import AttemptRef
-from brand_detect.storage.frames import StoredFrames
+from brand_detect.storage.frames import DECODED_AHEAD, StoredFrames
 from brand_detect.storage.shards import SHARD_BYTES
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import flipped
+
+CODEC = OpenCvCodec()
 
 
 @pytest.fixture
@@ -41,6 +48,67 @@ def test_frames_are_read_by_byte_range_from_plain_tars(store: Store, tmp_path: P
     assert SHARD_BYTES < 2**30
 
 
+def stored(
+    store: Store, levels: Sequence[int], shape: tuple[int, int] = (64, 96), codec: ImageCodec = CODEC
+) -> StoredFrames:
+    """Frames of these grey levels."""
+    writer = store.begin(AttemptRef("match", "extract_frames", "run-0"))
+    blobs = [writer.append(codec.encode(np.full((*shape, 3), level, np.uint8), 95, 0)) for level in levels]
+    writer.seal()
+    index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes", "crc32")})
+    return StoredFrames(store, writer.ref, index, codec)
+
+
+@pytest.mark.parametrize("order", [[*range(40)], [*range(0, 40, 7)], [3, 9, 4, 9, 30, 0], [39], []])
+def test_frames_are_read_in_the_order_given(store: Store, order: list[int]):
+    frames = stored(store, range(0, 200, 5))
+    assert [round(image.mean() / 5) for image in frames.in_order(order)] == order
+
+
+def test_on_s3_neighbouring_frames_share_a_request(s3: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: ARG001
+    from s3fs import S3FileSystem
+
+    calls: list[str] = []
+    call_s3 = S3FileSystem._call_s3
+
+    def counted(self: S3FileSystem, method: str, *args: Any, **kwargs: Any) -> Any:
+        calls.append(method)
+        return call_s3(self, method, *args, **kwargs)
+
+    frames = stored(Store("s3://bucket/frames"), range(0, 200, 2), (720, 1280))  # 12 kB each
+    monkeypatch.setattr(S3FileSystem, "_call_s3", counted)
+    frames.read(7)
+    assert calls == ["get_object"]
+    calls.clear()
+    assert len([*frames.in_order(range(100))]) == 100
+    assert calls == ["get_object"]
+    monkeypatch.setattr(storage, "READ_BYTES", 200_000)
+    calls.clear()
+    assert len([*frames.in_order(range(100))]) == 100
+    assert {*calls} == {"get_object"}
+    assert 6 <= len(calls) <= 10
+    monkeypatch.setattr(storage, "SKIPPED_BYTES", 100_000)
+    calls.clear()
+    assert [round(image.mean()) for image in frames.in_order([0, 1, 50, 51, 99])] == [0, 2, 100, 102, 198]
+    assert calls == ["get_object"] * 3, "frames far apart are fetched alone"
+
+
+def test_frames_are_prepared_while_the_caller_works(store: Store):
+    decoded: list[int] = []
+
+    class Codec(OpenCvCodec):
+        def decode(self, data: bytes) -> Image:
+            decoded.append(threading.get_ident())
+            return super().decode(data)
+
+    frames = stored(store, range(20), codec=Codec())
+    images = frames.in_order(range(20))
+    next(images)
+    images.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert len(decoded) == 1 + DECODED_AHEAD, "no more are held"
+    assert threading.get_ident() not in decoded
+
+
 def test_a_frame_that_is_not_what_was_written_is_not_read(store: Store, tmp_path: Path):
     codec = OpenCvCodec()
     writer = store.begin(AttemptRef("match", "extract_frames", "run-0"))
@@ -57,3 +125,7 @@ def test_a_frame_that_is_not_what_was_written_is_not_read(store: Store, tmp_path
         assert "re-materialize extract_frames of match" in error.value.hint
     shard.write_bytes(flipped(written, 8 * (blobs[1].offset + 300)))
     assert frames.read(0).mean() == pytest.approx(10, abs=1)
+    images = frames.in_order([0, 1])
+    assert next(images).mean() == pytest.approx(10, abs=1), "what was read before the damage is used"
+    with pytest.raises(Permanent, match="is damaged"):
+        next(images)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.protocols import Image
+from brand_detect.domain.protocols import FrameReader, Image
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.report_fakes import select_report
@@ -15,8 +15,8 @@ BRANDS, EACH = 200, 40
 SHOT_S = 6.0
 
 
-class StoredPictures:
-    """A ``FrameReader`` whose frames cost what stored ones cost: a 1080p JPEG of grass, crowd and boards is decoded."""
+class StoredPictures(FrameReader):
+    """Frames that cost what stored ones cost: a 1080p JPEG of grass, crowd and boards is decoded."""
 
     def __init__(self) -> None:
         self._codec = OpenCvCodec()

@@ -10,14 +10,14 @@ from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import BLACK, FilteredScenes
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.job import JobRequest
-from brand_detect.domain.protocols import BlobRef, Image
+from brand_detect.domain.protocols import BlobRef, FrameReader, Image
 from brand_detect.orchestration.config import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect_tests.support import payloads as p
 
 
-class Pictures:
-    """A ``FrameReader`` of coarse coloured fields that remembers what was read."""
+class Pictures(FrameReader):
+    """Frames of coarse coloured fields; remembers what was read."""
 
     def __init__(self, width_px: int = 640, height_px: int = 360) -> None:
         self.shape = (height_px, width_px)

@@ -9,7 +9,7 @@ import pytest
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
 from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.geometry import box_iou, box_of, quad_of
-from brand_detect.domain.protocols import Region
+from brand_detect.domain.protocols import FrameReader, Region
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
@@ -56,7 +56,7 @@ def timeline(shots, duplicates_of=None):
     return FilteredScenes(shots=table(SHOTS), timeline=table(TIMELINE, rows))
 
 
-class Scene:
+class Scene(FrameReader):
     """Frames and, as a detector, the true boxes on the frame that was read last."""
 
     identity = "scripted"

@@ -3,6 +3,7 @@
 import numpy as np
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, RegionKind
+from brand_detect.domain.protocols import FrameReader
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.stages.detect_objects.embeddings import BATCH, VIEWS, embed_tracks
@@ -10,7 +11,7 @@ from brand_detect_tests.support.payloads import region
 from brand_detect_tests.support.pipeline import silent
 
 
-class Frames:
+class Frames(FrameReader):
     def __init__(self):
         self.read_frames = []
 

@@ -5,7 +5,7 @@ import pytest
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects
 from brand_detect.domain.contracts.run_ocr import RunOcrParams
-from brand_detect.domain.protocols import Reading
+from brand_detect.domain.protocols import FrameReader, Reading
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.stages.run_ocr.read import run_ocr
@@ -14,7 +14,7 @@ from brand_detect.stages.run_ocr.read import run_ocr
 def quiet(done: float, total: float, unit: str) -> None: ...
 
 
-class Frames:
+class Frames(FrameReader):
     """Every frame is flat grey of its own number, so a crop tells which frame it was cut from."""
 
     def __init__(self):

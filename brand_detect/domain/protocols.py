@@ -217,8 +217,8 @@ class BlobRef:
 class BlobSink(Protocol):
     """Writes blobs and files into an attempt draft."""
 
-    def append(self, data: bytes) -> BlobRef:
-        """Appends one frame to the current shard."""
+    def append(self, t_s: float, data: bytes) -> BlobRef:
+        """Appends the frame at ``t_s``; frames come in order of time."""
         ...
 
     def write(self, name: str, data: bytes) -> None:

@@ -20,7 +20,7 @@ from brand_detect.storage.blobs import Blobs, fsync
 from brand_detect.storage.codec import Value
 from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, manifest_to_json
-from brand_detect.storage.shards import SHARD_BYTES, SHARD_PREFIX, ShardWriter
+from brand_detect.storage.shards import ShardWriter, shard_at
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,13 @@ class AttemptWriter:
         self._shard: ShardWriter | None = None
         self._shards: list[str] = []
 
-    def append(self, data: bytes) -> BlobRef:
-        """Append a frame to the current shard, an uncompressed tar."""
-        if self._shard is None or self._shard.size_bytes >= SHARD_BYTES:
+    def append(self, t_s: float, data: bytes) -> BlobRef:
+        """Append the frame at ``t_s`` to its shard, an uncompressed tar."""
+        name = shard_at(t_s)
+        if self._shard is None or self._shard.name != name:
             self.seal()
-            name = f"{SHARD_PREFIX}{len(self._shards):05d}.tar"
+            if name in self._files:
+                raise ValueError(f"{name} was already written")
             self._shards.append(name)
             with explained(f"{name} of {self.ref} could not be written"):
                 self._shard = ShardWriter(name, self._blobs.open(self.ref.file(name)))

@@ -10,10 +10,15 @@ from brand_detect.storage.blobs import fsync
 from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import FileEntry
 
-SHARD_BYTES = 64 * 2**20
-"""Size in bytes from which a shard takes no more frames."""
+SHARD_S = 60.0
+"""Seconds of video in a shard. Shards begin at its multiples: a stretch of whole minutes has the video's own shards."""
 SHARD_PREFIX = "frames-"
 _TAR_BLOCK = 512
+
+
+def shard_at(t_s: float) -> str:
+    """The name of the shard that holds the frame at ``t_s``."""
+    return f"{SHARD_PREFIX}{int(t_s // SHARD_S):05d}.tar"
 
 
 class ShardWriter:

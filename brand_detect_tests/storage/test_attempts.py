@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_an_attempt_without_manifest_does_not_exist(store: Store):
     writer = store.begin(REF)
-    writer.append(b"jpeg")
+    writer.append(0.0, b"jpeg")
     writer.write("shots.parquet", b"half")
     assert not store.exists(REF)
     assert store.attempts("match", "filter_scenes") == []
@@ -84,7 +84,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path):
     ):
         writer.commit(SCENES, **FACTS)
     (folder / "frames-00000.tar").symlink_to("/dev/full")
-    writer.append(b"jpeg")
+    writer.append(0.0, b"jpeg")
     with pytest.raises(Transient, match="No space"):
         writer.seal()
     assert not store.exists(REF)

@@ -16,7 +16,6 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage import frames as storage
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.frames import DECODED_AHEAD, StoredFrames
-from brand_detect.storage.shards import SHARD_BYTES
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import flipped
 
@@ -32,20 +31,20 @@ def test_frames_are_read_by_byte_range_from_plain_tars(store: Store, tmp_path: P
     codec = OpenCvCodec()
     ref = AttemptRef("match", "extract_frames", "run-0")
     writer = store.begin(ref)
-    pictures = [np.full((48, 64, 3), level, np.uint8) for level in (10, 120, 240)]
-    blobs = [writer.append(codec.encode(picture, 95, 0)) for picture in pictures]
+    levels, times = (10, 120, 240, 10), (0.0, 30.0, 59.9, 180.0)
+    pictures = [codec.encode(np.full((48, 64, 3), level, np.uint8), 95, 0) for level in levels]
+    blobs = [writer.append(t_s, picture) for t_s, picture in zip(times, pictures, strict=True)]
     writer.seal()
-    blobs.append(writer.append(codec.encode(pictures[0], 95, 0)))
-    writer.seal()
-    assert [b.shard for b in blobs] == ["frames-00000.tar"] * 3 + ["frames-00001.tar"]
+    assert [b.shard for b in blobs] == ["frames-00000.tar"] * 3 + ["frames-00003.tar"], "one for each minute"
+    with pytest.raises(ValueError, match=r"frames-00000\.tar was already written"):
+        writer.append(59.0, pictures[0])
 
     index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes", "crc32")})
     frames = StoredFrames(store, ref, index, codec)
-    for n, level in enumerate((10, 120, 240, 10)):
+    for n, level in enumerate(levels):
         assert abs(int(frames.read(n).mean()) - level) <= 1
     with tarfile.open(tmp_path / "store" / ref.path / "frames-00000.tar") as tar:
         assert [m.name for m in tar] == [f"frames-00000-{n:06d}.jpg" for n in range(3)]
-    assert SHARD_BYTES < 2**30
 
 
 def stored(
@@ -53,7 +52,7 @@ def stored(
 ) -> StoredFrames:
     """Frames of these grey levels."""
     writer = store.begin(AttemptRef("match", "extract_frames", "run-0"))
-    blobs = [writer.append(codec.encode(np.full((*shape, 3), level, np.uint8), 95, 0)) for level in levels]
+    blobs = [writer.append(0.0, codec.encode(np.full((*shape, 3), level, np.uint8), 95, 0)) for level in levels]
     writer.seal()
     index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes", "crc32")})
     return StoredFrames(store, writer.ref, index, codec)
@@ -112,7 +111,7 @@ def test_frames_are_prepared_while_the_caller_works(store: Store):
 def test_a_frame_that_is_not_what_was_written_is_not_read(store: Store, tmp_path: Path):
     codec = OpenCvCodec()
     writer = store.begin(AttemptRef("match", "extract_frames", "run-0"))
-    blobs = [writer.append(codec.encode(np.full((64, 96, 3), level, np.uint8), 95, 0)) for level in (10, 200)]
+    blobs = [writer.append(0.0, codec.encode(np.full((64, 96, 3), level, np.uint8), 95, 0)) for level in (10, 200)]
     writer.seal()
     index = pa.table({k: [getattr(b, k) for b in blobs] for k in ("shard", "offset", "size_bytes", "crc32")})
     frames = StoredFrames(store, writer.ref, index, codec)

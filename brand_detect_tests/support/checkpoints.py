@@ -51,7 +51,7 @@ def stored(store: Store, job_id: str, attempt: str, data: bytes = b"jpeg", **fac
     """An attempt of extract_frames with one picture."""
     ref = AttemptRef(job_id, "extract_frames", attempt)
     writer = store.begin(ref)
-    blob = writer.append(data)
+    blob = writer.append(0.0, data)
     row = FRAME | {"shard": blob.shard, "offset": blob.offset, "size_bytes": blob.size_bytes, "crc32": blob.crc32}
     writer.commit(ExtractedFrames(table(FRAMES, [row]), table(SIGNALS), 0.0, 1.0), **FACTS | facts)
     return ref

@@ -47,7 +47,7 @@ class Outcome:
 class Nowhere:
     """A ``BlobSink`` that keeps nothing."""
 
-    def append(self, data: bytes) -> BlobRef:
+    def append(self, t_s: float, data: bytes) -> BlobRef:  # noqa: ARG002
         return BlobRef("nowhere", 0, len(data), 0)
 
     def write(self, name: str, data: bytes) -> None:

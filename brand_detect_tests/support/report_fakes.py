@@ -36,8 +36,8 @@ class Files:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
 
-    def append(self, data: bytes) -> BlobRef:
-        raise AssertionError(f"a report stores no frames, {len(data)} bytes were appended")
+    def append(self, t_s: float, data: bytes) -> BlobRef:
+        raise AssertionError(f"a report stores no frames, {len(data)} bytes at {t_s} s were appended")
 
     def write(self, name: str, data: bytes) -> None:
         self.files[name] = data

@@ -92,7 +92,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.blobs: list[bytes] = []
 
-    def append(self, data: bytes) -> BlobRef:
+    def append(self, t_s: float, data: bytes) -> BlobRef:  # noqa: ARG002
         self.blobs.append(data)
         return BlobRef("memory", len(self.blobs) - 1, len(data), zlib.crc32(data))
 

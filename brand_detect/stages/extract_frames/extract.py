@@ -91,7 +91,8 @@ def _sampled(
                 appearance = signals.add(picture.t_s, picture.luma)
                 if picture.image is None:
                     continue
-                blob = sink.append(codec.encode(picture.image, params.jpeg_quality, params.longest_side_px))
+                jpeg = codec.encode(picture.image, params.jpeg_quality, params.longest_side_px)
+                blob = sink.append(picture.t_s, jpeg)
                 height, width = _stored_size(picture.image, params.longest_side_px)
                 rows.append(
                     {

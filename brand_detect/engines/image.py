@@ -43,7 +43,9 @@ class OpenCvCodec:
             scale = longest_side_px / max(height, width)
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # pyright: ignore[reportAssignmentType]
-        ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        # Huffman tables of the picture's own: 3 ms more at 1080p for 5 to 30 % fewer bytes
+        how = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+        ok, data = cv2.imencode(".jpg", image, how)
         if not ok:
             raise Permanent(f"A picture of {width}x{height} px could not be stored as JPEG.")
         return data.tobytes()

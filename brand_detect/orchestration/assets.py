@@ -148,7 +148,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
 
 
 @stage_asset(
-    code_version="2",
+    code_version="3",
     packages=["av", "opencv-python"],
     work="decoding",
     kinds={"ffmpeg"},

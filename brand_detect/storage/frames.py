@@ -1,14 +1,13 @@
 """Stored frames, read by byte range."""
 
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import TypeVar
 
 import pyarrow as pa
 
+from brand_detect.domain.ahead import ahead
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
@@ -19,9 +18,6 @@ SKIPPED_BYTES = 2**19
 """Most bytes of other frames read to save a request, which takes about as long."""
 DECODED_AHEAD = 2
 """Frames decoded before they are asked for."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class StoredFrames(FrameReader):
@@ -39,8 +35,8 @@ class StoredFrames(FrameReader):
 
     def in_order(self, frames: Sequence[int]) -> Iterator[Image]:
         with ThreadPoolExecutor(2, thread_name_prefix="frames") as pool:
-            fetched = _ahead(pool, self._fetch, self._requests(frames), 1)
-            yield from _ahead(pool, self._decode, chain.from_iterable(fetched), DECODED_AHEAD)
+            fetched = ahead(pool, self._fetch, self._requests(frames), 1)
+            yield from ahead(pool, self._decode, chain.from_iterable(fetched), DECODED_AHEAD)
 
     def jpeg(self, frame: int) -> bytes:
         """The stored JPEG of a frame.
@@ -85,14 +81,3 @@ class StoredFrames(FrameReader):
         if zlib.crc32(data) != self._crc32[frame]:
             raise self._store.damaged(self._ref, self._shard[frame])
         return data
-
-
-def _ahead(pool: ThreadPoolExecutor, do: Callable[[T], R], items: Iterable[T], n: int) -> Iterator[R]:
-    """Applies ``do`` to the items in order; while one result is used, the next ``n`` are computed in ``pool``."""
-    results: deque[Future[R]] = deque()
-    for item in items:
-        results.append(pool.submit(do, item))
-        if len(results) > n:
-            yield results.popleft().result()
-    while results:
-        yield results.popleft().result()

@@ -5,13 +5,12 @@ import io
 import tarfile
 import zlib
 
+from brand_detect.domain.contracts.extract_frames import SHARD_S
 from brand_detect.domain.protocols import BlobRef
 from brand_detect.storage.blobs import fsync
 from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import FileEntry
 
-SHARD_S = 60.0
-"""Seconds of video in a shard. Shards begin at its multiples: a stretch of whole minutes has the video's own shards."""
 SHARD_PREFIX = "frames-"
 _TAR_BLOCK = 512
 

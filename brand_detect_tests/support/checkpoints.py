@@ -30,6 +30,8 @@ FRAME: dict[str, Any] = {
     "t_s": 0.0,
     "width_px": 4,
     "height_px": 4,
+    "quality": 90,
+    "repeats": None,
     "luma_mean": 1.0,
     "luma_std": 1.0,
     "phash": 1,

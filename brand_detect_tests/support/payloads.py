@@ -76,6 +76,8 @@ def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) 
             "offset": i * 1000,
             "size_bytes": 1000,
             "crc32": 0,
+            "quality": 90,
+            "repeats": None,
             "luma_mean": 120.0,
             "luma_std": 50.0,
             "phash": i,

@@ -12,6 +12,8 @@ from brand_detect.domain.tables import F32, F64, I32, I64, STRING, schema
 
 THUMBNAIL_SHAPE = (36, 64)
 """Rows and columns of a luma thumbnail, whatever the picture's aspect ratio."""
+SHARD_S = 60.0
+"""Seconds of video in a shard. Shards begin at its multiples: a stretch of whole minutes has the video's own shards."""
 FRAMES = schema(
     "frames",
     "One row per sampled frame",
@@ -24,6 +26,8 @@ FRAMES = schema(
     offset=(I64, "offset of the JPEG inside the shard, in bytes"),
     size_bytes=(I64, "size of the JPEG, in bytes"),
     crc32=(pa.uint32(), "CRC-32 of the JPEG"),
+    quality=(I32, "quality of the JPEG, 1..100"),
+    repeats=(I32, "the earlier frame that this one shows again, so that less quality suffices; null if kept in full"),
     luma_mean=(F32, "mean luma, 0..255"),
     luma_std=(F32, "standard deviation of the luma, 0..127.5"),
     phash=(pa.uint64(), "64-bit DCT perceptual hash of the luma"),
@@ -53,7 +57,13 @@ class ExtractFramesParams(Params):
     sample_fps: float = Field(2.0, gt=0, le=60, description="frames sampled per second of video")
     start_s: float = Field(0.0, ge=0, description="where sampling begins, in seconds")
     end_s: float = Field(0.0, ge=0, description="where sampling ends, in seconds; 0 = at the end of the video")
-    jpeg_quality: int = Field(90, ge=1, le=100, description="JPEG quality of the stored frames")
+    jpeg_quality: int = Field(75, ge=1, le=100, description="JPEG quality of a frame that shows something new")
+    repeat_quality: int = Field(
+        50,
+        ge=1,
+        le=100,
+        description="JPEG quality of a frame that shows an earlier one again, if lower than jpeg_quality",
+    )
     longest_side_px: int = Field(
         0, ge=0, le=16384, description="longest side of the stored frames; 0 = as in the video"
     )

@@ -3,14 +3,20 @@
 import math
 from array import array
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brand_detect.domain.ahead import ahead
 from brand_detect.domain.contracts.extract_frames import (
     FRAMES,
+    SHARD_S,
     SIGNALS,
     THUMBNAIL_SHAPE,
     ExtractedFrames,
@@ -18,7 +24,17 @@ from brand_detect.domain.contracts.extract_frames import (
 )
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import JobRequest
-from brand_detect.domain.protocols import BlobSink, DamagedTail, Decoder, Image, ImageCodec, Media, Progress
+from brand_detect.domain.protocols import (
+    BlobRef,
+    BlobSink,
+    DamagedTail,
+    DecodedFrame,
+    Decoder,
+    Image,
+    ImageCodec,
+    Media,
+    Progress,
+)
 from brand_detect.domain.tables import Row, content_id, table
 
 DRIFT_S = 0.5
@@ -27,6 +43,10 @@ GAP_S = 1.0
 """Gaps between pictures longer than this are noted if the frame rate is constant."""
 LAST_S = 1.0
 """Longest duration of a last picture beyond the declared end."""
+SAME_BITS, SAME_MEAN, SAME_SPOT = 8, 2.0, 16
+"""Most by which a frame differs from the one that it shows again: bits of the hash, luma on average, luma at a spot."""
+ENCODED_AHEAD = 2
+"""Frames that are encoded while the next one is decoded."""
 _FIELDS = (3, 4)  # rows and columns of fields in the thumbnail
 _LEVELS = 16
 _FLAT_STD = 6.0
@@ -45,21 +65,32 @@ def extract_frames(
 ) -> ExtractedFrames:
     """Samples the video in one pass; frames stream to ``sink``, so memory does not grow with the video.
 
+    A frame that shows an earlier one again is kept at lower quality. JPEGs are encoded beside decoding.
+
     Raises:
         BadInput: the range contains no picture.
     """
     asked_end_s = params.end_s or math.inf
     end_s = min(asked_end_s, request.probe.duration_s)
-    rows, signals, damage = _sampled(request, params, end_s, media, decoder, codec, sink, progress)
+    signals = _Signals()
+    rows: list[Row] = []
+    with media.open(request.video_uri) as file, ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
+        pictures = decoder.decode(file, params.sample_fps, params.start_s, params.end_s or math.inf)
+        encode = partial(_encoded, params=params, codec=codec)
+        for sample, jpeg in ahead(pool, encode, _samples(pictures, signals, codec), ENCODED_AHEAD):
+            t_s = sample.appearance.t_s
+            blob = sink.append(t_s, jpeg)
+            rows.append(_row(request, params, sample, blob))
+            progress(t_s - params.start_s, max(end_s, t_s) - params.start_s, "seconds of video")
     if not rows:
         raise BadInput(
             f"No picture can be read between {params.start_s:g} s and {end_s:g} s of the video.",
             f"the video is {request.probe.duration_s:.1f} s long; set start_s and end_s of extract_frames within it",
         )
     notes = [] if request.probe.variable_frame_rate else signals.gaps()
-    if damage and damage.at_s < end_s:
-        notes.append(f"the video is damaged after {damage.at_s:.1f} s; {end_s - damage.at_s:.1f} s were lost")
-        end_s = damage.at_s
+    if (damaged_s := signals.damaged_s) < end_s:
+        notes.append(f"the video is damaged after {damaged_s:.1f} s; {end_s - damaged_s:.1f} s were lost")
+        end_s = damaged_s
     if end_s <= signals.last_s:  # pictures continue beyond the declared end
         end_s = min(asked_end_s, signals.last_s + min(1 / request.probe.fps, LAST_S))
     return ExtractedFrames(
@@ -72,49 +103,77 @@ def extract_frames(
     )
 
 
-def _sampled(
-    request: JobRequest,
-    params: ExtractFramesParams,
-    end_s: float,
-    media: Media,
-    decoder: Decoder,
-    codec: ImageCodec,
-    sink: BlobSink,
-    progress: Progress,
-) -> tuple[list[Row], "_Signals", DamagedTail | None]:
-    """Decodes the video once: rows of FRAMES, signals of every picture, and where decoding broke off, if it did."""
-    rows: list[Row] = []
-    signals = _Signals()
-    with media.open(request.video_uri) as file:
-        try:
-            for picture in decoder.decode(file, params.sample_fps, params.start_s, params.end_s or math.inf):
-                appearance = signals.add(picture.t_s, picture.luma)
-                if picture.image is None:
-                    continue
-                jpeg = codec.encode(picture.image, params.jpeg_quality, params.longest_side_px)
-                blob = sink.append(picture.t_s, jpeg)
-                height, width = _stored_size(picture.image, params.longest_side_px)
-                rows.append(
-                    {
-                        "frame": len(rows),
-                        "frame_id": content_id(request.video_sha256, picture.t_s),
-                        "t_s": picture.t_s,
-                        "width_px": width,
-                        "height_px": height,
-                        "shard": blob.shard,
-                        "offset": blob.offset,
-                        "size_bytes": blob.size_bytes,
-                        "crc32": blob.crc32,
-                        "luma_mean": appearance.mean,
-                        "luma_std": appearance.std,
-                        "phash": codec.phash(picture.luma),
-                        "thumbnail": picture.luma.tobytes(),
-                    }
-                )
-                progress(picture.t_s - params.start_s, max(end_s, picture.t_s) - params.start_s, "seconds of video")
-        except DamagedTail as e:
-            return rows, signals, e
-    return rows, signals, None
+@dataclass(frozen=True)
+class _Sample:
+    """A sampled picture."""
+
+    frame: int
+    image: Image
+    appearance: "_Appearance"
+    phash: int
+    repeats: int | None = None  # the frame that it shows again
+
+    def quality(self, params: ExtractFramesParams) -> int:
+        return params.jpeg_quality if self.repeats is None else min(params.repeat_quality, params.jpeg_quality)
+
+
+def _samples(pictures: Iterator[DecodedFrame], signals: "_Signals", codec: ImageCodec) -> Iterator[_Sample]:
+    """The sampled pictures; all others go to ``signals`` alone, and so does damage, at which the samples end."""
+    full: _Sample | None = None
+    frames = count()
+    try:
+        for picture in pictures:
+            appearance = signals.add(picture.t_s, picture.luma)
+            if picture.image is None:
+                continue
+            sample = _Sample(next(frames), picture.image, appearance, codec.phash(picture.luma))
+            if full and _is_shown_again(full, sample, signals.calm()):
+                sample = replace(sample, repeats=full.frame)
+            else:
+                full = sample
+            yield sample
+    except DamagedTail as e:
+        signals.damaged_s = e.at_s
+
+
+def _is_shown_again(full: _Sample, now: _Sample, calm: NDArray[np.bool_]) -> bool:
+    """Whether ``now`` shows the picture of ``full``, people in motion aside.
+
+    The camera stands still, and every ``calm`` spot is as it was. A duplicate in ``filter_scenes`` may differ by more,
+    so by its defaults few of these frames are looked at. A shard begins with a frame in full: no frame depends on
+    one outside its shard.
+    """
+    change = np.abs(now.appearance.luma.astype(np.int16) - full.appearance.luma)
+    return (
+        now.image.shape == full.image.shape
+        and now.appearance.t_s // SHARD_S == full.appearance.t_s // SHARD_S
+        and (now.phash ^ full.phash).bit_count() <= SAME_BITS
+        and float(change.mean()) <= SAME_MEAN
+        and int(np.max(change, where=calm, initial=0)) <= SAME_SPOT
+    )
+
+
+def _encoded(sample: _Sample, params: ExtractFramesParams, codec: ImageCodec) -> tuple[_Sample, bytes]:
+    return sample, codec.encode(sample.image, sample.quality(params), params.longest_side_px)
+
+
+def _row(request: JobRequest, params: ExtractFramesParams, sample: _Sample, blob: BlobRef) -> Row:
+    """The sample's row of FRAMES."""
+    height, width = _stored_size(sample.image, params.longest_side_px)
+    return {
+        "frame": sample.frame,
+        "frame_id": content_id(request.video_sha256, sample.appearance.t_s),
+        "t_s": sample.appearance.t_s,
+        "width_px": width,
+        "height_px": height,
+        **vars(blob),
+        "quality": sample.quality(params),
+        "repeats": sample.repeats,
+        "luma_mean": sample.appearance.mean,
+        "luma_std": sample.appearance.std,
+        "phash": sample.phash,
+        "thumbnail": sample.appearance.luma.tobytes(),
+    }
 
 
 def _stored_size(image: Image, longest_side_px: int) -> tuple[int, int]:
@@ -128,6 +187,7 @@ class _Appearance:
     """Features by which thumbnails are compared."""
 
     t_s: float
+    luma: NDArray[np.uint8]
     mean: float
     std: float
     histogram: NDArray[np.float32]  # shape (fields, _LEVELS); sums to 1
@@ -144,7 +204,7 @@ class _Appearance:
         normalised_luma -= mean
         std = math.sqrt(float(normalised_luma @ normalised_luma) / luma.size)
         normalised_luma /= max(std, _FLAT_STD) * math.sqrt(luma.size)
-        return cls(t_s, mean, std, histogram.astype(np.float32), normalised_luma)
+        return cls(t_s, luma, mean, std, histogram.astype(np.float32), normalised_luma)
 
     def distance(self, other: "_Appearance") -> float:
         """Distance, 0..1: the smaller of the change in histograms and the loss of correlation of normalised luma.
@@ -172,6 +232,8 @@ class _Signals:
         self._t_s = array("d")
         self._measures = [array("f") for _ in range(4)]  # luma_mean, luma_std, change, drift
         self._appearances: deque[_Appearance] = deque()  # back to the last one at least DRIFT_S old
+        self.damaged_s = math.inf
+        """Where decoding broke off."""
 
     def __len__(self) -> int:
         return len(self._t_s)
@@ -192,6 +254,10 @@ class _Signals:
         for column, value in zip(self._measures, (appearance.mean, appearance.std, change, drift), strict=True):
             column.append(value)
         return appearance
+
+    def calm(self) -> NDArray[np.bool_]:
+        """Mask of the spots of the last thumbnail whose luma was constant for ``DRIFT_S``."""
+        return np.ptp([appearance.luma for appearance in self._appearances], axis=0) <= SAME_SPOT / 2
 
     def gaps(self) -> list[str]:
         """A note for each gap longer than ``GAP_S``."""

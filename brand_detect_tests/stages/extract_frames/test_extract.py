@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE, ExtractedFrames, ExtractFramesParams
+from brand_detect.domain.contracts.extract_frames import SHARD_S, THUMBNAIL_SHAPE, ExtractedFrames, ExtractFramesParams
 from brand_detect.domain.contracts.filter_scenes import FilterScenesParams
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.video import PyAvDecoder
@@ -75,6 +76,31 @@ def test_stored_frames_can_be_smaller(tmp_path: Path) -> None:
     assert OpenCvCodec().decode(sink.blobs[0]).shape == (row["height_px"], row["width_px"], 3) == (56, 100, 3)
 
 
+def test_a_frame_that_shows_an_earlier_one_again_is_kept_at_lower_quality(tmp_path: Path) -> None:
+    pictures = [scene(1) for _ in range(150)]
+    for n, picture in enumerate(pictures):
+        picture[70:110, 40 + 3 * (n % 8) : 50 + 3 * (n % 8)] = 0  # a person moves on the spot
+        picture[140:170, 200:300] = 250 if n < 55 else 20  # the caption changes after 2.2 s
+    pictures += [np.roll(scene(1), 3 * n, axis=1) for n in range(1, 26)]  # the camera moves
+    found, sink = extract(write_clip(tmp_path / "a.mp4", pictures), jpeg_quality=85, repeat_quality=40)
+    repeats = found.frames["repeats"].to_pylist()
+    in_full = [n for n, other in enumerate(repeats) if other is None]
+    assert repeats[1:5] == [0] * 4
+    assert [n for n in in_full if n <= 11] in ([0, 5], [0, 6]), "the caption as soon as it stands still"
+    assert repeats[7:12] == [in_full[1]] * 5
+    assert in_full[2:] == [12, 13], "a moving camera shows nothing again"
+    quality = found.frames["quality"].to_pylist()
+    assert quality == [85 if other is None else 40 for other in repeats]
+    coarseness = [blob[blob.index(b"\xff\xdb") + 5] for blob in sink.blobs]  # the first luma step of the JPEG
+    assert coarseness == [{85: 5, 40: 20}[q] for q in quality]
+
+
+def test_no_frame_is_kept_better_than_in_full(tmp_path: Path) -> None:
+    found, _ = extract(write_clip(tmp_path / "a.mp4", [scene(1)] * 50), jpeg_quality=30)
+    assert found.frames["quality"].to_pylist() == [30] * 4
+    assert found.frames["repeats"].to_pylist() == [None, 0, 0, 0]
+
+
 def test_a_range_is_sampled_from_its_start(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", [scene(i // 25) for i in range(100)])
     found, _ = extract(path, start_s=1.0, end_s=2.5)
@@ -134,6 +160,23 @@ class Told:
             raise DamagedTail("That is all.", self.times_s[-1] + 0.04)
 
 
+def told(decoder: Told, request: JobRequest, **params: Any) -> ExtractedFrames:
+    return extract_frames(
+        request.model_copy(update={"video_uri": __file__}),
+        ExtractFramesParams(**params),
+        media=LocalMedia(),
+        decoder=decoder,  # pyright: ignore[reportArgumentType]
+        codec=OpenCvCodec(),
+        sink=MemorySink(),
+        progress=silent,
+    )
+
+
+def test_every_shard_begins_with_a_frame_in_full() -> None:
+    found = told(Told([0.0, SHARD_S - 1, SHARD_S, SHARD_S + 1], damaged=False), payloads.request(90.0))
+    assert found.frames["repeats"].to_pylist() == [None, 0, None, 2]
+
+
 @given(
     steps_s=st.lists(st.floats(0.001, 3.0), min_size=1, max_size=12),
     declared_s=st.floats(0.01, 20.0),
@@ -148,15 +191,7 @@ def test_cells_tile_the_range_up_to_the_end_of_the_video(
     times_s = [0.0, *np.cumsum(steps_s).tolist()]
     request = payloads.request(declared_s)
     probe = request.probe.model_copy(update={"fps": fps})
-    found = extract_frames(
-        request.model_copy(update={"probe": probe, "video_uri": __file__}),
-        ExtractFramesParams.model_validate({"end_s": asked_s}),
-        media=LocalMedia(),
-        decoder=Told(times_s, damaged),  # pyright: ignore[reportArgumentType]
-        codec=OpenCvCodec(),
-        sink=MemorySink(),
-        progress=silent,
-    )
+    found = told(Told(times_s, damaged), request.model_copy(update={"probe": probe}), end_s=asked_s)
     last_s = found.signals["t_s"][-1].as_py()
     assert last_s < found.end_s <= max(declared_s, last_s + LAST_S)
     assert not asked_s or found.end_s <= asked_s

@@ -54,6 +54,8 @@ def extracted(pictures: list[Picture], times_s: list[float] | None = None, sampl
                 "height_px": 36,
                 "size_bytes": 1,
                 "crc32": 0,
+                "quality": 90,
+                "repeats": None,
                 "luma_mean": luma.mean(),
                 "luma_std": luma.std(),
             }

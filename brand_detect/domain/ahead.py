@@ -1,0 +1,23 @@
+"""Computes results before they are asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ahead(pool: ThreadPoolExecutor, do: Callable[[T], R], items: Iterable[T], n: int) -> Iterator[R]:
+    """Applies ``do`` to the items in order; while the caller uses one result, ``pool`` computes the next ``n``.
+
+    At most ``n + 1`` results exist besides the caller's. An error of ``do`` is raised in its item's turn.
+    """
+    results: deque[Future[R]] = deque()
+    for item in items:
+        results.append(pool.submit(do, item))
+        if len(results) > n:
+            yield results.popleft().result()
+    while results:
+        yield results.popleft().result()

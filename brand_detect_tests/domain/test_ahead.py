@@ -1,0 +1,34 @@
+"""Results that are computed before they are asked for."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from brand_detect.domain.ahead import ahead
+
+
+def test_results_are_in_order_and_n_of_them_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for n in range(6):
+            taken.append(n)
+            yield n
+
+    with ThreadPoolExecutor(2) as pool:
+        results = ahead(pool, lambda n: (n, threading.get_ident()), items(), 2)
+        assert taken == []
+        n, thread = next(results)
+        assert (n, taken) == (0, [0, 1, 2])
+        assert thread != threading.get_ident()
+        assert [n for n, _ in results] == [1, 2, 3, 4, 5]
+
+
+def test_an_error_is_raised_in_its_turn() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        results = ahead(pool, lambda n: 6 / n, [3, 2, 0, 1], 3)
+        assert [next(results), next(results)] == [2, 3]
+        with pytest.raises(ZeroDivisionError):
+            next(results)

@@ -39,7 +39,7 @@ AttemptOpt = Annotated[
     typer.Option(metavar="ATTEMPT", help="a report of the job, or a prefix of its id; default: the newest"),
 ]
 ProfileOpt = Annotated[
-    str, typer.Option(metavar="PROFILE", help="params to start from: default, soccer_broadcast or fixed_camera")
+    str, typer.Option(metavar="PROFILE", help="params to start from: default, fast, soccer_broadcast or fixed_camera")
 ]
 SetOpt = Annotated[
     list[str],

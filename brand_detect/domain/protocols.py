@@ -310,6 +310,21 @@ class CameraMotion(Protocol):
         """Areas of ``after``, in px of the small picture, that differ from ``before`` moved by ``motion``."""
         ...
 
+    def unseen(self, before: Sequence[Luma], after: Luma, motions: Sequence[Transform]) -> list[Area]:
+        """Areas of ``after``, in px of the small picture, outside all of ``before``, each moved by its motion."""
+        ...
+
+    def locate(
+        self, before: Image, quads: Sequence[Quad], after: Image, motions: Sequence[Transform]
+    ) -> list[tuple[Quad, float]]:
+        """Where parts of ``before`` are on ``after``: corrected quads, each with the correlation of its pixels.
+
+        Every quad is tried at the position that each of ``motions``, in px of the pictures, gives, and a few px around
+        it; the best counts. The correlation is normalised, -1 to 1; -1 for what leaves the picture or is too plain to
+        compare.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -1,8 +1,14 @@
 """Camera motion between sampled frames: by tracked corners, or by matched ORB features after large motions."""
 
-import numpy as np
+import math
+from collections.abc import Sequence
+from typing import Any
 
-from brand_detect.domain.protocols import Area, Image, Luma, Transform
+import numpy as np
+from numpy.typing import NDArray
+
+from brand_detect.domain.geometry import box_of, transformed
+from brand_detect.domain.protocols import Area, Image, Luma, Quad, Transform
 
 LONGEST_SIDE_PX = 640
 INLIER_PX = 2.0
@@ -10,6 +16,9 @@ MIN_INLIERS = 12
 MIN_TRACKED = 0.3  # share of the corners; below it the motion was too large to track
 CHANGE_LUMA = 24  # grey levels, after a 3 x 3 mean; H.264 noise in a still picture stays below 12
 CELL_PX = 16
+REACH = 1 / 200  # of the longest side: by how much ``locate`` corrects a position
+MOST_COMPARED_PX = 4096  # larger patches are compared at a smaller scale
+LEAST_CONTRAST = 4.0  # standard deviation in grey levels; plain patches correlate with anything
 
 
 class OpenCvCameraMotion:
@@ -39,22 +48,22 @@ class OpenCvCameraMotion:
     def changed(self, before: Luma, after: Luma, motion: Transform) -> list[Area]:
         import cv2
 
-        height, width = after.shape
-        size = (width, height)
+        size = after.shape[::-1]
         moved = cv2.warpPerspective(before, motion, size, borderMode=cv2.BORDER_REPLICATE)
-        unseen = cv2.warpPerspective(np.zeros_like(before), motion, size, borderValue=255)  # pyright: ignore[reportArgumentType,reportCallIssue]
         differs = cv2.blur(cv2.absdiff(moved, after), (3, 3)) > CHANGE_LUMA
-        rows, columns = -(-height // CELL_PX), -(-width // CELL_PX)
-        padded = np.zeros((rows * CELL_PX, columns * CELL_PX), np.uint8)
-        padded[:height, :width] = differs | (unseen > 127)
-        cells = padded.reshape(rows, CELL_PX, columns, CELL_PX).max(axis=(1, 3))
-        # One more cell on each side, so that a new caption is not split where it resembles the old content.
-        cells = cv2.dilate(cells, np.ones((3, 3), np.uint8))
-        _, _, stats, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
-        return [
-            Area(x * CELL_PX, y * CELL_PX, min(width, (x + w) * CELL_PX), min(height, (y + h) * CELL_PX))
-            for x, y, w, h, _ in stats[1:].tolist()
-        ]
+        return _areas(np.any(_cells(differs | _unseen(before, after, motion)), axis=(1, 3)), after)
+
+    def unseen(self, before: Sequence[Luma], after: Luma, motions: Sequence[Transform]) -> list[Area]:
+        unseen = [_unseen(one, after, motion) for one, motion in zip(before, motions, strict=True)]
+        return _areas(np.all(_cells(np.logical_and.reduce(unseen)), axis=(1, 3)), after)  # no slivers at the rim
+
+    def locate(
+        self, before: Image, quads: Sequence[Quad], after: Image, motions: Sequence[Transform]
+    ) -> list[tuple[Quad, float]]:
+        import cv2
+
+        a, b = (np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (before, after))
+        return [max((_located(a, quad, b, motion) for motion in motions), key=lambda found: found[1]) for quad in quads]
 
     def _tracked(self, before: Luma, after: Luma) -> Transform | None:
         import cv2
@@ -94,3 +103,57 @@ class OpenCvCameraMotion:
         if fit is None or inliers.sum() < MIN_INLIERS:
             return None
         return np.vstack([fit, [0.0, 0.0, 1.0]])
+
+
+def _unseen(before: Luma, after: Luma, motion: Transform) -> NDArray[np.bool_]:
+    """Mask of the pixels of ``after`` that lie outside ``before``, moved by ``motion``."""
+    import cv2
+
+    size = after.shape[::-1]
+    return cv2.warpPerspective(np.zeros_like(before), motion, size, borderValue=255) > 127  # pyright: ignore[reportArgumentType,reportCallIssue,reportReturnType]
+
+
+def _cells(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``mask``, (h, w), by cells: (rows, ``CELL_PX``, columns, ``CELL_PX``)."""
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % CELL_PX), (0, -width % CELL_PX)), mode="edge")
+    return padded.reshape(padded.shape[0] // CELL_PX, CELL_PX, padded.shape[1] // CELL_PX, CELL_PX)
+
+
+def _areas(cells: NDArray[Any], luma: Luma) -> list[Area]:
+    """Boxes around the connected parts of a mask of cells, inside ``luma``."""
+    import cv2
+
+    height, width = luma.shape
+    # One more cell on each side, so that a new caption is not split where it resembles the old content.
+    wider = cv2.dilate(cells.astype(np.uint8), np.ones((3, 3), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(wider, connectivity=8)
+    return [
+        Area(x * CELL_PX, y * CELL_PX, min(width, (x + w) * CELL_PX), min(height, (y + h) * CELL_PX))
+        for x, y, w, h, _ in stats[1:].tolist()
+    ]
+
+
+def _located(before: Luma, quad: Quad, after: Luma, motion: Transform) -> tuple[Quad, float]:
+    """The quad moved by ``motion``, its position corrected, and the correlation there; -1 if it cannot be compared."""
+    import cv2
+
+    height, width = after.shape
+    moved = transformed(quad, motion).astype(np.float32)
+    left, top, right, bottom = np.round(box_of(moved)).astype(int).tolist()
+    w, h = right - left, bottom - top
+    if min(left, top) < 0 or right > width or bottom > height or min(w, h) < 2:
+        return moved, -1.0
+    to_patch = np.array([(1, 0, -left), (0, 1, -top), (0, 0, 1.0)]) @ motion
+    patch = cv2.warpPerspective(before, to_patch, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    if patch.std() < LEAST_CONTRAST:
+        return moved, -1.0
+    reach = round(REACH * max(height, width))
+    x, y = max(0, left - reach), max(0, top - reach)
+    window = after[y : bottom + reach, x : right + reach]
+    scale = min(1.0, math.sqrt(MOST_COMPARED_PX / (w * h)))
+    if scale < 1:
+        patch, window = (cv2.resize(p, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for p in (patch, window))
+    _, correlation, _, at = cv2.minMaxLoc(cv2.matchTemplate(window, patch, cv2.TM_CCOEFF_NORMED))
+    shift = np.array(at, np.float32) / np.float32(scale) + np.array((x - left, y - top), np.float32)
+    return (moved + shift).astype(np.float32), correlation

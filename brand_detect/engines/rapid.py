@@ -75,14 +75,13 @@ class RapidTextDetector:
         height, width = image.shape[:2]
         scale = max(1.0, SHORTEST_SIDE_PX / min(height, width))
         scale = min(scale, self._longest_side_px / max(height, width))
-        regions: list[Region] = []
-        for area in areas or [Area(0, 0, width, height)]:
-            window = _window(area, width, height, scale)
+        found: list[Region] = []
+        for window in windows(areas or [Area(0, 0, width, height)], width, height, scale):
             fine = self._search(image, window, scale)
-            regions += fine
             if max(height, width) * scale > SHORTEST_SIDE_PX:
-                regions += _not_covered(self._search(image, window, scale / 2), fine)
-        return regions
+                fine += _not_covered(self._search(image, window, scale / 2), fine)
+            found += _not_covered(fine, found)
+        return found
 
     def _search(self, image: Image, window: Area, scale: float) -> list[Region]:
         """Text regions inside ``window``, searched at ``scale``."""
@@ -175,17 +174,39 @@ def _not_covered(regions: Sequence[Region], by: Sequence[Region]) -> list[Region
     return [r for r, under in zip(regions, share, strict=True) if under < COVERED]
 
 
-def _window(area: Area, width: int, height: int, scale: float) -> Area:
-    """An area plus a margin, in few distinct sizes, since the runtime prepares each new one."""
+def windows(areas: Sequence[Area], width: int, height: int, scale: float) -> list[Area]:
+    """Few windows over all ``areas`` of a picture, in few distinct sizes, since the runtime prepares each new one.
 
-    def span(start: int, end: int, limit: int) -> tuple[int, int]:
-        step = WINDOW_STEP_PX / scale
-        length = min(limit, math.ceil(math.ceil((end - start + 2 * MARGIN_PX) / step) * step))
-        first = min(max(0, (start + end - length) // 2), limit - length)
-        return first, first + length
+    Windows are joined, the most rewarding first, as long as searching the joint one takes no longer. The whole picture
+    takes their place where it costs less.
+    """
 
-    (left, right), (top, bottom) = span(area.left, area.right, width), span(area.top, area.bottom, height)
-    return Area(left, top, right, bottom)
+    def cost(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (np.array(boxes[..., 2:] - boxes[..., :2]) * scale + 2 * BORDER_PX).prod(axis=-1)
+
+    def sized(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The boxes in the next larger of the sizes, inside the picture."""
+        limit, step = np.array([width, height]), WINDOW_STEP_PX / scale
+        size = np.minimum(limit, np.ceil(np.ceil((boxes[..., 2:] - boxes[..., :2]) / step - 1e-6) * step))
+        first = np.clip((boxes[..., :2] + boxes[..., 2:] - size) // 2, 0, limit - size)
+        return np.concatenate([first, first + size], axis=-1)
+
+    margin = np.array([-MARGIN_PX, -MARGIN_PX, MARGIN_PX, MARGIN_PX])
+    asked = np.array([(a.left, a.top, a.right, a.bottom) for a in areas], float) + margin
+    asked = asked.clip(0, [width, height, width, height])
+    while len(asked) > 1:
+        joint = np.concatenate(
+            [np.minimum(asked[:, None, :2], asked[None, :, :2]), np.maximum(asked[:, None, 2:], asked[None, :, 2:])], -1
+        )
+        each = cost(sized(asked))
+        saved = np.triu(each[:, None] + each[None, :] - cost(sized(joint)) + 1, 1)
+        i, j = np.unravel_index(saved.argmax(), saved.shape)
+        if saved[i, j] <= 0:
+            break
+        asked = np.concatenate([np.delete(asked, [i, j], axis=0), joint[None, i, j]])
+    whole = np.array([[0, 0, width, height]])
+    best = min(sized(asked), whole, key=lambda boxes: cost(boxes).sum())
+    return [Area(*window) for window in best.astype(int).tolist()]
 
 
 class RapidTextReader:

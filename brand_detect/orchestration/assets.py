@@ -178,7 +178,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="6",
+    code_version="7",
     packages=READERS,
     shipped=["weights/logo_embedder.safetensors"],
     work="vision",

@@ -66,6 +66,61 @@ def test_what_changed_and_what_came_into_view_is_told(world):
     assert len(areas) == 2
 
 
+def test_what_no_picture_before_saw_is_told(world):
+    motion = OpenCvCameraMotion()
+    here, left, right = (motion.look(view(world, x, 360)[0]) for x in (500, 420, 560))
+    to_here = [np.array([(1, 0, dx), (0, 1, 0), (0, 0, 1.0)]) for dx in (-80, 60)]  # from the left and from the right
+    [at_right] = motion.unseen([left], here, to_here[:1])
+    assert (at_right.right, at_right.top, at_right.bottom) == (640, 0, 360)
+    assert 520 <= at_right.left <= 560
+    assert motion.unseen([left, right], here, to_here) == []
+    sliver = np.array([(1, 0, -5), (0, 1, 0), (0, 0, 1.0)])
+    assert motion.unseen([left], here, [sliver]) == []
+
+
+PART = np.array([(300, 150), (420, 150), (420, 190), (300, 190)], np.float32)
+
+
+@pytest.mark.parametrize("after", [(500, 360), (540, 350), (510, 365, 1.1), (505, 355, 1.0, 3.0)], ids=str)
+def test_a_part_is_found_where_the_motion_puts_it_and_a_few_px_from_there(world, after):
+    motion = OpenCvCameraMotion()
+    (a, to_a), (b, to_b) = view(world, 500, 360), view(world, *after)
+    true = to_b @ np.linalg.inv(to_a)
+    off = np.array([(1, 0, 2), (0, 1, -3), (0, 0, 1.0)]) @ true
+    for estimate in (true, off):
+        [(quad, correlation)] = motion.locate(a, [PART], b, [estimate])
+        assert correlation > 0.9
+        assert np.abs(quad - transformed(PART, true)).max() < 1.5
+
+
+def test_the_better_of_two_motions_counts(world):
+    motion = OpenCvCameraMotion()
+    a, _ = view(world, 500, 360)
+    b, _ = view(world, 560, 360)
+    b[150:190, 300:420] = a[150:190, 300:420]  # an overlay
+    pan = np.array([(1, 0, -60), (0, 1, 0), (0, 0, 1.0)])
+    overlay, scene = motion.locate(a, [PART, PART + np.array([200, 100], np.float32)], b, [pan, np.eye(3)])
+    assert np.abs(overlay[0] - PART).max() < 0.5
+    assert np.abs(scene[0] - (PART + np.array([140, 100], np.float32))).max() < 0.5
+    assert min(overlay[1], scene[1]) > 0.99
+
+
+def test_what_is_covered_or_leaves_the_picture_or_is_plain_is_not_found(world):
+    motion = OpenCvCameraMotion()
+    a, _ = view(world, 500, 360)
+    b = a.copy()
+    b[140:200, 340:440] = np.random.default_rng(3).integers(0, 255, 3)
+    a[300:340, 100:300] = b[300:340, 100:300] = 90
+    plain = np.array([(120, 305), (200, 305), (200, 335), (120, 335)], np.float32)
+    covered, beside, flat = motion.locate(a, [PART, PART - np.array([150, 0], np.float32), plain], b, [np.eye(3)])
+    assert covered[1] < 0.6
+    assert beside[1] > 0.99
+    assert flat[1] == -1
+    away = np.array([(1, 0, 300), (0, 1, 0), (0, 0, 1.0)])
+    assert motion.locate(a, [PART], b, [away])[0][1] == -1
+    assert motion.locate(a, [], b, [away]) == []
+
+
 def test_noise_is_no_change(world):
     motion = OpenCvCameraMotion()
     picture, _ = view(world, 500, 360)

@@ -13,7 +13,7 @@ from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Area
 from brand_detect.engines import onnx
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader, text_quads
+from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader, text_quads, windows
 
 WORDS = {"EMIRATES": (60, 80), "Rolex": (420, 200), "1:16": (100, 320)}  # base line starts, px
 
@@ -84,6 +84,31 @@ def test_only_the_areas_asked_for_are_searched(picture, detector):
     [region] = [r for r in detector.detect(picture, [area]) if 400 <= r.quad[:, 0].mean() < 600]
     whole = boxes_of([r.quad for r in detector.detect(picture)])
     assert box_iou(boxes_of([region.quad]), whole).max() > 0.8
+
+
+def test_windows_cover_what_was_asked_in_few_sizes_and_cost_no_more_than_the_picture():
+    rng = np.random.default_rng(0)
+    sizes = set()
+    for count in (1, 2, 5, 20, 60):
+        corners = rng.integers(0, (1800, 1000), (count, 2))
+        areas = [
+            Area(x, y, x + w, y + h) for (x, y), (w, h) in zip(corners, rng.integers(8, 120, (count, 2)), strict=True)
+        ]
+        found = windows(areas, 1920, 1080, 1.0)
+        assert all(
+            any(w.left <= a.left and w.top <= a.top and w.right >= min(a.right, 1920) for w in found) for a in areas
+        )
+        assert all(0 <= w.left < w.right <= 1920 and 0 <= w.top < w.bottom <= 1080 for w in found)
+        assert sum((w.right - w.left) * (w.bottom - w.top) for w in found) <= 1920 * 1080
+        sizes |= {(w.right - w.left, w.bottom - w.top) for w in found}
+    assert all((w % 320 == 0 or w == 1920) and (h % 320 == 0 or h == 1080) for w, h in sizes)
+    assert windows([Area(0, 0, 1920, 1080)], 1920, 1080, 1.0) == [Area(0, 0, 1920, 1080)]
+    assert windows([Area(10, 10, 50, 20), Area(12, 11, 60, 30)], 1920, 1080, 1.0) == [Area(0, 0, 320, 320)]
+
+
+def test_text_in_two_windows_is_found_once(picture, detector):
+    areas = [Area(50, 50, 250, 90), Area(90, 290, 180, 330), Area(410, 170, 560, 210)]
+    assert len(detector.detect(picture, areas)) == len(WORDS)
 
 
 def test_readings_come_in_the_order_of_the_crops(reader):

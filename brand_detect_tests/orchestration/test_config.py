@@ -69,8 +69,8 @@ def test_enums_are_given_by_their_names():
     assert done.output_for_node("read") == {"engine": "tesseract"}
 
 
-def test_the_three_profiles_are_valid():
-    assert profile_names() == ["default", "fixed_camera", "soccer_broadcast"]
+def test_the_packaged_profiles_are_valid():
+    assert profile_names() == ["default", "fast", "fixed_camera", "soccer_broadcast"]
     for name in profile_names():
         load_profile(name)
     assert load_profile("soccer_broadcast")["extract_frames"]["sample_fps"] == 2

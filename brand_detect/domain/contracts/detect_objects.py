@@ -21,10 +21,10 @@ class RegionKind(StrEnum):
 
 
 class Origin(StrEnum):
-    """The origin of a region on a keyframe."""
+    """The origin of a region on a keyframe: found there by a detector, or carried over from a keyframe nearby."""
 
     detected = "detected"
-    propagated = "propagated"
+    carried = "carried"
 
 
 REGIONS = schema(
@@ -109,7 +109,12 @@ class DetectObjectsParams(Params):
     )
     min_score: Unit = Field(0.5, description="lowest detector score of a text region")
     min_height_px: int = Field(6, ge=1, description="lowest height of text regions, in px of the stored frame")
-    propagate: bool = Field(True, description="follow regions over near-still frames instead of detecting again")
+    search_every: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="search every n-th keyframe of a shot in full, and carry regions to those between; 1 = every one",
+    )
     precision: Precision = Field(Precision.auto, description="floating-point precision of the text detector")
     logos: LogoDetection = Field(LogoDetection.contours, description="detector of logo regions")
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")

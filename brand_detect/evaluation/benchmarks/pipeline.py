@@ -33,7 +33,7 @@ TWENTY_MINUTES = Scenario(seconds=120, width_px=1920, height_px=1080, repeats=10
 
 IN_FULL: Overrides = {
     "filter_scenes": {"hamming_threshold": 0},
-    "detect_objects": {"propagate": False},
+    "detect_objects": {"search_every": 1},
     "run_ocr": {"max_crops": 20, "stop_confidence": 1.0},
 }
 """Reads every sampled frame in full: only frames with equal hashes are duplicates, text is detected on each frame

@@ -19,7 +19,7 @@ from brand_detect.engines.contours import ContourLogoDetector
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.evaluation.synthetic.drawing import LOGOS
 from brand_detect.evaluation.synthetic.footage import Scenario, load_truth, sample_once, truth_path
-from brand_detect.stages.detect_objects.propagation import without_lines
+from brand_detect.stages.detect_objects.search import without_lines
 
 PROPOSALS = (5, 10, 20, 50, 100)
 MOST = max(PROPOSALS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from math import ceil
 
 import numpy as np
@@ -14,7 +15,7 @@ from brand_detect.domain.timeline import cells_of
 from brand_detect.stages.detect_objects.embeddings import embed_tracks
 from brand_detect.stages.detect_objects.measurements import measured_regions
 from brand_detect.stages.detect_objects.overlays import find_overlays
-from brand_detect.stages.detect_objects.propagation import RegionSearch
+from brand_detect.stages.detect_objects.search import RegionSearch
 from brand_detect.stages.detect_objects.tracking import Tracker
 
 SEARCH_AGAIN_S = 2.0  # interval at which a keyframe's duplicates are searched too: people move away from boards
@@ -37,7 +38,7 @@ def detect_objects(
     ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.
     """
     search = RegionSearch(params, detectors, motion)
-    regions, tracks = _tracked(scenes, params, search, frames, codec, motion, progress)
+    regions, tracks = _tracked(scenes, params, search, frames, codec, progress)
     is_overlay = pa.array(find_overlays(regions, tracks, frames=frames, motion=motion))
     tracks = tracks.set_column(TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay"), is_overlay)
     notes = () if detectors else ("All detectors are off: no regions were searched for.",)
@@ -54,34 +55,29 @@ def _tracked(
     search: RegionSearch,
     frames: FrameReader,
     codec: ImageCodec,
-    motion: CameraMotion,
     progress: Progress,
 ) -> tuple[pa.Table, pa.Table]:
     """REGIONS and TRACKS of all shots; overlays are not marked yet."""
     columns = scenes.timeline.select(["frame", "frame_id", "shot", "status"])
     keyframes = [row for row in columns.to_pylist() if row["status"] == KEYFRAME]
+    ids = {row["frame"]: row["frame_id"] for row in keyframes}
     cells, duplicates = cells_of(scenes.timeline), _duplicates_to_search(scenes.timeline)
     tracker = Tracker()
-    before, shot = None, -1
-    for done, row in enumerate(keyframes):
-        progress(done, len(keyframes), "frames")
-        frame = row["frame"]
-        if row["shot"] != shot:
-            tracker.begin_shot(row["shot"])
-            search.begin_shot()
-            before, shot = None, row["shot"]
-        image = frames.read(frame)
-        luma = motion.look(image)
-        if before is not None:
-            tracker.move(motion.between(before, luma), image.shape[1] / luma.shape[1])
-        before = luma
-        tracker.update(measured_regions(search.regions(image, luma), frame, image, codec, params))
-        for other in duplicates.get(frame, ()):
-            again = frames.read(other)
-            found = search.again(again, motion.look(again))
-            tracker.add_duplicate_views(measured_regions(found, other, again, codec, params))
-        start_s, end_s = float(cells[frame][0, 0]), float(cells[frame][-1, 1])
-        tracker.end_frame(frame, row["frame_id"], start_s, end_s)
+    images = frames.in_order(list(ids))
+    done = 0
+    for shot, rows in groupby(keyframes, key=lambda row: row["shot"]):
+        tracker.begin_shot(shot)
+        for view in search.shot([row["frame"] for row in rows], images):
+            progress(done, len(keyframes), "frames")
+            done += 1
+            frame = view.frame
+            tracker.move(view.motion)
+            tracker.update(measured_regions(view.found, frame, view.image, codec, params))
+            for other in duplicates.get(frame, ()):
+                again = frames.read(other)
+                tracker.add_duplicate_views(measured_regions(search.again(view, again), other, again, codec, params))
+            start_s, end_s = float(cells[frame][0, 0]), float(cells[frame][-1, 1])
+            tracker.end_frame(frame, ids[frame], start_s, end_s)
     tracker.end_tracks()
     progress(len(keyframes), len(keyframes), "frames")
     return tracker.regions.table(), tracker.tracks.table()

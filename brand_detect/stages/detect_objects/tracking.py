@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, RegionKind
-from brand_detect.domain.geometry import box_iou, box_of, coverage, rescaled, transformed
+from brand_detect.domain.geometry import box_iou, box_of, coverage, transformed
 from brand_detect.domain.protocols import Transform
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.stages.detect_objects.measurements import MeasuredRegion, rounded_box
@@ -99,14 +99,13 @@ class Tracker:
         self.tracks.add(t.row(self._shot) for t in self._active)
         self._active = []
 
-    def move(self, motion: Transform | None, scale: float) -> None:
-        """Moves the expected position of each region along with the camera."""
+    def move(self, motion: Transform | None) -> None:
+        """Moves the expected position of each region along with the camera, in px."""
         if motion is None:
             return
-        in_px = rescaled(motion, scale)
         for track in self._active:
             left, top, right, bottom = track.moved
-            track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], in_px))
+            track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], motion))
 
     def update(self, found: Sequence[MeasuredRegion]) -> None:
         """Assigns the regions of the next keyframe to tracks."""

@@ -1,6 +1,7 @@
 """Scripted detectors over drawn scenes whose boards, cameras and captions are known."""
 
 import itertools
+import weakref
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.stages.detect_objects.detect import detect_objects
-from brand_detect.stages.detect_objects.propagation import without_lines
+from brand_detect.stages.detect_objects.search import without_lines
 from brand_detect.stages.detect_objects.tracking import SAME_CONTENT_BITS, SAME_CONTENT_BITS_ON_OTHER_BACKGROUND
 
 WIDTH, HEIGHT = 640, 360
@@ -57,27 +58,27 @@ def timeline(shots, duplicates_of=None):
 
 
 class Scene(FrameReader):
-    """Frames and, as a detector, the true boxes on the frame that was read last."""
+    """Frames and, as a detector, the true boxes on each."""
 
     identity = "scripted"
 
     def __init__(self, pictures, boxes, kind=RegionKind.text):
         self.pictures, self.boxes, self.kind = pictures, boxes, kind
         self.labels = [""] * len(pictures)
-        self.at = -1
         self.searched = []  # (frame, areas)
 
     def read(self, frame):
-        self.at = frame
         return self.pictures[frame]
 
     def detect(self, image, areas=()):
-        assert image is self.pictures[self.at]
-        self.searched.append((self.at, list(areas)))
-        quads = [
-            np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], np.float32) for x, y, w, h in self.boxes[self.at]
-        ]
-        return [Region(self.kind, self.labels[self.at], 0.9, quad) for quad in quads]
+        [at] = [i for i, picture in enumerate(self.pictures) if picture is image]
+        self.searched.append((at, list(areas)))
+        quads = [quad_of((x, y, x + w, y + h)) for x, y, w, h in self.boxes[at]]
+        return [Region(self.kind, self.labels[at], 0.9, quad) for quad in quads]
+
+    @property
+    def searched_in_full(self):
+        return sorted(frame for frame, areas in self.searched if not areas)
 
 
 def run(scene, shots, duplicates_of=None, **params):
@@ -109,7 +110,7 @@ def pan(steps, board=(700, 150, 120, 30), scoreboard=(20, 20, 100, 30)):
         picture = world[:, x : x + WIDTH].copy()
         paste(picture, scoreboard, seed=3)
         pictures.append(picture)
-        boxes.append([(board[0] - x, *board[1:]), scoreboard])
+        boxes.append([(left, *board[1:]) for left in [board[0] - x] if left < WIDTH] + [scoreboard])
     return Scene(pictures, boxes)
 
 
@@ -142,9 +143,9 @@ def board_scene(seeds):
     return Scene(pictures, boxes)
 
 
-@pytest.mark.parametrize("propagate", [True, False])
-def test_a_board_that_changes_its_text_gives_a_track_for_each(propagate):
-    found = run(board_scene([5, 5, 6, 6, 6]), [0] * 5, propagate=propagate)
+@pytest.mark.parametrize("search_every", [1, 2, 4])
+def test_a_board_that_changes_its_text_gives_a_track_for_each(search_every):
+    found = run(board_scene([5, 5, 6, 6, 6]), [0] * 5, search_every=search_every)
     assert tracks_of(found) == [[2, 3, 4], [0, 1]]
 
 
@@ -153,71 +154,138 @@ def test_a_text_hidden_for_a_moment_stays_one_track():
     assert tracks_of(run(board_scene([5, None, None, None, 5]), [0] * 5)) == [[0], [4]]
 
 
-def test_still_frames_are_followed_and_a_new_caption_is_found():
+def boxes_on(found, frame):
+    """The boxes (x, y, w, h) on a frame in whole px, sorted, each with its origin."""
+    rows = [r for r in found.regions.to_pylist() if r["frame"] == frame]
+    return sorted((tuple(round(r[k]) for k in ("x_px", "y_px", "w_px", "h_px")), r["origin"]) for r in rows)
+
+
+BOARD = (200, 100, 180, 40)  # of board_scene
+
+
+@pytest.mark.parametrize(
+    ("search_every", "in_full"), [(1, [*range(11)]), (2, [0, 2, 4, 6, 8, 10]), (4, [0, 3, 7, 10]), (16, [0, 10])]
+)
+def test_every_nth_keyframe_is_searched_and_the_first_and_last_of_a_shot(search_every, in_full):
+    scene = board_scene([5] * 11)
+    found = run(scene, [0] * 11, search_every=search_every)
+    assert scene.searched == [(frame, []) for frame in in_full]
+    for frame in range(11):
+        assert boxes_on(found, frame) == [(BOARD, "detected" if frame in in_full else "carried")]
+    assert tracks_of(found) == [[*range(11)]]
+    assert (found.stats["searched_in_full"], found.stats["carried"]) == (len(in_full), 11 - len(in_full))
+
+
+def test_regions_are_carried_along_a_pan_and_stand_still_on_overlays():
+    steps = [200, 230, 265, 310, 330]
+    scene = pan(steps)
+    found = run(scene, [0] * 5, search_every=4)
+    assert scene.searched_in_full == [0, 4]
+    for frame, x in enumerate(steps):
+        origin = "carried" if 0 < frame < 4 else "detected"
+        scoreboard, board = boxes_on(found, frame)
+        assert scoreboard == ((20, 20, 100, 30), origin)
+        assert board[0] == pytest.approx((700 - x, 150, 120, 30), abs=1)
+        assert board[1] == origin
+
+
+def test_a_region_is_carried_back_from_the_next_searched_keyframe():
+    scene = pan([0, 190, 200])  # the board comes into view on the second keyframe
+    found = run(scene, [0] * 3)
+    assert scene.searched_in_full == [0, 2]
+    assert [len(boxes_on(found, frame)) for frame in range(3)] == [1, 2, 2]
+
+
+def test_what_stands_between_covers_a_board_for_as_long_as_it_stands_there():
     scene = board_scene([5] * 5)
-    for i in (3, 4):
-        paste(scene.pictures[i], (40, 300, 150, 30), seed=9)
-        scene.boxes[i].append((40, 300, 150, 30))
-    found = run(scene, [0] * 5)
-    assert [frame for frame, _ in scene.searched] == [0, 3, 4]
-    assert scene.searched[0][1] == []
-    assert all(len(areas) == 1 for _, areas in scene.searched[1:])
-    for _, [area] in scene.searched[1:]:
-        assert area.left <= 40
-        assert area.top <= 300
-        assert area.right >= 190
-        assert area.bottom >= 330
-        assert (area.right - area.left) * (area.bottom - area.top) < 0.2 * WIDTH * HEIGHT
-    assert tracks_of(found) == [[0, 1, 2, 3, 4], [3, 4]]
-    origins = {(r["frame"], round(r["y_px"])): r["origin"] for r in found.regions.to_pylist()}
-    carried = {(i, 100): "propagated" for i in range(1, 5)}
-    assert origins == {(0, 100): "detected", **carried, (3, 300): "detected", (4, 300): "detected"}
-    assert found.stats["detector_calls"] == 3
-    assert 1 < found.stats["pictures_searched"] < 1.4
+    for i in (1, 2):
+        paste(scene.pictures[i], (170, 60, 260, 150), seed=11)
+        scene.boxes[i] = []
+    found = run(scene, [0] * 5, search_every=4)
+    assert [len(boxes_on(found, frame)) for frame in range(5)] == [1, 0, 0, 1, 1]
+    assert scene.searched_in_full == [0, 4]
 
 
 def test_a_region_that_is_partly_covered_is_searched_whole():
-    scene = board_scene([5, 5])
-    paste(scene.pictures[1], (340, 80, 120, 100), seed=11)  # somebody stands before the board's right end
-    scene.boxes[1] = [(200, 100, 140, 40)]
-    found = run(scene, [0, 0])
-    [_, (_, [area])] = scene.searched
-    assert area.left <= 200
-    assert found.regions["w_px"].to_pylist() == [180, 140]
+    scene = board_scene([5, 5, 5])
+    paste(scene.pictures[1], (320, 80, 120, 100), seed=11)  # somebody stands before the board's right end
+    scene.boxes[1] = [(200, 100, 120, 40)]
+    found = run(scene, [0] * 3)
+    [_, _, (frame, areas)] = scene.searched
+    assert frame == 1
+    assert all(area.left <= 200 and area.right >= 380 for area in areas)
+    assert found.regions["w_px"].to_pylist() == [180, 120, 180]
 
 
-def test_text_seen_twice_or_in_part_around_a_changed_area_is_kept_once():
-    scene = board_scene([5, 5])
-    paste(scene.pictures[1], (20, 300, 100, 30), seed=9)
+def test_a_board_that_shows_something_for_one_keyframe_is_searched_there():
+    scene = board_scene([5, 6, 7])
+    found = run(scene, [0] * 3)
+    assert scene.searched_in_full == [0, 2]
+    assert [boxes_on(found, frame) for frame in range(3)] == [[(BOARD, "detected")]] * 3
+    assert tracks_of(found) == [[0], [1], [2]]
+
+
+def test_text_seen_twice_or_in_part_around_an_area_is_kept_once():
+    scene = board_scene([5] * 3)
+    for i in (0, 2):
+        paste(scene.pictures[i], (20, 300, 100, 30), seed=9)
+        scene.boxes[i].append((20, 300, 100, 30))
+    paste(scene.pictures[1], (20, 300, 100, 30), seed=10)
     scene.boxes[1] = [(20, 300, 100, 30), (21, 301, 99, 29), (200, 100, 60, 40)]  # twice, and a part of the board
-    found = run(scene, [0, 0])
-    assert [(r["frame"], round(r["x_px"]), round(r["w_px"])) for r in found.regions.to_pylist()] == [
-        (0, 200, 180),
-        (1, 200, 180),
-        (1, 20, 100),
-    ]
+    found = run(scene, [0] * 3)
+    assert boxes_on(found, 1) == [((20, 300, 100, 30), "detected"), (BOARD, "carried")]
 
 
-def test_a_moving_camera_is_searched_in_full():
-    scene = pan([200, 330, 460])
+def test_a_strip_that_neither_neighbour_saw_is_searched():
+    scene = pan([100, 400, 100], board=(1000, 150, 30, 30))
+    found = run(scene, [0] * 3)
+    assert len(boxes_on(found, 1)) == 2
+    assert (1, []) in scene.searched or max(area.right for frame, areas in scene.searched for area in areas) == WIDTH
+
+
+def test_a_keyframe_without_known_motion_is_searched_in_full():
+    scene = board_scene([5] * 3)
+    scene.pictures[1] = noise(HEIGHT, WIDTH, seed=77)
+    scene.boxes[1] = []
     run(scene, [0] * 3)
-    assert scene.searched == [(0, []), (1, []), (2, [])]
+    assert scene.searched_in_full == [0, 1, 2]
 
 
-def test_a_still_shot_is_searched_in_full_again_from_time_to_time():
-    scene = board_scene([5] * 20)
-    run(scene, [0] * 20)
-    assert scene.searched == [(0, []), (9, []), (18, [])]
+def test_nothing_is_carried_across_a_cut():
+    scene = board_scene([5, 5, None, None, 5, 5])
+    found = run(scene, [0, 0, 1, 1, 2, 2], search_every=4)
+    assert scene.searched_in_full == [*range(6)]
+    assert [len(boxes_on(found, frame)) for frame in range(6)] == [1, 1, 0, 0, 1, 1]
 
 
-def test_propagation_finds_what_detection_on_every_frame_finds():
+def test_few_pictures_are_held():
+    scene = board_scene([5] * 40)
+    held: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    class Fresh(Scene):
+        def read(self, frame):
+            nonlocal most
+            image = self.pictures[frame].copy()
+            held.append(weakref.ref(image))
+            most = max(most, sum(one() is not None for one in held))
+            return image
+
+        def detect(self, image, areas=()):  # noqa: ARG002
+            return [Region(RegionKind.text, "", 0.9, quad_of((200, 100, 380, 140)))]
+
+    run(Fresh(scene.pictures, scene.boxes), [0] * 40, search_every=4)
+    assert most <= 6
+
+
+def test_carrying_finds_what_detection_on_every_frame_finds():
     def camera():  # still, a slow pan, still
         return pan([200] * 4 + [202, 206, 212, 220] + [220] * 4)
 
-    every, followed = camera(), camera()
-    a = run(every, [0] * 12, propagate=False).regions.to_pylist()
-    b = run(followed, [0] * 12).regions.to_pylist()
-    assert len(followed.searched) < len(every.searched)
+    every, carried = camera(), camera()
+    a = run(every, [0] * 12, search_every=1).regions.to_pylist()
+    b = run(carried, [0] * 12, search_every=4).regions.to_pylist()
+    assert len(carried.searched) < len(every.searched)
     assert len(a) == len(b)
     for frame in range(12):
         boxes_a = np.array([box_of(np.reshape(r["quad"], (4, 2))) for r in a if r["frame"] == frame])
@@ -253,13 +321,6 @@ def test_a_region_knows_on_which_duplicates_it_can_be_read_again():
     found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
     assert found.regions["seen_on"].to_pylist() == [[0, 4, 8]]
     assert [frame for frame, _ in scene.searched] == [0]
-
-
-def test_without_propagation_duplicates_are_searched_too():
-    scene = board_scene([5] * 9)
-    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0), propagate=False)
-    assert scene.searched == [(0, []), (4, []), (8, [])]
-    assert found.regions["origin"].to_pylist() == ["detected"]
 
 
 def test_ids_come_from_content_and_not_from_the_run():
@@ -334,7 +395,7 @@ def test_a_track_of_an_object_keeps_the_name_it_began_with():
     scene = board_scene([5, 5, 5])
     scene.kind, scene.labels = RegionKind.object, ["car", "truck", "car"]
     scene.boxes = [[(200, 100, 100, 40)], [(200, 100, 145, 40)], [(200, 100, 100, 40)]]
-    found = run(scene, [0] * 3, duplicates_of={1: 0}, propagate=False)
+    found = run(scene, [0] * 3, duplicates_of={1: 0}, search_every=1)
     assert found.tracks["label"].to_pylist() == ["car"]
     assert tracks_of(found) == [[0, 2]]
 
@@ -343,7 +404,7 @@ def test_one_place_found_twice_is_one_region():
     scene = board_scene([5, 5])
     scene.kind = RegionKind.object
     scene.boxes = [[(200, 100, 180, 40), (200.2, 100.1, 180, 40)]] * 2
-    found = run(scene, [0, 0], propagate=False)
+    found = run(scene, [0, 0], search_every=1)
     assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0}
     assert len(set(found.regions["region_id"].to_pylist())) == 2
 
@@ -382,18 +443,17 @@ def test_a_logo_that_is_a_line_of_text_is_left_out_before_the_best_are_counted()
     assert found == [line, badge, others[2], others[3]]
 
 
-def test_words_inside_a_followed_logo_are_still_found():
-    """A badge that is carried over near-still frames does not hide the line that appears in it."""
+def test_words_inside_a_carried_logo_are_still_found():
+    """A badge that is carried over does not hide the line that appears in it."""
     pictures = [noise(HEIGHT, WIDTH, seed=1) for _ in range(3)]
-    paste(pictures[2], (310, 190, 80, 16), seed=5)
-    badge, line = (300, 160, 100, 90), (310, 190, 80, 16)
+    for seed, picture in enumerate(pictures):
+        paste(picture, (310, 190, 80, 16), seed=5 + seed)
 
     class Both(Scene):
         def detect(self, image, areas=()):  # noqa: ARG002
-            self.searched.append((self.at, list(areas)))
-            words = [Region(RegionKind.text, "", 0.9, quad_of((310, 190, 390, 206)))] if self.at == 2 else []
-            return [Region(RegionKind.logo, "", 0.9, quad_of((300, 160, 400, 250))), *words]
+            words = Region(RegionKind.text, "", 0.9, quad_of((310, 190, 390, 206)))
+            return [Region(RegionKind.logo, "", 0.9, quad_of((300, 130, 400, 290))), words]
 
-    found = run(Both(pictures, [[badge], [badge], [badge, line]]), [0] * 3)
-    kinds = found.regions.filter(found.regions["frame"].to_numpy() == 2)["kind"].to_pylist()
+    found = run(Both(pictures, []), [0] * 3)
+    kinds = found.regions.filter(found.regions["frame"].to_numpy() == 1)["kind"].to_pylist()
     assert sorted(kinds) == ["logo", "text"]

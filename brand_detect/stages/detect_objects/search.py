@@ -1,0 +1,180 @@
+"""Finds the regions of a shot's keyframes: by detection on some, and by carrying regions over to those between."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil
+
+import numpy as np
+
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
+from brand_detect.domain.geometry import Boxes, box_areas, boxes_of, coverage, rescaled, shared
+from brand_detect.domain.protocols import (
+    Area,
+    CameraMotion,
+    Image,
+    Luma,
+    Region,
+    RegionDetector,
+    Transform,
+)
+
+CARRIED = 0.8  # least correlation of a region's pixels with those where it is carried to
+IS_TEXT = 0.7  # share of a logo region on lines of text from which it counts as text
+SAME_REGION = 0.5  # share of a region on others from which it is one of them
+STILL = np.eye(3)
+STATS = ("searched_in_full", "detector_calls", "pictures_searched", "verified", "carried", "lost")
+
+Found = tuple[Region, Origin]
+
+
+@dataclass
+class View:
+    """A keyframe with its regions. ``motion`` leads here from the keyframe before, in px; None if it is unknown."""
+
+    frame: int
+    image: Image
+    luma: Luma
+    scale: float  # of the picture to its luma
+    motion: Transform | None
+    found: list[Found] = field(default_factory=list)
+
+    def in_small_px(self, motion: Transform) -> Transform:
+        return rescaled(motion, 1 / self.scale)
+
+
+class RegionSearch:
+    """Runs the detectors on every ``search_every``-th keyframe of a shot, and carries regions to those between.
+
+    A region is carried from the searched keyframes before and after to where the camera's motion puts it, or to where
+    it was (a scoreboard), if the pixels there are alike. Where they are not, and where neither keyframe saw, the
+    detectors search: a board behind a player is not carried through him.
+    """
+
+    def __init__(self, params: DetectObjectsParams, detectors: Sequence[RegionDetector], motion: CameraMotion) -> None:
+        self._params, self._detectors, self._motion = params, detectors, motion
+        self.stats: dict[str, float] = dict.fromkeys(STATS, 0.0)
+
+    def shot(self, keyframes: Sequence[int], images: Iterator[Image]) -> Iterator[View]:
+        """The keyframes of one shot in order, with their regions. At most ``search_every`` + 1 are held.
+
+        ``images`` yields the picture of each; nothing more is taken from it.
+        """
+        last = len(keyframes) - 1
+        in_full = set(np.linspace(0, last, 1 + ceil(last / self._params.search_every)).round().astype(int).tolist())
+        views: list[View] = []
+        for n, (frame, image) in enumerate(zip(keyframes, images, strict=False)):
+            view = self._view(frame, image, views[-1] if views else None)
+            views.append(view)
+            if n in in_full:
+                view.found = self._detected(image)
+                yield from self._filled(views)
+                views = [view]
+
+    def again(self, view: View, image: Image) -> list[Found]:
+        """Regions of a duplicate of ``view``."""
+        other = self._view(view.frame, image, view)
+        if other.motion is None:
+            return self._detected(image)
+        changed = self._motion.changed(view.luma, other.luma, other.in_small_px(other.motion))
+        return self._carried(other, [(view, other.motion)], changed)
+
+    def _view(self, frame: int, image: Image, before: View | None) -> View:
+        luma = self._motion.look(image)
+        motion = self._motion.between(before.luma, luma) if before else None
+        scale = image.shape[1] / luma.shape[1]
+        return View(frame, image, luma, scale, None if motion is None else rescaled(motion, scale))
+
+    def _filled(self, views: Sequence[View]) -> Iterator[View]:
+        """All but the first of ``views``, of which the first and the last are searched."""
+        for i, view in enumerate(views[1:-1], 1):
+            there, back = _chained(views[1 : i + 1]), _chained(views[i + 1 :])
+            sources: list[tuple[View, Transform]] = []
+            if there is not None:
+                sources.append((views[0], there))
+            if back is not None:
+                sources.append((views[-1], np.linalg.inv(back).astype(float)))
+            if sources:
+                lumas, motions = [source.luma for source, _ in sources], [view.in_small_px(m) for _, m in sources]
+                view.found = self._carried(view, sources, self._motion.unseen(lumas, view.luma, motions))
+            else:
+                view.found = self._detected(view.image)
+            yield view
+        yield views[-1]
+
+    def _carried(self, view: View, sources: Sequence[tuple[View, Transform]], new: Sequence[Area]) -> list[Found]:
+        """Regions carried from ``sources``, each with its motion to ``view``, and those detected where they are lost.
+
+        ``new`` are areas, px of the small picture, that no source shows: they are searched, with what they touch.
+        """
+        unseen = np.array([(a.left, a.top, a.right, a.bottom) for a in new], float).reshape(-1, 4) * view.scale
+        located = self._located(view, sources)
+        boxes = boxes_of([region.quad for region, _ in located])
+        inside = shared(boxes, boxes) / np.maximum(box_areas(boxes)[:, None], 1e-9)
+        kinds = np.array([region.kind for region, _ in located])
+        inside *= np.equal.outer(kinds, kinds)
+        at_new = coverage(boxes, unseen) > 0
+        carried: list[int] = []
+        lost: list[int] = []
+        for i, (_, correlation) in enumerate(located):
+            if inside[i, carried].sum() < SAME_REGION:
+                (carried if correlation >= CARRIED and not at_new[i] else lost).append(i)
+        # Proposals of logos come and go; those lost are found again on the next keyframe that is searched.
+        lines = [i for i in lost if kinds[i] == RegionKind.text]
+        areas = _areas(np.concatenate([unseen, boxes[lines]]), view.image)
+        self.stats["carried"] += len(carried)
+        self.stats["lost"] += len(lost)
+        found = [(located[i][0], Origin.carried) for i in carried]
+        for region in self._detect(view.image, areas) if areas else []:
+            of_its_kind = boxes_of([r.quad for r, _ in found if r.kind == region.kind])
+            # Detectors see parts of carried regions around an area.
+            if coverage(boxes_of([region.quad]), of_its_kind)[0] < SAME_REGION:
+                found.append((region, Origin.detected))
+        return without_lines(found, self._params.max_logos)
+
+    def _located(self, view: View, sources: Sequence[tuple[View, Transform]]) -> list[tuple[Region, float]]:
+        """The regions of ``sources`` where they are on ``view``, each with its correlation; highest first."""
+        located: list[tuple[Region, float]] = []
+        for source, motion in sources:
+            quads = [r.quad for r, _ in source.found]
+            places = self._motion.locate(source.image, quads, view.image, [motion, STILL])
+            for (region, _), (quad, correlation) in zip(source.found, places, strict=True):
+                located.append((replace(region, quad=quad), correlation))
+        self.stats["verified"] += len(located)
+        return sorted(located, key=lambda one: -one[1])
+
+    def _detected(self, image: Image) -> list[Found]:
+        """Regions of the whole picture, each with its origin."""
+        return without_lines([(region, Origin.detected) for region in self._detect(image, [])], self._params.max_logos)
+
+    def _detect(self, image: Image, areas: Sequence[Area]) -> list[Region]:
+        share = sum((a.right - a.left) * (a.bottom - a.top) for a in areas) / (image.shape[0] * image.shape[1])
+        self.stats["searched_in_full"] += not areas
+        self.stats["detector_calls"] += len(self._detectors)
+        self.stats["pictures_searched"] += min(1.0, share) if areas else 1.0
+        return [region for detector in self._detectors for region in detector.detect(image, areas)]
+
+
+def without_lines(found: Sequence[Found], max_logos: int) -> list[Found]:
+    """Drops logo regions that are lines of text, and all but the ``max_logos`` best of the others."""
+    lines = boxes_of([r.quad for r, _ in found if r.kind == RegionKind.text])
+    on_lines = coverage(boxes_of([r.quad for r, _ in found]), lines)
+    logos = [i for i, (r, _) in enumerate(found) if r.kind == RegionKind.logo and on_lines[i] < IS_TEXT]
+    kept = set(sorted(logos, key=lambda i: -found[i][0].score)[:max_logos])
+    return [one for i, one in enumerate(found) if one[0].kind != RegionKind.logo or i in kept]
+
+
+def _areas(boxes: Boxes, image: Image) -> list[Area]:
+    """The parts of ``boxes`` inside the picture, in whole px."""
+    height, width = image.shape[:2]
+    inside = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).clip(0, [width, height] * 2)
+    return [Area(*box) for box in inside[box_areas(inside) > 0].astype(int).tolist()]
+
+
+def _chained(views: Sequence[View]) -> Transform | None:
+    """The motion from the keyframe before ``views`` to the last of them."""
+    chained = STILL
+    for view in views:
+        if view.motion is None:
+            return None
+        chained = view.motion @ chained
+    return chained

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from brand_detect_tests.support.servers import free_port, wait_for
 # Set before anything loads NumPy or torch, and inherited by processes that tests start: tests run beside each other on
 # all cores, where threads that spin while they wait for each other cost more than the tests' small models.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# At its default the collector traces the modules of Dagster and torch over and over: a sixth of the tests' CPU time.
+gc.set_threshold(50_000, 20, 50)
 
 settings.register_profile("default", deadline=None)  # other tests run beside each example
 settings.load_profile("default")

@@ -10,7 +10,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run dev test test-slow lint format docs golden train lock clean
+.PHONY: help setup demo run dev test test-slow lint format docs golden train quantise lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,6 +52,9 @@ train: $(VENV)/.dev ## retrain the network in brand_detect/weights, only on draw
 	scripts/artwork.sh .state/artwork
 	$(BIN)/python -m brand_detect.training.logo_embedder .state/artwork/packs --fonts .state/artwork/fonts
 	$(BIN)/python -m brand_detect.training.distractors .state/artwork/packs --fonts .state/artwork/fonts
+
+quantise: $(VENV)/.dev ## make the int8 text detector in brand_detect/weights; needs pip install nncf onnx (minutes)
+	$(BIN)/python -m scripts.quantise
 
 lock: ## write constraints.txt from a clean environment
 	scripts/lock.sh

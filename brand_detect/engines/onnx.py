@@ -1,21 +1,67 @@
 """Runs ONNX networks on the CPU: with OpenVINO if installed, else with onnxruntime."""
 
 import hashlib
+import io
+import re
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.params import Precision
+from brand_detect.domain.settings import state_dir
 
 T = TypeVar("T")
 _ONE_AT_A_TIME = threading.Lock()  # a queue has only one callback
 Batch = NDArray[np.uint8]  # (n, height, width, 3)
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+INT8_FLAGS = {"amx_int8", "avx512_vnni", "avx_vnni"}
+"""CPU flags, as Linux names them, of instructions that multiply and add int8 in one step."""
+MAX_COMPILED = 16
+"""Most files in the cache of compiled networks; the largest takes 22 MB."""
+
+
+def native_precisions() -> list[Precision]:
+    """The precisions that the CPU computes in natively on the installed runtime, fastest first.
+
+    onnxruntime counts as f32 only: it is slower with the packaged int8 networks than without.
+    """
+    try:
+        import openvino
+    except ImportError:
+        return [Precision.f32]
+    bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    int8 = bool(INT8_FLAGS & cpu_flags()) or bf16  # OpenVINO lists INT8 for every CPU; each one with bf16 has it
+    return [p for p, there in ((Precision.int8, int8), (Precision.bf16, bf16), (Precision.f32, True)) if there]
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """The CPU's instruction sets, as Linux names them; empty on other systems."""
+    with suppress(OSError):
+        if found := re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return frozenset(found[1].split())
+    return frozenset()
+
+
+def quantised(model: Path) -> Path | None:
+    """The packaged int8 version of exactly this model file, made by ``make quantise``; None if there is none."""
+    file = WEIGHTS / f"{model.stem}.int8.onnx"
+    # Its metadata holds the sha256 of the model that it was made from; ONNX files store strings as they are.
+    return file if file.is_file() and _sha256(model).encode() in file.read_bytes() else None
+
+
+@cache
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 class OnnxNet:
@@ -23,13 +69,17 @@ class OnnxNet:
 
     Args:
         path: the model, with one input of shape (n, 3, height, width).
-        precision: ``auto`` means bf16 if the CPU supports it and OpenVINO is installed, else f32.
+        precision: ``auto`` takes the fastest native one, int8 only if ``quantised`` has the model.
         mean, scale: the network receives ``(pixel - mean) / scale``.
         parallel: run several inputs in parallel, each on one core, instead of one on all cores.
         threads: most threads; 0 = all cores.
 
+    Attributes:
+        precision: the one in use, never ``auto``.
+        runtime: the library in use, with its version.
+
     Raises:
-        Permanent: no runtime or model is installed, or the requested bf16 is not supported.
+        Permanent: no runtime or model is installed, or the requested precision is not available.
     """
 
     def __init__(
@@ -37,29 +87,34 @@ class OnnxNet:
     ) -> None:
         if not path.is_file():
             raise Permanent(f"The model {path.name} is not installed.", "reinstall rapidocr: its wheel carries it")
-        self._path, self._mean, self._scale = path, mean, scale
-        self._parallel, self._threads = parallel, threads
+        self._mean, self._scale, self._parallel, self._threads = mean, scale, parallel, threads
         try:
             import openvino
         except ImportError:
-            self._core: Any = None
             import onnxruntime
 
+            self._core: Any = None
             self.runtime = f"onnxruntime {onnxruntime.__version__}"
-            bf16 = False
         else:
             self._core = openvino.Core()
             self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
-            bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision is Precision.bf16 and not bf16:
+        native, small = native_precisions(), quantised(path)
+        if precision is Precision.auto:
+            precision = next(p for p in native if p is not Precision.int8 or small)
+        if precision is Precision.bf16 and Precision.bf16 not in native:
             raise Permanent(f"This CPU does not compute in bf16 on {self.runtime}.", "set precision to auto or f32")
-        self.precision = Precision.bf16 if bf16 and precision is not Precision.f32 else Precision.f32
+        if precision is Precision.int8 and not small:
+            raise Permanent(
+                f"brand_detect has no int8 version of the installed {path.name}.",
+                "set precision to auto, or install the version of rapidocr that constraints.txt names",
+            )
+        self.precision = precision
+        self._path = small if small and precision is Precision.int8 else path
 
     @cached_property
     def identity(self) -> str:
         """Model file with the first digits of its sha256, runtime and precision."""
-        digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
-        return f"{self._path.stem} {digest[:12]}, {self.runtime} {self.precision.value}"
+        return f"{self._path.stem} {_sha256(self._path)[:12]}, {self.runtime} {self.precision.value}"
 
     def metadata(self, key: str) -> str:
         """A string from the model file's metadata."""
@@ -124,16 +179,62 @@ def _compiled(path: Path, precision: Precision, mean: float, scale: float, paral
     import openvino as ov
 
     core = ov.Core()
-    # Converting to float inside the graph saves 10 % of the detector's time compared with NumPy.
-    steps = ov.preprocess.PrePostProcessor(core.read_model(path))
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    steps.input().model().set_layout(ov.Layout("NCHW"))
-    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(scale)
     config: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": precision.value,
+        "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.bf16 else "f32",
         "PERFORMANCE_HINT": "THROUGHPUT" if parallel else "LATENCY",
         "CPU_RUNTIME_CACHE_CAPACITY": "8",  # prepared shapes; with the default of 5,000, memory grows with the video
     }
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
-    return ov.AsyncInferQueue(core.compile_model(steps.build(), "CPU", config))
+
+    def compiled() -> Any:
+        # Converting to float inside the graph saves 10 % of the detector's time compared with NumPy.
+        steps = ov.preprocess.PrePostProcessor(core.read_model(path))
+        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+        steps.input().model().set_layout(ov.Layout("NCHW"))
+        steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(scale)
+        return core.compile_model(steps.build(), "CPU", config)
+
+    cpu = core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(cpu_flags())
+    made_from = _sha256(path), mean, scale, sorted(config.items()), ov.__version__, cpu
+    name = f"{path.stem}-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]}.blob"
+    file = compiled_dir() / name
+    stored = read_compiled(file)
+    if stored is not None:
+        with suppress(RuntimeError):  # a build of OpenVINO that cannot import it compiles again
+            return ov.AsyncInferQueue(core.import_model(io.BytesIO(stored), "CPU", config))
+    net = compiled()
+    write_compiled(file, net.export_model().getvalue())
+    return ov.AsyncInferQueue(net)
+
+
+def compiled_dir() -> Path:
+    """Where compiled networks are cached; safe to delete at any time."""
+    return state_dir() / "compiled"
+
+
+def read_compiled(file: Path) -> bytes | None:
+    """A compiled network from the cache; None if it is missing or damaged."""
+    with suppress(OSError):
+        stored = file.read_bytes()
+        if hashlib.sha256(stored[32:]).digest() == stored[:32]:
+            return stored[32:]
+    return None
+
+
+def write_compiled(file: Path, network: bytes) -> None:
+    """Adds a compiled network to the cache, behind its sha256, and removes the oldest files above ``MAX_COMPILED``.
+
+    A folder that cannot be written costs only time: the next process compiles again.
+    """
+    part = file.with_name(f".{uuid4().hex}")
+    with suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            part.touch(mode=0o600)
+            part.write_bytes(hashlib.sha256(network).digest() + network)
+            part.replace(file)  # atomic: other processes read the whole file or none
+        finally:
+            part.unlink(missing_ok=True)
+        for old in sorted(file.parent.iterdir(), key=lambda f: -f.stat().st_mtime)[MAX_COMPILED:]:
+            old.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ BLANK = 0  # CTC's blank; a character starts where the class differs from the pr
 TALL = 1.5  # crops with a larger height / width may be vertical lines: rapidocr's own threshold
 
 
-def _model(name: str) -> Path:
+def model_file(name: str) -> Path:
     """The path of a model in the wheel. Silences rapidocr, which logs to the console on import."""
     logging.getLogger("RapidOCR").disabled = True
     import rapidocr
@@ -68,7 +68,7 @@ class RapidTextDetector:
         threads: int = 0,
     ) -> None:
         self._longest_side_px, self._min_score = longest_side_px, min_score
-        self._net = OnnxNet(_model(DETECTOR), precision, mean=127.5, scale=127.5, threads=threads)
+        self._net = OnnxNet(model_file(DETECTOR), precision, mean=127.5, scale=127.5, threads=threads)
         self.identity = f"rapidocr {metadata.version('rapidocr')} {self._net.identity}"
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
@@ -213,7 +213,7 @@ class RapidTextReader:
     """PP-OCR's line reader. Reads vertical crops in every direction; the reading with the highest confidence wins."""
 
     def __init__(self, precision: Precision = Precision.auto, threads: int = 0) -> None:
-        self._net = OnnxNet(_model(READER), precision, mean=127.5, scale=127.5, parallel=True, threads=threads)
+        self._net = OnnxNet(model_file(READER), precision, mean=127.5, scale=127.5, parallel=True, threads=threads)
         self.identity = f"rapidocr {metadata.version('rapidocr')} {self._net.identity}"
 
     @cached_property

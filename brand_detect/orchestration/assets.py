@@ -180,7 +180,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 @stage_asset(
     code_version="7",
     packages=READERS,
-    shipped=["weights/logo_embedder.safetensors"],
+    shipped=["weights/logo_embedder.safetensors", "weights/PP-OCRv6_det_small.int8.onnx"],
     work="vision",
     kinds={"openvino", "pytorch"},
     checks=[Check(something_was_found, regions_seen, blocking=False)],

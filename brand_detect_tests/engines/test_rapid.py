@@ -201,4 +201,5 @@ def test_a_network_is_made_once_per_process(monkeypatch: pytest.MonkeyPatch):
         raise AssertionError("the network is compiled again")
 
     monkeypatch.setattr("openvino.Core.compile_model", again)
+    monkeypatch.setattr("openvino.Core.import_model", again)
     assert RapidTextReader().read([crop]) == first

@@ -115,7 +115,10 @@ class DetectObjectsParams(Params):
         le=16,
         description="search every n-th keyframe of a shot in full, and carry regions to those between; 1 = every one",
     )
-    precision: Precision = Field(Precision.auto, description="floating-point precision of the text detector")
+    precision: Precision = Field(
+        Precision.auto,
+        description="precision of the text detector; auto: the fastest that the CPU computes in natively",
+    )
     logos: LogoDetection = Field(LogoDetection.contours, description="detector of logo regions")
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")
     max_logos: int = Field(

@@ -56,4 +56,6 @@ class RunOcrParams(Params):
     max_crops: int = Field(3, ge=1, le=20, description="most crops read per track")
     stop_confidence: Unit = Field(0.92, description="confidence at which reading of a track stops")
     min_confidence: Unit = Field(0.5, description="readings below this confidence are dropped")
-    precision: Precision = Field(Precision.auto, description="floating-point precision of text recognition")
+    precision: Precision = Field(
+        Precision.auto, description="precision of text recognition; auto: the fastest that the CPU computes in natively"
+    )

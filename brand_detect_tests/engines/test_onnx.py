@@ -1,0 +1,157 @@
+"""Precision and the cache of compiled networks, on the packaged PP-OCR detector."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brand_detect.domain.errors import Permanent
+from brand_detect.domain.geometry import box_iou, boxes_of
+from brand_detect.domain.params import Precision
+from brand_detect.engines import onnx
+from brand_detect.engines.onnx import OnnxNet, quantised, read_compiled, write_compiled
+from brand_detect.engines.rapid import DETECTOR, READER, RapidTextDetector, model_file
+from brand_detect.evaluation.synthetic.drawing import brand_of, sponsor_wall
+
+
+def net(precision: Precision, model: str = DETECTOR) -> OnnxNet:
+    return OnnxNet(model_file(model), precision, mean=127.5, scale=127.5)
+
+
+@pytest.fixture
+def cpu(monkeypatch: pytest.MonkeyPatch):
+    """Makes the CPU compute in these precisions."""
+    return lambda *native: monkeypatch.setattr(onnx, "native_precisions", lambda: list(native))
+
+
+@pytest.fixture
+def no_int8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The int8 detector in the package was made from another model."""
+    other = tmp_path / "PP-OCRv6_det_small.int8.onnx"
+    other.write_bytes(b"source_sha256" + b"0" * 64)
+    monkeypatch.setattr(onnx, "WEIGHTS", tmp_path)
+
+
+def test_the_package_has_the_installed_detector_in_int8():
+    file = quantised(model_file(DETECTOR))
+    assert file is not None
+    assert file.stat().st_size < 4e6
+
+
+def test_int8_finds_the_lines_that_f32_finds():
+    rng = np.random.default_rng(3)
+    names = ["Emirates", "Rolex", "Coca-Cola", "Visa", "Heineken", "Lenovo", "FedEx"]
+    wall = sponsor_wall((960, 540), [brand_of(name, n, rng) for n, name in enumerate(names)], rng).planes.bgr()
+    exact, small = (
+        boxes_of([r.quad for r in RapidTextDetector(960, precision=p).detect(wall)])
+        for p in (Precision.f32, Precision.int8)
+    )
+    assert len(exact) > 5
+    assert (box_iou(exact, small).max(axis=1) > 0.6).mean() > 0.85
+    assert len(small) < 1.2 * len(exact)
+
+
+@pytest.mark.parametrize(
+    ("native", "chosen"),
+    [
+        ([Precision.int8, Precision.bf16, Precision.f32], Precision.int8),
+        ([Precision.int8, Precision.f32], Precision.int8),
+        ([Precision.bf16, Precision.f32], Precision.bf16),
+        ([Precision.f32], Precision.f32),
+    ],
+)
+def test_auto_takes_the_fastest_that_the_cpu_computes_in(cpu, native, chosen):
+    cpu(*native)
+    assert net(Precision.auto).precision is chosen
+    assert net(Precision.auto).identity.endswith(chosen.value)
+
+
+@pytest.mark.usefixtures("no_int8")
+def test_another_models_int8_is_not_used(cpu):
+    cpu(Precision.int8, Precision.f32)
+    assert net(Precision.auto).precision is Precision.f32
+    with pytest.raises(Permanent, match="no int8 version"):
+        net(Precision.int8)
+
+
+def test_bf16_is_refused_where_the_cpu_lacks_it(cpu):
+    cpu(Precision.int8, Precision.f32)
+    with pytest.raises(Permanent, match="bf16"):
+        net(Precision.bf16)
+
+
+@pytest.mark.parametrize(
+    ("flags", "capabilities", "native"),
+    [
+        ("avx2 avx512_vnni avx512_bf16", ["BF16", "FP32", "INT8"], "int8 bf16 f32"),
+        ("avx2 avx_vnni", ["FP32", "INT8"], "int8 f32"),
+        ("avx2 avx512f", ["FP32", "INT8"], "f32"),
+        ("", ["BF16", "FP32", "INT8"], "int8 bf16 f32"),  # no /proc/cpuinfo
+    ],
+)
+def test_what_the_cpu_computes_in(monkeypatch: pytest.MonkeyPatch, flags: str, capabilities: list[str], native: str):
+    monkeypatch.setattr(onnx, "cpu_flags", lambda: frozenset(flags.split()))
+    monkeypatch.setattr("openvino.Core.get_property", lambda *_: capabilities)
+    assert [p.value for p in onnx.native_precisions()] == native.split()
+
+
+RUN = (
+    "import sys, numpy as np, openvino\n"
+    "from brand_detect.engines.rapid import RapidTextReader\n"
+    "if sys.argv[1:]:\n"
+    "    openvino.Core.compile_model = None\n"
+    "reading = RapidTextReader(threads=1).read([np.zeros((20, 40, 3), np.uint8)])\n"
+)
+
+
+def run(home: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments],
+        env={**os.environ, "DAGSTER_HOME": str(home)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_second_process_does_not_compile_again(tmp_path: Path):
+    run(tmp_path)
+    [file] = (tmp_path / ".state" / "compiled").iterdir()
+    assert file.name.startswith(Path(READER).stem)
+    assert file.stat().st_mode & 0o077 == file.parent.stat().st_mode & 0o077 == 0
+    run(tmp_path, "without compiling")
+
+
+def test_a_damaged_file_is_not_loaded(tmp_path: Path):
+    file = tmp_path / "net.blob"
+    write_compiled(file, b"a compiled network")
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:10], b""):
+        file.write_bytes(damaged)
+        assert read_compiled(file) is None
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path: Path):
+    (tmp_path / "file").touch()
+    write_compiled(tmp_path / "file" / "net.blob", b"a compiled network")
+    (tmp_path / "net.blob").mkdir()
+    write_compiled(tmp_path / "net.blob", b"a compiled network")
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["file", "net.blob"]  # no half-written file stays
+    assert read_compiled(tmp_path / "net.blob") is None
+
+
+def test_the_cache_is_bounded(tmp_path: Path):
+    files = [tmp_path / f"{n}.blob" for n in range(onnx.MAX_COMPILED + 3)]
+    for n, file in enumerate(files):
+        write_compiled(file, b"net")
+        os.utime(file, (n, n))
+    assert sorted(tmp_path.iterdir()) == sorted(files[3:])
+    assert read_compiled(files[0]) is None
+    assert read_compiled(files[-1]) == b"net"
+
+
+def test_pixels_are_normalised_inside_the_network():
+    assert net(Precision.f32).map([np.zeros((1, 64, 64, 3), np.uint8)], lambda out: out.shape) == [(1, 1, 64, 64)]

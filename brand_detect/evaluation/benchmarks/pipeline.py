@@ -13,7 +13,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+import numpy as np
 from rich.table import Table
 
 from brand_detect.domain.catalog import BrandCatalog
@@ -24,6 +26,7 @@ from brand_detect.domain.records import Payload
 from brand_detect.evaluation.benchmarks.sampling import measure_sampling
 from brand_detect.evaluation.scoring.score import ClipLabels, labels_of_truth, score, totals
 from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
+from brand_detect.storage.store import Store
 
 if TYPE_CHECKING:
     from brand_detect.orchestration.run import JobRun
@@ -106,6 +109,8 @@ class Measured:
     video: Path
     result: RunResult
     wall_s: float
+    frame_requests: int = 0
+    """How often stages read frames from the store; on S3, each is one request."""
 
     @property
     def wall_share(self) -> float:
@@ -126,10 +131,12 @@ class Measured:
 
 
 def measured(run: RunVideo, video: Path, overrides: Overrides) -> Measured:
-    """Run ``video`` and measure the time."""
-    start = time.perf_counter()
-    result = run(video, overrides)
-    return Measured(video, result, time.perf_counter() - start)
+    """Run ``video``, measure the time and count the ranged reads, which are those of frames."""
+    with patch.object(Store, "read_part", autospec=True, side_effect=Store.read_part) as read_part:
+        start = time.perf_counter()
+        result = run(video, overrides)
+        wall_s = time.perf_counter() - start
+    return Measured(video, result, wall_s, sum(len(call.args) > 3 for call in read_part.call_args_list))
 
 
 def speed(runs: Sequence[Measured]) -> Section:
@@ -158,6 +165,32 @@ def speed(runs: Sequence[Measured]) -> Section:
         for m in runs
     ]
     return Section("Speed, profile default", columns, rows)
+
+
+def state(runs: Sequence[Measured]) -> Section:
+    """What a minute of video takes in the store, and what its frames cost to read."""
+    columns = (
+        "clip",
+        "frames MB / video minute",
+        "frames stored as repeats %",
+        "all checkpoints MB / video minute",
+        "frame requests / sampled frame",
+    )
+    rows = []
+    for m in runs:
+        extracted = m.result.payloads["extract_frames"]
+        assert isinstance(extracted, ExtractedFrames)
+        frames, minutes = extracted.frames, m.result.duration_s / 60
+        rows.append(
+            (
+                m.video.name,
+                float(np.sum(frames["size_bytes"].to_numpy())) / 1e6 / minutes,
+                100 * (1 - frames["repeats"].null_count / frames.num_rows),
+                m.result.store_bytes / 1e6 / minutes,
+                m.frame_requests / frames.num_rows,
+            )
+        )
+    return Section("State", columns, rows)
 
 
 def against_full(runs: Sequence[tuple[ClipLabels, Measured, Measured]], catalog: BrandCatalog | None = None) -> Section:
@@ -255,6 +288,7 @@ def benchmark(
     yield sampling(video)
     default = [measured(run, clip, {}) for clip, _ in clips]
     yield speed(default)
+    yield state(default)
     full = [measured(run, clip, IN_FULL) for clip, _ in clips]
     yield against_full(list(zip([labels for _, labels in clips], default, full, strict=True)), catalog)
     if long:

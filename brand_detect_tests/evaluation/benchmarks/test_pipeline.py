@@ -13,6 +13,8 @@ from brand_detect.domain.job import Overrides
 from brand_detect.evaluation.benchmarks import pipeline as bench
 from brand_detect.evaluation.scoring.score import ClipLabels, Label
 from brand_detect.evaluation.synthetic.footage import Scenario
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 from brand_detect_tests.evaluation.scoring.test_score import exposure, job
 from brand_detect_tests.support import payloads as p
 
@@ -67,6 +69,27 @@ def test_speed() -> None:
     }
 
 
+def test_state() -> None:
+    store = Store("memory://state")
+    store.blobs.put("match/extract_frames/run-0/frames-00000.tar", b"jpeg" * 8)
+
+    def reads(video: Path, overrides: Overrides) -> bench.RunResult:
+        ref = AttemptRef("match", "extract_frames", "run-0")
+        for n in range(5):
+            store.read_part(ref, "frames-00000.tar", 4 * n, 4 * n + 4)
+        store.read_part(ref, "frames-00000.tar")
+        return run(video, overrides)
+
+    (row,) = rows(bench.state([bench.measured(reads, Path("clip.mp4"), {})]))
+    assert row == {
+        "clip": "clip.mp4",
+        "frames MB / video minute": pytest.approx(0.12),  # 20 frames of 1,000 bytes in 10 s
+        "frames stored as repeats %": 0.0,
+        "all checkpoints MB / video minute": pytest.approx(30 * bench.MIB / 1e6),
+        "frame requests / sampled frame": 0.25,
+    }
+
+
 def test_reading_in_full_stands_beside_the_default() -> None:
     default, full = (bench.measured(run, Path("clip.mp4"), o) for o in ({}, bench.IN_FULL))
     a, b = rows(bench.against_full([(LABELS, default, full)]))
@@ -115,5 +138,5 @@ def test_the_whole_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             long=True,
         )
     )
-    assert [len(rows(section)) for section in sections] == [2, 2, 4, 5]
+    assert [len(rows(section)) for section in sections] == [2, 2, 2, 4, 5]
     assert {"two_minutes.mp4", "twenty_minutes.mp4"} <= {path.name for path in tmp_path.iterdir()}

@@ -247,14 +247,10 @@ def _pictures(
     open_here: defaultdict[int, list[UnresolvedCluster]] = defaultdict(list)
     for cluster in clusters:
         open_here[cluster.frame].append(cluster)  # pyright: ignore[reportArgumentType]
-    done: set[int] = set()
-    for frame in _frames_by_worth(report, clusters):
-        if frame in done:
-            continue
-        if shown.size_bytes >= limit_bytes or len(done) >= FRAMES:
+    best = [*dict.fromkeys(_frames_by_worth(report, clusters))][:FRAMES]
+    for frame, image in zip(best, frames.in_order(best), strict=True):
+        if shown.size_bytes >= limit_bytes:
             break
-        done.add(frame)
-        image = frames.read(frame)
         shown.size_px = (image.shape[1], image.shape[0])
         if here[frame]:
             whole = codec.encode(image, JPEG_QUALITY, FRAME_PX)

@@ -104,7 +104,8 @@ def _extract_frames(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     """A contact sheet of frames spread evenly over the range."""
     extracted: ExtractedFrames = payloads[Stage.extract_frames]
     rows = _spread(extracted.frames.select(["frame", "t_s"]).to_pylist(), 24)
-    cards = [_Card(desk.shrunk(desk.frames.read(row["frame"])), clock(row["t_s"])) for row in rows]
+    images = desk.frames.in_order([row["frame"] for row in rows])
+    cards = [_Card(desk.shrunk(image), clock(row["t_s"])) for row, image in zip(rows, images, strict=True)]
     heading = f"Frames: {extracted.frames.num_rows}, from {clock(extracted.start_s)} to {clock(extracted.end_s)}"
     return _sheet(heading, cards, desk.canvas, columns=6)
 
@@ -119,11 +120,11 @@ def _filter_scenes(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     shots = _spread([shot for shot in scenes.shots.to_pylist() if shot["shot"] in first], 18)
     cards = [
         _Card(
-            desk.shrunk(desk.frames.read(first[shot["shot"]])),
+            desk.shrunk(image),
             f"{clock(shot['start_s'])} to {clock(shot['end_s'])}",
             f"{shot['n_keyframes']} of {shot['n_frames']} keyframes",
         )
-        for shot in shots
+        for shot, image in zip(shots, desk.frames.in_order([first[shot["shot"]] for shot in shots]), strict=True)
     ]
     left, width = MARGIN, WIDTH - 2 * MARGIN
     start, end = cells[0]["start_s"], cells[-1]["end_s"]
@@ -158,9 +159,9 @@ def _detect_objects(payloads: Mapping[str, Any], desk: _Desk) -> Image | None:
     fullest = {shot_of[frame]: frame for frame in reversed(by_fullness)}
     shown = [f for f in by_fullness if fullest[shot_of[f]] == f] + _spread(numbers.tolist(), 6)
     cards = []
-    for frame in sorted(list(dict.fromkeys(shown))[:6]):
+    read = sorted(list(dict.fromkeys(shown))[:6])
+    for frame, image in zip(read, desk.frames.in_order(read), strict=True):
         regions = detected.regions.filter(pc.field("frame") == frame).to_pylist()
-        image = desk.frames.read(frame)
         line = max(2, round(image.shape[1] / 320))
         boxes = [
             Shape(list(zip(r["quad"][::2], r["quad"][1::2], strict=True)), KIND_COLORS.get(r["kind"], ACCENT), line)
@@ -275,8 +276,8 @@ def _best_regions(regions: pa.Table, tracks: Iterable[str]) -> dict[str, Row]:
 def _crops(regions: Sequence[Row], desk: _Desk) -> list[Image]:
     """Upright crops of the regions, in the given order; each frame is read once."""
     crops: dict[int, Image] = {}
-    for frame in sorted({row["seen_on"][0] for row in regions}):
-        image = desk.frames.read(frame)
+    read = sorted({row["seen_on"][0] for row in regions})
+    for frame, image in zip(read, desk.frames.in_order(read), strict=True):
         for i, row in enumerate(regions):
             if row["seen_on"][0] == frame:
                 crops[i] = desk.codec.rectify(image, np.array(row["quad"], np.float32).reshape(4, 2))

@@ -156,7 +156,7 @@ class StoredReports:
         ]
         return found, damaged
 
-    def review(self, job_id: str, said: Correction) -> Review:
+    def review(self, job_id: str, correction: Correction) -> Review:
         """Store a correction of the newest report.
 
         Raises:
@@ -168,34 +168,34 @@ class StoredReports:
         before = log.all()
         if len(before) >= MOST_EVENTS:
             raise Conflict(f"{job_id} has {len(before)} corrections, which is the limit.")
-        if said.action == "undo":
-            if all(review.review_id != said.undoes for review in before):
-                raise NotThere(f"{job_id} has no correction {said.undoes}.")
-            if said.undoes in undone(before):
+        if correction.action == "undo":
+            if all(review.review_id != correction.undoes for review in before):
+                raise NotThere(f"{job_id} has no correction {correction.undoes}.")
+            if correction.undoes in undone(before):
                 raise Conflict("The correction was already undone.")
-        if said.brand_id and not self._has_brand(made, before, said.brand_id):
+        if correction.brand_id and not self._has_brand(made, before, correction.brand_id):
             raise BadInput(
-                f"Neither the report of {job_id} nor its catalogue has a brand {said.brand_id!r}.",
+                f"Neither the report of {job_id} nor its catalogue has a brand {correction.brand_id!r}.",
                 "use the report's brand_id; put the name of a new brand into the field to",
             )
-        if said.action in OF_CLUSTERS:
-            said = self._completed(said, made, before)
-        review = review_of(said)
+        if correction.action in OF_CLUSTERS:
+            correction = self._completed(correction, made, before)
+        review = review_of(correction)
         log.add(review)
         return review
 
-    def _completed(self, said: Correction, made: Manifest, before: list[Review]) -> Correction:
+    def _completed(self, correction: Correction, made: Manifest, before: list[Review]) -> Correction:
         """``correction`` with the text and hashes of its cluster: a browser's numbers have too few digits for them."""
         report = self._store.load(_ref(made))
         assert isinstance(report, Report)
-        marks: list[Row] = report.unresolved.to_pylist()
-        marks += [r.model_dump() for r in reversed(before) if r.action in OF_CLUSTERS]  # resolved earlier
-        mark = next((m for m in marks if m["cluster_id"] == said.cluster_id), None)
-        if mark is None:
-            return said
-        known = {"text": mark["text"][:1000], "crop_hashes": mark["crop_hashes"][:1000]}
-        at = {} if said.t_s is not None else {"t_s": mark["t_s"]}
-        return correction_of(said.model_dump() | known | at)
+        clusters: list[Row] = report.unresolved.to_pylist()
+        clusters += [r.model_dump() for r in reversed(before) if r.action in OF_CLUSTERS]  # resolved earlier
+        cluster = next((c for c in clusters if c["cluster_id"] == correction.cluster_id), None)
+        if cluster is None:
+            return correction
+        known = {"text": cluster["text"][:1000], "crop_hashes": cluster["crop_hashes"][:1000]}
+        at = {} if correction.t_s is not None else {"t_s": cluster["t_s"]}
+        return correction_of(correction.model_dump() | known | at)
 
     def _has_brand(self, made: Manifest, before: list[Review], brand_id: str) -> bool:
         """Whether the brand exists: in the report, rejected, named by a person, or in the catalogue."""

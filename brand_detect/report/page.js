@@ -884,9 +884,9 @@
     }
 
     /** What an answer says went wrong: a sentence with a hint, or a list of fields that do not fit. */
-    function sentenceOf(said) {
-      if (!said) return "";
-      const { detail, hint } = said;
+    function sentenceOf(body) {
+      if (!body) return "";
+      const { detail, hint } = body;
       if (Array.isArray(detail)) return detail.map((one) => one && one.msg).filter(Boolean).join("; ");
       return typeof detail === "string" ? [detail, hint].filter(Boolean).join(" Hint: ") : "";
     }
@@ -898,11 +898,11 @@
       } catch {
         throw new Error("The service is out of reach. Is brand-detect serve still running?");
       }
-      let said = null;
-      try { said = await answer.json(); } catch { said = null; } // an error may have no JSON
-      if (answer.ok && said !== null) return said;
+      let body = null;
+      try { body = await answer.json(); } catch { body = null; } // an error may have no JSON
+      if (answer.ok && body !== null) return body;
       if (answer.status === 401) throw Object.assign(new Error("The service requires its key. Log in, then try again."), { login: true });
-      throw new Error(sentenceOf(said) || `The service answered with status ${answer.status}.`);
+      throw new Error(sentenceOf(body) || `The service answered with status ${answer.status}.`);
     }
 
     function tell(text) {
@@ -1030,16 +1030,16 @@
       return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
         el("label", { class: "field" }, label, input), el("button", { class: "button" }, button));
     }
-    /** A button that sends ``event`` about ``place()``, once: what is the last word already is not said again. */
+    /** A button that sends ``event`` about ``place()``, unless the last event already says so. */
     function act(label, event, place = () => ({})) {
       const subject = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
-      const said = () => {
+      const isStated = () => {
         const rivals = ["accept", "reject"].includes(event.action) ? ["accept", "reject"] : [event.action];
         const last = pending().filter((r) => rivals.includes(r.action) && subject(r) === subject({ ...event, ...place() })).at(-1);
         return Boolean(last) && last.action === event.action;
       };
-      return el("button", { type: "button", class: "button", "aria-disabled": said() ? "true" : null, click: (clicked) => {
-        if (said() || clicked.detail > 1) return;
+      return el("button", { type: "button", class: "button", "aria-disabled": isStated() ? "true" : null, click: (clicked) => {
+        if (isStated() || clicked.detail > 1) return;
         send({ ...event, ...place() });
       } }, label);
     }

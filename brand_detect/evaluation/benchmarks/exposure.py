@@ -22,7 +22,7 @@ def bench_exposure(folder: Path, run: RunVideo, seconds: float, seed: int) -> Se
     truth = sample_once(video, Scenario(seconds=seconds, seed=seed))
     report = cast("Report", run(video, {}).payloads["compile_report"])
     reported = {key_of(row["brand"]): row for row in report.brands.to_pylist()}
-    listed = [b for b in truth.brands if b not in (*truth.unlisted, *truth.marks)]
+    listed = [b for b in truth.brands if b not in (*truth.unlisted, *truth.logos)]
     legible = {b: union_seconds(truth.legible_s(b)) for b in listed}
     rows = []
     for brand in sorted(listed, key=lambda b: -legible[b]):

@@ -17,7 +17,7 @@ from brand_detect.evaluation.benchmarks.pipeline import MIB, RunResult, Section
 from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
 from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_once
 
-CLIP = Scenario(seconds=120, width_px=1920, height_px=1080, marks=tuple(LOGOS))
+CLIP = Scenario(seconds=120, width_px=1920, height_px=1080, logos=tuple(LOGOS))
 HEIGHT_PX = 40.0
 """Least height of a logo that must be recognised."""
 IN_VIEW = 0.25
@@ -59,36 +59,36 @@ def score_logos(truth: Truth, payloads: Mapping[str, Payload]) -> LogoScore:
     for row in report.detections.select(["frame", "brand", "rule"]).to_pylist():
         brands = named.setdefault(row["frame"], {})
         brands[row["brand"]] = brands.get(row["brand"], False) or row["rule"] == Rule.logo_match
-    legible = {mark: _frames(truth, mark, HEIGHT_PX, legible=True) for mark in truth.marks}
-    in_view = {mark: _frames(truth, mark, 0.0, legible=False) for mark in truth.marks}
-    shown, found, said, right = ({} for _ in range(4))
+    legible = {logo: _frames(truth, logo, HEIGHT_PX, legible=True) for logo in truth.logos}
+    in_view = {logo: _frames(truth, logo, 0.0, legible=False) for logo in truth.logos}
+    shown, found, named_s, right = ({} for _ in range(4))
     for row in scenes.timeline.to_pylist():
         seconds = row["end_s"] - row["start_s"]
         here = named.get(row["keyframe"], {}) if row["keyframe"] is not None else {}
         at = round(row["t_s"] * truth.fps)
-        for mark in truth.marks:
-            if at in legible[mark]:
-                _add(shown, mark, seconds)
-                _add(found, mark, seconds * (mark in here))
+        for logo in truth.logos:
+            if at in legible[logo]:
+                _add(shown, logo, seconds)
+                _add(found, logo, seconds * (logo in here))
         for brand, by_logo in here.items():
             if by_logo:
-                _add(said, brand, seconds)
+                _add(named_s, brand, seconds)
                 near = range(at - round(ROUNDING_S * truth.fps), at + round(ROUNDING_S * truth.fps) + 1)
                 _add(right, brand, seconds * any(f in in_view.get(brand, ()) for f in near))
-    return LogoScore(shown, found, said, right)
+    return LogoScore(shown, found, named_s, right)
 
 
 def _add(sums: dict[str, float], name: str, seconds: float) -> None:
     sums[name] = sums.get(name, 0.0) + seconds
 
 
-def _frames(truth: Truth, mark: str, height_px: float, legible: bool) -> set[int]:
-    """The clip's frames that show ``mark``."""
-    of_mark = truth.boxes[truth.boxes[:, 1] == truth.brands.index(mark)]
-    y: NDArray[np.float32] = of_mark[:, 3:11:2]
-    seen = (y.max(axis=1, initial=0) - y.min(axis=1, initial=1e9)) >= height_px if len(of_mark) else np.zeros(0, bool)
-    seen &= of_mark[:, 11] > 0 if legible else of_mark[:, 10] >= IN_VIEW
-    return set(of_mark[seen, 0].astype(int).tolist())
+def _frames(truth: Truth, logo: str, height_px: float, legible: bool) -> set[int]:
+    """The clip's frames that show ``logo``."""
+    of_logo = truth.boxes[truth.boxes[:, 1] == truth.brands.index(logo)]
+    y: NDArray[np.float32] = of_logo[:, 3:11:2]
+    seen = (y.max(axis=1, initial=0) - y.min(axis=1, initial=1e9)) >= height_px if len(of_logo) else np.zeros(0, bool)
+    seen &= of_logo[:, 11] > 0 if legible else of_logo[:, 10] >= IN_VIEW
+    return set(of_logo[seen, 0].astype(int).tolist())
 
 
 def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes]) -> Path:
@@ -112,12 +112,12 @@ def write_catalog(folder: Path, names: Sequence[str], others: Mapping[str, bytes
 
 def bench_logos(folder: Path, run: RunCatalog, others: Mapping[str, bytes]) -> list[Section]:
     """Draw the clip in ``folder`` once, run it, and score its logos."""
-    video = folder / "marks.mp4"
+    video = folder / "logos.mp4"
     truth = sample_once(video, CLIP)
-    names = [b for b in truth.brands if b not in truth.marks and b not in truth.unlisted]
-    result = run(video, write_catalog(folder / "marks", names, others))
+    names = [b for b in truth.brands if b not in truth.logos and b not in truth.unlisted]
+    result = run(video, write_catalog(folder / "logos", names, others))
     score = score_logos(truth, result.payloads)
-    brands = sorted({*truth.marks, *score.named_s}, key=lambda b: (b not in truth.marks, b))
+    brands = sorted({*truth.logos, *score.named_s}, key=lambda b: (b not in truth.logos, b))
     rows = [
         (b, *(of.get(b, 0.0) for of in (score.shown_s, score.found_s, score.named_s, score.right_s)), "", "")
         for b in brands

@@ -79,8 +79,8 @@ def pictures_of(icons: Sequence[Icon]) -> list[list[Image]]:
     Returns:
         The pictures of each icon; none if the artwork cannot be drawn or is empty.
     """
-    marks = rasterise([Artwork(icon.key, icon.name, icon.svg, mono=False) for icon in icons], SIDE_PX)
-    return [_pictures(mark, icon.color) if mark is not None else [] for icon, mark in zip(icons, marks, strict=True)]
+    drawn = rasterise([Artwork(icon.key, icon.name, icon.svg, mono=False) for icon in icons], SIDE_PX)
+    return [_pictures(one, icon.color) if one is not None else [] for icon, one in zip(icons, drawn, strict=True)]
 
 
 def _pictures(mark: Rgba, brand: Color | None) -> list[Image]:

@@ -1,7 +1,7 @@
-"""How well marks are recognised in crops of photographs, with few exemplars, among thousands of brands.
+"""Measures how well logos are recognised in crops of photographs, from few exemplars, among thousands of brands.
 
-``evaluate_logos`` brings photographs, icons and recognizers together; ``openset`` makes the figures. All of it is
-deterministic, the times aside.
+``evaluate_logos`` combines photographs, icons and recognizers; ``openset`` computes the figures. Everything but the
+times is deterministic.
 """
 
 import json
@@ -50,7 +50,7 @@ BRANDS_AT_A_TIME = 64
 
 @dataclass(frozen=True)
 class Place:
-    """A box on a photograph, in px. ``brand`` "" where no mark is."""
+    """A box on a photograph, in px. ``brand`` is "" where there is no logo."""
 
     image: str
     brand: str
@@ -73,11 +73,11 @@ Sizes = Mapping[str, tuple[int, int]]
 
 
 def read_places(folder: Path) -> tuple[list[Place], Sizes]:
-    """The boxes and the photographs' sizes of ``folder/annotations.json``, a list of
+    """Reads the boxes and the photographs' sizes from ``folder/annotations.json``, a list of
     ``{"image", "width", "height", "boxes": [{"brand", "x", "y", "w", "h"}]}``.
 
     Raises:
-        BadInput: it is not there, or is no such list.
+        BadInput: the file is missing, or is not such a list.
     """
     file = folder / "annotations.json"
     try:
@@ -91,11 +91,11 @@ def read_places(folder: Path) -> tuple[list[Place], Sizes]:
 
 
 def elsewhere(places: Sequence[Place], sizes: Sizes, seed: int = 0) -> list[Place]:
-    """For each place one of its size, at random, that touches no mark: on its own photograph, or, where 50 draws find
-    none there, on the first of 20 others at random. A place that fits nowhere is left out."""
-    marks: dict[str, list[Place]] = defaultdict(list)
+    """For each place, a random one of the same size that touches no logo: on the same photograph or, after 50 failed
+    draws, on the first of 20 random others that has room. A place that fits nowhere is left out."""
+    logos: dict[str, list[Place]] = defaultdict(list)
     for place in places:
-        marks[place.image].append(place)
+        logos[place.image].append(place)
     draw, found = random.Random(seed), []
     for place in places:
         for image in (place.image, *draw.choices(sorted(sizes), k=20)):
@@ -106,7 +106,7 @@ def elsewhere(places: Sequence[Place], sizes: Sizes, seed: int = 0) -> list[Plac
                 Place(image, "", draw.randint(0, width - place.w), draw.randint(0, height - place.h), place.w, place.h)
                 for _ in range(50)
             )
-            free = next((d for d in drawn if not any(d.touches(mark) for mark in marks[image])), None)
+            free = next((d for d in drawn if not any(d.touches(logo) for logo in logos[image])), None)
             if free:
                 found.append(free)
                 break
@@ -138,8 +138,8 @@ def crops_of(folder: Path, places: Sequence[Place], codec: ImageCodec) -> list[I
 
 
 def split(places: Sequence[Place], photographs: int) -> tuple[list[int], list[int]]:
-    """Positions of the exemplars and of the queries: for each brand, the largest box on each of its first photographs,
-    by name, and every box on its others."""
+    """Indices of the exemplars and of the queries. For each brand, exemplars are the largest box on each of its first
+    ``photographs`` photographs, ordered by name; queries are all boxes on the others."""
     images: dict[str, set[str]] = defaultdict(set)
     for place in places:
         images[place.brand].add(place.image)
@@ -159,26 +159,26 @@ def split(places: Sequence[Place], photographs: int) -> tuple[list[int], list[in
 
 @dataclass(frozen=True)
 class Exemplars:
-    """One way to tell a recognizer what the brands look like, and the crops that are then asked about."""
+    """One set of exemplars of the brands, and the queries to recognise with it."""
 
     name: str
     crops: Sequence[Image]
     brand_of: Sequence[int]
-    queries: NDArray[np.int64]  # positions among the marks
+    queries: NDArray[np.int64]  # indices of labelled logos
 
 
 @dataclass(frozen=True)
 class Material:
-    """All crops of a measurement. The probes are the marks, then as many crops of no logo as were found, then the
-    ``shrunk`` marks once for each of ``SHRUNK_PX``."""
+    """All crops of a measurement. The probes are the labelled logos, then the crops of no logo, then the ``shrunk``
+    logos once for each of ``SHRUNK_PX``."""
 
     brands: Sequence[str]
     icons: Sequence[Icon | None]  # of the brands
-    own: Brands  # of the marks
-    heights_px: NDArray[np.int64]  # of the marks
+    own: Brands  # of the labelled logos
+    heights_px: NDArray[np.int64]  # of the labelled logos
     probes: Sequence[Image]
     others: slice
-    shrunk: NDArray[np.int64]  # positions among the marks
+    shrunk: NDArray[np.int64]  # indices of labelled logos
     one: Exemplars
     five: Exemplars
     icon: Exemplars
@@ -194,7 +194,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Vectors:
-    """What an embedder made of the pictures. ``distractor_of`` numbers the brand of each of the distractors' rows."""
+    """An embedder's vectors. ``distractor_of`` is the index of the brand of each row of ``distractors``."""
 
     probes: NDArray[np.float32]
     exemplars: Mapping[str, NDArray[np.float32]]
@@ -215,7 +215,7 @@ class Scored:
     comparing_s: float = 0.0
 
     def brands_in(self, exemplars: Exemplars, gallery: int) -> int:
-        """Those that have a picture: some artwork cannot be drawn."""
+        """The number of brands with a picture: some artwork cannot be drawn."""
         return len(set(exemplars.brand_of)) + int(np.isfinite(self.distractors[0, :gallery]).sum())
 
     def against(self, exemplars: Exemplars, gallery: int) -> Scores:
@@ -231,17 +231,17 @@ def evaluate_logos(
     unknown: Sequence[Image],
     false_accept_rate: float,
 ) -> list[Section]:
-    """The tables of ``docs/guides/evaluate.md``.
+    """Computes the tables of ``docs/guides/evaluate.md``.
 
     Args:
         folder: ``annotations.json`` and the photographs, in ``images``.
         recognizers: the first one's vectors are also given to the matcher.
         packs: icons; the first pack makes the middle gallery, all of them the largest.
-        unknown: pictures of no known mark, by which the matcher judges how likely a likeness is.
-        false_accept_rate: the share of distractors that the matcher may take for one of the gallery's.
+        unknown: pictures of distractors, with which the matcher calibrates how likely a match is.
+        false_accept_rate: the share of distractors that the matcher may accept as a brand of the gallery.
 
     Raises:
-        BadInput: the folder holds no such photographs.
+        BadInput: the folder has no such photographs.
     """
     material = gather(folder, packs, codec)
     distractors = distractors_of(packs, material.brands)
@@ -263,21 +263,21 @@ def evaluate_logos(
 
 
 def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> Material:
-    """Read the photographs, cut them, and draw the brands' icons."""
+    """Reads and crops the photographs, and draws the brands' icons."""
     places, sizes = read_places(folder)
     places = [p for p in places if min(p.w, p.h) >= MIN_SIDE_PX]
     if not places:
-        raise BadInput(f"{folder} has no boxes of {MIN_SIDE_PX} px and more.", "label some marks")
+        raise BadInput(f"{folder} has no boxes of {MIN_SIDE_PX} px and more.", "label some logos")
     brands = sorted({p.brand for p in places})
     own = np.array([brands.index(p.brand) for p in places])
     heights = np.array([p.h for p in places])
-    marks = crops_of(folder, places, codec)
+    logos = crops_of(folder, places, codec)
     others = crops_of(folder, elsewhere(places, sizes), codec)
     icons = [icon_of(brand, packs) for brand in brands]
 
     def photographs(name: str, count: int) -> Exemplars:
         chosen, queries = split(places, count)
-        shown = [(own[n], view) for n in chosen for view in views_of(_opaque(marks[n]))]
+        shown = [(own[n], view) for n in chosen for view in views_of(_opaque(logos[n]))]
         return Exemplars(name, [view for _, view in shown], [int(n) for n, _ in shown], np.array(queries, np.int64))
 
     one, five = photographs("1 photograph", 1), photographs("5 photographs", 5)
@@ -287,14 +287,14 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> 
     with_icon = np.flatnonzero(np.isin(own, [n for n, _ in drawn]))
     icon = Exemplars("1 icon", [picture for _, picture in drawn], [n for n, _ in drawn], with_icon)
     large = five.queries[heights[five.queries] >= max(SHRUNK_PX)]
-    shrunk = [_shrunk(marks[n], px) for px in SHRUNK_PX for n in large]
-    outside = slice(len(marks), len(marks) + len(others))
-    return Material(brands, icons, own, heights, [*marks, *others, *shrunk], outside, large, one, five, icon)
+    shrunk = [_shrunk(logos[n], px) for px in SHRUNK_PX for n in large]
+    outside = slice(len(logos), len(logos) + len(others))
+    return Material(brands, icons, own, heights, [*logos, *others, *shrunk], outside, large, one, five, icon)
 
 
 def distractors_of(packs: Sequence[Sequence[Icon]], brands: Sequence[str]) -> list[list[Icon]]:
-    """Of each pack the icons of other brands that no pack before has, one for each name, in an order drawn at random,
-    so that the first few are like the rest."""
+    """For each pack, the icons of other brands that no earlier pack has, one per name, in random order, so that the
+    first few are a fair sample."""
     ours, seen, kept = frozenset(map(key_of, brands)), {""}, []
     for pack in packs:
         fresh = {icon.key: icon for icon in reversed(pack) if icon.key not in seen and not is_of(icon, ours)}
@@ -313,8 +313,7 @@ def score(
     unknown: Sequence[Image],
     progress: Progress,
 ) -> tuple[list[Scored], Vectors]:
-    """Let each recognizer compare all probes with all exemplars and with the distractors. The first one's vectors are
-    kept."""
+    """Compares all probes with all exemplars and distractors; also returns the vectors of the first recognizer."""
     results, described, kept, kept_of = [], [], [], []
     for r in recognizers:
         result = Scored(r.name, galleries, np.full((len(material.probes), galleries[-1]), -np.inf, np.float32))
@@ -322,8 +321,8 @@ def score(
         probes = r.describe(material.probes)
         result.describing_s = time.perf_counter() - began
         for e in material.exemplars:
-            alike = r.compare(probes, r.describe(e.crops))
-            result.brands[e.name] = best_of_brands(alike, e.brand_of, len(material.brands))
+            scores = r.compare(probes, r.describe(e.crops))
+            result.brands[e.name] = best_of_brands(scores, e.brand_of, len(material.brands))
         results.append(result)
         described.append(probes)
     for start in range(0, len(distractors), BRANDS_AT_A_TIME):
@@ -338,9 +337,9 @@ def score(
                 kept.append(gallery)
                 kept_of += [n for n, _ in drawn]
             began = time.perf_counter()
-            alike = r.compare(probes, gallery)
+            scores = r.compare(probes, gallery)
             result.comparing_s += time.perf_counter() - began
-            best = best_of_brands(alike, [n - start for n, _ in drawn], len(some))
+            best = best_of_brands(scores, [n - start for n, _ in drawn], len(some))
             result.distractors[:, start : start + len(some)] = best
     progress(len(distractors), len(distractors), "distractor brands")
     first = recognizers[0]
@@ -362,26 +361,26 @@ def recognition(material: Material, scored: Sequence[Scored]) -> Section:
 
 
 def icons_by_brand(material: Material, scored: Sequence[Scored]) -> Section:
-    """How many of each brand's marks its icon finds, in each recognizer's largest gallery."""
+    """How many logos of each brand its icon recognises, in each recognizer's largest gallery."""
     found = _found_by_icon(material, scored)
     rows = []
     for n, (brand, icon) in enumerate(zip(material.brands, material.icons, strict=True)):
         right = [float(f[n]) if icon else "" for f in found.values()]
         rows.append((brand, icon.name if icon else "none", int((material.own == n).sum()), *right))
-    return Section("Marks recognised by one icon", ("brand", "icon", "marks", *found), rows)
+    return Section("Logos recognised by one icon", ("brand", "icon", "logos", *found), rows)
 
 
 def icons_not_shown(material: Material, scored: Sequence[Scored]) -> Section:
-    """The brands that have an icon by which no mark at all is recognised: photographs show another mark."""
+    """Brands whose icon recognises none of their logos: the photographs show other artwork."""
     rows = [
         (name, ", ".join(b for b, icon, n in zip(material.brands, material.icons, f, strict=True) if icon and n < 1))
         for name, f in _found_by_icon(material, scored).items()
     ]
-    return Section("Brands of which no mark is recognised by the icon", ("recognizer", "brands"), rows)
+    return Section("Brands of which no logo is recognised by the icon", ("recognizer", "brands"), rows)
 
 
 def open_set(material: Material, scored: Sequence[Scored]) -> Section:
-    """Recall at ``PRECISION``, by score and by lead, all negatives included; and by score with one kind of them."""
+    """Recall at ``PRECISION``, by score and by lead with all negatives, and by score with each kind of negatives."""
     rows = []
     for s in scored:
         for e in material.exemplars:
@@ -405,10 +404,9 @@ def open_set(material: Material, scored: Sequence[Scored]) -> Section:
 
 
 def matcher(material: Material, s: Scored, vectors: Vectors, false_accept_rate: float) -> Section:
-    """What the pipeline's matcher makes of the first recognizer's vectors in the largest gallery.
+    """The pipeline's matcher on the first recognizer's vectors, in the largest gallery.
 
-    It measures a likeness against what is usual, and claims a logo if at most ``false_accept_rate`` of distractors look
-    as much like one.
+    It accepts a match if at most ``false_accept_rate`` of the distractors score as high.
     """
     rows = []
     for e in (e for e in material.exemplars if len(e.queries)):
@@ -425,11 +423,11 @@ def matcher(material: Material, s: Scored, vectors: Vectors, false_accept_rate: 
 
 
 def matcher_by_gallery(material: Material, s: Scored, vectors: Vectors, false_accept_rate: float) -> Section:
-    """What the matcher names, and what it says to resemble a brand rather than not, by the brands in the gallery.
+    """What the matcher names, and what it finds to resemble a brand, by the size of the gallery.
 
-    In galleries of one, all crops are put to every brand in turn.
+    For galleries of one brand, all crops are matched with each brand in turn.
     """
-    likely = 10 ** (OFFSET / SLOPE)  # share of distractors at which a likeness is right as often as not
+    likely = 10 ** (OFFSET / SLOPE)  # share of distractors at which a match is as likely right as wrong
     rows = []
     for e in (e for e in material.exemplars if len(e.queries)):
         owners = np.unique(e.brand_of)
@@ -469,7 +467,7 @@ def by_height(material: Material, scored: Sequence[Scored]) -> Section:
 
 
 def when_shrunk(material: Material, scored: Sequence[Scored]) -> Section:
-    """Top-1 with five photographs, when the same queries are made smaller."""
+    """Top-1 with five photographs, with the queries scaled down."""
     e = material.five
     own = material.own[material.shrunk]
     rows = []
@@ -482,14 +480,14 @@ def when_shrunk(material: Material, scored: Sequence[Scored]) -> Section:
 
 
 def times(material: Material, scored: Sequence[Scored]) -> Section:
-    """What a crop costs."""
+    """Milliseconds per crop."""
     n = len(material.probes)
     rows = [(s.name, s.galleries[-1], 1000 * s.describing_s / n, 1000 * s.comparing_s / n) for s in scored]
     return Section("Milliseconds a crop", ("recognizer", "distractor brands", "describing", "comparing"), rows)
 
 
 def _found_by_icon(material: Material, scored: Sequence[Scored]) -> dict[str, NDArray[np.float64]]:
-    """For each recognizer how many of each brand's marks come first."""
+    """For each recognizer, the number of each brand's logos that it ranks first."""
     e = material.icon
     own = material.own[e.queries]
     found = {}
@@ -500,7 +498,7 @@ def _found_by_icon(material: Material, scored: Sequence[Scored]) -> dict[str, ND
 
 
 def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tuple[Verdicts, Verdicts, Verdicts]:
-    """Of the queries, of the same with their brand out of the gallery, and of the crops of no logo."""
+    """Verdicts on the queries, on the same with their brand removed from the gallery, and on the crops of no logo."""
     scores = s.against(e, gallery)
     queries, own = scores[e.queries], material.own[e.queries]
     others = scores[material.others]
@@ -512,15 +510,15 @@ def _verdicts(material: Material, s: Scored, e: Exemplars, gallery: int) -> tupl
 
 
 Matched = tuple[Verdicts, NDArray[np.float64]]
-"""What the matcher says of some crops, and the share of distractors that would look as much like one."""
+"""The matcher's verdicts on some crops, and the share of distractors that score as high."""
 
 
 def _matched(
     material: Material, e: Exemplars, vectors: Vectors, brands: Brands | None = None, distractors: int | None = None
 ) -> tuple[Matched, Matched, Matched]:
-    """As ``_verdicts``, by the matcher, with ``brands`` and the first ``distractors`` in the gallery, all by default.
+    """As ``_verdicts``, by the matcher, with ``brands`` and the first ``distractors`` in the gallery; all by default.
 
-    Where ``brands`` are in it, the queries of others are unknown logos, too.
+    Queries of brands that are not in ``brands`` count as unknown logos.
     """
     brands = np.unique(e.brand_of) if brands is None else brands
     of = np.asarray(vectors.distractor_of)
@@ -560,12 +558,12 @@ def _recall(known: Verdicts, *negatives: Verdicts, by: str) -> float | str:
 
 
 def _mean(values: NDArray[Any]) -> float | str:
-    """The mean as a cell of a table, which is empty where there is nothing."""
+    """The mean as a cell of a table; "" if there are no values."""
     return float(values.mean()) if len(values) else ""
 
 
 def _opaque(crop: Image) -> Rgba:
-    """A crop as the catalogue's artwork comes: R, G, B and full opacity."""
+    """The crop as opaque artwork: channels R, G, B, A."""
     return np.dstack([crop[:, :, ::-1], np.full(crop.shape[:2], 255, np.uint8)])
 
 

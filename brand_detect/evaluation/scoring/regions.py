@@ -108,10 +108,10 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
         BadInput: the clip has no ground truth, or shows no logos.
     """
     truth = load_truth(truth_path(video))
-    if not truth.marks:
-        raise BadInput(f"{video} shows no textless logos.", "generate it with Scenario(marks=...)")
-    marks = np.isin(truth.boxes[:, 1], [truth.brands.index(m) for m in truth.marks]) & (truth.boxes[:, 11] > 0)
-    rows = truth.boxes[marks]
+    if not truth.logos:
+        raise BadInput(f"{video} shows no textless logos.", "generate it with Scenario(logos=...)")
+    is_logo = np.isin(truth.boxes[:, 1], [truth.brands.index(b) for b in truth.logos]) & (truth.boxes[:, 11] > 0)
+    rows = truth.boxes[is_logo]
     pictures = []
     with video.open("rb") as file:
         for frame in PyAvDecoder().decode(file, pictures_a_second, 0.0, float("inf")):
@@ -127,8 +127,8 @@ def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:
 
 def generated(folder: Path) -> list[Annotated]:
     """Pictures of a clip with textless logos, which is drawn into ``folder`` if it does not exist."""
-    video = folder / "marks.mp4"
-    sample_once(video, Scenario(fps=10, marks=tuple(LOGOS)))
+    video = folder / "logos.mp4"
+    sample_once(video, Scenario(fps=10, logos=tuple(LOGOS)))
     return of_sample(video)
 
 

@@ -1,8 +1,8 @@
 """Draws the contents of generated footage: lettering, boards, a stadium, a sponsor wall, players and a scoreboard.
 
-A broadcast camera on its tripod turns and zooms but does not move, so every picture of a shot is a homography of one
-wide *set*. A set is drawn once, in colour, and kept as YUV planes; a picture then costs one warp of 1.5 bytes a pixel.
-The fonts are those embedded in OpenCV 5, so that a seed gives the same pictures on every machine.
+A camera on a tripod turns and zooms but does not move, so every picture of a shot is a homography of one wide *set*. A
+set is drawn once and stored as YUV planes; each picture then costs one warp of 1.5 bytes a pixel. Fonts are those in
+OpenCV 5, so that a seed gives the same pictures on every machine.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ MARKINGS: tuple[Array, ...] = tuple(
         [(-52.5, 54.16), (-36, 54.16), (-36, 13.84), (-52.5, 13.84)],
     )
 )
-PALETTE: tuple[tuple[Colour, Colour], ...] = (  # (ground, ink), B G R
+PALETTE: tuple[tuple[Colour, Colour], ...] = (  # (background, foreground), B G R
     ((30, 30, 190), (255, 255, 255)),
     ((70, 105, 20), (255, 255, 255)),
     ((245, 245, 245), (110, 40, 10)),
@@ -80,7 +80,7 @@ class Style:
     background: Colour
     foreground: Colour
     emblem: int  # corners of the emblem beside the name; 0 = none, 1 = a disc
-    mark: str = ""  # the path shown instead of the name; "" = letters
+    logo: str = ""  # path of the logo shown instead of the name; "" = the name
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ def brand_of(name: str, index: int, rng: np.random.Generator) -> Brand:
 
 
 def lettering(text: str, style: Style, capital_px: int = 96) -> Picture:
-    """``text`` as a coverage mask, uint8 (h, w), cropped to its ink; a capital is about ``capital_px`` high."""
+    """``text`` as a coverage mask, uint8 (h, w), cropped to the letters; a capital is about ``capital_px`` high."""
     import cv2
 
-    if style.mark:
-        return logo_mask(style.mark, capital_px)
+    if style.logo:
+        return logo_mask(style.logo, capital_px)
     shown = text.upper() if style.upper else text
     size = round(capital_px / 0.72)  # the faces' capitals are 0.72 of their size
     face = cv2.FontFace(style.face)
@@ -133,7 +133,7 @@ def logo_svg(path: str) -> str:
 
 
 def logo_mask(path: str, height_px: int) -> Picture:
-    """A logo as a coverage mask, uint8 (h, w), cropped to its ink; its square is ``2 * height_px`` high."""
+    """A logo as a coverage mask, uint8 (h, w), cropped to its shape; its square is ``2 * height_px`` high."""
     import cv2
     import resvg_py
 
@@ -151,7 +151,7 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
-    """An advertising board (h, w, 3) and the corners of its lettering's ink in it, outline included, (4, 2) px."""
+    """An advertising board (h, w, 3) and the corners of its lettering, outline included, (4, 2) px."""
     import cv2
 
     style = brand.style
@@ -177,7 +177,7 @@ def board(brand: Brand, width_px: int, height_px: int) -> tuple[Picture, Array]:
 
 
 def paint(picture: Picture, colour: Colour, mask: Picture, x: int, y: int) -> None:
-    """Lay ``colour`` over ``picture`` through ``mask`` with its top left at (x, y); what sticks out is cut."""
+    """Blends ``colour`` into ``picture`` through ``mask``, whose top left is at (x, y); clipped to the picture."""
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + mask.shape[1]), min(height, y + mask.shape[0])
     if x0 >= x1 or y0 >= y1:
@@ -211,7 +211,7 @@ class Camera:
 
     @cached_property
     def matrix(self) -> Array:
-        """K R, shape (3, 3): takes directions from the camera to homogeneous px."""
+        """K R, shape (3, 3): maps directions from the camera to homogeneous px."""
         ahead = np.subtract(self.target, self.place)
         ahead = ahead / np.linalg.norm(ahead)
         right = np.cross(ahead, (0.0, 0.0, 1.0))
@@ -221,7 +221,7 @@ class Camera:
         return np.array([[self.focal_px, 0, width / 2], [0, self.focal_px, height / 2], [0, 0, 1]]) @ turn
 
     def project(self, points: Sequence[Point] | Array) -> Array:
-        """World points (n, 3) in m to px (n, 2). Points behind the camera are moved to just before it."""
+        """Projects world points (n, 3) in m to px (n, 2). Points behind the camera are moved to just in front of it."""
         seen = (np.asarray(points, float) - self.place) @ self.matrix.T
         return seen[:, :2] / np.maximum(seen[:, 2:], 0.1)
 
@@ -261,7 +261,7 @@ class Planes:
         return Planes(self.y.copy(), self.u.copy(), self.v.copy())
 
     def warp(self, homography: Array, size: tuple[int, int]) -> "Planes":
-        """Seen through ``homography`` (3, 3), which takes px of this picture to px of the new one."""
+        """Warped by ``homography`` (3, 3), which maps px of this picture to px of the new one."""
         import cv2
 
         half = np.diag([0.5, 0.5, 1.0])
@@ -276,7 +276,7 @@ class Planes:
         )
 
     def blur(self, dx_px: float, dy_px: float) -> "Planes":
-        """Smeared by the camera's motion of (dx, dy) px while the shutter is open."""
+        """Blurred by the camera's motion of (dx, dy) px while the shutter is open."""
         import cv2
 
         out = []
@@ -293,7 +293,7 @@ class Planes:
         return Planes(*(cv2.addWeighted(a, 1 - share, b, share, 0) for a, b in pairs))  # pyright: ignore[reportArgumentType]
 
     def lay(self, sprite: "Sprite", x: float, y: float) -> None:
-        """Lay a sprite over the picture with its top left at (x, y), taken to even px; what sticks out is cut."""
+        """Draws a sprite with its top left at (x, y), rounded to even px; clipped to the picture."""
         left, top = 2 * round(x / 2), 2 * round(y / 2)
         for plane, over, alpha, scale in zip(self.each(), sprite.planes.each(), sprite.alphas, (1, 2, 2), strict=True):
             height, width = plane.shape
@@ -330,7 +330,7 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Lettering:
-    """A brand's ink somewhere on a picture: its corners (4, 2) px, clockwise from the text's top left."""
+    """A brand's lettering on a picture: its corners (4, 2) px, clockwise from the text's top left."""
 
     brand: str
     quad: Array
@@ -464,7 +464,7 @@ def with_boards(background: Picture, camera: Camera, row: Sequence[Brand], goal_
 def _board(
     picture: Picture, camera: Camera, brand: Brand, left: tuple[float, float], right: tuple[float, float]
 ) -> Iterable[Lettering]:
-    """Paint a board that stands from ``left`` to ``right``; none where it is not wholly before the camera."""
+    """Paints a board from ``left`` to ``right``, unless part of it is behind the camera."""
     import cv2
 
     corners = [(*left, BOARD_M), (*right, BOARD_M), (*right, 0.0), (*left, 0.0)]
@@ -498,7 +498,7 @@ def _goal(picture: Picture, camera: Camera) -> None:
 
 
 def sponsor_wall(size: tuple[int, int], brands: Sequence[Brand], rng: np.random.Generator) -> Set:
-    """The press room: brands in a grid on a lit wall, a desk before it. Shown as it is, without motion."""
+    """The press room: brands in a grid on a lit wall behind a desk. A static shot."""
     import cv2
 
     width, height = size
@@ -579,7 +579,7 @@ def player(shirt: Colour, shorts: Colour, height_px: int, stride: float) -> Spri
 
 
 def scoreboard(size: tuple[int, int], clock_s: int, channel: Brand) -> tuple[Sprite, Lettering]:
-    """The score and clock with the channel's bug beside them, and where the bug's ink is, relative to the sprite."""
+    """The score and clock with the channel's bug beside them, and the bug's lettering, relative to the sprite."""
     unit = max(12, round(size[1] * 0.045)) // 2 * 2
     plain = Style("sans", 700, 1, 0.02, True, False, (0, 0, 0), (255, 255, 255), 0)
     cells: list[tuple[str, float, Colour, Colour]] = [

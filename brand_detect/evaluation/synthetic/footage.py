@@ -1,8 +1,8 @@
-"""Generated broadcast footage with ground truth: a real H.264 file, and what can be read on each of its frames.
+"""Generates broadcast footage with ground truth: an H.264 file, and what can be read on each of its frames.
 
-A football match: pans along perspective boards whose texts change, a close shot with players before the boards, a view
-into the corner, a whip pan with motion blur, a press room that stands still, a scoreboard with the channel's name, hard
-cuts, dissolves, a black gap and an end card. The same scenario gives the same pictures and the same truth.
+A football match: pans along boards in perspective whose texts change, a close shot with players in front of boards, a
+view into the corner, a whip pan with motion blur, a static shot of a press room, a scoreboard with the channel's name,
+hard cuts, dissolves, a black gap and an end card. The same scenario always gives the same pictures and truth.
 """
 
 import json
@@ -51,7 +51,7 @@ BRANDS = (
     "Lenovo",
     "Vodafone",
 )
-UNLISTED = ("Zymvora",)  # an invented name: no catalogue holds it
+UNLISTED = ("Zymvora",)  # an invented name that is in no catalogue
 
 LEGIBLE_HEIGHT_PX = 12.0
 LEGIBLE_PITCH_PX = 4.5
@@ -60,24 +60,24 @@ LEGIBLE_VISIBLE = 0.55
 LEGIBLE_SMEAR = 0.65
 LEGIBLE_MIX = 0.25
 LEGIBLE_RULE = (
-    f"ink, outlines included, at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
-    f"(a mark: {2 * LEGIBLE_PITCH_PX:g}), at least {LEGIBLE_CLEAR:.0%} of it within the "
+    f"lettering, outlines included, at least {LEGIBLE_HEIGHT_PX:g} px high and {LEGIBLE_PITCH_PX:g} px wide a letter "
+    f"(a logo: {2 * LEGIBLE_PITCH_PX:g}), at least {LEGIBLE_CLEAR:.0%} of it within the "
     f"picture and clear of the scoreboard, {LEGIBLE_VISIBLE:.0%} of it not covered by players either, smeared by "
     f"motion over at most {LEGIBLE_SMEAR:g} of a letter's width, at least {LEGIBLE_MIX:.0%} of the mix in a dissolve"
 )
-"""What makes lettering count as legible, by eye on frames drawn at full size: 24 of 24 names of condensed faces at 4.5
-to 6 px a letter, 18 px high or more, could be read, and 8 of 8 smeared over 0.5 to 0.65 of a letter; beyond that
-letters run into each other. So could 24 of 24 that were mixed in by 25 to 50 %, and 11 of 12 that players covered to
-between 25 and 45 %; of 12 that the picture's edge cut as much, none was there whole to be read: Fed, EMIRA, ANDER."""
+"""When lettering counts as legible, judged by eye on frames at full size. Legible were 24 of 24 condensed names at 4.5
+to 6 px a letter and at least 18 px high, 8 of 8 blurred over 0.5 to 0.65 of a letter (beyond that, letters merge),
+24 of 24 at 25 to 50 % in a dissolve, and 11 of 12 that players cover by 25 to 45 %. Of 12 that the picture's edge
+cuts by as much, none was: Fed, EMIRA, ANDER."""
 
-GLANCE_S = 0.25  # a viewer overlooks a shorter break or flash, and a hand label would not hold it
-CLEAR_S = 1.0  # a brand that can be read for so long must be found; one seen for less is a bonus
+GLANCE_S = 0.25  # a viewer misses shorter breaks and flashes, and a hand label would omit them
+CLEAR_S = 1.0  # a brand legible for this long must be found; a shorter one is a bonus
 COLUMNS = ("frame", "brand", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "visible", "legible")
 
 _CYCLE = (("wide", 5.0), ("close", 3.5), ("corner", 4.0), ("whip", 3.0), ("wall", 4.5))
 _ENDING = (("black", 0.8), ("card", 3.2))
 _CYCLE_S, _ENDING_S = 20.0, 4.0
-_LED_S = 2.5  # the boards along the touchline change so often
+_LED_S = 2.5  # interval at which the touchline boards change
 _LED_STATES = 3
 _SHUTTER = 0.35  # share of a frame's time that the shutter is open
 _FIRST_CLOCK_S = 37 * 60 + 12
@@ -89,7 +89,7 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Scenario:
-    """What to generate. ``repeats`` shows the whole clip so many times over, copied without being drawn again."""
+    """What to generate. The whole clip is shown ``repeats`` times; repeats are copied, not drawn again."""
 
     seconds: float = 24.0
     width_px: int = 1280
@@ -97,8 +97,8 @@ class Scenario:
     fps: int = 25
     seed: int = 0
     brands: tuple[str, ...] = BRANDS  # the first owns the channel, the second the end card
-    unlisted: tuple[str, ...] = UNLISTED  # shown on boards as well, and in no catalogue
-    marks: tuple[str, ...] = ()  # of LOGOS: shown on boards as well, without a word
+    unlisted: tuple[str, ...] = UNLISTED  # also shown on boards, but in no catalogue
+    logos: tuple[str, ...] = ()  # names in LOGOS, also shown on boards, without text
     boards: int = 15  # along the touchline; more are narrower and harder to read
     players: int = 14
     repeats: int = 1
@@ -112,23 +112,23 @@ class Scenario:
             raise BadInput("A sample has at least 25 frames and is shown at least once.")
         if len(self.brands) < 3 or self.boards < 1:
             raise BadInput("A sample shows at least three brands on at least one board.")
-        if unknown := set(self.marks) - LOGOS.keys():
-            raise BadInput(f"There is no mark {min(unknown)}.", f"marks: {', '.join(LOGOS)}")
+        if unknown := set(self.logos) - LOGOS.keys():
+            raise BadInput(f"There is no logo {min(unknown)}.", f"logos: {', '.join(LOGOS)}")
 
     @property
     def shown(self) -> tuple[str, ...]:
         """Every name, in the order of the truth's."""
-        return *self.brands, *self.unlisted, *self.marks
+        return *self.brands, *self.unlisted, *self.logos
 
     @property
     def frames(self) -> int:
-        """Frames that are drawn; the file has ``repeats`` times as many."""
+        """Number of frames drawn; the file has ``repeats`` times as many."""
         return round(self.seconds * self.fps)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A stretch of frames of one kind. ``dissolve`` frames at its start are mixed with the shot before."""
+    """Consecutive frames of one kind. Its first ``dissolve`` frames are mixed with the previous shot."""
 
     kind: str  # wide | close | corner | whip | wall | black | card
     start: int
@@ -152,7 +152,7 @@ def plan(scenario: Scenario) -> list[Shot]:
 
 @dataclass(frozen=True)
 class Box:
-    """Lettering on one frame: its corners (4, 2) px, the share that is in view, whether it can be read."""
+    """Lettering on one frame: its corners in px, shape (4, 2), the visible share, and whether it is legible."""
 
     brand: str
     quad: Array
@@ -161,7 +161,7 @@ class Box:
 
 
 def draw(scenario: Scenario) -> Iterator[tuple[Planes, list[Box]]]:
-    """Every frame's picture and its lettering, one at a time."""
+    """Yields each frame's picture and lettering."""
     studio = _Studio(scenario)
     shots = plan(scenario)
     for shot in shots:
@@ -181,7 +181,7 @@ def _faded(box: Box, share: float) -> Box:
 
 
 def _grid(columns: int, rows: int) -> Array:
-    """Weights (columns * rows, 4) of a quadrilateral's corners that give points spread evenly over it."""
+    """Weights of a quadrilateral's corners, shape (columns * rows, 4), that give points spread evenly over it."""
     a, d = (g.ravel() for g in np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows))
     return np.stack([(1 - a) * (1 - d), a * (1 - d), a * d, (1 - a) * d], axis=1)
 
@@ -190,7 +190,7 @@ _GRID = _grid(20, 4)
 
 
 class _Studio:
-    """Draws the frames of a scenario's shots; keeps the few sets they share."""
+    """Draws the frames of a scenario's shots; caches the few sets that they share."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -203,7 +203,7 @@ class _Studio:
         self.figure = lru_cache(maxsize=512)(player)
 
     def frame(self, shot: Shot, k: int) -> tuple[Planes, list[Box]]:
-        """The ``k``-th picture of ``shot``, which may run on past its end, and its lettering."""
+        """The ``k``-th picture of ``shot`` and its lettering; ``k`` may be beyond the shot's end."""
         if shot.kind == "black":
             return self._black.copy(), []
         now = self.set_of(shot.kind, self._led(shot, k))
@@ -233,7 +233,7 @@ class _Studio:
         return picture, [box for box in boxes if box]
 
     def _overlay(self, picture: Planes, shot: Shot, k: int) -> tuple[Rectangle, Lettering]:
-        """Lay the scoreboard over the picture: where it lies, and the channel's name on it."""
+        """Draws the scoreboard on the picture; returns its rectangle, and the lettering of the channel's name."""
         sprite, name = self.bug(_FIRST_CLOCK_S + (shot.start + (0 if shot.kind == "wall" else k)) // self.scenario.fps)
         x, y = round(0.04 * self.size[0]) // 2 * 2, round(0.06 * self.size[1]) // 2 * 2
         picture.lay(sprite, x, y)
@@ -254,8 +254,8 @@ class _Studio:
 
     @property
     def _on_wall(self) -> list[Brand]:
-        marks = [b for b in self.brands if b.style.mark]
-        return [*self.brands[2 : 9 - len(marks[:4])], *marks[:4]]
+        logos = [b for b in self.brands if b.style.logo]
+        return [*self.brands[2 : 9 - len(logos[:4])], *logos[:4]]
 
     def _background(self, camera: Camera) -> Picture:
         return stadium(camera, np.random.default_rng(self.scenario.seed + 1))
@@ -273,7 +273,7 @@ class _Studio:
         return with_boards(self.background(camera), camera, row, goal_row)
 
     def _wide_camera(self, kind: str) -> Camera:
-        """Sees all that the moving camera of a shot of ``kind`` can turn to."""
+        """A camera whose view contains all views of the moving camera in a shot of ``kind``."""
         width, height = self.size
         if kind == "corner":
             return Camera((-6, 44, 4.5), (54, 66, 1.5), 1.65 * width, (_even(1.75 * width), _even(1.5 * height)))
@@ -302,7 +302,7 @@ class _Studio:
         return Camera(wide.place, (x + drift[0], y, z + drift[1]), wide.focal_px * zoom, self.size)
 
     def _play(self, picture: Planes, camera: Camera, shot: Shot, k: int) -> list[Rectangle]:
-        """Draw the players, far ones first; returns the boxes (x0, y0, x1, y1) px they cover."""
+        """Draws the players, far ones first; returns the boxes that they cover."""
         count = 2 if shot.kind == "close" else self.scenario.players
         rng = np.random.default_rng((self.scenario.seed, shot.number))
         base = rng.uniform((-26, 34), (26, 66), (count, 2))
@@ -346,7 +346,7 @@ class _Studio:
         return Box(text.brand, text.quad, visible, bool(legible))
 
     def _visible(self, quad: Array, over: Sequence[Rectangle]) -> float:
-        """The share of ``quad`` inside the picture and outside the boxes ``over``, on a grid of 20 x 4 points."""
+        """The share of ``quad`` inside the picture and outside the boxes ``over``, by a grid of 20 x 4 points."""
         (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
         width, height = self.size
         if right <= 0 or bottom <= 0 or left >= width or top >= height:
@@ -367,12 +367,13 @@ def _even(number: float) -> int:
 
 @dataclass(frozen=True)
 class Truth:
-    """What can be seen and read in a generated clip. ``boxes`` is (n, 12) float32 with the columns of ``COLUMNS``:
-    the frame's number, the brand's place in ``brands``, the ink's corners in px, the visible share, legible 0 or 1."""
+    """What can be seen and read in a generated clip. ``boxes``, shape (n, 12), has the columns of ``COLUMNS``: the
+    frame's number, the brand's index in ``brands``, the lettering's corners in px, the visible share, and legible as 0
+    or 1."""
 
     brands: tuple[str, ...]
     unlisted: tuple[str, ...]
-    marks: tuple[str, ...]  # those of ``brands`` that are shown without a word
+    logos: tuple[str, ...]  # those of ``brands`` that are shown without text
     width_px: int
     height_px: int
     fps: int
@@ -384,11 +385,11 @@ class Truth:
     boxes: NDArray[np.float32]
 
     def legible_s(self, brand: str) -> list[list[float]]:
-        """When ``brand`` can be read: [start, end) in seconds, without the breaks and flashes a viewer overlooks."""
+        """When ``brand`` is legible: [start, end) in seconds, ignoring breaks and flashes that a viewer misses."""
         return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & (self.boxes[:, 11] > 0)])
 
     def seen_s(self, brand: str) -> list[list[float]]:
-        """When ``brand`` can be read, or half of its lettering or more is in view, legible or not."""
+        """When ``brand`` is legible, or at least half of its lettering is in view."""
         seen = (self.boxes[:, 10] >= 0.5) | (self.boxes[:, 11] > 0)
         return self._runs(self.boxes[(self.boxes[:, 1] == self.brands.index(brand)) & seen])
 
@@ -402,7 +403,7 @@ class Truth:
         return [[start, end] for start, end in runs if end - start >= GLANCE_S]
 
     def labels(self) -> dict[str, Any]:
-        """The clip's entry of a label file: ``clear`` and ``hard`` words, unlisted ones among them."""
+        """The clip's entry in a label file: ``clear`` and ``hard`` names, including unlisted ones."""
         entry: dict[str, Any] = {
             "size": f"{self.width_px}x{self.height_px}",
             "duration_s": self.duration_s,
@@ -433,23 +434,23 @@ class Truth:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Truth":
-        """From what ``to_json`` wrote."""
+        """Parses the output of ``to_json``."""
         fields = {k: data[k] for k in cls.__dataclass_fields__ if k != "boxes"}
-        spans = ("brands", "unlisted", "marks", "cuts_s", "dissolves_s", "still_s", "black_s")
+        spans = ("brands", "unlisted", "logos", "cuts_s", "dissolves_s", "still_s", "black_s")
         fields |= {k: tuple(tuple(v) if isinstance(v, list) else v for v in data[k]) for k in spans}
         boxes = np.array(data["boxes"], np.float32).reshape(-1, len(COLUMNS))
         return cls(**fields, boxes=boxes)
 
 
 def truth_path(video: Path) -> Path:
-    """Where a generated clip's truth lies: ``sample.mp4`` has ``sample.truth.json`` beside it."""
+    """Path of a generated clip's truth: ``sample.truth.json`` beside ``sample.mp4``."""
     return video.with_suffix(".truth.json")
 
 
 def write_sample(video: Path, scenario: Scenario) -> Truth:
-    """Draw and encode ``scenario`` as ``video`` (H.264, yuv420p, MP4), its truth beside it.
+    """Draws and encodes ``scenario`` as ``video`` (H.264, yuv420p, MP4), and writes its truth beside it.
 
-    Pictures are drawn and encoded one at a time; memory grows with the length by the truth alone, 48 bytes a box.
+    Pictures are drawn and encoded one at a time; only the truth grows with the length, by 48 bytes a box.
     """
     import av
 
@@ -483,7 +484,7 @@ def write_sample(video: Path, scenario: Scenario) -> Truth:
 
 
 def _repeat(once: Path, video: Path, scenario: Scenario) -> None:
-    """Copy the packets of ``once`` into ``video``, ``repeats`` times over."""
+    """Copies the packets of ``once`` into ``video``, ``repeats`` times."""
     import av
 
     with av.open(str(once)) as source, av.open(str(video), "w") as target:
@@ -520,7 +521,7 @@ def _truth(scenario: Scenario, boxes: NDArray[np.float32]) -> Truth:
     return Truth(
         brands=scenario.shown,
         unlisted=scenario.unlisted,
-        marks=scenario.marks,
+        logos=scenario.logos,
         width_px=scenario.width_px,
         height_px=scenario.height_px,
         fps=fps,
@@ -534,10 +535,10 @@ def _truth(scenario: Scenario, boxes: NDArray[np.float32]) -> Truth:
 
 
 def load_truth(path: Path) -> Truth:
-    """Read a truth file.
+    """Reads a truth file.
 
     Raises:
-        BadInput: it is not one.
+        BadInput: it is not a truth file.
     """
     try:
         return Truth.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -546,7 +547,7 @@ def load_truth(path: Path) -> Truth:
 
 
 def sample_once(video: Path, scenario: Scenario) -> Truth:
-    """The truth of ``video``, which is drawn only if it is not there yet or was drawn from another scenario or rule."""
+    """Generates ``video`` unless it exists with the same scenario and rule; returns its truth."""
     note = video.with_suffix(".scenario.json")
     wanted = json.dumps({**asdict(scenario), "legible_rule": LEGIBLE_RULE}, ensure_ascii=False)
     if video.is_file() and note.is_file() and note.read_text(encoding="utf-8") == wanted:
@@ -558,7 +559,7 @@ def sample_once(video: Path, scenario: Scenario) -> Truth:
 
 
 def demo_clip(folder: Path) -> Path:
-    """The clip of ``make demo``: ``sample.mp4`` in ``folder``, its truth beside it."""
+    """The clip of ``make demo``: ``sample.mp4`` in ``folder``, with its truth beside it."""
     video = folder / "sample.mp4"
     sample_once(video, Scenario())
     return video

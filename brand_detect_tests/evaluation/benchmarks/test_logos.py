@@ -1,4 +1,4 @@
-"""Scores of made-up runs over clips whose marks are known."""
+"""Scores of made-up runs over clips whose logos are known."""
 
 import numpy as np
 import pytest
@@ -21,11 +21,11 @@ ARVELO, BRISK, *_ = LOGOS
 
 
 def truth(*boxes: tuple[int, str, float, float, int]) -> Truth:
-    """A clip of ten seconds; boxes are (frame, mark, height, share in view, legible)."""
+    """A clip of ten seconds; boxes are (frame, logo, height, share in view, legible)."""
     brands = ("Rolex", ARVELO, BRISK)
     rows = [
-        [frame, brands.index(mark), 0, 0, height, 0, height, height, 0, height, share, legible]
-        for frame, mark, height, share, legible in boxes
+        [frame, brands.index(logo), 0, 0, height, 0, height, height, 0, height, share, legible]
+        for frame, logo, height, share, legible in boxes
     ]
     return Truth(
         brands, (), (ARVELO, BRISK), 1920, 1080, FPS, 10.0, (), (), (), (), np.array(rows, np.float32).reshape(-1, 12)
@@ -42,8 +42,8 @@ def payloads(*detections: Row) -> dict[str, Payload]:
     return {"filter_scenes": scenes(frames(20)), "compile_report": report}
 
 
-def always(mark: str, first: float, last: float, height: float = 80.0, share: float = 1.0, legible: int = 1):
-    return [(f, mark, height, share, legible) for f in range(round(first * FPS), round(last * FPS))]
+def always(logo: str, first: float, last: float, height: float = 80.0, share: float = 1.0, legible: int = 1):
+    return [(f, logo, height, share, legible) for f in range(round(first * FPS), round(last * FPS))]
 
 
 def test_seconds_found_of_those_shown():
@@ -61,13 +61,13 @@ def test_another_name_is_wrong():
     assert score.precision == pytest.approx(1 / 3)
 
 
-def test_what_a_text_named_is_no_mark():
+def test_what_a_text_named_is_no_logo():
     score = score_logos(truth(*always(ARVELO, 2, 6)), payloads(detection(6, "Rolex", "exact")))
     assert score.named_s == {}
 
 
 @pytest.mark.parametrize(("height", "legible"), [(HEIGHT_PX - 1, 1), (HEIGHT_PX + 20, 0)])
-def test_small_and_illegible_marks_need_not_be_found_but_may_be(height, legible):
+def test_small_and_illegible_logos_need_not_be_found_but_may_be(height, legible):
     known = truth(*always(ARVELO, 2, 6, height=height, legible=legible))
     score = score_logos(known, payloads(detection(6, ARVELO)))
     assert (score.shown_s, score.precision) == ({}, 1.0)
@@ -81,7 +81,7 @@ def test_a_duplicate_counts_for_the_frame_that_stands_for_it():
     assert score_logos(truth(*always(ARVELO, 2, 6)), shown).found_s == {ARVELO: pytest.approx(1.0)}
 
 
-def test_the_catalogue_holds_the_marks_and_the_bystanders(tmp_path):
+def test_the_catalogue_holds_the_logos_and_the_bystanders(tmp_path):
     others = {"Disc": logos.svg(), "Rolex": logos.svg("cross"), "Twin": logos.svg(), "Stairs": logos.svg("stairs")}
     folder = write_catalog(tmp_path, ["Rolex"], others)
     read = load_catalog(str(folder), VectorAndPixelArtwork()).catalog

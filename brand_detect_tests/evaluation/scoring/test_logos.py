@@ -36,19 +36,19 @@ def test_exemplars_are_the_largest_box_of_each_of_the_first_photographs():
     assert logos.split(places, 2) == ([0, 2, 3, 4], [5, 6])
 
 
-def test_crops_of_no_mark_have_the_same_sizes_and_touch_no_mark():
-    marks = [place("a", "A", 10 * n, 40, 10 + n, 30) for n in range(8)] + [place("full", "B", 0, 0, 50, 50)]
+def test_crops_of_no_logo_have_the_same_sizes_and_touch_no_mark():
+    labelled = [place("a", "A", 10 * n, 40, 10 + n, 30) for n in range(8)] + [place("full", "B", 0, 0, 50, 50)]
     sizes = {"a": (100, 100), "full": (50, 50)}
-    found = logos.elsewhere(marks, sizes)
-    assert [(p.w, p.h) for p in found[:8]] == [(m.w, m.h) for m in marks[:8]]
+    found = logos.elsewhere(labelled, sizes)
+    assert [(p.w, p.h) for p in found[:8]] == [(m.w, m.h) for m in labelled[:8]]
     for p in found:
         assert not p.brand
         assert p.image == "a"  # nothing is free on the other
         assert 0 <= p.x <= 100 - p.w
         assert 0 <= p.y <= 100 - p.h
-        assert not any(p.touches(m) for m in marks if m.image == p.image)
-    assert found == logos.elsewhere(marks, sizes)
-    assert found != logos.elsewhere(marks, sizes, seed=1)
+        assert not any(p.touches(m) for m in labelled if m.image == p.image)
+    assert found == logos.elsewhere(labelled, sizes)
+    assert found != logos.elsewhere(labelled, sizes, seed=1)
 
 
 def test_places_that_fit_nowhere_are_left_out():
@@ -64,7 +64,7 @@ def test_boxes_that_share_an_edge_do_not_touch(dx, touching):
 
 
 COLORS = {"Acme": (0, 0, 255), "Brio": (255, 0, 0), "Colt": (0, 255, 0)}
-"""B, G, R of the marks; Colt has no icon, and Brio's is of another colour by now."""
+"""B, G, R of the logos; Colt has no icon, and Brio's is of another colour by now."""
 
 
 def icon(name, color):
@@ -74,11 +74,11 @@ def icon(name, color):
 
 
 UNKNOWN = [np.full((9, 9, 3), color, np.uint8) for color in np.random.default_rng(0).integers(20, 60, (60, 3))]
-"""Pictures of no mark: dull colours."""
+"""Pictures of no logo: dull colours."""
 
 
 class Hue:
-    """Knows marks by the mean colour of what is neither black nor white nor grey."""
+    """Knows logos by the mean colour of what is neither black nor white nor grey."""
 
     identity, dimensions = "hue", 3
 
@@ -95,7 +95,7 @@ HUE = Embedder("hue", Hue())
 
 @pytest.fixture
 def folder(tmp_path):
-    """Seven photographs of each brand, with one mark on each, the last with a second one that is too small."""
+    """Seven photographs of each brand, with one logo on each, the last with a second one that is too small."""
     (tmp_path / "images").mkdir()
     listed = []
     for brand, color in COLORS.items():
@@ -126,7 +126,7 @@ def table(sections, title):
     return section.to_json()["rows"]
 
 
-def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
+def test_recognition_of_logos_that_are_known_by_their_colour(folder, packs):
     sections = logos.evaluate_logos(
         folder, [HUE, Embedder("other hue", Hue())], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01
     )
@@ -147,8 +147,8 @@ def test_recognition_of_marks_that_are_known_by_their_colour(folder, packs):
     ]
     assert {r["top-1"] for r in icons} == {0.5}  # Brio's photographs show another colour than its icon
 
-    by_brand = {r["brand"]: r for r in table(sections, "Marks recognised by one icon")}
-    assert [(r["icon"], r["marks"], r["hue"]) for r in by_brand.values()] == [
+    by_brand = {r["brand"]: r for r in table(sections, "Logos recognised by one icon")}
+    assert [(r["icon"], r["logos"], r["hue"]) for r in by_brand.values()] == [
         ("acme", 7, 7),
         ("brio", 7, 0),
         ("none", 7, ""),
@@ -178,7 +178,7 @@ def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, all
     [five] = [r for r in rows if r["exemplars"] == "5 photographs"]
     assert (five["brands in gallery"], five["queries"], five["top-1"]) == (8, 6, 1)
     assert five["recall"] == five["unknown logos claimed"] == five["crops of no logo claimed"] == share
-    # six right claims, six of the same marks without their brand, 21 crops of no logo
+    # six right claims, six of the same logos without their brand, 21 crops of no logo
     assert five["precision"] == pytest.approx(6 / (6 + 6 + 21) if share else 1)
 
 
@@ -200,7 +200,7 @@ def test_the_matcher_rejects_what_looks_like_nothing_in_the_gallery(folder, pack
     assert max(r["recall"] for r in rows) > 0.5
 
 
-def test_photographs_without_room_for_crops_of_no_mark(folder, packs):
+def test_photographs_without_room_for_crops_of_no_logo(folder, packs):
     listed = json.loads((folder / "annotations.json").read_text())
     for picture in listed:
         picture["boxes"] = [{**picture["boxes"][0], "x": 0, "y": 0, "w": 200, "h": 200}]

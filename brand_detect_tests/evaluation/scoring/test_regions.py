@@ -69,17 +69,17 @@ def test_a_folder_without_annotations_is_refused(tmp_path):
         annotated(tmp_path, OpenCvCodec())
 
 
-def test_generated_clips_tell_where_their_marks_are(tmp_path):
-    scenario = Scenario(seconds=4, width_px=640, height_px=360, fps=10, players=2, marks=("Arvelo", "Delmar", "Fjorda"))
-    truth = write_sample(tmp_path / "marks.mp4", scenario)
-    pictures = of_sample(tmp_path / "marks.mp4", 2.0)
+def test_generated_clips_tell_where_their_logos_are(tmp_path):
+    scenario = Scenario(seconds=4, width_px=640, height_px=360, fps=10, players=2, logos=("Arvelo", "Delmar", "Fjorda"))
+    truth = write_sample(tmp_path / "logos.mp4", scenario)
+    pictures = of_sample(tmp_path / "logos.mp4", 2.0)
     assert pictures
     for image, boxes in pictures:
         assert image.shape == (360, 640, 3)
         assert ((boxes[:, 2:] - boxes[:, :2]) >= 16).all()
         for left, top, right, bottom in boxes.round().astype(int):  # ink on its ground, nothing flat
             assert image[top:bottom, left:right].std() > 15
-    assert truth.marks == ("Arvelo", "Delmar", "Fjorda")
-    write_sample(tmp_path / "words.mp4", replace(scenario, marks=()))
+    assert truth.logos == ("Arvelo", "Delmar", "Fjorda")
+    write_sample(tmp_path / "words.mp4", replace(scenario, logos=()))
     with pytest.raises(BadInput, match="textless"):
         of_sample(tmp_path / "words.mp4")

@@ -41,7 +41,7 @@ ModelName = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f]*$")]
 class Precision(Enum):
     """How a network computes. ``auto`` is resolved once per attempt; the engine's identity in the manifest names it."""
 
-    auto = "auto"  # the fastest that the CPU computes in natively, int8 only if the package has the model in it
+    auto = "auto"  # the fastest on this CPU; int8 only if the package has the model in it
     f32 = "f32"
     bf16 = "bf16"
     int8 = "int8"

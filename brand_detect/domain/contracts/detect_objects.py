@@ -117,7 +117,7 @@ class DetectObjectsParams(Params):
     )
     precision: Precision = Field(
         Precision.auto,
-        description="precision of the text detector; auto: the fastest that the CPU computes in natively",
+        description="precision of the text detector; auto: the fastest on this CPU",
     )
     logos: LogoDetection = Field(LogoDetection.contours, description="detector of logo regions")
     logo_score: Unit = Field(0.1, description="lowest score of a logo region")

@@ -57,5 +57,5 @@ class RunOcrParams(Params):
     stop_confidence: Unit = Field(0.92, description="confidence at which reading of a track stops")
     min_confidence: Unit = Field(0.5, description="readings below this confidence are dropped")
     precision: Precision = Field(
-        Precision.auto, description="precision of text recognition; auto: the fastest that the CPU computes in natively"
+        Precision.auto, description="precision of text recognition; auto: the fastest on this CPU"
     )

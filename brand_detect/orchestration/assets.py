@@ -149,7 +149,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
 
 @stage_asset(
     code_version="3",
-    packages=["av", "opencv-python"],
+    packages=["av", "opencv-python", "pillow"],
     work="decoding",
     kinds={"ffmpeg"},
     checks=[

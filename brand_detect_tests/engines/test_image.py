@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from brand_detect.domain.errors import Permanent
 from brand_detect.engines.image import OpenCvCodec
 
 CODEC = OpenCvCodec()
@@ -30,6 +31,33 @@ def extent(picture: np.ndarray, background: int) -> tuple[float, ...]:
 def around(stretches: list[tuple[float, float, float, float]]) -> tuple[float, ...]:
     edges = np.array(stretches)
     return (*edges[:, :2].min(axis=0), *edges[:, 2:].max(axis=0))
+
+
+def error(picture: np.ndarray, jpeg: bytes) -> float:
+    return float(np.mean((CODEC.decode(jpeg).astype(float) - picture) ** 2))
+
+
+def test_a_picture_of_noise_survives_as_jpeg() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (90, 161, 1), np.uint8).repeat(3, axis=2)
+    sizes = [len(CODEC.encode(noise, quality, 0)) for quality in (1, 30, 50, 75, 100)]
+    assert sizes == sorted(set(sizes))
+    assert error(noise, CODEC.encode(noise, 100, 0)) < 1
+    part = noise[10:50, 20:100]  # not contiguous
+    assert CODEC.encode(part, 75, 0) == CODEC.encode(part.copy(), 75, 0)
+    assert CODEC.decode(CODEC.encode(part, 75, 20)).shape == (10, 20, 3)
+
+
+def test_a_picture_larger_than_a_jpeg_is_refused() -> None:
+    with pytest.raises(Permanent, match="2x70000 px could not be stored"):
+        CODEC.encode(np.zeros((70_000, 2, 3), np.uint8), 75, 0)
+
+
+def test_letters_suffer_less_than_from_the_tables_of_jpeg() -> None:
+    picture = blurred(board("Small print", size=(180, 320)), 0.7)
+    ours = CODEC.encode(picture, 75, 0)
+    sizes = (cv2.imencode(".jpg", picture, [1, q, cv2.IMWRITE_JPEG_OPTIMIZE, 1])[1].tobytes() for q in range(20, 100))
+    theirs = next(jpeg for jpeg in sizes if len(jpeg) >= len(ours))
+    assert error(picture, ours) < 0.9 * error(picture, theirs)
 
 
 @pytest.mark.parametrize(("glyph_boxes", "background"), [(255, 40), (0, 230)])

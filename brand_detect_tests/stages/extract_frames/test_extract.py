@@ -87,8 +87,8 @@ def test_a_frame_that_shows_an_earlier_one_again_is_kept_at_lower_quality(tmp_pa
     assert found.frames["repeats"].to_pylist() == [full, 0, 0, 0, 0, full, 5, 5, full, full, 9, 9, full, full]
     quality = found.frames["quality"].to_pylist()
     assert quality == [85 if other is None else 40 for other in found.frames["repeats"].to_pylist()]
-    coarseness = [blob[blob.index(b"\xff\xdb") + 5] for blob in sink.blobs]  # the first luma step of the JPEG
-    assert coarseness == [{85: 5, 40: 20}[q] for q in quality]
+    coarseness = [blob[blob.index(b"\xff\xdb") + 5] for blob in sink.blobs]  # the first luma step
+    assert coarseness == [{85: 3, 40: 12}[q] for q in quality]
 
 
 def test_no_frame_is_kept_better_than_in_full(tmp_path: Path) -> None:

@@ -224,6 +224,20 @@ def _rapidocr(here: Installation) -> Iterator[Finding]:
         yield Finding("openvino", WARN, f"cannot be imported, {slower}: {e}", "reinstall openvino")
 
 
+def _precision(_: Installation) -> Iterator[Finding]:
+    from brand_detect.engines.onnx import fast_precisions, fastest, quantised
+    from brand_detect.engines.rapid import DETECTOR, READER, model_file
+
+    detector, reader = model_file(DETECTOR), model_file(READER)
+    chosen = f"auto is {fastest(detector).value} for text detection, {fastest(reader).value} for reading"
+    text = f"{chosen}; fastest on this CPU: {', '.join(p.value for p in fast_precisions())}"
+    if quantised(detector):
+        yield Finding("precision", OK, text)
+    else:
+        text += f"; the package has no int8 version of this {DETECTOR}"
+        yield Finding("precision", WARN, text, "install the version of rapidocr that constraints.txt names")
+
+
 def _tesseract(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.tesseract import TesseractReader
 
@@ -537,6 +551,7 @@ CHECKS = (
     Check("opencv", _opencv),
     Check("video", _video, ("opencv",)),
     Check("rapidocr", _rapidocr, ("opencv",)),
+    Check("precision", _precision, ("rapidocr",)),
     Check("tesseract", _tesseract, ("opencv",)),
     Check("torch", _torch),
     Check("settings", _settings),

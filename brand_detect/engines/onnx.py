@@ -40,6 +40,11 @@ def fast_precisions() -> list[Precision]:
     return [p for p in (Precision.int8, Precision.bf16) if p.value.upper() in capabilities] + [Precision.f32]
 
 
+def fastest(model: Path) -> Precision:
+    """What precision ``auto`` means for this model on this machine."""
+    return next(p for p in fast_precisions() if p is not Precision.int8 or quantised(model))
+
+
 @cache
 def cpu_flags() -> frozenset[str]:
     """The CPU's instruction sets, as Linux names them; empty on other systems."""
@@ -95,18 +100,17 @@ class OnnxNet:
         else:
             self._core = openvino.Core()
             self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
-        fast, small = fast_precisions(), quantised(path)
         if precision is Precision.auto:
-            precision = next(p for p in fast if p is not Precision.int8 or small)
-        if precision is Precision.bf16 and Precision.bf16 not in fast:
+            precision = fastest(path)
+        if precision is Precision.bf16 and Precision.bf16 not in fast_precisions():
             raise Permanent(f"This CPU does not compute in bf16 on {self.runtime}.", "set precision to auto or f32")
-        if precision is Precision.int8 and not small:
+        used = quantised(path) if precision is Precision.int8 else path
+        if used is None:
             raise Permanent(
                 f"brand_detect has no int8 version of the installed {path.name}.",
                 "set precision to auto, or install the version of rapidocr that constraints.txt names",
             )
-        self.precision = precision
-        self._path = small if small and precision is Precision.int8 else path
+        self.precision, self._path = precision, used
 
     @cached_property
     def identity(self) -> str:

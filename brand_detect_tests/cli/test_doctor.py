@@ -32,6 +32,7 @@ from dagster_shared.error import SerializableErrorInfo
 from brand_detect.cli import doctor_checks
 from brand_detect.cli.doctor_checks import CHECKS, KEYS, Check, Finding, Installation, examine
 from brand_detect.domain.errors import Permanent
+from brand_detect.engines import onnx
 from brand_detect.engines.tesseract import TesseractReader
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.servers import free_port
@@ -252,12 +253,20 @@ def test_no_tesseract(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_without_openvino_another_runtime_reads(look: Look, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    found = look("opencv", "rapidocr")
+    found = look("opencv", "rapidocr", "precision")
+    assert only(found["precision"])[1] == "auto is f32 for text detection, f32 for reading; fastest on this CPU: f32"
     assert only(found["rapidocr"])[0] == "ok"
     assert "onnxruntime" in only(found["rapidocr"])[1]
     state, said, _ = only(found["openvino"])
     assert state == "off"
     assert said.startswith("not installed")
+
+
+def test_a_rapidocr_whose_detector_is_not_packaged_in_int8(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(onnx, "WEIGHTS", tmp_path)
+    state, said, todo = only(look("precision")["precision"])
+    assert (state, "no int8 version" in said) == ("warn", True)
+    assert "constraints.txt" in todo
 
 
 def test_an_engine_that_misreads(look: Look, monkeypatch: pytest.MonkeyPatch):

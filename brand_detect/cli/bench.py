@@ -1,11 +1,12 @@
 """``brand-detect bench``: speed, memory, scale, and accuracy on generated footage with ground truth."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brand_detect.cli.common import Commands, JobArg, JsonOpt, home, out
+from brand_detect.cli.common import Commands, JobArg, JsonOpt, err, home, out
 from brand_detect.cli.local import local_runner
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
@@ -13,7 +14,7 @@ from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.settings import Settings, state_dir
 
 if TYPE_CHECKING:
-    from brand_detect.evaluation.benchmarks.pipeline import RunResult, Section
+    from brand_detect.evaluation.benchmarks.common import RunResult, Section
     from brand_detect.orchestration.run import JobRun
 
 commands = Commands("Speed, memory and scale; accuracy on generated footage.")
@@ -22,33 +23,56 @@ commands = Commands("Speed, memory and scale; accuracy on generated footage.")
 @commands.command()
 def pipeline(
     labelled: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FOLDER",
+            help="also its clips of 7 s and more, with their labels.json; repeatable",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    before: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="also measure these labelled clips with their labels.json", show_default=False
+            metavar="CHECKOUT", help="an earlier version's checkout, for a column of its figures", show_default=False
         ),
     ] = None,
     long: Annotated[
-        bool, typer.Option("--long", help="also a 20-minute video: memory and stage times by length")
+        list[int],
+        typer.Option(
+            min=4,
+            metavar="MINUTES",
+            help="also a video this long: time and memory by length; repeatable",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    resume: Annotated[
+        bool, typer.Option("--resume", help="keep what the last call measured before it broke off")
     ] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Time and memory of the whole pipeline, stage by stage.
+    """Speed, memory and start-up of the whole pipeline, and what it finds.
 
-    Also: what coarser sampling saves and loses, sampling against FFmpeg, and
-    the bytes of state.
+    Every clip is read by default, with the profile fast, and with every frame
+    in full, in turn; the last table holds the figures against their targets.
+    With --json, each line is one table.
 
-    Example: brand-detect bench pipeline --labelled clips --long
+    Example: brand-detect bench pipeline --labelled clips --long 20
     """
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation.benchmarks.pipeline import benchmark
-    from brand_detect.evaluation.scoring.score import load_labels
+    from brand_detect.evaluation.benchmarks.pipeline import benchmark, clips_of
 
-    folder = labelled.resolve() if labelled else None
-    labels = load_labels(folder / "labels.json") if folder else {}
-    clips = [(folder / name, clip) for name, clip in labels.items()] if folder else []
-    catalog = load_catalog(Settings.load().catalog).catalog
-    for section in benchmark(home() / state_dir() / "bench", run_in_process, clips, catalog=catalog, long=long):
-        _print(section, as_json)
+    given = [clip for folder in labelled for clip in clips_of(folder.resolve())]
+    for section in benchmark(
+        home() / state_dir() / "bench",
+        given,
+        before=before.resolve() if before else None,
+        lengths=sorted({minutes // 2 * 2 for minutes in long}),
+        catalog=load_catalog(Settings.load().catalog).catalog,
+        resume=resume,
+        tell=lambda text: err.print(text, markup=False, highlight=False, soft_wrap=True),
+    ):
+        if as_json or section.in_console:
+            _print(section, as_json)
 
 
 @commands.command()
@@ -249,7 +273,7 @@ def replay_in_process(job_id: str, start_stage: str) -> "JobRun":
 
 def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
     """One run of a video on the instance of ``DAGSTER_HOME``, for the benchmark to measure."""
-    from brand_detect.evaluation.benchmarks.pipeline import result_of
+    from brand_detect.evaluation.benchmarks.common import result_of
 
     with local_runner(str(video)) as runner:
         return result_of(runner.submit(str(video), overrides=overrides))
@@ -257,7 +281,7 @@ def run_in_process(video: Path, overrides: Overrides) -> "RunResult":
 
 def run_with_catalog(video: Path, catalog: Path) -> "RunResult":
     """As ``run_in_process``, with another catalogue."""
-    from brand_detect.evaluation.benchmarks.pipeline import result_of
+    from brand_detect.evaluation.benchmarks.common import result_of
 
     with local_runner(str(video), catalog=str(catalog)) as runner:
         return result_of(runner.submit(str(video)))
@@ -265,6 +289,6 @@ def run_with_catalog(video: Path, catalog: Path) -> "RunResult":
 
 def _print(section: "Section", as_json: bool) -> None:
     if as_json:
-        out.print_json(data=section.to_json())
+        typer.echo(json.dumps(section.to_json(), ensure_ascii=False))
     else:
         out.print(section.table())

@@ -43,7 +43,7 @@ def clips(
     Example: brand-detect evaluate clips clips
     """
     from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation.benchmarks.pipeline import result_of
+    from brand_detect.evaluation.benchmarks.common import result_of
     from brand_detect.evaluation.scoring import score as scoring
 
     folder = folder.resolve()

@@ -9,7 +9,7 @@ from brand_detect.definitions import build_definitions
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
-from brand_detect.evaluation.benchmarks.pipeline import result_of
+from brand_detect.evaluation.benchmarks.common import result_of
 from brand_detect.evaluation.scoring.score import leave_one_out, load_labels, matching, score
 from brand_detect.evaluation.synthetic.footage import demo_clip
 from brand_detect.orchestration.resources import Services

@@ -19,7 +19,7 @@ from brand_detect.domain.protocols import Question
 from brand_detect.domain.records import Payload
 from brand_detect.domain.text import fold, key_of
 from brand_detect.engines.prompts import load_prompt, question_id
-from brand_detect.evaluation.benchmarks.pipeline import Section
+from brand_detect.evaluation.benchmarks.common import Section
 from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.orchestration.run import JobRun, Runner
 

@@ -8,7 +8,7 @@ import numpy as np
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.text import key_of
 from brand_detect.domain.timeline import union_seconds
-from brand_detect.evaluation.benchmarks.pipeline import RunVideo, Section
+from brand_detect.evaluation.benchmarks.common import RunVideo, Section
 from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_once
 
 

@@ -13,7 +13,7 @@ from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.records import Payload
 from brand_detect.domain.text import key_of
-from brand_detect.evaluation.benchmarks.pipeline import MIB, RunResult, Section
+from brand_detect.evaluation.benchmarks.common import MIB, RunResult, Section
 from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
 from brand_detect.evaluation.synthetic.footage import Scenario, Truth, sample_once
 

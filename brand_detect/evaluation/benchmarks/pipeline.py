@@ -1,297 +1,468 @@
-"""The benchmark, one function per table: speed, the price of reading fewer frames, sampling, and memory.
+"""The benchmark of the whole pipeline: speed, what it costs to read less, memory, and start-up, side by side.
 
-Every column names its unit. Clips are generated, so that everybody gets the same; your own labelled clips
-can be added.
+Every video is read in several ways, one after the other before the next video begins, so that other work on the machine
+slows all of them alike. Clips are generated, so that everybody has them; your own labelled clips can be added.
 """
 
-import multiprocessing
-import resource
-import sys
-import time
+import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
-
-import numpy as np
-from rich.table import Table
+from statistics import median
+from typing import Any
 
 from brand_detect.domain.catalog import BrandCatalog
-from brand_detect.domain.contracts.extract_frames import ExtractedFrames
+from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.job import Overrides
-from brand_detect.domain.pipeline import LINE, STAGES
-from brand_detect.domain.records import Payload
+from brand_detect.domain.media import VIDEO_SUFFIXES
+from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.timeline import union_seconds
+from brand_detect.engines.video import PyAvDecoder
+from brand_detect.evaluation.benchmarks.common import MIB, Section
 from brand_detect.evaluation.benchmarks.sampling import measure_sampling
-from brand_detect.evaluation.scoring.score import ClipLabels, labels_of_truth, score, totals
+from brand_detect.evaluation.benchmarks.worker import HERE, Ffmpeg, Run, Videos, Worker, first_reports
+from brand_detect.evaluation.scoring.score import (
+    ClipLabels,
+    ClipScore,
+    labels_of_truth,
+    load_labels,
+    score_exposures,
+    totals,
+)
 from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
-from brand_detect.storage.store import Store
 
-if TYPE_CHECKING:
-    from brand_detect.orchestration.run import JobRun
-
+FIVE_SECONDS = Scenario(seconds=5, width_px=1920, height_px=1080)
 TWO_MINUTES = Scenario(seconds=120, width_px=1920, height_px=1080)
-TWENTY_MINUTES = Scenario(seconds=120, width_px=1920, height_px=1080, repeats=10)
-
-IN_FULL: Overrides = {
-    "filter_scenes": {"hamming_threshold": 0},
-    "detect_objects": {"search_every": 1},
-    "run_ocr": {"max_crops": 20, "stop_confidence": 1.0},
-}
-"""Reads every sampled frame in full: only frames with equal hashes are duplicates, text is detected on each frame
-anew, and up to 20 crops of every track are read, however certain the first one was."""
-
-MIB = 2**20
+SHORTEST_S = 7.0
+"""Shorter clips of your own are left out: a share of their duration says little."""
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """One finished job: payload and seconds of each stage, and the bytes of its checkpoints."""
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to read a video; its name heads a column."""
 
-    payloads: Mapping[str, Payload]
-    seconds: Mapping[str, float]
-    store_bytes: int
-
-    @property
-    def duration_s(self) -> float:
-        """Length of the sampled range, in seconds."""
-        extracted = self.payloads["extract_frames"]
-        assert isinstance(extracted, ExtractedFrames)
-        return extracted.end_s - extracted.start_s
+    name: str
+    process: str = "now"  # of those that ``processes`` makes
+    profile: str = "default"
+    overrides: Overrides = field(default_factory=dict)
 
 
-RunVideo = Callable[[Path, Overrides], RunResult]
-"""Runs one video with overrides on the default profile."""
-
-
-def result_of(job: "JobRun") -> RunResult:
-    """The facts about a finished job that the benchmark needs."""
-    payloads = {stage: value for stage in STAGES if isinstance(value := job.load(stage), Payload)}
-    return RunResult(
-        payloads,
-        {stage: job.manifest(stage).stage_s for stage in LINE},
-        sum(job.store.size_bytes(job.ref(stage)) for stage in LINE),
-    )
+FLOOR = Reading("FFmpeg to nothing", process="ffmpeg")
+BEFORE = Reading("before", process="before")
+DEFAULT = Reading("default")
+FAST = Reading("fast", profile="fast")
+FULL = Reading(
+    "every frame in full",
+    overrides={
+        "filter_scenes": {"hamming_threshold": 0},
+        "detect_objects": {"search_every": 1},
+        "run_ocr": {"max_crops": 20, "stop_confidence": 1.0},
+    },
+)
+"""Only frames with equal hashes are duplicates, text is searched on every other frame, and up to 20 crops of every
+track are read, however certain the first one was."""
+PLAIN = Reading(
+    "f32 without bf16 and VNNI",
+    process="plain",
+    overrides={"detect_objects": {"precision": "f32"}, "run_ocr": {"precision": "f32"}},
+)
+READINGS = (FLOOR, BEFORE, DEFAULT, FAST, FULL, PLAIN)
 
 
 @dataclass(frozen=True)
-class Section:
-    """One table of the benchmark. The first column names the row."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str | float, ...]]
-
-    def table(self) -> Table:
-        """The table for the console, figures to three digits."""
-        table = Table(title=self.title)
-        for k, name in enumerate(self.columns):
-            table.add_column(name, justify="right" if k else "left")
-        for row in self.rows:
-            table.add_row(*(cell if isinstance(cell, str) else _figure(cell) for cell in row))
-        return table
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values, one mapping per row."""
-        return {"title": self.title, "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
-
-
-def _figure(value: float) -> str:
-    """A figure with three digits; whole numbers in full."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A run and its cost."""
+class Clip:
+    """A video to read."""
 
     video: Path
-    result: RunResult
-    wall_s: float
-    frame_requests: int = 0
-    """How often stages read frames from the store; on S3, each is one request."""
+    duration_s: float
+    labels: ClipLabels | None = None
+    generated: bool = False
 
     @property
-    def wall_share(self) -> float:
-        return self.wall_s / self.result.duration_s
-
-    def per_frame(self, stat: str) -> float:
-        """A figure of ``detect_objects`` per sampled frame."""
-        scenes, detected = self.result.payloads["filter_scenes"], self.result.payloads["detect_objects"]
-        return detected.stats[stat] / max(1, scenes.counts()["timeline"])
-
-    @property
-    def lines_read(self) -> float:
-        return self.result.payloads["run_ocr"].stats["lines_read"]
-
-    @property
-    def lines_per_track(self) -> float:
-        return self.lines_read / max(1, self.result.payloads["detect_objects"].counts()["tracks"])
+    def name(self) -> str:
+        return f"{self.video.parent.name}/{self.video.name}"
 
 
-def measured(run: RunVideo, video: Path, overrides: Overrides) -> Measured:
-    """Run ``video``, measure the time and count the ranged reads, which are those of frames."""
-    with patch.object(Store, "read_part", autospec=True, side_effect=Store.read_part) as read_part:
-        start = time.perf_counter()
-        result = run(video, overrides)
-        wall_s = time.perf_counter() - start
-    return Measured(video, result, wall_s, sum(len(call.args) > 3 for call in read_part.call_args_list))
+def clips_of(folder: Path) -> list[Clip]:
+    """The videos in ``folder`` that last 7 s or more, with the labels that its ``labels.json`` has for them.
+
+    Raises:
+        BadInput: there is no such file, or a video cannot be read.
+    """
+    labels = load_labels(folder / "labels.json")
+    clips = []
+    for video in sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES):
+        with video.open("rb") as file:
+            clips.append(Clip(video, PyAvDecoder().probe(file).duration_s, labels.get(video.name)))
+    return [clip for clip in clips if clip.duration_s >= SHORTEST_S]
 
 
-def speed(runs: Sequence[Measured]) -> Section:
-    """Wall time relative to the video's duration, the work done, and the checkpoints' size."""
+def processes(work: Path, videos: Sequence[Path], warm_up: Path, before: Path | None) -> dict[str, Videos]:
+    """What runs the readings, by ``Reading.process``; ``before`` is the checkout to compare with."""
+    found: dict[str, Videos] = {
+        "ffmpeg": Ffmpeg(),
+        "now": Worker(work / "now", videos, warm_up),
+        "plain": Worker(work / "plain", videos, warm_up, variables={"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    }
+    return found | ({"before": Worker(work / "before", videos, warm_up, before)} if before else {})
+
+
+class Journal:
+    """What was measured, so that a benchmark that broke off can go on where it did."""
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self._path, self._done = path, {}
+        if resume and path.is_file():
+            self._done = dict(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+
+    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+        """The figures ``name``, measured if they are not there yet, as JSON gives them back."""
+        if name not in self._done:
+            line = json.dumps([name, measure()])
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            self._done[name] = json.loads(line)[1]
+        return self._done[name]
+
+
+@dataclass
+class Results:
+    """The runs of all clips, by the names of clip and reading."""
+
+    clips: Sequence[Clip]
+    readings: Sequence[Reading]
+    catalog: BrandCatalog | None = None
+    runs: dict[tuple[str, str], Run] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)  # reasons, by what failed
+
+    def run(self, clip: Clip, reading: Reading) -> Run | None:
+        return self.runs.get((clip.name, reading.name))
+
+    def of(self, reading: Reading, *, generated: bool | None = None) -> list[tuple[Clip, Run]]:
+        """The clips that ``reading`` has run, by default both generated and given ones."""
+        there = ((clip, self.run(clip, reading)) for clip in self.clips if generated in (None, clip.generated))
+        return [(clip, run) for clip, run in there if run]
+
+    def score(self, clip: Clip, run: Run) -> ClipScore | None:
+        """``run`` against the clip's labels, if it has any."""
+        return score_exposures(run.exposures, clip.labels, self.catalog) if clip.labels else None
+
+    def kept(self, runs: Sequence[tuple[Clip, Run]]) -> float | None:
+        """Brand-seconds of reading in full that ``runs`` report as well, over all of those; None if there are none."""
+        common = whole = 0.0
+        for clip, run in runs:
+            ours, wanted = (_intervals(r) if r else {} for r in (run, self.run(clip, FULL)))
+            for brand, spans in wanted.items():
+                own = ours.get(brand, [])
+                whole += union_seconds(spans)
+                common += union_seconds(spans) + union_seconds(own) - union_seconds([*spans, *own])
+        return common / whole if whole else None
+
+    def clear_and_false(self, reading: Reading) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        """The clear brands that ``reading`` found and the false ones, each with its clip."""
+        scores = [(clip.name, scored) for clip, run in self.of(reading) if (scored := self.score(clip, run))]
+        found = {
+            (name, brand.brand) for name, scored in scores for brand in scored.brands if brand.clear and brand.found
+        }
+        return found, {(name, brand.brand) for name, scored in scores for brand in scored.false}
+
+
+def _intervals(run: Run) -> dict[str, list[tuple[float, float]]]:
+    """When each brand is on screen, by its id."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in run.exposures:
+        found.setdefault(row["brand_id"], []).append((row["start_s"], row["end_s"]))
+    return found
+
+
+NONE = "–"
+Figure = Callable[[Clip, Run], float | str | None]
+
+
+def side_by_side(title: str, results: Results, figure: Figure, left_out: Sequence[Reading] = (FLOOR,)) -> Section:
+    """A row per clip, a column per reading, and the medians of the given clips."""
+    readings = [reading for reading in results.readings if reading not in left_out]
+
+    def cell(clip: Clip, reading: Reading) -> float | str:
+        run = results.run(clip, reading)
+        found = figure(clip, run) if run else None
+        if found is None:
+            return "failed" if f"{clip.name}, {reading.name}" in results.failures else NONE
+        return found
+
+    rows: list[tuple[float | str, ...]] = [
+        (clip.video.name, clip.duration_s, *(cell(clip, r) for r in readings)) for clip in results.clips
+    ]
+    given = [row for clip, row in zip(results.clips, rows, strict=True) if not clip.generated]
+    if len(given) > 1:
+        columns = (
+            [value for value in column if isinstance(value, float)] for column in list(zip(*given, strict=True))[1:]
+        )
+        rows.append(("median of given clips", *(median(values) if values else NONE for values in columns)))
+    return Section(title, ("clip", "duration s", *(r.name for r in readings)), rows)
+
+
+def clip_tables(results: Results) -> Iterator[Section]:
+    """Everything about the clips, from their runs."""
+    yield side_by_side("Wall / duration", results, lambda _, run: run.wall_share, ())
+    yield side_by_side("CPU seconds / duration", results, lambda _, run: run.cpu_s / run.duration_s, ())
+    yield side_by_side("Start-up of the process with a report of 5 s, s", results, lambda _, run: run.startup_s)
+    yield stage_table(results)
+    yield brand_table(results)
+    yield side_by_side("Clear brands found, false ones", results, lambda clip, run: _found(results.score(clip, run)))
+    yield side_by_side(
+        "Brand-seconds of reading in full that are kept",
+        results,
+        lambda clip, run: results.kept([(clip, run)]),
+        (FLOOR, FULL),
+    )
+    yield side_by_side("State, MB / video minute", results, lambda _, run: run.state_mb_per_minute, (FLOOR, PLAIN))
+    yield state_table(results)
+
+
+def _found(scored: ClipScore | None) -> str | None:
+    if scored is None:
+        return None
+    total = totals([scored])
+    return f"{total.found}/{total.clear}, {total.false} false"
+
+
+def footage(results: Results) -> Iterator[tuple[str, Reading, list[tuple[Clip, Run]]]]:
+    """The runs of each reading, apart for generated and given clips."""
+    for generated in (True, False):
+        for reading in results.readings:
+            if reading is not FLOOR and (runs := results.of(reading, generated=generated)):
+                yield "generated" if generated else "given", reading, runs
+
+
+def stage_table(results: Results) -> Section:
+    """Seconds of each stage over the clips' duration; the rest is Dagster's, and loading and storing."""
+    rows = []
+    for clips, reading, runs in footage(results):
+        duration_s = sum(run.duration_s for _, run in runs)
+        stage_s = [sum(run.stage_s[stage] for _, run in runs) / duration_s for stage in LINE]
+        wall = sum(run.wall_s for _, run in runs) / duration_s
+        rows.append((f"{clips}, {reading.name}", *stage_s, wall - sum(stage_s), wall))
+    return Section("Stage seconds / duration", ("clips", *LINE, "rest", "wall"), rows)
+
+
+def brand_table(results: Results) -> Section:
+    """What each reading found, over all labelled clips, and the detector's and the reader's work."""
     columns = (
-        "clip",
-        "duration s",
-        "wall s",
-        "wall / duration",
-        "detector calls / sampled frame",
+        "clips",
+        "clear brands found",
+        "recall %",
+        "false brands",
+        "mean |error| of seconds %",
+        "brand-seconds kept %",
         "pictures searched / sampled frame",
         "lines read / track",
-        "state MiB / video minute",
     )
-    rows = [
-        (
-            m.video.name,
-            m.result.duration_s,
-            m.wall_s,
-            m.wall_share,
-            m.per_frame("detector_calls"),
-            m.per_frame("pictures_searched"),
-            m.lines_per_track,
-            m.result.store_bytes / MIB / (m.result.duration_s / 60),
+    rows: list[tuple[str | float, ...]] = []
+    for clips, reading, runs in footage(results):
+        total = totals(scored for clip, run in runs if (scored := results.score(clip, run)))
+        kept = results.kept(runs)
+        rows.append(
+            (
+                f"{clips}, {reading.name}",
+                f"{total.found} of {total.clear}",
+                100 * total.recall,
+                total.false,
+                100 * total.mean_error,
+                NONE if kept is None else 100 * kept,
+                _ratio(runs, ("detect_objects", "pictures_searched"), ("filter_scenes", "timeline")),
+                _ratio(runs, ("run_ocr", "lines_read"), ("detect_objects", "tracks")),
+            )
         )
-        for m in runs
-    ]
-    return Section("Speed, profile default", columns, rows)
+    return Section("What is found", columns, rows)
 
 
-def state(runs: Sequence[Measured]) -> Section:
+def _ratio(runs: Sequence[tuple[Clip, Run]], stat: tuple[str, str], count: tuple[str, str]) -> float:
+    """A figure of a stage over the rows of a table, both summed."""
+    done = sum(run.stats[stat[0]].get(stat[1], 0.0) for _, run in runs)
+    return done / max(1, sum(run.counts[count[0]][count[1]] for _, run in runs))
+
+
+def state_table(results: Results) -> Section:
     """What a minute of video takes in the store, and what its frames cost to read."""
     columns = (
-        "clip",
+        "clips",
         "frames MB / video minute",
         "frames stored as repeats %",
         "all checkpoints MB / video minute",
         "frame requests / sampled frame",
     )
     rows = []
-    for m in runs:
-        extracted = m.result.payloads["extract_frames"]
-        assert isinstance(extracted, ExtractedFrames)
-        frames, minutes = extracted.frames, m.result.duration_s / 60
+    for clips, reading, runs in footage(results):
+        minutes = sum(run.duration_s for _, run in runs) / 60
+        frames = sum(run.counts["extract_frames"]["frames"] for _, run in runs)
         rows.append(
             (
-                m.video.name,
-                float(np.sum(frames["size_bytes"].to_numpy())) / 1e6 / minutes,
-                100 * (1 - frames["repeats"].null_count / frames.num_rows),
-                m.result.store_bytes / 1e6 / minutes,
-                m.frame_requests / frames.num_rows,
+                f"{clips}, {reading.name}",
+                sum(run.frame_bytes for _, run in runs) / 1e6 / minutes,
+                100 * sum(run.frame_repeats for _, run in runs) / frames,
+                sum(run.state_bytes for _, run in runs) / 1e6 / minutes,
+                sum(run.frame_requests for _, run in runs) / frames,
             )
         )
     return Section("State", columns, rows)
 
 
-def against_full(runs: Sequence[tuple[ClipLabels, Measured, Measured]], catalog: BrandCatalog | None = None) -> Section:
-    """Compare the defaults with reading every sampled frame in full: savings and losses."""
-    columns = (
-        "clip",
-        "reading",
-        "wall / duration",
-        "pictures searched / sampled frame",
-        "lines read",
-        "clear brands found",
-        "recall %",
-        "false brands",
-        "mean |error| of seconds %",
-    )
-    rows: list[tuple[str | float, ...]] = []
-    for labels, default, full in runs:
-        for name, m in (("default", default), ("every frame in full", full)):
-            found = totals([score(m.result.payloads, labels, catalog)])
-            cost = (m.wall_share, m.per_frame("pictures_searched"), m.lines_read)
-            shares = (100 * found.recall, found.false, 100 * found.mean_error)
-            rows.append((labels.clip, name, *cost, f"{found.found} of {found.clear}", *shares))
-    return Section("Defaults against reading every frame in full", columns, rows)
-
-
-def sampling(video: Path, runs: int = 3) -> Section:
-    """Frame sampling compared with FFmpeg decoding the same file to null."""
-    return Section(
-        f"Frame sampling against ffmpeg -f null, {video.name}",
-        ("figure", "value"),
-        [(name, value) for name, value in measure_sampling(video, runs).items()],
-    )
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """A run in its own process."""
-
-    wall_s: float
-    peak_bytes: int  # peak resident memory of the process, models included
-    seconds: Mapping[str, float]
-    duration_s: float
-
-
-def footprint(run: RunVideo, video: Path) -> Footprint:
-    """Run ``video`` in a fresh process and measure its memory. ``run`` must be a module's function."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_footprint, run, video).result()
-
-
-def _footprint(run: RunVideo, video: Path) -> Footprint:
-    start = time.perf_counter()
-    result = run(video, {})
-    return Footprint(time.perf_counter() - start, _peak_bytes(), result.seconds, result.duration_s)
-
-
-def _peak_bytes() -> int:
-    """Peak resident memory of this process. On Linux getrusage is no use, because it starts at the parent's peak."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def memory(measure: Callable[[Path], Footprint], short: Path, long: Path) -> Section:
-    """Peak memory and seconds per stage of a short and a long video."""
-    a, b = measure(short), measure(long)
-    rows: list[tuple[str | float, ...]] = [
-        ("video, s", a.duration_s, b.duration_s, b.duration_s / a.duration_s),
-        ("peak memory, MiB", a.peak_bytes / MIB, b.peak_bytes / MIB, b.peak_bytes / a.peak_bytes),
-        ("wall, s", a.wall_s, b.wall_s, b.wall_s / a.wall_s),
+def startup_table(first: Mapping[str, tuple[float, float]]) -> Section:
+    """``first`` has the seconds of the two commands of ``first_reports``, by version."""
+    rows = [
+        ("first time, nothing prepared, s", *(empty for empty, _ in first.values())),
+        ("second time, s", *(warm for _, warm in first.values())),
     ]
-    for stage, seconds in a.seconds.items():
-        rows.append((f"{stage}, s", seconds, b.seconds[stage], b.seconds[stage] / seconds if seconds else 0.0))
-    return Section("Memory and stages over length", ("figure", short.name, long.name, "long / short"), rows)
+    return Section("From the command brand-detect run to the report of 5 s at 1080p", ("command", *first), rows)
+
+
+def length_table(runs: Mapping[int, Run]) -> Section:
+    """Cost and memory per minute of video, by its length in minutes."""
+    rows: list[tuple[str | float, ...]] = []
+
+    def row(name: str, figure: Callable[[Run], float]) -> None:
+        values = [figure(run) for run in runs.values()]
+        rows.append((name, *values, values[-1] / values[0] if values[0] else NONE))
+
+    row("wall / duration", lambda run: run.wall_share)
+    row("CPU seconds / duration", lambda run: run.cpu_s / run.duration_s)
+    row("state, MB / video minute", lambda run: run.state_mb_per_minute)
+    row("peak memory, MiB", lambda run: run.peak / MIB)
+    for stage in LINE:
+        row(f"{stage}, s / video minute", lambda run, stage=stage: run.stage_s[stage] / (run.duration_s / 60))
+    for stage in LINE:
+        row(f"{stage}, peak MiB", lambda run, stage=stage: run.peak_bytes.get(stage, 0) / MIB)
+    columns = ("figure", *(f"{minutes} min" for minutes in runs), "longest / shortest")
+    return Section("Cost and memory by length", columns, rows)
+
+
+def verdicts(results: Results, lengths: Mapping[int, Run]) -> Section:
+    """Each bar that the pipeline must pass, the figure, and whether it does."""
+    rows: list[tuple[str | float, ...]] = []
+
+    def bar(name: str, value: float | None, limit: float, *, least: bool = False, which: str = "") -> None:
+        met = None if value is None else value >= limit if least else value <= limit
+        verdict = {None: "not measured", True: "met", False: "not met"}[met]
+        rows.append((name, f"{'≥' if least else '≤'} {limit:g}", NONE if value is None else value, verdict, which))
+
+    def slowest(runs: Sequence[tuple[Clip, Run]]) -> str:
+        return max(runs, key=lambda pair: pair[1].wall_share)[0].video.name if runs else ""
+
+    for reading, share, kept in ((DEFAULT, 0.35, 0.98), (FAST, 0.25, 0.95)):
+        generated, given = (results.of(reading, generated=kind) for kind in (True, False))
+        shares = [run.wall_share for _, run in given]
+        bar(f"{reading.name}: wall / duration, generated", _share(generated), share)
+        bar(f"{reading.name}: wall / duration, median of given clips", median(shares) if shares else None, share)
+        if reading is DEFAULT:
+            bar("default: wall / duration, slowest given clip", max(shares, default=None), 0.6, which=slowest(given))
+        for clips, runs in (("generated", generated), ("given", given)):
+            bar(f"{reading.name}: brand-seconds kept, {clips}", results.kept(runs), kept, least=True)
+    bar(f"{PLAIN.name}: wall / duration, generated", _share(results.of(PLAIN)), 0.6)
+    for reading, other in ((DEFAULT, BEFORE), (DEFAULT, FULL), (FAST, FULL)):
+        if results.of(other) and results.of(reading):
+            (found, false), (wanted, known) = results.clear_and_false(reading), results.clear_and_false(other)
+            for what, brands in (("clear brands lost", wanted - found), ("false brands won", false - known)):
+                which = ", ".join(f"{brand} ({clip})" for clip, brand in sorted(brands))
+                bar(f"{reading.name}: {what}, against {other.name}", len(brands), 0, which=which)
+    ends = (lengths[min(lengths)], lengths[max(lengths)]) if len(lengths) > 1 else None
+    bar("wall per minute, longest / shortest video", ends and ends[1].wall_share / ends[0].wall_share, 1.15)
+    bar("peak memory, longest / shortest video", ends and ends[1].peak / ends[0].peak, 1.2)
+    bar("peak memory, MiB", max((run.peak / MIB for run in lengths.values()), default=None), 1536)
+    failed = "; ".join(f"{name}: {reason}" for name, reason in results.failures.items())
+    bar("measurements that failed", len(results.failures), 0, which=failed)
+    return Section("Verdicts", ("bar", "target", "measured", "verdict", "which"), rows)
+
+
+def _share(runs: Sequence[tuple[Clip, Run]]) -> float | None:
+    """Wall over duration of all ``runs``; None if there are none."""
+    return sum(run.wall_s for _, run in runs) / sum(run.duration_s for _, run in runs) if runs else None
 
 
 def benchmark(
     work: Path,
-    run: RunVideo,
-    labelled: Sequence[tuple[Path, ClipLabels]] = (),
+    given: Sequence[Clip] = (),
     *,
+    before: Path | None = None,
+    lengths: Sequence[int] = (),
     catalog: BrandCatalog | None = None,
-    long: bool = False,
+    resume: bool = False,
+    tell: Callable[[str], None] = print,
+    make: Callable[[Path, Sequence[Path], Path, Path | None], Mapping[str, Videos]] = processes,
 ) -> Iterator[Section]:
-    """All tables, each as soon as it is ready. Clips are drawn into ``work`` once.
+    """All tables, each as soon as it is ready. Generated videos are drawn into ``work`` once.
 
-    ``labelled`` are your own clips besides the generated one. ``long`` adds the twenty-minute video, whose run takes
-    about as long as it lasts.
+    Args:
+        given: your own clips, besides the generated one.
+        before: a checkout of an earlier version to compare with.
+        lengths: minutes of longer videos, even numbers, for cost and memory by length.
+        catalog: what aliases in labels stand for.
+        resume: keep what the last call, which broke off, has measured.
+        tell: is told of every run.
+        make: makes what runs the videos.
     """
-    video = work / "two_minutes.mp4"
-    clips = [(video, labels_of_truth(video.name, sample_once(video, TWO_MINUTES))), *labelled]
-    yield sampling(video)
-    default = [measured(run, clip, {}) for clip, _ in clips]
-    yield speed(default)
-    yield state(default)
-    full = [measured(run, clip, IN_FULL) for clip, _ in clips]
-    yield against_full(list(zip([labels for _, labels in clips], default, full, strict=True)), catalog)
-    if long:
-        longer = work / "twenty_minutes.mp4"
-        sample_once(longer, TWENTY_MINUTES)
-        yield memory(lambda path: footprint(run, path), video, longer)
+    journal = Journal(work / "pipeline.jsonl", resume)
+    video, short = work / "two_minutes.mp4", work / "five_seconds.mp4"
+    sample_once(short, FIVE_SECONDS)
+    labels = labels_of_truth(video.name, sample_once(video, TWO_MINUTES))
+    clips = [Clip(video, labels.duration_s, labels, generated=True), *given]
+    results = Results(clips, [reading for reading in READINGS if before or reading is not BEFORE], catalog)
+    longer = {minutes: work / f"{minutes}_minutes.mp4" for minutes in lengths}
+    known = make(work, [*(clip.video for clip in clips), *longer.values()], short, before)
+
+    def attempt(name: str, measure: Callable[[], Any]) -> Any:
+        """The figures of ``measure``; None if it fails."""
+        try:
+            return journal.once(name, measure)
+        except BrandDetectError as e:
+            results.failures[name] = str(e)
+            tell(f"{name}: failed: {e}")
+            return None
+
+    def attempt_run(name: str, clip: Clip, reading: Reading) -> Run | None:
+        asked = clip.video, reading.profile, reading.overrides, clip.duration_s
+        if found := attempt(name, lambda: asdict(known[reading.process].run(*asked))):
+            run = Run(**found)
+            tell(f"{name}: {run.wall_s:.1f} s, {run.wall_share:.2f} × its duration")
+            return run
+        return None
+
+    try:
+        yield Section("Machine", ("figure", "value"), [("cores", os.cpu_count() or 0), ("load", os.getloadavg()[0])])
+        if found := attempt("sampling", lambda: measure_sampling(video)):
+            yield Section(f"Frame sampling against {FLOOR.name}, {video.name}", ("figure", "value"), [*found.items()])
+        first = {
+            name: attempt(f"first report, {name}", lambda code=checkout: first_reports(work / "first", short, code))
+            for name, checkout in (("before", before), ("now", HERE))
+            if checkout
+        }
+        yield startup_table({name: seconds for name, seconds in first.items() if seconds})
+        for number, clip in enumerate(clips, 1):
+            tell(f"{clip.name}: {number} of {len(clips)}, {clip.duration_s:.1f} s")
+            for reading in results.readings:
+                if (clip.generated or reading is not PLAIN) and (
+                    run := attempt_run(f"{clip.name}, {reading.name}", clip, reading)
+                ):
+                    results.runs[clip.name, reading.name] = run
+            known[PLAIN.process].close()
+        yield from clip_tables(results)
+        by_length: dict[int, Run] = {}
+        for minutes in (2, *lengths) if lengths else ():
+            path = longer.get(minutes, video)
+            sample_once(path, replace(TWO_MINUTES, repeats=minutes // 2))
+            for process in known.values():
+                process.close()  # each length in a process of its own: what one has freed, the next would use again
+            if run := attempt_run(f"{minutes} minutes", Clip(path, minutes * 60), DEFAULT):
+                by_length[minutes] = run
+        if by_length:
+            yield length_table(by_length)
+        yield verdicts(results, by_length)
+        rows = [(*names, asdict(run)) for names, run in results.runs.items()]
+        yield Section("Runs", ("clip", "reading", "run"), rows, in_console=False)
+    finally:
+        for process in known.values():
+            process.close()

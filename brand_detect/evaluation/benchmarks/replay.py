@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from brand_detect.client import Client
-from brand_detect.evaluation.benchmarks.pipeline import Section
+from brand_detect.evaluation.benchmarks.common import Section
 from brand_detect.orchestration.run import JobRun
 
 # libraries that decode video or detect and read text, and those that open stored pictures

@@ -20,7 +20,7 @@ from brand_detect.client import Client
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.pipeline import LINE, upstream_of
 from brand_detect.domain.settings import Settings
-from brand_detect.evaluation.benchmarks.pipeline import Section
+from brand_detect.evaluation.benchmarks.common import Section
 from brand_detect.operations.retries.offpeak import offpeak_retries
 from brand_detect.operations.retries.open_jobs import WATCHED, open_jobs
 from brand_detect.orchestration.partitions import JOBS

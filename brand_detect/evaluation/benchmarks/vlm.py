@@ -18,7 +18,7 @@ from brand_detect.engines.model_files import any_folder
 from brand_detect.engines.pretrained import best_device
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.vlm import TransformersAnswerer, best_precision
-from brand_detect.evaluation.benchmarks.pipeline import Section
+from brand_detect.evaluation.benchmarks.common import Section
 
 CROP_PX, SCENE_PX = 384, 768
 

@@ -21,7 +21,7 @@ from brand_detect.catalog.gallery import OFFSET, SLOPE, Entry, Gallery
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rgba
 from brand_detect.engines.exemplars import views_of
-from brand_detect.evaluation.benchmarks.pipeline import Section
+from brand_detect.evaluation.benchmarks.common import Section
 from brand_detect.evaluation.scoring.icons import Icon, icon_of, is_of, key_of, pictures_of
 from brand_detect.evaluation.scoring.openset import (
     PRECISION,

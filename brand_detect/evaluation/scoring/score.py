@@ -6,8 +6,8 @@ ground truth. The boxes of the ground truth locate a loss exactly; a list of bra
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -209,20 +209,42 @@ def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatal
         BadInput: a stage that scoring needs is missing.
     """
     run = _Run(payloads)
+    open_texts = [row["text"] for row in run.report.unresolved.to_pylist()]
+    return replace(
+        score_exposures(
+            run.report.exposures.to_pylist(),
+            clip,
+            catalog,
+            lambda label, key, reported: _losses(label, key, clip, run, reported),
+        ),
+        unlisted={word: any(is_close(word, text) for text in open_texts) for word in clip.unlisted},
+    )
+
+
+def score_exposures(
+    exposures: Iterable[Row],
+    clip: ClipLabels,
+    catalog: BrandCatalog | None = None,
+    losses_of: Callable[[Label, str, Sequence[tuple[float, float]]], tuple[Loss, ...]] = lambda *_: (),
+) -> ClipScore:
+    """Score a report's exposures alone.
+
+    ``losses_of`` explains what is missing of a label, given the brand's key and its reported intervals.
+    """
     names = {
         key_of(alias): key_of(b.name) for b in (catalog.brands if catalog else ()) for alias in (b.name, *b.aliases)
     }
-    shown: dict[str, list[tuple[float, float]]] = {}
-    for row in run.report.exposures.to_pylist():
-        shown.setdefault(key_of(row["brand"]), []).append((row["start_s"], row["end_s"]))
+    shown: dict[str, list[Row]] = {}
+    for row in exposures:
+        shown.setdefault(key_of(row["brand"]), []).append(row)
     brands = []
     labelled = set()
     for label in clip.labels:
         key = key_of(label.brand)
         key = names.get(key, key)
         labelled.add(key)
-        reported = shown.get(key, [])
-        losses = _losses(label, key, clip, run, reported)
+        reported = [(row["start_s"], row["end_s"]) for row in shown.get(key, [])]
+        losses = losses_of(label, key, reported)
         wanted_s, reported_s = union_seconds(label.intervals_s), union_seconds(reported)
         brands.append(
             BrandScore(
@@ -234,16 +256,15 @@ def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatal
                 common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *reported]),
                 error=(reported_s - wanted_s) / wanted_s if wanted_s else 0.0,
                 losses=losses,
-                lost="" if reported else max((loss.where for loss in losses), key=FATES.index),
+                lost="" if reported else max((loss.where for loss in losses), key=FATES.index, default=""),
             )
         )
-    open_texts = [row["text"] for row in run.report.unresolved.to_pylist()]
+    false = (_false(rows) for key, rows in shown.items() if key not in labelled)
     return ClipScore(
         clip=clip.clip,
         duration_s=clip.duration_s,
         brands=tuple(brands),
-        false=tuple(_false(run.report, labelled)),
-        unlisted={word: any(is_close(word, text) for text in open_texts) for word in clip.unlisted},
+        false=tuple(sorted(false, key=lambda brand: -brand.seconds)),
     )
 
 
@@ -257,14 +278,11 @@ def scorer(clip: ClipLabels) -> Callable[[Mapping[str, Payload], BrandCatalog], 
     return compare
 
 
-def _false(report: Report, labelled: set[str]) -> Iterator[FalseBrand]:
-    longest = {row["brand_id"]: row for row in sorted(report.exposures.to_pylist(), key=lambda e: e["seconds"])}
-    for brand in report.brands.to_pylist():
-        if key_of(brand["brand"]) not in labelled:
-            row = longest[brand["brand_id"]]
-            yield FalseBrand(
-                brand["brand"], brand["seconds"], row["text"], row["rule"], row["confidence"], row["frame"]
-            )
+def _false(exposures: Sequence[Row]) -> FalseBrand:
+    """A reported brand without a label, from its exposures."""
+    longest = max(exposures, key=lambda row: row["seconds"])
+    evidence = (longest["text"], longest["rule"], longest["confidence"], longest["frame"])
+    return FalseBrand(longest["brand"], sum(row["seconds"] for row in exposures), *evidence)
 
 
 def is_close(name: str, text: str) -> bool:

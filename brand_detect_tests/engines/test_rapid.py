@@ -134,6 +134,20 @@ def test_the_place_of_each_letter_is_told(reader):
     )
 
 
+def test_a_line_decodes_as_rapidocr_does(reader):
+    from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
+
+    theirs = CTCLabelDecode(character=reader._net.metadata("character").splitlines())
+    rng = np.random.default_rng(0)
+    out = rng.random((1, 60, len(theirs.character)), np.float32)
+    out[0, np.arange(60), rng.choice([0, 0, 5, 7, 400, len(theirs.character) - 1], 60)] += 1  # repeats, blanks, spaces
+    [(text, confidence)], _ = theirs(out)
+    ours = reader._reading(out)
+    assert ours.text == text.strip()
+    assert len(ours.text) > 10
+    assert ours.confidence == pytest.approx(confidence, abs=1e-4)
+
+
 def test_a_line_on_its_side_is_read_both_ways_up(reader):
     line = crop("PEUGEOT")
     readings = reader.read([np.rot90(line), np.rot90(line, -1)])

@@ -1,6 +1,5 @@
 """Fixtures that every test may use."""
 
-import gc
 import os
 import subprocess
 import sys
@@ -12,13 +11,14 @@ import pytest
 from hypothesis import settings
 
 from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.site import sitecustomize
 
 # Set before anything loads NumPy or torch, and inherited by processes that tests start: tests run beside each other on
 # all cores, where threads that spin while they wait for each other cost more than the tests' small models.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# At its default the collector traces the modules of Dagster and torch over and over: a sixth of the tests' CPU time.
-gc.set_threshold(50_000, 20, 50)
+# Processes that tests start import it at their start.
+os.environ["PYTHONPATH"] = f"{Path(sitecustomize.__file__).parent}:{os.environ.get('PYTHONPATH', '')}"
 
 settings.register_profile("default", deadline=None)  # other tests run beside each example
 settings.load_profile("default")

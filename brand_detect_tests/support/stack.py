@@ -67,7 +67,7 @@ class Stack:
             "BRAND_DETECT_MEDIA_ROOTS": str(self.folder),
             "BRAND_DETECT_CATALOG": str(self.folder / "brands.yaml"),
             "BRAND_DETECT_DAGSTER_URL": self.url,
-            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONPATH": f"{CHECKOUT}:{os.environ.get('PYTHONPATH', '')}",
             **self.environment,
         }
 

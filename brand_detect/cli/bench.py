@@ -93,6 +93,27 @@ def exposure(
 
 
 @commands.command()
+def carrying(
+    seconds: Annotated[float, typer.Option(min=8, metavar="SECONDS", help="length of the generated clip")] = 40,
+    seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="seed of the boards and players")] = 0,
+    as_json: JsonOpt = False,
+) -> None:
+    """Regions carried between searched frames: right, wrong, seconds smeared.
+
+    By kind of shot, with a search on every second and every fourth frame,
+    against a search of every frame and the truth of a generated clip.
+
+    Example: brand-detect bench carrying --seconds 40
+    """
+    from brand_detect.engines.rapid import RapidTextDetector
+    from brand_detect.evaluation.benchmarks.carrying import bench_carrying
+    from brand_detect.evaluation.synthetic.footage import Scenario
+
+    folder, scenario = home() / state_dir() / "bench", Scenario(seconds=seconds, seed=seed)
+    _print(bench_carrying(folder, scenario, RapidTextDetector(), (2, 4)), as_json)
+
+
+@commands.command()
 def logos(
     icons: Annotated[
         int,

@@ -269,7 +269,10 @@ class Area:
 
 
 class RegionDetector(Protocol):
-    """Finds text, logo or object regions on a picture."""
+    """Finds regions of one kind on a picture."""
+
+    @property
+    def kind(self) -> RegionKind: ...
 
     @property
     def identity(self) -> str:

@@ -27,6 +27,8 @@ class ContourLogoDetector:
         most: most regions per picture, best first.
     """
 
+    kind = RegionKind.logo
+
     def __init__(self, min_score: float = 0.0, most: int = 100, longest_side_px: int = LONGEST_SIDE_PX) -> None:
         self._min_score, self._most, self._longest_side_px = min_score, most, longest_side_px
 

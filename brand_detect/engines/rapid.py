@@ -59,6 +59,8 @@ class RapidTextDetector:
         min_score: lowest mean of the text map inside a region, 0 to 1.
     """
 
+    kind = RegionKind.text
+
     def __init__(
         self,
         longest_side_px: int = 1920,

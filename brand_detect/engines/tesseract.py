@@ -74,6 +74,8 @@ class TesseractDetector:
         Permanent: Tesseract or one of the languages is not installed.
     """
 
+    kind = RegionKind.text
+
     def __init__(self, longest_side_px: int = 1920, min_score: float = 0.5, languages: str = "eng") -> None:
         self.identity = _identity(languages)
         self._longest_side_px, self._min_score, self._languages = longest_side_px, min_score, languages

@@ -28,6 +28,8 @@ class ZeroShotDetector:
         Permanent: the model is not a zero-shot detector, may not be loaded, or needs another package.
     """
 
+    kind = RegionKind.object
+
     def __init__(self, model: ModelFolder, labels: Sequence[str], min_score: float = 0.3) -> None:
         if not labels:
             raise BadInput("The object detector has no labels to look for.", "set object_labels")

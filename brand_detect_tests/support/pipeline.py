@@ -42,6 +42,7 @@ class ScriptedDetector:
     """Sees one line of text in the upper left quarter of every picture."""
 
     identity: str = "scripted detector"
+    kind: RegionKind = RegionKind.text
     calls: int = 0
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002

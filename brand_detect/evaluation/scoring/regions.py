@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from brand_detect.domain.contracts.detect_objects import Origin
+from brand_detect.domain.contracts.detect_objects import Origin, RegionKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import Boxes, box_iou, boxes_of
 from brand_detect.domain.protocols import Area, Image, ImageCodec, Progress, Region, RegionDetector
@@ -68,6 +68,7 @@ class TextThenLogos:
 
     text: RegionDetector
     logos: RegionDetector
+    kind: RegionKind = RegionKind.logo
     identity: str = "pipeline"
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:

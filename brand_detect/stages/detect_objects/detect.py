@@ -35,7 +35,7 @@ def detect_objects(
     """Finds regions on every keyframe, joins them into tracks, marks overlays, and embeds the best crops.
 
     A track lasts from the first to the last cell of its keyframes, duplicates included.
-    ``stats``: ``detector_calls`` and ``pictures_searched``, the searched area in whole pictures.
+    ``stats`` are those of ``RegionSearch``: what it searched and what it carried.
     """
     search = RegionSearch(params, detectors, motion)
     regions, tracks = _tracked(scenes, params, search, frames, codec, progress)

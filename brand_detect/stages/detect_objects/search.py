@@ -1,5 +1,6 @@
 """Finds the regions of a shot's keyframes: by detection on some, and by carrying regions over to those between."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
@@ -22,7 +23,7 @@ CARRIED = 0.8  # least correlation of a region's pixels with those where it is c
 IS_TEXT = 0.7  # share of a logo region on lines of text from which it counts as text
 SAME_REGION = 0.5  # share of a region on others from which it is one of them
 STILL = np.eye(3)
-STATS = ("searched_in_full", "detector_calls", "pictures_searched", "verified", "carried", "lost")
+PER_100 = ("searched_in_full", "pictures_searched", "verified", "carried", "lost")  # figures of ``stats``
 
 Found = tuple[Region, Origin]
 
@@ -52,7 +53,16 @@ class RegionSearch:
 
     def __init__(self, params: DetectObjectsParams, detectors: Sequence[RegionDetector], motion: CameraMotion) -> None:
         self._params, self._detectors, self._motion = params, detectors, motion
-        self.stats: dict[str, float] = dict.fromkeys(STATS, 0.0)
+        self._done: defaultdict[str, float] = defaultdict(float)
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """The work done: totals, and per 100 frames looked at the frames ``searched_in_full``, the searched area in
+        whole pictures, and the regions ``verified`` on another frame, of which some are ``carried`` and some ``lost``.
+        """
+        totals = {name: self._done[name] for name in ("frames", "detector_calls", "pictures_searched")}
+        per_100 = 100 / max(1, self._done["frames"])
+        return totals | {f"{name}_per_100_frames": round(self._done[name] * per_100, 1) for name in PER_100}
 
     def shot(self, keyframes: Sequence[int], images: Iterator[Image]) -> Iterator[View]:
         """The keyframes of one shot in order, with their regions. At most ``search_every`` + 1 are held.
@@ -79,6 +89,7 @@ class RegionSearch:
         return self._carried(other, [(view, other.motion)], changed)
 
     def _view(self, frame: int, image: Image, before: View | None) -> View:
+        self._done["frames"] += 1
         luma = self._motion.look(image)
         motion = self._motion.between(before.luma, luma) if before else None
         scale = image.shape[1] / luma.shape[1]
@@ -118,17 +129,18 @@ class RegionSearch:
         for i, (_, correlation) in enumerate(located):
             if inside[i, carried].sum() < SAME_REGION:
                 (carried if correlation >= CARRIED and not at_new[i] else lost).append(i)
-        # Proposals of logos come and go; those lost are found again on the next keyframe that is searched.
-        lines = [i for i in lost if kinds[i] == RegionKind.text]
-        areas = _areas(np.concatenate([unseen, boxes[lines]]), view.image)
-        self.stats["carried"] += len(carried)
-        self.stats["lost"] += len(lost)
+        self._done["carried"] += len(carried)
+        self._done["lost"] += len(lost)
         found = [(located[i][0], Origin.carried) for i in carried]
-        for region in self._detect(view.image, areas) if areas else []:
-            of_its_kind = boxes_of([r.quad for r, _ in found if r.kind == region.kind])
-            # Detectors see parts of carried regions around an area.
-            if coverage(boxes_of([region.quad]), of_its_kind)[0] < SAME_REGION:
-                found.append((region, Origin.detected))
+        for detector in self._detectors:
+            # Proposals of logos come and go; those lost are found again on the next keyframe that is searched.
+            again = [i for i in lost if kinds[i] == detector.kind != RegionKind.logo]
+            areas = _areas(np.concatenate([unseen, boxes[again]]), view.image)
+            for region in self._detect(detector, view.image, areas) if areas else []:
+                of_its_kind = boxes_of([r.quad for r, _ in found if r.kind == region.kind])
+                # Detectors see parts of carried regions around an area.
+                if coverage(boxes_of([region.quad]), of_its_kind)[0] < SAME_REGION:
+                    found.append((region, Origin.detected))
         return without_lines(found, self._params.max_logos)
 
     def _located(self, view: View, sources: Sequence[tuple[View, Transform]]) -> list[tuple[Region, float]]:
@@ -139,19 +151,20 @@ class RegionSearch:
             places = self._motion.locate(source.image, quads, view.image, [motion, STILL])
             for (region, _), (quad, correlation) in zip(source.found, places, strict=True):
                 located.append((replace(region, quad=quad), correlation))
-        self.stats["verified"] += len(located)
+        self._done["verified"] += len(located)
         return sorted(located, key=lambda one: -one[1])
 
     def _detected(self, image: Image) -> list[Found]:
         """Regions of the whole picture, each with its origin."""
-        return without_lines([(region, Origin.detected) for region in self._detect(image, [])], self._params.max_logos)
+        self._done["searched_in_full"] += 1
+        found = [(r, Origin.detected) for detector in self._detectors for r in self._detect(detector, image, [])]
+        return without_lines(found, self._params.max_logos)
 
-    def _detect(self, image: Image, areas: Sequence[Area]) -> list[Region]:
+    def _detect(self, detector: RegionDetector, image: Image, areas: Sequence[Area]) -> list[Region]:
         share = sum((a.right - a.left) * (a.bottom - a.top) for a in areas) / (image.shape[0] * image.shape[1])
-        self.stats["searched_in_full"] += not areas
-        self.stats["detector_calls"] += len(self._detectors)
-        self.stats["pictures_searched"] += min(1.0, share) if areas else 1.0
-        return [region for detector in self._detectors for region in detector.detect(image, areas)]
+        self._done["detector_calls"] += 1
+        self._done["pictures_searched"] += (min(1.0, share) if areas else 1.0) / len(self._detectors)
+        return detector.detect(image, areas)
 
 
 def without_lines(found: Sequence[Found], max_logos: int) -> list[Found]:

@@ -18,7 +18,7 @@ def quiet(done: float, total: float, unit: str) -> None: ...
 
 
 class Scripted:
-    identity = "scripted"
+    identity, kind = "scripted", RegionKind.text
 
     def __init__(self, *boxes):
         """``boxes`` with their scores, in any order."""

@@ -21,7 +21,7 @@ def quiet(done: float, total: float, unit: str) -> None: ...
 class Scripted:
     """Finds the given boxes and reads the given texts."""
 
-    identity = "scripted"
+    identity, kind = "scripted", RegionKind.text
 
     def __init__(self, found):
         self.found = found

@@ -173,7 +173,9 @@ def test_every_nth_keyframe_is_searched_and_the_first_and_last_of_a_shot(search_
     for frame in range(11):
         assert boxes_on(found, frame) == [(BOARD, "detected" if frame in in_full else "carried")]
     assert tracks_of(found) == [[*range(11)]]
-    assert (found.stats["searched_in_full"], found.stats["carried"]) == (len(in_full), 11 - len(in_full))
+    assert found.stats["pictures_searched"] == len(in_full)
+    assert found.stats["searched_in_full_per_100_frames"] == round(100 * len(in_full) / 11, 1)
+    assert found.stats["carried_per_100_frames"] == round(100 * (11 - len(in_full)) / 11, 1)
 
 
 def test_regions_are_carried_along_a_pan_and_stand_still_on_overlays():

@@ -25,7 +25,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     Stage.extract_frames: ("frames",),
     Stage.filter_scenes: ("shots",),
     Stage.detect_objects: ("regions", "tracks"),
-    Stage.run_ocr: ("lines_read", "texts"),
+    Stage.run_ocr: ("lines_read", "lines_reused", "texts"),
     Stage.match_brands: ("resolved", "unresolved"),
     Stage.escalate_vlm: ("questions", "unresolved"),
     Stage.escalate_cloud: ("questions", "unresolved"),

@@ -201,7 +201,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="3", packages=READERS, work="vision", kinds={"openvino"})
+@stage_asset(code_version="4", packages=READERS, work="vision", kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:

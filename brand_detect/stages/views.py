@@ -12,8 +12,8 @@ def best_views(regions: pa.Table, n: int) -> pa.Table:
     Neighbouring frames show the same blur and the same player in front of the board. So each track is split into ``n``
     parts of equally many views, and the best view of each part by area times sharpness is chosen.
 
-    Columns: ``track_id``, ``region_id``, ``seen_on`` (the frame to cut from), ``quad``, and ``rank``, 0 for the best of
-    the track.
+    Columns: ``track_id``, ``region_id``, ``crop_hash``, ``seen_on`` (the frame to cut from), ``quad``, ``quality``
+    (area times sharpness), and ``rank``, 0 for the best of the track.
     """
     views = regions["seen_on"].combine_chunks()
     seen = regions.take(views.value_parent_indices()).drop_columns("seen_on").append_column("seen_on", views.flatten())
@@ -29,5 +29,6 @@ def best_views(regions: pa.Table, n: int) -> pa.Table:
     best = order[heads]
     best = best[np.lexsort((-quality[best], track[best]))]
     _, starts, inverse = np.unique(track[best], return_index=True, return_inverse=True)
-    chosen = seen.take(best).select(["track_id", "region_id", "seen_on", "quad"])
+    chosen = seen.take(best).select(["track_id", "region_id", "crop_hash", "seen_on", "quad"])
+    chosen = chosen.append_column("quality", pa.array(quality[best]))
     return chosen.append_column("rank", pa.array(np.arange(len(best)) - starts[inverse])).sort_by("seen_on")

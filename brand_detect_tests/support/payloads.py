@@ -210,6 +210,7 @@ def reading(
         "text": text,
         "confidence": confidence,
         "char_positions": char_positions,
+        "read_in": None,
     }
 
 

@@ -13,7 +13,7 @@ from brand_detect.domain.tables import F32, I32, STRING, STRINGS, schema
 
 READINGS = schema(
     "readings",
-    "The reading of one crop",
+    "The reading of one crop, or of a crop in another track that shows the same",
     track_id=(STRING, "id, from the track's first region"),
     region_id=(STRING, "id, from the frame, the box and the kind"),
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
@@ -23,6 +23,7 @@ READINGS = schema(
         pa.list_(pa.float32()),
         "centre of each character, as a share of the region's length along the line; null = unknown",
     ),
+    read_in=(STRING, "track whose crop was read instead, as it shows the same; null = the region's own crop was read"),
 )
 TEXTS = schema(
     "texts",
@@ -56,6 +57,9 @@ class RunOcrParams(Params):
     max_crops: int = Field(3, ge=1, le=20, description="most crops read per track")
     stop_confidence: Unit = Field(0.92, description="confidence at which reading of a track stops")
     min_confidence: Unit = Field(0.5, description="readings below this confidence are dropped")
+    reuse_readings: bool = Field(
+        True, description="read one track for all whose best crops show the same; never where the text has digits"
+    )
     precision: Precision = Field(
         Precision.auto, description="precision of text recognition; auto: the fastest on this CPU"
     )

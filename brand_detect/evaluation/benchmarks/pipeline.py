@@ -57,11 +57,11 @@ FULL = Reading(
     overrides={
         "filter_scenes": {"hamming_threshold": 0},
         "detect_objects": {"search_every": 1},
-        "run_ocr": {"max_crops": 20, "stop_confidence": 1.0},
+        "run_ocr": {"max_crops": 20, "stop_confidence": 1.0, "reuse_readings": False},
     },
 )
 """Only frames with equal hashes are duplicates, text is searched on every other frame, and up to 20 crops of every
-track are read, however certain the first one was."""
+track are read, however certain the first one was and whatever it looks like."""
 PLAIN = Reading(
     "f32 without bf16 and VNNI",
     process="plain",

@@ -32,9 +32,10 @@ def embed_tracks(
             rows.append({**view, "embedding": vector})
         waiting.clear()
 
+    images = frames.in_order(list(dict.fromkeys(view["seen_on"] for view in chosen)))
     for done, (frame, views) in enumerate(groupby(chosen, key=lambda view: view["seen_on"])):
         progress(done, to_decode, "frames with crops")
-        image = frames.read(frame)
+        image = next(images)
         for view in views:
             row = {"track_id": view["track_id"], "region_id": view["region_id"], "frame": frame}
             waiting.append((row, codec.rectify(image, np.reshape(np.asarray(view["quad"], np.float32), (4, 2)))))

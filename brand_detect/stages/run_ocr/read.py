@@ -5,11 +5,15 @@ track whose regions change their proportions, so all of its chosen crops are rea
 The vote is over whole strings, compared without case and spaces: a string's weight is the sum, over all readings, of
 their confidence times their similarity to it (a weighted median string), so that "oppo" wins over "ppo" and "Voppo".
 Among a string's spellings the one with the highest confidence wins.
+
+Of several tracks that show the same (module ``reuse``), the one with the best view is read first. If its best crop
+gives a certain reading without digits, the others take that over; if not, each is read itself.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -23,9 +27,11 @@ from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, RunOcrParams,
 from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
 from brand_detect.domain.tables import Row, table
+from brand_detect.stages.run_ocr.reuse import tracks_alike
 from brand_detect.stages.views import best_views
 
-BATCH_TRACKS = 64  # tracks whose crops wait in memory for the reader
+REUSED_CONFIDENCE = 0.98  # of a reading that other tracks take over; ``reuse`` has the measurement
+BATCH_TRACKS = 256  # tracks whose crops wait in memory: a network prepares itself once per batch for each width of crop
 SAME_SHAPE = 1.1  # largest ratio of proportions (length / height) among unoccluded views of one line
 END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, especially on a busy background
 
@@ -37,6 +43,7 @@ class _Reading:
     text: str
     confidence: float
     char_positions: list[float] | None
+    read_in: str | None = None
 
 
 @dataclass
@@ -44,17 +51,16 @@ class _Crop:
     rank: int  # 0 = best
     region_id: str
     frame: int
-    steady: bool  # whether all of the track's regions have about the same proportions
     margin: float  # at each end, as a share of the region's length
     pixels: Image
 
 
 @dataclass
 class _Track:
-    """A track whose crops are being collected."""
+    """A track, its crops while they wait for the reader, and its readings."""
 
     track_id: str
-    missing: int
+    steady: bool  # whether all of its regions have about the same proportions
     crops: list[_Crop] = field(default_factory=list)
     readings: list[_Reading] = field(default_factory=list)
 
@@ -70,43 +76,75 @@ def run_ocr(
 ) -> TrackTexts:
     """Reads every text track; a track without a legible reading has no row in ``texts``.
 
-    ``readings`` holds all readings, including those under ``min_confidence``, which have no vote. Each frame with a
-    chosen crop is decoded once, in order. ``stats``: ``lines_read`` and ``frames_decoded``.
+    ``readings`` holds all readings, including those under ``min_confidence``, which have no vote. Both tables are
+    ordered by track. ``stats``: ``text_tracks``; ``lines_read``, ``lines_reused`` (tracks that took over a reading) and
+    ``frames_decoded``, each also per 100 text tracks.
     """
-    chosen = _best(detected.regions, params.max_crops)
-    tracks = {track_id: _Track(track_id, n) for track_id, n in Counter(c["track_id"] for c in chosen).items()}
-    readings: list[Row] = []
-    texts: list[Row] = []
-    ready: list[_Track] = []
-
-    def flush() -> None:
-        _read(ready, params, reader)
-        for track in ready:
-            readings.extend({"track_id": track.track_id, **vars(r)} for r in track.readings)
-            texts.extend(_vote(track, params.min_confidence))
-        ready.clear()
-
-    to_decode = len({c["seen_on"] for c in chosen})
-    for done, (frame, crops) in enumerate(groupby(chosen, key=lambda c: c["seen_on"])):
-        progress(done, to_decode, "frames")
-        image = frames.read(frame)
-        for crop in crops:
-            track = tracks[crop["track_id"]]
-            quad, margin = _cut(crop["quad"], crop["rank"])
-            pixels = codec.rectify(image, quad.astype(np.float32))
-            track.crops.append(_Crop(crop["rank"], crop["region_id"], frame, crop["steady"], margin, pixels))
-            track.missing -= 1
-            if not track.missing:
-                ready.append(tracks.pop(crop["track_id"]))
-        if len(ready) >= BATCH_TRACKS:
-            flush()
-    flush()
-    progress(to_decode, to_decode, "frames")
+    views = _best(detected.regions, params.max_crops)
+    best = {view["track_id"]: view for view in views if view["rank"] == 0}
+    steady = [view for view in best.values() if view["steady"]]
+    instead = tracks_alike(steady, detected.embeddings) if params.reuse_readings else {}
+    read = partial(_read, params=params, frames=frames, codec=codec, reader=reader, progress=progress)
+    first = [view for view in views if view["track_id"] not in instead]
+    tracks = read(first)
+    known = {track.track_id: track.readings[0] for track in tracks if _speaks_for_others(track)}
+    reused = {track: known[other] for track, other in instead.items() if other in known}
+    alone = instead.keys() - reused.keys()
+    rest = [view for view in views if view["track_id"] in alone]
+    n_first, n_rest = (len({view["seen_on"] for view in part}) for part in (first, rest))
+    tracks += read(rest, decoded=n_first)
+    lines_read = sum(len(track.readings) for track in tracks)
+    for track, reading in reused.items():
+        view = best[track]
+        own = replace(reading, region_id=view["region_id"], frame=view["seen_on"], read_in=instead[track])
+        tracks.append(_Track(track, view["steady"], readings=[own]))
+    tracks.sort(key=lambda track: track.track_id)
     return TrackTexts(
-        readings=table(READINGS, readings),
-        texts=table(TEXTS, texts),
-        stats={"lines_read": float(len(readings)), "frames_decoded": float(to_decode)},
+        readings=table(READINGS, [{"track_id": track.track_id, **vars(r)} for track in tracks for r in track.readings]),
+        texts=table(TEXTS, [row for track in tracks for row in _vote(track, params.min_confidence)]),
+        stats=_costs(len(tracks), lines_read=lines_read, lines_reused=len(reused), frames_decoded=n_first + n_rest),
     )
+
+
+def _costs(text_tracks: int, **counts: int) -> dict[str, float]:
+    """The ``stats``: the counts, and each per 100 tracks."""
+    rates = {f"{name}_per_100_tracks": 100 * n / max(1, text_tracks) for name, n in counts.items()}
+    return {"text_tracks": float(text_tracks), **{name: float(n) for name, n in counts.items()}, **rates}
+
+
+def _read(
+    views: Sequence[Row],
+    *,
+    params: RunOcrParams,
+    frames: FrameReader,
+    codec: ImageCodec,
+    reader: TextReader,
+    progress: Progress,
+    decoded: int = 0,
+) -> list[_Track]:
+    """Reads the tracks of ``views``, rows of ``_best``; ``decoded`` frames were decoded for others before."""
+    n_crops = Counter(view["track_id"] for view in views)
+    waiting: dict[str, _Track] = {}
+    ready: list[_Track] = []
+    read: list[_Track] = []
+    numbers = list(dict.fromkeys(view["seen_on"] for view in views))
+    images = frames.in_order(numbers)
+    for done, (frame, crops) in enumerate(groupby(views, key=lambda view: view["seen_on"])):
+        progress(decoded + done, decoded + len(numbers), "frames")
+        image = next(images)
+        for view in crops:
+            track = waiting.setdefault(view["track_id"], _Track(view["track_id"], view["steady"]))
+            quad, margin = _cut(view["quad"], view["rank"])
+            pixels = codec.rectify(image, quad.astype(np.float32))
+            track.crops.append(_Crop(view["rank"], view["region_id"], frame, margin, pixels))
+            if len(track.crops) == n_crops[track.track_id]:
+                ready.append(waiting.pop(track.track_id))
+        if len(ready) >= BATCH_TRACKS or done + 1 == len(numbers):
+            _read_crops(ready, params, reader)
+            read += ready
+            ready = []
+    progress(decoded + len(numbers), decoded + len(numbers), "frames")
+    return read
 
 
 def _cut(quad: Sequence[float], rank: int) -> tuple[NDArray[np.float64], float]:
@@ -147,25 +185,38 @@ def _steady(text: pa.Table) -> dict[str, bool]:
     return dict(zip(names.tolist(), (widest <= SAME_SHAPE * narrowest).tolist(), strict=True))
 
 
-def _read(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
-    """Reads crop by crop, all tracks together; stops at the first certain reading of a track."""
+def _read_crops(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
+    """Reads crop by crop, all tracks together, until each has a certain reading; then drops the crops."""
     for track in tracks:
         track.crops.sort(key=lambda c: c.rank)
     for rank in range(params.max_crops):
-        open_tracks = [t for t in tracks if rank < len(t.crops) and not _certain(t, params.stop_confidence)]
-        if not open_tracks:
-            return
-        for track, reading in zip(open_tracks, reader.read([t.crops[rank].pixels for t in open_tracks]), strict=True):
+        unsure = [t for t in tracks if rank < len(t.crops) and not _certain(t, params.stop_confidence)]
+        if not unsure:
+            break
+        for track, reading in zip(unsure, reader.read([t.crops[rank].pixels for t in unsure]), strict=True):
             crop = track.crops[rank]
             char_positions = [letter * (1 + 2 * crop.margin) - crop.margin for letter in reading.char_positions] or None
             track.readings.append(
                 _Reading(crop.region_id, crop.frame, reading.text, reading.confidence, char_positions)
             )
+    for track in tracks:
+        track.crops.clear()
 
 
 def _certain(track: _Track, confidence: float) -> bool:
     """Whether a steady track has a reading of at least ``confidence``."""
-    return track.crops[0].steady and any(r.text and r.confidence >= confidence for r in track.readings)
+    return track.steady and any(r.text and r.confidence >= confidence for r in track.readings)
+
+
+def _speaks_for_others(track: _Track) -> bool:
+    """Whether tracks that look the same may take over its reading.
+
+    It must be the only one, thus of the best crop, by which tracks are compared. The next second of a clock hardly
+    changes its look, so a text with digits is always read.
+    """
+    [first, *others] = track.readings
+    digits = any(character.isdigit() for character in first.text)
+    return track.steady and not others and bool(first.text) and first.confidence >= REUSED_CONFIDENCE and not digits
 
 
 def _vote(track: _Track, min_confidence: float) -> list[Row]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACK_EMBEDDINGS, TRACKS, DetectedObjects
 from brand_detect.domain.contracts.run_ocr import RunOcrParams
 from brand_detect.domain.protocols import FrameReader, Reading
 from brand_detect.domain.tables import table
@@ -68,9 +68,17 @@ def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
     }
 
 
-def run(regions, script, **params):
+def run(regions, script, alike=(), **params):
+    """``alike``: tracks with equal embeddings. All crops have the same hash."""
     frames, reader = Frames(), Reader(script)
-    detected = DetectedObjects(regions=table(REGIONS, regions), tracks=table(TRACKS))
+    first = {r["track_id"]: r for r in reversed(regions) if r["track_id"] in alike}
+    embeddings = [
+        {"track_id": track, "region_id": r["region_id"], "frame": r["frame"], "embedding": np.ones(1, np.float16)}
+        for track, r in first.items()
+    ]
+    detected = DetectedObjects(
+        regions=table(REGIONS, regions), tracks=table(TRACKS), embeddings=table(TRACK_EMBEDDINGS, embeddings)
+    )
     texts = run_ocr(
         detected,
         RunOcrParams.model_validate(params),
@@ -207,7 +215,15 @@ def test_tracks_are_read_together_and_every_frame_is_decoded_once():
     found, frames, reader = run(regions, script)
     assert frames.decoded == sorted(set(frames.decoded))
     assert [len(batch) for batch in reader.asked] == [3, 1, 1]
-    assert found.stats == {"lines_read": 5.0, "frames_decoded": float(len(frames.decoded))}
+    assert found.stats == {
+        "text_tracks": 3.0,
+        "lines_read": 5.0,
+        "lines_reused": 0.0,
+        "frames_decoded": float(len(frames.decoded)),
+        "lines_read_per_100_tracks": pytest.approx(500 / 3),
+        "lines_reused_per_100_tracks": 0.0,
+        "frames_decoded_per_100_tracks": pytest.approx(100 * len(frames.decoded) / 3),
+    }
     assert dict(zip(found.texts["track_id"].to_pylist(), found.texts["text"].to_pylist(), strict=True)) == {
         "a": "60",
         "b": "80",
@@ -221,6 +237,67 @@ def test_crops_of_a_long_video_are_read_in_batches(monkeypatch):
     found, _, reader = run(regions, {(80, f): (f"t{f}", 0.99) for f in range(10)})
     assert [len(batch) for batch in reader.asked] == [4, 4, 2]
     assert all(r["text"] == r["track_id"] for r in found.texts.to_pylist())
+
+
+def readings(found):
+    """Text and origin of each track's readings."""
+    return {
+        track: [(r["text"], r["read_in"]) for r in found.readings.to_pylist() if r["track_id"] == track]
+        for track in sorted(set(found.readings["track_id"].to_pylist()))
+    }
+
+
+def test_a_board_that_returns_takes_over_the_reading_of_its_best_view():
+    regions = [region("a", 0, sharpness=100.0), region("b", 7, sharpness=250.0), region("c", 9, sharpness=50.0)]
+    found, frames, reader = run(regions, {(80, 7): ("Emirates", 0.99, (0.1, 0.9))}, alike="abc")
+    assert reader.asked == [[(80, 7)]]
+    assert frames.decoded == [7]
+    assert readings(found) == {"a": [("Emirates", "b")], "b": [("Emirates", None)], "c": [("Emirates", "b")]}
+    first, _, last = found.readings.to_pylist()
+    assert [(r["region_id"], r["frame"]) for r in (first, last)] == [("a-0", 0), ("c-9", 9)]
+    assert len(first["char_positions"]) == 2
+    assert [(t["track_id"], t["text"], t["n_readings"]) for t in found.texts.to_pylist()] == [
+        ("a", "Emirates", 1),
+        ("b", "Emirates", 1),
+        ("c", "Emirates", 1),
+    ]
+    assert (found.stats["lines_read"], found.stats["lines_reused"], found.stats["frames_decoded"]) == (1.0, 2.0, 1.0)
+    assert found.stats["lines_reused_per_100_tracks"] == pytest.approx(200 / 3)
+
+
+def test_a_clock_is_read_again_though_it_looks_the_same():
+    regions = [region("a", 0, sharpness=250.0), region("b", 7)]
+    found, _, reader = run(regions, {(80, 0): ("37:12", 1.0), (80, 7): ("37:13", 1.0)}, alike="ab")
+    assert readings(found) == {"a": [("37:12", None)], "b": [("37:13", None)]}
+    assert (reader.lines, found.stats["lines_reused"]) == (2, 0.0)
+
+
+@pytest.mark.parametrize("confidence", [0.6, 0.97])
+def test_a_reading_that_is_not_certain_is_not_taken_over(confidence):
+    regions = [region("a", 0, sharpness=250.0), region("b", 7)]
+    found, _, _ = run(regions, {(80, 0): ("Rolex", confidence), (80, 7): ("Bolex", 0.99)}, alike="ab")
+    assert readings(found) == {"a": [("Rolex", None)], "b": [("Bolex", None)]}
+
+
+def test_a_reading_of_another_crop_than_the_one_compared_is_not_taken_over():
+    regions = [region("a", 0, sharpness=250.0), region("a", 1, sharpness=200.0), region("b", 7)]
+    script = {(80, 0): ("Rol", 0.6), (80, 1): ("Hublot", 0.99), (80, 7): ("Rolex", 0.99)}
+    found, _, _ = run(regions, script, alike="ab")
+    assert readings(found)["b"] == [("Rolex", None)]
+
+
+def test_a_track_of_changing_proportions_is_read_in_full():
+    regions = [region("a", 0, sharpness=250.0), region("b", 7), region("b", 8, 60)]
+    script = {(80, 0): ("Rolex", 1.0), (80, 7): ("Rolex", 1.0), (60, 8): ("Role", 1.0)}
+    found, _, reader = run(regions, script, alike="ab")
+    assert (reader.lines, found.stats["lines_reused"]) == (3, 0.0)
+
+
+def test_every_track_is_read_on_demand():
+    regions = [region("a", 0, sharpness=250.0), region("b", 7)]
+    script = {(80, 0): ("Rolex", 1.0), (80, 7): ("Rolex", 1.0)}
+    assert run(regions, script, alike="ab")[2].lines == 1
+    assert run(regions, script, alike="ab", reuse_readings=False)[2].lines == 2
 
 
 def test_only_text_is_read():

@@ -16,6 +16,8 @@ READ_BYTES = 2 * 2**20
 """Most bytes that one request reads: a dozen frames of 1080p."""
 SKIPPED_BYTES = 2**19
 """Most bytes of other frames read to save a request, which takes about as long."""
+HELD = 4
+"""Last ranges of shards held in memory: a duplicate is often read just after its keyframe, whose range holds it."""
 DECODED_AHEAD = 2
 """Frames decoded before they are asked for."""
 
@@ -29,6 +31,7 @@ class StoredFrames(FrameReader):
         self._start = frames["offset"].to_numpy()
         self._end = self._start + frames["size_bytes"].to_numpy()
         self._crc32 = frames["crc32"].to_numpy()
+        self._held: tuple[tuple[str, int, bytes], ...] = ()  # shard, start, bytes; replaced as a whole, by any thread
 
     def read(self, frame: int) -> Image:
         return self._codec.decode(self.jpeg(frame))
@@ -68,10 +71,18 @@ class StoredFrames(FrameReader):
             yield run
 
     def _fetch(self, frames: Sequence[int]) -> list[tuple[int, bytes]]:
-        """The bytes of frames of one shard, unverified, read in one request."""
+        """The bytes of frames of one shard, unverified, read in at most one request."""
         start = int(self._start[frames].min())
-        data = self._store.read_part(self._ref, self._shard[frames[0]], start, int(self._end[frames].max()))
+        data = self._range(self._shard[frames[0]], start, int(self._end[frames].max()))
         return [(frame, data[self._start[frame] - start : self._end[frame] - start]) for frame in frames]
+
+    def _range(self, shard: str, start: int, end: int) -> bytes:
+        for held_shard, held_start, held in self._held:
+            if held_shard == shard and held_start <= start and end <= held_start + len(held):
+                return held[start - held_start : end - held_start]
+        data = self._store.read_part(self._ref, shard, start, end)
+        self._held = (*self._held[1 - HELD :], (shard, start, data))
+        return data
 
     def _decode(self, fetched: tuple[int, bytes]) -> Image:
         return self._codec.decode(self._undamaged(*fetched))
@@ -79,5 +90,6 @@ class StoredFrames(FrameReader):
     def _undamaged(self, frame: int, data: bytes) -> bytes:
         # a shard is never read whole, so its hash is no help; CRC-32 detects every error burst of up to 32 bits
         if zlib.crc32(data) != self._crc32[frame]:
+            self._held = ()  # it may be restored
             raise self._store.damaged(self._ref, self._shard[frame])
         return data

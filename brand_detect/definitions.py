@@ -20,7 +20,6 @@ from brand_detect.operations import (
 )
 from brand_detect.operations.monitoring.liveness import at_work
 from brand_detect.orchestration.assets import ASSETS
-from brand_detect.orchestration.database import keep_engines
 from brand_detect.orchestration.io_manager import CheckpointIOManager, freeze_modules, keep_connections
 from brand_detect.orchestration.models import model_check
 from brand_detect.orchestration.resources import Services
@@ -38,7 +37,6 @@ def build_definitions(
 
     Runs execute in one process: nine steps then take about 1.6 s, instead of 50 s with a process per step.
     """
-    keep_engines()
     used = services or Services.of(Settings.load())
     in_process = executor is dg.in_process_executor
 

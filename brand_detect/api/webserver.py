@@ -15,7 +15,6 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from brand_detect.api.answers import AsciiJSON, media_type
 from brand_detect.api.guard import SEALED, Guard, Sealed
 from brand_detect.api.server import serve
-from brand_detect.orchestration.database import keep_engines
 
 SAME = ("X-Content-Type-Options", "Cross-Origin-Resource-Policy", "Referrer-Policy")
 HEADERS = {"X-Frame-Options": "SAMEORIGIN"} | {name: SEALED[name] for name in SAME}
@@ -48,7 +47,6 @@ class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRe
 
 def serve_dagster(workspace: Path, host: str, port: int, hosts: Iterable[str]) -> None:
     """Serve the UI of the instance in ``DAGSTER_HOME`` over the code of ``workspace``, until Ctrl-C or SIGTERM."""
-    keep_engines()
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(DATABASE_TIMEOUT_MS, POOL_RECYCLE_S, POOL_OVERFLOW)
         target = WorkspaceFileTarget([str(workspace)])

@@ -26,7 +26,10 @@ from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.run import JobRun, Runner
+from brand_detect_tests.support.database import keep_engines
 from brand_detect_tests.support.videos import write_clip
+
+keep_engines()
 
 PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
 SERVICE = "https://brands.example.org"

@@ -49,7 +49,7 @@ class ByBrightness(ScriptedReader):
     """Reads another word on each board."""
 
     def read(self, crops: Sequence[Image]) -> list[Reading]:
-        return [Reading(WORDS[round((float(crop.mean()) - 20) / 14)], 0.98) for crop in crops]
+        return [Reading(WORDS[round((float(crop.mean()) - 20) / 14)], 0.95) for crop in crops]
 
 
 def pictures() -> Iterator[Image]:

@@ -66,7 +66,7 @@ class ScriptedReader:
 
     def read(self, crops: Sequence[Image]) -> list[Reading]:
         self.lines += len(crops)
-        return [Reading(self.bright if crop.mean() > 128 else self.dark, 0.98) for crop in crops]
+        return [Reading(self.bright if crop.mean() > 128 else self.dark, 0.95) for crop in crops]
 
 
 @dataclass

@@ -103,7 +103,7 @@ def main(videos: list[str]) -> None:
                 answer = run(runner, peaks, **json.loads(line))
             except Exception as e:
                 traceback.print_exc()
-                answer = {"error": str(e) or type(e).__name__}
+                answer = {"error": " ".join(str(e).split()) or type(e).__name__}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
 

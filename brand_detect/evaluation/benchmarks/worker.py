@@ -44,7 +44,7 @@ class Run:
     stats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)  # with precision
     exposures: Sequence[Row] = ()
-    startup_s: float = 0.0  # of its process, up to the report of a short clip
+    startup_s: float = 0.0  # of its process, up to the report of a short video
 
     @property
     def wall_share(self) -> float:
@@ -76,7 +76,7 @@ class Videos(Protocol):
 
 
 class Worker:
-    """Runs videos in one process, which has loaded and compiled its models before the first of them.
+    """Runs videos in one process, which has loaded and compiled the models of the same params before.
 
     It begins with the first video, and again after a crash or ``close``. State lies in ``home``, which is removed with
     the process, so that runs neither find nor leave anything.
@@ -84,7 +84,7 @@ class Worker:
     Args:
         home: the process's ``DAGSTER_HOME``.
         videos: those that it may be asked to run.
-        warm_up: the short video that is run first.
+        warm_up: the short video that is run first, once with each profile and overrides.
         checkout: the code that runs.
         variables: environment variables besides those of this process.
     """
@@ -101,25 +101,25 @@ class Worker:
         self._command = [*python(checkout), str(DRIVER), *map(str, (warm_up, *videos))]
         self._variables = dict(variables or {})
         self._process: subprocess.Popen[str] | None = None
+        self._warm: set[str] = set()  # the params that have run the short video
         self._startup_s = 0.0
 
     def run(self, video: Path, profile: str, overrides: Overrides, duration_s: float) -> Run:
-        if self._process is None:
-            began = time.perf_counter()
-            self._process = self._started()
-            try:
-                self._ask(self._process, self._warm_up, "default", {}, 0)
-            except Permanent:
-                self.close()
-                raise
-            self._startup_s = time.perf_counter() - began
-        return replace(self._ask(self._process, video, profile, overrides, duration_s), startup_s=self._startup_s)
+        began = time.perf_counter()
+        process = self._process = self._process or self._started()
+        params = json.dumps([profile, overrides])
+        if params not in self._warm:
+            self._ask(process, self._warm_up, profile, overrides, 0)
+            self._startup_s = self._startup_s if self._warm else time.perf_counter() - began
+            self._warm.add(params)
+        return replace(self._ask(process, video, profile, overrides, duration_s), startup_s=self._startup_s)
 
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
             self._process = None
+            self._warm.clear()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _started(self) -> subprocess.Popen[str]:

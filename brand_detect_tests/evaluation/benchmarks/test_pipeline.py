@@ -207,7 +207,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def whole(work: Path, scripted: Scripted, given: Sequence[bench.Clip], **options: Any) -> dict[str, Section]:
-    known: dict[str, Videos] = dict.fromkeys(("ffmpeg", "before", "now", "avx2"), scripted)
+    known: dict[str, Videos] = dict.fromkeys(("ffmpeg", "before", "now", "plain"), scripted)
     found = list(bench.benchmark(work, given, tell=lambda _: None, make=lambda *_: known, **options))
     for section in found:
         rows(section)

@@ -105,6 +105,10 @@ def job_request(context: dg.AssetExecutionContext) -> AttemptDraft:
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):
+        if not context.instance.has_dynamic_partition(str(JOBS.name), context.partition_key):
+            raise BadInput(
+                f"There is no job {context.partition_key}.", "submit it, or add its id to the job_id partitions"
+            )
         whole = asked.keys() == set(JobRequestConfig.model_fields)
         params = {"profile": "default", "overrides": {}} | ({} if whole else _last_request(context, services)) | asked
         if "video_uri" not in params:

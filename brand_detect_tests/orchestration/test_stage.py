@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent, Transient
+from brand_detect.domain.tags import PARTITION
 from brand_detect.orchestration import stage
 from brand_detect.storage.attempts import AttemptWriter
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
@@ -147,6 +148,24 @@ def test_recipes_follow_the_video_and_the_catalogue(tmp_path: Path):
         other = built.launch("match", "job_request")
         assert other.manifest("job_request").params == first.manifest("job_request").params
         assert other.manifest("job_request").recipe != first.manifest("job_request").recipe
+
+
+def test_a_run_for_a_job_that_is_not_there_makes_none(tmp_path: Path):
+    """Dagster's API starts such a run; the runner and the UI do not."""
+    clip = two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+    with pipeline(tmp_path) as built:
+        result = built.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=built.instance,
+            tags={PARTITION: "gone"},
+            asset_selection=[dg.AssetKey("job_request")],
+            run_config={"ops": {"job_request": {"config": {"video_uri": str(clip)}}}},
+            raise_on_error=False,
+        )
+        [failed] = [e for e in result.all_events if e.is_step_failure]
+        failure = failed.step_failure_data.user_failure_data
+        assert failure is not None
+        assert (failure.description or "").startswith("There is no job gone.")
+        assert built.services.store.jobs() == []
 
 
 def test_a_request_with_nothing_set_is_the_last_one_again(tmp_path: Path):

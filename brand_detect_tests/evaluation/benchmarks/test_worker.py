@@ -95,6 +95,8 @@ def test_the_first_report_finds_no_state_and_the_second_that_of_the_first(tmp_pa
         f"with open({str(tmp_path / 'seen')!r}, 'a') as file: print(*sys.argv[1:], state.exists(), file=file)\n"
         "state.touch()\n"
     )
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "state").touch()  # of a call that was killed
     first, second = first_reports(tmp_path / "home", VIDEO, package.parents[1])
     assert min(first, second) > 0
     assert (tmp_path / "seen").read_text().splitlines() == ["run video False", "run video True"]

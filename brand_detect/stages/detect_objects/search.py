@@ -19,7 +19,7 @@ from brand_detect.domain.protocols import (
     Transform,
 )
 
-CARRIED = 0.8  # least correlation of a region's pixels with those where it is carried to
+CARRIED = 0.85  # least correlation of a region's pixels with those where it is carried to
 IS_TEXT = 0.7  # share of a logo region on lines of text from which it counts as text
 SAME_REGION = 0.5  # share of a region on others from which it is one of them
 STILL = np.eye(3)

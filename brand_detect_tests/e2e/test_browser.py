@@ -50,7 +50,7 @@ def test_the_page_opens_from_disk_and_asks_nobody(browser: Browser, home: Path):
 @pytest.fixture(scope="module")
 def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001 no browser, no need
     """A running Dagster with one finished job."""
-    stack = Stack(tmp_path_factory.mktemp("ui"))
+    stack = Stack(tmp_path_factory.mktemp("ui"), own_processes=False)
     try:
         stack.start()
         with stack.client() as client:

@@ -19,7 +19,6 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.resources import Engines, Services
-from brand_detect_tests.support.database import keep_engines
 from brand_detect_tests.support.pipeline import ScriptedAnswerer, ScriptedDetector, ScriptedEmbedder, ScriptedReader
 
 FOLDER = Path(os.environ["SERVED"])
@@ -78,5 +77,4 @@ def _services() -> Services:
     return Services.of(Settings.load(), engines=engines)
 
 
-keep_engines()
 defs = build_definitions(_services())

@@ -1,6 +1,6 @@
 """Text detection and recognition with the PP-OCR models in the rapidocr wheel; downloads nothing.
 
-Models and decoding of lines are rapidocr's; they run through ``OnnxNet``, because rapidocr's own sessions support
+The models are those of rapidocr; they run through ``OnnxNet``, because rapidocr's own sessions support
 neither bf16 nor parallel requests, which halve the time.
 """
 

@@ -6,12 +6,12 @@ The vote is over whole strings, compared without case and spaces: a string's wei
 their confidence times their similarity to it (a weighted median string), so that "oppo" wins over "ppo" and "Voppo".
 Among a string's spellings the one with the highest confidence wins.
 
-Of several tracks that show the same (module ``reuse``), the one with the best view is read first. If its best crop
-gives a certain reading without digits, the others take that over; if not, each is read itself.
+Of several tracks that show the same (module ``reuse``), the best crop of all is read first. If that reading is certain
+and has no digits, the other tracks take it over; if not, each is read itself.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -81,27 +81,27 @@ def run_ocr(
     ``frames_decoded``, each also per 100 text tracks.
     """
     views = _best(detected.regions, params.max_crops)
+    tracks = {view["track_id"]: _Track(view["track_id"], view["steady"]) for view in views}
+    read = partial(_read, tracks, params=params, frames=frames, codec=codec, reader=reader, progress=progress)
     best = {view["track_id"]: view for view in views if view["rank"] == 0}
     steady = [view for view in best.values() if view["steady"]]
     instead = tracks_alike(steady, detected.embeddings) if params.reuse_readings else {}
-    read = partial(_read, params=params, frames=frames, codec=codec, reader=reader, progress=progress)
-    first = [view for view in views if view["track_id"] not in instead]
-    tracks = read(first)
-    known = {track.track_id: track.readings[0] for track in tracks if _speaks_for_others(track)}
-    reused = {track: known[other] for track, other in instead.items() if other in known}
-    alone = instead.keys() - reused.keys()
-    rest = [view for view in views if view["track_id"] in alone]
-    n_first, n_rest = (len({view["seen_on"] for view in part}) for part in (first, rest))
-    tracks += read(rest, decoded=n_first)
-    lines_read = sum(len(track.readings) for track in tracks)
+    leaders = set(instead.values())
+    first = [view for view in best.values() if view["track_id"] in leaders]
+    n_first = read(first)
+    known = {track: tracks[track].readings[0] for track in leaders if _speaks_for_others(tracks[track], params)}
+    reused = {track: known[leader] for track, leader in instead.items() if leader in known}
+    settled = reused.keys() | {track for track in leaders if _certain(tracks[track], params.stop_confidence)}
+    rest = [v for v in views if v["track_id"] not in settled and (v["rank"] or v["track_id"] not in leaders)]
+    n_rest = read(rest, decoded=n_first)
+    lines_read = sum(len(track.readings) for track in tracks.values())
     for track, reading in reused.items():
-        view = best[track]
-        own = replace(reading, region_id=view["region_id"], frame=view["seen_on"], read_in=instead[track])
-        tracks.append(_Track(track, view["steady"], readings=[own]))
-    tracks.sort(key=lambda track: track.track_id)
+        own = {"region_id": best[track]["region_id"], "frame": best[track]["seen_on"]}
+        tracks[track].readings.append(replace(reading, **own, read_in=instead[track]))
+    ordered = [tracks[track] for track in sorted(tracks)]
     return TrackTexts(
-        readings=table(READINGS, [{"track_id": track.track_id, **vars(r)} for track in tracks for r in track.readings]),
-        texts=table(TEXTS, [row for track in tracks for row in _vote(track, params.min_confidence)]),
+        readings=table(READINGS, [{"track_id": t.track_id, **vars(r)} for t in ordered for r in t.readings]),
+        texts=table(TEXTS, [row for track in ordered for row in _vote(track, params.min_confidence)]),
         stats=_costs(len(tracks), lines_read=lines_read, lines_reused=len(reused), frames_decoded=n_first + n_rest),
     )
 
@@ -113,6 +113,7 @@ def _costs(text_tracks: int, **counts: int) -> dict[str, float]:
 
 
 def _read(
+    tracks: Mapping[str, _Track],
     views: Sequence[Row],
     *,
     params: RunOcrParams,
@@ -121,30 +122,31 @@ def _read(
     reader: TextReader,
     progress: Progress,
     decoded: int = 0,
-) -> list[_Track]:
-    """Reads the tracks of ``views``, rows of ``_best``; ``decoded`` frames were decoded for others before."""
-    n_crops = Counter(view["track_id"] for view in views)
-    waiting: dict[str, _Track] = {}
+) -> int:
+    """Reads ``views``, rows of ``_best``, into their tracks; returns how many frames that took.
+
+    ``decoded`` frames were decoded before.
+    """
+    missing = Counter(view["track_id"] for view in views)
     ready: list[_Track] = []
-    read: list[_Track] = []
     numbers = list(dict.fromkeys(view["seen_on"] for view in views))
     images = frames.in_order(numbers)
     for done, (frame, crops) in enumerate(groupby(views, key=lambda view: view["seen_on"])):
         progress(decoded + done, decoded + len(numbers), "frames")
         image = next(images)
         for view in crops:
-            track = waiting.setdefault(view["track_id"], _Track(view["track_id"], view["steady"]))
+            track = tracks[view["track_id"]]
             quad, margin = _cut(view["quad"], view["rank"])
             pixels = codec.rectify(image, quad.astype(np.float32))
             track.crops.append(_Crop(view["rank"], view["region_id"], frame, margin, pixels))
-            if len(track.crops) == n_crops[track.track_id]:
-                ready.append(waiting.pop(track.track_id))
+            missing[track.track_id] -= 1
+            if not missing[track.track_id]:
+                ready.append(track)
         if len(ready) >= BATCH_TRACKS or done + 1 == len(numbers):
             _read_crops(ready, params, reader)
-            read += ready
-            ready = []
+            ready.clear()
     progress(decoded + len(numbers), decoded + len(numbers), "frames")
-    return read
+    return len(numbers)
 
 
 def _cut(quad: Sequence[float], rank: int) -> tuple[NDArray[np.float64], float]:
@@ -186,15 +188,13 @@ def _steady(text: pa.Table) -> dict[str, bool]:
 
 
 def _read_crops(tracks: Sequence[_Track], params: RunOcrParams, reader: TextReader) -> None:
-    """Reads crop by crop, all tracks together, until each has a certain reading; then drops the crops."""
+    """Reads the best crop of all tracks, then the next of those without a certain reading; drops the crops."""
     for track in tracks:
-        track.crops.sort(key=lambda c: c.rank)
-    for rank in range(params.max_crops):
-        unsure = [t for t in tracks if rank < len(t.crops) and not _certain(t, params.stop_confidence)]
-        if not unsure:
-            break
-        for track, reading in zip(unsure, reader.read([t.crops[rank].pixels for t in unsure]), strict=True):
-            crop = track.crops[rank]
+        track.crops.sort(key=lambda c: -c.rank)
+    while unsure := [t for t in tracks if t.crops and not _certain(t, params.stop_confidence)]:
+        crops = [track.crops.pop() for track in unsure]
+        read = reader.read([crop.pixels for crop in crops])
+        for track, crop, reading in zip(unsure, crops, read, strict=True):
             char_positions = [letter * (1 + 2 * crop.margin) - crop.margin for letter in reading.char_positions] or None
             track.readings.append(
                 _Reading(crop.region_id, crop.frame, reading.text, reading.confidence, char_positions)
@@ -208,15 +208,13 @@ def _certain(track: _Track, confidence: float) -> bool:
     return track.steady and any(r.text and r.confidence >= confidence for r in track.readings)
 
 
-def _speaks_for_others(track: _Track) -> bool:
-    """Whether tracks that look the same may take over its reading.
+def _speaks_for_others(track: _Track, params: RunOcrParams) -> bool:
+    """Whether tracks that look the same may take over the reading of this one's best crop.
 
-    It must be the only one, thus of the best crop, by which tracks are compared. The next second of a clock hardly
-    changes its look, so a text with digits is always read.
+    Not if it has a digit: the next second of a clock hardly changes its look.
     """
-    [first, *others] = track.readings
-    digits = any(character.isdigit() for character in first.text)
-    return track.steady and not others and bool(first.text) and first.confidence >= REUSED_CONFIDENCE and not digits
+    certain = _certain(track, max(params.stop_confidence, REUSED_CONFIDENCE))
+    return certain and not any(character.isdigit() for character in track.readings[0].text)
 
 
 def _vote(track: _Track, min_confidence: float) -> list[Row]:

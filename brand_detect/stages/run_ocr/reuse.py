@@ -11,8 +11,9 @@ better crop's has no digits and a confidence of 0.98 or more:
       12           0.95                  1 of 38                       1 of 251                      3 of 5859
 
 In the 2 of 2932 the worse crop's own reading was wrong; none was of another name. From a confidence of 0.92, readings
-differ in 9 of 272 tracks, in a letter or a sign. What cannot be told apart: of pairs of names in one face that differ
-in one vowel, 4 % are alike; so are many clocks a second apart, whose readings are therefore never taken over.
+differ in 9 of 272 tracks, in a letter or a sign. What this cannot tell apart: of pairs of names in one face that differ
+in one vowel, 4 % are alike. Of 20 scoreboards that were alike, 3 had another time on their clock, so readings with
+digits are never taken over.
 """
 
 from collections.abc import Iterable

@@ -1,13 +1,20 @@
 """The network of the logo embedder. Importing this module imports torch."""
 
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from brand_detect.engines.logo_embedder import DIMENSIONS, REINSTALL, SIDE_PX
+from brand_detect.engines.weights import load_weights
 
 STEM = (32, 48)
 WIDTHS = (64, 160, 320)
 DEPTH = 2  # blocks per width
 CELLS = 2  # cells per side of the pooled last map, so that embeddings encode coarse positions
-DIMENSIONS = 256
 
 
 class Block(nn.Module):
@@ -52,3 +59,23 @@ class LogoEmbedderNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         cells = functional.adaptive_avg_pool2d(self.features((x - 0.5) / 0.25), CELLS)
         return functional.normalize(self.head(cells.flatten(1)).float(), dim=1)
+
+
+def load(weights: Path) -> LogoEmbedderNet:
+    """The network with ``weights``, ready to embed.
+
+    Raises:
+        Permanent: the file is missing or holds other weights.
+    """
+    net = LogoEmbedderNet()
+    load_weights(net, weights, REINSTALL)
+    return net.eval()
+
+
+def to_openvino(weights: Path) -> Any:
+    """The network as a model of OpenVINO; errors as ``load``."""
+    import openvino
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch warns of a change inside itself
+        return openvino.convert_model(torch.export.export(load(weights), (torch.zeros(1, 3, SIDE_PX, SIDE_PX),)))

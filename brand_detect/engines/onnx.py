@@ -75,6 +75,7 @@ class OnnxNet:
         mean, scale: the network receives ``(pixel - mean) / scale``.
         parallel: run several inputs in parallel, each on one core, instead of one on all cores.
         threads: most threads; 0 = all cores.
+        read: reads the model into one of OpenVINO, if it is not an ONNX file; a module's function.
 
     Attributes:
         precision: the one in use, never ``auto``.
@@ -85,11 +86,19 @@ class OnnxNet:
     """
 
     def __init__(
-        self, path: Path, precision: Precision, *, mean: float, scale: float, parallel: bool = False, threads: int = 0
+        self,
+        path: Path,
+        precision: Precision,
+        *,
+        mean: float,
+        scale: float,
+        parallel: bool = False,
+        threads: int = 0,
+        read: Callable[[Path], Any] | None = None,
     ) -> None:
         if not path.is_file():
             raise Permanent(f"The model {path.name} is not installed.", "reinstall rapidocr: its wheel carries it")
-        self._mean, self._scale, self._parallel, self._threads = mean, scale, parallel, threads
+        self._mean, self._scale, self._parallel, self._threads, self._read = mean, scale, parallel, threads, read
         try:
             import openvino
         except ImportError:
@@ -122,6 +131,10 @@ class OnnxNet:
         if self._core:
             return self._core.read_model(self._path).get_rt_info(["framework", key]).value
         return self._session.get_modelmeta().custom_metadata_map[key]
+
+    def load(self) -> None:
+        """Loads the network now, and not at the first ``map``."""
+        _ = self._queue if self._core else self._session
 
     def map(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
         """Applies ``reduce`` to the output of each batch, in order; the array is only valid during that call."""
@@ -158,7 +171,7 @@ class OnnxNet:
 
     @property
     def _queue(self) -> Any:
-        return _compiled(self._path, self.precision, self._mean, self._scale, self._parallel, self._threads)
+        return _compiled(self._path, self.precision, self._mean, self._scale, self._parallel, self._threads, self._read)
 
     @cached_property
     def _session(self) -> Any:
@@ -171,7 +184,15 @@ class OnnxNet:
 
 
 @cache
-def _compiled(path: Path, precision: Precision, mean: float, scale: float, parallel: bool, threads: int) -> Any:
+def _compiled(
+    path: Path,
+    precision: Precision,
+    mean: float,
+    scale: float,
+    parallel: bool,
+    threads: int,
+    read: Callable[[Path], Any] | None,
+) -> Any:
     """A queue of OpenVINO requests, created once per process and never freed.
 
     This makes later runs in the process start at once, and avoids a crash ("Resource deadlock avoided") when a queue is
@@ -190,7 +211,7 @@ def _compiled(path: Path, precision: Precision, mean: float, scale: float, paral
 
     def compiled() -> Any:
         # Converting to float inside the graph saves 10 % of the detector's time compared with NumPy.
-        steps = ov.preprocess.PrePostProcessor(core.read_model(path))
+        steps = ov.preprocess.PrePostProcessor(read(path) if read else core.read_model(path))
         steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
         steps.input().model().set_layout(ov.Layout("NCHW"))
         steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(scale)

@@ -29,15 +29,15 @@ def move_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A furnished home of the test's own."""
-    return move_in(furnished(tmp_path), monkeypatch)
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return furnished(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def home(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A furnished home of the test's own."""
+    return move_in(shutil.copytree(shared, tmp_path / "home"), monkeypatch)
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import uvicorn
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from brand_detect.api import create_app
 from brand_detect.client import Client, Run
@@ -51,26 +50,42 @@ class Replays(Client):
         yield self.run(run_id), 0.0
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    """The login page in front of a job whose first shot shows ROLEX on two boards."""
-    port = free_port()
-    with pipeline(tmp_path, region_detectors=lambda _: [TwoBoards()]) as built:
-        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
-        settings = Settings(store_root=str(tmp_path / "store"))
-        app = create_app(Replays(built.runner), settings, api_key=KEY)
+JOBS = ("match", "second", "third")
+"""One for each test."""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Page]]:
+    """The login page in front of each job, whose first shot shows ROLEX on two boards."""
+    folder, port = tmp_path_factory.mktemp("served"), free_port()
+    with pipeline(folder, region_detectors=lambda _: [TwoBoards()]) as built:
+        clip = two_shot_clip(folder / "match.mp4", seconds=2.0)
+        for job_id in JOBS:  # before the browser: it runs an event loop
+            built.runner.submit(str(clip), job_id=job_id)
+        app = create_app(Replays(built.runner), Settings(store_root=str(folder / "store")), api_key=KEY)
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
         thread = threading.Thread(target=server.run)
         thread.start()
         wait_for(port, 20)
         try:
             with chromium() as browser:
-                tab = browser.new_page(viewport={"width": 1280, "height": 900})
-                tab.goto(f"http://127.0.0.1:{port}/reports/match")
-                yield tab
+                yield (_opened(browser, f"http://127.0.0.1:{port}/reports/{job_id}") for job_id in JOBS)
         finally:
             server.should_exit = True
             thread.join()
+
+
+def _opened(browser: Browser, address: str) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(address)
+    return page
+
+
+@pytest.fixture
+def page(pages: Iterator[Page]) -> Iterator[Page]:
+    page = next(pages)
+    yield page
+    page.close()
 
 
 def test_one_of_two_boards_is_rejected_and_the_page_shows_what_is_left(page: Page) -> None:

@@ -321,12 +321,9 @@ def state_table(results: Results) -> Section:
     return Section("State", columns, rows)
 
 
-def startup_table(first: Mapping[str, tuple[float, float]]) -> Section:
-    """``first`` has the seconds of the two commands of ``first_reports``, by version."""
-    rows = [
-        ("first time, nothing prepared, s", *(empty for empty, _ in first.values())),
-        ("second time, s", *(warm for _, warm in first.values())),
-    ]
+def startup_table(first: Mapping[str, Mapping[str, float]]) -> Section:
+    """``first`` has the figures of ``first_reports``, by version."""
+    rows = [(figure, *(of[figure] for of in first.values())) for figure in next(iter(first.values()), ())]
     return Section("From the command brand-detect run to the report of 5 s at 1080p", ("command", *first), rows)
 
 
@@ -436,6 +433,7 @@ def benchmark(
 
     def attempt(name: str, measure: Callable[[], Any]) -> Any:
         """The figures of ``measure``; None if it fails."""
+        tell(f"{name} …")
         try:
             return journal.once(name, measure)
         except BrandDetectError as e:

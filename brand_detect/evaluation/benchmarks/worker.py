@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 from brand_detect.domain.errors import Permanent
@@ -162,15 +163,25 @@ class Ffmpeg:
         pass
 
 
-def first_reports(home: Path, video: Path, checkout: Path = HERE) -> tuple[float, float]:
-    """Seconds of ``brand-detect run`` from the command to its end: without any state, and again with what that left."""
-    shutil.rmtree(home, ignore_errors=True)
+def first_reports(home: Path, video: Path, checkout: Path = HERE, runs: int = 3) -> dict[str, float]:
+    """Seconds of ``brand-detect run`` from the command to its end: without any state, and again with what that left.
+
+    Medians of ``runs`` times both.
+    """
     env = environment(checkout, home)
     command = [*python(checkout), "-m", "brand_detect.cli", "run", str(video)]
-    try:
-        return timed(command, video, env).wall_s, timed(command, video, env).wall_s
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    first, second = [], []
+    for _ in range(runs):
+        shutil.rmtree(home)
+        environment(checkout, home)
+        first.append(timed(command, video, env))
+        second.append(timed(command, video, env))
+    shutil.rmtree(home)
+    return {
+        f"{name} time, {kind} s": median(getattr(done, f"{kind}_s") for done in times)
+        for name, times in (("first", first), ("second", second))
+        for kind in ("wall", "cpu")
+    }
 
 
 def python(checkout: Path) -> list[str]:

@@ -203,7 +203,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "TWO_MINUTES", scenario)
     monkeypatch.setattr(bench, "FIVE_SECONDS", replace(scenario, seed=1))
     monkeypatch.setattr(bench, "measure_sampling", lambda _: {"wall_ratio": 1.1})
-    monkeypatch.setattr(bench, "first_reports", lambda *_: (9.0, 4.0))
+    monkeypatch.setattr(bench, "first_reports", lambda *_: {"first time, wall s": 9.0, "second time, wall s": 4.0})
 
 
 def whole(work: Path, scripted: Scripted, given: Sequence[bench.Clip], **options: Any) -> dict[str, Section]:

@@ -1,6 +1,12 @@
 """Python imports this at the start of every process that tests start: ``conftest.py`` puts the folder on the path."""
 
 import gc
+import sys
 
 # At its default the collector traces the modules of Dagster and torch over and over: a sixth of the tests' CPU time.
 gc.set_threshold(50_000, 20, 50)
+
+if "webserver" in sys.orig_argv:  # which queries the database most, and loads nothing else of the tests
+    from brand_detect_tests.support.database import keep_engines
+
+    keep_engines()

@@ -138,11 +138,13 @@ class Worker:
         asked = {"video": str(video), "profile": profile, "overrides": overrides}
         hung = threading.Timer(HUNG_S + HUNG_SHARE * duration_s, process.kill)
         hung.start()
-        with suppress(BrokenPipeError):  # it has died: no answer comes either
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-        answer = process.stdout.readline()
-        hung.cancel()
+        try:
+            with suppress(BrokenPipeError):  # it has died: no answer comes either
+                process.stdin.write(json.dumps(asked) + "\n")
+                process.stdin.flush()
+            answer = process.stdout.readline()
+        finally:  # Ctrl-C among the reasons
+            hung.cancel()
         if not answer:
             code = process.wait()
             self.close()

@@ -1,5 +1,6 @@
 """The processes that run a benchmark's videos, with a driver that answers from a script."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_a_process_that_hangs_is_killed(home: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(worker, "HUNG_S", 0.2)
     with pytest.raises(Permanent, match="ended with code -9"):
         Worker(home, [], WARM).run(VIDEO, "default", {}, 0.0)
+
+
+def test_a_run_that_ctrl_c_ends_leaves_no_timer(home: Path) -> None:
+    worker.DRIVER.write_text("import os, signal, sys\nfor _ in sys.stdin: os.kill(os.getppid(), signal.SIGINT)")
+    videos = Worker(home, [], WARM)
+    with pytest.raises(KeyboardInterrupt):
+        videos.run(VIDEO, "default", {}, 10.0)
+    videos.close()
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 def test_the_first_report_finds_no_state_and_the_second_that_of_the_first(tmp_path: Path) -> None:

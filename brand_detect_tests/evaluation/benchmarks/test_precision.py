@@ -13,6 +13,7 @@ from brand_detect.evaluation.benchmarks import precision as bench
 
 class Detector:
     identity = "scripted"
+    kind = RegionKind.text
 
     def __init__(self, *left_px: int) -> None:
         self.left_px = left_px

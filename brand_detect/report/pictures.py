@@ -22,7 +22,7 @@ from brand_detect.report.words import clock, duration
 
 T = TypeVar("T")
 
-EMBEDDED_BYTES = 5_000
+EMBEDDED_BYTES = 4_800
 """Size limit of a JPEG in Dagster's event log; as a data URI it stays under 7 KB."""
 QUALITIES = (55, 45, 35)
 """JPEG qualities of the small picture, tried in this order before it is scaled down."""

@@ -34,7 +34,8 @@ class StoredFrames(FrameReader):
         self._held: tuple[tuple[str, int, bytes], ...] = ()  # shard, start, bytes; replaced as a whole, by any thread
 
     def read(self, frame: int) -> Image:
-        return self._codec.decode(self.jpeg(frame))
+        [fetched] = self._fetch([frame])
+        return self._decode(fetched)
 
     def in_order(self, frames: Sequence[int]) -> Iterator[Image]:
         with ThreadPoolExecutor(2, thread_name_prefix="frames") as pool:
@@ -42,12 +43,12 @@ class StoredFrames(FrameReader):
             yield from ahead(pool, self._decode, chain.from_iterable(fetched), DECODED_AHEAD)
 
     def jpeg(self, frame: int) -> bytes:
-        """The stored JPEG of a frame.
+        """The stored JPEG of a frame, read from the store each time: retention may have taken it.
 
         Raises:
             Permanent: it is damaged or missing.
         """
-        [(_, data)] = self._fetch([frame])
+        data = self._store.read_part(self._ref, self._shard[frame], int(self._start[frame]), int(self._end[frame]))
         return self._undamaged(frame, data)
 
     def _requests(self, frames: Iterable[int]) -> Iterator[list[int]]:

@@ -13,7 +13,7 @@ from brand_detect.domain.tables import F32, I32, STRING, STRINGS, schema
 
 READINGS = schema(
     "readings",
-    "The reading of one crop, or of a crop in another track that shows the same",
+    "The reading of one crop",
     track_id=(STRING, "id, from the track's first region"),
     region_id=(STRING, "id, from the frame, the box and the kind"),
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
@@ -23,7 +23,7 @@ READINGS = schema(
         pa.list_(pa.float32()),
         "centre of each character, as a share of the region's length along the line; null = unknown",
     ),
-    read_in=(STRING, "track whose crop was read instead, as it shows the same; null = the region's own crop was read"),
+    read_in=(STRING, "track whose reading was taken over; null = its own crop was read"),
 )
 TEXTS = schema(
     "texts",

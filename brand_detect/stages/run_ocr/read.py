@@ -31,6 +31,7 @@ from brand_detect.stages.run_ocr.reuse import tracks_alike
 from brand_detect.stages.views import best_views
 
 REUSED_CONFIDENCE = 0.98  # of a reading that other tracks take over; ``reuse`` has the measurement
+PER_100 = ("lines_read", "lines_reused")  # figures of ``stats``
 BATCH_TRACKS = 256  # tracks whose crops wait in memory: a network prepares itself once per batch for each width of crop
 SAME_SHAPE = 1.1  # largest ratio of proportions (length / height) among unoccluded views of one line
 END_MARGIN = 0.2  # of the height: detectors cut into the first and last letter, especially on a busy background
@@ -77,8 +78,8 @@ def run_ocr(
     """Reads every text track; a track without a legible reading has no row in ``texts``.
 
     ``readings`` holds all readings, including those under ``min_confidence``, which have no vote. Both tables are
-    ordered by track. ``stats``: ``text_tracks``; ``lines_read``, ``lines_reused`` (tracks that took over a reading) and
-    ``frames_decoded``, each also per 100 text tracks.
+    ordered by track. ``stats``: ``text_tracks``, ``frames_decoded``, ``lines_read`` and ``lines_reused`` (tracks that
+    took over a reading), these two also per 100 tracks.
     """
     views = _best(detected.regions, params.max_crops)
     tracks = {view["track_id"]: _Track(view["track_id"], view["steady"]) for view in views}
@@ -107,8 +108,8 @@ def run_ocr(
 
 
 def _costs(text_tracks: int, **counts: int) -> dict[str, float]:
-    """The ``stats``: the counts, and each per 100 tracks."""
-    rates = {f"{name}_per_100_tracks": 100 * n / max(1, text_tracks) for name, n in counts.items()}
+    """The ``stats``: the counts, and those of ``PER_100`` per 100 tracks."""
+    rates = {f"{name}_per_100_tracks": round(100 * counts[name] / max(1, text_tracks), 1) for name in PER_100}
     return {"text_tracks": float(text_tracks), **{name: float(n) for name, n in counts.items()}, **rates}
 
 

@@ -220,9 +220,8 @@ def test_tracks_are_read_together_and_every_frame_is_decoded_once():
         "lines_read": 5.0,
         "lines_reused": 0.0,
         "frames_decoded": float(len(frames.decoded)),
-        "lines_read_per_100_tracks": pytest.approx(500 / 3),
+        "lines_read_per_100_tracks": 166.7,
         "lines_reused_per_100_tracks": 0.0,
-        "frames_decoded_per_100_tracks": pytest.approx(100 * len(frames.decoded) / 3),
     }
     assert dict(zip(found.texts["track_id"].to_pylist(), found.texts["text"].to_pylist(), strict=True)) == {
         "a": "60",
@@ -262,7 +261,7 @@ def test_a_board_that_returns_takes_over_the_reading_of_its_best_view():
         ("c", "Emirates", 1),
     ]
     assert (found.stats["lines_read"], found.stats["lines_reused"], found.stats["frames_decoded"]) == (1.0, 2.0, 1.0)
-    assert found.stats["lines_reused_per_100_tracks"] == pytest.approx(200 / 3)
+    assert found.stats["lines_reused_per_100_tracks"] == 66.7
 
 
 def test_a_clock_is_read_again_though_it_looks_the_same():

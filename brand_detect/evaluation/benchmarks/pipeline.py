@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,8 +61,8 @@ FULL = Reading(
         "run_ocr": {"max_crops": 20, "stop_confidence": 1.0, "reuse_readings": False},
     },
 )
-"""Only frames with equal hashes are duplicates, text is searched on every other frame, and up to 20 crops of every
-track are read, however certain the first one was and whatever it looks like."""
+"""Only frames with equal hashes are duplicates, all others are searched, and up to 20 crops of every track are read,
+however certain the first one was and whatever it looks like."""
 INT8 = Reading(
     "int8 without VNNI",
     process="plain",
@@ -400,6 +401,59 @@ def _share(runs: Sequence[tuple[Clip, Run]]) -> float | None:
     return sum(run.wall_s for _, run in runs) / sum(run.duration_s for _, run in runs) if runs else None
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Measures what the journal does not hold yet; what fails is noted, and the rest goes on."""
+
+    journal: Journal
+    processes: Mapping[str, Videos]
+    failures: dict[str, str]  # reasons, by what failed
+    tell: Callable[[str], None]
+
+    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+        """The figures of ``measure``; None if it fails."""
+        self.tell(f"{name} …")
+        try:
+            return self.journal.once(name, measure)
+        except BrandDetectError as e:
+            self.failures[name] = str(e)
+            self.tell(f"{name}: failed: {e}")
+            return None
+
+    def run(self, name: str, clip: Clip, reading: Reading) -> Run | None:
+        """One run of a clip; None if it fails."""
+        process, asked = self.processes[reading.process], (clip.video, reading.profile, reading.overrides)
+        found = self.once(name, lambda: asdict(process.run(*asked, clip.duration_s)))
+        if found is None:
+            return None
+        run = Run(**found)
+        self.tell(f"{name}: {run.wall_s:.1f} s, {run.wall_share:.2f} × its duration")
+        return run
+
+    def run_clips(self, results: Results) -> None:
+        """Adds the runs of all clips, each in every way before the next."""
+        for number, clip in enumerate(results.clips, 1):
+            self.tell(f"{clip.name}: {number} of {len(results.clips)}, {clip.duration_s:.1f} s")
+            for reading in results.readings:
+                if reading in PLAIN and not clip.generated:
+                    continue
+                if run := self.run(f"{clip.name}, {reading.name}", clip, reading):
+                    results.runs[clip.name, reading.name] = run
+            self.processes[F32.process].close()  # it takes a gigabyte, and reads no other clip
+
+    def run_lengths(self, videos: Mapping[int, Path]) -> dict[int, Run]:
+        """The runs of generated videos by their minutes, each in a process of its own: what one has freed, the next
+        would use again."""
+        runs = {}
+        for minutes, path in videos.items():
+            sample_once(path, replace(TWO_MINUTES, repeats=minutes // 2))
+            for process in self.processes.values():
+                process.close()
+            if run := self.run(f"{minutes} minutes", Clip(path, minutes * 60), DEFAULT):
+                runs[minutes] = run
+        return runs
+
+
 def benchmark(
     work: Path,
     given: Sequence[Clip] = (),
@@ -422,7 +476,6 @@ def benchmark(
         tell: is told of every run.
         make: makes what runs the videos.
     """
-    journal = Journal(work / "pipeline.jsonl", resume)
     video, short = work / "two_minutes.mp4", work / "five_seconds.mp4"
     sample_once(short, FIVE_SECONDS)
     labels = labels_of_truth(video.name, sample_once(video, TWO_MINUTES))
@@ -430,52 +483,20 @@ def benchmark(
     results = Results(clips, [reading for reading in READINGS if before or reading is not BEFORE], catalog)
     longer = {minutes: work / f"{minutes}_minutes.mp4" for minutes in lengths}
     known = make(work, [*(clip.video for clip in clips), *longer.values()], short, before)
-
-    def attempt(name: str, measure: Callable[[], Any]) -> Any:
-        """The figures of ``measure``; None if it fails."""
-        tell(f"{name} …")
-        try:
-            return journal.once(name, measure)
-        except BrandDetectError as e:
-            results.failures[name] = str(e)
-            tell(f"{name}: failed: {e}")
-            return None
-
-    def attempt_run(name: str, clip: Clip, reading: Reading) -> Run | None:
-        asked = clip.video, reading.profile, reading.overrides, clip.duration_s
-        if found := attempt(name, lambda: asdict(known[reading.process].run(*asked))):
-            run = Run(**found)
-            tell(f"{name}: {run.wall_s:.1f} s, {run.wall_share:.2f} × its duration")
-            return run
-        return None
-
+    measured = Measurement(Journal(work / "pipeline.jsonl", resume), known, results.failures, tell)
     try:
         yield Section("Machine", ("figure", "value"), [("cores", os.cpu_count() or 0), ("load", os.getloadavg()[0])])
-        if found := attempt("sampling", lambda: measure_sampling(video)):
+        if found := measured.once("sampling", lambda: measure_sampling(video)):
             yield Section(f"Frame sampling against {FLOOR.name}, {video.name}", ("figure", "value"), [*found.items()])
         first = {
-            name: attempt(f"first report, {name}", lambda code=checkout: first_reports(work / "first", short, code))
+            name: measured.once(f"first report, {name}", partial(first_reports, work / "first", short, checkout))
             for name, checkout in (("before", before), ("now", HERE))
             if checkout
         }
         yield startup_table({name: seconds for name, seconds in first.items() if seconds})
-        for number, clip in enumerate(clips, 1):
-            tell(f"{clip.name}: {number} of {len(clips)}, {clip.duration_s:.1f} s")
-            for reading in results.readings:
-                if (clip.generated or reading not in PLAIN) and (
-                    run := attempt_run(f"{clip.name}, {reading.name}", clip, reading)
-                ):
-                    results.runs[clip.name, reading.name] = run
-            known[F32.process].close()  # it takes a gigabyte, and reads no other clip
+        measured.run_clips(results)
         yield from clip_tables(results)
-        by_length: dict[int, Run] = {}
-        for minutes in (2, *lengths) if lengths else ():
-            path = longer.get(minutes, video)
-            sample_once(path, replace(TWO_MINUTES, repeats=minutes // 2))
-            for process in known.values():
-                process.close()  # each length in a process of its own: what one has freed, the next would use again
-            if run := attempt_run(f"{minutes} minutes", Clip(path, minutes * 60), DEFAULT):
-                by_length[minutes] = run
+        by_length = measured.run_lengths({2: video, **longer}) if lengths else {}
         if by_length:
             yield length_table(by_length)
         yield verdicts(results, by_length)

@@ -13,7 +13,7 @@ from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Image, ImageCodec, Region, RegionDetector, TextReader
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect.evaluation.benchmarks.pipeline import Section
+from brand_detect.evaluation.benchmarks.common import Section
 from brand_detect.evaluation.synthetic.footage import Scenario, draw
 
 Engine = TypeVar("Engine")

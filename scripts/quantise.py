@@ -79,6 +79,7 @@ def quantise(model: Path, to: Path) -> None:
 def main() -> None:
     try:
         import nncf  # noqa: F401  # pyright: ignore[reportMissingImports]
+        import onnx  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
         sys.exit("pip install nncf onnx, then try again")
     to = WEIGHTS / f"{Path(DETECTOR).stem}.int8.onnx"

@@ -12,12 +12,22 @@ R = TypeVar("R")
 def ahead(pool: ThreadPoolExecutor, do: Callable[[T], R], items: Iterable[T], n: int) -> Iterator[R]:
     """Applies ``do`` to the items in order; while the caller uses one result, ``pool`` computes the next ``n``.
 
-    At most ``n + 1`` results exist besides the caller's. An error of ``do`` is raised in its item's turn.
+    At most ``n + 1`` results exist besides the caller's. An error of ``do`` or ``items`` is raised in its item's turn.
     """
     results: deque[Future[R]] = deque()
-    for item in items:
+    source, failure = iter(items), None
+    while True:
+        try:
+            item = next(source)
+        except StopIteration:
+            break
+        except Exception as e:
+            failure = e
+            break
         results.append(pool.submit(do, item))
         if len(results) > n:
             yield results.popleft().result()
     while results:
         yield results.popleft().result()
+    if failure is not None:
+        raise failure

@@ -9,7 +9,7 @@ from brand_detect.domain.contracts import CONTRACTS
 
 
 def recipe_of(stage: str, code_version: str, params: Mapping[str, Any], input_versions: Mapping[str, str]) -> str:
-    """Key for reuse: attempts with equal recipes have equal results on one kind of CPU.
+    """Key for reuse: attempts with equal recipes have equal results on one kind of CPU with one runtime.
 
     Args:
         code_version: Dagster's code version; covers the packages and shipped files that determine the result.

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +39,12 @@ class BuiltInLogoEmbedder:
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         self.identity = f"logo_embedder {hashlib.sha256(read_weights(weights, REINSTALL)).hexdigest()[:12]}"
-        if find_spec("openvino"):
-            self._vectors = _on_openvino(weights)
-        else:
+        try:
+            import openvino  # noqa: F401
+        except ImportError:  # not installed, or broken
             self._vectors = _on_torch(weights)
+        else:
+            self._vectors = _on_openvino(weights)
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         import cv2

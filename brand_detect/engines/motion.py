@@ -18,7 +18,10 @@ CHANGE_LUMA = 24  # grey levels, after a 3 x 3 mean; H.264 noise in a still pict
 CELL_PX = 16
 REACH = 1 / 200  # of the longest side: by how much ``locate`` corrects a position
 MOST_COMPARED_PX = 4096  # larger patches are compared at a smaller scale
-LEAST_CONTRAST = 4.0  # standard deviation in grey levels; plain patches correlate with anything
+LEAST_STD = 4.0  # in grey levels; plain patches correlate with anything
+BETTER = 0.02  # least gain in correlation for which a position is corrected
+WITHIN = 0.9  # least share of a box inside the picture: a detector's boxes may stand out over the edge
+MOST_ZOOM = 5.0  # between two frames of a shot; a fit beyond it is of scattered points
 
 
 class OpenCvCameraMotion:
@@ -102,6 +105,8 @@ class OpenCvCameraMotion:
         fit, inliers = cv2.estimateAffinePartial2D(before, after, method=cv2.RANSAC, ransacReprojThreshold=INLIER_PX)
         if fit is None or inliers.sum() < MIN_INLIERS:
             return None
+        if not 1 / MOST_ZOOM < math.hypot(fit[0, 0], fit[1, 0]) < MOST_ZOOM:
+            return None
         return np.vstack([fit, [0.0, 0.0, 1.0]])
 
 
@@ -140,20 +145,30 @@ def _located(before: Luma, quad: Quad, after: Luma, motion: Transform) -> tuple[
 
     height, width = after.shape
     moved = transformed(quad, motion).astype(np.float32)
-    left, top, right, bottom = np.round(box_of(moved)).astype(int).tolist()
+    box = np.round(box_of(moved))
+    left, top, right, bottom = box.clip(0, [width, height, width, height]).astype(int).tolist()
     w, h = right - left, bottom - top
-    if min(left, top) < 0 or right > width or bottom > height or min(w, h) < 2:
+    if min(w, h) < 2 or w * h < WITHIN * float(np.prod(box[2:] - box[:2])):
         return moved, -1.0
+    # Sizes and offsets are multiples of ``step``, by which both pictures are reduced: so their pixels stay aligned.
+    step = math.ceil(math.sqrt(w * h / MOST_COMPARED_PX))
+    w, h = max(1, w // step) * step, max(1, h // step) * step
+    reach = math.ceil(REACH * max(height, width) / step)
+    before_x, before_y = min(reach, left // step), min(reach, top // step)
+    after_x, after_y = (min(reach, max(0, room) // step) for room in (width - left - w, height - top - h))
     to_patch = np.array([(1, 0, -left), (0, 1, -top), (0, 0, 1.0)]) @ motion
     patch = cv2.warpPerspective(before, to_patch, (w, h), borderMode=cv2.BORDER_REPLICATE)
-    if patch.std() < LEAST_CONTRAST:
+    if patch.std() < LEAST_STD:
         return moved, -1.0
-    reach = round(REACH * max(height, width))
-    x, y = max(0, left - reach), max(0, top - reach)
-    window = after[y : bottom + reach, x : right + reach]
-    scale = min(1.0, math.sqrt(MOST_COMPARED_PX / (w * h)))
-    if scale < 1:
-        patch, window = (cv2.resize(p, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for p in (patch, window))
-    _, correlation, _, at = cv2.minMaxLoc(cv2.matchTemplate(window, patch, cv2.TM_CCOEFF_NORMED))
-    shift = np.array(at, np.float32) / np.float32(scale) + np.array((x - left, y - top), np.float32)
+    x, y = left - before_x * step, top - before_y * step
+    window = after[y : top + h + after_y * step, x : left + w + after_x * step]
+    patch, window = (
+        cv2.resize(p, (p.shape[1] // step, p.shape[0] // step), interpolation=cv2.INTER_AREA) for p in (patch, window)
+    )
+    found = cv2.matchTemplate(window, patch, cv2.TM_CCOEFF_NORMED)
+    expected = float(found[before_y, before_x])
+    _, correlation, _, at = cv2.minMaxLoc(found)
+    if correlation - expected < BETTER:  # the estimate is finer than the steps
+        return moved, expected
+    shift = step * np.array((at[0] - before_x, at[1] - before_y), np.float32)
     return (moved + shift).astype(np.float32), correlation

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -20,9 +21,11 @@ from brand_detect.domain.settings import state_dir
 
 T = TypeVar("T")
 _ONE_AT_A_TIME = threading.Lock()  # a queue has only one callback
+_LOADING = threading.Lock()  # a cached function may run twice at once
 Batch = NDArray[np.uint8]  # (n, height, width, 3)
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+EDITION = 1  # raise it when ``_compiled`` or a function that reads a model for it changes: older caches differ
 MAX_COMPILED = 16
 """Most files in the cache of compiled networks; the largest takes 22 MB."""
 
@@ -171,7 +174,9 @@ class OnnxNet:
 
     @property
     def _queue(self) -> Any:
-        return _compiled(self._path, self.precision, self._mean, self._scale, self._parallel, self._threads, self._read)
+        arguments = self._path, self.precision, self._mean, self._scale, self._parallel, self._threads, self._read
+        with _LOADING:
+            return _compiled(*arguments)
 
     @cached_property
     def _session(self) -> Any:
@@ -218,7 +223,8 @@ def _compiled(
         return core.compile_model(steps.build(), "CPU", config)
 
     cpu = core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(cpu_flags())
-    made_from = _sha256(path), mean, scale, sorted(config.items()), ov.__version__, cpu
+    reader = (read.__qualname__, metadata.version("torch")) if read else ()
+    made_from = EDITION, _sha256(path), reader, mean, scale, sorted(config.items()), ov.__version__, cpu
     name = f"{path.stem}-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]}.blob"
     file = compiled_dir() / name
     stored = read_compiled(file)
@@ -226,7 +232,8 @@ def _compiled(
         with suppress(RuntimeError):  # a build of OpenVINO that cannot import it compiles again
             return ov.AsyncInferQueue(core.import_model(io.BytesIO(stored), "CPU", config))
     net = compiled()
-    write_compiled(file, net.export_model().getvalue())
+    with suppress(RuntimeError):  # a build that cannot export it compiles in every process
+        write_compiled(file, net.export_model().getvalue())
     return ov.AsyncInferQueue(net)
 
 

@@ -27,6 +27,7 @@ SHORTEST_SIDE_PX = 1080  # smaller pictures are enlarged to this: sponsor text i
 BORDER_PX = 32  # border around the network's input: it misses text that touches the edge
 STRIDE_PX = 32  # both sides of the detector's input are multiples of this
 WINDOW_STEP_PX = 320
+MOST_AREAS = 64  # more of them cost about as much as the picture, and joining them takes seconds
 MARGIN_PX = 24  # margin around a searched area, so that text at its edge is not cut off
 MAP_THRESHOLD = 0.3
 MIN_BLOB_PX = 3
@@ -192,6 +193,8 @@ def windows(areas: Sequence[Area], width: int, height: int, scale: float) -> lis
         first = np.clip((boxes[..., :2] + boxes[..., 2:] - size) // 2, 0, limit - size)
         return np.concatenate([first, first + size], axis=-1)
 
+    if len(areas) > MOST_AREAS:
+        return [Area(0, 0, width, height)]
     margin = np.array([-MARGIN_PX, -MARGIN_PX, MARGIN_PX, MARGIN_PX])
     asked = np.array([(a.left, a.top, a.right, a.bottom) for a in areas], float) + margin
     asked = asked.clip(0, [width, height, width, height])

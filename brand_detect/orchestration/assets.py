@@ -182,7 +182,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="8",
+    code_version="9",
     packages=READERS,
     shipped=["weights/logo_embedder.safetensors", "weights/PP-OCRv6_det_small.int8.onnx"],
     work="vision",
@@ -205,7 +205,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="4", packages=READERS, work="vision", kinds={"openvino"})
+@stage_asset(code_version="5", packages=READERS, work="vision", kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:
@@ -246,8 +246,8 @@ def match_brands(
 
 
 @stage_asset(
-    code_version="2",
-    packages=["opencv-python", "rapidfuzz"],
+    code_version="3",
+    packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["prompts"],
     work="model",
     kinds={"huggingface"},
@@ -277,8 +277,8 @@ def escalate_vlm(
 
 
 @stage_asset(
-    code_version="2",
-    packages=["opencv-python", "rapidfuzz"],
+    code_version="3",
+    packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["prompts"],
     work="money",
     kinds={"openai"},
@@ -308,8 +308,8 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="7",
-    packages=["opencv-python"],
+    code_version="8",
+    packages=["opencv-python", "pillow"],
     shipped=["quality"],
     work="sums",
     kinds={"html"},

@@ -32,3 +32,15 @@ def test_an_error_is_raised_in_its_turn() -> None:
         assert [next(results), next(results)] == [2, 3]
         with pytest.raises(ZeroDivisionError):
             next(results)
+
+
+def test_an_error_of_the_source_comes_after_what_it_gave() -> None:
+    def items() -> Iterator[int]:
+        yield from (1, 2, 3)
+        raise OSError("gone")
+
+    with ThreadPoolExecutor(1) as pool:
+        results = ahead(pool, lambda n: n, items(), 5)
+        assert [next(results), next(results), next(results)] == [1, 2, 3]
+        with pytest.raises(OSError, match="gone"):
+            next(results)

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from brand_detect.domain.geometry import transformed
+from brand_detect.domain.geometry import quad_of, transformed
 from brand_detect.engines.motion import OpenCvCameraMotion
 
 SIZE = (640, 360)
@@ -127,3 +127,34 @@ def test_noise_is_no_change(world):
     noise = np.random.default_rng(2).normal(0, 4, picture.shape)
     noisy = (picture + noise).clip(0, 255).astype(np.uint8)
     assert motion.changed(motion.look(picture), motion.look(noisy), np.eye(3)) == []
+
+
+@pytest.mark.parametrize("size", [(120, 30), (501, 203), (500, 280), (637, 351)])
+def test_a_part_of_any_size_is_exactly_where_it_was(world, size):
+    """Large parts are compared smaller; that moves nothing."""
+    picture = world[:360, :640]
+    quad = quad_of((2, 5, 2 + size[0], 5 + size[1]))
+    [(found, correlation)] = OpenCvCameraMotion().locate(picture, [quad], picture.copy(), [np.eye(3)])
+    assert np.array_equal(found, quad)
+    assert correlation > 0.999
+
+
+def test_a_large_part_is_followed(world):
+    before, after = world[:360, :640], world[:360, 2:642]
+    quad = quad_of((20, 20, 520, 300))
+    [(found, correlation)] = OpenCvCameraMotion().locate(before, [quad], after, [np.eye(3)])
+    assert np.abs(found - (quad - (2, 0))).max() <= 6  # steps of reduced pixels
+    assert correlation > 0.5
+
+
+def test_a_box_that_stands_out_over_the_edge_is_compared_inside(world):
+    picture = world[:360, :640]
+    over, outside = quad_of((-4, 100, 120, 140)), quad_of((-60, 100, 60, 140))
+    found = OpenCvCameraMotion().locate(picture, [over, outside], picture.copy(), [np.eye(3)])
+    assert np.array_equal(found[0][0], over)
+    assert [correlation > 0.999 for _, correlation in found] == [True, False]
+
+
+def test_a_fit_of_scattered_points_is_no_motion():
+    points = np.random.default_rng(0).uniform(0, 300, (60, 2)).astype(np.float32)
+    assert OpenCvCameraMotion()._fit(points, np.full_like(points, 77)) is None

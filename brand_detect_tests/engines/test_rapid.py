@@ -106,6 +106,11 @@ def test_windows_cover_what_was_asked_in_few_sizes_and_cost_no_more_than_the_pic
     assert windows([Area(10, 10, 50, 20), Area(12, 11, 60, 30)], 1920, 1080, 1.0) == [Area(0, 0, 320, 320)]
 
 
+def test_very_many_areas_are_the_picture():
+    areas = [Area(x, y, x + 10, y + 10) for x in range(0, 1900, 100) for y in range(0, 1000, 100)]
+    assert windows(areas, 1920, 1080, 1.0) == [Area(0, 0, 1920, 1080)]
+
+
 def test_text_in_two_windows_is_found_once(picture, detector):
     areas = [Area(50, 50, 250, 90), Area(90, 290, 180, 330), Area(410, 170, 560, 210)]
     assert len(detector.detect(picture, areas)) == len(WORDS)

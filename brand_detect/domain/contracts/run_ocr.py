@@ -58,7 +58,8 @@ class RunOcrParams(Params):
     stop_confidence: Unit = Field(0.92, description="confidence at which reading of a track stops")
     min_confidence: Unit = Field(0.5, description="readings below this confidence are dropped")
     reuse_readings: bool = Field(
-        True, description="read one track for all whose best crops show the same; never where the text has digits"
+        True,
+        description="read one track for all whose best crops show the same; never with digits or another embedder",
     )
     precision: Precision = Field(
         Precision.auto, description="precision of text recognition; auto: the fastest on this CPU"

@@ -92,7 +92,7 @@ def _searched(
     """The frames of one shot with their regions, and how many pictures were searched for them."""
     params = DetectObjectsParams.model_validate({"search_every": every})
     search = RegionSearch(params, [detector], OpenCvCameraMotion())
-    return [*search.shot(numbers, iter(images))], search.stats["pictures_searched"]
+    return [*search.shot(numbers, [1 / SAMPLE_FPS] * len(numbers), iter(images))], search.stats["pictures_searched"]
 
 
 def _shots(video: Path, scenario: Scenario) -> Iterator[tuple[str, list[int], list[Image]]]:

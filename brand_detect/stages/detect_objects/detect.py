@@ -16,7 +16,7 @@ from brand_detect.stages.detect_objects.embeddings import embed_tracks
 from brand_detect.stages.detect_objects.measurements import measured_regions
 from brand_detect.stages.detect_objects.overlays import find_overlays
 from brand_detect.stages.detect_objects.search import RegionSearch
-from brand_detect.stages.detect_objects.tracking import Tracker
+from brand_detect.stages.detect_objects.tracking import MAX_GAP_FRAMES, Tracker
 
 SEARCH_AGAIN_S = 2.0  # interval at which a keyframe's duplicates are searched too: people move away from boards
 
@@ -62,12 +62,14 @@ def _tracked(
     keyframes = [row for row in columns.to_pylist() if row["status"] == KEYFRAME]
     ids = {row["frame"]: row["frame_id"] for row in keyframes}
     cells, duplicates = cells_of(scenes.timeline), _duplicates_to_search(scenes.timeline)
-    tracker = Tracker()
+    # Logos that are lost between searched keyframes are found again on the next one.
+    tracker = Tracker(max(MAX_GAP_FRAMES, params.search_every - 1))
     images = frames.in_order(list(ids))
     done = 0
     for shot, rows in groupby(keyframes, key=lambda row: row["shot"]):
         tracker.begin_shot(shot)
-        for view in search.shot([row["frame"] for row in rows], images):
+        numbers = [row["frame"] for row in rows]
+        for view in search.shot(numbers, [float(np.diff(cells[n]).sum()) for n in numbers], images):
             progress(done, len(keyframes), "frames")
             done += 1
             frame = view.frame

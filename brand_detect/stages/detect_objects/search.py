@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
-from brand_detect.domain.geometry import Boxes, box_areas, boxes_of, coverage, rescaled, shared
+from brand_detect.domain.geometry import Boxes, box_areas, box_iou, boxes_of, coverage, rescaled, shared
 from brand_detect.domain.protocols import (
     Area,
     CameraMotion,
@@ -18,11 +19,13 @@ from brand_detect.domain.protocols import (
     RegionDetector,
     Transform,
 )
+from brand_detect.stages.detect_objects.tracking import SAME_REGION
 
+LASTING_S = 1.0  # a keyframe that stands for more is searched: what appears on it is on no keyframe beside it
 CARRIED = 0.85  # least correlation of a region's pixels with those where it is carried to
 IS_TEXT = 0.7  # share of a logo region on lines of text from which it counts as text
-SAME_REGION = 0.5  # share of a region on others from which it is one of them
 STILL = np.eye(3)
+STILL.setflags(write=False)
 PER_100 = ("searched_in_full", "pictures_searched", "verified", "carried", "lost")  # figures of ``stats``
 
 Found = tuple[Region, Origin]
@@ -43,12 +46,22 @@ class View:
         return rescaled(motion, 1 / self.scale)
 
 
+@dataclass(frozen=True)
+class _Located:
+    """A region where it is on another frame."""
+
+    region: Region
+    source: int  # the frame that it comes from
+    correlation: float
+
+
 class RegionSearch:
     """Runs the detectors on every ``search_every``-th keyframe of a shot, and carries regions to those between.
 
     A region is carried from the searched keyframes before and after to where the camera's motion puts it, or to where
-    it was (a scoreboard), if the pixels there are alike. Where they are not, and where neither keyframe saw, the
-    detectors search: a board behind a player is not carried through him.
+    it was (a scoreboard), if the pixels there are alike. Where they are not, and in parts of the scene that neither
+    keyframe shows, the detectors search: a board behind a player is not carried through him. What appears elsewhere
+    for less than ``LASTING_S``, on a keyframe that is not searched, is missed.
     """
 
     def __init__(self, params: DetectObjectsParams, detectors: Sequence[RegionDetector], motion: CameraMotion) -> None:
@@ -64,13 +77,16 @@ class RegionSearch:
         per_100 = 100 / max(1, self._done["frames"])
         return totals | {f"{name}_per_100_frames": round(self._done[name] * per_100, 1) for name in PER_100}
 
-    def shot(self, keyframes: Sequence[int], images: Iterator[Image]) -> Iterator[View]:
+    def shot(self, keyframes: Sequence[int], seconds: Sequence[float], images: Iterator[Image]) -> Iterator[View]:
         """The keyframes of one shot in order, with their regions. At most ``search_every`` + 1 are held.
 
-        ``images`` yields the picture of each; nothing more is taken from it.
+        Args:
+            seconds: how long each is on screen, duplicates included.
+            images: yields the picture of each; nothing more is taken from it.
         """
         last = len(keyframes) - 1
         in_full = set(np.linspace(0, last, 1 + ceil(last / self._params.search_every)).round().astype(int).tolist())
+        in_full |= {n for n, on_screen_s in enumerate(seconds) if on_screen_s > LASTING_S}
         views: list[View] = []
         for n, (frame, image) in enumerate(zip(keyframes, images, strict=False)):
             view = self._view(frame, image, views[-1] if views else None)
@@ -83,7 +99,7 @@ class RegionSearch:
     def again(self, view: View, image: Image) -> list[Found]:
         """Regions of a duplicate of ``view``."""
         other = self._view(view.frame, image, view)
-        if other.motion is None:
+        if other.motion is None or self._params.search_every == 1:
             return self._detected(image)
         changed = self._motion.changed(view.luma, other.luma, other.in_small_px(other.motion))
         return self._carried(other, [(view, other.motion)], changed)
@@ -119,40 +135,38 @@ class RegionSearch:
         """
         unseen = np.array([(a.left, a.top, a.right, a.bottom) for a in new], float).reshape(-1, 4) * view.scale
         located = self._located(view, sources)
-        boxes = boxes_of([region.quad for region, _ in located])
-        inside = shared(boxes, boxes) / np.maximum(box_areas(boxes)[:, None], 1e-9)
-        kinds = np.array([region.kind for region, _ in located])
-        inside *= np.equal.outer(kinds, kinds)
+        boxes = boxes_of([one.region.quad for one in located])
+        same = _overlap([one.region for one in located], [one.region for one in located])
+        same *= np.not_equal.outer(*[np.array([one.source for one in located])] * 2)
         at_new = coverage(boxes, unseen) > 0
         carried: list[int] = []
         lost: list[int] = []
-        for i, (_, correlation) in enumerate(located):
-            if inside[i, carried].sum() < SAME_REGION:
-                (carried if correlation >= CARRIED and not at_new[i] else lost).append(i)
+        for i, one in enumerate(located):
+            if same[i, carried].sum() < SAME_REGION:
+                (carried if one.correlation >= CARRIED and not at_new[i] else lost).append(i)
         self._done["carried"] += len(carried)
         self._done["lost"] += len(lost)
-        found = [(located[i][0], Origin.carried) for i in carried]
+        found = [(located[i].region, Origin.carried) for i in carried]
         for detector in self._detectors:
             # Proposals of logos come and go; those lost are found again on the next keyframe that is searched.
-            again = [i for i in lost if kinds[i] == detector.kind != RegionKind.logo]
-            areas = _areas(np.concatenate([unseen, boxes[again]]), view.image)
+            again = [i for i in lost if located[i].region.kind == detector.kind != RegionKind.logo]
+            areas = _in_picture(np.concatenate([unseen, boxes[again]]), view.image)
             for region in self._detect(detector, view.image, areas) if areas else []:
-                of_its_kind = boxes_of([r.quad for r, _ in found if r.kind == region.kind])
-                # Detectors see parts of carried regions around an area.
-                if coverage(boxes_of([region.quad]), of_its_kind)[0] < SAME_REGION:
+                # Detectors see parts of carried regions around an area, and find text twice between close areas.
+                if _overlap([region], [known for known, _ in found]).sum() < SAME_REGION:
                     found.append((region, Origin.detected))
         return without_lines(found, self._params.max_logos)
 
-    def _located(self, view: View, sources: Sequence[tuple[View, Transform]]) -> list[tuple[Region, float]]:
-        """The regions of ``sources`` where they are on ``view``, each with its correlation; highest first."""
-        located: list[tuple[Region, float]] = []
+    def _located(self, view: View, sources: Sequence[tuple[View, Transform]]) -> list[_Located]:
+        """The regions of ``sources`` where they are on ``view``; the highest correlation first."""
+        located: list[_Located] = []
         for source, motion in sources:
             quads = [r.quad for r, _ in source.found]
             places = self._motion.locate(source.image, quads, view.image, [motion, STILL])
             for (region, _), (quad, correlation) in zip(source.found, places, strict=True):
-                located.append((replace(region, quad=quad), correlation))
+                located.append(_Located(replace(region, quad=quad), source.frame, correlation))
         self._done["verified"] += len(located)
-        return sorted(located, key=lambda one: -one[1])
+        return sorted(located, key=lambda one: -one.correlation)
 
     def _detected(self, image: Image) -> list[Found]:
         """Regions of the whole picture, each with its origin."""
@@ -176,7 +190,21 @@ def without_lines(found: Sequence[Found], max_logos: int) -> list[Found]:
     return [one for i, one in enumerate(found) if one[0].kind != RegionKind.logo or i in kept]
 
 
-def _areas(boxes: Boxes, image: Image) -> list[Area]:
+def _overlap(regions: Sequence[Region], others: Sequence[Region]) -> NDArray[np.float64]:
+    """How far each region is one of ``others`` of its kind and label, shape (regions, others), 0 to 1.
+
+    Of a line of text the share that another one covers, because detectors split and join lines; otherwise the IoU,
+    because logos and objects lie within each other: a person in a car.
+    """
+    boxes, other_boxes = (boxes_of([r.quad for r in some]) for some in (regions, others))
+    is_text = np.array([r.kind == RegionKind.text for r in regions], bool)
+    inside = shared(boxes, other_boxes) / np.maximum(box_areas(boxes)[:, None], 1e-9)
+    overlap = np.where(is_text[:, None], inside, box_iou(boxes, other_boxes))
+    names, other_names = ([(r.kind, r.label) for r in some] for some in (regions, others))
+    return overlap * np.array([[a == b for b in other_names] for a in names], bool).reshape(overlap.shape)
+
+
+def _in_picture(boxes: Boxes, image: Image) -> list[Area]:
     """The parts of ``boxes`` inside the picture, in whole px."""
     height, width = image.shape[:2]
     inside = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).clip(0, [width, height] * 2)

@@ -79,9 +79,14 @@ class _TableBuilder:
 
 
 class Tracker:
-    """Joins the regions of successive keyframes of a shot into tracks; builds REGIONS and TRACKS."""
+    """Joins the regions of successive keyframes of a shot into tracks; builds REGIONS and TRACKS.
 
-    def __init__(self) -> None:
+    Args:
+        max_gap: keyframes without its region that a track survives.
+    """
+
+    def __init__(self, max_gap: int = MAX_GAP_FRAMES) -> None:
+        self._max_gap = max_gap
         self._active: list[Track] = []
         self._seen: dict[
             int, tuple[Track, MeasuredRegion]
@@ -146,7 +151,7 @@ class Tracker:
             self._active = [t for t in self._active if t is not track]
 
     def end_frame(self, frame: int, frame_id: str, start_s: float, end_s: float) -> None:
-        """Writes the frame's regions, and ends tracks missing for more than ``MAX_GAP_FRAMES``.
+        """Writes the frame's regions, and ends tracks missing for more than ``max_gap`` keyframes.
 
         The frame is on screen from ``start_s`` to ``end_s``.
         """
@@ -161,8 +166,8 @@ class Tracker:
             track.areas.append(one.area_frac)
             self.regions.add([one.row(region_id, track.track_id, frame)])
         self._seen = {}
-        self.tracks.add(t.row(self._shot) for t in self._active if t.missed > MAX_GAP_FRAMES)
-        self._active = [t for t in self._active if t.missed <= MAX_GAP_FRAMES]
+        self.tracks.add(t.row(self._shot) for t in self._active if t.missed > self._max_gap)
+        self._active = [t for t in self._active if t.missed <= self._max_gap]
 
 
 def _matched(tracks: Sequence[Track], found: Sequence[MeasuredRegion]) -> dict[int, Track]:

@@ -27,7 +27,7 @@ from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, RunOcrParams,
 from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
 from brand_detect.domain.tables import Row, table
-from brand_detect.stages.run_ocr.reuse import tracks_alike
+from brand_detect.stages.run_ocr.reuse import MEASURED_WITH, tracks_alike
 from brand_detect.stages.views import best_views
 
 REUSED_CONFIDENCE = 0.98  # of a reading that other tracks take over; ``reuse`` has the measurement
@@ -86,7 +86,8 @@ def run_ocr(
     read = partial(_read, tracks, params=params, frames=frames, codec=codec, reader=reader, progress=progress)
     best = {view["track_id"]: view for view in views if view["rank"] == 0}
     steady = [view for view in best.values() if view["steady"]]
-    instead = tracks_alike(steady, detected.embeddings) if params.reuse_readings else {}
+    measured = detected.embedder.startswith(MEASURED_WITH)
+    instead = tracks_alike(steady, detected.embeddings) if params.reuse_readings and measured else {}
     leaders = set(instead.values())
     first = [view for view in best.values() if view["track_id"] in leaders]
     n_first = read(first)

@@ -26,6 +26,8 @@ from brand_detect.stages.similarity import embedding_matrix
 
 SAME_CROP_BITS = 8
 SAME_EMBEDDING = 0.95
+MEASURED_WITH = "logo_embedder "
+"""Of the identity of the built-in embedder: what inner products of another mean is unknown."""
 
 
 def tracks_alike(views: Iterable[Row], embeddings: pa.Table) -> dict[str, str]:

@@ -15,7 +15,7 @@ from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.stages.detect_objects.detect import detect_objects
-from brand_detect.stages.detect_objects.search import without_lines
+from brand_detect.stages.detect_objects.search import LASTING_S, without_lines
 from brand_detect.stages.detect_objects.tracking import SAME_CONTENT_BITS, SAME_CONTENT_BITS_ON_OTHER_BACKGROUND
 
 WIDTH, HEIGHT = 640, 360
@@ -258,6 +258,58 @@ def test_nothing_is_carried_across_a_cut():
     found = run(scene, [0, 0, 1, 1, 2, 2], search_every=4)
     assert scene.searched_in_full == [*range(6)]
     assert [len(boxes_on(found, frame)) for frame in range(6)] == [1, 1, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("samples", [2, 3])
+def test_a_caption_that_lasts_is_found_though_its_keyframe_lies_between(samples):
+    """It covers no region, so nothing is lost there; its keyframe stands for more than a second."""
+    n = samples + 2
+    pictures = [noise(HEIGHT, WIDTH, seed=1) for _ in range(n)]
+    caption = (200, 100, 180, 40)
+    for picture in pictures[1:-1]:
+        paste(picture, caption, seed=2)
+    scene = Scene(pictures, [[]] + [[caption]] * samples + [[]])
+    result = run(scene, [0] * n, duplicates_of=dict.fromkeys(range(2, n - 1), 1))
+    lasting = samples * 0.5 > LASTING_S
+    assert scene.searched_in_full == ([0, 1, n - 1] if lasting else [0, n - 1])
+    assert result.tracks["end_s"].to_pylist() == ([0.5 + samples / 2] if lasting else [])
+
+
+def test_an_object_within_another_is_carried_too():
+    car, person = (100, 100, 240, 120), (160, 120, 60, 80)
+    pictures = [noise(HEIGHT, WIDTH, seed=1) for _ in range(3)]
+
+    class Nested(Scene):
+        def detect(self, image, areas=()):
+            super().detect(image, areas)
+            return [
+                Region(RegionKind.object, label, 0.9, quad_of((x, y, x + w, y + h)))
+                for label, (x, y, w, h) in (("car", car), ("person", person))
+            ]
+
+    found = run(Nested(pictures, [[]] * 3, RegionKind.object), [0] * 3)
+    assert sorted(found.tracks.select(["label", "n_regions"]).to_pylist(), key=lambda t: t["label"]) == [
+        {"label": "car", "n_regions": 3},
+        {"label": "person", "n_regions": 3},
+    ]
+
+
+def test_a_logo_that_is_lost_between_searched_keyframes_stays_one_track():
+    """Half of it is covered on all but every fourth keyframe; logos are not searched again there."""
+    logo = (200, 100, 80, 80)
+    pictures = [noise(HEIGHT, WIDTH, seed=1) for _ in range(9)]
+    for n, picture in enumerate(pictures):
+        paste(picture, logo, seed=2)
+        if n % 4:
+            paste(picture, (200, 100, 80, 40), seed=30 + n)
+    found = run(Scene(pictures, [[logo]] * 9, RegionKind.logo), [0] * 9, search_every=4)
+    assert tracks_of(found) == [[0, 4, 8]]
+
+
+def test_duplicates_are_searched_where_every_keyframe_is():
+    scene = board_scene([2, 2, 2])
+    run(scene, [0] * 3, {1: 0, 2: 0}, search_every=1)
+    assert scene.searched_in_full == [0, 2]
 
 
 def test_few_pictures_are_held():

@@ -68,7 +68,7 @@ def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
     }
 
 
-def run(regions, script, alike=(), **params):
+def run(regions, script, alike=(), embedder="logo_embedder 0123", **params):
     """``alike``: tracks with equal embeddings. All crops have the same hash."""
     frames, reader = Frames(), Reader(script)
     first = {r["track_id"]: r for r in reversed(regions) if r["track_id"] in alike}
@@ -77,7 +77,10 @@ def run(regions, script, alike=(), **params):
         for track, r in first.items()
     ]
     detected = DetectedObjects(
-        regions=table(REGIONS, regions), tracks=table(TRACKS), embeddings=table(TRACK_EMBEDDINGS, embeddings)
+        regions=table(REGIONS, regions),
+        tracks=table(TRACKS),
+        embeddings=table(TRACK_EMBEDDINGS, embeddings),
+        embedder=embedder,
     )
     texts = run_ocr(
         detected,
@@ -244,6 +247,12 @@ def readings(found):
         track: [(r["text"], r["read_in"]) for r in found.readings.to_pylist() if r["track_id"] == track]
         for track in sorted(set(found.readings["track_id"].to_pylist()))
     }
+
+
+def test_embeddings_of_another_embedder_are_no_reason_to_reuse_a_reading():
+    regions = [region("a", 0), region("b", 7)]
+    found, _, _ = run(regions, {(80, f): ("Emirates", 0.99) for f in (0, 7)}, alike="ab", embedder="clip 0123")
+    assert (found.stats["lines_read"], found.stats["lines_reused"]) == (2.0, 0.0)
 
 
 def test_a_board_that_returns_takes_over_the_reading_of_its_best_view():

@@ -47,8 +47,9 @@ extras=""
 quiet=$([ -t 1 ] || echo -q) # show pip's progress only on a terminal
 say "installing the Python packages into $venv"
 $venv/bin/pip install $quiet --disable-pip-version-check --upgrade "pip>=26" # takes half the time of Python 3.11's own
-# pip would compile 22,000 modules, one after the other; what is used is compiled when it is first imported
-$venv/bin/pip install $quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".$extras"
+# pip would compile 22,000 modules, one after the other; what is used is compiled when it is first imported.
+# Setuptools warns of every editable install.
+PYTHONWARNINGS=ignore $venv/bin/pip install $quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".$extras"
 $venv/bin/python -c 'import cv2'
 tesseract --version >/dev/null
 wait

@@ -86,8 +86,17 @@ def _facts(value: Payload) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name not in value.schemas}
 
 
+def read_parquet(data: bytes) -> pa.Table:
+    """The table of a Parquet file.
+
+    Read in this thread alone: if a thread of Arrow's still holds ``data`` when the interpreter ends, the process aborts
+    (apache/arrow#34314), all done but with a wrong exit code; seen in 4 of 180 processes.
+    """
+    return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+
+
 def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Table:
-    table = pq.read_table(pa.BufferReader(data))
+    table = read_parquet(data)
     if not table.schema.equals(schema):
         columns = ", ".join(sorted({f.name for f in {*table.schema} ^ {*schema}}))
         raise Permanent(

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from brand_detect.domain.catalog import Exemplar
 from brand_detect.domain.errors import Permanent
 from brand_detect.storage.blobs import Blobs, concurrently, short_hash
+from brand_detect.storage.codec import read_parquet
 from brand_detect.storage.faults import Missing
 
 CATALOG = "_catalog"
@@ -99,7 +100,7 @@ class Snapshots:
             Permanent: they are damaged.
         """
         name = next((name for name in self.vectors(version) if name.startswith(_prefix(embedder))), None)
-        return pq.read_table(pa.BufferReader(self.vectors_file(version, name))) if name else None
+        return read_parquet(self.vectors_file(version, name)) if name else None
 
     def vectors(self, version: str) -> list[str]:
         """The names of a snapshot's embedding files, for all embedders."""

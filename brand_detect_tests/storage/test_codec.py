@@ -1,6 +1,8 @@
 """Payloads as files."""
 
 import io
+import subprocess
+import sys
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -31,3 +33,17 @@ def test_the_data_version_follows_the_sampled_range_too():
     ]
     assert versions[0] != versions[1]
     assert versions[0] == versions[2]
+
+
+def test_a_table_is_read_without_a_thread_that_may_outlive_the_interpreter():
+    sink = io.BytesIO()
+    pq.write_table(table(SIGNALS, []), sink)
+    script = f"""
+import psutil
+from brand_detect.storage.codec import read_parquet
+before = psutil.Process().num_threads()
+read_parquet({sink.getvalue()!r})
+print(psutil.Process().num_threads() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["0"]

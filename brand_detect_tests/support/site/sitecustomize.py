@@ -4,7 +4,7 @@ import gc
 import sys
 
 # At its default the collector traces the modules of Dagster and torch over and over: a sixth of the tests' CPU time.
-gc.set_threshold(50_000, 20, 50)
+gc.set_threshold(200_000, 50, 100)
 
 if "webserver" in sys.orig_argv:  # which queries the database most, and loads nothing else of the tests
     from brand_detect_tests.support.database import keep_engines

@@ -182,7 +182,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="9",
+    code_version="10",
     packages=READERS,
     shipped=["weights/logo_embedder.safetensors", "weights/PP-OCRv6_det_small.int8.onnx"],
     work="vision",
@@ -205,7 +205,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="5", packages=READERS, work="vision", kinds={"openvino"})
+@stage_asset(code_version="6", packages=READERS, work="vision", kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.errors import Permanent
+from brand_detect.domain.geometry import quad_of
 from brand_detect.engines.image import OpenCvCodec
 
 CODEC = OpenCvCodec()
@@ -124,3 +125,21 @@ def test_sharpness_falls_with_blur() -> None:
     picture = board()
     sharp, soft, softer = (CODEC.sharpness(p) for p in (picture, blurred(picture, 1), blurred(picture, 3)))
     assert sharp > 2 * soft > 4 * softer > 0
+
+
+@pytest.mark.parametrize("box", [(40, 20, 90, 50), (0, 0, 160, 120), (155, 100, 160, 120)])
+def test_an_upright_crop_is_cut_as_it_is(box: tuple[int, int, int, int]) -> None:
+    image = np.random.default_rng(3).integers(0, 255, (120, 160, 3), np.uint8)
+    left, top, right, bottom = box
+    crop = OpenCvCodec().rectify(image, quad_of(np.array(box) + 0.4))
+    assert np.array_equal(crop, image[top:bottom, left:right])
+    crop[:] = 0
+    assert image[top:bottom, left:right].any(), "the crop must not keep the picture in memory"
+
+
+@pytest.mark.parametrize("box", [(-20, 10, 40, 50), (100, 90, 190, 140), (-10, -10, 170, 130)])
+def test_a_crop_that_leaves_the_picture_repeats_its_edge(box: tuple[int, int, int, int]) -> None:
+    image = np.random.default_rng(3).integers(0, 255, (120, 160, 3), np.uint8)
+    left, top, right, bottom = box
+    rows, columns = np.arange(top, bottom).clip(0, 119), np.arange(left, right).clip(0, 159)
+    assert np.array_equal(OpenCvCodec().rectify(image, quad_of(box)), image[np.ix_(rows, columns)])

@@ -158,3 +158,14 @@ def test_a_box_that_stands_out_over_the_edge_is_compared_inside(world):
 def test_a_fit_of_scattered_points_is_no_motion():
     points = np.random.default_rng(0).uniform(0, 300, (60, 2)).astype(np.float32)
     assert OpenCvCameraMotion()._fit(points, np.full_like(points, 77)) is None
+
+
+def test_a_camera_that_stands_still_is_not_estimated(world):
+    grey = cv2.cvtColor(world, cv2.COLOR_BGR2GRAY)
+    before = grey[:360, :640]
+    after = before.copy()
+    after[100:140, 300:370] = 255  # somebody comes by
+    motion = OpenCvCameraMotion()
+    assert np.array_equal(motion.between(before, after), np.eye(3))
+    panned = motion.between(before, grey[2:362, 3:643])
+    assert panned[:2, 2] == pytest.approx([-3, -2], abs=0.3)

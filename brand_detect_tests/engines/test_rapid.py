@@ -201,6 +201,13 @@ def test_weak_blobs_are_left_out():
     assert text_quads(text_map([(50, 90), (150, 90), (150, 110), (50, 110)]) * 0.5, 0.5) == []
 
 
+def test_a_blob_of_the_whole_picture_is_no_line():
+    whole = text_map([(2, 2), (298, 2), (298, 198), (2, 198)])
+    assert text_quads(whole, 0.5) == []
+    [(banner, _)] = text_quads(text_map([(20, 60), (280, 60), (280, 140), (20, 140)]), 0.5)  # large letters are one
+    assert boxes_of([banner])[0, 3] - boxes_of([banner])[0, 1] == pytest.approx(178, abs=4)
+
+
 def test_importing_and_running_says_nothing_and_loads_late():
     code = (
         "import sys, numpy as np\n"

@@ -1,6 +1,7 @@
 """Finds regions on keyframes and tracks them through each shot."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
 from math import ceil
@@ -8,14 +9,15 @@ from math import ceil
 import numpy as np
 import pyarrow as pa
 
+from brand_detect.domain.ahead import ahead
 from brand_detect.domain.contracts.detect_objects import TRACKS, DetectedObjects, DetectObjectsParams
 from brand_detect.domain.contracts.filter_scenes import DUPLICATE, KEYFRAME, FilteredScenes
 from brand_detect.domain.protocols import CameraMotion, FrameReader, ImageCodec, LogoEmbedder, Progress, RegionDetector
 from brand_detect.domain.timeline import cells_of
 from brand_detect.stages.detect_objects.embeddings import embed_tracks
-from brand_detect.stages.detect_objects.measurements import measured_regions
+from brand_detect.stages.detect_objects.measurements import MeasuredRegion, measured_regions
 from brand_detect.stages.detect_objects.overlays import find_overlays
-from brand_detect.stages.detect_objects.search import RegionSearch
+from brand_detect.stages.detect_objects.search import RegionSearch, View
 from brand_detect.stages.detect_objects.tracking import MAX_GAP_FRAMES, Tracker
 
 SEARCH_AGAIN_S = 2.0  # interval at which a keyframe's duplicates are searched too: people move away from boards
@@ -37,16 +39,20 @@ def detect_objects(
     A track lasts from the first to the last cell of its keyframes, duplicates included.
     ``stats`` are those of ``RegionSearch``: what it searched and what it carried.
     """
-    search = RegionSearch(params, detectors, motion)
-    regions, tracks = _tracked(scenes, params, search, frames, codec, progress)
-    is_overlay = pa.array(find_overlays(regions, tracks, frames=frames, motion=motion))
-    tracks = tracks.set_column(TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay"), is_overlay)
     notes = () if detectors else ("All detectors are off: no regions were searched for.",)
-    detected = DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
-    if embedder is None:
-        return replace(detected, notes=(*notes, "The embedder is off: logos without text are not matched."))
-    embeddings = embed_tracks(regions, frames=frames, codec=codec, embedder=embedder, progress=progress)
-    return replace(detected, embeddings=embeddings, embedder=embedder.identity)
+    with ThreadPoolExecutor(len(detectors) + 1, thread_name_prefix="detect") as pool:
+        search = RegionSearch(params, detectors, motion, pool)
+        regions, tracks = _tracked(scenes, params, search, frames, codec, pool, progress)
+        overlays = pool.submit(find_overlays, regions, tracks, frames=frames, motion=motion)
+        detected = DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
+        if embedder is None:
+            notes = (*notes, "The embedder is off: logos without text are not matched.")
+            detected = replace(detected, notes=notes)
+        else:
+            embeddings = embed_tracks(regions, frames=frames, codec=codec, embedder=embedder, progress=progress)
+            detected = replace(detected, embeddings=embeddings, embedder=embedder.identity)
+        column = TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay")
+        return replace(detected, tracks=tracks.set_column(*column, pa.array(overlays.result())))
 
 
 def _tracked(
@@ -55,6 +61,7 @@ def _tracked(
     search: RegionSearch,
     frames: FrameReader,
     codec: ImageCodec,
+    pool: ThreadPoolExecutor,
     progress: Progress,
 ) -> tuple[pa.Table, pa.Table]:
     """REGIONS and TRACKS of all shots; overlays are not marked yet."""
@@ -66,15 +73,20 @@ def _tracked(
     tracker = Tracker(max(MAX_GAP_FRAMES, params.search_every - 1))
     images = frames.in_order(list(ids))
     done = 0
+
+    def measured_view(view: View) -> tuple[View, list[MeasuredRegion]]:
+        return view, measured_regions(view.found, view.frame, view.image, codec, params)
+
     for shot, rows in groupby(keyframes, key=lambda row: row["shot"]):
         tracker.begin_shot(shot)
         numbers = [row["frame"] for row in rows]
-        for view in search.shot(numbers, [float(np.diff(cells[n]).sum()) for n in numbers], images):
+        views = search.shot(numbers, [float(np.diff(cells[n]).sum()) for n in numbers], images)
+        for view, measured in ahead(pool, measured_view, views, 1):
             progress(done, len(keyframes), "frames")
             done += 1
             frame = view.frame
             tracker.move(view.motion)
-            tracker.update(measured_regions(view.found, frame, view.image, codec, params))
+            tracker.update(measured)
             for other in duplicates.get(frame, ()):
                 again = frames.read(other)
                 tracker.add_duplicate_views(measured_regions(search.again(view, again), other, again, codec, params))

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.ahead import ahead
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
 from brand_detect.domain.geometry import Boxes, box_areas, box_iou, boxes_of, coverage, rescaled, shared
 from brand_detect.domain.protocols import (
@@ -64,8 +66,14 @@ class RegionSearch:
     for less than ``LASTING_S``, on a keyframe that is not searched, is missed.
     """
 
-    def __init__(self, params: DetectObjectsParams, detectors: Sequence[RegionDetector], motion: CameraMotion) -> None:
-        self._params, self._detectors, self._motion = params, detectors, motion
+    def __init__(
+        self,
+        params: DetectObjectsParams,
+        detectors: Sequence[RegionDetector],
+        motion: CameraMotion,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._params, self._detectors, self._motion, self._pool = params, detectors, motion, pool
         self._done: defaultdict[str, float] = defaultdict(float)
 
     @property
@@ -78,7 +86,7 @@ class RegionSearch:
         return totals | {f"{name}_per_100_frames": round(self._done[name] * per_100, 1) for name in PER_100}
 
     def shot(self, keyframes: Sequence[int], seconds: Sequence[float], images: Iterator[Image]) -> Iterator[View]:
-        """The keyframes of one shot in order, with their regions. At most ``search_every`` + 1 are held.
+        """The keyframes of one shot in order, with their regions. At most ``search_every`` + 3 are held.
 
         Args:
             seconds: how long each is on screen, duplicates included.
@@ -87,17 +95,26 @@ class RegionSearch:
         last = len(keyframes) - 1
         in_full = set(np.linspace(0, last, 1 + ceil(last / self._params.search_every)).round().astype(int).tolist())
         in_full |= {n for n, on_screen_s in enumerate(seconds) if on_screen_s > LASTING_S}
+        before: View | None = None
+
+        def looked_at(keyframe: tuple[int, Image]) -> View:
+            nonlocal before
+            before = self._view(*keyframe, before)
+            return before
+
         views: list[View] = []
-        for n, (frame, image) in enumerate(zip(keyframes, images, strict=False)):
-            view = self._view(frame, image, views[-1] if views else None)
-            views.append(view)
-            if n in in_full:
-                view.found = self._detected(image)
-                yield from self._filled(views)
-                views = [view]
+        with ThreadPoolExecutor(1, thread_name_prefix="motion") as in_order:
+            for n, view in enumerate(ahead(in_order, looked_at, zip(keyframes, images, strict=False), 1)):
+                self._done["frames"] += 1
+                views.append(view)
+                if n in in_full:
+                    view.found = self._detected(view.image)
+                    yield from self._filled(views)
+                    views = [view]
 
     def again(self, view: View, image: Image) -> list[Found]:
         """Regions of a duplicate of ``view``."""
+        self._done["frames"] += 1
         other = self._view(view.frame, image, view)
         if other.motion is None or self._params.search_every == 1:
             return self._detected(image)
@@ -105,7 +122,6 @@ class RegionSearch:
         return self._carried(other, [(view, other.motion)], changed)
 
     def _view(self, frame: int, image: Image, before: View | None) -> View:
-        self._done["frames"] += 1
         luma = self._motion.look(image)
         motion = self._motion.between(before.luma, luma) if before else None
         scale = image.shape[1] / luma.shape[1]
@@ -147,14 +163,15 @@ class RegionSearch:
         self._done["carried"] += len(carried)
         self._done["lost"] += len(lost)
         found = [(located[i].region, Origin.carried) for i in carried]
+        areas: list[list[Area] | None] = []
         for detector in self._detectors:
             # Proposals of logos come and go; those lost are found again on the next keyframe that is searched.
             again = [i for i in lost if located[i].region.kind == detector.kind != RegionKind.logo]
-            areas = _in_picture(np.concatenate([unseen, boxes[again]]), view.image)
-            for region in self._detect(detector, view.image, areas) if areas else []:
-                # Detectors see parts of carried regions around an area, and find text twice between close areas.
-                if _overlap([region], [known for known, _ in found]).sum() < SAME_REGION:
-                    found.append((region, Origin.detected))
+            areas.append(_in_picture(np.concatenate([unseen, boxes[again]]), view.image) or None)
+        for region in self._searched(view.image, areas):
+            # Detectors see parts of carried regions around an area, and find text twice between close areas.
+            if _overlap([region], [known for known, _ in found]).sum() < SAME_REGION:
+                found.append((region, Origin.detected))
         return without_lines(found, self._params.max_logos)
 
     def _located(self, view: View, sources: Sequence[tuple[View, Transform]]) -> list[_Located]:
@@ -171,14 +188,20 @@ class RegionSearch:
     def _detected(self, image: Image) -> list[Found]:
         """Regions of the whole picture, each with its origin."""
         self._done["searched_in_full"] += 1
-        found = [(r, Origin.detected) for detector in self._detectors for r in self._detect(detector, image, [])]
+        found = [(r, Origin.detected) for r in self._searched(image, [[] for _ in self._detectors])]
         return without_lines(found, self._params.max_logos)
 
-    def _detect(self, detector: RegionDetector, image: Image, areas: Sequence[Area]) -> list[Region]:
-        share = sum((a.right - a.left) * (a.bottom - a.top) for a in areas) / (image.shape[0] * image.shape[1])
-        self._done["detector_calls"] += 1
-        self._done["pictures_searched"] += (min(1.0, share) if areas else 1.0) / len(self._detectors)
-        return detector.detect(image, areas)
+    def _searched(self, image: Image, areas: Sequence[Sequence[Area] | None]) -> list[Region]:
+        """What the detectors find, at the same time, each in its areas: empty for the whole picture, None for none."""
+        running = []
+        for detector, within in zip(self._detectors, areas, strict=True):
+            if within is None:
+                continue
+            share = sum((a.right - a.left) * (a.bottom - a.top) for a in within) / (image.shape[0] * image.shape[1])
+            self._done["detector_calls"] += 1
+            self._done["pictures_searched"] += (min(1.0, share) if within else 1.0) / len(self._detectors)
+            running.append(self._pool.submit(detector.detect, image, within))
+        return [region for found in running for region in found.result()]
 
 
 def without_lines(found: Sequence[Found], max_logos: int) -> list[Found]:

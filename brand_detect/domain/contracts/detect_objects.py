@@ -115,6 +115,13 @@ class DetectObjectsParams(Params):
         le=16,
         description="search every n-th keyframe of a shot in full, and carry regions to those between; 1 = every one",
     )
+    search_lost: float = Field(
+        -1.0,
+        ge=-1.0,
+        le=1.0,
+        description="least correlation with the expected pixels at which text that could not be carried is searched "
+        "for; below, something else is in front of it. -1 = always, 1 = never",
+    )
     precision: Precision = Field(
         Precision.auto,
         description="precision of the text detector; auto: the fastest on this CPU",

@@ -166,7 +166,12 @@ class RegionSearch:
         areas: list[list[Area] | None] = []
         for detector in self._detectors:
             # Proposals of logos come and go; those lost are found again on the next keyframe that is searched.
-            again = [i for i in lost if located[i].region.kind == detector.kind != RegionKind.logo]
+            again = [
+                i
+                for i in lost
+                if located[i].region.kind == detector.kind != RegionKind.logo
+                and located[i].correlation >= self._params.search_lost
+            ]
             areas.append(_in_picture(np.concatenate([unseen, boxes[again]]), view.image) or None)
         for region in self._searched(view.image, areas):
             # Detectors see parts of carried regions around an area, and find text twice between close areas.

@@ -219,6 +219,16 @@ def test_a_region_that_is_partly_covered_is_searched_whole():
     assert found.regions["w_px"].to_pylist() == [180, 120, 180]
 
 
+@pytest.mark.parametrize(("search_lost", "regions"), [(-1.0, 1), (0.3, 1), (1.0, 0)])
+def test_lost_text_is_searched_where_something_like_it_stands(search_lost, regions):
+    scene = board_scene([5, 5, 5])
+    paste(scene.pictures[1], (320, 80, 120, 100), seed=11)  # hides the right third of the board
+    scene.boxes[1] = [(200, 100, 120, 40)]
+    found = run(scene, [0] * 3, search_lost=search_lost)
+    assert len(boxes_on(found, 1)) == regions
+    assert found.stats["detector_calls"] == 2 + regions
+
+
 def test_a_board_that_shows_something_for_one_keyframe_is_searched_there():
     scene = board_scene([5, 6, 7])
     found = run(scene, [0] * 3)

@@ -2,9 +2,9 @@
 shows."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ SAME_PLACE = 0.7  # least IoU of a region's boxes in two shots
 SAME_CROP_BITS = 18  # of 64; a clock's digits change, but its background does not
 VIEWS = 3  # shots with different views that must show a region in the same place
 MOST_COMPARED = 12  # most shots compared per place, spread over the video
+MOST_HELD = 256  # most small pictures in memory, 0.2 MB each
 OTHER_SCENE = 0.5  # share of the picture that differs between views with only overlays in common
 MOVED_ALONG = 0.5  # IoU with the position after the camera's motion from which a region is part of the scene
 
@@ -41,16 +42,12 @@ def find_overlays(
     camera, or one that returns to the same view, is no overlay, nor is anything in a video of one shot.
     """
     marked = np.zeros(tracks.num_rows, bool)
-    first = _first_regions(regions, tracks)
-    shots = tracks["shot"].to_pylist()
-    views = _Views(frames, motion)
-    for place in _places(first, tracks["kind"].to_pylist()):
-        by_shot = {shots[row]: first[row] for row in place.rows}
-        if len(by_shot) < VIEWS:
-            continue
-        spread = np.unique(np.linspace(0, len(by_shot) - 1, MOST_COMPARED).round().astype(int))
-        if views.differ([list(by_shot.values())[i] for i in spread]):
-            marked[place.rows] = True
+    first, shots = _first_regions(regions, tracks), tracks["shot"].to_pylist()
+    places = _places(first, tracks["kind"].to_pylist())
+    for group in _groups((place, _compared(place, first, shots)) for place in places):
+        views = _Views({one.frame for _, shown in group for one in shown}, frames, motion)
+        for place, shown in group:
+            marked[place.rows] = views.differ(shown)
     return marked
 
 
@@ -93,13 +90,40 @@ def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
     return [place for of_kind in places.values() for place in of_kind]
 
 
-class _Views:
-    """Compares the views of frames; caches lumas and the motion between frames."""
+def _compared(place: _Place, first: Sequence[_First], shots: Sequence[int]) -> list[_First]:
+    """The region in each of the shots to compare; none if there are too few."""
+    by_shot = list({shots[row]: first[row] for row in place.rows}.values())
+    if len(by_shot) < VIEWS:
+        return []
+    return [by_shot[i] for i in np.unique(np.linspace(0, len(by_shot) - 1, MOST_COMPARED).round().astype(int))]
 
-    def __init__(self, frames: FrameReader, motion: CameraMotion) -> None:
-        self._frames, self._motion = frames, motion
-        self._luma = lru_cache(maxsize=64)(self._read_luma)
-        self._between = lru_cache(maxsize=4096)(self._moved)
+
+def _groups(places: Iterable[tuple[_Place, list[_First]]]) -> Iterator[list[tuple[_Place, list[_First]]]]:
+    """The places with anything to compare, as many at once as ``MOST_HELD`` frames show."""
+    group: list[tuple[_Place, list[_First]]] = []
+    frames: set[int] = set()
+    for place, shown in places:
+        if group and len(frames | {one.frame for one in shown}) > MOST_HELD:
+            yield group
+            group, frames = [], set()
+        if shown:
+            group.append((place, shown))
+            frames |= {one.frame for one in shown}
+    if group:
+        yield group
+
+
+class _Views:
+    """Compares the views of frames."""
+
+    def __init__(self, wanted: Set[int], frames: FrameReader, motion: CameraMotion) -> None:
+        self._motion = motion
+        self._between = cache(self._moved)
+        self._lumas: dict[int, tuple[Luma, float]] = {}
+        order = sorted(wanted)
+        for frame, image in zip(order, frames.in_order(order), strict=True):
+            luma = motion.look(image)
+            self._lumas[frame] = luma, image.shape[1] / luma.shape[1]
 
     def differ(self, shown: Sequence[_First]) -> bool:
         """Whether ``VIEWS`` of the frames show pairwise different views around the region."""
@@ -122,7 +146,7 @@ class _Views:
 
     def _moved(self, before: int, after: int) -> Transform | None:
         """The transform from one frame to the other, in px; None if they show different scenes."""
-        (a, _), (b, scale) = self._luma(before), self._luma(after)
+        (a, _), (b, scale) = self._lumas[before], self._lumas[after]
         transform = self._motion.between(a, b)
         if transform is None:
             return None
@@ -131,8 +155,3 @@ class _Views:
             (area.right - area.left) * (area.bottom - area.top) for area in self._motion.changed(a, b, transform)
         )
         return None if changed > OTHER_SCENE * b.size else rescaled(transform, scale)
-
-    def _read_luma(self, frame: int) -> tuple[Luma, float]:
-        image = self._frames.read(frame)
-        luma = self._motion.look(image)
-        return luma, image.shape[1] / luma.shape[1]

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS, RegionKind
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, LogoEmbedder, Progress
-from brand_detect.domain.tables import Row, table
+from brand_detect.domain.tables import Row, TableBuilder, rows_of
 from brand_detect.stages.views import best_views
 
 VIEWS = {RegionKind.logo: 3, RegionKind.object: 3, RegionKind.text: 1}
@@ -21,20 +21,19 @@ def embed_tracks(
 ) -> pa.Table:
     """TRACK_EMBEDDINGS of ``regions``. Every frame with a chosen view is decoded once, in order."""
     parts = [best_views(regions.filter(pc.field("kind") == kind), n) for kind, n in VIEWS.items()]
-    chosen = pa.concat_tables(parts).sort_by([("seen_on", "ascending"), ("track_id", "ascending")]).to_pylist()
-    to_decode = len({view["seen_on"] for view in chosen})
-    rows: list[Row] = []
+    chosen = pa.concat_tables(parts).sort_by([("seen_on", "ascending"), ("track_id", "ascending")])
+    shown = chosen["seen_on"].unique().to_pylist()
+    embedded = TableBuilder(TRACK_EMBEDDINGS)
     waiting: list[tuple[Row, Image]] = []
 
     def encode() -> None:
         vectors = embedder.encode([crop for _, crop in waiting]).astype(np.float16)
-        for (view, _), vector in zip(waiting, vectors, strict=True):
-            rows.append({**view, "embedding": vector})
+        embedded.add({**view, "embedding": vector} for (view, _), vector in zip(waiting, vectors, strict=True))
         waiting.clear()
 
-    images = frames.in_order(list(dict.fromkeys(view["seen_on"] for view in chosen)))
-    for done, (frame, views) in enumerate(groupby(chosen, key=lambda view: view["seen_on"])):
-        progress(done, to_decode, "frames with crops")
+    images = frames.in_order(shown)
+    for done, (frame, views) in enumerate(groupby(rows_of(chosen), key=lambda view: view["seen_on"])):
+        progress(done, len(shown), "frames with crops")
         image = next(images)
         for view in views:
             row = {"track_id": view["track_id"], "region_id": view["region_id"], "frame": frame}
@@ -43,5 +42,5 @@ def embed_tracks(
             encode()
     if waiting:
         encode()
-    progress(to_decode, to_decode, "frames with crops")
-    return table(TRACK_EMBEDDINGS, rows)
+    progress(len(shown), len(shown), "frames with crops")
+    return embedded.table()

@@ -6,17 +6,16 @@ track of another.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, RegionKind
 from brand_detect.domain.geometry import box_iou, box_of, coverage, transformed
 from brand_detect.domain.protocols import Transform
-from brand_detect.domain.tables import Row, content_id, table
+from brand_detect.domain.tables import Row, TableBuilder, content_id
 from brand_detect.stages.detect_objects.measurements import MeasuredRegion, rounded_box
 
 TRACK_IOU = 0.3  # least IoU, after compensation of camera motion, of two regions of a track
@@ -26,7 +25,6 @@ OTHER_BACKGROUND = 40  # least difference in grey levels between the plain backg
 SAME_CONTENT_BITS_ON_OTHER_BACKGROUND = 10  # a board that fades in changes its background but hardly its lettering
 LARGER = 1.1  # a view larger by this factor shows what was occluded
 SAME_REGION = 0.5  # share of a region on others from which it is one of them
-CHUNK_ROWS = 1000  # rows held as Python objects before conversion to Arrow, which takes a tenth of the memory
 
 
 @dataclass
@@ -60,24 +58,6 @@ class Track:
         }
 
 
-@dataclass
-class _TableBuilder:
-    """Builds a table row by row."""
-
-    schema: pa.Schema
-    rows: list[Row] = field(default_factory=list)
-    done: list[pa.Table] = field(default_factory=list)
-
-    def add(self, rows: Iterable[Row]) -> None:
-        self.rows.extend(rows)
-        if len(self.rows) >= CHUNK_ROWS:
-            self.done.append(table(self.schema, self.rows))
-            self.rows = []
-
-    def table(self) -> pa.Table:
-        return pa.concat_tables([*self.done, table(self.schema, self.rows)])
-
-
 class Tracker:
     """Joins the regions of successive keyframes of a shot into tracks; builds REGIONS and TRACKS.
 
@@ -92,7 +72,7 @@ class Tracker:
             int, tuple[Track, MeasuredRegion]
         ] = {}  # regions on the current frame, by id of the track object
         self._shot = -1
-        self.regions, self.tracks = _TableBuilder(REGIONS), _TableBuilder(TRACKS)
+        self.regions, self.tracks = TableBuilder(REGIONS), TableBuilder(TRACKS)
 
     def begin_shot(self, shot: int) -> None:
         """Ends all tracks, for none crosses a cut."""

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
@@ -91,8 +92,10 @@ def _searched(
 ) -> tuple[list[View], float]:
     """The frames of one shot with their regions, and how many pictures were searched for them."""
     params = DetectObjectsParams.model_validate({"search_every": every})
-    search = RegionSearch(params, [detector], OpenCvCameraMotion())
-    return [*search.shot(numbers, [1 / SAMPLE_FPS] * len(numbers), iter(images))], search.stats["pictures_searched"]
+    with ThreadPoolExecutor(1) as pool:
+        search = RegionSearch(params, [detector], OpenCvCameraMotion(), pool)
+        views = [*search.shot(numbers, [1 / SAMPLE_FPS] * len(numbers), iter(images))]
+    return views, search.stats["pictures_searched"]
 
 
 def _shots(video: Path, scenario: Scenario) -> Iterator[tuple[str, list[int], list[Image]]]:

@@ -10,7 +10,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run dev test fast-tests test-slow lint style types format docs golden train quantise lock clean
+.PHONY: help setup demo run dev test test-slow lint format docs golden train quantise lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,22 +27,15 @@ run: $(if $(VIDEO),$(VENV)/.runtime) ## report the brands in your own video: mak
 dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the HTTP service on http://127.0.0.1:8000
 	$(BIN)/brand-detect dev
 
-test: style ## lint, type check and all fast tests
-	$(MAKE) --jobs=2 types fast-tests # the types, which take one core for most of a minute, beside the first tests
-
-fast-tests: $(VENV)/.dev
+test: lint ## lint, type check and all fast tests
 	$(BIN)/pytest -m "not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.dev ## the slow test campaigns
 	$(BIN)/pytest -m slow
 
-lint: style types ## format check, ruff, pyright
-
-style: $(VENV)/.dev
+lint: $(VENV)/.dev ## format check, ruff, pyright
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-
-types: $(VENV)/.dev
 	$(BIN)/pyright
 
 format: $(VENV)/.dev ## format and auto-fix with ruff

@@ -40,8 +40,11 @@ def detect_objects(
     ``stats`` are those of ``RegionSearch``: what it searched and what it carried.
     """
     notes = () if detectors else ("All detectors are off: no regions were searched for.",)
-    with ThreadPoolExecutor(len(detectors) + 1, thread_name_prefix="detect") as pool:
-        search = RegionSearch(params, detectors, motion, pool)
+    with (
+        ThreadPoolExecutor(len(detectors) + 1, thread_name_prefix="detect") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="motion") as in_order,
+    ):
+        search = RegionSearch(params, detectors, motion, pool, in_order)
         regions, tracks = _tracked(scenes, params, search, frames, codec, pool, progress)
         overlays = pool.submit(find_overlays, regions, tracks, frames=frames, motion=motion)
         detected = DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)

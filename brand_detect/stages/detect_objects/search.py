@@ -72,8 +72,10 @@ class RegionSearch:
         detectors: Sequence[RegionDetector],
         motion: CameraMotion,
         pool: ThreadPoolExecutor,
+        in_order: ThreadPoolExecutor,
     ) -> None:
-        self._params, self._detectors, self._motion, self._pool = params, detectors, motion, pool
+        self._params, self._detectors, self._motion = params, detectors, motion
+        self._pool, self._in_order = pool, in_order
         self._done: defaultdict[str, float] = defaultdict(float)
 
     @property
@@ -103,14 +105,13 @@ class RegionSearch:
             return before
 
         views: list[View] = []
-        with ThreadPoolExecutor(1, thread_name_prefix="motion") as in_order:
-            for n, view in enumerate(ahead(in_order, looked_at, zip(keyframes, images, strict=False), 1)):
-                self._done["frames"] += 1
-                views.append(view)
-                if n in in_full:
-                    view.found = self._detected(view.image)
-                    yield from self._filled(views)
-                    views = [view]
+        for n, view in enumerate(ahead(self._in_order, looked_at, zip(keyframes, images, strict=False), 1)):
+            self._done["frames"] += 1
+            views.append(view)
+            if n in in_full:
+                view.found = self._detected(view.image)
+                yield from self._filled(views)
+                views = [view]
 
     def again(self, view: View, image: Image) -> list[Found]:
         """Regions of a duplicate of ``view``."""

@@ -18,6 +18,9 @@ def best_views(regions: pa.Table, n: int) -> pa.Table:
     Columns: ``track_id``, ``region_id``, ``crop_hash``, ``seen_on`` (the frame to cut from), ``quad``, ``quality``
     (area times sharpness), and ``rank``, 0 for the best of the track.
     """
+    regions = regions.select(
+        ["track_id", "region_id", "crop_hash", "seen_on", "quad", "origin", "sharpness", "area_frac"]
+    )
     views = regions["seen_on"].combine_chunks()
     seen = regions.take(views.value_parent_indices()).drop_columns("seen_on").append_column("seen_on", views.flatten())
     seen = seen.sort_by([("track_id", "ascending"), ("seen_on", "ascending")])

@@ -14,6 +14,7 @@ from brand_detect.stages.views import best_views
 VIEWS = {RegionKind.logo: 3, RegionKind.object: 3, RegionKind.text: 1}
 """Crops per track, by kind: one is enough for text, which is mostly recognised by reading."""
 BATCH = 64  # crops per call of the embedder
+MOST_HELD_BYTES = 64 * 2**20  # of crops that wait: some are as large as the picture
 
 
 def embed_tracks(
@@ -38,7 +39,7 @@ def embed_tracks(
         for view in views:
             row = {"track_id": view["track_id"], "region_id": view["region_id"], "frame": frame}
             waiting.append((row, codec.rectify(image, np.reshape(np.asarray(view["quad"], np.float32), (4, 2)))))
-        if len(waiting) >= BATCH:
+        if len(waiting) >= BATCH or sum(crop.nbytes for _, crop in waiting) > MOST_HELD_BYTES:
             encode()
     if waiting:
         encode()

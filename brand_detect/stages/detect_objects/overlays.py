@@ -4,7 +4,6 @@ shows."""
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -118,7 +117,7 @@ class _Views:
 
     def __init__(self, wanted: Set[int], frames: FrameReader, motion: CameraMotion) -> None:
         self._motion = motion
-        self._between = cache(self._moved)
+        self._between: dict[tuple[int, int], Transform | None] = {}
         self._lumas: dict[int, tuple[Luma, float]] = {}
         order = sorted(wanted)
         for frame, image in zip(order, frames.in_order(order), strict=True):
@@ -136,7 +135,10 @@ class _Views:
         return False
 
     def _is_apart(self, before: _First, after: _First) -> bool:
-        transform = self._between(before.frame, after.frame)
+        frames = before.frame, after.frame
+        if frames not in self._between:
+            self._between[frames] = self._moved(*frames)
+        transform = self._between[frames]
         if transform is None:
             return True
         left, top, right, bottom = before.box

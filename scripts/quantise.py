@@ -8,6 +8,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +78,7 @@ def quantise(model: Path, to: Path) -> None:
 
 
 def main() -> None:
-    try:
-        import nncf  # noqa: F401  # pyright: ignore[reportMissingImports]
-        import onnx  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ImportError:
+    if not all(find_spec(tool) for tool in ("nncf", "onnx")):
         sys.exit("pip install nncf onnx, then try again")
     to = WEIGHTS / f"{Path(DETECTOR).stem}.int8.onnx"
     quantise(model_file(DETECTOR), to)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Image
-from brand_detect.engines.onnx import OnnxNet
+from brand_detect.engines.onnx import OnnxNet, installed_openvino
 from brand_detect.engines.weights import read_weights
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "logo_embedder.safetensors"
@@ -39,12 +39,7 @@ class BuiltInLogoEmbedder:
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         self.identity = f"logo_embedder {hashlib.sha256(read_weights(weights, REINSTALL)).hexdigest()[:12]}"
-        try:
-            import openvino  # noqa: F401
-        except ImportError:  # not installed, or broken
-            self._vectors = _on_torch(weights)
-        else:
-            self._vectors = _on_openvino(weights)
+        self._vectors = _on_openvino(weights) if installed_openvino() else _on_torch(weights)
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         import cv2

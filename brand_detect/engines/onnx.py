@@ -30,14 +30,22 @@ MAX_COMPILED = 16
 """Most files in the cache of compiled networks; the largest takes 22 MB."""
 
 
+def installed_openvino() -> Any:
+    """The module ``openvino``; None if it is not installed, or broken."""
+    try:
+        import openvino
+    except ImportError:
+        return None
+    return openvino
+
+
 def fast_precisions() -> list[Precision]:
     """The precisions that gain on this CPU with the installed runtime, fastest first.
 
     OpenVINO is faster in int8 on every x86 CPU, with VNNI or without. onnxruntime is slower in it than in f32.
     """
-    try:
-        import openvino
-    except ImportError:
+    openvino = installed_openvino()
+    if openvino is None:
         return [Precision.f32]
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [p for p in (Precision.int8, Precision.bf16) if p.value.upper() in capabilities] + [Precision.f32]
@@ -102,9 +110,8 @@ class OnnxNet:
         if not path.is_file():
             raise Permanent(f"The model {path.name} is not installed.", "reinstall rapidocr: its wheel carries it")
         self._mean, self._scale, self._parallel, self._threads, self._read = mean, scale, parallel, threads, read
-        try:
-            import openvino
-        except ImportError:
+        openvino = installed_openvino()
+        if openvino is None:
             import onnxruntime
 
             self._core: Any = None

@@ -26,9 +26,7 @@ READER = "PP-OCRv6_rec_small.onnx"
 SHORTEST_SIDE_PX = 1080  # smaller pictures are enlarged to this: sponsor text is small
 BORDER_PX = 32  # border around the network's input: it misses text that touches the edge
 STRIDE_PX = 32  # both sides of the detector's input are multiples of this
-COARSE = (
-    3  # by which the picture is reduced for large letters; by 2 it takes half as long again and finds no more brands
-)
+COARSE = 3  # the picture is reduced by it for large letters; by 2 takes half as long again and finds no more brands
 WINDOW_STEP_PX = 320
 MOST_AREAS = 64  # more of them cost about as much as the picture, and joining them takes seconds
 MARGIN_PX = 24  # margin around a searched area, so that text at its edge is not cut off

@@ -1,5 +1,7 @@
 """The weights in the package: what they make of marks that were drawn here."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.exemplars import views_of
 from brand_detect.engines.logo_embedder import BATCH, SIDE_PX, BuiltInLogoEmbedder, distractors
 from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,21 @@ def test_openvino_embeds_as_torch_does(embedder: BuiltInLogoEmbedder, monkeypatc
     on_torch = BuiltInLogoEmbedder()
     assert on_torch.identity == embedder.identity
     assert vectors == pytest.approx(on_torch.encode(crops), abs=0.005)
+
+
+def test_torch_is_loaded_once_for_the_cache_of_compiled_networks(tmp_path: Path):
+    script = """
+import sys
+from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
+BuiltInLogoEmbedder()
+print("torch" in sys.modules)
+"""
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
+    loaded = [
+        subprocess.run([sys.executable, "-c", script], env=environment, cwd=CHECKOUT, capture_output=True, check=True)
+        for _ in range(2)
+    ]
+    assert [process.stdout.split() for process in loaded] == [[b"True"], [b"False"]]
 
 
 def test_unusable_weights_are_named(tmp_path: Path):

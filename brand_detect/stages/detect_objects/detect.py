@@ -95,6 +95,7 @@ def _tracked(
                 tracker.add_duplicate_views(measured_regions(search.again(view, again), other, again, codec, params))
             start_s, end_s = float(cells[frame][0, 0]), float(cells[frame][-1, 1])
             tracker.end_frame(frame, ids[frame], start_s, end_s)
+            del view  # and its picture, before the next keyframes are searched
     tracker.end_tracks()
     progress(len(keyframes), len(keyframes), "frames")
     return tracker.regions.table(), tracker.tracks.table()

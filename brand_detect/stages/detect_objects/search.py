@@ -64,6 +64,10 @@ class RegionSearch:
     it was (a scoreboard), if the pixels there are alike. Where they are not, and in parts of the scene that neither
     keyframe shows, the detectors search: a board behind a player is not carried through him. What appears elsewhere
     for less than ``LASTING_S``, on a keyframe that is not searched, is missed.
+
+    Args:
+        pool: runs the detectors beside each other; a text network leaves a core idle where others need just one.
+        in_order: of one thread, which looks at the next keyframes meanwhile.
     """
 
     def __init__(
@@ -88,7 +92,7 @@ class RegionSearch:
         return totals | {f"{name}_per_100_frames": round(self._done[name] * per_100, 1) for name in PER_100}
 
     def shot(self, keyframes: Sequence[int], seconds: Sequence[float], images: Iterator[Image]) -> Iterator[View]:
-        """The keyframes of one shot in order, with their regions. At most ``search_every`` + 3 are held.
+        """The keyframes of one shot in order, with their regions. At most ``search_every`` + 2 are held.
 
         Args:
             seconds: how long each is on screen, duplicates included.
@@ -97,12 +101,13 @@ class RegionSearch:
         last = len(keyframes) - 1
         in_full = set(np.linspace(0, last, 1 + ceil(last / self._params.search_every)).round().astype(int).tolist())
         in_full |= {n for n, on_screen_s in enumerate(seconds) if on_screen_s > LASTING_S}
-        before: View | None = None
+        before: Luma | None = None
 
         def looked_at(keyframe: tuple[int, Image]) -> View:
             nonlocal before
-            before = self._view(*keyframe, before)
-            return before
+            view = self._view(*keyframe, before)
+            before = view.luma
+            return view
 
         views: list[View] = []
         for n, view in enumerate(ahead(self._in_order, looked_at, zip(keyframes, images, strict=False), 1)):
@@ -116,15 +121,15 @@ class RegionSearch:
     def again(self, view: View, image: Image) -> list[Found]:
         """Regions of a duplicate of ``view``."""
         self._done["frames"] += 1
-        other = self._view(view.frame, image, view)
+        other = self._view(view.frame, image, view.luma)
         if other.motion is None or self._params.search_every == 1:
             return self._detected(image)
         changed = self._motion.changed(view.luma, other.luma, other.in_small_px(other.motion))
         return self._carried(other, [(view, other.motion)], changed)
 
-    def _view(self, frame: int, image: Image, before: View | None) -> View:
+    def _view(self, frame: int, image: Image, before: Luma | None) -> View:
         luma = self._motion.look(image)
-        motion = self._motion.between(before.luma, luma) if before else None
+        motion = None if before is None else self._motion.between(before, luma)
         scale = image.shape[1] / luma.shape[1]
         return View(frame, image, luma, scale, None if motion is None else rescaled(motion, scale))
 

@@ -35,10 +35,14 @@ missing=()
   missing+=(libgl1 libglib2.0-0)
 command -v tesseract >/dev/null || missing+=(tesseract-ocr)
 [ ${#missing[@]} = 0 ] || install_system "${missing[@]}"
-wanted=()
-[ "$set_name" = runtime ] || for tool in chromium curl; do command -v $tool >/dev/null || wanted+=($tool); done
-if [ ${#wanted[@]} != 0 ]; then # beside the Python packages, which need none of them
-  { install_system "${wanted[@]}" || say "continuing without: tests that need them fail (curl) or are skipped (chromium)"; } &
+if [ "$set_name" = dev ]; then # beside the Python packages, which need neither
+  {
+    command -v curl >/dev/null || install_system curl ||
+      say "continuing without curl: the tests of the HTTP guide will fail"
+    command -v chromium >/dev/null || install_system chromium ||
+      say "continuing without chromium: the browser tests will be skipped"
+  } &
+  trap wait EXIT
 fi
 
 [ -x $venv/bin/pip ] || "$python" -m venv --clear $venv
@@ -46,7 +50,8 @@ extras=""
 [ "$set_name" = runtime ] || extras="[dev]"
 quiet=$([ -t 1 ] || echo -q) # show pip's progress only on a terminal
 say "installing the Python packages into $venv"
-$venv/bin/pip install $quiet --disable-pip-version-check --upgrade "pip>=26" # takes half the time of Python 3.11's own
+$venv/bin/pip install $quiet --disable-pip-version-check --upgrade "pip>=26" || # takes half the time of Python 3.11's own
+  say "continuing with the older pip"
 # pip would compile 22,000 modules, one after the other; what is used is compiled when it is first imported.
 # Setuptools warns of every editable install.
 PYTHONWARNINGS=ignore $venv/bin/pip install $quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".$extras"

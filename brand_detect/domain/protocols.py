@@ -293,6 +293,10 @@ Transform = NDArray[np.float64]
 """Maps homogeneous points (x, y, 1) of one picture to another, shape (3, 3)."""
 
 
+NOT_COMPARED = -1.0
+"""In place of a correlation."""
+
+
 class CameraMotion(Protocol):
     """Estimates camera motion between two pictures, and what else changed."""
 
@@ -323,8 +327,8 @@ class CameraMotion(Protocol):
         """Where parts of ``before`` are on ``after``: corrected quads, each with the correlation of its pixels.
 
         Every quad is tried at the position that each of ``motions``, in px of the pictures, gives, and a few px around
-        it; the best counts. The correlation is normalised, -1 to 1; -1 for what leaves the picture or is too plain to
-        compare.
+        it; the best counts. The correlation is normalised, -1 to 1, or ``NOT_COMPARED`` where the first motion leads
+        out of the picture or the part is too plain to compare, and it is not found elsewhere.
         """
         ...
 

@@ -8,20 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import box_of, transformed
-from brand_detect.domain.protocols import Area, Image, Luma, Quad, Transform
+from brand_detect.domain.protocols import NOT_COMPARED, Area, Image, Luma, Quad, Transform
 
 LONGEST_SIDE_PX = 640
 INLIER_PX = 2.0
 MIN_INLIERS = 12
 MOST_CORNERS = 200
 WINDOW_PX = 15  # side of the neighbourhood by which a corner is found again
-STILL_SHARE = 0.02  # most of the picture that may change while the camera stands still
+STILL_SHARE = 0.02  # most of the picture that may change while the camera stands still: people pass
+STILL_EDGES = 0.1  # and most of its edges, which a pan moves: half of them and more
+LEAST_EDGES_PX = 200  # fewer say nothing
 MIN_TRACKED = 0.3  # share of the corners; below it the motion was too large to track
 CHANGE_LUMA = 24  # grey levels, after a 3 x 3 mean; H.264 noise in a still picture stays below 12
 CELL_PX = 16
 REACH = 1 / 200  # of the longest side: by how much ``locate`` corrects a position
 MOST_COMPARED_PX = 4096  # larger patches are compared at a smaller scale
 LEAST_STD = 4.0  # in grey levels; plain patches correlate with anything
+ALIKE = 0.5  # least correlation of the same thing, blurred or partly covered
 BETTER = 0.02  # least gain in correlation for which a position is corrected
 WITHIN = 0.9  # least share of a box inside the picture: a detector's boxes may stand out over the edge
 MOST_ZOOM = 5.0  # between two frames of a shot; a fit beyond it is of scattered points
@@ -31,7 +34,7 @@ class OpenCvCameraMotion:
     """Fits a similarity transform (translation, rotation, zoom) by RANSAC.
 
     Pyramidal Lucas-Kanade tracks motions of up to about 10 % of the width, in 6 ms of CPU time per pair; beyond that
-    most corners are lost and ORB takes over, at 20 ms, up to about 40 %. A camera that stands still costs 1 ms.
+    most corners are lost and ORB takes over, at 20 ms, up to about 40 %. A camera that surely stands still costs 1 ms.
     """
 
     @property
@@ -48,7 +51,7 @@ class OpenCvCameraMotion:
         return cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)  # pyright: ignore[reportReturnType]
 
     def between(self, before: Luma, after: Luma) -> Transform | None:
-        if before.shape == after.shape and _differs(before, after).mean() <= STILL_SHARE:
+        if _is_still(before, after):
             return np.eye(3)  # an estimate takes ten times as long
         motion = self._tracked(before, after)
         return self._matched(before, after) if motion is None else motion
@@ -71,7 +74,7 @@ class OpenCvCameraMotion:
         import cv2
 
         a, b = (np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (before, after))
-        return [max((_located(a, quad, b, motion) for motion in motions), key=lambda found: found[1]) for quad in quads]
+        return [_best([_located(a, quad, b, motion) for motion in motions]) for quad in quads]
 
     def _tracked(self, before: Luma, after: Luma) -> Transform | None:
         import cv2
@@ -115,6 +118,19 @@ class OpenCvCameraMotion:
         return np.vstack([fit, [0.0, 0.0, 1.0]])
 
 
+def _is_still(before: Luma, after: Luma) -> bool:
+    """Whether the camera surely has not moved. In a plain or dark scene a pan changes nothing but the edges."""
+    import cv2
+
+    if before.shape != after.shape:
+        return False
+    differs = _differs(before, after)
+    edges = cv2.morphologyEx(before, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > CHANGE_LUMA
+    if differs.mean() > STILL_SHARE or np.count_nonzero(edges) < LEAST_EDGES_PX:
+        return False
+    return bool(differs[edges].mean() <= STILL_EDGES)
+
+
 def _differs(a: Luma, b: Luma) -> NDArray[np.bool_]:
     """Mask of the pixels by which two pictures differ."""
     import cv2
@@ -151,8 +167,14 @@ def _areas(cells: NDArray[Any], luma: Luma) -> list[Area]:
     ]
 
 
+def _best(places: Sequence[tuple[Quad, float]]) -> tuple[Quad, float]:
+    """The place with the highest correlation; the first one if that cannot be compared and no other is alike."""
+    best = max(places, key=lambda place: place[1])
+    return places[0] if places[0][1] == NOT_COMPARED and best[1] < ALIKE else best
+
+
 def _located(before: Luma, quad: Quad, after: Luma, motion: Transform) -> tuple[Quad, float]:
-    """The quad moved by ``motion``, its position corrected, and the correlation there; -1 if it cannot be compared."""
+    """The quad moved by ``motion``, its position corrected, and the correlation there."""
     import cv2
 
     height, width = after.shape
@@ -161,7 +183,7 @@ def _located(before: Luma, quad: Quad, after: Luma, motion: Transform) -> tuple[
     left, top, right, bottom = box.clip(0, [width, height, width, height]).astype(int).tolist()
     w, h = right - left, bottom - top
     if min(w, h) < 2 or w * h < WITHIN * float(np.prod(box[2:] - box[:2])):
-        return moved, -1.0
+        return moved, NOT_COMPARED
     # Sizes and offsets are multiples of ``step``, by which both pictures are reduced: so their pixels stay aligned.
     step = math.ceil(math.sqrt(w * h / MOST_COMPARED_PX))
     w, h = max(1, w // step) * step, max(1, h // step) * step
@@ -171,7 +193,7 @@ def _located(before: Luma, quad: Quad, after: Luma, motion: Transform) -> tuple[
     to_patch = np.array([(1, 0, -left), (0, 1, -top), (0, 0, 1.0)]) @ motion
     patch = cv2.warpPerspective(before, to_patch, (w, h), borderMode=cv2.BORDER_REPLICATE)
     if patch.std() < LEAST_STD:
-        return moved, -1.0
+        return moved, NOT_COMPARED
     x, y = left - before_x * step, top - before_y * step
     window = after[y : top + h + after_y * step, x : left + w + after_x * step]
     patch, window = (

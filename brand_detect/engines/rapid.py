@@ -32,6 +32,7 @@ MOST_AREAS = 64  # more of them cost about as much as the picture, and joining t
 MARGIN_PX = 24  # margin around a searched area, so that text at its edge is not cut off
 MAP_THRESHOLD = 0.3
 MIN_BLOB_PX = 3
+MOST_BLOB = 0.7  # of the map's shorter side: letters as high as the picture mark half of it, a blob of everything 0.8
 UNCLIP = 1.6
 SLOPES = np.tan(np.deg2rad([a for a in range(-65, 66, 5) if abs(a) >= 15]))  # of tilted baselines
 TILTED_GAIN = 0.9  # largest area of an upright-sided parallelogram, as a share of the rectangle's
@@ -119,15 +120,14 @@ def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[ND
     found = []
     for blob in blobs:
         rectangle = cv2.minAreaRect(blob)
-        if min(rectangle[1]) < MIN_BLOB_PX:
+        if not MIN_BLOB_PX <= min(rectangle[1]) <= MOST_BLOB * min(text_map.shape):
             continue
         tilted, area = _tilted(blob.reshape(-1, 2).astype(np.float64))
         tighter = area < TILTED_GAIN * rectangle[1][0] * rectangle[1][1]
         quad = tilted if tighter else _clockwise(cv2.boxPoints(rectangle).astype(np.float64))
-        score, line = _mean_inside(text_map, quad), _unclipped(quad)
-        shorter = np.linalg.norm(line[[1, 3]] - line[0], axis=1).min()
-        if score >= min_score and shorter <= min(text_map.shape):  # a blob of the whole picture is no line
-            found.append((line, score))
+        score = _mean_inside(text_map, quad)
+        if score >= min_score:
+            found.append((_unclipped(quad), score))
     return found
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.geometry import quad_of, transformed
+from brand_detect.domain.protocols import NOT_COMPARED
 from brand_detect.engines.motion import OpenCvCameraMotion
 
 SIZE = (640, 360)
@@ -155,6 +156,16 @@ def test_a_box_that_stands_out_over_the_edge_is_compared_inside(world):
     assert [correlation > 0.999 for _, correlation in found] == [True, False]
 
 
+def test_a_part_that_leaves_the_picture_is_not_taken_for_what_stands_where_it_was(world):
+    """The scene where it was resembles it somewhat, and would be searched in its place."""
+    before, after = world[:360, 100:740], world[:360, 160:800]
+    quad = quad_of((20, 100, 140, 140))
+    out = np.array([(1, 0, -60), (0, 1, 0), (0, 0, 1.0)])
+    [(place, correlation)] = OpenCvCameraMotion().locate(before, [quad], after, [out, np.eye(3)])
+    assert correlation == NOT_COMPARED
+    assert np.array_equal(place, quad - (60, 0))
+
+
 def test_a_fit_of_scattered_points_is_no_motion():
     points = np.random.default_rng(0).uniform(0, 300, (60, 2)).astype(np.float32)
     assert OpenCvCameraMotion()._fit(points, np.full_like(points, 77)) is None
@@ -172,3 +183,13 @@ def test_a_camera_that_stands_still_is_not_estimated(world):
     panned = motion.between(before, grey[2:362, 3:643])
     assert panned is not None
     assert panned[:2, 2] == pytest.approx([-3, -2], abs=0.3)
+
+
+def test_a_pan_over_a_plain_scene_is_a_motion():
+    """Nothing but the lettering can change there, and that is a small part of the picture."""
+    wall = np.full((360, 800), 12, np.uint8)
+    cv2.putText(wall, "RED BULL  ADIDAS", (200, 180), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 230, 2)
+    for shift in (4, 12, 40):
+        panned = OpenCvCameraMotion().between(wall[:, :640], wall[:, shift : shift + 640])
+        assert panned is not None
+        assert panned[:2, 2] == pytest.approx([-shift, 0], abs=0.5)

@@ -120,7 +120,7 @@ class DetectObjectsParams(Params):
         ge=-1.0,
         le=1.0,
         description="least correlation with the expected pixels at which text that could not be carried is searched "
-        "for; below, something else is in front of it. -1 = always, 1 = never",
+        "for; below, something else is in front of it. Text at the edge, which cannot be compared, always is",
     )
     precision: Precision = Field(
         Precision.auto,

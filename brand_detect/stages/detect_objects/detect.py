@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
 from math import ceil
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -40,22 +41,27 @@ def detect_objects(
     ``stats`` are those of ``RegionSearch``: what it searched and what it carried.
     """
     notes = () if detectors else ("All detectors are off: no regions were searched for.",)
+    ended = Event()
     with (
         ThreadPoolExecutor(len(detectors) + 1, thread_name_prefix="detect") as pool,
         ThreadPoolExecutor(1, thread_name_prefix="motion") as in_order,
     ):
         search = RegionSearch(params, detectors, motion, pool, in_order)
         regions, tracks = _tracked(scenes, params, search, frames, codec, pool, progress)
-        overlays = pool.submit(find_overlays, regions, tracks, frames=frames, motion=motion)
+        overlays = pool.submit(find_overlays, regions, tracks, frames=frames, motion=motion, stopped=ended.is_set)
         detected = DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
-        if embedder is None:
-            notes = (*notes, "The embedder is off: logos without text are not matched.")
-            detected = replace(detected, notes=notes)
-        else:
-            embeddings = embed_tracks(regions, frames=frames, codec=codec, embedder=embedder, progress=progress)
-            detected = replace(detected, embeddings=embeddings, embedder=embedder.identity)
-        column = TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay")
-        return replace(detected, tracks=tracks.set_column(*column, pa.array(overlays.result())))
+        try:
+            if embedder is None:
+                notes = (*notes, "The embedder is off: logos without text are not matched.")
+                detected = replace(detected, notes=notes)
+            else:
+                embeddings = embed_tracks(regions, frames=frames, codec=codec, embedder=embedder, progress=progress)
+                detected = replace(detected, embeddings=embeddings, embedder=embedder.identity)
+            is_overlay = pa.array(overlays.result())
+        finally:
+            ended.set()  # an error or a cancelled run does not wait for overlays
+    column = TRACKS.get_field_index("is_overlay"), TRACKS.field("is_overlay")
+    return replace(detected, tracks=tracks.set_column(*column, is_overlay))
 
 
 def _tracked(

@@ -39,8 +39,8 @@ def embed_tracks(
         for view in views:
             row = {"track_id": view["track_id"], "region_id": view["region_id"], "frame": frame}
             waiting.append((row, codec.rectify(image, np.reshape(np.asarray(view["quad"], np.float32), (4, 2)))))
-        if len(waiting) >= BATCH or sum(crop.nbytes for _, crop in waiting) > MOST_HELD_BYTES:
-            encode()
+            if len(waiting) == BATCH or sum(crop.nbytes for _, crop in waiting) > MOST_HELD_BYTES:
+                encode()
     if waiting:
         encode()
     progress(len(shown), len(shown), "frames with crops")

@@ -2,7 +2,7 @@
 shows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, transformed
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
+from brand_detect.domain.tables import rows_of
 
 SAME_PLACE = 0.7  # least IoU of a region's boxes in two shots
 SAME_CROP_BITS = 18  # of 64; a clock's digits change, but its background does not
@@ -32,9 +33,14 @@ class _Place:
 
 
 def find_overlays(
-    regions: pa.Table, tracks: pa.Table, *, frames: FrameReader, motion: CameraMotion
+    regions: pa.Table,
+    tracks: pa.Table,
+    *,
+    frames: FrameReader,
+    motion: CameraMotion,
+    stopped: Callable[[], bool],
 ) -> NDArray[np.bool_]:
-    """Whether each of ``tracks`` is an overlay.
+    """Whether each of ``tracks`` is an overlay. Gives up within seconds once ``stopped``.
 
     An overlay looks the same in the same place in three shots with pairwise different views: either the pictures have
     nothing else in common, or the camera moved between them and the region did not. So a board in front of a static
@@ -44,9 +50,11 @@ def find_overlays(
     first, shots = _first_regions(regions, tracks), tracks["shot"].to_pylist()
     places = _places(first, tracks["kind"].to_pylist())
     for group in _groups((place, _compared(place, first, shots)) for place in places):
+        if stopped():
+            break
         views = _Views({one.frame for _, shown in group for one in shown}, frames, motion)
         for place, shown in group:
-            marked[place.rows] = views.differ(shown)
+            marked[place.rows] = not stopped() and views.differ(shown)
     return marked
 
 
@@ -63,7 +71,7 @@ def _first_regions(regions: pa.Table, tracks: pa.Table) -> list[_First]:
     order = {track: row for row, track in enumerate(tracks["track_id"].to_pylist())}
     columns = ("track_id", "frame", "x_px", "y_px", "w_px", "h_px", "crop_hash")
     found: dict[int, _First] = {}
-    for track, frame, x, y, w, h, crop_hash in zip(*(regions[c].to_pylist() for c in columns), strict=True):
+    for track, frame, x, y, w, h, crop_hash in (seen.values() for seen in rows_of(regions.select(columns))):
         row = order[track]
         if row not in found or frame < found[row].frame:
             found[row] = _First(frame, np.array([x, y, x + w, y + h]), crop_hash)

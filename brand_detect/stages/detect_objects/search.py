@@ -13,6 +13,7 @@ from brand_detect.domain.ahead import ahead
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
 from brand_detect.domain.geometry import Boxes, box_areas, box_iou, boxes_of, coverage, rescaled, shared
 from brand_detect.domain.protocols import (
+    NOT_COMPARED,
     Area,
     CameraMotion,
     Image,
@@ -176,7 +177,7 @@ class RegionSearch:
                 i
                 for i in lost
                 if located[i].region.kind == detector.kind != RegionKind.logo
-                and located[i].correlation >= self._params.search_lost
+                and not NOT_COMPARED < located[i].correlation < self._params.search_lost
             ]
             areas.append(_in_picture(np.concatenate([unseen, boxes[again]]), view.image) or None)
         for region in self._searched(view.image, areas):

@@ -1,7 +1,10 @@
 """Scripted detectors over drawn scenes whose boards, cameras and captions are known."""
 
 import itertools
+import sys
+import time
 import weakref
+from threading import Event
 
 import cv2
 import numpy as np
@@ -227,6 +230,46 @@ def test_lost_text_is_searched_where_something_like_it_stands(search_lost, regio
     found = run(scene, [0] * 3, search_lost=search_lost)
     assert len(boxes_on(found, 1)) == regions
     assert found.stats["detector_calls"] == 2 + regions
+
+
+def test_text_that_leaves_the_picture_is_searched_whatever_it_looks_like():
+    """Its pixels cannot be compared, which is no sign that something is in front of it."""
+    scene = pan([640, 730, 760])  # a quarter of the board, then half of it, is over the left edge
+    found = run(scene, [0] * 3, search_lost=0.5)
+    assert scene.searched_in_full == [0, 2]
+    assert [len(boxes_on(found, frame)) for frame in range(3)] == [2, 2, 2]
+
+
+def test_an_error_does_not_wait_for_overlays(monkeypatch: pytest.MonkeyPatch):
+    gave_up = Event()
+
+    def slow(_regions, _tracks, *, stopped, **_):
+        until = time.monotonic() + 30
+        while not stopped() and time.monotonic() < until:
+            time.sleep(0.01)
+        if stopped():
+            gave_up.set()
+
+    class Broken:
+        identity, dimensions = "broken", 4
+
+        def encode(self, crops):
+            raise KeyboardInterrupt(len(crops))  # as when a run is cancelled
+
+    monkeypatch.setattr(sys.modules[detect_objects.__module__], "find_overlays", slow)
+    scene = board_scene([5, 5])
+    with pytest.raises(KeyboardInterrupt):
+        detect_objects(
+            timeline([0, 0]),
+            DetectObjectsParams.model_validate({}),
+            frames=scene,
+            codec=OpenCvCodec(),
+            detectors=[scene],
+            motion=OpenCvCameraMotion(),
+            embedder=Broken(),
+            progress=quiet,
+        )
+    assert gave_up.is_set()
 
 
 def test_a_board_that_shows_something_for_one_keyframe_is_searched_there():

@@ -122,7 +122,7 @@ def key_of(provider: str) -> str:
 
 @contextmanager
 def serving() -> Iterator[ModelServer]:
-    """A server that is there."""
+    """A server that is there; at the end all that was sent to it has been taken or refused."""
     state = ModelServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -185,7 +185,7 @@ def serving() -> Iterator[ModelServer]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server.daemon_threads = False  # so that closing it waits for them
     state.port = server.server_port
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -54,8 +54,9 @@ class OpenCvCodec:
     def identity(self) -> str:
         import cv2
         import PIL
+        import simplejpeg
 
-        return f"opencv {cv2.__version__}, pillow {PIL.__version__}"
+        return f"opencv {cv2.__version__}, pillow {PIL.__version__}, simplejpeg {simplejpeg.__version__}"
 
     def encode(self, image: Image, quality: int, longest_side_px: int) -> bytes:
         import cv2
@@ -78,12 +79,12 @@ class OpenCvCodec:
         return jpeg.getvalue()
 
     def decode(self, data: bytes) -> Image:
-        import cv2
+        import simplejpeg  # decodes in less than half of OpenCV's time, to the same pixels
 
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise Permanent("A stored frame is not a readable JPEG.", "re-materialize extract_frames")
-        return image  # pyright: ignore[reportReturnType]
+        try:
+            return simplejpeg.decode_jpeg(data, colorspace="BGR")
+        except ValueError:
+            raise Permanent("A stored frame is not a readable JPEG.", "re-materialize extract_frames") from None
 
     def phash(self, luma: NDArray[np.uint8]) -> int:
         import cv2

@@ -6,6 +6,7 @@ import pyarrow as pa
 from brand_detect.domain.contracts.detect_objects import Origin
 
 SHARP = 300.0  # variance of the Laplacian above which recognition no longer improves
+BLURRED = 100.0  # and below which a logo region, as of a crowd in a pan, resembles anything
 
 
 def best_views(regions: pa.Table, n: int) -> pa.Table:

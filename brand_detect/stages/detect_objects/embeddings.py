@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS, RegionKind
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, LogoEmbedder, Progress
 from brand_detect.domain.tables import Row, TableBuilder, rows_of
-from brand_detect.stages.views import best_views
+from brand_detect.stages.views import BLURRED, best_views
 
 VIEWS = {RegionKind.logo: 3, RegionKind.object: 3, RegionKind.text: 1}
 """Crops per track, by kind: one is enough for text, which is mostly recognised by reading."""
@@ -20,7 +20,13 @@ MOST_HELD_BYTES = 64 * 2**20  # of crops that wait: some are as large as the pic
 def embed_tracks(
     regions: pa.Table, *, frames: FrameReader, codec: ImageCodec, embedder: LogoEmbedder, progress: Progress
 ) -> pa.Table:
-    """TRACK_EMBEDDINGS of ``regions``. Every frame with a chosen view is decoded once, in order."""
+    """TRACK_EMBEDDINGS of ``regions``. Every frame with a chosen view is decoded once, in order.
+
+    Tracks of logos and objects without a region that is sharp enough to be matched have none.
+    """
+    sharp = regions.filter(pc.field("sharpness") >= BLURRED)["track_id"].unique()
+    matched = (pc.field("kind") == RegionKind.text) | pc.field("track_id").isin(sharp)
+    regions = regions.filter(matched)
     parts = [best_views(regions.filter(pc.field("kind") == kind), n) for kind, n in VIEWS.items()]
     chosen = pa.concat_tables(parts).sort_by([("seen_on", "ascending"), ("track_id", "ascending")])
     shown = chosen["seen_on"].unique().to_pylist()

@@ -18,8 +18,8 @@ from brand_detect.stages.match_brands.matching import Match
 from brand_detect.stages.neighbours import contains, labels, related_tracks
 from brand_detect.stages.regions import RegionColumns
 from brand_detect.stages.similarity import embedding_matrix
+from brand_detect.stages.views import BLURRED
 
-BLURRED = 100.0  # variance of the Laplacian; blurred crops, as of a crowd in a pan, resemble anything
 SAME_NAME = 0.5  # 1 - edits / letters, after folding, of a misread wordmark
 LEGIBLE = 3  # fewest letters of a text that rules brands out
 LIKELY = 0.5  # probability from which a cluster resembles a brand

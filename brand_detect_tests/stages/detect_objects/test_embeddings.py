@@ -63,3 +63,10 @@ def test_the_embedder_gets_batches():
 
 def test_no_regions_no_marks():
     assert encode([]) == ([], [], [])
+
+
+def test_a_logo_that_is_never_sharp_gives_none_and_a_line_does():
+    blurred = [region(f, kind, kind=kind) | {"sharpness": 99.0} for kind in ("logo", "text") for f in range(3)]
+    once_sharp = [region(f, "glint", kind="logo") | {"sharpness": 99.0 + f} for f in range(2)]
+    marks, _, _ = encode([*blurred, *once_sharp])
+    assert sorted(r["track_id"] for r in marks) == ["glint", "glint", "text"]

@@ -13,6 +13,9 @@ COLUMNS = (
     "name",
     "aliases",
     "categories",
+    "kind",
+    "country",
+    "sports",
     "owner",
     "included_texts",
     "excluded_texts",
@@ -22,7 +25,7 @@ COLUMNS = (
     "whole_line",
     "logo_only",
 )
-SINGLE = {"name", "owner", "min_length", "logo_only"}
+SINGLE = {"name", "kind", "country", "owner", "min_length", "logo_only"}
 """Columns that hold a single value instead of a list."""
 YAML_SUFFIXES = {".yaml", ".yml"}
 SUFFIXES = {*YAML_SUFFIXES, ".json", ".csv", ".tsv"}

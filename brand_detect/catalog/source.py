@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of
 from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
-from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
+from brand_detect.domain.catalog import Brand, BrandCatalog, BrandKind, Exemplar
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
@@ -24,14 +24,25 @@ OWN = "brands.yaml"
 LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
 LAYERS = (LEARNED, IMPORTED)
 """Lists that commands write beside the user's own, strongest first; they add to the user's brands."""
-SINCE_LOGOS = ("owner", "included_texts", "colours", "logo_only", "exemplars")
-"""Fields left out of a snapshot while empty, so that versions of lists without logos never changed."""
+ADDED_LATER = ("owner", "included_texts", "colours", "logo_only", "exemplars", "kind", "country", "sports")
+"""Fields left out of a snapshot while unset, so that versions of lists without them never changed."""
+_UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
 _DATA = files("brand_detect.catalog").joinpath("data")
 STARTER = _DATA.joinpath("brands.yaml")
 """The list that comes with the package."""
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # names of up to this many Latin letters or digits are often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
+_COUNTRIES = (
+    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ "
+    "CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO "
+    "FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE "
+    "JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO "
+    "MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW "
+    "PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM "
+    "TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
+)
+"""The codes of ISO 3166-1 alpha-2."""
 _STORED = TypeAdapter(list[Brand])
 
 
@@ -113,7 +124,7 @@ def load_catalog(
         BadInput: the file does not exist, or is invalid; names file and line.
     """
     if not path:
-        return LoadedCatalog(parse_catalog(STARTER.read_bytes(), STARTER.name))
+        return LoadedCatalog(_starter())
     drafts = drafts or {}
     place = Place.of(Path(path), drafts)
     if not place.lists:
@@ -122,6 +133,11 @@ def load_catalog(
     for file in place.layers:
         listed = _with_layer(listed, _entries(file, drafts))
     return _with_pictures(listed, place.folder, artwork)
+
+
+@cache
+def _starter() -> BrandCatalog:
+    return parse_catalog(STARTER.read_bytes(), STARTER.name)
 
 
 def parse_catalog(data: bytes, source: str) -> BrandCatalog:
@@ -183,7 +199,7 @@ def _catalog(brands: Iterable[Brand]) -> BrandCatalog:
 
 
 def _plain(brand: Brand) -> dict[str, Any]:
-    return {name: value for name, value in vars(brand).items() if value or name not in SINCE_LOGOS}
+    return {name: value for name, value in vars(brand).items() if name not in _UNSET or value != _UNSET[name]}
 
 
 def _canonical(value: Any) -> bytes:
@@ -266,6 +282,9 @@ def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
         categories=own.categories or layer.categories,
         owner=own.owner or layer.owner,
         colours=own.colours or layer.colours,
+        kind=layer.kind if own.kind is BrandKind.brand else own.kind,
+        country=own.country or layer.country,
+        sports=own.sports or layer.sports,
     )
 
 
@@ -321,6 +340,9 @@ def _brand(entry: Entry) -> Brand:
         excluded_texts=excluded,
         min_length=int(min_length),
         whole_line=_whole_line(entry, texts),
+        kind=_kind(entry),
+        country=_country(entry),
+        sports=_sports(entry),
         owner=entry.single("owner"),
         included_texts=included,
         colours=tuple(dict.fromkeys(_colour(entry, c) for c in entry.listed("colours"))),
@@ -330,6 +352,29 @@ def _brand(entry: Entry) -> Brand:
 
 def _texts(brand: Brand) -> tuple[str, ...]:
     return (brand.name, *brand.aliases, *brand.included_texts)
+
+
+def _kind(entry: Entry) -> BrandKind:
+    written = entry.single("kind", BrandKind.brand)
+    try:
+        return BrandKind(written.lower())
+    except ValueError:
+        raise entry.bad(f"the kind {written!r} is unknown", f"use one of {', '.join(BrandKind)}") from None
+
+
+def _country(entry: Entry) -> str:
+    code = entry.single("country").upper()
+    if code and code not in _COUNTRIES.split():
+        raise entry.bad(f"{code!r} is no country's code", "use two letters of ISO 3166-1: BR, DE, GB")
+    return code
+
+
+def _sports(entry: Entry) -> tuple[str, ...]:
+    written = entry.listed("sports")
+    for sport in written:
+        if sport != sport.lower():
+            raise entry.bad(f"the sport {sport!r} has a capital letter", f"write {sport.lower()}")
+    return tuple(sorted(set(written)))
 
 
 def _colour(entry: Entry, written: str) -> str:

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from brand_detect.cli.common import FOUND, Commands, JsonOpt, err, out, plain, write_page
+from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import key_of
@@ -68,6 +69,14 @@ def add(
         list[str] | None,
         typer.Option("--category", metavar="NAME", help="for example drinks; repeatable", show_default=False),
     ] = None,
+    kind: Annotated[str, typer.Option(metavar="KIND", help=f"one of {', '.join(BrandKind)}", show_default=False)] = "",
+    country: Annotated[
+        str, typer.Option(metavar="CODE", help="its home, ISO 3166-1: BR, DE, GB", show_default=False)
+    ] = "",
+    sports: Annotated[
+        list[str] | None,
+        typer.Option("--sport", metavar="NAME", help="for example tennis; repeatable", show_default=False),
+    ] = None,
     owner: Annotated[str, typer.Option(metavar="NAME", help="the company behind it", show_default=False)] = "",
     colours: Annotated[
         list[str] | None,
@@ -91,6 +100,9 @@ def add(
         "name": name.strip(),
         "aliases": aliases or [],
         "categories": categories or [],
+        "kind": kind,
+        "country": country,
+        "sports": sports or [],
         "owner": owner.strip(),
         "colours": [f"#{colour.removeprefix('#')}" for colour in colours or ()],
     }

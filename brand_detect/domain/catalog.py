@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from brand_detect.domain.tables import EMBEDDING, STRING, schema
 
@@ -11,6 +12,20 @@ EXEMPLAR_EMBEDDINGS = schema(
     exemplar_id=(STRING, "id, from the picture's content; '' for a distractor"),
     embedding=(EMBEDDING, "of unit length"),
 )
+
+
+class BrandKind(StrEnum):
+    """What a name on screen belongs to: a company's brand, or something that takes part in the event itself."""
+
+    brand = "brand"
+    league = "league"
+    club = "club"
+    event = "event"
+    federation = "federation"
+    broadcaster = "broadcaster"
+    venue = "venue"
+    public_body = "public body"
+    charity = "charity"
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,9 @@ class Brand:
     colours: tuple[str, ...] = ()  # "#rrggbb"
     logo_only: bool = False  # only the logo identifies the brand: its texts are not matched
     exemplars: tuple[Exemplar, ...] = ()
+    kind: BrandKind = BrandKind.brand
+    country: str = ""  # where it is at home: ISO 3166-1 alpha-2, "BR"
+    sports: tuple[str, ...] = ()  # that it sponsors or equips: "tennis"
 
 
 @dataclass(frozen=True)

@@ -308,7 +308,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="8",
+    code_version="9",
     packages=["opencv-python", "pillow"],
     shipped=["quality"],
     work="sums",
@@ -341,6 +341,7 @@ def compile_report(
         statistics=run.statistics(),
         reviews=log,
         named=named,
+        brands={brand.brand_id: brand for brand in run.catalog.brands},
     )
     report = replace(report, losses=(*report.losses, *damaged))
     write_documents(

@@ -149,10 +149,15 @@ class StageRun(Generic[P_co]):
             "BrandVerdicts", self.store.load(AttemptRef(self.job_id, Stage.escalate_cloud, self.lineage.continues))
         )
 
-    def brand_index(self) -> BrandIndex:
-        """The index of this lineage's catalogue snapshot."""
+    @cached_property
+    def catalog(self) -> BrandCatalog:
+        """This lineage's catalogue snapshot."""
         version = self.lineage.attempts[CATALOG]
-        return self.engines.brand_index(catalog_from_json(self.store.snapshots.read(version), version))
+        return catalog_from_json(self.store.snapshots.read(version), version)
+
+    def brand_index(self) -> BrandIndex:
+        """The index of this lineage's catalogue."""
+        return self.engines.brand_index(self.catalog)
 
     def gallery(self, catalog: BrandCatalog, embedder: str) -> LogoGallery | None:
         """The catalogue's gallery for the embeddings of ``detect_objects``; None if either has none."""

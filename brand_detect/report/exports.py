@@ -102,6 +102,7 @@ def to_csv(rows: pa.Table) -> bytes:
     """``rows`` as CSV in UTF-8 with a byte order mark, which spreadsheets need to read accents.
 
     Texts come from untrusted pictures: those that a spreadsheet would take for a formula get a leading apostrophe.
+    ``|`` separates the texts of a list.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -119,4 +120,6 @@ def rounded(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        value = "|".join(value)
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -1,9 +1,10 @@
 """The figures of a brand: their headings, explanations and formats on the page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from brand_detect.domain.contracts.compile_report import ZONES, Exposure
+from brand_detect.domain.catalog import BrandKind
+from brand_detect.domain.contracts.compile_report import ZONES, BrandTotal, Exposure
 from brand_detect.report.words import duration, fixed, has_placement, percent, short
 
 
@@ -112,12 +113,23 @@ FIGURES = (
         "assumption, not a measurement. All brands together never exceed the price of the time.",
         "advertising value equivalency, which AMEC's Barcelona Principles (2010) do not accept as a measure of value",
     ),
+    Figure("kind", "Kind", "text", "", "Whose name it is, by the catalogue: a brand's, a league's, a club's, …"),
+    Figure("categories", "Category", "text", "", "The brand's categories in the catalogue."),
+    Figure("country", "Country", "text", "ISO 3166-1", "Where the brand is at home, by the catalogue."),
 )
 
 
-def figures_of(exposures: Iterable[Exposure], with_media_value: bool) -> tuple[Figure, ...]:
-    """The columns with content: placement only if one is known, media value only if a rate is set."""
-    shown = {"placement": has_placement(e.placement for e in exposures), "media_value": with_media_value}
+def figures_of(
+    brands: Sequence[BrandTotal], exposures: Iterable[Exposure], with_media_value: bool
+) -> tuple[Figure, ...]:
+    """The columns with content: placement only if one is known, media value only if a rate is set, and so on."""
+    shown = {
+        "placement": has_placement(e.placement for e in exposures),
+        "media_value": with_media_value,
+        "kind": any(brand.kind is not BrandKind.brand for brand in brands),
+        "categories": any(brand.categories for brand in brands),
+        "country": any(brand.country for brand in brands),
+    }
     return tuple(figure for figure in FIGURES if shown.get(figure.key, True))
 
 
@@ -133,6 +145,8 @@ def written(value: Any, kind: str) -> str:
         return str(fixed(value, 2))
     if kind == "money":
         return f"{fixed(value, 0):,}"
+    if isinstance(value, list | tuple):
+        value = ", ".join(value)
     return short(str(value))
 
 

@@ -56,7 +56,7 @@
     if (kind === "share") return percent(value);
     if (kind === "score" || kind === "zones") return score(value);
     if (kind === "money") return Math.round(value).toLocaleString("en");
-    return cut(String(value));
+    return cut(Array.isArray(value) ? value.join(", ") : String(value));
   }
 
   // ---- the data as rows
@@ -180,7 +180,7 @@
   function compare(a, b) {
     const [x, y] = [a.total[order.key], b.total[order.key]];
     if (x === null || y === null) return (x === null) - (y === null);
-    const by = typeof x === "string" ? x.localeCompare(y) : x - y;
+    const by = typeof x === "number" ? x - y : String(x).localeCompare(String(y));
     return (order.down ? -by : by) || b.total.seconds - a.total.seconds || a.number - b.number;
   }
 

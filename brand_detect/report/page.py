@@ -99,7 +99,7 @@ def render(
 
     Reads only the frames that it shows, each once: every brand's best in turn, until the page is full.
     """
-    figures = figures_of(report.exposures, bool(report.summary.get("media_value")))
+    figures = figures_of(report.brands, report.exposures, bool(report.summary.get("media_value")))
     data = _data(report, detections, figures, params)
     left = int(params.page_mb * 1e6) - len(json.dumps(data))
     clusters = [c for c in report.unresolved[:PICTURED_CLUSTERS] if c.frame is not None]

@@ -167,7 +167,7 @@ def test_layers_add_to_the_users_own_list_which_wins(folder: Path):
 - {name: Zymvora, aliases: [HP, Zym], whole_line: true, logos: [logos/acme2.svg]}
 """,
             "simple-icons.yaml": """
-- {name: Acme, logo_only: true, logos: [logos/icon.svg], colours: ['#e30613']}
+- {name: Acme, logo_only: true, logos: [logos/icon.svg], colours: ['#e30613'], kind: club, country: BR, sports: [golf]}
 - {name: HP, logos: [logos/hp.svg]}
 - {name: Zymvora, logo_only: true}
 - {name: Docker, logo_only: true}
@@ -181,6 +181,7 @@ def test_layers_add_to_the_users_own_list_which_wins(folder: Path):
     found = brands(load(folder))
     assert list(found) == ["Acme", "Docker", "Hewlett-Packard", "Widgets", "Zymvora"]
     acme = found["Acme"]
+    assert (acme.kind, acme.country, acme.sports) == ("club", "BR", ("golf",))
     assert (acme.owner, acme.colours, acme.logo_only) == ("Acme Inc", ("#e30613",), False)
     assert (acme.aliases, acme.whole_line) == (("Acme Tools", "GO"), ("GO",)), "neither excluded nor another's"
     assert len(acme.exemplars) == 3

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog, parse_catalog
+from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.text import brand_id_of
 
@@ -86,6 +87,10 @@ def test_a_cell_may_span_lines_and_the_line_named_is_the_one_it_begins_on():
         ("b.yaml", "- name: Tudor\n  colours: #e30613", "line 2: a colour is missing: # begins a comment"),
         ("b.yaml", "- {name: Tudor, logo_only: maybe}", "line 1: logo_only is 'maybe'"),
         ("b.yaml", "- {name: Tudor, logos: [t.svg]}", "line 1: the logo t.svg is listed, but the list is not a file"),
+        ("b.yaml", "- {name: Tudor, kind: team}", "line 1: the kind 'team' is unknown"),
+        ("b.yaml", "- {name: Tudor, kind: [club, league]}", "line 1: 'kind' is a list"),
+        ("b.yaml", "- Rolex\n- {name: Tudor, country: UK}", "line 2: 'UK' is no country's code"),
+        ("b.yaml", "- {name: Tudor, sports: [golf, Tennis]}", "line 1: the sport 'Tennis' has a capital letter"),
         ("b.csv", "", "line 1: the file is empty"),
         ("b.csv", "Rolex\nTudor", "line 1: there is no column 'name'"),
         ("b.csv", "name,colour\na,b", "line 1: 'colour' is not a known column"),
@@ -106,25 +111,29 @@ def test_what_is_wrong_is_named_by_file_and_line(source, data, message):
 
 def test_all_columns_in_yaml_and_csv():
     from_yaml = parse_catalog(
-        b"- {name: Acme, owner: 'Acme, Inc', included_texts: [We do it], colours: ['#E30613', 00ff00], logo_only: yes}",
+        b"- {name: Acme, owner: 'Acme, Inc', included_texts: [We do it], colours: ['#E30613', 00ff00], logo_only: yes,"
+        b" kind: public body, country: no, sports: [ice hockey, golf]}",
         "b.yaml",
     )
     from_csv = parse_catalog(
-        b'name,owner,included texts,colours,logo_only\nAcme,"Acme, Inc",We do it,#e30613|00FF00,yes\n', "b.csv"
+        b"name,owner,included texts,colours,logo_only,kind,country,sports\n"
+        b'Acme,"Acme, Inc",We do it,#e30613|00FF00,yes,Public body,NO,golf|ice hockey\n',
+        "b.csv",
     )
     assert from_yaml == from_csv
     brand = from_yaml.brands[0]
     assert (brand.owner, brand.included_texts, brand.logo_only) == ("Acme, Inc", ("We do it",), True)
     assert brand.colours == ("#e30613", "#00ff00")
+    assert (brand.kind, brand.country, brand.sports) == (BrandKind.public_body, "NO", ("golf", "ice hockey"))
     assert catalog_from_json(catalog_to_json(from_yaml), from_yaml.version) == from_yaml
 
 
-def test_a_list_without_logos_has_the_version_and_the_snapshot_that_it_had_before_there_were_any():
+def test_a_list_without_later_columns_keeps_its_version_and_its_snapshot():
     was = (
         b'{"brands":[{"aliases":["Crown"],"brand_id":"rolex","categories":["watches"],"excluded_texts":[],'
         b'"min_length":0,"name":"Rolex","whole_line":["Crown"]}],"version":"%s"}'
     )
-    catalog = parse_catalog(b"- {name: Rolex, aliases: [Crown], categories: [watches]}", "b.yaml")
+    catalog = parse_catalog(b"- {name: Rolex, aliases: [Crown], categories: [watches], kind: brand}", "b.yaml")
     assert catalog.version == "92d59561c9ab85d8"
     assert catalog_to_json(catalog) == was % catalog.version.encode()
     assert catalog_from_json(was % catalog.version.encode(), catalog.version) == catalog

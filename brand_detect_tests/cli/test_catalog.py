@@ -42,6 +42,7 @@ def test_a_catalogue_of_ones_own_begins_with_that_of_the_package(
 
 def test_a_brand_is_added_with_all_that_is_said_of_it(command_line: Command, mine: Path):
     said = ("--alias", "Zym", "--category", "drinks", "--owner", "Z, Inc", "--colour", "E30613")
+    said = (*said, "--kind", "club", "--country", "br", "--sport", "golf", "--sport", "tennis")
     code, printed, noted = command_line("catalog", "add", "Zymvora", "--logo", "a.svg", "--logo", "b.png", *said)
     assert code == 0, noted
     assert f"{mine / 'brands.yaml'}: Zymvora, logos: 2" in printed
@@ -49,6 +50,7 @@ def test_a_brand_is_added_with_all_that_is_said_of_it(command_line: Command, min
     assert text.startswith("# ours\n- Rolex\n- name: Zymvora\n")
     [brand] = [b for b in load_catalog(str(mine)).catalog.brands if b.name == "Zymvora"]
     assert (brand.aliases, brand.owner, brand.colours) == (("Zym",), "Z, Inc", ("#e30613",))
+    assert (brand.kind, brand.country, brand.sports) == ("club", "BR", ("golf", "tennis"))
     code, printed, noted = command_line("catalog", "add", "zymvora", "--logo", "a.svg")
     assert "note: a.svg was a logo of Zymvora before" in noted
     assert (mine / "brands.yaml").read_text() == text

@@ -26,6 +26,7 @@ from brand_detect.domain.errors import BadInput
         ({"escalate_cloud": {"fallbacks": ["openai_compatible:llava"]}}, "is not of the form provider:model"),
         ({"escalate_vlm": {"prompt": "../secret"}}, "escalate_vlm.prompt"),
         ({"run_ocr": {"languages": "eng -c x=y"}}, "run_ocr.languages"),
+        ({"compile_report": {"exclude_kinds": ["team"]}}, "'team' is no kind of brand; use brand, league, club"),
         ({"detect_objects": {"object_labels": ["\ud800"]}}, "detect_objects holds half a character"),
     ],
 )

@@ -33,6 +33,14 @@ def test_the_json_reads_back_as_what_was_written() -> None:
     assert raw["job"]["video_sha256"] == payloads["job_request"].video_sha256
 
 
+def test_csv_separates_the_texts_of_a_list_and_no_formula_gets_through_in_one() -> None:
+    assert [row["texts"] for row in read(to_csv(pa.table({"texts": [["a", "b"], [], ["=1+1"]]})))] == [
+        "a|b",
+        "",
+        "'=1+1",
+    ]
+
+
 @pytest.mark.parametrize("payloads", [match(), match(nike="<script>\u202e", unknown="=cmd()"), nothing()])
 def test_the_json_is_what_its_schema_says(payloads: dict[str, Any]) -> None:
     raw = json.loads(document(payloads["compile_report"], payloads["job_request"]).model_dump_json())

@@ -84,10 +84,23 @@ def test_the_page_tells_the_report_without_its_script() -> None:
     assert "rapidocr <3>" in seen.text
     assert "7.3 s" in seen.text
     figures = [th["data-key"] for th in seen.of("th") if "data-key" in th]
-    assert figures == [f.key for f in figures_of((), False)]
+    assert figures == [f.key for f in figures_of((), (), False)]
     assert {f"means-{key}" for key in figures} <= {dd.get("id") for dd in seen.of("dd")}
     assert "Source: sharpness as variance of the Laplacian, Pech-Pacheco et al., ICPR 2000" in seen.text
     assert "Figures without a source are defined by brand_detect" in seen.text
+
+
+def test_what_the_catalogue_says_of_brands_is_a_column_where_it_says_something() -> None:
+    payloads = match()
+    keys = [th.get("data-key") for th in Page(rendered(payloads)).of("th")]
+    assert not {"kind", "categories", "country"} & {*keys}
+    report = payloads["compile_report"]
+    told = {"kind": "club", "categories": ["banks", "insurance"], "country": "BR"}
+    rows = [row | (told if row["brand"] == "Itaú" else {}) for row in report.brands.to_pylist()]
+    seen = Page(rendered(payloads | {"compile_report": replace(report, brands=table(BRANDS, rows))}))
+    assert [th["data-key"] for th in seen.of("th") if "data-key" in th][-3:] == ["kind", "categories", "country"]
+    for words in ("club", "banks, insurance", "BR"):
+        assert words in seen.text
 
 
 def test_no_time_exceeds_the_video_where_its_header_falls_short() -> None:

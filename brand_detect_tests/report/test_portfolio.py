@@ -16,18 +16,19 @@ from brand_detect_tests.support.report_fakes import match
 
 
 def brand(name: str, seconds: float, **changes: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        **{c.name: 0 for c in BRANDS},
-        "brand_id": name.lower(),
-        "brand": name,
-        "seconds": seconds,
-        "low_s": seconds - 1,
-        "high_s": seconds + 2,
-        "n_exposures": 2,
-        "quality": 0.5,
-        "placement": "board",
-        "media_value": None,
-    }
+    row = p.row(
+        BRANDS,
+        brand_id=name.lower(),
+        brand=name,
+        kind="brand",
+        seconds=seconds,
+        low_s=seconds - 1,
+        high_s=seconds + 2,
+        n_exposures=2,
+        quality=0.5,
+        placement="board",
+        media_value=None,
+    )
     return row | changes
 
 

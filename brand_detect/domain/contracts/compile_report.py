@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import pyarrow as pa
 from pydantic import ConfigDict, Field, field_validator
 
+from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.params import Params, Unit
 from brand_detect.domain.placements import PLACEMENTS, placement_rules
@@ -112,6 +113,9 @@ class BrandTotal(Record):
 
     brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
     brand: str = Field(description="the brand's name")
+    kind: BrandKind = Field(description=f"{', '.join(BrandKind)}; brand where the catalogue lacks it")
+    country: str = Field(description="the brand's home in the catalogue, ISO 3166-1 alpha-2; '' if unknown")
+    categories: tuple[str, ...] = Field(description="the brand's categories in the catalogue")
     seconds: float = Field(description="time on screen, in seconds, each instant counted once")
     screen_share: Float32 = Field(description="seconds divided by the reported range, 0..1")
     share_of_voice: Float32 = Field(description="seconds divided by the sum of all brands' seconds, 0..1")
@@ -233,6 +237,9 @@ class CompileReportParams(Params):
     overlays: Overlays = Field(
         Overlays.include, description="whether brands on overlays (scoreboards, channel bugs and the like) count"
     )
+    exclude_kinds: list[str] = Field(
+        [], description=f"kinds whose names are left out of exposures, totals and shares: {', '.join(BrandKind)}"
+    )
     sure_confidence: Unit = Field(0.9, description="lowest confidence of detections that count towards a brand's low_s")
     placements: list[dict[str, Any]] = Field(
         [], description="rules for the placement; the first match decides: {placement: board, min_aspect: 3, …}"
@@ -253,6 +260,14 @@ class CompileReportParams(Params):
         le=200,
         description="size up to which the page is filled with pictures, best first; the rest are left out, in MB",
     )
+
+    @field_validator("exclude_kinds")
+    @classmethod
+    def _kinds(cls, kinds: list[str]) -> list[str]:
+        for kind in kinds:
+            if kind not in {*BrandKind}:
+                raise ValueError(f"{kind!r} is no kind of brand; use {', '.join(BrandKind)}")
+        return kinds
 
     @field_validator("placements")
     @classmethod

@@ -15,6 +15,7 @@ How it counts (``docs/concepts/metrics.md`` defines every figure):
 - ``zone`` is the zone with the largest area × time of the brand's boxes.
 - A brand on overlays (a scoreboard, a channel bug) counts like any other unless ``overlays`` excludes it; ``overlay_s``
   are its seconds there.
+- Names of the kinds in ``exclude_kinds`` (leagues, clubs, …) do not count; a note names them.
 - ``share_of_voice`` is the brand's seconds over the sum of all brands' seconds.
 - The quality scale defines ``quality`` and its components.
 - ``media_value`` is the price of the time times ``media_factor``; the sum over all brands never exceeds the price of
@@ -23,11 +24,13 @@ How it counts (``docs/concepts/metrics.md`` defines every figure):
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from brand_detect.domain.catalog import Brand
 from brand_detect.domain.contracts.compile_report import (
     BRANDS,
     EVIDENCE,
@@ -67,12 +70,13 @@ def compile_report(
     statistics: Mapping[str, Any],
     reviews: Sequence[Review] = (),
     named: Named = lambda _: None,
+    brands: Mapping[str, Brand] = MappingProxyType({}),
 ) -> Report:
     """Computes the report's tables and summary.
 
     ``statistics`` are JSON facts about the run beyond the payloads (seconds, engines and params per stage, cost,
     lineage); they become ``summary["run"]``. ``reviews`` are a person's corrections; ``named`` looks up the catalogue's
-    brand of a name in them.
+    brand of a name in them. ``brands`` are the catalogue's brands by id.
     """
     cells = scenes.timeline.sort_by("frame")
     answers = decisive_answers(verdicts)
@@ -85,6 +89,7 @@ def compile_report(
     corrected = corrections.applied(found, frames.frames, cells)
     verdicts = corrected.verdicts
     counting, overlay_notes = _without_overlays(corrected.found, params.overlays)
+    counting, kind_notes = _without_kinds(counting, params.exclude_kinds, brands)
     found = counted(counting)
     exposed, rests_on = exposures(found, frames.frames, cells, params, scale, request.video_sha256)
     reported = found.take(rests_on).sort_by([("frame", "ascending"), ("brand_id", "ascending")])
@@ -92,10 +97,10 @@ def compile_report(
     resembling = keyframes_resembling(verdicts.unresolved, detected.regions)
     range_s = (frames.start_s, frames.end_s)
     notes = [n for source in (request, scenes, detected, verdicts) for n in source.notes]
-    brands = totals(exposed, reported, cells, scenes.shots, resembling, range_s, params)
+    by_brand = totals(exposed, reported, cells, scenes.shots, resembling, range_s, params, brands)
     proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
-        brands=table(BRANDS, brands),
+        brands=table(BRANDS, by_brand),
         exposures=table(EXPOSURES, exposed),
         detections=reported,
         unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
@@ -105,7 +110,7 @@ def compile_report(
         | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",
         losses=frames.notes,
-        notes=tuple(dict.fromkeys([*notes, *overlay_notes, *corrected.notes])),
+        notes=tuple(dict.fromkeys([*notes, *overlay_notes, *kind_notes, *corrected.notes])),
         stats=stats(exposed, len(corrected.reviews)),
     )
 
@@ -119,3 +124,14 @@ def _without_overlays(found: pa.Table, overlays: Overlays) -> tuple[pa.Table, li
     return left, [
         f"{n_out} detections on overlays (scoreboards, channel bugs and the like) are left out."
     ] if n_out else []
+
+
+def _without_kinds(found: pa.Table, kinds: Sequence[str], brands: Mapping[str, Brand]) -> tuple[pa.Table, list[str]]:
+    """The detections that count, and a note on the names that the excluded ``kinds`` leave out."""
+    if not kinds:
+        return found, []
+    present = sorted({*found["brand_id"].to_pylist()} & brands.keys())
+    out = [brands[brand_id] for brand_id in present if brands[brand_id].kind in kinds]
+    left = found.filter(~pc.field("brand_id").isin(pa.array([b.brand_id for b in out], pa.string())))
+    named = ", ".join(f"{brand.name} ({brand.kind})" for brand in out) or "none was found"
+    return left, [f"Names of these kinds are left out (exclude_kinds): {', '.join(kinds)}. On screen: {named}."]

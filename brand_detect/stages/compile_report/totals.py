@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
+from brand_detect.domain.catalog import Brand
 from brand_detect.domain.contracts.compile_report import BrandTotal, CompileReportParams, Exposure
 from brand_detect.stages.compile_report.detections import Floats
 
@@ -21,10 +22,12 @@ def totals(
     resembling: Mapping[str, Sequence[int]],
     range_s: tuple[float, float],
     params: CompileReportParams,
+    brands: Mapping[str, Brand],
 ) -> list[BrandTotal]:
     """The totals of the brands in ``exposures``, longest on screen first.
 
-    ``resembling`` are the keyframes with unresolved clusters that resemble a brand, by brand.
+    ``resembling`` are the keyframes with unresolved clusters that resemble a brand, by brand; ``brands`` are
+    the catalogue's by id.
     """
     by_brand: defaultdict[str, list[Exposure]] = defaultdict(list)
     for exposure in exposures:
@@ -40,6 +43,7 @@ def totals(
 
     def total(own: Sequence[Exposure]) -> BrandTotal:
         brand_id, brand = own[0].brand_id, own[0].brand
+        listed = brands.get(brand_id) or Brand(brand_id, brand)
         seconds = sum(e.seconds for e in own)
         seconds_on: Counter[str] = Counter()
         for exposure in own:
@@ -48,6 +52,9 @@ def totals(
         return BrandTotal(
             brand_id=brand_id,
             brand=brand,
+            kind=listed.kind,
+            country=listed.country,
+            categories=listed.categories,
             seconds=seconds,
             screen_share=seconds / (range_s[1] - range_s[0]),
             share_of_voice=seconds / everything,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brand_detect.domain.catalog import Brand, BrandKind
 from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileReportParams, Report
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK
@@ -30,6 +31,7 @@ def report(
     dropped: dict[int, int | str] | None = None,
     unresolved: tuple[dict[str, Any], ...] = (),
     on_overlay: tuple[str, ...] = (),
+    brands: tuple[Brand, ...] = (),
     **params: Any,
 ) -> Report:
     frames = p.frames(20)
@@ -43,6 +45,7 @@ def report(
         CompileReportParams(**params),
         scale=load_quality("default"),
         statistics={"profile": "default"},
+        brands={brand.brand_id: brand for brand in brands},
     )
 
 
@@ -217,6 +220,45 @@ def test_seconds_on_overlay_are_told_and_can_be_left_out() -> None:
     assert without.brands["overlay_s"].to_pylist() == [0.0]
     assert any("left out" in note for note in without.notes)
     assert not any("left out" in note for note in made.notes)
+
+
+LISTED = (
+    Brand("nike", "Nike", categories=("sportswear",), country="US"),
+    Brand("puma", "Puma", kind=BrandKind.club),
+    Brand("rolex", "Rolex", kind=BrandKind.event),
+)
+
+
+def test_a_brand_has_what_the_catalogue_says_of_it() -> None:
+    regions = track("a", [4, 5]) + track("b", [4, 5], (900, 500, 200, 50)) + track("c", [8])
+    verdicts = [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"]), p.verdict("Acme", ["c"], brand_id="")]
+    made = report(regions, verdicts, brands=LISTED).brands.select(["brand", "kind", "country", "categories"])
+    assert {row.pop("brand"): row for row in made.to_pylist()} == {
+        "Nike": {"kind": "brand", "country": "US", "categories": ["sportswear"]},
+        "Puma": {"kind": "club", "country": "", "categories": []},
+        "Acme": {"kind": "brand", "country": "", "categories": []},  # not in the catalogue
+    }
+
+
+def test_kinds_that_are_left_out_count_nowhere_and_the_report_names_them() -> None:
+    regions = track("a", [4, 5]) + track("b", [4, 5], (900, 500, 200, 50)) + track("c", [8])
+    verdicts = [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"]), p.verdict("Rolex", ["c"])]
+    made = report(regions, verdicts, brands=LISTED)
+    assert {b["brand"]: b["share_of_voice"] for b in made.brands.to_pylist()} == pytest.approx(
+        {"Nike": 0.4, "Puma": 0.4, "Rolex": 0.2}
+    )
+    assert made.notes == ()
+    left = report(regions, verdicts, brands=LISTED, exclude_kinds=["club", "league"])
+    assert {b["brand"]: b["share_of_voice"] for b in left.brands.to_pylist()} == pytest.approx(
+        {"Nike": 2 / 3, "Rolex": 1 / 3}
+    )
+    assert left.brands["exclusive_s"].to_pylist() == left.brands["seconds"].to_pylist()
+    for rows in (left.exposures, left.detections, left.evidence):
+        assert set(rows["brand"].to_pylist()) == {"Nike", "Rolex"}
+    assert left.notes == ("Names of these kinds are left out (exclude_kinds): club, league. On screen: Puma (club).",)
+    none = report(regions, verdicts, brands=LISTED, exclude_kinds=["venue"])
+    assert none.brands.equals(made.brands)
+    assert none.notes == ("Names of these kinds are left out (exclude_kinds): venue. On screen: none was found.",)
 
 
 def test_a_dropped_duplicate_is_still_on_screen() -> None:

@@ -333,12 +333,29 @@ class CameraMotion(Protocol):
         ...
 
 
+BLANK = ""
+"""In place of a character: nothing, or the previous character goes on (CTC's blank)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step along a line, as the reader's network sees it: the likeliest characters, ``BLANK`` among them.
+
+    ``costs`` are the natural logarithms of how much likelier the first is: 0.0 for the first, ascending.
+    """
+
+    characters: tuple[str, ...]
+    costs: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Reading:
     text: str
     confidence: float
     char_positions: tuple[float, ...] = ()
     """Centre of each character of ``text``, spaces included, as a share of the crop's width; empty = unknown."""
+    steps: tuple[Step, ...] = ()
+    """The steps along the line; empty = unknown, or every character is all but certain."""
 
 
 class TextReader(Protocol):

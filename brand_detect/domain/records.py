@@ -1,6 +1,6 @@
 """Base classes of stored values: small JSON records, and the payloads of stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -25,6 +25,8 @@ class Payload:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     stats: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     schemas: ClassVar[Mapping[str, pa.Schema]] = {}
+    added: ClassVar[Sequence[str]] = ()
+    """Tables that earlier attempts lack; they are read as empty."""
 
     def tables(self) -> dict[str, pa.Table]:
         """The payload's tables by field name."""

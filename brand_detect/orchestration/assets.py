@@ -205,7 +205,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="6", packages=READERS, work="vision", kinds={"openvino"})
+@stage_asset(code_version="7", packages=READERS, work="vision", kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:

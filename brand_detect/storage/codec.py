@@ -39,8 +39,15 @@ def encode(value: Value) -> Iterator[tuple[str, bytes]]:
     yield FACTS, json.dumps(_facts(value), indent=1).encode()
 
 
-def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | None = None) -> Value:
+def decode(
+    stage: str,
+    read: Callable[[str], bytes],
+    tables: Collection[str] | None = None,
+    files: Collection[str] | None = None,
+) -> Value:
     """The payload of ``stage`` from its files; with ``tables``, all other tables are empty.
+
+    So are tables ``added`` to the payload later than it was written: those without a file among ``files``.
 
     Raises:
         Permanent: a table was written with other columns.
@@ -55,6 +62,8 @@ def decode(stage: str, read: Callable[[str], bytes], tables: Collection[str] | N
     values = json.loads(facts)
     for name, schema in kind.schemas.items():
         wanted = tables is None or name in tables
+        if name in kind.added and files is not None and f"{name}.parquet" not in files:
+            wanted = False
         values[name] = _read_table(stage, name, read(f"{name}.parquet"), schema) if wanted else schema.empty_table()
     values |= {name: tuple(values[name]) for name in ("notes", "losses") if name in values}
     return kind(**values)

@@ -85,7 +85,8 @@ class Store:
 
         Errors as ``manifest``; KeyError for an unknown table.
         """
-        return payload_codec.decode(ref.stage, lambda name: self.read(ref, name), tables)
+        files = {entry.name for entry in self._proofs(ref).files}
+        return payload_codec.decode(ref.stage, lambda name: self.read(ref, name), tables, files)
 
     def read(self, ref: AttemptRef, name: str) -> bytes:
         """Read and verify a file of the attempt.

@@ -1,6 +1,6 @@
 """Contract of ``run_ocr``: params, tables and payload."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
@@ -10,6 +10,9 @@ from pydantic import Field
 from brand_detect.domain.params import Params, Precision, Unit
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import F32, I32, STRING, STRINGS, schema
+
+BLANK_MARK = "\N{SYMBOL FOR NULL}"
+PER_NAT = 20
 
 READINGS = schema(
     "readings",
@@ -35,13 +38,32 @@ TEXTS = schema(
     n_readings=(I32, "number of readings compared"),
     alternatives=(STRINGS, "the other readings, best first"),
 )
+STEPS = schema(
+    "steps",
+    "What the reader's network saw along a line, for readings with an uncertain character",
+    region_id=(STRING, "id of the region that was read"),
+    n_characters=(pa.list_(pa.uint8()), "number of characters at each step"),
+    characters=(
+        STRING,
+        f"the likeliest characters of all steps, the best of each step first; {BLANK_MARK} = nothing, or the previous "
+        "character goes on",
+    ),
+    costs=(
+        pa.list_(pa.uint8()),
+        f"of each character: how much likelier the best of its step is, as natural logarithm in 1/{PER_NAT}",
+    ),
+)
 
 
 @dataclass(frozen=True)
 class TrackTexts(Payload):
+    """``steps`` is empty if the reader gave none."""
+
     readings: pa.Table
     texts: pa.Table
-    schemas: ClassVar = {"readings": READINGS, "texts": TEXTS}
+    steps: pa.Table = field(default_factory=STEPS.empty_table)
+    schemas: ClassVar = {"readings": READINGS, "texts": TEXTS, "steps": STEPS}
+    added: ClassVar = ("steps",)
 
 
 class TextEngine(Enum):

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
-from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, RunOcrParams, TrackTexts
+from brand_detect.domain.contracts.run_ocr import BLANK_MARK, PER_NAT, READINGS, STEPS, TEXTS, RunOcrParams, TrackTexts
 from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
-from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
+from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, Step, TextReader
 from brand_detect.domain.tables import Row, table
 from brand_detect.stages.run_ocr.reuse import MEASURED_WITH, tracks_alike
 from brand_detect.stages.views import best_views
@@ -58,12 +58,13 @@ class _Crop:
 
 @dataclass
 class _Track:
-    """A track, its crops while they wait for the reader, and its readings."""
+    """A track, its crops while they wait for the reader, its readings, and the steps of uncertain ones."""
 
     track_id: str
     steady: bool  # whether all of its regions have about the same proportions
     crops: list[_Crop] = field(default_factory=list)
     readings: list[_Reading] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)  # rows of STEPS
 
 
 def run_ocr(
@@ -104,6 +105,7 @@ def run_ocr(
     return TrackTexts(
         readings=table(READINGS, [{"track_id": t.track_id, **vars(r)} for t in ordered for r in t.readings]),
         texts=table(TEXTS, [row for track in ordered for row in _vote(track, params.min_confidence)]),
+        steps=table(STEPS, [row for track in ordered for row in track.steps]),
         stats=_costs(len(tracks), lines_read=lines_read, lines_reused=len(reused), frames_decoded=n_first + n_rest),
     )
 
@@ -201,8 +203,20 @@ def _read_crops(tracks: Sequence[_Track], params: RunOcrParams, reader: TextRead
             track.readings.append(
                 _Reading(crop.region_id, crop.frame, reading.text, reading.confidence, char_positions)
             )
+            if reading.text and reading.steps:
+                track.steps.append(stored_steps(crop.region_id, reading.steps))
     for track in tracks:
         track.crops.clear()
+
+
+def stored_steps(region_id: str, steps: Sequence[Step]) -> Row:
+    """The row of STEPS of a reading."""
+    return {
+        "region_id": region_id,
+        "n_characters": [len(step.characters) for step in steps],
+        "characters": "".join(c or BLANK_MARK for step in steps for c in step.characters),
+        "costs": [min(255, round(cost * PER_NAT)) for step in steps for cost in step.costs],
+    }
 
 
 def _certain(track: _Track, confidence: float) -> bool:

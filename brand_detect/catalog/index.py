@@ -1,5 +1,6 @@
 """Finds the catalogue's brands in texts: by name, by alias, and approximately (``fuzzy``)."""
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from itertools import pairwise
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
+from brand_detect.catalog.alignment import Fit, NameFinder, fit
 from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.verdicts import Rule
+from brand_detect.domain.lattice import Lattice
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, fold, key_of, line_of
 
@@ -25,6 +28,8 @@ RUN_ON_SCORE = 0.95
 # missing 66 % still find theirs, and 21 % of 600 everyday words find one; with 55: 85 and 100 %.
 NEAR_SCORE = 80
 SHORTEST_NEAR = 5  # fewest letters of such a text: shorter ones are similar to a name by chance
+SHORTEST_LIKELY = 4  # fewest letters of a name that is found by its likelihood
+LEAST_LIKELY = 1.2  # highest cost per letter of such a name
 # A name beside these is still alone on its line. OCR reads round emblems as an o (also a Greek or Cyrillic one) or 0,
 # pointed ones as a delta or lambda, square ones as 口.
 ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}
@@ -55,6 +60,9 @@ class LexiconIndex:
                 self._excluded[fold(key_of(text))].add(brand.brand_id)
         self._spellings = tuple(self._by_key.values())
         self._fuzzy = FuzzyMatcher(self._spellings)
+        self._likely = [s for s in self._spellings if s.weight >= SHORTEST_LIKELY and not s.exactly]
+        self._likely = [s for s in self._likely if len(s.key) >= s.brand.min_length]
+        self._finder = NameFinder([s.key for s in self._likely], LEAST_LIKELY)
         self._longest = max((len(s.key) for s in self._spellings), default=0)
         texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
@@ -102,6 +110,29 @@ class LexiconIndex:
             if candidate and not self._is_excluded_at(line, candidate):
                 found[spelling.brand.brand_id] = candidate
         return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []
+
+    def find_likely(self, lattice: Lattice) -> list[Hit]:
+        """The names that ``lattice`` may spell, each brand's best, best first; they may overlap.
+
+        ``score`` is how much less likely the name is than the reader's best characters, per letter (``alignment``).
+        The name begins and ends at word's edges and has at least ``SHORTEST_LIKELY`` letters. Left out are names of
+        which the text spells everyday words instead, and what ``find`` leaves out too: a brand's own texts within its
+        excluded ones, everyday names on lines of more than the name.
+        """
+        line = line_of(lattice.text)
+        found: dict[str, Candidate] = {}
+        for position in self._finder.candidates(lattice):
+            spelling = self._likely[position]
+            fitted = fit(spelling.key, lattice, LEAST_LIKELY * spelling.weight, *spelling.are_words)
+            candidate = _stretch(line, lattice, spelling, fitted) if fitted else None
+            if candidate is None or self._is_excluded_at(line, candidate):
+                continue
+            if spelling.whole_line and not _is_nothing_but_names(line, [candidate]):
+                continue
+            known = found.get(spelling.brand.brand_id)
+            if known is None or candidate.worth < known.worth:
+                found[spelling.brand.brand_id] = candidate
+        return [_as_hit(line, c, Rule.lexicon) for c in sorted(found.values(), key=lambda c: c.worth)]
 
     def named(self, name: str) -> Hit | None:
         """Looks up a brand by name or alias, ``logo_only`` ones too; None if there is none.
@@ -263,6 +294,17 @@ def _is_nothing_but_names(line: Line, candidates: list[Candidate]) -> bool:
     )
 
 
+def _stretch(line: Line, lattice: Lattice, spelling: Spelling, fitted: Fit) -> Candidate | None:
+    """The candidate on the letters of ``line`` at the steps that ``spelling`` fits; None if it has none there, or only
+    everyday words."""
+    start = lattice.slots[fitted.begin - 1].end if fitted.begin else 0
+    begin, end = bisect_left(line.at, start), bisect_left(line.at, lattice.slots[fitted.end].end)
+    words = [line.key[max(a, begin) : min(b, end)] for a, b in pairwise(line.cuts) if a < end and begin < b]
+    if all(is_everyday_word(word) for word in words):
+        return None
+    return Candidate(begin, end, spelling, math.exp(-fitted.cost / spelling.weight), exact=False)
+
+
 def _hit(line: Line, candidate: Candidate) -> Hit:
     """Converts a candidate to a hit, trimmed to the letters of the name: without the O of OLENOVO."""
     spelling = candidate.spelling
@@ -276,12 +318,16 @@ def _hit(line: Line, candidate: Candidate) -> Hit:
     while edits(begin, end - 1) < edits(begin, end):
         end -= 1
     exact = Rule.exact if spelling.key == key_of(spelling.brand.name) else Rule.alias
+    return _as_hit(line, candidate._replace(begin=begin, end=end), exact if candidate.exact else Rule.fuzzy)
+
+
+def _as_hit(line: Line, candidate: Candidate, rule: Rule) -> Hit:
     return Hit(
-        brand_id=spelling.brand.brand_id,
-        brand=spelling.brand.name,
-        alias=spelling.text,
-        rule=exact if candidate.exact else Rule.fuzzy,
+        brand_id=candidate.spelling.brand.brand_id,
+        brand=candidate.spelling.brand.name,
+        alias=candidate.spelling.text,
+        rule=rule,
         score=candidate.score,
-        start=line.at[begin],
-        end=line.at[end - 1] + 1,
+        start=line.at[candidate.begin],
+        end=line.at[candidate.end - 1] + 1,
     )

@@ -13,6 +13,7 @@ from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.contracts.verdicts import Answer, Rule
 from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.job import Probe
+from brand_detect.domain.lattice import Lattice, Step
 
 Image = NDArray[np.uint8]
 """A picture, shape (height, width, 3), uint8, channels B, G, R as in OpenCV."""
@@ -333,21 +334,6 @@ class CameraMotion(Protocol):
         ...
 
 
-BLANK = ""
-"""In place of a character: nothing, or the previous character goes on (CTC's blank)."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step along a line, as the reader's network sees it: the likeliest characters, ``BLANK`` among them.
-
-    ``costs`` are the natural logarithms of how much likelier the first is: 0.0 for the first, ascending.
-    """
-
-    characters: tuple[str, ...]
-    costs: tuple[float, ...]
-
-
 @dataclass(frozen=True)
 class Reading:
     text: str
@@ -480,6 +466,14 @@ class BrandIndex(Protocol):
         self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int
     ) -> list[Hit]:
         """Matches ``text`` to a name among ``keys`` with one contiguous run of characters occluded; at most one hit."""
+        ...
+
+    def find_likely(self, lattice: Lattice) -> list[Hit]:
+        """The names that ``lattice`` may spell, one per brand, best first; they may overlap.
+
+        ``score`` is the name's likelihood relative to that of the reader's best characters, as the geometric mean over
+        the letters.
+        """
         ...
 
     def is_excluded(self, text: str) -> bool:

@@ -54,7 +54,7 @@ def line_of(text: str) -> Line:
     cuts: list[int] = []
     parted = True
     for i, char in enumerate(text):
-        plain = _plain(char)
+        plain = letters_of(char)
         for letter, alone in plain:
             if parted or alone:
                 cuts.append(len(key))
@@ -78,6 +78,13 @@ def fold(key: str) -> str:
     return key.translate(_SINGLES)
 
 
+@cache
+def confused_with(letter: str) -> tuple[str, ...]:
+    """The other letters of a key that OCR confuses with ``letter``, apart from pairs: 0 for o."""
+    same = fold(letter)
+    return tuple(c for c in (*map(chr, _SINGLES), same) if c != letter and fold(c) == same)
+
+
 def same_text(a: str, b: str) -> bool:
     """Whether two readings may be of one text, given what OCR confuses; an empty one matches nothing."""
     return bool(key_of(a)) and fold(key_of(a)) == fold(key_of(b))
@@ -90,9 +97,14 @@ def brand_id_of(name: str) -> str:
     return "-".join(key for chunk in "".join(inside).split() if (key := key_of(chunk))) or key_of(name)
 
 
+def is_word(letter: str) -> bool:
+    """Whether a letter of a key is a word of its own."""
+    return letters_of(letter)[0][1]
+
+
 @cache
-def _plain(char: str) -> tuple[tuple[str, bool], ...]:
-    """The characters of the key for ``char``, each with whether it is a separate word."""
+def letters_of(char: str) -> tuple[tuple[str, bool], ...]:
+    """The letters of the key for a character, each with whether it is a word of its own; none for what parts words."""
     if char in _WORDS_OF_THEIR_OWN:
         return ((char, True),)
     if char in "™℠":  # NFKD would turn them into letters

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.geometry import boxes_of, coverage
+from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.domain.params import Precision
-from brand_detect.domain.protocols import BLANK, Area, Image, Reading, Region, Step
+from brand_detect.domain.protocols import Area, Image, Reading, Region
 from brand_detect.engines.onnx import OnnxNet
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
@@ -266,7 +267,8 @@ class RapidTextReader:
                 others = np.flatnonzero(row >= LEAST_LIKELY * probability)
                 classes = others[np.argsort(-row[others], kind="stable")][:MOST_LIKELY].tolist()
             step = Step(
-                tuple(self._characters[c] for c in classes), tuple(math.log(probability / float(row[c])) for c in classes)
+                tuple(self._characters[c] for c in classes),
+                tuple(math.log(probability / float(row[c])) for c in classes),
             )
             if step.characters != (BLANK,) or not steps or steps[-1].characters != (BLANK,):
                 steps.append(step)

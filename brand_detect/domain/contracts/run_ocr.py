@@ -1,15 +1,18 @@
 """Contract of ``run_ocr``: params, tables and payload."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import Field
 
+from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.domain.params import Params, Precision, Unit
 from brand_detect.domain.records import Payload
-from brand_detect.domain.tables import F32, I32, STRING, STRINGS, schema
+from brand_detect.domain.tables import F32, I32, STRING, STRINGS, Row, schema
 
 BLANK_MARK = "\N{SYMBOL FOR NULL}"
 PER_NAT = 20
@@ -64,6 +67,24 @@ class TrackTexts(Payload):
     steps: pa.Table = field(default_factory=STEPS.empty_table)
     schemas: ClassVar = {"readings": READINGS, "texts": TEXTS, "steps": STEPS}
     added: ClassVar = ("steps",)
+
+
+def row_of_steps(region_id: str, steps: Sequence[Step]) -> Row:
+    """The row of STEPS of a region's reading."""
+    return {
+        "region_id": region_id,
+        "n_characters": [len(step.characters) for step in steps],
+        "characters": "".join(character or BLANK_MARK for step in steps for character in step.characters),
+        "costs": [min(255, round(cost * PER_NAT)) for step in steps for cost in step.costs],
+    }
+
+
+def steps_of(row: Row) -> tuple[Step, ...]:
+    """The steps of a row of STEPS."""
+    ends = list(accumulate(row["n_characters"]))
+    shown = [BLANK if character == BLANK_MARK else character for character in row["characters"]]
+    costs = [cost / PER_NAT for cost in row["costs"]]
+    return tuple(Step(tuple(shown[a:b]), tuple(costs[a:b])) for a, b in pairwise([0, *ends]))
 
 
 class TextEngine(Enum):

@@ -22,6 +22,7 @@ class Rule(StrEnum):
     exact = "exact"
     alias = "alias"
     fuzzy = "fuzzy"
+    lexicon = "lexicon"
     joined = "joined"
     logo_match = "logo_match"
     excluded = "excluded"

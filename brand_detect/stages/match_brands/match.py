@@ -24,6 +24,7 @@ from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.timeline import shown_seconds
 from brand_detect.stages.match_brands.clustering import cluster, tracks_to_list
 from brand_detect.stages.match_brands.joining import Join, join_neighbours
+from brand_detect.stages.match_brands.lexicon import LexiconMatcher
 from brand_detect.stages.match_brands.logos import cluster_likenesses, logo_verdicts
 from brand_detect.stages.match_brands.matching import (
     Match,
@@ -66,6 +67,7 @@ def match_brands(
     matcher = TextMatcher(index, params)
     matches, joins = _matches(tracks, texts, detected, regions, matcher, params)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
+    verdicts += _lexicon_verdicts(texts, matches, verdicts, params, index)
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
     settled = {t for v in verdicts for t in v.track_ids}
@@ -144,9 +146,26 @@ def _text_verdicts(
         for hit in match.hits:
             if all(hit.end <= begin or end <= hit.start for begin, end in parts[track]):
                 position = _position(match.reading, hit.start, hit.end)
-                yield _verdict((track,), hit, hit.rule, match.text, match.confidence, position)
+                yield _verdict((track,), hit, hit.rule, match.text, hit.score * match.confidence, position)
     for join in joins:
-        yield _verdict(join.tracks, join.hit, Rule.joined, join.text, join.confidence, {})
+        yield _verdict(join.tracks, join.hit, Rule.joined, join.text, join.hit.score * join.confidence, {})
+
+
+def _lexicon_verdicts(
+    texts: TrackTexts,
+    matches: Mapping[str, Match],
+    settled: Sequence[Verdict],
+    params: MatchBrandsParams,
+    index: BrandIndex,
+) -> Iterator[Verdict]:
+    """Yields verdicts for the brands that tracks without one may show with ``min_confidence``."""
+    matcher = LexiconMatcher(index, texts)
+    done = {track for verdict in settled for track in verdict.track_ids}
+    for track in matches:
+        for likely in () if track in done else matcher.find(track)[:1]:
+            if likely.probability >= params.min_confidence:
+                position = _position(likely.reading, likely.hit.start, likely.hit.end)
+                yield _verdict((track,), likely.hit, Rule.lexicon, likely.reading.text, likely.probability, position)
 
 
 def _position(reading: Reading, start: int, end: int) -> Row:
@@ -172,7 +191,7 @@ def _verdict(tracks: tuple[str, ...], hit: Hit, rule: Rule, text: str, confidenc
         brand=hit.brand,
         rule=rule,
         score=hit.score,
-        confidence=hit.score * confidence,
+        confidence=confidence,
         text=text,
         matched=hit.alias,
         span_start=hit.start / len(text),

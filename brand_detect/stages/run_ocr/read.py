@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
-from brand_detect.domain.contracts.run_ocr import BLANK_MARK, PER_NAT, READINGS, STEPS, TEXTS, RunOcrParams, TrackTexts
+from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, RunOcrParams, TrackTexts, row_of_steps
 from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
-from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, Step, TextReader
+from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
 from brand_detect.domain.tables import Row, table
 from brand_detect.stages.run_ocr.reuse import MEASURED_WITH, tracks_alike
 from brand_detect.stages.views import best_views
@@ -204,19 +204,9 @@ def _read_crops(tracks: Sequence[_Track], params: RunOcrParams, reader: TextRead
                 _Reading(crop.region_id, crop.frame, reading.text, reading.confidence, char_positions)
             )
             if reading.text and reading.steps:
-                track.steps.append(stored_steps(crop.region_id, reading.steps))
+                track.steps.append(row_of_steps(crop.region_id, reading.steps))
     for track in tracks:
         track.crops.clear()
-
-
-def stored_steps(region_id: str, steps: Sequence[Step]) -> Row:
-    """The row of STEPS of a reading."""
-    return {
-        "region_id": region_id,
-        "n_characters": [len(step.characters) for step in steps],
-        "characters": "".join(c or BLANK_MARK for step in steps for c in step.characters),
-        "costs": [min(255, round(cost * PER_NAT)) for step in steps for cost in step.costs],
-    }
 
 
 def _certain(track: _Track, confidence: float) -> bool:

@@ -1,0 +1,90 @@
+"""How well a name fits a stretch of a line: CTC alignment to what the reader's network saw (``domain.lattice``)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from brand_detect.domain.lattice import UNLISTED, Lattice
+
+
+class Fit(NamedTuple):
+    """The stretch of a lattice's steps that a name fits best, and its cost."""
+
+    cost: float
+    begin: int
+    end: int
+
+
+def fit(name: str, lattice: Lattice, budget: float, free_begin: bool = False, free_end: bool = False) -> Fit | None:
+    """The cheapest alignment of ``name``, a key, from a word's edge to a word's edge; None if it costs over ``budget``.
+
+    Each step gives one letter of the name, the same letter again, or none; equal letters in a row need a step without
+    a letter between them. The cost is that of the letters and of the steps without one. It is relative to the network's
+    best path, which costs nothing on any stretch.
+
+    Args:
+        free_begin, free_end: the name's first or last letter is a word of its own, so no edge is needed there.
+    """
+    last = len(name) - 1
+    before, after = lattice.before, lattice.after
+    best: Fit | None = None
+    on: dict[int, tuple[float, int]] = {}  # by letter of the name: cost so far and first step, on the letter
+    off: dict[int, tuple[float, int]] = {}  # and past it, on a step without a letter
+    for at, (letters, silent, _, _) in enumerate(lattice.slots):
+        then_on: dict[int, tuple[float, int]] = {}
+        then_off: dict[int, tuple[float, int]] = {}
+        begun = 0.0 if free_begin else before[at]
+        if begun <= budget:
+            cost = begun + letters.get(name[0], UNLISTED)
+            if cost <= budget:
+                then_on[0] = (cost, at)
+        for states, spoken in ((on, True), (off, False)):
+            for i, (so_far, begin) in states.items():
+                cost = so_far + silent
+                if cost <= budget and (i not in then_off or cost < then_off[i][0]):
+                    then_off[i] = (cost, begin)
+                if spoken:
+                    cost = so_far + letters.get(name[i], UNLISTED)
+                    if cost <= budget and (i not in then_on or cost < then_on[i][0]):
+                        then_on[i] = (cost, begin)
+                if i < last and not (spoken and name[i] == name[i + 1]):
+                    cost = so_far + letters.get(name[i + 1], UNLISTED)
+                    if cost <= budget and (i + 1 not in then_on or cost < then_on[i + 1][0]):
+                        then_on[i + 1] = (cost, begin)
+        on, off = then_on, then_off
+        if last in on:
+            cost, begin = on[last]
+            cost += 0.0 if free_end else after[at + 1]
+            if cost <= budget and (best is None or cost < best.cost):
+                best = Fit(cost, begin, at)
+    return best
+
+
+class NameFinder:
+    """Finds the names that a lattice may spell, by pairs of letters.
+
+    A name within its budget lacks few of its pairs in the lattice: a letter that the lattice does not list costs
+    ``UNLISTED`` and two pairs. All names are counted at once, so a line costs about as much as its pairs are common.
+    """
+
+    def __init__(self, keys: Sequence[str], per_letter: float) -> None:
+        self.keys, self.per_letter = keys, per_letter
+        positions: defaultdict[str, list[int]] = defaultdict(list)
+        needed = np.zeros(len(keys), np.int16)
+        for position, key in enumerate(keys):
+            pairs = {a + b for a, b in pairwise(f" {key} ")}
+            for pair in pairs:
+                positions[pair].append(position)
+            needed[position] = max(1, len(pairs) - 2 * int(per_letter * len(key) / UNLISTED))
+        self._positions = {pair: np.array(at, np.int32) for pair, at in positions.items()}
+        self._needed = needed
+
+    def candidates(self, lattice: Lattice) -> list[int]:
+        """Positions of the names that the lattice may spell, and of some that it does not."""
+        found = [at for pair in lattice.bigrams() if (at := self._positions.get(pair)) is not None]
+        if not found:
+            return []
+        return np.flatnonzero(np.bincount(np.concatenate(found), minlength=len(self.keys)) >= self._needed).tolist()

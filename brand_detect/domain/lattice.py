@@ -1,0 +1,115 @@
+"""A line of text as its reader saw it: at each step several letters, each with a cost.
+
+A cost is the natural logarithm of how much likelier the best character of the step is, which itself costs 0. What a
+step does not list costs ``UNLISTED``. A text alone makes a lattice too: of each of its letters, and those that OCR
+confuses with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from typing import NamedTuple
+
+from brand_detect.domain.text import confused_with, letters_of
+
+BLANK = ""
+"""In place of a character: none, or the previous one goes on (CTC's blank)."""
+UNLISTED = 7.0
+CONFUSED = 1.5  # of a letter that OCR confuses with the one in a text
+PARTED = 3.0  # highest cost of a space at a word's edge
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step along a line, as the reader's network sees it: the likeliest characters, ``BLANK`` among them, best
+    first, each with its cost."""
+
+    characters: tuple[str, ...]
+    costs: tuple[float, ...]
+
+
+class Slot(NamedTuple):
+    """A step in letters of the key."""
+
+    letters: Mapping[str, float]  # costs by letter of the key
+    silent: float  # cost of no letter
+    parting: float  # cost of a space, a sign, or a letter that is a word of its own; inf if unlisted
+    end: int  # characters of the text up to and with this step
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """``text`` is what the best characters of all slots make."""
+
+    text: str
+    slots: tuple[Slot, ...]
+
+    @cached_property
+    def before(self) -> list[float]:
+        """For each step and the line's end, the cost of a word's edge before it, with no letter between."""
+        return _edges(self.slots)
+
+    @cached_property
+    def after(self) -> list[float]:
+        """For each step and the line's end, the cost of a word's edge at or after it, with no letter between."""
+        return _edges(self.slots[::-1])[::-1]
+
+    def bigrams(self) -> set[str]:
+        """All pairs of letters that may follow each other, with a space for a word's edge."""
+        found: set[str] = set()
+        for at, slot in enumerate(self.slots):
+            if self.before[at] <= UNLISTED:
+                found.update(" " + letter for letter in slot.letters)
+            if self.after[at + 1] <= UNLISTED:
+                found.update(letter + " " for letter in slot.letters)
+            skipped = 0.0
+            for later in self.slots[at + 1 :]:
+                found.update(a + b for a in slot.letters for b in later.letters)
+                skipped += later.silent
+                if skipped >= UNLISTED:
+                    break
+        return found
+
+
+def _edges(slots: Sequence[Slot]) -> list[float]:
+    costs = [0.0]
+    for slot in slots:
+        parting = slot.parting if slot.parting <= PARTED else inf
+        costs.append(min(parting, costs[-1] + slot.silent))
+    return costs
+
+
+def lattice_of(text: str, steps: Sequence[Step] = ()) -> Lattice:
+    """The lattice of a reading; without ``steps``, of its text alone."""
+    return Lattice(text, tuple(_slots(text, steps or _spelled(text))))
+
+
+def _spelled(text: str) -> Iterator[Step]:
+    """Steps of the characters of ``text``, each with those that OCR confuses with it."""
+    for character in text:
+        others = [other for letter, _ in letters_of(character) for other in confused_with(letter)]
+        yield Step((character, *others), (0.0, *(CONFUSED for _ in others)))
+        yield Step((BLANK,), (0.0,))
+
+
+def _slots(text: str, steps: Iterator[Step] | Sequence[Step]) -> Iterator[Slot]:
+    end, last = 0, BLANK
+    for step in steps:
+        best = step.characters[0]
+        if best not in (BLANK, last) and (end or not best.isspace()):  # a reading begins with no space
+            end += 1
+        last = best
+        letters: dict[str, float] = {}
+        silent, parting = UNLISTED, inf
+        for character, cost in zip(step.characters, step.costs, strict=True):
+            spelt = letters_of(character) if character else ()
+            if not spelt:
+                silent = min(silent, cost)
+                parting = min(parting, cost if character else inf)
+            for letter, alone in spelt[:1]:
+                letters[letter] = min(cost, letters.get(letter, inf))
+                parting = min(parting, cost if alone else inf)
+        yield Slot(letters, silent, parting, min(end, len(text)))
+        for letter, _ in letters_of(best)[1:] if best else ():  # one character of several letters: œ
+            yield Slot({letter: 0.0}, UNLISTED, inf, min(end, len(text)))

@@ -1,13 +1,16 @@
 """How well a name fits a stretch of a line: CTC alignment to what the reader's network saw (``domain.lattice``)."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from brand_detect.domain.lattice import UNLISTED, Lattice
+from brand_detect.domain.text import is_word
+
+LACKING = 0.6 * UNLISTED  # cost per letter from which a word is missing and not only misread
 
 
 class Fit(NamedTuple):
@@ -18,17 +21,16 @@ class Fit(NamedTuple):
     end: int
 
 
-def fit(name: str, lattice: Lattice, budget: float, free_begin: bool = False, free_end: bool = False) -> Fit | None:
+def fit(name: str, lattice: Lattice, budget: float) -> Fit | None:
     """The cheapest alignment of ``name``, a key, from a word's edge to a word's edge; None if it costs over ``budget``.
+    A letter that is a word of its own has edges on both sides.
 
     Each step gives one letter of the name, the same letter again, or none; equal letters in a row need a step without
     a letter between them. The cost is that of the letters and of the steps without one. It is relative to the network's
     best path, which costs nothing on any stretch.
-
-    Args:
-        free_begin, free_end: the name's first or last letter is a word of its own, so no edge is needed there.
     """
     last = len(name) - 1
+    free_begin, free_end = is_word(name[0]), is_word(name[-1])
     before, after = lattice.before, lattice.after
     best: Fit | None = None
     on: dict[int, tuple[float, int]] = {}  # by letter of the name: cost so far and first step, on the letter
@@ -63,6 +65,18 @@ def fit(name: str, lattice: Lattice, budget: float, free_begin: bool = False, fr
     return best
 
 
+def lacks_a_word(name: str, cuts: Collection[int], lattice: Lattice, cost: float) -> bool:
+    """Whether the name without its first or last word fits so much better than at ``cost`` that the word is not there.
+
+    FORMULA is not Formula 1, nor is NEW ZEALAND Air New Zealand. ``cuts`` are the edges of the name's words.
+    """
+    inner = sorted(cut for cut in cuts if 0 < cut < len(name) and not (is_word(name[cut - 1]) or is_word(name[cut])))
+    for rest in (name[inner[0] :], name[: inner[-1]]) if inner else ():
+        if fit(rest, lattice, cost - LACKING * (len(name) - len(rest))):
+            return True
+    return False
+
+
 class NameFinder:
     """Finds the names that a lattice may spell, by pairs of letters.
 
@@ -88,3 +102,8 @@ class NameFinder:
         if not found:
             return []
         return np.flatnonzero(np.bincount(np.concatenate(found), minlength=len(self.keys)) >= self._needed).tolist()
+
+    def fits_any(self, lattice: Lattice) -> bool:
+        """Whether any of the names fits."""
+        keys = (self.keys[position] for position in self.candidates(lattice))
+        return any(fit(key, lattice, self.per_letter * len(key)) for key in keys)

@@ -42,11 +42,6 @@ class Spelling:
         """Letters; those that are words of their own count twice, as one of thousands says more than one of 26."""
         return sum(1 + is_word(letter) for letter in self.key)
 
-    @property
-    def are_words(self) -> tuple[bool, bool]:
-        """Whether the first letter, and the last, is a word of its own."""
-        return is_word(self.key[0]), is_word(self.key[-1])
-
 
 class Candidate(NamedTuple):
     """A spelling found at ``key[begin:end]`` of a line."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.catalog.alignment import Fit, NameFinder, fit
+from brand_detect.catalog.alignment import NameFinder, fit, lacks_a_word
 from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
@@ -29,6 +29,7 @@ RUN_ON_SCORE = 0.95
 NEAR_SCORE = 80
 SHORTEST_NEAR = 5  # fewest letters of such a text: shorter ones are similar to a name by chance
 SHORTEST_LIKELY = 4  # fewest letters of a name that is found by its likelihood
+SHORT = 4  # such names count only as a whole line
 LEAST_LIKELY = 1.2  # highest cost per letter of such a name
 # A name beside these is still alone on its line. OCR reads round emblems as an o (also a Greek or Cyrillic one) or 0,
 # pointed ones as a delta or lambda, square ones as 口.
@@ -61,8 +62,10 @@ class LexiconIndex:
         self._spellings = tuple(self._by_key.values())
         self._fuzzy = FuzzyMatcher(self._spellings)
         self._likely = [s for s in self._spellings if s.weight >= SHORTEST_LIKELY and not s.exactly]
-        self._likely = [s for s in self._likely if len(s.key) >= s.brand.min_length]
         self._finder = NameFinder([s.key for s in self._likely], LEAST_LIKELY)
+        several = [line for s in self._likely if len((line := line_of(s.text)).words) > 1]
+        self._first_words = NameFinder(sorted({line.words[0] for line in several}), LEAST_LIKELY)
+        self._last_words = NameFinder(sorted({line.words[-1] for line in several}), LEAST_LIKELY)
         self._longest = max((len(s.key) for s in self._spellings), default=0)
         texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
@@ -114,25 +117,41 @@ class LexiconIndex:
     def find_likely(self, lattice: Lattice) -> list[Hit]:
         """The names that ``lattice`` may spell, each brand's best, best first; they may overlap.
 
-        ``score`` is how much less likely the name is than the reader's best characters, per letter (``alignment``).
-        The name begins and ends at word's edges and has at least ``SHORTEST_LIKELY`` letters. Left out are names of
-        which the text spells everyday words instead, and what ``find`` leaves out too: a brand's own texts within its
-        excluded ones, everyday names on lines of more than the name.
+        A name begins and ends at word's edges. ``score`` is how likely it is relative to the reader's best characters:
+        the geometric mean over its letters. These are left out:
+
+        - names of which the line has a whole word less (NEW ZEALAND is not Air New Zealand);
+        - short names and everyday ones, if the line is more than the name;
+        - names in place of which the line has everyday words, and what the brand excludes.
         """
         line = line_of(lattice.text)
         found: dict[str, Candidate] = {}
         for position in self._finder.candidates(lattice):
-            spelling = self._likely[position]
-            fitted = fit(spelling.key, lattice, LEAST_LIKELY * spelling.weight, *spelling.are_words)
-            candidate = _stretch(line, lattice, spelling, fitted) if fitted else None
+            candidate = self._likely_at(line, lattice, self._likely[position])
             if candidate is None or self._is_excluded_at(line, candidate):
                 continue
-            if spelling.whole_line and not _is_nothing_but_names(line, [candidate]):
-                continue
-            known = found.get(spelling.brand.brand_id)
+            known = found.get(candidate.spelling.brand.brand_id)
             if known is None or candidate.worth < known.worth:
-                found[spelling.brand.brand_id] = candidate
+                found[candidate.spelling.brand.brand_id] = candidate
         return [_as_hit(line, c, Rule.lexicon) for c in sorted(found.values(), key=lambda c: c.worth)]
+
+    @staticmethod
+    def _likely_at(line: Line, lattice: Lattice, spelling: Spelling) -> Candidate | None:
+        """Where ``spelling`` fits best, if it counts there."""
+        fitted = fit(spelling.key, lattice, LEAST_LIKELY * spelling.weight)
+        if fitted is None or lacks_a_word(spelling.key, spelling.cuts, lattice, fitted.cost):
+            return None
+        start = lattice.slots[fitted.begin - 1].end if fitted.begin else 0
+        begin, end = bisect_left(line.at, start), bisect_left(line.at, lattice.slots[fitted.end].end)
+        if end - begin < spelling.brand.min_length or _is_everyday(line, begin, end):
+            return None
+        candidate = Candidate(begin, end, spelling, math.exp(-fitted.cost / spelling.weight), exact=False)
+        on_its_own = spelling.whole_line or spelling.weight <= SHORT
+        return None if on_its_own and not _is_nothing_but_names(line, [candidate]) else candidate
+
+    def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
+        """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
+        return self._first_words.fits_any(lattice), self._last_words.fits_any(lattice)
 
     def named(self, name: str) -> Hit | None:
         """Looks up a brand by name or alias, ``logo_only`` ones too; None if there is none.
@@ -294,15 +313,10 @@ def _is_nothing_but_names(line: Line, candidates: list[Candidate]) -> bool:
     )
 
 
-def _stretch(line: Line, lattice: Lattice, spelling: Spelling, fitted: Fit) -> Candidate | None:
-    """The candidate on the letters of ``line`` at the steps that ``spelling`` fits; None if it has none there, or only
-    everyday words."""
-    start = lattice.slots[fitted.begin - 1].end if fitted.begin else 0
-    begin, end = bisect_left(line.at, start), bisect_left(line.at, lattice.slots[fitted.end].end)
+def _is_everyday(line: Line, begin: int, end: int) -> bool:
+    """Whether the line has nothing or only everyday words between two letters of its key."""
     words = [line.key[max(a, begin) : min(b, end)] for a, b in pairwise(line.cuts) if a < end and begin < b]
-    if all(is_everyday_word(word) for word in words):
-        return None
-    return Candidate(begin, end, spelling, math.exp(-fitted.cost / spelling.weight), exact=False)
+    return all(is_everyday_word(word) for word in words)
 
 
 def _hit(line: Line, candidate: Candidate) -> Hit:

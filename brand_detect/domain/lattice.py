@@ -38,7 +38,7 @@ class Slot(NamedTuple):
     end: int  # characters of the text up to and with this step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lattice:
     """``text`` is what the best characters of all slots make."""
 
@@ -70,6 +70,19 @@ class Lattice:
                 if skipped >= UNLISTED:
                     break
         return found
+
+
+def joined(lattices: Sequence[Lattice]) -> Lattice:
+    """Lines beside or below each other as one line."""
+    slots: list[Slot] = []
+    texts: list[str] = []
+    for lattice in lattices:
+        offset = sum(len(text) + 1 for text in texts)
+        if texts:
+            slots.append(Slot({}, 0.0, 0.0, offset))
+        slots += [slot._replace(end=slot.end + offset) for slot in lattice.slots]
+        texts.append(lattice.text)
+    return Lattice(" ".join(texts), tuple(slots))
 
 
 def _edges(slots: Sequence[Slot]) -> list[float]:

@@ -476,6 +476,10 @@ class BrandIndex(Protocol):
         """
         ...
 
+    def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
+        """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
+        ...
+
     def is_excluded(self, text: str) -> bool:
         """Whether the catalogue excludes this text as no brand."""
         ...

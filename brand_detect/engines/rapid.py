@@ -41,9 +41,10 @@ COVERED = 0.5
 LINE_HEIGHT_PX = 48  # height of the reader's input
 WIDTH_STEP_PX = 64  # crops are padded to multiples of this, so that the runtime prepares few shapes
 BLANK_CLASS = 0  # CTC's blank; a character starts where the class differs from the previous step's
-CERTAIN = 0.99  # probability from which a step has no other character
-LEAST_LIKELY = 1e-4  # probability, relative to the likeliest, from which another character is kept
-MOST_LIKELY = 8  # most characters of a step
+LEAST_LIKELY = 0.01  # probability relative to the likeliest character of a step, from which another one is kept
+MOST_LIKELY = (
+    4  # most characters of a step; with twice as many, a third more names fit by chance and hardly a right one
+)
 TALL = 1.5  # crops with a larger height / width may be vertical lines: rapidocr's own threshold
 
 
@@ -256,20 +257,19 @@ class RapidTextReader:
         return Reading(text.strip(), float(confidence), tuple(middles.tolist()), self._steps(out[0], character))
 
     def _steps(self, out: NDArray[np.float32], likeliest: NDArray[np.int64]) -> tuple[Step, ...]:
-        """The steps of a line, runs of certain blanks as one; none if all steps are certain."""
+        """The steps of a line, runs of certain blanks as one; none if no step may be another character."""
         best = out[np.arange(len(out)), likeliest]
-        if best.min() >= CERTAIN:
+        uncertain = best < 1 / (1 + LEAST_LIKELY)
+        if not uncertain.any():
             return ()
         steps: list[Step] = []
-        for row, character, probability in zip(out, likeliest.tolist(), best.tolist(), strict=True):
+        for at, character in enumerate(likeliest.tolist()):
             classes = [character]
-            if probability < CERTAIN:
-                others = np.flatnonzero(row >= LEAST_LIKELY * probability)
-                classes = others[np.argsort(-row[others], kind="stable")][:MOST_LIKELY].tolist()
-            step = Step(
-                tuple(self._characters[c] for c in classes),
-                tuple(math.log(probability / float(row[c])) for c in classes),
-            )
+            if uncertain[at]:
+                others = np.flatnonzero(out[at] >= LEAST_LIKELY * best[at])
+                classes = others[np.argsort(-out[at, others], kind="stable")][:MOST_LIKELY].tolist()
+            costs = np.log(best[at] / out[at, classes]).tolist()
+            step = Step(tuple(self._characters[c] for c in classes), tuple(costs))
             if step.characters != (BLANK,) or not steps or steps[-1].characters != (BLANK,):
                 steps.append(step)
         return tuple(steps)

@@ -17,6 +17,10 @@ class MatchBrandsParams(Params):
         description="shortest text that may match fuzzily, in letters; for an occluded text, the shortest name",
     )
     min_confidence: Unit = Field(0.6, description="verdicts below this confidence stay unresolved")
+    min_probability: Unit = Field(
+        0.7,
+        description="names scored by their likelihood stay unresolved below this probability; 1 = they are not scored",
+    )
     join_neighbours: bool = Field(True, description="also match neighbouring regions as one text: BNP + PARIBAS")
     min_logo_match_px: int = Field(
         32, ge=1, description="shortest side of a logo region that is matched, in px of the stored frame"

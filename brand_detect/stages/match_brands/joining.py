@@ -1,7 +1,7 @@
 """Joins the texts of neighbouring regions: BNP beside PARIBAS is BNP Paribas."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,14 +46,10 @@ def join_neighbours(
     of every track, is longer than the name that any of them spells alone, and takes no other brand's board
     (``_takes_a_board``).
     """
-    with_text = np.array([bool(t in matches and matches[t].text) for t in tracks], bool)
-    n_regions = np.bincount(regions.track, minlength=len(tracks)).tolist()
-    nexts: defaultdict[str, list[str]] = defaultdict(list)
-    bound: set[tuple[str, str]] = set()  # (a, b): a is beside b on at least half of a's frames
-    for a, b, n in related_tracks(regions, with_text, with_text, follows):
-        nexts[tracks[a]].append(tracks[b])
-        bound.update((tracks[p], tracks[q]) for p, q in ((a, b), (b, a)) if 2 * n >= n_regions[p])
-    joins = [_join(path, matches, matcher) for path in _paths(nexts, matches, matcher)]
+    nexts, bound = neighbours(regions, tracks, {t for t, match in matches.items() if match.text})
+    begin = [t for t in nexts if matcher.may_begin(matches[t].text)]
+    paths = paths_between(nexts, begin, lambda t: matcher.may_end(matches[t].text))
+    joins = [_join(path, matches, matcher) for path in paths]
     found = [join for join in joins if join and join.confidence * join.hit.score >= min_confidence]
     paths_found = {join.tracks for join in found}
     found = [join for join in found if not _takes_a_board(join, matches, bound, paths_found)]
@@ -67,31 +63,48 @@ def join_neighbours(
     return chosen
 
 
-def _paths(
-    nexts: Mapping[str, Sequence[str]], matches: Mapping[str, Match], matcher: TextMatcher
+def neighbours(
+    regions: RegionColumns, tracks: Sequence[str], chosen: Container[str]
+) -> tuple[dict[str, list[str]], set[tuple[str, str]]]:
+    """What follows each of the tracks ``chosen`` among them, beside or below it; and the pairs (a, b) of which a is
+    beside b on at least half of a's frames."""
+    mask = np.array([t in chosen for t in tracks], bool)
+    n_regions = np.bincount(regions.track, minlength=len(tracks)).tolist()
+    nexts: defaultdict[str, list[str]] = defaultdict(list)
+    bound: set[tuple[str, str]] = set()
+    for a, b, n in related_tracks(regions, mask, mask, follows):
+        nexts[tracks[a]].append(tracks[b])
+        bound.update((tracks[p], tracks[q]) for p, q in ((a, b), (b, a)) if 2 * n >= n_regions[p])
+    return dict(nexts), bound
+
+
+def paths_between(
+    nexts: Mapping[str, Sequence[str]], begin: Iterable[str], may_end: Callable[[str], bool]
 ) -> Iterator[tuple[str, ...]]:
-    """Yields sequences of tracks in reading order whose first and last text may begin and end a name."""
-    for first in nexts:
-        if not matcher.may_begin(matches[first].text):
-            continue
+    """Yields sequences of two to ``MOST_PIECES`` tracks in reading order, from any of ``begin`` to one that may end."""
+    for first in begin:
         paths = [(first,)]
         for _ in range(MOST_PIECES - 1):
             paths = [(*p, n) for p in paths for n in nexts.get(p[-1], ()) if n not in p]
-            yield from (path for path in paths if matcher.may_end(matches[path[-1]].text))
+            yield from (path for path in paths if may_end(path[-1]))
 
 
 def _join(path: tuple[str, ...], matches: Mapping[str, Match], matcher: TextMatcher) -> Join | None:
     """The name that uses letters of every track of ``path``, if longer than the name that any spells alone."""
     texts = [matches[t].text for t in path]
-    text = " ".join(texts)
-    bounds = np.cumsum([0, *(len(t) + 1 for t in texts)]).tolist()
-    parts = tuple((begin, begin + len(t)) for begin, t in zip(bounds, texts, strict=False))
+    text, parts = " ".join(texts), spans(texts)
     alone = max((len(key_of(h.alias)) for t in path for h in matches[t].hits), default=0)
     for hit in matcher.find(text):
         letters = len(key_of(hit.alias))
         if hit.start < parts[0][1] and hit.end > parts[-1][0] and letters > alone and letters >= SHORTEST_JOINED:
             return Join(path, parts, text, min(matches[t].confidence for t in path), hit)
     return None
+
+
+def spans(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Where each of ``texts`` begins and ends when they are joined by spaces."""
+    bounds = np.cumsum([0, *(len(t) + 1 for t in texts)]).tolist()
+    return tuple((begin, begin + len(t)) for begin, t in zip(bounds, texts, strict=False))
 
 
 def _takes_a_board(

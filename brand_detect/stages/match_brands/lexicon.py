@@ -1,86 +1,124 @@
-"""Names that a track's readings spell with letters that the reader thought less likely: ROLFX, E second to F.
+"""Names that tracks spell with letters that the reader thought less likely: ROLFX is Rolex if E was second to F.
 
-Each name of the catalogue is scored against what the reader's network saw (``domain.lattice``, ``catalog.alignment``).
-A logistic regression over a few features turns the score into the probability that the track shows the brand.
+Each name of the catalogue is scored against what the reader's network saw (``BrandIndex.find_likely``). A logistic
+regression over a few features turns the score into the probability that the track shows the brand:
+
+    python -m brand_detect.training.lexicon LINES.csv
+
+fits it on lines whose names are known, of ``brand-detect evaluate lines --csv``.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.run_ocr import TrackTexts, steps_of
-from brand_detect.domain.lattice import lattice_of
+from brand_detect.domain.lattice import Lattice, joined, lattice_of
 from brand_detect.domain.protocols import BrandIndex, Hit
 from brand_detect.domain.tables import rows_of as rows
-from brand_detect.domain.text import key_of
+from brand_detect.domain.text import key_of, line_of
+from brand_detect.stages.match_brands.joining import neighbours, paths_between, spans
 from brand_detect.stages.match_brands.matching import Reading, rows_of
+from brand_detect.stages.regions import RegionColumns
 
-INTERCEPT, PER_NAT_BELOW, PER_LOG_LETTERS, PER_LOG_ODDS, PER_NAT_AHEAD = -2.47, 0.94, 0.79, 1.49, 1.8
+INTERCEPT, PER_NAT, PER_LETTER, PER_LOG_ODDS, PER_LEAD = -2.44, 0.79, 0.29, 1.39, 1.53
 LEAST_SCORE = 0.3  # of a rival that is no rival
+SHORT_AT_EDGE = 5  # names of so many letters are not taken for what the picture's edge cuts off
 
 
-class Likely(NamedTuple):
-    """A brand that a track may show, with its evidence."""
+@dataclass(frozen=True)
+class Likely:
+    """A brand that tracks may show, with its evidence."""
 
+    tracks: tuple[str, ...]
     hit: Hit
-    reading: Reading  # the one that fits best
-    support: float  # of the track's other readings: the sum of their scores, 0 where the name is not among them
-    lead: float  # over the next brand at the same place: by how much the cost per letter is lower
+    reading: Reading  # the one that fits best; of joined tracks, their texts and the lowest confidence
+    lead: float  # by how much the cost per letter is lower than that of the next brand at the same place
 
     @property
     def probability(self) -> float:
-        """Probability that the track shows the brand, 0..1."""
+        """Probability that the tracks show the brand, 0..1."""
         confidence = min(max(self.reading.confidence, 0.01), 0.99)
-        odds = (
-            INTERCEPT
-            + PER_NAT_BELOW * math.log(self.hit.score)
-            + PER_LOG_LETTERS * math.log(len(key_of(self.hit.alias)))
-            + PER_LOG_ODDS * math.log(confidence / (1 - confidence))
-            + PER_NAT_AHEAD * self.lead
-        )
+        odds = INTERCEPT + PER_NAT * math.log(self.hit.score) + PER_LETTER * len(key_of(self.hit.alias))
+        odds += PER_LOG_ODDS * math.log(confidence / (1 - confidence)) + PER_LEAD * self.lead
         return 1 / (1 + math.exp(-odds))
 
 
 class LexiconMatcher:
-    """Finds the brands that the readings of a track may spell."""
+    """Finds the brands that tracks may spell."""
 
-    def __init__(self, index: BrandIndex, texts: TrackTexts) -> None:
+    def __init__(self, index: BrandIndex, texts: TrackTexts, detected: DetectedObjects) -> None:
         self._index = index
-        self._steps = {row["region_id"]: steps_of(row) for row in rows(texts.steps)}
-        self._readings: defaultdict[str, list[Reading]] = defaultdict(list)
-        columns = ("track_id", "text", "confidence", "char_positions", "region_id")
-        for track, text, confidence, positions, region in rows_of(texts.readings, *columns):
+        self._cut = {
+            region for region, at_edge in rows_of(detected.regions, "region_id", "at_edge") if at_edge is not False
+        }
+        steps = {row["region_id"]: steps_of(row) for row in rows(texts.steps)}
+        self._lattices: defaultdict[str, list[tuple[Reading, Lattice]]] = defaultdict(list)
+        spelled = lru_cache(maxsize=65_536)(lattice_of)
+        columns = ("track_id", "text", "confidence", "char_positions", "region_id", "read_in")
+        for track, text, confidence, positions, region, read_in in rows_of(texts.readings, *columns):
             if text:
-                self._readings[track].append(Reading(text, confidence, positions or (), region))
-        self._spelled = lru_cache(maxsize=65_536)(lambda text: index.find_likely(lattice_of(text)))
+                own = steps.get(region, ()) if read_in is None else ()
+                lattice = lattice_of(text, own) if own else spelled(text)
+                self._lattices[track].append((Reading(text, confidence, positions or (), region), lattice))
+        self._find = lru_cache(maxsize=65_536)(index.find_likely)
 
-    def find(self, track: str) -> list[Likely]:
-        """The brands that the track may show, most likely first."""
-        best: dict[str, tuple[Hit, Reading]] = {}
-        total: defaultdict[str, float] = defaultdict(float)
-        for reading in self._readings[track]:
-            for hit in self._hits(reading):
-                total[hit.brand_id] += hit.score
-                if hit.brand_id not in best or hit.score > best[hit.brand_id][0].score:
-                    best[hit.brand_id] = hit, reading
+    def find(self, track: str) -> Likely | None:
+        """The brand that the track most likely shows, by whichever of its readings fits best."""
         found = [
-            Likely(hit, reading, total[brand] - hit.score, _lead(hit, reading, best.values()))
-            for brand, (hit, reading) in best.items()
+            (reading, hit)
+            for reading, lattice in self._lattices.get(track, ())
+            for hit in self._find(lattice)
+            if not (reading.region_id in self._cut and len(key_of(hit.alias)) <= SHORT_AT_EDGE)
         ]
-        return sorted(found, key=lambda likely: -likely.probability)
+        return _likeliest((track,), found)
 
-    def _hits(self, reading: Reading) -> list[Hit]:
-        steps = self._steps.get(reading.region_id or "")
-        return self._index.find_likely(lattice_of(reading.text, steps)) if steps else self._spelled(reading.text)
+    def find_joined(self, regions: RegionColumns, tracks: Sequence[str], among: Set[str]) -> Iterator[Likely]:
+        """Yields the brands that neighbours ``among`` the tracks spell together, a word each or more, best first; each
+        track is part of at most one."""
+        nexts, _ = neighbours(regions, tracks, among)
+        best = {t: max(self._lattices[t], key=lambda read: read[0].confidence) for t in among if self._lattices.get(t)}
+        near = {t for t, others in nexts.items() for t in (t, *others)} & best.keys()
+        ends = {t: self._index.may_hold(best[t][1]) for t in near}
+        paths = paths_between(nexts, [t for t in nexts if t in ends and ends[t][0]], lambda t: t in ends and ends[t][1])
+        found = [likely for path in paths if near.issuperset(path) if (likely := self._join(path, best))]
+        used: set[str] = set()
+        for likely in sorted(found, key=lambda one: (-one.probability, one.tracks)):
+            if used.isdisjoint(likely.tracks):
+                used.update(likely.tracks)
+                yield likely
+
+    def _join(self, path: tuple[str, ...], best: Mapping[str, tuple[Reading, Lattice]]) -> Likely | None:
+        readings, lattices = zip(*(best[t] for t in path), strict=True)
+        parts = spans([reading.text for reading in readings])
+        whole = joined(lattices)
+        reading = Reading(whole.text, min(r.confidence for r in readings))
+        hits = [
+            (reading, hit)
+            for hit in self._index.find_likely(whole)
+            if hit.start < parts[0][1] and hit.end > parts[-1][0] and len(line_of(hit.alias).words) >= len(path)
+        ]
+        return _likeliest(path, hits)
 
 
-def _lead(hit: Hit, reading: Reading, found: Iterable[tuple[Hit, Reading]]) -> float:
+def _likeliest(tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:
+    """The brand with the highest probability among what is ``found`` in readings of ``tracks``."""
+    best: dict[str, tuple[Reading, Hit]] = {}
+    for reading, hit in found:
+        if hit.brand_id not in best or hit.score > best[hit.brand_id][1].score:
+            best[hit.brand_id] = reading, hit
+    brands = [Likely(tracks, hit, reading, _lead(hit, reading, best.values())) for reading, hit in best.values()]
+    return max(brands, key=lambda one: one.probability, default=None)
+
+
+def _lead(hit: Hit, reading: Reading, found: Iterable[tuple[Reading, Hit]]) -> float:
     """The lead of ``hit`` over the best other brand at its place, or in another reading."""
     rivals = [
         other.score
-        for other, read in found
+        for read, other in found
         if other.brand_id != hit.brand_id and (read is not reading or (other.start < hit.end and hit.start < other.end))
     ]
     return math.log(hit.score / max([LEAST_SCORE, *rivals]))

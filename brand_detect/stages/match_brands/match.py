@@ -38,6 +38,8 @@ from brand_detect.stages.match_brands.ranking import ranked, with_candidates
 from brand_detect.stages.regions import RegionColumns
 from brand_detect.stages.similarity import mean_embeddings
 
+NO_STEPS = "run_ocr stored no steps of the reader's network: names are scored by the texts alone."
+
 
 def match_brands(
     scenes: FilteredScenes,
@@ -55,6 +57,8 @@ def match_brands(
     - Tracks without a match may match names that other tracks of the video spell out: at ``fuzzy_score_second_pass``,
       or with one run of characters occluded.
     - Neighbouring tracks are matched as one text, in reading order (``join_neighbours``).
+    - Tracks without a verdict, and neighbours among them, are scored against all names by what the reader's network saw
+      (``lexicon``); verdicts under ``min_probability`` are dropped.
     - Texts that the catalogue excludes get the status ``ignored`` and are not listed.
     - Tracks without a verdict by text are compared with the logos in ``gallery`` (``logo_verdicts``).
     - The remaining tracks are clustered (``cluster``) and ranked (``ranked``).
@@ -67,7 +71,8 @@ def match_brands(
     matcher = TextMatcher(index, params)
     matches, joins = _matches(tracks, texts, detected, regions, matcher, params)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
-    verdicts += _lexicon_verdicts(texts, matches, verdicts, params, index)
+    if params.min_probability < 1:
+        verdicts += _lexicon_verdicts(tracks, texts, detected, regions, verdicts, params, index)
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
     settled = {t for v in verdicts for t in v.track_ids}
@@ -80,9 +85,11 @@ def match_brands(
         verdicts=table(VERDICTS, verdicts),
         unresolved=table(UNRESOLVED, clusters),
         answers=table(ANSWERS),
+        notes=() if texts.steps.num_rows or not texts.readings.num_rows else (NO_STEPS,),
         stats={
             "tracks": float(len(tracks)),
             "resolved": float(len(settled) - ignored),
+            "by_lexicon": float(sum(v.rule == Rule.lexicon for v in verdicts)),
             "by_logo": float(sum(v.rule == Rule.logo_match for v in verdicts)),
             "ignored": float(ignored),
             "not_listed": float(len(unresolved) - sum(len(c.track_ids) for c in clusters)),
@@ -152,20 +159,28 @@ def _text_verdicts(
 
 
 def _lexicon_verdicts(
+    tracks: Sequence[str],
     texts: TrackTexts,
-    matches: Mapping[str, Match],
+    detected: DetectedObjects,
+    regions: RegionColumns,
     settled: Sequence[Verdict],
     params: MatchBrandsParams,
     index: BrandIndex,
 ) -> Iterator[Verdict]:
-    """Yields verdicts for the brands that tracks without one may show with ``min_confidence``."""
-    matcher = LexiconMatcher(index, texts)
-    done = {track for verdict in settled for track in verdict.track_ids}
-    for track in matches:
-        for likely in () if track in done else matcher.find(track)[:1]:
-            if likely.probability >= params.min_confidence:
-                position = _position(likely.reading, likely.hit.start, likely.hit.end)
-                yield _verdict((track,), likely.hit, Rule.lexicon, likely.reading.text, likely.probability, position)
+    """Yields verdicts for brands that tracks without one, or neighbours among them, show with ``min_probability``."""
+    matcher = LexiconMatcher(index, texts, detected)
+    left = set(tracks).difference(t for verdict in settled for t in verdict.track_ids)
+    alone = [likely for track in tracks if track in left and (likely := matcher.find(track))]
+    found = [likely for likely in alone if likely.probability >= params.min_probability]
+    if params.join_neighbours:
+        left.difference_update(track for likely in found for track in likely.tracks)
+        found += [
+            one for one in matcher.find_joined(regions, tracks, left) if one.probability >= params.min_probability
+        ]
+    for likely in found:
+        hit, reading = likely.hit, likely.reading
+        position = _position(reading, hit.start, hit.end) if len(likely.tracks) == 1 else {}
+        yield _verdict(likely.tracks, hit, Rule.lexicon, reading.text, likely.probability, position)
 
 
 def _position(reading: Reading, start: int, end: int) -> Row:

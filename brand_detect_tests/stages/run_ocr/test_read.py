@@ -310,8 +310,8 @@ def test_every_track_is_read_on_demand():
 
 def test_only_text_is_read():
     found, frames, reader = run([region("a", 0, kind="object")], {})
-    assert (found.counts(), frames.decoded, reader.asked) == ({"readings": 0, "texts": 0}, [], [])
+    assert (found.counts(), frames.decoded, reader.asked) == ({"readings": 0, "texts": 0, "steps": 0}, [], [])
 
 
 def test_no_regions_give_empty_tables():
-    assert run([], {})[0].counts() == {"readings": 0, "texts": 0}
+    assert run([], {})[0].counts() == {"readings": 0, "texts": 0, "steps": 0}

@@ -154,7 +154,7 @@ def escalation(
     """
     from brand_detect.catalog import load_catalog
     from brand_detect.evaluation.benchmarks.escalation import Script, measure, sections
-    from brand_detect.evaluation.scoring.score import load_labels
+    from brand_detect.evaluation.scoring.labels import load_labels
     from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
 
     folder = home() / state_dir() / "bench"

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from brand_detect.cli.common import Commands, JsonOpt, ProfileOpt, brand_table, home, out
-from brand_detect.cli.local import Bars, local_runner
+from brand_detect.cli.common import Commands, JsonOpt, ProfileOpt, brand_table, err, home, out, plain
+from brand_detect.cli.local import Bars, local_instance
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.errors import BadInput
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.settings import Settings, state_dir
+from brand_detect.domain.settings import state_dir
+from brand_detect.evaluation.scoring.labels import Half
 
 PHOTOGRAPHS = "photographs with their labels: annotations.json and images/"
 
@@ -25,6 +27,23 @@ def clips(
         Path,
         typer.Argument(metavar="FOLDER", help="clips with their labels.json, or one generated clip with its labels"),
     ],
+    catalog: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH",
+            help="a brand list or a folder of lists; repeatable: each is scored apart, over the same readings; "
+            "default: BRAND_DETECT_CATALOG",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006 typer copies it
+    half: Annotated[
+        Half | None,
+        typer.Option(metavar="HALF", help="only the first or second half of the clips, split by their names"),
+    ] = None,
+    crops: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="write pictures of the brands reported without a label into DIR"),
+    ] = None,
     profile: ProfileOpt = "default",
     leave_one_out: Annotated[
         bool,
@@ -36,46 +55,80 @@ def clips(
 ) -> None:
     """Score the reports of labelled clips.
 
-    Reports brands found, missed and false, the error of their seconds, and
-    the stage that lost each missed one. Unlabelled clips are run as well, and
-    their brands listed.
+    Reports brands found, missed, false and unlisted, the error of their
+    seconds, and the stage that lost each missed one. Unlabelled clips are run
+    as well, and their brands listed.
 
-    Example: brand-detect evaluate clips clips
+    Examples:
+      brand-detect evaluate clips clips --out look
+      brand-detect evaluate clips clips --catalog brands --json > after.json
     """
-    from brand_detect.catalog import load_catalog
-    from brand_detect.evaluation.benchmarks.common import result_of
-    from brand_detect.evaluation.scoring import score as scoring
+    from brand_detect.evaluation.scoring import summary
+    from brand_detect.evaluation.scoring.clips import Evaluator
+    from brand_detect.evaluation.scoring.labels import load_labels
 
     folder = folder.resolve()
-    labels = scoring.load_labels(folder / "labels.json" if folder.is_dir() else folder)
-    videos = sorted(p for p in folder.iterdir() if p.suffix in VIDEO_SUFFIXES) if folder.is_dir() else [folder]
-    scores, left_out, unlabelled = [], [], []
-    catalog = load_catalog(Settings.load().catalog).catalog
-    with local_runner(*map(str, videos)) as runner:
-        for video in videos:
-            done = runner.submit(str(video), profile=profile)
-            clip = labels.get(video.name)
-            if clip is None:
-                unlabelled.append((video.name, done))
-                continue
-            payloads = result_of(done).payloads
-            scores.append(scoring.score(payloads, clip, catalog))
-            if leave_one_out:
-                names = [label.brand for label in clip.labels if label.clear]
-                left_out += scoring.leave_one_out(catalog, names, scoring.matching(payloads))
+    if folder.is_dir():
+        labels = load_labels(folder / "labels.json")
+        videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+        if gone := sorted(labels.keys() - {video.name for video in videos}):
+            err.print(f"note: labelled, but not there: {plain(', '.join(gone))}", highlight=False, soft_wrap=True)
+    else:
+        labels, videos = load_labels(folder.with_suffix(".truth.json")), [folder]
+    chosen = [video for video in videos if half in (None, Half.of(video.name))]
+    if not chosen:
+        raise BadInput(f"{folder} holds no video{f' of the {half} half' if half else ''}.", "name a folder of clips")
+    catalogs = {path: str(Path(path).expanduser().absolute()) for path in catalog}  # ``local_instance`` moves
+    pictures = crops and crops.absolute()
+    with local_instance(*map(str, chosen)) as (instance, services):
+        evaluator = Evaluator(instance, services, profile, leave_one_out, pictures)
+        evaluations, others = evaluator.evaluate(chosen, labels, catalogs, half)
     if as_json:
-        out.print_json(data=scoring.scores_json(scores) | {"left_out": [vars(result) for result in left_out]})
+        out.print_json(data=[evaluation.to_json() for evaluation in evaluations])
         return
-    for clip_score in scores:
-        out.print(scoring.score_table(clip_score))
-    out.print(scoring.totals_table(scores))
-    if left_out:
-        out.print(scoring.left_out_table(left_out))
-    for name, done in unlabelled:
-        report = done.load(Stage.compile_report)
+    for evaluation in evaluations:
+        for clip in evaluation.clips:
+            out.print(summary.seconds_table(clip, evaluation.catalog if len(evaluations) > 1 else ""))
+        if evaluation.left_out:
+            out.print(summary.left_out_table(evaluation.left_out))
+        if any(clip.unlabelled for clip in evaluation.clips):
+            out.print(summary.unlabelled_table(evaluation))
+    out.print(summary.totals_table(evaluations))
+    for clip, run in others.items():
+        report = run.load(Stage.compile_report)
         assert isinstance(report, Report)
-        out.print(brand_table(report.brands.to_pylist(), f"{name}: no labels"))
-        out.print(f"{done.store.uri(done.ref(Stage.compile_report))}/report.html", soft_wrap=True, highlight=False)
+        out.print(brand_table(report.brands.to_pylist(), f"{plain(clip)}: no labels"))
+        out.print(f"{run.store.uri(run.ref(Stage.compile_report))}/report.html", soft_wrap=True, highlight=False)
+
+
+@commands.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE.json", help="the output of evaluate clips --json")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER.json", help="that of a later run over the same clips")],
+    as_json: JsonOpt = False,
+) -> None:
+    """Compare two evaluations of the same clips.
+
+    Shows each figure with its difference, and every brand gained or lost,
+    with what named it and the stage that lost it.
+
+    Example: brand-detect evaluate compare before.json after.json
+    """
+    from brand_detect.evaluation.scoring import compared
+    from brand_detect.evaluation.scoring.summary import load_evaluations
+
+    pairs = compared.compare(load_evaluations(before), load_evaluations(after))
+    if as_json:
+        out.print_json(data=[pair.to_json() for pair in pairs])
+        return
+    out.print(compared.figures_table(pairs))
+    for pair in pairs:
+        for note in pair.notes:
+            err.print(f"note: {plain(note)}", highlight=False, soft_wrap=True)
+        if pair.changes:
+            out.print(compared.changes_table(pair))
+        else:
+            out.print(f"{plain(pair.after)}: nothing gained, nothing lost", highlight=False, soft_wrap=True)
 
 
 @commands.command()

@@ -28,7 +28,7 @@ from brand_detect.domain.media import file_name
 from brand_detect.domain.settings import Settings
 
 if TYPE_CHECKING:
-    from brand_detect.evaluation.scoring.score import ClipLabels
+    from brand_detect.evaluation.scoring.labels import ClipLabels
     from brand_detect.operations.sweep import Sweep
     from brand_detect.operations.sweep.values import Value
 
@@ -145,7 +145,7 @@ def numbers(begin: str, end: str, step: str) -> list["Value"]:
 def _labels(path: Path | None, clip: str) -> "ClipLabels | None":
     if path is None:
         return None
-    from brand_detect.evaluation.scoring.score import load_labels
+    from brand_detect.evaluation.scoring.labels import load_labels
 
     known = load_labels(path)
     if clip not in known:

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Totals:
-    """Scores of one or more clips. ``recall`` is over clear brands; ``precision`` counts hard brands as correct."""
+    """Scores of one or more clips.
+
+    ``recall`` is over clear brands. ``precision`` counts hard brands as right and unlabelled ones as wrong: labels that
+    do not list every brand make it a lower bound.
+    """
 
     clear: int
     found: int
     bonus: int  # hard brands found
-    false: int
+    unlabelled: int  # reported without a label
     recall: float
     precision: float
     mean_error: float  # mean absolute relative error of the seconds of the clear brands found

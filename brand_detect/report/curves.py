@@ -38,7 +38,7 @@ class Lane:
 
     name: str
     seconds: tuple[float, ...]
-    false: bool  # reported, but not in the labels
+    unlabelled: bool  # reported, but not in the labels
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,28 @@
-"""``evaluate logos`` as a user meets it, with a handful of icons in the place of thousands."""
+"""``evaluate`` as a user meets it: clips with scripted engines, and logos with a handful of icons."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import dagster as dg
 import numpy as np
 import pytest
 
+from brand_detect.catalog import load_catalog
+from brand_detect.domain.pipeline import CATALOG, Stage
+from brand_detect.domain.settings import Settings
 from brand_detect.engines import logo_embedder as logo_embedder
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation.scoring import icons, recognizers
 from brand_detect.evaluation.scoring.icons import Icon
+from brand_detect.evaluation.scoring.labels import Half
+from brand_detect.orchestration.lineage import latest
+from brand_detect.orchestration.resources import Engines
+from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
+from brand_detect_tests.evaluation.scoring.test_score import truth_of
+from brand_detect_tests.support.pipeline import ScriptedDetector, ScriptedEmbedder, ScriptedReader, two_shot_clip
 
 
 def arrow(direction: str) -> str:
@@ -91,3 +101,96 @@ def test_a_folder_without_annotations_is_bad_input(tmp_path: Path, command_line:
     code, _, err = command_line("evaluate", "logos", str(tmp_path / "absent"))
     assert code == 3
     assert "annotations.json" in err
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """At home in ``tmp_path``, with scripted engines: a dark shot that reads ROLEX, a bright one ACME WIDGETS.
+
+    Of two clips, the first has labels. ``lists`` adds Acme Widgets to the ``brands.yaml`` of the deployment.
+    """
+    detector, reader, embedder = ScriptedDetector(), ScriptedReader(), ScriptedEmbedder()
+    engines = Engines(lambda _: [detector], lambda _: embedder, text_reader=lambda _: reader)
+    monkeypatch.setattr(Engines, "of", lambda _: engines)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BRAND_DETECT_CATALOG", str(tmp_path / "brands.yaml"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "brands.yaml").write_text("- name: Rolex\n", encoding="utf-8")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "own.yaml").write_text("- name: Rolex\n", encoding="utf-8")
+    (tmp_path / "lists" / "more.yaml").write_text("- name: Acme Widgets\n", encoding="utf-8")
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    two_shot_clip(folder / "match.mp4", seconds=2.0)
+    two_shot_clip(folder / "other.mp4", seconds=3.0)
+    entry = {"duration_s": 2.0, "clear": {"Rolex": {"intervals_s": [[0, 1]]}}, "note": "two shots"}
+    gone = {"duration_s": 1.0, "hard": {"Kia": {}}}
+    (folder / "labels.json").write_text(json.dumps({"match.mp4": entry, "gone.mp4": gone}), encoding="utf-8")
+    return folder
+
+
+def test_catalogues_are_scored_apart_over_the_same_readings(
+    clips: Path, tmp_path: Path, command_line: Callable[..., Ended]
+):
+    options = ("--catalog", "lists", "--catalog", "brands.yaml", "--out", "look", "--json")
+    code, out, err = command_line("evaluate", "clips", clips.name, *options)
+    assert code == 0, err
+    assert "labelled, but not there: gone.mp4" in err
+    more, own = json.loads(out)
+    assert [(e["catalog"], e["catalog_brands"], e["totals"]["found"]) for e in (more, own)] == [
+        ("lists", 2, 1),
+        ("brands.yaml", 1, 1),
+    ]
+    (acme,) = more["clips"][0]["unlisted"]
+    assert acme["brand"] == "Acme Widgets"
+    assert (acme["evidence"]["text"], acme["evidence"]["rule"]) == ("ACME WIDGETS", "exact")
+    assert Path(acme["crop"]) == tmp_path / "look" / "1-lists" / "match.mp4-acme-widgets.jpg"
+    assert cv2.imread(acme["crop"]) is not None
+    assert own["clips"][0]["unlisted"] == []
+    store = Store(Settings.load().store_root)
+    job = next(job for job in store.jobs() if job.startswith("match"))
+    assert [len(store.attempts(job, stage)) for stage in (Stage.run_ocr, Stage.match_brands)] == [1, 2]
+
+
+def test_the_deployments_catalogue_is_the_latest_again(clips: Path, command_line: Callable[..., Ended]):
+    code, out, err = command_line("evaluate", "clips", str(clips), "--catalog", "lists", "--half", "first", "--json")
+    assert (code, [len(e["clips"]) for e in json.loads(out)]) == (0, [1]), err
+    with dg.DagsterInstance.get() as instance:
+        assert latest(instance, CATALOG, None) == load_catalog("brands.yaml").catalog.version
+
+
+def test_the_tables_of_clips_and_of_two_runs(clips: Path, tmp_path: Path, command_line: Callable[..., Ended]):
+    code, out, err = command_line("evaluate", "clips", str(clips))
+    assert code == 0, err
+    for words in ("match.mp4 (2.0 s)", "two shots", "1 of 1, 100 %", "other.mp4: no labels", "called false before"):
+        assert words in out
+    for name, catalog in (("before", "brands.yaml"), ("after", "lists")):
+        _, out, _ = command_line("evaluate", "clips", str(clips), "--catalog", catalog, "--json")
+        (tmp_path / f"{name}.json").write_text(out, encoding="utf-8")
+    code, out, _ = command_line("evaluate", "compare", "before.json", "before.json")
+    assert (code, "nothing gained, nothing lost" in out) == (0, True)
+    code, out, err = command_line("evaluate", "compare", "before.json", "after.json")
+    assert code == 0
+    assert "the first run is with brands.yaml, the second with lists" in err
+    assert "exact 'ACME WIDGETS' at" in out
+    _, out, _ = command_line("evaluate", "compare", "before.json", "after.json", "--json")
+    assert [(c["label"], c["brand"]) for c in json.loads(out)[0]["changes"]] == [("unlisted", "Acme Widgets")]
+
+
+def test_a_half_without_clips_is_refused(clips: Path, command_line: Callable[..., Ended]):
+    assert {Half.of(name) for name in ("match.mp4", "other.mp4")} == {Half.first}
+    code, _, err = command_line("evaluate", "clips", str(clips), "--half", "second")
+    assert code == 3
+    assert "holds no video of the second half" in err
+
+
+def test_a_generated_clip_is_scored_with_the_truth_beside_it(clips: Path, command_line: Callable[..., Ended]):
+    (clips / "match.truth.json").write_text("".join(truth_of("Rolex", 0, 25).to_json()), encoding="utf-8")
+    code, out, err = command_line("evaluate", "clips", str(clips / "match.mp4"), "--json", "--catalog", "lists")
+    assert code == 0, err
+    (clip,) = json.loads(out)[0]["clips"]
+    assert [(b["brand"], b["found"]) for b in clip["brands"]] == [("Rolex", True)]
+    assert ([b["brand"] for b in clip["false"]], clip["unlisted"]) == (["Acme Widgets"], []), "the truth is exhaustive"

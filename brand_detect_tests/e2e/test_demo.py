@@ -10,7 +10,8 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
 from brand_detect.evaluation.benchmarks.common import result_of
-from brand_detect.evaluation.scoring.score import leave_one_out, load_labels, matching, score
+from brand_detect.evaluation.scoring.labels import Kind, load_labels
+from brand_detect.evaluation.scoring.score import leave_one_out, matching, score
 from brand_detect.evaluation.synthetic.footage import demo_clip
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.run import Runner
@@ -27,13 +28,13 @@ def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: P
         catalog = load_catalog().catalog
         payloads = result_of(first).payloads
         scored = score(payloads, labels, catalog)
-        assert [b.brand for b in scored.brands if b.clear and not b.found] == []
+        assert [b.brand for b in scored.brands if b.kind is Kind.clear and not b.found] == []
         assert scored.false == ()
-        assert all(scored.unlisted.values()), f"not listed as unresolved: {scored.unlisted}"
-        within = [abs(b.error) for b in scored.brands if b.clear]
+        assert all(scored.unknown_words.values()), f"not listed as unresolved: {scored.unknown_words}"
+        within = [abs(b.error) for b in scored.brands if b.kind is Kind.clear]
         assert sum(within) / len(within) < 0.2
 
-        clear = [b.brand for b in scored.brands if b.clear]
+        clear = [b.brand for b in scored.brands if b.kind is Kind.clear]
         assert [out.brand for out in leave_one_out(catalog, clear, matching(payloads)) if not out.passed] == []
 
         clip.unlink()  # nothing below match_brands may look at the video

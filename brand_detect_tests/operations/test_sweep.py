@@ -17,7 +17,8 @@ from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVe
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import upstream_of
-from brand_detect.evaluation.scoring.score import ClipLabels, Label, scorer
+from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
+from brand_detect.evaluation.scoring.score import scorer
 from brand_detect.operations.sweep import Point, sweep
 from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.operations.sweep.page import cells, columns, page_of
@@ -28,7 +29,9 @@ from brand_detect_tests.support.videos import silent
 
 PLAIN, ASKED = "plain", "asked"
 MODEL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
-LABELS = ClipLabels("match.mp4", 2.0, (Label("Rolex", True, ((0.0, 1.0),)), Label("Lacoste", True, ((0.0, 1.0),))))
+LABELS = ClipLabels(
+    "match.mp4", 2.0, (Label("Rolex", Kind.clear, ((0.0, 1.0),)), Label("Lacoste", Kind.clear, ((0.0, 1.0),)))
+)
 
 
 @dataclass
@@ -170,7 +173,7 @@ def test_against_labels_recall_and_precision_follow_the_value(jobs: Swept):
     loose, strict = points[0.7], points[0.95]
     assert loose.score
     assert strict.score
-    assert (loose.score.recall, loose.score.precision, loose.false) == (0.5, 0.5, ("Emirates",))
+    assert (loose.score.recall, loose.score.precision, loose.unlabelled) == (0.5, 0.5, ("Emirates",))
     assert (strict.score.recall, strict.score.precision) == (0.0, 0.0)
     assert loose.score.mean_error < 0.01
 

@@ -23,14 +23,8 @@ from brand_detect.engines.video import PyAvDecoder
 from brand_detect.evaluation.benchmarks.common import MIB, Section
 from brand_detect.evaluation.benchmarks.sampling import measure_sampling
 from brand_detect.evaluation.benchmarks.worker import HERE, Ffmpeg, Run, Videos, Worker, first_reports
-from brand_detect.evaluation.scoring.score import (
-    ClipLabels,
-    ClipScore,
-    labels_of_truth,
-    load_labels,
-    score_exposures,
-    totals,
-)
+from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, labels_of_truth, load_labels
+from brand_detect.evaluation.scoring.score import ClipScore, score_exposures, totals
 from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
 
 FIVE_SECONDS = Scenario(seconds=5, width_px=1920, height_px=1080)
@@ -172,13 +166,16 @@ class Results:
                 common += union_seconds(spans) + union_seconds(own) - union_seconds([*spans, *own])
         return common / whole if whole else None
 
-    def clear_and_false(self, reading: Reading) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-        """The clear brands that ``reading`` found and the false ones, each with its clip."""
+    def clear_and_unlabelled(self, reading: Reading) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        """The clear brands that ``reading`` found and the brands it reports without a label, each with its clip."""
         scores = [(clip.name, scored) for clip, run in self.of(reading) if (scored := self.score(clip, run))]
         found = {
-            (name, brand.brand) for name, scored in scores for brand in scored.brands if brand.clear and brand.found
+            (name, brand.brand)
+            for name, scored in scores
+            for brand in scored.brands
+            if brand.kind is Kind.clear and brand.found
         }
-        return found, {(name, brand.brand) for name, scored in scores for brand in scored.false}
+        return found, {(name, brand.brand) for name, scored in scores for brand in scored.unlabelled}
 
 
 def _intervals(run: Run) -> dict[str, list[tuple[float, float]]]:
@@ -223,7 +220,9 @@ def clip_tables(results: Results) -> Iterator[Section]:
     yield process_table(results)
     yield stage_table(results)
     yield brand_table(results)
-    yield side_by_side("Clear brands found, false ones", results, lambda clip, run: _found(results.score(clip, run)))
+    yield side_by_side(
+        "Clear brands found, brands without a label", results, lambda clip, run: _found(results.score(clip, run))
+    )
     yield side_by_side(
         "Brand-seconds kept of those of reading in full",
         results,
@@ -238,7 +237,7 @@ def _found(scored: ClipScore | None) -> str | None:
     if scored is None:
         return None
     total = totals([scored])
-    return f"{total.found}/{total.clear}, {total.false} false"
+    return f"{total.found}/{total.clear}, {total.unlabelled} unlabelled"
 
 
 def footage(results: Results) -> Iterator[tuple[str, Reading, list[tuple[Clip, Run]]]]:
@@ -266,7 +265,7 @@ def brand_table(results: Results) -> Section:
         "clips",
         "clear brands found",
         "recall %",
-        "false brands",
+        "unlabelled brands",
         "mean |error| of seconds %",
         "brand-seconds kept",
         "pictures searched / sampled frame",
@@ -281,7 +280,7 @@ def brand_table(results: Results) -> Section:
                 f"{clips}, {reading.name}",
                 f"{total.found} of {total.clear}",
                 100 * total.recall,
-                total.false,
+                total.unlabelled,
                 100 * total.mean_error,
                 NONE if kept is None else kept,
                 _ratio(runs, ("detect_objects", "pictures_searched"), ("filter_scenes", "timeline")),
@@ -383,8 +382,8 @@ def verdicts(results: Results, lengths: Mapping[int, Run]) -> Section:
         bar(f"{reading.name}: wall / duration, generated", _share(results.of(reading)), 0.6)
     for reading, other in ((DEFAULT, BEFORE), (DEFAULT, FULL), (FAST, FULL)):
         if results.of(other) and results.of(reading):
-            (found, false), (wanted, known) = results.clear_and_false(reading), results.clear_and_false(other)
-            for what, brands in (("clear brands lost", wanted - found), ("false brands won", false - known)):
+            (found, others), (wanted, known) = (results.clear_and_unlabelled(r) for r in (reading, other))
+            for what, brands in (("clear brands lost", wanted - found), ("unlabelled brands won", others - known)):
                 which = ", ".join(f"{brand} ({clip})" for clip, brand in sorted(brands))
                 bar(f"{reading.name}: {what}, against {other.name}", len(brands), 0, which=which)
     ends = (lengths[min(lengths)], lengths[max(lengths)]) if len(lengths) > 1 else None

@@ -1,29 +1,22 @@
-"""Scores a report against labels: brands found, missed and false, seconds, and where each miss was lost.
+"""Scores a report against labels: brands found, missed, false and unlisted, seconds, and where each miss was lost."""
 
-Labels are a handmade file, ``{clip: {duration_s, clear: {brand: {intervals_s?}}, hard: {…}}}``, or a generated clip's
-ground truth. The boxes of the ground truth locate a loss exactly; a list of brands does so only roughly.
-"""
-
-import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz
-from rich.table import Table
 
 from brand_detect.catalog import LexiconIndex
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import TrackTexts
-from brand_detect.domain.contracts.verdicts import BrandVerdicts, VerdictStatus
+from brand_detect.domain.contracts.verdicts import BrandVerdicts, Rule, VerdictStatus
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_of
 from brand_detect.domain.records import Payload
@@ -31,79 +24,36 @@ from brand_detect.domain.scores import Totals
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import fold, key_of, line_of
 from brand_detect.domain.timeline import union_seconds
+from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
 from brand_detect.evaluation.synthetic.footage import Truth
 from brand_detect.stages.match_brands.match import match_brands
-
-Intervals = tuple[tuple[float, float], ...]
 
 NOT_SAMPLED = "not sampled"
 FILTERED = "filtered"
 NOT_DETECTED = "not detected"
 NOT_READ = "not read"
 NOT_DETECTED_OR_READ = "not detected or not read"  # indistinguishable without boxes
+NOT_DETECTED_OR_MATCHED = "not detected or not matched"  # the same for a logo
 NOT_MATCHED = "not matched"
+EXCLUDED = "matched, but excluded"
 NOT_REPORTED = "not reported"
-FATES = (NOT_SAMPLED, FILTERED, NOT_DETECTED, NOT_DETECTED_OR_READ, NOT_READ, NOT_MATCHED, NOT_REPORTED)
+FATES = (
+    NOT_SAMPLED,
+    FILTERED,
+    NOT_DETECTED,
+    NOT_DETECTED_OR_READ,
+    NOT_READ,
+    NOT_DETECTED_OR_MATCHED,
+    NOT_MATCHED,
+    EXCLUDED,
+    NOT_REPORTED,
+)
 """Possible losses of a brand, in stage order."""
 
 CLOSE = 80.0
 """Similarity, 0..100, from which a text counts as a misreading of the brand's name."""
 COVERED = 0.5
 """Share of the lettering's upright box that a region must cover to count as found."""
-
-
-@dataclass(frozen=True)
-class Label:
-    brand: str
-    clear: bool  # must be found; otherwise a bonus
-    intervals_s: Intervals  # when it can be read
-
-
-@dataclass(frozen=True)
-class ClipLabels:
-    """The labels of one clip."""
-
-    clip: str  # the video's file name
-    duration_s: float
-    labels: tuple[Label, ...]
-    unlisted: tuple[str, ...] = ()  # words on screen that no catalogue lists
-    truth: Truth | None = None
-
-
-def load_labels(path: Path) -> dict[str, ClipLabels]:
-    """The labels in a file, by clip. A ground truth file labels the clip next to it.
-
-    Raises:
-        BadInput: the file is missing or neither.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if "boxes" in data:
-            truth = Truth.from_json(data)
-            clip = path.name.removesuffix(".truth.json") + ".mp4"
-            return {clip: labels_of_truth(clip, truth)}
-        return {clip: _clip_labels(clip, entry) for clip, entry in data.items() if not clip.startswith("_")}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise BadInput(f"{path} is not a label file: {e}.", "the guide on evaluation describes the format") from e
-
-
-def labels_of_truth(clip: str, truth: Truth) -> ClipLabels:
-    """A generated clip's labels; words that no catalogue lists need not be found."""
-    entry = truth.labels()
-    listed = {k: {b: v for b, v in entry[k].items() if b not in truth.unlisted} for k in ("clear", "hard")}
-    found = _clip_labels(clip, entry | listed)
-    shown = tuple(word for word in truth.unlisted if word in entry["clear"])
-    return ClipLabels(clip, found.duration_s, found.labels, shown, truth)
-
-
-def _clip_labels(clip: str, entry: Mapping[str, Any]) -> ClipLabels:
-    duration = float(entry["duration_s"])
-    labels = [
-        Label(brand, kind == "clear", tuple((float(a), float(b)) for a, b in more.get("intervals_s", [[0, duration]])))
-        for kind in ("clear", "hard")
-        for brand, more in entry[kind].items()
-    ]
-    return ClipLabels(clip, duration, tuple(labels))
 
 
 @dataclass(frozen=True)
@@ -116,55 +66,84 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What named a brand: the best detection of its longest exposure; of a logo, its best detection by the picture."""
+
+    rule: str
+    text: str
+    confidence: float
+    frame: int
+    start_s: float
+
+
+@dataclass(frozen=True)
 class BrandScore:
     """One labelled brand. Seconds count every instant once; ``error`` is (reported - labelled) / labelled."""
 
     brand: str
-    clear: bool
+    kind: Kind
     found: bool
     labelled_s: float
     reported_s: float
     common_s: float  # both reported and labelled
     error: float
+    in_catalog: bool = True  # whether the catalogue lists the name, or for a logo has a picture of it
+    evidence: Evidence | None = None  # if found
     losses: tuple[Loss, ...] = ()  # labelled seconds that were not reported, most first
     lost: str = ""  # if not found: the stage where it was lost
 
+    @property
+    def lacks(self) -> str:
+        """What the catalogue lacks if it is not ``in_catalog``."""
+        return "no picture in the catalogue" if self.kind is Kind.logos else "not in the catalogue"
+
 
 @dataclass(frozen=True)
-class FalseBrand:
-    """A reported brand without a label, with the evidence of its longest exposure."""
+class Unlabelled:
+    """A reported brand without a label."""
 
     brand: str
     seconds: float
-    text: str
-    rule: str
-    confidence: float
-    frame: int
+    evidence: Evidence
+    crop: str = ""  # path of a picture of the evidence, if one was written
 
 
 @dataclass(frozen=True)
 class ClipScore:
+    """One clip's brands. A reported brand without a label is ``false`` if the labels say that it is not in the clip,
+    else ``unlisted``: someone must look at it."""
+
     clip: str
     duration_s: float
     brands: tuple[BrandScore, ...]
-    false: tuple[FalseBrand, ...]
-    unlisted: Mapping[str, bool] = field(default_factory=dict)  # unlisted word: is it in an unresolved cluster?
+    unlisted: tuple[Unlabelled, ...] = ()
+    false: tuple[Unlabelled, ...] = ()
+    unknown_words: Mapping[str, bool] = field(default_factory=dict)  # is the word in an unresolved cluster?
+    note: str = ""  # of the labels
+
+    @property
+    def unlabelled(self) -> tuple[Unlabelled, ...]:
+        """``false`` and ``unlisted``, longest first."""
+        return tuple(sorted((*self.false, *self.unlisted), key=lambda brand: -brand.seconds))
+
+    def of_kind(self, kind: Kind) -> list[BrandScore]:
+        return [brand for brand in self.brands if brand.kind is kind]
 
 
 def totals(scores: Iterable[ClipScore]) -> Totals:
     scores = list(scores)
-    clear = [b for s in scores for b in s.brands if b.clear]
+    clear, hard = ([b for s in scores for b in s.of_kind(kind)] for kind in (Kind.clear, Kind.hard))
     found = [b for b in clear if b.found]
-    bonus = sum(b.found for s in scores for b in s.brands if not b.clear)
-    false = sum(len(s.false) for s in scores)
+    bonus = sum(b.found for b in hard)
+    unlabelled = sum(len(s.unlabelled) for s in scores)
     right = len(found) + bonus
     return Totals(
         clear=len(clear),
         found=len(found),
         bonus=bonus,
-        false=false,
+        unlabelled=unlabelled,
         recall=len(found) / len(clear) if clear else 1.0,
-        precision=right / (right + false) if right + false else 1.0,
+        precision=right / (right + unlabelled) if right + unlabelled else 1.0,
         mean_error=float(np.mean([abs(b.error) for b in found])) if found else 0.0,
     )
 
@@ -187,10 +166,15 @@ class _Run:
         for row in self.objects.regions.to_pylist():
             self.regions.setdefault(row["frame"], []).append(row)
         self.read = {row["track_id"]: row["text"] for row in self.texts.texts.to_pylist()}
-        self.claims: dict[str, list[Row]] = {}
+        self.logos = {row["track_id"] for row in self.objects.tracks.to_pylist() if row["kind"] == RegionKind.logo}
+        self.claims: defaultdict[str, list[Row]] = defaultdict(list)
+        self.excluded: dict[str, str] = {}  # the text that the catalogue excludes, by track
         for row in self.verdicts.verdicts.to_pylist():
-            for track in row["track_ids"] if row["status"] == VerdictStatus.resolved else ():
-                self.claims.setdefault(track, []).append(row)
+            for track in row["track_ids"]:
+                if row["status"] == VerdictStatus.resolved:
+                    self.claims[track].append(row)
+                else:
+                    self.excluded[track] = row["text"]
 
 
 def _payload(payloads: Mapping[str, Payload], stage: str, kind: type[P]) -> P:
@@ -215,57 +199,109 @@ def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatal
             run.report.exposures.to_pylist(),
             clip,
             catalog,
-            lambda label, key, reported: _losses(label, key, clip, run, reported),
+            pictured=filter(is_by_picture, run.report.detections.to_pylist()),
+            losses_of=lambda label, key, reported: _losses(label, key, clip, run, reported),
         ),
-        unlisted={word: any(is_close(word, text) for text in open_texts) for word in clip.unlisted},
+        unknown_words={word: any(is_close(word, text) for text in open_texts) for word in clip.unknown_words},
     )
 
 
+def is_by_picture(row: Row) -> bool:
+    """Whether the brand of an exposure or a detection was named by its picture, by the matcher or by a model."""
+    return row["rule"] == Rule.logo_match or not row["text"]
+
+
 def score_exposures(
-    exposures: Iterable[Row],
+    exposures: Sequence[Row],
     clip: ClipLabels,
     catalog: BrandCatalog | None = None,
+    *,
+    pictured: Iterable[Row] | None = None,
     losses_of: Callable[[Label, str, Sequence[tuple[float, float]]], tuple[Loss, ...]] = lambda *_: (),
 ) -> ClipScore:
     """Score a report's exposures alone.
 
-    ``losses_of`` explains what is missing of a label, given the brand's key and its reported intervals.
+    ``pictured`` are the detections that were named by a picture; without them, a logo counts as found where the best
+    detection of an exposure is one. ``losses_of`` explains what is missing of a label, given the brand's key and its
+    reported intervals.
     """
-    names = {
-        key_of(alias): key_of(b.name) for b in (catalog.brands if catalog else ()) for alias in (b.name, *b.aliases)
-    }
-    shown: dict[str, list[Row]] = {}
-    for row in exposures:
-        shown.setdefault(key_of(row["brand"]), []).append(row)
-    brands = []
-    labelled = set()
+    brands = catalog.brands if catalog else ()
+    names = {key_of(alias): key_of(b.name) for b in brands for alias in (b.name, *b.aliases)}
+    with_picture = {key_of(b.name) for b in brands if b.exemplars}
+
+    def key(brand: str) -> str:
+        return names.get(key_of(brand), key_of(brand))
+
+    shown = _by_brand(exposures)
+    shown_as_logo = _by_brand(filter(is_by_picture, exposures) if pictured is None else pictured)
+    scored = []
     for label in clip.labels:
-        key = key_of(label.brand)
-        key = names.get(key, key)
-        labelled.add(key)
-        reported = [(row["start_s"], row["end_s"]) for row in shown.get(key, [])]
-        losses = losses_of(label, key, reported)
-        wanted_s, reported_s = union_seconds(label.intervals_s), union_seconds(reported)
-        brands.append(
-            BrandScore(
-                brand=label.brand,
-                clear=label.clear,
-                found=bool(reported),
-                labelled_s=wanted_s,
-                reported_s=reported_s,
-                common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *reported]),
-                error=(reported_s - wanted_s) / wanted_s if wanted_s else 0.0,
-                losses=losses,
-                lost="" if reported else max((loss.where for loss in losses), key=FATES.index, default=""),
-            )
+        is_logo = label.kind is Kind.logos
+        rows = (shown_as_logo if is_logo else shown).get(key(label.brand), [])
+        listed = catalog is None or key(label.brand) in (with_picture if is_logo else names)
+        scored.append(
+            _brand_score(label, rows, listed, lambda spans, label=label: losses_of(label, key(label.brand), spans))
         )
-    false = (_false(rows) for key, rows in shown.items() if key not in labelled)
+    labelled, absent = ({key(b) for b in given} for given in ((x.brand for x in clip.labels), clip.absent))
+    others = sorted(
+        (
+            Unlabelled(rows[0]["brand"], sum(row["seconds"] for row in rows), evidence_of(longest(rows)))
+            for brand, rows in shown.items()
+            if brand not in labelled
+        ),
+        key=lambda other: -other.seconds,
+    )
+    false = [clip.exhaustive or key(other.brand) in absent for other in others]
     return ClipScore(
         clip=clip.clip,
         duration_s=clip.duration_s,
-        brands=tuple(brands),
-        false=tuple(sorted(false, key=lambda brand: -brand.seconds)),
+        brands=tuple(scored),
+        unlisted=tuple(other for other, is_false in zip(others, false, strict=True) if not is_false),
+        false=tuple(other for other, is_false in zip(others, false, strict=True) if is_false),
+        note=clip.note,
     )
+
+
+def _brand_score(
+    label: Label,
+    rows: Sequence[Row],
+    listed: bool,
+    losses_of: Callable[[Sequence[tuple[float, float]]], tuple[Loss, ...]],
+) -> BrandScore:
+    """The score of a label, from the exposures or detections that show its brand."""
+    reported = [(row["start_s"], row["end_s"]) for row in rows]
+    losses = losses_of(reported)
+    wanted_s, reported_s = union_seconds(label.intervals_s), union_seconds(reported)
+    return BrandScore(
+        brand=label.brand,
+        kind=label.kind,
+        found=bool(reported),
+        labelled_s=wanted_s,
+        reported_s=reported_s,
+        common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *reported]),
+        error=(reported_s - wanted_s) / wanted_s if wanted_s else 0.0,
+        in_catalog=listed,
+        evidence=evidence_of(longest(rows)) if rows else None,
+        losses=losses,
+        lost="" if reported else max((loss.where for loss in losses), key=FATES.index, default=""),
+    )
+
+
+def _by_brand(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Exposures or detections by the key of their brand."""
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[key_of(row["brand"])].append(row)
+    return dict(found)
+
+
+def longest(rows: Sequence[Row]) -> Row:
+    """The longest of a brand's exposures or detections; of equally long ones, the surest."""
+    return max(rows, key=lambda row: (row["end_s"] - row["start_s"], row["confidence"]))
+
+
+def evidence_of(row: Row) -> Evidence:
+    return Evidence(*(row[name] for name in ("rule", "text", "confidence", "frame", "start_s")))
 
 
 def scorer(clip: ClipLabels) -> Callable[[Mapping[str, Payload], BrandCatalog], tuple[Totals, tuple[str, ...]]]:
@@ -273,16 +309,9 @@ def scorer(clip: ClipLabels) -> Callable[[Mapping[str, Payload], BrandCatalog], 
 
     def compare(payloads: Mapping[str, Payload], catalog: BrandCatalog) -> tuple[Totals, tuple[str, ...]]:
         scored = score(payloads, clip, catalog)
-        return totals([scored]), tuple(brand.brand for brand in scored.false)
+        return totals([scored]), tuple(brand.brand for brand in scored.unlabelled)
 
     return compare
-
-
-def _false(exposures: Sequence[Row]) -> FalseBrand:
-    """A reported brand without a label, from its exposures."""
-    longest = max(exposures, key=lambda row: row["seconds"])
-    evidence = (longest["text"], longest["rule"], longest["confidence"], longest["frame"])
-    return FalseBrand(longest["brand"], sum(row["seconds"] for row in exposures), *evidence)
 
 
 def is_close(name: str, text: str) -> bool:
@@ -324,7 +353,8 @@ def _losses(
             if boxes is not None:
                 there = boxes[round(run.times[frame] * fps)]
                 regions = [region for region in regions if any(_covers(region, box) for box in there)]
-            where, detail = _fate(label.brand, key, {region["track_id"] for region in regions}, run, boxes is not None)
+            fate = _fate_of_logo if label.kind is Kind.logos else _fate
+            where, detail = fate(label.brand, key, {region["track_id"] for region in regions}, run, boxes is not None)
         fates.setdefault(where, Counter())[detail] += row["end_s"] - row["start_s"]
     losses = [Loss(where, sum(found.values()), max(found, key=found.__getitem__)) for where, found in fates.items()]
     return tuple(sorted(losses, key=lambda loss: -loss.seconds))
@@ -333,20 +363,45 @@ def _losses(
 def _fate(brand: str, key: str, tracks: set[str], run: _Run, exact: bool) -> tuple[str, str]:
     """The stage that lost ``brand`` on a keyframe, and the evidence. ``tracks`` are those that cover it if ``exact``,
     else all on the frame."""
-    claims = [claim for track in tracks for claim in run.claims.get(track, ())]
-    named = [claim["confidence"] for claim in claims if key_of(claim["brand"]) == key]
-    if named:
-        return NOT_REPORTED, f"a verdict of confidence {max(named):.2f} names it"
+    if unreported := _unreported(key, tracks, run):
+        return unreported
     if not tracks:
         return NOT_DETECTED, "no region there"
     close = _naming(brand, tracks, run.read)
+    if excluded := {run.excluded[track] for track in close if track in run.excluded}:
+        return EXCLUDED, f"read as {_quoted(excluded)}, which the catalogue excludes"
     if close:
-        read = " + ".join(sorted({repr(run.read[track]) for track in close}))
-        taken = {f"{c['brand']} ({c['rule']})" for t in close for c in run.claims.get(t, ())}
-        return NOT_MATCHED, f"read as {read}" + (f", taken for {', '.join(sorted(taken))}" if taken else "")
+        return NOT_MATCHED, f"read as {_quoted(run.read[track] for track in close)}{_taken(close, run)}"
     if exact:
-        return NOT_READ, "read as " + " + ".join(sorted({repr(run.read.get(track, "")) for track in tracks}))
+        return NOT_READ, f"read as {_quoted(run.read.get(track, '') for track in tracks)}"
     return NOT_DETECTED_OR_READ, "no text like it"
+
+
+def _fate_of_logo(brand: str, key: str, tracks: set[str], run: _Run, exact: bool) -> tuple[str, str]:  # noqa: ARG001
+    """As ``_fate``, for a logo without its name."""
+    if unreported := _unreported(key, {t for t in tracks if any(map(is_by_picture, run.claims[t]))}, run):
+        return unreported
+    regions = tracks & run.logos
+    if not regions:
+        return NOT_DETECTED, "no logo region there"
+    found = "1 logo region" if len(regions) == 1 else f"{len(regions)} logo regions"
+    return (NOT_MATCHED if exact else NOT_DETECTED_OR_MATCHED), f"{found} there{_taken(regions, run)}"
+
+
+def _unreported(key: str, tracks: set[str], run: _Run) -> tuple[str, str] | None:
+    """The loss of a brand that a verdict on one of ``tracks`` names."""
+    named = [claim["confidence"] for track in tracks for claim in run.claims[track] if key_of(claim["brand"]) == key]
+    return (NOT_REPORTED, f"a verdict of confidence {max(named):.2f} names it") if named else None
+
+
+def _taken(tracks: Iterable[str], run: _Run) -> str:
+    """The brands that ``tracks`` were taken for, and by which rules."""
+    taken = {f"{claim['brand']} ({claim['rule']})" for track in tracks for claim in run.claims[track]}
+    return f", taken for {', '.join(sorted(taken))}" if taken else ""
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return " + ".join(sorted(set(map(repr, texts))))
 
 
 def _truth_boxes(brand: str, truth: Truth) -> dict[int, list[NDArray[np.float64]]]:
@@ -433,51 +488,3 @@ def matching(
     run = _Run(payloads)
     chosen = params or MatchBrandsParams.model_validate({})
     return lambda catalog: match_brands(run.scenes, run.objects, run.texts, chosen, index=LexiconIndex(catalog))
-
-
-def score_table(score: ClipScore) -> Table:
-    """One clip's brands: labelled and reported seconds, the error, and the causes of missing seconds."""
-    table = Table(title=f"{score.clip} ({score.duration_s:.1f} s)")
-    for name in ("brand", "label", "result"):
-        table.add_column(name)
-    for name in ("labelled s", "reported s", "error %"):
-        table.add_column(name, justify="right")
-    table.add_column("seconds lost, or the evidence of a false brand", overflow="fold")
-    for b in score.brands:
-        cells = (f"{b.labelled_s:.1f}", f"{b.reported_s:.1f}", f"{b.error:+.0%}" if b.found else "")
-        lost = "\n".join(f"{x.seconds:.1f} s {x.where}: {x.detail}" for x in b.losses)
-        table.add_row(b.brand, "clear" if b.clear else "hard", "found" if b.found else "missed", *cells, lost)
-    for f in score.false:
-        evidence = f"{f.text!r} by {f.rule}, confidence {f.confidence:.2f}, frame {f.frame}"
-        table.add_row(f.brand, "none", "false", "", f"{f.seconds:.1f}", "", evidence)
-    for word, listed in score.unlisted.items():
-        table.add_row(word, "not in any catalogue", "unresolved" if listed else "not listed", "", "", "", "")
-    return table
-
-
-def totals_table(scores: Sequence[ClipScore]) -> Table:
-    """One line per clip, and their sum."""
-    table = Table(title="Brands against labels")
-    table.add_column("clip")
-    for name in ("clear found", "hard found", "false", "recall %", "precision %", "mean |error| of seconds %"):
-        table.add_column(name, justify="right")
-    rows = [(s.clip, totals([s])) for s in scores] + ([("all", totals(scores))] if len(scores) > 1 else [])
-    for name, t in rows:
-        shares = (f"{t.recall:.0%}", f"{t.precision:.0%}", f"{t.mean_error:.0%}")
-        table.add_row(name, f"{t.found} of {t.clear}", str(t.bonus), str(t.false), *shares)
-    return table
-
-
-def left_out_table(results: Sequence[LeftOut]) -> Table:
-    """Each removed brand, and the result for its words."""
-    table = Table(title="Each labelled brand removed from the catalogue")
-    for name in ("brand", "its tracks", "then unresolved", "taken for", "result"):
-        table.add_column(name, justify="right" if "tracks" in name or "then" in name else "left")
-    for r in results:
-        table.add_row(r.brand, str(r.tracks), str(r.open), ", ".join(r.taken_for), "passed" if r.passed else "FAILED")
-    return table
-
-
-def scores_json(scores: Sequence[ClipScore]) -> dict[str, Any]:
-    """The scores and their totals as plain values."""
-    return {"clips": [asdict(s) for s in scores], "totals": asdict(totals(scores))}

@@ -44,7 +44,7 @@ class Point:
     took_s: float
     """Compute time of its stages, in seconds."""
     score: Totals | None = None
-    false: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
     """Reported brands that no label names."""
 
 
@@ -164,8 +164,8 @@ def _point(compute: Compute, value: Value, params: Mapping[str, Params], score: 
     if score is None:
         return point
     made = {**compute.payloads(), Stage.escalate_cloud: verdicts, Stage.compile_report: report}
-    totals, false = score(made, compute.catalog)
-    return replace(point, score=totals, false=false)
+    totals, unlabelled = score(made, compute.catalog)
+    return replace(point, score=totals, unlabelled=unlabelled)
 
 
 def _notes(

@@ -17,7 +17,7 @@ def columns(found: Sweep) -> tuple[str, ...]:
     names = ("value", "brands", "seconds", "boxes", "open")
     if any(p.unasked for p in found.points):
         names += ("not asked",)
-    return (*names, "recall", "precision", "found", "false", "error") if found.clip else names
+    return (*names, "recall", "precision", "found", "unlabelled", "error") if found.clip else names
 
 
 def cells(found: Sweep, point: Point) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def cells(found: Sweep, point: Point) -> tuple[str, ...]:
     if (t := point.score) is not None:
         right = f"{t.found}/{t.clear}" + (f"+{t.bonus}" if t.bonus else "")
         precision, error = f"{t.precision:.0%}" if point.brands else "-", f"{t.mean_error:.0%}" if t.found else "-"
-        texts += (f"{t.recall:.0%}", precision, right, str(t.false), error)
+        texts += (f"{t.recall:.0%}", precision, right, str(t.unlabelled), error)
     return texts
 
 
@@ -45,7 +45,8 @@ def page_of(found: Sweep) -> SweepPage:
     scores = [p.score for p in points if p.score]
     if scores:
         panels[0] = replace(
-            panels[0], curves=(*panels[0].curves, Curve("of these false", tuple(float(s.false) for s in scores)))
+            panels[0],
+            curves=(*panels[0].curves, Curve("of these unlabelled", tuple(float(s.unlabelled) for s in scores))),
         )
         recall = Curve("recall", tuple(100 * s.recall for s in scores))
         precision = Curve("precision", tuple(100 * p.score.precision if p.brands and p.score else None for p in points))
@@ -56,9 +57,9 @@ def page_of(found: Sweep) -> SweepPage:
     panels.append(
         Panel("Left unresolved", "clusters", (Curve("unresolved", tuple(float(p.unresolved) for p in points)),))
     )
-    false = {name for p in points for name in p.false}
+    unlabelled = {name for p in points for name in p.unlabelled}
     names = {name for p in points for name in p.seconds_of}
-    lanes = [Lane(name, tuple(p.seconds_of.get(name, 0.0) for p in points), name in false) for name in names]
+    lanes = [Lane(name, tuple(p.seconds_of.get(name, 0.0) for p in points), name in unlabelled) for name in names]
     fixed = [f"{s}.{n} = {text_of(v)}" for s, named in found.fixed.items() for n, v in named.items()]
     return SweepPage(
         param=found.name,

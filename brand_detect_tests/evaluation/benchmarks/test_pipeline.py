@@ -17,12 +17,12 @@ from brand_detect.domain.pipeline import LINE
 from brand_detect.evaluation.benchmarks import pipeline as bench
 from brand_detect.evaluation.benchmarks.common import MIB, Section
 from brand_detect.evaluation.benchmarks.worker import Run, Videos
-from brand_detect.evaluation.scoring.score import ClipLabels, Label
+from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
 from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.orchestration.config import load_profile
 from brand_detect_tests.support.videos import scene, write_clip
 
-KIA, ROLEX = Label("Kia", True, ((2.0, 4.0),)), Label("Rolex", True, ((0.0, 10.0),))
+KIA, ROLEX = Label("Kia", Kind.clear, ((2.0, 4.0),)), Label("Rolex", Kind.clear, ((0.0, 10.0),))
 CLIP = bench.Clip(Path("given/clip.mp4"), 10.0, ClipLabels("clip.mp4", 10.0, (KIA, ROLEX)))
 
 
@@ -118,14 +118,14 @@ def test_what_is_found() -> None:
         "clips": "given, default",
         "clear brands found": "2 of 2",
         "recall %": 100,
-        "false brands": 0,
+        "unlabelled brands": 0,
         "mean |error| of seconds %": pytest.approx(100 * (0.5 + 0.21) / 2),
         "brand-seconds kept": pytest.approx(0.99),
         "pictures searched / sampled frame": 0.5,
         "lines read / track": 1.5,
     }
     assert (before["brand-seconds kept"], full["brand-seconds kept"]) == (1, 1)
-    assert (fast["clear brands found"], fast["false brands"], fast["brand-seconds kept"]) == ("1 of 2", 1, 0.1)
+    assert (fast["clear brands found"], fast["unlabelled brands"], fast["brand-seconds kept"]) == ("1 of 2", 1, 0.1)
 
 
 def test_seconds_outside_of_the_full_reading_are_not_kept() -> None:
@@ -156,7 +156,7 @@ def test_verdicts_follow_from_the_figures() -> None:
     assert found["fast: brand-seconds kept, given"][1] == "not met"
     assert found["default: clear brands lost, against before"] == (0, "met", "")
     assert found["fast: clear brands lost, against every frame in full"] == (1, "not met", "Rolex (given/clip.mp4)")
-    assert found["fast: false brands won, against every frame in full"] == (1, "not met", "Fiat (given/clip.mp4)")
+    assert found["fast: unlabelled brands won, against every frame in full"] == (1, "not met", "Fiat (given/clip.mp4)")
     assert found["default: wall / duration, generated"] == ("–", "not measured", "")
 
 

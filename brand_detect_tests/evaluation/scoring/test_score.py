@@ -1,17 +1,13 @@
 """Scoring, on hand-made tables with a known miss of every kind."""
 
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.catalog import Brand, BrandCatalog, Exemplar
 from brand_detect.domain.contracts.compile_report import BRANDS, DETECTIONS, EXPOSURES, Report
 from brand_detect.domain.contracts.filter_scenes import BLACK
 from brand_detect.domain.contracts.verdicts import UNRESOLVED, BrandVerdicts
@@ -19,6 +15,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import table
 from brand_detect.evaluation.scoring import score as s
+from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label, labels_of_truth
 from brand_detect.evaluation.synthetic.footage import Truth
 from brand_detect_tests.support import payloads as p
 
@@ -31,7 +28,11 @@ def exposure(brand: str, start_s: float, end_s: float) -> dict[str, Any]:
     return p.row(EXPOSURES, **words, **span, brand=brand, brand_id=brand.lower())
 
 
-def report(exposures: Sequence[Mapping[str, Any]] = (), unresolved: Sequence[Mapping[str, Any]] = ()) -> Report:
+def report(
+    exposures: Sequence[Mapping[str, Any]] = (),
+    unresolved: Sequence[Mapping[str, Any]] = (),
+    detections: Sequence[Mapping[str, Any]] = (),
+) -> Report:
     seconds: dict[str, float] = {}
     for e in exposures:
         seconds[e["brand"]] = seconds.get(e["brand"], 0.0) + e["seconds"]
@@ -39,7 +40,7 @@ def report(exposures: Sequence[Mapping[str, Any]] = (), unresolved: Sequence[Map
     return Report(
         table(BRANDS, brands),
         table(EXPOSURES, exposures),
-        table(DETECTIONS),
+        table(DETECTIONS, detections),
         table(UNRESOLVED, unresolved),
         {},
     )
@@ -65,8 +66,8 @@ def job(
     }
 
 
-def labels(*wanted: s.Label, truth: Truth | None = None) -> s.ClipLabels:
-    return s.ClipLabels("clip.mp4", 10.0, wanted, truth=truth)
+def labels(*wanted: Label, **more: Any) -> ClipLabels:
+    return ClipLabels("clip.mp4", 10.0, wanted, **more)
 
 
 def truth_of(brand: str, start: int, end: int) -> Truth:
@@ -77,7 +78,7 @@ def truth_of(brand: str, start: int, end: int) -> Truth:
     return Truth((brand,), (), (), 1920, 1080, 25, 10.0, (), (), (), (), boxes)
 
 
-KIA = s.Label("Kia", True, ((2.0, 5.0),))
+KIA = Label("Kia", Kind.clear, ((2.0, 5.0),))
 
 
 def test_seconds_count_every_instant_once_and_errors_are_signed() -> None:
@@ -88,25 +89,87 @@ def test_seconds_count_every_instant_once_and_errors_are_signed() -> None:
     assert found.error == pytest.approx(0.5)
 
 
-def test_brands_found_missed_false_and_bonus() -> None:
+def test_brands_found_missed_bonus_and_without_a_label() -> None:
     shown = [exposure("KIA", 2, 5), exposure("Claro", 0, 1), exposure("Head", 0, 1), exposure("Head", 4, 7)]
-    wanted = [KIA, s.Label("Itaú", True, ((0, 10),)), s.Label("Claro", False, ((0, 10),))]
+    wanted = [KIA, Label("Itaú", Kind.clear, ((0, 10),)), Label("Claro", Kind.hard, ((0, 10),))]
     scored = s.score(job(exposures=shown), labels(*wanted))
     assert [(b.brand, b.found) for b in scored.brands] == [("Kia", True), ("Itaú", False), ("Claro", True)]
-    assert [(f.brand, f.seconds) for f in scored.false] == [("Head", 4)]
+    assert [(other.brand, other.seconds) for other in scored.unlisted] == [("Head", 4)]
+    assert scored.unlisted[0].evidence == s.Evidence("exact", "Head", 0, 0, 4)
     total = s.totals([scored])
-    assert (total.found, total.clear, total.bonus, total.false) == (1, 2, 1, 1)
+    assert (total.found, total.clear, total.bonus, total.unlabelled) == (1, 2, 1, 1)
     assert (total.recall, total.precision) == pytest.approx((1 / 2, 2 / 3))
 
 
 def test_a_label_may_use_an_alias_of_the_catalogue() -> None:
     shown = [exposure("ATP Tour", 2, 5)]
-    label = labels(s.Label("ATP", True, ((2, 5),)))
+    label = labels(Label("ATP", Kind.clear, ((2, 5),)))
     catalog = BrandCatalog("v", [Brand("atp-tour", "ATP Tour", aliases=("ATP",))])
-    assert len(s.score(job(exposures=shown), label).false) == 1
+    assert len(s.score(job(exposures=shown), label).unlisted) == 1
     scored = s.score(job(exposures=shown), label, catalog)
     assert scored.brands[0].found
-    assert not scored.false
+    assert not scored.unlabelled
+
+
+def test_a_brand_without_a_label_is_false_only_if_the_labels_say_that_it_is_absent() -> None:
+    made = job(exposures=[exposure("Head", 0, 1), exposure("ATP Tour", 2, 5)])
+    catalog = BrandCatalog("v", [Brand("atp-tour", "ATP Tour", aliases=("ATP",)), Brand("head", "Head")])
+
+    def others(**said: Any) -> tuple[list[str], list[str]]:
+        scored = s.score(made, labels(KIA, **said), catalog)
+        assert [other.brand for other in scored.unlabelled] == ["ATP Tour", "Head"], "counted together as before"
+        return [other.brand for other in scored.unlisted], [other.brand for other in scored.false]
+
+    assert others() == (["ATP Tour", "Head"], [])
+    assert others(absent=("atp", "Nobody")) == (["Head"], ["ATP Tour"])
+    assert others(exhaustive=True) == ([], ["ATP Tour", "Head"])
+
+
+def test_a_logo_is_found_by_its_picture_alone() -> None:
+    shown = [exposure("Kia", 2, 5)]
+    wanted = labels(KIA, Label("KIA", Kind.logos, ((2, 5),)))
+    read = p.row(DETECTIONS, brand="Kia", brand_id="kia", text="KIA", rule="exact", start_s=2, end_s=5)
+    seen = read | {"rule": "logo_match", "start_s": 3, "end_s": 4, "confidence": 0.5, "frame": 7}
+    asked = read | {"rule": "vlm", "text": "", "start_s": 4, "end_s": 4.5}
+
+    def logo(*detections: Mapping[str, Any]) -> s.BrandScore:
+        name, logo = s.score(job(exposures=shown, detections=detections), wanted).brands
+        assert (name.kind, name.found, logo.kind) == (Kind.clear, True, Kind.logos)
+        return logo
+
+    assert not logo(read).found
+    assert (logo(read, seen).found, logo(read, seen).reported_s) == (True, 1)
+    assert logo(read, seen).evidence == s.Evidence("logo_match", "KIA", 0.5, 7, 3)
+    assert logo(asked).found
+    assert not s.score(job(exposures=shown), labels(wanted.labels[1])).unlabelled, "a labelled logo is a label"
+
+
+def test_where_a_logo_was_lost() -> None:
+    label = Label("Kia", Kind.logos, ((2.0, 5.0),))
+    region = p.region(AT_3S, "t", BOX, kind="logo")
+    where = {
+        "text alone": job([p.region(AT_3S, "t", BOX)], [p.text("t", "KIA")], [p.verdict("Kia", ["t"])]),
+        "region": job([region]),
+        "taken": job([region], (), [p.verdict("Nike", ["t"], rule="logo_match")]),
+        "named": job([region], (), [p.verdict("Kia", ["t"], rule="logo_match")]),
+    }
+    lost = {name: s.score(made, labels(label)).brands[0] for name, made in where.items()}
+    assert {name: brand.lost for name, brand in lost.items()} == {
+        "text alone": s.NOT_DETECTED,
+        "region": s.NOT_DETECTED_OR_MATCHED,
+        "taken": s.NOT_DETECTED_OR_MATCHED,
+        "named": s.NOT_REPORTED,
+    }
+    assert lost["taken"].losses[-1].detail == "1 logo region there, taken for Nike (logo_match)"
+    with_box = labels(label, truth=truth_of("Kia", 50, 125))
+    assert s.score(where["region"], with_box).brands[0].lost == s.NOT_MATCHED
+
+
+def test_a_name_or_picture_that_the_catalogue_lacks_is_told_apart() -> None:
+    catalog = BrandCatalog("v", [Brand("kia", "Kia"), Brand("nike", "Nike", exemplars=(Exemplar("0" * 16, "svg"),))])
+    wanted = [KIA, Label("Zymvora", Kind.hard, ()), Label("Kia", Kind.logos, ()), Label("Nike", Kind.logos, ())]
+    scored = s.score(job(), labels(*wanted), catalog)
+    assert [brand.in_catalog for brand in scored.brands] == [True, False, False, True]
 
 
 AT_3S = 6  # the sampled frame at 3 s
@@ -122,6 +185,7 @@ AT_3S = 6  # the sampled frame at 3 s
         (job([p.region(0, "t", BOX)], [p.text("t", "KIA")]), s.NOT_DETECTED),
         (job([p.region(AT_3S, "t", BOX)], [p.text("t", "K1A")]), s.NOT_MATCHED),
         (job([p.region(AT_3S, "t", BOX)], [p.text("t", "KIA")], [p.verdict("Nokia", ["t"])]), s.NOT_MATCHED),
+        (job([p.region(AT_3S, "t", BOX)], [p.text("t", "KIA")], [p.verdict("", ["t"], status="ignored")]), s.EXCLUDED),
         (job([p.region(AT_3S, "t", BOX)], [p.text("t", "KIA")], [p.verdict("Kia", ["t"])]), s.NOT_REPORTED),
     ],
 )
@@ -133,7 +197,7 @@ def test_where_a_miss_was_lost(made: dict[str, Payload], lost: str, with_boxes: 
 
 
 def test_a_brand_between_two_samples_was_not_sampled() -> None:
-    assert s.score(job(), labels(s.Label("Kia", True, ((2.1, 2.4),)))).brands[0].lost == s.NOT_SAMPLED
+    assert s.score(job(), labels(Label("Kia", Kind.clear, ((2.1, 2.4),)))).brands[0].lost == s.NOT_SAMPLED
     flash = labels(KIA, truth=truth_of("Kia", 51, 60))
     assert s.score(job(), flash).brands[0].lost == s.NOT_SAMPLED
 
@@ -160,7 +224,7 @@ def test_only_boxes_tell_an_unread_region_from_another_one() -> None:
 
 
 def test_a_name_read_in_two_pieces_was_read() -> None:
-    label = s.Label("BNP Paribas", True, ((0, 10),))
+    label = Label("BNP Paribas", Kind.clear, ((0, 10),))
     regions = [p.region(0, "a", BOX), p.region(0, "b", (310, 100, 200, 50))]
     both = job(regions, [p.text("a", "BNP"), p.text("b", "PARIBAS")])
     assert s.score(both, labels(label)).brands[0].lost == s.NOT_MATCHED
@@ -188,11 +252,11 @@ def test_closeness(name: str, text: str, close: bool) -> None:
 
 def test_words_in_no_catalogue_are_looked_for_among_the_unresolved() -> None:
     truth = replace(truth_of("Zymvora", 0, 100), unlisted=("Zymvora",))
-    clip = s.labels_of_truth("clip.mp4", truth)
+    clip = labels_of_truth("clip.mp4", truth)
     assert not clip.labels
-    assert s.score(job(), clip).unlisted == {"Zymvora": False}
+    assert s.score(job(), clip).unknown_words == {"Zymvora": False}
     made = job(unresolved=[p.cluster(1, "ZYMVORA", p.region(0, "t"))])
-    assert s.score(made, clip).unlisted == {"Zymvora": True}
+    assert s.score(made, clip).unknown_words == {"Zymvora": True}
 
 
 def matcher(*claims: tuple[str, str, str]) -> Any:
@@ -236,39 +300,3 @@ def test_a_missing_stage_is_refused() -> None:
     del made["run_ocr"]
     with pytest.raises(BadInput, match="run_ocr"):
         s.score(made, labels(KIA))
-
-
-def test_label_files(tmp_path: Path) -> None:
-    by_hand = {
-        "_about": "x",
-        "a.mp4": {
-            "size": "1920x1080",
-            "duration_s": 4.0,
-            "clear": {"Kia": {"intervals_s": [[0, 1]]}},
-            "hard": {"HP": {}},
-        },
-    }
-    path = tmp_path / "labels.json"
-    path.write_text(json.dumps(by_hand), encoding="utf-8")
-    (clip,) = s.load_labels(path).values()
-    assert clip.labels == (s.Label("Kia", True, ((0, 1),)), s.Label("HP", False, ((0, 4.0),)))
-    truth = tmp_path / "b.truth.json"
-    truth.write_text("".join(truth_of("Kia", 0, 100).to_json()), encoding="utf-8")
-    loaded = s.load_labels(truth)["b.mp4"]
-    assert loaded.labels == (s.Label("Kia", True, ((0, 4.0),)),)
-    assert loaded.truth is not None
-    path.write_text('["no labels"]', encoding="utf-8")
-    with pytest.raises(BadInput, match="not a label file"):
-        s.load_labels(path)
-
-
-def test_tables_show_every_result() -> None:
-    made = job(exposures=[exposure("Head", 0, 1)])
-    scored = s.score(made, labels(KIA))
-    console = Console(width=200, file=io.StringIO(), record=True)
-    console.print(s.score_table(scored), s.totals_table([scored, scored]))
-    console.print(s.left_out_table([s.LeftOut("Kia", 2, 0, ("Nokia",))]))
-    text = console.export_text()
-    for words in ("Kia", "missed", "not detected", "Head", "false", "0 of 1", "0 of 2", "FAILED"):
-        assert words in text
-    assert json.loads(json.dumps(s.scores_json([scored])))["totals"]["clear"] == 1

@@ -154,6 +154,60 @@ def text(
 
 
 @commands.command()
+def lines(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="clips with their labels.json, or a CSV of lines; default: generated clips",
+            show_default=False,
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="PATH", help="write the lines, to repeat this without the clips")
+    ] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Compare how lines of text are named: by string rules, and by scoring.
+
+    Example: brand-detect evaluate lines --csv lines.csv
+    """
+    from brand_detect.catalog import load_catalog
+    from brand_detect.evaluation.benchmarks.common import result_of
+    from brand_detect.evaluation.scoring import lines as scoring
+    from brand_detect.evaluation.scoring import score
+    from brand_detect.evaluation.synthetic.footage import sample_once
+
+    catalog = load_catalog(Settings.load().catalog).catalog
+    if source and source.is_file():
+        found = scoring.load_lines(source)
+    else:
+        labels: dict[Path, score.ClipLabels] = {}
+        if source:
+            labelled = score.load_labels(source / "labels.json")
+            labels = {source.resolve() / clip: entry for clip, entry in labelled.items()}
+        else:
+            folder = home() / state_dir() / "bench"
+            folder.mkdir(parents=True, exist_ok=True)
+            for scenario in scoring.SCENARIOS:
+                video = folder / f"lines-{scenario.seed}.mp4"
+                labels[video] = score.labels_of_truth(video.name, sample_once(video, scenario))
+        with local_runner(*map(str, labels)) as runner:
+            found = [
+                line
+                for video, entry in labels.items()
+                for line in scoring.lines_of(result_of(runner.submit(str(video))).payloads, entry)
+            ]
+    if csv:
+        scoring.write_lines(found, csv)
+    scores = scoring.compare_lines(found, catalog)
+    if as_json:
+        out.print_json(data=[vars(s) | {"precision": s.precision} for s in scores])
+    else:
+        out.print(scoring.lines_table(scores))
+
+
+@commands.command()
 def regions(
     folder: Annotated[
         Path | None,

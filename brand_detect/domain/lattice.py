@@ -1,11 +1,10 @@
 """A line of text as its reader saw it: at each step several letters, each with a cost.
 
 A cost is the natural logarithm of how much likelier the best character of the step is, which itself costs 0. What a
-step does not list costs ``UNLISTED``. A text alone makes a lattice too: of each of its letters, and those that OCR
-confuses with it.
+step does not list costs ``UNLISTED``. A text alone makes a lattice too (``spelled``).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -15,8 +14,8 @@ from brand_detect.domain.text import confused_with, letters_of
 
 BLANK = ""
 """In place of a character: none, or the previous one goes on (CTC's blank)."""
-UNLISTED = 7.0
-CONFUSED = 1.5  # of a letter that OCR confuses with the one in a text
+UNLISTED = 10.0
+CONFUSED = 2.0  # of a letter that OCR confuses with the one in a text
 PARTED = 3.0  # highest cost of a space at a word's edge
 
 
@@ -93,20 +92,33 @@ def _edges(slots: Sequence[Slot]) -> list[float]:
     return costs
 
 
-def lattice_of(text: str, steps: Sequence[Step] = ()) -> Lattice:
-    """The lattice of a reading; without ``steps``, of its text alone."""
-    return Lattice(text, tuple(_slots(text, steps or _spelled(text))))
+def lattice_of(text: str, steps: Iterable[Step]) -> Lattice:
+    """The lattice of a reading."""
+    return Lattice(text, tuple(_slots(text, steps)))
 
 
-def _spelled(text: str) -> Iterator[Step]:
-    """Steps of the characters of ``text``, each with those that OCR confuses with it."""
+def spelled(text: str, certain: bool) -> Lattice:
+    """The lattice of a text alone: each of its characters, and what OCR confuses with it.
+
+    A ``certain`` reading is one of a network that thought no other character likely: only digits and letters of one
+    shape are confused then, 0 and O. Any other text may confuse letters, too.
+    """
+    return lattice_of(text, _spelled(text, certain))
+
+
+def _spelled(text: str, certain: bool) -> Iterator[Step]:
     for character in text:
-        others = [other for letter, _ in letters_of(character) for other in confused_with(letter)]
+        others = [
+            other
+            for letter, _ in letters_of(character)
+            for other in confused_with(letter)
+            if not certain or letter.isdigit() != other.isdigit()
+        ]
         yield Step((character, *others), (0.0, *(CONFUSED for _ in others)))
         yield Step((BLANK,), (0.0,))
 
 
-def _slots(text: str, steps: Iterator[Step] | Sequence[Step]) -> Iterator[Slot]:
+def _slots(text: str, steps: Iterable[Step]) -> Iterator[Slot]:
     end, last = 0, BLANK
     for step in steps:
         best = step.characters[0]

@@ -1,13 +1,13 @@
-"""Lines of text as they were read, with what they show: string rules against lexicon scoring, at equal false alarms.
+"""Lines of text as they were read, with the names that they show: string rules against scoring with the catalogue.
 
 ``lines_of`` takes them from a finished job, ``write_lines`` and ``load_lines`` keep them as CSV, and ``compare_lines``
-replays both ways to name them. A line is one reading of a track; what is named is the track.
+names them both ways. A line is one reading of a track; what is named is the track.
 """
 
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
 
@@ -26,11 +26,20 @@ from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import rows_of, table
 from brand_detect.domain.text import key_of
 from brand_detect.evaluation.scoring.score import COVERED, ClipLabels
+from brand_detect.evaluation.synthetic.footage import Scenario
+from brand_detect.stages.match_brands.lexicon import LexiconMatcher, Likely
+from brand_detect.stages.match_brands.matching import TextMatcher, names_spelled_out, readings_of
+
+SCENARIOS = tuple(
+    Scenario(seconds=24, width_px=width, height_px=height, seed=seed)
+    for seed, (width, height) in enumerate([(1280, 720), (640, 360), (640, 360), (480, 270)], start=5)
+)
+"""Footage whose lines are taken by default: names are the same, and small enough to be misread."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One reading. ``shown`` are the names on the track, or, of a clip whose labels have no boxes, in the clip."""
+    """One reading. ``shown`` are the names on its track, or, if the clip's labels have no boxes, in the clip."""
 
     clip: str
     track: str
@@ -38,29 +47,36 @@ class Line:
     text: str
     confidence: float
     shown: tuple[str, ...]
-    steps: str  # the row of STEPS as JSON; "" if there is none
+    steps: str  # the other columns of its row of STEPS, as JSON; "" if it has none
+
+
+@dataclass(frozen=True)
+class LineScore:
+    """Names of tracks found by one way. ``recall`` is the share of those that any of the ways finds."""
+
+    way: str
+    right: int
+    false: int
+    recall: float
+
+    @property
+    def precision(self) -> float:
+        return self.right / (self.right + self.false) if self.right + self.false else 1.0
 
 
 def lines_of(payloads: Mapping[str, Payload], clip: ClipLabels) -> Iterator[Line]:
     """The readings of a finished job, by track."""
-    texts, objects = payloads["run_ocr"], payloads["detect_objects"]
-    scenes = payloads["filter_scenes"]
-    assert isinstance(texts, TrackTexts) and isinstance(objects, DetectedObjects) and isinstance(scenes, FilteredScenes)
+    texts, objects, scenes = (payloads[stage] for stage in ("run_ocr", "detect_objects", "filter_scenes"))
+    assert isinstance(texts, TrackTexts)
+    assert isinstance(objects, DetectedObjects)
+    assert isinstance(scenes, FilteredScenes)
     shown = _shown(objects, scenes, clip)
-    steps = {row["region_id"]: row for row in rows_of(texts.steps)}
+    steps = {row.pop("region_id"): json.dumps(row, ensure_ascii=False) for row in rows_of(texts.steps)}
     for row in rows_of(texts.readings):
         if row["text"]:
-            own = steps.get(row["region_id"]) if row["read_in"] is None else None
-            kept = json.dumps({k: v for k, v in own.items() if k != "region_id"}, ensure_ascii=False) if own else ""
-            yield Line(
-                clip.clip,
-                row["track_id"],
-                row["region_id"],
-                row["text"],
-                round(row["confidence"], 4),
-                shown.get(row["track_id"], ()),
-                kept,
-            )
+            track, region = row["track_id"], row["region_id"]
+            own = steps.get(region, "") if row["read_in"] is None else ""
+            yield Line(clip.clip, track, region, row["text"], round(row["confidence"], 4), shown.get(track, ()), own)
 
 
 def _shown(objects: DetectedObjects, scenes: FilteredScenes, clip: ClipLabels) -> dict[str, tuple[str, ...]]:
@@ -84,9 +100,9 @@ def _shown(objects: DetectedObjects, scenes: FilteredScenes, clip: ClipLabels) -
 
 def write_lines(lines: Iterable[Line], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Line))
-        writer.writerows([*vars(line).values()][:5] + ["|".join(line.shown), line.steps] for line in lines)
+        writer = csv.DictWriter(file, [field.name for field in fields(Line)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(vars(line) | {"shown": "|".join(line.shown)} for line in lines)
 
 
 def load_lines(path: Path) -> list[Line]:
@@ -97,14 +113,101 @@ def load_lines(path: Path) -> list[Line]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [
-                Line(
-                    **row
-                    | {"confidence": float(row["confidence"]), "shown": tuple(filter(None, row["shown"].split("|")))}
-                )  # pyright: ignore[reportArgumentType]
-                for row in csv.DictReader(file)
-            ]
+            return [_line(row) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadInput(
             f"{path} does not hold lines of text: {e}.", "brand-detect evaluate lines --csv writes it"
         ) from e
+
+
+def _line(row: Mapping[str, str]) -> Line:
+    shown = tuple(filter(None, row["shown"].split("|")))
+    return Line(**{**row, "confidence": float(row["confidence"]), "shown": shown})  # pyright: ignore[reportArgumentType]
+
+
+def compare_lines(lines: Sequence[Line], catalog: BrandCatalog) -> list[LineScore]:
+    """String rules, scoring alone at no more false names, and both as ``match_brands`` has them."""
+    params = MatchBrandsParams.model_validate({})
+    shown = _brands_shown(lines, catalog)
+    strings = {(clip, track, brand) for clip, track, brand in _by_strings(lines, catalog, params)}
+    likely = {(clip, one.tracks[0], one.hit.brand_id): one.probability for clip, one in likely_brands(lines, catalog)}
+    settled = {(clip, track) for clip, track, _ in strings}
+    added = {at for at, p in likely.items() if p >= params.min_probability and at[:2] not in settled}
+    false = sum(at not in shown for at in strings)
+    wrong = sorted((p for at, p in likely.items() if at not in shown), reverse=True)
+    bar = wrong[false] if false < len(wrong) else 0.0
+    ways = {
+        "string rules": strings,
+        "scoring, at no more false names": {at for at, p in likely.items() if p > bar},
+        "string rules, then scoring": strings | added,
+    }
+    known = shown & set[tuple[str, str, str]]().union(*ways.values())
+    return [
+        LineScore(way, len(found & shown), len(found - shown), len(found & shown) / max(1, len(known)))
+        for way, found in ways.items()
+    ]
+
+
+def likely_brands(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tuple[str, Likely]]:
+    """The brand that each track most likely shows, with its clip."""
+    index = LexiconIndex(catalog)
+    for clip, own in groupby(lines, key=lambda line: line.clip):
+        texts = _texts(list(own))
+        matcher = LexiconMatcher(index, texts, cut=(), spelled_out={})
+        for track in texts.texts["track_id"].to_pylist():
+            if likely := matcher.find(track):
+                yield clip, likely
+
+
+def is_shown(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tuple[Likely, str, bool]]:
+    """The brand that each track most likely shows, its clip, and whether it does show it."""
+    shown = _brands_shown(lines, catalog)
+    for clip, likely in likely_brands(lines, catalog):
+        yield likely, clip, (clip, likely.tracks[0], likely.hit.brand_id) in shown
+
+
+def _by_strings(
+    lines: Sequence[Line], catalog: BrandCatalog, params: MatchBrandsParams
+) -> Iterator[tuple[str, str, str]]:
+    matcher = TextMatcher(LexiconIndex(catalog), params)
+    for clip, own in groupby(lines, key=lambda line: line.clip):
+        readings = readings_of(_texts(list(own)))
+        matches = matcher.first_pass(readings)
+        matches |= matcher.second_pass(matches, readings, names_spelled_out(matches))
+        yield from ((clip, track, hit.brand_id) for track, match in matches.items() for hit in match.hits)
+
+
+def _texts(lines: Sequence[Line]) -> TrackTexts:
+    """The lines of a clip as ``run_ocr`` has them; a track's text is its most confident reading."""
+    tracks: dict[str, list[Line]] = {}
+    for line in lines:
+        tracks.setdefault(line.track, []).append(line)
+    readings = [
+        {"track_id": line.track, "region_id": line.region, "text": line.text, "confidence": line.confidence}
+        | {"frame": 0, "char_positions": None, "read_in": None}
+        for line in lines
+    ]
+    texts = []
+    for track, own in tracks.items():
+        best, *others = sorted(own, key=lambda line: -line.confidence)
+        alternatives = list(dict.fromkeys(line.text for line in others if line.text != best.text))
+        row = {"text": best.text, "confidence": best.confidence, "agreement": 1.0, "alternatives": alternatives}
+        texts.append({"track_id": track, "n_readings": len(own)} | row)
+    steps = [{"region_id": line.region} | json.loads(line.steps) for line in lines if line.steps]
+    return TrackTexts(table(READINGS, readings), table(TEXTS, texts), table(STEPS, steps))
+
+
+def _brands_shown(lines: Sequence[Line], catalog: BrandCatalog) -> set[tuple[str, str, str]]:
+    """Clip, track and id of the brands shown, of those in the catalogue."""
+    ids = {key_of(name): brand.brand_id for brand in catalog.brands for name in (brand.name, *brand.aliases)}
+    return {(line.clip, line.track, ids[key_of(name)]) for line in lines for name in line.shown if key_of(name) in ids}
+
+
+def lines_table(scores: Sequence[LineScore]) -> Table:
+    table = Table(title="Names on lines of text")
+    table.add_column("by")
+    for name in ("right", "false", "precision %", "recall %"):
+        table.add_column(name, justify="right")
+    for s in scores:
+        table.add_row(s.way, str(s.right), str(s.false), f"{s.precision:.1%}", f"{s.recall:.1%}")
+    return table

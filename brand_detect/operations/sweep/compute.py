@@ -36,6 +36,8 @@ class _Remembering:
         self.version = index.version
         self.find = lru_cache(LOOKUPS)(index.find)
         self.find_occluded = lru_cache(LOOKUPS)(index.find_occluded)
+        self.find_likely = index.find_likely
+        self.may_hold = index.may_hold
         self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)
         self.may_begin = lru_cache(LOOKUPS)(index.may_begin)
         self.may_end = lru_cache(LOOKUPS)(index.may_end)

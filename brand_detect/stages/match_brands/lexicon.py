@@ -10,22 +10,23 @@ fits it on lines whose names are known, of ``brand-detect evaluate lines --csv``
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
-from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.run_ocr import TrackTexts, steps_of
-from brand_detect.domain.lattice import Lattice, joined, lattice_of
+from brand_detect.domain.lattice import Lattice, joined, lattice_of, spelled
 from brand_detect.domain.protocols import BrandIndex, Hit
 from brand_detect.domain.tables import rows_of as rows
-from brand_detect.domain.text import key_of, line_of
+from brand_detect.domain.text import fold, key_of, line_of
 from brand_detect.stages.match_brands.joining import neighbours, paths_between, spans
 from brand_detect.stages.match_brands.matching import Reading, rows_of
 from brand_detect.stages.regions import RegionColumns
 
-INTERCEPT, PER_NAT, PER_LETTER, PER_LOG_ODDS, PER_LEAD = -2.44, 0.79, 0.29, 1.39, 1.53
+INTERCEPT = -2.93
+WEIGHTS = {"score": 0.92, "letters": 0.35, "confidence": 1.28, "lead": 1.50, "support": 0.44}
 LEAST_SCORE = 0.3  # of a rival that is no rival
+MOST_SUPPORT = 2.0
 SHORT_AT_EDGE = 5  # names of so many letters are not taken for what the picture's edge cuts off
 
 
@@ -37,32 +38,54 @@ class Likely:
     hit: Hit
     reading: Reading  # the one that fits best; of joined tracks, their texts and the lowest confidence
     lead: float  # by how much the cost per letter is lower than that of the next brand at the same place
+    support: (
+        float  # sum of the scores in the other readings, at most ``MOST_SUPPORT``: a reading of another text adds 0
+    )
+
+    @property
+    def features(self) -> dict[str, float]:
+        confidence = min(max(self.reading.confidence, 0.01), 0.99)
+        return {
+            "score": math.log(self.hit.score),
+            "letters": float(len(key_of(self.hit.alias))),
+            "confidence": math.log(confidence / (1 - confidence)),
+            "lead": self.lead,
+            "support": self.support,
+        }
 
     @property
     def probability(self) -> float:
         """Probability that the tracks show the brand, 0..1."""
-        confidence = min(max(self.reading.confidence, 0.01), 0.99)
-        odds = INTERCEPT + PER_NAT * math.log(self.hit.score) + PER_LETTER * len(key_of(self.hit.alias))
-        odds += PER_LOG_ODDS * math.log(confidence / (1 - confidence)) + PER_LEAD * self.lead
+        odds = INTERCEPT + sum(WEIGHTS[name] * value for name, value in self.features.items())
         return 1 / (1 + math.exp(-odds))
 
 
 class LexiconMatcher:
     """Finds the brands that tracks may spell."""
 
-    def __init__(self, index: BrandIndex, texts: TrackTexts, detected: DetectedObjects) -> None:
-        self._index = index
-        self._cut = {
-            region for region, at_edge in rows_of(detected.regions, "region_id", "at_edge") if at_edge is not False
-        }
+    def __init__(
+        self,
+        index: BrandIndex,
+        texts: TrackTexts,
+        cut: Container[str | None],
+        spelled_out: Mapping[str, Collection[str]],
+    ) -> None:
+        """
+        Args:
+            cut: regions that the picture's edge may cut off.
+            spelled_out: keys of the names that other tracks spell out, by brand.
+        """
+        self._index, self._cut = index, cut
+        self._spelled_out = [(brand, fold(key)) for brand, keys in spelled_out.items() for key in keys]
         steps = {row["region_id"]: steps_of(row) for row in rows(texts.steps)}
         self._lattices: defaultdict[str, list[tuple[Reading, Lattice]]] = defaultdict(list)
-        spelled = lru_cache(maxsize=65_536)(lattice_of)
+        certain = texts.steps.num_rows > 0
+        spell = lru_cache(maxsize=65_536)(lambda text: spelled(text, certain))
         columns = ("track_id", "text", "confidence", "char_positions", "region_id", "read_in")
         for track, text, confidence, positions, region, read_in in rows_of(texts.readings, *columns):
             if text:
                 own = steps.get(region, ()) if read_in is None else ()
-                lattice = lattice_of(text, own) if own else spelled(text)
+                lattice = lattice_of(text, own) if own else spell(text)
                 self._lattices[track].append((Reading(text, confidence, positions or (), region), lattice))
         self._find = lru_cache(maxsize=65_536)(index.find_likely)
 
@@ -73,8 +96,15 @@ class LexiconMatcher:
             for reading, lattice in self._lattices.get(track, ())
             for hit in self._find(lattice)
             if not (reading.region_id in self._cut and len(key_of(hit.alias)) <= SHORT_AT_EDGE)
+            and not self._is_part(reading.text, hit)
         ]
         return _likeliest((track,), found)
+
+    def _is_part(self, text: str, hit: Hit) -> bool:
+        """Whether ``text`` is part of another brand's name that is spelled out: TANDER is Santander behind a player and
+        not Tinder."""
+        part = fold(key_of(text))
+        return any(brand != hit.brand_id and part in name for brand, name in self._spelled_out)
 
     def find_joined(self, regions: RegionColumns, tracks: Sequence[str], among: Set[str]) -> Iterator[Likely]:
         """Yields the brands that neighbours ``among`` the tracks spell together, a word each or more, best first; each
@@ -107,10 +137,15 @@ class LexiconMatcher:
 def _likeliest(tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:
     """The brand with the highest probability among what is ``found`` in readings of ``tracks``."""
     best: dict[str, tuple[Reading, Hit]] = {}
+    total: defaultdict[str, float] = defaultdict(float)
     for reading, hit in found:
+        total[hit.brand_id] += hit.score
         if hit.brand_id not in best or hit.score > best[hit.brand_id][1].score:
             best[hit.brand_id] = reading, hit
-    brands = [Likely(tracks, hit, reading, _lead(hit, reading, best.values())) for reading, hit in best.values()]
+    brands = [
+        Likely(tracks, hit, reading, _lead(hit, reading, best.values()), min(MOST_SUPPORT, total[brand] - hit.score))
+        for brand, (reading, hit) in best.items()
+    ]
     return max(brands, key=lambda one: one.probability, default=None)
 
 

@@ -72,7 +72,7 @@ def match_brands(
     matches, joins = _matches(tracks, texts, detected, regions, matcher, params)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
-        verdicts += _lexicon_verdicts(tracks, texts, detected, regions, verdicts, params, index)
+        verdicts += _lexicon_verdicts(tracks, texts, detected, regions, matches, verdicts, params, index)
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
     settled = {t for v in verdicts for t in v.track_ids}
@@ -163,12 +163,15 @@ def _lexicon_verdicts(
     texts: TrackTexts,
     detected: DetectedObjects,
     regions: RegionColumns,
+    matches: Mapping[str, Match],
     settled: Sequence[Verdict],
     params: MatchBrandsParams,
     index: BrandIndex,
 ) -> Iterator[Verdict]:
     """Yields verdicts for brands that tracks without one, or neighbours among them, show with ``min_probability``."""
-    matcher = LexiconMatcher(index, texts, detected)
+    at_edge = rows_of(detected.regions, "region_id", "at_edge")
+    cut = {region for region, at_edge in at_edge if at_edge is not False}
+    matcher = LexiconMatcher(index, texts, cut, names_spelled_out(matches))
     left = set(tracks).difference(t for verdict in settled for t in verdict.track_ids)
     alone = [likely for track in tracks if track in left and (likely := matcher.find(track))]
     found = [likely for likely in alone if likely.probability >= params.min_probability]

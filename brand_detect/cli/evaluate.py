@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from brand_detect.cli.common import Commands, JsonOpt, ProfileOpt, brand_table, err, home, out, plain
-from brand_detect.cli.local import Bars, local_instance
+from brand_detect.cli.local import Bars, local_instance, local_runner
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.settings import state_dir
-from brand_detect.evaluation.scoring.labels import Half
+from brand_detect.domain.settings import Settings, state_dir
+from brand_detect.evaluation.scoring.labels import ClipLabels, Half, labels_of_truth, load_labels
 
 PHOTOGRAPHS = "photographs with their labels: annotations.json and images/"
 
@@ -175,23 +175,22 @@ def lines(
     from brand_detect.catalog import load_catalog
     from brand_detect.evaluation.benchmarks.common import result_of
     from brand_detect.evaluation.scoring import lines as scoring
-    from brand_detect.evaluation.scoring import score
     from brand_detect.evaluation.synthetic.footage import sample_once
 
     catalog = load_catalog(Settings.load().catalog).catalog
     if source and source.is_file():
         found = scoring.load_lines(source)
     else:
-        labels: dict[Path, score.ClipLabels] = {}
+        labels: dict[Path, ClipLabels] = {}
         if source:
-            labelled = score.load_labels(source / "labels.json")
+            labelled = load_labels(source / "labels.json")
             labels = {source.resolve() / clip: entry for clip, entry in labelled.items()}
         else:
             folder = home() / state_dir() / "bench"
             folder.mkdir(parents=True, exist_ok=True)
             for scenario in scoring.SCENARIOS:
                 video = folder / f"lines-{scenario.seed}.mp4"
-                labels[video] = score.labels_of_truth(video.name, sample_once(video, scenario))
+                labels[video] = labels_of_truth(video.name, sample_once(video, scenario))
         with local_runner(*map(str, labels)) as runner:
             found = [
                 line

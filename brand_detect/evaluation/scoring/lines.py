@@ -25,7 +25,8 @@ from brand_detect.domain.geometry import box_of
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import rows_of, table
 from brand_detect.domain.text import key_of
-from brand_detect.evaluation.scoring.score import COVERED, ClipLabels
+from brand_detect.evaluation.scoring.labels import ClipLabels
+from brand_detect.evaluation.scoring.score import COVERED
 from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher, Likely
 from brand_detect.stages.match_brands.matching import TextMatcher, names_spelled_out, readings_of

@@ -26,7 +26,12 @@ from brand_detect.orchestration.run import JobRun, Runner
 TWENTY_MINUTES = Scenario(seconds=1200)
 """Drawn in full: no part of it is repeated."""
 DOWN: Overrides = {
-    "match_brands": {"min_confidence": 1.0, "max_false_accept_rate": 0.0, "join_neighbours": False},
+    "match_brands": {
+        "min_confidence": 1.0,
+        "min_probability": 1.0,
+        "max_false_accept_rate": 0.0,
+        "join_neighbours": False,
+    },
     "escalate_vlm": {"provider": "openai_compatible", "model": "script", "max_questions": 100_000},
 }
 """Almost no text has confidence 1, so almost every word is left to the model."""

@@ -10,12 +10,13 @@ from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
-from brand_detect.domain.text import confused_with, letters_of
+from brand_detect.domain.text import confused_with, is_word, letters_of
 
 BLANK = ""
 """In place of a character: none, or the previous one goes on (CTC's blank)."""
 UNLISTED = 10.0
 CONFUSED = 2.0  # of a letter that OCR confuses with the one in a text
+RUN = 6.0  # highest cost of three letters in a row
 PARTED = 3.0  # highest cost of a space at a word's edge
 
 
@@ -54,21 +55,32 @@ class Lattice:
         """For each step and the line's end, the cost of a word's edge at or after it, with no letter between."""
         return _edges(self.slots[::-1])[::-1]
 
-    def bigrams(self) -> set[str]:
-        """All pairs of letters that may follow each other, with a space for a word's edge."""
+    def trigrams(self) -> set[str]:
+        """Every three letters that may follow each other for at most ``RUN``; a space stands for a word's edge."""
         found: set[str] = set()
+        going: dict[str, float] = {}  # lowest cost of the last one or two letters
         for at, slot in enumerate(self.slots):
-            if self.before[at] <= UNLISTED:
-                found.update(" " + letter for letter in slot.letters)
-            if self.after[at + 1] <= UNLISTED:
-                found.update(letter + " " for letter in slot.letters)
-            skipped = 0.0
-            for later in self.slots[at + 1 :]:
-                found.update(a + b for a in slot.letters for b in later.letters)
-                skipped += later.silent
-                if skipped >= UNLISTED:
-                    break
+            ended: dict[str, float] = {}
+            for letter, cost in slot.letters.items():
+                _keep(ended, letter, cost)
+                _keep(ended, " " + letter, cost + (0.0 if is_word(letter) else self.before[at]))
+                for run, so_far in going.items():
+                    if len(run) == 1:
+                        _keep(ended, run + letter, so_far + cost)
+                    elif so_far + cost <= RUN:
+                        found.add(run + letter)
+            for run, cost in ended.items():
+                if len(run) == 2 and cost + (0.0 if is_word(run[1]) else self.after[at + 1]) <= RUN:
+                    found.add(run + " ")
+            for run, cost in going.items():
+                _keep(ended, run, cost + slot.silent)
+            going = ended
         return found
+
+
+def _keep(costs: dict[str, float], run: str, cost: float) -> None:
+    if cost <= RUN and cost < costs.get(run, inf):
+        costs[run] = cost
 
 
 def joined(lattices: Sequence[Lattice]) -> Lattice:

@@ -1,0 +1,133 @@
+"""Names aligned to lines."""
+
+import pytest
+
+from brand_detect.catalog import LexiconIndex, parse_catalog
+from brand_detect.catalog.alignment import NameFinder, fit, lacks_a_word
+from brand_detect.domain.lattice import BLANK, UNLISTED, Step, lattice_of, spelled
+
+CATALOG = """
+- Rolex
+- Emirates
+- {name: Formula 1, aliases: [F1]}
+- {name: TikTok, aliases: [抖音]}
+- {name: Orange, excluded_texts: [Orange County], whole_line: true}
+- {name: Stag, whole_line: false}
+- {name: Castrol, min_length: 7}
+- {name: Danone, included_texts: [One planet one health]}
+"""
+INDEX = LexiconIndex(parse_catalog(CATALOG.encode(), "b.yaml"))
+
+
+def line(text, **seconds):
+    """The line ``text``; ``seconds`` are the second choices at letters, by position: ``at4="E"``, at a cost of 2."""
+    steps = []
+    for at, character in enumerate(text):
+        other = seconds.get(f"at{at}")
+        steps.append(Step((character, other), (0.0, 2.0)) if other else Step((character,), (0.0,)))
+        steps.append(Step((BLANK,), (0.0,)))
+    return lattice_of(text, steps)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "cost"),
+    [
+        ("ROLEX", "rolex", 0.0),
+        ("Rólex", "rolex", 0.0),
+        ("FLY EMIRATES", "emirates", 0.0),
+        ("Master Card", "mastercard", 0.0),  # a space within a name costs nothing
+        ("ROLFX", "rolex", UNLISTED),
+        ("ROLLEX", "rolex", UNLISTED),  # a letter too many
+        ("ROEX", "rolex", UNLISTED),  # or too few
+        ("OROLEX", "rolex", UNLISTED),  # an emblem at the edge
+        ("EMMI", "emmi", 0.0),
+        ("EMI", "emmi", 2 * UNLISTED),  # equal letters in a row need a step between them, which has a letter here
+        ("PROLEXI", "rolex", 2 * UNLISTED),  # a name begins and ends at a word's edge
+        ("看抖音吧", "抖音", 0.0),  # of which every Han character has two
+    ],
+)
+def test_the_cost_of_a_name_is_that_of_its_letters_and_of_the_steps_without_one(text, name, cost):
+    found = fit(name, line(text), budget=30)
+    assert found is not None
+    assert found.cost == cost
+
+
+def test_a_second_choice_costs_less_than_an_unlisted_letter():
+    found = fit("rolex", line("MY ROLFX", at6="E"), budget=3)
+    assert found is not None
+    assert (found.cost, found.begin // 2, found.end // 2) == (2.0, 3, 7)
+    assert fit("rolex", line("MY ROLFX", at6="E"), budget=1) is None
+
+
+def test_a_space_that_is_the_second_choice_is_an_edge_at_its_cost():
+    found = fit("rolex", line("MY-ROLEX", at2=" "), budget=3)
+    assert found is not None
+    assert found.cost == 0.0  # a sign parts words as well
+    steps = (
+        [Step((c,), (0.0,)) for c in "MY"] + [Step((BLANK, " "), (0.0, 1.5))] + [Step((c,), (0.0,)) for c in "ROLEX"]
+    )
+    found = fit("rolex", lattice_of("MYROLEX", steps), budget=3)
+    assert found is not None
+    assert found.cost == 1.5
+
+
+def test_a_missing_word_is_not_a_misread_one():
+    assert lacks_a_word("formula1", {0, 7, 8}, line("FORMULA"), cost=UNLISTED)
+    assert not lacks_a_word("formula1", {0, 7, 8}, line("FORMULAI", at7="1"), cost=2.0)
+    assert not lacks_a_word("rolex", {0, 5}, line("ROLE"), cost=UNLISTED)
+
+
+def test_only_names_whose_runs_of_letters_may_be_there_are_candidates():
+    finder = NameFinder(["rolex", "role", "emirates", "mastercard"], per_letter=1.2)
+    assert finder.candidates(line("ROLFX")) == []
+    assert finder.candidates(line("ROLFX", at3="E")) == [0]
+    assert finder.candidates(line("MASTERCORD")) == [3]  # ten letters bear an unlisted one
+    assert finder.candidates(line("")) == []
+
+
+def likely(lattice):
+    return {hit.brand: hit for hit in INDEX.find_likely(lattice)}
+
+
+def test_a_name_is_found_where_it_stands_in_the_text():
+    hit = likely(line("MY ROLFX now", at6="E"))["Rolex"]
+    assert (hit.rule, hit.start, hit.end) == ("lexicon", 3, 8)
+    assert hit.score == pytest.approx(0.67, abs=0.01)  # exp(-2 / 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "found"),
+    [
+        ("STAC", {"at3": "G"}, {"Stag"}),
+        ("STAC bar", {"at3": "G"}, set()),  # a short name only as a whole line
+        ("ORANCE", {"at4": "G"}, {"Orange"}),
+        ("ORANCE juice", {"at4": "G"}, set()),  # so an everyday one
+        ("ORANCE COUNTY", {"at4": "G"}, set()),
+        ("CASTRQL", {"at5": "O"}, {"Castrol"}),
+        ("CASTRO L", {}, {"Castrol"}),
+        ("FORMULA", {}, set()),  # without the word 1
+        ("FORMULAI", {"at7": "1"}, {"Formula 1"}),
+        ("ONE PLANFT ONE HEALTH", {"at8": "E"}, set()),  # a slogan counts as it is
+        ("role", {"at3": "x"}, set()),
+    ],
+)
+def test_rules_hold_for_likely_names_too(text, seconds, found):
+    assert likely(line(text, **seconds)).keys() == found
+
+
+def test_everyday_words_are_not_a_name_that_is_less_likely():
+    index = LexiconIndex(parse_catalog(b"- Mercado\n- Hause\n", "b.yaml"))
+    assert index.find_likely(line("HOUSE", at1="A")) == []
+    assert [hit.brand for hit in index.find_likely(line("HQUSE", at1="A"))] == ["Hause"]
+
+
+def test_what_may_be_part_of_a_name_of_several_words():
+    index = LexiconIndex(parse_catalog(b"- Talksense Sports\n- Rolex\n", "b.yaml"))
+    assert index.may_hold(line("TALKSENSF", at8="E")) == (True, False)
+    assert index.may_hold(line("SPORTS")) == (False, True)
+    assert index.may_hold(line("ROLEX")) == (False, False)
+
+
+def test_a_text_alone_is_matched_as_the_string_rules_do():
+    assert [h.brand for h in INDEX.find_likely(spelled("EM1RATES", True))] == ["Emirates"]
+    assert INDEX.find_likely(spelled("MAROLES", False)) == []

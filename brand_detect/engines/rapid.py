@@ -260,8 +260,6 @@ class RapidTextReader:
         """The steps of a line, runs of certain blanks as one; none if no step may be another character."""
         best = out[np.arange(len(out)), likeliest]
         uncertain = best < 1 / (1 + LEAST_LIKELY)
-        if not uncertain.any():
-            return ()
         steps: list[Step] = []
         for at, character in enumerate(likeliest.tolist()):
             classes = [character]
@@ -272,7 +270,7 @@ class RapidTextReader:
             step = Step(tuple(self._characters[c] for c in classes), tuple(costs))
             if step.characters != (BLANK,) or not steps or steps[-1].characters != (BLANK,):
                 steps.append(step)
-        return tuple(steps)
+        return tuple(steps) if any(len(step.characters) > 1 for step in steps) else ()
 
 
 def _turns(crop: Image) -> list[Image]:

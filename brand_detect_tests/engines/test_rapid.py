@@ -153,6 +153,25 @@ def test_a_line_decodes_as_rapidocr_does(reader):
     assert ours.confidence == pytest.approx(confidence, abs=1e-4)
 
 
+def test_what_was_read_and_what_was_nearly_read_are_told_step_by_step(reader):
+    known = {c: n for n, c in enumerate(reader._characters)}
+    out = np.full((1, 9, len(known)), 1e-7, np.float32)
+    likely = ["", "", "R", "", "O", "F", "F", "", ""]
+    out[0, np.arange(9), [known[c] for c in likely]] = 0.999
+    out[0, 5, [known[c] for c in "FEPTI"]] = 0.5, 0.3, 0.1, 0.05, 0.02
+    out[0, 8, [known[""], known["."], known["L"]]] = 0.97, 0.02, 0.001
+    steps = reader._reading(out).steps
+    shown = ["".join(step.characters) for step in steps]
+    assert shown == ["", "R", "", "O", "FEPT", "F", "", "."]
+    assert steps[7].characters == ("", ".")
+    assert steps[4].costs == pytest.approx(np.log(0.5 / np.array([0.5, 0.3, 0.1, 0.05])), abs=1e-4)
+
+
+def test_a_line_that_may_be_nothing_else_has_no_steps(reader):
+    [reading] = reader.read([crop("EMIRATES")])
+    assert (reading.text, reading.steps) == ("EMIRATES", ())
+
+
 def test_a_line_on_its_side_is_read_both_ways_up(reader):
     line = crop("PEUGEOT")
     readings = reader.read([np.rot90(line), np.rot90(line, -1)])

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, ExtractedFrames
+from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, TrackTexts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.tables import table
 from brand_detect.storage import codec as payload_codec
@@ -22,6 +23,17 @@ def test_tables_with_other_columns_are_refused():
     files["shots.parquet"] = sink.getvalue()
     with pytest.raises(Permanent, match=r"shots of filter_scenes was written with other columns .*: n_keyframes"):
         payload_codec.decode("filter_scenes", files.__getitem__)
+
+
+def test_a_table_that_was_added_later_is_read_as_empty_if_there_is_no_file_of_it():
+    texts = TrackTexts(table(READINGS), table(TEXTS))
+    files = dict(payload_codec.encode(texts))
+    del files["steps.parquet"]
+    found = payload_codec.decode("run_ocr", files.__getitem__, files=files.keys())
+    assert found == texts
+    del files["texts.parquet"]  # this one was there from the start
+    with pytest.raises(KeyError, match=r"texts\.parquet"):
+        payload_codec.decode("run_ocr", files.__getitem__, files=files.keys())
 
 
 def test_the_data_version_follows_the_sampled_range_too():

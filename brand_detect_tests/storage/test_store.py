@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from brand_detect.domain.contracts.filter_scenes import SHOTS, TIMELINE, FilteredScenes
+from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, TrackTexts
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.tables import SCHEMA_VERSION, table
 from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.sealed import seal, unseal
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import FACTS, REF, SCENES, SHOT, flipped, stored
 
@@ -39,6 +41,20 @@ def test_only_the_tables_asked_for_are_read(store: Store, tmp_path: Path):
     assert loaded.timeline.equals(table(TIMELINE))
     with pytest.raises(KeyError, match="filter_scenes has no table scenes"):
         store.load(REF, ["scenes"])
+
+
+def test_a_table_that_an_earlier_attempt_lacks_is_empty_and_one_that_is_lost_is_damage(store: Store, tmp_path: Path):
+    ref = AttemptRef("match", "run_ocr", "run-0")
+    texts = TrackTexts(table(READINGS), table(TEXTS))
+    store.begin(ref).commit(texts, **FACTS)
+    folder = tmp_path / "store" / ref.path
+    (folder / "steps.parquet").unlink()
+    with pytest.raises(Permanent, match=r"is gone: it has no steps\.parquet"):
+        store.load(ref)
+    told = unseal((folder / "manifest.json").read_bytes())
+    told["files"] = [file for file in told["files"] if file["name"] != "steps.parquet"]
+    (folder / "manifest.json").write_bytes(seal(told))
+    assert Store(store.root).load(ref) == texts
 
 
 def test_attempts_are_listed_oldest_first(store: Store):

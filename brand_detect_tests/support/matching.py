@@ -24,11 +24,11 @@ FRAMES = frames(20)
 SCENES = scenes(FRAMES)
 
 
-def match(regions, said, readings=(), shown=SCENES, index=INDEX, **params):
+def match(regions, said, readings=(), steps=(), shown=SCENES, index=INDEX, **params):
     """``said`` maps tracks to texts, or to rows of ``texts``."""
     rows = [text(track, row) if isinstance(row, str) else row for track, row in said.items()]
     found = detected(regions, shown)
-    return match_brands(shown, found, texts(rows, readings), MatchBrandsParams(**params), index=index)
+    return match_brands(shown, found, texts(rows, readings, steps), MatchBrandsParams(**params), index=index)
 
 
 def verdicts(result):

@@ -14,7 +14,7 @@ import pyarrow as pa
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects
 from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, THUMBNAIL_SHAPE, ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import DUPLICATE, KEYFRAME, SHOTS, TIMELINE, FilteredScenes
-from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, TrackTexts
+from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, TrackTexts
 from brand_detect.domain.contracts.verdicts import (
     ANSWERS,
     UNRESOLVED,
@@ -214,8 +214,12 @@ def reading(
     }
 
 
-def texts(rows: Iterable[Mapping[str, Any]], readings: Iterable[Mapping[str, Any]] = ()) -> TrackTexts:
-    return TrackTexts(table(READINGS, readings), table(TEXTS, rows))
+def texts(
+    rows: Iterable[Mapping[str, Any]],
+    readings: Iterable[Mapping[str, Any]] = (),
+    steps: Iterable[Mapping[str, Any]] = (),
+) -> TrackTexts:
+    return TrackTexts(table(READINGS, readings), table(TEXTS, rows), table(STEPS, steps))
 
 
 def verdict(brand: str, tracks: Sequence[str], **changes: Any) -> dict[str, Any]:

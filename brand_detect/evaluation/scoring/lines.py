@@ -152,10 +152,13 @@ def compare_lines(lines: Sequence[Line], catalog: BrandCatalog) -> list[LineScor
 def likely_brands(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tuple[str, Likely]]:
     """The brand that each track most likely shows, with its clip."""
     index = LexiconIndex(catalog)
+    strings = TextMatcher(index, MatchBrandsParams.model_validate({}))
     for clip, own in groupby(lines, key=lambda line: line.clip):
         texts = _texts(list(own))
-        matcher = LexiconMatcher(index, texts, cut=(), spelled_out={})
-        for track in texts.texts["track_id"].to_pylist():
+        spelled_out = names_spelled_out(strings.first_pass(readings_of(texts)))
+        tracks = texts.texts["track_id"].to_pylist()
+        matcher = LexiconMatcher(index, texts, tracks, cut=(), spelled_out=spelled_out)
+        for track in tracks:
             if likely := matcher.find(track):
                 yield clip, likely
 

@@ -14,6 +14,10 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from functools import lru_cache
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from rapidfuzz import fuzz
+
 from brand_detect.domain.contracts.run_ocr import TrackTexts, steps_of
 from brand_detect.domain.lattice import Lattice, joined, lattice_of, spelled
 from brand_detect.domain.protocols import BrandIndex, Hit
@@ -67,22 +71,26 @@ class LexiconMatcher:
         self,
         index: BrandIndex,
         texts: TrackTexts,
+        tracks: Collection[str],
         cut: Container[str | None],
         spelled_out: Mapping[str, Collection[str]],
     ) -> None:
         """
         Args:
+            tracks: the tracks to match.
             cut: regions that the picture's edge may cut off.
             spelled_out: keys of the names that other tracks spell out, by brand.
         """
         self._index, self._cut = index, cut
         self._spelled_out = [(brand, fold(key)) for brand, keys in spelled_out.items() for key in keys]
-        steps = {row["region_id"]: steps_of(row) for row in rows(texts.steps)}
+        readings = texts.readings.filter(_is_in(texts.readings["track_id"], pa.array(tracks, pa.string())))
+        stored = texts.steps.filter(_is_in(texts.steps["region_id"], readings["region_id"].combine_chunks()))
+        steps = {row["region_id"]: steps_of(row) for row in rows(stored)}
         self._lattices: defaultdict[str, list[tuple[Reading, Lattice]]] = defaultdict(list)
         certain = texts.steps.num_rows > 0
         spell = lru_cache(maxsize=65_536)(lambda text: spelled(text, certain))
         columns = ("track_id", "text", "confidence", "char_positions", "region_id", "read_in")
-        for track, text, confidence, positions, region, read_in in rows_of(texts.readings, *columns):
+        for track, text, confidence, positions, region, read_in in rows_of(readings, *columns):
             if text:
                 own = steps.get(region, ()) if read_in is None else ()
                 lattice = lattice_of(text, own) if own else spell(text)
@@ -101,10 +109,12 @@ class LexiconMatcher:
         return _likeliest((track,), found)
 
     def _is_part(self, text: str, hit: Hit) -> bool:
-        """Whether ``text`` is part of another brand's name that is spelled out: TANDER is Santander behind a player and
-        not Tinder."""
+        """Whether ``text`` is as much like part of another brand's name that is spelled out as like ``hit``: TANDER is
+        Santander behind a player and not Tinder."""
         part = fold(key_of(text))
-        return any(brand != hit.brand_id and part in name for brand, name in self._spelled_out)
+        others = [n for brand, n in self._spelled_out if brand != hit.brand_id and len(n) >= len(part)]
+        own = fuzz.ratio(part, fold(key_of(hit.alias))) if others else 0.0
+        return any(fuzz.partial_ratio(part, name) >= own for name in others)
 
     def find_joined(self, regions: RegionColumns, tracks: Sequence[str], among: Set[str]) -> Iterator[Likely]:
         """Yields the brands that neighbours ``among`` the tracks spell together, a word each or more, best first; each
@@ -132,6 +142,10 @@ class LexiconMatcher:
             if hit.start < parts[0][1] and hit.end > parts[-1][0] and len(line_of(hit.alias).words) >= len(path)
         ]
         return _likeliest(path, hits)
+
+
+def _is_in(values: pa.ChunkedArray, among: pa.Array) -> pa.ChunkedArray:
+    return pc.is_in(values, among)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _likeliest(tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:

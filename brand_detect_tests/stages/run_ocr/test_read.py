@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACK_EMBEDDINGS, TRACKS, DetectedObjects
-from brand_detect.domain.contracts.run_ocr import RunOcrParams
+from brand_detect.domain.contracts.run_ocr import RunOcrParams, steps_of
+from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.domain.protocols import FrameReader, Reading
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
@@ -315,3 +316,13 @@ def test_only_text_is_read():
 
 def test_no_regions_give_empty_tables():
     assert run([], {})[0].counts() == {"readings": 0, "texts": 0, "steps": 0}
+
+
+def test_steps_of_uncertain_readings_are_stored_by_region_and_come_back():
+    steps = (Step(("R", "B"), (0.0, 1.25)), Step((BLANK,), (0.0,)), Step(("é",), (0.0,)))
+    script = {(80, 0): ("Ré", 0.6, (), steps), (80, 1): ("Ra", 0.95), (120, 2): ("", 0.0, (), steps)}
+    regions = [region("a", 0, sharpness=200.0), region("a", 1), region("b", 2, width=120)]
+    found, _, _ = run(regions, script)
+    [row] = found.steps.to_pylist()
+    assert (row["region_id"], row["characters"]) == ("a-0", "RB␀é")
+    assert steps_of(row) == steps

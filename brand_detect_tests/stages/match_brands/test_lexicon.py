@@ -1,0 +1,130 @@
+"""Brands named by letters that the reader thought less likely."""
+
+import pytest
+
+from brand_detect.catalog import LexiconIndex, parse_catalog
+from brand_detect.domain.contracts.run_ocr import row_of_steps
+from brand_detect.domain.lattice import BLANK, Step
+from brand_detect.stages.match_brands.lexicon import LexiconMatcher
+from brand_detect.stages.match_brands.match import NO_STEPS
+from brand_detect_tests.support.matching import match, open_texts, verdicts
+from brand_detect_tests.support.payloads import reading, region, text, texts
+
+INDEX = LexiconIndex(
+    parse_catalog(b"- Rolex\n- Rotax\n- Emirates\n- Talksense Sports\n- Santander\n- Tinder\n- Stag\n", "b.yaml")
+)
+
+
+def steps(at, said, **others):
+    """The row of STEPS of a region; ``others`` are second choices by position: ``at3="E"``, e times less likely."""
+    found = []
+    for n, character in enumerate(said):
+        other = others.get(f"at{n}")
+        found.append(Step((character, other), (0.0, 1.0)) if other else Step((character,), (0.0,)))
+        found.append(Step((BLANK,), (0.0,)))
+    return row_of_steps(at["region_id"], found)
+
+
+def test_a_name_is_read_through_a_letter_that_was_second_likeliest():
+    a = region(0, "a")
+    positions = [0.1, 0.3, 0.5, 0.7, 0.9]
+    result = match(
+        [a], {"a": "ROLFX"}, [reading(a, "ROLFX", 0.9, positions)], [steps(a, "ROLFX", at3="E")], index=INDEX
+    )
+    (row,) = result.verdicts.to_pylist()
+    assert (row["brand"], row["rule"], row["text"], row["matched"]) == ("Rolex", "lexicon", "ROLFX", "Rolex")
+    assert row["score"] == pytest.approx(0.82, abs=0.01)  # exp(-1 / 5)
+    assert row["confidence"] > 0.9
+    assert (row["line_start"], row["line_end"]) == pytest.approx((0.0, 1.0), abs=1e-6)
+    assert (result.stats["by_lexicon"], result.notes) == (1.0, ())
+    assert open_texts(result) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "confidence", "others", "params"),
+    [
+        ("ROLFX", 0.9, {"at0": "B"}, {}),  # F is certain
+        ("ROLFX", 0.3, {"at3": "E"}, {}),  # nothing is
+        ("ROLFX", 0.9, {"at3": "E"}, {"min_probability": 1.0}),  # off
+        ("ROLFX", 0.9, {"at3": "E"}, {"min_probability": 0.999}),
+    ],
+)
+def test_what_is_not_probable_stays_unresolved(said, confidence, others, params):
+    a = region(0, "a")
+    result = match([a], {"a": said}, [reading(a, said, confidence)], [steps(a, said, **others)], index=INDEX, **params)
+    assert result.verdicts.num_rows == 0
+    assert open_texts(result) == [said]
+
+
+def test_without_steps_names_are_scored_by_the_texts_and_a_note_says_so():
+    a, b = region(0, "a"), region(0, "b", (400, 100, 200, 50))
+    result = match([a, b], {"a": "SIAG", "b": "8TA6"}, [reading(a, "SIAG"), reading(b, "8TA6")], index=INDEX)
+    assert result.notes == (NO_STEPS,)
+    assert verdicts(result) == {}
+    result = match([a], {"a": "TALKSENSE SPQRTS"}, [reading(a, "TALKSENSE SPQRTS")], index=INDEX, fuzzy_score=1.0)
+    assert verdicts(result)[("a",)] == ("resolved", "Talksense Sports", "lexicon")
+
+
+def likely(readings, rows=(), cut=(), spelled_out=None):
+    said = texts([text("a", readings[0]["text"])], readings, rows)
+    return LexiconMatcher(INDEX, said, ["a"], cut, spelled_out or {}).find("a")
+
+
+def test_an_unreadable_reading_or_another_text_vetoes_nothing_and_the_same_name_again_supports():
+    a, b, c = (region(n, "a") for n in range(3))
+    rows = [steps(a, "ROLFX", at3="E"), steps(b, "BOLEX", at0="R")]
+    alone = likely([reading(a, "ROLFX", 0.8)], rows)
+    with_others = likely([reading(a, "ROLFX", 0.8), reading(b, "##", 0.1), reading(c, "HEINEKEN", 0.99)], rows)
+    supported = likely([reading(a, "ROLFX", 0.8), reading(b, "BOLEX", 0.7)], rows)
+    assert alone is not None
+    assert with_others is not None
+    assert supported is not None
+    assert with_others.probability == pytest.approx(alone.probability)
+    assert supported.probability > alone.probability
+
+
+def test_a_second_brand_at_the_same_place_makes_the_first_less_probable():
+    a = region(0, "a")
+    alone = likely([reading(a, "ROLFX", 0.8)], [steps(a, "ROLFX", at3="E")])
+    rivalled = likely([reading(a, "ROLAX", 0.8)], [steps(a, "ROLAX", at2="T", at3="E")])
+    assert alone is not None
+    assert rivalled is not None
+    assert {alone.hit.brand, rivalled.hit.brand} <= {"Rolex", "Rotax"}
+    assert rivalled.probability < alone.probability
+    assert rivalled.lead < alone.lead
+
+
+def test_a_short_name_is_not_taken_for_what_the_pictures_edge_cuts_off():
+    a = region(0, "a")
+    said, rows = [reading(a, "ROLFX", 0.9)], [steps(a, "ROLFX", at3="E")]
+    assert likely(said, rows, cut={a["region_id"]}) is None
+    longer = [reading(a, "EMIRATFS", 0.9)], [steps(a, "EMIRATFS", at6="E")]
+    found = likely(*longer, cut={a["region_id"]})
+    assert found is not None
+    assert found.hit.brand == "Emirates"
+
+
+def test_part_of_a_name_that_is_spelled_out_is_not_another_name():
+    a = region(0, "a")
+    said, rows = [reading(a, "TANDER", 0.9)], [steps(a, "TANDER", at1="I")]
+    found = likely(said, rows)
+    assert found is not None
+    assert found.hit.brand == "Tinder"
+    assert likely(said, rows, spelled_out={"santander": {"santander"}}) is None
+    assert likely(said, rows, spelled_out={"rolex": {"rolex"}}) is not None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "made"),
+    [
+        ("TALKSENSF", "SPORTS", {("a", "b"): ("resolved", "Talksense Sports", "lexicon")}),
+        ("TALKSENSF", "HOTELS", {}),
+        ("SANTANDFR", "SPORTS", {}),
+        ("EMIRATFS", "KS", {}),
+    ],
+)
+def test_neighbours_spell_a_name_of_several_words_together(first, second, made):
+    a, b = region(0, "a", (100, 100, 200, 50)), region(0, "b", (310, 100, 150, 50))
+    readings = [reading(a, first, 0.9), reading(b, second, 0.99)]
+    result = match([a, b], {"a": first, "b": second}, readings, [steps(a, first, at8="E")], index=INDEX)
+    assert {tracks: verdict for tracks, verdict in verdicts(result).items() if len(tracks) > 1} == made

@@ -260,6 +260,8 @@ class RapidTextReader:
         """The steps of a line, runs of certain blanks as one; none if no step may be another character."""
         best = out[np.arange(len(out)), likeliest]
         uncertain = best < 1 / (1 + LEAST_LIKELY)
+        if not uncertain.any():
+            return ()
         steps: list[Step] = []
         for at, character in enumerate(likeliest.tolist()):
             classes = [character]

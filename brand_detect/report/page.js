@@ -718,6 +718,7 @@
     exact: "the text is the brand's name",
     alias: "the text is another name of the brand",
     fuzzy: "the text is almost the name",
+    lexicon: "the name is likely by what the reader saw, letter by letter",
     joined: "neighbouring texts together form the name",
     logo_match: "the region looks like a picture of the brand's logo",
     vlm: "a local model named it",

@@ -79,8 +79,13 @@ class Verdict(Record):
     brand_id: str = Field(default="", description="the brand's id in the catalogue")
     brand: str = Field(default="", description="the brand's name")
     rule: Rule = Field(description=" | ".join(Rule))
-    score: Float32 = Field(default=1.0, description="how well the rule matches, 0..1")
-    confidence: Float32 = Field(description="the rule's score times the reading's confidence, 0..1")
+    score: Float32 = Field(
+        default=1.0,
+        description="how well the rule matches, 0..1; lexicon: likelihood per letter, relative to the reader's best",
+    )
+    confidence: Float32 = Field(
+        description="the rule's score times the reading's confidence, 0..1; lexicon, logo_match: a probability"
+    )
     text: str = Field(description="the text that was read")
     matched: str = Field(description="the alias or exemplar that it matched, or the model's answer")
     span_start: Float32 = Field(default=0.0, description="share of the text's length where the brand begins, 0..1")

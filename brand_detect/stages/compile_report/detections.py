@@ -18,6 +18,7 @@ from brand_detect.domain.quality import QualityScale
 from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
+SPELLED_TOGETHER = (Rule.joined, Rule.lexicon)  # rules by which several tracks together show one name
 SAME_LINE = 1.2
 """Proportions (length / height) that differ by less belong to the same line: a detector's boxes vary by a px or two in
 height, and pans foreshorten them. An emblem more or less changes them by a third."""
@@ -118,7 +119,7 @@ def _members(verdicts: pa.Table, regions: pa.Table) -> _Members:
     seen = seen.append_column("frame", regions["frame"].take(seen["region"]))
     seen = seen.sort_by([(c, "ascending") for c in ("verdict", "frame", "member", "region")])
     verdict, member, region, frame = (seen[c].to_numpy() for c in ("verdict", "member", "region", "frame"))
-    joined = (verdicts["rule"].to_numpy() == Rule.joined)[verdict]
+    joined = np.isin(verdicts["rule"].to_numpy().astype(str), [*SPELLED_TOGETHER])[verdict]
     opens = np.r_[True, (np.diff(verdict) != 0) | (np.diff(frame) != 0) | ~joined[1:]][: len(verdict)]
     group = np.cumsum(opens) - 1
     is_whole = np.bincount(group)[group] == np.where(joined, n_tracks[verdict], 1)

@@ -311,17 +311,18 @@ def test_the_box_is_cut_to_the_span_of_the_text() -> None:
     assert found["area_frac"] == pytest.approx(200 * 50 / FULL_HD)
 
 
-def test_joined_tracks_are_one_detection_within_their_span() -> None:
+@pytest.mark.parametrize("rule", ["joined", "lexicon"])
+def test_joined_tracks_are_one_detection_within_their_span(rule: str) -> None:
     regions = track("a", [4, 5], (100, 100, 150, 50)) + track("b", [4], (260, 100, 150, 50))
-    whole = report(regions, [p.verdict("BNP Paribas", ["a", "b"], rule="joined")])
+    whole = report(regions, [p.verdict("BNP Paribas", ["a", "b"], rule=rule)])
     boxes = [[row[c] for c in ("x_px", "w_px")] for row in whole.detections.to_pylist()]
     assert boxes == [[100, 310], [100, 150]]
     assert whole.detections["area_frac"].to_pylist() == pytest.approx([15000 / FULL_HD, 7500 / FULL_HD])
     # "BNP PARIBAS OPEN": the span ends in the middle of the second region; where that one is missing, nothing is cut
-    part = report(regions, [p.verdict("BNP Paribas", ["a", "b"], rule="joined", span_end=0.75)])
+    part = report(regions, [p.verdict("BNP Paribas", ["a", "b"], rule=rule, span_end=0.75)])
     assert [[row[c] for c in ("x_px", "w_px")] for row in part.detections.to_pylist()] == [[100, 235], [100, 150]]
     # a region outside the span is no part of the brand
-    first = report(regions, [p.verdict("BNP Paribas", ["a", "b"], rule="joined", span_end=0.5)])
+    first = report(regions, [p.verdict("BNP Paribas", ["a", "b"], rule=rule, span_end=0.5)])
     assert [[row[c] for c in ("x_px", "w_px")] for row in first.detections.to_pylist()] == [[100, 150], [100, 150]]
 
 

@@ -5,8 +5,8 @@
 Logistic regression with a small ridge over the features of ``stages.match_brands.lexicon.Likely``, on lines of
 ``brand-detect evaluate lines --csv``. Half of the clips are fitted and the others predicted, in turn; then all are
 fitted.
-The figures in use come from 22 real clips and four generated ones at 720p to 270p: 512 tracks of which a name fits a
-reading, 464 rightly.
+The figures in use come from 22 real clips, 60 photographs of streets and four generated clips, and a catalogue with
+every labelled name: 482 tracks of which a name fits a reading, 461 rightly.
 """
 
 import hashlib

@@ -17,6 +17,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation.scoring import icons, recognizers
 from brand_detect.evaluation.scoring.icons import Icon
 from brand_detect.evaluation.scoring.labels import Half
+from brand_detect.evaluation.scoring.lines import Line, write_lines
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.resources import Engines
 from brand_detect.storage.store import Store
@@ -194,3 +195,19 @@ def test_a_generated_clip_is_scored_with_the_truth_beside_it(clips: Path, comman
     (clip,) = json.loads(out)[0]["clips"]
     assert [(b["brand"], b["found"]) for b in clip["brands"]] == [("Rolex", True)]
     assert ([b["brand"] for b in clip["false"]], clip["unlisted"]) == (["Acme Widgets"], []), "the truth is exhaustive"
+
+
+def test_lines_of_a_file_are_named_again_and_kept(tmp_path: Path, command_line: Callable[..., Ended]):
+    lines = tmp_path / "lines.csv"
+    write_lines(
+        [Line("a.mp4", "t", "r", "ROLEX", 0.99, ("Rolex",), ""), Line("a.mp4", "u", "s", "VISA", 0.99, (), "")], lines
+    )
+    code, out, _ = command_line("evaluate", "lines", str(lines), "--json", "--csv", str(tmp_path / "again.csv"))
+    assert code == 0
+    strings, _, both = json.loads(out)
+    assert (strings["right"], strings["false"], strings["recall"]) == (1, 1, 1.0)
+    assert (both["right"], both["false"]) == (1, 1)
+    assert (tmp_path / "again.csv").read_text() == lines.read_text()
+    code, out, err = command_line("evaluate", "lines", str(tmp_path / "none.csv"))
+    assert code != 0
+    assert "there is no" in (out + err).lower() or "not a label file" in out + err

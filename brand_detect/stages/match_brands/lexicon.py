@@ -42,9 +42,7 @@ class Likely:
     hit: Hit
     reading: Reading  # the one that fits best; of joined tracks, their texts and the lowest confidence
     lead: float  # by how much the cost per letter is lower than that of the next brand at the same place
-    support: (
-        float  # sum of the scores in the other readings, at most ``MOST_SUPPORT``: a reading of another text adds 0
-    )
+    support: float  # sum of the scores in the other readings, 0 for another text; at most ``MOST_SUPPORT``
 
     @property
     def features(self) -> dict[str, float]:

@@ -169,17 +169,18 @@ def _lexicon_verdicts(
     index: BrandIndex,
 ) -> Iterator[Verdict]:
     """Yields verdicts for brands that tracks without one, or neighbours among them, show with ``min_probability``."""
+    least = max(params.min_probability, params.min_confidence)
     at_edge = rows_of(detected.regions, "region_id", "at_edge")
     cut = {region for region, at_edge in at_edge if at_edge is not False}
     settled_tracks = {track for verdict in settled for track in verdict.track_ids}
     left = [track for track in tracks if track not in settled_tracks]
     matcher = LexiconMatcher(index, texts, left, cut, names_spelled_out(matches))
     alone = [likely for track in left if (likely := matcher.find(track))]
-    found = [likely for likely in alone if likely.probability >= params.min_probability]
+    found = [likely for likely in alone if likely.probability >= least]
     if params.join_neighbours:
         named = {track for likely in found for track in likely.tracks}
         joins = matcher.find_joined(regions, tracks, set(left) - named)
-        found += [likely for likely in joins if likely.probability >= params.min_probability]
+        found += [likely for likely in joins if likely.probability >= least]
     for likely in found:
         hit, reading = likely.hit, likely.reading
         position = _position(reading, hit.start, hit.end) if len(likely.tracks) == 1 else {}

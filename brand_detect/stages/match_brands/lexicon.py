@@ -27,8 +27,8 @@ from brand_detect.stages.match_brands.joining import neighbours, paths_between, 
 from brand_detect.stages.match_brands.matching import Reading, rows_of
 from brand_detect.stages.regions import RegionColumns
 
-INTERCEPT = -2.33
-WEIGHTS = {"score": 0.91, "letters": 0.33, "confidence": 1.12, "lead": 1.43, "support": 0.10}
+INTERCEPT = -2.30
+WEIGHTS = {"score": 0.93, "letters": 0.33, "confidence": 1.12, "lead": 1.44, "support": 0.10}
 LEAST_SCORE = 0.3  # of a rival that is no rival
 MOST_SUPPORT = 2.0
 SHORT_AT_EDGE = 5  # names of so many letters are not taken for what the picture's edge cuts off

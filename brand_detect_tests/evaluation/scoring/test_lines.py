@@ -10,8 +10,8 @@ import pytest
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
+from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
 from brand_detect.evaluation.scoring.lines import Line, compare_lines, is_shown, lines_of, load_lines, write_lines
-from brand_detect.evaluation.scoring.score import ClipLabels, Label
 from brand_detect_tests.support.matching import SCENES
 from brand_detect_tests.support.payloads import detected, reading, region, texts
 
@@ -66,7 +66,7 @@ def test_a_clip_without_boxes_may_show_its_brands_on_any_line():
         "detect_objects": detected([a, b], SCENES),
         "filter_scenes": SCENES,
     }
-    labels = ClipLabels("a.mp4", 1.0, (Label("Rolex", True, ()), Label("Sky", False, ())))
+    labels = ClipLabels("a.mp4", 1.0, (Label("Rolex", Kind.clear, ()), Label("Sky", Kind.hard, ())))
     assert [(line.track, line.text, line.shown) for line in lines_of(payloads, labels)] == [
         ("a", "ROLEX", ("Rolex", "Sky"))
     ]

@@ -157,6 +157,7 @@ def catalog_to_json(catalog: BrandCatalog) -> bytes:
     return _canonical({"version": catalog.version, "brands": [_plain(b) for b in catalog.brands]})
 
 
+@lru_cache(maxsize=2)  # several stages of a run read the same snapshot
 def catalog_from_json(data: bytes, version: str) -> BrandCatalog:
     """Parses the output of ``catalog_to_json`` for that version.
 

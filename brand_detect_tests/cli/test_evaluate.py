@@ -118,7 +118,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BRAND_DETECT_CATALOG", str(tmp_path / "brands.yaml"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("brand_detect.cli.evaluate.out.width", 200)
     (tmp_path / "brands.yaml").write_text("- name: Rolex\n", encoding="utf-8")
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "own.yaml").write_text("- name: Rolex\n", encoding="utf-8")

@@ -126,6 +126,8 @@ def serving() -> Iterator[ModelServer]:
     state = ModelServer()
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 5  # s without a byte from or to the client, who may hold the connection open
+
         def do_GET(self) -> None:
             self._send(200, {"object": "list", "data": [{"id": "m", "object": "model"}]})
 

@@ -20,6 +20,11 @@ class Fit(NamedTuple):
     end: int
 
 
+def weight(name: str) -> int:
+    """Letters of a name; one that is a word of its own counts twice: one of thousands says more than one of 26."""
+    return sum(1 + is_word(letter) for letter in name)
+
+
 def fit(name: str, lattice: Lattice, budget: float) -> Fit | None:
     """The cheapest alignment of ``name``, a key, from a word's edge to a word's edge; None if it costs over ``budget``.
     A letter that is a word of its own has edges on both sides.
@@ -85,15 +90,15 @@ class NameFinder:
     """
 
     def __init__(self, keys: Sequence[str], per_letter: float) -> None:
-        """``per_letter`` is the highest cost per letter."""
-        self.keys, self.per_letter = keys, per_letter
+        """``per_letter`` is the highest cost per letter (``weight``)."""
+        self.keys, self._budgets = keys, [per_letter * weight(key) for key in keys]
         positions: defaultdict[str, list[int]] = defaultdict(list)
         self._needed = np.zeros(len(keys), np.int16)
-        for position, key in enumerate(keys):
+        for position, (key, budget) in enumerate(zip(keys, self._budgets, strict=True)):
             runs = {f" {key} "[at : at + 3] for at in range(len(key))}
             for run in runs:
                 positions[run].append(position)
-            self._needed[position] = max(1, len(runs) - 3 * int(per_letter * len(key) / UNLISTED))
+            self._needed[position] = max(1, len(runs) - 3 * int(budget / UNLISTED))
         self._positions = {run: np.array(at, np.int32) for run, at in positions.items()}
 
     def candidates(self, lattice: Lattice) -> list[int]:
@@ -101,9 +106,13 @@ class NameFinder:
         found = [at for run in lattice.trigrams() if (at := self._positions.get(run)) is not None]
         if not found:
             return []
-        return np.flatnonzero(np.bincount(np.concatenate(found), minlength=len(self.keys)) >= self._needed).tolist()
+        counts = np.bincount(np.concatenate(found), minlength=len(self.keys))
+        return np.flatnonzero(counts >= self._needed).tolist()
+
+    def fit(self, position: int, lattice: Lattice) -> Fit | None:
+        """Where the name at ``position`` fits best, within its budget."""
+        return fit(self.keys[position], lattice, self._budgets[position])
 
     def fits_any(self, lattice: Lattice) -> bool:
         """Whether any of the names fits."""
-        keys = (self.keys[position] for position in self.candidates(lattice))
-        return any(fit(key, lattice, self.per_letter * len(key)) for key in keys)
+        return any(self.fit(position, lattice) for position in self.candidates(lattice))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.catalog import Brand
-from brand_detect.domain.text import Line, NearIndex, fold, is_word
+from brand_detect.domain.text import Line, NearIndex, fold
 
 CONFUSION_COST = 0.2  # of an edit that OCR confusion explains (0 for O); any other costs 1
 CUT_COST = 0.9  # of a first or last letter cut off with the line (TENNIST) or added by an emblem (OCOCA-COLA)
@@ -36,11 +36,6 @@ class Spelling:
     @cached_property
     def has_digit(self) -> bool:
         return any(c.isdigit() for c in self.key)
-
-    @cached_property
-    def weight(self) -> int:
-        """Letters; those that are words of their own count twice, as one of thousands says more than one of 26."""
-        return sum(1 + is_word(letter) for letter in self.key)
 
 
 class Candidate(NamedTuple):

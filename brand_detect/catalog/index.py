@@ -10,7 +10,7 @@ from itertools import pairwise
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.catalog.alignment import NameFinder, fit, lacks_a_word
+from brand_detect.catalog.alignment import NameFinder, lacks_a_word, weight
 from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
@@ -61,7 +61,7 @@ class LexiconIndex:
                 self._excluded[fold(key_of(text))].add(brand.brand_id)
         self._spellings = tuple(self._by_key.values())
         self._fuzzy = FuzzyMatcher(self._spellings)
-        self._likely = [s for s in self._spellings if s.weight >= SHORTEST_LIKELY and not s.exactly]
+        self._likely = [s for s in self._spellings if weight(s.key) >= SHORTEST_LIKELY and not s.exactly]
         self._finder = NameFinder([s.key for s in self._likely], LEAST_LIKELY)
         several = [line for s in self._likely if len((line := line_of(s.text)).words) > 1]
         self._first_words = NameFinder(sorted({line.words[0] for line in several}), LEAST_LIKELY)
@@ -127,7 +127,7 @@ class LexiconIndex:
         line = line_of(lattice.text)
         found: dict[str, Candidate] = {}
         for position in self._finder.candidates(lattice):
-            candidate = self._likely_at(line, lattice, self._likely[position])
+            candidate = self._likely_at(line, lattice, position)
             if candidate is None or self._is_excluded_at(line, candidate):
                 continue
             known = found.get(candidate.spelling.brand.brand_id)
@@ -135,18 +135,17 @@ class LexiconIndex:
                 found[candidate.spelling.brand.brand_id] = candidate
         return [_as_hit(line, c, Rule.lexicon) for c in sorted(found.values(), key=lambda c: c.worth)]
 
-    @staticmethod
-    def _likely_at(line: Line, lattice: Lattice, spelling: Spelling) -> Candidate | None:
-        """Where ``spelling`` fits best, if it counts there."""
-        fitted = fit(spelling.key, lattice, LEAST_LIKELY * spelling.weight)
+    def _likely_at(self, line: Line, lattice: Lattice, position: int) -> Candidate | None:
+        """Where a name of ``_likely`` fits best, if it counts there."""
+        spelling, fitted = self._likely[position], self._finder.fit(position, lattice)
         if fitted is None or lacks_a_word(spelling.key, spelling.cuts, lattice, fitted.cost):
             return None
         start = lattice.slots[fitted.begin - 1].end if fitted.begin else 0
         begin, end = bisect_left(line.at, start), bisect_left(line.at, lattice.slots[fitted.end].end)
         if end - begin < spelling.brand.min_length or _is_everyday(line, begin, end):
             return None
-        candidate = Candidate(begin, end, spelling, math.exp(-fitted.cost / spelling.weight), exact=False)
-        on_its_own = spelling.whole_line or spelling.weight <= SHORT
+        candidate = Candidate(begin, end, spelling, math.exp(-fitted.cost / weight(spelling.key)), exact=False)
+        on_its_own = spelling.whole_line or weight(spelling.key) <= SHORT
         return None if on_its_own and not _is_nothing_but_names(line, [candidate]) else candidate
 
     def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:

@@ -86,14 +86,8 @@ def clips(
     if as_json:
         out.print_json(data=[evaluation.to_json() for evaluation in evaluations])
         return
-    for evaluation in evaluations:
-        for clip in evaluation.clips:
-            out.print(summary.seconds_table(clip, evaluation.catalog if len(evaluations) > 1 else ""))
-        if evaluation.left_out:
-            out.print(summary.left_out_table(evaluation.left_out))
-        if any(clip.unlabelled for clip in evaluation.clips):
-            out.print(summary.unlabelled_table(evaluation))
-    out.print(summary.totals_table(evaluations))
+    for table in summary.tables(evaluations):
+        out.print(table)
     for clip, run in others.items():
         report = run.load(Stage.compile_report)
         assert isinstance(report, Report)

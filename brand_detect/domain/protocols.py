@@ -340,8 +340,8 @@ class Reading:
     confidence: float
     char_positions: tuple[float, ...] = ()
     """Centre of each character of ``text``, spaces included, as a share of the crop's width; empty = unknown."""
-    steps: tuple[Step, ...] = ()
-    """The steps along the line; empty = unknown, or every character is all but certain."""
+    steps: tuple[Step, ...] | None = None
+    """The steps along the line; None = unknown, empty = every character is all but certain."""
 
 
 class TextReader(Protocol):

@@ -9,19 +9,21 @@ The figures in use come from 22 real clips, 60 photographs of streets and four g
 every labelled name: 481 tracks of which a name fits a reading, 460 rightly.
 """
 
-import hashlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.settings import Settings
+from brand_detect.evaluation.scoring.labels import Half
 from brand_detect.evaluation.scoring.lines import is_shown, load_lines
 
 RIDGE = 1.0
@@ -29,27 +31,24 @@ EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 
 
 def fitted(features: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intercept and weights by Newton's method; the intercept is not held back."""
-    x = np.column_stack([np.ones(len(features)), features])
-    ridge = RIDGE * np.eye(x.shape[1])
-    ridge[0, 0] = 1e-6
-    weights = np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-x @ weights))
-        step = np.linalg.solve((x.T * (p * (1 - p))) @ x + ridge, x.T @ (right - p) - ridge @ weights)
-        weights += step
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights
+    """Intercept and weights; the ridge does not hold the intercept back."""
+    x, y = torch.from_numpy(np.column_stack([np.ones(len(features)), features])), torch.from_numpy(right)
+    weights = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        errors = binary_cross_entropy_with_logits(x @ weights, y, reduction="sum")
+        value = errors + RIDGE / 2 * weights[1:].square().sum()
+        value.backward()
+        return value
+
+    optimiser.step(loss)  # pyright: ignore[reportArgumentType]
+    return weights.detach().numpy()
 
 
 def predicted(features: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1 / (1 + np.exp(-(weights[0] + features @ weights[1:])))
-
-
-def first_half(clip: str) -> bool:
-    """Whether a clip belongs to the first half."""
-    return hashlib.sha256(clip.encode()).digest()[-1] % 2 == 0
 
 
 def main(
@@ -60,7 +59,7 @@ def main(
     names = list(rows[0][0].features)
     features = np.array([list(likely.features.values()) for likely, _, _ in rows])
     right = np.array([shown for *_, shown in rows], float)
-    first = np.array([first_half(clip) for _, clip, _ in rows])
+    first = np.array([Half.of(clip) is Half.first for _, clip, _ in rows])
     p = np.zeros(len(rows))
     for half in (first, ~first):
         p[half] = predicted(features[half], fitted(features[~half], right[~half]))

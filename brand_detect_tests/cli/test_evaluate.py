@@ -166,7 +166,13 @@ def test_the_deployments_catalogue_is_the_latest_again(clips: Path, command_line
 def test_the_tables_of_clips_and_of_two_runs(clips: Path, tmp_path: Path, command_line: Callable[..., Ended]):
     code, out, err = command_line("evaluate", "clips", str(clips))
     assert code == 0, err
-    for words in ("match.mp4 (2.0 s)", "two shots", "1 of 1, 100 %", "other.mp4: no labels", "called false before"):
+    for words in (
+        "match.mp4 (2.0 s)",
+        "two shots",
+        "1 of 1, 100 %",
+        "other.mp4: no labels",
+        "unlisted: they do not say",
+    ):
         assert words in out
     for name, catalog in (("before", "brands.yaml"), ("after", "lists")):
         _, out, _ = command_line("evaluate", "clips", str(clips), "--catalog", catalog, "--json")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brand_detect.training.lexicon import first_half, fitted, predicted
+from brand_detect.training.lexicon import fitted, predicted
 
 
 def test_a_fit_finds_the_weights_that_made_the_data():
@@ -16,8 +16,3 @@ def test_a_fit_finds_the_weights_that_made_the_data():
 def test_a_feature_that_parts_all_gets_no_endless_weight():
     features = np.array([[-1.0], [1.0]] * 5)
     assert 0 < fitted(features, np.array([0.0, 1.0] * 5))[1] < 5
-
-
-def test_clips_fall_into_halves_by_their_names():
-    halves = [first_half(f"clip-{n}.mp4") for n in range(200)]
-    assert 70 < sum(halves) < 130

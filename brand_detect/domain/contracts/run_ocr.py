@@ -43,7 +43,7 @@ TEXTS = schema(
 )
 STEPS = schema(
     "steps",
-    "What the reader's network saw along a line, for readings with an uncertain character",
+    "What the reader's network saw along a line, if the reader tells; a row without steps: every character was certain",
     region_id=(STRING, "id of the region that was read"),
     n_characters=(pa.list_(pa.uint8()), "number of characters at each step"),
     characters=(
@@ -60,7 +60,7 @@ STEPS = schema(
 
 @dataclass(frozen=True)
 class TrackTexts(Payload):
-    """``steps`` is empty if the reader gave none."""
+    """``steps`` has no row for a reading whose steps are unknown."""
 
     readings: pa.Table
     texts: pa.Table

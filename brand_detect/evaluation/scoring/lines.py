@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
 from brand_detect.catalog import LexiconIndex
@@ -26,7 +25,7 @@ from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import rows_of, table
 from brand_detect.domain.text import key_of
 from brand_detect.evaluation.scoring.labels import ClipLabels
-from brand_detect.evaluation.scoring.score import COVERED
+from brand_detect.evaluation.scoring.score import covers
 from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher, Likely
 from brand_detect.stages.match_brands.matching import TextMatcher, names_spelled_out, readings_of
@@ -36,6 +35,11 @@ SCENARIOS = tuple(
     for seed, (width, height) in enumerate([(1280, 720), (640, 360), (640, 360), (480, 270)], start=5)
 )
 """Footage whose lines are taken by default: names are the same, and small enough to be misread."""
+
+
+UNKNOWN = "unknown"
+CERTAIN = {"n_characters": [], "characters": "", "costs": []}
+"""A row of STEPS without steps."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Line:
     text: str
     confidence: float
     shown: tuple[str, ...]
-    steps: str  # the other columns of its row of STEPS, as JSON; "" if it has none
+    steps: str  # the other columns of its row of STEPS, as JSON; "" if all but certain, UNKNOWN if it has none
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,14 @@ def lines_of(payloads: Mapping[str, Payload], clip: ClipLabels) -> Iterator[Line
     assert isinstance(objects, DetectedObjects)
     assert isinstance(scenes, FilteredScenes)
     shown = _shown(objects, scenes, clip)
-    steps = {row.pop("region_id"): json.dumps(row, ensure_ascii=False) for row in rows_of(texts.steps)}
+    steps = {
+        row.pop("region_id"): json.dumps(row, ensure_ascii=False) if row["costs"] else ""
+        for row in rows_of(texts.steps)
+    }
     for row in rows_of(texts.readings):
         if row["text"]:
             track, region = row["track_id"], row["region_id"]
-            own = steps.get(region, "") if row["read_in"] is None else ""
+            own = steps.get(region, UNKNOWN)
             yield Line(clip.clip, track, region, row["text"], round(row["confidence"], 4), shown.get(track, ()), own)
 
 
@@ -90,11 +97,8 @@ def _shown(objects: DetectedObjects, scenes: FilteredScenes, clip: ClipLabels) -
     numbers = truth.boxes[:, 0].astype(int)
     found: dict[str, dict[str, None]] = {}
     for row in rows_of(objects.regions):
-        box = np.array([row["x_px"], row["y_px"], row["x_px"] + row["w_px"], row["y_px"] + row["h_px"]])
         for there in truth.boxes[numbers == round(times[row["frame"]] * truth.fps)]:
-            lettering = box_of(there[2:10].reshape(4, 2))
-            sides = (np.minimum(box[2:], lettering[2:]) - np.maximum(box[:2], lettering[:2])).clip(0)
-            if sides.prod() >= COVERED * (lettering[2:] - lettering[:2]).prod():
+            if covers(row, box_of(there[2:10].reshape(4, 2))):
                 found.setdefault(row["track_id"], {})[truth.brands[int(there[1])]] = None
     return {track: tuple(names) for track, names in found.items()}
 
@@ -197,7 +201,8 @@ def _texts(lines: Sequence[Line]) -> TrackTexts:
         alternatives = list(dict.fromkeys(line.text for line in others if line.text != best.text))
         row = {"text": best.text, "confidence": best.confidence, "agreement": 1.0, "alternatives": alternatives}
         texts.append({"track_id": track, "n_readings": len(own)} | row)
-    steps = [{"region_id": line.region} | json.loads(line.steps) for line in lines if line.steps]
+    told = [line for line in lines if line.steps != UNKNOWN]
+    steps = [{"region_id": line.region} | (json.loads(line.steps) if line.steps else CERTAIN) for line in told]
     return TrackTexts(table(READINGS, readings), table(TEXTS, texts), table(STEPS, steps))
 
 

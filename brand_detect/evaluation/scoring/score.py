@@ -352,9 +352,12 @@ def _losses(
             regions = run.regions.get(frame, [])
             if boxes is not None:
                 there = boxes[round(run.times[frame] * fps)]
-                regions = [region for region in regions if any(_covers(region, box) for box in there)]
-            fate = _fate_of_logo if label.kind is Kind.logos else _fate
-            where, detail = fate(label.brand, key, {region["track_id"] for region in regions}, run, boxes is not None)
+                regions = [region for region in regions if any(covers(region, box) for box in there)]
+            tracks, exact = {region["track_id"] for region in regions}, boxes is not None
+            if label.kind is Kind.logos:
+                where, detail = _fate_of_logo(key, tracks, run, exact)
+            else:
+                where, detail = _fate(label.brand, key, tracks, run, exact)
         fates.setdefault(where, Counter())[detail] += row["end_s"] - row["start_s"]
     losses = [Loss(where, sum(found.values()), max(found, key=found.__getitem__)) for where, found in fates.items()]
     return tuple(sorted(losses, key=lambda loss: -loss.seconds))
@@ -377,7 +380,7 @@ def _fate(brand: str, key: str, tracks: set[str], run: _Run, exact: bool) -> tup
     return NOT_DETECTED_OR_READ, "no text like it"
 
 
-def _fate_of_logo(brand: str, key: str, tracks: set[str], run: _Run, exact: bool) -> tuple[str, str]:  # noqa: ARG001
+def _fate_of_logo(key: str, tracks: set[str], run: _Run, exact: bool) -> tuple[str, str]:
     """As ``_fate``, for a logo without its name."""
     if unreported := _unreported(key, {t for t in tracks if any(map(is_by_picture, run.claims[t]))}, run):
         return unreported
@@ -414,7 +417,8 @@ def _truth_boxes(brand: str, truth: Truth) -> dict[int, list[NDArray[np.float64]
     return boxes
 
 
-def _covers(region: Row, box: NDArray[np.float64]) -> bool:
+def covers(region: Row, box: NDArray[np.float64]) -> bool:
+    """Whether a region covers a box, (left, top, right, bottom) in px, by ``COVERED`` of its area."""
     x, y = region["x_px"], region["y_px"]
     width = min(x + region["w_px"], box[2]) - max(x, box[0])
     height = min(y + region["h_px"], box[3]) - max(y, box[1])

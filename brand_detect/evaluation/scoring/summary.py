@@ -1,6 +1,6 @@
 """Scores of many clips with one catalogue: totals, recall with its interval, tables, and JSON that can be compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ RESAMPLES, SEED = 2_000, 0
 PERCENTILES = (2.5, 97.5)
 
 HOW_COUNTED = (
-    "false: the labels say that it is not there; unlisted: they do not say. Both together were called false before "
-    "they were told apart, and precision counts both as wrong, so it is a lower bound."
+    "false: the labels say that it is not there; unlisted: they do not say. Precision counts both as wrong, so it is a "
+    "lower bound."
 )
 
 
@@ -115,6 +115,18 @@ class Recall:
             return ""
         bounds = "" if self.low is None or self.high is None else f" ({100 * self.low:.0f}–{100 * self.high:.0f})"
         return f"{self.found} of {self.labels}, {100 * self.share:.0f} %{bounds}"
+
+
+def tables(evaluations: Sequence[Evaluation]) -> Iterator[Table]:
+    """All tables: each catalogue's clips, removed brands and brands without a label, then the totals."""
+    for evaluation in evaluations:
+        for clip in evaluation.clips:
+            yield seconds_table(clip, evaluation.catalog if len(evaluations) > 1 else "")
+        if evaluation.left_out:
+            yield left_out_table(evaluation.left_out)
+        if any(clip.unlabelled for clip in evaluation.clips):
+            yield unlabelled_table(evaluation)
+    yield totals_table(evaluations)
 
 
 def seconds_table(score: ClipScore, catalog: str = "") -> Table:

@@ -45,9 +45,6 @@ def totals(
         brand_id, brand = own[0].brand_id, own[0].brand
         listed = brands.get(brand_id) or Brand(brand_id, brand)
         seconds = sum(e.seconds for e in own)
-        seconds_on: Counter[str] = Counter()
-        for exposure in own:
-            seconds_on[exposure.placement] += exposure.seconds  # pyright: ignore[reportArgumentType]
         spot_s = sum(e.media_factor * e.seconds for e in own)
         return BrandTotal(
             brand_id=brand_id,
@@ -74,11 +71,18 @@ def totals(
             visible_frac=_mean(own, "visible_frac"),
             exclusive_s=sum(e.exclusive_s for e in own),
             quality=_mean(own, "quality"),
-            placement=seconds_on.most_common(1)[0][0],
+            placement=_longest_placement(own),
             media_value=params.media_rate / 30 * spot_s if params.media_rate else None,
         )
 
     return sorted(map(total, by_brand.values()), key=lambda brand: (-brand.seconds, brand.brand_id))
+
+
+def _longest_placement(exposures: Sequence[Exposure]) -> str:
+    seconds: Counter[str] = Counter()
+    for exposure in exposures:
+        seconds[exposure.placement] += exposure.seconds  # pyright: ignore[reportArgumentType]
+    return seconds.most_common(1)[0][0]
 
 
 def _mean(exposures: Sequence[Exposure], name: str) -> float:

@@ -85,13 +85,12 @@ class LexiconMatcher:
         stored = texts.steps.filter(_is_in(texts.steps["region_id"], readings["region_id"].combine_chunks()))
         steps = {row["region_id"]: steps_of(row) for row in rows(stored)}
         self._lattices: defaultdict[str, list[tuple[Reading, Lattice]]] = defaultdict(list)
-        certain = texts.steps.num_rows > 0
-        spell = lru_cache(maxsize=65_536)(lambda text: spelled(text, certain))
-        columns = ("track_id", "text", "confidence", "char_positions", "region_id", "read_in")
-        for track, text, confidence, positions, region, read_in in rows_of(readings, *columns):
+        spell = lru_cache(maxsize=65_536)(spelled)
+        columns = ("track_id", "text", "confidence", "char_positions", "region_id")
+        for track, text, confidence, positions, region in rows_of(readings, *columns):
             if text:
-                own = steps.get(region, ()) if read_in is None else ()
-                lattice = lattice_of(text, own) if own else spell(text)
+                own = steps.get(region)
+                lattice = lattice_of(text, own) if own else spell(text, certain=own is not None)
                 self._lattices[track].append((Reading(text, confidence, positions or (), region), lattice))
         self._find = lru_cache(maxsize=65_536)(index.find_likely)
 

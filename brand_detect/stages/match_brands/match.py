@@ -38,7 +38,7 @@ from brand_detect.stages.match_brands.ranking import ranked, with_candidates
 from brand_detect.stages.regions import RegionColumns
 from brand_detect.stages.similarity import mean_embeddings
 
-NO_STEPS = "run_ocr stored no steps of the reader's network: names are scored by the texts alone."
+NO_STEPS = "The reader told no steps of {} of {} lines: names are scored by their texts alone."
 
 
 def match_brands(
@@ -85,7 +85,7 @@ def match_brands(
         verdicts=table(VERDICTS, verdicts),
         unresolved=table(UNRESOLVED, clusters),
         answers=table(ANSWERS),
-        notes=() if texts.steps.num_rows or not texts.readings.num_rows else (NO_STEPS,),
+        notes=_notes(texts),
         stats={
             "tracks": float(len(tracks)),
             "resolved": float(len(settled) - ignored),
@@ -96,6 +96,13 @@ def match_brands(
             "lookups": float(matcher.lookups),
         },
     )
+
+
+def _notes(texts: TrackTexts) -> tuple[str, ...]:
+    """A note if names are scored by texts alone, as for Tesseract and for attempts from before steps were stored."""
+    read = {region for region, text in rows_of(texts.readings, "region_id", "text") if text}
+    unknown = read.difference(texts.steps["region_id"].to_pylist())
+    return (NO_STEPS.format(len(unknown), len(read)),) if unknown else ()
 
 
 def _matches(

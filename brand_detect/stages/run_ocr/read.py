@@ -58,7 +58,7 @@ class _Crop:
 
 @dataclass
 class _Track:
-    """A track, its crops while they wait for the reader, its readings, and the steps of uncertain ones."""
+    """A track, its crops while they wait for the reader, its readings, and their steps."""
 
     track_id: str
     steady: bool  # whether all of its regions have about the same proportions
@@ -101,6 +101,8 @@ def run_ocr(
     for track, reading in reused.items():
         own = {"region_id": best[track]["region_id"], "frame": best[track]["seen_on"]}
         tracks[track].readings.append(replace(reading, **own, read_in=instead[track]))
+        if tracks[instead[track]].steps:  # what is taken over is certain
+            tracks[track].steps.append(row_of_steps(best[track]["region_id"], ()))
     ordered = [tracks[track] for track in sorted(tracks)]
     return TrackTexts(
         readings=table(READINGS, [{"track_id": t.track_id, **vars(r)} for t in ordered for r in t.readings]),
@@ -203,7 +205,7 @@ def _read_crops(tracks: Sequence[_Track], params: RunOcrParams, reader: TextRead
             track.readings.append(
                 _Reading(crop.region_id, crop.frame, reading.text, reading.confidence, char_positions)
             )
-            if reading.text and reading.steps:
+            if reading.text and reading.steps is not None:
                 track.steps.append(row_of_steps(crop.region_id, reading.steps))
     for track in tracks:
         track.crops.clear()

@@ -122,7 +122,7 @@ def test_totals_have_a_group_for_each_catalogue() -> None:
     ]
     assert rows[1][1:] == ["1 of 2", "", "0 of 1", "1", "1", "33%", "0%"]
     assert rows[3][1:7] == ["1 of 2, 50 %", "0 of 1, 0 %", "0 of 1, 0 %", "1", "1", "33%"]
-    assert "called false before" in text
+    assert "unlisted: they do not say" in text
 
 
 def test_json_can_be_read_again(tmp_path: Path) -> None:

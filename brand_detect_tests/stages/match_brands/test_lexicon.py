@@ -59,7 +59,7 @@ def test_what_is_not_probable_stays_unresolved(said, confidence, others, params)
 def test_without_steps_names_are_scored_by_the_texts_and_a_note_says_so():
     a, b = region(0, "a"), region(0, "b", (400, 100, 200, 50))
     result = match([a, b], {"a": "SIAG", "b": "8TA6"}, [reading(a, "SIAG"), reading(b, "8TA6")], index=INDEX)
-    assert result.notes == (NO_STEPS,)
+    assert result.notes == (NO_STEPS.format(2, 2),)
     assert verdicts(result) == {}
     result = match([a], {"a": "TALKSENSE SPQRTS"}, [reading(a, "TALKSENSE SPQRTS")], index=INDEX, fuzzy_score=1.0)
     assert verdicts(result)[("a",)] == ("resolved", "Talksense Sports", "lexicon")

@@ -318,6 +318,17 @@ def test_no_regions_give_empty_tables():
     assert run([], {})[0].counts() == {"readings": 0, "texts": 0, "steps": 0}
 
 
+def test_a_reading_that_is_certain_or_taken_over_has_a_row_without_steps_and_an_unknown_one_none():
+    regions = [region("a", 0, sharpness=250.0), region("b", 7), region("c", 9, 120)]
+    steps = (Step(("R", "B"), (0.0, 1.25)),)
+    for told, of_leader in ((steps, steps), ((), ()), (None, None)):
+        script = {(80, 0): ("Rolex", 0.99, (), told), (120, 9): ("Visa", 0.9)}
+        found, _, _ = run(regions, script, alike="ab")
+        assert readings(found)["b"] == [("Rolex", "a")]
+        rows = {row["region_id"]: steps_of(row) for row in found.steps.to_pylist()}
+        assert rows == ({} if of_leader is None else {"a-0": of_leader, "b-7": ()})
+
+
 def test_steps_of_uncertain_readings_are_stored_by_region_and_come_back():
     steps = (Step(("R", "B"), (0.0, 1.25)), Step((BLANK,), (0.0,)), Step(("é",), (0.0,)))
     script = {(80, 0): ("Ré", 0.6, (), steps), (80, 1): ("Ra", 0.95), (120, 2): ("", 0.0, (), steps)}

@@ -206,7 +206,7 @@ def precision(
         videos = sorted(p for p in labelled.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
         materials["clips"] = bench.frames_of(videos)
     if pictures:
-        materials["photographs"] = bench.pictures_in(pictures, codec)
+        materials["photographs"] = bench.pictures_in(pictures)
     engines = bench.available_detectors(), bench.available_readers()
     for section in bench.sections({name: bench.compare(some, *engines, codec) for name, some in materials.items()}):
         _print(section, as_json)

@@ -212,15 +212,12 @@ def regions(
 
     Example: brand-detect evaluate regions photographs
     """
-    from brand_detect.engines.image import OpenCvCodec
     from brand_detect.engines.rapid import RapidTextDetector
     from brand_detect.evaluation.scoring import regions as scoring
 
     with Bars() as bars:
         report = bars.stage("proposing", logging.getLogger(__name__))
-        pictures = (
-            scoring.annotated(folder, OpenCvCodec()) if folder else scoring.generated(home() / state_dir() / "bench")
-        )
+        pictures = scoring.annotated(folder) if folder else scoring.generated(home() / state_dir() / "bench")
         scores = scoring.evaluate_regions(pictures, scoring.methods(RapidTextDetector()), report)
     if as_json:
         out.print_json(data=[score.to_json() for score in scores])
@@ -260,7 +257,6 @@ def logos(
 
     Example: brand-detect evaluate logos photographs --embedder logo_embedder
     """
-    from brand_detect.engines.image import OpenCvCodec
     from brand_detect.engines.logo_embedder import distractors
     from brand_detect.evaluation.scoring import icons as artwork
     from brand_detect.evaluation.scoring import logos as scoring
@@ -272,9 +268,7 @@ def logos(
     packs = [artwork.simple_icons(), *map(artwork.icons_of, icons)]
     with Bars() as bars:
         report = bars.stage("recognising", logging.getLogger(__name__))
-        sections = scoring.evaluate_logos(
-            folder, recognizers, packs, OpenCvCodec(), report, distractors(), false_accept_rate
-        )
+        sections = scoring.evaluate_logos(folder, recognizers, packs, report, distractors(), false_accept_rate)
     if as_json:
         out.print_json(data=[section.to_json() for section in sections])
         return

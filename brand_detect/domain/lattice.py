@@ -7,6 +7,7 @@ step does not list costs ``UNLISTED``. A text alone makes a lattice too (``spell
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise, zip_longest
 from math import inf
 from typing import NamedTuple
 
@@ -132,7 +133,8 @@ def _spelled(text: str, certain: bool) -> Iterator[Step]:
 
 def _slots(text: str, steps: Iterable[Step]) -> Iterator[Slot]:
     end, last = 0, BLANK
-    for step in steps:
+    told = list(steps)
+    for step, following in zip_longest(told, told[1:]):
         best = step.characters[0]
         if best not in (BLANK, last) and (end or not best.isspace()):  # a reading begins with no space
             end += 1
@@ -148,5 +150,8 @@ def _slots(text: str, steps: Iterable[Step]) -> Iterator[Slot]:
                 letters[letter] = min(cost, letters.get(letter, inf))
                 parting = min(parting, cost if alone else inf)
         yield Slot(letters, silent, parting, min(end, len(text)))
-        for letter, _ in letters_of(best)[1:] if best else ():  # one character of several letters: œ
-            yield Slot({letter: 0.0}, UNLISTED, inf, min(end, len(text)))
+        if best and not (following and following.characters[0] == best):  # œ, which may go on for several steps
+            for (before, _), (letter, _) in pairwise(letters_of(best)):
+                if letter == before:  # ß
+                    yield Slot({}, 0.0, inf, min(end, len(text)))
+                yield Slot({letter: 0.0}, UNLISTED, inf, min(end, len(text)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +27,8 @@ class Payload:
     schemas: ClassVar[Mapping[str, pa.Schema]] = {}
     added: ClassVar[Sequence[str]] = ()
     """Tables that earlier attempts lack; they are read as empty."""
+    added_columns: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Columns that earlier attempts lack, by table, each with the value that is read in its place."""
 
     def tables(self) -> dict[str, pa.Table]:
         """The payload's tables by field name."""

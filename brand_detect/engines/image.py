@@ -1,12 +1,13 @@
 """Pixel operations through OpenCV: JPEG, perceptual hash, sharpness and rectified crops."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.geometry import box_of, quad_of
 from brand_detect.domain.protocols import Image, Quad
 
@@ -156,6 +157,24 @@ def _std(picture: Any) -> float:
     import cv2
 
     return float(cv2.meanStdDev(picture)[1][0, 0])
+
+
+def read_photograph(file: Path) -> Image:
+    """The picture in a file of any usual format, upright.
+
+    Raises:
+        BadInput: there is no such file, or it is no picture.
+    """
+    import cv2
+
+    try:
+        data = file.read_bytes()
+    except OSError as e:
+        raise BadInput(f"{file} cannot be read: {e.strerror}.", "check the path") from e
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise BadInput(f"{file} is not a picture that can be read.", "use JPEG, PNG or WebP")
+    return image  # pyright: ignore[reportReturnType]
 
 
 def _rim(picture: NDArray[Any]) -> NDArray[Any]:

@@ -47,7 +47,8 @@ def decode(
 ) -> Value:
     """The payload of ``stage`` from its files; with ``tables``, all other tables are empty.
 
-    So are tables ``added`` to the payload later than it was written: those without a file among ``files``.
+    So are tables ``added`` to the payload later than it was written: those without a file among ``files``. Columns that
+    were added later have one value.
 
     Raises:
         Permanent: a table was written with other columns.
@@ -64,7 +65,10 @@ def decode(
         wanted = tables is None or name in tables
         if name in kind.added and files is not None and f"{name}.parquet" not in files:
             wanted = False
-        values[name] = _read_table(stage, name, read(f"{name}.parquet"), schema) if wanted else schema.empty_table()
+        added = kind.added_columns.get(name, {})
+        values[name] = (
+            _read_table(stage, name, read(f"{name}.parquet"), schema, added) if wanted else schema.empty_table()
+        )
     values |= {name: tuple(values[name]) for name in ("notes", "losses") if name in values}
     return kind(**values)
 
@@ -104,8 +108,13 @@ def read_parquet(data: bytes) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
 
 
-def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema) -> pa.Table:
+def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema, added: Mapping[str, Any]) -> pa.Table:
     table = read_parquet(data)
+    if missing := [column for column in added if column not in table.column_names]:
+        for column in missing:
+            field = schema.field(column)
+            table = table.append_column(field, pa.array([added[column]] * table.num_rows, field.type))
+        table = table.select([c for c in schema.names if c in table.column_names])
     if not table.schema.equals(schema):
         columns = ", ".join(sorted({f.name for f in {*table.schema} ^ {*schema}}))
         raise Permanent(

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.settings import Settings
@@ -32,6 +30,9 @@ EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 
 def fitted(features: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Intercept and weights; the ridge does not hold the intercept back."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
     x, y = torch.from_numpy(np.column_stack([np.ones(len(features)), features])), torch.from_numpy(right)
     weights = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")

@@ -187,6 +187,7 @@ def made(rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], 
         known,
         scale=load_quality("default"),
         statistics={"profile": "default"},
+        brands={},
     )
     return Made(report, {"extract_frames": frames, "filter_scenes": scenes}, known)
 

@@ -93,6 +93,7 @@ def select_report(
         CompileReportParams(**params),
         scale=load_quality("default"),
         statistics=statistics,
+        brands={},
     )
 
 

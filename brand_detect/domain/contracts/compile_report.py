@@ -210,6 +210,7 @@ class Report(Payload):
     rejected: pa.Table = field(default_factory=lambda: table(DETECTIONS))  # detections that a person rejected
     quality: str = ""  # the quality scale: name, version and digest
     losses: tuple[str, ...] = ()  # which parts of the video and which corrections were lost, and why, in plain words
+    added_columns: ClassVar = {"brands": {"kind": BrandKind.brand.value, "country": "", "categories": []}}
     schemas: ClassVar = {
         "brands": BRANDS,
         "exposures": EXPOSURES,

@@ -11,6 +11,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.geometry import box_iou, boxes_of
 from brand_detect.domain.params import Precision
 from brand_detect.domain.protocols import Image, ImageCodec, Region, RegionDetector, TextReader
+from brand_detect.engines.image import read_photograph
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.evaluation.benchmarks.common import Section
@@ -49,10 +50,10 @@ def frames_of(videos: Iterable[Path]) -> Iterator[Image]:
                     yield picture.image
 
 
-def pictures_in(folder: Path, codec: ImageCodec) -> Iterator[Image]:
+def pictures_in(folder: Path) -> Iterator[Image]:
     """The photographs in ``folder/images``."""
     for file in sorted((folder / "images").iterdir()):
-        yield codec.decode(file.read_bytes())
+        yield read_photograph(file)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from rich.table import Table
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.text import key_of
 from brand_detect.evaluation.scoring.labels import Kind
-from brand_detect.evaluation.scoring.score import BrandScore, ClipScore, Evidence, totals
+from brand_detect.evaluation.scoring.score import BrandScore, ClipScore, Evidence, Unlabelled, totals
 from brand_detect.evaluation.scoring.summary import HOW_COUNTED, RESAMPLES, Evaluation, Recall, interval, recalls
 
 UNLABELLED = ("unlisted", "false")
@@ -98,8 +98,7 @@ def _notes(
     for which, names in (("first", was.keys() - now.keys()), ("second", now.keys() - was.keys())):
         if names:
             yield f"only the {which} run has {', '.join(sorted(names))}; not compared"
-    labelled = ({name: {(b.kind, b.brand) for b in clip.brands} for name, clip in of.items()} for of in (was, now))
-    first, second = labelled
+    first, second = ({name: _labels(clip) for name, clip in of.items()} for of in (was, now))
     if other := sorted(name for name in first.keys() & second.keys() if first[name] != second[name]):
         yield f"the labels of {', '.join(other)} differ between the runs"
     if before.profile != after.profile:
@@ -108,6 +107,11 @@ def _notes(
         yield f"the first run is with {before.catalog}, the second with {after.catalog}"
     elif before.catalog_version != after.catalog_version:
         yield f"{before.catalog} has changed: {before.catalog_brands:,} brands before, {after.catalog_brands:,} after"
+
+
+def _labels(clip: ClipScore) -> set[tuple[str, str]]:
+    """What the labels say, as far as the scores tell it."""
+    return {(brand.kind, brand.brand) for brand in clip.brands}
 
 
 def _figures(before: Sequence[ClipScore], after: Sequence[ClipScore]) -> Iterator[Difference]:
@@ -135,13 +139,17 @@ def _changes(before: ClipScore, after: ClipScore) -> Iterator[Change]:
         other = now.get(label)
         if other is not None and brand.found != other.found:
             yield Change(before.clip, brand.brand, brand.kind, other.found, _why(brand), _why(other))
-    for name in UNLABELLED:
-        first, second = ({key_of(b.brand): b for b in getattr(clip, name)} for clip in (before, after))
-        for key in sorted(first.keys() ^ second.keys()):
-            other = first.get(key) or second[key]
-            shown = f"{named_by(other.evidence)}, {other.seconds:.1f} s"
-            was_shown, is_shown = ("", shown) if key in second else (shown, "")
-            yield Change(before.clip, other.brand, name, key in second, was_shown, is_shown)
+    first, second = (_unlabelled(clip) for clip in (before, after))
+    for key in sorted(first.keys() ^ second.keys()):
+        counted, other = first.get(key) or second[key]
+        shown = f"{named_by(other.evidence)}, {other.seconds:.1f} s"
+        was_shown, is_shown = ("", shown) if key in second else (shown, "")
+        yield Change(before.clip, other.brand, counted, key in second, was_shown, is_shown)
+
+
+def _unlabelled(clip: ClipScore) -> dict[str, tuple[str, Unlabelled]]:
+    """The reported brands without a label, by key, each with how it is counted."""
+    return {key_of(other.brand): (name, other) for name in UNLABELLED for other in getattr(clip, name)}
 
 
 def _why(brand: BrandScore) -> str:

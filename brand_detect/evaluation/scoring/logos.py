@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from brand_detect.catalog.gallery import OFFSET, SLOPE, Entry, Gallery
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rgba
+from brand_detect.domain.protocols import Image, Progress, Rgba
 from brand_detect.engines.exemplars import views_of
+from brand_detect.engines.image import read_photograph
 from brand_detect.evaluation.benchmarks.common import Section
 from brand_detect.evaluation.scoring.icons import Icon, icon_of, is_of, key_of, pictures_of
 from brand_detect.evaluation.scoring.openset import (
@@ -113,21 +114,18 @@ def elsewhere(places: Sequence[Place], sizes: Sizes, seed: int = 0) -> list[Plac
     return found
 
 
-def crops_of(folder: Path, places: Sequence[Place], codec: ImageCodec) -> list[Image]:
+def crops_of(folder: Path, places: Sequence[Place]) -> list[Image]:
     """The pixels of each place, in order. Each photograph is decoded once.
 
     Raises:
-        BadInput: a photograph is missing, or a box lies outside it.
+        BadInput: a photograph cannot be read, or a box lies outside it.
     """
     crops: dict[int, Image] = {}
     by_image = defaultdict(list)
     for n, place in enumerate(places):
         by_image[place.image].append(n)
     for image, numbers in by_image.items():
-        file = folder / "images" / image
-        if not file.is_file():
-            raise BadInput(f"There is no {file}.", "annotations.json names it")
-        picture = codec.decode(file.read_bytes())
+        picture = read_photograph(folder / "images" / image)
         for n in numbers:
             p = places[n]
             crop = picture[max(0, p.y) : p.y + p.h, max(0, p.x) : p.x + p.w]
@@ -226,7 +224,6 @@ def evaluate_logos(
     folder: Path,
     recognizers: Sequence[Embedder],
     packs: Sequence[Sequence[Icon]],
-    codec: ImageCodec,
     progress: Progress,
     unknown: Sequence[Image],
     false_accept_rate: float,
@@ -243,7 +240,7 @@ def evaluate_logos(
     Raises:
         BadInput: the folder has no such photographs.
     """
-    material = gather(folder, packs, codec)
+    material = gather(folder, packs)
     distractors = distractors_of(packs, material.brands)
     sizes = [min(SMALL_GALLERY, len(distractors[0])), *np.cumsum([len(pack) for pack in distractors]).tolist()]
     galleries = sorted({sizes[0], sizes[1], sizes[-1]})
@@ -262,7 +259,7 @@ def evaluate_logos(
     ]
 
 
-def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> Material:
+def gather(folder: Path, packs: Sequence[Sequence[Icon]]) -> Material:
     """Reads and crops the photographs, and draws the brands' icons."""
     places, sizes = read_places(folder)
     places = [p for p in places if min(p.w, p.h) >= MIN_SIDE_PX]
@@ -271,8 +268,8 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]], codec: ImageCodec) -> 
     brands = sorted({p.brand for p in places})
     own = np.array([brands.index(p.brand) for p in places])
     heights = np.array([p.h for p in places])
-    logos = crops_of(folder, places, codec)
-    others = crops_of(folder, elsewhere(places, sizes), codec)
+    logos = crops_of(folder, places)
+    others = crops_of(folder, elsewhere(places, sizes))
     icons = [icon_of(brand, packs) for brand in brands]
 
     def photographs(name: str, count: int) -> Exemplars:

@@ -14,8 +14,9 @@ from rich.table import Table
 from brand_detect.domain.contracts.detect_objects import Origin, RegionKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import Boxes, box_iou, boxes_of
-from brand_detect.domain.protocols import Area, Image, ImageCodec, Progress, Region, RegionDetector
+from brand_detect.domain.protocols import Area, Image, Progress, Region, RegionDetector
 from brand_detect.engines.contours import ContourLogoDetector
+from brand_detect.engines.image import read_photograph
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.evaluation.synthetic.drawing import LOGOS
 from brand_detect.evaluation.synthetic.footage import Scenario, load_truth, sample_once, truth_path
@@ -83,7 +84,7 @@ def methods(text: RegionDetector) -> dict[str, RegionDetector]:
     return {"contours": contours, "text": text, "text, then contours": TextThenLogos(text, contours)}
 
 
-def annotated(folder: Path, codec: ImageCodec) -> list[Annotated]:
+def annotated(folder: Path) -> list[Annotated]:
     """The pictures in ``folder/images`` with the boxes of their logos.
 
     ``folder/annotations.json`` lists ``{"image", "boxes": [{"brand", "x", "y", "w", "h"}]}``, boxes in px.
@@ -97,7 +98,7 @@ def annotated(folder: Path, codec: ImageCodec) -> list[Annotated]:
     pictures = []
     for picture in json.loads(annotations.read_text(encoding="utf-8")):
         boxes = [[b["x"], b["y"], b["x"] + b["w"], b["y"] + b["h"]] for b in picture["boxes"]]
-        image = codec.decode((folder / "images" / picture["image"]).read_bytes())
+        image = read_photograph(folder / "images" / picture["image"])
         pictures.append((image, np.array(boxes, float).reshape(-1, 4)))
     return pictures
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_iou, boxes_of, lengthened
 from brand_detect.domain.protocols import ImageCodec, Progress, RegionDetector, TextReader
+from brand_detect.engines.image import read_photograph
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
 from brand_detect.engines.tesseract import TesseractDetector, TesseractReader
 from brand_detect.stages.run_ocr.read import END_MARGIN
@@ -75,7 +76,7 @@ def evaluate_text(
         missed: list[str] = []
         for done, picture in enumerate(pictures):
             progress(n * len(pictures) + done, len(engines) * len(pictures), "pictures")
-            image = codec.decode((folder / "images" / picture["image"]).read_bytes())
+            image = read_photograph(folder / "images" / picture["image"])
             start = time.perf_counter()
             regions = detector.detect(image)
             quads = [lengthened(r.quad, END_MARGIN).astype(np.float32) for r in regions]

@@ -78,6 +78,7 @@ class Compute:
             own,
             scale=load_quality(own.quality, Settings.load().quality),
             statistics={},
+            brands={brand.brand_id: brand for brand in self.catalog.brands},
         )
         return verdicts, report
 

@@ -24,7 +24,6 @@ How it counts (``docs/concepts/metrics.md`` defines every figure):
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -68,9 +67,9 @@ def compile_report(
     *,
     scale: QualityScale,
     statistics: Mapping[str, Any],
+    brands: Mapping[str, Brand],
     reviews: Sequence[Review] = (),
     named: Named = lambda _: None,
-    brands: Mapping[str, Brand] = MappingProxyType({}),
 ) -> Report:
     """Computes the report's tables and summary.
 
@@ -130,8 +129,9 @@ def _without_kinds(found: pa.Table, kinds: Sequence[str], brands: Mapping[str, B
     """The detections that count, and a note on the names that the excluded ``kinds`` leave out."""
     if not kinds:
         return found, []
-    present = sorted({*found["brand_id"].to_pylist()} & brands.keys())
-    out = [brands[brand_id] for brand_id in present if brands[brand_id].kind in kinds]
+    present = sorted({*zip(found["brand_id"].to_pylist(), found["brand"].to_pylist(), strict=True)})
+    listed = [brands.get(brand_id) or Brand(brand_id, name) for brand_id, name in present]
+    out = [brand for brand in listed if brand.kind in kinds]
     left = found.filter(~pc.field("brand_id").isin(pa.array([b.brand_id for b in out], pa.string())))
     named = ", ".join(f"{brand.name} ({brand.kind})" for brand in out) or "none was found"
     return left, [f"Names of these kinds are left out (exclude_kinds): {', '.join(kinds)}. On screen: {named}."]

@@ -85,7 +85,7 @@ def match_brands(
         verdicts=table(VERDICTS, verdicts),
         unresolved=table(UNRESOLVED, clusters),
         answers=table(ANSWERS),
-        notes=_notes(texts),
+        notes=_notes(texts) if params.min_probability < 1 else (),
         stats={
             "tracks": float(len(tracks)),
             "resolved": float(len(settled) - ignored),

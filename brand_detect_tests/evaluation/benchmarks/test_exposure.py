@@ -65,6 +65,7 @@ def seen_by_a_perfect_detector(truth: Truth, fps: float = 2.0) -> RunResult:
         CompileReportParams.model_validate({}),
         scale=load_quality("default"),
         statistics={},
+        brands={},
     )
     return RunResult({"compile_report": report}, {}, 0)
 

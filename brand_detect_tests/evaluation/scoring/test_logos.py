@@ -127,9 +127,7 @@ def table(sections, title):
 
 
 def test_recognition_of_logos_that_are_known_by_their_colour(folder, packs):
-    sections = logos.evaluate_logos(
-        folder, [HUE, Embedder("other hue", Hue())], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01
-    )
+    sections = logos.evaluate_logos(folder, [HUE, Embedder("other hue", Hue())], packs, quiet, UNKNOWN, 0.01)
     rows = table(sections, "Recognition")
     of = {(r["recognizer"], r["exemplars"], r["queries"]): r for r in rows if r["brands in gallery"] == 3 + 5}
     assert set(of) == {
@@ -174,7 +172,7 @@ def test_recognition_of_logos_that_are_known_by_their_colour(folder, packs):
 
 @pytest.mark.parametrize(("allowed", "share"), [(0, 0), (1, 1)])
 def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, allowed, share):
-    rows = table(logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, allowed), "Matcher on hue")
+    rows = table(logos.evaluate_logos(folder, [HUE], packs, quiet, UNKNOWN, allowed), "Matcher on hue")
     [five] = [r for r in rows if r["exemplars"] == "5 photographs"]
     assert (five["brands in gallery"], five["queries"], five["top-1"]) == (8, 6, 1)
     assert five["recall"] == five["unknown logos claimed"] == five["crops of no logo claimed"] == share
@@ -184,7 +182,7 @@ def test_the_matcher_claims_nothing_or_everything_at_the_ends(folder, packs, all
 
 def test_the_matcher_is_measured_with_brands_alone_with_few_and_with_many_others(folder, packs, monkeypatch):
     monkeypatch.setattr(logos, "FEW", 1)
-    rows = table(logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 1.0), "By gallery")
+    rows = table(logos.evaluate_logos(folder, [HUE], packs, quiet, UNKNOWN, 1.0), "By gallery")
     five = [r for r in rows if r["exemplars"] == "5 photographs"]
     assert [(r["brands in gallery"], r["queries"]) for r in five] == [(1, 6), (3 + 1, 6), (3 + 5, 6)]
     assert [r["named: recall"] for r in five] == [1, 1, 1]
@@ -195,7 +193,7 @@ def test_the_matcher_is_measured_with_brands_alone_with_few_and_with_many_others
 
 
 def test_the_matcher_rejects_what_looks_like_nothing_in_the_gallery(folder, packs):
-    rows = table(logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 0.5), "Matcher on hue")
+    rows = table(logos.evaluate_logos(folder, [HUE], packs, quiet, UNKNOWN, 0.5), "Matcher on hue")
     assert {r["crops of no logo claimed"] for r in rows} == {0}  # grey
     assert max(r["recall"] for r in rows) > 0.5
 
@@ -205,7 +203,7 @@ def test_photographs_without_room_for_crops_of_no_logo(folder, packs):
     for picture in listed:
         picture["boxes"] = [{**picture["boxes"][0], "x": 0, "y": 0, "w": 200, "h": 200}]
     (folder / "annotations.json").write_text(json.dumps(listed))
-    sections = logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 1)
+    sections = logos.evaluate_logos(folder, [HUE], packs, quiet, UNKNOWN, 1)
     assert "with 0 crops of no logo" in next(s.title for s in sections if s.title.startswith("Open set"))
     [five] = [r for r in table(sections, "Matcher on hue") if r["exemplars"] == "5 photographs"]
     assert (five["precision"], five["crops of no logo claimed"]) == (0.5, 0)
@@ -213,8 +211,7 @@ def test_photographs_without_room_for_crops_of_no_logo(folder, packs):
 
 def test_all_but_the_times_comes_out_the_same_again(folder, packs):
     one, other = (
-        [s.to_json() for s in logos.evaluate_logos(folder, [HUE], packs, OpenCvCodec(), quiet, UNKNOWN, 0.01)[:-1]]
-        for _ in range(2)
+        [s.to_json() for s in logos.evaluate_logos(folder, [HUE], packs, quiet, UNKNOWN, 0.01)[:-1]] for _ in range(2)
     )
     assert one == other
 
@@ -231,7 +228,7 @@ def test_the_first_distractors_do_not_depend_on_the_packs_that_follow(packs):
 
 def test_artwork_that_cannot_be_drawn_is_not_counted(folder, packs):
     broken = [[*packs[0], Icon("broken", "<svg"), Icon("blank", "<svg/>")]]
-    rows = table(logos.evaluate_logos(folder, [HUE], broken, OpenCvCodec(), quiet, UNKNOWN, 0.01), "Recognition")
+    rows = table(logos.evaluate_logos(folder, [HUE], broken, quiet, UNKNOWN, 0.01), "Recognition")
     assert max(r["brands in gallery"] for r in rows) == 3 + 3
 
 
@@ -241,7 +238,7 @@ def test_artwork_that_cannot_be_drawn_is_not_counted(folder, packs):
 def test_annotations_of_another_shape_are_refused(tmp_path, packs, annotations):
     (tmp_path / "annotations.json").write_text(annotations)
     with pytest.raises(BadInput):
-        logos.gather(tmp_path, packs, OpenCvCodec())
+        logos.gather(tmp_path, packs)
 
 
 def test_a_missing_photograph_and_a_box_outside_are_named(folder, packs):
@@ -249,7 +246,7 @@ def test_a_missing_photograph_and_a_box_outside_are_named(folder, packs):
     listed[3]["boxes"][0]["x"] = 500
     (folder / "annotations.json").write_text(json.dumps(listed))
     with pytest.raises(BadInput, match=r"Acme3\.jpg lies outside"):
-        logos.gather(folder, packs, OpenCvCodec())
+        logos.gather(folder, packs)
     (folder / "images" / "Acme0.jpg").unlink()
     with pytest.raises(BadInput, match=r"Acme0\.jpg"):
-        logos.gather(folder, packs, OpenCvCodec())
+        logos.gather(folder, packs)

@@ -43,7 +43,7 @@ def folder(tmp_path):
 def test_a_logo_counts_from_the_place_of_the_first_region_that_overlaps_it_enough(folder):
     away = [((0, 60, 10, 90), 0.9)] * 6
     method = Scripted(((110, 50, 150, 90), 0.3), *away, ((10, 10, 50, 22), 0.95))
-    [score] = evaluate_regions(annotated(folder, OpenCvCodec()), {"one": method}, quiet)
+    [score] = evaluate_regions(annotated(folder), {"one": method}, quiet)
     assert score.logos == 2
     assert score.recall(5) == 0.5  # the first logo: overlap 0.6
     assert score.recall(10) == 1.0  # the other at place 8: overlap 0.6
@@ -52,7 +52,7 @@ def test_a_logo_counts_from_the_place_of_the_first_region_that_overlaps_it_enoug
 
 def test_overlaps_between_the_two_thresholds_count_in_brackets_alone(folder):
     method = Scripted(((10, 10, 26, 30), 0.9))  # 0.4 of the first
-    [score] = evaluate_regions(annotated(folder, OpenCvCodec()), {"one": method}, quiet)
+    [score] = evaluate_regions(annotated(folder), {"one": method}, quiet)
     assert (score.recall(5), score.recall(5, 0.3)) == (0.0, 0.5)
     console = Console(width=150, record=True)
     console.print(region_table([score]))
@@ -66,7 +66,7 @@ def test_ranks_without_proposals_are_infinite():
 
 def test_a_folder_without_annotations_is_refused(tmp_path):
     with pytest.raises(BadInput):
-        annotated(tmp_path, OpenCvCodec())
+        annotated(tmp_path)
 
 
 def test_generated_clips_tell_where_their_logos_are(tmp_path):

@@ -179,6 +179,7 @@ def test_the_evidence_tells_who_decided_and_what_it_cost() -> None:
         CompileReportParams.model_validate({}),
         scale=load_quality("default"),
         statistics={},
+        brands={},
     )
     about = {row["brand"]: row for row in made.evidence.to_pylist()}
     assert about["Nike"]["model"] == "llava"
@@ -441,6 +442,7 @@ def test_nothing_at_all_is_an_empty_report() -> None:
         params,
         scale=load_quality("default"),
         statistics={},
+        brands={},
     )
     assert set(made.counts().values()) == {0}
 

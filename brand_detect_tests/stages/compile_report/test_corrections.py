@@ -61,6 +61,7 @@ def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | Non
         CompileReportParams(**params),
         scale=load_quality("default"),
         statistics={},
+        brands={},
         reviews=reviews,
         named=lambda name: CATALOG.get(name.lower()),
     )

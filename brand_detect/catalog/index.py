@@ -269,15 +269,18 @@ class LexiconIndex:
         return best[end][1] if end in best else []
 
     def _is_excluded_at(self, line: Line, candidate: Candidate) -> bool:
-        """Whether the candidate lies within a text that its brand excludes."""
-        if not candidate.spelling.brand.excluded_texts:
+        """Whether the candidate, as it is read or spelled right, lies within a text that its brand excludes."""
+        brand = candidate.spelling.brand
+        if not brand.excluded_texts:
             return False
         firsts = [c for c in line.cuts if c <= candidate.begin][-self._window :]
         lasts = [c for c in line.cuts if c >= candidate.end][: self._window]
         return any(
-            candidate.spelling.brand.brand_id in self._excluded.get(fold(line.key[a:b]), ())
+            brand.brand_id
+            in self._excluded.get(fold(line.key[a : candidate.begin] + name + line.key[candidate.end : b]), ())
             for a in firsts
             for b in lasts
+            for name in (line.key[candidate.begin : candidate.end], candidate.spelling.key)
         )
 
 

@@ -65,16 +65,9 @@ def clips(
     """
     from brand_detect.evaluation.scoring import summary
     from brand_detect.evaluation.scoring.clips import Evaluator
-    from brand_detect.evaluation.scoring.labels import load_labels
 
     folder = folder.resolve()
-    if folder.is_dir():
-        labels = load_labels(folder / "labels.json")
-        videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
-        if gone := sorted(labels.keys() - {video.name for video in videos}):
-            err.print(f"note: labelled, but not there: {plain(', '.join(gone))}", highlight=False, soft_wrap=True)
-    else:
-        labels, videos = load_labels(folder.with_suffix(".truth.json")), [folder]
+    labels, videos = _labelled(folder)
     chosen = [video for video in videos if half in (None, Half.of(video.name))]
     if not chosen:
         raise BadInput(f"{folder} holds no video{f' of the {half} half' if half else ''}.", "name a folder of clips")
@@ -93,6 +86,19 @@ def clips(
         assert isinstance(report, Report)
         out.print(brand_table(report.brands.to_pylist(), f"{plain(clip)}: no labels"))
         out.print(f"{run.store.uri(run.ref(Stage.compile_report))}/report.html", soft_wrap=True, highlight=False)
+
+
+def _labelled(source: Path) -> tuple[dict[str, ClipLabels], list[Path]]:
+    """The labels of a folder of clips, or of one generated clip, and the videos there."""
+    if not source.exists():
+        raise BadInput(f"There is no {source}.", "name a folder of clips with their labels.json")
+    if not source.is_dir():
+        return load_labels(source.with_suffix(".truth.json")), [source]
+    labels = load_labels(source / "labels.json")
+    videos = sorted(path for path in source.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    if gone := sorted(labels.keys() - {video.name for video in videos}):
+        err.print(f"note: labelled, but not there: {plain(', '.join(gone))}", highlight=False, soft_wrap=True)
+    return labels, videos
 
 
 @commands.command()
@@ -172,13 +178,17 @@ def lines(
     from brand_detect.evaluation.synthetic.footage import sample_once
 
     catalog = load_catalog(Settings.load().catalog).catalog
-    if source and source.is_file():
+    if csv and not (csv := csv.absolute()).parent.is_dir():  # ``local_runner`` moves
+        raise BadInput(f"There is no folder {csv.parent}.", "make it, or name another for --csv")
+    if source and source.suffix.lower() == ".csv":
         found = scoring.load_lines(source)
     else:
         labels: dict[Path, ClipLabels] = {}
         if source:
-            labelled = load_labels(source / "labels.json")
-            labels = {source.resolve() / clip: entry for clip, entry in labelled.items()}
+            labelled, videos = _labelled(source.resolve())
+            labels = {video: labelled[video.name] for video in videos if video.name in labelled}
+            if not labels:
+                raise BadInput(f"{source} holds no labelled video.", "name a folder of clips with their labels.json")
         else:
             folder = home() / state_dir() / "bench"
             folder.mkdir(parents=True, exist_ok=True)

@@ -18,3 +18,8 @@ class Totals:
     recall: float
     precision: float
     mean_error: float  # mean absolute relative error of the seconds of the clear brands found
+
+    @property
+    def reported(self) -> int:
+        """All brands reported."""
+        return self.found + self.bonus + self.unlabelled

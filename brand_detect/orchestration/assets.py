@@ -221,7 +221,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="8",
+    code_version="9",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

@@ -57,6 +57,8 @@ def main(
 ) -> None:
     lines = [line for file in files for line in load_lines(file)]
     rows = list(is_shown(lines, load_catalog(Settings.load().catalog).catalog))
+    if not rows:
+        raise SystemExit("No name of the catalogue fits any of the lines.")
     names = list(rows[0][0].features)
     features = np.array([list(likely.features.values()) for likely, _, _ in rows])
     right = np.array([shown for *_, shown in rows], float)

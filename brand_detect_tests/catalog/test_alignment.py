@@ -12,6 +12,7 @@ CATALOG = """
 - {name: Formula 1, aliases: [F1]}
 - {name: TikTok, aliases: [抖音]}
 - {name: Orange, excluded_texts: [Orange County], whole_line: true}
+- {name: Lacoste, excluded_texts: [Lacoste Street]}
 - {name: Stag, whole_line: false}
 - {name: Castrol, min_length: 7}
 - {name: Danone, included_texts: [One planet one health]}
@@ -43,6 +44,7 @@ def line(text, **seconds):
         ("EMMI", "emmi", 0.0),
         ("EMI", "emmi", 2 * UNLISTED),  # equal letters in a row need a step between them, which has a letter here
         ("PROLEXI", "rolex", 2 * UNLISTED),  # a name begins and ends at a word's edge
+        ("WEIßBIER", "weissbier", 0.0),
         ("看抖音吧", "抖音", 0.0),  # of which every Han character has two
     ],
 )
@@ -50,6 +52,19 @@ def test_the_cost_of_a_name_is_that_of_its_letters_and_of_the_steps_without_one(
     found = fit(name, line(text), budget=30)
     assert found is not None
     assert found.cost == cost
+
+
+def test_a_letter_may_go_on_for_several_steps():
+    held = [Step((c,), (0.0,)) for c in "RROLLEX"]
+    found = fit("rolex", lattice_of("ROLEX", held), budget=30)
+    assert found is not None
+    assert (found.cost, found.begin, found.end) == (0.0, 0, 6)
+
+
+def test_a_letter_that_is_a_word_bears_twice_the_cost():
+    finder = NameFinder(["抖音", "emmi"], per_letter=1.2)
+    assert finder.fit(0, lattice_of("抖普", [Step((c, "音"), (0.0, 4.5)) for c in "抖普"])) is not None
+    assert finder.fit(1, lattice_of("EMMI", [Step((c,), (0.0,)) for c in "EM"])) is None
 
 
 def test_a_second_choice_costs_less_than_an_unlisted_letter():
@@ -103,6 +118,8 @@ def test_a_name_is_found_where_it_stands_in_the_text():
         ("ORANCE", {"at4": "G"}, {"Orange"}),
         ("ORANCE juice", {"at4": "G"}, set()),  # so an everyday one
         ("ORANCE COUNTY", {"at4": "G"}, set()),
+        ("LACQSTE SHOP", {"at3": "O"}, {"Lacoste"}),
+        ("LACQSTE STREET", {"at3": "O"}, set()),
         ("CASTRQL", {"at5": "O"}, {"Castrol"}),
         ("CASTRO L", {}, {"Castrol"}),
         ("FORMULA", {}, set()),  # without the word 1

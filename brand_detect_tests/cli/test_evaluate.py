@@ -214,6 +214,25 @@ def test_lines_of_a_file_are_named_again_and_kept(tmp_path: Path, command_line: 
     assert (strings["right"], strings["false"], strings["recall"]) == (1, 1, 1.0)
     assert (both["right"], both["false"]) == (1, 1)
     assert (tmp_path / "again.csv").read_text() == lines.read_text()
-    code, out, err = command_line("evaluate", "lines", str(tmp_path / "none.csv"))
-    assert code != 0
-    assert "there is no" in (out + err).lower() or "not a label file" in out + err
+    code, _, err = command_line("evaluate", "lines", str(tmp_path / "none.csv"))
+    assert code == 3
+    assert "none.csv does not hold lines of text" in err
+    code, _, err = command_line("evaluate", "lines", str(lines), "--csv", str(tmp_path / "nowhere" / "again.csv"))
+    assert code == 3
+    assert "There is no folder" in err
+
+
+@pytest.mark.parametrize("what", ["clips", "lines"])
+def test_a_folder_that_is_not_there_is_said_plainly(what: str, tmp_path: Path, command_line: Callable[..., Ended]):
+    code, _, err = command_line("evaluate", what, str(tmp_path / "nosuch"))
+    assert code == 3
+    assert "There is no" in err
+    assert "nosuch" in err
+
+
+def test_lines_are_of_the_labelled_clips_that_are_there(tmp_path: Path, command_line: Callable[..., Ended]):
+    (tmp_path / "labels.json").write_text(json.dumps({"gone.mp4": {"duration_s": 1, "clear": {"Rolex": {}}}}))
+    code, _, err = command_line("evaluate", "lines", str(tmp_path))
+    assert code == 3
+    assert "labelled, but not there: gone.mp4" in err
+    assert "holds no labelled video" in err

@@ -24,6 +24,20 @@ def test_a_character_of_several_letters_has_a_step_for_each():
     assert [slot.letters for slot in lattice_of("œ", steps({"œ": 0.0})).slots] == [{"o": 0.0}, {"e": 0.0}]
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_character_of_several_letters_that_goes_on_has_each_letter_once(times):
+    line = lattice_of("œ", steps(*[{"œ": 0.0}] * times))
+    assert [slot.letters for slot in line.slots] == [{"o": 0.0}] * times + [{"e": 0.0}]
+
+
+def test_equal_letters_of_one_character_have_a_step_without_a_letter_between_them():
+    assert [(slot.letters, slot.silent) for slot in lattice_of("ß", steps({"ß": 0.0})).slots] == [
+        ({"s": 0.0}, UNLISTED),
+        ({}, 0.0),
+        ({"s": 0.0}, UNLISTED),
+    ]
+
+
 def test_a_repeated_character_counts_once_and_spaces_before_the_text_not_at_all():
     line = lattice_of("oo", steps({" ": 0.0}, {"o": 0.0}, {"o": 0.0}, {BLANK: 0.0}, {"o": 0.0}))
     assert [slot.end for slot in line.slots] == [0, 1, 1, 1, 2]

@@ -1,12 +1,15 @@
 """What the codec measures on pixels that are drawn for it."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.geometry import quad_of
-from brand_detect.engines.image import OpenCvCodec
+from brand_detect.engines.image import OpenCvCodec, read_photograph
 
 CODEC = OpenCvCodec()
 
@@ -46,6 +49,32 @@ def test_a_picture_of_noise_survives_as_jpeg() -> None:
     part = noise[10:50, 20:100]  # not contiguous
     assert CODEC.encode(part, 75, 0) == CODEC.encode(part.copy(), 75, 0)
     assert CODEC.decode(CODEC.encode(part, 75, 20)).shape == (10, 20, 3)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpg"])
+def test_photographs_of_usual_formats_are_read(tmp_path: Path, kind: str) -> None:
+    picture = np.zeros((20, 30, 3), np.uint8)
+    picture[:, 15:] = 255
+    cv2.imwrite(str(tmp_path / f"a.{kind}"), picture)
+    assert np.abs(read_photograph(tmp_path / f"a.{kind}").astype(int) - picture).mean() < 10
+
+
+def test_a_photograph_is_read_upright(tmp_path: Path) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    PIL.Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_photograph(tmp_path / "a.jpg").shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read: No such file"), (b"", "not a picture"), (b"x" * 99, "not a picture")],
+)
+def test_what_is_no_photograph_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(BadInput, match=message):
+        read_photograph(tmp_path / "a.jpg")
 
 
 def test_a_picture_larger_than_a_jpeg_is_refused() -> None:

@@ -27,8 +27,9 @@ from brand_detect.report.curves import render
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
 from brand_detect_tests.support.videos import silent
 
-PLAIN, ASKED = "plain", "asked"
+PLAIN, ASKED, EVENTS = "plain", "asked", "events"
 MODEL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
+WITHOUT: Overrides = {"compile_report": {"exclude_kinds": ["brand"]}}
 LABELS = ClipLabels(
     "match.mp4", 2.0, (Label("Rolex", Kind.clear, ((0.0, 1.0),)), Label("Lacoste", Kind.clear, ((0.0, 1.0),)))
 )
@@ -62,6 +63,7 @@ class Swept:
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     folder = tmp_path_factory.mktemp("sweep")
+    (folder / "brands.yaml").write_text("- {name: Rolex, kind: event}\n- Emirates\n", encoding="utf-8")
     video = str(two_shot_clip(folder / "match.mp4", seconds=2.0))
     model = ScriptedAnswerer({"ACME WIDGETS": Answer("", AnswerStatus.answered, "Emirates", 0.9)})
 
@@ -73,6 +75,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
         runs = {
             PLAIN: built.runner.submit(video, job_id=PLAIN),
             ASKED: built.runner.submit(video, job_id=ASKED, overrides=MODEL),
+            EVENTS: built.runner.submit(video, job_id=EVENTS, overrides=WITHOUT),
         }
         yield Swept(built, model, folder, runs)
 
@@ -112,7 +115,10 @@ LOOSE: Overrides = {"match_brands": {"fuzzy_score": 0.7}}
 
 @pytest.mark.parametrize(
     ("name", "values", "fixed"),
-    [("match_brands.fuzzy_score", [0.7, 0.95], {}), ("compile_report.min_exposure_s", [0.5, 1.5], LOOSE)],
+    [
+        ("match_brands.fuzzy_score", [0.7, 0.95], {}),
+        ("compile_report.min_exposure_s", [0.5, 1.5], LOOSE),
+    ],
 )
 def test_each_value_comes_to_what_a_replay_with_it_comes_to(
     jobs: Swept, name: str, values: list[float], fixed: Overrides
@@ -123,6 +129,15 @@ def test_each_value_comes_to_what_a_replay_with_it_comes_to(
         replayed = jobs.replay(PLAIN, "match_brands", {**fixed, stage: {param: value}})
         assert said(points[value]) == figures(replayed), value
     assert [points[v].brands for v in values] == [1, 0]
+
+
+def test_kinds_that_the_job_leaves_out_are_left_out(jobs: Swept):
+    values = [0.7, 0.95]
+    points = swept(jobs.lineage(EVENTS), "match_brands.fuzzy_score", values)
+    for value in values:
+        replayed = jobs.replay(EVENTS, "match_brands", {**WITHOUT, "match_brands": {"fuzzy_score": value}})
+        assert said(points[value]) == figures(replayed), value
+    assert [points[v].brands for v in values] == [1, 0], "Rolex is an event"
 
 
 def test_stored_answers_are_taken_over_where_the_cluster_is_still_open(jobs: Swept):

@@ -8,12 +8,14 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, ExtractedFrames
 from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, TrackTexts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.tables import table
 from brand_detect.storage import codec as payload_codec
 from brand_detect_tests.support.checkpoints import SCENES
+from brand_detect_tests.support.report_fakes import match
 
 
 def test_tables_with_other_columns_are_refused():
@@ -34,6 +36,22 @@ def test_a_table_that_was_added_later_is_read_as_empty_if_there_is_no_file_of_it
     del files["texts.parquet"]  # this one was there from the start
     with pytest.raises(KeyError, match=r"texts\.parquet"):
         payload_codec.decode("run_ocr", files.__getitem__, files=files.keys())
+
+
+def test_columns_that_were_added_later_have_one_value_where_they_lack():
+    report = match()["compile_report"]
+    added = ["kind", "country", "categories"]
+    files = dict(payload_codec.encode(report))
+    sink = io.BytesIO()
+    pq.write_table(report.brands.drop_columns(added), sink)
+    files["brands.parquet"] = sink.getvalue()
+    found = payload_codec.decode("compile_report", files.__getitem__)
+    assert isinstance(found, Report)
+    assert found.brands.schema == report.brands.schema
+    assert found.brands.num_rows > 0
+    assert found.brands.drop_columns(added) == report.brands.drop_columns(added)
+    assert {tuple(row.values()) for row in found.brands.select(["kind", "country"]).to_pylist()} == {("brand", "")}
+    assert set(map(tuple, found.brands["categories"].to_pylist())) == {()}
 
 
 def test_the_data_version_follows_the_sampled_range_too():

@@ -98,8 +98,7 @@ def _notes(
     for which, names in (("first", was.keys() - now.keys()), ("second", now.keys() - was.keys())):
         if names:
             yield f"only the {which} run has {', '.join(sorted(names))}; not compared"
-    first, second = ({name: _labels(clip) for name, clip in of.items()} for of in (was, now))
-    if other := sorted(name for name in first.keys() & second.keys() if first[name] != second[name]):
+    if other := sorted(name for name in was.keys() & now.keys() if _differ(was[name], now[name])):
         yield f"the labels of {', '.join(other)} differ between the runs"
     if before.profile != after.profile:
         yield f"the first run has the profile {before.profile}, the second {after.profile}"
@@ -112,6 +111,12 @@ def _notes(
 def _labels(clip: ClipScore) -> set[tuple[str, str]]:
     """What the labels say, as far as the scores tell it."""
     return {(brand.kind, brand.brand) for brand in clip.brands}
+
+
+def _differ(before: ClipScore, after: ClipScore) -> bool:
+    """Whether their labels differ: by a brand, or by what is known not to be there."""
+    first, second = _unlabelled(before), _unlabelled(after)
+    return _labels(before) != _labels(after) or any(first[key][0] != second[key][0] for key in first.keys() & second)
 
 
 def _figures(before: Sequence[ClipScore], after: Sequence[ClipScore]) -> Iterator[Difference]:
@@ -127,10 +132,12 @@ def _figures(before: Sequence[ClipScore], after: Sequence[ClipScore]) -> Iterato
         yield Difference(name, str(first), str(second), f"{second - first:+d}")
     was, now = totals(before), totals(after)
     for name, a, b in (
-        ("precision", was.precision, now.precision),
-        ("mean |error| of seconds", was.mean_error, now.mean_error),
+        ("precision", *(total.precision if total.reported else None for total in (was, now))),
+        ("mean |error| of seconds", *(total.mean_error if total.found else None for total in (was, now))),
     ):
-        yield Difference(name, f"{a:.0%}", f"{b:.0%}", f"{100 * (b - a):+.0f} points")
+        moved = "–" if a is None or b is None else f"{100 * (b - a):+.0f} points"
+        first, second = ("–" if share is None else f"{share:.0%}" for share in (a, b))
+        yield Difference(name, first, second, moved)
 
 
 def _changes(before: ClipScore, after: ClipScore) -> Iterator[Change]:

@@ -118,14 +118,21 @@ def load_lines(path: Path) -> list[Line]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [_line(row) for row in csv.DictReader(file)]
+            lines = [_line(row) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise BadInput(
             f"{path} does not hold lines of text: {e}.", "brand-detect evaluate lines --csv writes it"
         ) from e
+    if not lines:
+        raise BadInput(f"{path} holds no line of text.", "brand-detect evaluate lines --csv writes it")
+    return lines
 
 
 def _line(row: Mapping[str, str]) -> Line:
+    if row["steps"] not in ("", UNKNOWN):
+        steps = json.loads(row["steps"])
+        if not sum(steps["n_characters"]) == len(steps["characters"]) == len(steps["costs"]):
+            raise ValueError(f"the steps of {row['text']!r} are damaged")
     shown = tuple(filter(None, row["shown"].split("|")))
     return Line(**{**row, "confidence": float(row["confidence"]), "shown": shown})  # pyright: ignore[reportArgumentType]
 

@@ -179,7 +179,7 @@ def _others(clips: Sequence[ClipScore]) -> tuple[str, ...]:
     """Counts of brands without a label, and the shares, empty where nothing was found."""
     total = totals(clips)
     counts = (sum(len(clip.unlisted) for clip in clips), sum(len(clip.false) for clip in clips))
-    precision = f"{total.precision:.0%}" if total.found + total.bonus + total.unlabelled else ""
+    precision = f"{total.precision:.0%}" if total.reported else ""
     return *map(str, counts), precision, f"{total.mean_error:.0%}" if total.found else ""
 
 

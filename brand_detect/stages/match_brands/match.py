@@ -63,8 +63,8 @@ def match_brands(
     - Tracks without a verdict by text are compared with the logos in ``gallery`` (``logo_verdicts``).
     - The remaining tracks are clustered (``cluster``) and ranked (``ranked``).
 
-    ``stats``: tracks, resolved, by_logo (rule ``logo_match``), ignored, not_listed (tracks with neither a verdict nor a
-    cluster), lookups (distinct texts looked up).
+    ``stats``: tracks, resolved, by_lexicon and by_logo (verdicts by these rules), ignored, not_listed (tracks with neither
+    a verdict nor a cluster), lookups (distinct texts looked up).
     """
     tracks = detected.tracks["track_id"].to_pylist()
     regions = RegionColumns(detected.regions, tracks)

@@ -60,6 +60,24 @@ def test_the_difference_has_an_interval_over_the_same_clips() -> None:
     assert "+40, +25 points (+25 to +25)" in printed(figures_table([pair]))
 
 
+def test_a_brand_that_is_counted_otherwise_is_no_change_and_the_labels_differ() -> None:
+    before, after = (
+        clip("a.mp4", brand("Kia", True), unlisted=(HEAD,)),
+        clip("a.mp4", brand("Kia", True), false=(HEAD,)),
+    )
+    (pair,) = compare([evaluation(before)], [evaluation(after)])
+    assert pair.changes == ()
+    assert pair.notes == ("the labels of a.mp4 differ between the runs",)
+
+
+def test_shares_of_nothing_are_not_compared() -> None:
+    before, after = clip("a.mp4", brand("Kia", False)), clip("a.mp4", brand("Kia", True))
+    (pair,) = compare([evaluation(before)], [evaluation(after)])
+    precision, error = pair.figures[-2:]
+    assert (precision.before, precision.after, precision.difference) == ("–", "100%", "–")
+    assert (error.before, error.difference) == ("–", "–")
+
+
 def named(*catalogs: str) -> list[Evaluation]:
     return [evaluation(clip("a.mp4", brand("Kia", True)), catalog=catalog) for catalog in catalogs]
 

@@ -3,6 +3,7 @@
 ``lines.csv`` is written by ``brand-detect evaluate lines --csv``, from generated clips alone.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,17 +46,34 @@ def test_what_is_all_but_certain_is_right(lines, catalog):
 
 
 def test_lines_come_back_from_their_file(tmp_path: Path):
-    said = [Line("a.mp4", "t", "r", 'say "|"', 0.5, ("Rolex", "Sky"), "{}"), Line("a.mp4", "u", "s", "x", 1.0, (), "")]
+    said = [Line("a.mp4", "t", "r", 'say "|"', 0.5, ("Rolex", "Sky"), STEPS), Line("a.mp4", "u", "s", "x", 1.0, (), "")]
     write_lines(said, tmp_path / "lines.csv")
     assert load_lines(tmp_path / "lines.csv") == said
 
 
-@pytest.mark.parametrize("content", [None, "a,b\n1,2\n"])
-def test_a_file_without_lines_is_refused(tmp_path: Path, content):
+STEPS = json.dumps({"n_characters": [2, 1], "characters": "Vv'", "costs": [0, 9, 0]})
+HEADER = "clip,track,region,text,confidence,shown,steps\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not hold lines of text"),
+        ("a,b\n1,2\n", "does not hold lines of text"),
+        (HEADER + 'a.mp4,t,r,VISA,0.9,,"{""n_characters"": [1"\n', "does not hold lines of text"),
+        (HEADER + "a.mp4,t,r,VISA,0.9,,[1]\n", "does not hold lines of text"),
+        (
+            HEADER + 'a.mp4,t,r,VISA,0.9,,"{""n_characters"": [2], ""characters"": ""V"", ""costs"": [0]}"\n',
+            "the steps of 'VISA' are damaged",
+        ),
+        (HEADER, "holds no line of text"),
+    ],
+)
+def test_a_file_without_lines_is_refused(tmp_path: Path, content, message):
     path = tmp_path / "lines.csv"
     if content:
         path.write_text(content)
-    with pytest.raises(BadInput, match="does not hold lines of text"):
+    with pytest.raises(BadInput, match=message):
         load_lines(path)
 
 

@@ -257,6 +257,10 @@ def test_kinds_that_are_left_out_count_nowhere_and_the_report_names_them() -> No
     for rows in (left.exposures, left.detections, left.evidence):
         assert set(rows["brand"].to_pylist()) == {"Nike", "Rolex"}
     assert left.notes == ("Names of these kinds are left out (exclude_kinds): club, league. On screen: Puma (club).",)
+    without_brands = report(
+        regions, [*verdicts[1:], p.verdict("Acme", ["a"], brand_id="")], brands=LISTED, exclude_kinds=["brand"]
+    )
+    assert without_brands.brands["brand"].to_pylist() == ["Puma", "Rolex"], "a name that is not listed is a brand"
     none = report(regions, verdicts, brands=LISTED, exclude_kinds=["venue"])
     assert none.brands.equals(made.brands)
     assert none.notes == ("Names of these kinds are left out (exclude_kinds): venue. On screen: none was found.",)

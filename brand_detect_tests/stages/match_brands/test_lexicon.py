@@ -7,8 +7,9 @@ from brand_detect.domain.contracts.run_ocr import row_of_steps
 from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher
 from brand_detect.stages.match_brands.match import NO_STEPS
-from brand_detect_tests.support.matching import match, open_texts, verdicts
-from brand_detect_tests.support.payloads import reading, region, text, texts
+from brand_detect.stages.regions import RegionColumns
+from brand_detect_tests.support.matching import SCENES, match, open_texts, verdicts
+from brand_detect_tests.support.payloads import detected, reading, region, text, texts
 
 INDEX = LexiconIndex(
     parse_catalog(b"- Rolex\n- Rotax\n- Emirates\n- Talksense Sports\n- Santander\n- Tinder\n- Stag\n", "b.yaml")
@@ -128,3 +129,39 @@ def test_neighbours_spell_a_name_of_several_words_together(first, second, made):
     readings = [reading(a, first, 0.9), reading(b, second, 0.99)]
     result = match([a, b], {"a": first, "b": second}, readings, [steps(a, first, at8="E")], index=INDEX)
     assert {tracks: verdict for tracks, verdict in verdicts(result).items() if len(tracks) > 1} == made
+
+
+LEFT, RIGHT, BELOW = (100, 100, 200, 50), (310, 100, 150, 50), (100, 160, 200, 50)
+
+
+def joined(*placed):
+    """What neighbours spell together; each is a text, its confidence and its box."""
+    regions = [region(0, name, box) for name, (_, _, box) in zip("abc", placed, strict=False)]
+    readings = [reading(a, said, confidence) for a, (said, confidence, _) in zip(regions, placed, strict=True)]
+    tracks = [a["track_id"] for a in regions]
+    told = texts([text(a, read["text"]) for a, read in zip(tracks, readings, strict=True)], readings)
+    columns = RegionColumns(detected(regions, SCENES).regions, tracks)
+    return list(LexiconMatcher(INDEX, told, tracks, (), {}).find_joined(columns, tracks, set(tracks)))
+
+
+def test_joined_neighbours_are_as_sure_as_the_least_sure_of_them():
+    (likely,) = joined(("TALKSENSE", 0.9, LEFT), ("SPORTS", 0.6, RIGHT))
+    assert (likely.tracks, likely.hit.brand) == (("a", "b"), "Talksense Sports")
+    assert likely.reading.confidence == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    "placed",
+    [
+        [("TALKSENSE", 0.9, LEFT), ("TALKSENSE SPORTS", 0.9, RIGHT)],  # the second says it alone
+        [("TALKSENSE SPORTS", 0.9, LEFT), ("SPORTS", 0.9, RIGHT)],  # or the first
+        [("TALKSENSE", 0.9, LEFT), ("-", 0.9, RIGHT), ("SPORTS", 0.9, (470, 100, 150, 50))],  # one that says nothing
+    ],
+)
+def test_each_of_joined_neighbours_spells_a_word_of_the_name(placed):
+    assert [likely.tracks for likely in joined(*placed) if len(likely.tracks) == len(placed)] == []
+
+
+def test_a_track_is_part_of_one_name():
+    (likely,) = joined(("TALKSENSE", 0.9, LEFT), ("SPORTS", 0.9, RIGHT), ("SPORTS", 0.5, BELOW))
+    assert likely.tracks == ("a", "b")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from brand_detect.domain.contracts.verdicts import LOGO_TYPES, AnswerStatus
-from brand_detect.domain.placements import PLACEMENTS
+from brand_detect.domain.placements import ANSWERABLE
 from brand_detect.domain.text import line_of
 
 LONGEST_NAME = 80
@@ -45,7 +45,7 @@ class BrandAnswer(BaseModel):
     surface: str = Field(
         "other",
         description="what the mark is on; overlay: graphics laid over the picture",
-        json_schema_extra={"enum": [*PLACEMENTS]},
+        json_schema_extra={"enum": [*ANSWERABLE]},
     )
     reason: str = Field("", description="what speaks for the verdict, in one short sentence")
 
@@ -62,7 +62,7 @@ class BrandAnswer(BaseModel):
     @field_validator("mark", "surface", mode="before")
     @classmethod
     def _kind(cls, value: Any) -> Any:
-        return value if value in (*LOGO_TYPES, *PLACEMENTS) else "other"
+        return value if value in (*LOGO_TYPES, *ANSWERABLE) else "other"
 
     @property
     def status(self) -> AnswerStatus:

@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     )
     prompts: str = Field(default="", description="a folder of your own prompts; empty = the package's only")
     quality: str = Field(default="", description="a folder of your own quality scales; empty = the package's only")
+    inventory: str = Field(default="", description="a folder of inventories: the named assets of your properties")
     daily_usd: float = Field(
         default=10.0,
         ge=0,
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("store_root", "catalog", "inbox", "prompts", "quality")
+    @field_validator("store_root", "catalog", "inbox", "prompts", "quality", "inventory")
     @classmethod
     def _absolute(cls, value: str) -> str:
         """Makes a local path absolute: other processes run in other folders."""

@@ -35,6 +35,12 @@ def shown_seconds(timeline: pa.Table) -> NDArray[np.float64]:
     return seconds
 
 
+def frames_shown(timeline: pa.Table) -> dict[int, int]:
+    """The number of sampled frames, itself included, that each keyframe stands for."""
+    keyframe = _columns(timeline)[2]
+    return dict(zip(*(n.tolist() for n in np.unique(keyframe[keyframe >= 0], return_counts=True)), strict=True))
+
+
 def union(intervals: ArrayLike, gap_s: float = 0.0) -> NDArray[np.float64]:
     """Merges ``intervals``, shape (n, 2) in any order, that overlap or are at most ``gap_s`` apart.
 

@@ -115,7 +115,7 @@ def files(found: StoredReport, what: Format, prefix: str = LOCAL_FILES) -> Itera
     elif what is Format.vtt:
         yield "markers.vtt", markers(found.document).encode()
     elif what is Format.csv:
-        for name in ("brands", "exposures", "detections"):
+        for name in ("brands", "placements", "assets", "exposures", "detections"):
             yield f"{name}.csv", to_csv(getattr(report, name))
     elif what is Format.parquet:
         for file in found.manifest.files:

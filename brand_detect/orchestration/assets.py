@@ -338,6 +338,7 @@ def compile_report(
         escalate_cloud,
         run.params,
         scale=run.quality(),
+        inventory=run.inventory(),
         statistics=run.statistics(),
         reviews=log,
         named=named,

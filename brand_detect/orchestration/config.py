@@ -1,10 +1,11 @@
-"""Dagster config classes derived from the stages' params, profiles and quality scales."""
+"""Dagster config classes derived from the stages' params, profiles, quality scales and inventories."""
 
 from enum import Enum
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Optional, get_origin
+from typing import Any, Optional, TypeVar, get_origin
 
 import dagster as dg
 import yaml
@@ -12,10 +13,13 @@ from pydantic import Field, ValidationError, create_model
 
 from brand_detect.domain.contracts import CONTRACTS, check_overrides
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.inventory import Inventory
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.params import Params
 from brand_detect.domain.quality import QualityScale
+from brand_detect.domain.records import Record
 
+R = TypeVar("R", bound=Record)
 _PLAIN = (bool, int, float, str, list, dict)
 
 
@@ -84,11 +88,28 @@ def load_quality(name: str, folder: str = "") -> QualityScale:
     there = {f.name.removesuffix(".yaml"): f for f in files if f.name.endswith(".yaml")}
     if name not in there:
         raise BadInput(f"There is no quality scale {name!r}.", f"scales: {', '.join(sorted(there))}")
+    return _parsed(QualityScale, there[name], f"The quality scale {name}", "docs/concepts/metrics.md")
+
+
+def load_inventory(name: str, folder: str) -> Inventory | None:
+    """The inventory ``name`` from ``folder``; None if it is ``off``.
+
+    Raises:
+        BadInput: there is no such inventory, or it is malformed.
+    """
+    if name == "off":
+        return None
+    there = {f.stem: f for f in Path(folder).glob("*.yaml")} if folder else {}
+    if name not in there:
+        hint = f"inventories: {', '.join(sorted(there)) or 'none'}" if folder else "set BRAND_DETECT_INVENTORY"
+        raise BadInput(f"There is no inventory {name!r}.", hint)
+    return _parsed(Inventory, there[name], f"The inventory {name}", "docs/concepts/placements.md")
+
+
+def _parsed(kind: type[R], file: Traversable, what: str, described_in: str) -> R:
     try:
-        return QualityScale.model_validate(yaml.safe_load(there[name].read_text(encoding="utf-8")))
+        return kind.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as e:
         error = e.errors()[0] if isinstance(e, ValidationError) else None
         where = f"{'.'.join(map(str, error['loc']))}: {error['msg']}" if error else "it is not YAML"
-        raise BadInput(
-            f"The quality scale {name} is malformed: {where}.", "docs/concepts/metrics.md describes the format"
-        ) from e
+        raise BadInput(f"{what} is malformed: {where}.", f"{described_in} describes the format") from e

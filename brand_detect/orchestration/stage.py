@@ -22,6 +22,7 @@ from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BrandDetectError, Transient
+from brand_detect.domain.inventory import Inventory
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, Stage
@@ -41,7 +42,7 @@ from brand_detect.domain.records import Payload
 from brand_detect.domain.reviews import Review, log_digest
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
-from brand_detect.orchestration.config import CONFIGS, explicit, load_profile, load_quality
+from brand_detect.orchestration.config import CONFIGS, explicit, load_inventory, load_profile, load_quality
 from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, check_metadata, is_off, table_schemas
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
@@ -182,6 +183,14 @@ class StageRun(Generic[P_co]):
         if self.settings.quality:  # packaged scales are part of the code version
             self.sources["quality"] = scale.digest
         return scale
+
+    def inventory(self: "StageRun[CompileReportParams]") -> Inventory | None:
+        """The inventory of the property, if one is set."""
+        found = load_inventory(self.params.inventory, self.settings.inventory)
+        if found is not None:
+            self.used["inventory"] = f"{self.params.inventory} {found.version} {found.digest}"
+            self.sources["inventory"] = found.digest
+        return found
 
     def reviews(self) -> tuple[list[Review], list[str]]:
         """Reviews of the job's reports, part of the recipe if there are any, and notes on damaged ones."""

@@ -17,10 +17,10 @@ def write_documents(
     codec: ImageCodec,
     sink: BlobSink,
 ) -> None:
-    """Write ``report.json``, ``brands.csv``, ``exposures.csv``, ``markers.vtt`` and ``report.html``."""
+    """Write ``report.json``, ``report.html``, ``markers.vtt``, and the tables as CSV."""
     whole = document(report, request)
     sink.write("report.json", whole.model_dump_json(indent=1).encode())
-    sink.write("brands.csv", to_csv(report.brands))
-    sink.write("exposures.csv", to_csv(report.exposures))
+    for name in ("brands", "placements", "assets", "exposures"):
+        sink.write(f"{name}.csv", to_csv(getattr(report, name)))
     sink.write("markers.vtt", markers(whole).encode())
     sink.write("report.html", render(whole, report.detections, frames, codec, params).encode())

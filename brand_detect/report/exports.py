@@ -8,7 +8,15 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ConfigDict, Field
 
-from brand_detect.domain.contracts.compile_report import BrandTotal, Evidence, Exposure, Report, UnresolvedCluster
+from brand_detect.domain.contracts.compile_report import (
+    AssetTotal,
+    BrandTotal,
+    Evidence,
+    Exposure,
+    PlacementTotal,
+    Report,
+    UnresolvedCluster,
+)
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.records import Record
 
@@ -50,6 +58,8 @@ class ReportDocument(Record):
     schema_version: int = Field(default=REPORT_VERSION, json_schema_extra={"const": REPORT_VERSION})
     job: JobRequest
     brands: tuple[BrandTotal, ...] = Field(description="longest on screen first")
+    placements: tuple[PlacementTotal, ...] = Field(description="brands by placement")
+    assets: tuple[AssetTotal, ...] = Field(description="brands by asset of the inventory")
     exposures: tuple[Exposure, ...] = Field(description="in order of time")
     unresolved: tuple[UnresolvedCluster, ...] = Field(description="by rank")
     evidence: tuple[Evidence, ...] = Field(description="the verdicts behind the exposures")
@@ -79,6 +89,8 @@ def document(report: Report, request: JobRequest) -> ReportDocument:
     return ReportDocument(
         job=request.model_copy(update={"probe": probe.model_copy(update={"duration_s": duration_s})}),
         brands=tuple(BrandTotal(**row) for row in rounded(report.brands)),
+        placements=tuple(PlacementTotal(**row) for row in rounded(report.placements)),
+        assets=tuple(AssetTotal(**row) for row in rounded(report.assets)),
         exposures=tuple(Exposure(**row) for row in rounded(report.exposures)),
         unresolved=tuple(UnresolvedCluster(**row) for row in rounded(report.unresolved)),
         evidence=tuple(Evidence(**row) for row in rounded(report.evidence)),

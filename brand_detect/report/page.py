@@ -43,6 +43,8 @@ CLOSE = 0.1
 DOCUMENTS: Mapping[str, str] = {
     "report.json": "application/json",
     "brands.csv": "text/csv; charset=utf-8",
+    "placements.csv": "text/csv; charset=utf-8",
+    "assets.csv": "text/csv; charset=utf-8",
     "exposures.csv": "text/csv; charset=utf-8",
     "markers.vtt": "text/vtt; charset=utf-8",
 }
@@ -56,6 +58,7 @@ PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
 SHOWN = (
     *("exposure_id", "start_s", "end_s", "seconds", "area_frac_mean", "area_frac_max", "zone", "n_detections"),
     *("confidence", "frame", "x_px", "y_px", "w_px", "h_px", "text", "rule", "decided_by", "placement"),
+    *("placement_confidence", "asset"),
     *("position", "clarity", "visible_frac", "exclusive_s", "quality", "media_factor", "reviewed"),
 )
 """Columns of the exposures in the page's data."""

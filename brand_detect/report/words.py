@@ -52,8 +52,13 @@ def percent(share: float) -> str:
 
 
 def has_placement(placements: Iterable[str]) -> bool:
-    """Whether any placement is known; ``other`` means unknown."""
-    return any(placement not in ("", Placement.other) for placement in placements)
+    """Whether any placement is known; ``other`` is none of the named ones."""
+    return any(placement not in ("", Placement.other, Placement.unknown) for placement in placements)
+
+
+def placement_words(placement: str) -> str:
+    """``full_screen`` as ``full screen``, ``led`` as ``LED``."""
+    return "LED" if placement == Placement.led else placement.replace("_", " ")
 
 
 def short(text: str) -> str:

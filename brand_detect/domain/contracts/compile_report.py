@@ -53,7 +53,9 @@ DETECTIONS = schema(
     rule=(STRING, "how the brand was identified"),
     decided_by=(STRING, "the stage that decided"),
     is_overlay=(pa.bool_(), "whether all of its tracks are overlays"),
-    placement=(STRING, "one of PLACEMENTS"),
+    placement=(STRING, "what carries it: one of PLACEMENTS"),
+    placement_confidence=(F32, "of the placement, 0..1; 0 = unknown"),
+    asset=(STRING, "the first asset of the inventory in whose zone its centre lies; '' = none"),
     height_px=(F32, "height of the lettering; for a logo, its shorter side"),
     sharpness=(F32, "variance of the Laplacian of the grey crop"),
     contrast=(F32, "RMS contrast of the crop, 0..0.5"),
@@ -94,6 +96,10 @@ class Exposure(Record):
     decided_by: str = Field(description="the stage that decided")
     verdict_id: str = Field(description="verdict of the best detection: its row in the evidence")
     placement: str = Field(description=f"what carries the brand, by area × time: {', '.join(PLACEMENTS)}")
+    placement_confidence: Float32 = Field(
+        description="confidence of the placement, mean by area and time, 0..1; what is on others counts as 0"
+    )
+    asset: str = Field(description="the inventory's asset with the largest area × time; '' = none")
     position: Measure = Field(description="value of its zones of the picture, mean by area and time, 0..1")
     clarity: Measure = Field(description="legibility, mean by area and time, 0..1")
     visible_frac: Measure = Field(description="share that is neither occluded nor cut off by the picture's edge, 0..1")
@@ -147,6 +153,35 @@ class BrandTotal(Record):
 
 
 BRANDS = schema_of("brands", "A brand's totals, longest on screen first", BrandTotal)
+
+
+class Part(Record):
+    """A brand's exposures on one placement or asset, as if nothing else carried it."""
+
+    brand_id: str = Field(description="the brand's id in the catalogue, or its name where the catalogue lacks it")
+    brand: str = Field(description="the brand's name")
+    seconds: float = Field(description="time on screen there, in seconds, each instant counted once")
+    share: Float32 = Field(
+        description="seconds divided by the brand's; they sum to more than 1 where it is on several at a time"
+    )
+    n_exposures: int = Field(description="number of times without a break")
+
+
+class PlacementTotal(Part):
+    """A brand's totals on one placement."""
+
+    placement: str = Field(description=f"what carries the brand: {', '.join(PLACEMENTS)}")
+    confidence: Float32 = Field(description="confidence of the placement, mean over detections, 0..1")
+
+
+class AssetTotal(Part):
+    """A brand's totals on one asset of the inventory."""
+
+    asset: str = Field(description="the asset's name")
+
+
+PLACEMENT_TOTALS = schema_of("placements", "A brand's totals by placement, longest first", PlacementTotal)
+ASSET_TOTALS = schema_of("assets", "A brand's totals by asset of the inventory, longest first", AssetTotal)
 
 
 class Evidence(Record):
@@ -208,6 +243,8 @@ class Report(Payload):
     summary: Mapping[str, Any]
     evidence: pa.Table = field(default_factory=lambda: table(EVIDENCE))
     rejected: pa.Table = field(default_factory=lambda: table(DETECTIONS))  # detections that a person rejected
+    placements: pa.Table = field(default_factory=lambda: table(PLACEMENT_TOTALS))
+    assets: pa.Table = field(default_factory=lambda: table(ASSET_TOTALS))
     quality: str = ""  # the quality scale: name, version and digest
     losses: tuple[str, ...] = ()  # which parts of the video and which corrections were lost, and why, in plain words
     added_columns: ClassVar = {"brands": {"kind": BrandKind.brand.value, "country": "", "categories": []}}
@@ -218,7 +255,10 @@ class Report(Payload):
         "unresolved": REPORT_UNRESOLVED,
         "evidence": EVIDENCE,
         "rejected": DETECTIONS,
+        "placements": PLACEMENT_TOTALS,
+        "assets": ASSET_TOTALS,
     }
+    added: ClassVar = ("placements", "assets")
 
 
 class Overlays(Enum):
@@ -243,7 +283,12 @@ class CompileReportParams(Params):
     )
     sure_confidence: Unit = Field(0.9, description="lowest confidence of detections that count towards a brand's low_s")
     placements: list[dict[str, Any]] = Field(
-        [], description="rules for the placement; the first match decides: {placement: board, min_aspect: 3, …}"
+        [], description="rules for the placement; the first match decides: {placement: vehicle, motion: moving, …}"
+    )
+    inventory: str = Field(
+        "off",
+        pattern=r"^[a-z0-9_-]{1,64}$",
+        description="name of the inventory: the property's assets, by zone of the picture; off = none",
     )
     quality: str = Field(
         "default",

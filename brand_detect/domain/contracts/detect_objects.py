@@ -78,6 +78,16 @@ TRACK_EMBEDDINGS = schema(
     frame=(I32, "the keyframe's ordinal among the sampled frames"),
     embedding=(EMBEDDING, "of unit length"),
 )
+CAMERA_MOTION = schema(
+    "camera_motion",
+    "The camera's motion between the keyframes of a shot, one row per keyframe",
+    frame=(I32, "the keyframe's ordinal among the sampled frames"),
+    transform=(
+        pa.list_(pa.float32(), 9),
+        "3 x 3, row by row: maps (x, y, 1) in px of the shot's previous keyframe to this one; null for the first of "
+        "the shot, and where the two share no content",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +97,15 @@ class DetectedObjects(Payload):
     regions: pa.Table
     tracks: pa.Table
     embeddings: pa.Table = field(default_factory=lambda: table(TRACK_EMBEDDINGS))
+    camera_motion: pa.Table = field(default_factory=lambda: table(CAMERA_MOTION))
     embedder: str = ""
-    schemas: ClassVar = {"regions": REGIONS, "tracks": TRACKS, "embeddings": TRACK_EMBEDDINGS}
+    schemas: ClassVar = {
+        "regions": REGIONS,
+        "tracks": TRACKS,
+        "embeddings": TRACK_EMBEDDINGS,
+        "camera_motion": CAMERA_MOTION,
+    }
+    added: ClassVar = ("camera_motion",)
 
 
 class TextDetection(Enum):

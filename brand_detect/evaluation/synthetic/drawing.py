@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.placements import Placement
+
 Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -334,6 +336,8 @@ class Lettering:
 
     brand: str
     quad: Array
+    placement: Placement = Placement.board
+    place: int = -1  # of a board in the stadium
 
     @property
     def letters(self) -> int:
@@ -445,24 +449,64 @@ def stadium(camera: Camera, rng: np.random.Generator) -> Picture:
     return cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)  # pyright: ignore[reportReturnType]
 
 
-def with_boards(background: Picture, camera: Camera, row: Sequence[Brand], goal_row: Sequence[Brand]) -> Set:
-    """A stadium with ``row`` of boards along the far touchline and ``goal_row`` behind the goal on the right."""
+def with_boards(
+    background: Picture,
+    camera: Camera,
+    row: Sequence[Brand],
+    goal_row: Sequence[Brand],
+    lit: Sequence[bool],
+    painted: Sequence[tuple[Brand, float, float, float]] = (),
+) -> Set:
+    """A stadium with ``row`` of boards along the far touchline and ``goal_row`` behind the goal on the right.
+
+    ``lit`` are the boards of both rows that are LEDs, those of ``row`` first. ``painted`` are names on the grass, each
+    with the x of its centre, the y of its lower edge, and by how much its letters are stretched.
+    """
     picture = background.copy()
     texts: list[Lettering] = []
+    for name in painted:
+        texts += _paint(picture, camera, *name)
+    kinds = [Placement.led if is_led else Placement.board for is_led in lit]
     length = 114 / len(row)
     for k, brand in enumerate(row):
         left, y = -57 + k * length, BOARDS_Y
-        texts += _board(picture, camera, brand, (left, y), (left + length, y))
+        texts += _board(picture, camera, brand, (left, y), (left + length, y), kinds[k], k)
     length = 74 / len(goal_row)
-    for k, brand in enumerate(goal_row):
-        x, far = GOAL_BOARDS_X, BOARDS_Y - 0.5 - k * length
-        texts += _board(picture, camera, brand, (x, far), (x, far - length))
+    for k, brand in enumerate(goal_row, len(row)):
+        x, far = GOAL_BOARDS_X, BOARDS_Y - 0.5 - (k - len(row)) * length
+        texts += _board(picture, camera, brand, (x, far), (x, far - length), kinds[k], k)
     _goal(picture, camera)
     return Set(Planes.of(picture), tuple(texts), camera)
 
 
+PAINTED_M = 22.0  # length of a name painted on the grass
+
+
+def _paint(picture: Picture, camera: Camera, brand: Brand, x: float, y: float, stretched: float) -> Iterable[Lettering]:
+    """Paints a name on the grass, unless part of it is behind the camera; letters are ``stretched`` away from it."""
+    import cv2
+
+    mask = lettering(brand.name, brand.style)
+    height, width = mask.shape
+    half, far = PAINTED_M / 2, y + PAINTED_M * height / width * stretched
+    corners = [(x - half, far, 0.0), (x + half, far, 0.0), (x + half, y, 0.0), (x - half, y, 0.0)]
+    if len(_in_front(camera, corners)) < len(corners):
+        return []
+    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    homography = cv2.getPerspectiveTransform(flat, camera.project(corners).astype(np.float32))
+    seen = cv2.warpPerspective(mask, homography, camera.size, flags=cv2.INTER_AREA)
+    paint(picture, (232, 238, 236), np.asarray(seen, np.uint8), 0, 0)
+    return [Lettering(brand.name, camera.project(corners), Placement.pitch)]
+
+
 def _board(
-    picture: Picture, camera: Camera, brand: Brand, left: tuple[float, float], right: tuple[float, float]
+    picture: Picture,
+    camera: Camera,
+    brand: Brand,
+    left: tuple[float, float],
+    right: tuple[float, float],
+    placement: Placement,
+    place: int,
 ) -> Iterable[Lettering]:
     """Paints a board from ``left`` to ``right``, unless part of it is behind the camera."""
     import cv2
@@ -478,7 +522,7 @@ def _board(
     )
     texture[:, :2] = texture[:, -2:] = (30, 30, 30)
     homography = _face(picture, camera, corners, texture)
-    return [Lettering(brand.name, cv2.perspectiveTransform(foreground[None], homography)[0])]
+    return [Lettering(brand.name, cv2.perspectiveTransform(foreground[None], homography)[0], placement, place)]
 
 
 def _goal(picture: Picture, camera: Camera) -> None:
@@ -548,10 +592,37 @@ def end_card(size: tuple[int, int], brand: Brand) -> Set:
     note = resize(note, (max(1, round(note.shape[1] * 0.035 * height / 96)), max(1, round(0.035 * height))))
     paint(picture, brand.style.foreground, note, (width - note.shape[1]) // 2, round(height * 0.3))
     corners = [[left, top], [left + w, top], [left + w, top + h], [left, top + h]]
-    return Set(Planes.of(picture), (Lettering(brand.name, np.array(corners, float)),), None)
+    return Set(Planes.of(picture), (Lettering(brand.name, np.array(corners, float), Placement.full_screen),), None)
 
 
-def player(shirt: Colour, shorts: Colour, height_px: int, stride: float) -> Sprite:
+def caption(size: tuple[int, int], brand: Brand) -> tuple[Sprite, Lettering]:
+    """A caption with a sponsor's name, and the name's lettering, relative to the sprite."""
+    height, width = round(size[1] * 0.07) // 2 * 2, round(size[0] * 0.26) // 2 * 2
+    picture = np.full((height, width, 3), brand.style.background, np.uint8)
+    mask = lettering(brand.name, brand.style)
+    scale = min(0.55 * height / mask.shape[0], 0.8 * width / mask.shape[1])
+    mask = resize(mask, (round(mask.shape[1] * scale), round(mask.shape[0] * scale)))
+    h, w = mask.shape
+    left, top = (width - w) // 2, (height - h) // 2
+    paint(picture, brand.style.foreground, mask, left, top)
+    corners = [[left, top], [left + w, top], [left + w, top + h], [left, top + h]]
+    sprite = Sprite.of(picture, np.full((height, width), 240, np.uint8))
+    return sprite, Lettering(brand.name, np.array(corners, float), Placement.overlay)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A player with the lettering on the shirt, if any, relative to the sprite."""
+
+    sprite: Sprite
+    name: Lettering | None
+
+
+SHIRT_M = 0.42  # width of the lettering on a shirt, of a player of 1.82 m
+CHEST = 0.33  # and its height on the figure, from the top
+
+
+def player(shirt: Colour, shorts: Colour, height_px: int, stride: float, brand: Brand | None = None) -> Figure:
     """A running figure ``height_px`` high; ``stride`` -1..1 swings arms and legs. Its feet are at the bottom centre."""
     import cv2
 
@@ -571,11 +642,22 @@ def player(shirt: Colour, shorts: Colour, height_px: int, stride: float) -> Spri
         limb([(middle + side * 4, 130), knee], shorts, 26)
         limb([knee, (middle + side * swing * 1.3 - 8 * abs(stride), 224)], shirt, 15)
         limb([(middle, 60), (middle - side * (14 + swing * 0.7), 100), (middle - side * swing, 116)], skin, 11)
-    limb([(middle, 66), (middle, 120)], shirt, 38)
+    limb([(middle, 66), (middle, 120)], shirt, 60 if brand else 38)
     limb([(middle + 1, 26), (middle + 2, 34)], skin, 24)
     limb([(middle, 20), (middle, 22)], (30, 35, 45), 20)
     size = (max(2, height_px // 4 * 2), max(4, height_px // 2 * 2))
-    return Sprite.of(resize(picture, size), resize(alpha, size))
+    picture, alpha = resize(picture, size), resize(alpha, size)
+    name = None
+    if brand:
+        mask = lettering(brand.name, brand.style)
+        scale = min(SHIRT_M / 1.82 * height_px / mask.shape[1], 0.075 * height_px / mask.shape[0])
+        mask = resize(mask, (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))))
+        h, w = mask.shape
+        left, top = (size[0] - w) // 2, round(CHEST * size[1] - h / 2)
+        paint(picture, (250, 250, 250) if sum(shirt) < 400 else (60, 20, 20), mask, left, top)
+        corners = [[left, top], [left + w, top], [left + w, top + h], [left, top + h]]
+        name = Lettering(brand.name, np.array(corners, float), Placement.clothing)
+    return Figure(Sprite.of(picture, alpha), name)
 
 
 def scoreboard(size: tuple[int, int], clock_s: int, channel: Brand) -> tuple[Sprite, Lettering]:
@@ -609,4 +691,4 @@ def scoreboard(size: tuple[int, int], clock_s: int, channel: Brand) -> tuple[Spr
     left, top = x + (total - x - w) // 2, (unit - h) // 2
     paint(picture, channel.style.foreground, mask, left, top)
     corners = [[left, top], [left + w, top], [left + w, top + h], [left, top + h]]
-    return Sprite.of(picture, alpha), Lettering(channel.name, np.array(corners, float))
+    return Sprite.of(picture, alpha), Lettering(channel.name, np.array(corners, float), Placement.overlay)

@@ -2,12 +2,14 @@
 
 A football match: pans along boards in perspective whose texts change, a close shot with players in front of boards, a
 view into the corner, a whip pan with motion blur, a static shot of a press room, a scoreboard with the channel's name,
-hard cuts, dissolves, a black gap and an end card. The same scenario always gives the same pictures and truth.
+hard cuts, dissolves, a black gap and an end card. On request also everything that a brand may be placed on: names on
+grass and shirts, boards that stay beside those that change, a sponsor's caption and an advertisement. The same scenario
+always gives the same pictures and truth.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,17 +20,20 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import transformed
+from brand_detect.domain.placements import PLACEMENTS, Placement
 from brand_detect.evaluation.synthetic.drawing import (
     LOGOS,
     Array,
     Brand,
     Camera,
+    Figure,
     Lettering,
     Picture,
     Planes,
     Set,
     Sprite,
     brand_of,
+    caption,
     end_card,
     player,
     scoreboard,
@@ -72,9 +77,10 @@ cuts by as much, none was: Fed, EMIRA, ANDER."""
 
 GLANCE_S = 0.25  # a viewer misses shorter breaks and flashes, and a hand label would omit them
 CLEAR_S = 1.0  # a brand legible for this long must be found; a shorter one is a bonus
-COLUMNS = ("frame", "brand", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "visible", "legible")
+COLUMNS = ("frame", "brand", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "visible", "legible", "placement")
 
 _CYCLE = (("wide", 5.0), ("close", 3.5), ("corner", 4.0), ("whip", 3.0), ("wall", 4.5))
+_PLACED_CYCLE = (("wide", 5.0), ("high", 4.0), ("follow", 4.0), ("corner", 4.0), ("wall", 3.0))
 _ENDING = (("black", 0.8), ("card", 3.2))
 _CYCLE_S, _ENDING_S = 20.0, 4.0
 _LED_S = 2.5  # interval at which the touchline boards change
@@ -102,6 +108,7 @@ class Scenario:
     boards: int = 15  # along the touchline; more are narrower and harder to read
     players: int = 14
     repeats: int = 1
+    placements: bool = False  # also names on grass and shirts, boards that stay, a caption and an advertisement
 
     def __post_init__(self) -> None:
         if self.width_px % 2 or self.height_px % 2 or min(self.width_px, self.height_px) < 64:
@@ -130,7 +137,7 @@ class Scenario:
 class Shot:
     """Consecutive frames of one kind. Its first ``dissolve`` frames are mixed with the previous shot."""
 
-    kind: str  # wide | close | corner | whip | wall | black | card
+    kind: str  # wide | high | close | follow | corner | whip | wall | black | card | spot
     start: int
     frames: int
     number: int
@@ -140,7 +147,10 @@ class Shot:
 def plan(scenario: Scenario) -> list[Shot]:
     """The shots in order. Cycles of live shots and a press room, then a black gap and the end card."""
     cycles = max(1, round((scenario.seconds - _ENDING_S) / _CYCLE_S))
-    listed = [*(_CYCLE * cycles), *_ENDING]
+    if scenario.placements:
+        listed = [*(_PLACED_CYCLE * cycles), ("spot", 3.0), *_ENDING]
+    else:
+        listed = [*(_CYCLE * cycles), *_ENDING]
     ends = np.cumsum([seconds for _, seconds in listed])
     ends = np.round(ends / ends[-1] * scenario.frames).astype(int)
     shots: list[Shot] = []
@@ -152,12 +162,13 @@ def plan(scenario: Scenario) -> list[Shot]:
 
 @dataclass(frozen=True)
 class Box:
-    """Lettering on one frame: its corners in px, shape (4, 2), the visible share, and whether it is legible."""
+    """Lettering on a frame: corners in px, shape (4, 2), visible share, whether it is legible, and what carries it."""
 
     brand: str
     quad: Array
     visible: float
     legible: bool
+    placement: Placement = Placement.board
 
 
 def draw(scenario: Scenario) -> Iterator[tuple[Planes, list[Box]]]:
@@ -177,7 +188,7 @@ def draw(scenario: Scenario) -> Iterator[tuple[Planes, list[Box]]]:
 
 
 def _faded(box: Box, share: float) -> Box:
-    return Box(box.brand, box.quad, box.visible * share, box.legible and share >= LEGIBLE_MIX)
+    return replace(box, visible=box.visible * share, legible=box.legible and share >= LEGIBLE_MIX)
 
 
 def _grid(columns: int, rows: int) -> Array:
@@ -201,6 +212,7 @@ class _Studio:
         self.background = lru_cache(maxsize=3)(self._background)
         self.bug = lru_cache(maxsize=2)(self._bug)
         self.figure = lru_cache(maxsize=512)(player)
+        self.caption = lru_cache(maxsize=8)(lambda brand: caption(self.size, brand))
 
     def frame(self, shot: Shot, k: int) -> tuple[Planes, list[Box]]:
         """The ``k``-th picture of ``shot`` and its lettering; ``k`` may be beyond the shot's end."""
@@ -208,9 +220,12 @@ class _Studio:
             return self._black.copy(), []
         now = self.set_of(shot.kind, self._led(shot, k))
         players: list[Rectangle] = []
+        shirts: list[tuple[Lettering, int]] = []
         smear = np.zeros(2)
         if now.camera is None:
             picture, homography = now.planes.copy(), np.eye(3)
+            if shot.kind == "spot":
+                self._advertise(picture, shot, k)
         else:
             camera = self._camera(shot, k)
             back = np.linalg.inv(now.camera.matrix)
@@ -219,29 +234,47 @@ class _Studio:
             middle = np.array([[self.size[0] / 2, self.size[1] / 2]])
             smear = _SHUTTER * (transformed(middle, following @ np.linalg.inv(homography)) - middle)[0]
             picture = now.planes.warp(homography, self.size)
-            players = self._play(picture, camera, shot, k)
-            picture = picture.blur(*smear)
-        texts = [Lettering(t.brand, transformed(t.quad, homography)) for t in now.texts]
+            followed = shot.kind == "follow"  # the camera keeps the players sharp
+            picture = picture.blur(*smear) if followed else picture
+            players, shirts = self._play(picture, camera, shot, k)
+            picture = picture if followed else picture.blur(*smear)
+        texts = [replace(t, quad=transformed(t.quad, homography)) for t in now.texts]
         smear_px = float(np.abs(smear).max())
         laid_over: list[Rectangle] = []
         boxes: list[Box | None] = []
-        if shot.kind != "card":
-            rectangle, name = self._overlay(picture, shot, k)
-            laid_over.append(rectangle)
-            boxes.append(self._box(name, [], [], 0.0))
+        if shot.kind not in ("card", "spot"):
+            for rectangle, name in self._overlays(picture, shot, k):
+                laid_over.append(rectangle)
+                boxes.append(self._box(name, [], [], 0.0))
         boxes += [self._box(t, laid_over, players, smear_px) for t in texts]
+        boxes += [self._box(t, laid_over, players[behind:], 0.0) for t, behind in shirts]
         return picture, [box for box in boxes if box]
 
-    def _overlay(self, picture: Planes, shot: Shot, k: int) -> tuple[Rectangle, Lettering]:
-        """Draws the scoreboard on the picture; returns its rectangle, and the lettering of the channel's name."""
+    def _overlays(self, picture: Planes, shot: Shot, k: int) -> Iterator[tuple[Rectangle, Lettering]]:
+        """Draws scoreboard and caption on the picture; yields the rectangle and the lettering of each."""
         sprite, name = self.bug(_FIRST_CLOCK_S + (shot.start + (0 if shot.kind == "wall" else k)) // self.scenario.fps)
-        x, y = round(0.04 * self.size[0]) // 2 * 2, round(0.06 * self.size[1]) // 2 * 2
+        yield self._laid(picture, sprite, name, 0.04, 0.06)
+        if self.scenario.placements and shot.kind in ("wide", "follow"):
+            sprite, name = self.caption(self._turned(2 + shot.number))
+            yield self._laid(picture, sprite, name, 0.68 if shot.kind == "wide" else 0.06, 0.86)
+
+    def _laid(
+        self, picture: Planes, sprite: Sprite, name: Lettering, left: float, top: float
+    ) -> tuple[Rectangle, Lettering]:
+        x, y = round(left * self.size[0]) // 2 * 2, round(top * self.size[1]) // 2 * 2
         picture.lay(sprite, x, y)
         rectangle = (x, y, x + sprite.size[0], y + sprite.size[1])
-        return rectangle, Lettering(name.brand, name.quad + np.array([x, y]))
+        return rectangle, replace(name, quad=name.quad + np.array([x, y]))
+
+    def _advertise(self, picture: Planes, shot: Shot, k: int) -> None:
+        """Bottles that pass below the brand of an advertisement."""
+        share, (width, height) = k / max(1, shot.frames), self.size
+        for i in range(4):
+            sprite = self.figure((30 + 50 * i, 60, 200 - 40 * i), (240, 240, 240), height // 3, 0.0).sprite
+            picture.lay(sprite, width * ((0.3 * i + 0.8 * share) % 1.2 - 0.1), 0.62 * height)
 
     def _led(self, shot: Shot, k: int) -> int:
-        if shot.kind not in ("wide", "whip", "close", "corner"):
+        if shot.kind not in ("wide", "whip", "close", "corner", "high", "follow"):
             return 0
         return (shot.number + int(k / self.scenario.fps / _LED_S)) % _LED_STATES
 
@@ -263,14 +296,26 @@ class _Studio:
     def _set_of(self, kind: str, led: int) -> Set:
         if kind == "wall":
             return sponsor_wall(self.size, self._on_wall, np.random.default_rng(self.scenario.seed + 2))
-        if kind == "card":
-            return end_card(self.size, self.brands[1])
+        if kind in ("card", "spot"):
+            return end_card(self.size, self.brands[1] if kind == "card" else self._turned(3))
         camera = self._wide_camera(kind)
         shown = self.brands[1:]
-        first = 5 * led
-        row = [shown[(first + i) % len(shown)] for i in range(self.scenario.boards)]
-        goal_row = [shown[(first + 7 + i) % len(shown)] for i in range(8)]
-        return with_boards(self.background(camera), camera, row, goal_row)
+        # Every second board stays where placements are wanted; else all change.
+        lit = [not self.scenario.placements or i % 2 == 0 for i in range(self.scenario.boards + 8)]
+        row = [shown[(5 * led * lit[i] + i) % len(shown)] for i in range(self.scenario.boards)]
+        goal_row = [shown[(5 * led * lit[i + self.scenario.boards] + 7 + i) % len(shown)] for i in range(8)]
+        grass: list[tuple[Brand, float, float, float]] = []
+        if self.scenario.placements and kind in ("wide", "high"):  # a low camera wants letters that are stretched
+            places = (
+                ((-16.0, 50.0, 2.5), (16.0, 50.0, 2.5)) if kind == "wide" else ((-14.0, 22.0, 1.0), (14.0, 36.0, 1.0))
+            )
+            grass = [(self._turned(len(kind) + 2 * i), *place) for i, place in enumerate(places)]
+        return with_boards(self.background(camera), camera, row, goal_row, lit, grass)
+
+    def _turned(self, number: int) -> Brand:
+        """One of the listed brands but the channel's, another with another seed."""
+        listed = self.brands[1 : len(self.scenario.brands)]
+        return listed[(number + 3 * self.scenario.seed) % len(listed)]
 
     def _wide_camera(self, kind: str) -> Camera:
         """A camera whose view contains all views of the moving camera in a shot of ``kind``."""
@@ -279,6 +324,10 @@ class _Studio:
             return Camera((-6, 44, 4.5), (54, 66, 1.5), 1.65 * width, (_even(1.75 * width), _even(1.5 * height)))
         if kind == "close":
             return Camera((0, 54, 1.9), (0, 72, 1.7), 1.5 * width, (_even(2.5 * width), _even(1.4 * height)))
+        if kind == "high":
+            return Camera((0, -40, 34), (0, 32, 0), 1.5 * width, (_even(1.8 * width), _even(1.5 * height)))
+        if kind == "follow":
+            return Camera((0, 58, 1.7), (0, 72, 1.4), 2.0 * width, (_even(2.9 * width), _even(1.4 * height)))
         return Camera((0, -32, 14), (0, 64, 1.5), 3.0 * width, (_even(2.4 * width), _even(1.5 * height)))
 
     def _camera(self, shot: Shot, k: int) -> Camera:
@@ -297,24 +346,36 @@ class _Studio:
             x = -turn * (2 * late * late * (3 - 2 * late) - 1) * 17
         elif shot.kind == "close":
             x = turn * (2 * eased - 1) * 5
+        elif shot.kind == "high":
+            x, zoom = turn * (2 * eased - 1) * 9, 0.95 + 0.1 * eased
+        elif shot.kind == "follow":
+            x = turn * ((2 * share - 1) * 3 + 0.25 * np.sin(3.1 * t_s))
         else:
             y, zoom = y + turn * (2 * eased - 1) * 9, 0.92 + 0.1 * eased
         return Camera(wide.place, (x + drift[0], y, z + drift[1]), wide.focal_px * zoom, self.size)
 
-    def _play(self, picture: Planes, camera: Camera, shot: Shot, k: int) -> list[Rectangle]:
-        """Draws the players, far ones first; returns the boxes that they cover."""
-        count = 2 if shot.kind == "close" else self.scenario.players
+    def _play(
+        self, picture: Planes, camera: Camera, shot: Shot, k: int
+    ) -> tuple[list[Rectangle], list[tuple[Lettering, int]]]:
+        """Draws the players, far ones first; returns the boxes that they cover, and the lettering on their shirts, each
+        with the number of boxes that are not in front of it."""
+        count = 2 if shot.kind in ("close", "follow") else self.scenario.players
         rng = np.random.default_rng((self.scenario.seed, shot.number))
         base = rng.uniform((-26, 34), (26, 66), (count, 2))
         speed = rng.uniform(-3.5, 3.5, (count, 2)) * (1, 0.4)
         if shot.kind == "close":
             base = np.array([(-7.0, 68.5), (-10.5, 67.6)])
             speed = np.array([(4.6, -0.1), (4.9, 0.1)])
+        elif shot.kind == "follow":  # the camera pans with the first; the second comes towards it
+            turn, seconds = (1 if shot.number % 2 else -1), shot.frames / self.scenario.fps
+            base = np.array([(turn * -1.5, 65.3), (turn * 2.4, 66.0)])
+            speed = np.array([(turn * 3.0 / seconds, 0.0), (turn * -4.0 / seconds, 0.0)])
         elif shot.kind == "corner":
             base = base * (0.4, 1.0) + (32, -2)
         t_s = k / self.scenario.fps
         places = base + speed * t_s
-        covered = []
+        covered: list[Rectangle] = []
+        shirts: list[tuple[Lettering, int]] = []
         for i in np.argsort(-places[:, 1]):
             x, y = places[i]
             feet, head = camera.project([(x, y, 0.0), (x, y, 1.82)])
@@ -323,10 +384,16 @@ class _Studio:
                 continue
             stride = np.round(4 * np.sin(9 * t_s + 1.3 * i)) / 4
             team = (((40, 40, 175), (235, 235, 235)), ((235, 235, 235), (110, 50, 20)))[i % 2]
-            sprite = self.figure(*team, tall, float(stride))
-            picture.lay(sprite, feet[0] - sprite.size[0] / 2, feet[1] - sprite.size[1])
+            named = self._turned(7 + int(i) + shot.number) if shot.kind == "follow" else None
+            figure: Figure = self.figure(*team, tall, float(stride), named)
+            sprite = figure.sprite
+            place = feet[0] - sprite.size[0] / 2, feet[1] - sprite.size[1]
+            picture.lay(sprite, *place)
             covered.append((feet[0] - 0.16 * tall, head[1], feet[0] + 0.16 * tall, feet[1]))
-        return covered
+            if figure.name:
+                at = 2 * np.round(np.array(place) / 2)  # as ``lay`` rounds
+                shirts.append((replace(figure.name, quad=figure.name.quad + at), len(covered)))
+        return covered, shirts
 
     def _box(
         self, text: Lettering, laid_over: Sequence[Rectangle], players: Sequence[Rectangle], smear_px: float
@@ -343,7 +410,7 @@ class _Studio:
             and self._visible(text.quad, laid_over) >= LEGIBLE_CLEAR
             and smear_px <= LEGIBLE_SMEAR * pitch
         )
-        return Box(text.brand, text.quad, visible, bool(legible))
+        return Box(text.brand, text.quad, visible, bool(legible), text.placement)
 
     def _visible(self, quad: Array, over: Sequence[Rectangle]) -> float:
         """The share of ``quad`` inside the picture and outside the boxes ``over``, by a grid of 20 x 4 points."""
@@ -367,9 +434,9 @@ def _even(number: float) -> int:
 
 @dataclass(frozen=True)
 class Truth:
-    """What can be seen and read in a generated clip. ``boxes``, shape (n, 12), has the columns of ``COLUMNS``: the
-    frame's number, the brand's index in ``brands``, the lettering's corners in px, the visible share, and legible as 0
-    or 1."""
+    """What can be seen and read in a generated clip. ``boxes``, shape (n, 13), has the columns of ``COLUMNS``: the
+    frame's number, the brand's index in ``brands``, the lettering's corners in px, the visible share, legible as 0
+    or 1, and the placement's index in ``PLACEMENTS``."""
 
     brands: tuple[str, ...]
     unlisted: tuple[str, ...]
@@ -429,7 +496,8 @@ class Truth:
         last = len(self.boxes) - 1
         for k, row in enumerate(self.boxes.tolist()):
             corners = ",".join(f"{v:.1f}" for v in row[2:10])
-            yield f"[{row[0]:.0f},{row[1]:.0f},{corners},{row[10]:.2f},{row[11]:.0f}]{',' if k < last else ''}\n"
+            comma = "," if k < last else ""
+            yield f"[{row[0]:.0f},{row[1]:.0f},{corners},{row[10]:.2f},{row[11]:.0f},{row[12]:.0f}]{comma}\n"
         yield "]}\n"
 
     @classmethod
@@ -450,7 +518,7 @@ def truth_path(video: Path) -> Path:
 def write_sample(video: Path, scenario: Scenario) -> Truth:
     """Draws and encodes ``scenario`` as ``video`` (H.264, yuv420p, MP4), and writes its truth beside it.
 
-    Pictures are drawn and encoded one at a time; only the truth grows with the length, by 48 bytes a box.
+    Pictures are drawn and encoded one at a time; only the truth grows with the length, by 52 bytes a box.
     """
     import av
 
@@ -466,7 +534,18 @@ def write_sample(video: Path, scenario: Scenario) -> Truth:
         for number, (picture, boxes) in enumerate(draw(scenario)):
             rows.append(
                 np.array(
-                    [[number, names.index(b.brand), *b.quad.ravel(), b.visible, b.legible] for b in boxes], np.float32
+                    [
+                        [
+                            number,
+                            names.index(b.brand),
+                            *b.quad.ravel(),
+                            b.visible,
+                            b.legible,
+                            PLACEMENTS.index(b.placement),
+                        ]
+                        for b in boxes
+                    ],
+                    np.float32,
                 ).reshape(-1, len(COLUMNS))
             )
             flat = np.concatenate([plane.ravel() for plane in picture.each()]).reshape(-1, scenario.width_px)

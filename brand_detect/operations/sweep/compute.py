@@ -22,7 +22,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.sweep.lineage import Lineage
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.config import load_inventory, load_quality
 from brand_detect.storage.frames import StoredFrames
 
 LOOKUPS = 65_536
@@ -68,7 +68,7 @@ class Compute:
     def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
         """Verdicts of the last escalation, and the report."""
         verdicts = self._verdicts(params)
-        own = cast("CompileReportParams", params[Stage.compile_report])
+        own, settings = cast("CompileReportParams", params[Stage.compile_report]), Settings.load()
         report = stages.compile_report(
             self.lineage.request,
             self._frames,
@@ -76,7 +76,8 @@ class Compute:
             self._detected,
             verdicts,
             own,
-            scale=load_quality(own.quality, Settings.load().quality),
+            scale=load_quality(own.quality, settings.quality),
+            inventory=load_inventory(own.inventory, settings.inventory),
             statistics={},
             brands={brand.brand_id: brand for brand in self.catalog.brands},
         )

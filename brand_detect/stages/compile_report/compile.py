@@ -20,6 +20,7 @@ How it counts (``docs/concepts/metrics.md`` defines every figure):
 - The quality scale defines ``quality`` and its components.
 - ``media_value`` is the price of the time times ``media_factor``; the sum over all brands never exceeds the price of
   the time.
+- ``placements`` and ``assets`` are a brand's exposures on each of them, as if nothing else carried it.
 - A verdict without a catalogue id is identified by its brand's name.
 """
 
@@ -31,9 +32,11 @@ import pyarrow.compute as pc
 
 from brand_detect.domain.catalog import Brand
 from brand_detect.domain.contracts.compile_report import (
+    ASSET_TOTALS,
     BRANDS,
     EVIDENCE,
     EXPOSURES,
+    PLACEMENT_TOTALS,
     CompileReportParams,
     Overlays,
     Report,
@@ -42,19 +45,26 @@ from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.inventory import Inventory
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.placements import placement_rules
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.reviews import Review
 from brand_detect.domain.tables import table
+from brand_detect.stages.compile_report.assets import with_assets
 from brand_detect.stages.compile_report.corrections import Corrections, Named
 from brand_detect.stages.compile_report.detections import counted, detections
 from brand_detect.stages.compile_report.evidence import decisive_answers, evidence, placements_answered
 from brand_detect.stages.compile_report.exposures import exposures
-from brand_detect.stages.compile_report.placements import placements
+from brand_detect.stages.compile_report.placements import placements, texts_of
 from brand_detect.stages.compile_report.summary import stats, summary
-from brand_detect.stages.compile_report.totals import totals
+from brand_detect.stages.compile_report.totals import Parts, totals
 from brand_detect.stages.compile_report.unresolved import keyframes_resembling, locate_unresolved
+
+NO_MOTION = (
+    "The checkpoint of detect_objects is of an earlier version, without the camera's motion: placements rest on "
+    "overlays, answers, rules and what fills the screen."
+)
 
 
 def compile_report(
@@ -68,23 +78,27 @@ def compile_report(
     scale: QualityScale,
     statistics: Mapping[str, Any],
     brands: Mapping[str, Brand],
+    inventory: Inventory | None = None,
     reviews: Sequence[Review] = (),
     named: Named = lambda _: None,
 ) -> Report:
     """Computes the report's tables and summary.
 
     ``statistics`` are JSON facts about the run beyond the payloads (seconds, engines and params per stage, cost,
-    lineage); they become ``summary["run"]``. ``reviews`` are a person's corrections; ``named`` looks up the catalogue's
-    brand of a name in them. ``brands`` are the catalogue's brands by id.
+    lineage); they become ``summary["run"]``. ``inventory`` names the property's assets. ``reviews`` are a person's
+    corrections; ``named`` looks up the catalogue's brand of a name in them. ``brands`` are the catalogue's brands by id.
     """
     cells = scenes.timeline.sort_by("frame")
     answers = decisive_answers(verdicts)
     corrections = Corrections(reviews, verdicts, named)
     candidates = corrections.candidates()
-    tracks = pc.list_flatten(candidates["track_ids"]).to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
     answered, rules = placements_answered(verdicts, answers), placement_rules(params.placements)
-    placement = placements(detected, frames.frames, tracks, answered, rules)
+    placement = placements(detected, frames.frames, cells, candidates, verdicts.unresolved, answered, rules)
     found = detections(frames.frames, cells, detected, candidates, params.min_confidence, placement, scale)
+    if inventory:
+        found = with_assets(
+            found, inventory, detected.regions, texts_of(candidates, verdicts.unresolved), frames.frames
+        )
     corrected = corrections.applied(found, frames.frames, cells)
     verdicts = corrected.verdicts
     counting, overlay_notes = _without_overlays(corrected.found, params.overlays)
@@ -96,7 +110,10 @@ def compile_report(
     resembling = keyframes_resembling(verdicts.unresolved, detected.regions)
     range_s = (frames.start_s, frames.end_s)
     notes = [n for source in (request, scenes, detected, verdicts) for n in source.notes]
+    if detected.regions.num_rows and not detected.camera_motion.num_rows:
+        notes.append(NO_MOTION)
     by_brand = totals(exposed, reported, cells, scenes.shots, resembling, range_s, params, brands)
+    parts = Parts(reported, cells, by_brand, params)
     proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
         brands=table(BRANDS, by_brand),
@@ -105,6 +122,8 @@ def compile_report(
         unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
         evidence=table(EVIDENCE, proofs),
+        placements=table(PLACEMENT_TOTALS, parts.placements()),
+        assets=table(ASSET_TOTALS, parts.assets()),
         summary=summary(frames, scenes, detected, verdicts, reported.num_rows, scale, params, statistics)
         | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",

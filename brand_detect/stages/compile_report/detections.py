@@ -14,6 +14,7 @@ from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.contracts.verdicts import Rule, VerdictStatus
 from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
+from brand_detect.domain.placements import Placed
 from brand_detect.domain.quality import QualityScale
 from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
 
@@ -70,12 +71,12 @@ def detections(
     detected: DetectedObjects,
     verdicts: pa.Table,
     min_confidence: float,
-    placement: Mapping[str, str],
+    placement: Mapping[str, Placed],
     scale: QualityScale,
 ) -> pa.Table:
     """DETECTIONS in order of brand and frame, plus a column ``seen_on``: a frame whose pixels show the box.
 
-    ``placement`` is by track. ``n_brands`` is 0 until ``counted`` sets it.
+    ``placement`` is by track. ``n_brands`` is 0 until ``counted`` sets it, ``asset`` "" until ``with_assets`` does.
     """
     regions = detected.regions
     wanted = (pc.field("status") == VerdictStatus.resolved) & (
@@ -97,7 +98,9 @@ def detections(
         **dict(zip(BOX, np.column_stack((spans.low, spans.high - spans.low)).T, strict=True)),
         "area_frac": spans.area_frac,
         "is_overlay": _on_overlays(members, detected.tracks),
-        "placement": [placement[t] for t in track_id.to_pylist()],
+        "placement": [placement[t].placement for t in track_id.to_pylist()],
+        "placement_confidence": [placement[t].confidence for t in track_id.to_pylist()],
+        "asset": [""] * len(first),
         **_measures(members, spans, regions, frames, _floats(about["confidence"]), scale),
         "n_brands": np.zeros(len(first), np.int32),
         "reviewed": [""] * len(first),

@@ -7,6 +7,7 @@ import pyarrow as pa
 from brand_detect.domain.contracts.compile_report import Evidence
 from brand_detect.domain.contracts.verdicts import AnswerStatus, BrandVerdicts
 from brand_detect.domain.pipeline import ESCALATIONS
+from brand_detect.domain.placements import ANSWERABLE, Placed, Placement
 from brand_detect.domain.tables import Row, content_id
 
 BY_RULE: Row = {**dict.fromkeys(("provider", "model", "prompt_version", "reasoning", "placement"), ""), "cost_usd": 0.0}
@@ -26,15 +27,15 @@ def decisive_answers(verdicts: BrandVerdicts) -> dict[str, Row]:
     return found
 
 
-def placements_answered(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> dict[str, str]:
-    """The placement of each track decided by a model, according to the model."""
-    rows = verdicts.verdicts.select(["verdict_id", "track_ids"]).to_pylist()
-    return {
-        t: answers[row["verdict_id"]]["placement"]
-        for row in rows
-        if row["verdict_id"] in answers
-        for t in row["track_ids"]
-    }
+def placements_answered(verdicts: BrandVerdicts, answers: Mapping[str, Row]) -> dict[str, Placed]:
+    """The placement of each track decided by a model, according to the model; its "other" tells nothing."""
+    found: dict[str, Placed] = {}
+    for row in verdicts.verdicts.select(["verdict_id", "track_ids"]).to_pylist():
+        answer = answers.get(row["verdict_id"])
+        if answer and answer["placement"] in ANSWERABLE and answer["placement"] != Placement.other:
+            placed = Placed(Placement(answer["placement"]), answer["confidence"])
+            found |= dict.fromkeys(row["track_ids"], placed)
+    return found
 
 
 def evidence(verdicts: pa.Table, answers: Mapping[str, Row], wanted: Set[str]) -> list[Evidence]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from brand_detect.domain import timeline
 from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams, Exposure
-from brand_detect.domain.placements import PLACEMENTS
+from brand_detect.domain.placements import PLACEMENTS, Placement
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.tables import content_id
 from brand_detect.stages.compile_report.detections import BOX, Floats, Ints
@@ -18,6 +18,8 @@ from brand_detect.stages.regions import sizes_of
 
 FROM_BEST = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by", "verdict_id", "reviewed")
 """Columns that an exposure takes from its best detection."""
+IS_KNOWN = np.array([placement is not Placement.unknown for placement in PLACEMENTS])
+"""Of each of PLACEMENTS; one known part tells what carries an exposure."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class _Presence:
     coverage: Floats  # share of the picture, of the union of the boxes
     zones: Floats  # (n, len(ZONES)), area in each zone
     placements: Floats  # (n, len(PLACEMENTS)), area on each
+    sure: Floats  # (n, len(PLACEMENTS)), that area times the placement's confidence
+    assets: Mapping[str, Floats]  # area on each asset
     scores: Mapping[str, Floats]  # components of quality except for duration
 
 
@@ -107,13 +111,14 @@ def _presence(
         """Mean over a frame's boxes, weighted by area."""
         return np.add.reduceat((weight * values.T).T, first) / (total if values.ndim == 1 else total[:, None])
 
-    def fields(place: Ints, n: int) -> Floats:
+    def fields(place: Ints, n: int, area: Floats = weight) -> Floats:
         areas = np.zeros((len(on), n))
-        np.add.at(areas, (group, place), weight)
+        np.add.at(areas, (group, place), area)
         return areas
 
     zone = np.minimum(centre * 3, 2).astype(np.intp) @ (1, 3)
     placement = np.array([PLACEMENTS.index(s) for s in found["placement"].to_pylist()], np.intp)
+    assets = np.array(found["asset"].to_pylist(), object)
     coverage = total * _overlap_once(box, group)
     return _Presence(
         found,
@@ -125,6 +130,8 @@ def _presence(
         coverage,
         fields(zone, len(ZONES)),
         fields(placement, len(PLACEMENTS)),
+        fields(placement, len(PLACEMENTS), weight * found["placement_confidence"].to_numpy()),
+        {name: np.add.reduceat(weight * (assets == name), first) for name in sorted({*assets} - {""})},
         {
             "size": scale.of_size(coverage),
             "position": mean(scale.of_zone(zone)),
@@ -171,6 +178,8 @@ def _exposure(run: _Run, video: str, media_factor: float) -> Exposure:
     best = _best(on.found.take(rows))
     alone = on.scores["exclusive"][run.at] == 1
     cx, cy = run.mean(on.centre)
+    carried, assets = run.mean(on.placements), {name: float(run.mean(area)) for name, area in on.assets.items()}
+    placement = int((carried * IS_KNOWN if (carried * IS_KNOWN).any() else carried).argmax())
     return Exposure(
         **{c: best[c] for c in FROM_BEST},
         frame=best["seen_on"],
@@ -184,7 +193,9 @@ def _exposure(run: _Run, video: str, media_factor: float) -> Exposure:
         cy=float(cy),
         zone=ZONES[int(run.mean(on.zones).argmax())],
         n_detections=len(rows),
-        placement=PLACEMENTS[int(run.mean(on.placements).argmax())],
+        placement=PLACEMENTS[placement],
+        placement_confidence=float(run.mean(on.sure)[placement] / carried.sum()),
+        asset=max(assets, key=lambda name: assets[name]) if any(assets.values()) else "",
         position=run.scores["position"],
         clarity=run.scores["clarity"],
         visible_frac=run.scores["visibility"],

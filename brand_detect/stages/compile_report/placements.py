@@ -1,49 +1,211 @@
-"""The placement of each track: a model's answer, else overlay if it is one, else by the first rule that matches."""
+"""The placement of each track: by a model's answer, else by what it fills, by its motion, and by the profile's rules.
+
+No model is asked and no picture is read (``docs/concepts/placements.md``):
+
+- a brand alone on a plain picture has the *full screen*: an end card, an advertisement;
+- what stands still on screen while the scene moves, or from shot to shot, is an *overlay*;
+- what moves with the scene is a *board*, or the *pitch* if its letters are wider than lettering that stands upright,
+  or an *LED* board if another text took its place;
+- what moves against both is *clothing*;
+- where neither moves, nothing tells.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain import timeline
+from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
+from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE
+from brand_detect.domain.contracts.verdicts import VerdictStatus
 from brand_detect.domain.geometry import coverage, side_lengths
-from brand_detect.domain.placements import PLACEMENTS, Placement, PlacementRule, TrackFigures, placement_of
-from brand_detect.stages.regions import quads_of
+from brand_detect.domain.placements import (
+    UNKNOWN,
+    Motion,
+    Placed,
+    Placement,
+    PlacementRule,
+    TrackFigures,
+    placement_of,
+)
+from brand_detect.domain.tables import Row
+from brand_detect.domain.text import key_of
+from brand_detect.stages.compile_report.motion import TrackMotion, motions
+from brand_detect.stages.regions import cut_to_glyphs, quads_of
 
 INSIDE = 0.8
 """Least share of a region in an object's box for the region to count as inside it."""
+MARKED = 3
+"""Votes of an overlay mark: the region stood still in three different views."""
+WIDE = 1.35
+"""Least ratio of a letter's width to its height, relative to upright lettering, on the ground."""
+UPRIGHT = 1.0
+"""Ratio of a letter's width to its height, of a name that is nowhere seen upright: few faces are wider."""
+PLAIN = 0.8
+"""Least share of a plain picture's neighbouring thumbnail pixels that differ by at most ``PLAIN_LUMA``."""
+PLAIN_LUMA = 3
+ALONE = 0.5
+"""Least share of the lettering's area that is the brand's, for it to have the screen to itself."""
+LARGE = 0.005
+"""And least share of the picture."""
+NOTHING = TrackMotion()
+BY_RULE = 0.5
+"""Confidence of a rule that looks at shape and place alone."""
 
 
 def placements(
     detected: DetectedObjects,
-    sizes: pa.Table,
-    tracks: Sequence[str],
-    answered: Mapping[str, str],
+    frames: pa.Table,
+    cells: pa.Table,
+    candidates: pa.Table,
+    unresolved: pa.Table,
+    answered: Mapping[str, Placed],
     rules: Sequence[PlacementRule],
-) -> dict[str, Placement]:
-    """The placement of each of ``tracks`` that exists in ``detected``.
+) -> dict[str, Placed]:
+    """The placement of each track of ``candidates``, the verdicts, that exists in ``detected``.
 
-    ``answered`` are models' answers by track; ``sizes`` has ``frame``, ``width_px`` and ``height_px``.
+    ``cells`` is the timeline by frame, ``answered`` are models' answers by track. The confidence of what motion tells
+    is (k + 1) / (n + 2): k of n observations agree (Laplace's rule of succession).
     """
-    known = {track: Placement(placement) for track, placement in answered.items() if placement in PLACEMENTS}
-    asked = set(tracks)
-    about = {row["track_id"]: row for row in detected.tracks.to_pylist() if row["track_id"] in asked}
-    wanted = [t for t in about if t not in known and not about[t]["is_overlay"]]
-    figures_of = (
-        _figures(detected, sizes, wanted, about, {rule.inside for rule in rules if rule.inside})
-        if rules and wanted
-        else {}
-    )
-    found = {t: Placement.overlay if about[t]["is_overlay"] else Placement.other for t in about}
-    return found | {t: placement_of(figures, rules) for t, figures in figures_of.items()} | known
+    brands = _brands_of(candidates)
+    decided = {*pc.list_flatten(candidates["track_ids"]).to_pylist()}  # pyright: ignore[reportAttributeAccessIssue]
+    about = {row["track_id"]: row for row in detected.tracks.to_pylist() if row["track_id"] in decided}
+    moved = motions(detected, frames, texts_of(candidates, unresolved), brands)
+    for track, row in about.items():
+        if row["is_overlay"] and track in moved:
+            moved[track].votes[Motion.still] += MARKED
+    still = {track for track in about if moved.get(track, NOTHING).motion is Motion.still}
+    alone = _alone(detected, frames, cells, brands, still)
+    letters = _letters(detected.regions, candidates)
+    upright = _upright(letters, brands, moved, alone)
+    told: dict[str, tuple[Motion | None, Placed]] = {}
+    for track in about:
+        motion = moved.get(track, NOTHING)
+        wide = letters.get(track, 0.0) >= WIDE * upright.get(brands.get(track, ""), UPRIGHT)
+        told[track] = motion.motion, _told(motion, *alone.get(track, (0, 0)), wide)
+    figures = _figures(detected, frames, about, told, {rule.inside for rule in rules if rule.inside}) if rules else {}
+    for track, of in figures.items():
+        if told[track][1].placement is not Placement.full_screen and (by_rule := placement_of(of, rules)):
+            told[track] = told[track][0], Placed(by_rule, told[track][1].confidence if of.motion else BY_RULE)
+    return {track: placed for track, (_, placed) in told.items()} | {t: answered[t] for t in about if t in answered}
+
+
+def texts_of(candidates: pa.Table, unresolved: pa.Table) -> dict[str, str]:
+    """The text of each track in a verdict or an unresolved cluster."""
+    rows = [row for t in (unresolved, candidates) for row in t.select(["track_ids", "text"]).to_pylist()]
+    return {track: row["text"] for row in rows for track in row["track_ids"]}
+
+
+def _brands_of(candidates: pa.Table) -> dict[str, str]:
+    """The brand of each track with a resolved verdict."""
+    rows = candidates.filter(pc.field("status") == VerdictStatus.resolved).select(["track_ids", "brand"]).to_pylist()
+    return {track: row["brand"] for row in rows for track in row["track_ids"]}
+
+
+def _told(motion: TrackMotion, n_alone: int, n_shown: int, is_wide: bool) -> Placed:
+    """The placement that a track's motion and surroundings tell."""
+    if 2 * n_alone > n_shown:
+        return Placed(Placement.full_screen, _sure(n_alone, n_shown))
+    votes, all_votes = motion.votes, motion.votes.total()
+    if motion.motion is Motion.still:
+        return Placed(Placement.overlay, _sure(votes[Motion.still], all_votes))
+    if motion.motion is Motion.moving:
+        return Placed(Placement.clothing, _sure(votes[Motion.moving], all_votes))
+    if motion.changes:
+        return Placed(Placement.led, _sure(votes[Motion.fixed] + motion.changes, all_votes + motion.changes))
+    if motion.motion is Motion.fixed:
+        return Placed(Placement.pitch if is_wide else Placement.board, _sure(votes[Motion.fixed], all_votes))
+    return UNKNOWN
+
+
+def _sure(agree: int, of: int) -> float:
+    return (agree + 1) / (of + 2)
+
+
+def _alone(
+    detected: DetectedObjects, frames: pa.Table, cells: pa.Table, brands: Mapping[str, str], overlays: Set[str]
+) -> dict[str, tuple[int, int]]:
+    """For each track with a brand the sampled frames on which the brand has a plain screen to itself, of all.
+
+    Overlays count for nothing; objects are no lettering.
+    """
+    shown = timeline.frames_shown(cells)
+    plain = _plain(frames)
+    lettering: defaultdict[int, list[tuple[str, str, float]]] = defaultdict(list)
+    wanted = ("frame", "track_id", "kind", "area_frac")
+    for frame, track, kind, area in zip(*(detected.regions[c].to_pylist() for c in wanted), strict=True):
+        if track not in overlays and (kind == RegionKind.text or track in brands):
+            lettering[frame].append((track, brands.get(track, ""), area))
+    found: dict[str, tuple[int, int]] = {}
+    for frame, own in lettering.items():
+        named = {brand for _, brand, _ in own if brand}
+        largest = max((area for _, brand, area in own if brand), default=0.0)
+        branded, all_area = (sum(a for _, brand, a in own if brand or every) for every in (False, True))
+        is_alone = len(named) == 1 and plain[frame] and largest >= LARGE and branded >= ALONE * all_area
+        for track in {track for track, brand, _ in own if brand}:
+            alone, seen = found.get(track, (0, 0))
+            found[track] = alone + is_alone * shown[frame], seen + shown[frame]
+    return found
+
+
+def _plain(frames: pa.Table) -> dict[int, bool]:
+    """Whether the picture is plain, by frame."""
+    found = {}
+    for frame, thumbnail in zip(frames["frame"].to_pylist(), frames["thumbnail"].to_pylist(), strict=True):
+        luma = np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL_SHAPE).astype(np.int16)
+        steps = np.concatenate([np.abs(np.diff(luma, axis=axis)).ravel() for axis in (0, 1)])
+        found[frame] = bool((steps <= PLAIN_LUMA).mean() >= PLAIN)
+    return found
+
+
+def _letters(regions: pa.Table, candidates: pa.Table) -> dict[str, float]:
+    """Width of a letter over its height, by track, for text."""
+    wanted = candidates.filter(pc.field("status") == VerdictStatus.resolved).select(["track_ids", "text"]).to_pylist()
+    tracks = sorted({track for row in wanted for track in row["track_ids"]})
+    own = regions.filter(pc.field("track_id").isin(tracks) & (pc.field("kind") == RegionKind.text)).combine_chunks()
+    unknown = np.full(own.num_rows, np.nan)
+    quads = cut_to_glyphs(own.select(["quad", "glyph_boxes", "kind"]), unknown, unknown)
+    sides: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for track, *side in zip(own["track_id"].to_pylist(), *side_lengths(quads), strict=True):
+        sides[track].append((side[0], side[1]))
+    found = {}
+    for row in wanted:
+        medians = [np.median(sides[track], axis=0) for track in row["track_ids"] if track in sides]
+        letters = len(key_of(row["text"]))
+        if medians and letters and len(medians) == len(row["track_ids"]):
+            along, across = np.sum(medians, axis=0)[0], np.mean(medians, axis=0)[1]
+            found |= dict.fromkeys(row["track_ids"], float(along / letters / max(across, 1e-6)))
+    return found
+
+
+def _upright(
+    letters: Mapping[str, float],
+    brands: Mapping[str, str],
+    moved: Mapping[str, TrackMotion],
+    alone: Mapping[str, tuple[int, int]],
+) -> dict[str, float]:
+    """Width over height of each brand's letters where they stand upright: on overlays, clothing and the full screen."""
+    seen: defaultdict[str, list[float]] = defaultdict(list)
+    for track, letter in letters.items():
+        n_alone, n_shown = alone.get(track, (0, 0))
+        if track in brands and (
+            moved.get(track, NOTHING).motion in (Motion.still, Motion.moving) or 2 * n_alone > n_shown
+        ):
+            seen[brands[track]].append(letter)
+    return {brand: max(UPRIGHT, float(np.median(own))) for brand, own in seen.items()}
 
 
 def _figures(
-    detected: DetectedObjects, sizes: pa.Table, wanted: Sequence[str], about: Mapping[str, dict], within: set[str]
+    detected: DetectedObjects,
+    sizes: pa.Table,
+    about: Mapping[str, Row],
+    told: Mapping[str, tuple[Motion | None, Placed]],
+    within: set[str],
 ) -> dict[str, TrackFigures]:
-    regions = detected.regions.filter(pc.field("track_id").isin(wanted)).combine_chunks()
+    regions = detected.regions.filter(pc.field("track_id").isin([*about])).combine_chunks()
     at = np.searchsorted(sizes["frame"].to_numpy(), regions["frame"].to_numpy())
     width, height = (sizes[c].to_numpy()[at] for c in ("width_px", "height_px"))
     x, y, w, h = (regions[c].to_numpy() for c in ("x_px", "y_px", "w_px", "h_px"))
@@ -60,7 +222,8 @@ def _figures(
         often = Counter(label for row in own for label in inside[row])
         labels = frozenset(label for label, n in often.items() if 2 * n >= len(own))
         medians = np.median(figures[own], axis=0).tolist()
-        found[track] = TrackFigures(about[track]["kind"], about[track]["label"], labels, *medians)
+        motion = told[track][0] or ""
+        found[track] = TrackFigures(about[track]["kind"], about[track]["label"], motion, labels, *medians)
     return found
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from brand_detect.domain.ahead import ahead
-from brand_detect.domain.contracts.detect_objects import TRACKS, DetectedObjects, DetectObjectsParams
+from brand_detect.domain.contracts.detect_objects import CAMERA_MOTION, TRACKS, DetectedObjects, DetectObjectsParams
 from brand_detect.domain.contracts.filter_scenes import DUPLICATE, KEYFRAME, FilteredScenes
 from brand_detect.domain.protocols import CameraMotion, FrameReader, ImageCodec, LogoEmbedder, Progress, RegionDetector
+from brand_detect.domain.tables import TableBuilder
 from brand_detect.domain.timeline import cells_of
 from brand_detect.stages.detect_objects.embeddings import embed_tracks
 from brand_detect.stages.detect_objects.measurements import MeasuredRegion, measured_regions
@@ -37,6 +38,8 @@ def detect_objects(
 ) -> DetectedObjects:
     """Finds regions on every keyframe, joins them into tracks, marks overlays, and embeds the best crops.
 
+    The camera's motion between keyframes, by which regions are tracked, is part of the result.
+
     A track lasts from the first to the last cell of its keyframes, duplicates included.
     ``stats`` are those of ``RegionSearch``: what it searched and what it carried.
     """
@@ -47,9 +50,9 @@ def detect_objects(
         ThreadPoolExecutor(1, thread_name_prefix="motion") as in_order,
     ):
         search = RegionSearch(params, detectors, motion, pool, in_order)
-        regions, tracks = _tracked(scenes, params, search, frames, codec, pool, progress)
+        regions, tracks, camera = _tracked(scenes, params, search, frames, codec, pool, progress)
         overlays = pool.submit(find_overlays, regions, tracks, frames=frames, motion=motion, stopped=ended.is_set)
-        detected = DetectedObjects(regions=regions, tracks=tracks, notes=notes, stats=search.stats)
+        detected = DetectedObjects(regions, tracks, camera_motion=camera, notes=notes, stats=search.stats)
         try:
             if embedder is None:
                 notes = (*notes, "The embedder is off: logos without text are not matched.")
@@ -72,14 +75,15 @@ def _tracked(
     codec: ImageCodec,
     pool: ThreadPoolExecutor,
     progress: Progress,
-) -> tuple[pa.Table, pa.Table]:
-    """REGIONS and TRACKS of all shots; overlays are not marked yet."""
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """REGIONS, TRACKS and CAMERA_MOTION of all shots; overlays are not marked yet."""
     columns = scenes.timeline.select(["frame", "frame_id", "shot", "status"])
     keyframes = [row for row in columns.to_pylist() if row["status"] == KEYFRAME]
     ids = {row["frame"]: row["frame_id"] for row in keyframes}
     cells, duplicates = cells_of(scenes.timeline), _duplicates_to_search(scenes.timeline)
     # Logos that are lost between searched keyframes are found again on the next one.
     tracker = Tracker(max(MAX_GAP_FRAMES, params.search_every - 1))
+    camera = TableBuilder(CAMERA_MOTION)
     images = frames.in_order(list(ids))
     done = 0
 
@@ -95,6 +99,7 @@ def _tracked(
             done += 1
             frame = view.frame
             tracker.move(view.motion)
+            camera.add([{"frame": frame, "transform": None if view.motion is None else view.motion.ravel().tolist()}])
             tracker.update(measured)
             for other in duplicates.get(frame, ()):
                 again = frames.read(other)
@@ -104,7 +109,7 @@ def _tracked(
             del view  # and its picture, before the next keyframes are searched
     tracker.end_tracks()
     progress(len(keyframes), len(keyframes), "frames")
-    return tracker.regions.table(), tracker.tracks.table()
+    return tracker.regions.table(), tracker.tracks.table(), camera.table()
 
 
 def _duplicates_to_search(timeline: pa.Table) -> dict[int, list[int]]:

@@ -134,7 +134,7 @@ def test_the_scoreboard_is_drawn_where_it_is_said_to_lie() -> None:
     shot = next(shot for shot in plan(TINY) if shot.kind == "wide")
     studio = sample._Studio(TINY)
     bare = studio._black.copy()
-    (x0, y0, x1, y1), name = studio._overlay(bare, shot, 0)
+    (((x0, y0, x1, y1), name),) = studio._overlays(bare, shot, 0)
     drawn = bare.y > bare.y.min()
     assert drawn[int(y0) : int(y1), int(x0) : int(x1)].mean() > 0.5
     drawn[int(y0) : int(y1), int(x0) : int(x1)] = False

@@ -93,6 +93,28 @@ def exposure(
 
 
 @commands.command()
+def placements(
+    seed: Annotated[
+        list[int],
+        typer.Option(min=0, metavar="NUMBER", help="seed of a generated clip; repeatable", show_default=False),
+    ] = [0],  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=20, metavar="SECONDS", help="length of each clip")] = 28,
+    as_json: JsonOpt = False,
+) -> None:
+    """Placements against the truth: which are taken for which.
+
+    On generated clips with boards, LED boards, names on grass and shirts,
+    overlays and full screens.
+
+    Example: brand-detect bench placements --seed 11 --seed 12 --seed 13
+    """
+    from brand_detect.evaluation.benchmarks.placements import bench_placements
+
+    for section in bench_placements(home() / state_dir() / "bench", run_in_process, seconds, seed):
+        _print(section, as_json)
+
+
+@commands.command()
 def carrying(
     seconds: Annotated[float, typer.Option(min=8, metavar="SECONDS", help="length of the generated clip")] = 40,
     seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="seed of the boards and players")] = 0,

@@ -318,6 +318,10 @@ class CameraMotion(Protocol):
         """Areas of ``after``, in px of the small picture, that differ from ``before`` moved by ``motion``."""
         ...
 
+    def agreement(self, before: Luma, after: Luma, motion: Transform) -> float:
+        """Share of what both pictures show that is alike once ``before`` is moved by ``motion``, 0 to 1."""
+        ...
+
     def unseen(self, before: Sequence[Luma], after: Luma, motions: Sequence[Transform]) -> list[Area]:
         """Areas of ``after``, in px of the small picture, outside all of ``before``, each moved by its motion."""
         ...

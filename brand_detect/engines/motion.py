@@ -64,6 +64,13 @@ class OpenCvCameraMotion:
         differs = _differs(moved, after)  # pyright: ignore[reportArgumentType]
         return _areas(np.any(_cells(differs | _unseen(before, after, motion)), axis=(1, 3)), after)
 
+    def agreement(self, before: Luma, after: Luma, motion: Transform) -> float:
+        import cv2
+
+        moved = cv2.warpPerspective(before, motion, after.shape[::-1])
+        seen = ~_unseen(before, after, motion)
+        return float(1 - _differs(moved, after)[seen].mean()) if seen.any() else 0.0  # pyright: ignore[reportArgumentType]
+
     def unseen(self, before: Sequence[Luma], after: Luma, motions: Sequence[Transform]) -> list[Area]:
         unseen = [_unseen(one, after, motion) for one, motion in zip(before, motions, strict=True)]
         return _areas(np.all(_cells(np.logical_and.reduce(unseen)), axis=(1, 3)), after)  # no slivers at the rim

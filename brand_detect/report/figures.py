@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.contracts.compile_report import ZONES, BrandTotal, Exposure
-from brand_detect.report.words import duration, fixed, has_placement, percent, short
+from brand_detect.report.words import duration, fixed, has_placement, percent, placement_words, short
 
 
 class Figure(NamedTuple):
@@ -16,7 +16,7 @@ class Figure(NamedTuple):
 
     key: str
     head: str
-    kind: str  # text | seconds | share | count | score | zones | money
+    kind: str  # text | placement | seconds | share | count | score | zones | money
     unit: str
     meaning: str
     source: str = ""
@@ -92,9 +92,10 @@ FIGURES = (
     Figure(
         "placement",
         "Placement",
-        "text",
+        "placement",
         "",
-        "What carries the brand for most of its time on screen: a board, clothing, an overlay, …",
+        "What carries the brand for most of its time on screen: a board, clothing, an overlay, …, by how it moves or "
+        "by a model's answer. Unknown where neither the camera nor the brand moves.",
     ),
     Figure(
         "quality",
@@ -143,6 +144,8 @@ def written(value: Any, kind: str) -> str:
         return percent(value)
     if kind in ("score", "zones"):
         return str(fixed(value, 2))
+    if kind == "placement":
+        return placement_words(value)
     if kind == "money":
         return f"{fixed(value, 0):,}"
     if isinstance(value, list | tuple):

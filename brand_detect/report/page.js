@@ -56,13 +56,19 @@
     if (kind === "share") return percent(value);
     if (kind === "score" || kind === "zones") return score(value);
     if (kind === "money") return Math.round(value).toLocaleString("en");
+    if (kind === "placement") return placementWords(value);
     return cut(Array.isArray(value) ? value.join(", ") : String(value));
+  }
+
+  function placementWords(placement) {
+    return placement === "led" ? "LED" : placement.replace("_", " ");
   }
 
   // ---- the data as rows
 
   const brands = data.brands;
   const figures = data.figures;
+  const isText = (figure) => figure.kind === "text" || figure.kind === "placement";
   const placementsTold = figures.some((figure) => figure.key === "placement");
   const exposures = rowsOf(data.exposures, data.exposures.brand.length);
   const proofs = rowsOf(data.evidence, data.evidence.score.length);
@@ -232,7 +238,7 @@
       el("optgroup", { label: "Decided in" }, distinct((e) => e.decided_by).map((s) => option(`stage:${s}`, cut(s, 40)))),
       el("optgroup", { label: "Rule" }, distinct((e) => e.rule).map((s) => option(`rule:${s}`, cut(s, 40)))),
     );
-    placement.append(option("", "Any placement"), ...distinct((e) => e.placement).map((s) => option(s, cut(s, 40))));
+    placement.append(option("", "Any placement"), ...distinct((e) => e.placement).map((s) => option(s, placementWords(s))));
     const field = (label, input, more) => el("label", { class: "field" }, el("span", {}, label, more), input);
     byId("filters").append(
       el("div", { class: "filters", role: "search", "aria-label": "Filter the report" },
@@ -266,7 +272,7 @@
       const sort = el("button", {
         type: "button", class: "sort", "aria-describedby": `means-${figure.key}`,
         click: () => {
-          order.down = order.key === figure.key ? !order.down : figure.kind !== "text";
+          order.down = order.key === figure.key ? !order.down : !isText(figure);
           order.key = figure.key;
           update();
         },
@@ -310,7 +316,7 @@
           known && el("i", { style: { left: at(total.low_s), width: at(total.high_s - total.low_s) } }),
           el("b", { style: { width: at(known ? Math.min(total.low_s, value) : value) } })));
     }
-    return el("td", { class: figure.kind === "text" ? null : "num" }, written(value, figure.kind));
+    return el("td", { class: isText(figure) ? null : "num" }, written(value, figure.kind));
   }
 
   function zoneMap(own) {
@@ -760,9 +766,9 @@
           proof && [proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)], `, score ${score(proof.score)}`]),
         proof && proof.model && item("Model answered", word(proof.matched || "none"), proof.reasoning && [": ", el("q", {}, el("bdi", {}, cut(proof.reasoning, 600)))],
           el("div", { class: "soft" }, word(proof.provider), " ", word(proof.model), proof.prompt_version && [", prompt ", word(proof.prompt_version)],
-            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, placementsTold && proof.placement && [", on ", word(proof.placement)])),
+            `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, placementsTold && proof.placement && [", on ", word(placementWords(proof.placement))])),
         item("Decided", "in ", el("code", {}, cut(e.decided_by)), `, confidence ${score(e.confidence)} (${certainty(e)})`, proof && `; this verdict covers ${counted(proof.n_tracks, "track")}`),
-        item("Measured", `${placementsTold ? `placement ${e.placement}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, exclusive ${e.exclusive_s === null ? "–" : duration(e.exclusive_s)}`)),
+        item("Measured", `${placementsTold ? `placement ${placementWords(e.placement)} (${score(e.placement_confidence)}), ` : ""}${e.asset ? `asset ${cut(e.asset, 64)}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, exclusive ${e.exclusive_s === null ? "–" : duration(e.exclusive_s)}`)),
       el("details", {}, el("summary", {}, "Checkpoints and settings behind it"), el("div", {}, checkpoints(e))),
     ];
   }

@@ -24,6 +24,7 @@ from brand_detect.domain.contracts.compile_report import (
     CompileReportParams,
     Evidence,
     Exposure,
+    Part,
     UnresolvedCluster,
 )
 from brand_detect.domain.contracts.verdicts import REASONS
@@ -32,6 +33,7 @@ from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
+from brand_detect.report.words import has_placement
 
 FRAME_PX = 640
 """Width of whole frames in the page."""
@@ -140,9 +142,17 @@ def _totals(report: ReportDocument) -> dict[str, Any]:
         "rows": [
             (brand, brand.model_dump(), list(zone_shares(own[brand.brand_id]).items())) for brand in report.brands
         ],
+        "parted": _parted(report),
         "total_value": sum(brand.media_value or 0.0 for brand in report.brands),
         "media_value": report.summary.get("media_value"),
     }
+
+
+def _parted(report: ReportDocument) -> list[tuple[str, str, Sequence[Part]]]:
+    """The tables below the brands: anchor, heading and rows. Placements if one is known, assets if there are any."""
+    told = has_placement(part.placement for part in report.placements)
+    placements = [("placements", "Brands by placement", report.placements)] if told else []
+    return [*placements, *([("assets", "Brands by asset", report.assets)] if report.assets else [])]
 
 
 def _run_facts(run: Mapping[str, Any]) -> dict[str, Any]:

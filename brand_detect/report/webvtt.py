@@ -5,7 +5,7 @@ from html import escape
 
 from brand_detect.domain.contracts.compile_report import Exposure
 from brand_detect.report.exports import ReportDocument
-from brand_detect.report.words import has_placement, one_line, short
+from brand_detect.report.words import has_placement, one_line, placement_words, short
 
 
 def markers(report: ReportDocument) -> str:
@@ -26,7 +26,7 @@ def markers(report: ReportDocument) -> str:
 
 def _proof(exposure: Exposure) -> str:
     text = f"read as {_line(short(exposure.text))}, " if exposure.text else ""
-    on = f", {exposure.placement}" if has_placement([exposure.placement]) else ""
+    on = f", {placement_words(exposure.placement)}" if has_placement([exposure.placement]) else ""
     return f"{exposure.exposure_id}: {text}{exposure.rule}, confidence {exposure.confidence:.2f}{on}"
 
 

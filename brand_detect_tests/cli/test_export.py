@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.operations.exports import StoredReport
 from brand_detect.storage.attempts import AttemptRef
@@ -49,12 +50,12 @@ def names(folder: Path) -> set[str]:
     ("what", "files"),
     [
         ("json", {"report.json"}),
-        ("csv", {"brands.csv", "exposures.csv", "detections.csv"}),
+        ("csv", {f"{n}.csv" for n in ("brands", "placements", "assets", "exposures", "detections")}),
         ("vtt", {"markers.vtt"}),
         ("mp4", {"match.mp4"}),
         (
             "parquet",
-            {f"{n}.parquet" for n in ("brands", "exposures", "detections", "unresolved", "evidence", "rejected")},
+            {f"{name}.parquet" for name in Report.schemas},
         ),
     ],
 )

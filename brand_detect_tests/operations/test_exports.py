@@ -74,7 +74,7 @@ def test_documents_are_those_of_the_attempt(built: Pipeline):
     found = StoredReport.of(built.services.store, JOB)
     for what, names in (
         (Format.json, {"report.json"}),
-        (Format.csv, {"brands.csv", "exposures.csv"}),
+        (Format.csv, {"brands.csv", "placements.csv", "assets.csv", "exposures.csv"}),
         (Format.vtt, {"markers.vtt"}),
     ):
         written = dict(files(found, what))

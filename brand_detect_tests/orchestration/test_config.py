@@ -13,6 +13,7 @@ from brand_detect.orchestration.config import (
     CONFIGS,
     config_class,
     explicit,
+    load_inventory,
     load_profile,
     load_quality,
     profile_names,
@@ -109,3 +110,34 @@ def test_what_is_no_scale_is_refused_with_a_sentence(name: str, text: str | None
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=said):
         load_quality(name, str(tmp_path))
+
+
+def test_an_inventory_is_read_by_name_from_the_folder_of_the_deployment(tmp_path: Path) -> None:
+    assert load_inventory("off", "") is None
+    text = "version: 1\nassets:\n  - {name: net, zone: [0.3, 0.4, 0.7, 0.6], placement: board}\n"
+    (tmp_path / "rink.yaml").write_text(text, encoding="utf-8")
+    found = load_inventory("rink", str(tmp_path))
+    assert found is not None
+    assert [asset.name for asset in found.assets] == ["net"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no inventory 'rink'"),
+        ("a: [", "it is not YAML"),
+        ("version: 1\nassets: []", "at least one asset"),
+        ("version: 1\nassets:\n  - {name: net, zone: [0, 0, 1, 1], near: x}", "assets.0.near: "),
+    ],
+)
+def test_what_is_no_inventory_is_refused_with_a_sentence(text: str | None, said: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "rink.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput, match=said):
+        load_inventory("rink", str(tmp_path))
+
+
+def test_without_a_folder_the_setting_is_named() -> None:
+    with pytest.raises(BadInput) as refused:
+        load_inventory("rink", "")
+    assert "BRAND_DETECT_INVENTORY" in refused.value.full

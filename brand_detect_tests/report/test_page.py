@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, ZONES, CompileReportParams
+from brand_detect.domain.contracts.compile_report import (
+    ASSET_TOTALS,
+    BRANDS,
+    EXPOSURES,
+    PLACEMENT_TOTALS,
+    ZONES,
+    CompileReportParams,
+)
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report import page, pages
@@ -111,22 +118,30 @@ def test_no_time_exceeds_the_video_where_its_header_falls_short() -> None:
 
 
 def on_a_board(payloads: dict[str, Any]) -> dict[str, Any]:
-    """The same with one exposure on a board; the others are on nothing that somebody told."""
+    """The same with one exposure on an LED board that is an asset; the others are on nothing that somebody told."""
     first, *rest = payloads["compile_report"].exposures.to_pylist()
-    told = table(EXPOSURES, [first | {"placement": "board"}, *rest])
-    return payloads | {"compile_report": replace(payloads["compile_report"], exposures=told)}
+    told = table(EXPOSURES, [first | {"placement": "led", "asset": "far side"}, *rest])
+    parts = payloads["compile_report"].placements.to_pylist()
+    by_placement = table(PLACEMENT_TOTALS, [parts[0] | {"placement": "led", "confidence": 0.875}, *parts[1:]])
+    of = {name: parts[0][name] for name in ("brand_id", "brand", "seconds", "share", "n_exposures")}
+    by_asset = table(ASSET_TOTALS, [of | {"asset": "far side"}])
+    made = replace(payloads["compile_report"], exposures=told, placements=by_placement, assets=by_asset)
+    return payloads | {"compile_report": made}
 
 
 def test_a_placement_that_nobody_set_is_no_column() -> None:
     payloads = match()
-    assert set(payloads["compile_report"].exposures["placement"].to_pylist()) == {"other"}
+    assert set(payloads["compile_report"].exposures["placement"].to_pylist()) == {"unknown"}
     for made, told in ((payloads, False), (on_a_board(payloads), True)):
         html = rendered(made)
         assert ("placement" in [th.get("data-key") for th in Page(html).of("th")]) is told
         assert ("placement" in [f["key"] for f in data_of(html)["figures"]]) is told
         assert ("means-placement" in [dd.get("id") for dd in Page(html).of("dd")]) is told
+        headings = [h.get("id") for h in Page(html).of("h3")]
+        assert ("placements" in headings, "assets" in headings) == (told, told)
+        assert all((text in Page(html).text) is told for text in ("Brands by placement", "LED", "0.88", "far side"))
         assert (
-            document(made["compile_report"], made["job_request"]).exposures[1].placement == "other"
+            document(made["compile_report"], made["job_request"]).exposures[1].placement == "unknown"
         )  # data stay whole
 
 
@@ -286,7 +301,7 @@ def test_the_documents_are_written_into_the_attempt() -> None:
         codec=OpenCvCodec(),
         sink=sink,
     )
-    assert set(sink.files) == {"report.json", "brands.csv", "exposures.csv", "markers.vtt", "report.html"}
+    assert set(sink.files) == {*page.DOCUMENTS, "report.html"}
     assert sink.files["report.html"].startswith(b"<!doctype html>")
 
 

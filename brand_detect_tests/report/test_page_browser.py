@@ -19,7 +19,7 @@ from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.tables import content_id, table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.exports import document
-from brand_detect.report.page import render
+from brand_detect.report.page import DOCUMENTS, render
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.browser import chromium, faults
 from brand_detect_tests.support.large_report import StoredPictures, large
@@ -878,7 +878,7 @@ def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbo
     tab: Tab, service: Service, report: str
 ) -> None:
     links = "links => links.map(a => a.getAttribute('href'))"
-    names = ["report.json", "brands.csv", "exposures.csv", "markers.vtt"]
+    names = [*DOCUMENTS]
     tab.page.goto(report)
     assert tab.page.locator("#made a[data-file]").evaluate_all(links) == names
     tab.page.goto(service.url)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, DetectedObjects
+from brand_detect.domain.contracts.detect_objects import CAMERA_MOTION, REGIONS, TRACKS, DetectedObjects
 from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, THUMBNAIL_SHAPE, ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import DUPLICATE, KEYFRAME, SHOTS, TIMELINE, FilteredScenes
 from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, TrackTexts
@@ -31,6 +31,9 @@ from brand_detect.domain.job import JobRequest, Probe
 from brand_detect.domain.tables import table
 
 Box = tuple[float, float, float, float]  # x, y, width, height in px
+
+
+_BUSY = bytes(97 * i % 251 for i in range(THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]))  # no plain picture
 
 
 def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) 
             "luma_mean": 120.0,
             "luma_std": 50.0,
             "phash": i,
-            "thumbnail": bytes(THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]),
+            "thumbnail": _BUSY,
         }
         for i in range(n)
     ]
@@ -160,9 +163,16 @@ def region(frame: int, track: str, box: Box = (100, 100, 200, 50), **changes: An
 
 
 def detected(
-    regions: Iterable[Mapping[str, Any]], scenes: FilteredScenes, overlays: Iterable[str] = ()
+    regions: Iterable[Mapping[str, Any]],
+    scenes: FilteredScenes,
+    overlays: Iterable[str] = (),
+    pan_px: Mapping[int, float] | None = None,
 ) -> DetectedObjects:
-    """``regions`` and the tracks that follow from them, those of ``overlays`` marked so."""
+    """``regions`` and the tracks that follow from them, those of ``overlays`` marked so.
+
+    ``pan_px`` is by how much the picture moved to the right since the keyframe before, by frame; without it, the
+    camera stands still.
+    """
     rows, overlays = list(regions), set(overlays)
     cells = {r["frame"]: r for r in scenes.timeline.to_pylist()}
     tracks = []
@@ -185,7 +195,16 @@ def detected(
                 "is_overlay": track_id in overlays,
             }
         )
-    return DetectedObjects(table(REGIONS, rows), table(TRACKS, tracks))
+    motion, shot = [], -1
+    for cell in scenes.timeline.to_pylist():
+        if cell["status"] == KEYFRAME:
+            pan = [1, 0, (pan_px or {}).get(cell["frame"], 0), 0, 1, 0, 0, 0, 1]
+            known = cell["shot"] == shot
+            motion.append(
+                {"frame": cell["frame"], "transform": pan if known else None, "agreement": 0.95 if known else None}
+            )
+            shot = cell["shot"]
+    return DetectedObjects(table(REGIONS, rows), table(TRACKS, tracks), camera_motion=table(CAMERA_MOTION, motion))
 
 
 def text(track: str, text: str, **changes: Any) -> dict[str, Any]:

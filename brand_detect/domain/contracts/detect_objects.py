@@ -87,6 +87,10 @@ CAMERA_MOTION = schema(
         "3 x 3, row by row: maps (x, y, 1) in px of the shot's previous keyframe to this one; null for the first of "
         "the shot, and where the two share no content",
     ),
+    agreement=(
+        F32,
+        "share of what both keyframes show that is alike after that motion, 0..1; null where there is none",
+    ),
 )
 
 

@@ -77,7 +77,10 @@ cuts by as much, none was: Fed, EMIRA, ANDER."""
 
 GLANCE_S = 0.25  # a viewer misses shorter breaks and flashes, and a hand label would omit them
 CLEAR_S = 1.0  # a brand legible for this long must be found; a shorter one is a bonus
-COLUMNS = ("frame", "brand", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "visible", "legible", "placement")
+COLUMNS = (
+    *("frame", "brand", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "visible", "legible"),
+    *("placement", "place"),
+)
 
 _CYCLE = (("wide", 5.0), ("close", 3.5), ("corner", 4.0), ("whip", 3.0), ("wall", 4.5))
 _PLACED_CYCLE = (("wide", 5.0), ("high", 4.0), ("follow", 4.0), ("corner", 4.0), ("wall", 3.0))
@@ -169,6 +172,7 @@ class Box:
     visible: float
     legible: bool
     placement: Placement = Placement.board
+    place: int = -1
 
 
 def draw(scenario: Scenario) -> Iterator[tuple[Planes, list[Box]]]:
@@ -410,7 +414,7 @@ class _Studio:
             and self._visible(text.quad, laid_over) >= LEGIBLE_CLEAR
             and smear_px <= LEGIBLE_SMEAR * pitch
         )
-        return Box(text.brand, text.quad, visible, bool(legible), text.placement)
+        return Box(text.brand, text.quad, visible, bool(legible), text.placement, text.place)
 
     def _visible(self, quad: Array, over: Sequence[Rectangle]) -> float:
         """The share of ``quad`` inside the picture and outside the boxes ``over``, by a grid of 20 x 4 points."""
@@ -434,9 +438,9 @@ def _even(number: float) -> int:
 
 @dataclass(frozen=True)
 class Truth:
-    """What can be seen and read in a generated clip. ``boxes``, shape (n, 13), has the columns of ``COLUMNS``: the
+    """What can be seen and read in a generated clip. ``boxes``, shape (n, 14), has the columns of ``COLUMNS``: the
     frame's number, the brand's index in ``brands``, the lettering's corners in px, the visible share, legible as 0
-    or 1, and the placement's index in ``PLACEMENTS``."""
+    or 1, the placement's index in ``PLACEMENTS``, and the place of a board in the stadium or -1."""
 
     brands: tuple[str, ...]
     unlisted: tuple[str, ...]
@@ -496,8 +500,8 @@ class Truth:
         last = len(self.boxes) - 1
         for k, row in enumerate(self.boxes.tolist()):
             corners = ",".join(f"{v:.1f}" for v in row[2:10])
-            comma = "," if k < last else ""
-            yield f"[{row[0]:.0f},{row[1]:.0f},{corners},{row[10]:.2f},{row[11]:.0f},{row[12]:.0f}]{comma}\n"
+            rest = ",".join(f"{v:.0f}" for v in row[11:])
+            yield f"[{row[0]:.0f},{row[1]:.0f},{corners},{row[10]:.2f},{rest}]{',' if k < last else ''}\n"
         yield "]}\n"
 
     @classmethod
@@ -518,7 +522,7 @@ def truth_path(video: Path) -> Path:
 def write_sample(video: Path, scenario: Scenario) -> Truth:
     """Draws and encodes ``scenario`` as ``video`` (H.264, yuv420p, MP4), and writes its truth beside it.
 
-    Pictures are drawn and encoded one at a time; only the truth grows with the length, by 52 bytes a box.
+    Pictures are drawn and encoded one at a time; only the truth grows with the length, by 56 bytes a box.
     """
     import av
 
@@ -542,6 +546,7 @@ def write_sample(video: Path, scenario: Scenario) -> Truth:
                             b.visible,
                             b.legible,
                             PLACEMENTS.index(b.placement),
+                            b.place,
                         ]
                         for b in boxes
                     ],

@@ -28,6 +28,8 @@ FIXED = 0.5
 """Largest distance, in heights, from where the camera's motion puts what is fixed in the scene."""
 FIXED_SHARE = 0.2
 """Or as a share of the scene's displacement: a pan is no exact similarity."""
+AGREES = 0.75
+"""Least agreement of two pictures: below, the motion may be that of a player before a blurred background."""
 SAME_SHAPE = 1.2
 """Quads whose proportions differ by more show different parts of a line, so their centres cannot be compared."""
 NEXT = 2
@@ -96,8 +98,9 @@ class _Camera:
         self._path: dict[int, tuple[int, Transform]] = {}  # stretch of known motion, and the transform from its start
         self._following: dict[int, int] = {}
         stretch, whole, last = -1, np.eye(3), -1
-        for frame, step in zip(*(camera_motion[c].to_pylist() for c in ("frame", "transform")), strict=True):
-            if step is None:
+        columns = (camera_motion[c].to_pylist() for c in ("frame", "transform", "agreement"))
+        for frame, step, agreement in zip(*columns, strict=True):
+            if step is None or agreement < AGREES:
                 stretch, whole = stretch + 1, np.eye(3)
             else:
                 whole = np.array(step).reshape(3, 3) @ whole

@@ -45,8 +45,9 @@ WIDE = 1.35
 UPRIGHT = 1.0
 """Ratio of a letter's width to its height, of a name that is nowhere seen upright: few faces are wider."""
 PLAIN = 0.8
-"""Least share of a plain picture's neighbouring thumbnail pixels that differ by at most ``PLAIN_LUMA``."""
+"""Least plainness of an end card or an advertisement."""
 PLAIN_LUMA = 3
+"""Largest difference of neighbouring pixels of a plain picture's thumbnail, in grey levels: a gradient is plain."""
 ALONE = 0.5
 """Least share of the lettering's area that is the brand's, for it to have the screen to itself."""
 LARGE = 0.005
@@ -77,15 +78,19 @@ def placements(
     for track, row in about.items():
         if row["is_overlay"] and track in moved:
             moved[track].votes[Motion.still] += MARKED
+    worn = {(row["shot"], brands.get(t)) for t, row in about.items() if moved.get(t, NOTHING).motion is Motion.moving}
     still = {track for track in about if moved.get(track, NOTHING).motion is Motion.still}
     alone = _alone(detected, frames, cells, brands, still)
-    letters = _letters(detected.regions, candidates)
-    upright = _upright(letters, brands, moved, alone)
+    widths = letters(detected.regions, candidates)
+    upright = _upright(widths, brands, moved, alone)
     told: dict[str, tuple[Motion | None, Placed]] = {}
-    for track in about:
+    for track, row in about.items():
         motion = moved.get(track, NOTHING)
-        wide = letters.get(track, 0.0) >= WIDE * upright.get(brands.get(track, ""), UPRIGHT)
-        told[track] = motion.motion, _told(motion, *alone.get(track, (0, 0)), wide)
+        wide = widths.get(track, 0.0) >= WIDE * upright.get(brands.get(track, ""), UPRIGHT)
+        placed = _told(motion, *alone.get(track, (0, 0)), wide)
+        if motion.motion is None and placed.placement is Placement.led and (row["shot"], brands.get(track)) in worn:
+            placed = UNKNOWN  # a glimpse of the shirt before a board, rather than a board that changed
+        told[track] = motion.motion, placed
     figures = _figures(detected, frames, about, told, {rule.inside for rule in rules if rule.inside}) if rules else {}
     for track, of in figures.items():
         if told[track][1].placement is not Placement.full_screen and (by_rule := placement_of(of, rules)):
@@ -133,7 +138,7 @@ def _alone(
     Overlays count for nothing; objects are no lettering.
     """
     shown = timeline.frames_shown(cells)
-    plain = _plain(frames)
+    plain = plainness(frames)
     lettering: defaultdict[int, list[tuple[str, str, float]]] = defaultdict(list)
     wanted = ("frame", "track_id", "kind", "area_frac")
     for frame, track, kind, area in zip(*(detected.regions[c].to_pylist() for c in wanted), strict=True):
@@ -144,27 +149,27 @@ def _alone(
         named = {brand for _, brand, _ in own if brand}
         largest = max((area for _, brand, area in own if brand), default=0.0)
         branded, all_area = (sum(a for _, brand, a in own if brand or every) for every in (False, True))
-        is_alone = len(named) == 1 and plain[frame] and largest >= LARGE and branded >= ALONE * all_area
+        is_alone = len(named) == 1 and plain[frame] >= PLAIN and largest >= LARGE and branded >= ALONE * all_area
         for track in {track for track, brand, _ in own if brand}:
             alone, seen = found.get(track, (0, 0))
             found[track] = alone + is_alone * shown[frame], seen + shown[frame]
     return found
 
 
-def _plain(frames: pa.Table) -> dict[int, bool]:
-    """Whether the picture is plain, by frame."""
+def plainness(frames: pa.Table) -> dict[int, float]:
+    """The share of a picture's neighbouring thumbnail pixels that differ by at most ``PLAIN_LUMA``, by frame."""
     found = {}
     for frame, thumbnail in zip(frames["frame"].to_pylist(), frames["thumbnail"].to_pylist(), strict=True):
         luma = np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL_SHAPE).astype(np.int16)
         steps = np.concatenate([np.abs(np.diff(luma, axis=axis)).ravel() for axis in (0, 1)])
-        found[frame] = bool((steps <= PLAIN_LUMA).mean() >= PLAIN)
+        found[frame] = float((steps <= PLAIN_LUMA).mean())
     return found
 
 
-def _letters(regions: pa.Table, candidates: pa.Table) -> dict[str, float]:
+def letters(regions: pa.Table, candidates: pa.Table) -> dict[str, float]:
     """Width of a letter over its height, by track, for text."""
     wanted = candidates.filter(pc.field("status") == VerdictStatus.resolved).select(["track_ids", "text"]).to_pylist()
-    tracks = sorted({track for row in wanted for track in row["track_ids"]})
+    tracks = pa.array(sorted({track for row in wanted for track in row["track_ids"]}), pa.string())
     own = regions.filter(pc.field("track_id").isin(tracks) & (pc.field("kind") == RegionKind.text)).combine_chunks()
     unknown = np.full(own.num_rows, np.nan)
     quads = cut_to_glyphs(own.select(["quad", "glyph_boxes", "kind"]), unknown, unknown)
@@ -195,7 +200,7 @@ def _upright(
             moved.get(track, NOTHING).motion in (Motion.still, Motion.moving) or 2 * n_alone > n_shown
         ):
             seen[brands[track]].append(letter)
-    return {brand: max(UPRIGHT, float(np.median(own))) for brand, own in seen.items()}
+    return {brand: float(np.median(own)) for brand, own in seen.items()}
 
 
 def _figures(

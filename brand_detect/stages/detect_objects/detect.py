@@ -99,7 +99,8 @@ def _tracked(
             done += 1
             frame = view.frame
             tracker.move(view.motion)
-            camera.add([{"frame": frame, "transform": None if view.motion is None else view.motion.ravel().tolist()}])
+            motion = None if view.motion is None else view.motion.ravel().tolist()
+            camera.add([{"frame": frame, "transform": motion, "agreement": view.agreement}])
             tracker.update(measured)
             for other in duplicates.get(frame, ()):
                 again = frames.read(other)

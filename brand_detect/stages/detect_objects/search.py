@@ -36,13 +36,15 @@ Found = tuple[Region, Origin]
 
 @dataclass
 class View:
-    """A keyframe with its regions. ``motion`` leads here from the keyframe before, in px; None if it is unknown."""
+    """A keyframe with its regions. ``motion`` leads here from the keyframe before, in px; None if it is unknown, as is
+    its ``agreement``."""
 
     frame: int
     image: Image
     luma: Luma
     scale: float  # of the picture to its luma
     motion: Transform | None
+    agreement: float | None  # of the pictures after that motion, 0..1
     found: list[Found] = field(default_factory=list)
 
     def in_small_px(self, motion: Transform) -> Transform:
@@ -132,7 +134,10 @@ class RegionSearch:
         luma = self._motion.look(image)
         motion = None if before is None else self._motion.between(before, luma)
         scale = image.shape[1] / luma.shape[1]
-        return View(frame, image, luma, scale, None if motion is None else rescaled(motion, scale))
+        if before is None or motion is None:
+            return View(frame, image, luma, scale, None, None)
+        agreement = self._motion.agreement(before, luma, motion)
+        return View(frame, image, luma, scale, rescaled(motion, scale), agreement)
 
     def _filled(self, views: Sequence[View]) -> Iterator[View]:
         """All but the first of ``views``, of which the first and the last are searched."""

@@ -29,6 +29,6 @@ def test_a_carried_region_is_wrong_where_neither_a_search_nor_the_truth_has_one(
     image = np.zeros((90, 160, 3), np.uint8)
     boxes = [(10, 10, 50, 20), (60, 10, 100, 20), (10, 50, 50, 60)]
     regions = [Region(RegionKind.text, "", 0.9, quad_of(box)) for box in boxes]
-    view = View(3, image, image[:, :, 0], 1.0, None, [(region, Origin.carried) for region in regions])
+    view = View(3, image, image[:, :, 0], 1.0, None, None, [(region, Origin.carried) for region in regions])
     counted = _counted(view, boxes_of([quad_of(boxes[0])]), boxes_of([quad_of(boxes[1])]))
     assert counted == {"frames": 1, "full": 1, "found": 1, "carried": 3, "wrong": 1, "smeared": 1}

@@ -256,3 +256,23 @@ def test_the_demo_is_the_default_scenario(tmp_path: Path, monkeypatch: pytest.Mo
 def test_scenarios_that_cannot_be_drawn_are_refused(wrong: dict) -> None:
     with pytest.raises(BadInput):
         replace(TINY, **wrong)
+
+
+PLACED = replace(TINY, seconds=28, fps=2, placements=True)
+
+
+def test_a_clip_with_placements_shows_each_of_them() -> None:
+    shown = {box.placement for _, boxes in draw(PLACED) for box in boxes if box.legible}
+    assert shown == {"board", "led", "pitch", "clothing", "overlay", "full_screen"}
+
+
+def test_boards_that_are_no_screens_keep_their_brand() -> None:
+    brands: dict[tuple[int, str, int], set[str]] = {}
+    numbers = [shot.number for shot in plan(PLACED) for _ in range(shot.frames)]
+    for number, (_, boxes) in zip(numbers, draw(PLACED), strict=True):
+        for box in boxes:
+            if box.place >= 0:
+                brands.setdefault((number, box.placement, box.place), set()).add(box.brand)
+    lengths = {kind: max(len(of) for (_, k, _), of in brands.items() if k == kind) for kind in ("board", "led")}
+    assert lengths["board"] == 1
+    assert lengths["led"] > 1

@@ -185,7 +185,10 @@ def test_the_evidence_tells_who_decided_and_what_it_cost() -> None:
     assert about["Nike"]["model"] == "llava"
     assert (about["Nike"]["reasoning"], about["Nike"]["cost_usd"]) == ("a swoosh", 0.01)
     assert (about["Puma"]["model"], about["Puma"]["cost_usd"]) == ("", 0.0)
-    assert {e["brand"]: e["placement"] for e in made.exposures.to_pylist()} == {"Nike": "clothing", "Puma": "other"}
+    assert {e["brand"]: e["placement"] for e in made.exposures.to_pylist()} == {
+        "Nike": "clothing",
+        "Puma": "unknown",
+    }
     assert {e["verdict_id"] for e in made.exposures.to_pylist()} == {row["verdict_id"] for row in about.values()}
 
 
@@ -381,6 +384,8 @@ def test_ignored_verdicts_are_no_brands() -> None:
         "unresolved": 0,
         "evidence": 0,
         "rejected": 0,
+        "placements": 0,
+        "assets": 0,
     }
     assert made.summary["tracks_ignored_by"] == {"match_brands": 1}
 

@@ -9,6 +9,7 @@ import pytest
 from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.contracts.detect_objects import REGIONS
 from brand_detect.domain.contracts.verdicts import VERDICTS
+from brand_detect.domain.placements import Placed, Placement
 from brand_detect.domain.tables import table
 from brand_detect.orchestration.config import load_quality
 from brand_detect.stages.compile_report.detections import counted, detections, in_view
@@ -22,7 +23,7 @@ def seen(
     frames = p.frames(20)
     scenes = p.scenes(frames)
     detected = p.detected(regions, scenes)
-    on = {row["track_id"]: placement for row in detected.tracks.to_pylist()}
+    on = {row["track_id"]: Placed(Placement(placement), 0.8) for row in detected.tracks.to_pylist()}
     found = detections(
         frames.frames, scenes.timeline, detected, table(VERDICTS, verdicts), 0.0, on, load_quality("default")
     )

@@ -124,6 +124,16 @@ def test_a_board_goes_with_the_camera_and_a_scoreboard_stays():
     assert found.tracks["n_regions"].to_pylist() == [5, 5]
 
 
+def test_the_cameras_motion_is_part_of_the_result():
+    found = run(pan([200, 260, 320, 380]), [0, 0, 1, 1])
+    first, second, third, fourth = found.camera_motion.to_pylist()
+    assert [row["frame"] for row in (first, second, third, fourth)] == [0, 1, 2, 3]
+    assert first["transform"] is third["transform"] is None  # no motion leads into a shot
+    for row in (second, fourth):
+        np.testing.assert_allclose(row["transform"], [1, 0, -60, 0, 1, 0, 0, 0, 1], atol=0.5)
+        assert row["agreement"] > 0.9  # all but the scoreboard
+
+
 def test_a_fast_pan_is_followed_too():
     assert tracks_of(run(pan([240, 440, 600]), [0] * 3)) == [[0, 1, 2]] * 2
 
@@ -512,7 +522,7 @@ def test_one_place_found_twice_is_one_region():
     scene.kind = RegionKind.object
     scene.boxes = [[(200, 100, 180, 40), (200.2, 100.1, 180, 40)]] * 2
     found = run(scene, [0, 0], search_every=1)
-    assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0}
+    assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0, "camera_motion": 2}
     assert len(set(found.regions["region_id"].to_pylist())) == 2
 
 
@@ -527,13 +537,13 @@ def test_nothing_to_look_for_is_said():
         motion=OpenCvCameraMotion(),
         progress=quiet,
     )
-    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0}
+    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0, "camera_motion": 1}
     assert found.notes
 
 
 def test_a_video_without_kept_frames_gives_empty_tables():
     found = run(board_scene([]), [])
-    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0}
+    assert not any(found.counts().values())
 
 
 def test_a_logo_that_is_a_line_of_text_is_left_out_before_the_best_are_counted():

@@ -1,7 +1,8 @@
 """Camera motion between sampled frames: by tracked corners, or by matched ORB features after large motions."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from brand_detect.domain.protocols import NOT_COMPARED, Area, Image, Luma, Quad,
 LONGEST_SIDE_PX = 640
 INLIER_PX = 2.0
 MIN_INLIERS = 12
+FITS = 3
+AGREES = 0.8  # least agreement of a right motion; of a player's before a blurred background, at most 0.78 was seen
 MOST_CORNERS = 200
 WINDOW_PX = 15  # side of the neighbourhood by which a corner is found again
 STILL_SHARE = 0.02  # most of the picture that may change while the camera stands still: people pass
@@ -31,7 +34,7 @@ MOST_ZOOM = 5.0  # between two frames of a shot; a fit beyond it is of scattered
 
 
 class OpenCvCameraMotion:
-    """Fits a similarity transform (translation, rotation, zoom) by RANSAC.
+    """Fits a similarity transform (translation, rotation, zoom) by RANSAC; of several, the one that fits the picture.
 
     Pyramidal Lucas-Kanade tracks motions of up to about 10 % of the width, in 6 ms of CPU time per pair; beyond that
     most corners are lost and ORB takes over, at 20 ms, up to about 40 %. A camera that surely stands still costs 1 ms.
@@ -53,8 +56,14 @@ class OpenCvCameraMotion:
     def between(self, before: Luma, after: Luma) -> Transform | None:
         if _is_still(before, after):
             return np.eye(3)  # an estimate takes ten times as long
-        motion = self._tracked(before, after)
-        return self._matched(before, after) if motion is None else motion
+        best, agreement = None, -1.0
+        for motion in itertools.chain(self._tracked(before, after), self._matched(before, after)):
+            agrees = self.agreement(before, after, motion)
+            if agrees > agreement:
+                best, agreement = motion, agrees
+            if agreement >= AGREES:
+                break
+        return best
 
     def changed(self, before: Luma, after: Luma, motion: Transform) -> list[Area]:
         import cv2
@@ -83,46 +92,51 @@ class OpenCvCameraMotion:
         a, b = (np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (before, after))
         return [_best([_located(a, quad, b, motion) for motion in motions]) for quad in quads]
 
-    def _tracked(self, before: Luma, after: Luma) -> Transform | None:
+    def _tracked(self, before: Luma, after: Luma) -> Iterator[Transform]:
         import cv2
 
         corners = cv2.goodFeaturesToTrack(before, MOST_CORNERS, 0.01, 8)
         if corners is None:
-            return None
+            return
         flow = {"winSize": (WINDOW_PX, WINDOW_PX), "maxLevel": 5}
         there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, **flow)  # pyright: ignore[reportArgumentType,reportCallIssue]
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **flow)  # pyright: ignore[reportArgumentType,reportCallIssue]
         error = np.linalg.norm((corners - back).reshape(-1, 2), axis=1)
         good = (found.ravel() > 0) & (found_back.ravel() > 0) & (error < 1.0)
         if good.sum() < MIN_TRACKED * len(corners):
-            return None
-        return self._fit(corners[good].reshape(-1, 2), there[good].reshape(-1, 2))
+            return
+        yield from self._fits(corners[good].reshape(-1, 2), there[good].reshape(-1, 2))
 
-    def _matched(self, before: Luma, after: Luma) -> Transform | None:
+    def _matched(self, before: Luma, after: Luma) -> Iterator[Transform]:
         import cv2
 
         orb = cv2.ORB_create(500, fastThreshold=10)  # pyright: ignore[reportAttributeAccessIssue]
         points, features = orb.detectAndCompute(before, None)
         points_after, features_after = orb.detectAndCompute(after, None)
         if features is None or features_after is None:
-            return None
+            return
         pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(features, features_after)
-        return self._fit(
+        yield from self._fits(
             np.array([points[p.queryIdx].pt for p in pairs], np.float32).reshape(-1, 2),
             np.array([points_after[p.trainIdx].pt for p in pairs], np.float32).reshape(-1, 2),
         )
 
-    def _fit(self, before: np.ndarray, after: np.ndarray) -> Transform | None:
+    def _fits(self, before: np.ndarray, after: np.ndarray) -> Iterator[Transform]:
+        """The motion of most points, then that of most of the rest: sharp players outnumber a blurred background."""
         import cv2
 
-        if len(before) < MIN_INLIERS:
-            return None
-        fit, inliers = cv2.estimateAffinePartial2D(before, after, method=cv2.RANSAC, ransacReprojThreshold=INLIER_PX)
-        if fit is None or inliers.sum() < MIN_INLIERS:
-            return None
-        if not 1 / MOST_ZOOM < math.hypot(fit[0, 0], fit[1, 0]) < MOST_ZOOM:
-            return None
-        return np.vstack([fit, [0.0, 0.0, 1.0]])
+        for _ in range(FITS):
+            if len(before) < MIN_INLIERS:
+                return
+            fit, inliers = cv2.estimateAffinePartial2D(
+                before, after, method=cv2.RANSAC, ransacReprojThreshold=INLIER_PX
+            )
+            if fit is None or inliers.sum() < MIN_INLIERS:
+                return
+            if 1 / MOST_ZOOM < math.hypot(fit[0, 0], fit[1, 0]) < MOST_ZOOM:
+                yield np.vstack([fit, [0.0, 0.0, 1.0]])
+            rest = inliers.ravel() == 0
+            before, after = before[rest], after[rest]
 
 
 def _is_still(before: Luma, after: Luma) -> bool:

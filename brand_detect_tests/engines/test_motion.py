@@ -168,7 +168,27 @@ def test_a_part_that_leaves_the_picture_is_not_taken_for_what_stands_where_it_wa
 
 def test_a_fit_of_scattered_points_is_no_motion():
     points = np.random.default_rng(0).uniform(0, 300, (60, 2)).astype(np.float32)
-    assert OpenCvCameraMotion()._fit(points, np.full_like(points, 77)) is None
+    assert not [*OpenCvCameraMotion()._fits(points, np.full_like(points, 77))]
+
+
+def test_a_sharp_foreground_is_not_taken_for_the_camera(world):
+    """Two players that stay in the picture hold most corners; the wall behind them moves by 60 px."""
+    wall = cv2.GaussianBlur(world, (9, 9), 0)
+
+    def seen(x):
+        picture = wall[:360, x : x + 640].copy()
+        picture[60:360, 180:270] = world[300:600, 500:590]
+        picture[60:360, 380:470] = world[300:600, 700:790]
+        return picture
+
+    motion = OpenCvCameraMotion()
+    before, after = (motion.look(seen(x)) for x in (100, 160))
+    first = next(motion._tracked(before, after))
+    found = motion.between(before, after)
+    assert found is not None
+    assert np.abs(first[:2, 2]).max() < 1  # the players'
+    assert found[:2, 2] == pytest.approx([-60, 0], abs=0.5)
+    assert motion.agreement(before, after, first) < motion.agreement(before, after, found)
 
 
 def test_a_camera_that_stands_still_is_not_estimated(world):

@@ -214,12 +214,12 @@ class _Shot:
     def __init__(self, paths: Sequence[_Path], camera: _Camera) -> None:
         self._paths, self._camera = paths, camera
         self._begins: defaultdict[int, list[_Path]] = defaultdict(list)
-        self._texts: defaultdict[int, list[Quad]] = defaultdict(list)  # by frame
+        self._texts: defaultdict[int, list[tuple[Quad, _Path]]] = defaultdict(list)  # by frame
         for path in paths:
             self._begins[path.frames[0]].append(path)
             if path.kind == RegionKind.text:
                 for frame, quad in zip(path.frames, path.quads, strict=True):
-                    self._texts[frame].append(quad)
+                    self._texts[frame].append((quad, path))
 
     def successions(self) -> Iterator[tuple[_Path, _Path]]:
         """Pairs of tracks of one kind, the second of which begins within ``NEXT`` keyframes of the first's end."""
@@ -230,8 +230,7 @@ class _Shot:
     def continued(self, before: _Path, after: _Path) -> Motion | None:
         """How a thing moved from the end of one track to the start of another; None if they show different things.
 
-        A shirt moves to a place where no text was, and leaves one where none is. Else it is a board that changed, and
-        another one that shows the same brand.
+        Where a text begins in the one's place and one has ended in the other's, two boards changed: that is no shirt.
         """
         last, first = before.quads[-1], after.quads[0]
         if before.at_edge[-1] or after.at_edge[0] or not _same_shape(last, first):
@@ -244,9 +243,13 @@ class _Shot:
             return told
         left = transformed(last, there)
         is_near = np.hypot(*(first - left).mean(axis=0)) <= FASTEST * before.height
+        begins = (quad for quad, text in self._texts[after.frames[0]] if text.frames[0] > before.frames[-1])
+        ended = (quad for quad, text in self._texts[before.frames[-1]] if text.frames[-1] < after.frames[0])
         came_from = transformed(first, back)
-        is_free = not self._is_taken(left, after.frames[0]) and not self._is_taken(came_from, before.frames[-1])
-        return told if is_near and is_free else None
+        is_swap = any(_same_place(left, quad) for quad in begins) and any(
+            _same_place(came_from, quad) for quad in ended
+        )
+        return told if is_near and not is_swap else None
 
     def is_change(self, before: _Path, after: _Path, motions: tuple[TrackMotion, TrackMotion]) -> bool:
         """Whether another text takes a text's place, and that place is fixed in the scene.
@@ -267,9 +270,6 @@ class _Shot:
         there = self._camera.between(before.frames[-1], after.frames[0])
         assert there is not None, "successions are within a stretch of known motion"
         return there, np.linalg.inv(there).astype(float)
-
-    def _is_taken(self, quad: Quad, frame: int) -> bool:
-        return any(_same_place(quad, text) for text in self._texts[frame])
 
 
 def _same_place(a: Quad, b: Quad) -> bool:

@@ -32,7 +32,6 @@ from brand_detect.domain.placements import (
     placement_of,
 )
 from brand_detect.domain.tables import Row
-from brand_detect.domain.text import key_of
 from brand_detect.stages.compile_report.motion import TrackMotion, motions
 from brand_detect.stages.regions import cut_to_glyphs, quads_of
 
@@ -43,7 +42,7 @@ MARKED = 3
 WIDE = 1.35
 """Least ratio of a letter's width to its height, relative to upright lettering, on the ground."""
 UPRIGHT = 1.0
-"""Ratio of a letter's width to its height, of a name that is nowhere seen upright: few faces are wider."""
+"""Ratio of a letter's width to its height in wide faces: assumed of a name that is nowhere seen upright."""
 PLAIN = 0.8
 """Least plainness of an end card or an advertisement."""
 PLAIN_LUMA = 3
@@ -86,7 +85,8 @@ def placements(
     told: dict[str, tuple[Motion | None, Placed]] = {}
     for track, row in about.items():
         motion = moved.get(track, NOTHING)
-        wide = widths.get(track, 0.0) >= WIDE * upright.get(brands.get(track, ""), UPRIGHT)
+        least = max(UPRIGHT, WIDE * upright.get(brands.get(track, ""), UPRIGHT))
+        wide = widths.get(track, 0.0) >= least
         placed = _told(motion, *alone.get(track, (0, 0)), wide)
         if motion.motion is None and placed.placement is Placement.led and (row["shot"], brands.get(track)) in worn:
             placed = UNKNOWN  # a glimpse of the shirt before a board, rather than a board that changed
@@ -179,7 +179,7 @@ def letters(regions: pa.Table, candidates: pa.Table) -> dict[str, float]:
     found = {}
     for row in wanted:
         medians = [np.median(sides[track], axis=0) for track in row["track_ids"] if track in sides]
-        letters = len(key_of(row["text"]))
+        letters = len("".join(row["text"].split()))  # an emblem that is read as a letter is as wide as one
         if medians and letters and len(medians) == len(row["track_ids"]):
             along, across = np.sum(medians, axis=0)[0], np.mean(medians, axis=0)[1]
             found |= dict.fromkeys(row["track_ids"], float(along / letters / max(across, 1e-6)))

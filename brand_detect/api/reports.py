@@ -99,8 +99,8 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
         responses={200: {"content": kinds}, **problems(404, 503)},
     )
     def document(job_id: str, name: str, report: str = "") -> Response:
-        """A document of the attempt `report`, by default the newest: report.json, brands.csv, exposures.csv or
-        markers.vtt."""
+        """A document of the attempt `report`, by default the newest: report.json, brands.csv, placements.csv,
+        assets.csv, exposures.csv or markers.vtt."""
         data = stored.document(job_id, name, report)
         attachment = {"Content-Disposition": f'attachment; filename="{job_id}-{name}"'}
         return Response(data, media_type=DOCUMENTS[name], headers=attachment)

@@ -485,7 +485,8 @@ def test_the_root_leads_to_the_reports(http: TestClient):
 
 
 def test_documents_are_fetched_by_name(http: TestClient, folder: Path):
-    types = {"report.json": "application/json", "brands.csv": "text/csv", "exposures.csv": "text/csv"}
+    tables = {f"{name}.csv": "text/csv" for name in ("brands", "placements", "assets", "exposures")}
+    types = {"report.json": "application/json", **tables}
     for name, kind in (types | {"markers.vtt": "text/vtt"}).items():
         answer = http.get(f"/reports/match/documents/{name}")
         assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, kind)

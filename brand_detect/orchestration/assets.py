@@ -308,7 +308,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="9",
+    code_version="10",
     packages=["opencv-python", "pillow"],
     shipped=["quality"],
     work="sums",

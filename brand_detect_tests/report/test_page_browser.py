@@ -180,7 +180,7 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert len(tab.brands) == 3
     tab.page.get_by_label("Source").select_option("escalate_cloud")
     assert tab.brands == ["Cola"]
-    tab.page.get_by_label("Placement").select_option("board")
+    tab.page.locator("#placement").select_option("board")
     assert tab.brands == ["Cola"]
     tab.page.get_by_label("Confidence from").fill("1")
     expect(tab.page.locator("#table tbody")).to_contain_text("No brand matches")

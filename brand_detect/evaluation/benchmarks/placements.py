@@ -155,12 +155,12 @@ def _measured(
     """What is measured, of what, and a value: letters by track, plainness by frame."""
     verdicts = cast("BrandVerdicts", done.payloads["escalate_cloud"]).verdicts
     detected = cast("DetectedObjects", done.payloads["detect_objects"])
-    widths = letters(detected.regions, verdicts)
+    frames = cast("ExtractedFrames", done.payloads["extract_frames"]).frames
+    widths = letters(detected.regions, verdicts, frames)
     for track, truth in {(one.track_id, one.truth) for one in seen}:
         if track in widths:
             upright = "pitch" if truth == Placement.pitch else "all else"
             yield "width of a letter / height (WIDE)", upright, widths[track]
-    frames = cast("ExtractedFrames", done.payloads["extract_frames"]).frames
     shot_of = np.repeat([shot.number for shot in shots], [shot.frames for shot in shots])
     for t_s, plain in zip(frames["t_s"].to_pylist(), plainness(frames).values(), strict=True):
         kind = shots[shot_of[min(round(t_s * fps), len(shot_of) - 1)]].kind

@@ -86,7 +86,7 @@ def compile_report(
 
     ``statistics`` are JSON facts about the run beyond the payloads (seconds, engines and params per stage, cost,
     lineage); they become ``summary["run"]``. ``inventory`` names the property's assets. ``reviews`` are a person's
-    corrections; ``named`` looks up the catalogue's brand of a name in them. ``brands`` are the catalogue's brands by id.
+    corrections; ``named`` looks up the catalogue's brand of a name in them. ``brands`` are the catalogue's, by id.
     """
     cells = scenes.timeline.sort_by("frame")
     answers = decisive_answers(verdicts)

@@ -33,7 +33,7 @@ from brand_detect.domain.placements import (
 )
 from brand_detect.domain.tables import Row
 from brand_detect.stages.compile_report.motion import TrackMotion, motions
-from brand_detect.stages.regions import cut_to_glyphs, quads_of
+from brand_detect.stages.regions import cut_to_glyphs, quads_of, sizes_of
 
 INSIDE = 0.8
 """Least share of a region in an object's box for the region to count as inside it."""
@@ -43,6 +43,8 @@ WIDE = 1.35
 """Least ratio of a letter's width to its height, relative to upright lettering, on the ground."""
 UPRIGHT = 1.0
 """Ratio of a letter's width to its height in wide faces: assumed of a name that is nowhere seen upright."""
+MEASURABLE = 0.027
+"""Least height of lettering that is measured, as a share of the picture's: a detector's margins distort less."""
 PLAIN = 0.8
 """Least plainness of an end card or an advertisement."""
 PLAIN_LUMA = 3
@@ -80,7 +82,7 @@ def placements(
     worn = {(row["shot"], brands.get(t)) for t, row in about.items() if moved.get(t, NOTHING).motion is Motion.moving}
     still = {track for track in about if moved.get(track, NOTHING).motion is Motion.still}
     alone = _alone(detected, frames, cells, brands, still)
-    widths = letters(detected.regions, candidates)
+    widths = letters(detected.regions, candidates, frames)
     upright = _upright(widths, brands, moved, alone)
     told: dict[str, tuple[Motion | None, Placed]] = {}
     for track, row in about.items():
@@ -166,16 +168,18 @@ def plainness(frames: pa.Table) -> dict[int, float]:
     return found
 
 
-def letters(regions: pa.Table, candidates: pa.Table) -> dict[str, float]:
-    """Width of a letter over its height, by track, for text."""
+def letters(regions: pa.Table, candidates: pa.Table, frames: pa.Table) -> dict[str, float]:
+    """Width of a letter over its height, by track, for text that is large enough."""
     wanted = candidates.filter(pc.field("status") == VerdictStatus.resolved).select(["track_ids", "text"]).to_pylist()
     tracks = pa.array(sorted({track for row in wanted for track in row["track_ids"]}), pa.string())
     own = regions.filter(pc.field("track_id").isin(tracks) & (pc.field("kind") == RegionKind.text)).combine_chunks()
     unknown = np.full(own.num_rows, np.nan)
     quads = cut_to_glyphs(own.select(["quad", "glyph_boxes", "kind"]), unknown, unknown)
     sides: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-    for track, *side in zip(own["track_id"].to_pylist(), *side_lengths(quads), strict=True):
-        sides[track].append((side[0], side[1]))
+    pictures = sizes_of(frames, own["frame"].to_numpy())[:, 1]
+    for track, along, across, height in zip(own["track_id"].to_pylist(), *side_lengths(quads), pictures, strict=True):
+        if across >= MEASURABLE * height:
+            sides[track].append((along, across))
     found = {}
     for row in wanted:
         medians = [np.median(sides[track], axis=0) for track in row["track_ids"] if track in sides]

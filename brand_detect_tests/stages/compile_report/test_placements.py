@@ -159,6 +159,8 @@ def test_a_board_that_a_shirt_covered_is_no_led_board() -> None:
 def test_letters_wider_than_upright_ones_lie_on_the_pitch() -> None:
     grass = at("a", {i: 100 + 100 * i for i in range(5)}, size=(400, 50))  # 2 to 1 a letter
     assert placed(grass, {"a": "Nike"})["a"].placement == "pitch"
+    small = at("a", {i: 100 + 100 * i for i in range(5)}, size=(232, 29))  # too small to measure
+    assert placed(small, {"a": "Nike"})["a"].placement == "board"
     caption = at("b", dict.fromkeys(range(5), 900), y=800, size=(320, 50))  # as wide on a caption: it is the face
     assert placed([*grass, *caption], {"a": "Nike", "b": "Nike"})["a"].placement == "board"
 

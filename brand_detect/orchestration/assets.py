@@ -182,7 +182,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="12",
+    code_version="13",
     packages=READERS,
     shipped=["weights/logo_embedder.safetensors", "weights/PP-OCRv6_det_small.int8.onnx"],
     work="vision",

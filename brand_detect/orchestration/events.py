@@ -98,14 +98,16 @@ def checkpoint_metadata(
         "run_id": manifest.run_id,
         "created": manifest.created,
         "params": dg.MetadataValue.json(manifest.params),
-        "overrides": dg.MetadataValue.json(manifest.overrides),
-        "engines": dg.MetadataValue.json(manifest.engines),
         "upstream": dg.MetadataValue.json(manifest.upstream),
         "input_versions": dg.MetadataValue.json(manifest.input_versions),
         "code_version": manifest.code_version,
         "data_version": manifest.data_version,
         "recipe": manifest.recipe,
     }
+    if manifest.overrides:
+        metadata["overrides"] = dg.MetadataValue.json(manifest.overrides)
+    if manifest.engines:
+        metadata["engines"] = dg.MetadataValue.json(manifest.engines)
     if manifest.offpeak:
         metadata["offpeak"] = manifest.offpeak
     if isinstance(value, Report):

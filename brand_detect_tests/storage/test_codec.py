@@ -54,6 +54,24 @@ def test_columns_that_were_added_later_have_one_value_where_they_lack():
     assert set(map(tuple, found.brands["categories"].to_pylist())) == {()}
 
 
+def test_a_report_made_before_placements_rested_on_motion_is_read():
+    """Such a report has neither the tables by placement and by asset nor the columns of an exposure's."""
+    report = match()["compile_report"]
+    files = dict(payload_codec.encode(report))
+    for name in ("placements", "assets"):
+        del files[f"{name}.parquet"]
+    for name in ("exposures", "detections", "rejected"):
+        sink = io.BytesIO()
+        pq.write_table(getattr(report, name).drop_columns(["placement_confidence", "asset"]), sink)
+        files[f"{name}.parquet"] = sink.getvalue()
+    found = payload_codec.decode("compile_report", files.__getitem__, files=files.keys())
+    assert isinstance(found, Report)
+    assert found.brands == report.brands
+    assert found.exposures.schema == report.exposures.schema
+    assert {(row["placement_confidence"], row["asset"]) for row in found.exposures.to_pylist()} == {(0.0, "")}
+    assert found.placements.num_rows == found.assets.num_rows == 0
+
+
 def test_the_data_version_follows_the_sampled_range_too():
     """A range that ends a little later may hold the same pictures and is more seconds of exposure."""
     frames = ExtractedFrames(table(FRAMES), table(SIGNALS), start_s=0.0, end_s=1.0)

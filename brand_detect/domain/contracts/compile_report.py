@@ -247,7 +247,6 @@ class Report(Payload):
     assets: pa.Table = field(default_factory=lambda: table(ASSET_TOTALS))
     quality: str = ""  # the quality scale: name, version and digest
     losses: tuple[str, ...] = ()  # which parts of the video and which corrections were lost, and why, in plain words
-    added_columns: ClassVar = {"brands": {"kind": BrandKind.brand.value, "country": "", "categories": []}}
     schemas: ClassVar = {
         "brands": BRANDS,
         "exposures": EXPOSURES,
@@ -259,6 +258,10 @@ class Report(Payload):
         "assets": ASSET_TOTALS,
     }
     added: ClassVar = ("placements", "assets")
+    added_columns: ClassVar = {
+        "brands": {"kind": BrandKind.brand.value, "country": "", "categories": []},
+        **{name: {"placement_confidence": 0.0, "asset": ""} for name in ("exposures", "detections", "rejected")},
+    }
 
 
 class Overlays(Enum):

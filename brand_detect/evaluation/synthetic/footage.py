@@ -510,7 +510,7 @@ class Truth:
         fields = {k: data[k] for k in cls.__dataclass_fields__ if k != "boxes"}
         spans = ("brands", "unlisted", "logos", "cuts_s", "dissolves_s", "still_s", "black_s")
         fields |= {k: tuple(tuple(v) if isinstance(v, list) else v for v in data[k]) for k in spans}
-        boxes = np.array(data["boxes"], np.float32).reshape(-1, len(COLUMNS))
+        boxes = np.array(data["boxes"], np.float32).reshape(len(data["boxes"]), len(COLUMNS))
         return cls(**fields, boxes=boxes)
 
 

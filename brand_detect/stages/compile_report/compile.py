@@ -58,7 +58,7 @@ from brand_detect.stages.compile_report.evidence import decisive_answers, eviden
 from brand_detect.stages.compile_report.exposures import exposures
 from brand_detect.stages.compile_report.placements import placements, texts_of
 from brand_detect.stages.compile_report.summary import stats, summary
-from brand_detect.stages.compile_report.totals import Parts, totals
+from brand_detect.stages.compile_report.totals import asset_totals, placement_totals, totals
 from brand_detect.stages.compile_report.unresolved import keyframes_resembling, locate_unresolved
 
 NO_MOTION = (
@@ -113,7 +113,6 @@ def compile_report(
     if detected.regions.num_rows and not detected.camera_motion.num_rows:
         notes.append(NO_MOTION)
     by_brand = totals(exposed, reported, cells, scenes.shots, resembling, range_s, params, brands)
-    parts = Parts(reported, cells, by_brand, params)
     proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
         brands=table(BRANDS, by_brand),
@@ -122,8 +121,8 @@ def compile_report(
         unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
         evidence=table(EVIDENCE, proofs),
-        placements=table(PLACEMENT_TOTALS, parts.placements()),
-        assets=table(ASSET_TOTALS, parts.assets()),
+        placements=table(PLACEMENT_TOTALS, placement_totals(reported, cells, by_brand, params)),
+        assets=table(ASSET_TOTALS, asset_totals(reported, cells, by_brand, params)),
         summary=summary(frames, scenes, detected, verdicts, reported.num_rows, scale, params, statistics)
         | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",

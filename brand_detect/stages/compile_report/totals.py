@@ -94,45 +94,46 @@ def _longest_placement(exposures: Sequence[Exposure]) -> str:
     return max(seconds, key=lambda name: (name != Placement.unknown, seconds[name]))
 
 
-class Parts:
-    """The parts of the brands' time on each placement and asset, counted like exposures."""
+def placement_totals(
+    detections: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
+) -> list[PlacementTotal]:
+    """Totals by brand, in the order of ``brands``, and placement, longest first."""
+    sure = detections.group_by(["brand_id", "placement"]).aggregate([("placement_confidence", "mean")])
+    confidence = {(row["brand_id"], row["placement"]): row["placement_confidence_mean"] for row in sure.to_pylist()}
+    return [
+        PlacementTotal(**part, placement=name, confidence=confidence[part["brand_id"], name])
+        for part, name in _parts("placement", detections, cells, brands, params)
+    ]
 
-    def __init__(
-        self, detections: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
-    ) -> None:
-        self._detections, self._cells, self._brands, self._params = detections, cells, brands, params
 
-    def placements(self) -> list[PlacementTotal]:
-        """Totals by brand, in the order of ``brands``, and placement, longest first."""
-        sure = self._detections.group_by(["brand_id", "placement"]).aggregate([("placement_confidence", "mean")])
-        confidence = {(row["brand_id"], row["placement"]): row["placement_confidence_mean"] for row in sure.to_pylist()}
-        return [
-            PlacementTotal(**part, placement=name, confidence=confidence[part["brand_id"], name])
-            for part, name in self._by("placement")
-        ]
+def asset_totals(
+    detections: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
+) -> list[AssetTotal]:
+    """Totals by brand, in the order of ``brands``, and asset, longest first."""
+    on_assets = detections.filter(pc.field("asset") != "")
+    return [AssetTotal(**part, asset=name) for part, name in _parts("asset", on_assets, cells, brands, params)]
 
-    def assets(self) -> list[AssetTotal]:
-        """Totals by brand, in the order of ``brands``, and asset, longest first."""
-        return [AssetTotal(**part, asset=name) for part, name in self._by("asset") if name]
 
-    def _by(self, column: str) -> Iterator[tuple[dict[str, Any], str]]:
-        """The fields of ``Part`` by brand and value of ``column``."""
-        start, end = (self._cells[c].to_numpy() for c in ("start_s", "end_s"))
-        frames: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-        columns = (self._detections[c].to_pylist() for c in ("brand_id", column, "frame"))
-        for brand_id, name, frame in zip(*columns, strict=True):
-            frames[brand_id, name].add(frame)
-        for brand in self._brands:
-            found = []
-            for name in sorted(name for brand_id, name in frames if brand_id == brand.brand_id):
-                runs = timeline.bridged_spans(self._cells, [*frames[brand.brand_id, name]], self._params.bridge_s)
-                lengths = [float(end[rows[-1]] - start[rows[0]]) for rows in runs]
-                lengths = [s for s in lengths if s > 0 and s >= self._params.min_exposure_s]
-                if lengths:
-                    found.append((sum(lengths), len(lengths), name))
-            for seconds, n_exposures, name in sorted(found, key=lambda one: -one[0]):
-                part = {"brand_id": brand.brand_id, "brand": brand.brand, "seconds": seconds}
-                yield part | {"share": seconds / brand.seconds, "n_exposures": n_exposures}, name
+def _parts(
+    column: str, detections: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """The fields of ``Part`` by brand and value of ``column``; what carries a brand is counted like exposures."""
+    start, end = (cells[c].to_numpy() for c in ("start_s", "end_s"))
+    frames: defaultdict[str, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    columns = (detections[c].to_pylist() for c in ("brand_id", column, "frame"))
+    for brand_id, name, frame in zip(*columns, strict=True):
+        frames[brand_id][name].add(frame)
+    for brand in brands:
+        found = []
+        for name, on in sorted(frames[brand.brand_id].items()):
+            runs = timeline.bridged_spans(cells, [*on], params.bridge_s)
+            lengths = [float(end[rows[-1]] - start[rows[0]]) for rows in runs]
+            lengths = [s for s in lengths if s > 0 and s >= params.min_exposure_s]
+            if lengths:
+                found.append((sum(lengths), len(lengths), name))
+        for seconds, n_exposures, name in sorted(found, key=lambda one: -one[0]):
+            part = {"brand_id": brand.brand_id, "brand": brand.brand, "seconds": seconds}
+            yield part | {"share": seconds / brand.seconds, "n_exposures": n_exposures}, name
 
 
 def _mean(exposures: Sequence[Exposure], name: str) -> float:

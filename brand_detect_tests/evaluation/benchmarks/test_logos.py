@@ -24,11 +24,11 @@ def truth(*boxes: tuple[int, str, float, float, int]) -> Truth:
     """A clip of ten seconds; boxes are (frame, logo, height, share in view, legible)."""
     brands = ("Rolex", ARVELO, BRISK)
     rows = [
-        [frame, brands.index(logo), 0, 0, height, 0, height, height, 0, height, share, legible]
+        [frame, brands.index(logo), 0, 0, height, 0, height, height, 0, height, share, legible, 0, -1]
         for frame, logo, height, share, legible in boxes
     ]
     return Truth(
-        brands, (), (ARVELO, BRISK), 1920, 1080, FPS, 10.0, (), (), (), (), np.array(rows, np.float32).reshape(-1, 12)
+        brands, (), (ARVELO, BRISK), 1920, 1080, FPS, 10.0, (), (), (), (), np.array(rows, np.float32).reshape(-1, 14)
     )
 
 

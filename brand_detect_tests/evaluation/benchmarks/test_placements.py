@@ -52,7 +52,7 @@ def test_what_the_report_says_is_set_against_the_truth(monkeypatch: pytest.Monke
         regions = [p.region(int(row[0]), name, (row[2], 100, 200, 50)) for row, name in zip(rows, tracks, strict=True)]
         detected = p.detected(regions, scenes, pan_px=dict.fromkeys(range(1, 3), 100.0))
         verdicts = p.verdicts([p.verdict(name, [name]) for name in sorted(set(tracks))])
-        rest = {"scale": load_quality("default"), "statistics": {}}
+        rest = {"scale": load_quality("default"), "statistics": {}, "brands": {}}
         report = compile_report(
             p.request(28.0), frames, scenes, detected, verdicts, CompileReportParams.model_validate({}), **rest
         )

@@ -74,7 +74,7 @@ def truth_of(brand: str, start: int, end: int) -> Truth:
     """A clip of 10 s at 25 frames a second that shows ``brand`` in BOX on the frames from ``start`` to ``end``."""
     x, y, w, h = BOX
     quad = [x, y, x + w, y, x + w, y + h, x, y + h]
-    boxes = np.array([[k, 0, *quad, 1, 1] for k in range(start, end)], np.float32)
+    boxes = np.array([[k, 0, *quad, 1, 1, 0, -1] for k in range(start, end)], np.float32)
     return Truth((brand,), (), (), 1920, 1080, 25, 10.0, (), (), (), (), boxes)
 
 

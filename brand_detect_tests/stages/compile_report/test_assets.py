@@ -27,6 +27,7 @@ def report(regions: list[dict[str, Any]], *assets: dict[str, Any], clock: str = 
         CompileReportParams.model_validate({}),
         scale=load_quality("default"),
         statistics={},
+        brands={},
         inventory=Inventory.model_validate({"version": 1, "assets": assets}) if assets else None,
     )
 

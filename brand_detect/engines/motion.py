@@ -22,6 +22,7 @@ STILL_SHARE = 0.02  # most of the picture that may change while the camera stand
 STILL_EDGES = 0.1  # and most of its edges, which a pan moves: half of them and more
 LEAST_EDGES_PX = 200  # fewer say nothing
 MIN_TRACKED = 0.3  # share of the corners; below it the motion was too large to track
+BLACK_LUMA = 20  # up to which a picture is black, as beside a film in a frame: that agrees with any motion
 CHANGE_LUMA = 24  # grey levels, after a 3 x 3 mean; H.264 noise in a still picture stays below 12
 CELL_PX = 16
 REACH = 1 / 200  # of the longest side: by how much ``locate`` corrects a position
@@ -77,7 +78,7 @@ class OpenCvCameraMotion:
         import cv2
 
         moved = cv2.warpPerspective(before, motion, after.shape[::-1])
-        seen = ~_unseen(before, after, motion)
+        seen = ~_unseen(before, after, motion) & (np.maximum(moved, after) > BLACK_LUMA)
         return float(1 - _differs(moved, after)[seen].mean()) if seen.any() else 0.0  # pyright: ignore[reportArgumentType]
 
     def unseen(self, before: Sequence[Luma], after: Luma, motions: Sequence[Transform]) -> list[Area]:

@@ -191,6 +191,20 @@ def test_a_sharp_foreground_is_not_taken_for_the_camera(world):
     assert motion.agreement(before, after, first) < motion.agreement(before, after, found)
 
 
+def test_black_around_a_film_agrees_with_no_motion(world):
+    """It looks the same after any motion, so a caption on it would pass for the camera that stands still."""
+
+    def seen(x):
+        picture = np.zeros((640, 360), np.uint8)
+        picture[240:400] = cv2.cvtColor(world[100:260, x : x + 360], cv2.COLOR_BGR2GRAY)
+        return picture
+
+    before, after = seen(100), seen(140)
+    panned = np.array([[1, 0, -40], [0, 1, 0], [0, 0, 1.0]])
+    assert OpenCvCameraMotion().agreement(before, after, np.eye(3)) < 0.5
+    assert OpenCvCameraMotion().agreement(before, after, panned) > 0.95
+
+
 def test_a_camera_that_stands_still_is_not_estimated(world):
     grey = cv2.cvtColor(world, cv2.COLOR_BGR2GRAY)
     before = grey[:360, :640]

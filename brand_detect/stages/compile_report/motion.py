@@ -1,22 +1,24 @@
 """How tracks move against the screen and against the scene, from their regions and the camera's motion."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
-from brand_detect.domain.geometry import box_of, shared, side_lengths, transformed
+from brand_detect.domain.geometry import side_lengths
 from brand_detect.domain.placements import Motion
-from brand_detect.domain.protocols import Transform
 from brand_detect.domain.text import key_of
 from brand_detect.stages.regions import quads_of, sizes_of
 
-Quad = NDArray[np.float64]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
 
 MOVED = 1.0
 """Least displacement that tells anything, in heights of the lettering: a detector's boxes vary by a fifth of one."""
@@ -46,6 +48,10 @@ OTHER_TEXT = 0.5
 """Share of common pairs of letters below which two texts differ: misread, a name keeps most of them."""
 
 
+MOTIONS = (*Motion,)
+NOTHING = -1  # instead of an index in MOTIONS
+
+
 @dataclass
 class TrackMotion:
     """What a track's motion tells. One vote for every stretch in which the track or the scene moved far enough."""
@@ -69,213 +75,177 @@ def motions(
     fast leaves one track and begins another, so a track that ends is also compared with one of the same brand that
     begins right after.
     """
-    camera = _Camera(detected.camera_motion)
-    paths = _paths(detected, frames, texts, brands)
-    found = {path.track_id: TrackMotion(_votes(path, camera)) for path in paths}
-    by_shot: defaultdict[int, list[_Path]] = defaultdict(list)
-    for path in paths:
-        by_shot[path.shot].append(path)
-    for own in by_shot.values():
-        shot = _Shot(own, camera)
-        for before, after in shot.successions():
-            if before.brand and before.brand == after.brand:
-                told = shot.continued(before, after)
-                if told is not None:
-                    found[before.track_id].votes[told] += 1
-                    found[after.track_id].votes[told] += 1
-        for before, after in shot.successions():
-            both = found[before.track_id], found[after.track_id]
-            if (before.brand or after.brand) and shot.is_change(before, after, both):
-                for one in both:
-                    one.changes += 1
-    return found
+    tracks = _Tracks(detected, frames)
+    brand = np.array([brands.get(track, "") for track in tracks.ids], object)
+    text = [texts.get(track, "") for track in tracks.ids]
+    found = [TrackMotion(Counter(dict(zip(MOTIONS, own, strict=True)))) for own in tracks.votes().tolist()]
+    i, j = tracks.successions()
+    is_same = (brand[i] == brand[j]) & (brand[i] != "")
+    for a, b, told in zip(i[is_same], j[is_same], tracks.continued(i[is_same], j[is_same]), strict=True):
+        if told != NOTHING:
+            found[a].votes[MOTIONS[told]] += 1
+            found[b].votes[MOTIONS[told]] += 1
+    shot_of = dict(zip(*(detected.tracks[c].to_pylist() for c in ("track_id", "shot")), strict=True))
+    in_shot = [(shot_of[track], name) for track, name in zip(tracks.ids, brand, strict=True)]
+    motion = [one.motion for one in found]
+    loose = {key for key, told in zip(in_shot, motion, strict=True) if key[1] and told in (Motion.still, Motion.moving)}
+    is_fixed = np.array([told is Motion.fixed for told in motion], bool)
+    # Where a brand's overlay or shirt is in the shot, what tells nothing may be a glimpse of that, before a board.
+    may_be = np.array([told is None and key not in loose for told, key in zip(motion, in_shot, strict=True)], bool)
+    may_be |= is_fixed
+    in_place, has_moved = tracks.replaced(i, j)
+    # A graphic on screen changes too, so the scene has to move while it does, or one of the texts with the scene.
+    wanted = in_place & may_be[i] & may_be[j] & (has_moved | is_fixed[i] | is_fixed[j])
+    wanted &= (brand[i] != "") | (brand[j] != "")
+    for a, b in zip(i[wanted], j[wanted], strict=True):
+        if _differ(text[a], text[b]):
+            found[a].changes += 1
+            found[b].changes += 1
+    return dict(zip(tracks.ids, found, strict=True))
 
 
 class _Camera:
-    """The camera's motion between any two keyframes of a shot; all None if CAMERA_MOTION is empty."""
+    """The camera's motion between any two keyframes, each named by its row of CAMERA_MOTION; -1 is no keyframe."""
 
     def __init__(self, camera_motion: pa.Table) -> None:
-        self._path: dict[int, tuple[int, Transform]] = {}  # stretch of known motion, and the transform from its start
-        self._following: dict[int, int] = {}
-        stretch, whole, last = -1, np.eye(3), -1
-        columns = (camera_motion[c].to_pylist() for c in ("frame", "transform", "agreement"))
-        for frame, step, agreement in zip(*columns, strict=True):
-            if step is None or agreement < AGREES:
-                stretch, whole = stretch + 1, np.eye(3)
-            else:
-                whole = np.array(step).reshape(3, 3) @ whole
-                self._following[last] = frame
-            self._path[frame] = stretch, whole
-            last = frame
+        n = camera_motion.num_rows
+        self.row_of = {frame: row for row, frame in enumerate(camera_motion["frame"].to_pylist())}
+        self._stretch = np.full(n + 1, NOTHING)  # of known motion, by the row of its first keyframe
+        self._whole = np.tile(np.eye(3), (n + 1, 1, 1))  # the transform from there
+        steps = (camera_motion[c].to_pylist() for c in ("transform", "agreement"))
+        for row, (step, agreement) in enumerate(zip(*steps, strict=True)):
+            self._stretch[row] = row
+            if step is not None and agreement >= AGREES:
+                self._stretch[row] = self._stretch[row - 1]
+                self._whole[row] = np.reshape(step, (3, 3)) @ self._whole[row - 1]
 
-    def between(self, before: int, after: int) -> Transform | None:
-        """The transform from one keyframe to another, in px; None if it is unknown."""
-        if before not in self._path or after not in self._path:
-            return None
-        (stretch, there), (other, here) = self._path[before], self._path[after]
-        return here @ np.linalg.inv(there) if stretch == other else None
+    def known(self, before: Ints, after: Ints) -> Bools:
+        """Whether the motion from each of ``before`` to each of ``after`` is known."""
+        return (before >= 0) & (self._stretch[before] == self._stretch[after])
 
-    def following(self, frame: int) -> Iterator[int]:
+    def following(self, row: int) -> Sequence[int]:
         """The next ``NEXT`` keyframes to which the motion is known."""
-        for _ in range(NEXT):
-            if frame not in self._following:
-                return
-            frame = self._following[frame]
-            yield frame
+        last = np.searchsorted(self._stretch[:-1], self._stretch[row], "right")
+        return range(row + 1, min(row + NEXT, last - 1) + 1) if row >= 0 else ()
+
+    def between(self, before: Ints, after: Ints) -> Floats:
+        """The transforms, shape (n, 3, 3), in px, where they are known."""
+        return self._whole[after] @ np.linalg.inv(self._whole[before])
 
 
-@dataclass(frozen=True)
-class _Path:
-    """A track's regions in order of time."""
+class _Tracks:
+    """All tracks but those of objects, by number. Their regions are rows in order of track and time."""
 
-    track_id: str
-    kind: str
-    shot: int
-    frames: Sequence[int]
-    quads: Sequence[Quad]
-    at_edge: Sequence[bool]
-    height: float  # of the lettering, px, median
-    least: float  # px from which a displacement tells anything
-    text: str
-    brand: str
+    def __init__(self, detected: DetectedObjects, frames: pa.Table) -> None:
+        own = detected.regions.filter(pc.field("kind") != RegionKind.object)
+        own = own.sort_by([("track_id", "ascending"), ("frame", "ascending")]).combine_chunks()
+        self._track = own["track_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+        self._first = np.flatnonzero(np.diff(self._track, prepend=NOTHING))
+        self._last = np.append(self._first[1:], own.num_rows)[: len(self._first)] - 1
+        self.ids: list[str] = own["track_id"].take(self._first).to_pylist()
+        self._is_text = pc.equal(own["kind"], RegionKind.text).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
+        self._is_cut = own["at_edge"].to_numpy()
+        self._quads = quads_of(own)
+        along, across = (np.maximum(sides, 1e-6) for sides in side_lengths(self._quads))
+        self._shape = np.log(along / across)
+        heights = np.split(np.minimum(along, across), self._first[1:])
+        self._height = np.array([np.median(track) for track in heights if len(track)])
+        self._camera, self._frame = _Camera(detected.camera_motion), own["frame"].to_numpy()
+        self._at = np.array([self._camera.row_of.get(frame, NOTHING) for frame in self._frame.tolist()], np.intp)
+        widths = sizes_of(frames, self._frame[self._first])[:, 0]
+        self._least = np.maximum(MOVED * self._height, MOVED_FRAC * widths)  # px that tell anything
 
+    def votes(self) -> Ints:
+        """How often each track moved in each of MOTIONS, all tracks one region further at a time."""
+        votes = np.zeros((len(self.ids), len(MOTIONS)), np.intp)
+        start = np.full(len(self.ids), NOTHING)
+        for step in range(int((self._last - self._first).max(initial=-1)) + 1):
+            tracks = np.flatnonzero(self._first + step <= self._last)
+            tracks = tracks[~self._is_cut[self._first[tracks] + step]]
+            row, since = self._first[tracks] + step, start[tracks]
+            compared = (since >= 0) & self._comparable(since, row)
+            told = np.where(compared, self._told(since, row, tracks), NOTHING)
+            votes[tracks[told != NOTHING], told[told != NOTHING]] += 1
+            start[tracks] = np.where(compared & (told == NOTHING), since, row)
+        return votes
 
-def _paths(
-    detected: DetectedObjects, frames: pa.Table, texts: Mapping[str, str], brands: Mapping[str, str]
-) -> list[_Path]:
-    regions = detected.regions
-    quads, numbers = quads_of(regions), regions["frame"].to_numpy()
-    heights = np.minimum(*side_lengths(quads))
-    widths = sizes_of(frames, numbers)[:, 0]
-    edges = regions["at_edge"].to_pylist()
-    rows: defaultdict[str, list[int]] = defaultdict(list)
-    for row in np.argsort(numbers, kind="stable").tolist():
-        rows[regions["track_id"][row].as_py()].append(row)
-    made = []
-    for track in detected.tracks.select(["track_id", "kind", "shot"]).to_pylist():
-        own = rows[track["track_id"]]
-        if track["kind"] == RegionKind.object or not own:
-            continue
-        height = float(np.median(heights[own]))
-        made.append(
-            _Path(
-                **track,
-                frames=numbers[own].tolist(),
-                quads=[quads[row] for row in own],
-                at_edge=[bool(edges[row]) for row in own],
-                height=height,
-                least=max(MOVED * height, MOVED_FRAC * float(widths[own[0]])),
-                text=texts.get(track["track_id"], ""),
-                brand=brands.get(track["track_id"], ""),
-            )
-        )
-    return made
-
-
-def _votes(path: _Path, camera: _Camera) -> Counter[Motion]:
-    votes: Counter[Motion] = Counter()
-    start: int | None = None
-    for i in range(len(path.frames)):
-        if path.at_edge[i]:
-            continue
-        transform = None if start is None else camera.between(path.frames[start], path.frames[i])
-        if start is None or transform is None or not _same_shape(path.quads[start], path.quads[i]):
-            start = i
-            continue
-        told = _told(path, path.quads[start], path.quads[i], transform)
-        if told is not None:
-            votes[told] += 1
-            start = i
-    return votes
-
-
-def _told(path: _Path, before: Quad, after: Quad, transform: Transform) -> Motion | None:
-    """How a region moved; None if neither it nor the scene moved far enough, or it moved a little against both."""
-    here, there, put = (quad.mean(axis=0) for quad in (before, after, transformed(before, transform)))
-    seen, scene, off = (float(np.hypot(*way)) for way in (there - here, put - here, there - put))
-    if max(seen, scene) < path.least:
-        return None
-    if off <= max(FIXED * path.height, FIXED_SHARE * scene):
-        return Motion.fixed
-    if seen <= STILL * path.height:
-        return Motion.still
-    return Motion.moving if off >= path.least else None
-
-
-def _same_shape(a: Quad, b: Quad) -> bool:
-    along, across = side_lengths(np.stack((a, b)))
-    shape = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
-    return bool(abs(np.log(shape[0] / shape[1])) <= np.log(SAME_SHAPE))
-
-
-class _Shot:
-    """The tracks of one shot."""
-
-    def __init__(self, paths: Sequence[_Path], camera: _Camera) -> None:
-        self._paths, self._camera = paths, camera
-        self._begins: defaultdict[int, list[_Path]] = defaultdict(list)
-        self._texts: defaultdict[int, list[tuple[Quad, _Path]]] = defaultdict(list)  # by frame
-        for path in paths:
-            self._begins[path.frames[0]].append(path)
-            if path.kind == RegionKind.text:
-                for frame, quad in zip(path.frames, path.quads, strict=True):
-                    self._texts[frame].append((quad, path))
-
-    def successions(self) -> Iterator[tuple[_Path, _Path]]:
+    def successions(self) -> tuple[Ints, Ints]:
         """Pairs of tracks of one kind, the second of which begins within ``NEXT`` keyframes of the first's end."""
-        for before in self._paths:
-            for frame in self._camera.following(before.frames[-1]):
-                yield from ((before, after) for after in self._begins[frame] if after.kind == before.kind)
+        begins: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
+        is_text = self._is_text[self._first].tolist()
+        for track, begin in enumerate(zip(self._at[self._first].tolist(), is_text, strict=True)):
+            begins[begin].append(track)
+        pairs = [
+            (track, after)
+            for track, (at, kind) in enumerate(zip(self._at[self._last].tolist(), is_text, strict=True))
+            for following in self._camera.following(at)
+            for after in begins[following, kind]
+        ]
+        before, after = np.array(pairs, np.intp).reshape(-1, 2).T
+        return before, after
 
-    def continued(self, before: _Path, after: _Path) -> Motion | None:
-        """How a thing moved from the end of one track to the start of another; None if they show different things.
+    def continued(self, before: Ints, after: Ints) -> Ints:
+        """How a thing moved from the end of one track to the start of another; ``NOTHING`` if they show two things.
 
         Where a text begins in the one's place and one has ended in the other's, two boards changed: that is no shirt.
         """
-        last, first = before.quads[-1], after.quads[0]
-        if before.at_edge[-1] or after.at_edge[0] or not _same_shape(last, first):
-            return None
-        if abs(np.log(before.height / after.height)) > np.log(SAME_SIZE):
-            return None
-        there, back = self._transforms(before, after)
-        told = _told(before, last, first, there)
-        if told is not Motion.moving:
-            return told
-        left = transformed(last, there)
-        is_near = np.hypot(*(first - left).mean(axis=0)) <= FASTEST * before.height
-        begins = (quad for quad, text in self._texts[after.frames[0]] if text.frames[0] > before.frames[-1])
-        ended = (quad for quad, text in self._texts[before.frames[-1]] if text.frames[-1] < after.frames[0])
-        came_from = transformed(first, back)
-        is_swap = any(_same_place(left, quad) for quad in begins) and any(
-            _same_place(came_from, quad) for quad in ended
-        )
-        return told if is_near and not is_swap else None
+        last, first = self._last[before], self._first[after]
+        is_one = ~self._is_cut[last] & ~self._is_cut[first] & self._comparable(last, first)
+        is_one &= abs(np.log(self._height[before] / self._height[after])) <= np.log(SAME_SIZE)
+        told = np.where(is_one, self._told(last, first, before), NOTHING)
+        there, back = self._moved(last, first), self._moved(first, last)
+        way = np.hypot(*(self._quads[first] - there).mean(axis=1).T)
+        for pair in np.flatnonzero(told == MOTIONS.index(Motion.moving)):
+            begun = self._texts(first[pair], self._frame[self._first] > self._frame[last[pair]])
+            ended = self._texts(last[pair], self._frame[self._last] < self._frame[first[pair]])
+            is_swap = _in_place(there[pair], begun).any() and _in_place(back[pair], ended).any()
+            if is_swap or way[pair] > FASTEST * self._height[before[pair]]:
+                told[pair] = NOTHING
+        return told
 
-    def is_change(self, before: _Path, after: _Path, motions: tuple[TrackMotion, TrackMotion]) -> bool:
-        """Whether another text takes a text's place, and that place is fixed in the scene.
+    def replaced(self, before: Ints, after: Ints) -> tuple[Bools, Bools]:
+        """Whether the second track begins in the first's place in the scene, and whether that moved on screen."""
+        last, first = self._last[before], self._first[after]
+        there = self._moved(last, first)
+        moved = np.hypot(*(there - self._quads[last]).mean(axis=1).T)
+        return _in_place(there, self._quads[first]), moved >= self._least[before]
 
-        A graphic on screen changes too, so the scene has to move while it changes, or one of the texts with the scene.
-        """
-        if any(one.motion in (Motion.still, Motion.moving) for one in motions) or not _differ(before.text, after.text):
-            return False
-        there, _ = self._transforms(before, after)
-        place = transformed(before.quads[-1], there)
-        moved = float(np.hypot(*(place - before.quads[-1]).mean(axis=0)))
-        if moved < before.least and not any(one.motion is Motion.fixed for one in motions):
-            return False
-        return _same_place(place, after.quads[0])
+    def _comparable(self, before: Ints, after: Ints) -> Bools:
+        """Whether the camera's motion between two regions is known, and both may show the same part of a line."""
+        known = self._camera.known(self._at[before], self._at[after])
+        return known & (abs(self._shape[before] - self._shape[after]) <= np.log(SAME_SHAPE))
 
-    def _transforms(self, before: _Path, after: _Path) -> tuple[Transform, Transform]:
-        """From the end of one track to the start of the other, and back."""
-        there = self._camera.between(before.frames[-1], after.frames[0])
-        assert there is not None, "successions are within a stretch of known motion"
-        return there, np.linalg.inv(there).astype(float)
+    def _moved(self, rows: Ints, to: Ints) -> Floats:
+        """The quads of ``rows`` where the camera's motion puts them on the keyframes of ``to``."""
+        transforms = self._camera.between(self._at[rows], self._at[to])
+        points = np.pad(self._quads[rows], ((0, 0), (0, 0), (0, 1)), constant_values=1) @ transforms.swapaxes(1, 2)
+        return points[..., :2] / points[..., 2:]
+
+    def _told(self, before: Ints, after: Ints, tracks: Ints) -> Ints:
+        """How a region moved, as an index in MOTIONS; ``NOTHING`` if neither it nor the scene moved far enough, or it
+        moved a little against both."""
+        height, least = self._height[tracks], self._least[tracks]
+        quads = (self._quads[before], self._quads[after], self._moved(before, after))
+        here, there, put = (own.mean(axis=1) for own in quads)
+        seen, scene, off = (np.hypot(*way.T) for way in (there - here, put - here, there - put))
+        cases = {
+            NOTHING: np.maximum(seen, scene) < least,
+            MOTIONS.index(Motion.fixed): off <= np.maximum(FIXED * height, FIXED_SHARE * scene),
+            MOTIONS.index(Motion.still): seen <= STILL * height,
+            MOTIONS.index(Motion.moving): off >= least,
+        }
+        return np.select([*cases.values()], [*cases], NOTHING)
+
+    def _texts(self, row: int, wanted: Bools) -> Floats:
+        """The quads of the ``wanted`` tracks' texts on the keyframe of ``row``."""
+        return self._quads[(self._frame == self._frame[row]) & self._is_text & wanted[self._track]]
 
 
-def _same_place(a: Quad, b: Quad) -> bool:
-    boxes = np.stack((box_of(a), box_of(b)))
-    smaller = float((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).min())
-    return float(shared(boxes[:1], boxes[1:])[0, 0]) >= SAME_PLACE * max(smaller, 1e-9)
+def _in_place(a: Floats, b: Floats) -> Bools:
+    """Whether most of the smaller of two quads' boxes lies in the larger; shapes (…, 4, 2)."""
+    low, high = (np.maximum(a.min(-2), b.min(-2)), np.minimum(a.max(-2), b.max(-2)))
+    smaller = np.minimum(*((quad.max(-2) - quad.min(-2)).prod(-1) for quad in (a, b)))
+    return (high - low).clip(0).prod(-1) >= SAME_PLACE * np.maximum(smaller, 1e-9)
 
 
 def _differ(a: str, b: str) -> bool:

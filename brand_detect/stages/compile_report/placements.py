@@ -79,20 +79,16 @@ def placements(
     for track, row in about.items():
         if row["is_overlay"] and track in moved:
             moved[track].votes[Motion.still] += MARKED
-    worn = {(row["shot"], brands.get(t)) for t, row in about.items() if moved.get(t, NOTHING).motion is Motion.moving}
     still = {track for track in about if moved.get(track, NOTHING).motion is Motion.still}
     alone = _alone(detected, frames, cells, brands, still)
     widths = letters(detected.regions, candidates, frames)
     upright = _upright(widths, brands, moved, alone)
     told: dict[str, tuple[Motion | None, Placed]] = {}
-    for track, row in about.items():
+    for track in about:
         motion = moved.get(track, NOTHING)
         least = max(UPRIGHT, WIDE * upright.get(brands.get(track, ""), UPRIGHT))
         wide = widths.get(track, 0.0) >= least
-        placed = _told(motion, *alone.get(track, (0, 0)), wide)
-        if motion.motion is None and placed.placement is Placement.led and (row["shot"], brands.get(track)) in worn:
-            placed = UNKNOWN  # a glimpse of the shirt before a board, rather than a board that changed
-        told[track] = motion.motion, placed
+        told[track] = motion.motion, _told(motion, *alone.get(track, (0, 0)), wide)
     figures = _figures(detected, frames, about, told, {rule.inside for rule in rules if rule.inside}) if rules else {}
     for track, of in figures.items():
         if told[track][1].placement is not Placement.full_screen and (by_rule := placement_of(of, rules)):

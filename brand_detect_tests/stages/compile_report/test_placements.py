@@ -156,6 +156,14 @@ def test_a_board_that_a_shirt_covered_is_no_led_board() -> None:
     assert placed([*shirt, *board], {"a": "Nike", "b": "Puma"})["a"].placement == "clothing"
 
 
+def test_a_glimpse_of_an_overlay_before_a_board_makes_no_led_board() -> None:
+    overlay, board = at("a", dict.fromkeys(range(3), 600)), at("b", {i: 100 * i for i in (3, 4, 5)})
+    found = placed([*overlay, *board, *at("c", {6: 600})], {"a": "Nike", "b": "Puma", "c": "Nike"})
+    assert {track: one.placement for track, one in found.items()} == {"a": "overlay", "b": "board", "c": "unknown"}
+    alone = placed([*board, *at("c", {6: 600})], {"b": "Puma", "c": "Nike"})
+    assert {one.placement for one in alone.values()} == {"led"}
+
+
 def test_letters_wider_than_upright_ones_lie_on_the_pitch() -> None:
     grass = at("a", {i: 100 + 100 * i for i in range(5)}, size=(400, 50))  # 2 to 1 a letter
     assert placed(grass, {"a": "Nike"})["a"].placement == "pitch"

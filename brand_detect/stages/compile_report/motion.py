@@ -45,7 +45,7 @@ SAME_PLACE = 0.5
 LEAST_LETTERS = 3
 """Letters of a text that takes another's place: shorter ones are parts and misreadings."""
 OTHER_TEXT = 0.5
-"""Share of common pairs of letters below which two texts differ: misread, a name keeps most of them."""
+"""Share of the shorter text's pairs of letters below which two texts differ: misread or in part, a name keeps more."""
 
 
 MOTIONS = (*Motion,)
@@ -96,7 +96,7 @@ def motions(
     in_place, has_moved = tracks.replaced(i, j)
     # A graphic on screen changes too, so the scene has to move while it does, or one of the texts with the scene.
     wanted = in_place & may_be[i] & may_be[j] & (has_moved | is_fixed[i] | is_fixed[j])
-    wanted &= (brand[i] != "") | (brand[j] != "")
+    wanted &= brand[i] != brand[j]
     for a, b in zip(i[wanted], j[wanted], strict=True):
         if _differ(text[a], text[b]):
             found[a].changes += 1
@@ -251,7 +251,7 @@ def _in_place(a: Floats, b: Floats) -> Bools:
 def _differ(a: str, b: str) -> bool:
     """Whether two texts have different content: neither is a part of the other, nor a misreading of it."""
     keys = key_of(a), key_of(b)
-    if min(map(len, keys)) < LEAST_LETTERS or keys[0] in keys[1] or keys[1] in keys[0]:
+    if min(map(len, keys)) < LEAST_LETTERS:
         return False
     pairs = [Counter(pairwise(key)) for key in keys]
-    return 2 * (pairs[0] & pairs[1]).total() < OTHER_TEXT * sum(one.total() for one in pairs)
+    return (pairs[0] & pairs[1]).total() < OTHER_TEXT * min(one.total() for one in pairs)

@@ -136,7 +136,7 @@ def test_another_text_in_the_same_place_of_the_scene_makes_an_led_board() -> Non
     assert placed([*board, *then], {"a": "Nike"}, others={"b": "welcome"})["a"].placement == "led"
 
 
-@pytest.mark.parametrize("text", ["Nik", "NlKE air", "", "ad"])
+@pytest.mark.parametrize("text", ["Nik", "NlKE air", "sonepar nlke air", "", "ad"])
 def test_a_part_a_misreading_or_a_scrap_of_a_text_is_no_other_text(text: str) -> None:
     board, then = at("a", {0: 100, 1: 200}), at("b", {2: 300, 3: 400})
     names = {"a": "Nike air"}

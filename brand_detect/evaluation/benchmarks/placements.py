@@ -162,11 +162,11 @@ def _measured(
             upright = "pitch" if truth == Placement.pitch else "all else"
             yield "width of a letter / height (WIDE)", upright, widths[track]
     shot_of = np.repeat([shot.number for shot in shots], [shot.frames for shot in shots])
-    for t_s, plain in zip(frames["t_s"].to_pylist(), plainness(frames).values(), strict=True):
+    for t_s, thumbnail in zip(frames["t_s"].to_pylist(), frames["thumbnail"].to_pylist(), strict=True):
         kind = shots[shot_of[min(round(t_s * fps), len(shot_of) - 1)]].kind
         if kind != "black":
             of = "cards, advertisements" if kind in ("card", "spot") else "all else"
-            yield "plain share of the picture (PLAIN)", of, plain
+            yield "plain share of the picture (PLAIN)", of, plainness(thumbnail)
 
 
 def _thresholds(measured: dict[tuple[str, str], list[float]]) -> Section:

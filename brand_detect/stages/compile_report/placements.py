@@ -136,7 +136,7 @@ def _alone(
     Overlays count for nothing; objects are no lettering.
     """
     shown = timeline.frames_shown(cells)
-    plain = plainness(frames)
+    thumbnails = dict(zip(frames["frame"].to_pylist(), frames["thumbnail"].to_pylist(), strict=True))
     lettering: defaultdict[int, list[tuple[str, str, float]]] = defaultdict(list)
     wanted = ("frame", "track_id", "kind", "area_frac")
     for frame, track, kind, area in zip(*(detected.regions[c].to_pylist() for c in wanted), strict=True):
@@ -144,24 +144,24 @@ def _alone(
             lettering[frame].append((track, brands.get(track, ""), area))
     found: dict[str, tuple[int, int]] = {}
     for frame, own in lettering.items():
-        named = {brand for _, brand, _ in own if brand}
-        largest = max((area for _, brand, area in own if brand), default=0.0)
-        branded, all_area = (sum(a for _, brand, a in own if brand or every) for every in (False, True))
-        is_alone = len(named) == 1 and plain[frame] >= PLAIN and largest >= LARGE and branded >= ALONE * all_area
-        for track in {track for track, brand, _ in own if brand}:
+        branded = [(track, brand, area) for track, brand, area in own if brand]
+        is_alone = (
+            len({brand for _, brand, _ in branded}) == 1
+            and max(area for *_, area in branded) >= LARGE
+            and sum(area for *_, area in branded) >= ALONE * sum(area for *_, area in own)
+            and plainness(thumbnails[frame]) >= PLAIN
+        )
+        for track in {track for track, *_ in branded}:
             alone, seen = found.get(track, (0, 0))
             found[track] = alone + is_alone * shown[frame], seen + shown[frame]
     return found
 
 
-def plainness(frames: pa.Table) -> dict[int, float]:
-    """The share of a picture's neighbouring thumbnail pixels that differ by at most ``PLAIN_LUMA``, by frame."""
-    found = {}
-    for frame, thumbnail in zip(frames["frame"].to_pylist(), frames["thumbnail"].to_pylist(), strict=True):
-        luma = np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL_SHAPE).astype(np.int16)
-        steps = np.concatenate([np.abs(np.diff(luma, axis=axis)).ravel() for axis in (0, 1)])
-        found[frame] = float((steps <= PLAIN_LUMA).mean())
-    return found
+def plainness(thumbnail: bytes) -> float:
+    """The share of a picture's neighbouring thumbnail pixels that differ by at most ``PLAIN_LUMA``."""
+    luma = np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL_SHAPE).astype(np.int16)
+    steps = np.concatenate([np.abs(np.diff(luma, axis=axis)).ravel() for axis in (0, 1)])
+    return float((steps <= PLAIN_LUMA).mean())
 
 
 def letters(regions: pa.Table, candidates: pa.Table, frames: pa.Table) -> dict[str, float]:

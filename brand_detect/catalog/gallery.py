@@ -25,7 +25,7 @@ LEAD = 1.0  # weight of the lead over the next brand
 TAIL = 0.1  # share of the distractors' scores that the tail is fitted to
 RAREST = 1e-4  # lowest false accept rate: about a thousand distractors cannot measure rarer ones
 ONE_BRAND = 1 / 8  # largest share of the false accepts that one brand may have; effect: docs/reference/benchmarks.md
-SLOPE, OFFSET = 3.0, -4.8  # log odds that a match is right: SLOPE * -log10(false accept rate) + OFFSET
+SLOPE, OFFSET = 2.7, -4.5  # log odds that a match is right: SLOPE * -log10(false accept rate) + OFFSET
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -37,6 +37,7 @@ class Entry:
     brand_id: str
     brand: str
     exemplar_id: str
+    is_packaged: bool = False
 
 
 class Gallery:
@@ -47,7 +48,7 @@ class Gallery:
     Args:
         embedder: identity of the embedder that made the vectors.
         entries: brand and exemplar of each row of ``vectors``.
-        vectors: shape (entries, dimensions), of unit length.
+        vectors: as ``LogoEmbedder`` makes them, shape (entries, dimensions).
         distractors: vectors of distractors, shape (distractors, dimensions).
     """
 
@@ -60,6 +61,7 @@ class Gallery:
         self._vectors = np.ascontiguousarray(vectors[order], np.float32)
         owners = np.array([place[e.brand_id] for e in self._entries], np.int64)
         self._begins = np.searchsorted(owners, np.arange(len(brands)))  # of each brand's entries
+        self._given = {e.brand_id for e in self._entries if not e.is_packaged}
         two_best, tails = np.full((len(distractors), 2), -1.0, np.float32), [np.zeros((2, 0))]
         for i in range(0, len(brands), BLOCK):
             begins = self._begins[i : i + BLOCK]
@@ -115,7 +117,13 @@ class Gallery:
         false_accepts = max(self.false_accept_rate(score), min(1.0, of_its_own / ONE_BRAND))
         odds = SLOPE * -np.log10(false_accepts) + OFFSET
         return Likeness(
-            entry.brand_id, entry.brand, entry.exemplar_id, score, false_accepts, float(1 / (1 + np.exp(-odds)))
+            entry.brand_id,
+            entry.brand,
+            entry.exemplar_id,
+            score,
+            false_accepts,
+            float(1 / (1 + np.exp(-odds))),
+            entry.brand_id not in self._given,
         )
 
 

@@ -43,7 +43,7 @@ def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported
     Raises:
         BadInput: the extra is not installed, or a name has no icon.
     """
-    icons = _icons()
+    icons = packaged_icons()
     chosen = [_named(icons, name) for name in names] if names else icons
     titles = Counter(key_of(icon.title) for icon in icons)
     folder = begun(path)
@@ -76,7 +76,7 @@ def _caution(name: str) -> dict[str, Cell]:
     return {"logo_only": "true"} if everyday else {"whole_line": "true"}
 
 
-def _icons() -> "list[Icon]":
+def packaged_icons() -> "list[Icon]":
     """Every icon, sorted by slug."""
     try:
         import simple_icons_pack

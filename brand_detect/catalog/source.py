@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,9 @@ LAYERS = (LEARNED, IMPORTED)
 ADDED_LATER = ("owner", "included_texts", "colours", "logo_only", "exemplars", "kind", "country", "sports")
 """Fields left out of a snapshot while unset, so that versions of lists without them never changed."""
 _UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
-_DATA = files("brand_detect.catalog").joinpath("data")
-STARTER = _DATA.joinpath("brands.yaml")
-"""The list that comes with the package."""
+_DATA = Path(__file__).parent / "data"
+STARTER = _DATA / OWN
+"""The list that comes with the package; the logos are in a layer beside it."""
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # names of up to this many Latin letters or digits are often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
@@ -124,7 +123,7 @@ def load_catalog(
         BadInput: the file does not exist, or is invalid; names file and line.
     """
     if not path:
-        return LoadedCatalog(_starter())
+        return _starter()
     drafts = drafts or {}
     place = Place.of(Path(path), drafts)
     if not place.lists:
@@ -136,8 +135,8 @@ def load_catalog(
 
 
 @cache
-def _starter() -> BrandCatalog:
-    return parse_catalog(STARTER.read_bytes(), STARTER.name)
+def _starter() -> LoadedCatalog:
+    return load_catalog(str(STARTER))
 
 
 def parse_catalog(data: bytes, source: str) -> BrandCatalog:

@@ -1,5 +1,6 @@
 """``brand-detect catalog``: create a catalogue, add to it, import artwork, check and preview it."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from logging import getLogger
@@ -40,17 +41,21 @@ def init(
 ) -> None:
     """Create your own catalogue, a folder to keep in git.
 
-    It starts with the packaged brand list.
+    It starts with the packaged brands and their logos.
 
     Example: brand-detect catalog init catalogue
     """
-    from brand_detect.catalog.source import OWN, STARTER
+    from brand_detect.catalog.icons import FOLDER
+    from brand_detect.catalog.source import IMPORTED, OWN, STARTER
     from brand_detect.catalog.writing import replace_file
 
     file = folder / OWN
     if file.exists():
         raise BadInput(f"{file} exists already.", "brand-detect catalog add NAME adds to it")
     replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())
+    if not empty:
+        shutil.copytree(STARTER.parent / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        replace_file(folder / IMPORTED, (STARTER.parent / IMPORTED).read_bytes())
     out.print(f"{file}: set BRAND_DETECT_CATALOG to {folder.absolute()}", markup=False, highlight=False, soft_wrap=True)
 
 

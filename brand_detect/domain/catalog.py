@@ -10,7 +10,7 @@ EXEMPLAR_EMBEDDINGS = schema(
     "exemplar_embeddings",
     "Embeddings of views of the catalogue's exemplars and of distractors",
     exemplar_id=(STRING, "id, from the picture's content; '' for a distractor"),
-    embedding=(EMBEDDING, "of unit length"),
+    embedding=(EMBEDDING, "as the embedder makes it"),
 )
 
 

@@ -376,6 +376,10 @@ class LogoEmbedder(Protocol):
         """Embeddings of unit length, shape (crops, dimensions); crops may be of any size."""
         ...
 
+    def encode_drawings(self, drawings: Sequence[Image], /) -> NDArray[np.float32]:
+        """Embeddings of drawings, to be compared with those of crops: their length may be another."""
+        ...
+
 
 @dataclass(frozen=True)
 class Question:
@@ -515,6 +519,7 @@ class Likeness:
     score: float  # similarity, plus the lead over the next brand
     false_accept_rate: float  # share of distractors that reach the score, 0..1
     probability: float  # that the region shows the brand, 0..1
+    by_packaged: bool = False  # the brand has the package's own logos alone
 
 
 class LogoGallery(Protocol):

@@ -15,11 +15,16 @@ LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # of B, G, R (ITU-R BT.601)
 
 def views_of(art: Rgba) -> list[Image]:
     """A drawing on a light and on a dark plate; a photograph as it is, cropped closer, wider, blurred and small."""
-    opacity = art[:, :, 3:].astype(np.float32) / 255
     image = np.ascontiguousarray(art[:, :, 2::-1])
-    if opacity.min() > OPAQUE:
+    if not is_drawing(art):
         return _of_photograph(image)
+    opacity = art[:, :, 3:].astype(np.float32) / 255
     return [_on_plate(image.astype(np.float32), opacity, plate) for plate in (255.0, 0.0)]
+
+
+def is_drawing(art: Rgba) -> bool:
+    """Whether part of the picture is transparent: nothing but artwork is."""
+    return bool(art[:, :, 3].min() <= OPAQUE * 255)
 
 
 def _on_plate(image: np.ndarray, opacity: np.ndarray, plate: float) -> Image:

@@ -42,6 +42,9 @@ class ImageEmbedder:
         batches = [self._batch(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
         return np.concatenate(batches) if batches else np.zeros((0, self.dimensions), np.float32)
 
+    def encode_drawings(self, drawings: Sequence[Image]) -> NDArray[np.float32]:
+        return self.encode(drawings)
+
     def _batch(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         import torch
 

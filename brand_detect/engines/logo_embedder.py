@@ -15,50 +15,66 @@ from brand_detect.engines.onnx import OnnxNet, installed_openvino
 from brand_detect.engines.weights import read_weights
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "logo_embedder.safetensors"
+PRETRAINED = WEIGHTS.with_name("pretrained_tower.onnx")
 DISTRACTORS = WEIGHTS.with_name("distractors.jpg")
 SIDE_PX = 80  # as at the end of training
-DIMENSIONS = 256
+PRETRAINED_SIDE_PX = 112
+DIMENSIONS = 256  # of each tower
+PRETRAINED_WEIGHT = 0.6  # of the pretrained tower's inner product, relative to the other's
+DRAWING_WEIGHT = 0.65  # by which the highest of distractors' inner products with drawings are those of both towers
+NAME = "logo_embedder_2"  # raise the number when embeddings of the same weights change
 BATCH = 64
 REINSTALL = "install the package again"
 
 
 class BuiltInLogoEmbedder:
-    """A ``LogoEmbedder`` with the project's own network; docs/reference/model-cards.md describes its training.
+    """A ``LogoEmbedder`` of two towers: the project's own network, trained on drawings of logos, and one pretrained on
+    photographs, which tells more of what is no drawing. An embedding is one vector of each, weighted; that of a
+    drawing has no part of the second. Of textless logos in generated footage, the drawings' tower alone finds 0.84 by a
+    drawing each, the pretrained one 0.03, and both 0.74.
 
-    Runs on OpenVINO if it is installed: in bf16 a crop takes 1 ms of CPU time, in torch 2.4 ms on one thread and up to
-    8 on two. The embeddings are the same within 0.003, so the identity names the weights alone.
+    Runs on OpenVINO if it is installed, else on torch and onnxruntime. The embeddings are the same within 0.01, so the
+    identity names the weights alone. docs/reference/model-cards.md describes both.
 
     Args:
-        weights: the weights file.
+        weights: the weights file of the project's own network.
 
     Raises:
-        Permanent: the file is missing or holds other weights.
+        Permanent: a file is missing or holds other weights.
     """
 
-    dimensions = DIMENSIONS
+    dimensions = 2 * DIMENSIONS
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
-        self.identity = f"logo_embedder {hashlib.sha256(read_weights(weights, REINSTALL)).hexdigest()[:12]}"
-        self._vectors = _on_openvino(weights) if installed_openvino() else _on_torch(weights)
+        held = hashlib.sha256(read_weights(weights, REINSTALL) + read_weights(PRETRAINED, REINSTALL))
+        self.identity = f"{NAME} {held.hexdigest()[:12]}"
+        self._drawn = _on_openvino(weights) if installed_openvino() else _on_torch(weights)
+        self._pretrained = _mapped(OnnxNet(PRETRAINED, Precision.f32, mean=0.0, scale=1.0, parallel=True))
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        import cv2
+        drawn, pretrained = _vectors(self._drawn, crops, SIDE_PX), _vectors(self._pretrained, crops, PRETRAINED_SIDE_PX)
+        vectors = np.hstack([drawn, np.sqrt(PRETRAINED_WEIGHT) * pretrained])
+        return vectors / np.sqrt(np.float32(1 + PRETRAINED_WEIGHT))
 
-        vectors = np.zeros((len(crops), DIMENSIONS), np.float32)
-        for begin in range(0, len(crops), BATCH):
-            part = crops[begin : begin + BATCH]
-            squares = np.stack([_square(cv2.cvtColor(c, cv2.COLOR_BGR2RGB)) for c in part])  # pyright: ignore[reportArgumentType]
-            vectors[begin : begin + len(part)] = self._vectors(squares)
-        return vectors
+    def encode_drawings(self, drawings: Sequence[Image]) -> NDArray[np.float32]:
+        """By the project's own network alone, of length ``DRAWING_WEIGHT * sqrt(1 + PRETRAINED_WEIGHT)``.
+
+        To the pretrained tower, a drawing and a crop of the same logo are not alike.
+        """
+        scale = np.float32(DRAWING_WEIGHT * np.sqrt(1 + PRETRAINED_WEIGHT))
+        return np.pad(scale * _vectors(self._drawn, drawings, SIDE_PX), ((0, 0), (0, DIMENSIONS)))
 
 
 Vectors = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""From crops, shape (n, SIDE_PX, SIDE_PX, 3), RGB, to embeddings, shape (n, DIMENSIONS)."""
+"""From crops, shape (n, side, side, 3), RGB, to embeddings of unit length, shape (n, DIMENSIONS)."""
 
 
 def _on_openvino(weights: Path) -> Vectors:
-    # One crop a request: the shape is always the same, and no thread waits for another.
-    net = OnnxNet(weights, Precision.auto, mean=0.0, scale=255.0, parallel=True, read=_converted)
+    return _mapped(OnnxNet(weights, Precision.auto, mean=0.0, scale=255.0, parallel=True, read=_converted))
+
+
+def _mapped(net: OnnxNet) -> Vectors:
+    """``net``, loaded, with one crop a request: the shape is always the same, and no thread waits for another."""
     net.load()
     return lambda squares: np.stack(net.map([square[None] for square in squares], lambda out: out[0].copy()))
 
@@ -84,13 +100,18 @@ def _on_torch(weights: Path) -> Vectors:
     return vectors
 
 
-def _square(crop: Image) -> Image:
-    """Stretches a crop to the network's square, which also removes most of the effect of oblique views."""
+def _vectors(tower: Vectors, pictures: Sequence[Image], side_px: int) -> NDArray[np.float32]:
+    batches = [pictures[begin : begin + BATCH] for begin in range(0, len(pictures), BATCH)]
+    made = [tower(np.stack([square(picture, side_px) for picture in part])) for part in batches]
+    return np.concatenate([np.zeros((0, DIMENSIONS), np.float32), *made])
+
+
+def square(crop: Image, side_px: int) -> NDArray[np.uint8]:
+    """Stretches a crop to a network's square, in RGB; this also removes most of the effect of oblique views."""
     import cv2
 
-    shrinks = min(crop.shape[:2]) > SIDE_PX
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=way)  # pyright: ignore[reportReturnType]
+    way = cv2.INTER_AREA if min(crop.shape[:2]) > side_px else cv2.INTER_LINEAR
+    return cv2.cvtColor(cv2.resize(crop, (side_px, side_px), interpolation=way), cv2.COLOR_BGR2RGB)  # pyright: ignore[reportReturnType]
 
 
 def distractors() -> list[Image]:

@@ -182,9 +182,13 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="13",
+    code_version="14",
     packages=READERS,
-    shipped=["weights/logo_embedder.safetensors", "weights/PP-OCRv6_det_small.int8.onnx"],
+    shipped=[
+        "weights/logo_embedder.safetensors",
+        "weights/pretrained_tower.onnx",
+        "weights/PP-OCRv6_det_small.int8.onnx",
+    ],
     work="vision",
     kinds={"openvino", "pytorch"},
     checks=[Check(something_was_found, regions_seen, blocking=False)],
@@ -205,7 +209,7 @@ def detect_objects(
     )
 
 
-@stage_asset(code_version="7", packages=READERS, work="vision", kinds={"openvino"})
+@stage_asset(code_version="8", packages=READERS, work="vision", kinds={"openvino"})
 def run_ocr(
     run: StageRun[RunOcrParams], extract_frames: ExtractedFrames, detect_objects: DetectedObjects
 ) -> TrackTexts:
@@ -221,7 +225,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="9",
+    code_version="10",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

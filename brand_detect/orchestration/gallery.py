@@ -5,23 +5,32 @@ Those of the built-in embedder are made with the snapshot, so that no job waits 
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from brand_detect.catalog.gallery import Entry, Gallery
 from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS, BrandCatalog, Exemplar
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Artwork, Image, LogoEmbedder, Progress
 from brand_detect.domain.tables import table
-from brand_detect.engines.exemplars import views_of
+from brand_detect.engines.exemplars import is_drawing, views_of
 from brand_detect.engines.logo_embedder import distractors
 from brand_detect.storage.store import Store
 
 EXEMPLAR_PX = 160  # longest side of a rendered exemplar; embedders see less
 UNKNOWN = ""
-EDITION = 1  # raise it when ``views_of`` or the sheet of distractors changes: older embeddings are of other pictures
+EDITION = 2  # raise it when ``views_of`` or the sheet of distractors changes: older embeddings are of other pictures
 BATCH = 100  # pictures rendered and embedded at a time
+SHIPPED = Path(__file__).parents[1] / "catalog" / "data" / "embeddings.parquet"
+"""EXEMPLAR_EMBEDDINGS of the packaged logos and of the distractors; the file's metadata names their maker."""
+
+
+class _OtherEmbedder(Permanent):
+    """The embedder at hand is not the one of the embeddings."""
 
 
 def load_gallery(
@@ -36,6 +45,9 @@ def load_gallery(
 
     The snapshot has those of the built-in embedder; ``make`` is called only if others are needed.
 
+    None too if ``make`` returns a different embedder and all logos are the package's: a job of an earlier release is
+    then matched by text, as it was.
+
     Raises:
         Permanent: others are needed, and ``make`` returns a different embedder.
     """
@@ -43,21 +55,28 @@ def load_gallery(
     def make_it() -> LogoEmbedder:
         made = make()
         if made is None or made.identity != embedder:
-            raise Permanent(
+            raise _OtherEmbedder(
                 f"The embeddings are from {embedder}, but the embedder here is {made.identity if made else 'off'}.",
                 "re-materialize detect_objects",
             )
         return made
 
-    if not any(brand.exemplars for brand in catalog.brands):
+    listed = {e.exemplar_id for brand in catalog.brands for e in brand.exemplars}
+    if not listed:
         return None
-    vectors = embedded(store, catalog, embedder, make_it, store.snapshots.exemplar, artwork, progress)
+    packaged = set(pq.read_table(SHIPPED, columns=["exemplar_id"])["exemplar_id"].to_pylist())
+    try:
+        vectors = embedded(store, catalog, embedder, make_it, store.snapshots.exemplar, artwork, progress)
+    except _OtherEmbedder:
+        if listed <= packaged:
+            return None
+        raise
     ids = np.array(vectors["exemplar_id"].to_pylist())
     rows = vectors["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     matrix = rows.reshape(len(ids), -1).astype(np.float32)
     owners = {e.exemplar_id: brand for brand in catalog.brands for e in brand.exemplars}
     known = [i for i in ids.tolist() if i != UNKNOWN]
-    entries = [Entry(owners[i].brand_id, owners[i].name, i) for i in known]
+    entries = [Entry(owners[i].brand_id, owners[i].name, i, i in packaged) for i in known]
     return Gallery(embedder, entries, matrix[ids != UNKNOWN], matrix[ids == UNKNOWN])
 
 
@@ -72,41 +91,80 @@ def embedded(
 ) -> pa.Table:
     """The EXEMPLAR_EMBEDDINGS of the catalogue's logos by ``embedder``, an identity; made and stored once.
 
-    ``make`` is called only for pictures that the latest snapshot with embeddings of that embedder lacks.
+    ``make`` is called only for pictures that are neither in the package's embeddings nor in the latest snapshot's with
+    embeddings of that embedder.
     """
-    maker = f"{embedder}, edition {EDITION}"
+    maker = maker_of(embedder)
     vectors = store.snapshots.get_embeddings(catalog.version, maker)
     if vectors is not None:
         return vectors
     exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
     wanted, parts = {UNKNOWN, *exemplars}, []
-    for version in reversed(store.snapshots.versions()):
-        before = store.snapshots.get_embeddings(version, maker)
-        if before is not None:
-            parts = [before.filter(pa.array([i in wanted for i in before["exemplar_id"].to_pylist()], pa.bool_()))]
-            wanted -= set(before["exemplar_id"].to_pylist())
-            break
+    for known in (shipped, partial(_latest, store)):
+        found = known(maker)
+        if wanted and found is not None:
+            ids = found["exemplar_id"].to_pylist()
+            parts.append(found.filter(pa.array([i in wanted for i in ids], pa.bool_())))
+            wanted -= set(ids)
     if wanted:
-        views = [partial(_views, exemplars[i], picture, artwork) for i in exemplars if i in wanted]
-        if UNKNOWN in wanted:
-            views += [partial(list, [(UNKNOWN, tile)]) for tile in distractors()]
-        progress(0, len(views), "pictures of the catalogue")
-        made = make()
-        for begin in range(0, len(views), BATCH):
-            parts.append(_encoded(made, [pair for of in views[begin : begin + BATCH] for pair in of()]))
-            progress(min(begin + BATCH, len(views)), len(views), "pictures of the catalogue")
+        some = [e for i, e in exemplars.items() if i in wanted]
+        parts.append(embeddings_of(some, picture, make(), artwork, progress, with_distractors=UNKNOWN in wanted))
     vectors = pa.concat_tables(parts)
     store.snapshots.put_embeddings(catalog.version, maker, vectors)
     return vectors
 
 
-def _views(exemplar: Exemplar, picture: Callable[[Exemplar], bytes], artwork: Artwork) -> list[tuple[str, Image]]:
+def maker_of(embedder: str) -> str:
+    """What embeddings of exemplars depend on: the embedder, an identity, and the views."""
+    return f"{embedder}, edition {EDITION}"
+
+
+def shipped(maker: str) -> pa.Table | None:
+    """The package's EXEMPLAR_EMBEDDINGS if they are by ``maker``."""
+    file = pq.ParquetFile(SHIPPED)
+    is_by = (file.schema_arrow.metadata or {}).get(b"maker") == maker.encode()
+    return file.read().cast(EXEMPLAR_EMBEDDINGS) if is_by else None
+
+
+def _latest(store: Store, maker: str) -> pa.Table | None:
+    """The EXEMPLAR_EMBEDDINGS by ``maker`` of the latest snapshot that has some."""
+    versions = reversed(store.snapshots.versions())
+    return next((t for v in versions if (t := store.snapshots.get_embeddings(v, maker)) is not None), None)
+
+
+def embeddings_of(
+    exemplars: Sequence[Exemplar],
+    picture: Callable[[Exemplar], bytes],
+    embedder: LogoEmbedder,
+    artwork: Artwork,
+    progress: Progress,
+    *,
+    with_distractors: bool = True,
+) -> pa.Table:
+    """The EXEMPLAR_EMBEDDINGS of these exemplars, and of the distractors, made now."""
+    views = [partial(_views, exemplar, picture, artwork) for exemplar in exemplars]
+    if with_distractors:
+        views += [partial(list, [(UNKNOWN, tile, False)]) for tile in distractors()]
+    progress(0, len(views), "pictures of the catalogue")
+    parts = []
+    for begin in range(0, len(views), BATCH):
+        shown = [view for of in views[begin : begin + BATCH] for view in of()]
+        for drawn, encode in ((True, embedder.encode_drawings), (False, embedder.encode)):
+            parts.append(_encoded(encode, [(i, picture) for i, picture, is_drawn in shown if is_drawn is drawn]))
+        progress(min(begin + BATCH, len(views)), len(views), "pictures of the catalogue")
+    return pa.concat_tables(parts)
+
+
+def _views(exemplar: Exemplar, picture: Callable[[Exemplar], bytes], artwork: Artwork) -> list[tuple[str, Image, bool]]:
+    """The exemplar's id, a view, and whether that is of a drawing."""
     art = artwork.render(picture(exemplar), exemplar.suffix, EXEMPLAR_PX)
-    return [(exemplar.exemplar_id, view) for view in views_of(art)]
+    return [(exemplar.exemplar_id, view, is_drawing(art)) for view in views_of(art)]
 
 
-def _encoded(embedder: LogoEmbedder, pictures: Sequence[tuple[str, Image]]) -> pa.Table:
-    vectors = embedder.encode([picture for _, picture in pictures]).astype(np.float16)
+def _encoded(
+    encode: Callable[[Sequence[Image]], NDArray[np.float32]], pictures: Sequence[tuple[str, Image]]
+) -> pa.Table:
+    vectors = encode([picture for _, picture in pictures]).astype(np.float16)
     return table(
         EXEMPLAR_EMBEDDINGS, ({"exemplar_id": i, "embedding": v} for (i, _), v in zip(pictures, vectors, strict=True))
     )

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-ALIKE_EMBEDDING = 0.9
-"""Inner product of two tracks' mean embeddings from which they show the same logo."""
+ALIKE_EMBEDDING = 0.86
+"""Inner product of two tracks' mean embeddings from which they show the same logo. Of 346,858 pairs of logo tracks in
+22 real clips, 493 reach it; the embedder before this one, at 0.9, had 487, and 410 of them are the same."""
 
 
 def mean_embeddings(embeddings: pa.Table) -> dict[str, NDArray[np.float32]]:

@@ -33,6 +33,8 @@ class Coarse:
         fields = [crop[..., 0].reshape(4, crop.shape[0] // 4, 4, -1).mean(axis=(1, 3)).ravel() for crop in crops]
         return np.array([f / np.linalg.norm(f) for f in fields], np.float32)
 
+    encode_drawings = encode
+
 
 def picture(kind: str, side_px: int) -> Image:
     image = np.zeros((side_px, side_px, 3), np.uint8)

@@ -58,6 +58,13 @@ def test_unknown_marks_reach_a_score_as_often_as_it_says():
         assert np.mean([f[0].false_accept_rate <= share for f in found]) == pytest.approx(share, rel=0.35)
 
 
+def test_a_brand_of_packaged_logos_alone_is_told():
+    vectors = scattered(3, 1)
+    entries = [Entry("a", "A", "a1", is_packaged=True), Entry("b", "B", "b1", is_packaged=True), Entry("b", "B", "b2")]
+    found = Gallery("e", entries, vectors, scattered(100, 2)).recognise(vectors, np.arange(3))
+    assert [(f[0].brand_id, f[0].by_packaged) for f in found] == [("a", True), ("b", False), ("b", False)]
+
+
 def test_more_exemplars_give_more_false_alarms():
     score = 0.6
     assert gallery(n=20).false_accept_rate(score) < gallery(n=2000).false_accept_rate(score)

@@ -5,14 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from brand_detect.domain.errors import Permanent
+from brand_detect.domain.protocols import Image, Rgba
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.exemplars import views_of
-from brand_detect.engines.logo_embedder import BATCH, SIDE_PX, BuiltInLogoEmbedder, distractors
+from brand_detect.engines.logo_embedder import (
+    BATCH,
+    DRAWING_WEIGHT,
+    PRETRAINED_WEIGHT,
+    SIDE_PX,
+    BuiltInLogoEmbedder,
+    distractors,
+)
 from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
+from brand_detect.stages.run_ocr.reuse import MEASURED_WITH
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -61,6 +71,39 @@ print("torch" in sys.modules)
     assert [process.stdout.split() for process in loaded] == [[b"True"], [b"False"]]
 
 
+def test_both_towers_count(embedder: BuiltInLogoEmbedder):
+    vectors = embedder.encode(distractors()[:20])
+    drawn, pretrained = (np.linalg.norm(part, axis=1) for part in np.hsplit(vectors, 2))
+    assert pretrained / drawn == pytest.approx(np.full(20, PRETRAINED_WEIGHT**0.5), abs=1e-3)
+
+
+def test_a_drawing_is_compared_by_the_drawings_tower_alone(embedder: BuiltInLogoEmbedder):
+    pictures = distractors()[:20]
+    drawings, crops = embedder.encode_drawings(pictures), embedder.encode(pictures)
+    assert not np.hsplit(drawings, 2)[1].any()
+    assert (drawings * crops).sum(axis=1) == pytest.approx(np.full(20, DRAWING_WEIGHT), abs=1e-3)
+    assert embedder.encode_drawings([]).shape == (0, embedder.dimensions)
+
+
+def test_a_cut_from_a_frame_weighs_more_than_a_drawing(embedder: BuiltInLogoEmbedder):
+    def on_board(art: Rgba, blur: float, colour: tuple[int, int, int]) -> Image:
+        opacity = cv2.copyMakeBorder(art[:, :, 3], 9, 6, 5, 8, cv2.BORDER_CONSTANT)[:, :, None] / 255
+        board = np.array(colour) + opacity * (235 - np.array(colour))
+        return cv2.GaussianBlur(board.round().astype(np.uint8), (0, 0), blur)  # pyright: ignore[reportReturnType]
+
+    drawn = [VectorAndPixelArtwork().render(logo_svg(path).encode(), "svg", 60) for path in LOGOS.values()]
+    seen, cut = (
+        embedder.encode([on_board(a, *how) for a in drawn]) for how in ((1.2, (120, 40, 20)), (0.8, (90, 50, 30)))
+    )
+    drawings = [embedder.encode_drawings([views_of(art)[n] for art in drawn]) for n in (0, 1)]
+    by_drawing = np.max([(seen * vectors).sum(axis=1) for vectors in drawings], axis=0)
+    assert ((seen * cut).sum(axis=1) > by_drawing).all()
+
+
+def test_readings_are_shared_by_what_this_embedder_measured(embedder: BuiltInLogoEmbedder):
+    assert embedder.identity.startswith(MEASURED_WITH)
+
+
 def test_unusable_weights_are_named(tmp_path: Path):
     file = tmp_path / "other.safetensors"
     file.write_bytes(b"no weights")
@@ -71,6 +114,6 @@ def test_unusable_weights_are_named(tmp_path: Path):
 
 def test_the_sheet_of_unknown_marks_is_cut_into_squares():
     tiles = distractors()
-    assert len(tiles) == 1024
+    assert len(tiles) == 3 * 512
     assert {t.shape for t in tiles} == {(SIDE_PX, SIDE_PX, 3)}
     assert np.mean([t.std() for t in tiles]) > 10

@@ -3,14 +3,20 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from brand_detect.catalog import load_catalog
+from brand_detect.catalog.exemplars import exemplar_of
+from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Region
+from brand_detect.domain.tables import table
 from brand_detect.engines.artwork import VectorAndPixelArtwork
+from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 from brand_detect.orchestration import gallery
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
@@ -18,7 +24,7 @@ from brand_detect_tests.support import logos
 from brand_detect_tests.support.pipeline import ScriptedDetector, ScriptedEmbedder, pipeline, silent
 from brand_detect_tests.support.videos import write_clip
 
-NONE = 1024  # pictures of no mark, in the package
+NONE = 3 * 512  # pictures of no mark, in the package
 PLAIN = "brands:\n  - name: Rolex\n"
 WITH_LOGO = PLAIN + "  - name: Stairs\n    logos: [stairs.svg]\n"
 
@@ -115,6 +121,46 @@ def test_another_embedder_than_that_of_the_job_is_refused(tmp_path: Path):
     assert refused.value.hint == "re-materialize detect_objects"
 
 
+def ship(file: Path, *pictures: bytes) -> Path:
+    """Embeddings of these pictures and of a distractor, as the package has them, by the scripted embedder."""
+    ids = [gallery.UNKNOWN, *(exemplar_of(picture, "svg").exemplar_id for picture in pictures)]
+    size = ScriptedEmbedder().dimensions
+    rows = ({"exemplar_id": i, "embedding": np.ones(size, np.float16)} for i in ids)
+    maker = gallery.maker_of(ScriptedEmbedder().identity)
+    pq.write_table(table(EXEMPLAR_EMBEDDINGS, rows).replace_schema_metadata({"maker": maker}), file)
+    return file
+
+
+def test_logos_in_the_package_are_not_embedded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gallery, "SHIPPED", ship(tmp_path / "shipped.parquet", logos.svg("stairs")))
+    more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
+    _, embedder = services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
+    assert embedder.crops == 2  # the cross
+
+
+def test_packaged_logos_are_told_from_given_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gallery, "SHIPPED", ship(tmp_path / "shipped.parquet", logos.svg("stairs")))
+    monkeypatch.setattr(gallery, "Gallery", lambda _embedder, entries, *_vectors: entries)
+    more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
+    entries = loaded(*services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross")))
+    assert {(e.brand, e.is_packaged) for e in entries} == {("Stairs", True), ("Cross", False)}
+
+
+def test_drawings_are_embedded_as_drawings_and_photographs_as_crops(tmp_path: Path):
+    more = WITH_LOGO + "  - name: Bar\n    logos: [bar.png]\n"
+    _, embedder = services(tmp_path, more, stairs_svg=logos.svg("stairs"), bar_png=logos.pixels())
+    assert embedder.drawings == 2
+    assert embedder.crops == NONE + 2 + 5  # a photograph has five views
+
+
+def test_a_job_of_an_older_release_is_matched_without_the_package_s_logos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    monkeypatch.setattr(gallery, "SHIPPED", ship(tmp_path / "shipped.parquet", logos.svg("stairs")))
+    assert loaded(given, ScriptedEmbedder(), "an older embedder") is None
+
+
 def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
     detector = MarkDetector()
     logos.write(tmp_path, {"brands.yaml": PLAIN})
@@ -181,3 +227,12 @@ def test_with_the_embedder_off_nothing_is_encoded(tmp_path: Path):
         assert isinstance(matched, BrandVerdicts)
         assert (found.embedder, found.embeddings.num_rows, matched.verdicts.num_rows) == ("", 0, 0)
         assert any("The embedder is off" in note for note in found.notes)
+
+
+def test_the_package_has_the_embeddings_of_its_own_logos():
+    brands = load_catalog().catalog.brands
+    listed = {exemplar.exemplar_id for brand in brands for exemplar in brand.exemplars}
+    embedded = gallery.shipped(gallery.maker_of(BuiltInLogoEmbedder().identity))
+    assert embedded is not None, "the embedder or the views have changed: make starter-logos"
+    assert set(embedded["exemplar_id"].to_pylist()) == {*listed, gallery.UNKNOWN}
+    assert embedded["exemplar_id"].to_pylist().count(gallery.UNKNOWN) == NONE

@@ -76,11 +76,17 @@ class ScriptedEmbedder:
     identity: str = "scripted embedder"
     dimensions: int = 256
     crops: int = 0
+    drawings: int = 0
+    """Those of ``crops`` that came as drawings."""
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         self.crops += len(crops)
         rows = np.array([_grid(crop) for crop in crops], np.float32).reshape(-1, self.dimensions)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+    def encode_drawings(self, drawings: Sequence[Image], /) -> NDArray[np.float32]:
+        self.drawings += len(drawings)
+        return self.encode(drawings)
 
 
 def _grid(crop: Image) -> NDArray[np.float64]:

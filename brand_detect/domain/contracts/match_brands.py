@@ -23,7 +23,9 @@ class MatchBrandsParams(Params):
     )
     join_neighbours: bool = Field(True, description="also match neighbouring regions as one text: BNP + PARIBAS")
     min_logo_match_px: int = Field(
-        32, ge=1, description="shortest side of a logo region that is matched, in px of the stored frame"
+        32,
+        ge=1,
+        description="shortest side of a logo region, in px of the stored frame; smaller ones have a tenth of the limit",
     )
     max_false_accept_rate: Unit = Field(
         0.0075,

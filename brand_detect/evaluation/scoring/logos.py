@@ -163,6 +163,7 @@ class Exemplars:
     crops: Sequence[Image]
     brand_of: Sequence[int]
     queries: NDArray[np.int64]  # indices of labelled logos
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,7 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]]) -> Material:
     shown = pictures_of([icon for _, icon in found])
     drawn = [(n, picture) for (n, _), several in zip(found, shown, strict=True) for picture in several]
     with_icon = np.flatnonzero(np.isin(own, [n for n, _ in drawn]))
-    icon = Exemplars("1 icon", [picture for _, picture in drawn], [n for n, _ in drawn], with_icon)
+    icon = Exemplars("1 icon", [picture for _, picture in drawn], [n for n, _ in drawn], with_icon, drawn=True)
     large = five.queries[heights[five.queries] >= max(SHRUNK_PX)]
     shrunk = [_shrunk(logos[n], px) for px in SHRUNK_PX for n in large]
     outside = slice(len(logos), len(logos) + len(others))
@@ -318,7 +319,7 @@ def score(
         probes = r.describe(material.probes)
         result.describing_s = time.perf_counter() - began
         for e in material.exemplars:
-            scores = r.compare(probes, r.describe(e.crops))
+            scores = r.compare(probes, r.describe(e.crops, drawn=e.drawn))
             result.brands[e.name] = best_of_brands(scores, e.brand_of, len(material.brands))
         results.append(result)
         described.append(probes)
@@ -329,7 +330,7 @@ def score(
         if not drawn:
             continue
         for r, result, probes in zip(recognizers, results, described, strict=True):
-            gallery = r.describe([picture for _, picture in drawn])
+            gallery = r.describe([picture for _, picture in drawn], drawn=True)
             if r is recognizers[0]:
                 kept.append(gallery)
                 kept_of += [n for n, _ in drawn]
@@ -340,7 +341,7 @@ def score(
             result.distractors[:, start : start + len(some)] = best
     progress(len(distractors), len(distractors), "distractor brands")
     first = recognizers[0]
-    exemplars = {e.name: first.describe(e.crops) for e in material.exemplars}
+    exemplars = {e.name: first.describe(e.crops, drawn=e.drawn) for e in material.exemplars}
     return results, Vectors(described[0], exemplars, np.concatenate(kept), kept_of, first.describe(unknown))
 
 

@@ -19,8 +19,8 @@ class Embedder:
     def __init__(self, name: str, embedder: LogoEmbedder) -> None:
         self.name, self._embedder = name, embedder
 
-    def describe(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        return self._embedder.encode(crops)
+    def describe(self, crops: Sequence[Image], *, drawn: bool = False) -> NDArray[np.float32]:
+        return self._embedder.encode_drawings(crops) if drawn else self._embedder.encode(crops)
 
     def compare(self, queries: NDArray[np.float32], exemplars: NDArray[np.float32]) -> NDArray[np.float32]:
         return queries @ exemplars.T
@@ -48,6 +48,9 @@ class Gradients:
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         rows = np.array([gradients(crop).ravel() for crop in crops], np.float32).reshape(-1, self.dimensions)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+    def encode_drawings(self, drawings: Sequence[Image]) -> NDArray[np.float32]:
+        return self.encode(drawings)
 
 
 def gradients(crop: Image) -> NDArray[np.float32]:

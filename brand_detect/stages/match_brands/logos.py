@@ -15,7 +15,7 @@ from brand_detect.domain.protocols import Likeness, LogoGallery
 from brand_detect.domain.tables import content_id
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.matching import Match
-from brand_detect.stages.neighbours import contains, labels, related_tracks
+from brand_detect.stages.neighbours import Relation, contains, labels, related_tracks
 from brand_detect.stages.regions import RegionColumns
 from brand_detect.stages.similarity import embedding_matrix
 from brand_detect.stages.views import BLURRED
@@ -23,6 +23,8 @@ from brand_detect.stages.views import BLURRED
 SAME_NAME = 0.5  # 1 - edits / letters, after folding, of a misread wordmark
 LEGIBLE = 3  # fewest letters of a text that rules brands out
 LIKELY = 0.5  # probability from which a cluster resembles a brand
+SMALL = 0.1  # factor on the false accept rate of a region of half to the whole of ``min_logo_match_px``
+PACKAGED = 0.2  # the same for a brand that has the package's own logos alone; of the two, the stricter holds
 LABELLED = 10.0  # factor on the false accept rate if a text in or beside the logo names the brand
 
 
@@ -38,26 +40,31 @@ def logo_verdicts(
     """Verdicts by the rule ``logo_match`` for tracks without a verdict in ``settled``.
 
     - A track is matched to the most similar brand if at most ``max_false_accept_rate`` of distractors reach its score.
-    - A track that is never both sharp and at least ``min_logo_match_px`` a side is not matched: at a distance, legs and
-      heads look like logos.
+    - A track that is never both sharp and at least ``min_logo_match_px`` a side may have a tenth of that share; below
+      half that size it is not matched: at a distance, legs and heads look like logos.
+    - For a brand of which the list has the package's own logos alone the share is a fifth: nobody said that it will be
+      seen, and a plain logo that is not listed resembles some icon of a few hundred.
     - If one matched track lies in another, the one with fewer false accepts counts.
     - If a text in or directly beside the region names the same brand, the limit is ten times higher; if it names
-      another, the region is that brand's logo and the track gets no verdict.
+      another, the region is that brand's logo and the track gets no verdict. A name that covers the region, or lies in
+      it, outweighs one beside it: the badge in EMIRATES is no other brand's, whatever stands next to it.
     - A text of the track itself that is unlike the brand's name rules the brand out.
     """
     names = detected.tracks["track_id"].to_pylist()
     done = {t for v in settled for t in v.track_ids}
-    clear = _clear(regions, names, params)
-    asked = [t for t in dict.fromkeys(detected.embeddings["track_id"].to_pylist()) if t not in done and t in clear]
-    labelled = _labels_of(regions, names, set(asked), settled)
+    clear, asking = (_clear(regions, names, side) for side in (params.min_logo_match_px, params.min_logo_match_px / 2))
+    asked = [t for t in dict.fromkeys(detected.embeddings["track_id"].to_pylist()) if t not in done and t in asking]
+    labelled = _named_near(regions, names, set(asked), settled, labels)
+    covered = _named_near(regions, names, set(asked), settled, contains)
     matched: dict[str, Likeness] = {}
     for track, likenesses in zip(asked, gallery.recognise(*_views(detected, asked)), strict=True):
         match, best = matches.get(track), likenesses[0] if likenesses else None
         text = match.text if match and match.confidence >= params.min_confidence else ""
         if best is None or not _is_possible(best, text):
             continue
-        brands = labelled.get(track, set())
+        brands = covered.get(track) or labelled.get(track, set())
         limit = params.max_false_accept_rate * (LABELLED if best.brand_id in brands else 1.0)
+        limit *= SMALL if track not in clear else PACKAGED if best.by_packaged else 1.0
         if best.false_accept_rate <= limit and (not brands or best.brand_id in brands):
             matched[track] = best
     parts = _parts(regions, names, matched)
@@ -79,7 +86,7 @@ def cluster_likenesses(
 
     As in ``logo_verdicts``, only sharp and large enough tracks count, and the text rules out brands with unlike names.
     """
-    clear = _clear(regions, detected.tracks["track_id"].to_pylist(), params)
+    clear = _clear(regions, detected.tracks["track_id"].to_pylist(), params.min_logo_match_px)
     owners = {track: i for i, cluster in enumerate(clusters) for track in cluster.track_ids if track in clear}
     asked = [t for t in dict.fromkeys(detected.embeddings["track_id"].to_pylist()) if t in owners]
     vectors, of_track = _views(detected, asked)
@@ -102,9 +109,9 @@ def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.
     return embedding_matrix(detected.embeddings)[owners >= 0], owners[owners >= 0]
 
 
-def _clear(regions: RegionColumns, names: Sequence[str], params: MatchBrandsParams) -> set[str]:
+def _clear(regions: RegionColumns, names: Sequence[str], side_px: float) -> set[str]:
     """The tracks with a region sharp and large enough to be matched by embedding."""
-    clear = (np.minimum(regions.w, regions.h) >= params.min_logo_match_px) & (regions.sharpness >= BLURRED)
+    clear = (np.minimum(regions.w, regions.h) >= side_px) & (regions.sharpness >= BLURRED)
     tracks: list[int] = np.unique(regions.track[clear]).tolist()
     return {names[track] for track in tracks}
 
@@ -117,10 +124,10 @@ def _is_possible(best: Likeness, text: str) -> bool:
     return Levenshtein.normalized_similarity(key, fold(key_of(best.brand))) >= SAME_NAME
 
 
-def _labels_of(
-    regions: RegionColumns, names: Sequence[str], logos: Set[str], settled: Sequence[Verdict]
+def _named_near(
+    regions: RegionColumns, names: Sequence[str], logos: Set[str], settled: Sequence[Verdict], near: Relation
 ) -> dict[str, set[str]]:
-    """For each track of ``logos``, the brands named by texts in or beside it on at least half of the shared frames."""
+    """For each track of ``logos``, the brands named by texts ``near`` it on at least half of the shared frames."""
     brands: defaultdict[str, set[str]] = defaultdict(set)
     for verdict in settled:
         for track in verdict.track_ids:
@@ -129,7 +136,7 @@ def _labels_of(
     are_logos = np.array([t in logos for t in names], bool)
     are_named = np.array([t in brands for t in names], bool)
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for logo, text, _ in related_tracks(regions, are_logos, are_named, labels):
+    for logo, text, _ in related_tracks(regions, are_logos, are_named, near):
         found[names[logo]] |= brands[names[text]]
     return found
 

@@ -89,6 +89,8 @@ class Hue:
             row[:] = (pixels - pixels.min(axis=1, keepdims=True)).mean(axis=0)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
 
+    encode_drawings = encode
+
 
 HUE = Embedder("hue", Hue())
 

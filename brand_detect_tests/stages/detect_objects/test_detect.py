@@ -266,6 +266,8 @@ def test_an_error_does_not_wait_for_overlays(monkeypatch: pytest.MonkeyPatch):
         def encode(self, crops):
             raise KeyboardInterrupt(len(crops))  # as when a run is cancelled
 
+        encode_drawings = encode
+
     monkeypatch.setattr(sys.modules[detect_objects.__module__], "find_overlays", slow)
     scene = board_scene([5, 5])
     with pytest.raises(KeyboardInterrupt):

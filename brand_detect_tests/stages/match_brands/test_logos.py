@@ -88,10 +88,28 @@ def test_a_mark_that_is_not_like_enough_stays_open():
 
 
 def test_a_mark_that_is_nowhere_large_enough_is_not_named():
-    small, large = (logo(f, "a", (100, 100, side, 200)) for f, side in ((0, 31), (1, 32)))
+    small, large = (logo(f, "a", (100, 100, side, 200)) for f, side in ((0, 15), (1, 32)))
     assert verdicts(match([small], embeddings=looks(a=(2, 0.0)))) == {}
     assert verdicts(match([small, large], embeddings=looks(a=(2, 0.0)))) == {("a",): ("Adidas", "logo_match")}
-    assert verdicts(match([small], embeddings=looks(a=(2, 0.0)), min_logo_match_px=31)) != {}
+    assert verdicts(match([small], embeddings=looks(a=(2, 0.0)), min_logo_match_px=30)) != {}
+
+
+def test_a_small_mark_asks_for_a_tenth_of_the_false_accepts():
+    small, large = (logo(0, "a", (100, 100, side, 200)) for side in (31, 32))
+    for looking, named in ((looks(a=(2, 0.004)), False), (looks(a=(2, 0.0)), True)):
+        assert (("a",) in verdicts(match([small], embeddings=looking))) == named
+        assert ("a",) in verdicts(match([large], embeddings=looking))
+
+
+def test_a_brand_of_packaged_logos_alone_asks_for_a_fifth_of_the_false_accepts():
+    class Packaged(Gallery):
+        def recognise(self, vectors, track):
+            return [[replace(best, by_packaged=True) for best in of] for of in super().recognise(vectors, track)]
+
+    unsure, sure = looks(a=(2, 0.004)), looks(a=(2, 0.0))
+    assert ("a",) in verdicts(match([logo(0, "a")], embeddings=unsure))
+    assert ("a",) not in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=unsure))
+    assert ("a",) in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=sure))
 
 
 def test_what_a_text_settles_is_not_asked_about():
@@ -122,6 +140,14 @@ def test_another_name_inside_a_mark_speaks_against_it():
 def test_a_name_right_beside_or_below_a_mark_is_its_own(box, near):
     result = match([logo(0, "a"), region(0, "t", box=box)], {"t": "ROLEX"}, embeddings=looks(a=(2, 0.0)))
     assert (("a",) not in verdicts(result)) == near
+
+
+def test_a_name_that_covers_a_mark_outweighs_one_beside_it():
+    inside = region(0, "t", box=(90, 110, 300, 60))  # the mark is a letter of this word
+    beside = region(0, "u", box=(100, 182, 80, 20))
+    said = {"t": "EMIRATES", "u": "ADIDAS"}
+    assert ("a",) not in verdicts(match([logo(0, "a"), inside, beside], said, embeddings=looks(a=(2, 0.0))))
+    assert ("a",) in verdicts(match([logo(0, "a"), beside], said, embeddings=looks(a=(2, 0.0))))
 
 
 def test_a_mark_that_was_taken_for_a_line_of_text_belongs_to_the_name_beside_it_too():
@@ -223,7 +249,7 @@ def test_words_that_read_otherwise_resemble_no_logo(text):
 def test_what_is_nowhere_sharp_and_large_enough_resembles_no_logo():
     for blurred in ({"sharpness": 20.0}, {"w_px": 20.0}):
         regions = [logo(f, "a") | blurred for f in range(8)]
-        assert resembles(match(regions, embeddings=looks(a=(2, 0.0)))) == {("a",): []}
+        assert resembles(match(regions, embeddings=looks(a=(2, 0.004)))) == {("a",): []}
 
 
 def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():

@@ -69,7 +69,7 @@ def region(track, frame, width=80, sharpness=100.0, kind="text", seen_on=None):
     }
 
 
-def run(regions, script, alike=(), embedder="logo_embedder 0123", **params):
+def run(regions, script, alike=(), embedder="logo_embedder_2 0123", **params):
     """``alike``: tracks with equal embeddings. All crops have the same hash."""
     frames, reader = Frames(), Reader(script)
     first = {r["track_id"]: r for r in reversed(regions) if r["track_id"] in alike}

@@ -81,6 +81,14 @@ def lacks_a_word(name: str, cuts: Collection[int], lattice: Lattice, cost: float
     return False
 
 
+def lacks_a_letter(name: str, lattice: Lattice, cost: float) -> bool:
+    """Whether ``lattice`` excludes a letter inside of the name, which costs ``cost``: HUSQVARMA, M certain.
+
+    The first or the last letter may be cut off.
+    """
+    return cost >= UNLISTED and not any(fit(rest, lattice, cost - LACKING) for rest in (name[1:], name[:-1]))
+
+
 class NameFinder:
     """Finds the names that a lattice may spell, by their runs of three letters.
 

@@ -46,6 +46,9 @@ class Candidate(NamedTuple):
     spelling: Spelling
     score: float
     exact: bool
+    complete: bool = (
+        False  # not exact, but no letter of the name is missing: digits stand for some, or an emblem is read
+    )
 
     @property
     def worth(self) -> tuple[float, float, int, str]:
@@ -61,9 +64,13 @@ class FuzzyMatcher:
         self._near: dict[float, NearIndex] = {}
 
     def candidates(
-        self, line: Line, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int
+        self, line: Line, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int, certain: bool = False
     ) -> Iterator[Candidate]:
-        """Yields the spellings that ``line.key[begin:end]`` matches approximately."""
+        """Yields the spellings that ``line.key[begin:end]`` matches approximately.
+
+        In a ``certain`` text no letter is another one: a letter may be cut off, an emblem added, and digits stand for
+        letters.
+        """
         window, at_end = line.key[begin:end], end == len(line.key)
         digits = not window.isalpha() and any(c.isdigit() for c in window)
         if digits and not any(c.isalpha() for c in window):
@@ -82,15 +89,18 @@ class FuzzyMatcher:
                 continue
             if len(window) < spelling.brand.min_length:
                 continue
-            if len(window) < (spelling.brand.min_length or min_fuzzy_length) and not (
-                edits == 0 and _has_digits_for_letters(window, spelling.key)
-            ):
+            digits_for_letters = edits == 0 and _has_digits_for_letters(window, spelling.key)
+            if len(window) < (spelling.brand.min_length or min_fuzzy_length) and not digits_for_letters:
                 continue
             confusions = max(0, Levenshtein.distance(window, spelling.key) - edits)
-            cost = CUT_COST if edits == 1 and _differs_at_edge(folded, spelling, begin == 0, at_end) else edits
+            at_edge = edits == 1 and _differs_at_edge(folded, spelling, begin == 0, at_end)
+            if certain and not digits_for_letters and (confusions or not at_edge):
+                continue
+            complete = digits_for_letters or (at_edge and not confusions and len(folded) > len(spelling.folded))
+            cost = CUT_COST if at_edge else edits
             score = 1 - (cost + CONFUSION_COST * confusions) / len(spelling.key)
             if score >= fuzzy_score:
-                yield Candidate(begin, end, spelling, score, exact=False)
+                yield Candidate(begin, end, spelling, score, exact=False, complete=complete)
 
 
 def occluded(

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of
+from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
 from brand_detect.domain.catalog import Brand, BrandCatalog, BrandKind, Exemplar
 from brand_detect.domain.errors import BadInput, Permanent, Transient
@@ -32,7 +32,7 @@ STARTER = _DATA / OWN
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # names of up to this many Latin letters or digits are often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
-_COUNTRIES = (
+_CODES = (
     "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ "
     "CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO "
     "FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE "
@@ -41,7 +41,8 @@ _COUNTRIES = (
     "PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM "
     "TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
 )
-"""The codes of ISO 3166-1 alpha-2."""
+"""ISO 3166-1 alpha-2."""
+_COUNTRIES = frozenset(_CODES.split())
 _STORED = TypeAdapter(list[Brand])
 
 
@@ -128,9 +129,10 @@ def load_catalog(
     place = Place.of(Path(path), drafts)
     if not place.lists:
         raise BadInput(f"The folder {path} holds no brand list.", "start with: brand-detect catalog add NAME")
-    listed = _checked(entry for file in place.own for entry in _entries(file, drafts))
-    for file in place.layers:
-        listed = _with_layer(listed, _entries(file, drafts))
+    with without_gc():
+        listed = _checked(entry for file in place.own for entry in _entries(file, drafts))
+        for file in place.layers:
+            listed = _with_layer(listed, _entries(file, drafts))
     return _with_pictures(listed, place.folder, artwork)
 
 
@@ -145,7 +147,8 @@ def parse_catalog(data: bytes, source: str) -> BrandCatalog:
     Raises:
         BadInput: the list is invalid, or lists logos, which only ``load_catalog`` can read; names ``source`` and line.
     """
-    listed = _checked(entries_of(data, source))
+    with without_gc():
+        listed = _checked(entries_of(data, source))
     for entry, logo in (pair for item in listed for pair in item.logos):
         raise entry.bad(f"the logo {logo} is listed, but the list is not a file", "load it from its file")
     return _catalog(item.brand for item in listed)
@@ -364,7 +367,7 @@ def _kind(entry: Entry) -> BrandKind:
 
 def _country(entry: Entry) -> str:
     code = entry.single("country").upper()
-    if code and code not in _COUNTRIES.split():
+    if code and code not in _COUNTRIES:
         raise entry.bad(f"{code!r} is no country's code", "use two letters of ISO 3166-1: BR, DE, GB")
     return code
 

@@ -45,6 +45,7 @@ class Lattice:
 
     text: str
     slots: tuple[Slot, ...]
+    is_told: bool = True  # whether the reader excluded what is not listed
 
     @cached_property
     def before(self) -> list[float]:
@@ -94,7 +95,7 @@ def joined(lattices: Sequence[Lattice]) -> Lattice:
             slots.append(Slot({}, 0.0, 0.0, offset))
         slots += [slot._replace(end=slot.end + offset) for slot in lattice.slots]
         texts.append(lattice.text)
-    return Lattice(" ".join(texts), tuple(slots))
+    return Lattice(" ".join(texts), tuple(slots), all(lattice.is_told for lattice in lattices))
 
 
 def _edges(slots: Sequence[Slot]) -> list[float]:
@@ -116,7 +117,7 @@ def spelled(text: str, certain: bool) -> Lattice:
     A ``certain`` reading is one of a network that thought no other character likely: only digits and letters of one
     shape are confused then, 0 and O. Any other text may confuse letters, too.
     """
-    return lattice_of(text, _spelled(text, certain))
+    return Lattice(text, tuple(_slots(text, _spelled(text, certain))), is_told=certain)
 
 
 def _spelled(text: str, certain: bool) -> Iterator[Step]:

@@ -465,9 +465,22 @@ class BrandIndex(Protocol):
     """Finds catalogue brands in texts."""
 
     version: str
+    crowding: float
+    """How many times more names it has than the catalogue for which limits were measured: the logarithm, 0 or more."""
 
-    def find(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
-        """Every brand in ``text``, best first, no two overlapping."""
+    def find(
+        self, text: str, *, fuzzy_score: float, min_fuzzy_length: int, certain: bool = False, expected: bool = False
+    ) -> list[Hit]:
+        """Every brand in ``text``, best first, no two overlapping.
+
+        Args:
+            certain: no letter of the text may be another one.
+            expected: names in the text are known to be in the video: they may be short and stand beside other words.
+        """
+        ...
+
+    def by_chance(self, name: str) -> float:
+        """Share, 0..1, of texts cut off to the length of ``name`` that are a name of the catalogue."""
         ...
 
     def find_occluded(

@@ -225,7 +225,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="10",
+    code_version="11",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

@@ -3,7 +3,7 @@
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
-from brand_detect.catalog.alignment import NameFinder, fit, lacks_a_word
+from brand_detect.catalog.alignment import NameFinder, fit, lacks_a_letter, lacks_a_word
 from brand_detect.domain.lattice import BLANK, UNLISTED, Step, lattice_of, spelled
 
 CATALOG = """
@@ -90,6 +90,13 @@ def test_a_missing_word_is_not_a_misread_one():
     assert lacks_a_word("formula1", {0, 7, 8}, line("FORMULA"), cost=UNLISTED)
     assert not lacks_a_word("formula1", {0, 7, 8}, line("FORMULAI", at7="1"), cost=2.0)
     assert not lacks_a_word("rolex", {0, 5}, line("ROLE"), cost=UNLISTED)
+
+
+def test_a_letter_inside_that_the_reader_excluded_is_missing_and_one_at_an_end_may_be_cut_off():
+    assert lacks_a_letter("mastercard", line("MASTERCORD"), cost=UNLISTED)
+    assert not lacks_a_letter("mastercard", line("ASTERCARD"), cost=UNLISTED)
+    assert not lacks_a_letter("mastercard", line("MASTERCAR"), cost=UNLISTED)
+    assert not lacks_a_letter("mastercard", line("MASTERCORD", at7="A"), cost=2.0)
 
 
 def test_only_names_whose_runs_of_letters_may_be_there_are_candidates():

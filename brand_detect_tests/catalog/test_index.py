@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from brand_detect.catalog import LexiconIndex, load_catalog, parse_catalog
 from brand_detect.catalog.source import is_everyday_word
-from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.catalog import Brand, BrandCatalog, BrandKind
 from brand_detect.domain.text import key_of
+from brand_detect_tests.support.matching import crowded
 
 BRANDS = """
 - {name: Itaú, aliases: [Banco Itaú]}
@@ -42,6 +43,8 @@ BRANDS = """
 - 삼성바이오로직스
 """
 STARTER = load_catalog().catalog
+CROWDED_LIST = crowded()
+CROWDED = LexiconIndex(CROWDED_LIST)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,42 @@ def test_letters_around_a_name_are_none_of_it(index, text, cut):
     assert (hit.brand, text[hit.start : hit.end]) == ("Peugeot", cut)
 
 
+def test_a_name_matches_approximately_as_a_whole_line_or_if_it_is_expected(index):
+    limits = {"fuzzy_score": 0.8, "min_fuzzy_length": 5}
+    assert [h.brand for h in index.find("PEUGFOT", **limits)] == ["Peugeot"]
+    assert [h.brand for h in index.find("www.PEUGFOT.com", **limits)] == ["Peugeot"]
+    assert index.find("PEUGFOT cars", **limits) == []
+    assert [h.brand for h in index.find("PEUGFOT ROLEX", **limits)] == ["Rolex"]
+    assert [h.brand for h in index.find("PEUGFOT cars", **limits, expected=True)] == ["Peugeot"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("PEUGFOT", []), ("EUGEOT", ["Peugeot"]), ("OPEUGEOT", ["Peugeot"]), ("PEUGE0T", ["Peugeot"]), ("PEUGEQT", [])],
+)
+def test_in_a_certain_text_no_letter_is_taken_for_another(index, text, found):
+    hits = index.find(text, fuzzy_score=0.8, min_fuzzy_length=5, certain=True)
+    assert [h.brand for h in hits] == found
+
+
+def test_how_often_a_short_name_arises_by_chance_follows_from_the_catalogue():
+    few = LexiconIndex(parse_catalog(b"- KIA\n- NOKIA\n- Rolex\n", "b.yaml"))
+    assert few.by_chance("KIA") < 0.01
+    assert few.crowding == 0.0
+    assert CROWDED.by_chance("abc") == pytest.approx(0.1, abs=0.03)  # a tenth of the beginnings and ends are names
+    assert CROWDED.by_chance("abcdefghij") == 0.0
+    assert CROWDED.by_chance("김정수") == 0.0
+    assert 0.5 < CROWDED.crowding < 0.7  # 4,400 names
+
+
+def test_a_short_name_of_a_long_list_matches_approximately_only_if_it_is_expected():
+    limits = {"fuzzy_score": 0.6, "min_fuzzy_length": 3}
+    name = next(brand.name for brand in CROWDED_LIST.brands if len(brand.name) == 3)
+    assert CROWDED.find(f"{name[:2]}y", **limits) == []
+    [hit] = CROWDED.find(f"{name[:2]}y", **limits, expected=True)
+    assert hit.brand[:2] == name[:2]
+
+
 @pytest.mark.parametrize(
     "emblem", ["Δ", "Λ", "口", "ロ", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LETTER O}"]
 )
@@ -245,8 +284,8 @@ class _Without(LexiconIndex):
 
     left_out = ""
 
-    def _candidates(self, line, fuzzy_score, min_fuzzy_length):
-        candidates = super()._candidates(line, fuzzy_score, min_fuzzy_length)
+    def _candidates(self, line, fuzzy_score, min_fuzzy_length, certain):
+        candidates = super()._candidates(line, fuzzy_score, min_fuzzy_length, certain)
         return (f for f in candidates if f.spelling.brand.brand_id != self.left_out)
 
 
@@ -272,7 +311,9 @@ def test_leaving_out_is_the_same_as_not_having_it():
 
 def test_the_starter_catalogue_is_broad():
     ids = {b.brand_id for b in STARTER.brands}
-    assert len(ids) >= 500
+    assert len(ids) >= 30_000
+    assert {b.kind for b in STARTER.brands} == {*BrandKind}
+    assert len({b.country for b in STARTER.brands}) > 150
     everyday = {"visa", "head", "gap", "orange", "total", "shell", "target", "hp", "kia", "oppo", "claro", "itau"}
     assert everyday <= ids
     assert all(b.categories for b in STARTER.brands)
@@ -280,12 +321,12 @@ def test_the_starter_catalogue_is_broad():
 
 
 def test_no_event_of_the_starter_catalogue_takes_its_sponsors_name():
-    """Under ``sport`` no name or alias holds a brand of another category, and none is a part of another."""
+    """Under ``sport`` no text holds a brand of another category, and no alias of an event is a part of its name."""
     sponsors = LexiconIndex(BrandCatalog("x", [b for b in STARTER.brands if "sport" not in b.categories]))
     for event in (b for b in STARTER.brands if "sport" in b.categories):
         for text in (event.name, *event.aliases):
             assert names(sponsors, text.upper()) == [], text
-        for alias in event.aliases:
+        for alias in event.aliases if event.kind is BrandKind.event else ():
             index = LexiconIndex(BrandCatalog("x", [replace(event, name=alias, aliases=(), whole_line=())]))
             assert names(index, event.name) == [], f"{alias} is a part of {event.name}"
 

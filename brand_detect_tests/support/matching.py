@@ -1,6 +1,9 @@
 """A small catalogue, and what the matcher makes of regions and texts with it."""
 
+from random import Random
+
 from brand_detect.catalog import LexiconIndex, parse_catalog
+from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.stages.match_brands.match import match_brands
 from brand_detect_tests.support.payloads import detected, frames, scenes, text, texts
@@ -20,6 +23,16 @@ INDEX = LexiconIndex(
         "b.yaml",
     )
 )
+
+
+def crowded():
+    """4,000 names of six letters, and the first three letters of each tenth."""
+    letters = Random(5)
+    long = ["".join(letters.choices("bcdfghjkmnpqstvwxz", k=6)) for _ in range(4000)]
+    names = sorted({*long, *(name[:3] for name in long[::10])})
+    return BrandCatalog("crowded", [Brand(name, name) for name in names])
+
+
 FRAMES = frames(20)
 SCENES = scenes(FRAMES)
 

@@ -28,7 +28,7 @@ from brand_detect.evaluation.scoring.labels import ClipLabels
 from brand_detect.evaluation.scoring.score import covers
 from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher, Likely
-from brand_detect.stages.match_brands.matching import TextMatcher, names_spelled_out, readings_of
+from brand_detect.stages.match_brands.matching import Chance, TextMatcher, names_spelled_out, readings_of
 
 SCENARIOS = tuple(
     Scenario(seconds=24, width_px=width, height_px=height, seed=seed)
@@ -166,9 +166,11 @@ def likely_brands(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tupl
     strings = TextMatcher(index, MatchBrandsParams.model_validate({}))
     for clip, own in groupby(lines, key=lambda line: line.clip):
         texts = _texts(list(own))
-        spelled_out = names_spelled_out(strings.first_pass(readings_of(texts)))
+        readings = readings_of(texts)
+        chance = Chance(index, readings)
+        spelled_out = names_spelled_out(strings.first_pass(readings, chance))
         tracks = texts.texts["track_id"].to_pylist()
-        matcher = LexiconMatcher(index, texts, tracks, cut=(), spelled_out=spelled_out)
+        matcher = LexiconMatcher(index, texts, tracks, cut=(), spelled_out=spelled_out, chance=chance)
         for track in tracks:
             if likely := matcher.find(track):
                 yield clip, likely
@@ -184,10 +186,11 @@ def is_shown(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tuple[Lik
 def _by_strings(
     lines: Sequence[Line], catalog: BrandCatalog, params: MatchBrandsParams
 ) -> Iterator[tuple[str, str, str]]:
-    matcher = TextMatcher(LexiconIndex(catalog), params)
+    index = LexiconIndex(catalog)
+    matcher = TextMatcher(index, params)
     for clip, own in groupby(lines, key=lambda line: line.clip):
         readings = readings_of(_texts(list(own)))
-        matches = matcher.first_pass(readings)
+        matches = matcher.first_pass(readings, Chance(index, readings))
         matches |= matcher.second_pass(matches, readings, names_spelled_out(matches))
         yield from ((clip, track, hit.brand_id) for track, match in matches.items() for hit in match.hits)
 

@@ -33,9 +33,10 @@ class _Remembering:
     """A brand index with a cache: most params do not change which brand a text names."""
 
     def __init__(self, index: BrandIndex) -> None:
-        self.version = index.version
+        self.version, self.crowding = index.version, index.crowding
         self.find = lru_cache(LOOKUPS)(index.find)
         self.find_occluded = lru_cache(LOOKUPS)(index.find_occluded)
+        self.by_chance = lru_cache(LOOKUPS)(index.by_chance)
         self.find_likely = index.find_likely
         self.may_hold = index.may_hold
         self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)

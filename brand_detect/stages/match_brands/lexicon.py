@@ -24,11 +24,12 @@ from brand_detect.domain.protocols import BrandIndex, Hit
 from brand_detect.domain.tables import rows_of as rows
 from brand_detect.domain.text import fold, key_of, line_of
 from brand_detect.stages.match_brands.joining import neighbours, paths_between, spans
-from brand_detect.stages.match_brands.matching import Reading, rows_of
+from brand_detect.stages.match_brands.matching import Chance, Reading, rows_of
 from brand_detect.stages.regions import RegionColumns
 
 INTERCEPT = -2.30
 WEIGHTS = {"score": 0.93, "letters": 0.33, "confidence": 1.12, "lead": 1.44, "support": 0.10}
+CROWDED = 0.75
 LEAST_SCORE = 0.3  # of a rival that is no rival
 MOST_SUPPORT = 2.0
 SHORT_AT_EDGE = 5  # names of so many letters are not taken for what the picture's edge cuts off
@@ -43,6 +44,7 @@ class Likely:
     reading: Reading  # the one that fits best; of joined tracks, their texts and the lowest confidence
     lead: float  # by how much the cost per letter is lower than that of the next brand at the same place
     support: float  # sum of the scores in the other readings, 0 for another text; at most ``MOST_SUPPORT``
+    crowding: float  # of the catalogue: the more names, the more fit by chance
 
     @property
     def features(self) -> dict[str, float]:
@@ -58,7 +60,7 @@ class Likely:
     @property
     def probability(self) -> float:
         """Probability that the tracks show the brand, 0..1."""
-        odds = INTERCEPT + sum(WEIGHTS[name] * value for name, value in self.features.items())
+        odds = INTERCEPT - CROWDED * self.crowding + sum(WEIGHTS[name] * value for name, value in self.features.items())
         return 1 / (1 + math.exp(-odds))
 
 
@@ -72,6 +74,7 @@ class LexiconMatcher:
         tracks: Collection[str],
         cut: Container[str | None],
         spelled_out: Mapping[str, Collection[str]],
+        chance: Chance,
     ) -> None:
         """
         Args:
@@ -79,7 +82,7 @@ class LexiconMatcher:
             cut: regions that the picture's edge may cut off.
             spelled_out: keys of the names that other tracks spell out, by brand.
         """
-        self._index, self._cut = index, cut
+        self._index, self._cut, self._chance = index, cut, chance
         self._spelled_out = [(brand, fold(key)) for brand, keys in spelled_out.items() for key in keys]
         readings = texts.readings.filter(_is_in(texts.readings["track_id"], pa.array(tracks, pa.string())))
         stored = texts.steps.filter(_is_in(texts.steps["region_id"], readings["region_id"].combine_chunks()))
@@ -102,8 +105,9 @@ class LexiconMatcher:
             for hit in self._find(lattice)
             if not (reading.region_id in self._cut and len(key_of(hit.alias)) <= SHORT_AT_EDGE)
             and not self._is_part(reading.text, hit)
+            and not self._chance.explains(hit, reading)
         ]
-        return _likeliest((track,), found)
+        return self._likeliest((track,), found)
 
     def _is_part(self, text: str, hit: Hit) -> bool:
         """Whether ``text`` is as much like part of another brand's name that is spelled out as like ``hit``: TANDER is
@@ -138,26 +142,32 @@ class LexiconMatcher:
             for hit in self._index.find_likely(whole)
             if hit.start < parts[0][1] and hit.end > parts[-1][0] and len(line_of(hit.alias).words) >= len(path)
         ]
-        return _likeliest(path, hits)
+        return self._likeliest(path, hits)
+
+    def _likeliest(self, tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:
+        """The brand with the highest probability among what is ``found`` in readings of ``tracks``."""
+        best: dict[str, tuple[Reading, Hit]] = {}
+        total: defaultdict[str, float] = defaultdict(float)
+        for reading, hit in found:
+            total[hit.brand_id] += hit.score
+            if hit.brand_id not in best or hit.score > best[hit.brand_id][1].score:
+                best[hit.brand_id] = reading, hit
+        brands = [
+            Likely(
+                tracks,
+                hit,
+                reading,
+                _lead(hit, reading, best.values()),
+                min(MOST_SUPPORT, total[brand] - hit.score),
+                self._index.crowding,
+            )
+            for brand, (reading, hit) in best.items()
+        ]
+        return max(brands, key=lambda one: one.probability, default=None)
 
 
 def _is_in(values: pa.ChunkedArray, among: pa.Array) -> pa.ChunkedArray:
     return pc.is_in(values, among)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _likeliest(tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:
-    """The brand with the highest probability among what is ``found`` in readings of ``tracks``."""
-    best: dict[str, tuple[Reading, Hit]] = {}
-    total: defaultdict[str, float] = defaultdict(float)
-    for reading, hit in found:
-        total[hit.brand_id] += hit.score
-        if hit.brand_id not in best or hit.score > best[hit.brand_id][1].score:
-            best[hit.brand_id] = reading, hit
-    brands = [
-        Likely(tracks, hit, reading, _lead(hit, reading, best.values()), min(MOST_SUPPORT, total[brand] - hit.score))
-        for brand, (reading, hit) in best.items()
-    ]
-    return max(brands, key=lambda one: one.probability, default=None)
 
 
 def _lead(hit: Hit, reading: Reading, found: Iterable[tuple[Reading, Hit]]) -> float:

@@ -1,7 +1,7 @@
 """Matches tracks to brands by text and by logo, and clusters the unresolved ones."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
@@ -27,6 +27,7 @@ from brand_detect.stages.match_brands.joining import Join, join_neighbours
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher
 from brand_detect.stages.match_brands.logos import cluster_likenesses, logo_verdicts
 from brand_detect.stages.match_brands.matching import (
+    Chance,
     Match,
     Reading,
     TextMatcher,
@@ -63,16 +64,21 @@ def match_brands(
     - Tracks without a verdict by text are compared with the logos in ``gallery`` (``logo_verdicts``).
     - The remaining tracks are clustered (``cluster``) and ranked (``ranked``).
 
-    ``stats``: tracks, resolved, by_lexicon and by_logo (verdicts by these rules), ignored, not_listed (tracks with neither
-    a verdict nor a cluster), lookups (distinct texts looked up).
+    ``stats``: tracks, resolved, by_lexicon and by_logo (verdicts by these rules), ignored, not_listed (tracks with
+    neither a verdict nor a cluster), lookups (distinct texts looked up).
     """
     tracks = detected.tracks["track_id"].to_pylist()
     regions = RegionColumns(detected.regions, tracks)
+    at_edge = rows_of(detected.regions, "region_id", "at_edge")
+    cut = {region for region, at_edge in at_edge if at_edge is not False}
+    read = readings_of(texts)
+    readings = {t: read[t] for t in tracks if t in read}
+    chance = Chance(index, readings, cut)
     matcher = TextMatcher(index, params)
-    matches, joins = _matches(tracks, texts, detected, regions, matcher, params)
+    matches, joins = _matches(tracks, readings, chance, detected, regions, matcher, params)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
-        verdicts += _lexicon_verdicts(tracks, texts, detected, regions, matches, verdicts, params, index)
+        verdicts += _lexicon_verdicts(tracks, texts, cut, chance, regions, matches, verdicts, params, index)
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
     settled = {t for v in verdicts for t in v.track_ids}
@@ -107,16 +113,15 @@ def _notes(texts: TrackTexts) -> tuple[str, ...]:
 
 def _matches(
     tracks: Sequence[str],
-    texts: TrackTexts,
+    readings: Mapping[str, Sequence[Reading]],
+    chance: Chance,
     detected: DetectedObjects,
     regions: RegionColumns,
     matcher: TextMatcher,
     params: MatchBrandsParams,
 ) -> tuple[dict[str, Match], list[Join]]:
     """The match of each track with a text, and the names that neighbours spell together."""
-    read = readings_of(texts)
-    readings = {t: read[t] for t in tracks if t in read}
-    matches = matcher.first_pass(readings)
+    matches = matcher.first_pass(readings, chance)
     spelled_out = names_spelled_out(matches) if params.fuzzy_score_second_pass < 1 else {}
     matches |= matcher.second_pass(matches, readings, spelled_out)
     joins = join_neighbours(regions, tracks, matches, matcher, params.min_confidence) if params.join_neighbours else []
@@ -168,7 +173,8 @@ def _text_verdicts(
 def _lexicon_verdicts(
     tracks: Sequence[str],
     texts: TrackTexts,
-    detected: DetectedObjects,
+    cut: Container[str | None],
+    chance: Chance,
     regions: RegionColumns,
     matches: Mapping[str, Match],
     settled: Sequence[Verdict],
@@ -177,11 +183,9 @@ def _lexicon_verdicts(
 ) -> Iterator[Verdict]:
     """Yields verdicts for brands that tracks without one, or neighbours among them, show with ``min_probability``."""
     least = max(params.min_probability, params.min_confidence)
-    at_edge = rows_of(detected.regions, "region_id", "at_edge")
-    cut = {region for region, at_edge in at_edge if at_edge is not False}
     settled_tracks = {track for verdict in settled for track in verdict.track_ids}
     left = [track for track in tracks if track not in settled_tracks]
-    matcher = LexiconMatcher(index, texts, left, cut, names_spelled_out(matches))
+    matcher = LexiconMatcher(index, texts, left, cut, names_spelled_out(matches), chance)
     alone = [likely for track in left if (likely := matcher.find(track))]
     found = [likely for likely in alone if likely.probability >= least]
     if params.join_neighbours:

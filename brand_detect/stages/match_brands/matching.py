@@ -3,8 +3,8 @@
 Only this module knows how texts are matched; joins, verdicts and clusters are independent of it.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -16,11 +16,16 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import BrandIndex, Hit
-from brand_detect.domain.text import fold, key_of
+from brand_detect.domain.text import fold, key_of, line_of
 
 SAME_WORDS = 0.5
 """1 - edits / letters, after folding, of two readings of the same words. Less similar readings of a track are of what a
 board showed before or after."""
+BY_CHANCE = 0.015
+"""Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
+picture's edge cuts off, among 35,000 any name of three letters read with less than 0.88."""
+MOST_LONGER = 3
+"""Most words, for each line that is a short name, that begin or end with it and do not show that it is part of one."""
 
 
 class Reading(NamedTuple):
@@ -28,6 +33,7 @@ class Reading(NamedTuple):
     confidence: float
     char_positions: Sequence[float] = ()  # centre of each character, as a share of the region's length
     region_id: str | None = None  # the region that was read
+    has_steps: bool = False  # whether the reader told what else its letters may be
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class TextMatcher:
 
     def __init__(self, index: BrandIndex, params: MatchBrandsParams) -> None:
         self._index, self._params = index, params
-        self.find = cache(lambda text: self._find(text, params.fuzzy_score))
+        self.find = cache(self._find)
         self.may_begin, self.may_end = cache(index.may_begin), cache(index.may_end)
 
     @property
@@ -59,9 +65,14 @@ class TextMatcher:
         """Number of distinct texts looked up so far, without second passes."""
         return self.find.cache_info().misses
 
-    def first_pass(self, readings: Mapping[str, Sequence[Reading]]) -> dict[str, Match]:
+    def first_pass(self, readings: Mapping[str, Sequence[Reading]], chance: "Chance") -> dict[str, Match]:
         """The match of every track by its own text."""
-        return {track: self._match(own, self.find) for track, own in readings.items()}
+
+        def find(reading: Reading) -> list[Hit]:
+            hits = self.find(reading.text, reading.has_steps)
+            return [hit for hit in hits if not chance.explains(hit, reading)]
+
+        return {track: self._match(own, find) for track, own in readings.items()}
 
     def second_pass(
         self,
@@ -75,10 +86,11 @@ class TextMatcher:
 
         @cache
         def find(text: str) -> list[Hit]:
-            hits = self._find(text, self._params.fuzzy_score_second_pass)
+            limits = self._params.fuzzy_score_second_pass, self._params.min_fuzzy_length
+            hits = self._index.find(text, fuzzy_score=limits[0], min_fuzzy_length=limits[1], expected=True)
             return [h for h in hits if any(key in key_of(h.alias) for key in spelled_out.get(h.brand_id, ()))]
 
-        return {track: self._match(readings[track], find) for track in self._unmatched(matches)}
+        return {track: self._match(readings[track], lambda r: find(r.text)) for track in self._unmatched(matches)}
 
     def match_occluded(
         self,
@@ -102,16 +114,17 @@ class TextMatcher:
             return self._index.find_occluded(text, names, fuzzy_score=limits[0], min_fuzzy_length=limits[1])
 
         whole = {t: [r for r in readings[t] if r.region_id in uncut] for t in self._unmatched(matches)}
-        found = {track: self._match(own, find) for track, own in whole.items() if own}
+        found = {track: self._match(own, lambda r: find(r.text)) for track, own in whole.items() if own}
         return {track: match for track, match in found.items() if match.hits}
 
-    def _find(self, text: str, fuzzy_score: float) -> list[Hit]:
-        return self._index.find(text, fuzzy_score=fuzzy_score, min_fuzzy_length=self._params.min_fuzzy_length)
+    def _find(self, text: str, certain: bool = False) -> list[Hit]:
+        score, length = self._params.fuzzy_score, self._params.min_fuzzy_length
+        return self._index.find(text, fuzzy_score=score, min_fuzzy_length=length, certain=certain)
 
-    def _match(self, readings: Sequence[Reading], find: Callable[[str], list[Hit]]) -> Match:
+    def _match(self, readings: Sequence[Reading], find: Callable[[Reading], list[Hit]]) -> Match:
         """The first reading that names a brand with ``min_confidence``; else the first reading, without a brand."""
         for reading in readings:
-            hits = [h for h in find(reading.text) if h.score * reading.confidence >= self._params.min_confidence]
+            hits = [h for h in find(reading) if h.score * reading.confidence >= self._params.min_confidence]
             if hits:
                 return Match(reading, hits)
         return Match(readings[0], [])
@@ -120,13 +133,55 @@ class TextMatcher:
         return [t for t, match in matches.items() if not match.hits and not self._index.is_excluded(match.text)]
 
 
+class Chance:
+    """Tells short names from what is left of other texts: EMI, of EMIRATES.
+
+    The more names a catalogue has, the more texts are one of them when letters are cut off or misread, and the more
+    certain the reading of a short name must be (``BrandIndex.by_chance``).
+    """
+
+    def __init__(
+        self, index: BrandIndex, readings: Mapping[str, Sequence[Reading]], cut: Container[str | None] = ()
+    ) -> None:
+        """
+        Args:
+            readings: of all tracks.
+            cut: regions that the picture's edge may cut off.
+        """
+        self._index, self._cut = index, cut
+        self._words, self._lines = Counter[str](), Counter[str]()  # tracks by word and by whole line
+        for own in readings.values():
+            read = {line_of(reading.text) for reading in own}
+            self._words.update({word for line in read for word in line.words})
+            self._lines.update({line.key for line in read})
+        self._is_piece = cache(self._begins_or_ends_words)
+
+    def explains(self, hit: Hit, reading: Reading) -> bool:
+        """Whether ``hit`` is as likely something else, misread or cut off."""
+        by_chance, key = self._index.by_chance(hit.alias), key_of(hit.alias)
+        if by_chance <= BY_CHANCE:
+            return False
+        is_cut = reading.region_id in self._cut or self._is_piece(key)
+        return by_chance * (1.0 if is_cut else 1 - reading.confidence ** len(key)) > BY_CHANCE
+
+    def _begins_or_ends_words(self, key: str) -> bool:
+        """Whether many more tracks have words that begin or end with ``key`` than have it as a line.
+
+        A round emblem beside the name, read as an o, makes no other word: OFEDEX.
+        """
+        same = {key, "o" + key, key + "o"}
+        longer = (n for word, n in self._words.items() if word.startswith(key) or word.endswith(key))
+        return sum(longer) - sum(self._words[word] for word in same) > MOST_LONGER * self._lines[key]
+
+
 def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:
     """Each track's text, then its alternatives of the same words, each in its most confident reading."""
     known: dict[tuple[str, str], Reading] = {}
+    with_steps = set(texts.steps["region_id"].to_pylist())
     columns = ("track_id", "text", "confidence", "char_positions", "region_id")
     for track, text, confidence, positions, region in rows_of(texts.readings, *columns):
         if (track, text) not in known or confidence > known[track, text].confidence:
-            known[track, text] = Reading(text, confidence, positions or (), region)
+            known[track, text] = Reading(text, confidence, positions or (), region, region in with_steps)
     found: dict[str, list[Reading]] = {}
     columns = ("track_id", "text", "confidence", "alternatives")
     for track, text, confidence, alternatives in rows_of(texts.texts, *columns):

@@ -7,6 +7,7 @@ from brand_detect.domain.contracts.run_ocr import row_of_steps
 from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher
 from brand_detect.stages.match_brands.match import NO_STEPS
+from brand_detect.stages.match_brands.matching import Chance
 from brand_detect.stages.regions import RegionColumns
 from brand_detect_tests.support.matching import SCENES, match, open_texts, verdicts
 from brand_detect_tests.support.payloads import detected, reading, region, text, texts
@@ -68,7 +69,7 @@ def test_without_steps_names_are_scored_by_the_texts_and_a_note_says_so():
 
 def likely(readings, rows=(), cut=(), spelled_out=None):
     said = texts([text("a", readings[0]["text"])], readings, rows)
-    return LexiconMatcher(INDEX, said, ["a"], cut, spelled_out or {}).find("a")
+    return LexiconMatcher(INDEX, said, ["a"], cut, spelled_out or {}, Chance(INDEX, {})).find("a")
 
 
 def test_an_unreadable_reading_or_another_text_vetoes_nothing_and_the_same_name_again_supports():

@@ -5,8 +5,10 @@ import pytest
 from brand_detect.catalog import LexiconIndex, parse_catalog
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.stages.match_brands.match import match_brands
-from brand_detect_tests.support.matching import SCENES, match, open_texts, verdicts
+from brand_detect_tests.support.matching import SCENES, crowded, match, open_texts, verdicts
 from brand_detect_tests.support.payloads import detected, reading, region, text, texts
+
+CROWDED = crowded()
 
 
 def test_a_verdict_tells_where_the_brand_stands_in_the_text():
@@ -60,6 +62,28 @@ def test_alternatives_are_tried_with_their_own_confidence():
     found = match([a, b], said, [reading(a, "R0IFX", 0.95), reading(b, "ROLEX", 0.7)]).verdicts.to_pylist()
     assert [(v["brand"], v["text"]) for v in found] == [("Rolex", "ROLEX")]
     assert found[0]["confidence"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "at_edge", "elsewhere", "found"),
+    [
+        (0.99, False, [], True),
+        (0.9, False, [], False),  # what is misread is too often one of so many names
+        (0.99, True, [], False),  # so is what the picture's edge cuts off
+        (0.99, False, ["{}rdam"] * 3, True),
+        (0.99, False, ["{}rdam"] * 4, False),  # it is a piece of that
+        (0.99, False, ["o{}"] * 4, True),  # with an emblem
+    ],
+)
+def test_a_short_name_of_a_long_list_needs_better_evidence(confidence, at_edge, elsewhere, found):
+    name = next(brand.name for brand in CROWDED.brands if len(brand.name) == 3)
+    a = region(0, "a", at_edge=at_edge)
+    others = {f"b{n}": other.format(name) for n, other in enumerate(elsewhere)}
+    regions = [a, *(region(1, track, (300, 100 + 60 * n, 200, 50)) for n, track in enumerate(others))]
+    readings = [reading(a, name, confidence)]
+    said = {"a": text("a", name, confidence=confidence)}
+    result = match(regions, said | others, readings, index=LexiconIndex(CROWDED), min_probability=1.0)
+    assert (("a",) in verdicts(result)) == found
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,9 @@ def joined(*placed):
     tracks = [a["track_id"] for a in regions]
     told = texts([text(a, read["text"]) for a, read in zip(tracks, readings, strict=True)], readings)
     columns = RegionColumns(detected(regions, SCENES).regions, tracks)
-    return list(LexiconMatcher(INDEX, told, tracks, (), {}).find_joined(columns, tracks, set(tracks)))
+    return list(
+        LexiconMatcher(INDEX, told, tracks, (), {}, Chance(INDEX, {})).find_joined(columns, tracks, set(tracks))
+    )
 
 
 def test_joined_neighbours_are_as_sure_as_the_least_sure_of_them():

@@ -17,6 +17,8 @@ from brand_detect.domain.lattice import Lattice, Step
 
 Image = NDArray[np.uint8]
 """A picture, shape (height, width, 3), uint8, channels B, G, R as in OpenCV."""
+Luma = NDArray[np.uint8]
+"""A grey picture, shape (height, width)."""
 Rgba = NDArray[np.uint8]
 """A picture with transparency, shape (height, width, 4), uint8, channels R, G, B, A, not premultiplied."""
 Quad = NDArray[np.float32]
@@ -42,6 +44,10 @@ class Media(Protocol):
         ...
 
 
+MOST_PICTURES = 18
+"""Pictures of a stretch, those at both ends included: half a second of 30 a second."""
+
+
 class DamagedTail(BrandDetectError):
     """Decoding cannot continue; everything before is good. ``at_s`` is where the last good picture ends."""
 
@@ -59,6 +65,15 @@ class DecodedFrame:
     image: Image | None
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture. ``luma`` gives its luma upright with square pixels, shape (height, width), when called."""
+
+    t_s: float
+    next_s: float  # when the picture after it is shown
+    luma: Callable[[], Luma]
+
+
 class Decoder(Protocol):
     """Probes and decodes a video in one sequential pass."""
 
@@ -74,6 +89,19 @@ class Decoder(Protocol):
 
         Raises:
             DamagedTail: after the last good picture of a video whose tail is damaged.
+        """
+        ...
+
+    def key_times(self, file: BinaryIO) -> list[float]:
+        """The times in seconds that decoding can reach at once, in order; 0 alone if the container has no index."""
+        ...
+
+    def stretches(self, file: BinaryIO, spans_s: Sequence[tuple[float, float]]) -> Iterator[list[Picture]]:
+        """The pictures from start to end of each of ``spans_s``, both included; they are in order and share no more
+        than an end.
+
+        Of a stretch at most ``MOST_PICTURES`` are kept, spread evenly. Damage gives stretches without pictures.
+        Every picture is good until the next stretch is asked for.
         """
         ...
 
@@ -288,8 +316,6 @@ class RegionDetector(Protocol):
         ...
 
 
-Luma = NDArray[np.uint8]
-"""A small grey picture, shape (height, width)."""
 Transform = NDArray[np.float64]
 """Maps homogeneous points (x, y, 1) of one picture to another, shape (3, 3)."""
 
@@ -306,8 +332,8 @@ class CameraMotion(Protocol):
         """Library, version and model, recorded in manifests."""
         ...
 
-    def look(self, image: Image) -> Luma:
-        """Reduces a picture to the form in which pictures are compared."""
+    def look(self, image: Image | Luma) -> Luma:
+        """Reduces a picture to the small grey one by which pictures are compared."""
         ...
 
     def between(self, before: Luma, after: Luma) -> Transform | None:
@@ -327,7 +353,7 @@ class CameraMotion(Protocol):
         ...
 
     def locate(
-        self, before: Image, quads: Sequence[Quad], after: Image, motions: Sequence[Transform]
+        self, before: Image | Luma, quads: Sequence[Quad], after: Image | Luma, motions: Sequence[Transform]
     ) -> list[tuple[Quad, float]]:
         """Where parts of ``before`` are on ``after``: corrected quads, each with the correlation of its pixels.
 

@@ -47,12 +47,12 @@ class OpenCvCameraMotion:
 
         return f"opencv {cv2.__version__} Lucas-Kanade and ORB, similarity"
 
-    def look(self, image: Image) -> Luma:
+    def look(self, image: Image | Luma) -> Luma:
         import cv2
 
         scale = min(1.0, LONGEST_SIDE_PX / max(image.shape[:2]))
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        return cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)  # pyright: ignore[reportReturnType]
+        return _grey(cv2.resize(image, size, interpolation=cv2.INTER_AREA))  # pyright: ignore[reportArgumentType]
 
     def between(self, before: Luma, after: Luma) -> Transform | None:
         if _is_still(before, after):
@@ -86,11 +86,9 @@ class OpenCvCameraMotion:
         return _areas(np.all(_cells(np.logical_and.reduce(unseen)), axis=(1, 3)), after)  # no slivers at the rim
 
     def locate(
-        self, before: Image, quads: Sequence[Quad], after: Image, motions: Sequence[Transform]
+        self, before: Image | Luma, quads: Sequence[Quad], after: Image | Luma, motions: Sequence[Transform]
     ) -> list[tuple[Quad, float]]:
-        import cv2
-
-        a, b = (np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (before, after))
+        a, b = _grey(before), _grey(after)
         return [_best([_located(a, quad, b, motion) for motion in motions]) for quad in quads]
 
     def _tracked(self, before: Luma, after: Luma) -> Iterator[Transform]:
@@ -138,6 +136,12 @@ class OpenCvCameraMotion:
                 yield np.vstack([fit, [0.0, 0.0, 1.0]])
             rest = inliers.ravel() == 0
             before, after = before[rest], after[rest]
+
+
+def _grey(image: Image | Luma) -> Luma:
+    import cv2
+
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # pyright: ignore[reportReturnType]
 
 
 def _is_still(before: Luma, after: Luma) -> bool:

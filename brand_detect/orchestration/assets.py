@@ -182,8 +182,8 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="14",
-    packages=READERS,
+    code_version="15",
+    packages=[*READERS, "av"],
     shipped=[
         "weights/logo_embedder.safetensors",
         "weights/pretrained_tower.onnx",
@@ -197,14 +197,26 @@ def detect_objects(
     run: StageRun[DetectObjectsParams], extract_frames: ExtractedFrames, filter_scenes: FilteredScenes
 ) -> DetectedObjects:
     """Detects text, logo and object regions on the keyframes and joins them into tracks within a shot."""
-    return stages.detect_objects(
+    motion = run.use("motion", run.engines.motion())
+    detected = stages.detect_objects(
         filter_scenes,
         run.params,
         frames=run.frames(extract_frames),
         codec=run.use("codec", run.engines.codec()),
         detectors=[run.use(f"detector_{i}", d) for i, d in enumerate(run.engines.region_detectors(run.params), 1)],
-        motion=run.use("motion", run.engines.motion()),
+        motion=motion,
         embedder=run.use("embedder", embedder) if (embedder := run.engines.logo_embedder(run.params)) else None,
+        progress=run.progress,
+    )
+    return stages.with_edges(
+        detected,
+        run.request,
+        extract_frames,
+        filter_scenes,
+        run.params,
+        media=run.media,
+        decoder=run.use("decoder", run.engines.decoder(run.settings.video_limits)),
+        motion=motion,
         progress=run.progress,
     )
 
@@ -312,7 +324,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="10",
+    code_version="11",
     packages=["opencv-python", "pillow"],
     shipped=["quality"],
     work="sums",

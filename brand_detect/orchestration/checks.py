@@ -177,11 +177,14 @@ def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileRepo
     detections with it, so a short one that is still present is an error.
     """
     scenes: FilteredScenes = inputs[Stage.filter_scenes]
-    seen: dict[str, set[int]] = {}
-    for brand_id, frame in zip(*(value.detections[c].to_pylist() for c in ("brand_id", "frame")), strict=True):
-        seen.setdefault(brand_id, set()).add(frame)
-    cells = scenes.timeline.select(["start_s", "end_s", "shot", "keyframe"]).sort_by("start_s").to_pylist()
-    due = {brand_id: _presences(cells, frames, params) for brand_id, frames in seen.items()}
+    detected: DetectedObjects = inputs[Stage.detect_objects]
+    edges = {(e["track_id"], e["frame"], e["side"]): e["t_s"] for e in detected.edges.to_pylist()}
+    seen: dict[str, dict[int, set[str]]] = {}
+    columns = (value.detections[c].to_pylist() for c in ("brand_id", "frame", "track_id"))
+    for brand_id, frame, track_id in zip(*columns, strict=True):
+        seen.setdefault(brand_id, {}).setdefault(frame, set()).add(track_id)
+    cells = scenes.timeline.select(["frame", "start_s", "end_s", "shot", "keyframe"]).sort_by("start_s").to_pylist()
+    due = {brand_id: _presences(cells, tracks, edges, params) for brand_id, tracks in seen.items()}
     totals = dict(zip(*(value.brands[c].to_pylist() for c in ("brand_id", "seconds")), strict=True))
     shown = _spans(value)
     for brand_id in sorted({*due, *totals, *shown}):
@@ -196,24 +199,36 @@ def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileRepo
     return ""
 
 
-def _presences(cells: Sequence[Row], frames: set[int], params: CompileReportParams) -> NDArray[np.float64]:
-    """Start and end of the stretches with one of the keyframes ``frames`` on screen, shape (n, 2), in order of time.
+def _presences(
+    cells: Sequence[Row],
+    tracks: Mapping[int, set[str]],
+    edges: Mapping[tuple[str, int, str], float],
+    params: CompileReportParams,
+) -> NDArray[np.float64]:
+    """Start and end of the stretches with one of the keyframes of ``tracks`` on screen, shape (n, 2), in order of time.
 
-    Deliberately independent of ``timeline.bridged_spans``, which the report is made with.
+    Deliberately independent of ``BrandSpans``, which the report is made with.
     """
     spans: list[list[float]] = []
-    last_shot, dark = -1, False
-    for cell in cells:
+    last_shot, dark, grid_s = -1, False, -np.inf
+    for i, cell in enumerate(cells):
         dark |= cell["keyframe"] is None
-        if cell["keyframe"] not in frames:
+        if cell["keyframe"] not in tracks:
             continue
-        gap_s = cell["start_s"] - spans[-1][1] if spans else np.inf
+        own = {
+            side: [edges[key] for t in tracks[cell["keyframe"]] if (key := (t, cell["frame"], side)) in edges]
+            for side in ("start", "end")
+        }
+        goes_on = i + 1 < len(cells) and cells[i + 1]["shot"] == cell["shot"]
+        end_s = max(own["end"]) if goes_on and own["end"] and cells[i + 1]["keyframe"] not in tracks else cell["end_s"]
+        gap_s = cell["start_s"] - grid_s
         bridged = cell["shot"] == last_shot and not dark and gap_s <= params.bridge_s + TOUCHING_S
         if gap_s <= TOUCHING_S or bridged:
-            spans[-1][1] = cell["end_s"]
+            spans[-1][1] = end_s
         else:
-            spans.append([cell["start_s"], cell["end_s"]])
-        last_shot, dark = cell["shot"], False
+            came = i and cells[i - 1]["shot"] == cell["shot"] and own["start"]
+            spans.append([min(own["start"]) if came else cell["start_s"], end_s])
+        last_shot, dark, grid_s = cell["shot"], False, cell["end_s"]
     return np.array([s for s in spans if s[1] - s[0] >= params.min_exposure_s and s[1] > s[0]]).reshape(-1, 2)
 
 

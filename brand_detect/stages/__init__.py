@@ -6,6 +6,7 @@
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect.stages.compile_report.unresolved import locate_unresolved
 from brand_detect.stages.detect_objects.detect import detect_objects
+from brand_detect.stages.detect_objects.edges import with_edges
 from brand_detect.stages.escalate_cloud import escalate_cloud
 from brand_detect.stages.escalate_vlm import escalate_vlm
 from brand_detect.stages.extract_frames.extract import extract_frames
@@ -25,4 +26,5 @@ __all__ = [
     "locate_unresolved",
     "match_brands",
     "run_ocr",
+    "with_edges",
 ]

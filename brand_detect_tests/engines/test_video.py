@@ -12,7 +12,8 @@ from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Probe
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.protocols import DamagedTail, DecodedFrame
+from brand_detect.domain.protocols import MOST_PICTURES, DamagedTail, DecodedFrame
+from brand_detect.domain.protocols import Picture as Found
 from brand_detect.engines.video import PyAvDecoder, opened
 from brand_detect_tests.support.videos import Picture, scene, truncate, write_clip
 
@@ -381,3 +382,55 @@ def test_the_bound_on_allocations_holds_until_the_last_file_is_closed(tmp_path: 
                 assert not is_bounded()
             assert is_bounded()
         assert not is_bounded()
+
+
+def stretches(path: Path, *spans_s: tuple[float, float]) -> list[list[Found]]:
+    """The stretches, with the luma of each picture, which is good only until the next stretch."""
+    with path.open("rb") as file:
+        found = []
+        for pictures in PyAvDecoder().stretches(file, spans_s):
+            lumas = [picture.luma() for picture in pictures]
+            kept = zip(pictures, lumas, strict=True)
+            found.append([Found(one.t_s, one.next_s, lambda luma=luma: luma) for one, luma in kept])
+        return found
+
+
+def times(pictures: list[Found]) -> list[float]:
+    return [picture.t_s for picture in pictures]
+
+
+@pytest.mark.parametrize("options", [{}, {"bf": "2"}])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+def test_stretches_are_the_pictures_from_end_to_end(tmp_path: Path, suffix: str, options: dict[str, str]) -> None:
+    """Of 25 pictures a second; the second stretch begins where the first ends, the last beyond 5 s is sought."""
+    pictures = [scene(i) for i in range(250)]
+    path = write_clip(tmp_path / f"a{suffix}", pictures, options=options if suffix != ".avi" else {}, keyint=25)
+    found = stretches(path, (1.0, 1.4), (1.4, 1.8), (8.2, 8.6))
+    for own, start_s in zip(found, (1.0, 1.4, 8.2), strict=True):
+        assert times(own) == pytest.approx(np.arange(11) / 25 + start_s, abs=2e-3)
+        assert [picture.next_s for picture in own[:-1]] == times(own)[1:]
+        for picture in own:
+            expected = np.asarray(cv2.cvtColor(pictures[round(picture.t_s * 25)], cv2.COLOR_BGR2GRAY), np.uint8)
+            assert error(picture.luma(), expected) < 25, "scenes differ by 60, and luma of video has 16 to 235"
+
+
+def test_a_long_stretch_is_thinned_and_one_without_pictures_is_empty(tmp_path: Path) -> None:
+    long, none = stretches(write_clip(tmp_path / "a.mp4", moving(60)), (0.0, 2.0), (3.0, 3.5))
+    assert (long[0].t_s, long[-1].t_s) == (0.0, 2.0)
+    assert len(long) <= MOST_PICTURES
+    assert all(picture.next_s == pytest.approx(picture.t_s + 0.04) for picture in long[:-1])
+    assert none == []
+
+
+def test_luma_of_turned_pictures_is_upright(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", moving(25), rotation_deg=90)
+    assert stretches(path, (0.0, 0.4))[0][0].luma().shape == (320, 180)
+
+
+def test_key_times_count_from_the_first_picture(tmp_path: Path) -> None:
+    """Also with pictures that are shown later than they are decoded; a transport stream has no index."""
+    for name, options in (("a.mp4", {}), ("b.mp4", {"bf": "2"}), ("c.ts", {})):
+        path = write_clip(tmp_path / name, moving(50), keyint=20, options={"sc_threshold": "0", **options})
+        with path.open("rb") as file:
+            found = PyAvDecoder().key_times(file)
+        assert found == pytest.approx([0.0] if path.suffix == ".ts" else [0.0, 0.8, 1.6], abs=1e-3)

@@ -1,6 +1,6 @@
 """What the checks let pass and what not, and what follows from a check that fails."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, TextDetection
+from brand_detect.domain.contracts.detect_objects import TRACK_EDGES, DetectObjectsParams, Side, TextDetection
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.contracts.extract_frames import SIGNALS, ExtractedFrames, ExtractFramesParams
 from brand_detect.domain.contracts.filter_scenes import BLACK
@@ -171,25 +171,40 @@ class Made:
         return replace(self.report, **{name: table(getattr(self.report, name).schema, rows)})
 
 
-def made(rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], **params: float) -> Made:
+def made(
+    rows: list[tuple[int, ...]],
+    fate: list[str],
+    cuts: tuple[float, ...],
+    shares: Sequence[float | None] = (),
+    **params: float,
+) -> Made:
+    """``shares`` are, by frame, how far from it tracks appear before it and disappear after it, of half a second."""
     dropped = dropped_of(fate, cuts)
     regions = [p.region(f, f"t{t}", (x, y, w, h)) for f, t, x, y, w, h in rows if f not in dropped]
     frames = p.frames(20)
     scenes = p.scenes(frames, cuts, dropped)
     known = CompileReportParams.model_validate(params)
     verdicts = p.verdicts([p.verdict(BRANDS[t % 3], [f"t{t}"]) for t in range(6)])
+    edges = [
+        {"track_id": f"t{t}", "frame": n, "side": side, "t_s": n / 2 + sign * share / 2, "error_s": 0.04}
+        for n, share in enumerate(shares)
+        if share is not None
+        for t in range(3)
+        for side, sign in ((Side.start, -1), (Side.end, 1))
+    ]
+    detected = replace(p.detected(regions, scenes), edges=table(TRACK_EDGES, edges))
     report = compile_report(
         p.request(),
         frames,
         scenes,
-        p.detected(regions, scenes),
+        detected,
         verdicts,
         known,
         scale=load_quality("default"),
         statistics={"profile": "default"},
         brands={},
     )
-    return Made(report, {"extract_frames": frames, "filter_scenes": scenes}, known)
+    return Made(report, {"extract_frames": frames, "filter_scenes": scenes, "detect_objects": detected}, known)
 
 
 @settings(max_examples=300, deadline=None)
@@ -199,11 +214,17 @@ def made(rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], 
     cut_times,
     st.sampled_from([0.0, 0.5, 0.7, 1.0, 2.0, 30.0]),
     st.sampled_from([0.0, 0.5, 0.6, 1.0, 3.0]),
+    st.lists(st.none() | st.floats(0.01, 0.99), max_size=20),
 )
 def test_every_report_of_the_stage_passes(
-    rows: list[tuple[int, ...]], fate: list[str], cuts: tuple[float, ...], bridge_s: float, min_exposure_s: float
+    rows: list[tuple[int, ...]],
+    fate: list[str],
+    cuts: tuple[float, ...],
+    bridge_s: float,
+    min_exposure_s: float,
+    shares: list[float | None],
 ):
-    assert made(rows, fate, cuts, bridge_s=bridge_s, min_exposure_s=min_exposure_s).failing() == set()
+    assert made(rows, fate, cuts, shares, bridge_s=bridge_s, min_exposure_s=min_exposure_s).failing() == set()
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +235,16 @@ def whole() -> Made:
     spans = [(e["brand"], e["start_s"], e["end_s"]) for e in found.report.exposures.to_pylist()]
     assert spans == [("Nike", 1.75, 3.25), ("Puma", 1.75, 2.25), ("Nike", 6.75, 7.75)]
     return found
+
+
+def test_an_edge_that_the_report_did_not_take_is_found(whole: Made):
+    edges = [
+        {"track_id": "t0", "frame": 4, "side": Side.start, "t_s": 1.6, "error_s": 0.04},
+        {"track_id": "t0", "frame": 15, "side": Side.end, "t_s": 7.6, "error_s": 0.04},
+    ]
+    detected = replace(whole.inputs["detect_objects"], edges=table(TRACK_EDGES, edges))
+    late = replace(whole, inputs=whole.inputs | {"detect_objects": detected})
+    assert late.failing() == {TOTALS}
 
 
 OUTSIDE, TWICE, TOTALS = (check.__name__ for check in REPORT_CHECKS)

@@ -27,6 +27,13 @@ class Origin(StrEnum):
     carried = "carried"
 
 
+class Side(StrEnum):
+    """Which end of a track's time on screen an edge is."""
+
+    start = "start"
+    end = "end"
+
+
 REGIONS = schema(
     "regions",
     "A region on one keyframe",
@@ -92,6 +99,15 @@ CAMERA_MOTION = schema(
         "share of what both keyframes show that is alike after that motion, 0..1; null where there is none",
     ),
 )
+TRACK_EDGES = schema(
+    "track_edges",
+    "When a track appears or disappears between two sampled frames of a shot, found on the pictures between them",
+    track_id=(STRING, "id, from the track's first region"),
+    frame=(I32, "the sampled frame that shows it, first or last; the one before or after it does not"),
+    side=(STRING, " | ".join(Side)),
+    t_s=(F64, "when it appears or disappears, in seconds"),
+    error_s=(F32, "most by which that may be wrong, in seconds: half the time between the two nearest pictures"),
+)
 
 
 @dataclass(frozen=True)
@@ -102,14 +118,16 @@ class DetectedObjects(Payload):
     tracks: pa.Table
     embeddings: pa.Table = field(default_factory=lambda: table(TRACK_EMBEDDINGS))
     camera_motion: pa.Table = field(default_factory=lambda: table(CAMERA_MOTION))
+    edges: pa.Table = field(default_factory=lambda: table(TRACK_EDGES))
     embedder: str = ""
     schemas: ClassVar = {
         "regions": REGIONS,
         "tracks": TRACKS,
         "embeddings": TRACK_EMBEDDINGS,
         "camera_motion": CAMERA_MOTION,
+        "edges": TRACK_EDGES,
     }
-    added: ClassVar = ("camera_motion",)
+    added: ClassVar = ("camera_motion", "edges")
 
 
 class TextDetection(Enum):
@@ -142,6 +160,13 @@ class DetectObjectsParams(Params):
         le=1.0,
         description="least correlation with the expected pixels at which text that could not be carried is searched "
         "for; below, something else is in front of it. Text at the edge, which cannot be compared, always is",
+    )
+    edge_pictures_per_minute: int = Field(
+        500,
+        ge=0,
+        le=10_000,
+        description="most pictures that are decoded per minute of video to find when regions appear and disappear "
+        "between two sampled frames; 0 = not at all",
     )
     precision: Precision = Field(
         Precision.auto,

@@ -1,8 +1,9 @@
 """Computes exposures and totals per brand from the verdicts.
 
 A brand is on screen during the cells of the keyframes on which one of its tracks has a region, including the cells of
-their duplicates. Cells end at cuts, otherwise midway between two samples, so an edge that is not a cut is known to half
-a sampling interval.
+their duplicates. Cells end at cuts, otherwise midway between two samples. Where ``detect_objects`` found on the
+pictures between two samples when the brand's tracks appear or disappear, the brand does so then; other edges that are
+no cuts are known to half a sampling interval.
 
 How it counts (``docs/concepts/metrics.md`` defines every figure):
 
@@ -54,6 +55,7 @@ from brand_detect.domain.tables import table
 from brand_detect.stages.compile_report.assets import with_assets
 from brand_detect.stages.compile_report.corrections import Corrections, Named
 from brand_detect.stages.compile_report.detections import counted, detections
+from brand_detect.stages.compile_report.edges import BrandSpans
 from brand_detect.stages.compile_report.evidence import decisive_answers, evidence, placements_answered
 from brand_detect.stages.compile_report.exposures import exposures
 from brand_detect.stages.compile_report.placements import placements, texts_of
@@ -104,7 +106,8 @@ def compile_report(
     counting, overlay_notes = _without_overlays(corrected.found, params.overlays)
     counting, kind_notes = _without_kinds(counting, params.exclude_kinds, brands)
     found = counted(counting)
-    exposed, rests_on = exposures(found, frames.frames, cells, params, scale, request.video_sha256)
+    spans = BrandSpans(found, detected.edges, cells)
+    exposed, rests_on = exposures(found, frames.frames, cells, spans, params, scale, request.video_sha256)
     reported = found.take(rests_on).sort_by([("frame", "ascending"), ("brand_id", "ascending")])
     reported = reported.drop_columns("seen_on")
     resembling = keyframes_resembling(verdicts.unresolved, detected.regions)
@@ -121,8 +124,8 @@ def compile_report(
         unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
         evidence=table(EVIDENCE, proofs),
-        placements=table(PLACEMENT_TOTALS, placement_totals(reported, cells, by_brand, params)),
-        assets=table(ASSET_TOTALS, asset_totals(reported, cells, by_brand, params)),
+        placements=table(PLACEMENT_TOTALS, placement_totals(reported, detected.edges, cells, by_brand, params)),
+        assets=table(ASSET_TOTALS, asset_totals(reported, detected.edges, cells, by_brand, params)),
         summary=summary(frames, scenes, detected, verdicts, reported.num_rows, scale, params, statistics)
         | {"reviews": corrected.reviews},
         quality=f"{params.quality} {scale.version} {scale.digest}",

@@ -171,7 +171,7 @@ class _State:
         size = sizes_of(frames, self._frame)
         box = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64).reshape(-1, 4)
         self._box = np.hstack([box[:, :2], box[:, :2] + box[:, 2:]]) / np.hstack([size, size])
-        self._start, self._end = (cells[c].to_numpy() for c in ("start_s", "end_s"))
+        self._start, self._end, self._t_s = (cells[c].to_numpy() for c in ("start_s", "end_s", "t_s"))
         self._keyframe = cells["keyframe"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         self._shown_s = timeline.shown_seconds(cells)
 
@@ -225,10 +225,13 @@ class _State:
         return changed.filter(pa.array(rows, pa.bool_()))
 
     def _within(self, review: Review) -> Rows:
-        """Mask of detections on screen mostly within the correction's range."""
+        """Mask of detections on screen mostly within the correction's range, which may be an exposure's that is shorter
+        than its cells: a cell whose sampled picture it contains is within.
+        """
         if review.start_s is None or review.end_s is None:
             return np.ones(len(self._frame), np.bool_)
         inside = np.minimum(self._end, review.end_s) - np.maximum(self._start, review.start_s)
+        inside = np.where((review.start_s <= self._t_s) & (self._t_s < review.end_s), self._end - self._start, inside)
         shown = self._keyframe >= 0
         seconds = np.bincount(self._keyframe[shown], inside.clip(min=0)[shown], len(self._shown_s))
         return (seconds > 0)[self._frame] & (seconds >= MOSTLY * self._shown_s)[self._frame]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from brand_detect.domain import timeline
 from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams, Exposure
 from brand_detect.domain.placements import PLACEMENTS, Placement
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.tables import content_id
 from brand_detect.stages.compile_report.detections import BOX, Floats, Ints
+from brand_detect.stages.compile_report.edges import BrandSpans
 from brand_detect.stages.regions import sizes_of
 
 FROM_BEST = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by", "verdict_id", "reviewed")
@@ -45,18 +45,29 @@ class _Run:
     """The cells of one exposure and their scores."""
 
     presence: _Presence
-    cells: Ints  # rows of the timeline, without bridged gaps
-    at: Ints  # for each cell, its index in the presence
-    seconds_of: Floats  # length of each cell
-    start_s: float
-    end_s: float
+    at: Ints  # for each cell, its index in the presence; without bridged gaps
+    start: Floats  # of each cell, s
+    end: Floats
     scores: Mapping[str, float]
     quality: float
     factor: Floats  # per cell, the brand's equivalent in full-screen spots if it were alone on screen
 
     @property
+    def start_s(self) -> float:
+        return float(self.start[0])
+
+    @property
+    def end_s(self) -> float:
+        return float(self.end[-1])
+
+    @property
     def seconds(self) -> float:
         return self.end_s - self.start_s
+
+    @property
+    def seconds_of(self) -> Floats:
+        """Length of each cell."""
+        return self.end - self.start
 
     def mean(self, values: Floats) -> Floats:
         """Mean of a presence's ``values``, weighted by time."""
@@ -73,18 +84,21 @@ def exposures(
     found: pa.Table,
     frames: pa.Table,
     cells: pa.Table,
+    spans: BrandSpans,
     params: CompileReportParams,
     scale: QualityScale,
     video: str,
 ) -> tuple[list[Exposure], Ints]:
     """The exposures in order of time, and the rows of ``found`` that form them.
 
-    ``found`` is the result of ``detections``, ``cells`` the timeline by frame, ``video`` the video's hash.
+    ``found`` is the result of ``detections``, ``cells`` the timeline by frame, ``spans`` those of ``found``,
+    ``video`` the video's hash.
     """
     if not found.num_rows:
         return [], np.zeros(0, np.intp)
-    runs = [run for presence in _presences(found, frames, scale) for run in _runs(presence, cells, params, scale)]
-    factors = _media_factors(runs, cells.num_rows)
+    presences = _presences(found, frames, scale)
+    runs = [run for presence in presences for run in _runs(presence, cells, spans, params, scale)]
+    factors = _media_factors(runs)
     made = [_exposure(run, video, factor) for run, factor in zip(runs, factors, strict=True)]
     rests_on = np.unique(np.concatenate([np.zeros(0, np.intp), *(run.presence.rows[run.rows()] for run in runs)]))
     return sorted(made, key=lambda e: (e.start_s, e.brand_id)), rests_on
@@ -142,35 +156,49 @@ def _presence(
     )
 
 
-def _runs(presence: _Presence, cells: pa.Table, params: CompileReportParams, scale: QualityScale) -> Iterator[_Run]:
-    start, end = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
+def _runs(
+    presence: _Presence, cells: pa.Table, spans: BrandSpans, params: CompileReportParams, scale: QualityScale
+) -> Iterator[_Run]:
+    starts, ends = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
     keyframe = cells["keyframe"].fill_null(-1).to_numpy()
-    for rows in timeline.bridged_spans(cells, presence.frame, params.bridge_s):
-        begin, finish = float(start[rows[0]]), float(end[rows[-1]])
-        if finish - begin <= 0 or finish - begin < params.min_exposure_s:
+    for span in spans.of(presence.found["brand_id"][0].as_py(), params.bridge_s):
+        seconds = span.end_s - span.start_s
+        if seconds <= 0 or seconds < params.min_exposure_s:
             continue
-        at = np.searchsorted(presence.frame, keyframe[rows])
-        seconds_of = (end - start)[rows]
-        weight = seconds_of / seconds_of.sum()
+        start, end = starts[span.rows], ends[span.rows]
+        start[0], end[-1] = span.start_s, span.end_s
+        at = np.searchsorted(presence.frame, keyframe[span.rows])
+        weight = (end - start) / (end - start).sum()
         scores = {name: float(weight @ score[at]) for name, score in presence.scores.items()}
-        scores["duration"] = float(scale.of_duration(finish - begin))
+        scores["duration"] = float(scale.of_duration(seconds))
         quality = float(scale.quality(scores))
         factor = scale.media_factor(presence.coverage[at], quality)
-        yield _Run(presence, rows, at, seconds_of, begin, finish, scores, quality, factor)
+        yield _Run(presence, at, start, end, scores, quality, factor)
 
 
-def _media_factors(runs: Sequence[_Run], n_cells: int) -> list[float]:
+def _media_factors(runs: Sequence[_Run]) -> list[float]:
     """Each run's ``media_factor``: the mean factor over its seconds, 0 in bridged gaps.
 
     If the factors of all brands on screen sum to more than 1, all are reduced in proportion. The mean is truncated to
     the six decimals of exports, so that exported values add up to the brand's value.
     """
-    together = np.zeros(n_cells)
-    for run in runs:
-        together[run.cells] += run.factor  # no cell twice: exposures of one brand are disjoint
-    shares = [run.factor / np.maximum(together[run.cells], 1.0) for run in runs]
-    means = (float(run.seconds_of @ share) / run.seconds for run, share in zip(runs, shares, strict=True))
+    edges = np.unique(np.concatenate([np.zeros(0), *(times for run in runs for times in (run.start, run.end))]))
+    lengths, together = np.diff(edges), np.zeros(max(0, len(edges) - 1))
+    pieces = [_pieces(run, edges) for run in runs]
+    for run, (cell, piece) in zip(runs, pieces, strict=True):
+        together[piece] += run.factor[cell]  # no piece twice: exposures of one brand are disjoint
+    means = (
+        float(lengths[piece] @ (run.factor[cell] / np.maximum(together[piece], 1.0))) / run.seconds
+        for run, (cell, piece) in zip(runs, pieces, strict=True)
+    )
     return [floor(1e6 * mean) / 1e6 for mean in means]
+
+
+def _pieces(run: _Run, edges: Floats) -> tuple[Ints, Ints]:
+    """The intervals between successive ``edges`` that make up the run's cells: the cell of each, and the interval."""
+    first, end = np.searchsorted(edges, run.start), np.searchsorted(edges, run.end)
+    cell = np.repeat(np.arange(len(first)), end - first)
+    return cell, np.arange(len(cell)) + np.repeat(end - np.cumsum(end - first), end - first)
 
 
 def _exposure(run: _Run, video: str, media_factor: float) -> Exposure:

@@ -61,8 +61,9 @@ def _sampling(frames: ExtractedFrames) -> dict[str, Any]:
         "interval_s": round(interval, 6),
         "edge_error_s": round(interval / 2, 6),
         "statement": (
-            f"Frames were sampled every {interval:.2f} s. A start or end that is not a cut is therefore known to "
-            f"±{interval / 2:.2f} s, and brands on screen for less than {interval:.2f} s may be missing."
+            f"Frames were sampled every {interval:.2f} s. A start or end that is no cut, and was not found on the "
+            f"pictures between two samples, is therefore known to ±{interval / 2:.2f} s, and brands on screen for less "
+            f"than {interval:.2f} s may be missing."
         ),
     }
 

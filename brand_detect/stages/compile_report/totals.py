@@ -20,6 +20,7 @@ from brand_detect.domain.contracts.compile_report import (
 )
 from brand_detect.domain.placements import Placement
 from brand_detect.stages.compile_report.detections import Floats
+from brand_detect.stages.compile_report.edges import BrandSpans
 
 
 def totals(
@@ -46,8 +47,15 @@ def totals(
         (pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32())) | (pc.field("reviewed") != ""),
     )
     overlays = _frames_of(detections, pc.field("is_overlay"))
+    every = _frames_of(detections, pc.scalar(True))
     shown = timeline.shown_seconds(cells)
+    starts, ends = (cells[c].to_numpy() for c in ("start_s", "end_s"))
     bounds = _Bounds(cells, shots, range_s)
+
+    def on_grid(brand_id: str) -> list[tuple[float, float]]:
+        """The brand's exposures as whole cells."""
+        spans = timeline.bridged_spans(cells, every[brand_id], params.bridge_s)
+        return [(float(starts[rows[0]]), float(ends[rows[-1]])) for rows in spans]
 
     def total(own: Sequence[Exposure]) -> BrandTotal:
         brand_id, brand = own[0].brand_id, own[0].brand
@@ -71,7 +79,7 @@ def totals(
             confidence=max(e.confidence for e in own),
             overlay_s=float(shown[overlays[brand_id]].sum()),
             low_s=min(bounds.low(sure[brand_id]), seconds),
-            high_s=bounds.high([(e.start_s, e.end_s) for e in own], resembling.get(brand, ())),
+            high_s=bounds.high(on_grid(brand_id), resembling.get(brand, ())),
             mean_s=seconds / len(own),
             area_frac_max=max(e.area_frac_max for e in own),
             position=_mean(own, "position"),
@@ -95,43 +103,44 @@ def _longest_placement(exposures: Sequence[Exposure]) -> str:
 
 
 def placement_totals(
-    detections: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
+    detections: pa.Table, edges: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
 ) -> list[PlacementTotal]:
     """Totals by brand, in the order of ``brands``, and placement, longest first."""
     sure = detections.group_by(["brand_id", "placement"]).aggregate([("placement_confidence", "mean")])
     confidence = {(row["brand_id"], row["placement"]): row["placement_confidence_mean"] for row in sure.to_pylist()}
     return [
         PlacementTotal(**part, placement=name, confidence=confidence[part["brand_id"], name])
-        for part, name in _parts("placement", detections, cells, brands, params)
+        for part, name in _parts("placement", detections, edges, cells, brands, params)
     ]
 
 
 def asset_totals(
-    detections: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
+    detections: pa.Table, edges: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
 ) -> list[AssetTotal]:
     """Totals by brand, in the order of ``brands``, and asset, longest first."""
     on_assets = detections.filter(pc.field("asset") != "")
-    return [AssetTotal(**part, asset=name) for part, name in _parts("asset", on_assets, cells, brands, params)]
+    return [AssetTotal(**part, asset=name) for part, name in _parts("asset", on_assets, edges, cells, brands, params)]
 
 
 def _parts(
-    column: str, detections: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
+    column: str,
+    detections: pa.Table,
+    edges: pa.Table,
+    cells: pa.Table,
+    brands: Sequence[BrandTotal],
+    params: CompileReportParams,
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """The fields of ``Part`` by brand and value of ``column``; what carries a brand is counted like exposures."""
-    start, end = (cells[c].to_numpy() for c in ("start_s", "end_s"))
-    frames: defaultdict[str, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    columns = (detections[c].to_pylist() for c in ("brand_id", column, "frame"))
-    for brand_id, name, frame in zip(*columns, strict=True):
-        frames[brand_id][name].add(frame)
-    for brand in brands:
-        found = []
-        for name, on in sorted(frames[brand.brand_id].items()):
-            runs = timeline.bridged_spans(cells, [*on], params.bridge_s)
-            lengths = [float(end[rows[-1]] - start[rows[0]]) for rows in runs]
+    found: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
+    for name in sorted({*detections[column].to_pylist()}):
+        spans = BrandSpans(detections.filter(pc.field(column) == name), edges, cells)
+        for brand in brands:
+            lengths = [span.end_s - span.start_s for span in spans.of(brand.brand_id, params.bridge_s)]
             lengths = [s for s in lengths if s > 0 and s >= params.min_exposure_s]
             if lengths:
-                found.append((sum(lengths), len(lengths), name))
-        for seconds, n_exposures, name in sorted(found, key=lambda one: -one[0]):
+                found[brand.brand_id].append((sum(lengths), len(lengths), name))
+    for brand in brands:
+        for seconds, n_exposures, name in sorted(found[brand.brand_id], key=lambda one: -one[0]):
             part = {"brand_id": brand.brand_id, "brand": brand.brand, "seconds": seconds}
             yield part | {"share": seconds / brand.seconds, "n_exposures": n_exposures}, name
 
@@ -151,7 +160,8 @@ def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, l
 
 
 class _Bounds:
-    """Lower and upper bounds of seconds: an edge that is not a cut is known to half a sampling interval."""
+    """Lower and upper bounds of seconds by the sampled frames alone: an edge that is not a cut lies within half an
+    interval of the grid's, on whatever picture it was found."""
 
     def __init__(self, cells: pa.Table, shots: pa.Table, range_s: tuple[float, float]) -> None:
         self._range = range_s

@@ -83,6 +83,7 @@ def test_what_is_seen_at_two_frames_a_second_is_within_a_tenth_of_the_truth(
         assert abs(row["error"]) < 0.1
         assert abs(row["voice error"]) < 0.1
         assert abs(row["area error"]) < 0.1
+        assert row["edge error s"] <= 0.25, "half a sampling interval"
 
 
 def union(truth: Truth, brand: str) -> float:
@@ -104,3 +105,12 @@ def test_the_area_is_that_of_what_can_be_read() -> None:
     rows[1][0] = 1  # frames 0 and 1 legible, the third box is not
     truth = Truth(("Nike",), (), (), 1920, 1080, FPS, 1.0, (), (), (), (), np.array(rows, np.float32))
     assert exposure.area_frac(truth, "Nike") == pytest.approx(0.01)
+
+
+def test_the_error_of_starts_and_ends_inside_shots() -> None:
+    """Cuts at 4 and 8 s; legible from 2 to 3 s, 4 to 5 s and 6 to 7 s. What is missed or cut in two has no edges."""
+    frames = [f for start, end in ((2, 3), (4, 5), (6, 7)) for f in range(start * FPS, end * FPS)]
+    rows = [[f, 0, 0, 0, 192, 0, 192, 108, 0, 108, 1.0, 1.0] for f in frames]
+    truth = Truth(("Nike",), (), (), 1920, 1080, FPS, 10.0, (4.0, 8.0), (), (), (), np.array(rows, np.float32))
+    assert exposure.edge_errors_s(truth, "Nike", [(1.9, 3.2), (4.0, 5.3)]) == pytest.approx([0.1, 0.2, 0.3])
+    assert exposure.edge_errors_s(truth, "Nike", [(2.0, 2.2), (2.6, 3.0), (4.0, 6.5)]) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from brand_detect.domain.catalog import Brand, BrandKind
 from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileReportParams, Report
-from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
+from brand_detect.domain.contracts.detect_objects import TRACK_EDGES, TRACK_EMBEDDINGS, Side
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK
 from brand_detect.domain.contracts.verdicts import UNRESOLVED
 from brand_detect.domain.tables import content_id, table
@@ -32,15 +32,18 @@ def report(
     unresolved: tuple[dict[str, Any], ...] = (),
     on_overlay: tuple[str, ...] = (),
     brands: tuple[Brand, ...] = (),
+    edges: tuple[tuple[str, int, Side, float], ...] = (),
     **params: Any,
 ) -> Report:
+    """``edges`` are track, frame, side and time of TRACK_EDGES."""
     frames = p.frames(20)
     scenes = p.scenes(frames, cuts, dropped)
+    found = [dict(zip(TRACK_EDGES.names, (*edge, 0.04), strict=True)) for edge in edges]
     return compile_report(
         p.request(),
         frames,
         scenes,
-        p.detected(regions, scenes, on_overlay),
+        replace(p.detected(regions, scenes, on_overlay), edges=table(TRACK_EDGES, found)),
         p.verdicts(verdicts, unresolved),
         CompileReportParams(**params),
         scale=load_quality("default"),
@@ -64,6 +67,59 @@ def test_presence_reaches_half_a_sample_to_both_sides() -> None:
     assert made.brands["screen_share"].to_pylist() == pytest.approx([0.15])
     assert made.detections["frame"].to_pylist() == [4, 5, 6]
     assert made.detections["start_s"].to_pylist() == [1.75, 2.25, 2.75]
+
+
+def test_an_exposure_begins_and_ends_at_the_edges_of_its_tracks() -> None:
+    """The first of the brand's boards to appear counts, and the last to disappear."""
+    regions = track("a", [4, 5, 6]) + track("b", [4, 5, 6], (900, 500, 200, 50))
+    found = (("a", 4, Side.start, 1.6), ("b", 4, Side.start, 1.9), ("a", 6, Side.end, 3.1), ("b", 6, Side.end, 3.4))
+    both = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], verdict_id="other")]
+    made = report(regions, both, edges=found)
+    assert spans(made) == [(1.6, 3.4)]
+    [brand] = made.brands.to_pylist()
+    assert brand["seconds"] == pytest.approx(1.8)
+    assert (brand["low_s"], brand["high_s"]) == (1.0, 2.0), "what the sampled frames prove"
+    assert spans(report(regions, both, edges=found[1:2])) == [(1.9, 3.25)], "the other board's is not known"
+
+
+def test_edges_inside_an_exposure_and_at_cuts_change_nothing() -> None:
+    regions = track("a", [4, 5]) + track("b", [6, 7], (900, 500, 200, 50))
+    found = (("a", 5, Side.end, 2.6), ("b", 6, Side.start, 2.9), ("a", 4, Side.start, 1.9), ("b", 7, Side.end, 3.6))
+    both = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], verdict_id="other")]
+    assert spans(report(regions, both, edges=found)) == [(1.9, 3.6)], "one board goes, the other comes"
+    assert spans(report(regions, both, edges=found, cuts=(1.8, 3.9))) == [(1.8, 3.9)]
+
+
+def test_figures_weigh_the_time_that_edges_leave() -> None:
+    """A board of 1 % for 0.6 s, then one of 4 % for 0.9 s."""
+    regions = track("a", [4], (100, 100, 192, 108)) + track("b", [5], (100, 100, 384, 216))
+    rows = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], verdict_id="other")]
+    found = (("a", 4, Side.start, 1.65), ("b", 5, Side.end, 3.15))
+    [exposure] = report(regions, rows, edges=found).exposures.to_pylist()
+    assert exposure["area_frac_mean"] == pytest.approx((0.6 * 0.01 + 0.9 * 0.04) / 1.5)
+
+
+def test_several_brands_never_exceed_the_price_of_an_instant_between_samples_either() -> None:
+    """Each fills the picture, one until 2.4 s by its edge, and one from 2.1 s: together from 1.75 to 2.75 s."""
+    whole = (0, 0, 1920, 1080)
+    regions = track("a", [4], whole) + track("b", [5], whole)
+    found = (("a", 4, Side.end, 2.4), ("b", 5, Side.start, 2.1))
+    made = report(
+        regions, [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])], edges=found, media_rate=3000.0, bridge_s=0
+    )
+    nike, puma = (
+        made.exposures.filter(made.exposures["brand"].to_numpy() == n).to_pylist()[0] for n in ("Nike", "Puma")
+    )
+    assert (nike["end_s"], puma["start_s"]) == (2.4, 2.1)
+    factors = [scale_free(e) for e in (nike, puma)]
+    alone = [e["quality"] for e in (nike, puma)]
+    assert sum(factors) <= 1.0 + 1e-6
+    assert all(f < q * e["seconds"] for f, q, e in zip(factors, alone, (nike, puma), strict=True))
+
+
+def scale_free(exposure: dict[str, Any]) -> float:
+    """Full-screen seconds that an exposure is worth."""
+    return exposure["media_factor"] * exposure["seconds"]
 
 
 def test_figures_to_compare_attempts_by() -> None:

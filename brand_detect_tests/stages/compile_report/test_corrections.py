@@ -1,5 +1,6 @@
 """Corrections in a report whose truth is known: 20 frames at 2 a second, cells of half a second, 1920 x 1080."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileReportParams, Report, Reviewed
+from brand_detect.domain.contracts.detect_objects import TRACK_EDGES, Side
 from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import Review, correction_of, review_of
+from brand_detect.domain.tables import table
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.orchestration.checks import (
     no_exposure_outside_the_video,
@@ -37,7 +40,13 @@ def shares(box: tuple[int, ...]) -> list[float]:
     return [x / 1920, y / 1080, w / 1920, h / 1080]
 
 
-def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | None = None, **params: Any) -> Report:
+def report(
+    *reviews: Review,
+    shift: int = 0,
+    dropped: dict[int, int | str] | None = None,
+    edges: tuple[tuple[str, int, Side, float], ...] = (),
+    **params: Any,
+) -> Report:
     """Nike left on frames 2 to 4 and right on 3 to 5, then left on 10 to 12; Puma on 6 and 7; two clusters."""
     frames = p.frames(20)
     scenes = p.scenes(frames, (), dropped)
@@ -52,11 +61,13 @@ def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | Non
         p.verdict("Puma", ["d"]),
     ]
     clusters = [p.cluster(1, "", regions[-3], cluster_id=f"x{shift}"), p.cluster(2, "KAPRUN 12", regions[-1])]
+    found = [dict(zip(TRACK_EDGES.names, (*edge, 0.04), strict=True)) for edge in edges]
+    detected = replace(p.detected(regions, scenes), edges=table(TRACK_EDGES, found))
     made = compile_report(
         p.request(),
         frames,
         scenes,
-        p.detected(regions, scenes),
+        detected,
         p.verdicts(verdicts, clusters),
         CompileReportParams(**params),
         scale=load_quality("default"),
@@ -65,7 +76,7 @@ def report(*reviews: Review, shift: int = 0, dropped: dict[int, int | str] | Non
         reviews=reviews,
         named=lambda name: CATALOG.get(name.lower()),
     )
-    inputs = {"extract_frames": frames, "filter_scenes": scenes}
+    inputs = {"extract_frames": frames, "filter_scenes": scenes, "detect_objects": detected}
     for look in (no_exposure_outside_the_video, no_instant_counted_twice, totals_equal_the_timeline):
         assert look(made, inputs, CompileReportParams(**params)) == ""
     return made
@@ -94,6 +105,15 @@ def test_a_rejected_exposure_is_kept_beside_the_report():
     assert (told["state"], told["detections"], told["seconds"]) == ("applied", 3, 1.5)
     assert made.notes == ("1 correction by a person is applied.",)
     assert made.summary["counts"]["detections"] == made.detections.num_rows == 8
+
+
+def test_an_exposure_that_is_shorter_than_its_cells_is_rejected_as_a_whole():
+    """Puma comes just before the sample at 3.0 s and goes just after the one at 3.5 s."""
+    edges = (("d", 6, Side.start, 2.96), ("d", 7, Side.end, 3.54))
+    assert spans(report(edges=edges), "Puma") == [(2.96, 3.54)]
+    made = report(said(0, "reject", "puma", start_s=2.96, end_s=3.54), edges=edges)
+    assert (spans(made, "Puma"), states(made)) == ([], ["applied"])
+    assert made.rejected["frame"].to_pylist() == [6, 7]
 
 
 def test_a_box_singles_out_one_mark_of_the_brand():

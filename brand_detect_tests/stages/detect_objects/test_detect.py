@@ -524,7 +524,7 @@ def test_one_place_found_twice_is_one_region():
     scene.kind = RegionKind.object
     scene.boxes = [[(200, 100, 180, 40), (200.2, 100.1, 180, 40)]] * 2
     found = run(scene, [0, 0], search_every=1)
-    assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0, "camera_motion": 2}
+    assert found.counts() == {"regions": 2, "tracks": 1, "embeddings": 0, "camera_motion": 2, "edges": 0}
     assert len(set(found.regions["region_id"].to_pylist())) == 2
 
 
@@ -539,7 +539,7 @@ def test_nothing_to_look_for_is_said():
         motion=OpenCvCameraMotion(),
         progress=quiet,
     )
-    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0, "camera_motion": 1}
+    assert found.counts() == {"regions": 0, "tracks": 0, "embeddings": 0, "camera_motion": 1, "edges": 0}
     assert found.notes
 
 

@@ -162,7 +162,7 @@ class DetectObjectsParams(Params):
         "for; below, something else is in front of it. Text at the edge, which cannot be compared, always is",
     )
     edge_pictures_per_minute: int = Field(
-        500,
+        400,
         ge=0,
         le=10_000,
         description="most pictures that are decoded per minute of video to find when regions appear and disappear "

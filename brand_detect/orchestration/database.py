@@ -35,6 +35,10 @@ def database_explained() -> Iterator[None]:
 
 def _fault(error: BaseException | None) -> BaseException | None:
     """The database fault that caused ``error``."""
+    seen = set[int]()  # an error that is raised again from its own cause makes a circle
     while error and type(error) not in _OUT_OF_REACH:
+        seen.add(id(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if id(error) in seen:
+            return None
     return error

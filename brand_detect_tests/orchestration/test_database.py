@@ -8,15 +8,13 @@ from brand_detect.orchestration.database import database_explained
 
 
 def test_a_fault_deep_inside_is_said_in_a_sentence():
-    locked = exc.OperationalError("insert", {}, Exception("database is locked"))
+    failed = RuntimeError("a step failed")
+    failed.__cause__ = exc.OperationalError("insert", {}, Exception("database is locked"))
     with (
         pytest.raises(Transient, match=r"Dagster's database cannot be used: database is locked\."),
         database_explained(),
     ):
-        try:
-            raise locked
-        except exc.OperationalError as e:
-            raise RuntimeError("a step failed") from e
+        raise failed
 
 
 def test_another_error_whose_causes_make_a_circle_stays_as_it_is():

@@ -8,6 +8,7 @@ import pytest
 
 from brand_detect.catalog import load_catalog
 from brand_detect.catalog.exemplars import exemplar_of
+from brand_detect.catalog.gallery import Entry
 from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
@@ -140,10 +141,11 @@ def test_logos_in_the_package_are_not_embedded_again(tmp_path: Path, monkeypatch
 
 def test_packaged_logos_are_told_from_given_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gallery, "SHIPPED", ship(tmp_path / "shipped.parquet", logos.svg("stairs")))
-    monkeypatch.setattr(gallery, "Gallery", lambda _embedder, entries, *_vectors: entries)
+    listed: list[Entry] = []
+    monkeypatch.setattr(gallery, "Gallery", lambda _embedder, entries, *_vectors: listed.extend(entries))
     more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
-    entries = loaded(*services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross")))
-    assert {(e.brand, e.is_packaged) for e in entries} == {("Stairs", True), ("Cross", False)}
+    loaded(*services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross")))
+    assert {(e.brand, e.is_packaged) for e in listed} == {("Stairs", True), ("Cross", False)}
 
 
 def test_drawings_are_embedded_as_drawings_and_photographs_as_crops(tmp_path: Path):

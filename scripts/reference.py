@@ -40,6 +40,8 @@ SECRETS = (
     ("`BRAND_DETECT_WEBHOOK_URL`", "address that [notifications](../guides/notifications.md) are posted to"),
     ("`BRAND_DETECT_WEBHOOK_SECRET`", "secret that signs them; unset = they are not signed"),
     ("`BRAND_DETECT_POSTGRES_URL`", "Dagster's database, if it is [PostgreSQL](../guides/postgres.md)"),
+    ("`BRAND_DETECT_BROKER_URL`", "Redis, with its password, if there are [many machines](../guides/workers.md)"),
+    ("`BRAND_DETECT_LOGS_BUCKET`", "the bucket for what runs print, if there are many machines; no secret"),
 )
 EXIT_CODES = (
     ("0", "done"),

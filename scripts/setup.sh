@@ -41,6 +41,8 @@ if [ "$set_name" = dev ]; then # beside the Python packages, which need neither
       say "continuing without curl: the tests of the HTTP guide will fail"
     command -v chromium >/dev/null || install_system chromium ||
       say "continuing without chromium: the browser tests will be skipped"
+    command -v redis-server >/dev/null || install_system redis-server ||
+      say "continuing without redis-server: the tests of worker machines will be skipped"
   } &
   trap wait EXIT
 fi

@@ -21,6 +21,7 @@ from brand_detect.domain.contracts import check_overrides, uses_outside_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.history import History, reports_to_compare, select_report
 from brand_detect.domain.job import Overrides, check_job_id
+from brand_detect.domain.kubernetes import pod_tags
 from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.params import Params
@@ -95,6 +96,7 @@ class Client:
         self._graphql = GraphQL(url or settings.dagster_url, token, timeout_s, transport)
         self._repository: dict[str, str] = {}
         self._max_held, self._holding = settings.max_held_runs, threading.Lock()
+        self._resources = settings.run_resources
 
     def __enter__(self) -> "Client":
         return self
@@ -444,6 +446,7 @@ class Client:
         parent, root = plan.parent_run_id, self._root_of(plan.parent_run_id)
         in_group = self._count({"dagster/root_run_id": root}) if root else 0
         tags = plan.run_tags(asked.job_id, root, in_group) | {REQUEST: asked.key, ASKED: asked.digest}
+        tags |= pod_tags(plan.stages, self._resources)
         repository, launched = self._selector(), ""
         for attempt in tries():
             if attempt.retry_state.attempt_number > 1 and (known := self._launched(asked)):

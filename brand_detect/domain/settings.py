@@ -11,9 +11,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
+from brand_detect.domain.kubernetes import StageResources
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.params import HOST, SERVER
-from brand_detect.domain.pipeline import Stage, downstream_of
+from brand_detect.domain.pipeline import LINE, Stage, downstream_of
 
 
 def state_dir() -> Path:
@@ -127,6 +128,11 @@ class Settings(BaseSettings):
         description="public address of the HTTP service, such as https://brands.example.org: Dagster's UI and "
         "notifications then link to each report's page; empty = no link",
     )
+    run_resources: dict[str, StageResources] = Field(
+        default={},
+        description="what a run's pod asks of Kubernetes, by stage, as JSON: "
+        '{"detect_objects": {"cpu": 4, "memory_gib": 3, "gpu": 1}}; empty = what the launcher asks for every run',
+    )
     max_held_runs: int = Field(default=1000, ge=0, description="most runs on hold at a time")
     api_rate: str = Field(default="600/minute", description="rate limit of the HTTP service per client address")
     api_max_body_bytes: int = Field(
@@ -187,6 +193,13 @@ class Settings(BaseSettings):
         if set(value) - set(downstream_of(Stage.escalate_vlm)):
             raise ValueError("a retry runs from escalate_vlm down")
         return value
+
+    @field_validator("run_resources")
+    @classmethod
+    def _stages(cls, needs: dict[str, StageResources]) -> dict[str, StageResources]:
+        if unknown := set(needs) - set(LINE):
+            raise ValueError(f"{sorted(unknown)[0]!r} is not a stage; write one of {', '.join(LINE)}")
+        return needs
 
     @classmethod
     def load(cls) -> "Settings":

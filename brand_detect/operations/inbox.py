@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from brand_detect.domain.contracts import check_overrides, effective
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.job import Overrides, check_job_id
+from brand_detect.domain.kubernetes import pod_tags
 from brand_detect.domain.media import default_job_id
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES
 from brand_detect.domain.protocols import Media
@@ -295,7 +296,7 @@ class Tick:
             run_key=run_key,
             asset_selection=[dg.AssetKey(stage) for stage in LINE],
             run_config={"ops": {ROOT: {"config": config}}},
-            tags={PARTITION: job_id, VIDEO: sha256},
+            tags={PARTITION: job_id, VIDEO: sha256, **pod_tags(LINE, self._services.settings.run_resources)},
         )
         self._videos[job_id] = sha256
         self._log.info("%s becomes the job %s", entry.name, job_id)

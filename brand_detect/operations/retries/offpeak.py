@@ -12,6 +12,7 @@ from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import merged
 from brand_detect.domain.job import Overrides
+from brand_detect.domain.kubernetes import pod_tags
 from brand_detect.domain.pipeline import ESCALATIONS, Stage, downstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
@@ -146,13 +147,15 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
         tried = {job_id: at for job_id, at in tried.items() if job_id in known.jobs}
         save_tried(instance, tried | dict.fromkeys(night.retries, date))
         # Same plan as ``plan_replay``, which would need a job's whole history: a dozen queries for each of many jobs.
+        stages = downstream_of(Stage.escalate_vlm)
+        pod = pod_tags(stages, services.settings.run_resources)
         return [
             dg.RunRequest(
                 run_key=f"{date} {job_id}",
-                asset_selection=[dg.AssetKey(stage) for stage in downstream_of(Stage.escalate_vlm)],
+                asset_selection=[dg.AssetKey(stage) for stage in stages],
                 run_config={"ops": {stage: {"config": values} for stage, values in retry.overrides.items()}},
                 # the partition as a tag: partition_key would cost a database query per job
-                tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}"},
+                tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}", **pod},
             )
             for job_id, retry in night.retries.items()
         ]

@@ -1,0 +1,169 @@
+"""Whole runs on worker machines, over real Redis, PostgreSQL and S3, in processes that share no folder."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from brand_detect.client import Client
+from brand_detect.client.models import Run
+from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect_tests.support.stack import until
+from brand_detect_tests.support.workers import Site, site
+
+pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="needs Redis: apt-get install redis-server")
+END_S = 300.0
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, s3: Path) -> Iterator[Site]:
+    """Two workers with a slot each, and a queue for two."""
+    with site(tmp_path_factory.mktemp("two"), s3, ("one", "two")) as made:
+        yield made
+
+
+@pytest.fixture
+def crowded(tmp_path: Path, s3: Path) -> Callable:
+    """Workers with a slot each, and more runs than slots in the broker."""
+    return lambda *names, runs=4: site(
+        tmp_path, s3, names, lambda config: config["concurrency"]["runs"].update(max_concurrent_runs=runs)
+    )
+
+
+def submit(client: Client, made: Site, *jobs: str) -> list[Run]:
+    return [client.submit(made.video, job_id=job) for job in jobs]
+
+
+def attempts(made: Site, job: str) -> dict[str, list[str]]:
+    """Every attempt in the store, finished or not, by stage."""
+    return {stage: sorted(p.name for p in (made.store / job / stage).glob("*")) for stage in LINE}
+
+
+def check_once(made: Site, runs: list[Run]) -> None:
+    """Each has succeeded, at the first try of each stage."""
+    assert [run.status for run in runs] == ["success"] * len(runs)
+    for run in runs:
+        assert attempts(made, run.job_id) == {stage: [f"{run.run_id}-0"] for stage in LINE}, run.job_id
+
+
+def test_two_jobs_run_side_by_side_on_two_machines(two: Site):
+    with two.fleet.client() as client:
+        runs = [client.wait(run.run_id, END_S) for run in submit(client, two, "left", "right")]
+        brands = [[row["brand"] for row in client.report(run.job_id).brands] for run in runs]
+    check_once(two, runs)
+    assert brands == [["Rolex"], ["Rolex"]]
+    first, second = sorted(runs, key=lambda run: run.started_s or 0)
+    assert (second.started_s or 0) < (first.ended_s or 0), "one waited for the other"
+    printed = {path.parts[-3] for path in (two.store.parent / "brand-detect-logs").rglob("*.err")}
+    assert {run.run_id for run in runs} <= printed, "what they printed is not on S3"
+
+
+def test_a_cancelled_run_ends_within_ten_seconds_and_stays_cancelled(two: Site):
+    two.fleet.tell("slow", "0.5")
+    with two.fleet.client() as client:
+        [run] = submit(client, two, "unwanted")
+        until(lambda: "filter_scenes" in client.run(run.run_id).done, "it detects objects")
+        began = time.monotonic()
+        client.cancel(run.run_id)
+        until(lambda: client.run(run.run_id).ended, "it ends")
+        assert time.monotonic() - began < 10
+        two.fleet.tell("slow", "")
+        [after] = submit(client, two, "after")  # its worker is free, and Dagster has looked for failures meanwhile
+        assert client.wait(after.run_id, END_S).status == "success"
+        end = client.run(run.run_id)
+        assert (end.status, end.retried_as) == ("canceled", "")
+    assert all(name.startswith(run.run_id) for names in attempts(two, "unwanted").values() for name in names)
+
+
+@pytest.mark.slow
+def test_no_job_waits_behind_a_busy_worker_while_another_is_free(crowded: Callable):
+    with crowded("free", "busy") as made, made.fleet.client() as client:
+        made.fleet.workers["busy"].tell("slow", "5")
+        runs = submit(client, made, *(f"job-{n}" for n in range(4)))
+        quick = until(
+            lambda: [r for r in runs if client.run(r.run_id).status == "success"][2:], "three have ended", 120
+        )
+        slow = [client.run(r.run_id) for r in runs if client.run(r.run_id).status != "success"]
+        assert quick
+        assert [run.status for run in slow] == ["started"]
+        made.fleet.tell("slow", "")
+        check_once(made, [client.wait(run.run_id, END_S) for run in runs])
+
+
+@pytest.mark.slow
+def test_a_killed_machines_job_goes_on_after_its_last_finished_stage(crowded: Callable):
+    with crowded("one", "two", runs=2) as made, made.fleet.client() as client:
+        made.fleet.tell("slow", "1")
+        runs = submit(client, made, *(f"job-{n}" for n in range(4)))
+        until(lambda: "filter_scenes" in client.run(runs[0].run_id).done, "it detects objects")
+        first = client.run(runs[0].run_id)
+        next(worker for worker in made.fleet.workers.values() if worker.executes(first)).kill()
+        began = time.monotonic()
+        made.fleet.tell("slow", "")
+        ends = [client.wait(run.run_id, END_S) for run in runs]
+        assert time.monotonic() - began < 200 + 60
+        assert [run.status for run in ends] == ["success"] * 4
+        assert ends[0].parent_run_id == first.run_id
+        check_once(made, ends[1:])
+        done = {stage: [f"{first.run_id}-0"] for stage in ("job_request", "extract_frames", "filter_scenes")}
+        made_by = attempts(made, "job-0")
+        assert {stage: made_by[stage] for stage in done} == done, "a finished stage was repeated"
+        assert all(f"{ends[0].run_id}-0" in made_by[stage] for stage in STAGES[2:])
+        print(f"recovered in {time.monotonic() - began:.0f} s")
+
+
+@pytest.mark.slow
+def test_runs_that_wait_in_the_broker_do_not_time_out(crowded: Callable):
+    with crowded("only") as made, made.fleet.client() as client:
+        made.fleet.tell("slow", "3")
+        runs = [client.wait(run.run_id, END_S) for run in submit(client, made, *(f"job-{n}" for n in range(4)))]
+        check_once(made, runs)
+        waited = max((run.started_s or 0) - run.created_s for run in runs)
+        assert waited > 60, "it was no test: Dagster's own limit is a minute"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["redis", "database"])
+def test_every_job_ends_once_though_a_server_is_killed(crowded: Callable, what: str):
+    with crowded("one", "two") as made, made.fleet.client() as client:
+        made.fleet.tell("slow", "1")
+        server = getattr(made, what)
+        early = submit(client, made, *(f"early-{n}" for n in range(4)))
+        until(lambda: "filter_scenes" in client.run(early[0].run_id).done, "it detects objects")
+        server.kill()
+        if what == "redis":  # the queue is Dagster's: it takes runs
+            early += submit(client, made, "meanwhile")
+        time.sleep(10)
+        server.start()
+        made.fleet.tell("slow", "")
+        runs = early + submit(client, made, "late")
+        ends = [client.wait(run.run_id, END_S) for run in runs]
+        assert [run.status for run in ends] == ["success"] * len(runs)
+        if what == "redis":
+            check_once(made, ends)
+        for run in ends:
+            made_by = attempts(made, run.job_id)
+            finished = {
+                stage: [name for name in names if (made.store / run.job_id / stage / name / "manifest.json").exists()]
+                for stage, names in made_by.items()
+            }
+            assert {stage: len(names) for stage, names in finished.items()} == dict.fromkeys(LINE, 1), run.job_id
+
+
+@pytest.mark.slow
+def test_many_jobs_are_neither_lost_nor_done_twice(crowded: Callable):
+    count = int(os.environ.get("JOBS", "200"))
+    with crowded("one", "two", runs=2) as made, made.fleet.client() as client:
+        began = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            runs = list(pool.map(lambda n: submit(client, made, f"job-{n}")[0], range(count)))
+        print(f"{count} submitted in {time.monotonic() - began:.0f} s")
+        ends = [client.wait(run.run_id, 10 * count) for run in runs]
+        print(f"{count} done in {time.monotonic() - began:.0f} s")
+        check_once(made, ends)
+        for worker in made.fleet.workers.values():
+            assert sum(worker.executes(run) for run in ends) > count / 4, "one of them did nearly all"

@@ -46,7 +46,7 @@ def build_definitions(
         freeze_modules()
         # with a process per step, none of the processes lasts as long as the run
         run = context.run if in_process else None
-        with at_work(context.instance, run.run_id) if run else nullcontext():
+        with at_work(context.instance, run.run_id, used.settings) if run else nullcontext():
             yield CheckpointIOManager(used, context.instance)
 
     pipeline = dg.Definitions(

@@ -81,7 +81,7 @@ def test_what_each_operation_offers_is_there(tmp_path: Path):
 def test_runs_are_only_found_dead_where_they_say_who_executes_them(tmp_path: Path):
     with pipeline(tmp_path) as built:
         many = build_definitions(built.services, dg.multiprocess_executor)
-        assert names(build_definitions(built.services)) - names(many) == {"dead_runs"}
+        assert names(build_definitions(built.services)) - names(many) == {"dead_runs", "fleet"}
 
 
 def test_every_job_schedule_and_sensor_tells_a_stranger_what_it_is(definitions: dg.Definitions):
@@ -91,7 +91,16 @@ def test_every_job_schedule_and_sensor_tells_a_stranger_what_it_is(definitions: 
     assert {part.name for part in parts} == {
         *("prune", "retry"),
         *("nightly_prune", "offpeak_retries"),
-        *("brand_catalog_changed", "dead_runs", "held_runs", "inbox", "model_check", "notifications", "open_jobs"),
+        *(
+            "brand_catalog_changed",
+            "dead_runs",
+            "fleet",
+            "held_runs",
+            "inbox",
+            "model_check",
+            "notifications",
+            "open_jobs",
+        ),
         "problems",
     }
     assert [part.name for part in parts if not part.description] == []
@@ -99,7 +108,7 @@ def test_every_job_schedule_and_sensor_tells_a_stranger_what_it_is(definitions: 
 
 def test_the_sensors_that_a_deployment_needs_run_unless_they_are_stopped(definitions: dg.Definitions):
     running = {s.name for s in definitions.sensors or () if s.default_status is dg.DefaultSensorStatus.RUNNING}
-    assert running == {"brand_catalog_changed", "dead_runs", "held_runs", "open_jobs", "problems"}
+    assert running == {"brand_catalog_changed", "dead_runs", "fleet", "held_runs", "open_jobs", "problems"}
 
 
 def test_the_project_loads(tmp_path: Path):

@@ -90,7 +90,6 @@ TAGS = (
     ("`brand_detect/hold`", "`until` keeps it in the queue; a sensor sets `released`"),
     ("`brand_detect/not_before`", "when it is due, in seconds since 1970"),
     ("`brand_detect/request`", "an idempotency key: look for it with *runs* before you launch again"),
-    ("`brand_detect/snapshot`", "`brand_catalog`, on a run that takes a snapshot of the brand list"),
     ("`brand_detect/video`", "on runs that the inbox launched: the SHA-256 of the video"),
     (
         "`dagster/root_run_id`, `dagster/parent_run_id`",
@@ -108,9 +107,9 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"repository": REPOSITORY, "job": "match"},
     ),
     "catalog_changed": (
-        "Whether the brand list has changed since its last snapshot. If `runRequests` is not empty, launch "
-        "`brand_catalog` without a partition, with the tag `brand_detect/snapshot`; if there is a run with that tag "
-        "that has not ended, it is in progress. Wait for either before you launch a run with `match_brands`.",
+        "Reads the brand list, and own prompts and quality scales, where the sensors run, and records changes. "
+        "Call it before you launch a run that must see the current list. `error` says what is wrong with the list; "
+        "ignore `runRequests`.",
         "`DryRunInstigationTick`",
         {"sensor": {**REPOSITORY, "sensorName": "brand_catalog_changed"}},
     ),

@@ -173,7 +173,7 @@ def catalog_from_json(data: bytes, version: str) -> BrandCatalog:
     except (ValueError, KeyError, TypeError) as e:  # pydantic's and json's errors are ValueErrors
         raise Permanent(
             f"The snapshot {version} of the brand catalogue is damaged: its content differs from what was written.",
-            f"restore _catalog/{version}/catalog.json, or remove it and re-materialize brand_catalog",
+            f"restore _catalog/{version}/catalog.json, or remove it: that of the current list is stored again",
         ) from e
     return catalog
 

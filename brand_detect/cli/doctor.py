@@ -7,7 +7,8 @@ import typer
 from rich.table import Table
 
 from brand_detect.cli.common import JsonOpt, err, out, plain
-from brand_detect.cli.doctor_checks import FAIL, OFF, OK, WARN, Finding, Installation, examine
+from brand_detect.cli.doctor_checks import examine
+from brand_detect.cli.doctor_findings import FAIL, OFF, OK, WARN, Finding, Installation
 from brand_detect.domain.errors import Permanent
 
 SYMBOLS = {OK: "[green]✓[/]", WARN: "[yellow]![/]", FAIL: "[red]✗[/]", OFF: "[dim]-[/]"}
@@ -21,8 +22,9 @@ def doctor(
 ) -> None:
     """Find problems of this installation, and how to fix them.
 
-    Checks engines, settings, storage and Dagster. Ends with 0 if nothing
-    failed, else with 4; warnings do not count.
+    Checks engines, settings, storage and Dagster; where other machines
+    execute runs, also the broker and what differs between machines. Ends
+    with 0 if nothing failed, else with 4; warnings do not count.
 
     Example: brand-detect doctor --served
     """

@@ -9,38 +9,44 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import yaml
 
 from brand_detect.cli.common import home
+from brand_detect.cli.doctor_findings import FAIL, OFF, OK, WARN, Check, Finding, Installation
+from brand_detect.cli.doctor_fleet import BROKER, FLEET
 from brand_detect.client import TOKEN, Client
-from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.protocols import Image, Label
-from brand_detect.domain.settings import Settings, state_dir
+from brand_detect.domain.protocols import Image
+from brand_detect.domain.settings import PROVIDER_KEYS, Settings, state_dir
 from brand_detect.domain.tags import HOLD, PARTITION, UNTIL
 
-if TYPE_CHECKING:
-    import dagster as dg
-
-OK, WARN, FAIL, OFF = "ok", "warn", "fail", "off"
 PREFIX = "BRAND_DETECT_"
 OWN_SECRETS = (
     *("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_MODEL_API_KEYS"),
     *("BRAND_DETECT_WEBHOOK_URL", "BRAND_DETECT_WEBHOOK_SECRET"),
 )
-MODEL_KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY")
-BESIDE_SETTINGS = (*OWN_SECRETS, "BRAND_DETECT_POSTGRES_URL", "BRAND_DETECT_TRACEBACK")
+BESIDE_SETTINGS = (
+    *OWN_SECRETS,
+    *("BRAND_DETECT_POSTGRES_URL", BROKER, "BRAND_DETECT_LOGS_BUCKET", "BRAND_DETECT_TRACEBACK"),
+)
 """This project's variables that are not settings: secrets and switches."""
-SECRETS = (*OWN_SECRETS, *MODEL_KEYS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRETS = (
+    *OWN_SECRETS,
+    *PROVIDER_KEYS,
+    "BRAND_DETECT_POSTGRES_URL",
+    BROKER,
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SPACE_BYTES = 5 * 2**30
 """Free space below which a warning is given: an hour of 1080p takes about 3 GiB."""
@@ -52,63 +58,6 @@ _TORCH = (
     "import torch, transformers; cuda = torch.cuda.is_available();"
     "print(torch.__version__, transformers.__version__, torch.cuda.get_device_name() if cuda else '', sep='\\n')"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: ``ok``, ``warn``, ``fail``, or ``off`` if there is nothing to check."""
-
-    name: str
-    state: str
-    text: str
-    todo: str = ""
-
-
-class Installation:
-    """Shared inputs of the checks, each loaded on first use."""
-
-    def __init__(self, *, served: bool) -> None:
-        self.down = FAIL if served else WARN
-        """State of a service that is not running."""
-        self._open = ExitStack()
-
-    def __enter__(self) -> "Installation":
-        self._open.callback(os.chdir, Path.cwd())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    @cached_property
-    def settings(self) -> Settings:
-        with suppress(BadInput):  # reported by the check of the home, which is also the store's default location
-            home()
-        return Settings.load()
-
-    @cached_property
-    def instance(self) -> "dg.DagsterInstance":
-        import dagster as dg
-
-        os.chdir(home())  # dagster.yaml's folders are relative to it
-        return self._open.enter_context(dg.DagsterInstance.get())
-
-    @cached_property
-    def word(self) -> Image:
-        """A rendered word."""
-        import numpy as np
-
-        from brand_detect.engines.canvas import OpenCvCanvas
-
-        paper = np.full((720, 1280, 3), 255, np.uint8)
-        return OpenCvCanvas().draw(paper, [Label(300, 280, WORD, 120, (0, 0, 0))])
-
-
-@dataclass(frozen=True)
-class Check:
-    name: str
-    look: Callable[[Installation], Iterator[Finding]]
-    needs: tuple[str, ...] = ()
-    """Checks that must pass before this one can run."""
 
 
 def examine(here: Installation, begun: Callable[[str], object] = lambda _: None) -> list[Finding]:
@@ -388,10 +337,12 @@ def _webhook(here: Installation) -> Iterator[Finding]:
 
 def _remote_models(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.prompts import load_prompt
+    from brand_detect.storage.own_files import OwnFiles
 
-    settings, keys = here.settings, [name for name in MODEL_KEYS if os.environ.get(name, "").strip()]
-    for own in sorted(Path(settings.prompts).glob("*.md")) if settings.prompts else ():
-        load_prompt(own.stem, settings.prompts)
+    settings, keys = here.settings, [name for name in PROVIDER_KEYS if os.environ.get(name, "").strip()]
+    prompts = OwnFiles.read(settings).prompts
+    for name in prompts:
+        load_prompt(name, prompts)
     hosts = f"; allowed servers: {', '.join(settings.model_hosts)}" if settings.model_hosts else ""
     if not settings.remote:
         yield Finding("remote models", OFF, f"pictures are sent to no provider{hosts}")
@@ -568,6 +519,7 @@ CHECKS = (
     Check("home", _home),
     Check("dagster.yaml", _configuration, ("home",)),
     Check("dagster storage", _storage, ("home",)),
+    *FLEET,
     Check("webserver", _webserver, ("settings",)),
     Check("daemons", _daemons, ("home", "dagster storage")),
     Check("automation", _automation, ("home", "dagster storage")),

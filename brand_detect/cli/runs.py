@@ -63,7 +63,7 @@ def submit(
     Example:
       brand-detect submit match.mp4 --profile soccer_broadcast --wait
     """
-    with Client(tell=_say) as client:
+    with Client() as client:
         run = client.submit(
             video,
             job_id=job_id or (_remote_id(video) if "://" in video else None),
@@ -121,7 +121,7 @@ def replay(
       brand-detect replay match match_brands --set match_brands.min_confidence=0.5
       brand-detect replay match run_ocr --pin detect_objects=6b585eff
     """
-    with Client(tell=_say) as client:
+    with Client() as client:
         run = client.replay(
             job_id,
             start_stage,
@@ -154,7 +154,7 @@ def retry(
     Example:
       brand-detect retry match --set escalate_cloud.provider=openai --in 8h
     """
-    with Client(tell=_say) as client:
+    with Client() as client:
         run = client.retry(
             job_id,
             overrides_of(settings),
@@ -192,10 +192,6 @@ def report(
     """
     with Client() as client:
         _show_report(client.report(job_id, run_id), as_json)
-
-
-def _say(what: str) -> None:
-    err.print(what, markup=False, highlight=False, soft_wrap=True)
 
 
 def _launched(client: Client, run: Run, wait: bool, as_json: bool) -> None:

@@ -25,7 +25,7 @@ from brand_detect.domain.kubernetes import pod_tags
 from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.params import Params
-from brand_detect.domain.pipeline import CATALOG, COMPARISON, LINE, ROOT, Stage
+from brand_detect.domain.pipeline import COMPARISON, LINE, ROOT, Stage
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import (
     ASKED,
@@ -34,7 +34,6 @@ from brand_detect.domain.tags import (
     NOT_BEFORE,
     PARTITION,
     REQUEST,
-    SNAPSHOT,
     UNTIL,
 )
 
@@ -48,10 +47,6 @@ LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
 """Limit of held runs per job; ``BRAND_DETECT_MAX_HELD_RUNS`` limits those of all jobs together."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
-SNAPSHOT_S = 600.0
-"""Longest wait for a new snapshot of the brand list: thousands of new logos take minutes."""
-TELL_S = 10.0
-"""Interval of messages during a wait."""
 ATTEMPTS = 200
 """Limit of listed attempts per stage, the newest ones."""
 
@@ -82,15 +77,12 @@ class Client:
         token: str = "",
         timeout_s: float = 30.0,
         transport: httpx2.BaseTransport | None = None,
-        tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         """
         Args:
             url: address of Dagster's webserver; default: ``BRAND_DETECT_DAGSTER_URL``, else http://127.0.0.1:3000.
             token: sent as a bearer token; default: ``BRAND_DETECT_DAGSTER_TOKEN``.
-            tell: called with a message while a call waits before launching, at once and then every ten seconds.
         """
-        self._tell = tell
         settings = Settings.load()
         token = token or os.environ.get(TOKEN, "")
         self._graphql = GraphQL(url or settings.dagster_url, token, timeout_s, transport)
@@ -243,10 +235,9 @@ class Client:
             return known
         plan = plan_replay(self.checkpoints(job_id), request)
         self._check_models(plan.params)
-        if plan.reads_latest_catalog:
-            self.refresh_catalog()
-            if request.reuse:
-                plan = plan_replay(self.checkpoints(job_id), request)  # with the current brand list
+        self.refresh_catalog(needed=plan.reads_latest_catalog)
+        if plan.reads_latest_catalog and request.reuse:
+            plan = plan_replay(self.checkpoints(job_id), request)  # with the current brand list
         return self._launch(asked, plan, delay_s)
 
     def cancel(self, run_id: str) -> Run:
@@ -372,41 +363,18 @@ class Client:
         """
         return Problems.of(self._graphql.ask("problems", repository=self._selector()))
 
-    def refresh_catalog(self) -> None:
-        """Take a new snapshot of the brand list if it has changed: "edit the list, replay".
+    def refresh_catalog(self, *, needed: bool = True) -> None:
+        """Have the brand list and the user's own files read where Dagster's sensors run: "edit the list, replay".
 
         Raises:
-            Permanent: the brand list cannot be read.
-            Transient: the snapshot is not finished after ``SNAPSHOT_S``.
+            Permanent: the brand list is ``needed`` and cannot be read.
+            Transient: Dagster is out of reach.
         """
-        until = time.monotonic() + SNAPSHOT_S
-        while time.monotonic() < until:
-            tick = self._dry_run("catalog_changed", "brand_catalog_changed")
-            if tick["error"]:
-                raise Permanent(
-                    f"The brand list could not be read: {cause(tick['error'])}", "fix the list in BRAND_DETECT_CATALOG"
-                )
-            if tick["runRequests"]:
-                run = self._launch(_Asked.of("", "", CATALOG), LaunchPlan((CATALOG,), tags={SNAPSHOT: CATALOG}))
-            else:
-                taken = self._alive({"tags": _pairs({SNAPSHOT: CATALOG}), "statuses": WAITING})
-                if not taken:
-                    return
-                run = taken[0]  # a snapshot is in progress, started by the sensor or another caller
-            self._wait_for_snapshot(run.run_id)
-        raise Transient("The brand list keeps changing while it is read.", "try again")
-
-    def _wait_for_snapshot(self, run_id: str) -> None:
-        began = last = time.monotonic()
-        self._tell(f"waiting for the snapshot of the brand list, which has changed: run {run_id}")
-
-        def seen(run: Run) -> None:
-            nonlocal last
-            if time.monotonic() - last >= TELL_S:
-                last = time.monotonic()
-                self._tell(f"waiting for the snapshot of the brand list: {run.status}, {last - began:.0f} s")
-
-        self.wait(run_id, SNAPSHOT_S, seen)
+        tick = self._dry_run("catalog_changed", "brand_catalog_changed")
+        if tick["error"] and needed:
+            raise Permanent(
+                f"The brand list could not be read: {cause(tick['error'])}", "fix the list in BRAND_DETECT_CATALOG"
+            )
 
     def health(self) -> dict[str, bool]:
         """Whether the parts that jobs need are available: the pipeline's code and Dagster's daemons."""

@@ -36,6 +36,8 @@ These three have no edge from ``compile_report``; with one, ``start_stage+`` in 
 """
 ASSETS = (CATALOG, *LINE, COMPARISON, ANNOTATED, PORTFOLIO)
 """All assets, in pipeline order."""
+GPU, CLOUD = "gpu", "cloud"
+"""Dagster's pools: of steps that use a GPU, and of steps that ask paid models."""
 PRUNE, PRUNE_STEP = "prune", "prune_checkpoints"
 """The job that removes old attempts, and its only step."""
 

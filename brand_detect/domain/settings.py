@@ -16,6 +16,9 @@ from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.params import HOST, SERVER
 from brand_detect.domain.pipeline import LINE, Stage, downstream_of
 
+PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY")
+"""Variables with the keys of providers, which runs read where they are executed."""
+
 
 def state_dir() -> Path:
     """The folder for all written data: ``$DAGSTER_HOME/.state``, else ``./.state``."""
@@ -44,7 +47,8 @@ class Settings(BaseSettings):
         default=VideoLimits.max_duration_s, gt=0, allow_inf_nan=False, description="longest video, in seconds"
     )
     catalog: str = Field(
-        default="", description="the brand list: a YAML or CSV file or a folder; empty = the package's own"
+        default="",
+        description="the brand list, where the sensors run: a YAML or CSV file or a folder; empty = the package's own",
     )
     inbox: str = Field(
         default="", description="a folder or URI within the media roots whose videos become jobs; empty = off"
@@ -106,14 +110,27 @@ class Settings(BaseSettings):
         default=(),
         description="comma-separated host:port of the model servers that crops may be sent to, including local ones",
     )
-    prompts: str = Field(default="", description="a folder of your own prompts; empty = the package's only")
-    quality: str = Field(default="", description="a folder of your own quality scales; empty = the package's only")
-    inventory: str = Field(default="", description="a folder of inventories: the named assets of your properties")
+    prompts: str = Field(
+        default="", description="a folder of your own prompts, where the sensors run; empty = the package's only"
+    )
+    quality: str = Field(
+        default="", description="a folder of your own quality scales, where the sensors run; empty = the package's only"
+    )
+    inventory: str = Field(
+        default="",
+        description="a folder of inventories, the named assets of your properties, where the sensors run",
+    )
     daily_usd: float = Field(
         default=10.0,
         ge=0,
         allow_inf_nan=False,
         description="most that all runs together may spend on models per day (UTC), in USD",
+    )
+    gpu_slots: int = Field(
+        default=1, ge=1, description="most steps that use a GPU (escalate_vlm) at a time, over all machines"
+    )
+    cloud_slots: int = Field(
+        default=1, ge=1, description="most steps that ask paid models (escalate_cloud) at a time, over all machines"
     )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Dagster's webserver, for clients")
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(

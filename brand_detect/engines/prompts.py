@@ -3,11 +3,11 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from string import Template
+from types import MappingProxyType
 
 from brand_detect.domain.answers import BrandAnswer, plain
 from brand_detect.domain.errors import BadInput
@@ -39,22 +39,17 @@ class Prompt:
         ).strip()
 
 
-def load_prompt(name: str, folder: str = "") -> Prompt:
-    """Loads the prompt ``name`` from ``folder``, else from the package.
+def load_prompt(name: str, own: Mapping[str, str] = MappingProxyType({})) -> Prompt:
+    """Loads the prompt ``name`` from ``own``, contents by name, else from the package.
 
     Raises:
         BadInput: there is no such prompt, or it lacks a part.
     """
     package = resources.files("brand_detect") / "prompts"
-    own = Path(folder) / f"{name}.md" if folder else None
-    there = {f.name.removesuffix(".md") for f in (*package.iterdir(), *(Path(folder).glob("*.md") if folder else ()))}
+    there = {*own, *(f.name.removesuffix(".md") for f in package.iterdir())}
     if name not in there:
         raise BadInput(f"There is no prompt {name!r}.", f"prompts: {', '.join(sorted(there))}")
-    source = own if own and own.is_file() else package / f"{name}.md"
-    try:
-        content = source.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        content = ""
+    content = own[name] if name in own else (package / f"{name}.md").read_text(encoding="utf-8")
     found = _FORM.fullmatch(content)
     template = Template(found["question"]) if found else Template("")
     if not found or not template.is_valid() or set(template.get_identifiers()) - _PLACES:

@@ -17,7 +17,7 @@ from brand_detect.domain.protocols import Progress
 from brand_detect.orchestration.events import (
     PICTURE,
     SHOWN_STAGES,
-    catalog_metadata,
+    catalog_event,
     check_metadata,
     checkpoint_metadata,
 )
@@ -90,12 +90,11 @@ def _rebuild_catalog(instance: dg.DagsterInstance, store: Store, done: Rebuilt) 
     done.known += len(set(known))
     for version in [*missing, *(known[:1] if missing else ())]:  # report the latest last, so that it stays the latest
         try:
-            metadata = catalog_metadata(store, catalog_from_json(store.snapshots.read(version), version))
+            event = catalog_event(store, catalog_from_json(store.snapshots.read(version), version))
         except Permanent as e:
             done.damaged.append(f"{CATALOG}/{version}: {e}")
             continue
-        tags = {"dagster/data_version": version, "dagster/data_version_is_user_provided": "true"}
-        instance.report_runless_asset_event(dg.AssetMaterialization(CATALOG, metadata=metadata, tags=tags))
+        instance.report_runless_asset_event(event)
         done.events += 1
 
 

@@ -7,7 +7,8 @@ from typing import cast
 import dagster as dg
 from pydantic import Field
 
-from brand_detect import catalog, stages
+from brand_detect import stages
+from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, DetectObjectsParams
@@ -20,7 +21,7 @@ from brand_detect.domain.contracts.run_ocr import RunOcrParams, TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import JobRequest
-from brand_detect.domain.pipeline import CATALOG, ROOT
+from brand_detect.domain.pipeline import CATALOG, CLOUD, GPU, ROOT
 from brand_detect.orchestration.checks import (
     Check,
     exposures_seen,
@@ -59,25 +60,46 @@ READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr"
     owners=[OWNER],
     tags={"work": "sums"},
 )
-def brand_catalog(context: dg.AssetExecutionContext) -> catalog.LoadedCatalog:
-    """The current brand list with its logos, as an immutable snapshot; its version is the hash of its content.
+def brand_catalog(context: dg.AssetExecutionContext) -> BrandCatalog:
+    """The brand list with its logos, as an immutable snapshot; its version is the hash of its content.
 
-    The built-in embedder embeds its logos here, once for all jobs.
+    The sensor ``brand_catalog_changed`` and clients read the list and record each new version. A run embeds the logos
+    of the latest with the built-in embedder, once for all jobs.
     """
     services = cast("Services", context.resources.services)
     with dagster_errors(context.instance, context.run.run_id):
-        loaded, engines = services.read_catalog(), services.engines
-        artwork = engines.artwork()
+        version = latest(context.instance, CATALOG, None)
+        if version is None:
+            raise BadInput(
+                "No brand list has been read yet.", "wait half a minute: the sensor brand_catalog_changed reads it"
+            )
+        catalog = _embedded(context, services, version)
+        while (newest := latest(context.instance, CATALOG, None)) not in (None, catalog.version):
+            catalog = _embedded(context, services, newest)  # it has changed meanwhile, and must stay the latest
+        artwork, exemplar = services.engines.artwork(), services.store.snapshots.exemplar
         picture = overview(
-            loaded.catalog, lambda e, side_px: artwork.render(loaded.picture(e), e.suffix, side_px), engines.codec()
+            catalog, lambda e, side_px: artwork.render(exemplar(e), e.suffix, side_px), services.engines.codec()
         )
         if picture:
             context.add_output_metadata({"picture": inline("brand_catalog", picture)})
-            if embedder := engines.logo_embedder(DetectObjectsParams.model_validate({})):
-                report = services.progress(CATALOG, context.log)
-                made_by = embedder.identity, lambda: embedder
-                embedded(services.store, loaded.catalog, *made_by, loaded.picture, artwork, report)
-        return loaded
+        return catalog
+
+
+def _embedded(context: dg.AssetExecutionContext, services: Services, version: str) -> BrandCatalog:
+    """The snapshot of that version, once its logos are embedded."""
+    catalog = catalog_from_json(services.store.snapshots.read(version), version)
+    embedder = services.engines.logo_embedder(DetectObjectsParams.model_validate({}))
+    if embedder and catalog.n_exemplars:
+        embedded(
+            services.store,
+            catalog,
+            embedder.identity,
+            lambda: embedder,
+            services.store.snapshots.exemplar,
+            services.engines.artwork(),
+            services.progress(CATALOG, context.log),
+        )
+    return catalog
 
 
 class JobRequestConfig(dg.Config):
@@ -267,7 +289,7 @@ def match_brands(
     shipped=["prompts"],
     work="model",
     kinds={"huggingface"},
-    pool="gpu",
+    pool=GPU,
     checks=[Check(questions_were_answered, questions_seen, blocking=False)],
 )
 def escalate_vlm(
@@ -298,7 +320,7 @@ def escalate_vlm(
     shipped=["prompts"],
     work="money",
     kinds={"openai"},
-    pool="cloud",
+    pool=CLOUD,
     checks=[Check(questions_were_answered, questions_seen, blocking=False)],
 )
 def escalate_cloud(

@@ -1,10 +1,10 @@
 """Dagster config classes derived from the stages' params, profiles, quality scales and inventories."""
 
+from collections.abc import Mapping
 from enum import Enum
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Optional, TypeVar, get_origin
 
 import dagster as dg
@@ -77,39 +77,38 @@ def load_profile(name: str) -> Overrides:
     return check_overrides((yaml.safe_load(text) or {}).get("params") or {})
 
 
-def load_quality(name: str, folder: str = "") -> QualityScale:
-    """The scale ``name`` from ``folder``, else from the package.
+def load_quality(name: str, own: Mapping[str, str] = MappingProxyType({})) -> QualityScale:
+    """The scale ``name`` from ``own``, contents by name, else from the package.
 
     Raises:
         BadInput: there is no such scale, or it is malformed.
     """
     package = resources.files("brand_detect") / "quality"
-    files = [*package.iterdir(), *(Path(folder).glob("*.yaml") if folder else ())]
-    there = {f.name.removesuffix(".yaml"): f for f in files if f.name.endswith(".yaml")}
+    there = {*own, *(f.name.removesuffix(".yaml") for f in package.iterdir() if f.name.endswith(".yaml"))}
     if name not in there:
         raise BadInput(f"There is no quality scale {name!r}.", f"scales: {', '.join(sorted(there))}")
-    return _parsed(QualityScale, there[name], f"The quality scale {name}", "docs/concepts/metrics.md")
+    text = own[name] if name in own else (package / f"{name}.yaml").read_text(encoding="utf-8")
+    return _parsed(QualityScale, text, f"The quality scale {name}", "docs/concepts/metrics.md")
 
 
-def load_inventory(name: str, folder: str) -> Inventory | None:
-    """The inventory ``name`` from ``folder``; None if it is ``off``.
+def load_inventory(name: str, own: Mapping[str, str]) -> Inventory | None:
+    """The inventory ``name`` from ``own``, contents by name; None if it is ``off``.
 
     Raises:
         BadInput: there is no such inventory, or it is malformed.
     """
     if name == "off":
         return None
-    there = {f.stem: f for f in Path(folder).glob("*.yaml")} if folder else {}
-    if name not in there:
-        hint = f"inventories: {', '.join(sorted(there)) or 'none'}" if folder else "set BRAND_DETECT_INVENTORY"
+    if name not in own:
+        hint = f"inventories: {', '.join(sorted(own))}" if own else "set BRAND_DETECT_INVENTORY where the sensors run"
         raise BadInput(f"There is no inventory {name!r}.", hint)
-    return _parsed(Inventory, there[name], f"The inventory {name}", "docs/concepts/placements.md")
+    return _parsed(Inventory, own[name], f"The inventory {name}", "docs/concepts/placements.md")
 
 
-def _parsed(kind: type[R], file: Traversable, what: str, described_in: str) -> R:
+def _parsed(kind: type[R], text: str, what: str, described_in: str) -> R:
     try:
-        return kind.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as e:
+        return kind.model_validate(yaml.safe_load(text))
+    except (ValidationError, yaml.YAMLError) as e:
         error = e.errors()[0] if isinstance(e, ValidationError) else None
         where = f"{'.'.join(map(str, error['loc']))}: {error['msg']}" if error else "it is not YAML"
         raise BadInput(f"{what} is malformed: {where}.", f"{described_in} describes the format") from e

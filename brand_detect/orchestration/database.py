@@ -1,14 +1,53 @@
-"""Translates faults of Dagster's database into domain errors."""
+"""Dagster's database: its clock, and its faults as domain errors."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import exc
+import dagster as dg
+from dagster._core.storage.runs import SqlRunStorage
+from dagster._core.storage.runs.schema import KeyValueStoreTable
+from sqlalchemy import exc, extract, func, select
 
 from brand_detect.domain.errors import BrandDetectError, Transient
 
 _OUT_OF_REACH = (exc.DatabaseError, exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 """SQLAlchemy's errors for a database that is locked or out of reach; its other errors are programming errors."""
+
+
+def database_now_s(instance: dg.DagsterInstance) -> float:
+    """The time of the database's server, in seconds since 1970: the one clock that all machines can read.
+
+    SQLite has no server and serves one machine, whose clock it is.
+    """
+    storage = instance.run_storage
+    if isinstance(storage, SqlRunStorage):
+        with storage.connect() as connection:
+            if connection.dialect.name != "sqlite":
+                return float(connection.scalar(select(extract("epoch", func.now()))))
+    return time.time()
+
+
+def remove_values(instance: dg.DagsterInstance, prefix: str, before_s: float) -> None:
+    """Remove the stored values whose key begins with ``prefix`` and which begin with an earlier time than ``before_s``.
+
+    Times are seconds since 1970, whose texts sort as their numbers do until 2286.
+    """
+    if isinstance(instance.run_storage, SqlRunStorage):
+        with instance.run_storage.connect() as connection:
+            table = KeyValueStoreTable.c
+            old = table.key.startswith(prefix, autoescape=True) & (table.value < str(before_s))
+            connection.execute(KeyValueStoreTable.delete().where(old))
+
+
+def stored_values(instance: dg.DagsterInstance, prefix: str) -> dict[str, str]:
+    """The stored values by key, of all keys that begin with ``prefix``."""
+    if not isinstance(instance.run_storage, SqlRunStorage):
+        return {}
+    table = KeyValueStoreTable.c
+    with instance.run_storage.connect() as connection:
+        rows = connection.execute(select(table.key, table.value).where(table.key.startswith(prefix, autoescape=True)))
+        return {str(key): str(value) for key, value in rows}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import dagster as dg
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts import CONTRACTS
 from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.pipeline import CATALOG
 from brand_detect.orchestration.lineage import ATTEMPT
 from brand_detect.report.excerpts import EXCERPTS, excerpts
 from brand_detect.report.exports import in_short
@@ -61,6 +62,12 @@ def catalog_metadata(store: Store, catalog: BrandCatalog) -> dict[str, Any]:
         "brands": len(catalog.brands),
         "exemplars": catalog.n_exemplars,
     }
+
+
+def catalog_event(store: Store, catalog: BrandCatalog) -> dg.AssetMaterialization:
+    """The materialization, outside any run, of a snapshot of the brand list."""
+    tags = {"dagster/data_version": catalog.version, "dagster/data_version_is_user_provided": "true"}
+    return dg.AssetMaterialization(CATALOG, metadata=catalog_metadata(store, catalog), tags=tags)
 
 
 def checkpoint_metadata(

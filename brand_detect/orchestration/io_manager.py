@@ -6,7 +6,7 @@ from functools import cache
 
 import dagster as dg
 
-from brand_detect.catalog import LoadedCatalog, catalog_from_json, catalog_to_json
+from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.pipeline import CATALOG, Stage
@@ -68,15 +68,12 @@ class CheckpointIOManager(dg.IOManager):
                 return catalog_from_json(self._store.snapshots.read(version), version)
             return self._store.load(AttemptRef(step.partition_key, upstream, version))
 
-    def handle_output(self, context: dg.OutputContext, obj: AttemptDraft | LoadedCatalog) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: AttemptDraft | BrandCatalog) -> None:
         """Write the files, then the manifest, then the metadata that people and the lineage read."""
         step = context.step_context
         with dagster_errors(self._instance, step.run_id):
-            if isinstance(obj, LoadedCatalog):
-                version = obj.catalog.version
-                exemplars = (e for brand in obj.catalog.brands for e in brand.exemplars)
-                self._store.snapshots.add(version, catalog_to_json(obj.catalog), exemplars, obj.picture)
-                metadata = catalog_metadata(self._store, obj.catalog)
+            if isinstance(obj, BrandCatalog):
+                version, metadata = obj.version, catalog_metadata(self._store, obj)
             else:
                 manifest = self._commit(context, obj)
                 if not manifest.failed_check:

@@ -20,6 +20,7 @@ from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.providers import Endpoint, ProviderAnswerer
 from brand_detect.engines.vlm import TransformersAnswerer
 from brand_detect.orchestration.resources import Services, find_models
+from brand_detect.storage.own_files import OwnFiles
 from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
 
@@ -27,10 +28,13 @@ OWN_SERVER = VlmProvider.openai_compatible.value
 FREE = Price(0.0, 0.0)
 
 
-def answerer(stage: str, params: Escalation, settings: Settings, store: Store, run_id: str = "") -> Answerer | None:
+def answerer(
+    stage: str, params: Escalation, settings: Settings, store: Store, prompts: Mapping[str, str], run_id: str = ""
+) -> Answerer | None:
     """The model that answers in ``stage``; None if it is off. It is loaded or called only when a question is asked.
 
-    Paid answers count against the budget of the run ``run_id``, over all its tries.
+    Paid answers count against the budget of the run ``run_id``, over all its tries. ``prompts`` are the user's own,
+    contents by name.
 
     Raises:
         BadInput: the model is not named or has no price, or the settings forbid sending crops to it.
@@ -39,10 +43,12 @@ def answerer(stage: str, params: Escalation, settings: Settings, store: Store, r
         check_may_be_asked(stage, params, settings)
     paid = isinstance(params, EscalateCloudParams)
     budget = Spending(store.blobs, params.max_usd, settings.daily_usd, run_id) if paid else None
-    return model_of(stage, params, settings, budget)
+    return model_of(stage, params, settings, prompts, budget)
 
 
-def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget | None) -> Answerer | None:
+def model_of(
+    stage: str, params: Escalation, settings: Settings, prompts: Mapping[str, str], budget: Budget | None
+) -> Answerer | None:
     """As ``answerer``, without the check whether it may be asked.
 
     Raises:
@@ -53,7 +59,7 @@ def model_of(stage: str, params: Escalation, settings: Settings, budget: Budget 
         return None
     if not params.model:
         raise BadInput(f"{stage}: the provider is {provider}, but no model is named.", f"set {stage}.model")
-    prompt = load_prompt(params.prompt, settings.prompts)
+    prompt = load_prompt(params.prompt, prompts)
     if isinstance(params, EscalateVlmParams) and params.provider is VlmProvider.transformers:
         return TransformersAnswerer(
             params.model,
@@ -99,12 +105,13 @@ def check_models(params: Mapping[str, Params], services: Services) -> None:
         BadInput: a model is missing or not allowed.
     """
     engines, settings = services.engines, services.settings
+    prompts = OwnFiles.read(settings).prompts
     try:
         for stage, own in params.items():
             if isinstance(own, DetectObjectsParams) and engines.models:
                 find_models(engines.models, own)
             if isinstance(own, EscalateVlmParams | EscalateCloudParams) and not engines.answerer:
-                answerer(stage, own, settings, services.store)
+                answerer(stage, own, settings, services.store, prompts)
                 if own.provider is VlmProvider.transformers:
                     ModelRoots(settings.model_roots).folder(own.model)
     except Permanent as e:  # before the run starts, the caller can fix it

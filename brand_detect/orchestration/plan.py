@@ -25,6 +25,7 @@ from brand_detect.stages.escalation import Pictures, to_ask
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.frames import StoredFrames
+from brand_detect.storage.own_files import OwnFiles
 from brand_detect.storage.spending import MICRO, Spending
 
 ASSUMED_OUTPUT_TOKENS = 120
@@ -129,7 +130,8 @@ def _estimate(
     verdicts: BrandVerdicts,
     progress: Progress,
 ) -> Estimate:
-    model, prompt = model_of(stage, params, settings, None), load_prompt(params.prompt, settings.prompts)
+    prompts = OwnFiles.read(settings).prompts
+    model, prompt = model_of(stage, params, settings, prompts, None), load_prompt(params.prompt, prompts)
     assert model is not None, "a model that is off is not estimated"
     endpoint = None if params.provider is VlmProvider.transformers else endpoints(params)[0]
     limit_usd = params.max_usd if isinstance(params, EscalateCloudParams) else float("inf")

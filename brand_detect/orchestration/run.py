@@ -14,10 +14,11 @@ from brand_detect.domain.media import content_sha256, default_job_id, file_name
 from brand_detect.domain.pipeline import CATALOG, LINE
 from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.history import read_history
-from brand_detect.orchestration.lineage import latest, made_by
+from brand_detect.orchestration.lineage import made_by
 from brand_detect.orchestration.models import check_models
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.resources import Services
+from brand_detect.orchestration.snapshots import is_to_be_embedded, record_own_files, take_snapshot
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.manifest import Manifest
@@ -106,15 +107,17 @@ class Runner:
             self.refresh_catalog()
             if reuse:
                 plan = plan_replay(self._history(job_id), request)  # with the current brand list
+        else:
+            record_own_files(self._instance, self._services)
         return self.launch(job_id, plan)
 
     def _history(self, job_id: str) -> History:
         return read_history(self._instance, check_job_id(job_id), self.code_versions)
 
     def refresh_catalog(self) -> None:
-        """Take a snapshot of the brand list if it has changed."""
-        version = self._services.read_catalog().catalog.version
-        if latest(self._instance, CATALOG, None) != version or not self._services.store.snapshots.has(version):
+        """Take a snapshot of the brand list and the user's own files if they have changed, and embed new logos."""
+        catalog = take_snapshot(self._instance, self._services)
+        if is_to_be_embedded(self._services.store, catalog):
             self._execute(None, LaunchPlan((CATALOG,)))
 
     def launch(self, job_id: str, plan: LaunchPlan) -> JobRun:

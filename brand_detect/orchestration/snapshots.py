@@ -1,13 +1,71 @@
-"""Snapshots of the brand list: jobs match against one of them, and a change of the list triggers the next."""
+"""Snapshots of the brand list, made by whoever reads it: the sensor, for clients too, or a run in the same process.
 
-from datetime import UTC, datetime, timedelta
+Runs read what is stored, so that only the machine of the sensors needs the list and the user's own prompts and scales.
+"""
 
 import dagster as dg
 
+from brand_detect.catalog import catalog_to_json
+from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.errors import Transient
 from brand_detect.domain.pipeline import CATALOG
-from brand_detect.domain.tags import SNAPSHOT
-from brand_detect.orchestration.lineage import latest
+from brand_detect.orchestration.events import catalog_event
+from brand_detect.orchestration.lineage import attempt_of, latest_record
 from brand_detect.orchestration.resources import Services
+from brand_detect.storage.own_files import OwnFiles
+from brand_detect.storage.store import Store
+
+OWN_FILES = "brand_detect/own_files"
+"""Key under which Dagster's database holds the version of the user's own files."""
+
+
+def take_snapshot(instance: dg.DagsterInstance, services: Services) -> BrandCatalog:
+    """Read the brand list and the user's own files, store them, and record their versions if they have changed.
+
+    Raises:
+        BadInput: the list is invalid.
+    """
+    record_own_files(instance, services)
+    store, loaded = services.store, services.read_catalog()
+    catalog = loaded.catalog
+    exemplars = (e for brand in catalog.brands for e in brand.exemplars)
+    store.snapshots.add(catalog.version, catalog_to_json(catalog), exemplars, loaded.picture)
+    recorded = latest_record(instance, CATALOG, None)
+    if recorded is None or attempt_of(recorded) != catalog.version:
+        instance.report_runless_asset_event(catalog_event(store, catalog))
+    return catalog
+
+
+def record_own_files(instance: dg.DagsterInstance, services: Services) -> None:
+    """Read the user's own prompts and quality scales, and store and record them if they have changed."""
+    files, blobs = OwnFiles.read(services.settings), services.store.blobs
+    if _recorded(instance) != files.version or not files.is_in(blobs):
+        files.store(blobs)
+        instance.daemon_cursor_storage.set_cursor_values({OWN_FILES: files.version})
+
+
+def is_to_be_embedded(store: Store, catalog: BrandCatalog) -> bool:
+    """Whether the catalogue has logos and no embeddings of them are stored."""
+    return catalog.n_exemplars > 0 and not store.snapshots.vectors(catalog.version)
+
+
+def own_files(instance: dg.DagsterInstance, store: Store) -> OwnFiles:
+    """The user's own files as last recorded.
+
+    Raises:
+        Transient: none are recorded yet.
+    """
+    version = _recorded(instance)
+    if version is None:
+        raise Transient(
+            "Prompts and quality scales have not been read yet.",
+            "try again in half a minute: the sensor brand_catalog_changed reads them, with the brand list",
+        )
+    return OwnFiles.load(store.blobs, version)
+
+
+def _recorded(instance: dg.DagsterInstance) -> str | None:
+    return instance.daemon_cursor_storage.get_cursor_values({OWN_FILES}).get(OWN_FILES)
 
 
 @dg.sensor(
@@ -15,19 +73,12 @@ from brand_detect.orchestration.resources import Services
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     required_resource_keys={"services"},
-    description="Takes a new snapshot of the brand list when its content has changed.",
+    description="Stores and records the brand list, and own prompts and quality scales, when their content has "
+    "changed; new logos are embedded in a run.",
 )
 def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     services: Services = context.resources.services
-    version = services.read_catalog().catalog.version
-    if latest(context.instance, CATALOG, None) == version and services.store.snapshots.has(version):
-        return dg.SkipReason(f"The brand list is unchanged: {version}.")
-    a_minute_ago = datetime.now(UTC) - timedelta(minutes=1)
-    waiting = (
-        dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]),
-        # an older one belongs to a webserver or daemon that died before queueing it
-        dg.RunsFilter(tags={SNAPSHOT: CATALOG}, statuses=[dg.DagsterRunStatus.NOT_STARTED], created_after=a_minute_ago),
-    )
-    if any(map(context.instance.get_runs_count, waiting)):
-        return dg.SkipReason("A run that takes a snapshot is already queued.")
-    return dg.RunRequest(tags={SNAPSHOT: CATALOG})
+    catalog = take_snapshot(context.instance, services)
+    if is_to_be_embedded(services.store, catalog):
+        return dg.RunRequest(run_key=catalog.version)  # once: jobs embed what is missing
+    return dg.SkipReason(f"The brand list is recorded: {catalog.version}.")

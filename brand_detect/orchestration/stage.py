@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -49,6 +49,7 @@ from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Engines, Services
+from brand_detect.orchestration.snapshots import own_files
 from brand_detect.report.pictures import picture
 from brand_detect.stages.compile_report.corrections import Named
 from brand_detect.storage.answers import Answers
@@ -56,6 +57,7 @@ from brand_detect.storage.attempts import AttemptRef, AttemptWriter
 from brand_detect.storage.codec import Value
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import CheckOutcome
+from brand_detect.storage.own_files import OwnFiles
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
 
@@ -103,6 +105,8 @@ class StageRun(Generic[P_co]):
     engines: Engines
     settings: Settings
     progress: Progress
+    own_files: Callable[[], OwnFiles]
+    """The user's own prompts, quality scales and inventories."""
     used: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     """Content hashes of inputs other than checkpoints."""
@@ -133,7 +137,8 @@ class StageRun(Generic[P_co]):
             found = self.engines.answerer(self.stage, self.params)
         else:
             run_id = self.sink.ref.attempt.rpartition("-")[0]
-            found = answerer(self.stage, self.params, self.settings, self.store, run_id)
+            prompts = {} if self.params.provider.value == "off" else self.own_files().prompts
+            found = answerer(self.stage, self.params, self.settings, self.store, prompts, run_id)
         if found is not None:
             self.used["answerer"] = f"{found.provider}/{found.model}, prompt {found.prompt_version}"
         return found
@@ -178,15 +183,16 @@ class StageRun(Generic[P_co]):
 
     def quality(self: "StageRun[CompileReportParams]") -> QualityScale:
         """The quality scale of the report."""
-        scale = load_quality(self.params.quality, self.settings.quality)
+        own = self.own_files().quality
+        scale = load_quality(self.params.quality, own)
         self.used["quality"] = f"{self.params.quality} {scale.version} {scale.digest}"
-        if self.settings.quality:  # packaged scales are part of the code version
+        if self.params.quality in own:  # packaged scales are part of the code version
             self.sources["quality"] = scale.digest
         return scale
 
     def inventory(self: "StageRun[CompileReportParams]") -> Inventory | None:
         """The inventory of the property, if one is set."""
-        found = load_inventory(self.params.inventory, self.settings.inventory)
+        found = load_inventory(self.params.inventory, self.own_files().inventory)
         if found is not None:
             self.used["inventory"] = f"{self.params.inventory} {found.version} {found.digest}"
             self.sources["inventory"] = found.digest
@@ -346,6 +352,7 @@ def _run_stage(
         engines=services.engines,
         settings=services.settings,
         progress=services.progress(stage, context.log),
+        own_files=partial(own_files, context.instance, services.store),
     )
     began = time.perf_counter()
     value = fn(run, **values)

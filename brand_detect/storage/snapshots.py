@@ -44,7 +44,10 @@ class Snapshots:
         try:
             return self._blobs.read(_path(version))
         except Missing as e:
-            raise Missing(f"The catalogue snapshot {version} is gone.", "re-materialize brand_catalog") from e
+            raise Missing(
+                f"The catalogue snapshot {version} is gone.",
+                "restore it; the sensor brand_catalog_changed stores the current list again",
+            ) from e
 
     def add(
         self,

@@ -28,7 +28,6 @@ from brand_detect.domain.tags import (
     REQUEST,
     RETRIES_MARGIN,
     RETRY_OF,
-    SNAPSHOT,
     UNTIL,
 )
 from brand_detect_tests.support.webserver import (
@@ -291,70 +290,24 @@ def test_a_job_that_cannot_be_added_is_not_launched(server: Webserver, client: C
     assert server.sent("Launch") == []
 
 
-def test_a_brand_list_that_has_changed_is_taken_in_first(server: Webserver, client: Client):
+def test_the_brand_list_is_read_where_dagster_runs_and_nothing_is_waited_for(server: Webserver, client: Client):
+    """A run that embeds new logos may wait behind hours of jobs."""
     server.answers["CatalogChanged"] = [tick(runs=1)]
-
-    def launch(**asked: Any) -> Answer:
-        answer = server.on_Launch(**asked)
-        server.runs[-1]["status"] = "SUCCESS"
-        return answer
-
-    server.answers["Launch"] = [launch]
     client.submit("s3://videos/match.mp4", job_id=JOB)
-    assert [[a["path"][0] for a in launch["assets"]] for launch in server.sent("Launch")] == [[CATALOG], list(LINE)]
-    tags = tags_of(server.sent("Launch")[0])
-    assert tags[SNAPSHOT] == CATALOG
-    assert PARTITION not in tags
-    assert len(server.sent("CatalogChanged")) == 2, "it may have changed again meanwhile"
+    assert len(server.sent("CatalogChanged")) == 1
+    assert [[a["path"][0] for a in launch["assets"]] for launch in server.sent("Launch")] == [list(LINE)]
 
 
-@pytest.mark.parametrize("status", ["QUEUED", "STARTING", "STARTED"])
-def test_a_snapshot_that_is_on_its_way_is_waited_for(server: Webserver, client: Client, status: str):
-    """The sensor asks for no second one then."""
-    row = server.add({SNAPSHOT: CATALOG}, [CATALOG], status)
-    seen: list[str] = []
-
-    def look(**asked: Any) -> Answer:
-        seen.append(row["status"])
-        row["status"] = "SUCCESS"
-        return server.on_Runs(**asked)
-
-    server.answers["Runs"] = [server.on_Runs, look]
-    client.submit("s3://videos/match.mp4", job_id=JOB)
-    assert seen == [status]
-    assert len(server.sent("Launch")) == 1
-
-
-def test_a_wait_for_a_snapshot_is_told(server: Webserver, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(calls, "TELL_S", 0.0)
-    row = server.add({SNAPSHOT: CATALOG}, [CATALOG], "STARTED")
-    told: list[str] = []
-
-    def tell(what: str) -> None:
-        told.append(what)
-        row["status"] = "SUCCESS" if len(told) >= 3 else "STARTED"
-
-    with connected(server, tell=tell) as client:
-        client.submit("s3://videos/match.mp4", job_id=JOB)
-    assert told[0] == "waiting for the snapshot of the brand list, which has changed: run r1"
-    assert told[1:3] == ["waiting for the snapshot of the brand list: started, 0 s"] * 2
-
-
-def test_a_snapshot_that_was_made_and_never_queued_is_not_waited_for(
-    server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(calls, "SNAPSHOT_S", 0.05)
-    server.add({SNAPSHOT: CATALOG}, [CATALOG], "NOT_STARTED")["creationTime"] -= models.ORPHAN_S + 1
-    assert client.submit("s3://videos/match.mp4", job_id=JOB).status == "queued"
-
-
-def test_a_snapshot_that_does_not_come_is_said(server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch):
-    """Dagster's daemon may be down."""
-    monkeypatch.setattr(calls, "SNAPSHOT_S", 0.05)
-    server.add({SNAPSHOT: CATALOG}, [CATALOG])
-    with pytest.raises(Transient, match="Run r1 is queued after 0 s"):
-        client.submit("s3://videos/match.mp4", job_id=JOB)
-    assert server.sent("Launch") == server.sent("AddJob") == []
+@pytest.mark.usefixtures("job")
+def test_a_replay_that_does_not_read_the_brand_list_does_not_fail_for_it(server: Webserver, client: Client):
+    """It is read all the same, with the prompts and quality scales."""
+    server.answers["CatalogChanged"] = [tick(error="brands.yaml, line 3: no name.")] * 4
+    client.replay(JOB, "compile_report")
+    client.replay(JOB, "run_ocr", pins={CATALOG: "list"})
+    client.retry(JOB)
+    assert len(server.sent("CatalogChanged")) == len(server.sent("Launch")) == 3
+    with pytest.raises(Permanent, match="The brand list could not be read"):
+        client.replay(JOB, "match_brands")
 
 
 def test_a_brand_list_that_cannot_be_read_stops_it(server: Webserver, client: Client):
@@ -459,16 +412,6 @@ def test_a_replay_that_makes_no_sense_is_refused_before_anything_is_launched(
     assert server.sent("Launch") == []
 
 
-@pytest.mark.usefixtures("job")
-def test_the_brand_list_is_looked_at_when_it_is_read_and_not_pinned(server: Webserver, client: Client):
-    client.replay(JOB, "escalate_vlm")
-    client.replay(JOB, "run_ocr", pins={CATALOG: "list"})
-    assert server.sent("CatalogChanged") == []
-    assert launched(server)[2][f"{PIN}{CATALOG}"] == "list 1"
-    client.replay(JOB, "run_ocr")
-    assert len(server.sent("CatalogChanged")) == 1
-
-
 def test_a_pin_is_sent_by_its_whole_name(server: Webserver, client: Client, job: str):
     other = server.finished("run_ocr")
     client.replay(JOB, "match_brands", pins={"run_ocr": job})
@@ -547,7 +490,6 @@ def test_a_retry_goes_on_from_the_latest_escalation_at_the_time_it_runs(server: 
         {"escalate_vlm": {"max_questions": 2}, "escalate_cloud": {"max_questions": 1}},
         {RETRY_OF: LATEST, **family},
     )
-    assert server.sent("CatalogChanged") == [], "it stays with the list of its lineage"
     client.retry(JOB, start_stage="escalate_cloud", retry_of=job, delay_s=9)
     stages, config, tags = launched(server)
     assert (stages, config) == (downstream_of("escalate_cloud"), {})

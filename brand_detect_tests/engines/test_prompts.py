@@ -1,6 +1,7 @@
 """Prompts: what a model is told, and the name that a question goes by."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,9 @@ from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Question
+from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import LONGEST_TEXT, load_prompt, question_id
+from brand_detect.storage.own_files import OwnFiles
 
 PACKAGE = resources.files("brand_detect")
 PACKAGED = sorted(f.name.removesuffix(".md") for f in (PACKAGE / "prompts").iterdir() if f.name.endswith(".md"))
@@ -28,6 +31,10 @@ Look at the pot.
 ---
 $pictures It says $text, like $candidates.
 """
+
+
+def own(folder: Path) -> Mapping[str, str]:
+    return OwnFiles.read(Settings(prompts=str(folder))).prompts
 
 
 def test_the_package_has_its_prompts():
@@ -65,16 +72,16 @@ def test_ones_own_folder_comes_first_and_the_package_s_are_there_too(tmp_path: P
     (tmp_path / "cooking.md").write_text(OWN, encoding="utf-8")
     (tmp_path / "default.md").write_text(OWN, encoding="utf-8")
     for name in ("cooking", "default"):
-        prompt = load_prompt(name, str(tmp_path))
+        prompt = load_prompt(name, own(tmp_path))
         assert prompt.version.startswith(f"{name} 7 ")
         assert prompt.instructions.startswith("Look at the pot.\n\nAnswer with one JSON object")
         assert prompt.words(QUESTION) == (
             'The mark, closely; last, the whole frame with the mark outlined. It says "EMIRAT", '
             'like "Emirates", "Itaú".'
         )
-    assert load_prompt("fixed_camera", str(tmp_path)).version == load_prompt("fixed_camera").version
+    assert load_prompt("fixed_camera", own(tmp_path)).version == load_prompt("fixed_camera").version
     with pytest.raises(BadInput, match="There is no prompt 'nothing'") as missing:
-        load_prompt("nothing", str(tmp_path))
+        load_prompt("nothing", own(tmp_path))
     assert missing.value.hint == "prompts: cooking, default, fixed_camera, soccer_broadcast"
     with pytest.raises(BadInput, match=r"There is no prompt '\.\./prompts/default'"):
         load_prompt("../prompts/default")
@@ -98,15 +105,15 @@ def test_ones_own_folder_comes_first_and_the_package_s_are_there_too(tmp_path: P
 def test_what_is_not_in_the_form_of_a_prompt_is_refused(tmp_path: Path, content: bytes):
     (tmp_path / "mine.md").write_bytes(content)
     with pytest.raises(BadInput, match="The prompt mine is malformed") as refused:
-        load_prompt("mine", str(tmp_path))
+        load_prompt("mine", own(tmp_path))
     assert "$text, $candidates, $pictures" in refused.value.hint
 
 
 def test_a_changed_prompt_has_another_version(tmp_path: Path):
     (tmp_path / "mine.md").write_text(OWN, encoding="utf-8")
-    before = load_prompt("mine", str(tmp_path))
+    before = load_prompt("mine", own(tmp_path))
     (tmp_path / "mine.md").write_text(OWN.replace("pot", "pan"), encoding="utf-8")
-    assert load_prompt("mine", str(tmp_path)).version != before.version
+    assert load_prompt("mine", own(tmp_path)).version != before.version
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,7 @@ def test_a_question_s_name_follows_from_all_that_a_model_is_given_and_nothing_el
     (tmp_path / "default.md").write_text(OWN, encoding="utf-8")
     others = [
         *(question_id([*model[:i], "x", *model[i + 1 :]], prompt, QUESTION) for i in range(3)),
-        question_id(model, load_prompt("default", str(tmp_path)), QUESTION),
+        question_id(model, load_prompt("default", own(tmp_path)), QUESTION),
         question_id(model, load_prompt("fixed_camera"), QUESTION),
         *(
             question_id(model, prompt, replace(QUESTION, **change))

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from enum import Enum
 from importlib import resources
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydantic import Field
 from brand_detect.domain.contracts import CONTRACTS
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import Params
+from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.config import (
     CONFIGS,
     config_class,
@@ -18,6 +20,7 @@ from brand_detect.orchestration.config import (
     load_quality,
     profile_names,
 )
+from brand_detect.storage.own_files import OwnFiles
 
 
 @pytest.mark.parametrize("stage", CONTRACTS)
@@ -84,16 +87,20 @@ def test_an_unknown_profile_is_refused(name: str):
         load_profile(name)
 
 
+def own_scales(folder: Path) -> Mapping[str, str]:
+    return OwnFiles.read(Settings(quality=str(folder))).quality
+
+
 def test_a_scale_of_ones_own_comes_before_the_package(tmp_path: Path) -> None:
     shipped = load_quality("default")
-    assert load_quality("default", str(tmp_path / "nowhere")) == shipped
+    assert load_quality("default", own_scales(tmp_path / "nowhere")) == shipped
     text = (resources.files("brand_detect") / "quality" / "default.yaml").read_text(encoding="utf-8")
     (tmp_path / "contract.yaml").write_text(text.replace("size: 3", "size: 5"), encoding="utf-8")
     (tmp_path / "default.yaml").write_text(text.replace("version: 1", "version: 2"), encoding="utf-8")
-    own = load_quality("contract", str(tmp_path))
+    own = load_quality("contract", own_scales(tmp_path))
     assert own.weights["size"] == 5
     assert own.digest != shipped.digest
-    assert load_quality("default", str(tmp_path)).version == 2
+    assert load_quality("default", own_scales(tmp_path)).version == 2
 
 
 @pytest.mark.parametrize(
@@ -109,14 +116,14 @@ def test_what_is_no_scale_is_refused_with_a_sentence(name: str, text: str | None
     if text is not None:
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=said):
-        load_quality(name, str(tmp_path))
+        load_quality(name, own_scales(tmp_path))
 
 
 def test_an_inventory_is_read_by_name_from_the_folder_of_the_deployment(tmp_path: Path) -> None:
-    assert load_inventory("off", "") is None
+    assert load_inventory("off", {}) is None
     text = "version: 1\nassets:\n  - {name: net, zone: [0.3, 0.4, 0.7, 0.6], placement: board}\n"
     (tmp_path / "rink.yaml").write_text(text, encoding="utf-8")
-    found = load_inventory("rink", str(tmp_path))
+    found = load_inventory("rink", OwnFiles.read(Settings(inventory=str(tmp_path))).inventory)
     assert found is not None
     assert [asset.name for asset in found.assets] == ["net"]
 
@@ -134,10 +141,10 @@ def test_what_is_no_inventory_is_refused_with_a_sentence(text: str | None, said:
     if text is not None:
         (tmp_path / "rink.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=said):
-        load_inventory("rink", str(tmp_path))
+        load_inventory("rink", OwnFiles.read(Settings(inventory=str(tmp_path))).inventory)
 
 
 def test_without_a_folder_the_setting_is_named() -> None:
     with pytest.raises(BadInput) as refused:
-        load_inventory("rink", "")
+        load_inventory("rink", {})
     assert "BRAND_DETECT_INVENTORY" in refused.value.full

@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Store:
 def of(stage: str, settings: Settings, store: Store, **params: Any) -> Any:
     found = effective(stage, params)
     assert isinstance(found, EscalateVlmParams | EscalateCloudParams)
-    return answerer(stage, found, settings, store)
+    return answerer(stage, found, settings, store, {})
 
 
 def local(settings: Settings, store: Store, **params: Any) -> Any:

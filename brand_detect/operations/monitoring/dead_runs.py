@@ -1,13 +1,20 @@
 """Ends runs whose process is gone, and reports failures again that Dagster missed."""
 
-import time
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from brand_detect.domain.tags import REPORTED_AGAIN
-from brand_detect.operations.monitoring.liveness import AT_WORK, SILENT_S, is_ours, is_to_be_retried, worker_of
+from brand_detect.operations.monitoring.liveness import (
+    AT_WORK,
+    SILENT_S,
+    is_ours,
+    is_to_be_retried,
+    worker_of,
+)
+from brand_detect.orchestration.database import database_now_s
 
 HEARD_S, PASSED_S = 20.0, 86_400.0
 """Time after which a missing re-execution is reported again, and after which it no longer is."""
@@ -20,22 +27,46 @@ def is_done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return bool(wanted) and wanted <= {s.step_key for s in steps if s.status and s.status.value == "SUCCESS"}
 
 
-def found_dead(instance: dg.DagsterInstance, now_s: float) -> Iterator[tuple[dg.DagsterRun, str]]:
+class FirstSeen:
+    """Since when runs have been seen in a state, kept in the sensor's cursor.
+
+    Times of runs come from the clock of the machine that reported them; this is all the database's.
+    """
+
+    def __init__(self, now_s: float, cursor: str | None = None) -> None:
+        self.now_s = now_s
+        self._before: dict[str, float] = json.loads(cursor or "{}")
+        self._seen: dict[str, float] = {}
+
+    def age_s(self, state: str, run_id: str) -> float:
+        """Time since the run was first seen in ``state``, at every look up to this one."""
+        key = f"{state} {run_id}"
+        self._seen[key] = self._before.get(key, self.now_s)
+        return self.now_s - self._seen[key]
+
+    @property
+    def cursor(self) -> str:
+        return json.dumps(self._seen)
+
+
+def found_dead(instance: dg.DagsterInstance, seen: FirstSeen) -> Iterator[tuple[dg.DagsterRun, str]]:
     """Runs of this pipeline that Dagster believes to be executing but whose process is gone, each with the reason."""
     records = [r for r in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)) if is_ours(r.dagster_run)]
     workers = {r.dagster_run.run_id: worker for r in records if (worker := worker_of(r.dagster_run))}
     beats = instance.daemon_cursor_storage.get_cursor_values({w.key for w in workers.values()})
     for record in records:
-        run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()
-        worker = workers.get(run.run_id)
+        run, worker = record.dagster_run, workers.get(record.dagster_run.run_id)
         if worker is None:
-            if now_s - began > SILENT_S:
+            if seen.age_s("unclaimed", run.run_id) > SILENT_S:
                 yield run, "no process has started it"
-        elif worker.is_dead(float(beats.get(worker.key, began)), now_s):
-            yield run, f"process {worker.pid} on {worker.host.split('/')[0]} is gone"
+            continue
+        beat = beats.get(worker.key)
+        last_s = seen.now_s - seen.age_s("silent", run.run_id) if beat is None else float(beat)
+        if worker.is_dead(last_s, seen.now_s):
+            yield run, f"process {worker.pid} on {worker.name} is gone"
 
 
-def missed_retries(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.DagsterRun]:
+def missed_retries(instance: dg.DagsterInstance, seen: FirstSeen) -> Iterator[dg.DagsterRun]:
     """Failed runs that Dagster marked for re-execution but has not re-executed.
 
     A failure event is stored before the run is marked as failed; a daemon that reads in between misses it for good.
@@ -43,12 +74,12 @@ def missed_retries(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Da
     wanted = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE],
         tags={"dagster/will_retry": "true"},
-        updated_after=datetime.fromtimestamp(now_s - PASSED_S, UTC),
+        updated_after=datetime.fromtimestamp(seen.now_s - PASSED_S, UTC),
     )
     for record in instance.get_run_records(wanted):
         run = record.dagster_run
         waits = is_to_be_retried(run) and REPORTED_AGAIN not in run.tags
-        if is_ours(run) and run.remote_job_origin and waits and now_s - (record.end_time or now_s) > HEARD_S:
+        if is_ours(run) and run.remote_job_origin and waits and seen.age_s("failed", run.run_id) > HEARD_S:
             yield run
 
 
@@ -59,7 +90,8 @@ def missed_retries(instance: dg.DagsterInstance, now_s: float) -> Iterator[dg.Da
 )
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     ended = []
-    for found, why in found_dead(context.instance, time.time()):
+    seen = FirstSeen(database_now_s(context.instance), context.cursor)
+    for found, why in found_dead(context.instance, seen):
         run = context.instance.get_run_by_id(found.run_id)  # read again: reports overwrite any status
         if run is None or run.status not in AT_WORK:
             continue
@@ -78,8 +110,9 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             context.instance.report_run_failed(run, f"This run was found dead: {why}.")
         ended.append(run.run_id)
         context.log.info("%s: %s", run.run_id, why)
-    for run in missed_retries(context.instance, time.time()):
+    for run in missed_retries(context.instance, seen):
         context.instance.add_run_tags(run.run_id, {REPORTED_AGAIN: "true"})
         context.instance.report_run_failed(run, "Dagster missed the failure of this run, so it is reported again.")
         context.log.info("%s: reported its failure again", run.run_id)
+    context.update_cursor(seen.cursor)
     return dg.SkipReason(f"{len(ended)} dead runs were ended.")

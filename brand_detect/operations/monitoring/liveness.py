@@ -2,12 +2,13 @@
 
 Dagster's launchers do not watch their workers: if a run's process and its code server are killed together, the run
 stays STARTED for ever and occupies its job's queue slot.
+
+Silence is measured by the database's clock alone: a worker whose own is ten minutes off is as alive as any other.
 """
 
 import logging
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ import dagster as dg
 from dagster import DagsterRunNotFoundError
 
 from brand_detect.domain.pipeline import ASSETS, PRUNE
+from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import RETRIES_MARGIN, WORKER
+from brand_detect.operations.monitoring.machines import record, this_machine
+from brand_detect.orchestration.database import database_now_s
 
 BEAT_S = 15.0
 SILENT_S = 120.0
@@ -28,45 +32,49 @@ BEATS = "brand_detect/beat/"
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]
-PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process on some machine. ``started`` distinguishes it from a later one with the same id."""
+    """A process on some machine."""
 
-    host: str
+    machine: str
+    """Where process ids are unique: the id of the machine's boot and its PID namespace, as containers on one machine
+    share the former and all machines share the latter. Machines may share a name. Empty if unknown."""
     pid: int
     started: int
-    """Clock ticks since boot, which clock changes do not affect; 0 if unknown."""
+    """Clock ticks from boot to its start, which tell it from a later process with its id; 0 if unknown."""
+    name: str
+    """The machine's name, for people."""
 
     @classmethod
     def this(cls) -> "Worker":
-        return cls(_host(), os.getpid(), _started(os.getpid()) or 0)
+        return cls(this_machine(), os.getpid(), _started(os.getpid()) or 0, socket.gethostname())
 
     @classmethod
     def parse(cls, tag: str) -> "Worker":
-        host, pid, started = tag.rsplit(" ", 2)
-        return cls(host, int(pid), int(started))
+        """
+        Raises:
+            ValueError: ``tag`` is not made by ``str``.
+        """
+        name, machine, pid, started = tag.rsplit(" ", 3)
+        return cls(machine, int(pid), int(started), name)
 
     def __str__(self) -> str:
-        return f"{self.host} {self.pid} {self.started}"
+        return f"{self.name} {self.machine} {self.pid} {self.started}"
 
     @property
     def key(self) -> str:
-        return f"{BEATS}{self.host}/{self.pid}"
+        return f"{BEATS}{self.machine or self.name}/{self.pid}/{self.started}"
 
     def is_dead(self, last_beat_s: float, now_s: float) -> bool:
-        """Known at once for a process of this machine; for others after ``SILENT_S`` without a beat."""
-        if self.host == _host() and self.started:
+        """Known at once for a process of this machine; for others after ``SILENT_S`` without a beat.
+
+        Both times are the database's.
+        """
+        if self.machine and self.machine == this_machine() and self.started:
             return _started(self.pid) != self.started
         return now_s - last_beat_s > SILENT_S
-
-
-def _host() -> str:
-    """This machine or container: process ids are unique only within one namespace."""
-    namespace = PID_NAMESPACE.stat().st_ino if PID_NAMESPACE.exists() else 0
-    return f"{socket.gethostname()}/{namespace}"
 
 
 def _started(pid: int) -> int | None:
@@ -79,15 +87,19 @@ def _started(pid: int) -> int | None:
 
 
 @contextmanager
-def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Record this process as the run's worker, and send heartbeats until the end."""
+def at_work(instance: dg.DagsterInstance, run_id: str, settings: Settings) -> Iterator[None]:
+    """Record this process as the run's worker, and what its machine has, and send heartbeats until the end."""
     worker, ended = Worker.this(), Event()
     instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
 
     def beat() -> None:
+        is_recorded = False
         while True:
             try:
-                instance.daemon_cursor_storage.set_cursor_values({worker.key: str(time.time())})
+                instance.daemon_cursor_storage.set_cursor_values({worker.key: str(database_now_s(instance))})
+                if not is_recorded:
+                    record(instance, settings)
+                    is_recorded = True
             except Exception as e:  # any fault of any database: the next beat may succeed
                 # not to Dagster's log, which may be in the same database
                 logging.getLogger(__name__).warning("a heartbeat failed: %s", str(e).split("\n", 1)[0])
@@ -135,4 +147,7 @@ def is_ours(run: dg.DagsterRun) -> bool:
 def worker_of(run: dg.DagsterRun) -> Worker | None:
     """The process that executes the run; None before it starts, when a re-execution still has its parent's tag."""
     tag, _, run_id = run.tags.get(WORKER, "").rpartition(" ")
-    return Worker.parse(tag) if run_id == run.run_id else None
+    try:
+        return Worker.parse(tag) if run_id == run.run_id else None
+    except ValueError:  # written by another version, or by hand
+        return None

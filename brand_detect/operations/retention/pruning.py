@@ -190,7 +190,7 @@ class PruneConfig(dg.Config):
 def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> None:
     """Removes old attempts that no newer one was made from; a dry run by default."""
     services: Services = context.resources.services
-    alive = at_work(context.instance, context.run_id)
+    alive = at_work(context.instance, context.run_id, services.settings)
     with dagster_errors(context.instance, context.run_id), alive:
         retention = retention_of(services.settings, config.model_dump(exclude={"dry_run"}))
         jobs, now_s = services.store.jobs(), time.time()

@@ -24,6 +24,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.orchestration.config import load_inventory, load_quality
 from brand_detect.storage.frames import StoredFrames
+from brand_detect.storage.own_files import OwnFiles
 
 LOOKUPS = 65_536
 """Limit of texts whose brands are cached across values."""
@@ -69,7 +70,7 @@ class Compute:
     def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
         """Verdicts of the last escalation, and the report."""
         verdicts = self._verdicts(params)
-        own, settings = cast("CompileReportParams", params[Stage.compile_report]), Settings.load()
+        own, own_files = cast("CompileReportParams", params[Stage.compile_report]), OwnFiles.read(Settings.load())
         report = stages.compile_report(
             self.lineage.request,
             self._frames,
@@ -77,8 +78,8 @@ class Compute:
             self._detected,
             verdicts,
             own,
-            scale=load_quality(own.quality, settings.quality),
-            inventory=load_inventory(own.inventory, settings.inventory),
+            scale=load_quality(own.quality, own_files.quality),
+            inventory=load_inventory(own.inventory, own_files.inventory),
             statistics={},
             brands={brand.brand_id: brand for brand in self.catalog.brands},
         )

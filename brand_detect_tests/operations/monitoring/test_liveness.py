@@ -4,6 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
+from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import PARTITION, WORKER
-from brand_detect.operations.monitoring import dead_runs, liveness
+from brand_detect.operations.monitoring import dead_runs, liveness, machines
+from brand_detect.operations.monitoring.dead_runs import FirstSeen
 from brand_detect.operations.monitoring.liveness import SILENT_S, Worker, at_work
 from brand_detect.operations.retention.pruning import prune_job
 from brand_detect.orchestration.run import JobRun
@@ -86,11 +89,11 @@ def free_pid() -> int:
 
 
 def elsewhere(pid: int = 7) -> Worker:
-    return Worker("another machine/4026531836", pid, 1)
+    return Worker("0b5b2a6e-8f0e-4f2b-9a57-3a1d4c1f7a10/4026531836", pid, 1, "another machine")
 
 
 def gone() -> Worker:
-    return Worker(Worker.this().host, free_pid(), 1)
+    return replace(Worker.this(), pid=free_pid(), started=1)
 
 
 def status(instance: dg.DagsterInstance, run_id: str) -> str:
@@ -102,7 +105,9 @@ def status(instance: dg.DagsterInstance, run_id: str) -> str:
 # workers
 
 
-@pytest.mark.parametrize("worker", [Worker.this(), Worker("a host/0", 1, 2), Worker("häns  ende/12", 4_194_304, 0)])
+@pytest.mark.parametrize(
+    "worker", [Worker.this(), Worker("", 1, 2, "a host"), Worker("1-2/12", 4_194_304, 0, "häns  ende")]
+)
 def test_a_worker_is_read_as_it_was_written(worker: Worker):
     assert Worker.parse(str(worker)) == worker
 
@@ -115,10 +120,10 @@ def test_this_process_is_alive_whatever_its_beats():
 
 
 def test_another_process_of_this_machine_is_known_by_its_number_and_its_beginning():
-    pid, host = os.getppid(), Worker.this().host
+    pid, this = os.getppid(), Worker.this()
     began = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
-    assert not Worker(host, pid, began).is_dead(0.0, NOW_S)
-    assert Worker(host, pid, began - 1).is_dead(NOW_S, NOW_S), "the number was given to a later process"
+    assert not replace(this, pid=pid, started=began).is_dead(0.0, NOW_S)
+    assert replace(this, pid=pid, started=began - 1).is_dead(NOW_S, NOW_S), "the number was given to a later process"
     assert gone().is_dead(NOW_S, NOW_S), "its last beat does not count"
 
 
@@ -129,8 +134,9 @@ def test_a_process_that_has_ended_and_was_not_waited_for_is_dead(
     """Its name may hold anything."""
     stat = tmp_path / "stat"
     stat.write_text(f"7 (a) Z (b) {state} {' '.join(str(n) for n in range(4, 60))}", encoding="utf-8")
+    this = Worker.this()
     monkeypatch.setattr(liveness, "Path", lambda _: stat)
-    assert Worker(Worker.this().host, 7, 22).is_dead(NOW_S, NOW_S) is dead
+    assert replace(this, pid=7, started=22).is_dead(NOW_S, NOW_S) is dead
 
 
 def test_a_machine_that_does_not_tell_when_a_process_began_goes_by_the_beats(
@@ -163,15 +169,36 @@ def test_a_beat_is_kept_well_within_the_time_that_a_worker_may_be_silent():
     assert liveness.BEAT_S * 4 <= SILENT_S
 
 
-def test_another_container_is_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_container_is_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     outside = Worker.this()
     namespace = tmp_path / "pid"
     namespace.touch()
-    monkeypatch.setattr(liveness, "PID_NAMESPACE", namespace)
-    assert Worker.this().host != outside.host
+    monkeypatch.setattr(machines, "PID_NAMESPACE", namespace)
+    assert Worker.this().machine != outside.machine
     assert outside.is_dead(0.0, NOW_S), "its number means nothing in here"
-    monkeypatch.setattr(liveness, "PID_NAMESPACE", tmp_path / "no such system")
-    assert Worker.this().host.endswith("/0")
+    assert not outside.is_dead(NOW_S, NOW_S)
+
+
+def test_a_machine_of_the_same_name_is_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its worker beats, and no process here has its number."""
+    here = Worker.this()
+    boot = tmp_path / "boot_id"
+    boot.write_text("7d6f0d6b-3f1c-4f8e-9e0e-2f6d1d8f8a11\n", encoding="utf-8")
+    monkeypatch.setattr(machines, "BOOT_ID", boot)
+    there = replace(Worker.this(), pid=free_pid())
+    monkeypatch.undo()
+    assert there.name == here.name
+    assert not there.is_dead(NOW_S - 5.0, NOW_S)
+    assert there.key != replace(here, pid=there.pid).key
+
+
+def test_a_machine_that_is_not_known_goes_by_its_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machines, "BOOT_ID", tmp_path / "no such system")
+    here, there = Worker.this(), replace(Worker.this(), name="another machine")
+    assert here.machine == there.machine == ""
+    assert not there.is_dead(NOW_S - 5.0, NOW_S)
+    assert there.is_dead(0.0, NOW_S)
+    assert here.key != there.key
 
 
 # at work
@@ -193,7 +220,7 @@ def beats_on(instance: dg.DagsterInstance) -> bool:
 def test_a_run_says_who_executes_it_and_beats(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(liveness, "BEAT_S", 0.001)
     run_id = begun(on_disk)
-    with at_work(on_disk, run_id):
+    with at_work(on_disk, run_id, Settings()):
         run = on_disk.get_run_by_id(run_id)
         assert run is not None
         assert run.tags[WORKER] == f"{Worker.this()} {run_id}"
@@ -207,7 +234,7 @@ def test_a_run_says_who_executes_it_and_beats(on_disk: dg.DagsterInstance, monke
 
 def test_the_beat_ends_with_a_run_that_fails(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(liveness, "BEAT_S", 60.0)
-    with pytest.raises(ZeroDivisionError), at_work(on_disk, begun(on_disk)):
+    with pytest.raises(ZeroDivisionError), at_work(on_disk, begun(on_disk), Settings()):
         raise ZeroDivisionError
     assert beat_s(on_disk) > 0
 
@@ -227,7 +254,7 @@ def test_a_beat_that_fails_is_not_the_last_one(
         write(pairs)
 
     monkeypatch.setattr(storage, "set_cursor_values", restarted)
-    with at_work(on_disk, begun(on_disk)):
+    with at_work(on_disk, begun(on_disk), Settings()):
         assert failed.wait(10)
         assert beats_on(on_disk)
     [said] = [r for r in caplog.records if r.name == liveness.__name__]
@@ -235,7 +262,7 @@ def test_a_beat_that_fails_is_not_the_last_one(
 
 
 def max_retries(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    with at_work(instance, run_id):
+    with at_work(instance, run_id, Settings()):
         pass
     run = instance.get_run_by_id(run_id)
     assert run is not None
@@ -311,9 +338,15 @@ def test_a_run_of_the_pipeline_is_marked(done: tuple[Pipeline, JobRun]):
 # the dead
 
 
-def found_dead(instance: dg.DagsterInstance, now_s: float | None = None) -> dict[str, str]:
-    now_s = time.time() if now_s is None else now_s
-    return {run.run_id: why for run, why in dead_runs.found_dead(instance, now_s)}
+def found_dead(instance: dg.DagsterInstance, later_s: float = 0.0) -> dict[str, str]:
+    """What is found ``later_s`` after a first look."""
+    now_s = time.time()
+    first = FirstSeen(now_s)
+    found = {run.run_id: why for run, why in dead_runs.found_dead(instance, first)}
+    if later_s:
+        again = FirstSeen(now_s + later_s, first.cursor)
+        found = {run.run_id: why for run, why in dead_runs.found_dead(instance, again)}
+    return found
 
 
 def test_only_runs_that_nobody_executes_are_found(instance: dg.DagsterInstance):
@@ -321,25 +354,50 @@ def test_only_runs_that_nobody_executes_are_found(instance: dg.DagsterInstance):
     ended = [begun(instance, gone(), status=s) for s in ("SUCCESS", "FAILURE", "CANCELED", "NOT_STARTED", "STARTING")]
     alive = begun(instance, Worker.this())
     found = found_dead(instance)
-    host = Worker.this().host.split("/")[0]
-    assert found == {dead: f"process {gone().pid} on {host} is gone"}
+    assert found == {dead: f"process {gone().pid} on {gone().name} is gone"}
     assert alive not in found
     assert not found.keys() & set(ended)
 
 
 def test_a_run_elsewhere_goes_by_its_beats(instance: dg.DagsterInstance):
     beating, silent, new = (elsewhere(pid) for pid in (1, 2, 3))
-    now_s = time.time() + 10 * SILENT_S
+    later_s = 10 * SILENT_S
+    now_s = time.time() + later_s
     instance.daemon_cursor_storage.set_cursor_values(
         {beating.key: str(now_s - SILENT_S / 2), silent.key: str(now_s - 2 * SILENT_S)}
     )
     runs = {worker: begun(instance, worker) for worker in (beating, silent, new)}
-    found = found_dead(instance, now_s)
+    found = found_dead(instance, later_s)
     assert found == {
         runs[silent]: "process 2 on another machine is gone",
         runs[new]: "process 3 on another machine is gone",
     }
-    assert runs[new] not in found_dead(instance), "it counts from the start until the first beat"
+    assert runs[new] not in found_dead(instance), "it counts from the first look until the first beat"
+
+
+def test_a_clock_that_is_off_ends_nobody(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+    """The start of a run has the time of the worker's clock, and a beat that of the database's."""
+    worker, now_s = elsewhere(), time.time()
+    for off_s in (-600.0, 600.0):
+        run_id = begun(instance, tags={PARTITION: "match"}, status="NOT_STARTED")
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        monkeypatch.setattr(time, "time", lambda off_s=off_s: now_s + off_s)
+        instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name), run_id)
+        monkeypatch.undo()
+        [record] = instance.get_run_records(dg.RunsFilter(run_ids=[run_id]))
+        assert record.start_time == pytest.approx(now_s + off_s, abs=5), "as from such a machine"
+        assert run_id not in found_dead(instance), "no process has said yet that it executes the run"
+        instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}"})
+        assert run_id not in found_dead(instance), "its first beat is on its way"
+        assert run_id in found_dead(instance, SILENT_S + 5)
+
+
+def test_a_tag_of_another_version_is_no_worker(instance: dg.DagsterInstance):
+    run_id = begun(instance)
+    instance.add_run_tags(run_id, {WORKER: f"host/1 2 {run_id}"})
+    assert found_dead(instance) == {}
+    assert found_dead(instance, SILENT_S + 5) == {run_id: "no process has started it"}
 
 
 def served_by(location: str) -> dict[str, Any]:
@@ -351,7 +409,7 @@ def served_by(location: str) -> dict[str, Any]:
 def test_a_run_that_no_process_has_taken_up_is_given_time(instance: dg.DagsterInstance):
     run_id = begun(instance, tags={PARTITION: "match"})
     assert found_dead(instance) == {}
-    assert found_dead(instance, time.time() + SILENT_S + 5) == {run_id: "no process has started it"}
+    assert found_dead(instance, SILENT_S + 5) == {run_id: "no process has started it"}
 
 
 def test_a_comparison_that_died_is_found_as_well(instance: dg.DagsterInstance):
@@ -365,13 +423,13 @@ def test_a_prune_run_that_died_is_found_as_well(instance: dg.DagsterInstance):
     dead = begun(instance, gone(), **none)
     begun(instance, Worker.this(), **none)
     begun(instance, **none, **served_by("accounting"))
-    assert found_dead(instance, time.time() + SILENT_S + 5).keys() == {dead}
+    assert found_dead(instance, SILENT_S + 5).keys() == {dead}
 
 
 def test_runs_of_other_projects_are_left_alone(instance: dg.DagsterInstance):
     begun(instance, job_def=nothing, asset_selection=None, **served_by("accounting"))
     begun(instance, job_def=MIXED, asset_selection={run_ocr.key, invoices.key}, **served_by("accounting"))
-    assert found_dead(instance, time.time() + SILENT_S + 5) == {}
+    assert found_dead(instance, SILENT_S + 5) == {}
 
 
 def test_a_re_execution_that_has_just_begun_is_not_taken_for_the_run_that_died(instance: dg.DagsterInstance):
@@ -380,7 +438,7 @@ def test_a_re_execution_that_has_just_begun_is_not_taken_for_the_run_that_died(i
     assert run is not None
     again = begun(instance, tags={PARTITION: "match", **run.tags}, parent_run_id=died, root_run_id=died)
     assert found_dead(instance) == {}, "re-executions inherit tags"
-    assert found_dead(instance, time.time() + SILENT_S + 5) == {again: "no process has started it"}
+    assert found_dead(instance, SILENT_S + 5) == {again: "no process has started it"}
 
 
 def tick(instance: dg.DagsterInstance) -> str | None:

@@ -1,0 +1,206 @@
+"""Checks of ``brand-detect doctor`` for installations in which other machines execute runs."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from brand_detect.cli.doctor_findings import FAIL, OFF, OK, WARN, Check, Finding, Installation
+
+BROKER = "BRAND_DETECT_BROKER_URL"
+SKEW_S = 5.0
+"""Largest difference between this machine's clock and the database's without a warning."""
+START_S = 600.0
+"""Shortest start time-out for runs that wait in a broker or for an image."""
+LATELY_S = 3600.0
+"""A machine seen within this time counts as it is; one seen before may have been mended or removed since."""
+PATIENCE_S = 3.0
+NETWORK = ("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "lustre", "beegfs", "9p", "virtiofs")
+"""File systems that several machines may share; those of FUSE count, too."""
+LISTED = 6
+ONE_MACHINE = "runs are executed on this machine"
+MOUNTS = Path("/proc/mounts")
+
+
+def _is_local(here: Installation) -> bool:
+    import dagster as dg
+
+    return isinstance(here.instance.run_launcher, dg.DefaultRunLauncher)
+
+
+def _clock(here: Installation) -> Iterator[Finding]:
+    from brand_detect.orchestration.database import database_now_s
+
+    began = time.time()
+    ahead_s = (began + time.time()) / 2 - database_now_s(here.instance)
+    said = f"{abs(ahead_s):.1f} s {'ahead of' if ahead_s > 0 else 'behind'} the database's"
+    if abs(ahead_s) > SKEW_S:
+        todo = "synchronise it (chrony, systemd-timesyncd): times in lists and the day of a budget come from it"
+        yield Finding("clock", WARN, said, todo)
+    else:
+        yield Finding("clock", OK, said)
+
+
+def _shared(here: Installation) -> Iterator[Finding]:
+    """What other machines must reach."""
+    if _is_local(here):
+        yield Finding("shared", OFF, ONE_MACHINE)
+        return
+    sound = True
+    if "Sqlite" in type(here.instance.run_storage).__name__:
+        sound = False
+        todo = "use PostgreSQL: guides/postgres.md"
+        yield Finding("shared", FAIL, "Dagster's database is a file of this machine", todo)
+    root = here.settings.store_root
+    if _is_of_this_machine(root):
+        sound = False
+        todo = "set BRAND_DETECT_STORE_ROOT to a URI such as s3://bucket/prefix, or to a folder that all machines mount"
+        yield Finding("shared", FAIL, f"the store {root} is a folder of this machine", todo)
+    own = [r for r in here.settings.media_roots if _is_of_this_machine(r)]
+    if own:
+        sound = False
+        todo = "name places in BRAND_DETECT_MEDIA_ROOTS that all machines reach, such as s3://bucket/videos"
+        yield Finding("shared", WARN, f"videos in {', '.join(own)} are on this machine alone", todo)
+    if type(here.instance.compute_log_manager).__name__ == "LocalComputeLogManager":
+        sound = False
+        todo = "set compute_logs as in deploy/workers/dagster.yaml"
+        yield Finding("shared", WARN, "what a run prints stays on the machine that executes it", todo)
+    if sound:
+        yield Finding("shared", OK, "database, store, media roots and logs are within reach of other machines")
+
+
+def _is_of_this_machine(root: str) -> bool:
+    """Whether a path is on a file system that other machines cannot mount."""
+    if "://" in root:
+        return False
+    path = Path(root).resolve()
+    mounts = (line.split()[1:3] for line in MOUNTS.read_text(encoding="utf-8").splitlines()) if MOUNTS.exists() else ()
+    within = [(len(at), kind) for at, kind in mounts if path.is_relative_to(at)]
+    kind = max(within, default=(0, ""))[1]
+    return not (kind in NETWORK or kind.startswith("fuse."))
+
+
+def _broker(here: Installation) -> Iterator[Finding]:
+    app = getattr(here.instance.run_launcher, "celery", None)
+    if app is None:
+        yield Finding("broker", OFF, "none: runs are not sent through one")
+        return
+    with app.connection_for_read(connect_timeout=PATIENCE_S) as connection:
+        name, secret = connection.as_uri(), connection.password  # with asterisks in place of the password
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE_S)
+        except Exception as e:  # of the broker's own library
+            reason = str(e).replace(secret or "\0", "**").strip().splitlines()[0]
+            yield Finding("broker", FAIL, f"{name} is out of reach: {reason}", f"start it, or correct {BROKER} here")
+            return
+    open_to_all = name.startswith("redis://") and connection.hostname not in ("127.0.0.1", "::1", "localhost")
+    if open_to_all or not secret:
+        lacks = " and ".join([*(["TLS"] if open_to_all else []), *([] if secret else ["a password"])])
+        yield Finding("broker", WARN, f"{name} answers, but without {lacks}", "see Secrets in guides/workers.md")
+    else:
+        yield Finding("broker", OK, f"{name} answers")
+    conf = app.conf
+    if not conf.task_acks_late or conf.worker_prefetch_multiplier != 1:
+        lacks = "a run may wait behind a busy worker while another is idle, and is lost with its worker"
+        todo = "set task_acks_late and worker_prefetch_multiplier as in deploy/workers/dagster.yaml"
+        yield Finding("broker", WARN, lacks, todo)
+
+
+def _slots(here: Installation) -> Iterator[Finding]:
+    app = getattr(here.instance.run_launcher, "celery", None)
+    limit = here.instance.get_concurrency_config().run_queue_config.max_concurrent_runs
+    if app is None:
+        place = "this machine" if _is_local(here) else "the launcher's engine"
+        yield Finding("slots", OFF, f"at most {limit} runs at a time, on {place}")
+        return
+    # a list, since workers on machines of the same name answer under the same name
+    replies = app.control.broadcast("stats", reply=True, timeout=PATIENCE_S) or []
+    slots = [_slots_of(said) for reply in replies for said in reply.values()]
+    have = f"{len(slots)} worker{'' if len(slots) == 1 else 's'} with {sum(slots)} slots"
+    if not slots:
+        yield Finding("slots", FAIL, "no worker answers: runs stay in the broker", "start one: guides/workers.md")
+    elif sum(slots) < limit:
+        todo = f"set concurrency.runs.max_concurrent_runs to {sum(slots)}, or add slots (--concurrency) or workers"
+        yield Finding("slots", WARN, f"{have}, but up to {limit} runs leave the queue: {limit - sum(slots)} wait", todo)
+    elif sum(slots) > limit:
+        todo = f"set concurrency.runs.max_concurrent_runs to {sum(slots)}"
+        yield Finding("slots", WARN, f"{have}, but only {limit} runs leave the queue", todo)
+    else:
+        yield Finding("slots", OK, f"{have}, as many as runs leave the queue")
+
+
+def _slots_of(said: Mapping[str, Any]) -> int:
+    return int((said.get("pool") or {}).get("max-concurrency") or 0)
+
+
+def _start_timeout(here: Installation) -> Iterator[Finding]:
+    timeout_s = here.instance.run_monitoring_start_timeout_seconds
+    if not _is_local(here) and timeout_s < START_S:
+        why = f"{timeout_s} s: it counts waiting for a worker, so that sound runs fail"
+        todo = "set run_monitoring.start_timeout_seconds to more than the longest run takes, such as 21600"
+        yield Finding("start time-out", FAIL, why, todo)
+    else:
+        yield Finding("start time-out", OK, f"{timeout_s} s")
+
+
+def _pools(here: Installation) -> Iterator[Finding]:
+    from brand_detect.operations.monitoring.fleet import pool_limits, wanted_limits
+
+    there = pool_limits(here.instance)
+    wanted = wanted_limits(here.settings)
+    wrong = {pool: slots for pool, slots in wanted.items() if there.get(pool, slots) != slots}
+    for pool, slots in wrong.items():
+        setting = f"BRAND_DETECT_{pool}_SLOTS".upper()
+        todo = "the sensor fleet sets it within a minute; if it does not, set it where Dagster's daemon runs"
+        yield Finding("pools", WARN, f"{pool}: {there[pool]} in Dagster, but {setting} is {slots}", todo)
+    if not wrong:
+        yield Finding("pools", OK, ", ".join(f"{pool} {slots}" for pool, slots in wanted.items()))
+
+
+def _machines(here: Installation) -> Iterator[Finding]:
+    import socket
+
+    from brand_detect.operations.monitoring.machines import Machine, facts, record, recorded
+    from brand_detect.orchestration.database import database_now_s
+
+    if _is_local(here):
+        yield Finding("machines", OFF, ONE_MACHINE)
+        return
+    record(here.instance, here.settings)
+    now_s = database_now_s(here.instance)
+    this, others = Machine(socket.gethostname(), now_s, facts(here.settings)), recorded(here.instance)
+    differ = [(other, found) for other in others if (found := this.differences(other))]
+    for other, found in differ:
+        lately = now_s - other.seen_s < LATELY_S
+        harmful = any(name == "brand_detect" or name.startswith("BRAND_DETECT_") for name in found)
+        first = sorted(found, key=lambda name: (name != "brand_detect", not name.startswith("BRAND_DETECT_"), name))
+        said = [f"{name}: {found[name][1]}, here {found[name][0]}" for name in first[:LISTED]]
+        more = [f"{len(found) - LISTED} more"] if len(found) > LISTED else []
+        text = f"{other.name}, seen {(now_s - other.seen_s) / 60:.0f} min ago, differs. {'; '.join(said + more)}"
+        yield Finding("machines", FAIL if lately and harmful else WARN, text, _remedy(first))
+    if not differ:
+        seen = f"{len(others)} others" if len(others) != 1 else "1 other"
+        yield Finding("machines", OK, f"{seen} seen in the last day, all like this one")
+
+
+def _remedy(names: list[str]) -> str:
+    """How to make alike what is called so."""
+    remedies = []
+    if any(name.startswith("BRAND_DETECT_") or name.endswith("_API_KEY") for name in names):
+        remedies.append("give both the same environment and restart the worker")
+    if any(name.startswith("model ") for name in names):
+        remedies.append("copy the models that one of them lacks into its model roots")
+    if any(name.islower() and not name.startswith("model ") for name in names):
+        remedies.append("install the same release on both, with its constraints.txt")
+    return "; ".join(remedies)
+
+
+FLEET = (
+    Check("clock", _clock, ("home", "dagster storage")),
+    Check("shared", _shared, ("settings", "home", "dagster storage")),
+    Check("broker", _broker, ("home", "dagster storage")),
+    Check("slots", _slots, ("home", "dagster storage", "broker")),
+    Check("start time-out", _start_timeout, ("home", "dagster storage")),
+    Check("pools", _pools, ("settings", "home", "dagster storage")),
+    Check("machines", _machines, ("settings", "home", "dagster storage")),
+)

@@ -1,0 +1,50 @@
+"""Keeps what all machines share in Dagster's database: the pools' limits, and records of machines and processes."""
+
+import dagster as dg
+
+from brand_detect.domain.pipeline import CLOUD, GPU
+from brand_detect.domain.settings import Settings
+from brand_detect.operations.monitoring.liveness import BEATS
+from brand_detect.operations.monitoring.machines import MACHINES, SEEN_S, record
+from brand_detect.orchestration.database import database_now_s, remove_values
+from brand_detect.orchestration.resources import Services
+
+
+def wanted_limits(settings: Settings) -> dict[str, int]:
+    """How many steps of each pool may run at a time, over all machines."""
+    return {GPU: settings.gpu_slots, CLOUD: settings.cloud_slots}
+
+
+def pool_limits(instance: dg.DagsterInstance) -> dict[str, int]:
+    """The limits that Dagster has; it takes up a pool with its first step, or when a limit is set."""
+    return {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+
+
+def set_limits(instance: dg.DagsterInstance, settings: Settings) -> dict[str, int]:
+    """Give Dagster's pools the limits of the settings: its own configuration has one for all pools alike.
+
+    Returns:
+        The limits that have changed.
+    """
+    there = pool_limits(instance)
+    changed = {pool: slots for pool, slots in wanted_limits(settings).items() if there.get(pool) != slots}
+    for pool, slots in changed.items():
+        instance.event_log_storage.set_concurrency_slots(pool, slots)
+    return changed
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    required_resource_keys={"services"},
+    description="Gives the pools the limits of the settings, records what this machine has installed and set, and "
+    "forgets machines and processes that are long gone.",
+)
+def fleet(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    services: Services = context.resources.services
+    changed = set_limits(context.instance, services.settings)
+    record(context.instance, services.settings)
+    for prefix in (BEATS, MACHINES):
+        remove_values(context.instance, prefix, database_now_s(context.instance) - SEEN_S)
+    said = ", ".join(f"{pool} {slots}" for pool, slots in changed.items())
+    return dg.SkipReason(f"Limits of pools were set: {said}." if said else "The limits of pools are as set.")

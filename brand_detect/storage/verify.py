@@ -14,6 +14,8 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.blobs import Blobs, concurrently
 from brand_detect.storage.faults import Missing
 from brand_detect.storage.manifest import NAME
+from brand_detect.storage.own_files import OWN, OwnFiles
+from brand_detect.storage.own_files import versions as versions_of_own_files
 from brand_detect.storage.proposals import Proposals, event_from_json, is_proposal
 from brand_detect.storage.reviews import Reviews, review_from_json
 from brand_detect.storage.shards import SHARD_PREFIX
@@ -58,7 +60,7 @@ def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterat
 def verify_shared(
     store: Store, read_catalog: Callable[[bytes, str], BrandCatalog], progress: Progress
 ) -> Iterator[Damage]:
-    """Check the shared files: the catalogue's snapshots with pictures and embeddings, answers, proposals."""
+    """Check the shared files: the catalogue's snapshots with pictures and embeddings, own files, answers, proposals."""
     snapshots, blobs = store.snapshots, store.blobs
     exemplars = {}
     versions = snapshots.versions()
@@ -73,6 +75,8 @@ def verify_shared(
         progress(n, len(versions), "snapshots")
     for exemplar in exemplars.values():
         yield from _look(f"{EXEMPLARS}/{exemplar.file_name}", partial(snapshots.exemplar, exemplar))
+    for version in versions_of_own_files(blobs):
+        yield from _look(f"{OWN}/{version}.json", partial(OwnFiles.load, blobs, version))
     for path in Proposals(blobs).paths():
         kind: type[Proposal | Decision] = Proposal if is_proposal(path) else Decision
         yield from _sealed(blobs, path, partial(event_from_json, kind=kind))

@@ -18,9 +18,11 @@ from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.domain.tables import table
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.storage import own_files
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.frames import StoredFrames
+from brand_detect.storage.own_files import OwnFiles
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
@@ -62,6 +64,8 @@ def reads(store: Store) -> Reads:
         "_proposals/": lambda: list(Proposals(store.blobs).undecided()),
         "match/_reviews/": lambda: _corrections(store),
     }
+    for version in own_files.versions(store.blobs):
+        found[f"_own/{version}.json"] = lambda version=version: OwnFiles.load(store.blobs, version)
     for version in store.snapshots.versions():
         found[f"_catalog/{version}/catalog.json"] = lambda version=version: snapshot(version)
     for stage in LINE:

@@ -15,6 +15,7 @@ from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.domain.tables import table
 from brand_detect.storage.answers import Answers
 from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.own_files import OwnFiles
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
 from brand_detect.storage.verify import verify_jobs, verify_shared
@@ -104,6 +105,7 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
     assert catalog.brands[0].exemplars == (exemplar,)
     store.snapshots.add(catalog.version, catalog_to_json(catalog), [exemplar], lambda _: LOGO)
     store.snapshots.put_embeddings(catalog.version, "embedder", table(EXEMPLAR_EMBEDDINGS))
+    OwnFiles({"mine": "look"}, {}).store(store.blobs)
     Answers(store.blobs).keep(Answer("", AnswerStatus.answered, "Nike", 0.9, question_id="f" * 32))
     Reviews(store.blobs, "match").add(review_of(correction_of({"action": "accept", "brand_id": "nike", "user": "Ann"})))
 
@@ -112,13 +114,14 @@ def test_what_jobs_share_is_looked_through(store: Store, tmp_path: Path):
         yield from (damage.file for damage in verify_shared(store, catalog_from_json, silent))
 
     assert list(damaged()) == []
-    files = [path for folder in ("_catalog", "_answers", "match/_reviews") for path in (tmp_path / folder).rglob("*.*")]
+    folders = ("_catalog", "_own", "_answers", "match/_reviews")
+    files = [path for folder in folders for path in (tmp_path / folder).rglob("*.*")]
     for file in files:
         file.write_bytes(file.read_bytes()[:-1])
     expected = {str(file.relative_to(tmp_path)) for file in files}
     unnamed = f"_catalog/exemplars/{exemplar.file_name}"  # by a snapshot that can be read
     assert set(damaged()) == expected - {unnamed}
-    assert len(expected) == 5
+    assert len(expected) == 6
     snapshot = tmp_path / "_catalog" / catalog.version / "catalog.json"
     snapshot.write_bytes(catalog_to_json(catalog))
     assert unnamed in set(damaged())

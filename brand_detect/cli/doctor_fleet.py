@@ -108,7 +108,12 @@ def _broker(here: Installation) -> Iterator[Finding]:
 
 def _slots(here: Installation) -> Iterator[Finding]:
     app = getattr(here.instance.run_launcher, "celery", None)
-    limit = here.instance.get_concurrency_config().run_queue_config.max_concurrent_runs
+    queue = here.instance.get_concurrency_config().run_queue_config
+    if queue is None:
+        todo = "set run_coordinator as in the checkout's dagster.yaml"
+        yield Finding("slots", FAIL, "Dagster has no queue: held runs and limits have no effect", todo)
+        return
+    limit = queue.max_concurrent_runs
     if app is None:
         place = "this machine" if _is_local(here) else "the launcher's engine"
         yield Finding("slots", OFF, f"at most {limit} runs at a time, on {place}")

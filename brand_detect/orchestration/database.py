@@ -24,7 +24,7 @@ def database_now_s(instance: dg.DagsterInstance) -> float:
     if isinstance(storage, SqlRunStorage):
         with storage.connect() as connection:
             if connection.dialect.name != "sqlite":
-                return float(connection.scalar(select(extract("epoch", func.now()))))
+                return float(connection.execute(select(extract("epoch", func.now()))).scalar_one())
     return time.time()
 
 

@@ -123,13 +123,19 @@ def _tesseract() -> str:
 
 
 def _models(settings: Settings) -> dict[str, str]:
-    """Bytes of the weights of each model under the model roots."""
-    found: dict[str, int] = {}
+    """Bytes of the weights of each model under the model roots, and the revision of each in the Hugging Face cache."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    sizes: dict[str, int] = {}
     for root in map(Path, settings.model_roots):
         for file in filter(Path.is_file, root.rglob("*.safetensors")):
             name = file.parent.relative_to(root).as_posix()
-            found[name] = found.get(name, 0) + file.stat().st_size
-    return {name: f"{size} bytes" for name, size in found.items()}
+            sizes[name] = sizes.get(name, 0) + file.stat().st_size
+    revisions = {
+        ref.parents[1].name.removeprefix("models--").replace("--", "/"): ref.read_text(encoding="ascii")
+        for ref in Path(HF_HUB_CACHE).glob("models--*/refs/main")
+    }
+    return {name: f"{size} bytes" for name, size in sizes.items()} | revisions
 
 
 def _shown(value: Any) -> str:

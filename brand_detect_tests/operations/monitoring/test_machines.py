@@ -11,6 +11,7 @@ from brand_detect.operations.monitoring.fleet import fleet, pool_limits
 from brand_detect.operations.monitoring.liveness import BEATS
 from brand_detect.operations.monitoring.machines import MACHINES, SEEN_S, facts, record, recorded
 from brand_detect.orchestration.database import database_now_s, remove_values, stored_values
+from brand_detect_tests.support.logos import write
 from brand_detect_tests.support.pipeline import pipeline
 
 SECRET = "h4sh-me-not"
@@ -27,11 +28,11 @@ def test_secrets_are_told_by_their_names_alone(monkeypatch: pytest.MonkeyPatch):
     assert found["BRAND_DETECT_STORE_ROOT"] == "s3://***@bucket"
 
 
-def test_what_makes_results_differ_is_told(tmp_path: Path):
-    (tmp_path / "siglip").mkdir()
-    (tmp_path / "siglip" / "model.safetensors").write_bytes(b"123")
+def test_what_makes_results_differ_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    write(tmp_path, {"siglip/model.safetensors": "123", "hub/models--acme--eyes/refs/main": "4f2b9a57"})
     found = facts(Settings(model_roots=(str(tmp_path),), model_hosts=()))
-    assert found["model siglip"] == "3 bytes"
+    assert (found["model siglip"], found["model acme/eyes"]) == ("3 bytes", "4f2b9a57")
     assert found["BRAND_DETECT_MODEL_HOSTS"] == "empty"
     assert {"python", "dagster", "rapidocr", "tesseract", "BRAND_DETECT_REMOTE"} <= found.keys()
     assert not {"BRAND_DETECT_CATALOG", "BRAND_DETECT_PROMPTS", "BRAND_DETECT_QUALITY"} & found.keys(), (

@@ -74,7 +74,7 @@ def test_what_was_answered_before_is_no_call(tmp_path: Path):
         built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
         params = effective("escalate_vlm", OWN["escalate_vlm"])
         assert isinstance(params, Escalation)
-        model = model_of("escalate_vlm", params, built.services.settings, None)
+        model = model_of("escalate_vlm", params, built.services.settings, {}, None)
         assert model is not None
         names: list[str] = []
         ask, model_type = model.question_ids, type(model)

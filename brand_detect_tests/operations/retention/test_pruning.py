@@ -244,7 +244,7 @@ def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: P
 def test_a_run_of_the_job_says_who_executes_it(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
     """So that one that was killed is found and does not keep a place in the queue for ever."""
     seen = []
-    monkeypatch.setattr(pruning, "at_work", lambda _, run_id: nullcontext(seen.append(run_id)))
+    monkeypatch.setattr(pruning, "at_work", lambda _, run_id, _settings: nullcontext(seen.append(run_id)))
     done = prune_job.execute_in_process(resources={"services": built.services}, instance=built.instance)
     assert seen == [done.run_id]
 

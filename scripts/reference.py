@@ -107,7 +107,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"repository": REPOSITORY, "job": "match"},
     ),
     "catalog_changed": (
-        "Reads the brand list, and own prompts and quality scales, where the sensors run, and records changes. "
+        "Reads the brand list, and own prompts, scales and inventories, where the sensors run, and records changes. "
         "Call it before you launch a run that must see the current list. `error` says what is wrong with the list; "
         "ignore `runRequests`.",
         "`DryRunInstigationTick`",

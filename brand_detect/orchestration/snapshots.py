@@ -1,6 +1,7 @@
 """Snapshots of the brand list, made by whoever reads it: the sensor, for clients too, or a run in the same process.
 
-Runs read what is stored, so that only the machine of the sensors needs the list and the user's own prompts and scales.
+Runs read what is stored, so that only the machine of the sensors needs the list and the user's own files: prompts,
+quality scales and inventories.
 """
 
 import dagster as dg
@@ -37,7 +38,7 @@ def take_snapshot(instance: dg.DagsterInstance, services: Services) -> BrandCata
 
 
 def record_own_files(instance: dg.DagsterInstance, services: Services) -> None:
-    """Read the user's own prompts and quality scales, and store and record them if they have changed."""
+    """Read the user's own files, and store and record them if they have changed."""
     files, blobs = OwnFiles.read(services.settings), services.store.blobs
     if _recorded(instance) != files.version or not files.is_in(blobs):
         files.store(blobs)
@@ -58,7 +59,7 @@ def own_files(instance: dg.DagsterInstance, store: Store) -> OwnFiles:
     version = _recorded(instance)
     if version is None:
         raise Transient(
-            "Prompts and quality scales have not been read yet.",
+            "Prompts, quality scales and inventories have not been read yet.",
             "try again in half a minute: the sensor brand_catalog_changed reads them, with the brand list",
         )
     return OwnFiles.load(store.blobs, version)
@@ -73,7 +74,7 @@ def _recorded(instance: dg.DagsterInstance) -> str | None:
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     required_resource_keys={"services"},
-    description="Stores and records the brand list, and own prompts and quality scales, when their content has "
+    description="Stores and records the brand list, and own prompts, quality scales and inventories, when they have "
     "changed; new logos are embedded in a run.",
 )
 def brand_catalog_changed(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:

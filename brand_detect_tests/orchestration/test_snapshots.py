@@ -153,15 +153,17 @@ def test_without_a_list_that_was_read_there_is_nothing_to_embed(tmp_path: Path):
 
 def test_own_files_travel_by_version(tmp_path: Path):
     write(tmp_path, {"prompts/mine.md": "look", "prompts/notes.txt": "no", "quality/contract.yaml": "version: 1"})
-    settings = Settings(
-        store_root=str(tmp_path / "store"), prompts=str(tmp_path / "prompts"), quality=str(tmp_path / "quality")
-    )
+    write(tmp_path, {"inventory/rink.yaml": "version: 2"})
+    folders = {name: str(tmp_path / name) for name in ("prompts", "quality", "inventory")}
+    settings = Settings(store_root=str(tmp_path / "store"), **folders)
     services = Services.of(settings, engines=Engines(lambda _: [], lambda _: None))
     with dg.DagsterInstance.ephemeral() as instance:
         with pytest.raises(Transient, match="have not been read yet"):
             own_files(instance, services.store)
         take_snapshot(instance, services)
-        assert own_files(instance, services.store) == OwnFiles({"mine": "look"}, {"contract": "version: 1"})
+        assert own_files(instance, services.store) == OwnFiles(
+            {"mine": "look"}, {"contract": "version: 1"}, {"rink": "version: 2"}
+        )
         (tmp_path / "prompts" / "mine.md").write_text("look again", encoding="utf-8")
         assert own_files(instance, services.store).prompts == {"mine": "look"}, "as it was read"
         take_snapshot(instance, services)

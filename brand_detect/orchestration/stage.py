@@ -352,7 +352,7 @@ def _run_stage(
         engines=services.engines,
         settings=services.settings,
         progress=services.progress(stage, context.log),
-        own_files=partial(own_files, context.instance, services.store),
+        own_files=cache(partial(own_files, context.instance, services.store)),
     )
     began = time.perf_counter()
     value = fn(run, **values)

@@ -28,10 +28,10 @@ def take_snapshot(instance: dg.DagsterInstance, services: Services) -> BrandCata
     """
     record_own_files(instance, services)
     store, loaded = services.store, services.read_catalog()
-    catalog = loaded.catalog
-    exemplars = (e for brand in catalog.brands for e in brand.exemplars)
-    store.snapshots.add(catalog.version, catalog_to_json(catalog), exemplars, loaded.picture)
-    recorded = latest_record(instance, CATALOG, None)
+    catalog, recorded = loaded.catalog, latest_record(instance, CATALOG, None)
+    if not store.snapshots.has(catalog.version):
+        exemplars = (e for brand in catalog.brands for e in brand.exemplars)
+        store.snapshots.add(catalog.version, catalog_to_json(catalog), exemplars, loaded.picture)
     if recorded is None or attempt_of(recorded) != catalog.version:
         instance.report_runless_asset_event(catalog_event(store, catalog))
     return catalog

@@ -350,12 +350,21 @@ def test_loopback(host: str, expected: bool):
     assert is_loopback(host) is expected
 
 
-def test_the_description_names_the_three_endpoints_and_loads_nothing(http: TestClient):
+def test_the_description_names_all_endpoints_and_loads_nothing(http: TestClient):
     paths = http.get("/openapi.json").json()["paths"]
     assert {p: set(m) for p, m in paths.items()} == {
         "/detect/checkpoints/{job_id}": {"get"},
         "/detect/replay": {"post"},
         "/detect/retry": {"post"},
+        "/profiles": {"get"},
+        "/jobs": {"get", "post"},
+        "/jobs/{job_id}": {"get"},
+        "/jobs/{job_id}/cancel": {"post"},
+        "/jobs/{job_id}/retry": {"post"},
+        "/jobs/{job_id}/replay": {"post"},
+        "/uploads": {"post"},
+        "/uploads/{upload_id}": {"get", "patch", "delete"},
+        "/uploads/{upload_id}/finish": {"post"},
         "/reports/{job_id}/state": {"get"},
         "/reports/{job_id}/documents/{name}": {"get"},
         "/reports/{job_id}/reviews": {"get", "post"},

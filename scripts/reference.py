@@ -60,18 +60,28 @@ STATUSES = (
         "nothing was launched. Or the host name is not in `BRAND_DETECT_HOSTS`",
     ),
     ("401", "the key is missing or wrong"),
-    ("403", "a POST under `/reports` without `X-Requested-With: brand_detect`; any cross-site request"),
-    ("404", "no such checkpoint, report, frame, correction or run"),
-    ("409", "the correction was already undone, or there are too many"),
+    ("403", "a POST or DELETE other than `/detect` without `X-Requested-With: brand_detect`; any cross-site request"),
+    ("404", "no such checkpoint, report, frame, correction, job, upload or run"),
+    (
+        "409",
+        "the state does not allow it: the correction was already undone, or there are too many; the job is not "
+        "running, has not failed, or belongs to another video; the part of an upload belongs elsewhere (see "
+        "`Upload-Offset`)",
+    ),
     ("413", "the body is too large"),
-    ("415", "the body of a correction is not JSON"),
-    ("422", "the body is malformed; under `/reports` this is a 400 with one sentence"),
+    ("415", "the body has the wrong `Content-Type`"),
+    ("422", "the body is malformed; other than under `/detect` this is a 400 with one sentence"),
     ("429", "too many requests: see `Retry-After`"),
     ("500", "`Replay failed: …`, with the reason"),
     ("503", "Dagster is out of reach or gives an invalid answer: see `Retry-After`"),
 )
 FOR_PEOPLE = (
-    ("`GET /reports`", "all jobs, newest first; `GET /` redirects there"),
+    (
+        "`GET /`",
+        "all jobs with their states and progress, and the form for new ones; also under `/reports`. `q`, `state`, "
+        "`sort` and `page` select, as in `GET /jobs`",
+    ),
+    ("`GET /reports/{job_id}/replay?start={stage}`", "the form for a replay, with the params of each stage"),
     (
         "`GET /reports/{job_id}`",
         "the page of the job's newest report, which accepts corrections; without one, the job's state. Clients that "
@@ -81,6 +91,7 @@ FOR_PEOPLE = (
         "`GET /reports/{job_id}/frames/{frame}.jpg?report={attempt}`",
         "a stored frame of the report `report`, by default the newest",
     ),
+    ("`GET /reports/{job_id}/thumbnail.jpg?of={attempt}`", "a small picture of the video: `thumbnail` of a job"),
     ("`GET /login`, `POST /login`", "login with the key, if one is set, for a cookie that lasts twelve hours"),
 )
 TAGS = (
@@ -159,8 +170,21 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "`AssetNode`, `Sensors`, `Schedules`",
         {"repository": REPOSITORY},
     ),
+    "progress": (
+        "Progress of a run: which stages have begun (`ExecutionStepStartEvent`) and finished "
+        "(`ExecutionStepSuccessEvent`), and what the running one has done (`LogMessageEvent`, such as "
+        "`run_ocr: 120 of 500 frames, 2.1 a second, 181 s left`). Ask again from `cursor` on.",
+        "`EventConnection`",
+        {"run": "RUN_ID", "after": None},
+    ),
     "failure": ("Why a run failed.", "`EventConnection`", {"run": "RUN_ID", "after": None}),
     "cancel": ("Cancels a queued, held or running run.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),
+    "rerun": (
+        "Executes a cancelled run again, or with the strategy `FROM_FAILURE` the rest of one that had begun and was "
+        "cancelled or failed.",
+        "`LaunchRunSuccess`",
+        {"run": "RUN_ID", "strategy": "ALL_STEPS", "tags": []},
+    ),
 }
 SIGNS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
 
@@ -262,21 +286,21 @@ def _commands(listed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def http() -> str:
     """The endpoints of the HTTP service, from its OpenAPI description."""
-    with Client() as client:
-        described = create_app(client, Settings()).openapi()
+    described = _described()
     parts = [
         GENERATED,
         "# The HTTP endpoints\n",
         "`brand-detect serve` (or `make dev`) serves them on <http://127.0.0.1:8000>, with their OpenAPI description",
-        "under `/openapi.json`. [Submit from a service](../guides/submit-from-a-service.md) shows them in use.",
+        "under `/openapi.json`, which is kept as [openapi.json](openapi.json).",
+        "[Submit from a service](../guides/submit-from-a-service.md) shows them in use.",
         'Errors are `{"detail": …}`. Unknown fields are ignored. With a key set, requests carry it as `X-API-Key`.\n',
         *_table(("status", "means"), STATUSES),
         "",
         "Pages for people, in HTML and JPEG ([Correct a report](../guides/correct-a-report.md)):\n",
         *_table(("address", "shows"), FOR_PEOPLE),
         "",
-        "Under `/reports` a browser may send its cookie instead of the key. POSTs there need the header",
-        "`X-Requested-With: brand_detect` and a JSON body, neither of which another site's page can send.\n",
+        "Except under `/detect` a browser may send its cookie instead of the key. POST and DELETE need the header",
+        "`X-Requested-With: brand_detect` and a JSON body or none, neither of which another site's page can send.\n",
     ]
     schemas = described["components"]["schemas"]
     for path, methods in described["paths"].items():
@@ -286,14 +310,25 @@ def http() -> str:
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             if body:
                 parts += ["Request:\n", *_fields_of(body, schemas), ""]
-            done = next(status for status in ("200", "201") if status in operation["responses"])
-            answer = operation["responses"][done]["content"]["application/json"]["schema"]
+            done = next(status for status in ("200", "201", "202", "204") if status in operation["responses"])
+            answer = operation["responses"][done].get("content", {}).get("application/json", {}).get("schema", {})
             if "$ref" in (answer.get("items") or answer):
                 many = "A list of:" if "items" in answer else "Response:"
                 parts += [f"{many}\n", *_fields_of(answer.get("items") or answer, schemas), ""]
-    for name in ("AttemptInfo", "ReviewInfo"):
+    for name in ("AttemptInfo", "ReviewInfo", "Job", "StageProgressInfo", "BrandSeconds"):
         parts += [f"## {name}\n", *_fields_of({"$ref": f"#/components/schemas/{name}"}, schemas), ""]
     return "\n".join(parts)
+
+
+def _described() -> dict[str, Any]:
+    """The service's OpenAPI description."""
+    with Client() as client:
+        return create_app(client, Settings()).openapi()
+
+
+def openapi() -> str:
+    """The OpenAPI description as a file, from which other languages can generate a client."""
+    return json.dumps(_described(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _fields_of(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
@@ -351,6 +386,7 @@ PAGES = {
     "data-model.md": data_model,
     "cli.md": cli,
     "http.md": http,
+    "openapi.json": openapi,
     "graphql.md": graphql,
     "report.schema.json": report_schema,
 }

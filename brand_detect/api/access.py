@@ -4,14 +4,24 @@ import hashlib
 import hmac
 import secrets
 import time
+from typing import Annotated
+from urllib.parse import quote
 
+from fastapi import Depends, Header
+from fastapi.params import Depends as Dependency
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
+
+from brand_detect.api.answers import media_type
+from brand_detect.domain.job import JOB_ID
 
 COOKIE = "brand_detect"
+ASKED_BY = "brand_detect"
+"""Required value of ``X-Requested-With`` in POSTs: another site's form cannot send it."""
 SESSION_S = 12 * 3600
 LOGINS = parse("10/minute")
 """Limit of login attempts per address, against guessing the key."""
@@ -49,11 +59,15 @@ class Access:
             COOKIE,
             f"{claim}.{self._sign(claim)}",
             max_age=SESSION_S,
-            path="/reports",
+            path="/",
             secure=https,
             httponly=True,
             samesite="strict",
         )
+
+    def to_login(self, path: str) -> Response:
+        """A redirect to the login, which leads on to ``path``."""
+        return RedirectResponse(f"/login?next={quote(within(path))}", 303)
 
     def _knows(self, cookie: str) -> bool:
         claim, _, signature = cookie.rpartition(".")
@@ -63,3 +77,27 @@ class Access:
 
     def _sign(self, claim: str) -> str:
         return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
+
+
+def within(path: str) -> str:
+    """``path`` if it is a report's, else that of the list: no open redirects."""
+    job_id = path.removeprefix("/reports/")
+    return path if job_id != path and JOB_ID.fullmatch(job_id) else "/"
+
+
+def guards(access: Access) -> tuple[list[Dependency], list[Dependency]]:
+    """Dependencies that check access for reading, and for changing."""
+
+    def entered(request: Request) -> None:
+        if not access.may_enter(request):
+            raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key, or log in.")
+
+    def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
+        """Another site can make a browser send a form with the cookie, but neither this header nor JSON."""
+        if x_requested_with != ASKED_BY:
+            raise HTTPException(403, f"The request must carry the header X-Requested-With: {ASKED_BY}.")
+        kind = media_type(request)
+        if kind != "application/json" and (kind or request.headers.get("content-length", "0") != "0"):
+            raise HTTPException(415, "The body must be JSON, with the matching Content-Type.")
+
+    return [Depends(entered)], [Depends(entered), Depends(meant)]

@@ -10,17 +10,24 @@ from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.access import Access
+from brand_detect.api.access import Access, guards
 from brand_detect.api.answers import AsciiJSON, problem, problems
 from brand_detect.api.detect import detect_router
-from brand_detect.api.guard import Guard, Limits, Sealed, rate_of
+from brand_detect.api.guard import UPLOADS, Guard, Limits, Sealed, rate_of
+from brand_detect.api.job_list import JobList
+from brand_detect.api.jobs import JOBS, home_router, job_router
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
 from brand_detect.api.stored import Conflict, NotThere
+from brand_detect.api.stored_jobs import StoredJobs
+from brand_detect.api.uploads import upload_router, uploads_of
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
+from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.reviews import sentence
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.video import PyAvDecoder
+from brand_detect.storage.media import MediaFiles
 from brand_detect.storage.store import Store
 
 API_KEY = "BRAND_DETECT_API_KEY"
@@ -38,8 +45,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     app = FastAPI(
         title="brand_detect",
         description=(
-            "Lists a job's checkpoints, replays it from a stage, queues retries of unresolved clusters; "
-            "shows reports and accepts corrections."
+            "Takes videos, lists jobs and their progress, cancels and replays them; lists a job's checkpoints and "
+            "queues retries of unresolved clusters; shows reports and accepts corrections."
         ),
         docs_url=None,  # those pages load external scripts
         redoc_url=None,
@@ -60,10 +67,31 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     _answer_errors(app)
     store = Store(settings.store_root)
     app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
+    _include_jobs(app, client, store, settings, access, launching)
     app.include_router(report_router(client, store, access, launching))
     app.include_router(health_router(client))
 
     return app
+
+
+def _include_jobs(
+    app: FastAPI,
+    client: Client,
+    store: Store,
+    settings: Settings,
+    access: Access,
+    launching: anyio.CapacityLimiter,
+) -> None:
+    """The list of jobs, submission and uploads."""
+    stored = StoredJobs(store)
+    jobs = JobList(client, stored)
+    media, decoder = MediaFiles(settings.media_roots), PyAvDecoder(settings.video_limits)
+    uploads = uploads_of(settings, media)
+    may_see, may_change = guards(access)
+    app.include_router(job_router(client, jobs, stored, media, decoder, launching, may_see, may_change))
+    app.include_router(upload_router(uploads, media, decoder, jobs, stored, may_see, may_change))
+    allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
+    app.include_router(home_router(client, jobs, access, allowed))
 
 
 def health_router(client: Client) -> APIRouter:
@@ -113,8 +141,10 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        if request.url.path.startswith(f"{REPORTS}/"):  # requested by a browser
+        if request.url.path.startswith(f"{REPORTS}/"):  # requested by a browser, as are the next ones
             return AsciiJSON({"detail": sentence(error.errors())}, 400)
+        if request.url.path.startswith((JOBS, UPLOADS)):
+            return AsciiJSON({"detail": sentence(error.errors(), "The request")}, 400)
         # without the input, which may be NaN (not JSON) or nested too deeply to encode
         problems_found = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]
         return AsciiJSON({"detail": problems_found}, 422)

@@ -14,9 +14,13 @@ from starlette.websockets import WebSocketClose
 
 from brand_detect.api.answers import AsciiJSON
 from brand_detect.domain.errors import BadInput
+from brand_detect.storage.uploads import PART_BYTES
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 """Loopback names as in the header ``Host``."""
+UPLOADS = "/uploads"
+PARTS_RATE = parse("6000/minute")
+"""Rate limit of an address for parts of uploads, which are counted apart: an upload must not stop the pages."""
 CSP = "Content-Security-Policy"
 SEALED = {
     CSP: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -103,15 +107,18 @@ class Limits:
             await self._app(scope, receive, send)
             return
         caller = scope["client"][0] if scope.get("client") else ""
+        is_part = scope["method"] == "PATCH" and scope["path"].startswith(f"{UPLOADS}/")
         # separate limits: a client cannot use up its monitor's requests; /health is free
-        counted_as = "/ready" if scope["path"] == "/ready" else ""
-        if scope["path"] != "/health" and not self._limiter.hit(self._rate, caller, counted_as):
-            answer = AsciiJSON({"detail": f"Too many requests: {self._rate}."}, 429, headers={"Retry-After": "10"})
+        counted_as = UPLOADS if is_part else "/ready" if scope["path"] == "/ready" else ""
+        rate = PARTS_RATE if is_part else self._rate
+        max_body_bytes = PART_BYTES if is_part else self._max_body_bytes
+        if scope["path"] != "/health" and not self._limiter.hit(rate, caller, counted_as):
+            answer = AsciiJSON({"detail": f"Too many requests: {rate}."}, 429, headers={"Retry-After": "10"})
             await answer(scope, receive, send)
             return
-        too_large = HTTPException(413, f"The body is larger than {self._max_body_bytes} bytes.")
+        too_large = HTTPException(413, f"The body is larger than {max_body_bytes} bytes.")
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_body_bytes:
+        if length.isdecimal() and int(length) > max_body_bytes:
             await AsciiJSON({"detail": too_large.detail}, 413)(scope, receive, send)
             return
         received = 0
@@ -120,7 +127,7 @@ class Limits:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
+            if received > max_body_bytes:
                 raise too_large
             return message
 

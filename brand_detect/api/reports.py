@@ -2,32 +2,27 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.access import Access
-from brand_detect.api.answers import AsciiJSON, media_type, problems
+from brand_detect.api.access import Access, guards, within
+from brand_detect.api.answers import AsciiJSON, problems
 from brand_detect.api.corrections import REPORTS, correction_router
 from brand_detect.api.guard import CSP
 from brand_detect.api.states import JobState, state_of, unknown
 from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.job import JOB_ID, check_job_id
-from brand_detect.domain.pipeline import Stage
-from brand_detect.report.index_page import MOST_LISTED, Listed, render_index, render_login, render_state
+from brand_detect.domain.job import check_job_id
+from brand_detect.report.index_page import render_login, render_state
 from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.store import Store
 
-ASKED_BY = "brand_detect"
-"""Required value of ``X-Requested-With`` in POSTs: another site's form cannot send it."""
 FRAME = re.compile(r"[0-9]{1,7}")
 PLAIN = {
     CSP: "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -38,7 +33,7 @@ PLAIN = {
 def report_router(client: Client, store: Store, access: Access, launching: anyio.CapacityLimiter) -> APIRouter:
     """The endpoints for the reports of ``store``; ``client`` reads the states of jobs and launches replays."""
     router, stored = APIRouter(), StoredReports(store)
-    may_see, may_change = _guards(access)
+    may_see, may_change = guards(access)
 
     @router.get(f"{REPORTS}/{{job_id}}/state", responses=problems(404, 503), dependencies=may_see)
     def state(job_id: str) -> JobState:
@@ -53,23 +48,13 @@ def report_router(client: Client, store: Store, access: Access, launching: anyio
 
 
 def page_router(client: Client, stored: StoredReports, access: Access) -> APIRouter:
-    """The list of all jobs, and the page of each report; redirects to the login if needed."""
+    """The page of each report; redirects to the login if needed."""
     router = APIRouter(include_in_schema=False)
-
-    @router.get("/")
-    def root() -> Response:
-        return RedirectResponse(REPORTS, 303)
-
-    @router.get(REPORTS)
-    def index(request: Request) -> Response:
-        if not access.may_enter(request):
-            return _to_login(REPORTS)
-        return HTMLResponse(render_index(*_jobs(client, stored)), headers=PLAIN)
 
     @router.get(f"{REPORTS}/{{job_id}}")
     def page(request: Request, job_id: str) -> Response:
         if not access.may_enter(request):
-            return _to_login(f"{REPORTS}/{job_id}")
+            return access.to_login(f"{REPORTS}/{job_id}")
         if _asks_for_json(request):
             return AsciiJSON(_state(client, stored, job_id).model_dump())
         try:
@@ -114,7 +99,7 @@ def login_router(access: Access) -> APIRouter:
 
     @router.get("/login", include_in_schema=False)
     def login_page(request: Request) -> Response:
-        following = _within(request.query_params.get("next", ""))
+        following = within(request.query_params.get("next", ""))
         if access.is_open:
             return RedirectResponse(following, 303)
         return HTMLResponse(render_login(following), headers=PLAIN)
@@ -122,7 +107,7 @@ def login_router(access: Access) -> APIRouter:
     @router.post("/login", include_in_schema=False)
     async def login(request: Request) -> Response:
         form = parse_qs((await request.body()).decode(errors="replace"))
-        key, following = form.get("key", [""])[0], _within(form.get("next", [""])[0])
+        key, following = form.get("key", [""])[0], within(form.get("next", [""])[0])
         if not access.may_try(request.client.host if request.client else ""):
             wrong = "Too many attempts: wait a minute."
             return HTMLResponse(render_login(following, wrong), 429, headers={**PLAIN, "Retry-After": "60"})
@@ -139,34 +124,6 @@ def _asks_for_json(request: Request) -> bool:
     """Whether the client is a program, which wants the job's state as JSON."""
     accepts = request.headers.get("accept", "")
     return "application/json" in accepts and "text/html" not in accepts
-
-
-def _within(path: str) -> str:
-    """``path`` if it is a report's, else that of the list: no open redirects."""
-    job_id = path.removeprefix(f"{REPORTS}/")
-    return path if job_id != path and JOB_ID.fullmatch(job_id) else REPORTS
-
-
-def _to_login(path: str) -> Response:
-    return RedirectResponse(f"/login?next={quote(_within(path))}", 303)
-
-
-def _guards(access: Access) -> tuple[list[Dependency], list[Dependency]]:
-    """Dependencies that check access for reading, and for changing."""
-
-    def entered(request: Request) -> None:
-        if not access.may_enter(request):
-            raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key, or log in.")
-
-    def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
-        """Another site can make a browser send a form with the cookie, but neither this header nor JSON."""
-        if x_requested_with != ASKED_BY:
-            raise HTTPException(403, f"The request must carry the header X-Requested-With: {ASKED_BY}.")
-        kind = media_type(request)
-        if kind != "application/json" and (kind or request.headers.get("content-length", "0") != "0"):
-            raise HTTPException(415, "The body must be JSON, with the matching Content-Type.")
-
-    return [Depends(entered)], [Depends(entered), Depends(meant)]
 
 
 def _state(client: Client, stored: StoredReports, job_id: str) -> JobState:
@@ -187,21 +144,6 @@ def _state(client: Client, stored: StoredReports, job_id: str) -> JobState:
     if found is None and not stored.is_known(job_id):
         raise NotThere(f"There is no job {job_id}.")
     return found or unknown(job_id, says)
-
-
-def _jobs(client: Client, stored: StoredReports) -> tuple[list[Listed], str]:
-    """Every job in the store or with an unfinished run, and a note if Dagster is out of reach."""
-    jobs = {listed.job_id: listed for listed in stored.listed()}
-    try:
-        runs = client.unfinished(MOST_LISTED)
-    except (Permanent, Transient) as e:
-        return list(jobs.values()), f"Jobs without a report are listed without their state: {e}"
-    for run in reversed(runs):  # so that a job's newest run comes last
-        known = jobs.get(run.job_id)
-        if Stage.compile_report in run.stages and (known is None or known.state):
-            created = datetime.fromtimestamp(run.created_s, UTC).isoformat()
-            jobs[run.job_id] = Listed(run.job_id, created, state=run.status)
-    return list(jobs.values()), ""
 
 
 def _policy(scripts: Sequence[str]) -> str:

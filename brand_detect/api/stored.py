@@ -17,10 +17,8 @@ from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correct
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.report.index_page import Listed
 from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.attempts import AttemptRef
-from brand_detect.storage.blobs import concurrently
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
@@ -33,7 +31,6 @@ PLACE = b'<script type="application/json" id="service">null</script>'
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
-NO_REPORT = "no report"
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
 
@@ -80,21 +77,6 @@ class StoredReports:
         if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")
         return self._reports.manifest(ref)
-
-    def listed(self) -> list[Listed]:
-        """Every job; those without a report have the state ``NO_REPORT``."""
-
-        def short(job_id: str) -> Listed:
-            try:
-                made = self.newest(job_id)
-            except NotThere:
-                return Listed(job_id, state=NO_REPORT)
-            except Permanent as e:
-                return Listed(job_id, damaged=str(e))
-            brands, exposures, unresolved = (made.counts.get(c, 0) for c in ("brands", "exposures", "unresolved"))
-            return Listed(job_id, made.created, brands, exposures, unresolved)
-
-        return list(concurrently(short, self._store.jobs()))
 
     def is_known(self, job_id: str) -> bool:
         """Whether the store has a folder for the job."""

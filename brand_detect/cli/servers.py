@@ -32,9 +32,9 @@ def serve(
     host: HostOpt = LOCAL,
     port: Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="port to listen on")] = 8000,
 ) -> None:
-    """Serve reports for viewing and correction, and the HTTP API.
+    """Serve all jobs and their reports in the browser, and the HTTP API.
 
-    Other programs use the API to list checkpoints, replay and retry.
+    Both submit videos, follow, cancel and replay jobs, and correct reports.
 
     Example: brand-detect serve --port 8000
     """

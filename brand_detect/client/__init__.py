@@ -5,7 +5,7 @@ It needs only the address of Dagster's webserver: no checkpoint store, no video 
 """
 
 from brand_detect.client.calls import LONGEST_DELAY_S, Client
-from brand_detect.client.models import ComparisonSummary, FailedTick, Problems, ReportSummary, Run
+from brand_detect.client.models import ComparisonSummary, FailedTick, Problems, ReportSummary, Run, RunLog
 from brand_detect.client.transport import TOKEN, document
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Problems",
     "ReportSummary",
     "Run",
+    "RunLog",
     "document",
 ]

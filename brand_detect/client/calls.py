@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from brand_detect.client.models import ComparisonSummary, Problems, ReportSummary, Run, cause, entries, history
+from brand_detect.client.models import ComparisonSummary, Problems, ReportSummary, Run, RunLog, cause, entries, history
 from brand_detect.client.transport import TOKEN, GraphQL, expect, tries
 from brand_detect.domain.contracts import check_overrides, uses_outside_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
@@ -33,7 +33,9 @@ from brand_detect.domain.tags import (
     LATEST,
     NOT_BEFORE,
     PARTITION,
+    RELEASED,
     REQUEST,
+    RETRIES_MARGIN,
     UNTIL,
 )
 
@@ -47,6 +49,7 @@ LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
 """Limit of held runs per job; ``BRAND_DETECT_MAX_HELD_RUNS`` limits those of all jobs together."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
+PAGE_OF_RUNS = 500
 ATTEMPTS = 200
 """Limit of listed attempts per stage, the newest ones."""
 
@@ -153,14 +156,33 @@ class Client:
         """The job's runs, newest first."""
         return self._runs({"tags": _pairs({PARTITION: check_job_id(job_id)})}, limit)
 
-    def unfinished(self, limit: int) -> list[Run]:
-        """The newest runs of all jobs that are queued, running or did not succeed, without their finished stages.
+    def changed(self, since_s: float, after: str = "") -> list[Run]:
+        """A page of the runs of all jobs that changed since ``since_s`` (seconds since 1970; 0 = all), newest first.
+
+        Their finished stages are left out. ``after`` is the run id at which the page before ended; the last page is
+        empty.
 
         Raises:
             Transient: Dagster is out of reach; there is no second try.
         """
-        wanted = {"statuses": [*WAITING, "CANCELING", "CANCELED", "FAILURE"]}
-        return [run for run in self._runs(wanted, limit, steps=False, repeat=False) if run.job_id]
+        wanted = {"updatedAfter": since_s} if since_s else {}
+        return self._runs(wanted, PAGE_OF_RUNS, steps=False, repeat=False, cursor=after or None)
+
+    def progress(self, run_id: str, seen: RunLog | None = None) -> RunLog:
+        """What the run's log says about its progress; ``seen`` is an earlier answer, to read on from.
+
+        Raises:
+            Transient: Dagster is out of reach; there is no second try.
+        """
+        log = seen or RunLog()
+        while True:
+            answer = self._graphql.ask("progress", repeat=False, run=run_id, after=log.cursor)["logsForRun"]
+            page = expect(answer, "EventConnection")
+            for event in page["events"]:
+                log = log.then(event)
+            log = replace(log, cursor=page["cursor"])
+            if not page["hasMore"]:
+                return log
 
     def run(self, run_id: str) -> Run:
         """
@@ -239,6 +261,32 @@ class Client:
         if plan.reads_latest_catalog and request.reuse:
             plan = plan_replay(self.checkpoints(job_id), request)  # with the current brand list
         return self._launch(asked, plan, delay_s)
+
+    def rerun(self, run_id: str) -> Run:
+        """Execute the rest of a failed or cancelled run again, with its config and on its checkpoints.
+
+        Raises:
+            BadInput: there is no such run, it is in progress or has succeeded, or it was executed again already.
+            Transient: Dagster is out of reach; there is no second try.
+        """
+        run = self.run(run_id)
+        if run.status not in ("failure", "canceled"):
+            raise BadInput(f"Run {run_id} is not one to retry: {run.status}.", "only failed and cancelled runs are")
+        group = {"dagster/root_run_id": run.root_run_id}
+        later = [other for other in self._runs({"tags": _pairs(group)}, 20) if other.parent_run_id == run_id]
+        if run.retried_as or any(other.stages == run.stages and not other.ended for other in later):
+            raise BadInput(f"Run {run_id} was executed again already.")
+        tags = {"dagster/max_retries": str(self._count(group) + 2 + RETRIES_MARGIN)}
+        if HOLD in run.tags:
+            tags[HOLD] = RELEASED  # now, whenever it was due
+        answer = self._graphql.ask(
+            "rerun",
+            repeat=False,
+            run=run_id,
+            strategy="FROM_FAILURE" if run.started_s else "ALL_STEPS",  # no log to resume from
+            tags=_pairs(tags),
+        )
+        return self.run(expect(answer["launchRunReexecution"], "LaunchRunSuccess")["run"]["runId"])
 
     def cancel(self, run_id: str) -> Run:
         """Cancel a queued, held or running run.
@@ -488,7 +536,7 @@ class Client:
         wanted["tags"] = _pairs(tags)
         return expect(self._graphql.ask("runs", filter=wanted, limit=1)["runsOrError"], "Runs")["count"]
 
-    def _runs(self, wanted: Mapping[str, Any], limit: int, **how: bool) -> list[Run]:
+    def _runs(self, wanted: Mapping[str, Any], limit: int, **how: Any) -> list[Run]:
         answer = self._graphql.ask("runs", filter=wanted, limit=limit, **how)["runsOrError"]
         return [Run.of(row) for row in expect(answer, "Runs")["results"]]
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from brand_detect.client.transport import expect
@@ -11,6 +11,7 @@ from brand_detect.domain.errors import Transient
 from brand_detect.domain.history import Attempt, History, StageState
 from brand_detect.domain.pipeline import ASSETS, LINE, ROOT
 from brand_detect.domain.problems import WARNED, Problem
+from brand_detect.domain.progress import StageProgress
 from brand_detect.domain.tags import HOLD, PARTITION, UNTIL, due_s
 
 ORPHAN_S = 60.0
@@ -42,6 +43,8 @@ class Run:
     will_retry: bool | None = None
     """Whether Dagster re-executes it after a failure; None until Dagster has decided."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    updated_s: float = 0.0
+    """When it last changed, by the clock of Dagster's database."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Run":
@@ -65,6 +68,7 @@ class Run:
             retried_as=tags.get("dagster/auto_retry_run_id", ""),
             will_retry=tags["dagster/will_retry"] == "true" if "dagster/will_retry" in tags else None,
             tags=tags,
+            updated_s=row.get("updateTime") or 0.0,
         )
 
     @property
@@ -75,6 +79,32 @@ class Run:
     def is_lost(self) -> bool:
         """Whether it was created but will never be queued."""
         return self.status == "not_started" and time.time() - self.created_s >= ORPHAN_S
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """What a run's log says about its progress, up to ``cursor``."""
+
+    cursor: str | None = None
+    stage: str = ""
+    """The running stage; empty before the first and between two."""
+    since_s: float = 0.0
+    """When that stage began, in seconds since 1970."""
+    done: tuple[str, ...] = ()
+    """The finished stages, in the order in which they finished."""
+    progress: StageProgress | None = None
+    """The last line of progress of the running stage."""
+
+    def then(self, event: Mapping[str, Any]) -> "RunLog":
+        """The state after one more ``DagsterRunEvent`` of GraphQL."""
+        match event["__typename"]:
+            case "ExecutionStepStartEvent":
+                return replace(self, stage=event["stepKey"], since_s=float(event["timestamp"]) / 1000, progress=None)
+            case "ExecutionStepSuccessEvent":
+                return replace(self, stage="", done=(*self.done, event["stepKey"]), progress=None)
+            case "LogMessageEvent":
+                return replace(self, progress=StageProgress.read(event["message"]) or self.progress)
+        return self
 
 
 @dataclass(frozen=True)

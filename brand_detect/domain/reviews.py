@@ -144,11 +144,11 @@ def correction_of(values: Mapping[str, Any]) -> Correction:
         raise BadInput(sentence(e.errors()), "docs/reference/http.md lists the fields") from e
 
 
-def sentence(errors: Sequence[Any]) -> str:
+def sentence(errors: Sequence[Any], what_is_wrong: str = "The correction") -> str:
     """Formats the first of pydantic's validation errors as a sentence."""
     where = ".".join(str(part) for part in errors[0]["loc"] if part != "body")
     what = errors[0]["msg"].removeprefix("Value error, ")
-    return f"The correction is not valid: {f'{where}: ' if where else ''}{what[:1].lower()}{what[1:]}."
+    return f"{what_is_wrong} is not valid: {f'{where}: ' if where else ''}{what[:1].lower()}{what[1:]}."
 
 
 def review_of(correction: Correction, now: datetime | None = None) -> Review:

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="seconds without a change after which a file counts as complete",
     )
+    uploads: str = Field(
+        default_factory=lambda: str(state_dir() / "uploads"),
+        description="where the HTTP service puts uploaded videos: a folder or an s3:// prefix within the media roots, "
+        "outside the inbox; the default one is off where it lies outside them",
+    )
+    upload_max_bytes: int = Field(default=50_000_000_000, ge=1, description="largest uploaded video, in bytes")
     offpeak: bool = Field(
         default=False, description="retry jobs with open questions off peak; can also be switched on in the UI"
     )
@@ -165,7 +171,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("store_root", "catalog", "inbox", "prompts", "quality", "inventory")
+    @field_validator("store_root", "catalog", "inbox", "uploads", "prompts", "quality", "inventory")
     @classmethod
     def _absolute(cls, value: str) -> str:
         """Makes a local path absolute: other processes run in other folders."""

@@ -13,6 +13,7 @@ from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection, TextDetection
 from brand_detect.domain.contracts.run_ocr import RunOcrParams, TextEngine
 from brand_detect.domain.media import VideoLimits
+from brand_detect.domain.progress import StageProgress
 from brand_detect.domain.protocols import (
     Answerer,
     Artwork,
@@ -145,20 +146,18 @@ class Services:
 
 
 class LoggedProgress:
-    """Logs progress: done of total, rate and time left, at most every ten seconds."""
+    """Logs progress: done of total, rate and time left, after two seconds and then every ten."""
 
-    EVERY_S = 10.0
+    FIRST_S, EVERY_S = 2.0, 10.0
 
     def __init__(self, stage: str, log: logging.Logger) -> None:
         self._stage, self._log = stage, log
-        self._began = self._last = time.monotonic()
+        self._began = time.monotonic()
+        self._next = self._began + self.FIRST_S
 
     def __call__(self, done: float, total: float, unit: str) -> None:
         now = time.monotonic()
-        if now - self._last < self.EVERY_S:
+        if now < self._next or not done:
             return
-        self._last = now
-        rate = done / (now - self._began)
-        left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
-        of = f" of {total:.0f}" if total else ""
-        self._log.info("%s: %.0f%s %s, %.1f a second%s", self._stage, done, of, unit, rate, left)
+        self._next = now + self.EVERY_S
+        self._log.info("%s", StageProgress(self._stage, done, total, unit, done / (now - self._began)))

@@ -1009,19 +1009,3 @@ def test_the_reason_of_no_run_is_refused(server: Webserver, client: Client):
     server.answers["Failure"] = [{"logsForRun": {"__typename": "RunNotFoundError", "message": "no run r9"}}]
     with pytest.raises(BadInput, match="no run r9"):
         client.reason("r9")
-
-
-def test_what_has_not_succeeded_is_listed_by_one_short_question(server: Webserver, client: Client):
-    for job, status in (("a", "SUCCESS"), ("b", "FAILURE"), ("c", "STARTED"), ("", "STARTED"), ("d", "QUEUED")):
-        server.add({PARTITION: job} if job else {}, LINE, status)
-    assert [(run.job_id, run.status) for run in client.unfinished(10)] == [
-        ("d", "queued"),
-        ("c", "started"),
-        ("b", "failure"),
-    ]
-    [asked] = server.sent("Runs")
-    assert (asked["limit"], asked["steps"]) == (10, False)
-    server.answers["Runs"] = [httpx2.ConnectError("refused"), httpx2.ConnectError("refused")]
-    with pytest.raises(Transient):
-        client.unfinished(10)
-    assert len(server.sent("Runs")) == 2, "a page does not wait for further tries"

@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from brand_detect.api.uploads import PART_TYPE
 from brand_detect.client import Client, Run, document
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.history import Attempt, History
@@ -227,11 +228,16 @@ def test_a_client_that_hangs_up_loses_nothing_but_the_answer(place: Place):
 def test_a_fuzzer_finds_no_fault(place: Place, examples: int):
     described = schemathesis.openapi.from_url(f"{place.url}/openapi.json")
     seen: Counter[tuple[str, int]] = Counter()
+    made: list[str] = []
 
     def fuzz(case: schemathesis.Case) -> None:
-        make_some_sense(case)
+        make_some_sense(case, made)
         answer = case.call(timeout=PATIENCE_S)  # a replay may wait for others
         seen[case.path, answer.status_code] += 1
+        if case.path.endswith("/finish") or case.method == "DELETE":
+            made.clear()
+        elif answer.status_code == 201 and case.path == "/uploads":
+            made[:] = [answer.json()["upload_id"]]
         documented = answer.status_code == 503 or (
             answer.status_code == 500 and answer.json()["detail"].startswith("Replay failed: ")
         )
@@ -245,17 +251,30 @@ def test_a_fuzzer_finds_no_fault(place: Place, examples: int):
     for path in ("/detect/checkpoints/{job_id}", "/detect/replay", "/detect/retry", "/reports/{job_id}/reviews"):
         assert seen[path, 200], f"no request to {path} got through: {seen}"
     assert seen["/reports/{job_id}/reviews", 201], f"no correction got through: {seen}"
+    for path in ("/jobs", "/jobs/{job_id}", "/uploads/{upload_id}"):
+        assert seen[path, 200], f"no request to {path} got through: {seen}"
+    assert seen["/jobs/{job_id}/replay", 202], f"no replay was queued: {seen}"
 
 
-def make_some_sense(case: schemathesis.Case) -> None:
-    """Let some of the cases name a job and a stage that are there, or nothing would get past the first check."""
+def make_some_sense(case: schemathesis.Case, uploads: Sequence[str]) -> None:
+    """Let some of the cases name a job, a stage or one of ``uploads``, or nothing would get past the first check."""
     dice = hashlib.sha256(repr((case.path, case.body, case.path_parameters)).encode()).digest()
-    if case.path.startswith("/reports/") and dice[3] < 200:
+    if case.path.startswith(("/reports/", "/jobs", "/uploads")) and dice[3] < 200:
         case.headers["X-Requested-With"] = "brand_detect"
     if isinstance(case.body, dict) and case.path.startswith("/reports/"):
         case.path_parameters["job_id"] = API_JOB
         if dice[0] < 100:
             case.body = {"action": "accept", "user": "ana", "brand_id": "rolex", "note": str(dice)}
+    elif case.path.startswith("/jobs/") and dice[0] < 120:
+        case.path_parameters["job_id"] = API_JOB
+        if case.path.endswith("/replay"):
+            case.body = {"start_stage": STAGES[-1 - dice[2] % 4]}
+    elif case.path.startswith("/uploads/") and uploads and dice[0] < 200:
+        case.path_parameters["upload_id"] = uploads[0]
+        if case.method == "PATCH":
+            case.headers = {**case.headers, "Upload-Offset": str(dice[1] % 3), "Content-Type": PART_TYPE}
+    elif case.path == "/uploads" and dice[0] < 100:
+        case.body = {"name": f"{dice[1]}.mp4", "size_bytes": 1 + dice[2]}
     elif case.path == "/detect/replay" and dice[0] < 100:
         case.body = {"job_id": API_JOB, "start_stage": STAGES[-1 - dice[2] % 4]}
     elif isinstance(case.body, dict):

@@ -108,7 +108,7 @@ class Webserver:
         run = self.add(tags, [a["path"][0] for a in asked["assets"]], parent=asked["parent"])
         return {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": run["runId"]}}}
 
-    def on_Runs(self, limit: int, filter: Answer, steps: bool = True) -> Answer:  # noqa: A002, N802
+    def on_Runs(self, limit: int, filter: Answer, steps: bool = True, cursor: str = "") -> Answer:  # noqa: A002, N802
         wanted = {tag["key"]: tag["value"] for tag in filter.get("tags", ())}
         found = [
             row
@@ -116,13 +116,23 @@ class Webserver:
             if row["runId"] in filter.get("runIds", [row["runId"]])
             and row["status"] in filter.get("statuses", [row["status"]])
             and wanted.items() <= {t["key"]: t["value"] for t in row["tags"]}.items()
+            and row["updateTime"] > filter.get("updatedAfter", 0.0)
         ]
+        if cursor:
+            found = found[[row["runId"] for row in found].index(cursor) + 1 :]
         listed = [{k: v for k, v in row.items() if steps or k != "stepStats"} for row in found[:limit]]
         return {"runsOrError": {"__typename": "Runs", "count": len(found), "results": listed}}
 
     def on_Cancel(self, run: str) -> Answer:  # noqa: N802
         next(row for row in self.runs if row["runId"] == run)["status"] = "CANCELED"
         return {"terminateRun": {"__typename": "TerminateRunSuccess", "run": {"runId": run}}}
+
+    def on_Rerun(self, run: str, strategy: str, tags: Sequence[Answer]) -> Answer:  # noqa: N802
+        assert strategy in ("FROM_FAILURE", "ALL_STEPS")
+        parent = next(row for row in self.runs if row["runId"] == run)
+        inherited = {t["key"]: t["value"] for t in [*parent["tags"], *tags]} | {"dagster/root_run_id": run}
+        made = self.add(inherited, [key["path"][0] for key in parent["assetSelection"]], parent=run)
+        return {"launchRunReexecution": {"__typename": "LaunchRunSuccess", "run": {"runId": made["runId"]}}}
 
     def on_Checkpoints(self, partitions: Sequence[str], limit: int, assets: Sequence[Answer]) -> Answer:  # noqa: N802
         known = partitions == [JOB]
@@ -146,6 +156,7 @@ class Webserver:
             "runId": f"r{len(self.runs) + 1}",
             "status": status,
             "creationTime": self.began_s + 0.001 * len(self.runs),
+            "updateTime": self.began_s + 0.001 * len(self.runs),
             "startTime": None,
             "endTime": None,
             "rootRunId": tags.get("dagster/root_run_id"),

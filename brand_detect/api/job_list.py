@@ -1,0 +1,345 @@
+"""All jobs with their states, from Dagster's runs and the store, held in memory and kept up to date.
+
+Nothing is stored: a new process reads everything again, 2,000 runs in a second or two.
+"""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from threading import Lock
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from brand_detect.api.states import waits_for
+from brand_detect.api.stored import NotThere
+from brand_detect.api.stored_jobs import StoredJobs, Summary
+from brand_detect.client import Client, Run, RunLog
+from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.media import file_name
+from brand_detect.domain.pipeline import LINE, Stage
+from brand_detect.storage.blobs import concurrently
+
+OVERLAP_S = 5.0
+"""How far back each poll looks, for changes that were committed late."""
+RELOAD_S = 900.0
+"""Age at which all runs are read again: some may have been deleted."""
+STORED_S = 60.0
+"""Time for which the state of a job without a run is not looked up again in the store."""
+NAMES_S = 10.0
+"""Time for which the names of the stored jobs are reused."""
+DELETED_S = 60.0
+"""Age of a successful run without files at which its job counts as deleted."""
+PAGE = 50
+"""Jobs on a page."""
+MOST_BRANDS = 3
+"""Brands listed with a job."""
+
+
+class State(StrEnum):
+    """The state of a job as its newest run has it."""
+
+    queued = "queued"
+    held = "held"
+    running = "running"
+    failed = "failed"
+    cancelled = "cancelled"
+    done = "done"
+    no_report = "no report"
+
+
+ACTIVE = (State.queued, State.held, State.running)
+LIVE = (State.queued, State.running)
+"""The states that change by themselves within seconds."""
+
+
+class StageProgressInfo(BaseModel):
+    done: float = Field(description="what is done of the running stage")
+    total: float = Field(description="of how much; 0 = unknown")
+    unit: str = Field(description="what is counted: frames, seconds of video, questions")
+    rate: float = Field(description="units per second since the stage began")
+    left_s: float | None = Field(description="time left in the stage at this rate, in seconds")
+
+
+class BrandSeconds(BaseModel):
+    brand: str
+    seconds: float = Field(description="time on screen, in seconds")
+
+
+EXAMPLE = {
+    "job_id": "final-1a2b3c4d",
+    "video": "final.mp4",
+    "video_s": 5400.0,
+    "state": "running",
+    "says": "detect_objects is running, step 4 of 9",
+    "run_id": "0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21",
+    "stage": "detect_objects",
+    "stages": list(LINE),
+    "done": list(LINE[:3]),
+    "progress": {"done": 1200.0, "total": 4800.0, "unit": "frames", "rate": 10.0, "left_s": 360.0},
+    "created_s": 1796003332.3,
+    "not_before_s": None,
+    "report": None,
+    "brands": [],
+    "n_brands": 0,
+    "unresolved": 0,
+    "thumbnail": "/reports/final-1a2b3c4d/thumbnail.jpg?of=0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21-0",
+}
+
+
+class Job(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    job_id: str
+    video: str = Field(description="name of the video; empty until the job's first stage has read it")
+    video_s: float | None = Field(description="the video's duration, in seconds")
+    state: State
+    says: str = Field(description="the state in words, with the reason of a failure")
+    run_id: str | None = Field(description="the newest run that makes a report")
+    stage: str | None = Field(description="the stage that is running")
+    stages: list[str] = Field(description="the stages of that run")
+    done: list[str] = Field(description="its finished stages, while it runs")
+    progress: StageProgressInfo | None = Field(description="progress of the running stage, once it is known")
+    created_s: float = Field(description="when that run was created or, without one, the report; seconds since 1970")
+    not_before_s: float | None = Field(description="when a held run is due, in seconds since 1970")
+    report: str | None = Field(description="address of the newest report's page")
+    brands: list[BrandSeconds] = Field(description=f"the {MOST_BRANDS} brands longest on screen")
+    n_brands: int = Field(description="number of brands in the report")
+    unresolved: int = Field(description="number of unresolved clusters in the report")
+    thumbnail: str | None = Field(description="address of a small picture of the video")
+
+
+class JobPage(BaseModel):
+    jobs: list[Job]
+    total: int = Field(description="number of jobs that match")
+    page: int = Field(description="from 1")
+    pages: int
+    counts: dict[State, int] = Field(description="number of jobs by state, before `state` is applied")
+    note: str = Field(description="why the list may be incomplete; usually empty")
+    live: bool = Field(description="whether a job is queued or running")
+
+
+class Sort(StrEnum):
+    newest = "newest"
+    oldest = "oldest"
+    by_name = "name"
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the list knows of a job without opening its files."""
+
+    job_id: str
+    state: State
+    created_s: float
+    run: Run | None = None
+
+
+class Runs:
+    """The newest run of each job that makes a report. Safe to share between threads."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._lock = client, Lock()
+        self._newest: dict[str, Run] = {}
+        self._until_s = 0.0
+        self._reload_s = 0.0
+
+    def newest(self) -> dict[str, Run]:
+        """By job; asks Dagster for what changed since the last call.
+
+        Raises:
+            Transient, Permanent: Dagster is out of reach.
+        """
+        with self._lock:
+            if time.monotonic() > self._reload_s:
+                self._newest, self._until_s = {}, 0.0
+            after, until_s = "", self._until_s
+            while page := self._client.changed(max(0.0, self._until_s - OVERLAP_S), after):
+                for run in page:
+                    known = self._newest.get(run.job_id)
+                    newer = known is None or (run.created_s, run.run_id) >= (known.created_s, known.run_id)
+                    if run.job_id and Stage.compile_report in run.stages and not run.is_lost and newer:
+                        self._newest[run.job_id] = run
+                    until_s = max(until_s, run.updated_s)
+                after = page[-1].run_id
+            if not self._until_s:
+                self._reload_s = time.monotonic() + RELOAD_S
+            self._until_s = until_s
+            return dict(self._newest)
+
+
+class JobList:
+    """The jobs of a store and of Dagster. Safe to share between threads."""
+
+    def __init__(self, client: Client, stored: StoredJobs) -> None:
+        self._client, self._stored, self._runs = client, stored, Runs(client)
+        self._logs: dict[str, RunLog] = {}
+        self._names: frozenset[str] = frozenset()
+        self._names_until = 0.0
+        self._looked: dict[str, tuple[float, _Known]] = {}
+        self._requests: dict[str, JobRequest] = {}
+        self._reason = lru_cache(1024)(client.reason)
+
+    def page(self, *, text: str = "", state: State | None = None, sort: Sort = Sort.newest, page: int = 1) -> JobPage:
+        """A page of the jobs whose name or id contains ``text``, and which have ``state`` if it is given."""
+        known, note = self._known()
+        if text:
+            wanted = text.casefold().split()
+            self._read_requests(k.job_id for k in known)
+            known = [
+                k for k in known if all(word in f"{k.job_id} {self._video(k.job_id)}".casefold() for word in wanted)
+            ]
+        counts = {s: sum(k.state is s for k in known) for s in State}
+        listed = [k for k in known if state is None or k.state is state]
+        if sort is Sort.by_name:
+            self._read_requests(k.job_id for k in listed)
+            listed.sort(key=lambda k: ((self._video(k.job_id) or k.job_id).casefold(), k.job_id))
+        else:
+            listed.sort(key=lambda k: (k.created_s, k.job_id), reverse=sort is Sort.newest)
+        pages = max(1, -(-len(listed) // PAGE))
+        page = min(max(1, page), pages)
+        shown = listed[(page - 1) * PAGE : page * PAGE]
+        self._read_requests(k.job_id for k in shown)
+        return JobPage(
+            jobs=list(concurrently(self._job, shown)),
+            total=len(listed),
+            page=page,
+            pages=pages,
+            counts=counts,
+            note=note,
+            live=any(counts[s] for s in LIVE),
+        )
+
+    def job(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            NotThere: there is none.
+        """
+        known, note = self._known()
+        found = next((k for k in known if k.job_id == job_id), None)
+        if found is None:
+            if note:
+                raise Transient(note)
+            raise NotThere(f"There is no job {job_id[:128]}.")
+        self._read_requests([job_id])
+        return self._job(found)
+
+    def of_video(self, sha256: str) -> list[str]:
+        """The jobs whose video has this content, as far as their first stage has read it."""
+        known, _ = self._known()
+        self._read_requests(k.job_id for k in known)
+        found = (r.job_id for r in self._requests.values() if r.video_sha256 == sha256)
+        alike = (k.job_id for k in known if k.job_id.endswith(f"-{sha256[:8]}") and k.job_id not in self._requests)
+        return sorted({*found, *alike} & {k.job_id for k in known})
+
+    def _known(self) -> tuple[list[_Known], str]:
+        """Every job, and a note if Dagster is out of reach."""
+        try:
+            runs, note = self._runs.newest(), ""
+        except (Permanent, Transient) as e:
+            runs, note = {}, f"States of running jobs are unknown: {e}"
+        now = time.monotonic()
+        if now > self._names_until:
+            self._names, self._names_until = frozenset(self._stored.jobs()), now + NAMES_S
+        names = self._names
+        found = [
+            _Known(job_id, _state_of(run), run.created_s, run)
+            for job_id, run in runs.items()
+            if job_id in names or run.status != "success" or time.time() - (run.ended_s or 0.0) < DELETED_S
+        ]
+        others = [job_id for job_id in names if job_id not in runs]
+        old = [job_id for job_id in others if self._looked.get(job_id, (0.0, None))[0] < now]
+        for looked in concurrently(self._look, old):
+            self._looked[looked.job_id] = now + STORED_S, looked
+        active = {run.run_id for run in runs.values() if not run.ended}
+        self._logs = {run_id: log for run_id, log in self._logs.items() if run_id in active}
+        return [*found, *(self._looked[job_id][1] for job_id in others)], note
+
+    def _look(self, job_id: str) -> _Known:
+        """A job that Dagster has no run of: its history may be lost."""
+        try:
+            made = self._stored.newest(job_id)
+        except Permanent:  # damaged
+            return _Known(job_id, State.failed, 0.0)
+        if made is None:
+            return _Known(job_id, State.no_report, 0.0)
+        return _Known(job_id, State.done, datetime.fromisoformat(made.created).timestamp())
+
+    def _video(self, job_id: str) -> str:
+        request = self._requests.get(job_id)
+        return file_name(request.video_uri) if request else ""
+
+    def _read_requests(self, job_ids: Iterable[str]) -> None:
+        """Read what was asked for; a job whose first stage has not run is asked for again next time."""
+        missing = [job_id for job_id in job_ids if job_id not in self._requests]
+        found = concurrently(self._stored.request, missing)
+        self._requests |= {request.job_id: request for request in found if request}
+
+    def _job(self, known: _Known) -> Job:
+        run, job_id = known.run, known.job_id
+        request = self._requests.get(job_id)
+        says, log = "", RunLog()
+        summary: Summary | None = None
+        try:
+            summary = self._stored.summary(job_id)
+        except Permanent as e:
+            says = str(e)
+        if known.state is State.running and run:
+            log = self._follow(run)
+            run = replace(run, done=log.done)
+        if run and known.state is State.failed:
+            says = self._why(run)
+        elif run and known.state in ACTIVE:
+            says = waits_for(run)
+        elif known.state is State.done and summary is None and not says:
+            says = "done, but the report is missing: replay it from compile_report"
+        progress = log.progress
+        frames = summary.frames if summary else self._stored.frames(job_id)
+        return Job(
+            job_id=job_id,
+            video=self._video(job_id),
+            video_s=request.probe.duration_s if request else None,
+            state=known.state,
+            says=says or known.state.value,
+            run_id=run.run_id if run else None,
+            stage=log.stage or None,
+            stages=list(run.stages) if run else [],
+            done=list(log.done),
+            progress=progress and StageProgressInfo.model_validate(progress, from_attributes=True),
+            created_s=known.created_s,
+            not_before_s=run.not_before_s if run and known.state is State.held else None,
+            report=f"/reports/{job_id}" if summary else None,
+            brands=[BrandSeconds(brand=b, seconds=s) for b, s in summary.top[:MOST_BRANDS]] if summary else [],
+            n_brands=summary.n_brands if summary else 0,
+            unresolved=summary.unresolved if summary else 0,
+            thumbnail=f"/reports/{job_id}/thumbnail.jpg?of={frames}" if frames else None,
+        )
+
+    def _follow(self, run: Run) -> RunLog:
+        """The progress of a run; the last known one if Dagster does not answer."""
+        log = self._logs.get(run.run_id, RunLog())
+        with suppress(Permanent, Transient):  # the next poll asks again
+            log = self._logs[run.run_id] = self._client.progress(run.run_id, log)
+        return log
+
+    def _why(self, run: Run) -> str:
+        try:
+            sentence, hint = self._reason(run.run_id)
+        except BrandDetectError as e:
+            return f"failed; the reason is unknown: {e}"
+        return f"{sentence} {hint[:1].upper()}{hint[1:]}".strip()
+
+
+def _state_of(run: Run) -> State:
+    if run.status == "held":
+        return State.held
+    if run.status in ("queued", "not_started"):
+        return State.queued
+    if run.status == "failure":
+        return State.running if run.retried_as or run.will_retry else State.failed
+    return {"success": State.done, "canceled": State.cancelled}.get(run.status, State.running)

@@ -1,0 +1,257 @@
+"""Jobs: list, submit, watch, cancel, retry and replay, for people in a browser and for programs."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Annotated, Any
+
+import anyio
+import yaml
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.params import Depends as Dependency
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from brand_detect.api.access import Access
+from brand_detect.api.answers import Warnings, problems, unknown_like
+from brand_detect.api.detect import ConfigOverrides, Key
+from brand_detect.api.guard import CSP
+from brand_detect.api.job_list import ACTIVE, Job, JobList, JobPage, Sort, State
+from brand_detect.api.stored import Conflict, NotThere
+from brand_detect.api.stored_jobs import StoredJobs
+from brand_detect.api.uploads import probed
+from brand_detect.client import LONGEST_DELAY_S, Client, Run
+from brand_detect.domain.errors import BadInput
+from brand_detect.domain.job import check_job_id
+from brand_detect.domain.media import content_sha256, default_job_id, file_name
+from brand_detect.domain.pipeline import STAGES
+from brand_detect.domain.protocols import Decoder, Media
+from brand_detect.report.home import render_home, render_jobs, render_replay
+
+JOBS = "/jobs"
+EXAMPLE_RUN = "0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21"
+KEEP = {"Cache-Control": "private, max-age=86400, immutable"}
+"""For pictures under an address that names their attempt."""
+
+JobId = Annotated[str, Path(openapi_examples={"job": {"value": "final-1a2b3c4d"}})]
+
+
+class NewJob(BaseModel):
+    video_uri: str = Field(
+        max_length=4000,
+        description="a path or URI within BRAND_DETECT_MEDIA_ROOTS, such as the `video_uri` of a finished upload",
+        examples=["s3://media/final.mp4"],
+    )
+    job_id: str = Field("", description="default, for local files: made of the file's name and content")
+    profile: str = Field("default", description="a profile's name: see `GET /profiles`", examples=["soccer_broadcast"])
+    config_overrides: ConfigOverrides = None
+
+
+class Launched(BaseModel):
+    job_id: str = Field(examples=["final-1a2b3c4d"])
+    run_id: str = Field(description="the run, which `GET /jobs/{job_id}` follows", examples=[EXAMPLE_RUN])
+    status: str = Field(description="held, or Dagster's: queued, starting, …", examples=["queued"])
+    warnings: Warnings = Field(default=[], examples=[[]])
+
+
+class NewReplay(BaseModel):
+    start_stage: str = Field(description="the first stage to run again, one of the eight", examples=["match_brands"])
+    config_overrides: ConfigOverrides = Field(None, examples=[{"match_brands": {"min_confidence": 0.5}}])
+    reset: list[str] = Field([], description="stages whose earlier overrides are dropped")
+    pins: dict[str, str] = Field({}, description="the attempt to read, by stage; default: the latest")
+    reuse: bool = Field(False, description="skip leading stages whose result exists, made by the same recipe")
+    hold_s: float = Field(
+        0.0, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="time to hold it in the queue, in seconds"
+    )
+
+
+class Profile(BaseModel):
+    name: str = Field(examples=["fast"])
+    description: str = Field(examples=["For a first look or a large archive: …"])
+
+
+def profiles() -> list[Profile]:
+    """The packaged profiles, ``default`` first."""
+    folder = resources.files("brand_detect") / "profiles"
+    found = [
+        Profile(
+            name=file.name.removesuffix(".yaml"),
+            description=yaml.safe_load(file.read_text(encoding="utf-8"))["description"],
+        )
+        for file in folder.iterdir()
+        if file.name.endswith(".yaml")
+    ]
+    return sorted(found, key=lambda profile: (profile.name != "default", profile.name))
+
+
+def job_router(
+    client: Client,
+    jobs: JobList,
+    stored: StoredJobs,
+    media: Media,
+    decoder: Decoder,
+    launching: anyio.CapacityLimiter,
+    may_see: Sequence[Dependency],
+    may_change: Sequence[Dependency],
+) -> APIRouter:
+    """The endpoints for programs, which the pages call too."""
+    router = APIRouter(tags=["jobs"])
+
+    @router.get("/profiles", dependencies=may_see)
+    def profiles_() -> list[Profile]:
+        """The profiles: sets of params for kinds of footage."""
+        return profiles()
+
+    @router.get(JOBS, responses=problems(503), dependencies=may_see)
+    def listed(
+        q: Annotated[str, Query(max_length=200, description="words that id or video name contain")] = "",
+        state: Annotated[State | None, Query(description="only jobs in this state")] = None,
+        sort: Sort = Sort.newest,
+        page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    ) -> JobPage:
+        """A page of the jobs with their states and, while they run, their progress."""
+        return jobs.page(text=q, state=state, sort=sort, page=page)
+
+    @router.get(f"{JOBS}/{{job_id}}", responses=problems(404, 503), dependencies=may_see)
+    def job(job_id: JobId) -> Job:
+        """One job with its state and, while it runs, its progress."""
+        return jobs.job(job_id)
+
+    @router.post(JOBS, status_code=202, responses=problems(403, 409, 415, 503), dependencies=may_change)
+    async def submit(
+        asked: NewJob, warnings: Annotated[list[str], Depends(unknown_like(NewJob))], idempotency_key: Key = ""
+    ) -> Launched:
+        """Check a video and queue a job over it."""
+        run = await anyio.to_thread.run_sync(_submit, asked, idempotency_key, limiter=launching)
+        return _launched(run, warnings)
+
+    @router.post(f"{JOBS}/{{job_id}}/cancel", responses=problems(403, 404, 409, 415, 503), dependencies=may_change)
+    async def cancel(job_id: JobId) -> Launched:
+        """Cancel the job's newest run, queued, held or running."""
+        found = await run_in_threadpool(jobs.job, job_id)
+        if found.run_id is None or found.state not in ACTIVE:
+            raise Conflict(f"{job_id} is not running: {found.state}.")
+        return _launched(await anyio.to_thread.run_sync(client.cancel, found.run_id, limiter=launching))
+
+    @router.post(
+        f"{JOBS}/{{job_id}}/retry",
+        status_code=202,
+        responses=problems(403, 404, 409, 415, 503),
+        dependencies=may_change,
+    )
+    async def retry(job_id: JobId) -> Launched:
+        """Execute the rest of a failed or cancelled run again, with the same params; finished stages are kept."""
+        found = await run_in_threadpool(jobs.job, job_id)
+        if found.run_id is None or found.state not in (State.failed, State.cancelled):
+            raise Conflict(f"{job_id} has not failed: {found.state}.")
+        return _launched(await anyio.to_thread.run_sync(client.rerun, found.run_id, limiter=launching))
+
+    @router.post(
+        f"{JOBS}/{{job_id}}/replay", status_code=202, responses=problems(403, 415, 503), dependencies=may_change
+    )
+    async def replay(
+        job_id: JobId,
+        asked: NewReplay,
+        warnings: Annotated[list[str], Depends(unknown_like(NewReplay))],
+        idempotency_key: Key = "",
+    ) -> Launched:
+        """Queue a run of a stage and all below it, and answer at once."""
+
+        def launch() -> Run:
+            return client.replay(
+                job_id,
+                asked.start_stage,
+                asked.config_overrides,
+                pins=asked.pins,
+                reset=asked.reset,
+                reuse=asked.reuse,
+                delay_s=asked.hold_s,
+                key=idempotency_key,
+            )
+
+        return _launched(await anyio.to_thread.run_sync(launch, limiter=launching), warnings)
+
+    @router.get("/reports/{job_id}/thumbnail.jpg", include_in_schema=False, dependencies=may_see)
+    def thumbnail(job_id: str, of: str = "") -> Response:
+        return Response(stored.thumbnail(job_id, of), media_type="image/jpeg", headers=KEEP)
+
+    def _submit(asked: NewJob, key: str) -> Run:
+        probed(media, decoder, asked.video_uri)
+        job_id = asked.job_id or _job_id(asked.video_uri)
+        known = stored.request(check_job_id(job_id))
+        if known and known.video_uri != asked.video_uri:
+            raise Conflict(f"The job {job_id} belongs to another video, {file_name(known.video_uri)}: name another id.")
+        return client.submit(
+            asked.video_uri, job_id=job_id, profile=asked.profile, overrides=asked.config_overrides, key=key
+        )
+
+    def _job_id(video_uri: str) -> str:
+        if "://" in video_uri:
+            raise BadInput("A video at a remote address needs a job id.", "name one, such as final-2026")
+        with media.open(video_uri) as file:
+            sha256, _ = content_sha256(file)
+        return default_job_id(file_name(video_uri).rpartition(".")[0], sha256)
+
+    return router
+
+
+def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str, Any]) -> APIRouter:
+    """The pages; redirects to the login if needed. ``uploads`` says what may be uploaded."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    @router.get("/reports")
+    def home(
+        request: Request, q: str = "", state: str = "", sort: str = "", page: str = "1", part: str = ""
+    ) -> Response:
+        if not access.may_enter(request):
+            return access.to_login("/")
+        asked = {
+            "q": q[:200],
+            "state": state if state in tuple(State) else "",
+            "sort": sort if sort in tuple(Sort) else Sort.newest.value,
+        }
+        found = jobs.page(
+            text=asked["q"],
+            state=State(asked["state"]) if asked["state"] else None,
+            sort=Sort(asked["sort"]),
+            page=int(page) if page.isdecimal() and len(page) < 7 else 1,
+        ).model_dump(mode="json")
+        if part:
+            return HTMLResponse(render_jobs(found, asked))
+        return _page(*render_home(found, asked, [p.model_dump() for p in profiles()], uploads))
+
+    @router.get("/reports/{job_id}/replay")
+    def replay(request: Request, job_id: str, start: str = "") -> Response:
+        if not access.may_enter(request):
+            return access.to_login(f"/reports/{job_id}")
+        found = jobs.job(job_id)
+        history = client.checkpoints(job_id)
+        if not history:
+            raise NotThere(f"{job_id} has no checkpoint to start from.")
+        in_force = {s: history.stages[s].attempts[0].params for s in STAGES if history.stages[s].attempts}
+        return _page(*render_replay(found.model_dump(mode="json"), in_force, start))
+
+    return router
+
+
+def _page(html: str, scripts: Sequence[str]) -> Response:
+    """A page that may run only these scripts, and load only from this service."""
+    hashes = (f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    policy = (
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        f"script-src {' '.join(hashes)}",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+    return HTMLResponse(html, headers={CSP: "; ".join(policy)})
+
+
+def _launched(run: Run, warnings: Sequence[str] = ()) -> Launched:
+    return Launched(job_id=run.job_id, run_id=run.run_id, status=run.status, warnings=list(warnings))

@@ -1,0 +1,293 @@
+"use strict";
+const byId = (id) => document.getElementById(id);
+const POLL_MS = 2000, IDLE_MS = 15000, AIM_MS = 3000, FIRST_PART = 2 ** 20;
+const HEADERS = { "X-Requested-With": "brand_detect", "Content-Type": "application/json" };
+
+/** A request whose failure is an Error with the service's sentence; `status` 0 = no connection. */
+async function ask(method, path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers: HEADERS, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw Object.assign(new Error("The service cannot be reached."), { status: 0 });
+  }
+  const said = await answer.json().catch(() => ({}));
+  if (answer.ok) return said;
+  const detail = typeof said.detail === "string" ? said.detail : `The service answered ${answer.status}.`;
+  const hint = said.hint ? ` ${said.hint[0].toUpperCase()}${said.hint.slice(1)}.` : "";
+  throw Object.assign(new Error(detail + hint), { status: answer.status });
+}
+const tell = (text) => { byId("message").textContent = text; };
+const say = (text) => { byId("said").textContent = text; };
+
+// --- the list, kept up to date
+
+const shown = new Map(); // what the service last sent for each job, before times were made local
+
+function localTimes(within) {
+  const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  for (const time of within.querySelectorAll("time")) time.textContent = format.format(new Date(time.dateTime));
+}
+
+/** Replaces what has changed, row by row, and keeps the focus where it was. */
+function show(html) {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = html;
+  const focused = document.activeElement?.id;
+  for (const id of ["states", "note", "none", "pages"]) {
+    const [mine, theirs] = [byId(id), fresh.content.getElementById(id)];
+    if (mine.outerHTML !== theirs.outerHTML) mine.replaceWith(theirs);
+  }
+  const list = byId("list"), rows = [...fresh.content.getElementById("list").children];
+  const wanted = new Set(rows.map((row) => row.id));
+  for (const row of [...list.children]) if (!wanted.has(row.id)) row.remove();
+  rows.forEach((row, at) => {
+    const mine = byId(row.id), sent = row.outerHTML;
+    let here = mine;
+    if (!mine || shown.get(row.id) !== sent) {
+      here = row;
+      if (mine) mine.replaceWith(row);
+      localTimes(row);
+      shown.set(row.id, sent);
+    }
+    if (list.children[at] !== here) list.insertBefore(here, list.children[at] ?? null);
+  });
+  byId("fragment").dataset.live = fresh.content.getElementById("fragment").dataset.live;
+  if (focused && document.activeElement?.id !== focused) byId(focused)?.focus();
+}
+
+let timer = 0, asking = 0;
+async function refresh() {
+  clearTimeout(timer);
+  const turn = ++asking;
+  if (!document.hidden) {
+    const query = new URLSearchParams(location.search);
+    query.set("part", "jobs");
+    try {
+      const answer = await fetch(`/?${query}`, { headers: { Accept: "text/html" } });
+      if (answer.redirected) location.reload(); // the login has expired
+      if (answer.ok && turn === asking) show(await answer.text());
+    } catch { /* the next poll asks again */ }
+  }
+  if (turn === asking) timer = setTimeout(refresh, byId("fragment").dataset.live === "true" ? POLL_MS : IDLE_MS);
+}
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+
+function search() {
+  const query = new URLSearchParams(new FormData(byId("find")));
+  for (const [name, value] of [...query]) if (!value || value === "newest") query.delete(name);
+  history.replaceState(null, "", query.size ? `/?${query}` : "/");
+  refresh();
+}
+let typing = 0;
+byId("q").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(search, 250); });
+byId("sort").addEventListener("change", search);
+byId("find").addEventListener("submit", (event) => { event.preventDefault(); search(); });
+
+// --- cancel and retry
+
+function confirmed(title) {
+  const dialog = byId("confirm");
+  byId("confirm-title").textContent = `Cancel ${title}?`;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "cancel"), { once: true }));
+}
+byId("list").addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-do]");
+  if (!button) return;
+  const { do: what, job, title } = button.dataset;
+  if (what === "cancel" && !(await confirmed(title))) return;
+  button.disabled = true;
+  tell("");
+  try {
+    await ask("POST", `/jobs/${job}/${what}`);
+    say(what === "cancel" ? `${title} is cancelled.` : `${title} is queued again.`);
+  } catch (error) {
+    button.disabled = false;
+    tell(error.message);
+  }
+  refresh();
+});
+
+// --- new jobs
+
+const form = byId("submit"), file = byId("file"), uri = byId("uri"), jobId = byId("job-id");
+const suffixes = form.dataset.suffixes.split(" "), mostBytes = Number(form.dataset.maxBytes);
+let chosen = [], sending = 0;
+
+const size = (bytes) => (bytes < 1e9 ? `${Math.max(0.1, bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
+const time = (s) => (s < 90 ? `${Math.ceil(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
+const slug = (name) => name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "_").replace(/^[._-]+|[._-]+$/g, "").slice(0, 128);
+const remote = () => uri.value.includes("://") && !uri.value.startsWith("file://");
+
+function wrong(one) {
+  if (!suffixes.some((suffix) => one.name.toLowerCase().endsWith(suffix))) return `${one.name} is not a video: choose ${suffixes.join(", ")}.`;
+  if (one.size > mostBytes) return `${one.name} is too large: ${size(one.size)}; the limit is ${size(mostBytes)}.`;
+  return one.size ? "" : `${one.name} is empty.`;
+}
+function choose(files) {
+  const problems = files.map(wrong).filter(Boolean);
+  chosen = files.filter((one) => !wrong(one));
+  tell(problems.join(" "));
+  const named = chosen.map((one) => Object.assign(document.createElement("li"), { textContent: `${one.name}, ${size(one.size)}` }));
+  byId("chosen").replaceChildren(...named);
+  if (chosen.length) uri.value = "";
+  propose();
+}
+/** The id proposed for the job: at a remote address it cannot be made from the content. */
+function propose() {
+  jobId.disabled = chosen.length > 1;
+  if (jobId.dataset.proposed === jobId.value) jobId.value = "";
+  if (remote() && !jobId.value) jobId.value = slug(uri.value.split("/").pop());
+  jobId.dataset.proposed = jobId.value || "\0";
+  jobId.placeholder = chosen.length === 1 ? `${slug(chosen[0].name) || "video"}-…` : "";
+}
+byId("profile").addEventListener("change", (event) => { byId("profile-help").textContent = event.target.selectedOptions[0].dataset.help; });
+uri.addEventListener("input", propose);
+if (file) {
+  file.addEventListener("change", () => { choose([...file.files]); file.value = ""; });
+  const drop = byId("drop");
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragover", (event) => { if (carriesFiles(event)) { event.preventDefault(); byId("new").open = true; drop.classList.add("over"); } });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
+  document.addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    drop.classList.remove("over");
+    choose([...event.dataTransfer.files]);
+  });
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  tell("");
+  const asked = { profile: byId("profile").value, job_id: jobId.value.trim() };
+  if (chosen.length) {
+    const files = chosen;
+    choose([]);
+    for (const one of files) await send(one, { ...asked, job_id: files.length > 1 ? "" : asked.job_id });
+    return;
+  }
+  if (!uri.value.trim()) return tell(file ? "Choose a video, or name its address." : "Name the video's address.");
+  const button = form.querySelector("button[type=submit]");
+  button.disabled = true;
+  say("The video is being checked.");
+  try {
+    const job = await ask("POST", "/jobs", { ...asked, video_uri: uri.value.trim() });
+    say(`${job.job_id} is queued.`);
+    uri.value = jobId.value = "";
+    propose();
+  } catch (error) { tell(error.message); }
+  button.disabled = false;
+  refresh();
+});
+
+/** Uploads a video in parts, checks it and queues its job; goes on where an earlier upload of the file broke off. */
+async function send(one, asked) {
+  const row = document.createElement("li"), text = document.createElement("span"), stop = document.createElement("button"), bar = document.createElement("progress");
+  Object.assign(bar, { max: one.size, value: 0 });
+  bar.setAttribute("aria-label", `Upload of ${one.name}`);
+  Object.assign(stop, { type: "button", textContent: "Cancel upload" });
+  row.append(text, stop, bar);
+  byId("uploads").append(row);
+  const label = (said) => { text.textContent = `${one.name}: ${said}`; };
+  const key = `upload ${one.name} ${one.size} ${one.lastModified}`;
+  const stopped = new AbortController();
+  stop.addEventListener("click", () => stopped.abort());
+  sending++;
+  try {
+    let upload = await resumed(key) ?? await ask("POST", "/uploads", { name: one.name, size_bytes: one.size });
+    localStorage.setItem(key, upload.upload_id);
+    await parts(one, upload, stopped.signal, bar, label);
+    label("is being checked…");
+    stop.hidden = true;
+    bar.removeAttribute("value");
+    const checked = await ask("POST", `/uploads/${upload.upload_id}/finish`);
+    localStorage.removeItem(key);
+    if (checked.jobs.length) return twice(row, one, checked, asked);
+    await ask("POST", "/jobs", { ...asked, job_id: asked.job_id || checked.job_id, video_uri: checked.video_uri });
+    row.remove();
+    jobId.value = "";
+    say(`${one.name} is queued.`);
+  } catch (error) {
+    const id = localStorage.getItem(key);
+    if (stopped.signal.aborted && id) await ask("DELETE", `/uploads/${id}`).catch(() => {});
+    if (stopped.signal.aborted || error.status) localStorage.removeItem(key);
+    if (stopped.signal.aborted) return row.remove();
+    text.className = "error";
+    text.textContent = error.message;
+    text.setAttribute("role", "alert");
+    bar.remove();
+    Object.assign(stop, { textContent: "Close", hidden: false, onclick: () => row.remove() });
+  } finally {
+    sending--;
+    refresh();
+  }
+}
+async function resumed(key) {
+  const id = localStorage.getItem(key);
+  return id ? ask("GET", `/uploads/${id}`).catch(() => null) : null;
+}
+async function parts(one, upload, signal, bar, label) {
+  const { upload_id: id, part_min_bytes: least, part_max_bytes: most } = upload;
+  let { offset } = upload, part = Math.max(least, FIRST_PART), faults = 0;
+  const began = performance.now(), from = offset;
+  while (offset < one.size) {
+    const at = performance.now();
+    bar.value = offset;
+    const rate = (offset - from) / ((at - began) / 1000);
+    label(`${size(offset)} of ${size(one.size)}${rate ? `, ${size(rate)} a second, ${time((one.size - offset) / rate)} left` : ""}`);
+    let answer = null;
+    try {
+      const headers = { "Content-Type": "application/octet-stream", "Upload-Offset": offset };
+      answer = await fetch(`/uploads/${id}`, { method: "PATCH", headers, body: one.slice(offset, offset + part), signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+    }
+    if (answer?.ok) {
+      offset = (await answer.json()).offset;
+      part = Math.round(Math.min(most, Math.max(least, 2 ** 18, (part * AIM_MS) / (performance.now() - at))));
+      faults = 0;
+    } else if (answer?.status === 409) {
+      offset = Number(answer.headers.get("Upload-Offset"));
+      if (++faults > 5) throw Object.assign(new Error(`${one.name} is being uploaded in another window.`), { status: 409 });
+    } else if (!answer || answer.status === 429 || answer.status >= 500) {
+      part = Math.max(least, Math.min(part, FIRST_PART) / 2); // a slow line: a part must arrive within 20 seconds
+      const pause = Math.min(30, 2 ** faults++);
+      label(`the connection broke off at ${size(offset)}; going on in ${pause} s`);
+      await new Promise((done, fail) => { setTimeout(done, pause * 1000); signal.addEventListener("abort", fail, { once: true }); });
+      offset = (await ask("GET", `/uploads/${id}`).catch((error) => { if (error.status === 404) throw error; return { offset }; })).offset;
+    } else {
+      const said = await answer.json().catch(() => ({}));
+      throw Object.assign(new Error(said.detail ?? `The service answered ${answer.status}.`), { status: answer.status });
+    }
+  }
+}
+/** Says that a video is here already, and offers to run it again. */
+function twice(row, one, checked, asked) {
+  const [job] = checked.jobs, text = document.createElement("p"), again = document.createElement("button"), close = document.createElement("button");
+  const link = Object.assign(document.createElement("a"), { href: `/reports/${job}`, textContent: job });
+  text.append(`${one.name} is here already, as the job `, link, ". Nothing was queued.");
+  text.setAttribute("role", "alert");
+  Object.assign(again, { type: "button", textContent: "Analyse it again" });
+  Object.assign(close, { type: "button", textContent: "Close" });
+  const actions = document.createElement("p");
+  actions.className = "actions";
+  actions.append(again, close);
+  row.replaceChildren(text, actions);
+  close.addEventListener("click", () => row.remove());
+  again.addEventListener("click", async () => {
+    again.disabled = true;
+    try {
+      await ask("POST", "/jobs", { ...asked, job_id: asked.job_id || job, video_uri: checked.video_uri });
+      row.remove();
+    } catch (error) { tell(error.message); again.disabled = false; }
+    refresh();
+  });
+}
+window.addEventListener("beforeunload", (event) => { if (sending) event.preventDefault(); });
+
+for (const row of byId("list").children) shown.set(row.id, row.outerHTML);
+localTimes(document);
+timer = setTimeout(refresh, byId("fragment").dataset.live === "true" ? POLL_MS : IDLE_MS);

@@ -1,0 +1,454 @@
+"""Jobs over HTTP: the list with its states and progress, submission, cancel, retry and replay; the pages over them."""
+
+import html
+import json
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from brand_detect.api import create_app, job_list
+from brand_detect.api.jobs import profiles
+from brand_detect.client import Client, Run, RunLog
+from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
+from brand_detect.domain.history import Attempt, History, StageState
+from brand_detect.domain.job import check_job_id
+from brand_detect.domain.pipeline import LINE, STAGES
+from brand_detect.domain.progress import StageProgress
+from brand_detect.domain.settings import Settings
+from brand_detect.orchestration.config import profile_names
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+
+MEANT = {"X-Requested-With": "brand_detect"}
+KEY = "geheim"
+HOSTILE = "<img src=x onerror=alert(1)>\"'.mp4"
+
+
+def run(job_id: str, status: str, **more: Any) -> Run:
+    fields = {"stages": LINE, "created_s": 1_700_000_000.0, "started_s": None, "ended_s": None, "parent_run_id": ""}
+    return Run(
+        **{"run_id": f"run-{job_id}", "job_id": job_id, "status": status, "not_before_s": None, **fields, **more}
+    )
+
+
+class ScriptedClient(Client):
+    """Knows ``known`` runs; notes what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: list[Run] = []
+        self.asked: list[tuple[Any, ...]] = []
+        self.pages: list[tuple[float, str]] = []
+        self.log = RunLog()
+        self.reasons = 0
+        self.fails: BrandDetectError | None = None
+
+    def changed(self, since_s: float, after: str = "") -> list[Run]:
+        if self.fails:
+            raise self.fails
+        self.pages.append((since_s, after))
+        return [] if after else [r for r in self.known if r.updated_s >= since_s]
+
+    def progress(self, run_id: str, seen: RunLog | None = None) -> RunLog:  # noqa: ARG002
+        return self.log
+
+    def reason(self, run_id: str) -> tuple[str, str]:
+        self.reasons += 1
+        return f"extract_frames: {run_id} is damaged.", "copy it again."
+
+    def submit(self, video_uri: str, **more: Any) -> Run:
+        self.asked.append(("submit", video_uri, more))
+        return run(more["job_id"], "queued")
+
+    def cancel(self, run_id: str) -> Run:
+        self.asked.append(("cancel", run_id))
+        return run(run_id.removeprefix("run-"), "canceling")
+
+    def rerun(self, run_id: str) -> Run:
+        self.asked.append(("rerun", run_id))
+        return run(run_id.removeprefix("run-"), "queued", run_id="again")
+
+    def replay(self, job_id: str, start_stage: str, overrides: Any = None, **more: Any) -> Run:
+        if check_job_id(job_id) != "match":
+            raise BadInput(f"There is no job {job_id}.")
+        self.asked.append(("replay", job_id, start_stage, overrides, more))
+        return run(job_id, "held" if more["delay_s"] else "queued")
+
+    def checkpoints(self, job_id: str, *, limit: int = 0) -> History:  # noqa: ARG002
+        made = LINE[:5] if job_id == "match" else ()
+        params: Mapping[str, Mapping[str, Any]] = {"run_ocr": {"max_crops": 7, "languages": HOSTILE}}
+        return History(
+            job_id, {s: StageState(s, (attempt(s, params.get(s, {})),) if s in made else (), "1") for s in LINE}
+        )
+
+
+def attempt(stage: str, params: Mapping[str, Any]) -> Attempt:
+    names = ("code_version", "data_version", "uri")
+    rest = {"created_s": 1.0, "stage_s": 0.5, "overrides": {}, "upstream": {}, "input_versions": {}, "figures": {}}
+    return Attempt(stage=stage, attempt="r-0", run_id="r", params=params, **dict.fromkeys(names, ""), **rest)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one job: ROLEX is seen in the first shot."""
+    folder = tmp_path_factory.mktemp("jobs")
+    with pipeline(folder) as built:
+        built.runner.submit(str(two_shot_clip(folder / "Final, 2nd half.mp4", seconds=2.0)), job_id="match")
+    return folder
+
+
+@pytest.fixture
+def dagster() -> ScriptedClient:
+    return ScriptedClient()
+
+
+def service(dagster: Client, folder: Path, **more: Any) -> TestClient:
+    settings = Settings(
+        store_root=str(folder / "store"),
+        media_roots=(str(folder),),
+        uploads=str(folder / "uploads"),
+        **more.pop("set", {}),
+    )
+    app = create_app(dagster, settings, **more)
+    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False, follow_redirects=False)
+
+
+@pytest.fixture
+def http(dagster: ScriptedClient, made: Path) -> TestClient:
+    return service(dagster, made)
+
+
+@pytest.fixture
+def empty(dagster: ScriptedClient, tmp_path: Path) -> TestClient:
+    return service(dagster, tmp_path)
+
+
+# --- the list
+
+
+def test_a_finished_job_is_listed_with_its_video_brands_and_picture(http: TestClient):
+    [job] = http.get("/jobs").json()["jobs"]
+    assert (job["job_id"], job["video"], job["state"], job["report"]) == (
+        "match",
+        "Final, 2nd half.mp4",
+        "done",
+        "/reports/match",
+    )
+    assert job["brands"] == [{"brand": "Rolex", "seconds": 1.0}]
+    picture = http.get(job["thumbnail"])
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
+    assert picture.content[:2] == b"\xff\xd8"
+    assert "immutable" in picture.headers["cache-control"]
+    page = http.get("/").text
+    for shown in ("Final, 2nd half.mp4", "Rolex", "1.0 s", 'href="/reports/match"', html.escape(job["thumbnail"])):
+        assert shown in page
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "state", "says"),
+    [
+        ("queued", {}, "queued", "waiting in the queue"),
+        ("not_started", {"created_s": 9e9}, "queued", "being queued"),
+        ("held", {"not_before_s": 1.7e9 + 9}, "held", "held until 2023-11-14 22:13 UTC"),
+        ("starting", {}, "running", "its process is starting"),
+        ("started", {"started_s": 1.0}, "running", "extract_frames is running, step 2 of 9"),
+        ("canceling", {"started_s": 1.0}, "running", "being cancelled"),
+        ("canceled", {}, "cancelled", "cancelled"),
+        ("failure", {"will_retry": False}, "failed", "extract_frames: run-new is damaged. Copy it again."),
+        ("failure", {"will_retry": True}, "running", "failed, will be re-executed"),
+    ],
+)
+def test_each_state_has_its_sentence(
+    empty: TestClient, dagster: ScriptedClient, status: str, more: dict[str, Any], state: str, says: str
+):
+    dagster.known = [run("new", status, **more)]
+    dagster.log = RunLog(stage="extract_frames", done=("job_request",))
+    job = empty.get("/jobs/new").json()
+    assert (job["state"], job["says"]) == (state, says)
+    listed = empty.get("/jobs").json()
+    assert listed["jobs"] == [job]
+    assert listed["counts"][state] == 1
+    assert listed["live"] is (state in ("queued", "running"))
+    page = empty.get("/").text
+    assert ('data-live="true"' in page) is listed["live"]
+    assert ('data-do="cancel"' in page) is (state in ("queued", "held", "running"))
+    assert ('data-do="retry"' in page) is (state in ("failed", "cancelled"))
+    if state == "failed":
+        assert says in page
+
+
+def test_a_running_stage_tells_frames_done_rate_and_time_left(empty: TestClient, dagster: ScriptedClient):
+    dagster.known = [run("new", "started", started_s=1.0)]
+    done = ("job_request", "extract_frames", "filter_scenes")
+    dagster.log = RunLog("c", "detect_objects", 5.0, done, StageProgress("detect_objects", 1200, 4800, "frames", 10.0))
+    job = empty.get("/jobs/new").json()
+    assert (job["stage"], job["done"]) == ("detect_objects", [*done])
+    assert job["progress"] == {"done": 1200.0, "total": 4800.0, "unit": "frames", "rate": 10.0, "left_s": 360.0}
+    page = empty.get("/?part=jobs").text
+    assert "Finding text and logos" in page
+    assert "step 4 of 9" in page
+    assert "1,200 of 4,800 frames, 10.0 a second, about 6 min left in this step" in page
+    assert 'value="36"' in page, "three stages of nine, and a quarter of the fourth"
+
+
+def test_only_what_changed_is_asked_for_again(empty: TestClient, dagster: ScriptedClient):
+    dagster.known = [run("a", "canceled", updated_s=1000.0), run("b", "failure", updated_s=900.0)]
+    for _ in range(3):
+        assert [j["state"] for j in empty.get("/jobs?sort=name").json()["jobs"]] == ["cancelled", "failed"]
+    assert dagster.pages[0] == (0.0, "")
+    assert {since for since, _ in dagster.pages[2:]} == {995.0}
+    assert dagster.reasons == 1, "a reason never changes"
+    dagster.known = [run("b", "queued", run_id="r2", created_s=1_700_000_100.0, updated_s=2000.0)]
+    assert empty.get("/jobs/b").json()["state"] == "queued"
+    dagster.known = [run("b", "failure", updated_s=2001.0)]
+    assert empty.get("/jobs/b").json()["state"] == "queued", "an older run says nothing about the job"
+
+
+def test_search_state_order_and_pages(http: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(job_list, "PAGE", 2)
+    states = ("queued", "failure", "held", "canceled")
+    dagster.known = [run(f"job{n}", states[n % 4], created_s=1e9 + n) for n in range(5)]
+
+    def ids(query: str) -> list[str]:
+        return [job["job_id"] for job in http.get(f"/jobs?{query}").json()["jobs"]]
+
+    assert ids("") == ["match", "job4"]
+    assert ids("page=2") == ["job3", "job2"]
+    assert ids("page=99") == ["job1", "job0"], "the last page"
+    assert ids("sort=oldest") == ["job0", "job1"]
+    assert ids("sort=name") == ["match", "job0"], "by the video's name where it is known"
+    assert ids("state=queued") == ["job4", "job0"]
+    assert ids("q=HALF%20final") == ["match"]
+    assert ids("q=job3") == ["job3"]
+    assert ids("q=nothing") == []
+    page = http.get("/?q=job&page=2").text
+    assert 'href="/?q=job"' in page
+    assert 'href="/?q=job&amp;page=3"' in page
+    assert "No job matches" in http.get("/?q=nothing").text
+    for odd in ("state=x&sort=y&page=z", "page=-1", "page=0", f"page={'9' * 5000}", "q=%00%ff", f"q={'a' * 5000}"):
+        assert http.get(f"/?{odd}").status_code == 200, odd
+
+
+def test_jobs_are_listed_while_dagster_is_away(http: TestClient, dagster: ScriptedClient):
+    dagster.fails = Transient("Dagster's webserver is out of reach.")
+    listed = http.get("/jobs").json()
+    assert "out of reach" in listed["note"]
+    assert [job["job_id"] for job in listed["jobs"]] == ["match"]
+    assert "out of reach" in http.get("/").text
+    assert http.get("/jobs/match").status_code == 200
+    assert http.get("/jobs/other").status_code == 503, "nobody can say whether there is such a job"
+
+
+def test_damaged_jobs_do_not_hide_the_others(dagster: ScriptedClient, made: Path, tmp_path: Path):
+    shutil.copytree(made / "store", tmp_path / "store")
+    for name in ("bad", "worse"):
+        shutil.copytree(made / "store" / "match", tmp_path / "store" / name)
+    for file in (tmp_path / "store" / "bad" / "compile_report").glob("*/manifest.json"):
+        file.write_text("{")
+    for file in (tmp_path / "store" / "worse").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    (tmp_path / "store" / "empty").mkdir()
+    listed = {job["job_id"]: job for job in service(dagster, tmp_path).get("/jobs").json()["jobs"]}
+    assert {name: job["state"] for name, job in listed.items()} == {
+        "match": "done",
+        "bad": "failed",
+        "worse": "failed",
+        "empty": "no report",
+    }
+    assert "is damaged" in listed["bad"]["says"]
+
+
+def test_a_deleted_job_is_not_listed_because_of_its_runs(empty: TestClient, dagster: ScriptedClient):
+    ended = {"ended_s": 1_700_000_000.0, "started_s": 1.0}
+    dagster.known = [run("deleted", "success", **ended), run("new", "success", **ended | {"ended_s": time.time()})]
+    [job] = empty.get("/jobs").json()["jobs"]
+    assert (job["job_id"], job["says"]) == ("new", "done, but the report is missing: replay it from compile_report")
+
+
+def test_hostile_names_stay_text(dagster: ScriptedClient, tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        built.runner.submit(str(two_shot_clip(tmp_path / HOSTILE, seconds=2.0)), job_id="match")
+    http = service(dagster, tmp_path)
+    assert http.get("/jobs/match").json()["video"] == HOSTILE
+    for path in ("/", "/?part=jobs", "/reports/match/replay", f"/?q={HOSTILE}"):
+        page = http.get(path)
+        assert (page.status_code, "<img src=x" in page.text) == (200, False), path
+        assert html.escape(HOSTILE, quote=False)[:20] in page.text
+
+
+def test_an_empty_service_asks_for_a_video(empty: TestClient):
+    page = empty.get("/").text
+    assert "There are no jobs yet" in page
+    assert '<details id="new" open>' in page
+    assert empty.get("/reports").text == page, "one list under both addresses"
+    assert empty.get("/jobs").json()["total"] == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/reports/match/replay"])
+def test_only_the_pages_own_script_may_run(http: TestClient, path: str):
+    answer = http.get(path)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert len(re.findall(r"'sha256-[A-Za-z0-9+/]{43}='", policy)) == answer.text.count("<script>") == 1
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+    assert not re.search(r"(src|href)=\"(https?:)?//", answer.text), "nothing from another host"
+
+
+# --- submission
+
+
+def test_a_video_is_checked_and_submitted(http: TestClient, dagster: ScriptedClient, made: Path):
+    video = str(made / "Final, 2nd half.mp4")
+    asked = {"video_uri": video, "profile": "fast", "config_overrides": {"run_ocr": {"max_crops": 2}}, "jobid": "x"}
+    answer = http.post("/jobs", json=asked, headers=MEANT | {"Idempotency-Key": "k"})
+    assert answer.status_code == 202
+    job_id = answer.json()["job_id"]
+    assert re.fullmatch(r"Final_2nd_half-[0-9a-f]{8}", job_id)
+    assert answer.json()["warnings"] == ["The unknown field 'jobid' was ignored; did you mean 'job_id'?"]
+    overrides = {"run_ocr": {"max_crops": 2}}
+    assert dagster.asked == [
+        ("submit", video, {"job_id": job_id, "profile": "fast", "overrides": overrides, "key": "k"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("notes.mp4", "not a video"),
+        ("nothing.mp4", "There is no file"),
+        ("../../etc/passwd", "outside the allowed media roots"),
+        ("", "No video was named"),
+        ("http://169.254.169.254/x.mp4", "outside the allowed media roots"),
+        ("s3://bucket/final.mp4", "outside the allowed media roots"),
+        ("\ud800.mp4", "The request is not valid: video_uri"),
+        ("a\0b.mp4", "No video was named"),
+        (".", "is a folder"),
+    ],
+)
+def test_what_is_no_video_is_never_queued(http: TestClient, dagster: ScriptedClient, made: Path, name: str, said: str):
+    (made / "notes.mp4").write_text("no video at all")
+    uri = name if "://" in name or not name else f"{made}/{name}"
+    body = json.dumps({"video_uri": uri, "job_id": "new"})
+    answer = http.post("/jobs", content=body, headers=MEANT | {"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert said in answer.json()["detail"]
+    assert dagster.asked == []
+
+
+def test_the_id_of_another_video_is_not_taken(http: TestClient, dagster: ScriptedClient, made: Path):
+    other = two_shot_clip(made / "other.mp4", seconds=1.0)
+    answer = http.post("/jobs", json={"video_uri": str(other), "job_id": "match"}, headers=MEANT)
+    assert (answer.status_code, dagster.asked) == (409, [])
+    assert "belongs to another video, Final, 2nd half.mp4" in answer.json()["detail"]
+
+
+def test_the_profiles_are_those_of_the_package(http: TestClient):
+    listed = http.get("/profiles").json()
+    assert sorted(p["name"] for p in listed) == profile_names()
+    assert listed[0]["name"] == "default"
+    assert all(p["description"] for p in listed)
+    assert [p.name for p in profiles()] == [p["name"] for p in listed]
+
+
+# --- cancel, retry, replay
+
+
+def test_cancel_and_retry_act_on_the_newest_run(empty: TestClient, dagster: ScriptedClient):
+    dagster.known = [run("a", "started"), run("b", "failure"), run("c", "canceled"), run("d", "held")]
+    for job_id, what, status in (("a", "cancel", 200), ("d", "cancel", 200), ("b", "retry", 202), ("c", "retry", 202)):
+        assert empty.post(f"/jobs/{job_id}/{what}", headers=MEANT).status_code == status
+    assert dagster.asked == [("cancel", "run-a"), ("cancel", "run-d"), ("rerun", "run-b"), ("rerun", "run-c")]
+    for job_id, what, status in (("b", "cancel", 409), ("a", "retry", 409), ("x", "cancel", 404), ("x", "retry", 404)):
+        answer = empty.post(f"/jobs/{job_id}/{what}", headers=MEANT)
+        assert (answer.status_code, type(answer.json()["detail"])) == (status, str)
+    assert len(dagster.asked) == 4
+
+
+def test_a_replay_is_queued_without_waiting(http: TestClient, dagster: ScriptedClient):
+    asked = {"start_stage": "run_ocr", "config_overrides": {"run_ocr": {"max_crops": 2}}, "hold_s": 60}
+    answer = http.post("/jobs/match/replay", json=asked, headers=MEANT)
+    assert (answer.status_code, answer.json()["status"]) == (202, "held")
+    more = {"pins": {}, "reset": [], "reuse": False, "delay_s": 60.0, "key": ""}
+    assert dagster.asked == [("replay", "match", "run_ocr", {"run_ocr": {"max_crops": 2}}, more)]
+    assert http.post("/jobs/nobody/replay", json=asked, headers=MEANT).status_code == 400
+    for seconds in ("-1", "NaN", "Infinity", "1e9", '"soon"'):
+        body = f'{{"start_stage": "run_ocr", "hold_s": {seconds}}}'
+        answer = http.post("/jobs/match/replay", content=body, headers=MEANT | {"Content-Type": "application/json"})
+        assert (answer.status_code, type(answer.json()["detail"])) == (400, str)
+    assert len(dagster.asked) == 1
+
+
+def test_the_form_of_a_replay_explains_each_param_of_the_stages_that_can_run(http: TestClient):
+    page = http.get("/reports/match/replay?start=run_ocr").text
+    begins = re.findall(r'name="start" value="(\w+)"', page)
+    assert begins == list(STAGES[:5]), "match_brands can begin: run_ocr has a checkpoint"
+    assert re.search(r'value="run_ocr" checked', page)
+    assert re.search(r'id="run_ocr\.max_crops" type="number" step="1" value="7" min="1" max="20"', page), "in force"
+    assert "Most crops read per track. Default: 3; 1 to 20." in page
+    assert re.search(r"<option selected>rapidocr</option><option>tesseract</option>", page)
+    assert page.count("data-param=") == sum(len(re.findall(r'data-param="', s)) for s in page.split("<details")[1:])
+    assert http.get("/reports/nobody/replay").status_code == 404
+
+
+# --- who is let in
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/match/cancel", "/jobs/match/retry", "/jobs/match/replay"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"X-Requested-With": "XMLHttpRequest"}, 403),
+        (MEANT | {"Sec-Fetch-Site": "cross-site"}, 403),
+        (MEANT | {"Origin": "https://evil.example"}, 403),
+        (MEANT | {"Content-Type": "text/plain"}, 415),
+    ],
+)
+def test_what_another_site_could_send_changes_nothing(
+    http: TestClient, dagster: ScriptedClient, path: str, headers: dict[str, str], status: int
+):
+    answer = http.post(path, content="{}", headers={"Content-Type": "application/json"} | headers)
+    assert (answer.status_code, dagster.asked) == (status, [])
+
+
+def test_with_a_key_nothing_is_seen_or_done_without_it(dagster: ScriptedClient, made: Path):
+    http = service(dagster, made, api_key=KEY)
+    for path in ("/jobs", "/jobs/match", "/profiles", "/reports/match/thumbnail.jpg", "/uploads/x"):
+        assert http.get(path).status_code == 401, path
+    for path in ("/jobs", "/jobs/match/cancel", "/jobs/match/retry", "/jobs/match/replay", "/uploads"):
+        assert http.post(path, json={}, headers=MEANT).status_code == 401, path
+    assert http.get("/?part=jobs").headers["location"] == "/login?next=/"
+    assert http.get("/reports/match/replay").headers["location"] == "/login?next=/reports/match"
+    assert http.get("/jobs", headers={"X-API-Key": KEY}).status_code == 200
+    http.post("/login", data={"key": KEY})
+    assert http.get("/").status_code == http.get("/jobs").status_code == 200
+    assert http.post("/jobs/match/replay", json={"start_stage": "run_ocr"}, headers=MEANT).status_code == 202
+
+
+@pytest.mark.parametrize("of", ["", "..", "x", "../../other", "%00", "a" * 500])
+def test_pictures_are_no_way_to_other_files(http: TestClient, of: str):
+    assert http.get("/reports/match/thumbnail.jpg", params={"of": of}).status_code == 404
+
+
+def test_two_thousand_jobs_are_listed_fifty_at_a_time(empty: TestClient, dagster: ScriptedClient):
+    dagster.known = [replace(run(f"job-{n:04}", "canceled"), created_s=1e9 + n) for n in range(2000)]
+    began = time.perf_counter()
+    page = empty.get("/")
+    assert time.perf_counter() - began < 5
+    assert page.text.count('class="job ') == 50
+    assert "Page 1 of 40" in page.text
+    assert len(page.content) < 200_000
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored jobs are looked at each time."""
+    monkeypatch.setattr(job_list, "STORED_S", -1.0)
+    monkeypatch.setattr(job_list, "NAMES_S", -1.0)

@@ -160,7 +160,7 @@ def test_a_finished_job_is_listed_with_its_video_brands_and_picture(http: TestCl
         ("started", {"started_s": 1.0}, "running", "extract_frames is running, step 2 of 9"),
         ("canceling", {"started_s": 1.0}, "running", "being cancelled"),
         ("canceled", {}, "cancelled", "cancelled"),
-        ("failure", {"will_retry": False}, "failed", "extract_frames: run-new is damaged. Copy it again."),
+        ("failure", {"will_retry": False}, "failed", "run-new is damaged. Copy it again."),
         ("failure", {"will_retry": True}, "running", "failed, will be re-executed"),
     ],
 )
@@ -180,6 +180,8 @@ def test_each_state_has_its_sentence(
     assert ('data-do="cancel"' in page) is (state in ("queued", "held", "running"))
     assert ('data-do="retry"' in page) is (state in ("failed", "cancelled"))
     if state == "failed":
+        assert job["stage"] == "extract_frames"
+        assert "while sampling frames" in page
         assert says in page
 
 

@@ -100,7 +100,7 @@ class Job(BaseModel):
     state: State
     says: str = Field(description="the state in words, with the reason of a failure")
     run_id: str | None = Field(description="the newest run that makes a report")
-    stage: str | None = Field(description="the stage that is running")
+    stage: str | None = Field(description="the stage that is running or failed")
     stages: list[str] = Field(description="the stages of that run")
     done: list[str] = Field(description="its finished stages, while it runs")
     progress: StageProgressInfo | None = Field(description="progress of the running stage, once it is known")
@@ -283,7 +283,7 @@ class JobList:
     def _job(self, known: _Known) -> Job:
         run, job_id = known.run, known.job_id
         request = self._requests.get(job_id)
-        says, log = "", RunLog()
+        says, failed, log = "", "", RunLog()
         summary: Summary | None = None
         try:
             summary = self._stored.summary(job_id)
@@ -293,7 +293,7 @@ class JobList:
             log = self._follow(run)
             run = replace(run, done=log.done)
         if run and known.state is State.failed:
-            says = self._why(run)
+            failed, says = self._why(run)
         elif run and known.state in ACTIVE:
             says = waits_for(run)
         elif known.state is State.done and summary is None and not says:
@@ -307,7 +307,7 @@ class JobList:
             state=known.state,
             says=says or known.state.value,
             run_id=run.run_id if run else None,
-            stage=log.stage or None,
+            stage=log.stage or failed or None,
             stages=list(run.stages) if run else [],
             done=list(log.done),
             progress=progress and StageProgressInfo.model_validate(progress, from_attributes=True),
@@ -327,12 +327,16 @@ class JobList:
             log = self._logs[run.run_id] = self._client.progress(run.run_id, log)
         return log
 
-    def _why(self, run: Run) -> str:
+    def _why(self, run: Run) -> tuple[str, str]:
+        """The stage that failed, "" if it was none, and the reason with its hint."""
         try:
             sentence, hint = self._reason(run.run_id)
         except BrandDetectError as e:
-            return f"failed; the reason is unknown: {e}"
-        return f"{sentence} {hint[:1].upper()}{hint[1:]}".strip()
+            return "", f"The reason is unknown: {e}"
+        stage, colon, rest = sentence.partition(": ")
+        if not (colon and stage in LINE):
+            stage, rest = "", sentence
+        return stage, f"{rest} {hint[:1].upper()}{hint[1:]}".strip()
 
 
 def _state_of(run: Run) -> State:

@@ -52,6 +52,7 @@ function show(html) {
     }
     if (list.children[at] !== here) list.insertBefore(here, list.children[at] ?? null);
   });
+  if (rows.length) byId("find").hidden = false;
   byId("fragment").dataset.live = fresh.content.getElementById("fragment").dataset.live;
   if (focused && document.activeElement?.id !== focused) byId(focused)?.focus();
 }

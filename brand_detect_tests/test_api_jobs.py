@@ -245,6 +245,11 @@ def test_jobs_are_listed_while_dagster_is_away(http: TestClient, dagster: Script
     assert "out of reach" in http.get("/").text
     assert http.get("/jobs/match").status_code == 200
     assert http.get("/jobs/other").status_code == 503, "nobody can say whether there is such a job"
+    dagster.fails, dagster.known = None, [run("other", "started")]
+    assert http.get("/jobs/other").json()["state"] == "running"
+    dagster.fails = Transient("Dagster's webserver is out of reach.")
+    assert http.get("/jobs/other").json()["state"] == "running", "what was known last"
+    assert len(http.get("/jobs").json()["jobs"]) == 2
 
 
 def test_damaged_jobs_do_not_hide_the_others(dagster: ScriptedClient, made: Path, tmp_path: Path):

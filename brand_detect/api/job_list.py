@@ -29,9 +29,9 @@ OVERLAP_S = 5.0
 RELOAD_S = 900.0
 """Age at which all runs are read again: some may have been deleted."""
 STORED_S = 60.0
-"""Time for which the state of a job without a run is not looked up again in the store."""
+"""Time for which what is stored of other jobs is reused."""
 NAMES_S = 10.0
-"""Time for which the names of the stored jobs are reused."""
+"""Time for which the names of the stored jobs, and what is stored of one with an unfinished run, are reused."""
 DELETED_S = 60.0
 """Age of a successful run without files at which its job counts as deleted."""
 PAGE = 50
@@ -139,12 +139,29 @@ class _Known:
     run: Run | None = None
 
 
+@dataclass(frozen=True)
+class _Files:
+    """What is stored of a job."""
+
+    asked_for: tuple[str, str]
+    """Id and status of the job's run at that time."""
+    until: float
+    """Until when it holds, on the monotonic clock."""
+    summary: Summary | None
+    frames: str
+    """The attempt of ``extract_frames`` whose pictures stand for the job, or empty."""
+    damage: str
+    """Why the report cannot be read, or empty."""
+
+
 class Runs:
     """The newest run of each job that makes a report. Safe to share between threads."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._lock = client, Lock()
         self._newest: dict[str, Run] = {}
+        self.last: dict[str, Run] = {}
+        """What was found last."""
         self._until_s = 0.0
         self._reload_s = 0.0
 
@@ -169,7 +186,8 @@ class Runs:
             if not self._until_s:
                 self._reload_s = time.monotonic() + RELOAD_S
             self._until_s = until_s
-            return dict(self._newest)
+            self.last = dict(self._newest)
+            return self.last
 
 
 class JobList:
@@ -181,6 +199,7 @@ class JobList:
         self._names: frozenset[str] = frozenset()
         self._names_until = 0.0
         self._looked: dict[str, tuple[float, _Known]] = {}
+        self._files: dict[str, _Files] = {}
         self._requests: dict[str, JobRequest] = {}
         self._reason = lru_cache(1024)(client.reason)
 
@@ -242,7 +261,7 @@ class JobList:
         try:
             runs, note = self._runs.newest(), ""
         except (Permanent, Transient) as e:
-            runs, note = {}, f"States of running jobs are unknown: {e}"
+            runs, note = self._runs.last, f"The states of jobs are not up to date: {e}"
         now = time.monotonic()
         if now > self._names_until:
             self._names, self._names_until = frozenset(self._stored.jobs()), now + NAMES_S
@@ -283,12 +302,9 @@ class JobList:
     def _job(self, known: _Known) -> Job:
         run, job_id = known.run, known.job_id
         request = self._requests.get(job_id)
-        says, failed, log = "", "", RunLog()
-        summary: Summary | None = None
-        try:
-            summary = self._stored.summary(job_id)
-        except Permanent as e:
-            says = str(e)
+        failed, log = "", RunLog()
+        files = self._files_of(known)
+        summary, says = files.summary, files.damage
         if known.state is State.running and run:
             log = self._follow(run)
             run = replace(run, done=log.done)
@@ -299,7 +315,6 @@ class JobList:
         elif known.state is State.done and summary is None and not says:
             says = "done, but the report is missing: replay it from compile_report"
         progress = log.progress
-        frames = summary.frames if summary else self._stored.frames(job_id)
         return Job(
             job_id=job_id,
             video=self._video(job_id),
@@ -317,8 +332,24 @@ class JobList:
             brands=[BrandSeconds(brand=b, seconds=s) for b, s in summary.top[:MOST_BRANDS]] if summary else [],
             n_brands=summary.n_brands if summary else 0,
             unresolved=summary.unresolved if summary else 0,
-            thumbnail=f"/reports/{job_id}/thumbnail.jpg?of={frames}" if frames else None,
+            thumbnail=f"/reports/{job_id}/thumbnail.jpg?of={files.frames}" if files.frames else None,
         )
+
+    def _files_of(self, known: _Known) -> _Files:
+        """What is stored of a job; looked up again when its run has another state, or after a while."""
+        run, now = known.run, time.monotonic()
+        asked_for = (run.run_id, run.status) if run else ("", "")
+        files = self._files.get(known.job_id)
+        if files is None or files.asked_for != asked_for or files.until < now:
+            summary, damage = None, ""
+            try:
+                summary = self._stored.summary(known.job_id)
+            except Permanent as e:
+                damage = str(e)
+            frames = summary.frames if summary else self._stored.frames(known.job_id)
+            until = now + (NAMES_S if known.state in ACTIVE else STORED_S)
+            files = self._files[known.job_id] = _Files(asked_for, until, summary, frames, damage)
+        return files
 
     def _follow(self, run: Run) -> RunLog:
         """The progress of a run; the last known one if Dagster does not answer."""

@@ -54,7 +54,7 @@ function show(html) {
   });
   if (rows.length) byId("find").hidden = false;
   byId("fragment").dataset.live = fresh.content.getElementById("fragment").dataset.live;
-  if (focused && document.activeElement?.id !== focused) byId(focused)?.focus();
+  if (focused && document.activeElement?.id !== focused) (byId(focused) ?? byId(focused.replace(/^\w+-/, "open-")))?.focus();
 }
 
 let timer = 0, asking = 0;
@@ -104,11 +104,9 @@ byId("list").addEventListener("click", async (event) => {
   try {
     await ask("POST", `/jobs/${job}/${what}`);
     say(what === "cancel" ? `${title} is cancelled.` : `${title} is queued again.`);
-  } catch (error) {
-    button.disabled = false;
-    tell(error.message);
-  }
-  refresh();
+  } catch (error) { tell(error.message); }
+  await refresh();
+  button.disabled = false;
 });
 
 // --- new jobs

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from brand_detect_tests.support.browser import chromium, faults
 from brand_detect_tests.support.pipeline import two_shot_clip
@@ -93,45 +93,6 @@ def test_the_same_video_twice_is_said(page: Page, stack: Stack, tmp_path: Path):
     expect(page.locator(".job")).to_have_count(1)
 
 
-def test_an_upload_goes_on_after_a_break(page: Page, stack: Stack, tmp_path: Path):
-    video = tmp_path / "long.mp4"
-    two_shot_clip(video, seconds=3.0)
-    with video.open("ab") as file:  # a box that readers skip
-        file.write((3 * 2**20).to_bytes(4, "big") + b"free" + bytes(3 * 2**20 - 8))
-    offsets: list[int] = []
-
-    def breaking(route: Route) -> None:
-        offsets.append(int(route.request.headers["upload-offset"]))
-        route.abort() if len(offsets) == 2 else route.continue_()
-
-    page.route("**/uploads/*", lambda route: breaking(route) if route.request.method == "PATCH" else route.continue_())
-    choose(page, video)
-    page.get_by_role("button", name="Analyse", exact=True).click()
-    expect(page.locator("#uploads")).to_contain_text("the connection broke off", timeout=PATIENCE_MS)
-    expect(page.locator(".job", has_text="long.mp4")).to_contain_text("Rolex", timeout=PATIENCE_MS)
-    assert offsets[:3] == [0, 2**20, 2**20], "nothing is sent twice"
-    [stored] = (stack.folder / ".state" / "uploads").glob("*/long.mp4")
-    assert stored.read_bytes() == video.read_bytes()
-
-
-def test_what_is_no_video_is_refused_in_a_sentence(page: Page, stack: Stack, tmp_path: Path):
-    fake, notes = tmp_path / "fake.mp4", tmp_path / "notes.txt"
-    fake.write_bytes(b"no video" * 1000)
-    notes.write_text("notes")
-    before = page.locator(".job").count()
-    choose(page, notes)
-    expect(page.locator("#message")).to_contain_text("notes.txt is not a video")
-    choose(page, fake)
-    page.get_by_role("button", name="Analyse", exact=True).click()
-    expect(page.locator("#uploads [role=alert]")).to_contain_text("fake.mp4 is refused", timeout=PATIENCE_MS)
-    page.locator("#uri").fill("/etc/passwd")
-    page.get_by_role("button", name="Analyse", exact=True).click()
-    expect(page.locator("#message")).to_contain_text("outside the allowed media roots", timeout=PATIENCE_MS)
-    assert faults(page) == []
-    assert page.locator(".job").count() == before
-    assert not list((stack.folder / ".state" / "uploads").rglob("fake*"))
-
-
 def test_a_job_is_cancelled_retried_and_replayed(page: Page, stack: Stack):
     video = two_shot_clip(stack.folder / "second.mp4", seconds=5.0)
     stack.tell("slow", "2.0")
@@ -189,12 +150,3 @@ def test_a_phone_needs_not_scroll_sideways(browser: Browser, stack: Stack):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert faults(page) == []
     page.close()
-
-
-def test_search_and_filters_need_no_reload(page: Page):
-    page.get_by_label("Search").fill("second")
-    expect(page.locator(".job")).to_have_count(1, timeout=10_000)
-    assert page.url.endswith("/?q=second")
-    page.get_by_label("Search").fill("nothing like it")
-    expect(page.get_by_text("No job matches.")).to_be_visible(timeout=10_000)
-    assert page.evaluate("document.activeElement.id") == "q"

@@ -1,0 +1,247 @@
+"""The page with all jobs before the real service, over a client that launches nothing: uploads, errors, search."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, Route, expect
+
+from brand_detect.api import create_app
+from brand_detect.client import RunLog
+from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.progress import StageProgress
+from brand_detect.domain.settings import Settings
+from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.test_api_jobs import ScriptedClient, run
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def dagster() -> ScriptedClient:
+    return ScriptedClient()
+
+
+@pytest.fixture
+def address(dagster: ScriptedClient, tmp_path: Path) -> Iterator[str]:
+    settings = Settings(
+        store_root=str(tmp_path / "store"),
+        media_roots=(str(tmp_path),),
+        uploads=str(tmp_path / "uploads"),
+        upload_max_bytes=20 * MIB,
+    )
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(dagster, settings), host="127.0.0.1", port=port, log_level="warning")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_for(port, 20)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page; whatever its script or its policy objects to fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
+    page.goto(address)
+    yield page
+    page.close()
+    assert broken == []
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A video of 3 MiB: three parts or more."""
+    path = two_shot_clip(tmp_path / "Final, 2nd half.mp4", seconds=1.0)
+    with path.open("ab") as file:  # a box that readers skip
+        file.write((3 * MIB).to_bytes(4, "big") + b"free" + bytes(3 * MIB - 8))
+    return path
+
+
+def analyse(page: Page, *videos: Path) -> None:
+    page.locator("#file").set_input_files(list(videos))
+    page.get_by_role("button", name="Analyse", exact=True).press("Enter")
+
+
+def kept(folder: Path) -> list[str]:
+    return [p.name for p in (folder / "uploads").rglob("*") if p.is_file() and p.suffix != ".json"]
+
+
+def test_a_chosen_video_is_uploaded_and_submitted(page: Page, dagster: ScriptedClient, tmp_path: Path, video: Path):
+    page.get_by_label("Kind of footage").select_option("fast")
+    expect(page.locator("#profile-help")).to_contain_text("For a first look")
+    analyse(page, video)
+    expect(page.locator("#said")).to_have_text("Final, 2nd half.mp4 is queued.")
+    [(what, uri, more)] = dagster.asked
+    assert (what, more["profile"], Path(uri).read_bytes()) == ("submit", "fast", video.read_bytes())
+    assert more["job_id"].startswith("Final_2nd_half-")
+    assert kept(tmp_path) == [video.name]
+    expect(page.locator("#uploads li")).to_have_count(0)
+
+
+def test_an_upload_goes_on_after_a_break(page: Page, dagster: ScriptedClient, video: Path):
+    offsets: list[int] = []
+
+    def breaking(route: Route) -> None:
+        if route.request.method == "PATCH":
+            offsets.append(int(route.request.headers["upload-offset"]))
+        route.abort() if len(offsets) == 2 and route.request.method == "PATCH" else route.continue_()
+
+    page.route("**/uploads/*", breaking)
+    analyse(page, video)
+    expect(page.locator("#uploads")).to_contain_text("the connection broke off at 1.0 MB")
+    expect(page.locator("#said")).to_have_text("Final, 2nd half.mp4 is queued.")
+    assert offsets[:3] == [0, MIB, MIB], "nothing is sent twice"
+    [(_, uri, _)] = dagster.asked
+    assert Path(uri).read_bytes() == video.read_bytes()
+
+
+def test_after_a_reload_the_same_file_goes_on_where_it_stopped(page: Page, dagster: ScriptedClient, video: Path):
+    offsets: list[int] = []
+
+    def stalling(route: Route) -> None:
+        if route.request.method != "PATCH":
+            return route.continue_()
+        offsets.append(int(route.request.headers["upload-offset"]))
+        return route.continue_() if len(offsets) == 1 else route.abort()
+
+    page.route("**/uploads/*", stalling)
+    analyse(page, video)
+    expect(page.locator("#uploads")).to_contain_text("the connection broke off")
+    page.unroute("**/uploads/*")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    page.on("request", lambda asked: offsets.append(int(asked.headers.get("upload-offset", -1))))
+    del offsets[:]
+    analyse(page, video)
+    expect(page.locator("#said")).to_have_text("Final, 2nd half.mp4 is queued.")
+    assert next(n for n in offsets if n >= 0) == MIB
+    [(_, uri, _)] = dagster.asked
+    assert Path(uri).read_bytes() == video.read_bytes()
+
+
+def test_a_cancelled_upload_leaves_nothing(page: Page, dagster: ScriptedClient, tmp_path: Path, video: Path):
+    page.route("**/uploads/*", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_())
+    analyse(page, video)
+    page.get_by_role("button", name="Cancel upload").click()
+    expect(page.locator("#uploads li")).to_have_count(0)
+    assert (kept(tmp_path), dagster.asked) == ([], [])
+
+
+def test_what_is_no_video_is_refused_in_a_sentence(page: Page, dagster: ScriptedClient, tmp_path: Path):
+    fake, notes, large = tmp_path / "fake.mp4", tmp_path / "notes.txt", tmp_path / "large.mp4"
+    fake.write_bytes(b"no video" * 1000)
+    notes.write_text("notes")
+    large.write_bytes(bytes(20 * MIB + 1))
+    page.locator("#file").set_input_files([notes, large])
+    expect(page.locator("#message")).to_contain_text("notes.txt is not a video")
+    expect(page.locator("#message")).to_contain_text("large.mp4 is too large")
+    analyse(page, fake)
+    expect(page.locator("#uploads [role=alert]")).to_contain_text("fake.mp4 is refused")
+    page.get_by_role("button", name="Close").click()
+    page.get_by_label("Or a video by its address").fill("/etc/passwd")
+    page.get_by_role("button", name="Analyse", exact=True).click()
+    expect(page.locator("#message")).to_contain_text("outside the allowed media roots")
+    assert faults(page) == []
+    assert (kept(tmp_path), dagster.asked) == ([], [])
+
+
+def test_an_address_proposes_an_id(page: Page):
+    page.get_by_label("Or a video by its address").fill("s3://bucket/Cup final (1).mp4")
+    expect(page.get_by_label("Job id")).to_have_value("Cup_final_1")
+    page.get_by_label("Or a video by its address").fill("/videos/x.mp4")
+    expect(page.get_by_label("Job id")).to_have_value("")
+
+
+def test_the_same_video_twice_is_said_and_run_again_only_when_asked(page: Page, dagster: ScriptedClient, video: Path):
+    analyse(page, video)
+    expect(page.locator("#said")).to_have_text("Final, 2nd half.mp4 is queued.")
+    job_id = dagster.asked[0][2]["job_id"]
+    dagster.known = [run(job_id, "queued")]
+    analyse(page, video)
+    told = page.locator("#uploads [role=alert]")
+    expect(told).to_contain_text(f"is here already, as the job {job_id}. Nothing was queued.")
+    assert len(dagster.asked) == 1
+    page.get_by_role("button", name="Analyse it again").click()
+    expect(page.locator("#uploads li")).to_have_count(0)
+    assert dagster.asked[1][2]["job_id"] == job_id
+
+
+def test_the_list_follows_without_losing_the_focus(page: Page, dagster: ScriptedClient):
+    now = time.time()
+    dagster.known = [run("first", "queued", created_s=now), run("second", "queued", created_s=now - 9)]
+    page.reload()
+    page.get_by_role("button", name="Cancel second").focus()
+    dagster.known = [run("second", "started", created_s=now - 9, started_s=now)]
+    dagster.log = RunLog("c", "run_ocr", now, LINE[:4], StageProgress("run_ocr", 5, 20, "frames", 2.5))
+    row = page.locator("#job-second")
+    expect(row).to_contain_text("Reading text step 5 of 9")
+    expect(row).to_contain_text("5 of 20 frames, 2.5 a second, about 6 s left in this step")
+    assert page.evaluate("document.activeElement.id") == "cancel-second"
+    assert faults(page) == []
+    dagster.known = [run("third", "failure", created_s=now + 9, will_retry=False)]
+    expect(page.locator(".job").first).to_contain_text("run-third is damaged. Copy it again.")
+    assert page.locator(".job h2").all_inner_texts() == ["third", "first", "second"]
+    assert page.evaluate("document.activeElement.id") == "cancel-second"
+
+
+def test_cancel_asks_first_and_an_error_is_said(page: Page, dagster: ScriptedClient):
+    dagster.known = [run("match", "started", started_s=1.0)]
+    page.reload()
+    page.get_by_role("button", name="Cancel match").press("Enter")
+    assert faults(page) == []
+    page.get_by_role("button", name="Keep it running").press("Enter")
+    page.get_by_role("button", name="Cancel match").press("Enter")
+    page.keyboard.press("Escape")
+    assert dagster.asked == []
+    page.get_by_role("button", name="Cancel match").press("Enter")
+    page.get_by_role("button", name="Cancel the job").press("Enter")
+    expect(page.locator("#said")).to_have_text("match is cancelled.")
+    assert dagster.asked == [("cancel", "run-match")]
+    expect(page.get_by_role("button", name="Cancel match")).to_be_enabled()
+    page.route("**/cancel", lambda route: route.abort())
+    page.get_by_role("button", name="Cancel match").press("Enter")
+    page.get_by_role("button", name="Cancel the job").press("Enter")
+    expect(page.locator("#message")).to_have_text("The service cannot be reached.")
+
+
+def test_search_and_filters_need_no_reload(page: Page, dagster: ScriptedClient):
+    dagster.known = [run("first", "queued"), run("second", "failure")]
+    page.reload()
+    page.get_by_label("Search").fill("second")
+    expect(page.locator(".job")).to_have_count(1)
+    assert page.url.endswith("/?q=second")
+    page.get_by_label("Search").fill("nothing like it")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.get_by_label("Search").fill("")
+    page.get_by_role("link", name="Failed 1").click()
+    expect(page.locator(".job")).to_have_count(1)
+
+
+def test_a_phone_needs_not_scroll_sideways(browser: Browser, address: str, dagster: ScriptedClient):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    states = ("queued", "started", "failure", "canceled")
+    dagster.known = [run("a-long-name-" * 9 + state, state) for state in states] + [run("match", "success", ended_s=time.time())]
+    for path in ("/", "/?state=failed", "/reports/match/replay"):
+        page.goto(address + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert faults(page) == [], path
+    page.close()

@@ -87,12 +87,16 @@ byId("find").addEventListener("submit", (event) => { event.preventDefault(); sea
 
 // --- cancel and retry
 
+const dialog = byId("confirm");
+let settle = () => {};
+// the event of a dialog that was closed may come when it is open again
+dialog.addEventListener("close", () => { if (!dialog.open) settle(dialog.returnValue === "cancel"); });
 function confirmed(title) {
-  const dialog = byId("confirm");
+  settle(false);
   byId("confirm-title").textContent = `Cancel ${title}?`;
   dialog.returnValue = "";
   dialog.showModal();
-  return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "cancel"), { once: true }));
+  return new Promise((done) => { settle = done; });
 }
 byId("list").addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-do]");

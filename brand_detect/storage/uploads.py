@@ -33,6 +33,8 @@ S3_PART_BYTES = 5 * 2**20
 """Smallest part on S3, the last one aside."""
 EXPIRES_S = 24 * 3600.0
 """Age at which an unfinished upload is removed."""
+FINISHED_S = 3600.0
+"""Age at which the record of a finished one is removed: until then, a repeated request to finish it is answered."""
 MOST_OPEN = 100
 """Limit of unfinished uploads."""
 MOST_HASHES = 64
@@ -202,9 +204,10 @@ class Uploads:
                 upload = self.find(name.removesuffix(".json"))
             except Missing:  # a part file, or removed by another process
                 continue
-            if time.time() - upload.begun_s > EXPIRES_S:
+            finished = self.is_finished(upload)
+            if time.time() - upload.begun_s > (FINISHED_S if finished else EXPIRES_S):
                 self._forget(upload)
-            elif not self.is_finished(upload):
+            elif not finished:
                 left.append(upload)
         return left
 

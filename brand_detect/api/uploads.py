@@ -113,7 +113,7 @@ def upload_router(
 
     @router.get(f"{UPLOADS}/{{upload_id}}", responses=problems(404, 503), dependencies=may_see)
     def state(upload_id: Id) -> UploadState:
-        """How much has arrived: where to go on after a break. Unfinished uploads are kept for a day."""
+        """How much has arrived: where to go on after a break. Unfinished uploads are kept for three days."""
         return _state(area(), found(upload_id))
 
     @router.patch(

@@ -31,7 +31,7 @@ PART_BYTES = 8 * 2**20
 """Largest part."""
 S3_PART_BYTES = 5 * 2**20
 """Smallest part on S3, the last one aside."""
-EXPIRES_S = 24 * 3600.0
+EXPIRES_S = 3 * 24 * 3600.0
 """Age at which an unfinished upload is removed."""
 FINISHED_S = 3600.0
 """Age at which the record of a finished one is removed: until then, a repeated request to finish it is answered."""
@@ -83,7 +83,7 @@ class Uploads:
         return self._blobs.uri(f"{upload.upload_id}/{upload.name}")
 
     def begin(self, name: str, size_bytes: int) -> Upload:
-        """Begin an upload; removes those that broke off a day ago.
+        """Begin an upload; removes those that were not finished within three days.
 
         Raises:
             BadInput: the name is not a video's, the file is too large, or too many uploads are open.
@@ -117,7 +117,7 @@ class Uploads:
         try:
             return Upload.model_validate_json(self._blobs.read(_record(upload_id)))
         except (Missing, ValidationError) as e:
-            raise Missing("There is no such upload: it was cancelled, or broke off more than a day ago.") from e
+            raise Missing("There is no such upload: it was cancelled, or broke off more than three days ago.") from e
 
     def offset(self, upload: Upload) -> int:
         """How many of its bytes are there."""
@@ -197,7 +197,7 @@ class Uploads:
             self._blobs.remove(_record(upload.upload_id))
 
     def _swept(self) -> list[Upload]:
-        """The unfinished uploads, after those that broke off a day ago were removed."""
+        """The unfinished uploads, after those that took too long were removed."""
         left = []
         for name in self._blobs.names(PARTS):
             try:

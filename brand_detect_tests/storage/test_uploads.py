@@ -97,7 +97,7 @@ def test_a_removed_upload_is_gone(place: tuple[str, Path]):
     assert [p for p in folder.rglob("*") if p.is_file()] == []
 
 
-def test_what_broke_off_a_day_ago_is_swept_away_and_what_was_finished_stays(
+def test_what_broke_off_days_ago_is_swept_away_and_what_was_finished_stays(
     place: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
     uri, folder = place

@@ -239,7 +239,9 @@ def test_search_and_filters_need_no_reload(page: Page, dagster: ScriptedClient):
 def test_a_phone_needs_not_scroll_sideways(browser: Browser, address: str, dagster: ScriptedClient):
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     states = ("queued", "started", "failure", "canceled")
-    dagster.known = [run("a-long-name-" * 9 + state, state) for state in states] + [run("match", "success", ended_s=time.time())]
+    dagster.known = [run("a-long-name-" * 9 + state, state) for state in states] + [
+        run("match", "success", ended_s=time.time())
+    ]
     for path in ("/", "/?state=failed", "/reports/match/replay"):
         page.goto(address + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path

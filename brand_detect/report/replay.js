@@ -40,6 +40,7 @@ form.addEventListener("submit", async (event) => {
   message.textContent = "";
   const button = form.querySelector("button.primary");
   button.disabled = true;
+  for (const mended of form.querySelectorAll("[aria-invalid]")) mended.removeAttribute("aria-invalid");
   try {
     const overrides = {};
     for (const stage of running())
@@ -57,7 +58,7 @@ form.addEventListener("submit", async (event) => {
     throw new Error((typeof said.detail === "string" ? said.detail : `The service answered ${answer.status}.`) + hint);
   } catch (error) {
     message.textContent = error.message;
-    const wrong = form.querySelector("[aria-invalid]");
+    const wrong = form.querySelector("[aria-invalid]") ?? document.getElementById(error.message.split(":")[0]); // stage.param: …
     if (wrong) { wrong.closest("details").open = true; wrong.focus(); }
   }
   button.disabled = false;

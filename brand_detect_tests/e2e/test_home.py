@@ -123,8 +123,8 @@ def test_a_job_is_cancelled_retried_and_replayed(page: Page, stack: Stack):
 
     job.get_by_role("link", name="Replay").click()
     page.get_by_role("radio", name="Match brands").check()
-    page.get_by_text("Match brands 11 settings").click()
-    field = page.get_by_label("Min confidence").first
+    page.locator("[data-stage=match_brands] summary").click()
+    field = page.locator("[id='match_brands.min_confidence']")
     field.fill("7")
     page.get_by_role("button", name="Replay", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text(

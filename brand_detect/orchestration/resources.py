@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from brand_detect.catalog import LexiconIndex, LoadedCatalog, load_catalog
+from brand_detect.catalog import LexiconIndex, LoadedCatalog
+from brand_detect.catalog.reader import CatalogReader
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection, TextDetection
@@ -124,6 +125,7 @@ class Services:
     media: Media
     engines: Engines
     progress: Callable[[str, logging.Logger], Progress] = field(default_factory=lambda: LoggedProgress)
+    catalogs: CatalogReader = field(default_factory=CatalogReader)
 
     @classmethod
     def of(cls, settings: Settings, **replaced: Any) -> "Services":
@@ -142,7 +144,7 @@ class Services:
         Raises:
             BadInput: it is invalid.
         """
-        return load_catalog(self.settings.catalog, self.engines.artwork())
+        return self.catalogs.read(self.settings.catalog, self.engines.artwork())
 
 
 class LoggedProgress:

@@ -61,6 +61,10 @@ def _shared(here: Installation) -> Iterator[Finding]:
         sound = False
         todo = "name places in BRAND_DETECT_MEDIA_ROOTS that all machines reach, such as s3://bucket/videos"
         yield Finding("shared", WARN, f"videos in {', '.join(own)} are on this machine alone", todo)
+    if _is_of_this_machine(here.settings.uploads):
+        sound = False
+        todo = "set BRAND_DETECT_UPLOADS to a prefix such as s3://bucket/videos/uploads"
+        yield Finding("shared", WARN, f"uploaded videos go to {here.settings.uploads}, on this machine alone", todo)
     if type(here.instance.compute_log_manager).__name__ == "LocalComputeLogManager":
         sound = False
         todo = "set compute_logs as in deploy/workers/dagster.yaml"

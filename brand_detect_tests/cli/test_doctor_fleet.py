@@ -178,7 +178,7 @@ def test_what_is_on_this_machine_alone_is_told(tmp_path: Path):
     here = installed(Launcher(), store_root=str(tmp_path), media_roots=(str(tmp_path), "s3://bucket/videos"))
     here.instance.run_storage, here.instance.compute_log_manager = SqliteRunStorage(), LocalComputeLogManager()
     found = here.looks("shared")
-    assert [f.state for f in found] == ["fail", "fail", "warn", "warn"]
+    assert [f.state for f in found] == ["fail", "fail", "warn", "warn", "warn"]
     assert all(f.todo for f in found)
     assert str(tmp_path) in found[2].text
     assert "s3://" not in found[2].text
@@ -188,7 +188,8 @@ def test_places_that_all_machines_reach(tmp_path: Path, monkeypatch: pytest.Monk
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nstore:/export {tmp_path} nfs4 rw 0 0\n", encoding="utf-8")
     monkeypatch.setattr(doctor_fleet, "MOUNTS", mounts)
-    shared = installed(Launcher(), store_root="s3://bucket/store", media_roots=(str(tmp_path / "videos"),))
+    places = {"store_root": "s3://bucket/store", "uploads": "s3://bucket/uploads"}
+    shared = installed(Launcher(), media_roots=(str(tmp_path / "videos"),), **places)
     assert shared.look("shared").state == "ok"
 
 

@@ -2,6 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -154,7 +155,7 @@ def test_without_a_list_that_was_read_there_is_nothing_to_embed(tmp_path: Path):
 def test_own_files_travel_by_version(tmp_path: Path):
     write(tmp_path, {"prompts/mine.md": "look", "prompts/notes.txt": "no", "quality/contract.yaml": "version: 1"})
     write(tmp_path, {"inventory/rink.yaml": "version: 2"})
-    folders = {name: str(tmp_path / name) for name in ("prompts", "quality", "inventory")}
+    folders: dict[str, Any] = {name: str(tmp_path / name) for name in ("prompts", "quality", "inventory")}
     settings = Settings(store_root=str(tmp_path / "store"), **folders)
     services = Services.of(settings, engines=Engines(lambda _: [], lambda _: None))
     with dg.DagsterInstance.ephemeral() as instance:

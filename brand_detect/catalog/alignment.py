@@ -1,10 +1,10 @@
 """How well a name fits a stretch of a line: CTC alignment to what the reader's network saw (``domain.lattice``)."""
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brand_detect.domain.lattice import UNLISTED, Lattice
 from brand_detect.domain.text import is_word
@@ -22,7 +22,7 @@ class Fit(NamedTuple):
 
 def weight(name: str) -> int:
     """Letters of a name; one that is a word of its own counts twice: one of thousands says more than one of 26."""
-    return sum(1 + is_word(letter) for letter in name)
+    return len(name) if name.isascii() and name.isalnum() else sum(1 + is_word(letter) for letter in name)
 
 
 def fit(name: str, lattice: Lattice, budget: float) -> Fit | None:
@@ -89,6 +89,15 @@ def lacks_a_letter(name: str, lattice: Lattice, cost: float) -> bool:
     return cost >= UNLISTED and not any(fit(rest, lattice, cost - LACKING) for rest in (name[1:], name[:-1]))
 
 
+def _code_points(text: str) -> NDArray[np.int64]:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.int64)
+
+
+def _packed(first: NDArray[np.int64], second: NDArray[np.int64], third: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Runs of three letters as numbers: a code point has 21 bits."""
+    return first << 42 | second << 21 | third
+
+
 class NameFinder:
     """Finds the names that a lattice may spell, by their runs of three letters.
 
@@ -103,18 +112,24 @@ class NameFinder:
     def __init__(self, keys: Sequence[str], per_letter: float) -> None:
         """``per_letter`` is the highest cost per letter (``weight``)."""
         self.keys, self._budgets = keys, [per_letter * weight(key) for key in keys]
-        positions: defaultdict[str, list[int]] = defaultdict(list)
-        self._needed = np.zeros(len(keys), np.int16)
-        for position, (key, budget) in enumerate(zip(keys, self._budgets, strict=True)):
-            runs = {f" {key} "[at : at + 3] for at in range(len(key))}
-            for run in runs:
-                positions[run].append(position)
-            self._needed[position] = max(1, len(runs) - 3 * int(budget / UNLISTED))
-        self._positions = {run: np.array(at, np.int32) for run, at in positions.items()}
+        letters = _code_points("".join(f" {key} " for key in keys))
+        owners = np.repeat(np.arange(len(keys)), [len(key) for key in keys])
+        begins = np.arange(len(owners)) + 2 * owners  # a name of n letters has n runs in n + 2 letters
+        runs = _packed(letters[begins], letters[begins + 1], letters[begins + 2])
+        order = np.lexsort((owners, runs))
+        runs, owners = runs[order], owners[order]
+        new = np.r_[True, (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1])][: len(runs)]
+        self._runs, self._owners = runs[new], owners[new].astype(np.int32)
+        allowed = 3 * (np.array(self._budgets) / UNLISTED).astype(np.int64)
+        self._needed = np.maximum(1, np.bincount(self._owners, minlength=len(keys)) - allowed)
 
     def candidates(self, lattice: Lattice) -> list[int]:
         """Positions of the names that the lattice may spell, and of some that it does not."""
-        found = [at for run in lattice.trigrams() if (at := self._positions.get(run)) is not None]
+        seen = _packed(*_code_points("".join(lattice.trigrams())).reshape(-1, 3).T)
+        begins, ends = (np.searchsorted(self._runs, seen, side) for side in ("left", "right"))
+        found = [
+            self._owners[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True) if begin < end
+        ]
         if not found:
             return []
         counts = np.bincount(np.concatenate(found), minlength=len(self.keys))

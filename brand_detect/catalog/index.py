@@ -11,6 +11,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.catalog.alignment import NameFinder, lacks_a_letter, lacks_a_word, weight
+from brand_detect.catalog.entries import without_gc
 from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
@@ -45,6 +46,7 @@ ADORNMENTS |= {"o", "0", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LE
 class LexiconIndex:
     """A ``BrandIndex`` over one catalogue; built once per version."""
 
+    @without_gc()
     def __init__(self, catalog: BrandCatalog) -> None:
         self.version = catalog.version
         self._by_key: dict[str, Spelling] = {}
@@ -68,12 +70,12 @@ class LexiconIndex:
         self._fuzzy = FuzzyMatcher(self._spellings)
         self._likely = [s for s in self._spellings if weight(s.key) >= SHORTEST_LIKELY and not s.exactly]
         self._finder = NameFinder([s.key for s in self._likely], LEAST_LIKELY)
-        several = [line for s in self._likely if len((line := line_of(s.text)).words) > 1]
-        self._first_words = NameFinder(sorted({line.words[0] for line in several}), LEAST_LIKELY)
-        self._last_words = NameFinder(sorted({line.words[-1] for line in several}), LEAST_LIKELY)
+        several = [line_of(s.text) for s in self._likely if len(s.cuts) > 2]
+        self._first_words = NameFinder(sorted({line.key[: line.cuts[1]] for line in several}), LEAST_LIKELY)
+        self._last_words = NameFinder(sorted({line.key[line.cuts[-2] :] for line in several}), LEAST_LIKELY)
         self._longest = max((len(s.key) for s in self._spellings), default=0)
         texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
-        self._window = max([LONGEST_WINDOW, *(len(line_of(t).words) for t in texts)])
+        self._window = max([LONGEST_WINDOW, *(len(line_of(t).cuts) - 1 for t in texts)])
         self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # brands by id, by key of a name or alias
         for brand in catalog.brands:
             for text in (brand.name, *brand.aliases):

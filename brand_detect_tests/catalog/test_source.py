@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -5,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog, parse_catalog
+from brand_detect.catalog.source import COMPILED, STARTER
 from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.text import brand_id_of
@@ -160,6 +162,17 @@ def test_the_version_follows_the_content_not_the_order():
     same = parse_catalog(b"- name: Tudor\n# a comment\n- {aliases: [b, a], name: Rolex}", "b.yaml")
     other = parse_catalog(b"- {name: Rolex, aliases: [a, c]}\n- Tudor", "b.yaml")
     assert one.version == same.version != other.version
+
+
+def test_the_compiled_starter_list_is_that_of_the_yaml(request):
+    listed = load_catalog(str(STARTER))
+    data = catalog_to_json(listed.catalog)
+    if request.config.getoption("--golden"):
+        COMPILED.write_bytes(gzip.compress(data, mtime=0))
+    assert gzip.decompress(COMPILED.read_bytes()) == data, "the list or its logos have changed: `make golden` compiles them"
+    compiled = load_catalog()
+    assert catalog_to_json(compiled.catalog) == data
+    assert compiled.files == listed.files
 
 
 def test_a_snapshot_gives_the_catalogue_back():

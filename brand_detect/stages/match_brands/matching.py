@@ -25,7 +25,7 @@ BY_CHANCE = 0.015
 """Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
 picture's edge cuts off, among 35,000 any name of three letters read with less than 0.88."""
 MOST_LONGER = 3
-"""Most words, for each line that is a short name, that begin or end with it and do not show that it is part of one."""
+"""Most words that may begin or end with a short name for each line that is the name: with more, it is part of one."""
 
 
 class Reading(NamedTuple):

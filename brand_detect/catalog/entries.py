@@ -26,8 +26,9 @@ COLUMNS = (
     "min_length",
     "whole_line",
     "logo_only",
+    "rare",
 )
-SINGLE = {"name", "kind", "country", "owner", "min_length", "logo_only"}
+SINGLE = {"name", "kind", "country", "owner", "min_length", "logo_only", "rare"}
 """Columns that hold a single value instead of a list."""
 YAML_SUFFIXES = {".yaml", ".yml"}
 SUFFIXES = {*YAML_SUFFIXES, ".json", ".csv", ".tsv"}

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -11,6 +11,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.catalog.alignment import NameFinder, lacks_a_letter, lacks_a_word, weight
+from brand_detect.catalog.crowd import Crowd
 from brand_detect.catalog.entries import without_gc
 from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
 from brand_detect.catalog.source import everyday_words, is_everyday_word
@@ -21,11 +22,6 @@ from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, fold, key_of, line_of
 
 LONGEST_WINDOW = 8  # most words of a line in one name; more if a name has more, as in Thai
-UNCROWDED = 2300  # names, aliases and texts of a catalogue for which the stages' limits were measured
-BY_CHANCE = 0.015  # share of texts cut off to a name's length, being a name by chance, from which it counts as short
-LONGEST_BY_CHANCE = 8  # letters
-SAMPLED = 5000  # names from which these shares are estimated
-ENOUGH_LEFT = 1000  # pieces of names of one length
 SHORTEST_SPLIT = 7  # fewest letters of a name that may be split into other words inside a longer line: VODA FONE
 SHORTEST_RUN_ON = 4  # fewest letters of the longest name in words that OCR ran together: EMIRATESFLYBETTER
 SHORTEST_PIECE = 3  # fewest letters of the everyday words and other names beside it: ATPTENNISTV
@@ -80,31 +76,13 @@ class LexiconIndex:
         for brand in catalog.brands:
             for text in (brand.name, *brand.aliases):
                 self._names[key_of(text)][brand.brand_id] = brand
-        self.crowding = max(0.0, math.log(len(self._spellings) / UNCROWDED)) if self._spellings else 0.0
-        self._left_by_chance = self._shares_left_by_chance()
-        self._short = max((n for n, share in self._left_by_chance.items() if share >= BY_CHANCE), default=0)
+        common = {key: spelling for key, spelling in self._by_key.items() if not spelling.brand.rare}
+        self._crowds = {
+            False: Crowd(common),
+            True: Crowd(self._by_key),
+        }  # a name that is not rare stands among its like
         self._forwards = sorted({s.folded for s in self._spellings})
         self._backwards = sorted({s.folded[::-1] for s in self._spellings})
-
-    def _shares_left_by_chance(self) -> dict[int, float]:
-        """By number of letters, the share of texts cut off at an end that are a name of the catalogue by chance.
-
-        The catalogue's own names stand for all texts. Of what is left of them with three letters, 2 % are another
-        brand's name among 2,000 names, 7 % among 34,000. In a small catalogue a few such pairs say nothing.
-        """
-        left, named = Counter[int](), Counter[int]()
-        for spelling in self._spellings[:: 1 + len(self._spellings) // SAMPLED]:
-            key = spelling.key
-            if not key.isascii():
-                continue
-            for length in range(max(2, len(key) // 2), min(len(key), LONGEST_BY_CHANCE + 1)):
-                for cut, piece in ((length, key[:length]), (len(key) - length, key[-length:])):
-                    if cut in spelling.cuts or is_everyday_word(piece):
-                        continue
-                    other = self._by_key.get(piece)
-                    left[length] += 1
-                    named[length] += other is not None and other.brand is not spelling.brand
-        return {length: named[length] / max(n, ENOUGH_LEFT) for length, n in left.items()}
 
     def find(
         self, text: str, *, fuzzy_score: float, min_fuzzy_length: int, certain: bool = False, expected: bool = False
@@ -120,10 +98,12 @@ class LexiconIndex:
         confusion explains counts a fifth, and a letter cut off at an end of the line nine tenths.
         """
         line = line_of(text)
-        shortest = min_fuzzy_length if expected else max(min_fuzzy_length, self._short + 1)
-        found = self._candidates(line, fuzzy_score, shortest, certain)
-        candidates = [c for c in found if not self._is_excluded_at(line, c)]
-
+        candidates = [
+            c
+            for c in self._candidates(line, fuzzy_score, min_fuzzy_length, certain)
+            if expected or c.exact or c.complete or c.end - c.begin > self._crowd(c.spelling).short
+            if not self._is_excluded_at(line, c)
+        ]
         chosen = _best_apart(candidates)
         is_the_line = len(chosen) == 1 and _is_nothing_but_names(line, chosen)
         if not (expected or is_the_line or all(c.exact or c.complete for c in chosen)):
@@ -133,10 +113,17 @@ class LexiconIndex:
             chosen = _best_apart([c for c in candidates if not c.spelling.whole_line])
         return [_hit(line, c) for c in sorted(chosen, key=lambda c: c.worth)]
 
+    def _crowd(self, spelling: Spelling) -> Crowd:
+        return self._crowds[spelling.brand.rare]
+
     def by_chance(self, name: str) -> float:
-        """Share of texts cut off to the length of ``name`` that are a name of the catalogue; 0 if it is not Latin."""
+        """Share of texts cut off to the length of ``name``, a name of the catalogue, that are one by chance."""
         key = key_of(name)
-        return self._left_by_chance.get(len(key), 0.0) if key.isascii() else 0.0
+        return self._crowd(self._by_key[key]).by_chance(key)
+
+    def crowding(self, name: str) -> float:
+        """How many times more names ``name`` stands among than limits were measured for: a logarithm, 0 or more."""
+        return self._crowd(self._by_key[key_of(name)]).crowding
 
     def find_occluded(
         self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int

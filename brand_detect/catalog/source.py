@@ -24,7 +24,7 @@ OWN = "brands.yaml"
 LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
 LAYERS = (LEARNED, IMPORTED)
 """Lists that commands write beside the user's own, strongest first; they add to the user's brands."""
-ADDED_LATER = ("owner", "included_texts", "colours", "logo_only", "exemplars", "kind", "country", "sports")
+ADDED_LATER = ("owner", "included_texts", "colours", "logo_only", "exemplars", "kind", "country", "sports", "rare")
 """Fields left out of a snapshot while unset, so that versions of lists without them never changed."""
 _UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
 _DATA = Path(__file__).parent / "data"
@@ -335,9 +335,6 @@ def _brand(entry: Entry) -> Brand:
     min_length = entry.single("min_length", "0")
     if not (min_length.isascii() and min_length.isdigit()):
         raise entry.bad(f"min_length is {min_length!r}", "use a whole number, 0 or more")
-    logo_only = entry.single("logo_only", _NO[0]).lower()
-    if logo_only not in (*_YES, *_NO):
-        raise entry.bad(f"logo_only is {logo_only!r}", "use true or false")
     aliases = tuple(sorted({a for a in entry.listed("aliases") if a != name}))
     included = tuple(sorted({*entry.listed("included_texts")} - {name, *aliases}))
     excluded = tuple(sorted(set(entry.listed("excluded_texts"))))
@@ -362,8 +359,16 @@ def _brand(entry: Entry) -> Brand:
         owner=entry.single("owner"),
         included_texts=included,
         colours=tuple(dict.fromkeys(_colour(entry, c) for c in entry.listed("colours"))),
-        logo_only=logo_only in _YES,
+        logo_only=_is_true(entry, "logo_only"),
+        rare=_is_true(entry, "rare"),
     )
+
+
+def _is_true(entry: Entry, column: str) -> bool:
+    written = entry.single(column, _NO[0]).lower()
+    if written not in (*_YES, *_NO):
+        raise entry.bad(f"{column} is {written!r}", "use true or false")
+    return written in _YES
 
 
 def _texts(brand: Brand) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ class Brand:
     kind: BrandKind = BrandKind.brand
     country: str = ""  # where it is at home: ISO 3166-1 alpha-2, "BR"
     sports: tuple[str, ...] = ()  # that it sponsors or equips: "tennis"
+    rare: bool = False  # seldom on screen: of many such names some match by chance, so it needs better evidence
 
 
 @dataclass(frozen=True)

@@ -491,8 +491,6 @@ class BrandIndex(Protocol):
     """Finds catalogue brands in texts."""
 
     version: str
-    crowding: float
-    """How many times more names it has than the catalogue for which limits were measured: the logarithm, 0 or more."""
 
     def find(
         self, text: str, *, fuzzy_score: float, min_fuzzy_length: int, certain: bool = False, expected: bool = False
@@ -506,7 +504,11 @@ class BrandIndex(Protocol):
         ...
 
     def by_chance(self, name: str) -> float:
-        """Share, 0..1, of texts cut off to the length of ``name`` that are a name of the catalogue."""
+        """Share, 0..1, of texts cut off to the length of ``name``, a name of the catalogue, that are one by chance."""
+        ...
+
+    def crowding(self, name: str) -> float:
+        """How many times more names ``name`` stands among than limits were measured for: a logarithm, 0 or more."""
         ...
 
     def find_occluded(

@@ -214,13 +214,23 @@ def test_in_a_certain_text_no_letter_is_taken_for_another(index, text, found):
 
 
 def test_how_often_a_short_name_arises_by_chance_follows_from_the_catalogue():
-    few = LexiconIndex(parse_catalog(b"- KIA\n- NOKIA\n- Rolex\n", "b.yaml"))
-    assert few.by_chance("KIA") < 0.01
-    assert few.crowding == 0.0
-    assert CROWDED.by_chance("abc") == pytest.approx(0.1, abs=0.03)  # a tenth of the beginnings and ends are names
-    assert CROWDED.by_chance("abcdefghij") == 0.0
-    assert CROWDED.by_chance("김정수") == 0.0
-    assert 0.5 < CROWDED.crowding < 0.7  # 4,400 names
+    few = LexiconIndex(parse_catalog("- KIA\n- NOKIA\n- 김정수\n".encode(), "b.yaml"))
+    assert (few.by_chance("KIA"), few.crowding("KIA")) == (0.001, 0.0)
+    assert few.by_chance("김정수") == 0.0
+    short, long = (next(b.name for b in CROWDED_LIST.brands if len(b.name) == n) for n in (3, 6))
+    assert CROWDED.by_chance(short) == pytest.approx(0.1, abs=0.03)  # a tenth of the beginnings and few ends are names
+    assert CROWDED.by_chance(long) == 0.0
+    assert 0.5 < CROWDED.crowding(long) < 0.7  # 4,400 names
+
+
+def test_a_name_that_is_not_rare_stands_among_its_like():
+    brands = [replace(brand, rare=True) for brand in CROWDED_LIST.brands]
+    common = replace(brands[0], rare=False)
+    index = LexiconIndex(BrandCatalog("x", [common, *brands[1:]]))
+    assert (index.by_chance(common.name), index.crowding(common.name)) == (0.0, 0.0)
+    short = next(brand.name for brand in brands if len(brand.name) == 3)
+    assert index.by_chance(short) > 0.03
+    assert index.crowding(short) == CROWDED.crowding(short)
 
 
 def test_a_short_name_of_a_long_list_matches_approximately_only_if_it_is_expected():

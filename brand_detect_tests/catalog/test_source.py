@@ -169,7 +169,9 @@ def test_the_compiled_starter_list_is_that_of_the_yaml(request):
     data = catalog_to_json(listed.catalog)
     if request.config.getoption("--golden"):
         COMPILED.write_bytes(gzip.compress(data, mtime=0))
-    assert gzip.decompress(COMPILED.read_bytes()) == data, "the list or its logos have changed: `make golden` compiles them"
+    assert gzip.decompress(COMPILED.read_bytes()) == data, (
+        "the list or its logos have changed: `make golden` compiles them"
+    )
     compiled = load_catalog()
     assert catalog_to_json(compiled.catalog) == data
     assert compiled.files == listed.files

@@ -34,10 +34,11 @@ class _Remembering:
     """A brand index with a cache: most params do not change which brand a text names."""
 
     def __init__(self, index: BrandIndex) -> None:
-        self.version, self.crowding = index.version, index.crowding
+        self.version = index.version
         self.find = lru_cache(LOOKUPS)(index.find)
         self.find_occluded = lru_cache(LOOKUPS)(index.find_occluded)
-        self.by_chance = lru_cache(LOOKUPS)(index.by_chance)
+        self.by_chance = index.by_chance
+        self.crowding = index.crowding
         self.find_likely = index.find_likely
         self.may_hold = index.may_hold
         self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)

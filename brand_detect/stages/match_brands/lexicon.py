@@ -44,7 +44,7 @@ class Likely:
     reading: Reading  # the one that fits best; of joined tracks, their texts and the lowest confidence
     lead: float  # by how much the cost per letter is lower than that of the next brand at the same place
     support: float  # sum of the scores in the other readings, 0 for another text; at most ``MOST_SUPPORT``
-    crowding: float  # of the catalogue: the more names, the more fit by chance
+    crowding: float  # of the names among which it stands: the more there are, the more fit by chance
 
     @property
     def features(self) -> dict[str, float]:
@@ -159,7 +159,7 @@ class LexiconMatcher:
                 reading,
                 _lead(hit, reading, best.values()),
                 min(MOST_SUPPORT, total[brand] - hit.score),
-                self._index.crowding,
+                self._index.crowding(hit.alias),
             )
             for brand, (reading, hit) in best.items()
         ]

@@ -69,16 +69,16 @@ def match_brands(
     """
     tracks = detected.tracks["track_id"].to_pylist()
     regions = RegionColumns(detected.regions, tracks)
-    at_edge = rows_of(detected.regions, "region_id", "at_edge")
-    cut = {region for region, at_edge in at_edge if at_edge is not False}
+    at_edge = dict(rows_of(detected.regions, "region_id", "at_edge"))
     read = readings_of(texts)
     readings = {t: read[t] for t in tracks if t in read}
-    chance = Chance(index, readings, cut)
+    chance = Chance(index, readings, cut={region for region, is_cut in at_edge.items() if is_cut})
+    may_be_cut = {region for region, is_cut in at_edge.items() if is_cut is not False}
     matcher = TextMatcher(index, params)
     matches, joins = _matches(tracks, readings, chance, detected, regions, matcher, params)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
-        verdicts += _lexicon_verdicts(tracks, texts, cut, chance, regions, matches, verdicts, params, index)
+        verdicts += _lexicon_verdicts(tracks, texts, may_be_cut, chance, regions, matches, verdicts, params, index)
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
     settled = {t for v in verdicts for t in v.track_ids}

@@ -16,7 +16,7 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import BrandIndex, Hit
-from brand_detect.domain.text import fold, key_of, line_of
+from brand_detect.domain.text import Line, fold, key_of, line_of
 
 SAME_WORDS = 0.5
 """1 - edits / letters, after folding, of two readings of the same words. Less similar readings of a track are of what a
@@ -24,8 +24,10 @@ board showed before or after."""
 BY_CHANCE = 0.015
 """Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
 picture's edge cuts off, among 35,000 any name of three letters read with less than 0.88."""
+CROWDED = 1.0
+"""Crowding, that of 6,000 names, from which names of any length may be part of a longer word."""
 MOST_LONGER = 3
-"""Most words that may begin or end with a short name for each line that is the name: with more, it is part of one."""
+"""Most lines in which a name may be part of a longer word for each line that is the name: with more, it is a piece."""
 
 
 class Reading(NamedTuple):
@@ -134,7 +136,7 @@ class TextMatcher:
 
 
 class Chance:
-    """Tells short names from what is left of other texts: EMI, of EMIRATES.
+    """Tells names from what is left of other texts: EMI, of EMIRATES.
 
     The more names a catalogue has, the more texts are one of them when letters are cut off or misread, and the more
     certain the reading of a short name must be (``BrandIndex.by_chance``).
@@ -146,32 +148,34 @@ class Chance:
         """
         Args:
             readings: of all tracks.
-            cut: regions that the picture's edge may cut off.
+            cut: regions at the picture's edge.
         """
         self._index, self._cut = index, cut
-        self._words, self._lines = Counter[str](), Counter[str]()  # tracks by word and by whole line
-        for own in readings.values():
-            read = {line_of(reading.text) for reading in own}
-            self._words.update({word for line in read for word in line.words})
-            self._lines.update({line.key for line in read})
-        self._is_piece = cache(self._begins_or_ends_words)
+        lines = ({line_of(reading.text) for reading in own} for own in readings.values())
+        self._tracks = Counter(line for own in lines for line in own)
+        self._is_part = cache(self._is_part_of_words)
 
     def explains(self, hit: Hit, reading: Reading) -> bool:
         """Whether ``hit`` is as likely something else, misread or cut off."""
-        by_chance, key = self._index.by_chance(hit.alias), key_of(hit.alias)
-        if by_chance <= BY_CHANCE:
-            return False
-        is_cut = reading.region_id in self._cut or self._is_piece(key)
-        return by_chance * (1.0 if is_cut else 1 - reading.confidence ** len(key)) > BY_CHANCE
+        key, by_chance = key_of(hit.alias), self._index.by_chance(hit.alias)
+        if (by_chance > BY_CHANCE or self._index.crowding(hit.alias) > CROWDED) and self._is_part(key):
+            return True
+        misread = 1.0 if reading.region_id in self._cut else 1 - reading.confidence ** len(key)
+        return by_chance * misread > BY_CHANCE
 
-    def _begins_or_ends_words(self, key: str) -> bool:
-        """Whether many more tracks have words that begin or end with ``key`` than have it as a line.
+    def _is_part_of_words(self, key: str) -> bool:
+        """Whether ``key`` is part of a longer word on many more tracks than it is a line.
 
-        A round emblem beside the name, read as an o, makes no other word: OFEDEX.
+        A round emblem beside the name, read as an o, makes no longer word: OFEDEX.
         """
-        same = {key, "o" + key, key + "o"}
-        longer = (n for word, n in self._words.items() if word.startswith(key) or word.endswith(key))
-        return sum(longer) - sum(self._words[word] for word in same) > MOST_LONGER * self._lines[key]
+        whole = (key, "o" + key, key + "o")
+        part = sum(n for line, n in self._tracks.items() if line.key not in whole and _is_inside_a_word(key, line))
+        return part > MOST_LONGER * sum(n for line, n in self._tracks.items() if line.key in whole)
+
+
+def _is_inside_a_word(key: str, line: Line) -> bool:
+    at = line.key.find(key)
+    return at >= 0 and not (at in line.cuts and at + len(key) in line.cuts)
 
 
 def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:

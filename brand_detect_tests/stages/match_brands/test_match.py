@@ -3,6 +3,7 @@
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
+from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.stages.match_brands.match import match_brands
 from brand_detect_tests.support.matching import SCENES, crowded, match, open_texts, verdicts
@@ -62,6 +63,21 @@ def test_alternatives_are_tried_with_their_own_confidence():
     found = match([a, b], said, [reading(a, "R0IFX", 0.95), reading(b, "ROLEX", 0.7)]).verdicts.to_pylist()
     assert [(v["brand"], v["text"]) for v in found] == [("Rolex", "ROLEX")]
     assert found[0]["confidence"] == pytest.approx(0.7)
+
+
+def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piece_of_it():
+    many = [f"{a}{b}zzzz{c}{d}" for a in "bcdfghjklm" for b in "aeiouwxy" for c in "bcdfghjklm" for d in "aeiouwxyrt"]
+    rare = [Brand(name, name, rare=True) for name in ("tradecom", *many)]
+    index = LexiconIndex(BrandCatalog("x", [*rare, Brand("rolex", "Rolex")]))
+
+    def is_found(name, elsewhere):
+        others = {f"b{n}": elsewhere for n in range(4)}
+        regions = [region(0, "a"), *(region(1, t, (300, 100 + 60 * n, 200, 50)) for n, t in enumerate(others))]
+        return ("a",) in verdicts(match(regions, {"a": name} | others, index=index, min_probability=1.0))
+
+    assert is_found("tradecom", "hello tradecom")
+    assert not is_found("tradecom", "checkatradecom")
+    assert is_found("ROLEX", "AEROLEXX")  # not one of the many
 
 
 @pytest.mark.parametrize(

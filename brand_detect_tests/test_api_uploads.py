@@ -246,7 +246,7 @@ def test_only_parts_from_whom_may_are_taken(dagster: ScriptedClient, tmp_path: P
     ],
 )
 def test_an_area_that_makes_no_sense_is_refused_at_the_start(tmp_path: Path, changed: dict[str, str], said: str):
-    named = {name: value.format(tmp_path) for name, value in changed.items()}
+    named: dict[str, Any] = {name: value.format(tmp_path) for name, value in changed.items()}
     settings = Settings(store_root=str(tmp_path / "store"), media_roots=(str(tmp_path),), **named)
     with pytest.raises(BadInput, match=said):
         create_app(ScriptedClient(), settings)

@@ -188,7 +188,7 @@ def test_places_that_all_machines_reach(tmp_path: Path, monkeypatch: pytest.Monk
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nstore:/export {tmp_path} nfs4 rw 0 0\n", encoding="utf-8")
     monkeypatch.setattr(doctor_fleet, "MOUNTS", mounts)
-    places = {"store_root": "s3://bucket/store", "uploads": "s3://bucket/uploads"}
+    places: dict[str, Any] = {"store_root": "s3://bucket/store", "uploads": "s3://bucket/uploads"}
     shared = installed(Launcher(), media_roots=(str(tmp_path / "videos"),), **places)
     assert shared.look("shared").state == "ok"
 

@@ -272,7 +272,7 @@ def make_some_sense(case: schemathesis.Case, uploads: Sequence[str]) -> None:
     elif case.path.startswith("/uploads/") and uploads and dice[0] < 200:
         case.path_parameters["upload_id"] = uploads[0]
         if case.method == "PATCH":
-            case.headers = {**case.headers, "Upload-Offset": str(dice[1] % 3), "Content-Type": PART_TYPE}
+            case.headers.update({"Upload-Offset": str(dice[1] % 3), "Content-Type": PART_TYPE})
     elif case.path == "/uploads" and dice[0] < 100:
         case.body = {"name": f"{dice[1]}.mp4", "size_bytes": 1 + dice[2]}
     elif case.path == "/detect/replay" and dice[0] < 100:

@@ -87,6 +87,10 @@ class _Entry(BaseModel):
 _ENTRIES = TypeAdapter(dict[str, _Entry])
 
 
+def _without_remarks(entry: Any) -> Any:
+    return {key: value for key, value in entry.items() if key[:1] != "_"} if isinstance(entry, dict) else entry
+
+
 def load_labels(path: Path) -> dict[str, ClipLabels]:
     """The labels in a file, by clip; keys that begin with _ are remarks. A ground truth file labels the clip beside it.
 
@@ -100,7 +104,7 @@ def load_labels(path: Path) -> dict[str, ClipLabels]:
         if "boxes" in data:
             clip = path.name.removesuffix(".truth.json") + ".mp4"
             return {clip: labels_of_truth(clip, Truth.from_json(data))}
-        entries = _ENTRIES.validate_python({clip: entry for clip, entry in data.items() if clip[:1] != "_"})
+        entries = _ENTRIES.validate_python({clip: _without_remarks(e) for clip, e in _without_remarks(data).items()})
     except ValidationError as e:
         raise _explained(path, e) from e
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:

@@ -32,6 +32,7 @@ def test_everything_that_a_file_may_say(path: Path) -> None:
         absent=["Facebook"],
         exhaustive=True,
         note="one pass",
+        _seen="by two people",
     )
     (clip,) = load_labels(path).values()
     assert clip.labels == (

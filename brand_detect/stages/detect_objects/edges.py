@@ -103,9 +103,9 @@ def with_edges(
             if file.seek(0, 2) != request.video_bytes:
                 raise Permanent("It is another file now.")
             chosen = _affordable(sought, decoder.key_times(file), request.probe.fps, n_pictures)
-            for done, (interval, pictures) in enumerate(zip(chosen, decoder.stretches(file, chosen), strict=True)):
-                progress(done, len(chosen), "intervals with edges")
+            for done, (interval, pictures) in enumerate(zip(chosen, decoder.stretches(file, chosen), strict=True), 1):
                 edges.add(_found(sought[interval], interval, pictures, widths_px, motion))
+                progress(done, len(chosen), "intervals with edges")
     except BrandDetectError as e:
         notes.append(f"Edges of exposures are those of the sampling grid, as the video was not at hand: {e}")
     found = edges.table()

@@ -105,10 +105,10 @@ class Stack:
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         if wait:
-            until(self._ready, "Dagster is ready")
+            until(self.is_ready, "Dagster is ready")
         return self
 
-    def _ready(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             with httpx2.Client(timeout=5) as http:
                 for url in (f"{self.url}/server_info", f"{self.service_url}/health"):

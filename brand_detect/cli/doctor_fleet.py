@@ -23,9 +23,10 @@ MOUNTS = Path("/proc/mounts")
 
 
 def _is_local(here: Installation) -> bool:
-    import dagster as dg
+    from dagster import DefaultRunLauncher
+    from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 
-    return isinstance(here.instance.run_launcher, dg.DefaultRunLauncher)
+    return isinstance(here.instance.run_launcher, DefaultRunLauncher | SyncInMemoryRunLauncher)
 
 
 def _clock(here: Installation) -> Iterator[Finding]:

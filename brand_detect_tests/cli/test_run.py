@@ -23,7 +23,7 @@ from brand_detect.cli import common
 from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.storage.attempts import AttemptWriter
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.support.pipeline import two_shot_clip
+from brand_detect_tests.support.pipeline import CATALOG, two_shot_clip
 from brand_detect_tests.support.videos import truncate
 
 
@@ -285,8 +285,9 @@ def test_a_run_that_is_stopped_leaves_no_run_that_seems_to_work(tmp_path: Path, 
     """A run that stays STARTED would hold up every later run of its job."""
     two_shot_clip(tmp_path / "match.mp4", seconds=120.0)
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    (tmp_path / "brands.yaml").write_text(CATALOG, encoding="utf-8")
     command = [sys.executable, "-m", "brand_detect.cli", "run", "match.mp4", "--job-id", "mine"]
-    environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "BRAND_DETECT_CATALOG": "brands.yaml"}
     running = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     frames = tmp_path / ".state" / "checkpoints" / "mine" / "extract_frames"
     until = time.monotonic() + 90

@@ -48,6 +48,7 @@ def test_a_kill_in_the_middle_of_a_write_loses_nothing(place: Place):
     assert {name: after[name] for name in before} == before
 
 
+@pytest.mark.slow
 def test_one_process_per_step_gives_the_same(tmp_path: Path, clean_environment: dict[str, str]):
     clip = two_shot_clip(tmp_path / "match.mp4")
     with pipeline(tmp_path, kept=True) as built:

@@ -69,6 +69,9 @@ class BrandCatalog:
     version: str
     brands: Sequence[Brand]
 
+    def __hash__(self) -> int:
+        return hash(self.version)
+
     @property
     def n_exemplars(self) -> int:
         return sum(len(brand.exemplars) for brand in self.brands)

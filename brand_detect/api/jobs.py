@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from brand_detect.api.access import Access
 from brand_detect.api.answers import Warnings, problems, unknown_like
 from brand_detect.api.detect import ConfigOverrides, Key
-from brand_detect.api.guard import CSP
+from brand_detect.api.guard import CSP, policy
 from brand_detect.api.job_list import ACTIVE, Job, JobList, JobPage, Sort, State
 from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.api.stored_jobs import StoredJobs
@@ -239,18 +239,8 @@ def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str
 
 def _page(html: str, scripts: Sequence[str]) -> Response:
     """A page that may run only these scripts, and load only from this service."""
-    hashes = (f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    policy = (
-        "default-src 'none'",
-        "style-src 'unsafe-inline'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        f"script-src {' '.join(hashes)}",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
-    return HTMLResponse(html, headers={CSP: "; ".join(policy)})
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts]
+    return HTMLResponse(html, headers={CSP: policy(hashes, forms=True)})
 
 
 def _launched(run: Run, warnings: Sequence[str] = ()) -> Launched:

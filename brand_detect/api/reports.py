@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from brand_detect.api.access import Access, guards, within
 from brand_detect.api.answers import AsciiJSON, problems
 from brand_detect.api.corrections import REPORTS, correction_router
-from brand_detect.api.guard import CSP
+from brand_detect.api.guard import CSP, policy
 from brand_detect.api.states import JobState, state_of, unknown
 from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
@@ -61,7 +61,7 @@ def page_router(client: Client, stored: StoredReports, access: Access) -> APIRou
             data, scripts = stored.page(job_id)
         except NotThere:
             return HTMLResponse(render_state(_state(client, stored, job_id).model_dump()), headers=PLAIN)
-        return HTMLResponse(data, headers={CSP: _policy(scripts)})
+        return HTMLResponse(data, headers={CSP: policy(scripts)})
 
     return router
 
@@ -144,19 +144,3 @@ def _state(client: Client, stored: StoredReports, job_id: str) -> JobState:
     if found is None and not stored.is_known(job_id):
         raise NotThere(f"There is no job {job_id}.")
     return found or unknown(job_id, says)
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """The content security policy of a served report, which allows only ``scripts``."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            "style-src 'unsafe-inline'",
-            "img-src 'self' data:",
-            "connect-src 'self'",
-            " ".join(["script-src", *(scripts or ["'none'"])]),
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
-    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.stack import Stack, until
 
@@ -32,15 +32,9 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def page(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """The page with all jobs; whatever its script or its policy objects to fails the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    broken: list[str] = []
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    page.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
-    page.goto(stack.service_url)
-    yield page
-    page.close()
-    assert broken == []
+    """The page with all jobs."""
+    with sound_page(browser, stack.service_url) as page:
+        yield page
 
 
 def open_form(page: Page) -> None:

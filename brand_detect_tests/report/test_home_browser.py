@@ -15,7 +15,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.progress import StageProgress
 from brand_detect.domain.settings import Settings
-from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.servers import free_port, wait_for
 from brand_detect_tests.test_api_jobs import ScriptedClient, run
@@ -56,15 +56,8 @@ def address(dagster: ScriptedClient, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page; whatever its script or its policy objects to fails the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    broken: list[str] = []
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    page.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
-    page.goto(address)
-    yield page
-    page.close()
-    assert broken == []
+    with sound_page(browser, address) as page:
+        yield page
 
 
 @pytest.fixture

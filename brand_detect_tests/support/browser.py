@@ -24,6 +24,19 @@ def chromium() -> Iterator[Browser]:
         started.close()
 
 
+@contextmanager
+def sound_page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page at an address; whatever its script or its policy objects to fails the test at the end."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
+    page.goto(address)
+    yield page
+    page.close()
+    assert broken == []
+
+
 def faults(page: Page) -> list[str]:
     """What axe-core finds inaccessible on the page as it stands: the rule and the first element that breaks it."""
     return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in Axe().run(page).response["violations"]]

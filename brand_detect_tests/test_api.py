@@ -365,7 +365,6 @@ def test_the_description_names_all_endpoints_and_loads_nothing(http: TestClient)
         "/uploads": {"post"},
         "/uploads/{upload_id}": {"get", "patch", "delete"},
         "/uploads/{upload_id}/finish": {"post"},
-        "/reports/{job_id}/state": {"get"},
         "/reports/{job_id}/documents/{name}": {"get"},
         "/reports/{job_id}/reviews": {"get", "post"},
         "/reports/{job_id}/apply": {"post"},

@@ -44,6 +44,7 @@ class ScriptedClient(Client):
         self.fails = ""
         self.newest: list[Run] = []
         self.reachable = True
+        self.log = RunLog()
 
     def replay(self, job_id: str, start_stage: str, *_: Any, **__: Any) -> Run:
         self.replayed.append((job_id, start_stage))
@@ -58,7 +59,7 @@ class ScriptedClient(Client):
         return [] if after else self.newest
 
     def progress(self, run_id: str, seen: RunLog | None = None) -> RunLog:  # noqa: ARG002
-        return RunLog()
+        return self.log
 
     def reason(self, run_id: str) -> tuple[str, str]:
         return f"extract_frames: {run_id} is no video.", "name another"
@@ -399,32 +400,34 @@ def working(status: str, **more: Any) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("run", "stage", "says", "ended"),
+    ("run", "state", "stage", "says", "ended"),
     [
-        (working("queued"), None, "waiting in the queue", False),
-        (working("starting"), None, "its process is starting", False),
-        (working("started", started_s=1.0, done=LINE[:3]), LINE[3], f"{LINE[3]} is running, step 4 of 9", False),
-        (working("held", not_before_s=1.7e9 + 9), None, "held until 2023-11-14 22:13 UTC", False),
-        (working("canceled", ended_s=2.0), None, "cancelled", True),
+        (working("queued"), "queued", None, "waiting in the queue", False),
+        (working("starting"), "running", None, "its process is starting", False),
+        (working("started", started_s=1.0), "running", LINE[3], f"{LINE[3]} is running, step 4 of 9", False),
+        (working("held", not_before_s=1.7e9 + 9), "held", None, "held until 2023-11-14 22:13 UTC", False),
+        (working("canceled", ended_s=2.0), "cancelled", None, "cancelled", True),
         (
             working("failure", started_s=1.0, done=LINE[:1], will_retry=False),
+            "failed",
             "extract_frames",
-            "failed: extract_frames: r9 is no video. Hint: name another",
+            "r9 is no video. Name another",
             True,
         ),
     ],
 )
 def test_a_job_without_a_report_tells_its_state(
-    http: TestClient, dagster: ScriptedClient, run: Run, stage: str | None, says: str, ended: bool
+    http: TestClient, dagster: ScriptedClient, run: Run, state: str, stage: str | None, says: str, ended: bool
 ):
-    comparison = replace(working("failure"), stages=("comparison",))
+    comparison = replace(working("failure"), run_id="r8", stages=("comparison",))
     dagster.newest = [comparison, run]
+    dagster.log = RunLog(stage=LINE[3], done=LINE[:3]) if run.status == "started" else RunLog()
     told = http.get("/reports/new", headers={"Accept": "application/json"})
     assert told.status_code == 200
-    state = told.json()
-    assert http.get("/reports/new/state").json() == state
-    assert (state["status"], state["stage"], state["ended"], state["report"]) == (run.status, stage, ended, None)
-    assert says in state["says"]
+    job = told.json()
+    assert http.get("/jobs/new").json() == job
+    assert (job["state"], job["stage"], job["report"]) == (state, stage, None)
+    assert says in job["says"]
     page = http.get("/reports/new", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert says in page.text
@@ -433,8 +436,8 @@ def test_a_job_without_a_report_tells_its_state(
 
 def test_a_report_has_its_state_too_for_programs(http: TestClient, dagster: ScriptedClient):
     dagster.newest = [replace(working("success", ended_s=2.0), job_id="match")]
-    state = http.get("/reports/match", headers={"Accept": "application/json"}).json()
-    assert (state["status"], state["report"], state["ended"]) == ("success", "/reports/match", True)
+    job = http.get("/reports/match", headers={"Accept": "application/json"}).json()
+    assert (job["state"], job["report"]) == ("done", "/reports/match")
 
 
 def test_jobs_of_the_store_are_told_of_when_dagster_is_away_or_knows_none(

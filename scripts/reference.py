@@ -85,7 +85,7 @@ FOR_PEOPLE = (
     (
         "`GET /reports/{job_id}`",
         "the page of the job's newest report, which accepts corrections; without one, the job's state. Clients that "
-        "accept JSON but not HTML get the answer of `GET /reports/{job_id}/state`",
+        "accept JSON but not HTML get the answer of `GET /jobs/{job_id}`",
     ),
     (
         "`GET /reports/{job_id}/frames/{frame}.jpg?report={attempt}`",

@@ -67,8 +67,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     _answer_errors(app)
     store = Store(settings.store_root)
     app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
-    _include_jobs(app, client, store, settings, access, launching)
-    app.include_router(report_router(client, store, access, launching))
+    jobs = _include_jobs(app, client, store, settings, access, launching)
+    app.include_router(report_router(client, store, jobs, access, launching))
     app.include_router(health_router(client))
 
     return app
@@ -81,7 +81,7 @@ def _include_jobs(
     settings: Settings,
     access: Access,
     launching: anyio.CapacityLimiter,
-) -> None:
+) -> JobList:
     """The list of jobs, submission and uploads."""
     stored = StoredJobs(store)
     jobs = JobList(client, stored)
@@ -92,6 +92,7 @@ def _include_jobs(
     app.include_router(upload_router(uploads, media, decoder, jobs, stored, may_see, may_change))
     allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
     app.include_router(home_router(client, jobs, access, allowed))
+    return jobs
 
 
 def health_router(client: Client) -> APIRouter:

@@ -234,10 +234,11 @@ class JobList:
         )
 
     def job(self, job_id: str) -> Job:
-        """One job.
+        """One job; while Dagster is out of reach, one without a report says so.
 
         Raises:
             NotThere: there is none.
+            Transient: Dagster is out of reach, and nothing else knows it.
         """
         known, note = self._known()
         found = next((k for k in known if k.job_id == job_id), None)
@@ -246,7 +247,8 @@ class JobList:
                 raise Transient(note)
             raise NotThere(f"There is no job {job_id[:128]}.")
         self._read_requests([job_id])
-        return self._job(found)
+        job = self._job(found)
+        return job.model_copy(update={"says": note}) if note and not job.report else job
 
     def of_video(self, sha256: str) -> list[str]:
         """The jobs whose video has this content, as far as their first stage has read it."""
@@ -314,6 +316,8 @@ class JobList:
             says = waits_for(run)
         elif known.state is State.done and summary is None and not says:
             says = "done, but the report is missing: replay it from compile_report"
+        elif known.state is State.no_report:
+            says = "there is no report, and Dagster has no run that would make one: replay the job"
         progress = log.progress
         return Job(
             job_id=job_id,

@@ -14,11 +14,9 @@ from brand_detect.api.access import Access, guards, within
 from brand_detect.api.answers import AsciiJSON, problems
 from brand_detect.api.corrections import REPORTS, correction_router
 from brand_detect.api.guard import CSP, policy
-from brand_detect.api.states import JobState, state_of, unknown
+from brand_detect.api.job_list import ACTIVE, JobList
 from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
-from brand_detect.domain.errors import BadInput, Permanent, Transient
-from brand_detect.domain.job import check_job_id
 from brand_detect.report.index_page import render_login, render_state
 from brand_detect.report.page import DOCUMENTS
 from brand_detect.storage.store import Store
@@ -30,24 +28,21 @@ PLAIN = {
 """Headers of pages without a script."""
 
 
-def report_router(client: Client, store: Store, access: Access, launching: anyio.CapacityLimiter) -> APIRouter:
-    """The endpoints for the reports of ``store``; ``client`` reads the states of jobs and launches replays."""
+def report_router(
+    client: Client, store: Store, jobs: JobList, access: Access, launching: anyio.CapacityLimiter
+) -> APIRouter:
+    """The endpoints for the reports of ``store``; ``client`` launches replays."""
     router, stored = APIRouter(), StoredReports(store)
     may_see, may_change = guards(access)
 
-    @router.get(f"{REPORTS}/{{job_id}}/state", responses=problems(404, 503), dependencies=may_see)
-    def state(job_id: str) -> JobState:
-        """The state of a job, with or without a report."""
-        return _state(client, stored, job_id)
-
-    router.include_router(page_router(client, stored, access))
+    router.include_router(page_router(jobs, stored, access))
     router.include_router(file_router(stored, may_see))
     router.include_router(correction_router(client, stored, launching, may_see, may_change))
     router.include_router(login_router(access))
     return router
 
 
-def page_router(client: Client, stored: StoredReports, access: Access) -> APIRouter:
+def page_router(jobs: JobList, stored: StoredReports, access: Access) -> APIRouter:
     """The page of each report; redirects to the login if needed."""
     router = APIRouter(include_in_schema=False)
 
@@ -56,11 +51,12 @@ def page_router(client: Client, stored: StoredReports, access: Access) -> APIRou
         if not access.may_enter(request):
             return access.to_login(f"{REPORTS}/{job_id}")
         if _asks_for_json(request):
-            return AsciiJSON(_state(client, stored, job_id).model_dump())
+            return AsciiJSON(jobs.job(job_id).model_dump(mode="json"))
         try:
             data, scripts = stored.page(job_id)
         except NotThere:
-            return HTMLResponse(render_state(_state(client, stored, job_id).model_dump()), headers=PLAIN)
+            job = jobs.job(job_id)
+            return HTMLResponse(render_state(job.model_dump(mode="json"), job.state in ACTIVE), headers=PLAIN)
         return HTMLResponse(data, headers={CSP: policy(scripts)})
 
     return router
@@ -124,23 +120,3 @@ def _asks_for_json(request: Request) -> bool:
     """Whether the client is a program, which wants the job's state as JSON."""
     accepts = request.headers.get("accept", "")
     return "application/json" in accepts and "text/html" not in accepts
-
-
-def _state(client: Client, stored: StoredReports, job_id: str) -> JobState:
-    """The job's state; if it has a report, even while Dagster is out of reach."""
-    try:
-        made = stored.newest(job_id)
-    except NotThere:
-        made = None
-    says = "there is no report, and Dagster has no run that would make one: replay the job"
-    try:
-        found = state_of(client, check_job_id(job_id), f"{REPORTS}/{job_id}" if made else None)
-    except BadInput as e:
-        raise NotThere(str(e)) from e
-    except (Permanent, Transient) as e:
-        if not stored.is_known(job_id):
-            raise
-        found, says = None, str(e)
-    if found is None and not stored.is_known(job_id):
-        raise NotThere(f"There is no job {job_id}.")
-    return found or unknown(job_id, says)

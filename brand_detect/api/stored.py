@@ -78,10 +78,6 @@ class StoredReports:
             raise NotThere(f"There is no such report of {job_id}.")
         return self._reports.manifest(ref)
 
-    def is_known(self, job_id: str) -> bool:
-        """Whether the store has a folder for the job."""
-        return job_id in self._store.jobs()
-
     def is_made(self, job_id: str, run_id: str) -> bool:
         """Whether a run has written a report whose checks passed; the run itself ends a second later."""
         return any(m.attempt.startswith(f"{run_id}-") and not m.failed_check for m in self._reports.all(job_id))

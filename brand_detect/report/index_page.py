@@ -6,12 +6,12 @@ from typing import Any
 from brand_detect.report.pages import template
 
 
-def render_state(state: Mapping[str, Any]) -> str:
-    """The page of a job without a report, which reloads until no run is in progress.
+def render_state(job: Mapping[str, Any], is_active: bool) -> str:
+    """The page of a job without a report, which reloads while a run is in progress.
 
-    ``state``: job_id, says (a sentence), the stages of its run, those done, whether it has ended.
+    ``job`` is the answer of ``GET /jobs/{job_id}``.
     """
-    return template("state.html").render(state)
+    return template("state.html").render(job, is_active=is_active)
 
 
 def render_login(following: str, wrong: str = "") -> str:

@@ -43,6 +43,8 @@ if [ "$set_name" = dev ]; then # beside the Python packages, which need neither
       say "continuing without chromium: the browser tests will be skipped"
     command -v redis-server >/dev/null || install_system redis-server ||
       say "continuing without redis-server: the tests of worker machines will be skipped"
+    compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null || install_system libfaketime ||
+      say "continuing without libfaketime: a slow test of wrong clocks will be skipped"
   } &
   trap wait EXIT
 fi

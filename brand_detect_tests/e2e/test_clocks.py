@@ -72,7 +72,7 @@ class Watch:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
+@pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime: apt-get install libfaketime")
 @pytest.mark.parametrize("off_s", [-600, 600])
 def test_a_worker_of_the_same_name_with_another_clock_is_dead_when_it_is_silent(
     shared: dg.DagsterInstance, clean_environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, off_s: int

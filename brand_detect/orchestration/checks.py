@@ -207,7 +207,7 @@ def _presences(
 ) -> NDArray[np.float64]:
     """Start and end of the stretches with one of the keyframes of ``tracks`` on screen, shape (n, 2), in order of time.
 
-    Deliberately independent of ``BrandSpans``, which the report is made with.
+    Deliberately independent of ``Spans``, which the report is made with.
     """
     spans: list[list[float]] = []
     last_shot, dark, grid_s = -1, False, -np.inf
@@ -215,19 +215,19 @@ def _presences(
         dark |= cell["keyframe"] is None
         if cell["keyframe"] not in tracks:
             continue
-        own = {
-            side: [edges[key] for t in tracks[cell["keyframe"]] if (key := (t, cell["frame"], side)) in edges]
+        came, went = (
+            [edges.get((track, cell["frame"], side), cell[f"{side}_s"]) for track in tracks[cell["keyframe"]]]
             for side in ("start", "end")
-        }
+        )
         goes_on = i + 1 < len(cells) and cells[i + 1]["shot"] == cell["shot"]
-        end_s = max(own["end"]) if goes_on and own["end"] and cells[i + 1]["keyframe"] not in tracks else cell["end_s"]
+        end_s = max(went) if goes_on and cells[i + 1]["keyframe"] not in tracks else cell["end_s"]
         gap_s = cell["start_s"] - grid_s
         bridged = cell["shot"] == last_shot and not dark and gap_s <= params.bridge_s + TOUCHING_S
         if gap_s <= TOUCHING_S or bridged:
             spans[-1][1] = end_s
         else:
-            came = i and cells[i - 1]["shot"] == cell["shot"] and own["start"]
-            spans.append([min(own["start"]) if came else cell["start_s"], end_s])
+            within_shot = i and cells[i - 1]["shot"] == cell["shot"]
+            spans.append([min(came) if within_shot else cell["start_s"], end_s])
         last_shot, dark, grid_s = cell["shot"], False, cell["end_s"]
     return np.array([s for s in spans if s[1] - s[0] >= params.min_exposure_s and s[1] > s[0]]).reshape(-1, 2)
 

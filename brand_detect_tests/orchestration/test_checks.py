@@ -146,6 +146,7 @@ def test_failed_questions_are_counted_of_this_attempt_alone(stats: dict[str, flo
 
 # compile_report
 
+SAME_S = 1e-6
 REPORT_CHECKS = (
     checks.no_exposure_outside_the_video,
     checks.no_instant_counted_twice,
@@ -176,6 +177,7 @@ def made(
     fate: list[str],
     cuts: tuple[float, ...],
     shares: Sequence[float | None] = (),
+    overlays: Sequence[str] = (),
     **params: float,
 ) -> Made:
     """``shares`` are, by frame, how far from it tracks appear before it and disappear after it, of half a second."""
@@ -192,7 +194,7 @@ def made(
         for t in range(3)
         for side, sign in ((Side.start, -1), (Side.end, 1))
     ]
-    detected = replace(p.detected(regions, scenes), edges=table(TRACK_EDGES, edges))
+    detected = replace(p.detected(regions, scenes, overlays), edges=table(TRACK_EDGES, edges))
     report = compile_report(
         p.request(),
         frames,
@@ -224,7 +226,14 @@ def test_every_report_of_the_stage_passes(
     min_exposure_s: float,
     shares: list[float | None],
 ):
-    assert made(rows, fate, cuts, shares, bridge_s=bridge_s, min_exposure_s=min_exposure_s).failing() == set()
+    of = made(rows, fate, cuts, shares, ("t1", "t3"), bridge_s=bridge_s, min_exposure_s=min_exposure_s)
+    assert of.failing() == set()
+    for brand in of.report.brands.to_pylist():
+        assert brand["low_s"] <= brand["seconds"] + SAME_S
+        assert brand["seconds"] <= brand["high_s"] + SAME_S
+        assert 0 <= brand["overlay_s"] <= brand["seconds"] + SAME_S
+        assert 0 <= brand["exclusive_s"] <= brand["seconds"] + SAME_S
+    assert all(0 < part["share"] <= 1 + SAME_S for part in of.report.placements.to_pylist())
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ from brand_detect.domain.tables import table
 from brand_detect.stages.compile_report.assets import with_assets
 from brand_detect.stages.compile_report.corrections import Corrections, Named
 from brand_detect.stages.compile_report.detections import counted, detections
-from brand_detect.stages.compile_report.edges import BrandSpans
+from brand_detect.stages.compile_report.edges import Spans
 from brand_detect.stages.compile_report.evidence import decisive_answers, evidence, placements_answered
 from brand_detect.stages.compile_report.exposures import exposures
 from brand_detect.stages.compile_report.placements import placements, texts_of
@@ -106,7 +106,7 @@ def compile_report(
     counting, overlay_notes = _without_overlays(corrected.found, params.overlays)
     counting, kind_notes = _without_kinds(counting, params.exclude_kinds, brands)
     found = counted(counting)
-    spans = BrandSpans(found, detected.edges, cells)
+    spans = Spans(found["brand_id"].to_pylist(), found, detected.edges, cells)
     exposed, rests_on = exposures(found, frames.frames, cells, spans, params, scale, request.video_sha256)
     reported = found.take(rests_on).sort_by([("frame", "ascending"), ("brand_id", "ascending")])
     reported = reported.drop_columns("seen_on")
@@ -115,7 +115,7 @@ def compile_report(
     notes = [n for source in (request, scenes, detected, verdicts) for n in source.notes]
     if detected.regions.num_rows and not detected.camera_motion.num_rows:
         notes.append(NO_MOTION)
-    by_brand = totals(exposed, reported, cells, scenes.shots, resembling, range_s, params, brands)
+    by_brand = totals(exposed, reported, detected.edges, cells, scenes.shots, resembling, range_s, params, brands)
     proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
         brands=table(BRANDS, by_brand),

@@ -1,7 +1,7 @@
 """Stretches of time in which brands are on screen, from the cells that show them and the edges of their tracks."""
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,30 +20,33 @@ class Span:
     end_s: float
 
 
-class BrandSpans:
-    """The stretches of each brand of ``detections``.
+class Spans:
+    """The stretches of each key of ``detections``, such as its brand.
 
     One begins and ends with its cells, which is exact at cuts and at the ends of the range. Between two sampled frames
-    it begins when the first of the brand's tracks appears, and ends when the last disappears, as far as that is known.
+    it begins when the first of its tracks appears, and ends when the last disappears; a track whose edge is not known
+    does so at the end of its cell.
 
     Args:
+        keys: of each detection.
         edges: TRACK_EDGES.
         cells: TIMELINE in order.
     """
 
-    def __init__(self, detections: pa.Table, edges: pa.Table, cells: pa.Table) -> None:
+    def __init__(self, keys: Iterable[Hashable], detections: pa.Table, edges: pa.Table, cells: pa.Table) -> None:
         self._cells = cells
         self._shot, self._frame, self._keyframe = (cells[c].to_pylist() for c in ("shot", "frame", "keyframe"))
         self._on_grid = {Side.start: cells["start_s"].to_pylist(), Side.end: cells["end_s"].to_pylist()}
         self._found = {(edge["track_id"], edge["frame"], edge["side"]): edge["t_s"] for edge in edges.to_pylist()}
-        self._tracks: defaultdict[str, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-        columns = (detections[c].to_pylist() for c in ("brand_id", "frame", "track_id"))
-        for brand_id, keyframe, track_id in zip(*columns, strict=True):
-            self._tracks[brand_id][keyframe].add(track_id)
+        self._tracks: defaultdict[Hashable, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for key, keyframe, track_id in zip(
+            keys, *(detections[c].to_pylist() for c in ("frame", "track_id")), strict=True
+        ):
+            self._tracks[key][keyframe].add(track_id)
 
-    def of(self, brand_id: str, bridge_s: float) -> list[Span]:
-        """The brand's stretches in order of time, with gaps bridged as by ``timeline.bridged_spans``."""
-        tracks = self._tracks[brand_id]
+    def of(self, key: Hashable, bridge_s: float) -> list[Span]:
+        """The key's stretches in order of time, with gaps of the grid bridged as by ``timeline.bridged_spans``."""
+        tracks = self._tracks[key]
         found = []
         for rows in timeline.bridged_spans(self._cells, [*tracks], bridge_s):
             (first, came), (last, went) = ((row, tracks[self._keyframe[row]]) for row in (int(rows[0]), int(rows[-1])))
@@ -52,8 +55,8 @@ class BrandSpans:
 
     def _edge(self, tracks: Set[str], row: int, side: Side) -> float:
         beside = row + (1 if side is Side.end else -1)
-        within_shot = 0 <= beside < len(self._shot) and self._shot[beside] == self._shot[row]
-        found = [t_s for track in tracks if (t_s := self._found.get((track, self._frame[row], side))) is not None]
-        if not found or not within_shot:
-            return self._on_grid[side][row]
+        on_grid = self._on_grid[side][row]
+        if not 0 <= beside < len(self._shot) or self._shot[beside] != self._shot[row]:
+            return on_grid
+        found = [self._found.get((track, self._frame[row], side), on_grid) for track in tracks]
         return max(found) if side is Side.end else min(found)

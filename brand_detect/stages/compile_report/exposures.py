@@ -13,7 +13,7 @@ from brand_detect.domain.placements import PLACEMENTS, Placement
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.tables import content_id
 from brand_detect.stages.compile_report.detections import BOX, Floats, Ints
-from brand_detect.stages.compile_report.edges import BrandSpans
+from brand_detect.stages.compile_report.edges import Spans
 from brand_detect.stages.regions import sizes_of
 
 FROM_BEST = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by", "verdict_id", "reviewed")
@@ -84,7 +84,7 @@ def exposures(
     found: pa.Table,
     frames: pa.Table,
     cells: pa.Table,
-    spans: BrandSpans,
+    spans: Spans,
     params: CompileReportParams,
     scale: QualityScale,
     video: str,
@@ -98,8 +98,7 @@ def exposures(
         return [], np.zeros(0, np.intp)
     presences = _presences(found, frames, scale)
     runs = [run for presence in presences for run in _runs(presence, cells, spans, params, scale)]
-    factors = _media_factors(runs)
-    made = [_exposure(run, video, factor) for run, factor in zip(runs, factors, strict=True)]
+    made = [_exposure(run, video, *shared) for run, shared in zip(runs, _shared(runs), strict=True)]
     rests_on = np.unique(np.concatenate([np.zeros(0, np.intp), *(run.presence.rows[run.rows()] for run in runs)]))
     return sorted(made, key=lambda e: (e.start_s, e.brand_id)), rests_on
 
@@ -157,7 +156,7 @@ def _presence(
 
 
 def _runs(
-    presence: _Presence, cells: pa.Table, spans: BrandSpans, params: CompileReportParams, scale: QualityScale
+    presence: _Presence, cells: pa.Table, spans: Spans, params: CompileReportParams, scale: QualityScale
 ) -> Iterator[_Run]:
     starts, ends = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
     keyframe = cells["keyframe"].fill_null(-1).to_numpy()
@@ -176,22 +175,22 @@ def _runs(
         yield _Run(presence, at, start, end, scores, quality, factor)
 
 
-def _media_factors(runs: Sequence[_Run]) -> list[float]:
-    """Each run's ``media_factor``: the mean factor over its seconds, 0 in bridged gaps.
+def _shared(runs: Sequence[_Run]) -> Iterator[tuple[float, float]]:
+    """Each run's ``media_factor``, the mean factor over its seconds, 0 in bridged gaps, and its ``exclusive_s``.
 
     If the factors of all brands on screen sum to more than 1, all are reduced in proportion. The mean is truncated to
     the six decimals of exports, so that exported values add up to the brand's value.
     """
     edges = np.unique(np.concatenate([np.zeros(0), *(times for run in runs for times in (run.start, run.end))]))
-    lengths, together = np.diff(edges), np.zeros(max(0, len(edges) - 1))
+    lengths, n_pieces = np.diff(edges), max(0, len(edges) - 1)
+    together, n_brands = np.zeros(n_pieces), np.zeros(n_pieces, np.intp)
     pieces = [_pieces(run, edges) for run in runs]
     for run, (cell, piece) in zip(runs, pieces, strict=True):
         together[piece] += run.factor[cell]  # no piece twice: exposures of one brand are disjoint
-    means = (
-        float(lengths[piece] @ (run.factor[cell] / np.maximum(together[piece], 1.0))) / run.seconds
-        for run, (cell, piece) in zip(runs, pieces, strict=True)
-    )
-    return [floor(1e6 * mean) / 1e6 for mean in means]
+        n_brands[piece] += 1
+    for run, (cell, piece) in zip(runs, pieces, strict=True):
+        mean = float(lengths[piece] @ (run.factor[cell] / np.maximum(together[piece], 1.0))) / run.seconds
+        yield floor(1e6 * mean) / 1e6, float(lengths[piece] @ (n_brands[piece] == 1))
 
 
 def _pieces(run: _Run, edges: Floats) -> tuple[Ints, Ints]:
@@ -201,10 +200,9 @@ def _pieces(run: _Run, edges: Floats) -> tuple[Ints, Ints]:
     return cell, np.arange(len(cell)) + np.repeat(end - np.cumsum(end - first), end - first)
 
 
-def _exposure(run: _Run, video: str, media_factor: float) -> Exposure:
+def _exposure(run: _Run, video: str, media_factor: float, exclusive_s: float) -> Exposure:
     on, rows = run.presence, run.rows()
     best = _best(on.found.take(rows))
-    alone = on.scores["exclusive"][run.at] == 1
     cx, cy = run.mean(on.centre)
     carried, assets = run.mean(on.placements), {name: float(run.mean(area)) for name, area in on.assets.items()}
     placement = int((carried * IS_KNOWN if (carried * IS_KNOWN).any() else carried).argmax())
@@ -227,7 +225,7 @@ def _exposure(run: _Run, video: str, media_factor: float) -> Exposure:
         position=run.scores["position"],
         clarity=run.scores["clarity"],
         visible_frac=run.scores["visibility"],
-        exclusive_s=float(run.seconds_of @ alone),
+        exclusive_s=exclusive_s,
         quality=run.quality,
         media_factor=media_factor,
     )

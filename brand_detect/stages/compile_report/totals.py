@@ -20,12 +20,13 @@ from brand_detect.domain.contracts.compile_report import (
 )
 from brand_detect.domain.placements import Placement
 from brand_detect.stages.compile_report.detections import Floats
-from brand_detect.stages.compile_report.edges import BrandSpans
+from brand_detect.stages.compile_report.edges import Spans
 
 
 def totals(
     exposures: Sequence[Exposure],
     detections: pa.Table,
+    edges: pa.Table,
     cells: pa.Table,
     shots: pa.Table,
     resembling: Mapping[str, Sequence[int]],
@@ -46,9 +47,9 @@ def totals(
         detections,
         (pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32())) | (pc.field("reviewed") != ""),
     )
-    overlays = _frames_of(detections, pc.field("is_overlay"))
+    overlays = detections.filter(pc.field("is_overlay"))
+    on_overlays = Spans(overlays["brand_id"].to_pylist(), overlays, edges, cells)
     every = _frames_of(detections, pc.scalar(True))
-    shown = timeline.shown_seconds(cells)
     starts, ends = (cells[c].to_numpy() for c in ("start_s", "end_s"))
     bounds = _Bounds(cells, shots, range_s)
 
@@ -77,7 +78,7 @@ def totals(
             last_s=own[-1].end_s,
             area_frac_mean=_mean(own, "area_frac_mean"),
             confidence=max(e.confidence for e in own),
-            overlay_s=float(shown[overlays[brand_id]].sum()),
+            overlay_s=sum(span.end_s - span.start_s for span in on_overlays.of(brand_id, bridge_s=0)),
             low_s=min(bounds.low(sure[brand_id]), seconds),
             high_s=bounds.high(on_grid(brand_id), resembling.get(brand, ())),
             mean_s=seconds / len(own),
@@ -132,13 +133,13 @@ def _parts(
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """The fields of ``Part`` by brand and value of ``column``; what carries a brand is counted like exposures."""
     found: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
-    for name in sorted({*detections[column].to_pylist()}):
-        spans = BrandSpans(detections.filter(pc.field(column) == name), edges, cells)
-        for brand in brands:
-            lengths = [span.end_s - span.start_s for span in spans.of(brand.brand_id, params.bridge_s)]
-            lengths = [s for s in lengths if s > 0 and s >= params.min_exposure_s]
-            if lengths:
-                found[brand.brand_id].append((sum(lengths), len(lengths), name))
+    parts = [*zip(*(detections[c].to_pylist() for c in ("brand_id", column)), strict=True)]
+    spans = Spans(parts, detections, edges, cells)
+    for part in sorted(set(parts)):
+        lengths = [span.end_s - span.start_s for span in spans.of(part, params.bridge_s)]
+        lengths = [s for s in lengths if s > 0 and s >= params.min_exposure_s]
+        if lengths:
+            found[part[0]].append((sum(lengths), len(lengths), part[1]))
     for brand in brands:
         for seconds, n_exposures, name in sorted(found[brand.brand_id], key=lambda one: -one[0]):
             part = {"brand_id": brand.brand_id, "brand": brand.brand, "seconds": seconds}

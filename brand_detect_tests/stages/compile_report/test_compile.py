@@ -79,7 +79,8 @@ def test_an_exposure_begins_and_ends_at_the_edges_of_its_tracks() -> None:
     [brand] = made.brands.to_pylist()
     assert brand["seconds"] == pytest.approx(1.8)
     assert (brand["low_s"], brand["high_s"]) == (1.0, 2.0), "what the sampled frames prove"
-    assert spans(report(regions, both, edges=found[1:2])) == [(1.9, 3.25)], "the other board's is not known"
+    assert spans(report(regions, both, edges=found[1:2])) == [(1.75, 3.25)], "the other's is that of its cell"
+    assert spans(report(regions, both, edges=found[:1])) == [(1.6, 3.25)]
 
 
 def test_edges_inside_an_exposure_and_at_cuts_change_nothing() -> None:
@@ -88,6 +89,23 @@ def test_edges_inside_an_exposure_and_at_cuts_change_nothing() -> None:
     both = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], verdict_id="other")]
     assert spans(report(regions, both, edges=found)) == [(1.9, 3.6)], "one board goes, the other comes"
     assert spans(report(regions, both, edges=found, cuts=(1.8, 3.9))) == [(1.8, 3.9)]
+
+
+def test_time_alone_on_screen_is_counted_between_samples_too() -> None:
+    """Nike's board and Puma's share a sample, and are on screen together for 0.3 s of the 0.9 s of each."""
+    regions = track("a", [4]) + track("b", [4], (900, 500, 200, 50))
+    found = (
+        *(("a", 4, Side.start, 1.5), ("a", 4, Side.end, 2.4)),
+        *(("b", 4, Side.start, 2.1), ("b", 4, Side.end, 3.0)),
+    )
+    made = report(regions, [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])], edges=found)
+    assert [e["exclusive_s"] for e in made.exposures.to_pylist()] == pytest.approx([0.6, 0.6])
+
+
+def test_time_on_overlays_ends_with_their_edges() -> None:
+    found = (("a", 4, Side.start, 1.96), ("a", 4, Side.end, 2.04))
+    made = report(track("a", [4]), [p.verdict("Nike", ["a"])], edges=found, on_overlay=("a",))
+    assert made.brands["overlay_s"].to_pylist() == pytest.approx([0.08])
 
 
 def test_figures_weigh_the_time_that_edges_leave() -> None:

@@ -44,6 +44,8 @@ class Media(Protocol):
         ...
 
 
+Interval = tuple[float, float]
+"""Start and end, in seconds."""
 MOST_PICTURES = 18
 """Pictures of a stretch, those at both ends included: half a second of 30 a second."""
 
@@ -67,11 +69,13 @@ class DecodedFrame:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture. ``luma`` gives its luma upright with square pixels, shape (height, width), when called."""
+    """A decoded picture. When called, ``luma`` gives its luma upright with square pixels, shape (height, width), and
+    ``thumbnail`` that of THUMBNAIL_SHAPE, as of a ``DecodedFrame``."""
 
     t_s: float
     next_s: float  # when the picture after it is shown
     luma: Callable[[], Luma]
+    thumbnail: Callable[[], Luma]
 
 
 class Decoder(Protocol):
@@ -92,14 +96,13 @@ class Decoder(Protocol):
         """
         ...
 
-    def key_times(self, file: BinaryIO) -> list[float]:
-        """The times in seconds that decoding can reach at once, in order; 0 alone if the container has no index."""
-        ...
+    def stretches(
+        self, file: BinaryIO, choose: Callable[[Sequence[float]], Sequence[Interval]]
+    ) -> Iterator[tuple[Interval, list[Picture]]]:
+        """The pictures from start to end, both included, of each interval that ``choose`` names; these are in order and
+        share no more than an end.
 
-    def stretches(self, file: BinaryIO, spans_s: Sequence[tuple[float, float]]) -> Iterator[list[Picture]]:
-        """The pictures from start to end of each of ``spans_s``, both included; they are in order and share no more
-        than an end.
-
+        ``choose`` is told the times that decoding can reach at once, in order: 0 alone if the container has no index.
         Of a stretch at most ``MOST_PICTURES`` are kept, spread evenly. Damage gives stretches without pictures.
         Every picture is good until the next stretch is asked for.
         """

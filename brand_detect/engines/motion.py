@@ -55,6 +55,8 @@ class OpenCvCameraMotion:
         return _grey(cv2.resize(image, size, interpolation=cv2.INTER_AREA))  # pyright: ignore[reportArgumentType]
 
     def between(self, before: Luma, after: Luma) -> Transform | None:
+        if before.shape != after.shape:
+            return None
         if _is_still(before, after):
             return np.eye(3)  # an estimate takes ten times as long
         best, agreement = None, -1.0

@@ -5,7 +5,7 @@ import math
 import threading
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -18,7 +18,7 @@ from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Probe
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.protocols import MOST_PICTURES, DamagedTail, DecodedFrame, Image, Picture
+from brand_detect.domain.protocols import MOST_PICTURES, DamagedTail, DecodedFrame, Image, Interval, Picture
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoFrame
@@ -135,12 +135,9 @@ class PyAvDecoder:
             if video.damaged or lost_s > LOST_S:
                 raise DamagedTail("The video cannot be decoded to its end.", video.end_s)
 
-    def key_times(self, file: BinaryIO) -> list[float]:
-        """The times of the key pictures in the container's index; see ``Decoder.key_times``."""
-        with opened(file, self.limits) as (container, stream):
-            return _key_times(container, stream)
-
-    def stretches(self, file: BinaryIO, spans_s: Sequence[tuple[float, float]]) -> Iterator[list[Picture]]:
+    def stretches(
+        self, file: BinaryIO, choose: Callable[[Sequence[float]], Sequence[Interval]]
+    ) -> Iterator[tuple[Interval, list[Picture]]]:
         """Decodes in one pass, from the key picture before a stretch where one lies between; see ``Decoder``.
 
         The loop filter is left out, which saves a fifth to a third of the time: all pictures of a stretch lack it.
@@ -151,7 +148,7 @@ class PyAvDecoder:
             video = Pictures(container, stream, self.limits)
             decoded: Iterator[tuple[float, VideoFrame]] = video.read(0.0)
             last: list[tuple[float, VideoFrame]] = []  # that of the stretch before, with which the next may begin
-            for start_s, end_s in spans_s:
+            for start_s, end_s in choose(keys):
                 key_s = keys[bisect(keys, start_s + ROUNDED_S) - 1]
                 if key_s > max([SEEK_FROM_S, *(t_s + SEEK_AHEAD_S for t_s, _ in last)]):
                     decoded, last = video.read(key_s), []
@@ -168,7 +165,11 @@ class PyAvDecoder:
                         break
                 last = kept[-1:]
                 times = zip(kept, [*next_s, end_s], strict=False)
-                yield [Picture(t_s, t, partial(_upright_luma, stream, picture)) for (t_s, picture), t in times]
+                yield (start_s, end_s), [_picture(stream, *shown, next_s) for shown, next_s in times]
+
+
+def _picture(stream: "VideoStream", t_s: float, picture: "VideoFrame", next_s: float) -> Picture:
+    return Picture(t_s, next_s, partial(_upright_luma, stream, picture), lambda: _thumbnail(picture, turn_of(picture)))
 
 
 def _image(stream: "VideoStream", picture: "VideoFrame") -> Image:
@@ -181,8 +182,15 @@ def _image(stream: "VideoStream", picture: "VideoFrame") -> Image:
 def _key_times(container: "InputContainer", stream: "VideoStream") -> list[float]:
     """Times of the key pictures in seconds from the first picture, in order; 0 alone where no seek finds them.
 
-    MP4's index has times of decoding: all key pictures are shown equally much later.
+    MP4's index has times of decoding: all key pictures are shown equally much later. FFmpeg reads Matroska's at the
+    first seek.
     """
+    from av.error import FFmpegError
+
+    if container.format.name == _MATROSKA and stream.time_base:
+        with suppress(FFmpegError):  # no index
+            container.seek(round(SEEK_FROM_S / stream.time_base), stream=stream)
+        container.seek(0)
     keys = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
     if container.format.name not in _INDEXED or not stream.time_base or not keys:
         return [0.0]
@@ -484,10 +492,9 @@ class Pictures:
 
     def read(self, start_s: float) -> Iterator[tuple[float, "VideoFrame"]]:
         """Yields pictures from ``start_s`` on, or from slightly earlier."""
-        if start_s > SEEK_FROM_S and self._container.format.name in _INDEXED:
-            self._seek(start_s)
+        far = start_s > SEEK_FROM_S and self._container.format.name in _INDEXED
         graph, made_for = None, None  # from the first interlaced picture on, all pass the filter
-        for picture in self._good():
+        for picture in self._sought(start_s) if far else self._good():
             kind = picture.width, picture.height, picture.format.name
             if graph and made_for != kind:
                 yield from self._pull(graph, None)
@@ -501,26 +508,24 @@ class Pictures:
         if graph:
             yield from self._pull(graph, None)
 
-    def _seek(self, start_s: float) -> None:
-        """Seeks to the key picture before ``start_s``, or to the beginning if the index is unusable."""
+    def _sought(self, start_s: float) -> Iterator["VideoFrame"]:
+        """The pictures from the key picture before ``start_s`` on, or all if the index is unusable."""
         from av.error import FFmpegError
 
         container, stream = self._container, self._stream
         if self._clock.last_s is None and (first := next(self._good(), None)):
             self._time(first)
-        landed = at = None
-        if self._first_pts is not None and stream.time_base:
-            at = self._first_pts + int(start_s / stream.time_base)
-            try:
-                container.seek(at, stream=stream)
-                landed = next(self._good(), None)
-            except FFmpegError:
-                pass  # no usable index: start at the beginning
-        if landed and at is not None and landed.pts is not None and landed.pts <= at:
-            container.seek(at, stream=stream)
-        else:
-            container.seek(0)
         self._clock.last_s = None
+        if self._first_pts is not None and stream.time_base:
+            at = self._first_pts + round(start_s / stream.time_base)  # a tick less would be the key picture before
+            with suppress(FFmpegError):  # no usable index
+                container.seek(at, stream=stream)
+                pictures = self._good()
+                landed = next(pictures, None)
+                if landed and landed.pts is not None and landed.pts <= at:
+                    return chain([landed], pictures)
+        container.seek(0)
+        return self._good()
 
     def _good(self) -> Iterator["VideoFrame"]:
         from av.error import FFmpegError

@@ -61,8 +61,9 @@ class Annotations:
 
     Between two samples of a track its box moves linearly; before the first and after the last it moves like the other
     tracks of the shot, unless it is an overlay. A box is shown from the start of its first cell to the end of its
-    last, including gaps of up to ``bridge_s``, and only during an exposure of its brand. No box crosses a cut, because
-    a track lies within one shot and its cells end at cuts.
+    last, including gaps of up to ``bridge_s``, and only during an exposure of its brand; if that begins or ends beyond
+    the cell, before the sample beside it, so does the box. No box crosses a cut, because a track lies within one shot
+    and its cells end at cuts, where exposures end as well.
     """
 
     def __init__(self, report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> None:
@@ -103,6 +104,7 @@ def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -
     samples = dict(zip(tracks, _samples(list(tracks.values()), frames, cells), strict=True))
     moving = [samples[track] for track, rows in tracks.items() if not rows[0]["is_overlay"]]
     drifts = _Drifts(moving, cells)
+    reach_s = float(np.median(np.diff(cells["t_s"].to_numpy()))) / 2 if cells.num_rows > 1 else 0.0
     for track in sorted(tracks, key=lambda track: -place[track[0]]):
         rows, keys = tracks[track], samples[track]
         times, boxes = keys[:, 0], keys[:, 3:]
@@ -115,7 +117,7 @@ def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -
             times,
             boxes,
             [
-                (max(begin, first), min(end, last))
+                (first if begin - reach_s < first else begin, last if last < end + reach_s else end)
                 for begin, end in timeline.union(keys[:, 1:3], bridge_s).tolist()
                 for first, last in exposures[track[0]]
                 if max(begin, first) < min(end, last)

@@ -1,5 +1,7 @@
 """What the decoder says and yields, on small clips with known pictures."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from brand_detect.domain.contracts.extract_frames import THUMBNAIL_SHAPE
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Probe
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.protocols import MOST_PICTURES, DamagedTail, DecodedFrame
+from brand_detect.domain.protocols import MOST_PICTURES, DamagedTail, DecodedFrame, Interval
 from brand_detect.domain.protocols import Picture as Found
+from brand_detect.engines import video
 from brand_detect.engines.video import PyAvDecoder, opened
 from brand_detect_tests.support.videos import Picture, scene, truncate, write_clip
 
@@ -388,10 +391,10 @@ def stretches(path: Path, *spans_s: tuple[float, float]) -> list[list[Found]]:
     """The stretches, with the luma of each picture, which is good only until the next stretch."""
     with path.open("rb") as file:
         found = []
-        for pictures in PyAvDecoder().stretches(file, spans_s):
+        for _, pictures in PyAvDecoder().stretches(file, lambda _: spans_s):
             lumas = [picture.luma() for picture in pictures]
             kept = zip(pictures, lumas, strict=True)
-            found.append([Found(one.t_s, one.next_s, lambda luma=luma: luma) for one, luma in kept])
+            found.append([Found(one.t_s, one.next_s, lambda luma=luma: luma, one.thumbnail) for one, luma in kept])
         return found
 
 
@@ -427,10 +430,36 @@ def test_luma_of_turned_pictures_is_upright(tmp_path: Path) -> None:
     assert stretches(path, (0.0, 0.4))[0][0].luma().shape == (320, 180)
 
 
-def test_key_times_count_from_the_first_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate", [25, Fraction(30000, 1001), Fraction(24000, 1001)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_stretch_at_a_key_picture_is_reached_without_the_pictures_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, rate: Fraction
+) -> None:
+    options = {"sc_threshold": "0", "threads": "1"}
+    path = write_clip(tmp_path / f"a{suffix}", moving(600), fps=rate, keyint=15, options=options)
+    decoded, check = [], video._check_picture
+    monkeypatch.setattr(video, "_check_picture", lambda *args: (decoded.append(args), check(*args)))
+
+    def choose(keys: Sequence[float]) -> Sequence[Interval]:
+        decoded.clear()
+        return [(key_s, key_s + 10 / float(rate)) for key_s in keys if key_s > 5][::2]
+
+    with path.open("rb") as file:
+        found = [pictures for _, pictures in PyAvDecoder().stretches(file, choose)]
+    assert [len(pictures) for pictures in found] == [11] * len(found)
+    assert len(found) >= 15
+    assert len(decoded) <= 12 * len(found), "a key picture early would be 15 more"
+
+
+def key_times(path: Path) -> list[float]:
+    told: list[float] = []
+    with path.open("rb") as file:
+        assert list(PyAvDecoder().stretches(file, lambda keys: told.extend(keys) or ())) == []
+    return told
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mp4", {}), ("b.mp4", {"bf": "2"}), ("c.mkv", {}), ("d.ts", {})])
+def test_key_times_count_from_the_first_picture(tmp_path: Path, name: str, options: dict[str, str]) -> None:
     """Also with pictures that are shown later than they are decoded; a transport stream has no index."""
-    for name, options in (("a.mp4", {}), ("b.mp4", {"bf": "2"}), ("c.ts", {})):
-        path = write_clip(tmp_path / name, moving(50), keyint=20, options={"sc_threshold": "0", **options})
-        with path.open("rb") as file:
-            found = PyAvDecoder().key_times(file)
-        assert found == pytest.approx([0.0] if path.suffix == ".ts" else [0.0, 0.8, 1.6], abs=1e-3)
+    path = write_clip(tmp_path / name, moving(50), keyint=20, options={"sc_threshold": "0", **options})
+    assert key_times(path) == pytest.approx([0.0] if path.suffix == ".ts" else [0.0, 0.8, 1.6], abs=1e-3)

@@ -1,13 +1,16 @@
 """Where boxes are between samples, and that none is there when it should not be."""
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.detect_objects import TRACK_EDGES, Side
 from brand_detect.domain.contracts.filter_scenes import BLACK
 from brand_detect.domain.protocols import Label, Shape
+from brand_detect.domain.tables import table
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.report.annotations import Annotations
 from brand_detect_tests.support import payloads as p
@@ -55,6 +58,20 @@ def test_boxes_are_there_while_the_exposure_lasts() -> None:
     shown = overlay([p.region(4, "a"), p.region(5, "a")], [p.verdict("Nike", ["a"])])
     present = [t / 100 for t in range(400) if shown.at(t / 100)]
     assert (present[0], present[-1]) == (1.75, 2.74)
+
+
+def test_boxes_begin_and_end_with_the_exposure_between_two_samples() -> None:
+    frames = p.frames(20, size=(1000, 500))
+    filtered = p.scenes(frames)
+    edges = [
+        {"track_id": "a", "frame": frame, "side": side, "t_s": t_s, "error_s": 0.04}
+        for frame, side, t_s in ((4, Side.start, 1.55), (5, Side.end, 2.6))
+    ]
+    found = replace(p.detected([p.region(4, "a"), p.region(5, "a")], filtered), edges=table(TRACK_EDGES, edges))
+    made = select_report(p.request(), frames, filtered, found, p.verdicts([p.verdict("Nike", ["a"])]))
+    shown = Annotations(made, frames.frames, filtered.timeline, BRIDGE_S)
+    present = [t / 100 for t in range(400) if shown.at(t / 100)]
+    assert (present[0], present[-1]) == (1.55, 2.59)
 
 
 def test_nothing_is_drawn_over_a_cut() -> None:

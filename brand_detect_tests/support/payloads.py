@@ -33,7 +33,7 @@ from brand_detect.domain.tables import table
 Box = tuple[float, float, float, float]  # x, y, width, height in px
 
 
-_BUSY = bytes(97 * i % 251 for i in range(THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]))  # no plain picture
+BUSY = bytes(97 * i % 251 for i in range(THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]))  # no plain picture
 
 
 def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def frames(n: int = 20, fps: float = 2.0, size: tuple[int, int] = (1920, 1080)) 
             "luma_mean": 120.0,
             "luma_std": 50.0,
             "phash": i,
-            "thumbnail": _BUSY,
+            "thumbnail": BUSY,
         }
         for i in range(n)
     ]

@@ -20,7 +20,7 @@ def write_clip(
     path: Path,
     pictures: Iterable[Picture],
     *,
-    fps: int = 25,
+    fps: int | Fraction = 25,
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     rotation_deg: int = 0,
@@ -38,7 +38,7 @@ def write_clip(
     coding = {"crf": "16", "preset": "ultrafast"} if codec == "libx264" else {}
     if interlaced:
         coding["x264-params"] = "interlaced=1:bff=1"
-    base = Fraction(1, 1000 if times_s is not None else fps)
+    base = Fraction(1, 1000) if times_s is not None else 1 / Fraction(fps)
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = None
         for n, picture in enumerate(pictures):

@@ -24,13 +24,14 @@ from brand_detect.domain.contracts.detect_objects import (
 )
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
-from brand_detect.domain.errors import BrandDetectError, Permanent
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.geometry import box_areas, boxes_of, rescaled, shared
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import (
     NOT_COMPARED,
     CameraMotion,
     Decoder,
+    Interval,
     Luma,
     Media,
     Picture,
@@ -58,9 +59,9 @@ COARSE = 4
 """By which small pictures are reduced once more: their motion is found in 2 ms, and ``locate`` corrects its px."""
 SAME_S = 0.01
 """Most by which a picture's time differs from that of the sampled frame that it is."""
-
-Interval = tuple[float, float]
-"""From one sampled frame to the next, in seconds."""
+SAME_LUMA = 8.0
+"""Largest mean difference of two thumbnails of one picture, in grey levels, of which one was decoded without the loop
+filter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,18 +96,30 @@ def with_edges(
     sought = _sought(detected, scenes)
     if not sought:
         return detected
-    edges, notes, chosen = TableBuilder(TRACK_EDGES), list(detected.notes), []
+    edges, notes = TableBuilder(TRACK_EDGES), list(detected.notes)
+    chosen: list[Interval] = []
+    thumbnails = dict(zip(*(frames.frames[c].to_pylist() for c in ("t_s", "thumbnail")), strict=True))
     widths_px = frames.frames["width_px"].to_numpy()
     n_pictures = params.edge_pictures_per_minute * (frames.end_s - frames.start_s) / 60
     try:
         with media.open(request.video_uri) as file:
             if file.seek(0, 2) != request.video_bytes:
                 raise Permanent("It is another file now.")
-            chosen = _affordable(sought, decoder.key_times(file), request.probe.fps, n_pictures)
-            for done, (interval, pictures) in enumerate(zip(chosen, decoder.stretches(file, chosen), strict=True), 1):
-                edges.add(_found(sought[interval], interval, pictures, widths_px, motion))
+
+            def choose(key_times: Sequence[float]) -> Sequence[Interval]:
+                chosen.extend(_affordable(sought, key_times, request.probe.fps, n_pictures))
+                return chosen
+
+            n_known = 0
+            for done, (interval, pictures) in enumerate(decoder.stretches(file, choose), 1):
+                if _is_of(interval, pictures, thumbnails):
+                    n_known += 1
+                    edges.add(_found(sought[interval], pictures, widths_px, motion))
                 progress(done, len(chosen), "intervals with edges")
-    except BrandDetectError as e:
+            if chosen and not n_known:
+                raise Permanent("It shows other pictures now.")
+    except (BadInput, Permanent) as e:
+        edges, chosen = TableBuilder(TRACK_EDGES), []
         notes.append(f"Edges of exposures are those of the sampling grid, as the video was not at hand: {e}")
     found = edges.table()
     work = {
@@ -172,9 +185,20 @@ def _affordable(
     return sorted(interval for key, (n, _) in taken.items() for interval in after_key[key][:n])
 
 
+def _is_of(interval: Interval, pictures: Sequence[Picture], thumbnails: Mapping[float, bytes]) -> bool:
+    """Whether the first and the last of ``pictures`` are the sampled frames of ``interval``, and not those of a file
+    that took the video's place."""
+    if len(pictures) < 2:
+        return False
+    for t_s, picture in zip(interval, (pictures[0], pictures[-1]), strict=True):
+        stored = np.frombuffer(thumbnails[t_s], np.uint8).astype(int)
+        if abs(picture.t_s - t_s) > SAME_S or np.abs(picture.thumbnail().ravel() - stored).mean() > SAME_LUMA:
+            return False
+    return True
+
+
 def _found(
     sought: Sequence[_Sought],
-    interval: Interval,
     pictures: Sequence[Picture],
     widths_px: NDArray[np.int32],
     motion: CameraMotion,
@@ -183,8 +207,6 @@ def _found(
 
     ``widths_px`` are those of the stored frames.
     """
-    if len(pictures) < 2 or max(abs(pictures[i].t_s - interval[i]) for i in (0, -1)) > SAME_S:
-        return
     views = _Views(pictures, motion)
     for side in Side:
         shows, lacks = (0, len(pictures) - 1)[:: 1 if side is Side.end else -1]

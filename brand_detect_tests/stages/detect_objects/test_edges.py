@@ -18,8 +18,8 @@ from brand_detect.domain.contracts.detect_objects import (
     Side,
 )
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
-from brand_detect.domain.errors import BadInput
-from brand_detect.domain.protocols import Luma, Picture
+from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
+from brand_detect.domain.protocols import Interval, Luma, Picture
 from brand_detect.domain.tables import table
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.stages import with_edges
@@ -47,6 +47,13 @@ def drawn(board: Luma | None, left_px: int = 0, x: int = BOX[0]) -> Luma:
     return np.ascontiguousarray(scene[:, WIDTH + left_px : 2 * WIDTH + left_px])
 
 
+def stored() -> Luma:
+    return np.frombuffer(p.BUSY, np.uint8)
+
+
+Choose = Callable[[Sequence[float]], Sequence[Interval]]
+
+
 class Video:
     """Media and decoder of a video that is drawn as it is asked for."""
 
@@ -65,14 +72,12 @@ class Video:
         size = self.size
         yield File()
 
-    def key_times(self, file: BinaryIO) -> list[float]:  # noqa: ARG002
-        return self.keys
-
-    def stretches(self, file: BinaryIO, spans_s: Sequence[tuple[float, float]]) -> Iterator[list[Picture]]:  # noqa: ARG002
-        for start_s, end_s in spans_s:
+    def stretches(self, file: BinaryIO, choose: Choose) -> Iterator[tuple[Interval, list[Picture]]]:  # noqa: ARG002
+        for start_s, end_s in choose(self.keys):
             self.asked.append((start_s, end_s))
             times = np.arange(round(start_s * FPS), round(end_s * FPS) + 1) / FPS
-            yield [Picture(t, t + 1 / FPS, lambda t=t: self.draw(t)) for t in times.tolist()]
+            pictures = [Picture(t, t + 1 / FPS, lambda t=t: self.draw(t), stored) for t in times.tolist()]
+            yield (start_s, end_s), pictures
 
     probe: Any = None
     decode: Any = None
@@ -242,8 +247,65 @@ def test_without_the_video_a_note_says_so() -> None:
 
 def test_pictures_of_other_times_are_no_evidence() -> None:
     class Shifted(Video):
-        def stretches(self, file: BinaryIO, spans_s: Sequence[tuple[float, float]]) -> Iterator[list[Picture]]:
-            for pictures in super().stretches(file, spans_s):
-                yield [replace(picture, t_s=picture.t_s + 0.1) for picture in pictures]
+        def stretches(self, file: BinaryIO, choose: Choose) -> Iterator[tuple[Interval, list[Picture]]]:
+            for interval, pictures in super().stretches(file, choose):
+                yield interval, [replace(picture, t_s=picture.t_s + 0.1) for picture in pictures]
 
     assert edges(detected([5, 6]), Shifted(lambda t: drawn(BOARD if t < 3.2 else OTHER)))[0] == []
+
+
+def test_pictures_of_another_video_of_the_same_size_are_no_evidence_and_a_note_says_so() -> None:
+    class Other(Video):
+        def stretches(self, file: BinaryIO, choose: Choose) -> Iterator[tuple[Interval, list[Picture]]]:
+            for interval, pictures in super().stretches(file, choose):
+                flat = np.full(len(p.BUSY), 90, np.uint8)
+                yield interval, [replace(picture, thumbnail=lambda flat=flat: flat) for picture in pictures]
+
+    found, made = edges(detected([5, 6]), Other(lambda t: drawn(BOARD if t < 3.2 else OTHER)))
+    assert found == []
+    assert "other pictures" in made.notes[0]
+
+
+class Breaking(Video):
+    """Breaks off after the first interval."""
+
+    def __init__(self, error: BrandDetectError) -> None:
+        super().__init__(lambda t: drawn(BOARD if 2.3 < t < 3.2 else OTHER))
+        self.error = error
+
+    def stretches(self, file: BinaryIO, choose: Choose) -> Iterator[tuple[Interval, list[Picture]]]:
+        yield next(super().stretches(file, choose))
+        raise self.error
+
+
+def test_a_video_that_is_out_of_reach_for_a_while_is_read_in_another_try() -> None:
+    with pytest.raises(Transient, match="503"):
+        edges(detected([5, 6]), Breaking(Transient("503.")))
+
+
+def test_a_video_that_breaks_off_leaves_no_edges_of_its_beginning() -> None:
+    found, made = edges(detected([5, 6]), Breaking(Permanent("It is damaged.")))
+    assert found == []
+    assert made.stats["edge_intervals_searched"] == 0
+    assert "It is damaged." in made.notes[0]
+
+
+def test_a_region_is_looked_for_where_it_is_on_a_source_larger_than_the_stored_frame() -> None:
+    def large(t: float) -> Luma:
+        return np.kron(drawn(BOARD if t < 3.2 else OTHER), np.ones((2, 2), np.uint8))
+
+    *_, (track, frame, side, t_s) = edges(detected([4, 5, 6]), Video(large))[0]
+    assert (track, frame, side) == ("a", 6, Side.end)
+    assert t_s == pytest.approx(3.2, abs=0.05)
+
+
+def test_a_picture_of_another_size_in_between_tells_nothing() -> None:
+    """As when a stream changes its resolution and changes back."""
+
+    def sized(t: float) -> Luma:
+        picture = drawn(BOARD if t < 3.2 else OTHER)
+        return np.ascontiguousarray(picture[:, : WIDTH - 160]) if 3.05 < t < 3.4 else picture
+
+    found, made = edges(detected([4, 5, 6]), Video(sized))
+    assert [side for _, _, side, _ in found] == [Side.start]
+    assert made.notes == ()

@@ -204,7 +204,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="15",
+    code_version="16",
     packages=[*READERS, "av"],
     shipped=[
         "weights/logo_embedder.safetensors",
@@ -346,7 +346,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="11",
+    code_version="12",
     packages=["opencv-python", "pillow"],
     shipped=["quality"],
     work="sums",
@@ -391,7 +391,9 @@ def compile_report(
         codec=run.engines.codec(),
         sink=run.sink,
     )
-    located = stages.locate_unresolved(escalate_cloud.unresolved, detect_objects, extract_frames.frames)
+    located = report.unresolved
+    if log:  # in which named clusters are missing
+        located = stages.locate_unresolved(escalate_cloud.unresolved, detect_objects, extract_frames.frames)
     run.propose(report, escalate_cloud, located, named)
     return report
 

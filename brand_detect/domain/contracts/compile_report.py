@@ -275,8 +275,8 @@ class CompileReportParams(Params):
         0.75,
         ge=0,
         le=30,
-        description="longest gap of the sampling grid inside a shot that is bridged, in seconds; default: one lost sample "
-        "at 2 fps",
+        description="longest gap of the sampling grid inside a shot that is bridged, in seconds; "
+        "default: one lost sample at 2 fps",
     )
     min_exposure_s: float = Field(0.0, ge=0, description="exposures shorter than this are left out, in seconds")
     overlays: Overlays = Field(

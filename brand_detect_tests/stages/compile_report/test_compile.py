@@ -76,6 +76,7 @@ def test_an_exposure_begins_and_ends_at_the_edges_of_its_tracks() -> None:
     both = [p.verdict("Nike", ["a"]), p.verdict("Nike", ["b"], verdict_id="other")]
     made = report(regions, both, edges=found)
     assert spans(made) == [(1.6, 3.4)]
+    assert made.placements["seconds"].to_pylist() == pytest.approx([1.8])
     [brand] = made.brands.to_pylist()
     assert brand["seconds"] == pytest.approx(1.8)
     assert (brand["low_s"], brand["high_s"]) == (1.0, 2.0), "what the sampled frames prove"

@@ -217,6 +217,36 @@ def test_the_limit_takes_the_intervals_with_most_edges_per_picture_and_says_what
     assert made.notes == ()
 
 
+def test_the_edges_of_short_tracks_come_before_those_of_long_ones() -> None:
+    """Two boards at equal cost, one shown for 9 s before it goes, the other for 1 s."""
+    long, short = detected([*range(3, 21)], name="long"), detected([5, 6], name="short")
+    found = DetectedObjects(
+        table(REGIONS, [*long.regions.to_pylist(), *short.regions.to_pylist()]),
+        table(TRACKS, [*long.tracks.to_pylist(), *short.tracks.to_pylist()]),
+    )
+    video = Video(lambda _: drawn(BOARD), key_times=(0.0, 1.0, 2.0, 3.0, 10.0))
+    edges(found, video, edge_pictures_per_minute=36)  # 12 for the 20 s: half a second from a key picture
+    assert video.asked == [(2.0, 2.5)]
+
+
+def test_what_is_mostly_covered_is_gone() -> None:
+    """A third of the board's contrast is left from 2.8 s on: too little to read it."""
+    covered = (0.35 * BOARD + 0.65 * OTHER).astype(np.uint8)
+    (*_, (_, frame, side, t_s)), _ = edges(detected([4, 5]), Video(lambda t: drawn(BOARD if t < 2.8 else covered)))
+    assert (frame, side) == (5, Side.end)
+    assert t_s == pytest.approx(2.8, abs=0.05)
+
+
+def test_logo_regions_of_less_than_a_second_keep_the_grid() -> None:
+    """Shown from a cut at 2.4 s to the middle between two samples, 0.85 s later."""
+    frames = p.frames(40, size=(WIDTH, HEIGHT))
+    video = Video(lambda t: drawn(BOARD if t < 3.2 else OTHER))
+    for kind, asked in ((RegionKind.text, 1), (RegionKind.logo, 0)):
+        video.asked.clear()
+        edges(detected([5, 6], kind), video, p.scenes(frames, (2.4,)))
+        assert len(video.asked) == asked
+
+
 def test_nothing_was_found() -> None:
     video = Video(lambda _: drawn(BOARD))
     nothing = DetectedObjects(table(REGIONS), table(TRACKS))

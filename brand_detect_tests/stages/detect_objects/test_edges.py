@@ -226,7 +226,7 @@ def test_the_edges_of_short_tracks_come_before_those_of_long_ones() -> None:
     )
     video = Video(lambda _: drawn(BOARD), key_times=(0.0, 1.0, 2.0, 3.0, 10.0))
     edges(found, video, edge_pictures_per_minute=36)  # 12 for the 20 s: half a second from a key picture
-    assert video.asked == [(2.0, 2.5)]
+    assert video.asked == [(3.0, 3.5)]
 
 
 def test_what_is_mostly_covered_is_gone() -> None:

@@ -27,8 +27,9 @@ COLUMNS = (
     "whole_line",
     "logo_only",
     "rare",
+    "packaged",
 )
-SINGLE = {"name", "kind", "country", "owner", "min_length", "logo_only", "rare"}
+SINGLE = {"name", "kind", "country", "owner", "min_length", "logo_only", "rare", "packaged"}
 """Columns that hold a single value instead of a list."""
 YAML_SUFFIXES = {".yaml", ".yml"}
 SUFFIXES = {*YAML_SUFFIXES, ".json", ".csv", ".tsv"}

@@ -37,8 +37,8 @@ class Imported:
 def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported:
     """Writes the icons of these names or slugs beside the catalogue at ``path``; without ``names``, all icons.
 
-    Brands imported by name are matched in texts like any other. Of brands imported in bulk, everyday and short names
-    are never matched in texts, and all others only as a whole line.
+    Brands imported by name are matched in texts like any other, and their logos are no longer ``packaged``. Of brands
+    imported in bulk, everyday and short names are never matched in texts, and all others only as a whole line.
 
     Raises:
         BadInput: the extra is not installed, or a name has no icon.
@@ -64,7 +64,8 @@ def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported
             "colours": [f"#{icon.hex.lower()}"],
             **(_caution(name) if not names else {}),
         }
-        entries[key_of(name)] = {**fresh, **entries.get(key_of(name), {})}
+        known = entries.get(key_of(name), {})
+        entries[key_of(name)] = {**fresh, **{c: v for c, v in known.items() if not names or c != "packaged"}}
     text = HEADER + "".join(entry_text(cells) for _, cells in sorted(entries.items()))
     load_catalog(str(path), artwork, {file: text.encode()})
     replace_file(file, text.encode())

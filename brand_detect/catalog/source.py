@@ -24,7 +24,9 @@ OWN = "brands.yaml"
 LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
 LAYERS = (LEARNED, IMPORTED)
 """Lists that commands write beside the user's own, strongest first; they add to the user's brands."""
-ADDED_LATER = ("owner", "included_texts", "colours", "logo_only", "exemplars", "kind", "country", "sports", "rare")
+ADDED_LATER = (
+    "owner", "included_texts", "colours", "logo_only", "exemplars", "kind", "country", "sports", "rare", "packaged",
+)  # fmt: skip
 """Fields left out of a snapshot while unset, so that versions of lists without them never changed."""
 _UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
 _DATA = Path(__file__).parent / "data"
@@ -309,6 +311,7 @@ def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | N
     where: dict[str, Path] = {}
     logos: set[Path] = set()
     found: dict[str, set[Exemplar]] = {item.brand.brand_id: set() for item in listed}
+    given: set[str] = set()
     named = [(item, entry, logo) for item in listed for entry, logo in item.logos]
     for item, entry, logo in sorted(named, key=lambda n: n[1].source in LAYERS):
         exemplar, file = read_exemplar(folder, logo, entry, artwork)
@@ -321,9 +324,16 @@ def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | N
             raise entry.bad(f"{what} on {other_entry.seen_from(entry)}", "list it for one of them only")
         where.setdefault(exemplar.exemplar_id, file)
         found[item.brand.brand_id].add(exemplar)
+        if not _is_true(entry, "packaged"):
+            given.add(item.brand.brand_id)
     brands = (
-        replace(item.brand, exemplars=tuple(sorted(found[item.brand.brand_id], key=lambda e: e.exemplar_id)))
+        replace(
+            item.brand,
+            exemplars=tuple(sorted(found[brand_id], key=lambda e: e.exemplar_id)),
+            packaged=bool(found[brand_id]) and brand_id not in given,
+        )
         for item in listed
+        for brand_id in [item.brand.brand_id]
     )
     return LoadedCatalog(_catalog(brands), where, frozenset(logos))
 
@@ -361,6 +371,7 @@ def _brand(entry: Entry) -> Brand:
         colours=tuple(dict.fromkeys(_colour(entry, c) for c in entry.listed("colours"))),
         logo_only=_is_true(entry, "logo_only"),
         rare=_is_true(entry, "rare"),
+        packaged=_is_true(entry, "packaged"),
     )
 
 

@@ -60,6 +60,7 @@ class Brand:
     country: str = ""  # where it is at home: ISO 3166-1 alpha-2, "BR"
     sports: tuple[str, ...] = ()  # that it sponsors or equips: "tennis"
     rare: bool = False  # seldom on screen: of many such names some match by chance, so it needs better evidence
+    packaged: bool = False  # all its logos came with the package: nobody chose them, so they need better evidence
 
 
 @dataclass(frozen=True)

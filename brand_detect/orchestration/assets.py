@@ -50,6 +50,9 @@ from brand_detect.storage.attempts import AttemptRef
 
 READERS = ("onnxruntime", "opencv-python", "openvino", "pytesseract", "rapidocr", "torch", "transformers")
 """Packages whose version affects detection and OCR."""
+OTHER_EMBEDDER = (
+    "Logos are not matched: the job's embeddings are of another embedder than here. Re-materialize detect_objects."
+)
 
 
 @dg.asset(
@@ -259,7 +262,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="11",
+    code_version="12",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",
@@ -273,14 +276,11 @@ def match_brands(
     brand_catalog: BrandCatalog,
 ) -> BrandVerdicts:
     """Matches texts and logo regions with brands, with rule and score; clusters and ranks the unresolved tracks."""
-    return stages.match_brands(
-        filter_scenes,
-        detect_objects,
-        run_ocr,
-        run.params,
-        index=run.engines.brand_index(brand_catalog),
-        gallery=run.gallery(brand_catalog, detect_objects.embedder) if run.params.max_false_accept_rate else None,
-    )
+    asks = bool(run.params.max_false_accept_rate and detect_objects.embedder and brand_catalog.n_exemplars)
+    gallery = run.gallery(brand_catalog, detect_objects.embedder) if asks else None
+    index = run.engines.brand_index(brand_catalog)
+    found = stages.match_brands(filter_scenes, detect_objects, run_ocr, run.params, index=index, gallery=gallery)
+    return replace(found, notes=(*found.notes, OTHER_EMBEDDER)) if asks and gallery is None else found
 
 
 @stage_asset(

@@ -45,8 +45,8 @@ def load_gallery(
 
     The snapshot has those of the built-in embedder; ``make`` is called only if others are needed.
 
-    None too if ``make`` returns a different embedder and all logos are the package's: a job of an earlier release is
-    then matched by text, as it was.
+    None too if ``make`` returns a different embedder and all brands with logos are ``packaged``: a job of an earlier
+    release is then matched by text, as it was.
 
     Raises:
         Permanent: others are needed, and ``make`` returns a different embedder.
@@ -61,14 +61,12 @@ def load_gallery(
             )
         return made
 
-    listed = {e.exemplar_id for brand in catalog.brands for e in brand.exemplars}
-    if not listed:
+    if not catalog.n_exemplars:
         return None
-    packaged = set(pq.read_table(SHIPPED, columns=["exemplar_id"])["exemplar_id"].to_pylist())
     try:
         vectors = embedded(store, catalog, embedder, make_it, store.snapshots.exemplar, artwork, progress)
     except _OtherEmbedder:
-        if listed <= packaged:
+        if all(brand.packaged for brand in catalog.brands if brand.exemplars):
             return None
         raise
     ids = np.array(vectors["exemplar_id"].to_pylist())
@@ -76,7 +74,7 @@ def load_gallery(
     matrix = rows.reshape(len(ids), -1).astype(np.float32)
     owners = {e.exemplar_id: brand for brand in catalog.brands for e in brand.exemplars}
     known = [i for i in ids.tolist() if i != UNKNOWN]
-    entries = [Entry(owners[i].brand_id, owners[i].name, i, i in packaged) for i in known]
+    entries = [Entry(owners[i].brand_id, owners[i].name, i, owners[i].packaged) for i in known]
     return Gallery(embedder, entries, matrix[ids != UNKNOWN], matrix[ids == UNKNOWN])
 
 

@@ -191,6 +191,19 @@ def test_layers_add_to_the_users_own_list_which_wins(folder: Path):
     assert (zymvora.logo_only, found["Docker"].logo_only) == (False, True), "the stronger layer wins"
 
 
+def test_a_brand_is_packaged_if_all_its_logos_are(folder: Path):
+    (folder / "simple-icons.yaml").write_text(
+        "- {name: Acme, logos: [logos/layer.svg], packaged: true}\n"
+        "- {name: Rolex, logos: [logos/crown.svg], packaged: true}\n"
+        "- {name: Widgets, packaged: true}\n"
+    )
+    write(folder, {"logos/layer.svg": svg("cross"), "logos/crown.svg": svg("stairs")})
+    loaded = load(folder)
+    packaged = {name: brand.packaged for name, brand in brands(loaded).items()}
+    assert packaged == {"Acme": False, "Rolex": True, "Widgets": False}
+    assert catalog_from_json(catalog_to_json(loaded.catalog), loaded.catalog.version) == loaded.catalog
+
+
 def test_a_mistake_in_a_layer_names_it(folder: Path):
     write(folder, {"learned.yaml": "- {name: Zymvora, logos: [logos/none.png]}"})
     with pytest.raises(BadInput, match=r"learned.yaml, line 1: the logo logos/none.png: there is no such file"):

@@ -7,7 +7,7 @@ import pytest
 import simple_icons_pack
 
 from brand_detect.catalog import LexiconIndex, load_catalog
-from brand_detect.catalog.icons import import_icons
+from brand_detect.catalog.icons import import_icons, packaged_icons
 from brand_detect.catalog.source import IMPORTED
 from brand_detect.domain.catalog import Brand
 from brand_detect.domain.errors import BadInput
@@ -52,6 +52,20 @@ def test_what_was_imported_before_and_changed_by_hand_stays(tmp_path: Path):
     done = import_icons(tmp_path / "mine", ["nike", "docker"], ARTWORK)
     assert (done.new, done.listed) == (1, 2)
     assert brands(tmp_path / "mine")["Nike"].aliases == ("Swoosh",)
+
+
+def test_a_packaged_logo_that_is_asked_for_by_name_is_the_users_own(tmp_path: Path, few: list[str]):  # noqa: ARG001
+    layer = "- {name: Nike, logos: [logos/simple-icons/nike.svg], packaged: true}\n"
+    [nike] = [icon for icon in packaged_icons() if icon.slug == "nike"]
+    files = {"brands.yaml": "- Nike\n", IMPORTED: layer, "logos/simple-icons/nike.svg": nike.svg.encode()}
+    folder = write(tmp_path / "mine", files)
+    assert brands(folder)["Nike"].packaged
+    import_icons(folder, [], ARTWORK)
+    assert brands(folder)["Nike"].packaged, "all of them were asked for, not this one"
+    import_icons(folder, ["nike"], ARTWORK)
+    assert not brands(folder)["Nike"].packaged
+    import_icons(folder, ["adidas"], ARTWORK)
+    assert not brands(folder)["Adidas"].packaged
 
 
 def test_all_icons_do_not_make_the_matcher_shout(tmp_path: Path, few: list[str]):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,8 +18,9 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.protocols import Region
 from brand_detect.domain.tables import table
 from brand_detect.engines.artwork import VectorAndPixelArtwork
-from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
+from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder, distractors
 from brand_detect.orchestration import gallery
+from brand_detect.orchestration.assets import OTHER_EMBEDDER
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
 from brand_detect_tests.support import logos
@@ -28,6 +30,7 @@ from brand_detect_tests.support.videos import write_clip
 NONE = 3 * 512  # pictures of no mark, in the package
 PLAIN = "brands:\n  - name: Rolex\n"
 WITH_LOGO = PLAIN + "  - name: Stairs\n    logos: [stairs.svg]\n"
+PACKAGED = WITH_LOGO + "    packaged: true\n"
 
 
 class MarkDetector(ScriptedDetector):
@@ -139,11 +142,11 @@ def test_logos_in_the_package_are_not_embedded_again(tmp_path: Path, monkeypatch
     assert embedder.crops == 2  # the cross
 
 
-def test_packaged_logos_are_told_from_given_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gallery, "SHIPPED", ship(tmp_path / "shipped.parquet", logos.svg("stairs")))
+def test_packaged_logos_are_told_from_given_ones_by_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gallery, "SHIPPED", ship(tmp_path / "shipped.parquet", logos.svg("cross")))
     listed: list[Entry] = []
     monkeypatch.setattr(gallery, "Gallery", lambda _embedder, entries, *_vectors: listed.extend(entries))
-    more = WITH_LOGO + "  - name: Cross\n    logos: [cross.svg]\n"
+    more = PACKAGED + "  - name: Cross\n    logos: [cross.svg]\n"
     loaded(*services(tmp_path, more, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross")))
     assert {(e.brand, e.is_packaged) for e in listed} == {("Stairs", True), ("Cross", False)}
 
@@ -155,12 +158,28 @@ def test_drawings_are_embedded_as_drawings_and_photographs_as_crops(tmp_path: Pa
     assert embedder.crops == NONE + 2 + 5  # a photograph has five views
 
 
-def test_a_job_of_an_older_release_is_matched_without_the_package_s_logos(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_of_an_older_release_is_matched_without_packaged_logos_and_says_so(tmp_path: Path):
+    logos.write(tmp_path, {"brands.yaml": PLAIN})
+    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()]) as built:
+        built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
+        built.embedder.identity = "a newer embedder"
+        logos.write(tmp_path, {"brands.yaml": PACKAGED, "stairs.svg": logos.svg("stairs")})
+        found = built.runner.replay("match", "match_brands").load("match_brands")
+        off = built.runner.replay("match", "match_brands", {"match_brands": {"max_false_accept_rate": 0.0}})
+    assert isinstance(found, BrandVerdicts)
+    assert (found.verdicts.num_rows, found.notes) == (0, (OTHER_EMBEDDER,))
+    assert off.load("match_brands").notes == ()
+
+
+@pytest.mark.parametrize("more", ["", "  - name: Cross\n    logos: [cross.svg]\n"])
+def test_a_list_with_a_logo_of_the_users_own_is_not_matched_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
 ):
-    given, _ = services(tmp_path, WITH_LOGO, stairs_svg=logos.svg("stairs"))
+    listed = PACKAGED + more if more else WITH_LOGO
     monkeypatch.setattr(gallery, "SHIPPED", ship(tmp_path / "shipped.parquet", logos.svg("stairs")))
-    assert loaded(given, ScriptedEmbedder(), "an older embedder") is None
+    given, _ = services(tmp_path, listed, stairs_svg=logos.svg("stairs"), cross_svg=logos.svg("cross"))
+    with pytest.raises(Permanent, match="from an older embedder"):
+        loaded(given, ScriptedEmbedder(), "an older embedder")
 
 
 def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
@@ -238,3 +257,24 @@ def test_the_package_has_the_embeddings_of_its_own_logos():
     assert embedded is not None, "the embedder or the views have changed: make starter-logos"
     assert set(embedded["exemplar_id"].to_pylist()) == {*listed, gallery.UNKNOWN}
     assert embedded["exemplar_id"].to_pylist().count(gallery.UNKNOWN) == NONE
+
+
+def test_the_package_s_embeddings_are_as_made_now():
+    """What is no part of their maker's identity counts too: how pictures are drawn and weighed."""
+    packaged, embedder = load_catalog(), BuiltInLogoEmbedder()
+    some = [exemplar for brand in packaged.catalog.brands for exemplar in brand.exemplars][::100]
+    made = gallery.embeddings_of(
+        some, packaged.picture, embedder, VectorAndPixelArtwork(), silent, with_distractors=False
+    )
+    kept = gallery.shipped(gallery.maker_of(embedder.identity))
+    assert kept is not None
+    assert len(some) == 3
+
+    def of(vectors: pa.Table, exemplar_id: str) -> np.ndarray:
+        rows = zip(*(vectors[column].to_pylist() for column in ("exemplar_id", "embedding")), strict=True)
+        return np.array([vector for i, vector in rows if i == exemplar_id], np.float32)
+
+    for exemplar in some:
+        assert of(made, exemplar.exemplar_id) == pytest.approx(of(kept, exemplar.exemplar_id), abs=0.004)
+    tiles = embedder.encode(distractors()[::700])
+    assert of(kept, gallery.UNKNOWN)[::700] == pytest.approx(tiles, abs=0.004)

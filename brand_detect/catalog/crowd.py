@@ -10,7 +10,6 @@ from brand_detect.catalog.source import is_everyday_word
 UNCROWDED = 2300  # names, aliases and texts of a catalogue for which the stages' limits were measured
 BY_CHANCE = 0.015  # share of texts cut off to a name's length, being a name by chance, from which it counts as short
 LONGEST = 8  # letters of a piece
-SAMPLED = 5000  # names from which the shares are estimated
 ENOUGH = 1000  # pieces of one length: in a small catalogue a few that are names say nothing
 
 
@@ -39,7 +38,7 @@ def _shares(spellings: Mapping[str, Spelling]) -> dict[int, float]:
     among 2,000 names.
     """
     left, named = Counter[int](), Counter[int]()
-    for spelling in list(spellings.values())[:: 1 + len(spellings) // SAMPLED]:
+    for spelling in spellings.values():
         key = spelling.key
         if not key.isascii():
             continue

@@ -223,6 +223,27 @@ def test_how_often_a_short_name_arises_by_chance_follows_from_the_catalogue():
     assert 0.5 < CROWDED.crowding(long) < 0.7  # 4,400 names
 
 
+@pytest.mark.parametrize(
+    ("names", "short", "share"),
+    [
+        ("- Zymvora Kravik\n- XKravik\n- Kravik", "Kravik", 0.001),  # of XKravik; words are seen whole
+        ("- Xshell\n- Shell", "Shell", 0.0),  # an everyday word
+        ("- {name: Nokia, aliases: [Kia]}", "Kia", 0.0),  # the brand itself
+    ],
+)
+def test_what_is_left_of_a_name_is_another_by_chance_only_within_a_word_and_of_another_brand(names, short, share):
+    assert LexiconIndex(parse_catalog(names.encode(), "b.yaml")).by_chance(short) == share
+
+
+def test_how_often_a_name_arises_by_chance_depends_on_no_name_unlike_it():
+    further = [Brand(f"zz{n}", f"{name}zz") for n, name in enumerate(b.name for b in CROWDED_LIST.brands[:1000])]
+    many = [*CROWDED_LIST.brands, *further]
+    unlike = Brand("000", "김정수")
+    short = next(brand.name for brand in CROWDED_LIST.brands if len(brand.name) == 3)
+    few, more = LexiconIndex(BrandCatalog("x", many)), LexiconIndex(BrandCatalog("y", [unlike, *many]))
+    assert few.by_chance(short) == more.by_chance(short)
+
+
 def test_a_name_that_is_not_rare_stands_among_its_like():
     brands = [replace(brand, rare=True) for brand in CROWDED_LIST.brands]
     common = replace(brands[0], rare=False)

@@ -23,11 +23,13 @@ SAME_WORDS = 0.5
 board showed before or after."""
 BY_CHANCE = 0.015
 """Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
-picture's edge cuts off, among 35,000 any name of three letters read with less than 0.88."""
+picture's edge cuts off, among 35,000 any name of four letters read with less than 0.89."""
 CROWDED = 1.0
 """Crowding, that of 6,000 names, from which names of any length may be part of a longer word."""
 MOST_LONGER = 3
 """Most lines in which a name may be part of a longer word for each line that is the name: with more, it is a piece."""
+ADDRESS = ("", "www", "http", "https", "httpwww", "httpswww"), ("", "com", "net", "org")
+"""Letters before and after the name in its own address, if the dots are not read."""
 
 
 class Reading(NamedTuple):
@@ -166,9 +168,10 @@ class Chance:
     def _is_part_of_words(self, key: str) -> bool:
         """Whether ``key`` is part of a longer word on many more tracks than it is a line.
 
-        A round emblem beside the name, read as an o, makes no longer word: OFEDEX.
+        A round emblem beside the name, read as an o, makes no longer word: OFEDEX. Nor does its address: FEDEXCOM.
         """
-        whole = (key, "o" + key, key + "o")
+        before, after = ADDRESS
+        whole = {"o" + key, key + "o", *(a + key + b for a in before for b in after)}
         part = sum(n for line, n in self._tracks.items() if line.key not in whole and _is_inside_a_word(key, line))
         return part > MOST_LONGER * sum(n for line, n in self._tracks.items() if line.key in whole)
 

@@ -77,6 +77,8 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
 
     assert is_found("tradecom", "hello tradecom")
     assert not is_found("tradecom", "checkatradecom")
+    assert is_found("tradecom", "tradecomcom")  # its own address, without the dots
+    assert is_found("tradecom", "httpswwwtradecomnet")
     assert is_found("ROLEX", "AEROLEXX")  # not one of the many
 
 
@@ -86,6 +88,7 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
         (0.99, False, [], True),
         (0.9, False, [], False),  # what is misread is too often one of so many names
         (0.99, True, [], False),  # so is what the picture's edge cuts off
+        (0.99, None, [], True),  # a checkpoint of before it was measured
         (0.99, False, ["{}rdam"] * 3, True),
         (0.99, False, ["{}rdam"] * 4, False),  # it is a piece of that
         (0.99, False, ["o{}"] * 4, True),  # with an emblem

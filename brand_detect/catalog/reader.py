@@ -1,13 +1,16 @@
 """Reads a brand list again only when one of its files has changed: sensors look at it twice a minute."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from brand_detect.catalog.source import LoadedCatalog, Place, load_catalog
 from brand_detect.domain.protocols import Artwork
 
-Stamps = tuple[tuple[Path, int, int, int], ...]
-"""Files with their inode, size in bytes and time of modification in ns."""
+Stamps = tuple[tuple[Path, int, int, int, int], ...]
+"""Files with their inode, size in bytes, and times of modification and of the last change of anything in ns.
+
+A copy that keeps the time of modification changes the latter."""
 
 
 class CatalogReader:
@@ -37,5 +40,9 @@ class CatalogReader:
 
 
 def _stamps(path: str, logos: Iterable[Path]) -> Stamps:
-    files = (*Place.of(Path(path)).lists, *sorted(logos))
-    return tuple((f, s.st_ino, s.st_size, s.st_mtime_ns) for f in files if f.exists() for s in [f.stat()])
+    found: list[tuple[Path, int, int, int, int]] = []
+    for file in (*Place.of(Path(path)).lists, *sorted(logos)):
+        with suppress(FileNotFoundError):  # load_catalog says what is missing
+            s = file.stat()
+            found.append((file, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+    return tuple(found)

@@ -17,7 +17,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.evaluation.scoring import icons, recognizers
 from brand_detect.evaluation.scoring.icons import Icon
 from brand_detect.evaluation.scoring.labels import Half
-from brand_detect.evaluation.scoring.lines import Line, write_lines
+from brand_detect.evaluation.scoring.lines import CERTAIN, Line, write_lines
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.resources import Engines
 from brand_detect.storage.store import Store
@@ -205,9 +205,8 @@ def test_a_generated_clip_is_scored_with_the_truth_beside_it(clips: Path, comman
 
 def test_lines_of_a_file_are_named_again_and_kept(tmp_path: Path, command_line: Callable[..., Ended]):
     lines = tmp_path / "lines.csv"
-    write_lines(
-        [Line("a.mp4", "t", "r", "ROLEX", 0.99, ("Rolex",), ""), Line("a.mp4", "u", "s", "VISA", 0.99, (), "")], lines
-    )
+    rolex, visa = ("t", "r", "ROLEX", 0.99, ("Rolex",)), ("u", "s", "VISA", 0.99, ())
+    write_lines([Line("a.mp4", *line, CERTAIN) for line in (rolex, visa)], lines)
     code, out, _ = command_line("evaluate", "lines", str(lines), "--json", "--csv", str(tmp_path / "again.csv"))
     assert code == 0
     strings, _, both = json.loads(out)

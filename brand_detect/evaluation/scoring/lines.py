@@ -22,13 +22,13 @@ from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, TrackT
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_of
 from brand_detect.domain.records import Payload
-from brand_detect.domain.tables import rows_of, table
+from brand_detect.domain.tables import Row, rows_of, table
 from brand_detect.domain.text import key_of
 from brand_detect.evaluation.scoring.labels import ClipLabels
 from brand_detect.evaluation.scoring.score import covers
 from brand_detect.evaluation.synthetic.footage import Scenario
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher, Likely
-from brand_detect.stages.match_brands.matching import Chance, TextMatcher, names_spelled_out, readings_of
+from brand_detect.stages.match_brands.matching import Chance, Match, TextMatcher, names_spelled_out, readings_of
 
 SCENARIOS = tuple(
     Scenario(seconds=24, width_px=width, height_px=height, seed=seed)
@@ -37,9 +37,9 @@ SCENARIOS = tuple(
 """Footage whose lines are taken by default: names are the same, and small enough to be misread."""
 
 
-UNKNOWN = "unknown"
-CERTAIN = {"n_characters": [], "characters": "", "costs": []}
-"""A row of STEPS without steps."""
+CERTAIN, UNKNOWN = "certain", "unknown"
+NO_STEPS = {"n_characters": [], "characters": "", "costs": []}
+"""The other columns of a row of STEPS, if all is but certain."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Line:
     text: str
     confidence: float
     shown: tuple[str, ...]
-    steps: str  # the other columns of its row of STEPS, as JSON; "" if all but certain, UNKNOWN if it has none
+    steps: str  # the other columns of its row of STEPS, as JSON; CERTAIN if all but certain, UNKNOWN if it has none
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def lines_of(payloads: Mapping[str, Payload], clip: ClipLabels) -> Iterator[Line
     assert isinstance(scenes, FilteredScenes)
     shown = _shown(objects, scenes, clip)
     steps = {
-        row.pop("region_id"): json.dumps(row, ensure_ascii=False) if row["costs"] else ""
+        row.pop("region_id"): json.dumps(row, ensure_ascii=False) if row["costs"] else CERTAIN
         for row in rows_of(texts.steps)
     }
     for row in rows_of(texts.readings):
@@ -119,7 +119,7 @@ def load_lines(path: Path) -> list[Line]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = [_line(row) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as e:
         raise BadInput(
             f"{path} does not hold lines of text: {e}.", "brand-detect evaluate lines --csv writes it"
         ) from e
@@ -129,20 +129,33 @@ def load_lines(path: Path) -> list[Line]:
 
 
 def _line(row: Mapping[str, str]) -> Line:
-    if row["steps"] not in ("", UNKNOWN):
-        steps = json.loads(row["steps"])
-        if not sum(steps["n_characters"]) == len(steps["characters"]) == len(steps["costs"]):
+    if row["steps"] != UNKNOWN:
+        [steps] = rows_of(table(STEPS, [_steps(row["region"], row["steps"])]))
+        counts = steps["n_characters"]
+        if not sum(counts) == len(steps["characters"]) == len(steps["costs"]) or 0 in counts:
             raise ValueError(f"the steps of {row['text']!r} are damaged")
+    if not 0 <= (confidence := float(row["confidence"])) <= 1:
+        raise ValueError(f"the confidence of {row['text']!r} is {confidence:g}")
     shown = tuple(filter(None, row["shown"].split("|")))
-    return Line(**{**row, "confidence": float(row["confidence"]), "shown": shown})  # pyright: ignore[reportArgumentType]
+    return Line(**{**row, "confidence": confidence, "shown": shown})  # pyright: ignore[reportArgumentType]
+
+
+def _steps(region: str, steps: str) -> Row:
+    return {"region_id": region} | (NO_STEPS if steps == CERTAIN else json.loads(steps))
 
 
 def compare_lines(lines: Sequence[Line], catalog: BrandCatalog) -> list[LineScore]:
-    """String rules, scoring alone at no more false names, and both as ``match_brands`` has them."""
+    """String rules, scoring alone at no more false names, and both in the order of ``match_brands``.
+
+    Lines have no place in the picture: nothing is joined, occluded or cut off by its edge.
+    """
     params = MatchBrandsParams.model_validate({})
     shown = _brands_shown(lines, catalog)
-    strings = {(clip, track, brand) for clip, track, brand in _by_strings(lines, catalog, params)}
-    likely = {(clip, one.tracks[0], one.hit.brand_id): one.probability for clip, one in likely_brands(lines, catalog)}
+    strings: set[tuple[str, str, str]] = set()
+    likely: dict[tuple[str, str, str], float] = {}
+    for clip in _matched(lines, catalog, params):
+        strings |= {(clip.name, track, hit.brand_id) for track, match in clip.matches.items() for hit in match.hits}
+        likely |= {(clip.name, one.tracks[0], one.hit.brand_id): one.probability for one in clip.likely()}
     settled = {(clip, track) for clip, track, _ in strings}
     added = {at for at, p in likely.items() if p >= params.min_probability and at[:2] not in settled}
     false = sum(at not in shown for at in strings)
@@ -160,39 +173,42 @@ def compare_lines(lines: Sequence[Line], catalog: BrandCatalog) -> list[LineScor
     ]
 
 
-def likely_brands(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tuple[str, Likely]]:
-    """The brand that each track most likely shows, with its clip."""
+def is_shown(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tuple[Likely, str, bool]]:
+    """The brand that each track most likely shows, its clip, and whether it does show it."""
+    shown = _brands_shown(lines, catalog)
+    for clip in _matched(lines, catalog, MatchBrandsParams.model_validate({})):
+        for likely in clip.likely():
+            yield likely, clip.name, (clip.name, likely.tracks[0], likely.hit.brand_id) in shown
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """A clip, matched by string rules."""
+
+    name: str
+    texts: TrackTexts
+    matches: Mapping[str, Match]
+    index: LexiconIndex
+    chance: Chance
+
+    def likely(self) -> Iterator[Likely]:
+        """The brand that each track most likely shows."""
+        tracks = self.texts.texts["track_id"].to_pylist()
+        spelled_out = names_spelled_out(self.matches)
+        matcher = LexiconMatcher(self.index, self.texts, tracks, cut=(), spelled_out=spelled_out, chance=self.chance)
+        return filter(None, map(matcher.find, tracks))
+
+
+def _matched(lines: Sequence[Line], catalog: BrandCatalog, params: MatchBrandsParams) -> Iterator[_Matched]:
     index = LexiconIndex(catalog)
-    strings = TextMatcher(index, MatchBrandsParams.model_validate({}))
+    matcher = TextMatcher(index, params)
     for clip, own in groupby(lines, key=lambda line: line.clip):
         texts = _texts(list(own))
         readings = readings_of(texts)
         chance = Chance(index, readings)
-        spelled_out = names_spelled_out(strings.first_pass(readings, chance))
-        tracks = texts.texts["track_id"].to_pylist()
-        matcher = LexiconMatcher(index, texts, tracks, cut=(), spelled_out=spelled_out, chance=chance)
-        for track in tracks:
-            if likely := matcher.find(track):
-                yield clip, likely
-
-
-def is_shown(lines: Sequence[Line], catalog: BrandCatalog) -> Iterator[tuple[Likely, str, bool]]:
-    """The brand that each track most likely shows, its clip, and whether it does show it."""
-    shown = _brands_shown(lines, catalog)
-    for clip, likely in likely_brands(lines, catalog):
-        yield likely, clip, (clip, likely.tracks[0], likely.hit.brand_id) in shown
-
-
-def _by_strings(
-    lines: Sequence[Line], catalog: BrandCatalog, params: MatchBrandsParams
-) -> Iterator[tuple[str, str, str]]:
-    index = LexiconIndex(catalog)
-    matcher = TextMatcher(index, params)
-    for clip, own in groupby(lines, key=lambda line: line.clip):
-        readings = readings_of(_texts(list(own)))
-        matches = matcher.first_pass(readings, Chance(index, readings))
+        matches = matcher.first_pass(readings, chance)
         matches |= matcher.second_pass(matches, readings, names_spelled_out(matches))
-        yield from ((clip, track, hit.brand_id) for track, match in matches.items() for hit in match.hits)
+        yield _Matched(clip, texts, matches, index, chance)
 
 
 def _texts(lines: Sequence[Line]) -> TrackTexts:
@@ -211,8 +227,7 @@ def _texts(lines: Sequence[Line]) -> TrackTexts:
         alternatives = list(dict.fromkeys(line.text for line in others if line.text != best.text))
         row = {"text": best.text, "confidence": best.confidence, "agreement": 1.0, "alternatives": alternatives}
         texts.append({"track_id": track, "n_readings": len(own)} | row)
-    told = [line for line in lines if line.steps != UNKNOWN]
-    steps = [{"region_id": line.region} | (json.loads(line.steps) if line.steps else CERTAIN) for line in told]
+    steps = [_steps(line.region, line.steps) for line in lines if line.steps != UNKNOWN]
     return TrackTexts(table(READINGS, readings), table(TEXTS, texts), table(STEPS, steps))
 
 

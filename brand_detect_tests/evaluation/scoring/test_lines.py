@@ -8,11 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from brand_detect.catalog import load_catalog
+from brand_detect.catalog import load_catalog, parse_catalog
+from brand_detect.domain.contracts.run_ocr import row_of_steps
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.domain.settings import Settings
 from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
-from brand_detect.evaluation.scoring.lines import Line, compare_lines, is_shown, lines_of, load_lines, write_lines
+from brand_detect.evaluation.scoring.lines import (
+    CERTAIN,
+    UNKNOWN,
+    Line,
+    compare_lines,
+    is_shown,
+    lines_of,
+    load_lines,
+    write_lines,
+)
 from brand_detect_tests.support.matching import SCENES
 from brand_detect_tests.support.payloads import detected, reading, region, texts
 
@@ -46,7 +57,11 @@ def test_what_is_all_but_certain_is_right(lines, catalog):
 
 
 def test_lines_come_back_from_their_file(tmp_path: Path):
-    said = [Line("a.mp4", "t", "r", 'say "|"', 0.5, ("Rolex", "Sky"), STEPS), Line("a.mp4", "u", "s", "x", 1.0, (), "")]
+    said = [
+        Line("a.mp4", "t", "r", 'say "|"', 0.5, ("Rolex", "Sky"), STEPS),
+        Line("a.mp4", "u", "s", "x", 1.0, (), CERTAIN),
+        Line("a.mp4", "v", "z", "y", 0.0, (), UNKNOWN),
+    ]
     write_lines(said, tmp_path / "lines.csv")
     assert load_lines(tmp_path / "lines.csv") == said
 
@@ -66,6 +81,22 @@ HEADER = "clip,track,region,text,confidence,shown,steps\n"
             HEADER + 'a.mp4,t,r,VISA,0.9,,"{""n_characters"": [2], ""characters"": ""V"", ""costs"": [0]}"\n',
             "the steps of 'VISA' are damaged",
         ),
+        (HEADER + "a.mp4,t,r,VISA,0.9,,\n", "does not hold lines of text"),  # once it meant: unknown
+        (HEADER + f"a.mp4,t,r,{'x' * 131_073},0.9,,certain\n", "does not hold lines of text"),
+        (HEADER + "a.mp4,t,r,VISA,nan,,certain\n", "the confidence of 'VISA' is nan"),
+        (HEADER + "a.mp4,t,r,VISA,7,,certain\n", "the confidence of 'VISA' is 7"),
+        *(
+            (
+                HEADER
+                + f'a.mp4,t,r,VISA,0.9,,"{{""n_characters"": {n}, ""characters"": ""V"", ""costs"": {costs}}}"\n',
+                message,
+            )
+            for n, costs, message in (
+                ([-1, 2], [0], "does not hold lines of text"),
+                ([0, 1], [0], "the steps of 'VISA' are damaged"),
+                ([1], '[""x""]', "does not hold lines of text"),
+            )
+        ),
         (HEADER, "holds no line of text"),
     ],
 )
@@ -75,6 +106,23 @@ def test_a_file_without_lines_is_refused(tmp_path: Path, content, message):
         path.write_text(content)
     with pytest.raises(BadInput, match=message):
         load_lines(path)
+
+
+def test_what_the_reader_told_of_a_line_counts_after_it_was_in_a_file(tmp_path: Path):
+    second = [Step((letter, *(("N", BLANK) if letter == "M" else ())), (0.0, 1.0, 9.0)[: 3 if letter == "M" else 1])
+              for letter in "HUSQVARMA"]  # fmt: skip
+    a, b, c = (region(0, track) for track in "abc")
+    told = [row_of_steps(a["region_id"], second), row_of_steps(b["region_id"], [])]
+    payloads = {
+        "run_ocr": texts([], [reading(r, "HUSQVARMA", 0.9) for r in (a, b, c)], told),
+        "detect_objects": detected([a, b, c], SCENES),
+        "filter_scenes": SCENES,
+    }
+    write_lines(lines_of(payloads, ClipLabels("a.mp4", 1.0, ())), tmp_path / "lines.csv")
+    lines = load_lines(tmp_path / "lines.csv")
+    assert [line.steps for line in lines[1:]] == [CERTAIN, UNKNOWN]
+    found = {likely.tracks for likely, *_ in is_shown(lines, parse_catalog(b"- Husqvarna", "b.yaml"))}
+    assert found == {("a",), ("c",)}, "a reader that is certain of M read no N"
 
 
 def test_a_clip_without_boxes_may_show_its_brands_on_any_line():

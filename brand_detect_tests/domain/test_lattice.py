@@ -71,3 +71,8 @@ def test_neighbours_make_one_line():
     assert line.text == "BNP PARIBAS"
     assert line.slots[-1].end == len(line.text)
     assert {"np ", " pa"} <= line.trigrams()
+
+
+@pytest.mark.parametrize("told", [(True, True), (True, False), (False, True)])
+def test_of_neighbours_as_one_line_all_is_told_if_it_is_of_each(told):
+    assert joined([spelled("BNP", told[0]), spelled("PARIBAS", told[1])]).is_told == all(told)

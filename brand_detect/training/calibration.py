@@ -1,11 +1,11 @@
-"""Fits the probability that a gallery's match is right, on artworks that the embedder was not trained on.
+"""Fits the probability that a gallery's match is right, on artworks that the tower for drawings was not trained on.
 
     python -m brand_detect.training.calibration PACKS --fonts FONTS
 
 Half of the artworks form a gallery. It is queried with distorted pictures of known artworks, and as many of unknown
 artworks and of scenery. Logistic regression fits the log odds that the best match is right over -log10 of the false
 accept rate: slope 5.1, offset -4.0, when drawings had both towers. Photographs of 14 brands give 2.7 and -4.4;
-``catalog.gallery`` uses the more cautious line.
+``catalog.gallery`` uses a slightly more cautious line than that.
 """
 
 from itertools import pairwise

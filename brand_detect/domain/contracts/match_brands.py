@@ -25,7 +25,8 @@ class MatchBrandsParams(Params):
     min_logo_match_px: int = Field(
         32,
         ge=1,
-        description="shortest side of a logo region, in px of the stored frame; smaller ones have a tenth of the limit",
+        description="shortest side of a logo region, in px of the stored frame; down to half that size, regions have a "
+        "tenth of the limit, and smaller ones are not matched",
     )
     max_false_accept_rate: Unit = Field(
         0.0075,

@@ -1,6 +1,8 @@
 """The files under deploy/ say what the code and the engines that read them understand."""
 
 import re
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s.job import get_user_defined_k8s_config
 from dagster_k8s.models import k8s_model_from_dict
 from kubernetes.client import V1ResourceRequirements
+from packaging.requirements import Requirement
 
 from brand_detect.domain.kubernetes import StageResources, pod_tags
 from brand_detect.domain.pipeline import LINE
@@ -108,6 +111,18 @@ def test_the_tag_of_a_run_is_one_that_dagsters_launcher_for_kubernetes_reads():
         "memory": "3072Mi",
         "nvidia.com/gpu": "1",
     }
+
+
+def test_the_image_has_the_packages_that_its_instances_name():
+    """The code server of a cluster loads the launcher, too."""
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [extras] = re.findall(r'"\.\[(.+)\]"', (WORKERS / "Dockerfile").read_text(encoding="utf-8"))
+    groups = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras.split(","))]
+    installed = {Requirement(line).name for group in groups for line in group}
+    modules = re.findall(r"module: (\w+)", (WORKERS / "dagster.yaml").read_text(encoding="utf-8"))
+    named = {*modules, K8sRunLauncher.__module__.split(".")[0]} - {"brand_detect"}
+    distributions = packages_distributions()
+    assert {distributions[module][0] for module in named} <= installed
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "brand-detect-worker.service", "Dockerfile"])

@@ -93,26 +93,34 @@ def at_work(instance: dg.DagsterInstance, run_id: str, settings: Settings) -> It
     instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
 
     def beat() -> None:
-        is_recorded = False
         while True:
-            try:
+            with _faults_logged("a heartbeat"):  # the next one may succeed
                 instance.daemon_cursor_storage.set_cursor_values({worker.key: str(database_now_s(instance))})
-                if not is_recorded:
-                    record(instance, settings)
-                    is_recorded = True
-            except Exception as e:  # any fault of any database: the next beat may succeed
-                # not to Dagster's log, which may be in the same database
-                logging.getLogger(__name__).warning("a heartbeat failed: %s", str(e).split("\n", 1)[0])
             if ended.wait(BEAT_S):
                 return
 
+    def describe() -> None:
+        with _faults_logged("recording this machine"):
+            record(instance, settings)
+
     beating = Thread(target=beat, name="brand_detect beat", daemon=True)
     beating.start()
+    # it reads all models: a slow or hung mount must neither delay a beat nor hold up the end
+    Thread(target=describe, name="brand_detect machine", daemon=True).start()
     try:
         yield
     finally:
         ended.set()
         beating.join()
+
+
+@contextmanager
+def _faults_logged(what: str) -> Iterator[None]:
+    """Any fault, of any database, costs one line: not in Dagster's log, which may be in the same database."""
+    try:
+        yield
+    except Exception as e:
+        logging.getLogger(__name__).warning("%s failed: %s", what, str(e).split("\n", 1)[0])
 
 
 def _tries(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:

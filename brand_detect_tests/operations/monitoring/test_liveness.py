@@ -20,6 +20,7 @@ from brand_detect.operations.monitoring import dead_runs, liveness, machines
 from brand_detect.operations.monitoring.dead_runs import FirstSeen
 from brand_detect.operations.monitoring.liveness import SILENT_S, Worker, at_work
 from brand_detect.operations.retention.pruning import prune_job
+from brand_detect.orchestration.database import stored_values
 from brand_detect.orchestration.run import JobRun
 from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, pipeline, two_shot_clip
 
@@ -254,11 +255,39 @@ def test_a_beat_that_fails_is_not_the_last_one(
         write(pairs)
 
     monkeypatch.setattr(storage, "set_cursor_values", restarted)
+    monkeypatch.setattr(liveness, "record", lambda *_: None)
     with at_work(on_disk, begun(on_disk), Settings()):
         assert failed.wait(10)
         assert beats_on(on_disk)
     [said] = [r for r in caplog.records if r.name == liveness.__name__]
     assert (said.getMessage(), said.exc_info) == ("a heartbeat failed: the database is starting up", None)
+
+
+def test_a_machine_whose_models_cannot_be_listed_works_and_beats(
+    on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    """Its model root is on a mount that hangs."""
+    hung, looks = Event(), []
+    monkeypatch.setattr(liveness, "BEAT_S", 0.001)
+    monkeypatch.setattr(liveness, "record", lambda *_: looks.append(1) or hung.wait(60))
+    began = time.monotonic()
+    with at_work(on_disk, begun(on_disk), Settings()):
+        assert beats_on(on_disk)
+        assert beats_on(on_disk)
+    assert time.monotonic() - began < 30, "the end waited for it"
+    hung.set()
+    assert looks == [1], "once is enough"
+
+
+def test_a_machine_that_cannot_be_recorded_works(
+    on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(liveness, "record", lambda *_: 1 / 0)
+    with at_work(on_disk, begun(on_disk), Settings()):
+        until = time.monotonic() + 10
+        while not caplog.records and time.monotonic() < until:
+            time.sleep(0.001)
+    assert "recording this machine failed: division by zero" in caplog.text
 
 
 def max_retries(instance: dg.DagsterInstance, run_id: str) -> str | None:
@@ -333,6 +362,10 @@ def test_a_run_of_the_pipeline_is_marked(done: tuple[Pipeline, JobRun]):
     assert run is not None
     assert run.tags[WORKER] == f"{Worker.this()} {run.run_id}"
     assert beat_s(built.instance) > 0
+    until = time.monotonic() + 10
+    while not (machine := stored_values(built.instance, machines.MACHINES)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert machine.keys() == {f"{machines.MACHINES}{machines.this_machine()}"}
 
 
 # the dead
@@ -442,10 +475,20 @@ def test_a_re_execution_that_has_just_begun_is_not_taken_for_the_run_that_died(i
 
 
 def tick(instance: dg.DagsterInstance) -> str | None:
-    with dg.build_sensor_context(instance=instance) as context:
-        done = dead_runs.dead_runs.evaluate_tick(context)
-    assert not done.run_requests
-    return done.skip_message
+    return ticks(instance, 0.0)[0]
+
+
+def ticks(instance: dg.DagsterInstance, *after_s: float) -> list[str | None]:
+    """What the sensor says at each of these times from now on; each tick has the cursor of the one before."""
+    said, cursor, now_s = [], None, time.time()
+    for later_s in after_s:
+        with pytest.MonkeyPatch.context() as patch, dg.build_sensor_context(instance, cursor) as context:
+            patch.setattr(dead_runs, "database_now_s", lambda _, now_s=now_s + later_s: now_s)
+            done = dead_runs.dead_runs.evaluate_tick(context)
+        assert not done.run_requests
+        said.append(done.skip_message)
+        cursor = done.cursor
+    return said
 
 
 def test_the_sensor_ends_the_dead_and_leaves_the_living(instance: dg.DagsterInstance):
@@ -484,6 +527,47 @@ def test_a_run_that_the_sensor_ended_is_re_executed_once(instance: dg.DagsterIns
     run = instance.get_run_by_id(run_id)
     assert run is not None
     assert run.tags["dagster/will_retry"] == "true"
+
+
+def test_the_sensor_counts_from_its_first_look_on(instance: dg.DagsterInstance):
+    """A run that nobody took up, one whose worker never beat, and a failure that Dagster missed."""
+    lost, silent, missed = begun(instance), begun(instance, elsewhere()), begun(instance, tags={PARTITION: "match"})
+    run = instance.get_run_by_id(missed)
+    assert run is not None
+    instance.report_run_failed(run, "It died.")
+    said = ticks(instance, 0.0, SILENT_S, SILENT_S + 1)
+    assert said == ["0 dead runs were ended.", "0 dead runs were ended.", "2 dead runs were ended."]
+    assert [status(instance, run_id) for run_id in (lost, silent)] == ["FAILURE", "FAILURE"]
+    assert failures_said(instance, missed) == 2
+
+
+def test_a_run_that_has_just_ended_stays_as_it_is(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+    """It ended after the sensor had listed it, and its process is gone for that reason."""
+    run_id = begun(instance, gone())
+    listed = instance.get_run_by_id(run_id)
+    assert listed is not None
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, listed.job_name), run_id)
+    monkeypatch.setattr(dead_runs, "found_dead", lambda *_: [(listed, "it is gone")])
+    assert tick(instance) == "0 dead runs were ended."
+    assert status(instance, run_id) == "SUCCESS"
+
+
+def test_a_failure_that_dagster_could_not_retry_or_of_another_day_is_not_reported_again(instance: dg.DagsterInstance):
+    """A run of the command line has no code location that could execute it again."""
+    of_the_line = begun(instance, tags={PARTITION: "match"}, remote_job_origin=None)
+    old = begun(instance, tags={PARTITION: "match"})
+    for run_id in (of_the_line, old):
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        instance.report_run_failed(run, "It died.")
+    now_s = time.time()
+    first = FirstSeen(now_s)
+    assert {run.run_id for run in dead_runs.missed_retries(instance, first)} == set()
+    again = FirstSeen(now_s + dead_runs.HEARD_S + 1, first.cursor)
+    assert {run.run_id for run in dead_runs.missed_retries(instance, again)} == {old}
+    for later_s in (dead_runs.PASSED_S + 60, dead_runs.PASSED_S + 120):
+        again = FirstSeen(now_s + later_s, again.cursor)
+        assert list(dead_runs.missed_retries(instance, again)) == []
 
 
 def failures_said(instance: dg.DagsterInstance, run_id: str) -> int:

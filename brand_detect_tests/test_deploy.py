@@ -20,7 +20,6 @@ from kubernetes.client import V1ResourceRequirements
 from packaging.requirements import Requirement
 
 from brand_detect.domain.kubernetes import StageResources, pod_tags
-from brand_detect.domain.pipeline import LINE
 from brand_detect.orchestration.launcher import WorkerRunLauncher
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -105,7 +104,7 @@ def test_its_queue_and_monitoring_are_those_of_the_other_instances():
 
 
 def test_the_tag_of_a_run_is_one_that_dagsters_launcher_for_kubernetes_reads():
-    tags = pod_tags(LINE, {"run_ocr": StageResources(cpu=2, memory_gib=3, gpu=1)})
+    tags = pod_tags(["run_ocr"], {"run_ocr": StageResources(cpu=2, memory_gib=3, gpu=1)})
     asked = get_user_defined_k8s_config(tags).container_config["resources"]
     assert k8s_model_from_dict(V1ResourceRequirements, dict(asked)).limits == {
         "memory": "3072Mi",

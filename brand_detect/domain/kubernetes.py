@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from math import ceil
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +13,7 @@ GPU = "nvidia.com/gpu"
 
 
 class StageResources(BaseModel):
-    """What a stage needs while it runs; 0 = no request of its own."""
+    """What a stage needs while it runs; 0 cores or GiB = what the launcher gives every run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -25,15 +26,20 @@ class StageResources(BaseModel):
 def pod_tags(stages: Iterable[str], needs: Mapping[str, StageResources]) -> dict[str, str]:
     """The tag that requests the most that any of ``stages`` needs; none if nothing is said about them.
 
-    With ``{"detect_objects": 4 cores, "compile_report": 1 core}``, a whole job asks for 4 cores, a replay of the
-    report for 1. Memory is a limit as well, and so are GPUs, which Kubernetes hands out whole.
+    Cores and memory are what the launcher gives, unless they are said of all ``stages``: with
+    ``{"compile_report": 1 core, "escalate_vlm": 1 core and a GPU}``, a replay of the report asks for 1 core, and a
+    whole job for a GPU alone. Memory is a limit as well, and so are GPUs, which Kubernetes hands out whole.
     """
-    named = [needs[stage] for stage in stages if stage in needs]
-    if not named:
-        return {}
-    cpu, memory, gpu = (max(getattr(need, name) for need in named) for name in StageResources.model_fields)
-    limits: dict[str, Any] = {"memory": f"{memory * 1024:.0f}Mi"} if memory else {}
+    asked = [needs.get(stage, StageResources()) for stage in stages]
+    gpu = max((need.gpu for need in asked), default=0)
+    cpu, memory = (
+        max(values) if values and all(values) else 0
+        for values in ([need.cpu for need in asked], [need.memory_gib for need in asked])
+    )
+    limits: dict[str, Any] = {"memory": f"{ceil(memory * 1024)}Mi"} if memory else {}
     if gpu:
         limits[GPU] = str(gpu)
-    requests = {"cpu": f"{cpu * 1000:.0f}m", **limits} if cpu else limits
+    requests = {"cpu": f"{ceil(cpu * 1000)}m", **limits} if cpu else limits
+    if not requests:
+        return {}
     return {K8S: json.dumps({"container_config": {"resources": {"requests": requests, "limits": limits}}})}

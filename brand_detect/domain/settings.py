@@ -154,7 +154,8 @@ class Settings(BaseSettings):
     run_resources: dict[str, StageResources] = Field(
         default={},
         description="what a run's pod asks of Kubernetes, by stage, as JSON: "
-        '{"detect_objects": {"cpu": 4, "memory_gib": 3, "gpu": 1}}; empty = what the launcher asks for every run',
+        '{"compile_report": {"cpu": 0.5, "memory_gib": 1}, "escalate_vlm": {"gpu": 1}}; cores and memory count in runs '
+        "all of whose stages are named; others ask for what the launcher gives every run",
     )
     max_held_runs: int = Field(default=1000, ge=0, description="most runs on hold at a time")
     api_rate: str = Field(default="600/minute", description="rate limit of the HTTP service per client address")

@@ -13,6 +13,10 @@ from brand_detect.domain.errors import BrandDetectError, Transient
 
 _OUT_OF_REACH = (exc.DatabaseError, exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 """SQLAlchemy's errors for a database that is locked or out of reach; its other errors are programming errors."""
+CLAIMS = "brand_detect/claim/"
+"""Prefix of the keys under which it stands when a task claimed a run."""
+CLAIM_S = 120.0
+"""Time that a claim lasts: many times as long as a run takes to begin."""
 
 
 def database_now_s(instance: dg.DagsterInstance) -> float:
@@ -26,6 +30,20 @@ def database_now_s(instance: dg.DagsterInstance) -> float:
             if connection.dialect.name != "sqlite":
                 return float(connection.execute(select(extract("epoch", func.now()))).scalar_one())
     return time.time()
+
+
+def claim(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Claim a run that is to begin: of several that do so within ``CLAIM_S``, one succeeds."""
+    if not isinstance(instance.run_storage, SqlRunStorage):
+        return True
+    key, now_s = f"{CLAIMS}{run_id}", database_now_s(instance)
+    remove_values(instance, key, now_s - CLAIM_S)
+    try:
+        with instance.run_storage.connect() as connection:
+            connection.execute(KeyValueStoreTable.insert().values(key=key, value=str(now_s)))
+    except exc.IntegrityError:  # keys are unique
+        return False
+    return True
 
 
 def remove_values(instance: dg.DagsterInstance, prefix: str, before_s: float) -> None:

@@ -5,6 +5,7 @@ from celery.exceptions import OperationalError
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import LaunchRunContext
 from dagster_celery.launcher import CeleryRunLauncher
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 
 class WorkerRunLauncher(CeleryRunLauncher):
@@ -23,7 +24,7 @@ class WorkerRunLauncher(CeleryRunLauncher):
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run: its process sees that this was asked for and ends it as cancelled; otherwise it would end as
-        failed, and Dagster would execute it again.
+        failed, and Dagster would execute it again. A worker that gets its task later does not begin it.
 
         Raises:
             OperationalError: the broker is out of reach; nothing has changed.
@@ -34,7 +35,8 @@ class WorkerRunLauncher(CeleryRunLauncher):
         with self.celery.connection_for_write() as broker:
             broker.ensure_connection(max_retries=1)
         self._instance.report_run_canceling(run)
-        return super().terminate(run_id)
+        # no task is named while it is on its way to the broker
+        return DAGSTER_CELERY_TASK_ID_TAG not in run.tags or super().terminate(run_id)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

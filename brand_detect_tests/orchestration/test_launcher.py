@@ -62,6 +62,15 @@ def test_a_cancelled_run_is_cancelling_before_its_process_is_told(
     assert told == [("task", True, STATUS.CANCELING)]
 
 
+def test_a_run_that_no_worker_has_yet_is_cancelled(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+    """It is on its way to the broker: the tag of its task is still to come."""
+    launcher = launcher_of(WorkerRunLauncher, instance)
+    run = instance.add_run(dg.DagsterRun("pipeline", status=STATUS.STARTING, job_code_origin=CODE))
+    monkeypatch.setattr(launcher.celery.control, "revoke", None)
+    assert launcher.terminate(run.run_id)
+    assert status_of(instance, run) is STATUS.CANCELING
+
+
 def test_a_run_that_has_ended_is_not_cancelled(instance: dg.DagsterInstance):
     launcher, run = launcher_of(WorkerRunLauncher, instance), run_in(instance, STATUS.SUCCESS)
     assert not launcher.terminate(run.run_id)

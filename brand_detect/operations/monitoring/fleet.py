@@ -6,7 +6,7 @@ from brand_detect.domain.pipeline import CLOUD, GPU
 from brand_detect.domain.settings import Settings
 from brand_detect.operations.monitoring.liveness import BEATS
 from brand_detect.operations.monitoring.machines import MACHINES, SEEN_S, record
-from brand_detect.orchestration.database import database_now_s, remove_values
+from brand_detect.orchestration.database import CLAIMS, database_now_s, remove_values
 from brand_detect.orchestration.resources import Services
 
 
@@ -38,13 +38,13 @@ def set_limits(instance: dg.DagsterInstance, settings: Settings) -> dict[str, in
     default_status=dg.DefaultSensorStatus.RUNNING,
     required_resource_keys={"services"},
     description="Gives the pools the limits of the settings, records what this machine has installed and set, and "
-    "forgets machines and processes that are long gone.",
+    "forgets machines, processes and claims that are long gone.",
 )
 def fleet(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     services: Services = context.resources.services
     changed = set_limits(context.instance, services.settings)
     record(context.instance, services.settings)
-    for prefix in (BEATS, MACHINES):
+    for prefix in (BEATS, CLAIMS, MACHINES):
         remove_values(context.instance, prefix, database_now_s(context.instance) - SEEN_S)
     said = ", ".join(f"{pool} {slots}" for pool, slots in changed.items())
     return dg.SkipReason(f"Limits of pools were set: {said}." if said else "The limits of pools are as set.")

@@ -10,7 +10,7 @@ from brand_detect.operations.monitoring import machines
 from brand_detect.operations.monitoring.fleet import fleet, pool_limits
 from brand_detect.operations.monitoring.liveness import BEATS
 from brand_detect.operations.monitoring.machines import MACHINES, SEEN_S, facts, record, recorded
-from brand_detect.orchestration.database import database_now_s, remove_values, stored_values
+from brand_detect.orchestration.database import CLAIMS, claim, database_now_s, remove_values, stored_values
 from brand_detect_tests.support.logos import write
 from brand_detect_tests.support.pipeline import pipeline
 
@@ -68,12 +68,16 @@ def test_the_sensor_sets_limits_records_and_forgets(tmp_path: Path):
         built.instance.daemon_cursor_storage.set_cursor_values(
             {old: str(now_s - SEEN_S - 60), new: str(now_s), f"{MACHINES}gone": f"{now_s - SEEN_S - 60} {{}}"}
         )
-        built.instance.daemon_cursor_storage.set_cursor_values({"another": "0"})
+        built.instance.daemon_cursor_storage.set_cursor_values(
+            {"another": "0", f"{CLAIMS}old": str(now_s - SEEN_S - 60)}
+        )
+        assert claim(built.instance, "new")
         with dg.build_sensor_context(instance=built.instance, resources={"services": built.services}) as context:
             said = [fleet.evaluate_tick(context).skip_message for _ in range(2)]
         assert said == ["Limits of pools were set: gpu 1, cloud 1.", "The limits of pools are as set."]
         assert pool_limits(built.instance) == {"gpu": 1, "cloud": 1}
         assert stored_values(built.instance, BEATS).keys() == {new}
+        assert stored_values(built.instance, CLAIMS).keys() == {f"{CLAIMS}new"}
         assert stored_values(built.instance, MACHINES).keys() == {f"{MACHINES}{machines.this_machine()}"}
         assert built.instance.daemon_cursor_storage.get_cursor_values({"another"}) == {"another": "0"}
 

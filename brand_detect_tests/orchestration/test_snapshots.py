@@ -172,6 +172,21 @@ def test_own_files_travel_by_version(tmp_path: Path):
         assert len(list((tmp_path / "store" / "_own").iterdir())) == 2, "what older attempts name stays"
 
 
+def test_own_files_that_are_gone_are_stored_again(tmp_path: Path):
+    """From a store that was emptied or replaced; otherwise no run would find them again."""
+    with pipeline(tmp_path) as built:
+        take_snapshot(built.instance, built.services)
+        [file] = (tmp_path / "store" / "_own").iterdir()
+        file.unlink()
+        take_snapshot(built.instance, built.services)
+        assert own_files(built.instance, built.services.store) == OwnFiles.read(built.services.settings)
+
+
+def test_an_own_file_that_is_no_text_is_malformed_and_the_others_count(tmp_path: Path):
+    write(tmp_path, {"prompts/mine.md": "look", "prompts/broken.md": b"\xff\xfe"})
+    assert OwnFiles.read(Settings(prompts=str(tmp_path / "prompts"))).prompts == {"mine": "look", "broken": ""}
+
+
 def test_own_files_are_recorded_even_if_the_brand_list_is_wrong(tmp_path: Path):
     """A replay of the report needs the scale, not the list."""
     with pipeline(tmp_path) as built:

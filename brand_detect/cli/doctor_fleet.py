@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from ssl import CERT_REQUIRED
 from typing import Any
 
 from brand_detect.cli.doctor_findings import FAIL, OFF, OK, WARN, Check, Finding, Installation
@@ -98,10 +99,17 @@ def _broker(here: Installation) -> Iterator[Finding]:
             reason = str(e).replace(secret or "\0", "**").strip().splitlines()[0]
             yield Finding("broker", FAIL, f"{name} is out of reach: {reason}", f"start it, or correct {BROKER} here")
             return
-    open_to_all = name.startswith("redis://") and connection.hostname not in ("127.0.0.1", "::1", "localhost")
-    if open_to_all or not secret:
-        lacks = " and ".join([*(["TLS"] if open_to_all else []), *([] if secret else ["a password"])])
-        yield Finding("broker", WARN, f"{name} answers, but without {lacks}", "see Secrets in guides/workers.md")
+    lacks = [] if secret else ["a password"]
+    if connection.hostname not in ("127.0.0.1", "::1", "localhost") and name.startswith(("redis", "amqp", "pyamqp")):
+        tls = connection.ssl if isinstance(connection.ssl, dict) else {}
+        if not (connection.ssl or name.startswith(("rediss:", "amqps:"))):
+            lacks.insert(0, "TLS")
+        elif CERT_REQUIRED not in tls.values():
+            lacks.insert(0, "a check of its certificate (ssl_cert_reqs=required)")
+    if lacks:
+        yield Finding(
+            "broker", WARN, f"{name} answers, but without {' and '.join(lacks)}", "see Secrets in guides/workers.md"
+        )
     else:
         yield Finding("broker", OK, f"{name} answers")
     conf = app.conf
@@ -121,7 +129,8 @@ def _slots(here: Installation) -> Iterator[Finding]:
     limit = queue.max_concurrent_runs
     if app is None:
         place = "this machine" if _is_local(here) else "the launcher's engine"
-        yield Finding("slots", OFF, f"at most {limit} runs at a time, on {place}")
+        most = "any number of runs" if limit < 0 else f"at most {limit} runs"
+        yield Finding("slots", OFF, f"{most} at a time, on {place}")
         return
     # a list, since workers on machines of the same name answer under the same name
     replies = app.control.broadcast("stats", reply=True, timeout=PATIENCE_S) or []
@@ -129,6 +138,9 @@ def _slots(here: Installation) -> Iterator[Finding]:
     have = f"{len(slots)} worker{'' if len(slots) == 1 else 's'} with {sum(slots)} slots"
     if not slots:
         yield Finding("slots", FAIL, "no worker answers: runs stay in the broker", "start one: guides/workers.md")
+    elif limit < 0:
+        todo = f"set concurrency.runs.max_concurrent_runs to {sum(slots)}"
+        yield Finding("slots", WARN, f"{have}, but all runs leave the queue at once and wait in the broker", todo)
     elif sum(slots) < limit:
         todo = f"set concurrency.runs.max_concurrent_runs to {sum(slots)}, or add slots (--concurrency) or workers"
         yield Finding("slots", WARN, f"{have}, but up to {limit} runs leave the queue: {limit - sum(slots)} wait", todo)

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
 from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
 import pytest
+from celery import Celery
+from kombu.connection import Connection
 
 from brand_detect.cli import doctor_fleet
 from brand_detect.cli.doctor_findings import Check, Finding, Installation
@@ -21,6 +24,7 @@ from brand_detect.operations.monitoring.fleet import pool_limits, set_limits
 from brand_detect.orchestration import database
 
 SECRET = "h4sh-me-not"
+CHECK = "a check of its certificate (ssl_cert_reqs=required)"
 CHECKS: dict[str, Check] = {check.name: check for check in FLEET}
 
 
@@ -31,6 +35,7 @@ class Broker:
     uri: str = "rediss://:**@queue.example.org:6379/0"
     password: str = SECRET
     hostname: str = "queue.example.org"
+    ssl: Any = field(default_factory=lambda: {"ssl_cert_reqs": CERT_REQUIRED})
     fault: str = ""
     workers: list[dict[str, Any]] = field(default_factory=list)
     conf: Any = field(default_factory=lambda: SimpleNamespace(task_acks_late=True, worker_prefetch_multiplier=1))
@@ -116,10 +121,14 @@ def test_a_broker_out_of_reach_is_told_without_its_password():
     ("broker", "state", "said"),
     [
         (Broker(), "ok", "rediss://:**@queue.example.org:6379/0 answers"),
-        (Broker("redis://:**@queue.example.org//"), "warn", "answers, but without TLS"),
-        (Broker("redis://queue.example.org//", ""), "warn", "answers, but without TLS and a password"),
-        (Broker("redis://127.0.0.1//", "", "127.0.0.1"), "warn", "answers, but without a password"),
-        (Broker("redis://:**@127.0.0.1//", SECRET, "127.0.0.1"), "ok", "answers"),
+        (Broker("redis://:**@queue.example.org//", ssl=False), "warn", "answers, but without TLS"),
+        (Broker("redis://queue.example.org//", "", ssl=False), "warn", "answers, but without TLS and a password"),
+        (Broker("redis://127.0.0.1//", "", "127.0.0.1", ssl=False), "warn", "answers, but without a password"),
+        (Broker("redis://:**@127.0.0.1//", SECRET, "127.0.0.1", ssl=False), "ok", "answers"),
+        (Broker("amqp://me:**@queue.example.org//", ssl=False), "warn", "answers, but without TLS"),
+        (Broker(ssl={"ssl_cert_reqs": CERT_NONE}), "warn", f"answers, but without {CHECK}"),
+        (Broker(ssl={"ssl_cert_reqs": CERT_OPTIONAL}, password=""), "warn", f"without {CHECK} and a password"),
+        (Broker("amqps://me:**@queue.example.org//", ssl=True), "warn", f"answers, but without {CHECK}"),
     ],
 )
 def test_a_broker_that_answers(broker: Broker, state: str, said: str):
@@ -152,6 +161,15 @@ def test_the_slots_of_all_workers_are_compared_with_the_queue(
     assert found.state == state
     assert said in found.text
     assert todo in found.todo
+
+
+def test_a_queue_without_a_limit_lets_all_runs_wait_in_the_broker():
+    found = installed(Launcher(Broker(workers=[worker(2)])), limit=-1).look("slots")
+    assert (found.state, found.todo) == ("warn", "set concurrency.runs.max_concurrent_runs to 2")
+    assert found.text == "1 worker with 2 slots, but all runs leave the queue at once and wait in the broker"
+    assert (
+        installed(Launcher(), limit=-1).look("slots").text == "any number of runs at a time, on the launcher's engine"
+    )
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(60, "fail"), (599, "fail"), (600, "ok"), (21_600, "ok")])
@@ -191,6 +209,9 @@ def test_places_that_all_machines_reach(tmp_path: Path, monkeypatch: pytest.Monk
     places: dict[str, Any] = {"store_root": "s3://bucket/store", "uploads": "s3://bucket/uploads"}
     shared = installed(Launcher(), media_roots=(str(tmp_path / "videos"),), **places)
     assert shared.look("shared").state == "ok"
+    for kind, state in (("fuse.sshfs", "ok"), ("fuseblk", "warn"), ("xfs", "warn")):
+        mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nstore:/export {tmp_path} {kind} rw 0 0\n", encoding="utf-8")
+        assert shared.look("shared").state == state, kind
 
 
 # clock, pools, machines

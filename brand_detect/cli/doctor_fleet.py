@@ -13,8 +13,8 @@ SKEW_S = 5.0
 """Largest difference between this machine's clock and the database's without a warning."""
 START_S = 600.0
 """Shortest start time-out for runs that wait in a broker or for an image."""
-LATELY_S = 3600.0
-"""A machine seen within this time counts as it is; one seen before may have been mended or removed since."""
+LATELY_S = 300.0
+"""A machine seen within this time counts as it is; one seen before may have been mended or replaced since."""
 PATIENCE_S = 3.0
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "lustre", "beegfs", "9p", "virtiofs")
 """File systems that several machines may share; those of FUSE count, too."""
@@ -182,7 +182,7 @@ def _pools(here: Installation) -> Iterator[Finding]:
 def _machines(here: Installation) -> Iterator[Finding]:
     import socket
 
-    from brand_detect.operations.monitoring.machines import Machine, facts, record, recorded
+    from brand_detect.operations.monitoring.machines import KEYS, Machine, facts, record, recorded
     from brand_detect.orchestration.database import database_now_s
 
     if _is_local(here):
@@ -190,17 +190,27 @@ def _machines(here: Installation) -> Iterator[Finding]:
         return
     record(here.instance, here.settings)
     now_s = database_now_s(here.instance)
-    this, others = Machine(socket.gethostname(), now_s, facts(here.settings)), recorded(here.instance)
-    differ = [(other, found) for other in others if (found := this.differences(other))]
-    for other, found in differ:
-        lately = now_s - other.seen_s < LATELY_S
-        harmful = any(name == "brand_detect" or name.startswith("BRAND_DETECT_") for name in found)
+    this, found_there = Machine(socket.gethostname(), now_s, facts(here.settings)), recorded(here.instance)
+    # of those with one name, the latest: a container, or a machine before it was started again, is replaced by the next
+    last = {m.name: m for m in found_there if m.name != this.name}
+    others = [m for m in found_there if m is last.get(m.name) or now_s - m.seen_s < LATELY_S]
+    alike: dict[tuple[bool, str], list[tuple[Machine, dict[str, tuple[str, str]]]]] = {}
+    for other in sorted(others, key=lambda m: m.seen_s, reverse=True):
+        if found := this.differences(other):
+            alike.setdefault((now_s - other.seen_s < LATELY_S, str(found)), []).append((other, found))
+    for (lately, _), those in alike.items():
+        other, found = those[0]
+        harmful = any(
+            name == "brand_detect" or (name.startswith("BRAND_DETECT_") and name not in KEYS) for name in found
+        )
         first = sorted(found, key=lambda name: (name != "brand_detect", not name.startswith("BRAND_DETECT_"), name))
         said = [f"{name}: {found[name][1]}, here {found[name][0]}" for name in first[:LISTED]]
         more = [f"{len(found) - LISTED} more"] if len(found) > LISTED else []
-        text = f"{other.name}, seen {(now_s - other.seen_s) / 60:.0f} min ago, differs. {'; '.join(said + more)}"
+        also = f" and {len(those) - 1} more" if len(those) > 1 else ""
+        differ = "differ" if also else "differs"
+        text = f"{other.name}{also}, seen {(now_s - other.seen_s) / 60:.0f} min ago, {differ}. {'; '.join(said + more)}"
         yield Finding("machines", FAIL if lately and harmful else WARN, text, _remedy(first))
-    if not differ:
+    if not alike:
         seen = f"{len(others)} others" if len(others) != 1 else "1 other"
         yield Finding("machines", OK, f"{seen} seen in the last day, all like this one")
 

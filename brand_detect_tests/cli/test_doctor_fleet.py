@@ -1,6 +1,7 @@
 """``brand-detect doctor`` where other machines execute runs: each difference is told, with what to do."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -137,6 +138,16 @@ def test_a_broker_that_answers(broker: Broker, state: str, said: str):
     assert found.text.endswith(said)
 
 
+@pytest.mark.parametrize(
+    ("query", "state"), [("", "warn"), ("?ssl_cert_reqs=none", "warn"), ("?ssl_cert_reqs=required", "ok")]
+)
+def test_a_certificate_is_checked_only_if_the_url_says_so(monkeypatch: pytest.MonkeyPatch, query: str, state: str):
+    app = Celery(broker=f"rediss://:{SECRET}@queue.example.org:6379/0{query}")
+    app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1)
+    monkeypatch.setattr(Connection, "ensure_connection", lambda *_, **__: None)
+    assert installed(SimpleNamespace(celery=app)).look("broker").state == state
+
+
 def test_a_broker_that_loses_tasks_is_told():
     conf = SimpleNamespace(task_acks_late=False, worker_prefetch_multiplier=4)
     _, found = installed(Launcher(Broker(conf=conf))).looks("broker")
@@ -242,11 +253,13 @@ def test_the_limits_of_pools_are_those_of_the_settings(on_workers: Installed):
     assert (found.state, found.text) == ("warn", "gpu: 4 in Dagster, but BRAND_DETECT_GPU_SLOTS is 2")
 
 
-def another(here: Installed, changes: Mapping[str, str], name: str = "worker-2", ago_s: float = 60.0) -> None:
+def another(
+    here: Installed, changes: Mapping[str, str], name: str = "worker-2", ago_s: float = 60.0, key: str = ""
+) -> None:
     """Record a machine that has what this one has but for ``changes``."""
     document = json.dumps({"name": name, "facts": {**machines.facts(here.settings), **changes}})
     value = f"{database.database_now_s(here.instance) - ago_s} {document}"
-    here.instance.daemon_cursor_storage.set_cursor_values({f"{machines.MACHINES}{name}": value})
+    here.instance.daemon_cursor_storage.set_cursor_values({f"{machines.MACHINES}{key or name}": value})
 
 
 def test_a_worker_that_is_alike(on_workers: Installed):
@@ -264,6 +277,14 @@ def test_a_worker_that_is_alike(on_workers: Installed):
         ({"brand_detect": "0.0.1 abc"}, 7200, "warn", "worker-2, seen 120 min ago, differs.", "install the same"),
         ({"BRAND_DETECT_DAILY_USD": "99.0"}, 60, "fail", "BRAND_DETECT_DAILY_USD: 99.0, here 10.0", "environment"),
         ({"openvino": "2020.1"}, 60, "warn", "openvino: 2020.1, here ", "install the same release"),
+        ({"brand_detect": "0.0.1 abc"}, 400, "warn", "worker-2, seen 7 min ago, differs.", "install the same"),
+        (
+            {"BRAND_DETECT_MODEL_API_KEYS": "set"},
+            60,
+            "warn",
+            "BRAND_DETECT_MODEL_API_KEYS: set, here none",
+            "environment",
+        ),
         ({"OPENAI_API_KEY": "set"}, 60, "warn", "OPENAI_API_KEY: set, here none", "give both the same environment"),
         ({"model siglip": "9 bytes"}, 60, "warn", "model siglip: 9 bytes, here none", "copy the models"),
     ],
@@ -277,13 +298,47 @@ def test_a_worker_that_differs(
     said: str,
     todo: str,
 ):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name in ("OPENAI_API_KEY", "BRAND_DETECT_MODEL_API_KEYS"):
+        monkeypatch.delenv(name, raising=False)
     another(on_workers, changes, ago_s=ago_s)
     another(on_workers, {}, "worker-3")
     found = on_workers.look("machines")
     assert found.state == state
     assert said in found.text
     assert todo in found.todo
+
+
+OLD = {"brand_detect": "0.0.1 abc"}
+
+
+def test_a_machine_that_was_replaced_by_another_of_its_name_is_not_compared(on_workers: Installed):
+    """Started again, or upgraded as a container."""
+    another(on_workers, OLD, ago_s=600, key="boot-1/1")
+    another(on_workers, {}, ago_s=30, key="boot-2/1")
+    another(on_workers, OLD, socket.gethostname(), ago_s=600, key="this one before it was started again")
+    found = on_workers.look("machines")
+    assert (found.state, found.text) == ("ok", "1 other seen in the last day, all like this one")
+
+
+def test_a_machine_that_works_counts_as_it_is_whenever_its_run_began(on_workers: Installed):
+    another(on_workers, OLD, ago_s=7200, key="boot-1/1")
+    another(on_workers, {}, ago_s=30, key="boot-2/1")
+    beat = {f"{machines.BEATS}boot-1/1/7/5": str(database.database_now_s(on_workers.instance) - 15)}
+    on_workers.instance.daemon_cursor_storage.set_cursor_values(beat)
+    found = on_workers.look("machines")
+    assert found.state == "fail"
+    assert "worker-2, seen 0 min ago, differs. brand_detect: 0.0.1 abc" in found.text
+
+
+def test_machines_that_differ_alike_are_told_in_one_line(on_workers: Installed):
+    """On Kubernetes each run's pod is one."""
+    for n in range(1, 6):
+        another(on_workers, OLD, f"pod-{n}", ago_s=600.0 * n)
+    another(on_workers, {"python": "2.7"}, "pod-6", ago_s=600)
+    five, one = sorted(on_workers.looks("machines"), key=lambda found: found.text)
+    assert (five.state, one.state) == ("warn", "warn")
+    assert five.text.startswith("pod-1 and 4 more, seen 10 min ago, differ. brand_detect: 0.0.1 abc, here ")
+    assert one.text.startswith("pod-6, seen 10 min ago, differs. python: 2.7")
 
 
 def test_doctor_records_the_machine_it_runs_on(on_workers: Installed, monkeypatch: pytest.MonkeyPatch):

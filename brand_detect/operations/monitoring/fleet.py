@@ -4,8 +4,7 @@ import dagster as dg
 
 from brand_detect.domain.pipeline import CLOUD, GPU
 from brand_detect.domain.settings import Settings
-from brand_detect.operations.monitoring.liveness import BEATS
-from brand_detect.operations.monitoring.machines import MACHINES, SEEN_S, record
+from brand_detect.operations.monitoring.machines import BEATS, MACHINES, SEEN_S, record
 from brand_detect.orchestration.database import CLAIMS, database_now_s, remove_values
 from brand_detect.orchestration.resources import Services
 

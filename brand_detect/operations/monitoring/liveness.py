@@ -21,14 +21,12 @@ from dagster import DagsterRunNotFoundError
 from brand_detect.domain.pipeline import ASSETS, PRUNE
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import RETRIES_MARGIN, WORKER
-from brand_detect.operations.monitoring.machines import record, this_machine
+from brand_detect.operations.monitoring.machines import BEATS, record, this_machine
 from brand_detect.orchestration.database import database_now_s
 
 BEAT_S = 15.0
 SILENT_S = 120.0
 """A worker on another machine is dead after this time without a heartbeat: eight beats."""
-BEATS = "brand_detect/beat/"
-"""Prefix of the keys under which workers store the time of their last beat."""
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]

@@ -28,6 +28,8 @@ from brand_detect.orchestration.database import database_now_s, stored_values
 
 MACHINES = "brand_detect/machine/"
 """Prefix of the keys under which machines are recorded: a time, in seconds since 1970, a space, and JSON."""
+BEATS = "brand_detect/beat/"
+"""Prefix of the keys under which workers store the time of their last beat: machine, process and its start follow."""
 SEEN_S = 86_400.0
 """Machines that were not seen for this time are no longer compared."""
 SHARED = (
@@ -39,12 +41,13 @@ KEYS = (*PROVIDER_KEYS, "BRAND_DETECT_MODEL_API_KEYS")
 """Variables with secrets that runs read."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PID_NAMESPACE = Path("/proc/self/ns/pid")
-_PASSWORD = re.compile(r"(?<=//)[^/@]*@")
+_PASSWORD = re.compile(r"(?<=//).*@")
+"""A password may hold any character, since nobody need have escaped it."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine, when it was seen (s since 1970, by the database's clock), and what it has."""
+    """A machine, when it last recorded itself or worked (s since 1970, by the database's clock), and what it has."""
 
     name: str
     seen_s: float
@@ -85,12 +88,17 @@ def record(instance: dg.DagsterInstance, settings: Settings) -> None:
 
 def recorded(instance: dg.DagsterInstance) -> list[Machine]:
     """The machines seen in the last day other than this one, by name; started again, a machine is another."""
-    now_s, here = database_now_s(instance), f"{MACHINES}{this_machine() or socket.gethostname()}"
+    now_s, here = database_now_s(instance), this_machine() or socket.gethostname()
+    beats: dict[str, float] = {}
+    for key, value in stored_values(instance, BEATS).items():
+        machine = key.removeprefix(BEATS).rsplit("/", 2)[0]
+        beats[machine] = max(float(value), beats.get(machine, 0.0))
     found = []
     for key, value in stored_values(instance, MACHINES).items():
-        seen_s, _, document = value.partition(" ")
-        if key != here and now_s - float(seen_s) < SEEN_S:
-            found.append(Machine(seen_s=float(seen_s), **json.loads(document)))
+        machine, (recorded_s, _, document) = key.removeprefix(MACHINES), value.partition(" ")
+        seen_s = max(float(recorded_s), beats.get(machine, 0.0))
+        if machine != here and now_s - seen_s < SEEN_S:
+            found.append(Machine(seen_s=seen_s, **json.loads(document)))
     return sorted(found, key=lambda m: (m.name, m.seen_s))
 
 
@@ -139,5 +147,5 @@ def _models(settings: Settings) -> dict[str, str]:
 
 
 def _shown(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return _PASSWORD.sub("***@", text) or "empty"
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(_PASSWORD.sub("***@", str(one)) for one in values) or "empty"

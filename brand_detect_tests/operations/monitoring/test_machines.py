@@ -8,8 +8,7 @@ import pytest
 from brand_detect.domain.settings import PROVIDER_KEYS, Settings
 from brand_detect.operations.monitoring import machines
 from brand_detect.operations.monitoring.fleet import fleet, pool_limits
-from brand_detect.operations.monitoring.liveness import BEATS
-from brand_detect.operations.monitoring.machines import MACHINES, SEEN_S, facts, record, recorded
+from brand_detect.operations.monitoring.machines import BEATS, MACHINES, SEEN_S, facts, record, recorded
 from brand_detect.orchestration.database import CLAIMS, claim, database_now_s, remove_values, stored_values
 from brand_detect_tests.support.logos import write
 from brand_detect_tests.support.pipeline import pipeline
@@ -26,6 +25,13 @@ def test_secrets_are_told_by_their_names_alone(monkeypatch: pytest.MonkeyPatch):
     assert found["OPENAI_API_KEY"] == "set"
     assert "GROQ_API_KEY" not in found
     assert found["BRAND_DETECT_STORE_ROOT"] == "s3://***@bucket"
+    assert found["BRAND_DETECT_MEDIA_ROOTS"] == "s3://***@b/c, s3://d"
+
+
+@pytest.mark.parametrize("secret", ["se@cret", "se/cret", "@", "/@/"])
+def test_no_part_of_a_password_is_told_whatever_is_in_it(secret: str):
+    roots = ("s3://bucket", f"s3://key:{secret}@bucket/videos")
+    assert facts(Settings(media_roots=roots))["BRAND_DETECT_MEDIA_ROOTS"] == "s3://bucket, s3://***@bucket/videos"
 
 
 def test_what_makes_results_differ_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -59,6 +65,18 @@ def test_machines_of_one_name_are_recorded_side_by_side(monkeypatch: pytest.Monk
         found = recorded(instance)
         assert len(found) == 2
         assert found[0].differences(found[1]) == {}
+
+
+def test_a_machine_at_work_is_seen_with_each_beat(monkeypatch: pytest.MonkeyPatch):
+    with dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(machines, "this_machine", lambda: "boot-1/1")
+        record(instance, Settings())
+        monkeypatch.undo()
+        [before] = recorded(instance)
+        beats = {f"{BEATS}boot-1/1/{pid}/5": str(before.seen_s + 40 * (8 - pid)) for pid in (7, 8)}
+        instance.daemon_cursor_storage.set_cursor_values({**beats, f"{BEATS}boot-2/1/7/5": str(before.seen_s + 80)})
+        [after] = recorded(instance)
+        assert after.seen_s == before.seen_s + 40
 
 
 def test_the_sensor_sets_limits_records_and_forgets(tmp_path: Path):

@@ -1,6 +1,8 @@
 """The files under deploy/ say what the code and the engines that read them understand."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -128,6 +130,20 @@ def test_the_image_has_the_packages_that_its_instances_name():
 def test_workers_start_alike_everywhere(name: str):
     text = (WORKERS / name).read_text(encoding="utf-8").replace('", "', " ")
     assert "celery -A brand_detect.orchestration.worker worker --concurrency" in text
+
+
+def test_a_worker_under_systemd_keeps_what_python_compiles(tmp_path: Path):
+    """The package lies where its user cannot write."""
+    unit = (WORKERS / "brand-detect-worker.service").read_text(encoding="utf-8")
+    [writable] = re.findall(r"(?m)^ReadWritePaths=(.+)$", unit)
+    [given] = re.findall(r"(?m)^Environment=(PYTHONPYCACHEPREFIX=.+)$", unit)
+    name, _, folder = given.partition("=")
+    assert Path(folder).is_relative_to(writable)
+    (tmp_path / "package.py").touch()
+    environment = {name: folder.replace(writable, str(tmp_path / "home")), "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", "import package"], env=environment, check=True)
+    assert [*(tmp_path / "home").rglob("package.*.pyc")]
+    assert not [*tmp_path.glob("__pycache__")]
 
 
 def test_the_compose_file_has_as_many_slots_as_the_queue():

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from brand_detect import stages
 from brand_detect.catalog import parse_catalog
+from brand_detect.definitions import build_definitions
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
@@ -22,8 +24,9 @@ from brand_detect.evaluation.scoring.score import scorer
 from brand_detect.operations.sweep import Point, sweep
 from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.operations.sweep.page import cells, columns, page_of
-from brand_detect.orchestration.run import JobRun
+from brand_detect.orchestration.run import JobRun, Runner
 from brand_detect.report.curves import render
+from brand_detect_tests.support.logos import write
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
 from brand_detect_tests.support.videos import silent
 
@@ -204,6 +207,20 @@ def test_fixed_params_and_another_brand_list_hold_for_every_value(jobs: Swept):
 def test_the_value_in_force_is_always_there_and_in_its_place(jobs: Swept):
     assert list(swept(jobs.lineage(PLAIN), "match_brands.fuzzy_score", [0.95, 0.7, 0.95])) == [0.7, 0.88, 0.95]
     assert list(swept(jobs.lineage(PLAIN), "match_brands.join_neighbours", [False])) == [False, True]
+
+
+def test_a_scale_and_an_inventory_of_another_machine_are_not_needed(jobs: Swept, tmp_path: Path):
+    scale = resources.files("brand_detect") / "quality" / "default.yaml"
+    inventory = "version: 1\nassets: [{name: board, zone: [0.0, 0.0, 1.0, 1.0]}]\n"
+    write(tmp_path, {"mine.yaml": scale.read_text(encoding="utf-8"), "rink.yaml": inventory})
+    built = jobs.built
+    folders = {"quality": str(tmp_path), "inventory": str(tmp_path)}
+    there = replace(built.services, settings=built.services.settings.model_copy(update=folders))
+    params: Overrides = {"compile_report": {"quality": "mine", "inventory": "rink"}}
+    made = Runner(build_definitions(there), there, built.instance).replay(PLAIN, "compile_report", params)
+    found = sweep(jobs.lineage(PLAIN, made), "compile_report", "bridge_s", [0.0], {}, progress=silent)
+    assert found.notes == ()
+    assert [*map(said, found.points)] == [figures(made)] * 2
 
 
 def test_a_report_that_the_code_would_no_longer_make_is_noted(jobs: Swept, monkeypatch: pytest.MonkeyPatch):

@@ -18,13 +18,11 @@ from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import BrandIndex
 from brand_detect.domain.records import Payload
-from brand_detect.domain.settings import Settings
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.sweep.lineage import Lineage
-from brand_detect.orchestration.config import load_inventory, load_quality
+from brand_detect.orchestration.config import load_quality
 from brand_detect.storage.frames import StoredFrames
-from brand_detect.storage.own_files import OwnFiles
 
 LOOKUPS = 65_536
 """Limit of texts whose brands are cached across values."""
@@ -54,6 +52,7 @@ class Compute:
     def __init__(self, lineage: Lineage, first: str, catalog: BrandCatalog | None) -> None:
         self.lineage, self._first = lineage, first
         self.catalog = catalog or lineage.catalog
+        self._scale = load_quality("default")
         self._frames = lineage.load(Stage.extract_frames, ExtractedFrames)
         self._scenes = lineage.load(Stage.filter_scenes, FilteredScenes)
         self._detected = lineage.load(Stage.detect_objects, DetectedObjects)
@@ -69,18 +68,19 @@ class Compute:
         self._matched: tuple[Params, BrandVerdicts] | None = None
 
     def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
-        """Verdicts of the last escalation, and the report."""
+        """Verdicts of the last escalation, and the report, with the package's quality scale and without inventory.
+
+        No figure of a sweep depends on either, and the job's own may lie on another machine.
+        """
         verdicts = self._verdicts(params)
-        own, own_files = cast("CompileReportParams", params[Stage.compile_report]), OwnFiles.read(Settings.load())
         report = stages.compile_report(
             self.lineage.request,
             self._frames,
             self._scenes,
             self._detected,
             verdicts,
-            own,
-            scale=load_quality(own.quality, own_files.quality),
-            inventory=load_inventory(own.inventory, own_files.inventory),
+            cast("CompileReportParams", params[Stage.compile_report]),
+            scale=self._scale,
             statistics={},
             brands={brand.brand_id: brand for brand in self.catalog.brands},
         )

@@ -1,6 +1,11 @@
-"""Runs whose process is gone are told from those that work; no process but this one is needed for it."""
+"""Runs whose process is gone are told from those that work; no process but this one is needed for it.
+
+Only a cancel is shown on a process of its own.
+"""
 
 import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,6 +31,26 @@ from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, pipeline, 
 
 MAX_RETRIES = "dagster/max_retries"
 NOW_S = 1_700_000_000.0
+CANCELLED = """
+import sys, time
+import dagster as dg
+from brand_detect.domain.settings import Settings
+from brand_detect.operations.monitoring import liveness
+liveness.BEAT_S = 0.2
+
+@dg.op
+def work(context):
+    with liveness.at_work(context.instance, context.run_id, Settings()):
+        print("at work", flush=True)
+        time.sleep(600)
+
+@dg.job
+def job():
+    work()
+
+with dg.DagsterInstance.get() as instance:
+    job.execute_in_process(instance=instance, run_id=sys.argv[1], raise_on_error=False)
+"""
 
 
 @dg.job
@@ -238,6 +263,29 @@ def test_the_beat_ends_with_a_run_that_fails(on_disk: dg.DagsterInstance, monkey
     with pytest.raises(ZeroDivisionError), at_work(on_disk, begun(on_disk), Settings()):
         raise ZeroDivisionError
     assert beat_s(on_disk) > 0
+
+
+def test_a_process_that_nobody_tells_of_a_cancel_finds_it_and_ends(tmp_path: Path):
+    """Its worker was connecting to the broker again at that moment."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    run_id, home = str(uuid.uuid4()), {"DAGSTER_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", CANCELLED, run_id]
+    with (
+        dg.DagsterInstance.from_config(str(tmp_path)) as instance,
+        subprocess.Popen(command, env={**os.environ, **home}, stdout=subprocess.PIPE) as worker,
+    ):
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"at work\n"
+            run = instance.get_run_by_id(run_id)
+            assert run is not None
+            with pytest.raises(subprocess.TimeoutExpired):
+                worker.wait(1.0)
+            instance.report_run_canceling(run)
+            worker.wait(20.0)
+            assert status(instance, run_id) == "CANCELED"
+        finally:
+            worker.kill()
 
 
 def test_a_beat_that_fails_is_not_the_last_one(

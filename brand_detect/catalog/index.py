@@ -11,6 +11,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.catalog.alignment import NameFinder, lacks_a_letter, lacks_a_word, weight
+from brand_detect.catalog.alone import is_host, is_nothing_but_names
 from brand_detect.catalog.crowd import Crowd
 from brand_detect.catalog.entries import without_gc
 from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
@@ -33,10 +34,6 @@ SHORTEST_NEAR = 5  # fewest letters of such a text: shorter ones are similar to 
 SHORTEST_LIKELY = 4  # fewest letters of a name that is found by its likelihood
 SHORT = 4  # such names count only as a whole line
 LEAST_LIKELY = 1.2  # highest cost per letter of such a name
-# A name beside these is still alone on its line. OCR reads round emblems as an o (also a Greek or Cyrillic one) or 0,
-# pointed ones as a delta or lambda, square ones as 口.
-ADORNMENTS = {"www", "http", "https", "com", "net", "org", "tm", "r", "c"}
-ADORNMENTS |= {"o", "0", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LETTER O}", "δ", "λ", "口", "ロ"}
 
 
 class LexiconIndex:
@@ -105,12 +102,12 @@ class LexiconIndex:
             if not self._is_excluded_at(line, c)
         ]
         chosen = _best_apart(candidates)
-        is_the_line = len(chosen) == 1 and _is_nothing_but_names(line, chosen)
+        is_the_line = len(chosen) == 1 and is_nothing_but_names(text, line, chosen)
         if not (expected or is_the_line or all(c.exact or c.complete for c in chosen)):
             candidates = [c for c in candidates if c.exact or c.complete]
             chosen = _best_apart(candidates)
-        if any(c.spelling.whole_line for c in chosen) and not _is_nothing_but_names(line, chosen):
-            chosen = _best_apart([c for c in candidates if not c.spelling.whole_line])
+        if any(c.spelling.whole_line for c in chosen) and not is_nothing_but_names(text, line, chosen):
+            chosen = _best_apart([c for c in candidates if not c.spelling.whole_line or is_host(text, line, c)])
         return [_hit(line, c) for c in sorted(chosen, key=lambda c: c.worth)]
 
     def _crowd(self, spelling: Spelling) -> Crowd:
@@ -181,7 +178,7 @@ class LexiconIndex:
             return None
         candidate = Candidate(begin, end, spelling, math.exp(-fitted.cost / weight(spelling.key)), exact=False)
         on_its_own = spelling.whole_line or weight(spelling.key) <= SHORT
-        return None if on_its_own and not _is_nothing_but_names(line, [candidate]) else candidate
+        return None if on_its_own and not is_nothing_but_names(lattice.text, line, [candidate]) else candidate
 
     def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
         """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
@@ -338,16 +335,6 @@ def _best_apart(candidates: list[Candidate]) -> list[Candidate]:
         if all(candidate.end <= c.begin or c.end <= candidate.begin for c in chosen):
             chosen.append(candidate)
     return chosen
-
-
-def _is_nothing_but_names(line: Line, candidates: list[Candidate]) -> bool:
-    """Whether the line holds only names and adornments; several brands must not all have everyday names."""
-    if len({c.spelling.brand.brand_id for c in candidates}) > 1 and all(c.spelling.whole_line for c in candidates):
-        return False
-    return all(
-        line.key[a:b] in ADORNMENTS or any(c.begin <= a and b <= c.end for c in candidates)
-        for a, b in zip(line.cuts, line.cuts[1:], strict=False)
-    )
 
 
 def _is_everyday(line: Line, begin: int, end: int) -> bool:

@@ -262,7 +262,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="12",
+    code_version="13",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

@@ -48,8 +48,11 @@ POLLS_AGAIN = 3
 LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
 """Limit of held runs per job; ``BRAND_DETECT_MAX_HELD_RUNS`` limits those of all jobs together."""
+RESUMES = {"dagster/is_resume_retry", "dagster/is_asset_resume_retry"}
+"""Tags by which Dagster marks a run that executes the rest of its parent."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 PAGE_OF_RUNS = 500
+"""Runs on a page of ``Client.changed``."""
 ATTEMPTS = 200
 """Limit of listed attempts per stage, the newest ones."""
 
@@ -91,6 +94,7 @@ class Client:
         self._graphql = GraphQL(url or settings.dagster_url, token, timeout_s, transport)
         self._repository: dict[str, str] = {}
         self._max_held, self._holding = settings.max_held_runs, threading.Lock()
+        self._rerunning = threading.Lock()
         self._resources = settings.run_resources
 
     def __enter__(self) -> "Client":
@@ -159,8 +163,8 @@ class Client:
     def changed(self, since_s: float, after: str = "") -> list[Run]:
         """A page of the runs of all jobs that changed since ``since_s`` (seconds since 1970; 0 = all), newest first.
 
-        Their finished stages are left out. ``after`` is the run id at which the page before ended; the last page is
-        empty.
+        Their finished stages are left out. ``after`` is the run id at which the page before ended; the last page has
+        fewer than ``PAGE_OF_RUNS``.
 
         Raises:
             Transient: Dagster is out of reach; there is no second try.
@@ -269,20 +273,24 @@ class Client:
             BadInput: there is no such run, it is in progress or has succeeded, or it was executed again already.
             Transient: Dagster is out of reach; there is no second try.
         """
-        run = self.run(run_id)
+        with self._rerunning:  # no other thread may launch between check and launch
+            return self._rerun(self.run(run_id))
+
+    def _rerun(self, run: Run) -> Run:
         if run.status not in ("failure", "canceled"):
-            raise BadInput(f"Run {run_id} is not one to retry: {run.status}.", "only failed and cancelled runs are")
+            raise BadInput(f"Run {run.run_id} is not one to retry: {run.status}.", "only failed and cancelled runs are")
         group = {"dagster/root_run_id": run.root_run_id}
-        later = [other for other in self._runs({"tags": _pairs(group)}, 20) if other.parent_run_id == run_id]
-        if run.retried_as or any(other.stages == run.stages and not other.ended for other in later):
-            raise BadInput(f"Run {run_id} was executed again already.")
+        later = [other for other in self._runs({"tags": _pairs(group)}, 20) if other.parent_run_id == run.run_id]
+        again = (other for other in later if other.stages == run.stages or RESUMES & other.tags.keys())  # no replays
+        if run.retried_as or any(not other.ended for other in again):
+            raise BadInput(f"Run {run.run_id} was executed again already.")
         tags = {"dagster/max_retries": str(self._count(group) + 2 + RETRIES_MARGIN)}
         if HOLD in run.tags:
             tags[HOLD] = RELEASED  # now, whenever it was due
         answer = self._graphql.ask(
             "rerun",
             repeat=False,
-            run=run_id,
+            run=run.run_id,
             strategy="FROM_FAILURE" if run.started_s else "ALL_STEPS",  # no log to resume from
             tags=_pairs(tags),
         )

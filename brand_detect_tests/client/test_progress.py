@@ -1,5 +1,7 @@
 """What the client says of runs on their way: which have changed, how far they are, and how the rest is run again."""
 
+import threading
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -78,6 +80,62 @@ def test_the_rest_of_a_failed_run_is_run_again(
     assert HOLD not in tags_of(sent)
     with pytest.raises(BadInput, match="already"):
         client.rerun("r1")
+    server.runs[-1]["status"] = "FAILURE"
+    assert client.rerun("r1").run_id == "r3", "the second one has ended"
+
+
+def test_a_run_that_dagster_executes_again_is_left_to_it(server: Webserver, client: Client):
+    server.add({PARTITION: "match", "dagster/auto_retry_run_id": "r2"}, LINE, "FAILURE")
+    with pytest.raises(BadInput, match="already"):
+        client.rerun("r1")
+
+
+def test_a_replay_is_no_second_execution_of_a_run(server: Webserver, client: Client):
+    server.add({PARTITION: "match"}, LINE, "FAILURE")
+    server.add({PARTITION: "match", "dagster/root_run_id": "r1"}, LINE[5:], parent="r1")
+    assert client.rerun("r1").run_id == "r3"
+
+
+@pytest.mark.parametrize(
+    ("stages", "marks"),
+    [
+        (LINE, {}),
+        (LINE[3:], {"dagster/is_resume_retry": "true"}),
+        (LINE[3:], {"dagster/is_asset_resume_retry": "true"}),
+    ],
+)
+def test_a_run_that_was_executed_again_in_the_ui_is_left_to_it(
+    server: Webserver, client: Client, stages: tuple[str, ...], marks: dict[str, str]
+):
+    server.add({PARTITION: "match"}, LINE, "FAILURE")
+    server.add({PARTITION: "match", "dagster/root_run_id": "r1"} | marks, stages, "STARTED", parent="r1")
+    with pytest.raises(BadInput, match="already"):
+        client.rerun("r1")
+
+
+def test_of_two_who_retry_one_is_refused(server: Webserver, client: Client, monkeypatch: pytest.MonkeyPatch):
+    server.add({PARTITION: "match"}, LINE, "FAILURE")
+    checked, counted, others = threading.Barrier(2), client._count, []
+
+    def together(*tags: Any, **wanted: Any) -> int:
+        with suppress(threading.BrokenBarrierError):
+            checked.wait(0.2)
+        return counted(*tags, **wanted)
+
+    def retry() -> None:
+        try:
+            others.append(client.rerun("r1").run_id)
+        except BadInput as e:
+            others.append(str(e))
+
+    monkeypatch.setattr(client, "_count", together)
+    threads = [threading.Thread(target=retry) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(others) == ["Run r1 was executed again already.", "r2"]
+    assert len(server.sent("Rerun")) == 1
 
 
 def test_a_run_that_was_held_is_not_held_again(server: Webserver, client: Client):

@@ -132,6 +132,9 @@ class Webserver:
         parent = next(row for row in self.runs if row["runId"] == run)
         inherited = {t["key"]: t["value"] for t in [*parent["tags"], *tags]} | {"dagster/root_run_id": run}
         made = self.add(inherited, [key["path"][0] for key in parent["assetSelection"]], parent=run)
+        if strategy == "FROM_FAILURE":  # at least the first stage has finished
+            made["stepKeysToExecute"] = [key["path"][0] for key in made["assetSelection"]][1:]
+            made["tags"].append({"key": "dagster/is_resume_retry", "value": "true"})
         return {"launchRunReexecution": {"__typename": "LaunchRunSuccess", "run": {"runId": made["runId"]}}}
 
     def on_Checkpoints(self, partitions: Sequence[str], limit: int, assets: Sequence[Answer]) -> Answer:  # noqa: N802

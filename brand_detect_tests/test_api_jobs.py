@@ -439,6 +439,13 @@ def test_with_a_key_nothing_is_seen_or_done_without_it(dagster: ScriptedClient, 
     assert http.post("/jobs/match/replay", json={"start_stage": "run_ocr"}, headers=MEANT).status_code == 202
 
 
+def test_pictures_do_not_use_up_the_requests_of_a_page(dagster: ScriptedClient, made: Path):
+    http = service(dagster, made, set={"api_rate": "5/minute"})
+    picture = http.get("/jobs/match").json()["thumbnail"]
+    assert [http.get(picture).status_code for _ in range(50)] == [200] * 50
+    assert http.get("/").status_code == 200
+
+
 @pytest.mark.parametrize("of", ["", "..", "x", "../../other", "%00", "a" * 500])
 def test_pictures_are_no_way_to_other_files(http: TestClient, of: str):
     assert http.get("/reports/match/thumbnail.jpg", params={"of": of}).status_code == 404

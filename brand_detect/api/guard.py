@@ -19,8 +19,8 @@ from brand_detect.storage.uploads import PART_BYTES
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 """Loopback names as in the header ``Host``."""
 UPLOADS = "/uploads"
-PARTS_RATE = parse("6000/minute")
-"""Rate limit of an address for parts of uploads, which are counted apart: an upload must not stop the pages."""
+MANY_RATE = parse("6000/minute")
+"""Rate limit of an address for parts of uploads, and for pictures, each counted apart: neither may stop the pages."""
 CSP = "Content-Security-Policy"
 SEALED = {
     CSP: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -125,9 +125,10 @@ class Limits:
             return
         caller = scope["client"][0] if scope.get("client") else ""
         is_part = scope["method"] == "PATCH" and scope["path"].startswith(f"{UPLOADS}/")
+        is_picture = scope["method"] == "GET" and scope["path"].endswith(".jpg")
         # separate limits: a client cannot use up its monitor's requests; /health is free
-        counted_as = UPLOADS if is_part else "/ready" if scope["path"] == "/ready" else ""
-        rate = PARTS_RATE if is_part else self._rate
+        counted_as = UPLOADS if is_part else ".jpg" if is_picture else "/ready" if scope["path"] == "/ready" else ""
+        rate = MANY_RATE if is_part or is_picture else self._rate
         max_body_bytes = PART_BYTES if is_part else self._max_body_bytes
         if scope["path"] != "/health" and not self._limiter.hit(rate, caller, counted_as):
             answer = AsciiJSON({"detail": f"Too many requests: {rate}."}, 429, headers={"Retry-After": "10"})

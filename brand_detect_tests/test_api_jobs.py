@@ -4,17 +4,20 @@ import html
 import json
 import re
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
 
 from brand_detect.api import create_app, job_list
 from brand_detect.api.jobs import profiles
+from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.client import Client, Run, RunLog
 from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
 from brand_detect.domain.history import Attempt, History, StageState
@@ -22,8 +25,10 @@ from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.progress import StageProgress
 from brand_detect.domain.settings import Settings
+from brand_detect.domain.tags import REQUEST
 from brand_detect.orchestration.config import profile_names
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.webserver import Webserver, connected
 
 MEANT = {"X-Requested-With": "brand_detect"}
 KEY = "geheim"
@@ -82,7 +87,7 @@ class ScriptedClient(Client):
 
     def checkpoints(self, job_id: str, *, limit: int = 0) -> History:  # noqa: ARG002
         made = LINE[:5] if job_id == "match" else ()
-        params: Mapping[str, Mapping[str, Any]] = {"run_ocr": {"max_crops": 7, "languages": HOSTILE}}
+        params: Mapping[str, Mapping[str, Any]] = {"run_ocr": {"max_crops": 7}}
         return History(
             job_id, {s: StageState(s, (attempt(s, params.get(s, {})),) if s in made else (), "1") for s in LINE}
         )
@@ -90,7 +95,7 @@ class ScriptedClient(Client):
 
 def attempt(stage: str, params: Mapping[str, Any]) -> Attempt:
     names = ("code_version", "data_version", "uri")
-    rest = {"created_s": 1.0, "stage_s": 0.5, "overrides": {}, "upstream": {}, "input_versions": {}, "figures": {}}
+    rest = {"created_s": 1.0, "stage_s": 0.5, "overrides": params, "upstream": {}, "input_versions": {}, "figures": {}}
     return Attempt(stage=stage, attempt="r-0", run_id="r", params=params, **dict.fromkeys(names, ""), **rest)
 
 
@@ -188,7 +193,7 @@ def test_each_state_has_its_sentence(
 def test_a_running_stage_tells_frames_done_rate_and_time_left(empty: TestClient, dagster: ScriptedClient):
     dagster.known = [run("new", "started", started_s=1.0)]
     done = ("job_request", "extract_frames", "filter_scenes")
-    dagster.log = RunLog("c", "detect_objects", 5.0, done, StageProgress("detect_objects", 1200, 4800, "frames", 10.0))
+    dagster.log = RunLog("c", "detect_objects", done, StageProgress("detect_objects", 1200, 4800, "frames", 10.0))
     job = empty.get("/jobs/new").json()
     assert (job["stage"], job["done"]) == ("detect_objects", [*done])
     assert job["progress"] == {"done": 1200.0, "total": 4800.0, "unit": "frames", "rate": 10.0, "left_s": 360.0}
@@ -308,6 +313,169 @@ def test_only_the_pages_own_script_may_run(http: TestClient, path: str):
     assert not re.search(r"(src|href)=\"(https?:)?//", answer.text), "nothing from another host"
 
 
+def test_a_poll_asks_dagster_once(empty: TestClient, dagster: ScriptedClient):
+    dagster.known = [run("a", "canceled")]
+    for n in range(1, 4):
+        empty.get("/?part=jobs")
+        assert len(dagster.pages) == n
+
+
+def test_pages_that_are_asked_for_together_share_an_answer_of_dagster(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[float] = []
+
+    def away(since_s: float, after: str = "") -> list[Run]:  # noqa: ARG001
+        asked.append(since_s)
+        time.sleep(0.3)
+        raise Transient("Dagster's webserver is out of reach.")
+
+    monkeypatch.setattr(dagster, "changed", away)
+    notes: list[str] = []
+    threads = [threading.Thread(target=lambda: notes.append(empty.get("/jobs").json()["note"])) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ["out of reach" in note for note in notes] == [True] * 8
+    assert len(asked) < 4, "the first one, and one for those who came meanwhile"
+
+
+def test_a_dagster_that_hangs_holds_up_one_page(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    dagster.known = [run("a", "started")]
+    empty.get("/jobs")
+    within, go_on = threading.Event(), threading.Event()
+
+    def hang(since_s: float, after: str = "") -> list[Run]:  # noqa: ARG001
+        within.set()
+        assert go_on.wait(10)
+        return []
+
+    monkeypatch.setattr(job_list, "WAIT_S", 0.05)
+    monkeypatch.setattr(dagster, "changed", hang)
+    followed: list[str] = []
+    monkeypatch.setattr(dagster, "progress", lambda run_id, _: followed.append(run_id) or RunLog())
+    first = threading.Thread(target=lambda: empty.get("/jobs"))
+    first.start()
+    assert within.wait(10)
+    listed = empty.get("/jobs").json()
+    assert (empty.get("/jobs/a").json()["state"], followed) == ("running", []), "its log would hang as well"
+    go_on.set()
+    first.join()
+    assert [job["state"] for job in listed["jobs"]] == ["running"], "what was known last"
+    assert "has not answered yet" in listed["note"]
+    assert empty.get("/jobs").json()["note"] == ""
+
+
+def test_a_run_that_dagster_lost_hides_nothing(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    now = time.time()
+    dagster.known = [
+        run("a", "canceled", updated_s=1000.0),
+        run("a", "not_started", run_id="lost", created_s=now, updated_s=1001.0),
+    ]
+    assert empty.get("/jobs/a").json()["state"] == "queued"
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    assert empty.get("/jobs/a").json()["state"] == "cancelled"
+    assert empty.get("/jobs").json()["live"] is False
+    fresh = ScriptedClient()
+    fresh.known = dagster.known
+    assert job_list.Runs(fresh).newest()[0]["a"].run_id == "run-a", "it is left out from the start as well"
+
+
+def test_runs_that_were_deleted_are_forgotten_in_the_end(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    dagster.known = [run("a", "canceled", updated_s=1000.0), run("b", "canceled", updated_s=1000.0)]
+    assert empty.get("/jobs").json()["total"] == 2
+    dagster.known = dagster.known[:1]
+    assert empty.get("/jobs").json()["total"] == 2
+    later = time.monotonic() + job_list.RELOAD_S + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert empty.get("/jobs").json()["total"] == 1
+
+
+def test_what_is_stored_is_read_again_when_the_run_has_ended(
+    dagster: ScriptedClient, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(job_list, "STORED_S", 60.0)
+    monkeypatch.setattr(job_list, "NAMES_S", 60.0)
+    shutil.copytree(made / "store", tmp_path / "store")
+    report = tmp_path / "store" / "match" / "compile_report"
+    report.rename(tmp_path / "later")
+    http = service(dagster, tmp_path)
+    dagster.known = [run("match", "started", started_s=1.0)]
+    assert http.get("/jobs/match").json()["report"] is None
+    (tmp_path / "later").rename(report)
+    assert http.get("/jobs/match").json()["report"] is None, "not looked at again for a while"
+    dagster.known = [run("match", "success", started_s=1.0, ended_s=time.time())]
+    job = http.get("/jobs/match").json()
+    assert (job["state"], job["report"]) == ("done", "/reports/match")
+
+
+def test_a_log_is_read_on_and_not_again(empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch):
+    seen: list[str | None] = []
+
+    def progress(run_id: str, seen_before: RunLog | None = None) -> RunLog:  # noqa: ARG001
+        seen.append(seen_before and seen_before.cursor)
+        return RunLog(cursor="c")
+
+    monkeypatch.setattr(dagster, "progress", progress)
+    dagster.known = [run("a", "started", started_s=1.0)]
+    for _ in range(3):
+        empty.get("/jobs")
+    assert seen == [None, "c", "c"]
+
+
+def test_a_job_that_was_submitted_again_names_its_new_video(dagster: ScriptedClient, tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        built.runner.submit(str(two_shot_clip(tmp_path / "first.mp4", seconds=2.0)), job_id="match")
+        dagster.known = [run("match", "success", ended_s=time.time())]
+        http = service(dagster, tmp_path)
+        assert http.get("/jobs/match").json()["video"] == "first.mp4"
+        dagster.known = [run("match", "started", run_id="second", created_s=1_700_000_001.0, started_s=1.0)]
+        assert http.get("/jobs/match").json()["video"] == "first.mp4", "its first stage has not read it yet"
+        built.runner.submit(str(two_shot_clip(tmp_path / "second.mp4", seconds=3.0)), job_id="match")
+    job = http.get("/jobs/match").json()
+    assert (job["video"], job["video_s"]) == ("second.mp4", 3.0)
+
+
+def test_jobs_are_searched_while_others_are_read(dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch):
+    class Stored:
+        def jobs(self) -> list[str]:
+            return []
+
+        def request(self, job_id: str) -> Any:
+            return SimpleNamespace(job_id=job_id, video_sha256="x" * 64, video_uri="/x")
+
+    known = [job_list._Known(f"job-{n}", job_list.State.cancelled, 0.0) for n in range(3000)]
+    jobs = job_list.JobList(dagster, cast("StoredJobs", Stored()))
+    monkeypatch.setattr(jobs, "_known", lambda: (known, ""))
+    faults: list[Exception] = []
+
+    def search() -> None:
+        try:
+            for _ in range(20):
+                jobs.of_video("y" * 64)
+        except RuntimeError as e:
+            faults.append(e)
+
+    def read(part: int) -> None:
+        for n in range(part, 3000, 3):
+            jobs._read_requests(known[n : n + 1])
+            jobs._logs[str(n)] = RunLog()
+
+    threads = [threading.Thread(target=search), *(threading.Thread(target=read, args=(n,)) for n in range(3))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+
+
 # --- submission
 
 
@@ -356,6 +524,59 @@ def test_the_id_of_another_video_is_not_taken(http: TestClient, dagster: Scripte
     assert "belongs to another video, Final, 2nd half.mp4" in answer.json()["detail"]
 
 
+def test_the_same_video_elsewhere_may_take_its_id(http: TestClient, dagster: ScriptedClient, made: Path):
+    moved = shutil.copy(made / "Final, 2nd half.mp4", made / "moved.mp4")
+    answer = http.post("/jobs", json={"video_uri": str(moved), "job_id": "match"}, headers=MEANT)
+    assert (answer.status_code, len(dagster.asked)) == (202, 1)
+
+
+def test_a_file_address_needs_no_id(http: TestClient, made: Path):
+    shutil.copy(made / "Final, 2nd half.mp4", made / "local.mp4")
+    answer = http.post("/jobs", json={"video_uri": f"file://{made}/local.mp4"}, headers=MEANT)
+    assert answer.json()["job_id"].startswith("local-")
+
+
+@pytest.mark.parametrize(
+    ("status", "more"),
+    [("queued", {}), ("held", {}), ("started", {"started_s": 1.0}), ("failure", {"will_retry": True})],
+)
+def test_no_job_is_queued_twice_while_it_runs(
+    http: TestClient, dagster: ScriptedClient, made: Path, status: str, more: dict[str, Any]
+):
+    asked = {"video_uri": str(made / "Final, 2nd half.mp4"), "job_id": "new"}
+    dagster.known = [run("new", status, tags={REQUEST: "k"}, **more)]
+    for key in ("", "other"):
+        answer = http.post("/jobs", json=asked, headers=MEANT | {"Idempotency-Key": key})
+        assert (answer.status_code, dagster.asked) == (409, [])
+        assert answer.json()["detail"].startswith("new is not finished yet: ")
+    answer = http.post("/jobs", json=asked, headers=MEANT | {"Idempotency-Key": "k"})
+    assert (answer.status_code, dagster.asked[0][2]["key"]) == (202, "k"), "the client finds its run"
+    dagster.known = [run("new", "success", ended_s=time.time())]
+    assert http.post("/jobs", json=asked, headers=MEANT).status_code == 202
+
+
+def test_of_two_who_queue_one_job_together_one_is_refused(
+    http: TestClient, dagster: ScriptedClient, made: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = {"video_uri": str(made / "Final, 2nd half.mp4"), "job_id": "new"}
+    submit = dagster.submit
+
+    def slowly(*args: Any, **more: Any) -> Run:
+        time.sleep(0.2)
+        dagster.known = [run("new", "queued")]
+        return submit(*args, **more)
+
+    monkeypatch.setattr(dagster, "submit", slowly)
+    codes: list[int] = []
+    post = lambda: codes.append(http.post("/jobs", json=asked, headers=MEANT).status_code)  # noqa: E731
+    threads = [threading.Thread(target=post) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sorted(codes), len(dagster.asked)) == ([202, 409], 1)
+
+
 def test_the_profiles_are_those_of_the_package(http: TestClient):
     listed = http.get("/profiles").json()
     assert sorted(p["name"] for p in listed) == profile_names()
@@ -376,6 +597,16 @@ def test_cancel_and_retry_act_on_the_newest_run(empty: TestClient, dagster: Scri
         answer = empty.post(f"/jobs/{job_id}/{what}", headers=MEANT)
         assert (answer.status_code, type(answer.json()["detail"])) == (status, str)
     assert len(dagster.asked) == 4
+
+
+def test_a_run_that_dagster_will_execute_again_is_cancelled_once_it_has(empty: TestClient, dagster: ScriptedClient):
+    dagster.known = [run("a", "failure", will_retry=True)]
+    answer = empty.post("/jobs/a/cancel", headers=MEANT)
+    assert (answer.status_code, dagster.asked) == (409, [])
+    assert "about to be executed again" in answer.json()["detail"]
+    dagster.known = [run("a", "failure", retried_as="run-next")]
+    assert empty.post("/jobs/a/cancel", headers=MEANT).status_code == 200
+    assert dagster.asked == [("cancel", "run-next")]
 
 
 def test_a_replay_is_queued_without_waiting(http: TestClient, dagster: ScriptedClient):
@@ -402,6 +633,58 @@ def test_the_form_of_a_replay_explains_each_param_of_the_stages_that_can_run(htt
     assert re.search(r"<option selected>rapidocr</option><option>tesseract</option>", page)
     assert page.count("data-param=") == sum(len(re.findall(r'data-param="', s)) for s in page.split("<details")[1:])
     assert http.get("/reports/nobody/replay").status_code == 404
+
+
+def replay_page(server: Webserver, folder: Path, start: str) -> str:
+    class Replayed(ScriptedClient):
+        def checkpoints(self, job_id: str, *, limit: int = 0) -> History:  # noqa: ARG002
+            return connected(server).checkpoints(job_id)
+
+    dagster = Replayed()
+    dagster.known = [run("match", "success", ended_s=time.time())]
+    return service(dagster, folder).get(f"/reports/match/replay?start={start}").text
+
+
+def test_the_form_of_a_replay_shows_what_will_run(tmp_path: Path):
+    server = Webserver()
+    first = server.finished("job_request", overrides={"run_ocr": {"max_crops": 9}})
+    whole = dict.fromkeys(LINE[:4], f"{first}-0")
+    server.finished("detect_objects", overrides={"run_ocr": {"max_crops": 2}})
+    server.finished("run_ocr", of=whole, overrides={"run_ocr": {"max_crops": 9}})
+    page = replay_page(server, tmp_path, "run_ocr")
+    field = page[page.index('data-param="max_crops"') :].partition("</div>")[0]
+    shown = re.findall(r'value="(\d+)"', field)[0]
+    values = json.loads(html.unescape(re.findall(r'data-values="([^"]+)"', field)[0]))
+    assert shown == values["run_ocr"]
+    assert sorted(set(values.values())) == ["2", "9"], "it depends on where the replay begins"
+    client = connected(server)
+    for start, value in values.items():
+        client.replay("match", start)
+        config = server.sent("Launch")[-1]["config"]["ops"]["run_ocr"]["config"]
+        assert str(config["max_crops"]) == value, start
+
+
+def test_the_form_of_a_replay_leaves_off_peak_params_out(tmp_path: Path):
+    server = Webserver()
+    server.finished("job_request")
+    server.finished("escalate_vlm", overrides={"escalate_vlm": {"provider": "transformers"}})
+    for stage in ("escalate_vlm", "escalate_cloud", "compile_report"):
+        server.made[stage][0]["metadataEntries"].append({"label": "offpeak", "text": "2026-11-29"})
+    page = replay_page(server, tmp_path, "escalate_vlm")
+    assert re.findall(r'<select id="escalate_vlm\.provider".*?selected>(\w+)', page) == ["off"]
+
+
+def test_a_setting_is_shown_for_stages_above_the_chosen_one_as_well(http: TestClient):
+    page = http.get("/reports/match/replay?start=match_brands").text
+    assert re.search(r'id="run_ocr\.max_crops" type="number" step="1" value="7"', page), "the start may be changed"
+
+
+def test_a_job_that_cannot_be_replayed_says_why(http: TestClient, dagster: ScriptedClient):
+    broken = {s: StageState(s, (attempt(s, {"gone": 1} if s == "compile_report" else {}),), "1") for s in LINE}
+    dagster.known = [run("match", "success", ended_s=time.time())]
+    dagster.checkpoints = lambda job_id, limit=0: History(job_id, broken)  # noqa: ARG005
+    answer = http.get("/reports/match/replay")
+    assert (answer.status_code, "gone" in answer.json()["detail"]) == (400, True)
 
 
 # --- who is let in

@@ -15,7 +15,7 @@ from brand_detect.api.answers import AsciiJSON, problem, problems
 from brand_detect.api.detect import detect_router
 from brand_detect.api.guard import UPLOADS, Guard, Limits, Sealed, rate_of
 from brand_detect.api.job_list import JobList
-from brand_detect.api.jobs import JOBS, home_router, job_router
+from brand_detect.api.jobs import JOBS, Submissions, home_router, job_router, list_router
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
 from brand_detect.api.stored import Conflict, NotThere
@@ -88,7 +88,9 @@ def _include_jobs(
     media, decoder = MediaFiles(settings.media_roots), PyAvDecoder(settings.video_limits)
     uploads = uploads_of(settings, media)
     may_see, may_change = guards(access)
-    app.include_router(job_router(client, jobs, stored, media, decoder, launching, may_see, may_change))
+    submissions = Submissions(client, jobs, stored, media, decoder)
+    app.include_router(list_router(jobs, stored, may_see))
+    app.include_router(job_router(client, jobs, submissions, launching, may_change))
     app.include_router(upload_router(uploads, media, decoder, jobs, stored, may_see, may_change))
     allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
     app.include_router(home_router(client, jobs, access, allowed))

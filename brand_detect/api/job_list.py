@@ -3,13 +3,14 @@
 Nothing is stored: a new process reads everything again, 2,000 runs in a second or two.
 """
 
+import math
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brand_detect.api.states import waits_for
 from brand_detect.api.stored import NotThere
 from brand_detect.api.stored_jobs import StoredJobs, Summary
-from brand_detect.client import Client, Run, RunLog
+from brand_detect.client import PAGE_OF_RUNS, Client, Run, RunLog
 from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import file_name
@@ -32,6 +33,8 @@ STORED_S = 60.0
 """Time for which what is stored of other jobs is reused."""
 NAMES_S = 10.0
 """Time for which the names of the stored jobs, and what is stored of one with an unfinished run, are reused."""
+WAIT_S = 5.0
+"""Longest wait for an answer of Dagster that another request has asked for."""
 DELETED_S = 60.0
 """Age of a successful run without files at which its job counts as deleted."""
 PAGE = 50
@@ -138,13 +141,17 @@ class _Known:
     created_s: float
     run: Run | None = None
 
+    @property
+    def as_of(self) -> tuple[str, str]:
+        """Id and status of its run: what is stored may change with them."""
+        return (self.run.run_id, self.run.status) if self.run else ("", "")
+
 
 @dataclass(frozen=True)
 class _Files:
     """What is stored of a job."""
 
-    asked_for: tuple[str, str]
-    """Id and status of the job's run at that time."""
+    as_of: tuple[str, str]
     until: float
     """Until when it holds, on the monotonic clock."""
     summary: Summary | None
@@ -154,40 +161,65 @@ class _Files:
     """Why the report cannot be read, or empty."""
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """The stored request of a job."""
+
+    as_of: tuple[str, str]
+    until: float
+    """Until when it holds, on the monotonic clock."""
+    request: JobRequest
+
+
 class Runs:
     """The newest run of each job that makes a report. Safe to share between threads."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._lock = client, Lock()
         self._newest: dict[str, Run] = {}
-        self.last: dict[str, Run] = {}
-        """What was found last."""
+        self._last: tuple[dict[str, Run], str] = {}, ""
+        self._asked_s = 0.0
         self._until_s = 0.0
         self._reload_s = 0.0
 
-    def newest(self) -> dict[str, Run]:
-        """By job; asks Dagster for what changed since the last call.
+    def newest(self) -> tuple[dict[str, Run], str]:
+        """By job, and why they are not up to date, or "": asks Dagster for what changed since the last call.
 
-        Raises:
-            Transient, Permanent: Dagster is out of reach.
+        Callers that come while Dagster is asked share the next answer, and wait for it for ``WAIT_S`` at most.
         """
-        with self._lock:
-            if time.monotonic() > self._reload_s:
-                self._newest, self._until_s = {}, 0.0
-            after, until_s = "", self._until_s
-            while page := self._client.changed(max(0.0, self._until_s - OVERLAP_S), after):
-                for run in page:
-                    known = self._newest.get(run.job_id)
-                    newer = known is None or (run.created_s, run.run_id) >= (known.created_s, known.run_id)
-                    if run.job_id and Stage.compile_report in run.stages and not run.is_lost and newer:
-                        self._newest[run.job_id] = run
-                    until_s = max(until_s, run.updated_s)
-                after = page[-1].run_id
-            if not self._until_s:
-                self._reload_s = time.monotonic() + RELOAD_S
-            self._until_s = until_s
-            self.last = dict(self._newest)
-            return self.last
+        came_s = time.monotonic()
+        if not self._lock.acquire(timeout=WAIT_S):
+            return self._last[0], "Dagster's webserver has not answered yet."
+        try:
+            if self._asked_s <= came_s:
+                self._asked_s = time.monotonic()
+                try:
+                    self._last = self._changed(), ""
+                except (Permanent, Transient) as e:
+                    self._last = self._last[0], str(e)
+            return self._last
+        finally:
+            self._lock.release()
+
+    def _changed(self) -> dict[str, Run]:
+        lost = any(run.is_lost for run in self._newest.values())  # they hide the runs before them
+        if lost or time.monotonic() > self._reload_s:
+            self._newest, self._until_s = {}, 0.0
+        after, until_s = "", self._until_s
+        while page := self._client.changed(max(0.0, self._until_s - OVERLAP_S), after):
+            for run in page:
+                known = self._newest.get(run.job_id)
+                newer = known is None or (run.created_s, run.run_id) >= (known.created_s, known.run_id)
+                if run.job_id and Stage.compile_report in run.stages and not run.is_lost and newer:
+                    self._newest[run.job_id] = run
+                until_s = max(until_s, run.updated_s)
+            if len(page) < PAGE_OF_RUNS:
+                break
+            after = page[-1].run_id
+        if not self._until_s:
+            self._reload_s = time.monotonic() + RELOAD_S
+        self._until_s = until_s
+        return dict(self._newest)
 
 
 class JobList:
@@ -200,7 +232,7 @@ class JobList:
         self._names_until = 0.0
         self._looked: dict[str, tuple[float, _Known]] = {}
         self._files: dict[str, _Files] = {}
-        self._requests: dict[str, JobRequest] = {}
+        self._requests: dict[str, _Asked] = {}
         self._reason = lru_cache(1024)(client.reason)
 
     def page(self, *, text: str = "", state: State | None = None, sort: Sort = Sort.newest, page: int = 1) -> JobPage:
@@ -208,23 +240,23 @@ class JobList:
         known, note = self._known()
         if text:
             wanted = text.casefold().split()
-            self._read_requests(k.job_id for k in known)
+            self._read_requests(known)
             known = [
                 k for k in known if all(word in f"{k.job_id} {self._video(k.job_id)}".casefold() for word in wanted)
             ]
         counts = {s: sum(k.state is s for k in known) for s in State}
         listed = [k for k in known if state is None or k.state is state]
         if sort is Sort.by_name:
-            self._read_requests(k.job_id for k in listed)
+            self._read_requests(listed)
             listed.sort(key=lambda k: ((self._video(k.job_id) or k.job_id).casefold(), k.job_id))
         else:
             listed.sort(key=lambda k: (k.created_s, k.job_id), reverse=sort is Sort.newest)
         pages = max(1, -(-len(listed) // PAGE))
         page = min(max(1, page), pages)
         shown = listed[(page - 1) * PAGE : page * PAGE]
-        self._read_requests(k.job_id for k in shown)
+        self._read_requests(shown)
         return JobPage(
-            jobs=list(concurrently(self._job, shown)),
+            jobs=list(concurrently(partial(self._job, follow=not note), shown)),
             total=len(listed),
             page=page,
             pages=pages,
@@ -246,24 +278,30 @@ class JobList:
             if note:
                 raise Transient(note)
             raise NotThere(f"There is no job {job_id[:128]}.")
-        self._read_requests([job_id])
-        job = self._job(found)
+        self._read_requests([found])
+        job = self._job(found, follow=not note)
         return job.model_copy(update={"says": note}) if note and not job.report else job
 
     def of_video(self, sha256: str) -> list[str]:
         """The jobs whose video has this content, as far as their first stage has read it."""
         known, _ = self._known()
-        self._read_requests(k.job_id for k in known)
-        found = (r.job_id for r in self._requests.values() if r.video_sha256 == sha256)
-        alike = (k.job_id for k in known if k.job_id.endswith(f"-{sha256[:8]}") and k.job_id not in self._requests)
-        return sorted({*found, *alike} & {k.job_id for k in known})
+        self._read_requests(known)
+        requests = ((k.job_id, self._requests.get(k.job_id)) for k in known)
+        return sorted(
+            job_id
+            for job_id, asked in requests
+            if (asked.request.video_sha256 == sha256 if asked else job_id.endswith(f"-{sha256[:8]}"))
+        )
+
+    def unfinished(self, job_id: str) -> Run | None:
+        """The job's newest run while it is queued, held or running, or will be executed again."""
+        known, _ = self._known()
+        return next((k.run for k in known if k.job_id == job_id and k.state in ACTIVE), None)
 
     def _known(self) -> tuple[list[_Known], str]:
         """Every job, and a note if Dagster is out of reach."""
-        try:
-            runs, note = self._runs.newest(), ""
-        except (Permanent, Transient) as e:
-            runs, note = self._runs.last, f"The states of jobs are not up to date: {e}"
+        runs, reason = self._runs.newest()
+        note = f"The states of jobs are not up to date: {reason}" if reason else ""
         now = time.monotonic()
         if now > self._names_until:
             self._names, self._names_until = frozenset(self._stored.jobs()), now + NAMES_S
@@ -278,7 +316,9 @@ class JobList:
         for looked in concurrently(self._look, old):
             self._looked[looked.job_id] = now + STORED_S, looked
         active = {run.run_id for run in runs.values() if not run.ended}
-        self._logs = {run_id: log for run_id, log in self._logs.items() if run_id in active}
+        for run_id in list(self._logs):
+            if run_id not in active:
+                self._logs.pop(run_id, None)
         return [*found, *(self._looked[job_id][1] for job_id in others)], note
 
     def _look(self, job_id: str) -> _Known:
@@ -292,23 +332,27 @@ class JobList:
         return _Known(job_id, State.done, datetime.fromisoformat(made.created).timestamp())
 
     def _video(self, job_id: str) -> str:
-        request = self._requests.get(job_id)
-        return file_name(request.video_uri) if request else ""
+        asked = self._requests.get(job_id)
+        return file_name(asked.request.video_uri) if asked else ""
 
-    def _read_requests(self, job_ids: Iterable[str]) -> None:
+    def _read_requests(self, known: Iterable[_Known]) -> None:
         """Read what was asked for; a job whose first stage has not run is asked for again next time."""
-        missing = [job_id for job_id in job_ids if job_id not in self._requests]
-        found = concurrently(self._stored.request, missing)
-        self._requests |= {request.job_id: request for request in found if request}
+        now = time.monotonic()
+        read = ((k, self._requests.get(k.job_id)) for k in known)
+        old = [k for k, asked in read if asked is None or asked.as_of != k.as_of or asked.until < now]
+        for k, request in zip(old, concurrently(self._stored.request, [k.job_id for k in old]), strict=True):
+            if request:  # a run that has ended writes no other one
+                kept_s = NAMES_S if k.state in ACTIVE else STORED_S if k.run is None else math.inf
+                self._requests[k.job_id] = _Asked(k.as_of, now + kept_s, request)
 
-    def _job(self, known: _Known) -> Job:
+    def _job(self, known: _Known, follow: bool) -> Job:
         run, job_id = known.run, known.job_id
-        request = self._requests.get(job_id)
+        asked = self._requests.get(job_id)
         failed, log = "", RunLog()
         files = self._files_of(known)
         summary, says = files.summary, files.damage
         if known.state is State.running and run:
-            log = self._follow(run)
+            log = self._follow(run) if follow else self._logs.get(run.run_id, log)
             run = replace(run, done=log.done)
         if run and known.state is State.failed:
             failed, says = self._why(run)
@@ -322,7 +366,7 @@ class JobList:
         return Job(
             job_id=job_id,
             video=self._video(job_id),
-            video_s=request.probe.duration_s if request else None,
+            video_s=asked.request.probe.duration_s if asked else None,
             state=known.state,
             says=says or known.state.value,
             run_id=run.run_id if run else None,
@@ -341,10 +385,9 @@ class JobList:
 
     def _files_of(self, known: _Known) -> _Files:
         """What is stored of a job; looked up again when its run has another state, or after a while."""
-        run, now = known.run, time.monotonic()
-        asked_for = (run.run_id, run.status) if run else ("", "")
+        now = time.monotonic()
         files = self._files.get(known.job_id)
-        if files is None or files.asked_for != asked_for or files.until < now:
+        if files is None or files.as_of != known.as_of or files.until < now:
             summary, damage = None, ""
             try:
                 summary = self._stored.summary(known.job_id)
@@ -352,7 +395,7 @@ class JobList:
                 damage = str(e)
             frames = summary.frames if summary else self._stored.frames(known.job_id)
             until = now + (NAMES_S if known.state in ACTIVE else STORED_S)
-            files = self._files[known.job_id] = _Files(asked_for, until, summary, frames, damage)
+            files = self._files[known.job_id] = _Files(known.as_of, until, summary, frames, damage)
         return files
 
     def _follow(self, run: Run) -> RunLog:

@@ -3,7 +3,9 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
+from threading import Lock
 from typing import Annotated, Any
 
 import anyio
@@ -18,17 +20,22 @@ from brand_detect.api.access import Access
 from brand_detect.api.answers import Warnings, problems, unknown_like
 from brand_detect.api.detect import ConfigOverrides, Key
 from brand_detect.api.guard import CSP, policy
-from brand_detect.api.job_list import ACTIVE, Job, JobList, JobPage, Sort, State
+from brand_detect.api.job_list import Job, JobList, JobPage, Sort, State
+from brand_detect.api.states import waits_for
 from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.api.uploads import probed
 from brand_detect.client import LONGEST_DELAY_S, Client, Run
 from brand_detect.domain.errors import BadInput
+from brand_detect.domain.history import History
 from brand_detect.domain.job import check_job_id
+from brand_detect.domain.launch import ReplayRequest, plan_replay
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
 from brand_detect.domain.pipeline import STAGES
-from brand_detect.domain.protocols import Decoder, Media
+from brand_detect.domain.protocols import Decoder
+from brand_detect.domain.tags import REQUEST
 from brand_detect.report.home import render_home, render_jobs, render_replay
+from brand_detect.storage.media import MediaFiles
 
 JOBS = "/jobs"
 EXAMPLE_RUN = "0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21"
@@ -86,25 +93,52 @@ def profiles() -> list[Profile]:
     return sorted(found, key=lambda profile: (profile.name != "default", profile.name))
 
 
-def job_router(
-    client: Client,
-    jobs: JobList,
-    stored: StoredJobs,
-    media: Media,
-    decoder: Decoder,
-    launching: anyio.CapacityLimiter,
-    may_see: Sequence[Dependency],
-    may_change: Sequence[Dependency],
-) -> APIRouter:
-    """The endpoints for programs, which the pages call too."""
-    router = APIRouter(tags=["jobs"])
+class Submissions:
+    """Checks a video before a job over it is queued."""
 
-    @router.get("/profiles", dependencies=may_see)
+    def __init__(self, client: Client, jobs: JobList, stored: StoredJobs, media: MediaFiles, decoder: Decoder) -> None:
+        self._client, self._jobs, self._stored, self._media, self._decoder = client, jobs, stored, media, decoder
+        self._launching = Lock()
+
+    def launch(self, asked: NewJob, key: str) -> Run:
+        """
+        Raises:
+            BadInput: it is no video, or what was asked for is wrong.
+            Conflict: the job has an unfinished run of another request, or belongs to another video.
+        """
+        probed(self._media, self._decoder, asked.video_uri)
+        job_id = check_job_id(asked.job_id or self._job_id(asked.video_uri))
+        known = self._stored.request(job_id)
+        if known and known.video_uri != asked.video_uri and known.video_sha256 != self._sha256(asked.video_uri):
+            raise Conflict(f"The job {job_id} belongs to another video, {file_name(known.video_uri)}: name another id.")
+        with self._launching:  # no other thread may launch between check and launch
+            run = self._jobs.unfinished(job_id)
+            if run and not (key and run.tags.get(REQUEST) == key):
+                raise Conflict(f"{job_id} is not finished yet: {waits_for(run)}.")
+            return self._client.submit(
+                asked.video_uri, job_id=job_id, profile=asked.profile, overrides=asked.config_overrides, key=key
+            )
+
+    def _job_id(self, video_uri: str) -> str:
+        if "://" in self._media.check(video_uri):
+            raise BadInput("A video at a remote address needs a job id.", "name one, such as final-2026")
+        return default_job_id(file_name(video_uri).rpartition(".")[0], self._sha256(video_uri))
+
+    def _sha256(self, video_uri: str) -> str:
+        with self._media.open(video_uri) as file:
+            return content_sha256(file)[0]
+
+
+def list_router(jobs: JobList, stored: StoredJobs, may_see: Sequence[Dependency]) -> APIRouter:
+    """The endpoints that tell of jobs, for programs and for the pages."""
+    router = APIRouter(tags=["jobs"], dependencies=may_see)
+
+    @router.get("/profiles")
     def profiles_() -> list[Profile]:
         """The profiles: sets of params for kinds of footage."""
         return profiles()
 
-    @router.get(JOBS, responses=problems(503), dependencies=may_see)
+    @router.get(JOBS, responses=problems(503))
     def listed(
         q: Annotated[str, Query(max_length=200, description="words that id or video name contain")] = "",
         state: Annotated[State | None, Query(description="only jobs in this state")] = None,
@@ -114,33 +148,49 @@ def job_router(
         """A page of the jobs with their states and, while they run, their progress."""
         return jobs.page(text=q, state=state, sort=sort, page=page)
 
-    @router.get(f"{JOBS}/{{job_id}}", responses=problems(404, 503), dependencies=may_see)
+    @router.get(f"{JOBS}/{{job_id}}", responses=problems(404, 503))
     def job(job_id: JobId) -> Job:
         """One job with its state and, while it runs, its progress."""
         return jobs.job(job_id)
 
-    @router.post(JOBS, status_code=202, responses=problems(403, 409, 415, 503), dependencies=may_change)
+    @router.get("/reports/{job_id}/thumbnail.jpg", include_in_schema=False)
+    def thumbnail(job_id: str, of: str = "") -> Response:
+        return Response(stored.thumbnail(job_id, of), media_type="image/jpeg", headers=KEEP)
+
+    return router
+
+
+def job_router(
+    client: Client,
+    jobs: JobList,
+    submissions: Submissions,
+    launching: anyio.CapacityLimiter,
+    may_change: Sequence[Dependency],
+) -> APIRouter:
+    """The endpoints that start and stop runs, for programs and for the pages."""
+    router = APIRouter(tags=["jobs"], dependencies=may_change)
+
+    @router.post(JOBS, status_code=202, responses=problems(403, 409, 415, 503))
     async def submit(
         asked: NewJob, warnings: Annotated[list[str], Depends(unknown_like(NewJob))], idempotency_key: Key = ""
     ) -> Launched:
-        """Check a video and queue a job over it."""
-        run = await anyio.to_thread.run_sync(_submit, asked, idempotency_key, limiter=launching)
+        """Check a video and queue a job over it, unless the job has an unfinished run."""
+        run = await anyio.to_thread.run_sync(submissions.launch, asked, idempotency_key, limiter=launching)
         return _launched(run, warnings)
 
-    @router.post(f"{JOBS}/{{job_id}}/cancel", responses=problems(403, 404, 409, 415, 503), dependencies=may_change)
+    @router.post(f"{JOBS}/{{job_id}}/cancel", responses=problems(403, 404, 409, 415, 503))
     async def cancel(job_id: JobId) -> Launched:
         """Cancel the job's newest run, queued, held or running."""
-        found = await run_in_threadpool(jobs.job, job_id)
-        if found.run_id is None or found.state not in ACTIVE:
+        run = await run_in_threadpool(jobs.unfinished, job_id)
+        if run is None:
+            found = await run_in_threadpool(jobs.job, job_id)
             raise Conflict(f"{job_id} is not running: {found.state}.")
-        return _launched(await anyio.to_thread.run_sync(client.cancel, found.run_id, limiter=launching))
+        if run.ended and not run.retried_as:
+            raise Conflict(f"{job_id} has failed and is about to be executed again: cancel it in a moment.")
+        run_id = run.retried_as or run.run_id
+        return _launched(await anyio.to_thread.run_sync(client.cancel, run_id, limiter=launching))
 
-    @router.post(
-        f"{JOBS}/{{job_id}}/retry",
-        status_code=202,
-        responses=problems(403, 404, 409, 415, 503),
-        dependencies=may_change,
-    )
+    @router.post(f"{JOBS}/{{job_id}}/retry", status_code=202, responses=problems(403, 404, 409, 415, 503))
     async def retry(job_id: JobId) -> Launched:
         """Execute the rest of a failed or cancelled run again, with the same params; finished stages are kept."""
         found = await run_in_threadpool(jobs.job, job_id)
@@ -148,9 +198,7 @@ def job_router(
             raise Conflict(f"{job_id} has not failed: {found.state}.")
         return _launched(await anyio.to_thread.run_sync(client.rerun, found.run_id, limiter=launching))
 
-    @router.post(
-        f"{JOBS}/{{job_id}}/replay", status_code=202, responses=problems(403, 415, 503), dependencies=may_change
-    )
+    @router.post(f"{JOBS}/{{job_id}}/replay", status_code=202, responses=problems(403, 415, 503))
     async def replay(
         job_id: JobId,
         asked: NewReplay,
@@ -158,41 +206,18 @@ def job_router(
         idempotency_key: Key = "",
     ) -> Launched:
         """Queue a run of a stage and all below it, and answer at once."""
-
-        def launch() -> Run:
-            return client.replay(
-                job_id,
-                asked.start_stage,
-                asked.config_overrides,
-                pins=asked.pins,
-                reset=asked.reset,
-                reuse=asked.reuse,
-                delay_s=asked.hold_s,
-                key=idempotency_key,
-            )
-
-        return _launched(await anyio.to_thread.run_sync(launch, limiter=launching), warnings)
-
-    @router.get("/reports/{job_id}/thumbnail.jpg", include_in_schema=False, dependencies=may_see)
-    def thumbnail(job_id: str, of: str = "") -> Response:
-        return Response(stored.thumbnail(job_id, of), media_type="image/jpeg", headers=KEEP)
-
-    def _submit(asked: NewJob, key: str) -> Run:
-        probed(media, decoder, asked.video_uri)
-        job_id = asked.job_id or _job_id(asked.video_uri)
-        known = stored.request(check_job_id(job_id))
-        if known and known.video_uri != asked.video_uri:
-            raise Conflict(f"The job {job_id} belongs to another video, {file_name(known.video_uri)}: name another id.")
-        return client.submit(
-            asked.video_uri, job_id=job_id, profile=asked.profile, overrides=asked.config_overrides, key=key
+        launch = partial(
+            client.replay,
+            job_id,
+            asked.start_stage,
+            asked.config_overrides,
+            pins=asked.pins,
+            reset=asked.reset,
+            reuse=asked.reuse,
+            delay_s=asked.hold_s,
+            key=idempotency_key,
         )
-
-    def _job_id(video_uri: str) -> str:
-        if "://" in video_uri:
-            raise BadInput("A video at a remote address needs a job id.", "name one, such as final-2026")
-        with media.open(video_uri) as file:
-            sha256, _ = content_sha256(file)
-        return default_job_id(file_name(video_uri).rpartition(".")[0], sha256)
+        return _launched(await anyio.to_thread.run_sync(launch, limiter=launching), warnings)
 
     return router
 
@@ -231,10 +256,28 @@ def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str
         history = client.checkpoints(job_id)
         if not history:
             raise NotThere(f"{job_id} has no checkpoint to start from.")
-        in_force = {s: history.stages[s].attempts[0].params for s in STAGES if history.stages[s].attempts}
-        return _page(*render_replay(found.model_dump(mode="json"), in_force, start))
+        return _page(*render_replay(found.model_dump(mode="json"), _planned(history), start))
 
     return router
+
+
+def _planned(history: History) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each stage that a replay can begin with: the params of the stages that run, if none is changed.
+
+    Raises:
+        BadInput: no replay is possible.
+    """
+    planned, refused = {}, None
+    for start in STAGES:
+        try:
+            params = plan_replay(history, ReplayRequest(start)).params
+        except BadInput as e:
+            refused = e
+        else:
+            planned[start] = {stage: own.model_dump(mode="json") for stage, own in params.items()}
+    if refused and not planned:
+        raise refused
+    return planned
 
 
 def _page(html: str, scripts: Sequence[str]) -> Response:

@@ -25,8 +25,6 @@ CANDIDATES = 9
 class Summary:
     """Totals of a report."""
 
-    created: str
-    """UTC, ISO 8601."""
     n_brands: int
     unresolved: int
     top: tuple[tuple[str, float], ...]
@@ -99,7 +97,6 @@ class StoredJobs:
         report = self._store.load(AttemptRef(job_id, Stage.compile_report, attempt), tables=("brands",))
         assert isinstance(report, Report)
         return Summary(
-            created=made.created,
             n_brands=report.brands.num_rows,
             unresolved=made.counts.get("unresolved", 0),
             top=tuple((row["brand"], row["seconds"]) for row in report.brands.slice(0, 10).to_pylist()),

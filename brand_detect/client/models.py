@@ -88,8 +88,6 @@ class RunLog:
     cursor: str | None = None
     stage: str = ""
     """The running stage; empty before the first and between two."""
-    since_s: float = 0.0
-    """When that stage began, in seconds since 1970."""
     done: tuple[str, ...] = ()
     """The finished stages, in the order in which they finished."""
     progress: StageProgress | None = None
@@ -99,7 +97,7 @@ class RunLog:
         """The state after one more ``DagsterRunEvent`` of GraphQL."""
         match event["__typename"]:
             case "ExecutionStepStartEvent":
-                return replace(self, stage=event["stepKey"], since_s=float(event["timestamp"]) / 1000, progress=None)
+                return replace(self, stage=event["stepKey"], progress=None)
             case "ExecutionStepSuccessEvent":
                 return replace(self, stage="", done=(*self.done, event["stepKey"]), progress=None)
             case "LogMessageEvent":

@@ -1,13 +1,13 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
-const POLL_MS = 2000, IDLE_MS = 15000, AIM_MS = 3000, FIRST_PART = 2 ** 20;
+const POLL_MS = 2000, IDLE_MS = 15000, AIM_MS = 3000, FIRST_PART = 2 ** 20, MOST_FAULTS = 5;
 const HEADERS = { "X-Requested-With": "brand_detect", "Content-Type": "application/json" };
 
 /** A request whose failure is an Error with the service's sentence; `status` 0 = no connection. */
-async function ask(method, path, body) {
+async function ask(method, path, body, headers = {}) {
   let answer;
   try {
-    answer = await fetch(path, { method, headers: HEADERS, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(path, { method, headers: { ...HEADERS, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
     throw Object.assign(new Error("The service cannot be reached."), { status: 0 });
   }
@@ -16,6 +16,20 @@ async function ask(method, path, body) {
   const detail = typeof said.detail === "string" ? said.detail : `The service answered ${answer.status}.`;
   const hint = said.hint ? ` ${said.hint[0].toUpperCase()}${said.hint.slice(1)}.` : "";
   throw Object.assign(new Error(detail + hint), { status: answer.status });
+}
+let unanswered = { body: "" };
+/** Queues a job. If the answer is lost and the same is asked for again, it is the same request. */
+async function submit(asked) {
+  const body = JSON.stringify(asked);
+  if (unanswered.body !== body) unanswered = { body, key: [...crypto.getRandomValues(new Uint32Array(4))].join("-") };
+  try {
+    const job = await ask("POST", "/jobs", asked, { "Idempotency-Key": unanswered.key });
+    unanswered = { body: "" };
+    return job;
+  } catch (error) {
+    if (error.status && error.status < 500) unanswered = { body: "" };
+    throw error;
+  }
 }
 const tell = (text) => { byId("message").textContent = text; };
 const say = (text) => { byId("said").textContent = text; };
@@ -177,7 +191,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   say("The video is being checked.");
   try {
-    const job = await ask("POST", "/jobs", { ...asked, video_uri: uri.value.trim() });
+    const job = await submit({ ...asked, video_uri: uri.value.trim() });
     say(`${job.job_id} is queued.`);
     uri.value = jobId.value = "";
     propose();
@@ -199,24 +213,26 @@ async function send(one, asked) {
   const stopped = new AbortController();
   stop.addEventListener("click", () => stopped.abort());
   sending++;
+  let checked = null;
   try {
-    let upload = await resumed(key) ?? await ask("POST", "/uploads", { name: one.name, size_bytes: one.size });
+    const upload = await resumed(key) ?? await ask("POST", "/uploads", { name: one.name, size_bytes: one.size });
     localStorage.setItem(key, upload.upload_id);
     await parts(one, upload, stopped.signal, bar, label);
     label("is being checked…");
     stop.hidden = true;
     bar.removeAttribute("value");
-    const checked = await ask("POST", `/uploads/${upload.upload_id}/finish`);
+    checked = await ask("POST", `/uploads/${upload.upload_id}/finish`);
+    if (checked.jobs.length) return twice(row, one, checked, asked, key);
+    await submit({ ...asked, job_id: asked.job_id || checked.job_id, video_uri: checked.video_uri });
     localStorage.removeItem(key);
-    if (checked.jobs.length) return twice(row, one, checked, asked);
-    await ask("POST", "/jobs", { ...asked, job_id: asked.job_id || checked.job_id, video_uri: checked.video_uri });
     row.remove();
     jobId.value = "";
     say(`${one.name} is queued.`);
   } catch (error) {
     const id = localStorage.getItem(key);
     if (stopped.signal.aborted && id) await ask("DELETE", `/uploads/${id}`).catch(() => {});
-    if (stopped.signal.aborted || error.status) localStorage.removeItem(key);
+    const refused = !checked && [400, 404, 413].includes(error.status); // else it can go on: see resumed
+    if (stopped.signal.aborted || refused) localStorage.removeItem(key);
     if (stopped.signal.aborted) return row.remove();
     text.className = "error";
     text.textContent = error.message;
@@ -230,7 +246,7 @@ async function send(one, asked) {
 }
 async function resumed(key) {
   const id = localStorage.getItem(key);
-  return id ? ask("GET", `/uploads/${id}`).catch(() => null) : null;
+  return id ? ask("GET", `/uploads/${id}`).catch((error) => { if (error.status === 404) return null; throw error; }) : null;
 }
 async function parts(one, upload, signal, bar, label) {
   const { upload_id: id, part_min_bytes: least, part_max_bytes: most } = upload;
@@ -254,11 +270,12 @@ async function parts(one, upload, signal, bar, label) {
       faults = 0;
     } else if (answer?.status === 409) {
       offset = Number(answer.headers.get("Upload-Offset"));
-      if (++faults > 5) throw Object.assign(new Error(`${one.name} is being uploaded in another window.`), { status: 409 });
+      if (++faults > MOST_FAULTS) throw Object.assign(new Error(`${one.name} is being uploaded in another window.`), { status: 409 });
     } else if (!answer || answer.status === 429 || answer.status >= 500) {
       part = Math.max(least, Math.min(part, FIRST_PART) / 2); // a slow line: a part must arrive within 20 seconds
       const pause = Math.min(30, 2 ** faults++);
-      label(`the connection broke off at ${size(offset)}; going on in ${pause} s`);
+      const why = faults > MOST_FAULTS ? `no part arrived in ${faults} tries: the line is too slow, or the service away` : `the connection broke off at ${size(offset)}`;
+      label(`${why}; going on in ${pause} s`);
       await new Promise((done, fail) => { setTimeout(done, pause * 1000); signal.addEventListener("abort", fail, { once: true }); });
       offset = (await ask("GET", `/uploads/${id}`).catch((error) => { if (error.status === 404) throw error; return { offset }; })).offset;
     } else {
@@ -268,7 +285,7 @@ async function parts(one, upload, signal, bar, label) {
   }
 }
 /** Says that a video is here already, and offers to run it again. */
-function twice(row, one, checked, asked) {
+function twice(row, one, checked, asked, key) {
   const [job] = checked.jobs, text = document.createElement("p"), again = document.createElement("button"), close = document.createElement("button");
   const link = Object.assign(document.createElement("a"), { href: `/reports/${job}`, textContent: job });
   text.append(`${one.name} is here already, as the job `, link, ". Nothing was queued.");
@@ -283,7 +300,8 @@ function twice(row, one, checked, asked) {
   again.addEventListener("click", async () => {
     again.disabled = true;
     try {
-      await ask("POST", "/jobs", { ...asked, job_id: asked.job_id || job, video_uri: checked.video_uri });
+      await submit({ ...asked, job_id: asked.job_id || job, video_uri: checked.video_uri });
+      localStorage.removeItem(key);
       row.remove();
     } catch (error) { tell(error.message); again.disabled = false; }
     refresh();

@@ -41,8 +41,10 @@ class ParamField:
     description: str
     kind: str
     """``boolean``, ``integer``, ``number``, ``string``, ``choice``, ``lines`` (a list of texts) or ``json``."""
+    values: Mapping[str, str]
+    """The value that it has in a replay if it is not changed, as the field shows it, by the stage to begin with."""
     value: str
-    """The value in force, as the field shows it."""
+    """That with the chosen stage; with another one if its own stage does not run then."""
     default: str
     choices: tuple[str, ...] = ()
     least: str = ""
@@ -80,15 +82,20 @@ def render_jobs(page: Mapping[str, Any], asked: Mapping[str, str]) -> str:
 
 
 def render_replay(
-    job: Mapping[str, Any], in_force: Mapping[str, Mapping[str, Any]], start: str
+    job: Mapping[str, Any], planned: Mapping[str, Mapping[str, Mapping[str, Any]]], start: str
 ) -> tuple[str, list[str]]:
     """The form for a replay of a job, and the page's scripts.
 
-    ``in_force`` holds the params of the latest attempt of each stage that has one; ``start`` is the chosen stage.
+    ``planned`` holds, by the stage to begin with, the params of each stage that runs; ``start`` is the chosen one.
     """
-    begins = [s for s in STAGES if s == STAGES[0] or STAGES[STAGES.index(s) - 1] in in_force]
+    begins = list(planned)
     chosen = start if start in begins else Stage.match_brands if Stage.match_brands in begins else begins[-1]
-    fields = {stage: list(_fields(stage, in_force.get(stage, {}))) for stage in STAGES}
+    fields = {
+        stage: list(
+            _fields(stage, {begin: params[stage] for begin, params in planned.items() if stage in params}, chosen)
+        )
+        for stage in STAGES
+    }
     script = _file("replay.js")
     html = template("replay.html").render(
         job=job,
@@ -157,8 +164,8 @@ def _rough(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _fields(stage: str, in_force: Mapping[str, Any]) -> Iterator[ParamField]:
-    """A field for each param, from the schema of the stage's params."""
+def _fields(stage: str, planned: Mapping[str, Mapping[str, Any]], chosen: str) -> Iterator[ParamField]:
+    """A field for each param, from the schema of the stage's params, with its values by the stage to begin with."""
     schema = CONTRACTS[stage].params.model_json_schema()
     for name, described in schema["properties"].items():
         if "$ref" in described:
@@ -169,14 +176,17 @@ def _fields(stage: str, in_force: Mapping[str, Any]) -> Iterator[ParamField]:
         words, _, suffix = name.rpartition("_")
         unit = UNITS.get(suffix, "") if words else ""
         label = (words if unit else name).replace("_", " ")
+        values = {begin: _shown(params[name], kind) for begin, params in planned.items()}
+        default = _shown(described["default"], kind)
         yield ParamField(
             name=name,
             label=f"{label[:1].upper()}{label[1:]}",
             unit=unit,
             description=described.get("description", ""),
             kind=kind,
-            value=_shown(in_force.get(name, described["default"]), kind),
-            default=_shown(described["default"], kind),
+            values=values,
+            value=values.get(chosen, next(iter(values.values()), default)),
+            default=default,
             choices=tuple(described.get("enum", ())),
             least=_limit(described, "minimum", "exclusiveMinimum"),
             most=_limit(described, "maximum", "exclusiveMaximum"),

@@ -4,6 +4,16 @@ const stages = [...form.querySelectorAll(".stage")];
 const initial = new Map([...form.querySelectorAll("[data-param]")].map((field) => [field, control(field).value]));
 
 function control(field) { return field.querySelector("input, select, textarea"); }
+/** Shows the values of a replay from the chosen step, where they depend on it; what was changed stays. */
+function fill() {
+  for (const field of form.querySelectorAll("[data-values]")) {
+    const value = JSON.parse(field.dataset.values)[start()];
+    if (value === undefined) continue; // its stage does not run
+    if (control(field).value === initial.get(field)) control(field).value = value;
+    initial.set(field, value);
+    field.classList.toggle("changed", control(field).value !== value);
+  }
+}
 const start = () => form.elements.start.value;
 /** The stages that run: the chosen one and those below. */
 const running = () => stages.slice(stages.findIndex((stage) => stage.dataset.stage === start()));
@@ -31,6 +41,7 @@ function typed(field) {
 const label = (field) => field.querySelector("label").textContent.trim();
 
 form.addEventListener("input", (event) => {
+  if (event.target.name === "start") fill();
   const field = event.target.closest("[data-param]");
   field?.classList.toggle("changed", control(field).value !== initial.get(field));
   show();

@@ -1,5 +1,6 @@
 """The page with all jobs before the real service, over a client that launches nothing: uploads, errors, search."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.webserver import Webserver, connected
 from brand_detect_tests.test_api_jobs import ScriptedClient, run
 
 MIB = 2**20
@@ -131,6 +133,79 @@ def test_after_a_reload_the_same_file_goes_on_where_it_stopped(page: Page, dagst
     assert Path(uri).read_bytes() == video.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("**/uploads/*", "PATCH", 401),
+        ("**/finish", "POST", 503),
+        ("**/finish", "POST", 429),
+        ("**/jobs", "POST", 503),
+        ("**/jobs", "POST", 400),
+    ],
+)
+def test_after_an_error_that_passes_the_same_file_goes_on(
+    page: Page, dagster: ScriptedClient, video: Path, path: str, method: str, status: int
+):
+    def fail(route: Route) -> None:
+        if route.request.method == method:
+            return route.fulfill(status=status, json={"detail": "not now"})
+        return route.continue_()
+
+    page.route(path, fail)
+    analyse(page, video)
+    expect(page.locator("#uploads [role=alert]")).to_contain_text("not now")
+    page.unroute(path)
+    begun: list[str] = []
+    page.on("request", lambda asked: begun.append(asked.url) if asked.url.endswith("/uploads") else None)
+    analyse(page, video)
+    expect(page.locator("#said")).to_have_text("Final, 2nd half.mp4 is queued.")
+    assert begun == [], "the upload from before"
+    assert Path(dagster.asked[0][1]).read_bytes() == video.read_bytes()
+
+
+def test_an_upload_that_is_gone_is_begun_anew(page: Page, dagster: ScriptedClient, tmp_path: Path, video: Path):
+    page.route("**/finish", lambda route: route.fulfill(status=503, json={"detail": "not now"}))
+    analyse(page, video)
+    expect(page.locator("#uploads [role=alert]")).to_contain_text("not now")
+    page.unroute("**/finish")
+    for record in (tmp_path / "uploads" / ".parts").iterdir():
+        record.unlink()
+    analyse(page, video)
+    expect(page.locator("#said")).to_have_text("Final, 2nd half.mp4 is queued.")
+    assert Path(dagster.asked[0][1]).read_bytes() == video.read_bytes()
+
+
+def test_a_submission_whose_answer_is_lost_is_the_same_request(page: Page, dagster: ScriptedClient, video: Path):
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/jobs", lose)
+    for _ in range(2):
+        page.get_by_label("Or a video by its address").fill(str(video))
+        page.get_by_role("button", name="Analyse", exact=True).click()
+        expect(page.locator("#message")).to_have_text("The service cannot be reached.")
+    page.unroute("**/jobs")
+    for _ in range(2):
+        page.get_by_label("Or a video by its address").fill(str(video))
+        page.get_by_role("button", name="Analyse", exact=True).click()
+        expect(page.get_by_label("Or a video by its address")).to_have_value("")
+    keys = [more["key"] for _, _, more in dagster.asked]
+    assert keys[0] == keys[1] == keys[2] != keys[3], "answered: the next one is another"
+    assert all(keys)
+
+
+def test_a_line_that_is_too_slow_is_called_so(page: Page, video: Path):
+    page.clock.install()
+    page.route("**/uploads/*", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_())
+    analyse(page, video)
+    told = page.locator("#uploads")
+    for pause_s in (1, 2, 4, 8, 16):
+        expect(told).to_contain_text(re.compile(f"the connection broke off at .* going on in {pause_s} s"))
+        page.clock.run_for(1000 * pause_s)
+    expect(told).to_contain_text("no part arrived in 6 tries: the line is too slow, or the service away")
+
+
 def test_a_cancelled_upload_leaves_nothing(page: Page, dagster: ScriptedClient, tmp_path: Path, video: Path):
     page.route("**/uploads/*", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_())
     analyse(page, video)
@@ -173,7 +248,13 @@ def test_the_same_video_twice_is_said_and_run_again_only_when_asked(page: Page, 
     told = page.locator("#uploads [role=alert]")
     expect(told).to_contain_text(f"is here already, as the job {job_id}. Nothing was queued.")
     assert len(dagster.asked) == 1
-    page.get_by_role("button", name="Analyse it again").click()
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert told.evaluate("one => one.offsetWidth > 250"), "its buttons leave it room on a phone"
+    again = page.get_by_role("button", name="Analyse it again")
+    again.click()
+    expect(page.locator("#message")).to_contain_text(f"{job_id} is not finished yet: waiting in the queue.")
+    dagster.known = [run(job_id, "success", ended_s=time.time(), updated_s=1.0)]
+    again.click()
     expect(page.locator("#uploads li")).to_have_count(0)
     assert dagster.asked[1][2]["job_id"] == job_id
 
@@ -184,7 +265,7 @@ def test_the_list_follows_without_losing_the_focus(page: Page, dagster: Scripted
     page.reload()
     page.get_by_role("button", name="Cancel second").focus()
     dagster.known = [run("second", "started", created_s=now - 9, started_s=now)]
-    dagster.log = RunLog("c", "run_ocr", now, LINE[:4], StageProgress("run_ocr", 5, 20, "frames", 2.5))
+    dagster.log = RunLog("c", "run_ocr", LINE[:4], StageProgress("run_ocr", 5, 20, "frames", 2.5))
     row = page.locator("#job-second")
     expect(row).to_contain_text("Reading text step 5 of 9")
     expect(row).to_contain_text("5 of 20 frames, 2.5 a second, about 6 s left in this step")
@@ -255,6 +336,28 @@ def test_a_replay_sends_what_was_changed_and_shows_what_is_wrong(
         "run_ocr": {"max_crops": 2, "reuse_readings": False},
         "compile_report": {"exclude_kinds": ["league", "club"], "placements": [{"placement": "board"}]},
     }
+
+
+def test_the_values_of_a_replay_are_those_of_the_chosen_start(
+    page: Page, dagster: ScriptedClient, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    server = Webserver()
+    first = server.finished("job_request", overrides={"run_ocr": {"max_crops": 9}})
+    server.finished("detect_objects", overrides={"run_ocr": {"max_crops": 2}})
+    server.finished("run_ocr", of=dict.fromkeys(LINE[:4], f"{first}-0"), overrides={"run_ocr": {"max_crops": 9}})
+    monkeypatch.setattr(dagster, "checkpoints", connected(server).checkpoints)
+    dagster.known = [run("match", "success", ended_s=time.time())]
+    page.goto(f"{address}/reports/match/replay?start=run_ocr")
+    page.locator("[data-stage=run_ocr] summary").press("Enter")
+    crops = page.get_by_label("Max crops").first
+    at_run_ocr = crops.input_value()
+    page.get_by_role("radio", name="Find text and logos").check()
+    assert {at_run_ocr, crops.input_value()} == {"2", "9"}
+    expect(page.locator("#what")).to_have_text("6 of 8 steps run.")
+    crops.fill("5")
+    page.get_by_role("radio", name="Read text").check()
+    expect(crops).to_have_value("5")
+    expect(page.locator("#what")).to_have_text("5 of 8 steps run, with 1 changed setting.")
 
 
 def test_search_and_filters_need_no_reload(page: Page, dagster: ScriptedClient):

@@ -13,6 +13,7 @@ from brand_detect.api import create_app
 from brand_detect.api.uploads import PART_TYPE
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
+from brand_detect.storage.uploads import Upload, Uploads
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.test_api_jobs import KEY, MEANT, ScriptedClient, run, service
 
@@ -175,6 +176,22 @@ def test_a_part_may_be_larger_than_other_bodies_but_has_its_limit(dagster: Scrip
     assert http.post("/jobs", content=b"x" * 1001, headers=MEANT).status_code == 413
 
 
+def test_a_part_that_arrives_after_the_upload_was_cancelled_is_404(
+    http: TestClient, tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    upload_id = begin(http, "match.mp4", len(clip)).json()["upload_id"]
+    found = Uploads.find
+
+    def cancelled(area: Uploads, upload_id: str) -> Upload:
+        upload = found(area, upload_id)
+        area.remove(upload)
+        return upload
+
+    monkeypatch.setattr(Uploads, "find", cancelled)
+    assert part(http, upload_id, 0, clip[:100]).status_code == 404
+    assert kept(tmp_path) == []
+
+
 def test_a_cancelled_upload_leaves_nothing(http: TestClient, tmp_path: Path, clip: bytes):
     upload_id = begin(http, "match.mp4", len(clip)).json()["upload_id"]
     part(http, upload_id, 0, clip[:5000])
@@ -206,12 +223,65 @@ def test_the_same_video_twice_is_named_and_kept_once(dagster: ScriptedClient, tm
     http = service(dagster, tmp_path)
     checked = send(http, "another name.mp4", clip.read_bytes()).json()
     assert (checked["jobs"], checked["video_uri"]) == (["final"], str(clip))
-    assert kept(tmp_path) == []
+    assert [Path(name).suffix for name in kept(tmp_path)] == [".json"], "the record alone"
     data = clip.read_bytes()
     clip.unlink()
     checked = send(http, "another name.mp4", data).json()
     assert checked["jobs"] == ["final"]
     assert Path(checked["video_uri"]).read_bytes() == data, "the other one is gone"
+    asked = {"video_uri": checked["video_uri"], "job_id": "final"}
+    assert http.post("/jobs", json=asked, headers=MEANT).status_code == 202, "the job may have it instead"
+
+
+def test_a_file_that_was_replaced_since_its_job_is_no_copy(dagster: ScriptedClient, tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        clip = two_shot_clip(tmp_path / "latest.mp4", seconds=2.0)
+        built.runner.submit(str(clip), job_id="final")
+    data = clip.read_bytes()
+    for other in (bytes(len(data)), two_shot_clip(tmp_path / "other.mp4", seconds=3.0).read_bytes()):
+        clip.write_bytes(other)
+        checked = send(service(dagster, tmp_path), "final.mp4", data).json()
+        assert checked["jobs"] == ["final"]
+        assert Path(checked["video_uri"]).read_bytes() == data
+
+
+@pytest.mark.parametrize("other", ["", "the folder is a link", "the file has two names"])
+def test_a_jobs_own_video_is_no_copy_of_itself(
+    http: TestClient, dagster: ScriptedClient, tmp_path: Path, clip: bytes, other: str
+):
+    if other == "the folder is a link":
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "uploads").symlink_to(tmp_path / "disk")
+    first = send(http, "match.mp4", clip).json()
+    named = Path(first["video_uri"]).resolve()
+    if other == "the file has two names":
+        (tmp_path / "also.mp4").hardlink_to(named)
+        named = tmp_path / "also.mp4"
+    with pipeline(tmp_path) as built:
+        built.runner.submit(str(named), job_id="final")
+    upload_id = Path(first["video_uri"]).parent.name
+    record = tmp_path / "uploads" / ".parts" / f"{upload_id}.json"
+    unsettled = json.loads(record.read_text()) | {"video_uri": "", "sha256": ""}
+    record.write_text(json.dumps(unsettled))  # the service was stopped after the file was renamed
+    again = service(dagster, tmp_path).post(f"/uploads/{upload_id}/finish", headers=MEANT).json()
+    assert again["jobs"] == ["final"]
+    assert Path(first["video_uri"]).read_bytes() == clip
+
+
+def test_the_answer_about_a_copy_may_be_lost_too(dagster: ScriptedClient, tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        clip = two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
+        built.runner.submit(str(clip), job_id="final")
+    http, data = service(dagster, tmp_path), clip.read_bytes()
+    upload_id = begin(http, "x.mp4", len(data)).json()["upload_id"]
+    part(http, upload_id, 0, data)
+    first = http.post(f"/uploads/{upload_id}/finish", headers=MEANT)
+    assert http.get(f"/uploads/{upload_id}").json()["offset"] == len(data)
+    again = service(dagster, tmp_path).post(f"/uploads/{upload_id}/finish", headers=MEANT)
+    assert (again.status_code, again.json()) == (200, first.json())
+    clip.unlink()
+    answer = http.post(f"/uploads/{upload_id}/finish", headers=MEANT)
+    assert (answer.status_code, "no longer there" in answer.json()["detail"]) == (404, True)
 
 
 def test_a_queued_job_of_the_same_video_is_named_too(http: TestClient, dagster: ScriptedClient, clip: bytes):
@@ -243,6 +313,7 @@ def test_only_parts_from_whom_may_are_taken(dagster: ScriptedClient, tmp_path: P
         ({"uploads": "/elsewhere"}, "BRAND_DETECT_UPLOADS: .* is outside the allowed media roots"),
         ({"uploads": "{}/inbox/new", "inbox": "{}/inbox"}, "within the inbox"),
         ({"uploads": "{}/inbox", "inbox": "{}/inbox/"}, "within the inbox"),
+        ({"uploads": "file://{}/inbox/new", "inbox": "{}/inbox"}, "within the inbox"),
     ],
 )
 def test_an_area_that_makes_no_sense_is_refused_at_the_start(tmp_path: Path, changed: dict[str, str], said: str):

@@ -20,7 +20,7 @@ from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
 from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.api.stored_jobs import StoredJobs
-from brand_detect.api.uploads import upload_router, uploads_of
+from brand_detect.api.uploads import UploadArea, upload_router, uploads_of
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
 from brand_detect.domain.media import VIDEO_SUFFIXES
@@ -91,7 +91,7 @@ def _include_jobs(
     submissions = Submissions(client, jobs, stored, media, decoder)
     app.include_router(list_router(jobs, stored, may_see))
     app.include_router(job_router(client, jobs, submissions, launching, may_change))
-    app.include_router(upload_router(uploads, media, decoder, jobs, stored, may_see, may_change))
+    app.include_router(upload_router(UploadArea(uploads, media, decoder, jobs, stored), may_see, may_change))
     allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
     app.include_router(home_router(client, jobs, access, allowed))
     return jobs

@@ -12,7 +12,7 @@ import shutil
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,20 +23,21 @@ from pydantic import Field, ValidationError
 from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.records import Record
-from brand_detect.storage.blobs import Blobs
-from brand_detect.storage.faults import Missing, explained
+from brand_detect.storage.blobs import Blobs, concurrently, file_system
+from brand_detect.storage.faults import Missing, check_address, explained
 
 PARTS = ".parts"
 PART_BYTES = 8 * 2**20
 """Largest part."""
-S3_PART_BYTES = 5 * 2**20
-"""Smallest part on S3, the last one aside."""
+S3_PART_BYTES, S3_PARTS = 5 * 2**20, 10_000
+"""S3's smallest part, the last one aside, and its limit of parts."""
 EXPIRES_S = 3 * 24 * 3600.0
-"""Age at which an unfinished upload is removed."""
-FINISHED_S = 3600.0
-"""Age at which the record of a finished one is removed: until then, a repeated request to finish it is answered."""
+"""Age at which an unfinished upload is removed, and the record of a finished one: until then, a repeated request to
+finish it is answered."""
 MOST_OPEN = 100
 """Limit of unfinished uploads."""
+MARGIN_BYTES = 2**30
+"""Room that uploads leave on the disk, which Dagster and the store may share."""
 MOST_HASHES = 64
 UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_NAME = 200
@@ -59,24 +60,41 @@ class Upload(Record):
     size_bytes: int = Field(description="of the whole file")
     begun_s: float = Field(description="when it began, in seconds since 1970")
     multipart_id: str = Field(default="", description="S3's id of the multipart upload")
+    sha256: str = Field(default="", description="hash of the file, once it was checked")
+    video_uri: str = Field(default="", description="where the checked file is: another one may have the same content")
 
 
 class Uploads:
     """Uploads under ``uri``. Safe to share between threads and processes."""
 
     def __init__(self, uri: str, max_bytes: int) -> None:
-        self._blobs, self._max_bytes = Blobs(uri), max_bytes
-        self._fs = self._blobs.fs
+        """
+        Raises:
+            BadInput: files cannot be uploaded there, or not files of ``max_bytes``.
+        """
+        self._fs, path = file_system(check_address(uri), "upload area", "BRAND_DETECT_UPLOADS")
+        is_local = isinstance(self._fs, LocalFileSystem)
         protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
         self._is_s3 = "s3" in protocols
-        if not (self._is_s3 or isinstance(self._fs, LocalFileSystem)):
+        if not (self._is_s3 or is_local):
             raise BadInput(f"Files cannot be uploaded to {uri}.", "set BRAND_DETECT_UPLOADS to a folder or s3://…")
+        if self._is_s3 and max_bytes > S3_PARTS * PART_BYTES:
+            raise BadInput(
+                f"Files of {max_bytes} bytes cannot be uploaded to S3.",
+                f"set BRAND_DETECT_UPLOAD_MAX_BYTES to at most {S3_PARTS * PART_BYTES}",
+            )
+        self._blobs, self._max_bytes = Blobs(path if is_local else uri), max_bytes
         self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
 
-    @property
-    def smallest_part(self) -> int:
-        """Least bytes of a part that is not the last."""
-        return S3_PART_BYTES if self._is_s3 else 1
+    def part_bytes(self, upload: Upload) -> tuple[int, int]:
+        """Least bytes of a part that is not the last, and most.
+
+        On S3 all parts of an upload have one size, so that a part that arrives twice, even late, replaces itself.
+        """
+        if not self._is_s3:
+            return 1, PART_BYTES
+        size = S3_PART_BYTES if upload.size_bytes <= S3_PARTS * S3_PART_BYTES else PART_BYTES
+        return size, size
 
     def uri(self, upload: Upload) -> str:
         """Where the file is once it is finished."""
@@ -86,7 +104,8 @@ class Uploads:
         """Begin an upload; removes those that were not finished within three days.
 
         Raises:
-            BadInput: the name is not a video's, the file is too large, or too many uploads are open.
+            BadInput: the name is not a video's, the file is too large for the limit or the disk, or too many uploads
+                are open.
         """
         name = safe_name(name)
         if size_bytes > self._max_bytes:
@@ -96,15 +115,20 @@ class Uploads:
             )
         if size_bytes <= 0:
             raise BadInput(f"{name} is empty.", "choose a video")
-        if len(self._swept()) >= MOST_OPEN:
+        unfinished = self._swept()
+        if len(unfinished) >= MOST_OPEN:
             raise BadInput(f"{MOST_OPEN} uploads are unfinished, which is the limit.", "finish or cancel some")
-        self._check_space(size_bytes)
+        if not self._is_s3:
+            self._check_space(size_bytes, unfinished)
         upload = Upload(upload_id=uuid.uuid4().hex, name=name, size_bytes=size_bytes, begun_s=time.time())
         if self._is_s3:
             with explained(f"{name} could not be uploaded"):
                 answer = self._call("create_multipart_upload", upload)
             upload = upload.model_copy(update={"multipart_id": answer["UploadId"]})
         self._blobs.create(_record(upload.upload_id), upload.model_dump_json().encode())
+        if not self._is_s3:
+            with explained(f"{name} could not be uploaded"):
+                self._part_file(upload).touch()
         return upload
 
     def find(self, upload_id: str) -> Upload:
@@ -121,7 +145,7 @@ class Uploads:
 
     def offset(self, upload: Upload) -> int:
         """How many of its bytes are there."""
-        if self.is_finished(upload):
+        if upload.video_uri or self.is_finished(upload):
             return upload.size_bytes
         if self._is_s3:
             return sum(part["Size"] for part in self._parts(upload))
@@ -134,12 +158,14 @@ class Uploads:
         Raises:
             WrongOffset: another part belongs there.
             BadInput: it is empty, too short or too long.
+            Missing: the upload was removed in the meantime.
         """
-        if not data or len(data) > PART_BYTES or offset + len(data) > upload.size_bytes:
-            raise BadInput("The part is empty, or longer than allowed.", f"send at most {PART_BYTES} bytes at a time")
+        least, most = self.part_bytes(upload)
+        if not data or len(data) > most or offset + len(data) > upload.size_bytes:
+            raise BadInput("The part is empty, or longer than allowed.", f"send at most {most} bytes at a time")
         is_last = offset + len(data) == upload.size_bytes
-        if len(data) < self.smallest_part and not is_last:
-            raise BadInput("The part is too short.", f"send at least {self.smallest_part} bytes at a time")
+        if len(data) < least and not is_last:
+            raise BadInput("The part is too short.", f"send at least {least} bytes at a time")
         with explained(f"A part of {upload.name} could not be written"):
             if self._is_s3:
                 self._append_s3(upload, offset, data)
@@ -167,6 +193,14 @@ class Uploads:
                     target.parent.mkdir(exist_ok=True)
                     self._part_file(upload).replace(target)
         return self.uri(upload)
+
+    def settle(self, upload: Upload, video_uri: str, sha256: str) -> Upload:
+        """Note where the checked file is; removes the uploaded one if that is another with the same content."""
+        upload = upload.model_copy(update={"video_uri": video_uri, "sha256": sha256})
+        self._blobs.put(_record(upload.upload_id), upload.model_dump_json().encode())
+        if video_uri != self.uri(upload):
+            self._blobs.remove_folder(upload.upload_id)
+        return upload
 
     def sha256(self, upload: Upload) -> str:
         """Hash of the finished file; read back unless this process has received all of it."""
@@ -199,30 +233,43 @@ class Uploads:
     def _swept(self) -> list[Upload]:
         """The unfinished uploads, after those that took too long were removed."""
         left = []
-        for name in self._blobs.names(PARTS):
-            try:
-                upload = self.find(name.removesuffix(".json"))
-            except Missing:  # a part file, or removed by another process
-                continue
-            finished = self.is_finished(upload)
-            if time.time() - upload.begun_s > (FINISHED_S if finished else EXPIRES_S):
+        upload_ids = sorted({name.partition(".")[0] for name in self._blobs.names(PARTS)})
+        for upload_id, upload in zip(upload_ids, concurrently(self._found, upload_ids), strict=True):
+            if upload is None and not self._is_s3:  # a part that was received while the upload was cancelled
+                Path(self._blobs.root, PARTS, f"{upload_id}.part").unlink(missing_ok=True)
+            elif upload and time.time() - upload.begun_s > EXPIRES_S:
                 self._forget(upload)
-            elif not finished:
+            elif upload and not (upload.video_uri or self.is_finished(upload)):
                 left.append(upload)
         return left
 
-    def _check_space(self, size_bytes: int) -> None:
-        if self._is_s3:
-            return
+    def _found(self, upload_id: str) -> Upload | None:
+        with suppress(Missing):
+            return self.find(upload_id)
+        return None
+
+    def _check_space(self, size_bytes: int, unfinished: Sequence[Upload]) -> None:
+        """
+        Raises:
+            BadInput: the disk has no room for the file beside what unfinished uploads still need.
+        """
         with explained(f"{self._blobs.root} could not be looked up"):
             Path(self._blobs.root).mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self._blobs.root).free
-        if size_bytes > free:
-            raise BadInput(f"The disk has room for {free} bytes only.", "make room, or name the video by its address")
+        promised = sum(upload.size_bytes - self.offset(upload) for upload in unfinished)
+        room = max(0, free - promised - MARGIN_BYTES)
+        if size_bytes > room:
+            raise BadInput(f"The disk has room for {room} bytes only.", "make room, or name the video by its address")
 
     def _append_local(self, upload: Upload, offset: int, data: bytes) -> None:
-        descriptor = os.open(self._part_file(upload), os.O_WRONLY | os.O_CREAT, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
+        try:
+            descriptor = os.open(self._part_file(upload), os.O_WRONLY)
+        except FileNotFoundError:
+            if self.is_finished(upload):
+                raise WrongOffset(upload.size_bytes) from None
+            raise
+        # unbuffered: closing a buffer writes what is left in it, even after the part was given up
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as e:
@@ -231,30 +278,33 @@ class Uploads:
             if there != offset:
                 raise WrongOffset(there)
             try:
-                file.write(data)
-                file.flush()
+                left = memoryview(data)
+                while left:
+                    left = left[file.write(left) :]
                 os.fsync(descriptor)
             except OSError:
                 os.ftruncate(descriptor, offset)  # the disk is full: half a part is none
                 raise
 
     def _append_s3(self, upload: Upload, offset: int, data: bytes) -> None:
-        parts = list(self._parts(upload))
-        there = sum(part["Size"] for part in parts)
-        if there != offset:
-            raise WrongOffset(there)
-        self._call("upload_part", upload, PartNumber=len(parts) + 1, Body=data)
+        size, _ = self.part_bytes(upload)
+        number = offset // size + 1
+        last = max((part["PartNumber"] for part in self._parts(upload, after=max(0, number - 2))), default=0)
+        if offset % size or last != number - 1:
+            raise WrongOffset(self.offset(upload))
+        self._call("upload_part", upload, PartNumber=number, Body=data)
 
-    def _parts(self, upload: Upload) -> Iterator[dict[str, Any]]:
-        """S3's parts of an unfinished upload, in order."""
-        marker: dict[str, Any] = {}
+    def _parts(self, upload: Upload, after: int = 0) -> Iterator[dict[str, Any]]:
+        """S3's parts of an unfinished upload behind the part with the number ``after``, in order."""
         while True:
             with explained(f"The parts of {upload.name} could not be listed"):
-                answer = self._call("list_parts", upload, **marker)
-            yield from answer.get("Parts", ())
+                answer = self._call("list_parts", upload, PartNumberMarker=after)
+            yield from (
+                part for part in answer.get("Parts", ()) if part["PartNumber"] > after
+            )  # some servers send it, too
             if not answer.get("IsTruncated"):
                 return
-            marker = {"PartNumberMarker": answer["NextPartNumberMarker"]}
+            after = answer["NextPartNumberMarker"]
 
     def _call(self, operation: str, upload: Upload, **more: Any) -> dict[str, Any]:
         bucket, _, key = self.uri(upload).partition("://")[2].partition("/")

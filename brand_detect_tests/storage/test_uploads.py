@@ -1,14 +1,18 @@
 """Uploads in a folder and on S3: parts, resumption, and what is swept away."""
 
+import hashlib
 import os
+import resource
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.storage import uploads
 from brand_detect.storage.faults import Missing
-from brand_detect.storage.uploads import S3_PART_BYTES, Uploads, WrongOffset
+from brand_detect.storage.uploads import S3_PART_BYTES, Upload, Uploads, WrongOffset
 
 MANY = 10**9
 
@@ -47,8 +51,6 @@ def test_parts_become_one_file_that_appears_whole(place: tuple[str, Path]):
 
 
 def test_the_hash_is_that_of_the_content(place: tuple[str, Path]):
-    import hashlib
-
     uri, _ = place
     one, other = Uploads(uri, MANY), Uploads(uri, MANY)
     data = os.urandom(S3_PART_BYTES + 100)
@@ -104,12 +106,17 @@ def test_what_broke_off_days_ago_is_swept_away_and_what_was_finished_stays(
     area = Uploads(uri, MANY)
     old, done = area.begin("old.mp4", 100), area.begin("done.mp4", 50)
     area.append(done, 0, os.urandom(50))
-    area.finish(done)
+    area.settle(done, area.finish(done), "hash")
     now = uploads.time.time()
+    monkeypatch.setattr(uploads.time, "time", lambda: now + uploads.EXPIRES_S - 60)
+    area.begin("new.mp4", 100)
+    assert area.find(old.upload_id) == old
+    assert area.find(done.upload_id).sha256 == "hash", "to answer who asks again"
     monkeypatch.setattr(uploads.time, "time", lambda: now + uploads.EXPIRES_S + 60)
     new = area.begin("new.mp4", 100)
-    with pytest.raises(Missing):
-        area.find(old.upload_id)
+    for gone in (old, done):
+        with pytest.raises(Missing):
+            area.find(gone.upload_id)
     assert area.find(new.upload_id) == new
     assert files(folder) == ["done.mp4"]
 
@@ -139,9 +146,207 @@ def test_a_full_disk_leaves_no_half_part(tmp_path: Path, monkeypatch: pytest.Mon
             area.append(upload, 10, b"y" * 50)
     assert area.offset(upload) == 10
     assert area.append(upload, 10, b"y" * 90) == 100
-    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+
+
+def test_a_part_that_was_given_up_is_not_written_when_the_file_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    area = Uploads(str(tmp_path), MANY)
+    upload = area.begin("a.mp4", 100)
+    area.append(upload, 0, b"x" * 10)
+    before, truncate = resource.getrlimit(resource.RLIMIT_FSIZE), os.ftruncate
+
+    def make_room(descriptor: int, size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        truncate(descriptor, size)
+
+    monkeypatch.setattr(uploads.os, "ftruncate", make_room)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30, before[1]))  # the first 20 bytes still fit
+        with pytest.raises(Transient):
+            area.append(upload, 10, b"y" * 50)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert area.offset(upload) == 10
+    area.append(upload, 10, b"y" * 90)
+    assert Path(area.finish(upload)).read_bytes() == b"x" * 10 + b"y" * 90
+
+
+def test_unfinished_uploads_count_as_if_they_were_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    area = Uploads(str(tmp_path), MANY)
+    free = uploads.MARGIN_BYTES + 1000
+    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
     with pytest.raises(BadInput, match="room for 1000 bytes"):
-        area.begin("b.mp4", 1001)
+        area.begin("a.mp4", 1001)
+    first = area.begin("a.mp4", 600)
+    with pytest.raises(BadInput, match="room for 400 bytes"):
+        area.begin("b.mp4", 401)
+    area.append(first, 0, b"x" * 500)
+    free -= 500
+    area.begin("b.mp4", 400)
+    with pytest.raises(BadInput, match="room for 0 bytes"):
+        area.begin("c.mp4", 1)
+
+
+def test_an_upload_that_is_the_copy_of_another_file_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    area = Uploads(str(tmp_path), MANY)
+    copy = area.begin("a.mp4", 5)
+    area.append(copy, 0, b"12345")
+    area.finish(copy)
+    area.settle(copy, str(tmp_path / "another.mp4"), "hash")
+    monkeypatch.setattr(uploads, "MOST_OPEN", 1)
+    area.begin("b.mp4", 5)
+
+
+def test_one_part_at_a_time_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    area = Uploads(str(tmp_path), MANY)
+    upload = area.begin("a.mp4", 100)
+    within, go_on = threading.Event(), threading.Event()
+
+    def slowly(_: int) -> None:
+        within.set()
+        assert go_on.wait(10)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads.os, "fsync", slowly)
+        first = threading.Thread(target=area.append, args=(upload, 0, b"x" * 10))
+        first.start()
+        assert within.wait(10)
+        with pytest.raises(Transient, match="being written"):
+            Uploads(str(tmp_path), MANY).append(upload, 10, b"y" * 10)
+        go_on.set()
+        first.join()
+    assert area.offset(upload) == 10
+
+
+def test_a_part_after_its_upload_was_removed_leaves_nothing(tmp_path: Path):
+    area = Uploads(str(tmp_path), MANY)
+    gone, done = area.begin("a.mp4", 100), area.begin("b.mp4", 10)
+    area.remove(gone)
+    with pytest.raises(Missing):
+        area.append(gone, 0, b"x" * 50)
+    area.append(done, 0, b"x" * 10)
+    area.finish(done)
+    with pytest.raises(WrongOffset):
+        area.append(done, 0, b"x" * 5)
+    left = tmp_path / uploads.PARTS / f"{gone.upload_id}.part"
+    left.write_bytes(b"x")  # by a process that was stopped in between
+    area.begin("c.mp4", 5)
+    assert not left.exists()
+
+
+def test_an_area_may_be_named_by_a_file_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    area = Uploads(f"file://{tmp_path}/area", MANY)
+    upload = area.begin("a.mp4", 5)
+    area.append(upload, 0, b"12345")
+    assert Path(area.finish(upload)).read_bytes() == b"12345"
+    assert [p.name for p in tmp_path.iterdir()] == ["area"]
+
+
+def test_few_hashes_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(uploads, "MOST_HASHES", 1)
+    area = Uploads(str(tmp_path), MANY)
+    read: list[str] = []
+    monkeypatch.setattr(area._blobs, "sha256", lambda path: read.append(path) or "read")
+    first, second = area.begin("a.mp4", 5), area.begin("b.mp4", 5)
+    for upload in (first, second):
+        area.append(upload, 0, b"12345")
+    assert area.sha256(second) == hashlib.sha256(b"12345").hexdigest()
+    assert (area.sha256(first), len(read)) == ("read", 1), "of the older one the file is read"
+
+
+class Parts:
+    """S3's parts of one upload: a part replaces an earlier one with its number."""
+
+    def __init__(self) -> None:
+        self.made: dict[int, bytes] = {}
+        self.listed: list[int] = []
+
+    def call(self, operation: str, upload: Upload, **more: Any) -> dict[str, Any]:  # noqa: ARG002
+        if operation == "list_parts":  # in pages of two
+            self.listed.append(more["PartNumberMarker"])
+            behind = [n for n in sorted(self.made) if n > more["PartNumberMarker"]]
+            return {
+                "Parts": [{"PartNumber": n, "Size": len(self.made[n]), "ETag": str(n)} for n in behind[:2]],
+                "IsTruncated": len(behind) > 2,
+                "NextPartNumberMarker": behind[1] if len(behind) > 2 else 0,
+            }
+        if operation == "upload_part":
+            self.made[more["PartNumber"]] = more["Body"]
+        if operation == "complete_multipart_upload":
+            assert [part["PartNumber"] for part in more["MultipartUpload"]["Parts"]] == sorted(self.made)
+        return {}
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Parts of S3 may be of four bytes."""
+    monkeypatch.setattr(uploads, "S3_PART_BYTES", 4)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    return 4
+
+
+def on_s3(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Uploads:
+    area = Uploads("s3://bucket/area", MANY)
+    monkeypatch.setattr(area, "_call", parts.call)
+    monkeypatch.setattr(area, "is_finished", lambda _: False)
+    return area
+
+
+def test_a_part_that_arrives_on_s3_late_replaces_itself(small_parts: int, monkeypatch: pytest.MonkeyPatch):
+    parts, data = Parts(), os.urandom(4 * small_parts + 3)
+    area, slow = on_s3(parts, monkeypatch), on_s3(parts, monkeypatch)
+    upload = Upload(upload_id="0" * 32, name="a.mp4", size_bytes=len(data), begun_s=0.0, multipart_id="m")
+    listed, go_on = threading.Event(), threading.Event()
+
+    def late(operation: str, upload: Upload, **more: Any) -> dict[str, Any]:
+        if operation == "upload_part":
+            listed.set()
+            assert go_on.wait(10)
+        return parts.call(operation, upload, **more)
+
+    monkeypatch.setattr(slow, "_call", late)
+    first = threading.Thread(target=slow.append, args=(upload, 0, data[:small_parts]))
+    first.start()
+    assert listed.wait(10)
+    with pytest.raises(BadInput):
+        area.append(upload, 0, data[: small_parts + 1])
+    assert area.append(upload, 0, data[:small_parts]) == small_parts
+    assert area.append(upload, small_parts, data[small_parts : 2 * small_parts]) == 2 * small_parts
+    go_on.set()
+    first.join()
+    for offset in range(area.offset(upload), len(data), small_parts):
+        area.append(upload, offset, data[offset : offset + small_parts])
+    area.finish(upload)
+    assert b"".join(parts.made[n] for n in sorted(parts.made)) == data
+
+
+def test_many_parts_on_s3_are_listed_in_pages_and_not_with_each_part(small_parts: int, monkeypatch: pytest.MonkeyPatch):
+    parts, data = Parts(), os.urandom(7 * small_parts)
+    area = on_s3(parts, monkeypatch)
+    upload = Upload(upload_id="0" * 32, name="a.mp4", size_bytes=len(data), begun_s=0.0, multipart_id="m")
+    for offset in range(0, len(data), small_parts):
+        area.append(upload, offset, data[offset : offset + small_parts])
+    assert parts.listed == [0, 0, 1, 2, 3, 4, 5], "one page each"
+    assert area.offset(upload) == len(data)
+    with pytest.raises(WrongOffset) as refused:
+        area.append(upload, 3 * small_parts, data[:small_parts])
+    assert refused.value.offset == len(data)
+    with pytest.raises(WrongOffset):
+        area.append(upload, 3, data[:small_parts])
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_file_on_s3_has_ten_thousand_parts_at_most():
+    area = Uploads("s3://bucket/large", uploads.S3_PARTS * uploads.PART_BYTES)
+    for size in (1, 50 * 10**9, 52_428_800_001, uploads.S3_PARTS * uploads.PART_BYTES):
+        least, most = area.part_bytes(Upload(upload_id="", name="", size_bytes=size, begun_s=0.0))
+        assert least == most <= uploads.PART_BYTES
+        assert size <= uploads.S3_PARTS * most
+    with pytest.raises(BadInput, match="cannot be uploaded to S3"):
+        Uploads("s3://bucket/large", uploads.S3_PARTS * uploads.PART_BYTES + 1)
 
 
 def test_a_damaged_record_is_no_upload(tmp_path: Path):

@@ -162,7 +162,8 @@ class Chance:
         key, by_chance = key_of(hit.alias), self._index.by_chance(hit.alias)
         if (by_chance > BY_CHANCE or self._index.crowding(hit.alias) > CROWDED) and self._is_part(key):
             return True
-        misread = 1.0 if reading.region_id in self._cut else 1 - reading.confidence ** len(key)
+        at_end = not line_of(reading.text[: hit.start]).key or not line_of(reading.text[hit.end :]).key
+        misread = 1.0 if at_end and reading.region_id in self._cut else 1 - reading.confidence ** len(key)
         return by_chance * misread > BY_CHANCE
 
     def _is_part_of_words(self, key: str) -> bool:

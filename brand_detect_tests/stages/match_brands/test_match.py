@@ -106,6 +106,20 @@ def test_a_short_name_of_a_long_list_needs_better_evidence(confidence, at_edge, 
 
 
 @pytest.mark.parametrize(
+    ("line", "found"),
+    [("see {}.ch/jobs", True), ("{}.ch/jobs", False), ("{}.ch", False), ("see {}.ch", True), ("see www.{}", False)],
+)
+def test_the_pictures_edge_does_not_cut_a_name_inside_a_line(line, found):
+    """An address goes on behind its host; ``at_edge`` does not tell which end of a line is cut."""
+    name = next(brand.name for brand in CROWDED.brands if len(brand.name) == 3)
+    said = line.format(name)
+    read = [reading(region(0, "a"), said, 0.99)]
+    texts = {"a": text("a", said, confidence=0.99)}
+    result = match([region(0, "a", at_edge=True)], texts, read, index=LexiconIndex(CROWDED))
+    assert (("a",) in verdicts(result)) == found
+
+
+@pytest.mark.parametrize(
     ("elsewhere", "params", "found"),
     [
         ("ROLEX", {}, ("resolved", "Rolex", "fuzzy")),

@@ -13,7 +13,7 @@ def index():
 
 
 @pytest.mark.parametrize(
-    "text, brands",
+    ("text", "brands"),
     [
         ("UFC 4:49", ["UFC"]),
         ("102:07 KIA", ["KIA"]),
@@ -29,7 +29,7 @@ def test_a_clock_beside_a_name_leaves_it_alone(index: LexiconIndex, text: str, b
 
 
 @pytest.mark.parametrize(
-    "text, brands",
+    ("text", "brands"),
     [
         ("ewz.ch", ["ewz"]),
         ("EWZ.CH", ["ewz"]),

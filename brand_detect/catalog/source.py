@@ -198,14 +198,16 @@ def everyday_words() -> frozenset[str]:
     return frozenset(key_of(w) for line in text.splitlines() if not line.startswith("#") for w in line.split())
 
 
-@lru_cache(maxsize=65_536)
 def is_everyday_word(key: str) -> bool:
     """Whether ``key`` is an everyday word or a form of one: channels, running, based."""
+    return key in _everyday_forms()
+
+
+@cache
+def _everyday_forms() -> frozenset[str]:
     words = everyday_words()
-    return key in words or any(
-        key.endswith(ending) and (key[: -len(ending)] in words or key[: -len(ending)] + "e" in words)
-        for ending in ("s", "es", "ed", "ing", "er", "ers", "ly")
-    )
+    stems = words | {word.removesuffix("e") for word in words}
+    return words | {stem + ending for stem in stems for ending in ("s", "es", "ed", "ing", "er", "ers", "ly")}
 
 
 def _catalog(brands: Iterable[Brand]) -> BrandCatalog:

@@ -3,8 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,19 +11,15 @@ from rich.table import Table
 from brand_detect.cli.catalog import CatalogOpt, of_ones_own
 from brand_detect.cli.common import JobArg, JsonOpt, err, home, out, plain
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.proposals import Decision, Open, Proposal, proposal_of, still_open
+from brand_detect.domain.proposals import Open, Proposal, proposal_of
 from brand_detect.domain.settings import Settings
-from brand_detect.domain.text import key_of
 
 if TYPE_CHECKING:
-    from brand_detect.catalog.writing import Picture
     from brand_detect.storage.proposals import Proposals
     from brand_detect.storage.store import Store
 
-QUALITY = 95
-"""JPEG quality of a crop, which people and embedders inspect closely."""
 KINDS = {"brand": "brand", "alias": "alias of", "excluded": "not"}
 FEWEST = 4
 """Shortest prefix of a cluster's id."""
@@ -54,12 +49,11 @@ def review(
       brand-detect catalog review --reject 6b585eff --reject 0a1b2c3d
     """
     from brand_detect.catalog import load_catalog
+    from brand_detect.operations.learning import open_proposals
 
     store = _store()
-    listed = load_catalog(str(catalog) if catalog else Settings.load().catalog).catalog
-    known = {key_of(t) for b in listed.brands for t in (b.name, *b.aliases, *b.included_texts, *b.excluded_texts)}
     proposals = _proposals(store)
-    found = still_open(proposals.undecided(), list(proposals.decisions()), known)
+    found = open_proposals(proposals, load_catalog(str(catalog) if catalog else Settings.load().catalog).catalog.brands)
     if accept or reject:
         for proposal in [_chosen(found, wanted) for wanted in reject or ()]:
             _reject(proposals, proposal)
@@ -147,64 +141,22 @@ def _ask(store: "Store", found: Sequence[Open], catalog: "CatalogOpt") -> None:
 
 
 def _accept(store: "Store", proposal: Proposal, name: str, catalog: "CatalogOpt") -> None:
-    from brand_detect.catalog.source import LEARNED
-    from brand_detect.catalog.writing import add_brand
     from brand_detect.engines.artwork import VectorAndPixelArtwork
+    from brand_detect.operations.learning import accept
 
-    name = name.strip() or proposal.name
-    if not name:
+    if not (name.strip() or proposal.name):
         raise BadInput("The proposal has no name.", "give one with --as NAME")
-    texts = [proposal.text] if key_of(proposal.text) not in ("", key_of(name)) else []
-    artwork, pictures = VectorAndPixelArtwork(), []
-    if proposal.kind == "brand":
-        try:
-            picture = _crop(store, proposal)
-            picture.look_at(artwork)
-            pictures.append(picture)
-        except BrandDetectError as e:  # still keep the name
-            err.print(f"note: without a logo: {plain(str(e))}", highlight=False, soft_wrap=True)
-    cells = {"name": name, "excluded_texts" if proposal.kind == "excluded" else "aliases": texts}
-    added = add_brand(of_ones_own(catalog), cells, pictures, artwork, LEARNED)
-    _decide(_proposals(store), proposal, "accepted", name)
-    out.print(f"{plain(str(added.file))}: {plain(added.brand.name)}", highlight=False, soft_wrap=True)
+    done = accept(store, proposal, name, of_ones_own(catalog), VectorAndPixelArtwork())
+    if done.without_logo:
+        err.print(f"note: without a logo: {plain(done.without_logo)}", highlight=False, soft_wrap=True)
+    out.print(f"{plain(str(done.added.file))}: {plain(done.added.brand.name)}", highlight=False, soft_wrap=True)
 
 
 def _reject(proposals: "Proposals", proposal: Proposal) -> None:
-    _decide(proposals, proposal, "rejected", proposal.name)
+    from brand_detect.operations.learning import reject
+
+    reject(proposals, proposal)
     out.print(f"rejected: {plain(proposal.name or 'a logo without a name')}", highlight=False, soft_wrap=True)
-
-
-def _decide(proposals: "Proposals", proposal: Proposal, verdict: Literal["accepted", "rejected"], name: str) -> None:
-    is_of_mark = not proposal.text and (verdict == "accepted" or not proposal.name)  # otherwise only about the name
-    hashes = proposal.crop_hashes if is_of_mark else ()
-    now = datetime.now(UTC).isoformat()
-    proposals.decide(
-        Decision(proposal_id=proposal.proposal_id, verdict=verdict, name=name, crop_hashes=hashes, created=now)
-    )
-
-
-def _crop(store: "Store", proposal: Proposal) -> "Picture":
-    """The proposal's best crop, cut from its stored frame.
-
-    Raises:
-        Permanent: the frame has been deleted.
-    """
-    from brand_detect.catalog.writing import Picture
-    from brand_detect.domain.contracts.extract_frames import ExtractedFrames
-    from brand_detect.engines.image import OpenCvCodec
-    from brand_detect.storage.attempts import AttemptRef
-    from brand_detect.storage.frames import StoredFrames
-
-    source = f"the crop of {proposal.cluster_id[:8]} of {proposal.job_id}"
-    if proposal.frame is None or proposal.box is None:
-        raise BadInput(f"The position of {source} is unknown.")
-    ref = AttemptRef(proposal.job_id, Stage.extract_frames, proposal.frames)
-    extracted, codec = store.load(ref), OpenCvCodec()
-    assert isinstance(extracted, ExtractedFrames)
-    image = StoredFrames(store, store.with_frames(ref), extracted.frames, codec).read(proposal.frame)
-    x, y, w, h = proposal.box
-    crop = image[max(0, int(y)) : round(y + h), max(0, int(x)) : round(x + w)]
-    return Picture(source, codec.encode(crop, QUALITY, 0), "jpeg")
 
 
 def _table(found: Sequence[Open], title: str = "Proposed for the catalogue") -> Table:

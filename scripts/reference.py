@@ -61,7 +61,7 @@ STATUSES = (
     ),
     ("401", "the key is missing or wrong"),
     ("403", "a POST or DELETE other than `/detect` without `X-Requested-With: brand_detect`; any cross-site request"),
-    ("404", "no such checkpoint, report, frame, correction, job, upload or run"),
+    ("404", "no such checkpoint, report, frame, correction, job, upload, run, logo or open proposal"),
     (
         "409",
         "the state does not allow it: the correction was already undone, or there are too many; the job is not "
@@ -92,6 +92,8 @@ FOR_PEOPLE = (
         "a stored frame of the report `report`, by default the newest",
     ),
     ("`GET /reports/{job_id}/thumbnail.jpg?of={attempt}`", "a small picture of the video: `thumbnail` of a job"),
+    ("`GET /brand-list?q={words}&page={number}`", "the brand list, with what reports propose for it"),
+    ("`GET /brands/logos/{id}.jpg`, `GET /proposals/{id}.jpg`", "the pictures that `/brands` and `/proposals` name"),
     ("`GET /login`, `POST /login`", "login with the key, if one is set, for a cookie that lasts twelve hours"),
 )
 TAGS = (

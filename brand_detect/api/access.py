@@ -80,9 +80,9 @@ class Access:
 
 
 def within(path: str) -> str:
-    """``path`` if it is a report's, else that of the list: no open redirects."""
+    """``path`` if it is a report's or the brand list's, else that of the jobs: no open redirects."""
     job_id = path.removeprefix("/reports/")
-    return path if job_id != path and JOB_ID.fullmatch(job_id) else "/"
+    return path if path == "/brand-list" or (job_id != path and JOB_ID.fullmatch(job_id)) else "/"
 
 
 def guards(access: Access) -> tuple[list[Dependency], list[Dependency]]:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards
 from brand_detect.api.answers import AsciiJSON, problem, problems
+from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
 from brand_detect.api.detect import detect_router
 from brand_detect.api.guard import UPLOADS, Guard, Limits, Sealed, rate_of
 from brand_detect.api.job_list import JobList
@@ -19,6 +20,7 @@ from brand_detect.api.jobs import JOBS, Submissions, home_router, job_router, li
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
 from brand_detect.api.stored import Conflict, NotThere
+from brand_detect.api.stored_brands import StoredBrands
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.api.uploads import UploadArea, upload_router, uploads_of
 from brand_detect.client import Client
@@ -91,6 +93,7 @@ def _include_jobs(
     submissions = Submissions(client, jobs, stored, media, decoder)
     app.include_router(list_router(jobs, stored, may_see))
     app.include_router(job_router(client, jobs, submissions, launching, may_change))
+    app.include_router(brand_router(StoredBrands(settings.catalog, store, stored), access, may_see, may_change))
     app.include_router(upload_router(UploadArea(uploads, media, decoder, jobs, stored), may_see, may_change))
     allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
     app.include_router(home_router(client, jobs, access, allowed))
@@ -146,7 +149,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         if request.url.path.startswith(f"{REPORTS}/"):  # requested by a browser, as are the next ones
             return AsciiJSON({"detail": sentence(error.errors())}, 400)
-        if request.url.path.startswith((JOBS, UPLOADS)):
+        if request.url.path.startswith((JOBS, UPLOADS, BRANDS, PROPOSALS)):
             return AsciiJSON({"detail": sentence(error.errors(), "The request")}, 400)
         # without the input, which may be NaN (not JSON) or nested too deeply to encode
         problems_found = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]

@@ -246,7 +246,7 @@ def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str
         ).model_dump(mode="json")
         if part:
             return HTMLResponse(render_jobs(found, asked))
-        return _page(*render_home(found, asked, [p.model_dump() for p in profiles()], uploads))
+        return page_of(*render_home(found, asked, [p.model_dump() for p in profiles()], uploads))
 
     @router.get("/reports/{job_id}/replay")
     def replay(request: Request, job_id: str, start: str = "") -> Response:
@@ -256,7 +256,7 @@ def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str
         history = client.checkpoints(job_id)
         if not history:
             raise NotThere(f"{job_id} has no checkpoint to start from.")
-        return _page(*render_replay(found.model_dump(mode="json"), _planned(history), start))
+        return page_of(*render_replay(found.model_dump(mode="json"), _planned(history), start))
 
     return router
 
@@ -280,7 +280,7 @@ def _planned(history: History) -> dict[str, dict[str, dict[str, Any]]]:
     return planned
 
 
-def _page(html: str, scripts: Sequence[str]) -> Response:
+def page_of(html: str, scripts: Sequence[str]) -> Response:
     """A page that may run only these scripts, and load only from this service."""
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts]
     return HTMLResponse(html, headers={CSP: policy(hashes, forms=True)})

@@ -1,22 +1,4 @@
-"use strict";
-const byId = (id) => document.getElementById(id);
 const POLL_MS = 2000, IDLE_MS = 15000, AIM_MS = 3000, FIRST_PART = 2 ** 20, MOST_FAULTS = 5;
-const HEADERS = { "X-Requested-With": "brand_detect", "Content-Type": "application/json" };
-
-/** A request whose failure is an Error with the service's sentence; `status` 0 = no connection. */
-async function ask(method, path, body, headers = {}) {
-  let answer;
-  try {
-    answer = await fetch(path, { method, headers: { ...HEADERS, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
-  } catch {
-    throw Object.assign(new Error("The service cannot be reached."), { status: 0 });
-  }
-  const said = await answer.json().catch(() => ({}));
-  if (answer.ok) return said;
-  const detail = typeof said.detail === "string" ? said.detail : `The service answered ${answer.status}.`;
-  const hint = said.hint ? ` ${said.hint[0].toUpperCase()}${said.hint.slice(1)}.` : "";
-  throw Object.assign(new Error(detail + hint), { status: answer.status });
-}
 let unanswered = { body: "" };
 /** Queues a job. If the answer is lost and the same is asked for again, it is the same request. */
 async function submit(asked) {

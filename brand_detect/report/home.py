@@ -69,9 +69,9 @@ def render_home(
     ``page`` is a page of jobs as ``GET /jobs`` gives it, ``asked`` the search, state and order; ``uploads`` says
     whether files may be uploaded (``on``), their ``suffixes`` and ``max_bytes``.
     """
-    script = _file("home.js")
+    script = file("ask.js") + file("home.js")
     html = template("home.html").render(
-        **_context(page, asked), profiles=profiles, uploads=uploads, style=_file("home.css"), script=script, sorts=SORTS
+        **_context(page, asked), profiles=profiles, uploads=uploads, style=file("home.css"), script=script, sorts=SORTS
     )
     return html, [script]
 
@@ -96,7 +96,7 @@ def render_replay(
         )
         for stage in STAGES
     }
-    script = _file("replay.js")
+    script = file("ask.js") + file("replay.js")
     html = template("replay.html").render(
         job=job,
         title=job["video"] or job["job_id"],
@@ -105,7 +105,7 @@ def render_replay(
         stages=STAGES,
         words=WORDS,
         fields=fields,
-        style=_file("home.css"),
+        style=file("home.css"),
         script=script,
     )
     return html, [script]
@@ -205,5 +205,6 @@ def _shown(value: Any, kind: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _file(name: str) -> str:
+def file(name: str) -> str:
+    """A file of this folder: a script or a style sheet."""
     return (resources.files("brand_detect") / "report" / name).read_text(encoding="utf-8")

@@ -1,4 +1,3 @@
-"use strict";
 const form = document.getElementById("replay"), message = document.getElementById("message");
 const stages = [...form.querySelectorAll(".stage")];
 const initial = new Map([...form.querySelectorAll("[data-param]")].map((field) => [field, control(field).value]));
@@ -60,13 +59,8 @@ form.addEventListener("submit", async (event) => {
         (overrides[stage.dataset.stage] ??= {})[field.dataset.param] = typed(field);
         control(field).removeAttribute("aria-invalid");
       }
-    const headers = { "X-Requested-With": "brand_detect", "Content-Type": "application/json" };
-    const body = JSON.stringify({ start_stage: start(), config_overrides: overrides });
-    const answer = await fetch(`/jobs/${form.dataset.job}/replay`, { method: "POST", headers, body });
-    if (answer.ok) return location.assign("/");
-    const said = await answer.json().catch(() => ({}));
-    const hint = said.hint ? ` ${said.hint[0].toUpperCase()}${said.hint.slice(1)}.` : "";
-    throw new Error((typeof said.detail === "string" ? said.detail : `The service answered ${answer.status}.`) + hint);
+    await ask("POST", `/jobs/${form.dataset.job}/replay`, { start_stage: start(), config_overrides: overrides });
+    return location.assign("/");
   } catch (error) {
     message.textContent = error.message;
     const wrong = form.querySelector("[aria-invalid]") ?? document.getElementById(error.message.split(":")[0]); // stage.param: …

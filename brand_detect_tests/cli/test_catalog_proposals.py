@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pytest
 
 from brand_detect.catalog import load_catalog
@@ -16,32 +15,14 @@ from brand_detect.domain.catalog import Brand
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.proposals import Proposal
-from brand_detect.domain.protocols import Image
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.support.pipeline import pipeline
-from brand_detect_tests.support.videos import write_clip
+from brand_detect_tests.support.pipeline import clip_with_an_open_text, pipeline
 
 Command = Callable[..., Ended]
-
-
-def clip(path: Path) -> Path:
-    """A dark shot, then a bright one, with a mark where the scripted detector looks; 320 x 180 at 10 a second."""
-
-    def pictures() -> Iterator[Image]:
-        for n in range(30):
-            picture = np.full((180, 320, 3), 60 if n < 15 else 190, np.uint8)
-            if n < 15:
-                picture[:, :160] -= 50
-            else:
-                picture[90:] -= 120
-            picture[24:48, 40:80] += 60
-            yield picture
-
-    return write_clip(path, pictures(), fps=10)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +30,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the store of a finished job, whose second shot says ACME WIDGETS, and its brand list."""
     folder = tmp_path_factory.mktemp("reported")
     with pipeline(folder, kept=True) as built:
-        built.runner.submit(str(clip(folder / "match.mp4")), job_id="match")
+        built.runner.submit(str(clip_with_an_open_text(folder / "match.mp4")), job_id="match")
         built.runner.replay("match", "match_brands")
     return folder
 

@@ -127,6 +127,22 @@ class ScriptedAnswerer:
                 )
 
 
+def clip_with_an_open_text(path: Path) -> Path:
+    """A dark shot, then a bright one that says ACME WIDGETS to the scripted reader; 320 x 180 at 10 a second."""
+
+    def pictures() -> Iterator[Image]:
+        for n in range(30):
+            picture = np.full((180, 320, 3), 60 if n < 15 else 190, np.uint8)
+            if n < 15:
+                picture[:, :160] -= 50
+            else:
+                picture[90:] -= 120
+            picture[24:48, 40:80] += 60
+            yield picture
+
+    return write_clip(path, pictures(), fps=10)
+
+
 def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
     """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second."""
     count = int(seconds * 10)

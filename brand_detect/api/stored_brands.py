@@ -1,0 +1,212 @@
+"""What the brand list's page shows: brands, logos, proposals, and the reports that a change of the list would touch."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+from brand_detect.api.stored import NotThere
+from brand_detect.api.stored_jobs import StoredJobs
+from brand_detect.catalog import LexiconIndex, LoadedCatalog
+from brand_detect.catalog.reader import CatalogReader
+from brand_detect.catalog.writing import Added, Cells, Picture, add_brand
+from brand_detect.domain.backgrounds import on_contrast
+from brand_detect.domain.catalog import Brand, BrandCatalog
+from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.media import file_name
+from brand_detect.domain.pipeline import CATALOG, Stage
+from brand_detect.domain.proposals import Open, Proposal
+from brand_detect.domain.text import key_of
+from brand_detect.engines.artwork import VectorAndPixelArtwork
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.operations.learning import Accepted, accept, crop, open_proposals, reject
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.blobs import concurrently
+from brand_detect.storage.proposals import Proposals
+from brand_detect.storage.store import Store
+
+LOGO_PX, LOGO_QUALITY = 96, 88
+PROPOSALS_S = 5.0
+"""Time for which proposals are reused: each of their pictures asks for them."""
+MOST_REPORTS = 500
+"""Limit of reports that are compared with the list."""
+_PARAMS = MatchBrandsParams.model_validate({})
+LIMITS = {"fuzzy_score": _PARAMS.fuzzy_score, "min_fuzzy_length": _PARAMS.min_fuzzy_length}
+
+
+@dataclass(frozen=True)
+class Older:
+    """A report that another version of the brand list has made."""
+
+    job_id: str
+    video: str
+    gains: tuple[str, ...]
+    """Brands that texts without a brand in the report name now."""
+    loses: tuple[str, ...]
+    """Brands of the report that are no longer on the list."""
+
+
+class StoredBrands:
+    """The deployment's brand list, and what reports propose for it. Safe to share between threads."""
+
+    def __init__(self, path: str, store: Store, jobs: StoredJobs) -> None:
+        """``path`` is the setting ``BRAND_DETECT_CATALOG``; empty for the package's own list."""
+        self._path, self._store, self._jobs = path, store, jobs
+        self._proposals, self._artwork, self._codec = Proposals(store.blobs), VectorAndPixelArtwork(), OpenCvCodec()
+        self._reader, self._reading, self._writing = CatalogReader(), Lock(), Lock()
+        self._index = lru_cache(1)(LexiconIndex)
+        self._logo = lru_cache(4096)(self._drawn)
+        self._report = lru_cache(1024)(self._read_report)
+        self._open: tuple[float, str, list[Open]] = 0.0, "", []
+
+    def loaded(self) -> LoadedCatalog:
+        """The list as it is now.
+
+        Raises:
+            BadInput: it is missing or invalid.
+        """
+        with self._reading:
+            return self._reader.read(self._path, self._artwork)
+
+    @property
+    def own(self) -> Path | None:
+        """The list that can be changed; None for the package's own."""
+        return Path(self._path).absolute() if self._path else None
+
+    def find(self, text: str) -> list[Brand]:
+        """Brands whose name, other names, category, sport, country or owner contain all words of ``text``, by name."""
+        words = [key_of(word) for word in text.split()]
+        found = [brand for brand in self.loaded().catalog.brands if all(w in _searched(brand) for w in words)]
+        return sorted(found, key=lambda brand: brand.name.casefold())
+
+    def logo(self, exemplar_id: str) -> bytes:
+        """A logo of the list, as a small JPEG.
+
+        Raises:
+            NotThere: there is no such logo.
+        """
+        return self._logo(exemplar_id)
+
+    def alike(self, name: str) -> list[str]:
+        """Other brands' texts that OCR may take for a text of the brand ``name``: ``Zymvora reads like Zymvera``."""
+        catalog = self.loaded().catalog
+        brand = next((b for b in catalog.brands if key_of(name) in map(key_of, (b.name, *b.aliases))), None)
+        texts = () if brand is None or brand.logo_only else (brand.name, *brand.aliases)
+        return [
+            f"{text} reads like {hit.alias}, of {hit.brand}"
+            for text in texts
+            for hit in self._index(catalog).rivals(text, **LIMITS)
+            if brand and hit.brand_id != brand.brand_id
+        ]
+
+    def proposals(self) -> list[Open]:
+        """The undecided proposals, longest on screen first; up to ``PROPOSALS_S`` old, unless this process decided."""
+        catalog = self.loaded().catalog
+        until_s, version, found = self._open
+        if time.monotonic() > until_s or version != catalog.version:
+            found = open_proposals(self._proposals, catalog.brands)
+            self._open = time.monotonic() + PROPOSALS_S, catalog.version, found
+        return found
+
+    def proposal(self, proposal_id: str) -> Proposal:
+        """
+        Raises:
+            NotThere: it is not open (any more).
+        """
+        found = next((o.proposal for o in self.proposals() if o.proposal.proposal_id == proposal_id), None)
+        if found is None:
+            raise NotThere("This proposal is not open: it was decided, or the list has the name.")
+        return found
+
+    def crop(self, proposal_id: str) -> bytes:
+        """The proposal's picture, as JPEG.
+
+        Raises:
+            NotThere: it has none, or retention has removed its frame.
+        """
+        try:
+            return crop(self._store, self.proposal(proposal_id)).data
+        except BrandDetectError as e:
+            raise NotThere(str(e)) from e
+
+    def add(self, cells: Cells, logos: Sequence[Picture]) -> Added:
+        """Adds a brand, or names and logos to the brand of that name; errors as ``add_brand``."""
+        with self._writing:
+            return add_brand(self.changeable(), cells, logos, self._artwork)
+
+    def decide(self, proposal_id: str, is_accepted: bool, name: str) -> Accepted | None:
+        """Adds a proposal to the list, or sees that it is never proposed again."""
+        with self._writing:
+            proposal = self.proposal(proposal_id)
+            try:
+                if is_accepted:
+                    return accept(self._store, proposal, name, self.changeable(), self._artwork)
+                reject(self._proposals, proposal)
+                return None
+            finally:
+                self._open = 0.0, "", []
+
+    def changeable(self) -> Path:
+        """
+        Raises:
+            BadInput: the list is the package's own.
+        """
+        if self.own is None:
+            raise BadInput(
+                "The packaged brand list cannot be changed.",
+                "create your own with brand-detect catalog init FOLDER, and set BRAND_DETECT_CATALOG to it",
+            )
+        return self.own
+
+    def older(self) -> tuple[list[Older], int]:
+        """The reports that another version of the list has made, those that would change first, and how many reports
+        were not looked at. Which logos would be found cannot be told without a replay."""
+        catalog = self.loaded().catalog
+        jobs = self._jobs.jobs()
+        looked = concurrently(lambda job_id: self._older(job_id, catalog), jobs[:MOST_REPORTS])
+        found = sorted((o for o in looked if o), key=lambda o: (not (o.gains or o.loses), o.job_id))
+        return found, max(0, len(jobs) - MOST_REPORTS)
+
+    def _older(self, job_id: str, catalog: BrandCatalog) -> Older | None:
+        try:
+            made = self._jobs.newest(job_id)
+            if made is None or made.upstream.get(CATALOG) == catalog.version:
+                return None
+            texts, brands = self._report(job_id, made.attempt)
+        except BrandDetectError:  # damaged: the list of jobs says so
+            return None
+        gains = {hit.brand for text in texts for hit in self._index(catalog).find(text, **LIMITS)}
+        listed = {brand.brand_id for brand in catalog.brands}
+        request = self._jobs.request(job_id)
+        return Older(
+            job_id,
+            file_name(request.video_uri) if request else "",
+            tuple(sorted(gains)),
+            tuple(sorted(name for brand_id, name in brands.items() if brand_id not in listed)),
+        )
+
+    def _read_report(self, job_id: str, attempt: str) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The texts without a brand, and the names of the brands by id."""
+        ref = AttemptRef(job_id, Stage.compile_report, attempt)
+        report = self._store.load(ref, tables=("unresolved", "brands"))
+        assert isinstance(report, Report)
+        brands = dict(zip(*(report.brands[c].to_pylist() for c in ("brand_id", "brand")), strict=True))
+        return tuple(t for t in report.unresolved["text"].to_pylist() if t), brands
+
+    def _drawn(self, exemplar_id: str) -> bytes:
+        loaded = self.loaded()
+        for exemplar in (e for brand in loaded.catalog.brands for e in brand.exemplars):
+            if exemplar.exemplar_id == exemplar_id:
+                picture = self._artwork.render(loaded.picture(exemplar), exemplar.suffix, LOGO_PX)
+                return self._codec.encode(on_contrast(picture, LOGO_PX), LOGO_QUALITY, 0)
+        raise NotThere("There is no such logo.")
+
+
+@lru_cache(65_536)
+def _searched(brand: Brand) -> str:
+    said = (brand.name, *brand.aliases, *brand.categories, *brand.sports, brand.kind, brand.country, brand.owner)
+    return " ".join(map(key_of, said))

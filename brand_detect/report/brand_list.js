@@ -1,0 +1,140 @@
+const MOST_BYTES = 600e3, LONGEST_PX = 800, NIGHT_HOUR = 1;
+
+const tell = (text) => { byId("message").textContent = text; };
+function say(text) {
+  byId("said").textContent = text;
+  byId("said").hidden = !text;
+}
+/** Runs `work` while `button` is disabled; a failure is told. */
+async function during(button, work) {
+  button.disabled = true;
+  tell("");
+  try { await work(); } catch (error) { tell(error.message); }
+  button.disabled = false;
+}
+const also = (alike) => (alike.length ? ` Hard to tell apart: ${alike.join("; ")}.` : "");
+const listOf = (text, mark) => text.split(mark).map((part) => part.trim()).filter(Boolean);
+
+// --- proposals
+
+byId("proposals")?.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-do]");
+  if (!button) return;
+  const card = button.closest("[data-proposal]"), name = card.querySelector("input")?.value ?? "", verdict = button.dataset.do;
+  if (verdict === "accepted" && card.querySelector("input") && !name.trim()) {
+    tell("A brand needs a name.");
+    return card.querySelector("input").focus();
+  }
+  during(button, async () => {
+    const done = await ask("POST", `/proposals/${card.dataset.proposal}`, { verdict, name });
+    say(verdict === "rejected" ? "Rejected: no report proposes it again." : `${done.brand} is on the list.${done.note ? ` Without a logo: ${done.note}` : ""}${also(done.alike)}`);
+    const next = card.nextElementSibling ?? card.previousElementSibling;
+    card.remove();
+    byId("waiting").textContent = byId("proposals").children.length;
+    next?.querySelector("input, button")?.focus();
+  });
+});
+
+// --- new brands and logos
+
+let logos = [];
+function choose(files) {
+  const suffixes = byId("add").dataset.suffixes.split(" ");
+  for (const file of files) {
+    if (suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix))) logos.push(file);
+    else tell(`${file.name} is no logo file: use ${suffixes.join(", ")}.`);
+  }
+  byId("chosen").replaceChildren(...logos.map((file) => Object.assign(document.createElement("li"), { textContent: file.name })));
+}
+/** A logo as the service takes it. Large photographs are made smaller: no logo on screen is as large. */
+async function sent(file) {
+  let data = file, name = file.name;
+  if (file.size > MOST_BYTES && !/\.svg$/i.test(name)) {
+    const picture = await createImageBitmap(file), scale = Math.min(1, LONGEST_PX / Math.max(picture.width, picture.height));
+    const canvas = new OffscreenCanvas(Math.round(picture.width * scale), Math.round(picture.height * scale));
+    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    data = await canvas.convertToBlob({ type: "image/png" });
+    name = name.replace(/\.\w+$/, ".png");
+  }
+  const url = await new Promise((done) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result);
+    reader.readAsDataURL(data);
+  });
+  return { name, data: url.slice(url.indexOf(",") + 1) };
+}
+const form = byId("add");
+form?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  during(form.querySelector("button.primary"), async () => {
+    const value = (name) => form.elements[name].value.trim();
+    const asked = { name: value("name"), kind: value("kind"), country: value("country").toUpperCase(), owner: value("owner"), logos: [] };
+    for (const name of ["aliases", "excluded_texts"]) asked[name] = listOf(value(name), "\n");
+    for (const name of ["categories", "sports"]) asked[name] = listOf(value(name), ",");
+    for (const file of logos) asked.logos.push(await sent(file));
+    const done = await ask("POST", "/brands", asked);
+    sessionStorage.setItem("said", `${done.brand.name} is on the list, with ${done.brand.logos.length} logo${done.brand.logos.length === 1 ? "" : "s"}.${also(done.alike)}`);
+    location.assign(`/brand-list?q=${encodeURIComponent(done.brand.name)}`);
+  });
+});
+byId("logos")?.addEventListener("change", (event) => { choose(event.target.files); event.target.value = ""; });
+for (const kind of ["dragover", "dragleave", "drop"])
+  byId("drop")?.addEventListener(kind, (event) => {
+    event.preventDefault();
+    byId("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") choose(event.dataTransfer.files);
+  });
+byId("brands").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-extend]");
+  if (!button) return;
+  byId("new").open = true;
+  form.elements.name.value = button.dataset.extend;
+  form.elements.kind.value = button.dataset.kind;
+  form.elements.aliases.focus();
+});
+
+// --- reports made with another list
+
+const older = byId("older");
+function row(report) {
+  const item = document.createElement("li"), label = document.createElement("label"), box = document.createElement("input");
+  const part = (tag, text, kind = "") => Object.assign(document.createElement(tag), { textContent: text, className: kind });
+  Object.assign(box, { type: "checkbox", name: "job", value: report.job_id, checked: report.gains.length + report.loses.length > 0 });
+  const says = [report.gains.length ? `would gain ${report.gains.join(", ")}` : "", report.loses.length ? `would lose ${report.loses.join(", ")}` : ""].filter(Boolean).join("; ");
+  label.append(box, " ", part("b", report.video || report.job_id), " ", part("span", says || "no text of it names another brand; its logos may", "soft"));
+  item.append(label);
+  return item;
+}
+byId("look").addEventListener("click", () => during(byId("look"), async () => {
+  const { reports, not_looked_at: left } = await ask("GET", "/brands/reports");
+  older.querySelector("ul").replaceChildren(...reports.map(row));
+  older.hidden = !reports.length;
+  say(reports.length ? (left ? `${left} more jobs were not looked at.` : "") : "Every report was made with this list.");
+}));
+/** Seconds until the next night, by this computer's clock. */
+function untilNight() {
+  const now = new Date(), night = new Date(now);
+  night.setHours(NIGHT_HOUR, 0, 0, 0);
+  if (night <= now) night.setDate(night.getDate() + 1);
+  return (night - now) / 1000;
+}
+older.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const boxes = [...older.querySelectorAll("input:checked")], at_night = event.submitter.value === "night";
+  if (!boxes.length) return tell("No report is chosen.");
+  during(event.submitter, async () => {
+    let queued = 0;
+    for (const box of boxes) {
+      try {
+        await ask("POST", `/jobs/${box.value}/replay`, { start_stage: "match_brands", hold_s: at_night ? untilNight() : 0 });
+        queued += 1;
+        box.closest("li").remove();
+      } catch (error) { tell(`${box.value}: ${error.message}`); }
+    }
+    say(`${queued} replay${queued === 1 ? " is" : "s are"} ${at_night ? "held until the night" : "queued"}: see the jobs.`);
+    older.hidden = !older.querySelector("li");
+  });
+});
+
+say(sessionStorage.getItem("said") ?? "");
+sessionStorage.removeItem("said");

@@ -1,0 +1,51 @@
+"""The page of the brand list: proposals to decide, new brands and logos, and the reports that they would change."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from brand_detect.domain.catalog import BrandKind
+from brand_detect.report.home import file
+from brand_detect.report.pages import template
+
+
+def render_brand_list(
+    page: Mapping[str, Any],
+    proposals: Sequence[Mapping[str, Any]],
+    asked: str,
+    kinds: Sequence[str],
+    suffixes: Sequence[str],
+) -> tuple[str, list[str]]:
+    """The page, and its scripts.
+
+    ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``asked`` is the search.
+    """
+    script = file("ask.js") + file("brand_list.js")
+
+    def address(number: int) -> str:
+        query = urlencode({k: v for k, v in (("q", asked), ("page", number if number > 1 else "")) if v})
+        return f"/brand-list?{query}" if query else "/brand-list"
+
+    html = template("brand_list.html").render(
+        **page,
+        rows=[(brand, _about(brand)) for brand in page["brands"]],
+        proposals=proposals,
+        asked=asked,
+        kinds=kinds,
+        suffixes=suffixes,
+        address=address,
+        style=file("home.css"),
+        script=script,
+    )
+    return html, [script]
+
+
+def _about(brand: Mapping[str, Any]) -> str:
+    kind = brand["kind"] if brand["kind"] != BrandKind.brand else ""
+    parts = (
+        ", ".join(filter(None, (kind, *brand["categories"], *brand["sports"]))),
+        brand["country"],
+        brand["owner"],
+        f"not {', '.join(brand['excluded_texts'])}" if brand["excluded_texts"] else "",
+    )
+    return " · ".join(filter(None, parts))

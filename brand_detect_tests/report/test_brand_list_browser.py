@@ -1,0 +1,134 @@
+"""The page of the brand list before the real service, over a client that launches nothing."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect
+
+from brand_detect.api import create_app
+from brand_detect.catalog import load_catalog
+from brand_detect.domain.settings import Settings
+from brand_detect_tests.support.browser import chromium, faults, sound_page
+from brand_detect_tests.support.pipeline import clip_with_an_open_text, pipeline
+from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.test_api_brands import HOSTILE, SVG
+from brand_detect_tests.test_api_jobs import ScriptedClient
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reported")
+    with pipeline(folder, kept=True) as built:
+        built.runner.submit(str(clip_with_an_open_text(folder / "match.mp4")), job_id="match")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(reported: Path) -> Iterator[Browser]:  # noqa: ARG001 - Dagster runs before the browser has an event loop
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def folder(reported: Path, tmp_path: Path) -> Path:
+    shutil.copytree(reported, tmp_path / "work", ignore=shutil.ignore_patterns("history", "storage", "*.db*"))
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def dagster() -> ScriptedClient:
+    return ScriptedClient()
+
+
+@pytest.fixture
+def page(folder: Path, browser: Browser, dagster: ScriptedClient) -> Iterator[Page]:
+    app = create_app(dagster, Settings(store_root=str(folder / "store"), catalog=str(folder / "brands.yaml")))
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_for(port, 20)
+    with sound_page(browser, f"http://127.0.0.1:{port}/brand-list") as page:
+        yield page
+    server.should_exit = True
+    thread.join()
+
+
+def brands(folder: Path) -> dict[str, tuple[str, ...]]:
+    return {b.name: b.aliases for b in load_catalog(str(folder / "brands.yaml")).catalog.brands}
+
+
+def test_a_brand_with_a_dropped_logo_is_found_by_older_reports_and_they_are_replayed(
+    page: Page, folder: Path, dagster: ScriptedClient
+):
+    page.get_by_text("Add a brand").click()
+    page.get_by_label("Name", exact=True).fill("Acme")
+    page.get_by_label("Other names (one a line)").fill("Acme Widgets\nAcme Tools\n")
+    page.get_by_label("Sports (separated by commas)").fill("tennis, golf")
+    page.evaluate(
+        """svg => {
+            const data = new DataTransfer();
+            data.items.add(new File([svg], "acme.svg"));
+            const dropped = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+            document.getElementById("drop").dispatchEvent(dropped);
+        }""",
+        SVG.decode(),
+    )
+    expect(page.locator("#chosen li")).to_have_text(["acme.svg"])
+    assert faults(page) == []
+    page.get_by_role("button", name="Add", exact=True).last.click()
+    expect(page.locator("#said")).to_have_text("Acme is on the list, with 1 logo.")
+    expect(page.locator(".brand")).to_have_count(1)
+    expect(page.locator(".brand img")).to_have_js_property("naturalWidth", 96)
+    assert brands(folder)["Acme"] == ("Acme Tools", "Acme Widgets")
+
+    page.get_by_role("button", name="Look which would change").click()
+    report = page.get_by_role("checkbox", name="match.mp4 would gain Acme")
+    expect(report).to_be_checked()
+    assert faults(page) == []
+    page.get_by_role("button", name="Replay them at night").click()
+    expect(page.locator("#said")).to_contain_text("1 replay is held until the night")
+    [(what, job, start, _, more)] = dagster.asked
+    assert (what, job, start) == ("replay", "match", "match_brands")
+    assert 0 < more["delay_s"] <= 86_400
+
+
+def test_proposals_are_named_and_rejected_by_keyboard(page: Page, folder: Path):
+    card = page.locator("[data-proposal]")
+    expect(card.locator("img")).not_to_have_js_property("naturalWidth", 0)
+    assert faults(page) == []
+    name = card.get_by_label("Brand")
+    expect(name).to_have_value("ACME WIDGETS")
+    name.fill("")
+    card.get_by_role("button", name="Add").press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("A brand needs a name.")
+    expect(name).to_be_focused()
+    name.fill(HOSTILE)
+    card.get_by_role("button", name="Add").press("Enter")
+    expect(page.locator("#said")).to_contain_text("is on the list")
+    expect(card).to_have_count(0)
+    assert brands(folder)[HOSTILE] == ("ACME WIDGETS",)
+    page.reload()
+    expect(page.locator(".brand b", has_text="onerror")).to_have_count(1)
+    expect(page.locator("#proposals")).to_have_count(0)
+
+
+def test_what_is_refused_is_said_beside_the_form(page: Page, folder: Path):
+    page.get_by_role("button", name="Extend Rolex").click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Rolex")
+    page.locator("#logos").set_input_files({"name": "logo.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.get_by_role("button", name="Add", exact=True).last.click()
+    expect(page.get_by_role("alert")).to_contain_text("logo.png")
+    page.locator("#logos").set_input_files({"name": "logo.gif", "mimeType": "image/gif", "buffer": b"GIF"})
+    expect(page.get_by_role("alert")).to_contain_text("logo.gif is no logo file")
+    assert not (folder / "logos").exists()
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_text("Add a brand").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

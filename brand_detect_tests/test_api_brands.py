@@ -1,0 +1,244 @@
+"""The brand list over HTTP: brands, logos, proposals, and reports that it would change."""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from brand_detect.api import create_app, stored_brands
+from brand_detect.catalog import load_catalog
+from brand_detect.client import Client
+from brand_detect.domain.catalog import Brand
+from brand_detect.domain.settings import Settings
+from brand_detect.engines.image import OpenCvCodec
+from brand_detect.storage.store import Store
+from brand_detect_tests.support.pipeline import clip_with_an_open_text, pipeline
+
+MEANT = {"X-Requested-With": "brand_detect"}
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill="#e30613" d="M12 2L22 22H2z"/></svg>'
+HOSTILE = "<img src=x onerror=alert(1)>\"'"
+
+
+def logo(name: str = "z.svg", data: bytes = SVG) -> dict[str, str]:
+    return {"name": name, "data": base64.b64encode(data).decode()}
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the store of a job that reports Rolex and an open text, ACME WIDGETS, and with its brand list."""
+    folder = tmp_path_factory.mktemp("brands")
+    with pipeline(folder, kept=True) as built:
+        built.runner.submit(str(clip_with_an_open_text(folder / "match.mp4")), job_id="match")
+    return folder
+
+
+class Service:
+    """The service over a copy of the store and its list."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        self.path = settings.pop("catalog", str(folder / "brands.yaml"))
+        made = Settings(store_root=str(folder / "store"), catalog=self.path, **settings)
+        app = create_app(Client("http://127.0.0.1:9"), made)
+        self.http = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+    def brands(self) -> dict[str, Brand]:
+        return {brand.name: brand for brand in load_catalog(self.path).catalog.brands}
+
+    def add(self, **asked: Any) -> Any:
+        return self.http.post("/brands", json=asked, headers=MEANT)
+
+    def decide(self, proposal_id: str, **decided: Any) -> Any:
+        return self.http.post(f"/proposals/{proposal_id}", json=decided, headers=MEANT)
+
+    def proposals(self) -> list[dict[str, Any]]:
+        return self.http.get("/proposals").json()
+
+
+@pytest.fixture
+def service(reported: Path, tmp_path: Path) -> Service:
+    folder = tmp_path / "work"
+    shutil.copytree(reported, folder, ignore=shutil.ignore_patterns("history", "storage", "*.db*"))
+    return Service(folder)
+
+
+def test_brands_are_found_by_any_of_their_words(service: Service):
+    service.add(name="Zymvora", categories=["energy drinks"], sports=["tennis"], country="GB", owner="Zym Ltd")
+    for asked in ("zymvora", "ENERGY tennis", "gb", "zym ltd"):
+        found = service.http.get("/brands", params={"q": asked}).json()
+        assert [brand["name"] for brand in found["brands"]] == ["Zymvora"], asked
+        assert (found["total"], found["listed"], found["is_own"]) == (1, len(service.brands()), True)
+    assert service.http.get("/brands", params={"q": "zymvora golf"}).json()["total"] == 0
+
+
+def test_a_long_list_has_pages(tmp_path: Path):
+    (tmp_path / "brands.yaml").write_text("".join(f"- Brand {n:03d}\n" for n in range(120)))
+    http = Service(tmp_path).http
+    pages = [http.get("/brands", params={"page": n}).json() for n in (1, 2, 3, 9)]
+    assert [len(page["brands"]) for page in pages] == [50, 50, 20, 20]
+    assert (pages[3]["page"], pages[3]["pages"]) == (3, 3)
+    assert [p["brands"][0]["name"] for p in pages[:3]] == ["Brand 000", "Brand 050", "Brand 100"]
+    assert 'href="/brand-list?page=3"' in http.get("/brand-list?page=2").text
+
+
+def test_a_brand_is_added_with_its_logo_and_the_logo_is_shown(service: Service):
+    answer = service.add(name=" Zymvora ", aliases=["Zymvora Zero"], logos=[logo()])
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert (said["brand"]["name"], said["new_logos"], said["alike"]) == ("Zymvora", 1, [])
+    assert service.brands()["Zymvora"].aliases == ("Zymvora Zero",)
+    picture = service.http.get(said["brand"]["logos"][0])
+    assert picture.headers["content-type"] == "image/jpeg"
+    blue, _, red = OpenCvCodec().decode(picture.content)[60, 48].tolist()
+    assert red > 180
+    assert blue < 60
+    assert service.http.get("/brands/logos/0000000000000000.jpg").status_code == 404
+
+
+def test_more_is_added_to_a_brand_that_is_there(service: Service):
+    service.add(name="Zymvora", logos=[logo()])
+    said = service.add(name="Zymvora", aliases=["Zym"], excluded_texts=["Zymvora Road"], logos=[logo()]).json()
+    assert said["new_logos"] == 0, "it has this logo"
+    brand = service.brands()["Zymvora"]
+    assert (brand.aliases, brand.excluded_texts, len(brand.exemplars)) == (("Zym",), ("Zymvora Road",), 1)
+
+
+def test_what_reading_may_take_for_another_brand_is_said(service: Service):
+    service.add(name="Zymvorani")
+    assert service.add(name="Zymvorane").json()["alike"] == ["Zymvorane reads like Zymvorani, of Zymvorani"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"name": "Zymvora", "kind": "planet"}, "kind"),
+        ({"name": "Zymvora", "country": "Narnia"}, "country"),
+        ({"name": "Zymvora", "aliases": ["Rolex"]}, "Rolex"),
+        ({"name": "Zymvora", "logos": [logo("z.exe")]}, "z.exe"),
+        ({"name": "Zymvora", "logos": [{"name": "z.svg", "data": "%"}]}, "base64"),
+        ({"name": "Zymvora", "logos": [logo("z.png", b"no picture")]}, "z.png"),
+        ({"name": "Zymvora", "logos": [logo("z.svg", b"<svg><script>x</script></svg>")]}, "z.svg"),
+        ({"name": "\ud800"}, "name"),
+        ({"name": "!?"}, "!?"),
+    ],
+)
+def test_what_cannot_be_added_is_a_sentence_and_changes_nothing(service: Service, asked: dict[str, Any], says: str):
+    before = (service.folder / "brands.yaml").read_bytes()
+    body = json.dumps(asked)
+    answer = service.http.post("/brands", content=body, headers={**MEANT, "Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert says in answer.json()["detail"]
+    assert (service.folder / "brands.yaml").read_bytes() == before
+    assert not (service.folder / "logos").exists()
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "../../etc/passwd", "a\n- name: Evil", "{{ 7 * 7 }}", "=1+1"])
+def test_hostile_names_are_names(service: Service, name: str):
+    answer = service.add(name=name, logos=[logo("../../evil.svg")])
+    assert answer.status_code in (200, 400)
+    assert "Evil" not in service.brands()
+    assert not list(service.folder.parent.glob("*evil*"))
+    assert all(p.is_relative_to(service.folder / "logos") for p in service.folder.rglob("*.svg"))
+    assert "<img src=x" not in service.http.get("/brand-list").text
+
+
+def test_the_packaged_list_cannot_be_changed(service: Service):
+    packaged = Service(service.folder, catalog="")
+    assert packaged.http.get("/brands", params={"q": "rolex"}).json()["is_own"] is False
+    for answer in (
+        packaged.add(name="Zymvora"),
+        packaged.decide(service.proposals()[0]["proposal_id"], verdict="accepted"),
+    ):
+        assert answer.status_code == 400
+        assert "catalog init" in answer.json()["hint"]
+    assert "cannot be changed" in packaged.http.get("/brand-list").text
+
+
+def test_a_proposal_has_its_picture_and_enters_the_list(service: Service):
+    [open_] = service.proposals()
+    assert (open_["text"], open_["by"], open_["jobs"]) == ("ACME WIDGETS", "cluster", ["match"])
+    assert service.http.get(open_["picture"]).content[:2] == b"\xff\xd8"
+    done = service.decide(open_["proposal_id"], verdict="accepted", name="Acme")
+    assert done.json() == {"verdict": "accepted", "brand": "Acme", "note": "", "alike": []}
+    brand = service.brands()["Acme"]
+    assert (brand.aliases, len(brand.exemplars)) == (("ACME WIDGETS",), 1)
+    assert service.proposals() == []
+    again = service.decide(open_["proposal_id"], verdict="rejected")
+    assert again.status_code == 404
+    assert service.http.get(open_["picture"]).status_code == 404
+
+
+def test_a_rejected_proposal_stays_away(service: Service):
+    [open_] = service.proposals()
+    assert service.decide(open_["proposal_id"], verdict="rejected").json()["brand"] == ""
+    assert service.proposals() == []
+    assert list(service.brands()) == list(Service(service.folder).brands())
+
+
+def test_without_its_frames_a_proposal_is_accepted_and_the_reason_is_said(service: Service):
+    [open_] = service.proposals()
+    for shard in (service.folder / "store").glob("match/extract_frames/*/frames*"):
+        if shard.is_dir():
+            shutil.rmtree(shard)
+        elif shard.suffix != ".parquet":
+            shard.unlink()
+    done = service.decide(open_["proposal_id"], verdict="accepted").json()
+    assert done["note"]
+    assert service.brands()["ACME WIDGETS"].exemplars == ()
+
+
+def test_reports_are_named_that_another_list_has_made(service: Service):
+    assert service.http.get("/brands/reports").json() == {"reports": [], "not_looked_at": 0}
+    service.add(name="Acme", aliases=["Acme Widgets"])
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert report == {"job_id": "match", "video": "match.mp4", "gains": ["Acme"], "loses": []}
+    service.folder.joinpath("brands.yaml").write_text("- Zymvora\n")
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert (report["gains"], report["loses"]) == ([], ["Rolex"])
+
+
+def test_reports_beyond_the_limit_are_counted(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stored_brands, "MOST_REPORTS", 0)
+    assert service.http.get("/brands/reports").json() == {"reports": [], "not_looked_at": 1}
+
+
+def test_a_damaged_report_hides_no_other(service: Service):
+    store = Store(str(service.folder / "store"))
+    [made] = store.attempts("match", "compile_report")
+    (service.folder / "store" / "match" / "compile_report" / made.attempt / "unresolved.parquet").write_bytes(b"x")
+    service.add(name="Acme")
+    assert service.http.get("/brands/reports").json()["reports"] == []
+
+
+def test_a_list_that_cannot_be_read_is_a_sentence(service: Service):
+    (service.folder / "brands.yaml").write_text("- {name: Rolex, colour: blue}\n")
+    answer = service.http.get("/brands")
+    assert answer.status_code == 400
+    assert "brands.yaml" in answer.json()["detail"]
+
+
+def test_a_key_is_asked_for(service: Service):
+    settings = Settings(store_root=str(service.folder / "store"), catalog=service.path)
+    app = create_app(Client("http://127.0.0.1:9"), settings, api_key="geheim")
+    http = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
+    for path in ("/brands", "/brands/reports", "/proposals", "/brands/logos/x.jpg", "/proposals/x.jpg"):
+        assert http.get(path).status_code == 401, path
+    assert http.post("/brands", json={"name": "Zymvora"}, headers=MEANT).status_code == 401
+    page = http.get("/brand-list")
+    assert (page.status_code, page.headers["location"]) == (303, "/login?next=/brand-list")
+    entered = http.post("/login", content="key=geheim&next=/brand-list")
+    assert entered.headers["location"] == "/brand-list"
+    assert http.get("/brand-list").status_code == 200
+
+
+def test_another_site_can_change_nothing(service: Service):
+    assert service.http.post("/brands", json={"name": "Zymvora"}).status_code == 403
+    form = service.http.post("/brands", content="name=Zymvora", headers={**MEANT, "Content-Type": "text/plain"})
+    assert form.status_code == 415
+    assert "Zymvora" not in service.brands()

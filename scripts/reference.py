@@ -92,6 +92,11 @@ FOR_PEOPLE = (
         "a stored frame of the report `report`, by default the newest",
     ),
     ("`GET /reports/{job_id}/thumbnail.jpg?of={attempt}`", "a small picture of the video: `thumbnail` of a job"),
+    ("`GET /compare?job={job_id}`", "what differs from the report before; parameters as in `GET /compare.json`"),
+    (
+        "`GET /portfolio?since={day}&until={day}`",
+        "the totals of many reports; parameters as in `GET /portfolio/{name}`",
+    ),
     ("`GET /brand-list?q={words}&page={number}`", "the brand list, with what reports propose for it"),
     ("`GET /brands/logos/{id}.jpg`, `GET /proposals/{id}.jpg`", "the pictures that `/brands` and `/proposals` name"),
     ("`GET /login`, `POST /login`", "login with the key, if one is set, for a cookie that lasts twelve hours"),

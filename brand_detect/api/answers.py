@@ -9,8 +9,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from brand_detect.domain.errors import BrandDetectError
-
 ALIKE = 0.7
 """Least similarity of a suggestion: ``overrides`` suggests ``config_overrides`` (0.72), ``job_name`` not ``job_id``
 (0.57)."""
@@ -51,11 +49,6 @@ class AsciiJSON(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def problem(status: int, error: BrandDetectError) -> JSONResponse:
-    headers = {"Retry-After": "10"} if status == 503 else None
-    return AsciiJSON({"detail": str(error), "hint": error.hint}, status, headers=headers)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,22 +1,23 @@
 """Assembles the service: access, limits, error answers and routers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards
-from brand_detect.api.answers import AsciiJSON, problem, problems
+from brand_detect.api.answers import AsciiJSON, problems
 from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
 from brand_detect.api.detect import detect_router
-from brand_detect.api.guard import UPLOADS, Guard, Limits, Sealed, rate_of
+from brand_detect.api.guard import CSP, UPLOADS, Guard, Limits, Sealed, policy, rate_of
 from brand_detect.api.job_list import JobList
 from brand_detect.api.jobs import JOBS, Submissions, home_router, job_router, list_router
+from brand_detect.api.overview import COMPARE, PORTFOLIO, overview_router
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
 from brand_detect.api.stored import Conflict, NotThere
@@ -29,6 +30,7 @@ from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.reviews import sentence
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.video import PyAvDecoder
+from brand_detect.report.index_page import render_problem
 from brand_detect.storage.media import MediaFiles
 from brand_detect.storage.store import Store
 
@@ -70,6 +72,7 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     store = Store(settings.store_root)
     app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
     jobs = _include_jobs(app, client, store, settings, access, launching)
+    app.include_router(overview_router(store, access, guards(access)[0]))
     app.include_router(report_router(client, store, jobs, access, launching))
     app.include_router(health_router(client))
 
@@ -128,29 +131,28 @@ def _answer_errors(app: FastAPI) -> None:
     """Answer each kind of error with its status and one sentence."""
 
     @app.exception_handler(BrandDetectError)
-    async def failed(_: Request, error: BrandDetectError) -> JSONResponse:
-        if isinstance(error, BadInput):
-            return problem(400, error)
-        return problem(503, error)
+    async def failed(request: Request, error: BrandDetectError) -> Response:
+        status = 400 if isinstance(error, BadInput) else 503
+        return _problem(request, status, str(error), error.hint)
 
     @app.exception_handler(NotThere)
-    async def not_there(_: Request, error: NotThere) -> JSONResponse:
-        return AsciiJSON({"detail": str(error)}, 404)
+    async def not_there(request: Request, error: NotThere) -> Response:
+        return _problem(request, 404, str(error))
 
     @app.exception_handler(Conflict)
-    async def conflict(_: Request, error: Conflict) -> JSONResponse:
-        return AsciiJSON({"detail": str(error)}, 409)
+    async def conflict(request: Request, error: Conflict) -> Response:
+        return _problem(request, 409, str(error))
 
     @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        return AsciiJSON({"detail": error.detail}, error.status_code, headers=error.headers)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return _problem(request, error.status_code, str(error.detail), headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
         if request.url.path.startswith(f"{REPORTS}/"):  # requested by a browser, as are the next ones
-            return AsciiJSON({"detail": sentence(error.errors())}, 400)
-        if request.url.path.startswith((JOBS, UPLOADS, BRANDS, PROPOSALS)):
-            return AsciiJSON({"detail": sentence(error.errors(), "The request")}, 400)
+            return _problem(request, 400, sentence(error.errors()))
+        if request.url.path.startswith((JOBS, UPLOADS, BRANDS, PROPOSALS, COMPARE, PORTFOLIO)):
+            return _problem(request, 400, sentence(error.errors(), "The request"))
         # without the input, which may be NaN (not JSON) or nested too deeply to encode
         problems_found = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]
         return AsciiJSON({"detail": problems_found}, 422)
@@ -158,3 +160,14 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:  # the server logs it with its traceback
         return AsciiJSON({"detail": f"Internal error: {type(error).__name__}."}, 500)
+
+
+def _problem(
+    request: Request, status: int, detail: str, hint: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer to a request that failed: a page for a browser that opens an address, else JSON."""
+    headers = {**(headers or {}), **({"Retry-After": "10"} if status == 503 else {})}
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(render_problem(detail, hint or ""), status, headers={**headers, CSP: policy([])})
+    said = {"detail": detail} if hint is None else {"detail": detail, "hint": hint}
+    return AsciiJSON(said, status, headers=headers)

@@ -52,12 +52,13 @@ class Compared:
     def name(self) -> str:
         return f"{self.before.attempt}--{self.after.attempt}"
 
-    def page(self) -> str:
-        """The HTML page, with pictures where the frames still exist."""
+    def page(self, *, served: bool = False) -> str:
+        """The HTML page, with pictures where the frames still exist; ``served`` with links to the service's pages."""
         return render(
             self.document,
             {side: self._frames(ref) for side, ref in (("before", self.before), ("after", self.after))},
             self.codec,
+            served=served,
         )
 
     def _frames(self, report: AttemptRef) -> FrameReader | None:

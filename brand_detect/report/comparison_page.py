@@ -40,8 +40,11 @@ class BrandView:
     figures: list[tuple[str, Stretch, EvidencePicture]] = field(default_factory=list)
 
 
-def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
-    """The page, with pictures if frames exist. Reads only the frames that it shows."""
+def render(comparison: Comparison, frames: Frames, codec: ImageCodec, *, served: bool = False) -> str:
+    """The page, with pictures if frames exist. Reads only the frames that it shows.
+
+    ``served`` adds links to the service's pages.
+    """
     ranges = [side.range_s for side in (comparison.before, comparison.after)]
     start, end = min(r[0] for r in ranges), max(r[1] for r in ranges)
     moved = [brand for brand in comparison.brands if brand.change != "same"][:BRANDS]
@@ -52,6 +55,7 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec) -> str:
     most_lost = max((brand.lost_s for brand in moved), default=0.0)
     scale = UNITS / (most_lost + max((brand.gained_s for brand in moved), default=0.0) or 1.0)
     return template("comparison.html").render(
+        served=served,
         comparison=comparison,
         before=comparison.before,
         after=comparison.after,

@@ -49,6 +49,7 @@ function show(html) {
     if (list.children[at] !== here) list.insertBefore(here, list.children[at] ?? null);
   });
   if (rows.length) byId("find").hidden = false;
+  showPicked();
   byId("fragment").dataset.live = fresh.content.getElementById("fragment").dataset.live;
   if (focused && document.activeElement?.id !== focused) (byId(focused) ?? byId(focused.replace(/^\w+-/, "open-")))?.focus();
 }
@@ -108,6 +109,34 @@ byId("list").addEventListener("click", async (event) => {
   await refresh();
   button.disabled = false;
 });
+
+// --- reports to compare or sum up
+
+const picked = new Set();
+/** The boxes that are checked: a browser that goes back to the page restores them. */
+function restorePicked() {
+  for (const box of byId("list").querySelectorAll("[data-choose]:checked")) picked.add(box.dataset.choose);
+  showPicked();
+}
+function showPicked() {
+  for (const box of byId("list").querySelectorAll("[data-choose]")) box.checked = picked.has(box.dataset.choose);
+  const [last, first] = [...picked].slice(-2).reverse();
+  byId("chosen-reports").hidden = !picked.size;
+  byId("chosen-reports").firstElementChild.textContent = picked.size === 1 ? "1 report is chosen." : `${picked.size} reports are chosen.`;
+  byId("compare").hidden = picked.size > 2;
+  byId("compare").textContent = picked.size === 1 ? "Compare with the one before" : "Compare";
+  byId("compare").href = `/compare?${new URLSearchParams(picked.size === 2 ? { job: last, with_job: first } : { job: last ?? "" })}`;
+  byId("sum").hidden = picked.size < 2;
+  byId("sum").href = `/portfolio?${new URLSearchParams([...picked].map((job) => ["job", job]))}`;
+}
+byId("list").addEventListener("change", (event) => {
+  const job = event.target.dataset.choose;
+  if (!job) return;
+  if (event.target.checked) picked.add(job); else picked.delete(job);
+  showPicked();
+});
+byId("choose-none").addEventListener("click", () => { picked.clear(); showPicked(); });
+addEventListener("pageshow", restorePicked);
 
 // --- new jobs
 

@@ -1,4 +1,4 @@
-"""The pages that show a job's state and ask for the key."""
+"""The pages that show a job's state, ask for the key, and say what is wrong."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,11 @@ def render_state(job: Mapping[str, Any], is_active: bool) -> str:
     ``job`` is the answer of ``GET /jobs/{job_id}``.
     """
     return template("state.html").render(job, is_active=is_active)
+
+
+def render_problem(detail: str, hint: str = "") -> str:
+    """The page of an address that cannot be shown, and why."""
+    return template("problem.html").render(detail=detail, hint=hint)
 
 
 def render_login(following: str, wrong: str = "") -> str:

@@ -1,6 +1,6 @@
 """Totals of brands over many jobs, such as a season, from the newest reports."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ from brand_detect.domain.media import file_name
 from brand_detect.domain.records import Record
 from brand_detect.report.exports import rounded, to_csv
 from brand_detect.report.pages import template
-from brand_detect.report.words import counted
+from brand_detect.report.words import counted, percent
 
 PORTFOLIO_VERSION = 1
 """Version of ``portfolio.json``; raised when a field changes its meaning or is removed, not when one is added."""
 
+TREND = 40
+"""Limit of videos in a brand's trend."""
 COLUMNS, ROWS = 12, 300
 """Limit of brands and videos in the page's matrix; JSON and CSV have all."""
 
@@ -148,8 +150,8 @@ def videos_csv(whole: Portfolio) -> bytes:
     return to_csv(pa.table({name: [row[name] for row in rows] for name in (*about, "video_s", *JobBrand.model_fields)}))
 
 
-def render(whole: Portfolio) -> str:
-    """The page, without scripts or external requests."""
+def render(whole: Portfolio, *, query: str = "", served: bool = False) -> str:
+    """The page, without scripts or external requests; ``served`` with the service's links, which repeat ``query``."""
     columns = whole.brands[:COLUMNS]
     jobs = whole.jobs[-ROWS:]
     seconds = [{brand.brand_id: brand.seconds for brand in job.brands} for job in jobs]
@@ -161,9 +163,29 @@ def render(whole: Portfolio) -> str:
             for job, of in zip(jobs, seconds, strict=True)
         ],
         longest=max((brand.seconds for job in whole.jobs for brand in job.brands), default=1.0),
+        trends=_trends(whole, jobs, seconds),
+        query=query,
+        served=served,
         n_hidden_jobs=len(whole.jobs) - len(jobs),
         n_hidden_brands=len(whole.brands) - len(columns),
     )
+
+
+def _trends(
+    whole: Portfolio, jobs: Sequence[JobSum], seconds: Sequence[Mapping[str, float]]
+) -> dict[str, list[tuple[float, str]]]:
+    """By brand, each video's share of screen time relative to the brand's largest, 0..1, with what it says in words;
+    of the last ``TREND`` videos, in order of submission."""
+    trends = {}
+    last = list(zip(jobs, seconds, strict=True))[-TREND:]
+    for brand in whole.brands:
+        shares = [of.get(brand.brand_id, 0.0) / job.seconds if job.seconds else 0.0 for job, of in last]
+        highest = max(shares, default=0.0) or 1.0
+        trends[brand.brand_id] = [
+            (share / highest, f"{job.submitted[:10]}, {job.video}: {percent(share)}")
+            for share, (job, _) in zip(shares, last, strict=True)
+        ]
+    return trends
 
 
 def _one_per_video(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:

@@ -1,0 +1,75 @@
+"""Choosing reports on the page of all jobs, to compare them and to sum them up."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect
+
+from brand_detect.api import create_app
+from brand_detect.domain.settings import Settings
+from brand_detect_tests.support.browser import chromium, faults, sound_page
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.test_api_jobs import ScriptedClient
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("overview")
+    with pipeline(folder) as built:
+        for name, seconds in (("first", 2.0), ("second", 3.0), ("third", 2.5)):
+            built.runner.submit(str(two_shot_clip(folder / f"{name}.mp4", seconds=seconds)), job_id=name)
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def browser(store: Path) -> Iterator[Browser]:  # noqa: ARG001 - Dagster runs before the browser has an event loop
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(store: Path, browser: Browser) -> Iterator[Page]:
+    port = free_port()
+    app = create_app(ScriptedClient(), Settings(store_root=str(store)))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_for(port, 20)
+    with sound_page(browser, f"http://127.0.0.1:{port}/") as page:
+        yield page
+    server.should_exit = True
+    thread.join()
+
+
+def test_chosen_reports_are_compared_and_summed_up(page: Page):
+    for name in ("first.mp4", "second.mp4"):
+        page.get_by_role("checkbox", name=f"Choose {name}").press("Space")
+    expect(page.locator("#chosen-reports")).to_contain_text("2 reports are chosen.")
+    assert faults(page) == []
+    page.get_by_role("link", name="Compare", exact=True).click()
+    expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
+    expect(page.locator("body")).to_contain_text("second.mp4")
+    page.go_back()
+    page.get_by_role("checkbox", name="Choose third.mp4").check()
+    expect(page.locator("#chosen-reports")).to_contain_text("3 reports are chosen.")
+    expect(page.locator("#compare")).to_be_hidden()
+    page.get_by_role("link", name="Sum up").click()
+    expect(page.get_by_role("heading", name="Brands over 3 videos")).to_be_visible()
+    expect(page.locator(".trend rect")).to_have_count(3)
+    assert faults(page) == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="brands.csv").click()
+    assert download.value.path().read_text("utf-8-sig").startswith("brand_id,brand,seconds")
+
+
+def test_a_page_that_cannot_be_shown_says_why_and_leads_back(page: Page):
+    page.get_by_role("checkbox", name="Choose first.mp4").check()
+    page.get_by_role("link", name="Compare with the one before").click()
+    expect(page.locator("body")).to_contain_text("first has only one report so far.")
+    assert faults(page) == []
+    page.get_by_role("link", name="All jobs").click()
+    expect(page.get_by_role("heading", name="Brand reports")).to_be_visible()

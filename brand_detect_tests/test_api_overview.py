@@ -1,0 +1,118 @@
+"""Pages over several reports: comparisons and totals."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from brand_detect.api import create_app
+from brand_detect.client import Client
+from brand_detect.domain.settings import Settings
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of two jobs, of which one has two reports."""
+    folder = tmp_path_factory.mktemp("overview")
+    with pipeline(folder) as built:
+        for name, seconds in (("first", 2.0), ("second", 3.0)):
+            built.runner.submit(str(two_shot_clip(folder / f"{name}.mp4", seconds=seconds)), job_id=name)
+        built.runner.replay("first", "match_brands", {"match_brands": {"min_confidence": 1.0}})
+    return folder
+
+
+def service(folder: Path, key: str = "") -> TestClient:
+    app = create_app(Client("http://127.0.0.1:9"), Settings(store_root=str(folder / "store")), api_key=key)
+    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False, follow_redirects=False)
+
+
+@pytest.fixture(scope="module")
+def http(made: Path) -> TestClient:
+    return service(made)
+
+
+def test_a_report_is_compared_with_the_one_before(http: TestClient):
+    document = http.get("/compare.json", params={"job": "first"}).json()
+    assert document["before"]["attempt"] != document["after"]["attempt"]
+    assert [(b["brand"], b["change"]) for b in document["brands"]] == [("Rolex", "gone")]
+    page = http.get("/compare", params={"job": "first"})
+    assert document["headline"] in page.text
+    assert 'href="/reports/first"' in page.text
+    assert "script-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_two_jobs_are_compared(http: TestClient):
+    document = http.get("/compare.json", params={"job": "second", "with_job": "first"}).json()
+    assert (document["before"]["job_id"], document["after"]["job_id"]) == ("first", "second")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"job": "second"},
+        {"job": "nobody"},
+        {"job": "../.."},
+        {"job": "first", "attempt": "zzz"},
+        {},
+        {"job": "x" * 999},
+    ],
+)
+def test_what_cannot_be_compared_is_a_sentence(http: TestClient, asked: dict[str, str]):
+    for address in ("/compare", "/compare.json"):
+        answer = http.get(address, params=asked)
+        assert answer.status_code == 400
+        assert answer.json()["detail"]
+
+
+def test_all_reports_are_summed_up(http: TestClient):
+    whole = http.get("/portfolio/portfolio.json").json()
+    assert [job["job_id"] for job in whole["jobs"]] == ["first", "second"]
+    assert [brand["brand"] for brand in whole["brands"]] == ["Rolex"]
+    page = http.get("/portfolio").text
+    assert re.search(r"<title>\d{4}-\d\d-\d\d, second\.mp4: \d+ %</title>", page)
+    assert page.count("<rect ") == 2, "one for each video"
+    rows = list(csv.reader(io.StringIO(http.get("/portfolio/videos.csv").text)))
+    assert [row[0] for row in rows[1:]] == ["second"], "the newest report of the first shows no brand"
+
+
+def test_chosen_reports_are_summed_up_and_downloads_repeat_the_choice(http: TestClient):
+    page = http.get("/portfolio", params={"job": ["second"], "since": "2000-01-01"}).text
+    assert 'value="2000-01-01"' in page
+    link = re.search(r'href="(/portfolio/portfolio\.json\?[^"]+)"', page)
+    assert link
+    whole = http.get(link[1].replace("&amp;", "&")).json()
+    assert ([job["job_id"] for job in whole["jobs"]], whole["since"]) == (["second"], "2000-01-01")
+    assert http.get("/portfolio", params={"until": "2000-01-01"}).text.count("No brand was found.") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/portfolio?since=yesterday", 400),
+        ("/portfolio?job=nobody", 400),
+        ("/portfolio?job=../..", 400),
+        ("/portfolio/portfolio.html", 404),
+        ("/portfolio/passwd", 404),
+    ],
+)
+def test_what_cannot_be_summed_up_is_a_sentence(http: TestClient, address: str, status: int):
+    answer = http.get(address)
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
+def test_hostile_queries_stay_text(http: TestClient):
+    page = http.get('/portfolio?x="><script>alert(1)</script>').text
+    assert "<script" not in page
+
+
+def test_a_key_is_asked_for(made: Path):
+    closed = service(made, "geheim")
+    for page in ("/compare?job=first", "/portfolio"):
+        assert closed.get(page).headers["location"] == "/login?next=/"
+    for document in ("/compare.json?job=first", "/portfolio/portfolio.json"):
+        assert closed.get(document).status_code == 401

@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup demo run dev test test-slow lint format docs golden train quantise tower starter-logos lock clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: $(VENV)/.dev ## create .venv with everything that the pipeline, the tests and the linters need
 
@@ -27,16 +27,25 @@ run: $(if $(VIDEO),$(VENV)/.runtime) ## report the brands in your own video: mak
 dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the HTTP service on http://127.0.0.1:8000
 	$(BIN)/brand-detect dev
 
-test: lint ## lint, type check and all fast tests
-	$(BIN)/pytest -m "not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+test: style ## lint, type check and all fast tests
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+.PHONY: style types tests
+style: $(VENV)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(VENV)/.dev
+	$(BIN)/pyright
+
+tests: $(VENV)/.dev
+	@# tests that call make must not wait for this one's job slots
+	MAKEFLAGS= $(BIN)/pytest -m "not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.dev ## the slow test campaigns
 	$(BIN)/pytest -m slow
 
-lint: $(VENV)/.dev ## format check, ruff, pyright
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/pyright
+lint: style types ## format check, ruff, pyright
 
 format: $(VENV)/.dev ## format and auto-fix with ruff
 	$(BIN)/ruff format

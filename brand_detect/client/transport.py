@@ -1,5 +1,6 @@
 """HTTP to Dagster's GraphQL API, with retries and errors translated into domain errors."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -15,6 +16,8 @@ TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
 """Environment variable with the token for a proxy in front of Dagster's webserver."""
 PAUSES_S = (0.2, 1.0, 3.0)
 """Pauses before each further try of a request."""
+OF_DATABASE = re.compile(r"\(\w+\.(OperationalError|InterfaceError)\)")
+"""How messages of SQLAlchemy begin if the database is away, starting or locked."""
 CALLERS_FAULT = ("RunConfigValidationInvalid", "RunNotFoundError", "TerminateRunFailure", "InvalidSubsetError")
 """Types of Dagster's GraphQL errors that the caller can fix."""
 
@@ -89,7 +92,12 @@ class GraphQL:
 
 def _data(answer: Mapping[str, Any]) -> dict[str, Any]:
     if answer.get("errors") or not answer.get("data"):
-        errors = "; ".join(str(error.get("message", "")) for error in answer.get("errors") or ()) or "no data"
+        messages = [str(error.get("message", "")).strip() for error in answer.get("errors") or ()]
+        errors = (
+            "; ".join(message.partition("\n")[0] for message in messages) or "no data"
+        )  # SQL follows in lines below
+        if any(OF_DATABASE.match(message) for message in messages):
+            raise Transient(f"Dagster's webserver cannot use its database: {errors}.", "start the database, or wait")
         raise Permanent(f"Dagster's webserver refused the request: {errors}.", "run the same version on both sides")
     return answer["data"]
 

@@ -98,6 +98,17 @@ def test_what_must_not_happen_twice_is_sent_once(server: Webserver, client: Clie
     assert len(server.sent("Cancel")) == 1
 
 
+def test_a_webserver_without_its_database_is_asked_again_and_its_sql_is_not_told(server: Webserver, client: Client):
+    message = "(psycopg2.OperationalError) server closed the connection\n\tThis probably means…\n[SQL: SELECT secrets]"
+    away = httpx2.Response(500, json={"data": None, "errors": [{"message": message}]})
+    server.answers["Runs"] = [away, away]
+    client.runs(JOB)
+    assert len(server.asked) == 3
+    server.answers["Runs"] = [away] * 4
+    with pytest.raises(Transient, match=r"cannot use its database: .*closed the connection\.$"):
+        client.runs(JOB)
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [

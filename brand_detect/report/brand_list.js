@@ -1,6 +1,9 @@
 const MOST_BYTES = 600e3, LONGEST_PX = 800, NIGHT_HOUR = 1;
 
-const tell = (text) => { byId("message").textContent = text; };
+function tell(text) {
+  byId("message").textContent = text;
+  if (text) byId("message").scrollIntoView({ block: "nearest" });
+}
 function say(text) {
   byId("said").textContent = text;
   byId("said").hidden = !text;
@@ -92,6 +95,51 @@ byId("brands").addEventListener("click", (event) => {
   form.elements.kind.value = button.dataset.kind;
   form.elements.aliases.focus();
 });
+
+// --- a logo cut out of a frame: /brand-list?cut=/reports/JOB/frames/12.jpg
+
+const cut = new URLSearchParams(location.search).get("cut") ?? "";
+if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut)) {
+  const picture = byId("frame").querySelector("img"), marked = byId("frame").querySelector("i");
+  const sides = ["left", "top", "width", "height"].map((side) => byId(`cut-${side}`));
+  /** The chosen part, in pixels of the frame and inside it. */
+  function part() {
+    const [left, top, width, height] = sides.map((side) => Math.max(0, Math.round(side.valueAsNumber) || 0));
+    const [x, y] = [Math.min(left, picture.naturalWidth), Math.min(top, picture.naturalHeight)];
+    return [x, y, Math.min(width, picture.naturalWidth - x), Math.min(height, picture.naturalHeight - y)];
+  }
+  function mark() {
+    const scale = [picture.naturalWidth, picture.naturalHeight];
+    part().forEach((px, i) => { marked.style[["left", "top", "width", "height"][i]] = `${(100 * px) / scale[i % 2]}%`; });
+  }
+  const at = (event) => {
+    const shown = picture.getBoundingClientRect(), scale = picture.naturalWidth / shown.width;
+    return [(event.clientX - shown.left) * scale, (event.clientY - shown.top) * scale].map((px, i) => Math.min(Math.max(0, px), i ? picture.naturalHeight : picture.naturalWidth));
+  };
+  let from = null;
+  byId("frame").addEventListener("pointerdown", (event) => { from = at(event); byId("frame").setPointerCapture(event.pointerId); });
+  byId("frame").addEventListener("pointermove", (event) => {
+    if (!from) return;
+    const to = at(event);
+    const corner = [0, 1].map((i) => Math.min(from[i], to[i])), size = [0, 1].map((i) => Math.abs(from[i] - to[i]));
+    [...corner, ...size].forEach((px, i) => { sides[i].value = Math.round(px); });
+    mark();
+  });
+  for (const kind of ["pointerup", "pointercancel"]) byId("frame").addEventListener(kind, () => { from = null; });
+  for (const side of sides) side.addEventListener("input", mark);
+  byId("take").addEventListener("click", () => during(byId("take"), async () => {
+    const [left, top, width, height] = part();
+    if (Math.max(width, height) < 16) throw new Error("The part is too small: choose at least 16 pixels.");
+    const canvas = new OffscreenCanvas(width, height);
+    canvas.getContext("2d").drawImage(picture, left, top, width, height, 0, 0, width, height);
+    choose([new File([await canvas.convertToBlob({ type: "image/png" })], `frame-${left}-${top}-${width}-${height}.png`)]);
+  }));
+  picture.addEventListener("error", () => tell("The frame cannot be shown: retention may have removed it."));
+  picture.src = cut;
+  byId("new").open = true;
+  byId("cut").hidden = false;
+  byId("name").focus();
+}
 
 // --- reports made with another list
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect
@@ -126,6 +127,46 @@ def test_what_is_refused_is_said_beside_the_form(page: Page, folder: Path):
     page.locator("#logos").set_input_files({"name": "logo.gif", "mimeType": "image/gif", "buffer": b"GIF"})
     expect(page.get_by_role("alert")).to_contain_text("logo.gif is no logo file")
     assert not (folder / "logos").exists()
+
+
+def test_a_logo_is_cut_out_of_a_frame(page: Page, folder: Path):
+    page.goto(page.url + "?cut=/reports/match/frames/0.jpg")
+    frame = page.locator("#frame img")
+    expect(frame).to_have_js_property("naturalWidth", 320)
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    assert faults(page) == []
+    frame.scroll_into_view_if_needed()
+    box = frame.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 30, box["y"] + 14)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 70, box["y"] + 40)
+    page.mouse.move(box["x"] + 90, box["y"] + 58)
+    page.mouse.up()
+    sides = [page.locator(f"#cut-{side}") for side in ("left", "top", "width", "height")]
+    assert [int(side.input_value()) for side in sides] == pytest.approx([30, 14, 60, 44], abs=1)
+    page.get_by_role("button", name="Use this part as a logo").click()
+    page.get_by_label("Name", exact=True).fill("Acme")
+    page.get_by_role("button", name="Add", exact=True).last.click()
+    expect(page.locator("#said")).to_have_text("Acme is on the list, with 1 logo.")
+    [logo] = (folder / "logos").iterdir()
+    cut = cv2.imread(str(logo))
+    assert cut is not None
+    assert cut.shape[1::-1] == pytest.approx((60, 44), abs=1)
+
+
+def test_a_part_too_small_or_a_frame_that_is_gone_is_said(page: Page):
+    address = page.url
+    page.goto(address + "?cut=/reports/match/frames/0.jpg")
+    page.get_by_label("Width (pixels)").fill("400")
+    page.get_by_label("Height (pixels)").fill("9")
+    page.get_by_label("Left (pixels)").fill("310")
+    page.get_by_role("button", name="Use this part as a logo").click()
+    expect(page.get_by_role("alert")).to_have_text("The part is too small: choose at least 16 pixels.")
+    page.goto(address + "?cut=/reports/match/frames/999.jpg")
+    expect(page.get_by_role("alert")).to_have_text("The frame cannot be shown: retention may have removed it.")
+    page.goto(address + "?cut=https://example.org/reports/match/frames/0.jpg")
+    expect(page.locator("#cut")).to_be_hidden()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page):

@@ -1,13 +1,11 @@
 """The page of the brand list before the real service, over a client that launches nothing."""
 
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from brand_detect.api import create_app
@@ -15,7 +13,7 @@ from brand_detect.catalog import load_catalog
 from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import clip_with_an_open_text, pipeline
-from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.servers import serving
 from brand_detect_tests.test_api_brands import HOSTILE, SVG
 from brand_detect_tests.test_api_jobs import ScriptedClient
 
@@ -48,15 +46,8 @@ def dagster() -> ScriptedClient:
 @pytest.fixture
 def page(folder: Path, browser: Browser, dagster: ScriptedClient) -> Iterator[Page]:
     app = create_app(dagster, Settings(store_root=str(folder / "store"), catalog=str(folder / "brands.yaml")))
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_for(port, 20)
-    with sound_page(browser, f"http://127.0.0.1:{port}/brand-list") as page:
+    with serving(app) as address, sound_page(browser, f"{address}/brand-list") as page:
         yield page
-    server.should_exit = True
-    thread.join()
 
 
 def brands(folder: Path) -> dict[str, tuple[str, ...]]:

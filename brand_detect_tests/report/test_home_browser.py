@@ -1,13 +1,11 @@
 """The page with all jobs before the real service, over a client that launches nothing: uploads, errors, search."""
 
 import re
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, Route, expect
 
 from brand_detect.api import create_app
@@ -18,7 +16,7 @@ from brand_detect.domain.progress import StageProgress
 from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import two_shot_clip
-from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.servers import serving
 from brand_detect_tests.support.webserver import Webserver, connected
 from brand_detect_tests.test_api_jobs import ScriptedClient, run
 
@@ -44,16 +42,8 @@ def address(dagster: ScriptedClient, tmp_path: Path) -> Iterator[str]:
         uploads=str(tmp_path / "uploads"),
         upload_max_bytes=20 * MIB,
     )
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(dagster, settings), host="127.0.0.1", port=port, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_for(port, 20)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with serving(create_app(dagster, settings)) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
 """Choosing reports on the page of all jobs, to compare them and to sum them up."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from brand_detect.api import create_app
 from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
-from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.servers import serving
 from brand_detect_tests.test_api_jobs import ScriptedClient
 
 
@@ -33,16 +31,9 @@ def browser(store: Path) -> Iterator[Browser]:  # noqa: ARG001 - Dagster runs be
 
 @pytest.fixture
 def page(store: Path, browser: Browser) -> Iterator[Page]:
-    port = free_port()
     app = create_app(ScriptedClient(), Settings(store_root=str(store)))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_for(port, 20)
-    with sound_page(browser, f"http://127.0.0.1:{port}/") as page:
+    with serving(app) as address, sound_page(browser, f"{address}/") as page:
         yield page
-    server.should_exit = True
-    thread.join()
 
 
 def test_chosen_reports_are_compared_and_summed_up(page: Page):

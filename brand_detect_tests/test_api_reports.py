@@ -1,5 +1,6 @@
 """Reports over HTTP: pages, frames, corrections and their replay; who is let in, and what is turned away."""
 
+import io
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
@@ -464,7 +466,18 @@ def test_documents_are_fetched_by_name(http: TestClient, folder: Path):
         assert answer.content == (attempt_of(folder) / name).read_bytes()
         assert http.get(f"/reports/match/documents/{name}?report={attempt_of(folder).name}").status_code == 200
     page = (attempt_of(folder) / "report.html").read_text(encoding="utf-8")
-    assert set(re.findall(r'data-file="([^"]+)"', page)) == {*types, "markers.vtt"}
+    assert set(re.findall(r'data-file="([^"]+)"', page)) == {*types, "markers.vtt", "report.xlsx"}
+
+
+def test_a_workbook_is_made_of_the_attempt_on_demand(http: TestClient, folder: Path):
+    answer = http.get(f"/reports/match/documents/report.xlsx?report={attempt_of(folder).name}")
+    assert answer.headers["content-type"] == "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    assert answer.headers["content-disposition"] == 'attachment; filename="match-report.xlsx"'
+    brands = openpyxl.load_workbook(io.BytesIO(answer.content))["Brands"]
+    assert [cell.value for cell in brands["A"]] == ["Brand", *report(folder).brands["brand"].to_pylist()]
+    assert not (attempt_of(folder) / "report.xlsx").exists()
+    assert http.get("/reports/match/documents/report.xlsx").content == answer.content, "made once"
+    assert http.get("/reports/nobody/documents/report.xlsx").status_code == 404
 
 
 @pytest.mark.parametrize(

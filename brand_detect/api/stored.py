@@ -4,6 +4,7 @@ import html
 import json
 import re
 from functools import lru_cache
+from threading import Lock
 
 from pydantic import Field
 
@@ -11,13 +12,15 @@ from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.job import JOB_ID
-from brand_detect.domain.pipeline import CATALOG, Stage
+from brand_detect.domain.job import JOB_ID, JobRequest
+from brand_detect.domain.pipeline import CATALOG, ROOT, Stage
 from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correction_of, review_of, undone
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.report.exports import document
 from brand_detect.report.page import DOCUMENTS
+from brand_detect.report.workbook import WORKBOOK, workbook
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.frames import StoredFrames
@@ -59,6 +62,8 @@ class StoredReports:
         self._reports = Reports(store)
         self._frames_of = lru_cache(8)(self._load_frames)
         self._catalog_ids = lru_cache(4)(self._load_catalog_ids)
+        self._workbook_of = lru_cache(4)(self._make_workbook)
+        self._making = Lock()
 
     def newest(self, job_id: str) -> Manifest:
         """The manifest of the job's newest report whose checks passed.
@@ -83,12 +88,15 @@ class StoredReports:
         return any(m.attempt.startswith(f"{run_id}-") and not m.failed_check for m in self._reports.all(job_id))
 
     def document(self, job_id: str, name: str, report: str = "") -> bytes:
-        """One of ``DOCUMENTS`` of the attempt ``report``, by default the newest.
+        """One of ``DOCUMENTS`` of the attempt ``report``, by default the newest, or its ``WORKBOOK``, made on demand.
 
         Raises:
             NotThere: there is no such report, or no document of that name.
         """
         made = self._attempt(job_id, report) if report else self.newest(job_id)
+        if name == WORKBOOK:
+            with self._making:
+                return self._workbook_of(job_id, made.attempt)
         if name not in DOCUMENTS or all(file.name != name for file in made.files):
             raise NotThere(f"The report of {job_id} has no document of that name.")
         return self._store.read(_ref(made), name)
@@ -186,6 +194,14 @@ class StoredReports:
     def _load_catalog_ids(self, version: str) -> frozenset[str]:
         catalog = catalog_from_json(self._store.snapshots.read(version), version)
         return frozenset(brand.brand_id for brand in catalog.brands)
+
+    def _make_workbook(self, job_id: str, attempt: str) -> bytes:
+        ref = AttemptRef(job_id, Stage.compile_report, attempt)
+        report = self._store.load(ref)
+        request = self._store.load(AttemptRef(job_id, ROOT, self._reports.manifest(ref).upstream[ROOT]))
+        assert isinstance(report, Report)
+        assert isinstance(request, JobRequest)
+        return workbook(document(report, request))
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
         ref = AttemptRef(job_id, Stage.extract_frames, attempt)

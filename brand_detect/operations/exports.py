@@ -31,6 +31,7 @@ from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocum
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 from brand_detect.report.webvtt import markers
 from brand_detect.report.words import counted
+from brand_detect.report.workbook import WORKBOOK, workbook
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.frames import StoredFrames
@@ -117,6 +118,8 @@ def files(found: StoredReport, what: Format, prefix: str = LOCAL_FILES) -> Itera
     elif what is Format.csv:
         for name in ("brands", "placements", "assets", "exposures", "detections"):
             yield f"{name}.csv", to_csv(getattr(report, name))
+    elif what is Format.xlsx:
+        yield WORKBOOK, workbook(found.document)
     elif what is Format.parquet:
         for file in found.manifest.files:
             if file.name.endswith(".parquet"):

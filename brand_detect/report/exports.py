@@ -41,6 +41,7 @@ class Format(StrEnum):
     label_studio = "label-studio"
     vtt = "vtt"
     csv = "csv"
+    xlsx = "xlsx"
     json = "json"
     parquet = "parquet"
     mp4 = "mp4"

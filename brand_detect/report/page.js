@@ -1166,6 +1166,7 @@
   drawUnresolved();
   if (service && service.documents) {
     for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
+    byId("workbook").hidden = false; // the service makes it on demand
   }
   if (review) review.build();
   matchMedia("print").addEventListener("change", () => {

@@ -52,6 +52,7 @@ def names(folder: Path) -> set[str]:
         ("json", {"report.json"}),
         ("csv", {f"{n}.csv" for n in ("brands", "placements", "assets", "exposures", "detections")}),
         ("vtt", {"markers.vtt"}),
+        ("xlsx", {"report.xlsx"}),
         ("mp4", {"match.mp4"}),
         (
             "parquet",

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from brand_detect.api.access import Access, guards
 from brand_detect.api.answers import AsciiJSON, problems
 from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
+from brand_detect.api.clips import clip_router
 from brand_detect.api.detect import detect_router
 from brand_detect.api.guard import CSP, UPLOADS, Guard, Limits, Sealed, policy, rate_of
 from brand_detect.api.job_list import JobList
@@ -20,7 +21,7 @@ from brand_detect.api.jobs import JOBS, Submissions, home_router, job_router, li
 from brand_detect.api.overview import COMPARE, PORTFOLIO, overview_router
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
-from brand_detect.api.stored import Conflict, NotThere
+from brand_detect.api.stored import Conflict, NotThere, StoredReports
 from brand_detect.api.stored_brands import StoredBrands
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.api.uploads import UploadArea, upload_router, uploads_of
@@ -29,6 +30,7 @@ from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.reviews import sentence
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.report.index_page import render_problem
 from brand_detect.storage.media import MediaFiles
@@ -74,6 +76,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     jobs = _include_jobs(app, client, store, settings, access, launching)
     app.include_router(overview_router(store, access, guards(access)[0]))
     app.include_router(report_router(client, store, jobs, access, launching))
+    media, rewriter = MediaFiles(settings.media_roots), PyAvRewriter(settings.video_limits)
+    app.include_router(clip_router(StoredReports(store), media, rewriter, guards(access)[0]))
     app.include_router(health_router(client))
 
     return app

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from threading import Lock
 
@@ -101,6 +102,21 @@ class StoredReports:
             raise NotThere(f"The report of {job_id} has no document of that name.")
         return self._store.read(_ref(made), name)
 
+    def report(
+        self, job_id: str, attempt: str = "", tables: Collection[str] | None = None
+    ) -> tuple[Report, JobRequest]:
+        """The report of the attempt, by default the newest, and its job's request; tables as ``Store.load``.
+
+        Raises:
+            NotThere: there is no such report.
+        """
+        made = self._attempt(job_id, attempt) if attempt else self.newest(job_id)
+        report = self._store.load(_ref(made), tables)
+        request = self._store.load(AttemptRef(job_id, ROOT, made.upstream[ROOT]))
+        assert isinstance(report, Report)
+        assert isinstance(request, JobRequest)
+        return report, request
+
     def page(self, job_id: str) -> tuple[bytes, list[str]]:
         """The page of the newest report with the service's addresses filled in, and the hashes of its scripts."""
         made, home = self.newest(job_id), f"/reports/{job_id}"
@@ -108,6 +124,7 @@ class StoredReports:
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
         places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
+        places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
         told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
         found = META.search(page)
         policy = html.unescape(found[1].decode()) if found else ""
@@ -196,12 +213,7 @@ class StoredReports:
         return frozenset(brand.brand_id for brand in catalog.brands)
 
     def _make_workbook(self, job_id: str, attempt: str) -> bytes:
-        ref = AttemptRef(job_id, Stage.compile_report, attempt)
-        report = self._store.load(ref)
-        request = self._store.load(AttemptRef(job_id, ROOT, self._reports.manifest(ref).upstream[ROOT]))
-        assert isinstance(report, Report)
-        assert isinstance(request, JobRequest)
-        return workbook(document(report, request))
+        return workbook(document(*self.report(job_id, attempt)))
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
         ref = AttemptRef(job_id, Stage.extract_frames, attempt)

@@ -1,6 +1,7 @@
 """Exports a job's report as files for other programs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,9 @@ import typer
 from brand_detect.cli.common import AttemptOpt, JobArg, err, home, plain
 from brand_detect.cli.local import Bars
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.protocols import Progress
+from brand_detect.domain.protocols import Interval, Rewritten
 from brand_detect.domain.settings import Settings
+from brand_detect.report.clips import parts
 from brand_detect.report.exports import LABELLED, LOCAL_FILES, Format
 
 if TYPE_CHECKING:
@@ -33,15 +35,21 @@ def export(
         str,
         typer.Option("--image-prefix", metavar="PREFIX", help="label-studio: prefix of the pictures' names"),
     ] = LOCAL_FILES,
+    exposures: Annotated[
+        list[str],
+        typer.Option("--exposure", metavar="ID", help="clip: only this exposure; repeatable; default: all"),
+    ] = [],  # noqa: B006 typer copies it
     force: Annotated[bool, typer.Option("--force", help="write into a folder that is not empty")] = False,
 ) -> None:
-    """Export a report for other programs, or as a video with boxes.
+    """Export a report for other programs, or as videos.
 
-    As labels for training and correction, markers or tables.
+    As labels for training and correction, markers, tables or a workbook; as the video with boxes, or as a clip of each
+    exposure.
 
     Examples:
-      brand-detect export match-3f9a1c07 --format coco --out labels
+      brand-detect export match-3f9a1c07 --format xlsx --out workbook
       brand-detect export match-3f9a1c07 --format mp4 --out drawn
+      brand-detect export match-3f9a1c07 --format clip --exposure 5b1f0c9e2d7a4836 --out clips
     """
     from brand_detect.operations import exports
     from brand_detect.orchestration.resources import Services
@@ -53,7 +61,11 @@ def export(
     with Bars() as bars:
         progress = bars.stage(what.value, getLogger(__name__))
         if what is Format.mp4:
-            _video(found, services, folder, progress)
+            _write_video(folder / f"{job_id}.mp4", lambda draft: exports.annotate(found, services, draft, progress)[0])
+        elif what is Format.clip:
+            for exposure_id, part in _parts(found, exposures).items():
+                make = partial(exports.clip, found, services, part, progress=progress)
+                _write_video(folder / f"{exposure_id}.mp4", make)
         else:
             pictures: Iterable[tuple[str, bytes]] = ()
             if what in LABELLED and not no_images:
@@ -93,17 +105,28 @@ def _pictures(found: "StoredReport", services: "Services") -> Iterable[tuple[str
         raise Permanent(str(e), f"{e.hint}; or write only the labels with --no-images") from e
 
 
-def _video(found: "StoredReport", services: "Services", folder: Path, progress: Progress) -> None:
-    from brand_detect.operations.exports import annotate
+def _parts(found: "StoredReport", exposures: Sequence[str]) -> dict[str, Interval]:
+    """The parts of the video with ``exposures``, by default all.
 
-    target = folder / f"{found.ref.job_id}.mp4"
+    Raises:
+        BadInput: the report lacks one of them.
+    """
+    known = parts(found.report)
+    for exposure_id in exposures:
+        if exposure_id not in known:
+            raise BadInput(f"The report has no exposure {exposure_id!r}.", "exposures.csv lists their ids")
+    return {exposure_id: known[exposure_id] for exposure_id in exposures or known}
+
+
+def _write_video(target: Path, make: Callable[[Path], Rewritten]) -> None:
+    """Let ``make`` write a video, which gets its name when it is whole, and print its notes."""
     draft = target.with_name(f".{target.name}.part")
     try:
-        made, _ = annotate(found, services, draft, progress)
+        notes = make(draft).notes
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    for note in made.notes:
+    for note in notes:
         err.print(f"note: {plain(note)}", highlight=False)
 
 

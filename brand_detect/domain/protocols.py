@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -124,10 +125,14 @@ class Rewritten:
 
 
 class VideoRewriter(Protocol):
-    """Draws on every picture of a video."""
+    """Draws on every picture of a video, or of a part of it."""
 
-    def rewrite(self, file: BinaryIO, target: Path, draw: Draw, progress: Progress) -> Rewritten:
+    def rewrite(
+        self, file: BinaryIO, target: Path, draw: Draw, progress: Progress, part: Interval = (0.0, inf)
+    ) -> Rewritten:
         """Writes ``target``, an MP4 with the upright pictures of ``file`` drawn on, at their times, and its sound.
+
+        Pictures before and after ``part`` are left out; its first one is shown at 0.
 
         Raises:
             BadInput: the file is not a video.

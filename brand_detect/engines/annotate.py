@@ -1,14 +1,16 @@
-"""Draws on videos through PyAV: decodes, draws, encodes as H.264 in MP4; copies the sound."""
+"""Draws on videos and cuts them through PyAV: decodes, draws, encodes as H.264 in MP4; copies the sound."""
 
 import io
+import math
+from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from brand_detect.domain.media import VideoLimits
-from brand_detect.domain.protocols import Draw, Progress, Rewritten
-from brand_detect.engines.video import Pictures, opened, shown_size, turn_of, upright
+from brand_detect.domain.protocols import Draw, Interval, Progress, Rewritten
+from brand_detect.engines.video import ROUNDED_S, Pictures, opened, shown_size, turn_of, upright
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoFrame
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 CODING = {"crf": "20", "preset": "veryfast"}
 """x264's quality and speed: at 1080p, encoding is about as fast as drawing on two cores."""
+WAITING = 1000
+"""Sound packets that wait for the first picture: those of the last 20 seconds or more."""
 LIMITED = 1
 """FFmpeg's code for limited colour range, that of ordinary video."""
 EXACT = 0x2 | 0x2000 | 0x40000
@@ -34,7 +38,9 @@ class PyAvRewriter:
 
     limits: VideoLimits = field(default_factory=VideoLimits)
 
-    def rewrite(self, file: BinaryIO, target: Path, draw: Draw, progress: Progress) -> Rewritten:
+    def rewrite(
+        self, file: BinaryIO, target: Path, draw: Draw, progress: Progress, part: Interval = (0.0, math.inf)
+    ) -> Rewritten:
         """See ``VideoRewriter.rewrite``."""
         import av
 
@@ -43,7 +49,7 @@ class PyAvRewriter:
             base = stream.time_base or Fraction(1, 90_000)
             options["video_track_timescale"] = str(base.denominator)
             with av.open(str(target), "w", format="mp4", container_options=options) as written:
-                return _Rewriting(container, stream, self.limits, written, base).run(draw, progress)
+                return _Rewriting(container, stream, self.limits, written, base, part).run(draw, progress)
 
 
 def _fits(sound: "AudioStream") -> bool:
@@ -68,28 +74,38 @@ class _Rewriting:
         limits: VideoLimits,
         written: "OutputContainer",
         base: Fraction,
+        part: Interval,
     ) -> None:
         self._container, self._stream, self._limits = container, stream, limits
         self._written, self._base = written, base
-        self._begin_s = Fraction(max(container.start_time or 0, 0), 1_000_000)
+        self._begin_s = Fraction(max(container.start_time or 0, 0), 1_000_000)  # by the container's clock
+        self._part = part
         self._video: VideoStream | None = None
-        self._waiting: list[Packet] = []  # sound packets from before the first picture
+        self._waiting: deque[Packet] = deque(maxlen=WAITING)  # sound packets from before the first picture
         self._sound = next((s for s in container.streams.audio[:1] if _fits(s)), None)
         self._copied: AudioStream | None = None
 
     def run(self, draw: Draw, progress: Progress) -> Rewritten:
         pictures = Pictures(self._container, self._stream, self._limits, self._sound, self._copy)
-        total_s = float((self._container.duration or 0) / 1e6)
-        first, frames = None, 0
-        for t_s, picture in pictures.read(0.0):
+        start_s, end_s = self._part
+        total_s = min(float((self._container.duration or 0) / 1e6), end_s) - start_s
+        first, first_s, frames = None, 0.0, 0
+        for t_s, picture in pictures.read(start_s):
+            if t_s >= end_s - ROUNDED_S:
+                break
+            progress(max(0.0, t_s - start_s), total_s, "seconds of video")
+            if t_s < start_s - ROUNDED_S:
+                continue
             if first is None:
-                first = self._ticks(Fraction(picture.pts) * Fraction(picture.time_base or 0) if picture.pts else 0)
+                shown_s = Fraction(picture.pts) * Fraction(picture.time_base or 0) if picture.pts else Fraction(0)
+                if start_s:
+                    self._begin_s = shown_s
+                first, first_s = self._ticks(shown_s), t_s
             image = self._drawn(picture, t_s, draw)
-            image.pts, image.time_base = first + round(t_s / self._base), self._base
+            image.pts, image.time_base = first + round((t_s - first_s) / self._base), self._base
             image.duration = round((picture.duration or 0) * (picture.time_base or 0) / self._base)
             self._encode(image)
             frames += 1
-            progress(t_s, total_s, "seconds of video")
         self._encode(None)
         notes = (
             []
@@ -99,7 +115,7 @@ class _Rewriting:
         if pictures.damaged:
             notes.append(f"The video cannot be decoded beyond {pictures.end_s:.1f} s.")
         sound = self._sound.codec_context.codec.canonical_name if self._sound else ""
-        return Rewritten(frames, pictures.end_s, sound, tuple(notes))
+        return Rewritten(frames, min(pictures.end_s, end_s) - first_s, sound, tuple(notes))
 
     def _drawn(self, picture: "VideoFrame", t_s: float, draw: Draw) -> "VideoFrame":
         from av import VideoFrame
@@ -154,9 +170,12 @@ class _Rewriting:
             return
         shift = round(self._begin_s / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        start_s, end_s = self._part
+        if (start_s and packet.pts < 0) or packet.pts * packet.time_base >= end_s - start_s:
+            return
         assert self._copied is not None
         packet.stream = self._copied
         self._written.mux(packet)
 
-    def _ticks(self, t_s: Fraction | int) -> int:
+    def _ticks(self, t_s: Fraction) -> int:
         return max(0, round((t_s - self._begin_s) / self._base))

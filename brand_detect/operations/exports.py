@@ -19,7 +19,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.pipeline import ROOT, Stage
-from brand_detect.domain.protocols import Image, ImageCodec, Progress, Rewritten
+from brand_detect.domain.protocols import Image, ImageCodec, Interval, Progress, Rewritten
 from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.events import inline
 from brand_detect.orchestration.partitions import JOBS, OWNER
@@ -27,6 +27,7 @@ from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report import boxes
 from brand_detect.report.annotations import Annotations
+from brand_detect.report.clips import cut
 from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocument, document, to_csv
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 from brand_detect.report.webvtt import markers
@@ -106,7 +107,7 @@ class StoredReport:
 
 
 def files(found: StoredReport, what: Format, prefix: str = LOCAL_FILES) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of a report in a format other than ``mp4``; pictures come from ``images``.
+    """Names and contents of a report in a format that is no video; pictures come from ``images``.
 
     ``prefix`` is put before the pictures' names in Label Studio's tasks.
     """
@@ -169,6 +170,12 @@ def annotate(
                 f"{uri} is no longer the video that the report was made from.", "put it back, or submit it as a new job"
             )
         return services.engines.rewriter(services.settings.video_limits).rewrite(file, target, draw, progress), best
+
+
+def clip(found: StoredReport, services: Services, part: Interval, target: Path, progress: Progress) -> Rewritten:
+    """Write a part of the report's video to ``target``; as ``clips.cut``."""
+    rewriter = services.engines.rewriter(services.settings.video_limits)
+    return cut(found.request, part, services.media, rewriter, target, progress)
 
 
 def _json(value: object) -> bytes:

@@ -45,6 +45,7 @@ class Format(StrEnum):
     json = "json"
     parquet = "parquet"
     mp4 = "mp4"
+    clip = "clip"
 
 
 LABELLED = (Format.coco, Format.yolo, Format.label_studio)

@@ -157,3 +157,20 @@ def test_a_video_that_is_another_one_now_leaves_nothing_behind(export: Call, mad
     assert code == BadInput.exit_code
     assert "is no longer the video that the report was made from." in err
     assert names(tmp_path / "out") == set()
+
+
+def test_clips_of_all_exposures_or_of_one(export: Call, made: Path, tmp_path: Path) -> None:
+    known = StoredReport.of(Store(str(made / "store")), "match").report.exposures["exposure_id"].to_pylist()
+    assert export("match", "--format", "clip", "--out", str(tmp_path / "all"))[0] == 0
+    assert names(tmp_path / "all") == {f"{exposure_id}.mp4" for exposure_id in known}
+    assert export("match", "--format", "clip", "--exposure", known[0], "--out", str(tmp_path / "one"))[0] == 0
+    assert names(tmp_path / "one") == {f"{known[0]}.mp4"}
+    assert 0 < len(times(tmp_path / "one" / f"{known[0]}.mp4")) < len(times(made / "match.mp4"))
+
+
+@pytest.mark.parametrize("exposure_id", ["0" * 16, "../match", ""])
+def test_an_exposure_that_the_report_lacks_is_said(export: Call, tmp_path: Path, exposure_id: str) -> None:
+    code, _, err = export("match", "--format", "clip", "--exposure", exposure_id, "--out", str(tmp_path / "out"))
+    assert code == BadInput.exit_code
+    assert f"The report has no exposure {exposure_id!r}." in err
+    assert names(tmp_path) == {"dagster.yaml"}

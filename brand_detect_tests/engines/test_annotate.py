@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import av
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.protocols import Image, Rewritten
+from brand_detect.domain.protocols import Draw, Image, Interval, Rewritten
 from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect_tests.support.videos import Picture, scene, silent, truncate, write_clip
 
@@ -23,10 +24,10 @@ def boxed(_: float, image: Image) -> Image:
     return drawn
 
 
-def rewrite(source: Path, draw=lambda _, image: image) -> tuple[Path, Rewritten]:
+def rewrite(source: Path, draw: Draw = lambda _, image: image, part: Interval = (0.0, inf)) -> tuple[Path, Rewritten]:
     target = source.with_name("drawn.mp4")
     with source.open("rb") as file:
-        return target, PyAvRewriter().rewrite(file, target, draw, silent)
+        return target, PyAvRewriter().rewrite(file, target, draw, silent, part)
 
 
 def times(path: Path, kind: str = "video") -> list[tuple[Fraction, Fraction]]:
@@ -207,3 +208,51 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no video")
     with pytest.raises(BadInput):
         rewrite(tmp_path / "a.mp4")
+
+
+def numbered(n: int) -> Picture:
+    """A picture with its number as 10 black or white fields."""
+    bits = [255 * (n >> bit & 1) for bit in range(10)]
+    return np.repeat(np.array(bits, np.uint8), 16)[None, :, None] * np.ones((90, 1, 3), np.uint8)
+
+
+def numbers(path: Path) -> list[int]:
+    return [sum((p[45, 8 + 16 * bit, 0] > 127) << bit for bit in range(10)) for p in pictures(path)]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
+@pytest.mark.parametrize("part", [(2.0, 3.0), (17.4, 19.0), (23.16, 99.0), (0.0, 0.4)])
+def test_a_part_has_its_pictures_and_no_other(tmp_path: Path, suffix: str, part: Interval) -> None:
+    source = write_clip(tmp_path / f"a.{suffix}", [numbered(n) for n in range(600)], options={"g": "100"})
+    target, made = rewrite(source, part=part)
+    first, after = round(part[0] * 25), min(round(part[1] * 25), 600)
+    assert numbers(target) == [*range(first, after)]
+    shown = [float(t) for t, _ in times(target)]
+    assert shown == pytest.approx([n / 25 for n in range(after - first)], abs=2e-3)
+    assert (made.frames, made.seconds) == (after - first, pytest.approx((after - first) / 25, abs=0.05))
+
+
+def test_a_part_keeps_a_variable_frame_rate(tmp_path: Path) -> None:
+    at = [0.0, 0.04, 0.2, 0.21, 0.5, 1.3, 1.34, 2.0]
+    source = write_clip(tmp_path / "a.mkv", [scene(n) for n in range(8)], times_s=at)
+    target, _ = rewrite(source, part=(0.2, 1.34))
+    assert [float(t) for t, _ in times(target)] == pytest.approx([0.0, 0.01, 0.3, 1.1], abs=1e-6)
+
+
+@pytest.mark.parametrize(("suffix", "late_s"), [("mp4", 0), ("mkv", 0), ("ts", 5)])
+def test_a_part_has_the_sound_beside_its_pictures(tmp_path: Path, suffix: str, late_s: int) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(50)])
+    source = with_sound(tmp_path / f"a.{suffix}", clip, late_s=late_s)
+    target, made = rewrite(source, part=(0.6, 1.4))
+    assert made.sound == "aac"
+    begin = times(source)[15][0]
+    heard = [float(t - begin) for t, _ in times(source, "audio") if 0 <= t - begin < 0.8]
+    shown = [float(t) for t, _ in times(target, "audio")]
+    assert shown == pytest.approx(heard[: len(shown)], abs=1e-3)
+    assert shown[-1] > 0.7
+    assert numbers(target)[0] == 15
+
+
+def test_a_part_beyond_the_end_has_no_pictures(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", [scene(0)] * 10)
+    assert rewrite(source, part=(30.0, 31.0))[1].frames == 0

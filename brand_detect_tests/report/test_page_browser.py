@@ -597,6 +597,7 @@ class Service:
                 "frames": "/reports/match/frames/{frame}.jpg",
                 "apply": "/reports/match/apply",
                 "documents": "/reports/match/documents/{name}?report=r-0",
+                "clips": "/reports/match/exposures/{exposure}.mp4?report=r-0",
             }
             null = '<script type="application/json" id="service">null'
             return 200, "text/html; charset=utf-8", self.html.replace(null, null[:-4] + json.dumps(links)).encode()
@@ -887,3 +888,13 @@ def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbo
     expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_visible()
     served = [f"/reports/match/documents/{name}?report=r-0" for name in names]
     assert tab.page.locator("#made a[data-file]").evaluate_all(links) == served
+
+
+def test_a_served_exposure_links_its_clip(tab: Tab, service: Service, report: str) -> None:
+    clip = tab.panel.get_by_role("link", name="Clip (MP4)")
+    tab.page.goto(service.url)
+    tab.bars("Acme").first.click()
+    expect(clip).to_have_attribute("href", re.compile(r"^/reports/match/exposures/[0-9a-f]{16}\.mp4\?report=r-0$"))
+    tab.page.goto(report)
+    tab.bars("Acme").first.click()
+    expect(clip).to_have_count(0)

@@ -1,0 +1,90 @@
+"""The clip of an exposure, cut from the job's video on demand."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import anyio
+from fastapi import APIRouter, Query
+from fastapi.params import Depends as Dependency
+from fastapi.responses import Response, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from brand_detect.api.answers import problems
+from brand_detect.api.corrections import REPORTS
+from brand_detect.api.stored import NotThere, StoredReports
+from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.protocols import Media, VideoRewriter
+from brand_detect.report.clips import cut, parts
+
+LONGEST_S = 120.0
+"""Longest clip: at 1080p, two cores need about that long for it."""
+PATIENCE_S = 120.0
+"""Longest work on a clip: a video without an index is decoded from its start."""
+MOST_WAITING = 8
+"""Most requests that wait for the one whose clip is being cut."""
+CHUNK_BYTES = 2**18
+COMMAND = "use the command line: brand-detect export JOB --format clip --exposure ID"
+
+
+def clip_router(
+    stored: StoredReports, media: Media, rewriter: VideoRewriter, may_see: Sequence[Dependency]
+) -> APIRouter:
+    """The endpoint for clips, which are cut one at a time."""
+    router = APIRouter(dependencies=may_see)
+    cutting = anyio.CapacityLimiter(1)
+
+    @router.get(
+        f"{REPORTS}/{{job_id}}/exposures/{{exposure_id}}.mp4",
+        response_class=Response,
+        responses={200: {"content": {"video/mp4": {"schema": {}}}}, **problems(404, 503)},
+    )
+    async def clip(
+        job_id: str,
+        exposure_id: str,
+        report: Annotated[str, Query(description="the report's attempt; by default the newest")] = "",
+    ) -> Response:
+        """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
+        sound. At most two minutes."""
+        if cutting.statistics().tasks_waiting >= MOST_WAITING:
+            raise HTTPException(503, "Other clips are being cut.", {"Retry-After": "10"})
+        file = await anyio.to_thread.run_sync(_cut, job_id, exposure_id, report, limiter=cutting)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{job_id}-{exposure_id}.mp4"',
+            "Content-Length": str(os.fstat(file.fileno()).st_size),
+        }
+        return StreamingResponse(_read(file), headers=headers, media_type="video/mp4")
+
+    def _cut(job_id: str, exposure_id: str, attempt: str) -> BinaryIO:
+        """The clip as a file that is gone once it is closed."""
+        report, request = stored.report(job_id, attempt, ("exposures",))
+        until_s = time.monotonic() + PATIENCE_S
+
+        def patient(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+            if time.monotonic() > until_s:
+                raise Permanent("The clip takes too long to cut.", COMMAND)
+
+        part = parts(report).get(exposure_id)
+        if part is None:
+            raise NotThere(f"The report of {job_id} has no such exposure.")
+        start_s, end_s = part
+        if end_s - start_s > LONGEST_S:
+            raise BadInput(f"The clip would last {end_s - start_s:.0f} s; the longest is {LONGEST_S:.0f} s.", COMMAND)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / "clip.mp4"
+                cut(request, part, media, rewriter, target, patient)
+                return target.open("rb")
+        except BadInput as e:
+            raise NotThere(f"The clip cannot be cut. {e}") from e
+
+    return router
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while data := file.read(CHUNK_BYTES):
+            yield data

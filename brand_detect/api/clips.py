@@ -21,8 +21,8 @@ from brand_detect.domain.protocols import Media, VideoRewriter
 from brand_detect.report.clips import cut, parts
 
 LONGEST_S = 120.0
-"""Longest clip: at 1080p, two cores need about that long for it."""
-PATIENCE_S = 120.0
+"""Longest clip: two cores need half a minute for it at 1080p."""
+PATIENCE_S = 90.0
 """Longest work on a clip: a video without an index is decoded from its start."""
 MOST_WAITING = 8
 """Most requests that wait for the one whose clip is being cut."""

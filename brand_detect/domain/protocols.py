@@ -128,7 +128,7 @@ class VideoRewriter(Protocol):
     """Draws on every picture of a video, or of a part of it."""
 
     def rewrite(
-        self, file: BinaryIO, target: Path, draw: Draw, progress: Progress, part: Interval = (0.0, inf)
+        self, file: BinaryIO, target: Path, draw: Draw | None, progress: Progress, part: Interval = (0.0, inf)
     ) -> Rewritten:
         """Writes ``target``, an MP4 with the upright pictures of ``file`` drawn on, at their times, and its sound.
 

@@ -39,7 +39,7 @@ class PyAvRewriter:
     limits: VideoLimits = field(default_factory=VideoLimits)
 
     def rewrite(
-        self, file: BinaryIO, target: Path, draw: Draw, progress: Progress, part: Interval = (0.0, math.inf)
+        self, file: BinaryIO, target: Path, draw: Draw | None, progress: Progress, part: Interval = (0.0, math.inf)
     ) -> Rewritten:
         """See ``VideoRewriter.rewrite``."""
         import av
@@ -85,7 +85,9 @@ class _Rewriting:
         self._sound = next((s for s in container.streams.audio[:1] if _fits(s)), None)
         self._copied: AudioStream | None = None
 
-    def run(self, draw: Draw, progress: Progress) -> Rewritten:
+    def run(self, draw: Draw | None, progress: Progress) -> Rewritten:
+        from av.video.frame import PictureType
+
         pictures = Pictures(self._container, self._stream, self._limits, self._sound, self._copy)
         start_s, end_s = self._part
         total_s = min(float((self._container.duration or 0) / 1e6), end_s) - start_s
@@ -101,9 +103,13 @@ class _Rewriting:
                 if start_s:
                     self._begin_s = shown_s
                 first, first_s = self._ticks(shown_s), t_s
+            duration = round((picture.duration or 0) * (picture.time_base or 0) / self._base)
             image = self._drawn(picture, t_s, draw)
+            if self._video is None:
+                self._begin(image.width, image.height, picture)
             image.pts, image.time_base = first + round((t_s - first_s) / self._base), self._base
-            image.duration = round((picture.duration or 0) * (picture.time_base or 0) / self._base)
+            image.duration = duration
+            image.pict_type = PictureType.NONE  # the encoder's choice, not the source's
             self._encode(image)
             frames += 1
         self._encode(None)
@@ -117,20 +123,21 @@ class _Rewriting:
         sound = self._sound.codec_context.codec.canonical_name if self._sound else ""
         return Rewritten(frames, min(pictures.end_s, end_s) - first_s, sound, tuple(notes))
 
-    def _drawn(self, picture: "VideoFrame", t_s: float, draw: Draw) -> "VideoFrame":
+    def _drawn(self, picture: "VideoFrame", t_s: float, draw: Draw | None) -> "VideoFrame":
         from av import VideoFrame
 
         turn = turn_of(picture)
         width, height = shown_size(self._stream, picture)
         matrix = picture.colorspace  # the same in both directions; if undeclared, both guess alike
+        ordinary = picture.format.name == "yuv420p" and picture.color_range in (0, LIMITED)
+        if draw is None and ordinary and not turn and width % 2 == height % 2 == 0:  # takes two fifths of the time
+            return picture.reformat(width, height, "yuv420p", interpolation=EXACT)
         bgr: Any = picture.to_ndarray(
             format="bgr24", width=width, height=height, dst_colorspace=matrix, interpolation=EXACT
         )
         image = upright(bgr, turn)
-        image = draw(t_s, image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
-        if self._video is None:
-            self._begin(image.shape[1], image.shape[0], picture)
-        drawn = VideoFrame.from_ndarray(image, format="bgr24")
+        image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+        drawn = VideoFrame.from_ndarray(draw(t_s, image) if draw else image, format="bgr24")
         return drawn.reformat(format="yuv420p", dst_colorspace=matrix, interpolation=EXACT)
 
     def _begin(self, width: int, height: int, picture: "VideoFrame") -> None:

@@ -34,7 +34,7 @@ def cut(
                 f"{request.video_uri} is no longer the video that the report was made from.",
                 "put it back, or submit it as a new job",
             )
-        made = rewriter.rewrite(file, target, lambda _, image: image, progress, part)
+        made = rewriter.rewrite(file, target, None, progress, part)
     if not made.frames:
         raise BadInput(f"{request.video_uri} cannot be decoded at {part[0]:.1f} s.", "repair the file")
     return made

@@ -4,6 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -24,7 +25,9 @@ def boxed(_: float, image: Image) -> Image:
     return drawn
 
 
-def rewrite(source: Path, draw: Draw = lambda _, image: image, part: Interval = (0.0, inf)) -> tuple[Path, Rewritten]:
+def rewrite(
+    source: Path, draw: Draw | None = lambda _, image: image, part: Interval = (0.0, inf)
+) -> tuple[Path, Rewritten]:
     target = source.with_name("drawn.mp4")
     with source.open("rb") as file:
         return target, PyAvRewriter().rewrite(file, target, draw, silent, part)
@@ -223,8 +226,8 @@ def numbers(path: Path) -> list[int]:
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
 @pytest.mark.parametrize("part", [(2.0, 3.0), (17.4, 19.0), (23.16, 99.0), (0.0, 0.4)])
 def test_a_part_has_its_pictures_and_no_other(tmp_path: Path, suffix: str, part: Interval) -> None:
-    source = write_clip(tmp_path / f"a.{suffix}", [numbered(n) for n in range(600)], options={"g": "100"})
-    target, made = rewrite(source, part=part)
+    source = write_clip(tmp_path / f"a.{suffix}", [numbered(n) for n in range(600)], keyint=100)
+    target, made = rewrite(source, None, part)
     first, after = round(part[0] * 25), min(round(part[1] * 25), 600)
     assert numbers(target) == [*range(first, after)]
     shown = [float(t) for t, _ in times(target)]
@@ -235,7 +238,7 @@ def test_a_part_has_its_pictures_and_no_other(tmp_path: Path, suffix: str, part:
 def test_a_part_keeps_a_variable_frame_rate(tmp_path: Path) -> None:
     at = [0.0, 0.04, 0.2, 0.21, 0.5, 1.3, 1.34, 2.0]
     source = write_clip(tmp_path / "a.mkv", [scene(n) for n in range(8)], times_s=at)
-    target, _ = rewrite(source, part=(0.2, 1.34))
+    target, _ = rewrite(source, None, (0.2, 1.34))
     assert [float(t) for t, _ in times(target)] == pytest.approx([0.0, 0.01, 0.3, 1.1], abs=1e-6)
 
 
@@ -243,7 +246,7 @@ def test_a_part_keeps_a_variable_frame_rate(tmp_path: Path) -> None:
 def test_a_part_has_the_sound_beside_its_pictures(tmp_path: Path, suffix: str, late_s: int) -> None:
     clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(50)])
     source = with_sound(tmp_path / f"a.{suffix}", clip, late_s=late_s)
-    target, made = rewrite(source, part=(0.6, 1.4))
+    target, made = rewrite(source, None, (0.6, 1.4))
     assert made.sound == "aac"
     begin = times(source)[15][0]
     heard = [float(t - begin) for t, _ in times(source, "audio") if 0 <= t - begin < 0.8]
@@ -256,3 +259,30 @@ def test_a_part_has_the_sound_beside_its_pictures(tmp_path: Path, suffix: str, l
 def test_a_part_beyond_the_end_has_no_pictures(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mp4", [scene(0)] * 10)
     assert rewrite(source, part=(30.0, 31.0))[1].frames == 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size", "more"),
+    [
+        ("mp4", (160, 90), {}),
+        ("mp4", (160, 90), {"pix_fmt": "yuvj420p"}),
+        ("mp4", (160, 90), {"pix_fmt": "yuv422p10le"}),
+        ("mp4", (160, 90), {"rotation_deg": 90}),
+        ("mkv", (161, 91), {"codec": "ffv1", "pix_fmt": "yuv444p"}),
+    ],
+)
+def test_pictures_are_no_worse_without_drawing(
+    tmp_path: Path, suffix: str, size: tuple[int, int], more: dict[str, Any]
+) -> None:
+    source = write_clip(tmp_path / f"a.{suffix}", [scene(n // 5, *size) for n in range(10)], **more)
+    drawn = pictures(rewrite(source)[0])[7]
+    plain = pictures(rewrite(source, None)[0])[7]
+    shown = np.rot90(pictures(source)[7], -more.get("rotation_deg", 0) // 90)[: plain.shape[0], : plain.shape[1]]
+    assert error(plain, shown) < error(drawn, shown) + 0.1
+    assert abs(plain.mean() - shown.mean()) < abs(drawn.mean() - shown.mean()) + 0.1
+
+
+def test_the_encoder_chooses_its_key_pictures(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", [scene(0)] * 50, keyint=1)
+    with av.open(str(rewrite(source, None)[0])) as container:
+        assert sum(packet.is_keyframe for packet in container.demux(video=0)) == 1

@@ -219,7 +219,7 @@ class Shape:
 class Label:
     """A line of text with its top left corner at ``x``, ``y``, truncated at ``max_width_px``.
 
-    ``background`` adds a plate of that colour, slightly larger than the text.
+    ``background`` adds a plate of that colour, slightly larger than the text and a little transparent.
     """
 
     x: float

@@ -14,6 +14,8 @@ ASCENT = 0.8
 """Height of the tallest letters above the baseline, as a share of the font's size."""
 PAD = 0.2
 """Margin of a plate around the letters, as a share of the font's size."""
+OPACITY = 0.75
+"""Of a plate: the picture shows through, and letters stay legible."""
 LETTERS = 300
 """Most characters measured: more than fits on any line."""
 
@@ -42,8 +44,9 @@ class OpenCvCanvas:
                     pad = PAD * shape.size_px
                     right = shape.x + _wide(line, shape.size_px) + pad
                     low = shape.y + (1 + PAD) * shape.size_px
-                    corners = (round(shape.x - pad), round(shape.y - pad)), (round(right), round(low))
-                    cv2.rectangle(sheet, *corners, shape.background[::-1], cv2.FILLED)
+                    rows, columns = _within(shape.y - pad, low), _within(shape.x - pad, right)
+                    plate = sheet[rows, columns]
+                    plate[:] = np.round((1 - OPACITY) * plate + OPACITY * np.array(shape.background[::-1]))
                 cv2.putText(sheet, line, baseline, color, font, shape.size_px, WEIGHT)
             else:
                 corners = np.array(shape.corners).round().astype(np.int32)
@@ -52,6 +55,11 @@ class OpenCvCanvas:
                 else:
                     cv2.fillPoly(sheet, [corners], color)
         return sheet
+
+
+def _within(first: float, last: float) -> slice:
+    """The pixels from ``first`` to ``last``, both included, without those before the picture."""
+    return slice(max(0, round(first)), max(0, round(last) + 1))
 
 
 @lru_cache(4096)

@@ -193,7 +193,7 @@ class AnnotatedVideoConfig(dg.Config):
     io_manager_key="checkpoints",
     required_resource_keys={"services"},
     config_schema=AnnotatedVideoConfig.to_config_schema().as_field(),
-    code_version="1",
+    code_version="2",
     group_name="operations",
     kinds={"video"},
     owners=[OWNER],

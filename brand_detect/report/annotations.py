@@ -25,13 +25,18 @@ COLORS: Sequence[tuple[Color, Color]] = (
     ((0, 114, 178), (255, 255, 255)),
     ((213, 94, 0), (255, 255, 255)),
 )
-LETTER = 0.028
+LETTER = 0.02
 """Text height of a label, as a share of the picture's shorter side."""
 LEAST_LETTER_PX = 11
 WIDEST_LABEL = 0.3
 """As a share of the picture's width."""
 LETTER_WIDTH = 0.56
-"""Assumed width of a letter as a share of its height, to keep labels inside the right edge."""
+"""Assumed width of a letter as a share of its height."""
+PAD = 0.2
+"""Margin of a label's plate around its letters, as a share of their height: the canvas's."""
+
+Rectangle = tuple[float, float, float, float]
+"""Left, top, right and bottom, in px."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,14 @@ class Annotations:
     def shapes(self, t_s: float, width_px: int, height_px: int) -> list[Shape | Label]:
         """The boxes at ``t_s`` with name and confidence, for a picture of this size."""
         marked = self.at(t_s)
-        labels: list[Label] = []
-        for box in marked:
-            choices = list(_labels(box, width_px, height_px))
-            labels.append(next((c for c in choices if not any(_meet(c, other) for other in labels)), choices[0]))
-        return [*(_frame(box, width_px, height_px) for box in marked), *labels]
+        frames = [_frame(box, width_px, height_px) for box in marked]
+        taken, labels = [(*frame.corners[0], *frame.corners[2]) for frame in frames], list[Label]()
+        for box, frame in zip(marked, frames, strict=True):
+            choices = _labels(box, frame, width_px, height_px)
+            label = min(choices, key=lambda label: sum(_shared(_plate(label), other) for other in taken))
+            labels.append(label)
+            taken.append(_plate(label))
+        return [*frames, *labels]
 
 
 def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> Iterator[_Path]:
@@ -177,36 +185,49 @@ def _moved(path: _Path, t_s: float) -> tuple[float, float, float, float]:
 
 
 def _frame(marked: Marked, width_px: int, height_px: int) -> Shape:
-    left, right = (share * width_px for share in marked.box[::2])
-    top, bottom = (share * height_px for share in marked.box[1::2])
+    """The box's outline, a line's width outside of it: it hides no lettering."""
     line_px = max(1, round(min(width_px, height_px) / 360))
+    left, right = (marked.box[0] * width_px - line_px, marked.box[2] * width_px + line_px)
+    top, bottom = (marked.box[1] * height_px - line_px, marked.box[3] * height_px + line_px)
     return Shape(((left, top), (right, top), (right, bottom), (left, bottom)), marked.colors[0], line_px)
 
 
-def _labels(marked: Marked, width_px: int, height_px: int) -> Iterator[Label]:
-    """Possible positions of the label, best first: above, below or inside the box, always within the picture."""
+def _labels(marked: Marked, frame: Shape, width_px: int, height_px: int) -> Iterator[Label]:
+    """Possible positions of the label, best first: above, below and beside the frame, within the picture."""
     size_px = max(LEAST_LETTER_PX, round(LETTER * min(width_px, height_px)))
     widest = WIDEST_LABEL * width_px
     text = _said(marked, size_px, widest)
-    gap = 0.35 * size_px
-    top, bottom = marked.box[1] * height_px, marked.box[3] * height_px
-    x = max(gap, min(marked.box[0] * width_px, width_px - _wide(text, size_px, widest) - gap))
-    edge = 0.2 * size_px + 1
-    places = [y for y in (top - size_px - gap, bottom + gap) if edge <= y <= height_px - size_px - edge]
-    for y in (*places, max(edge, top + gap)):
-        yield Label(x, y, text, size_px, marked.colors[1], widest, marked.colors[0])
+    wide, pad, (left, top), (right, bottom) = _wide(text, size_px, widest), PAD * size_px, *frame.corners[::2]
+    above, below = top - frame.line_px - pad - size_px, bottom + frame.line_px + pad
+    middle = (top + bottom - size_px) / 2
+    for x, y in (
+        (left + pad, above),
+        (left + pad, below),
+        (right - pad - wide, above),
+        (right - pad - wide, below),
+        (right + frame.line_px + pad, middle),
+        (left - frame.line_px - pad - wide, middle),
+    ):
+        x_px = max(pad, min(x, width_px - wide - pad - 1))
+        y_px = max(pad, min(y, height_px - size_px - pad - 1))
+        yield Label(x_px, y_px, text, size_px, marked.colors[1], widest, marked.colors[0])
+
+
+def _plate(label: Label) -> Rectangle:
+    pad = PAD * label.size_px
+    wide = _wide(label.text, label.size_px, label.max_width_px)
+    return label.x - pad, label.y - pad, label.x + wide + pad, label.y + label.size_px + pad
+
+
+def _shared(one: Rectangle, other: Rectangle) -> float:
+    """The area that two rectangles share."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(wide, 0.0) * max(high, 0.0)
 
 
 def _wide(text: str, size_px: int, widest: float) -> float:
     return min(widest, LETTER_WIDTH * size_px * len(text))
-
-
-def _meet(one: Label, other: Label) -> bool:
-    """Whether two labels of the same size overlap."""
-    high = 1.4 * one.size_px
-    near = other.x - one.x < _wide(one.text, one.size_px, one.max_width_px)
-    near &= one.x - other.x < _wide(other.text, other.size_px, other.max_width_px)
-    return near and abs(one.y - other.y) < high
 
 
 def _said(marked: Marked, size_px: int, widest: float) -> str:

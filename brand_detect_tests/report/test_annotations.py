@@ -123,18 +123,59 @@ def test_labels_are_legible_and_within_the_picture_at_any_size(size: tuple[int, 
     assert {label.text for label in found} == {f"Brand {n} 90%" for n in range(5)}
     for label in found:
         wide = cv2.getTextSize((1, 1), label.text, (0, 0), cv2.FontFace("sans"), label.size_px, 400)[2]
-        assert label.size_px >= max(11, min(size) / 40)
+        assert max(11, min(size) / 51) <= label.size_px <= max(11, min(size) / 49)
         assert label.x >= 0
         assert label.y >= 0
         assert label.x + wide <= width
         assert label.y + label.size_px <= height
 
 
-def test_labels_of_neighbours_do_not_cover_each_other() -> None:
-    regions = [p.region(4, "a", (100, 100, 60, 30)), p.region(4, "b", (140, 100, 60, 30))]
-    shown = overlay(regions, [p.verdict("Nike", ["a"]), p.verdict("Adidas", ["b"])])
-    one, other = labels(shown.shapes(2.0, 1000, 500))
-    assert abs(one.y - other.y) > one.size_px
+def plates(shapes: list[Shape | Label]) -> list[set[tuple[int, int]]]:
+    """The pixels of each label's plate, as they are drawn."""
+    found = []
+    for label in labels(shapes):
+        drawn = OpenCvCanvas().draw(np.zeros((500, 1000, 3), np.uint8), [label])
+        found.append({*zip(*map(np.ndarray.tolist, np.nonzero(drawn.any(axis=2))), strict=True)})
+    return found
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [(100, 100, 60, 30), (140, 100, 60, 30)],
+        [(100, 100, 200, 30), (100, 132, 200, 30)],  # one above the other
+        [(100, 0, 200, 30), (100, 470, 200, 30)],  # at the edges
+        [(0, 0, 1000, 30), (0, 470, 1000, 30)],
+        [(100, 100, 80, 30), (190, 100, 80, 30), (280, 100, 80, 30), (100, 140, 80, 30)],
+        [(300, 200, 100, 100), (300, 160, 100, 30), (300, 310, 100, 30)],  # only beside it is room
+        [(920, 100, 80, 40), (860, 70, 140, 20), (860, 150, 140, 20)],
+    ],
+)
+def test_labels_hide_neither_boxes_nor_each_other(places: list[tuple[int, int, int, int]]) -> None:
+    regions = [p.region(4, f"t{n}", place) for n, place in enumerate(places)]
+    shown = overlay(regions, [p.verdict(f"Brand {n}", [f"t{n}"]) for n in range(len(places))])
+    found = plates(shown.shapes(2.0, 1000, 500))
+    boxes = [
+        {(y, x) for y in range(top, top + high) for x in range(left, left + wide)} for left, top, wide, high in places
+    ]
+    for n, plate in enumerate(found):
+        assert plate
+        for other in [*found[:n], *boxes]:
+            assert not plate & other
+
+
+def test_a_box_as_large_as_the_picture_has_its_label_inside() -> None:
+    shown = overlay([p.region(4, "a", (0, 0, 1000, 500))], [p.verdict("Nike", ["a"])])
+    [plate] = plates(shown.shapes(2.0, 1000, 500))
+    assert len(plate) > 500
+
+
+def test_a_frame_lies_outside_of_its_box() -> None:
+    shown = overlay([p.region(4, "a", (100, 100, 200, 50))], [p.verdict("Nike", ["a"])])
+    frame = next(shape for shape in shown.shapes(2.0, 1000, 500) if isinstance(shape, Shape))
+    drawn = OpenCvCanvas().draw(np.zeros((500, 1000, 3), np.uint8), [frame])
+    assert drawn.any()
+    assert not drawn[101:149, 101:299].any()
 
 
 @pytest.mark.parametrize("name", ["\u202eevil\u2066", "two\nlines\x00\x1b[2J", "x" * 10_000, "<script>", "مرحبا"])

@@ -1,5 +1,6 @@
 """Reports over HTTP: pages, frames, corrections and their replay; who is let in, and what is turned away."""
 
+import csv
 import io
 import json
 import re
@@ -25,6 +26,7 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.settings import Settings
+from brand_detect.report.page import SERVED as DOWNLOADS
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import reseal
@@ -467,7 +469,7 @@ def test_documents_are_fetched_by_name(http: TestClient, folder: Path):
         assert answer.content == (attempt_of(folder) / name).read_bytes()
         assert http.get(f"/reports/match/documents/{name}?report={attempt_of(folder).name}").status_code == 200
     page = (attempt_of(folder) / "report.html").read_text(encoding="utf-8")
-    assert set(re.findall(r'data-file="([^"]+)"', page)) == {*types, "markers.vtt", "report.xlsx"}
+    assert set(re.findall(r'data-file="([^"]+)"', page)) == {*DOWNLOADS}
 
 
 def test_a_workbook_is_made_of_the_attempt_on_demand(http: TestClient, folder: Path):
@@ -481,9 +483,25 @@ def test_a_workbook_is_made_of_the_attempt_on_demand(http: TestClient, folder: P
     assert http.get("/reports/nobody/documents/report.xlsx").status_code == 404
 
 
+def test_the_page_can_be_saved_and_runs_nothing_where_it_comes_from(http: TestClient, folder: Path):
+    answer = http.get("/reports/match/documents/report.html")
+    assert answer.content == (attempt_of(folder) / "report.html").read_bytes()
+    assert answer.headers["content-disposition"] == 'attachment; filename="match-report.html"'
+    assert answer.headers["content-security-policy"] == SEALED["Content-Security-Policy"]
+
+
+def test_further_tables_are_made_on_demand(http: TestClient, folder: Path):
+    for name, rows in (("detections", report(folder).detections), ("unresolved", report(folder).unresolved)):
+        answer = http.get(f"/reports/match/documents/{name}.csv")
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/csv")
+        read = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+        assert len(read) == rows.num_rows > 0
+        assert set(read[0]) == {*rows.column_names} - {"track_ids", "best_region_id", "crop_hashes"}
+
+
 @pytest.mark.parametrize(
     "path",
-    ["manifest.json", "value.json", "report.html", "brands.parquet", "..%2fmanifest.json", "report.json?report=..", ""],
+    ["manifest.json", "value.json", "brands.parquet", "..%2fmanifest.json", "report.json?report=..", ""],
 )
 def test_nothing_else_can_be_fetched(http: TestClient, path: str):
     assert http.get(f"/reports/match/documents/{path}").status_code == 404

@@ -18,8 +18,7 @@ from brand_detect.api.job_list import ACTIVE, JobList
 from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
 from brand_detect.report.index_page import render_login, render_state
-from brand_detect.report.page import DOCUMENTS
-from brand_detect.report.workbook import WORKBOOK, XLSX
+from brand_detect.report.page import SERVED
 from brand_detect.storage.store import Store
 
 FRAME = re.compile(r"[0-9]{1,7}")
@@ -73,8 +72,7 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
             raise HTTPException(404, "There is no such frame.")
         return Response(stored.frame(job_id, int(frame), report), media_type="image/jpeg")
 
-    documents = {**DOCUMENTS, WORKBOOK: XLSX}
-    kinds = {kind.partition(";")[0]: {"schema": {}} for kind in documents.values()}
+    kinds = {kind.partition(";")[0]: {"schema": {}} for kind in SERVED.values()}
 
     @router.get(
         f"{REPORTS}/{{job_id}}/documents/{{name}}",
@@ -83,10 +81,10 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
     )
     def document(job_id: str, name: str, report: str = "") -> Response:
         """A document of the attempt `report`, by default the newest: report.json, brands.csv, placements.csv,
-        assets.csv, exposures.csv, markers.vtt or report.xlsx."""
+        assets.csv, exposures.csv, markers.vtt, report.html, report.xlsx, detections.csv or unresolved.csv."""
         data = stored.document(job_id, name, report)
         attachment = {"Content-Disposition": f'attachment; filename="{job_id}-{name}"'}
-        return Response(data, media_type=documents[name], headers=attachment)
+        return Response(data, media_type=SERVED[name], headers=attachment)
 
     return router
 

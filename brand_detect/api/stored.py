@@ -19,9 +19,8 @@ from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correct
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.report.exports import document
-from brand_detect.report.page import DOCUMENTS
-from brand_detect.report.workbook import WORKBOOK, workbook
+from brand_detect.report.documents import on_demand
+from brand_detect.report.page import MADE, SERVED
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.frames import StoredFrames
@@ -63,7 +62,7 @@ class StoredReports:
         self._reports = Reports(store)
         self._frames_of = lru_cache(8)(self._load_frames)
         self._catalog_ids = lru_cache(4)(self._load_catalog_ids)
-        self._workbook_of = lru_cache(4)(self._make_workbook)
+        self._made = lru_cache(4)(self._make)
         self._making = Lock()
 
     def newest(self, job_id: str) -> Manifest:
@@ -89,16 +88,16 @@ class StoredReports:
         return any(m.attempt.startswith(f"{run_id}-") and not m.failed_check for m in self._reports.all(job_id))
 
     def document(self, job_id: str, name: str, report: str = "") -> bytes:
-        """One of ``DOCUMENTS`` of the attempt ``report``, by default the newest, or its ``WORKBOOK``, made on demand.
+        """One of ``SERVED`` of the attempt ``report``, by default the newest.
 
         Raises:
             NotThere: there is no such report, or no document of that name.
         """
         made = self._attempt(job_id, report) if report else self.newest(job_id)
-        if name == WORKBOOK:
+        if name in MADE:
             with self._making:
-                return self._workbook_of(job_id, made.attempt)
-        if name not in DOCUMENTS or all(file.name != name for file in made.files):
+                return self._made(job_id, made.attempt, name)
+        if name not in SERVED or all(file.name != name for file in made.files):
             raise NotThere(f"The report of {job_id} has no document of that name.")
         return self._store.read(_ref(made), name)
 
@@ -212,8 +211,8 @@ class StoredReports:
         catalog = catalog_from_json(self._store.snapshots.read(version), version)
         return frozenset(brand.brand_id for brand in catalog.brands)
 
-    def _make_workbook(self, job_id: str, attempt: str) -> bytes:
-        return workbook(document(*self.report(job_id, attempt)))
+    def _make(self, job_id: str, attempt: str, name: str) -> bytes:
+        return on_demand(name, *self.report(job_id, attempt))
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
         ref = AttemptRef(job_id, Stage.extract_frames, attempt)

@@ -28,11 +28,12 @@ from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report import boxes
 from brand_detect.report.annotations import Annotations
 from brand_detect.report.clips import cut
+from brand_detect.report.documents import on_demand
 from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocument, document, to_csv
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 from brand_detect.report.webvtt import markers
 from brand_detect.report.words import counted
-from brand_detect.report.workbook import WORKBOOK, workbook
+from brand_detect.report.workbook import WORKBOOK
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
 from brand_detect.storage.frames import StoredFrames
@@ -117,10 +118,12 @@ def files(found: StoredReport, what: Format, prefix: str = LOCAL_FILES) -> Itera
     elif what is Format.vtt:
         yield "markers.vtt", markers(found.document).encode()
     elif what is Format.csv:
-        for name in ("brands", "placements", "assets", "exposures", "detections"):
+        for name in ("brands", "placements", "assets", "exposures"):
             yield f"{name}.csv", to_csv(getattr(report, name))
+        for name in ("detections.csv", "unresolved.csv"):
+            yield name, on_demand(name, report, request)
     elif what is Format.xlsx:
-        yield WORKBOOK, workbook(found.document)
+        yield WORKBOOK, on_demand(WORKBOOK, report, request)
     elif what is Format.parquet:
         for file in found.manifest.files:
             if file.name.endswith(".parquet"):

@@ -1167,7 +1167,7 @@
   drawUnresolved();
   if (service && service.documents) {
     for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
-    byId("workbook").hidden = false; // the service makes it on demand
+    byId("served").hidden = false;
   }
   if (review) review.build();
   matchMedia("print").addEventListener("change", () => {

@@ -34,6 +34,7 @@ from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
 from brand_detect.report.words import has_placement
+from brand_detect.report.workbook import WORKBOOK, XLSX
 
 FRAME_PX = 640
 """Width of whole frames in the page."""
@@ -51,6 +52,14 @@ DOCUMENTS: Mapping[str, str] = {
     "markers.vtt": "text/vtt; charset=utf-8",
 }
 """Documents next to the page, with their media types."""
+MADE: Mapping[str, str] = {
+    WORKBOOK: XLSX,
+    "detections.csv": "text/csv; charset=utf-8",
+    "unresolved.csv": "text/csv; charset=utf-8",
+}
+"""Documents that the service makes on demand."""
+SERVED: Mapping[str, str] = {**DOCUMENTS, "report.html": "text/html; charset=utf-8", **MADE}
+"""All that the service gives, the page as a file among them."""
 LISTED_CLUSTERS = 200
 PICTURED_CLUSTERS = 48
 
@@ -121,6 +130,7 @@ def render(
         unresolved_clusters=report.unresolved[:PICTURED_CLUSTERS],
         reasons=REASONS,
         documents=DOCUMENTS,
+        served=[name for name in SERVED if name not in DOCUMENTS],
         figures=figures,
         written=written,
         **_totals(report),

@@ -50,7 +50,7 @@ def names(folder: Path) -> set[str]:
     ("what", "files"),
     [
         ("json", {"report.json"}),
-        ("csv", {f"{n}.csv" for n in ("brands", "placements", "assets", "exposures", "detections")}),
+        ("csv", {f"{n}.csv" for n in ("brands", "placements", "assets", "exposures", "detections", "unresolved")}),
         ("vtt", {"markers.vtt"}),
         ("xlsx", {"report.xlsx"}),
         ("mp4", {"match.mp4"}),

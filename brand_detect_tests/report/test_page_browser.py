@@ -19,7 +19,7 @@ from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.tables import content_id, table
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.exports import document
-from brand_detect.report.page import DOCUMENTS, render
+from brand_detect.report.page import SERVED, render
 from brand_detect.report.workbook import WORKBOOK
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.browser import chromium, faults
@@ -880,7 +880,7 @@ def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbo
     tab: Tab, service: Service, report: str
 ) -> None:
     links = "links => links.map(a => a.getAttribute('href'))"
-    names = [*DOCUMENTS, WORKBOOK]
+    names = [*SERVED]
     tab.page.goto(report)
     assert tab.page.locator("#made a[data-file]").evaluate_all(links) == names
     expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_hidden()

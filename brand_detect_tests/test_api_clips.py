@@ -1,5 +1,6 @@
 """Clips of exposures over HTTP: the right pictures, and what is said when there are none."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from brand_detect.api import clips
+from brand_detect.api.stored import PIECE_BYTES
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 from brand_detect_tests.engines.test_annotate import times
@@ -152,3 +154,18 @@ def test_a_clip_is_cut_from_s3(s3: Path, tmp_path: Path):
     far = service(ScriptedClient(), tmp_path, settings={"media_roots": ("s3://bucket/media",)})
     answer = far.get(address(tmp_path))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
+
+
+def test_the_video_with_boxes_is_given_once_it_was_made(http: TestClient, made: Path):
+    address, attempt = "/reports/match/annotated.mp4", exposure(made)["attempt"]
+    answer = http.get(address)
+    assert (answer.status_code, "materialize annotated_video" in answer.json()["detail"]) == (404, True)
+    assert '"annotated":' not in http.get("/reports/match").text
+    video = os.urandom(PIECE_BYTES + 1000)
+    Store(str(made / "store")).blobs.put(f"match/_exports/{attempt}.mp4", video)
+    answer = http.get(address)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
+    assert answer.headers["content-disposition"] == 'attachment; filename="match.mp4"'
+    assert answer.content == video
+    assert f'"annotated": "{address}?report={attempt}"' in http.get("/reports/match").text
+    assert http.get(f"{address}?report=..%2f..").status_code == 404

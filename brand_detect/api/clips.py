@@ -1,4 +1,4 @@
-"""The clip of an exposure, cut from the job's video on demand."""
+"""Videos of a report: the clip of an exposure, cut on demand, and the video with boxes, if one was made."""
 
 import os
 import tempfile
@@ -29,11 +29,13 @@ MOST_WAITING = 8
 CHUNK_BYTES = 2**18
 COMMAND = "use the command line: brand-detect export JOB --format clip --exposure ID"
 
+Report_ = Annotated[str, Query(description="the report's attempt; by default the newest")]
+
 
 def clip_router(
     stored: StoredReports, media: Media, rewriter: VideoRewriter, may_see: Sequence[Dependency]
 ) -> APIRouter:
-    """The endpoint for clips, which are cut one at a time."""
+    """The endpoints for videos; clips are cut one at a time."""
     router = APIRouter(dependencies=may_see)
     cutting = anyio.CapacityLimiter(1)
 
@@ -45,18 +47,24 @@ def clip_router(
     async def clip(
         job_id: str,
         exposure_id: str,
-        report: Annotated[str, Query(description="the report's attempt; by default the newest")] = "",
+        report: Report_ = "",
     ) -> Response:
         """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
         sound. At most two minutes."""
         if cutting.statistics().tasks_waiting >= MOST_WAITING:
             raise HTTPException(503, "Other clips are being cut.", {"Retry-After": "10"})
         file = await anyio.to_thread.run_sync(_cut, job_id, exposure_id, report, limiter=cutting)
-        headers = {
-            "Content-Disposition": f'attachment; filename="{job_id}-{exposure_id}.mp4"',
-            "Content-Length": str(os.fstat(file.fileno()).st_size),
-        }
-        return StreamingResponse(_read(file), headers=headers, media_type="video/mp4")
+        return _attached(f"{job_id}-{exposure_id}.mp4", os.fstat(file.fileno()).st_size, _read(file))
+
+    @router.get(
+        f"{REPORTS}/{{job_id}}/annotated.mp4",
+        response_class=Response,
+        responses={200: {"content": {"video/mp4": {"schema": {}}}}, **problems(404, 503)},
+    )
+    def annotated(job_id: str, report: Report_ = "") -> Response:
+        """The whole video with the report's boxes drawn in, as the asset `annotated_video` has made it."""
+        size_bytes, pieces = stored.annotated(job_id, report)
+        return _attached(f"{job_id}.mp4", size_bytes, pieces)
 
     def _cut(job_id: str, exposure_id: str, attempt: str) -> BinaryIO:
         """The clip as a file that is gone once it is closed."""
@@ -82,6 +90,11 @@ def clip_router(
             raise NotThere(f"The clip cannot be cut. {e}") from e
 
     return router
+
+
+def _attached(name: str, size_bytes: int, pieces: Iterator[bytes]) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(size_bytes)}
+    return StreamingResponse(pieces, headers=headers, media_type="video/mp4")
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:

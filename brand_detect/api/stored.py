@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from threading import Lock
 
@@ -34,6 +34,7 @@ PLACE = b'<script type="application/json" id="service">null</script>'
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
+PIECE_BYTES = 2**22
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
 
@@ -116,6 +117,21 @@ class StoredReports:
         assert isinstance(request, JobRequest)
         return report, request
 
+    def annotated(self, job_id: str, report: str = "") -> tuple[int, Iterator[bytes]]:
+        """Size and pieces of the video with the boxes of the attempt ``report``, by default the newest.
+
+        Raises:
+            NotThere: there is no such report, or its video has not been made.
+        """
+        path = _ref(self._attempt(job_id, report) if report else self.newest(job_id)).annotated
+        if not self._store.blobs.exists(path):
+            raise NotThere(
+                "The video with boxes has not been made: materialize annotated_video for the job in Dagster."
+            )
+        size_bytes = self._store.blobs.size_bytes(path)
+        begins = range(0, size_bytes, PIECE_BYTES)
+        return size_bytes, (self._store.blobs.read(path, begin, begin + PIECE_BYTES) for begin in begins)
+
     def page(self, job_id: str) -> tuple[bytes, list[str]]:
         """The page of the newest report with the service's addresses filled in, and the hashes of its scripts."""
         made, home = self.newest(job_id), f"/reports/{job_id}"
@@ -124,6 +140,8 @@ class StoredReports:
         places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
+        if self._store.blobs.exists(_ref(made).annotated):
+            places["annotated"] = f"{home}/annotated.mp4?report={made.attempt}"
         told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
         found = META.search(page)
         policy = html.unescape(found[1].decode()) if found else ""

@@ -41,9 +41,6 @@ from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
-EXPORTS = "_exports"
-"""A job's folder for exports made on demand; a new one replaces the old."""
-
 V = TypeVar("V", bound=Value)
 
 
@@ -211,7 +208,7 @@ def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         target = Path(folder) / f"{found.ref.attempt}.mp4"
         made, still = annotate(found, services, target, services.progress("annotated_video", context.log))
         size_bytes = target.stat().st_size
-        path = services.store.blobs.put_file(f"{found.ref.job_id}/{EXPORTS}/{target.name}", target)
+        path = services.store.blobs.put_file(found.ref.annotated, target)
     shown = (
         {} if still is None else {"still": inline("still", encoded(still, services.engines.codec(), EMBEDDED_BYTES))}
     )

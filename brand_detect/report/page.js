@@ -1168,6 +1168,10 @@
   if (service && service.documents) {
     for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
     byId("served").hidden = false;
+    if (service.annotated) {
+      byId("annotated").href = service.annotated;
+      byId("annotated").parentElement.hidden = false;
+    }
   }
   if (review) review.build();
   matchMedia("print").addEventListener("change", () => {

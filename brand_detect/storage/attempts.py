@@ -22,6 +22,9 @@ from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, manifest_to_json
 from brand_detect.storage.shards import ShardWriter, shard_at
 
+EXPORTS = "_exports"
+"""A job's folder for exports made on demand; a new one replaces the old."""
+
 
 @dataclass(frozen=True)
 class AttemptRef:
@@ -38,6 +41,11 @@ class AttemptRef:
     def file(self, name: str) -> str:
         """The path of one of its files."""
         return f"{self.path}/{name}"
+
+    @property
+    def annotated(self) -> str:
+        """The path of the video with a report's boxes, if one was made."""
+        return f"{self.job_id}/{EXPORTS}/{self.attempt}.mp4"
 
     def __str__(self) -> str:
         return self.path

@@ -886,6 +886,7 @@ def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbo
     expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_hidden()
     tab.page.goto(service.url)
     expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_visible()
+    expect(tab.page.get_by_role("link", name="the video with boxes")).to_have_count(0)  # none was made
     served = [f"/reports/match/documents/{name}?report=r-0" for name in names]
     assert tab.page.locator("#made a[data-file]").evaluate_all(links) == served
 

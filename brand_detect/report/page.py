@@ -1,7 +1,8 @@
 """The report as one self-contained HTML page with data, pictures, style and script, and no external requests.
 
-Figures, notes and provenance are plain HTML. The script (``page.js``) makes tables sortable and draws timeline and
-evidence from the data; it only builds elements, never markup from texts, and the page's policy allows no other script.
+Figures, notes and provenance are plain HTML. The script (the files of ``script/``) makes tables sortable and draws
+timeline and evidence from the data; it only builds elements, never markup from texts, and the page's policy allows no
+other script. The service adds ``player.js``, which plays the video.
 """
 
 import base64
@@ -51,6 +52,11 @@ DOCUMENTS: Mapping[str, str] = {
     "markers.vtt": "text/vtt; charset=utf-8",
 }
 """Documents next to the page, with their media types."""
+SCRIPT = (
+    *("elements", "rows", "totals", "filters", "table", "timeline", "pictures", "panel", "gallery", "unresolved"),
+    *("corrections", "begin"),
+)
+"""The files of the page's script in order: one function, so that each sees what those before it define."""
 LISTED_CLUSTERS = 200
 PICTURED_CLUSTERS = 48
 
@@ -110,7 +116,7 @@ def render(
     clusters = [c for c in report.unresolved[:PICTURED_CLUSTERS] if c.frame is not None]
     shown = _pictures(report, clusters, frames, codec, params.thumbnail_px, left)
     data["pictures"] = shown.data()
-    script, style = _asset("page.js"), _asset("page.css")
+    script, style = _script(), _asset("page.css")
     return template("page.html").render(
         script=script,
         style=style,
@@ -325,6 +331,12 @@ def _embedded(data: dict[str, Any]) -> str:
     """JSON that is safe inside a script element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+@cache
+def _script() -> str:
+    parts = (_asset(f"script/{name}.js") for name in SCRIPT)
+    return "\n".join(('(() => {\n"use strict";', *parts, "})();\n"))
 
 
 @cache

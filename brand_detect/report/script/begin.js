@@ -1,0 +1,21 @@
+// ---- begin
+
+document.body.append(panel);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") { hideTip(); if (!panel.hidden) closePanel(); }
+});
+if (brands.length) {
+  buildFilters();
+  buildTable();
+  timeline.build();
+  update();
+}
+drawUnresolved();
+if (service && service.documents) {
+  for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
+}
+if (review) review.build();
+matchMedia("print").addEventListener("change", () => {
+  if (brands.length) { drawEvidence(inGallery); timeline.redraw(); }
+  drawUnresolved();
+});

@@ -142,6 +142,8 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "frames": f"/reports/match/frames/{{frame}}.jpg?report={attempt_of(folder).name}",
         "apply": "/reports/match/apply",
         "documents": f"/reports/match/documents/{{name}}?report={attempt_of(folder).name}",
+        "video": f"/reports/match/video?report={attempt_of(folder).name}",
+        "boxes": f"/reports/match/boxes?report={attempt_of(folder).name}",
     }
     assert page.count(SERVED) == 1, "the first place alone"
 

@@ -17,10 +17,11 @@ from brand_detect.api.detect import detect_router
 from brand_detect.api.guard import CSP, UPLOADS, Guard, Limits, Sealed, policy, rate_of
 from brand_detect.api.job_list import JobList
 from brand_detect.api.jobs import JOBS, Submissions, home_router, job_router, list_router
+from brand_detect.api.media import media_router
 from brand_detect.api.overview import COMPARE, PORTFOLIO, overview_router
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
-from brand_detect.api.stored import Conflict, NotThere
+from brand_detect.api.stored import Conflict, NotThere, StoredReports
 from brand_detect.api.stored_brands import StoredBrands
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.api.uploads import UploadArea, upload_router, uploads_of
@@ -74,6 +75,7 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     jobs = _include_jobs(app, client, store, settings, access, launching)
     app.include_router(overview_router(store, access, guards(access)[0]))
     app.include_router(report_router(client, store, jobs, access, launching))
+    app.include_router(media_router(StoredReports(store), store, MediaFiles(settings.media_roots), guards(access)[0]))
     app.include_router(health_router(client))
 
     return app

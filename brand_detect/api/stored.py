@@ -17,7 +17,7 @@ from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correct
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
-from brand_detect.report.page import DOCUMENTS
+from brand_detect.report.page import DOCUMENTS, player
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.frames import StoredFrames
@@ -28,6 +28,8 @@ from brand_detect.storage.store import Store
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Placeholder in a stored page for the addresses of the service."""
+SCREEN = b'<div id="screen">'
+"""The player's place in a stored page."""
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
@@ -71,8 +73,14 @@ class StoredReports:
         except BadInput as e:
             raise NotThere(str(e)) from e
 
-    def _attempt(self, job_id: str, attempt: str) -> Manifest:
-        """The manifest of one of the job's reports."""
+    def made(self, job_id: str, attempt: str = "") -> Manifest:
+        """The manifest of one of the job's reports, by default the newest.
+
+        Raises:
+            NotThere: there is no such report.
+        """
+        if not attempt:
+            return self.newest(job_id)
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
         if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")
@@ -88,7 +96,7 @@ class StoredReports:
         Raises:
             NotThere: there is no such report, or no document of that name.
         """
-        made = self._attempt(job_id, report) if report else self.newest(job_id)
+        made = self.made(job_id, report)
         if name not in DOCUMENTS or all(file.name != name for file in made.files):
             raise NotThere(f"The report of {job_id} has no document of that name.")
         return self._store.read(_ref(made), name)
@@ -100,11 +108,19 @@ class StoredReports:
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
         places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
+        places["video"] = f"{home}/video?report={made.attempt}"
+        places["boxes"] = f"{home}/boxes?report={made.attempt}"
         told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
         found = META.search(page)
         policy = html.unescape(found[1].decode()) if found else ""
         scripts = next((d for d in policy.split(";") if d.split()[:1] == ["script-src"]), "")
-        return page.replace(PLACE, PLACE.replace(b"null", told.encode()), 1), HASH.findall(scripts)
+        page = page.replace(PLACE, PLACE.replace(b"null", told.encode()), 1)
+        allowed = HASH.findall(scripts)
+        if SCREEN in page:  # a page made before there was a player has no place for it
+            script, digest = player()
+            allowed.append(digest)  # in the answer's header, which takes the place of the page's own policy
+            page = META.sub(b"", page, count=1).replace(b"</body>", b"<script>%s</script></body>" % script.encode(), 1)
+        return page, allowed
 
     def frame(self, job_id: str, frame: int, report: str = "") -> bytes:
         """The JPEG of a sampled frame of the attempt ``report``, by default the newest.
@@ -112,7 +128,7 @@ class StoredReports:
         Raises:
             NotThere: the report or the frame does not exist, or the frames have been deleted.
         """
-        made = self._attempt(job_id, report) if report else self.newest(job_id)
+        made = self.made(job_id, report)
         try:
             return self._frames_of(job_id, made.upstream[Stage.extract_frames]).jpeg(frame)
         except IndexError as e:

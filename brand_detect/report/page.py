@@ -29,10 +29,12 @@ from brand_detect.domain.contracts.compile_report import (
     UnresolvedCluster,
 )
 from brand_detect.domain.contracts.verdicts import REASONS
+from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import LINE
-from brand_detect.domain.protocols import FrameReader, ImageCodec
+from brand_detect.domain.protocols import Color, FrameReader, ImageCodec
+from brand_detect.report.annotations import COLORS
 from brand_detect.report.exports import ReportDocument
-from brand_detect.report.figures import Figure, figures_of, written, zone_shares
+from brand_detect.report.figures import Figure, figures_of, leading, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
 from brand_detect.report.words import has_placement
 
@@ -53,8 +55,8 @@ DOCUMENTS: Mapping[str, str] = {
 }
 """Documents next to the page, with their media types."""
 SCRIPT = (
-    *("elements", "rows", "totals", "filters", "table", "timeline", "pictures", "panel", "gallery", "unresolved"),
-    *("corrections", "begin"),
+    *("elements", "rows", "totals", "filters", "table", "timeline", "pictures", "screen", "panel", "gallery"),
+    *("unresolved", "corrections", "begin"),
 )
 """The files of the page's script in order: one function, so that each sees what those before it define."""
 LISTED_CLUSTERS = 200
@@ -134,12 +136,19 @@ def render(
     )
 
 
+def player() -> tuple[str, str]:
+    """The script that plays the video on a page before a service, and its hash for the page's policy."""
+    script = _asset("player.js")
+    return script, f"'{_digest(script)}'"
+
+
 def _totals(report: ReportDocument) -> dict[str, Any]:
     """The template's view of the report, with totals over all brands and per brand."""
     own = _by_brand(report)
     start, end = report.summary["range_s"]
     return {
         "report": report,
+        "video_name": file_name(report.job.video_uri) or report.job.job_id,
         "job": report.job,
         "summary": report.summary,
         "start": start,
@@ -207,6 +216,9 @@ def _data(
         "sure_confidence": params.sure_confidence,
         "media_value": summary.get("media_value"),
         "figures": [f._asdict() for f in figures],
+        "leading": leading(figures),
+        "colors": [[_css(color) for color in pair] for pair in COLORS],
+        "codec": report.job.probe.codec,
         "zones": ZONES,
         "reasons": REASONS,
         "shots_s": [[round(edge, 3) for edge in shot] for shot in summary["shots_s"]],
@@ -223,6 +235,10 @@ def _data(
         "run": {name: run.get(name, {}) for name in ("engines", "lineage", "params")},
         "reviews": summary.get("reviews", []),
     }
+
+
+def _css(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def _cluster(cluster: UnresolvedCluster) -> dict[str, Any]:

@@ -36,6 +36,7 @@ panel.addEventListener("keydown", (event) => {
   if (!chosen || event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, textarea")) return;
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (by) { event.preventDefault(); step(by); }
+  if (event.key === "p" && document.body.classList.contains("plays")) play(chosen);
 });
 
 function siblings(e) {
@@ -60,7 +61,13 @@ const RULES = {
   review: "a person named it",
 };
 
+function play(e) {
+  bigPicture.go(e, true);
+  if (panel.offsetWidth === innerWidth) closePanel(); // it covers the player
+}
+
 function openExposure(e, from) {
+  if (chosen !== e) bigPicture.go(e);
   chosen = e;
   reopen = () => openExposure(e);
   const all = siblings(e);
@@ -71,6 +78,7 @@ function openExposure(e, from) {
       el("button", { type: "button", class: "button", "aria-label": "Previous exposure", disabled: at === 0, click: () => step(-1) }, "←"),
       `Exposure ${at + 1} of ${all.length}`,
       el("button", { type: "button", class: "button", "aria-label": "Next exposure", disabled: at === all.length - 1, click: () => step(1) }, "→"),
+        el("button", { type: "button", class: "button play", "aria-keyshortcuts": "p", click: () => play(e) }, "▶ Play"),
       el("button", { type: "button", class: "link", click: () => openBrand(e.brand) }, "All of this brand")),
     el("p", {}, el("b", {}, `${clock(e.start_s)} to ${clock(e.end_s)}`), `, ${duration(e.seconds)}`, " ",
       e.reviewed && el("span", { class: "badge reviewed" }, `${e.reviewed} by a person`),

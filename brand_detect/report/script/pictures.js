@@ -19,8 +19,8 @@ function wholeFrame(e, src) {
   const others = all.filter((box) => !isBest(box));
   const image = el("img", { src, width, height, alt: `The frame at ${e.t_s === null ? clock(e.start_s) : clock(e.t_s)} with the box of ${plain(brands[e.brand].brand)}` });
   return el("div", { class: "shot" }, image,
-    pictures.size_px && others.map(([brand, ...box]) => el("span", { class: "box other", "data-own": own([brand, ...box]), title: plain(brands[brand].brand), style: at(...box) })),
-    pictures.size_px && el("span", { class: "box", "data-own": own(all.find(isBest) || []), style: at(e.x_px, e.y_px, e.w_px, e.h_px) }));
+    pictures.size_px && others.map(([brand, ...box]) => el("span", { class: "box other", "data-own": own([brand, ...box]), title: plain(brands[brand].brand), style: { ...paint(brand), ...at(...box) } })),
+    pictures.size_px && el("span", { class: "box", "data-own": own(all.find(isBest) || []), style: { ...paint(e.brand), ...at(e.x_px, e.y_px, e.w_px, e.h_px) } }));
 }
 
 /** The same picture enlarged around the box, for a frame that comes whole from the service. */

@@ -14,9 +14,19 @@ const hideTip = () => { tip.hidden = true; };
 // ---- the table
 
 const heads = new Map();
+const hiddenColumns = new Set(figures.map((figure) => figure.key).filter((key) => !data.leading.includes(key)));
 
 function buildTable() {
   document.body.append(tip);
+  byId("filters").append(el("details", { class: "columns" }, el("summary", {}, "Columns"),
+    el("div", { role: "group", "aria-label": "Columns" }, figures.slice(1).map((figure) => {
+      const box = el("input", { type: "checkbox", checked: !hiddenColumns.has(figure.key), change: () => {
+        if (box.checked) hiddenColumns.delete(figure.key);
+        else hiddenColumns.add(figure.key);
+        update();
+      } });
+      return el("label", {}, box, " ", figure.head);
+    }))));
   for (const head of document.querySelectorAll("#table thead th")) {
     const figure = figures.find((f) => f.key === head.dataset.key);
     head.removeAttribute("title");
@@ -38,11 +48,16 @@ function buildTable() {
 
 function drawTable(found) {
   for (const [key, head] of heads) {
+    head.hidden = hiddenColumns.has(key);
     if (key === order.key) head.setAttribute("aria-sort", order.down ? "descending" : "ascending");
     else head.removeAttribute("aria-sort");
   }
   const most = Math.max(1e-9, ...found.map((row) => row.total.high_s ?? row.total.seconds));
-  const lines = found.map((row) => el("tr", {}, figures.map((figure) => cellOf(figure, row, most))));
+  const lines = found.map((row) => el("tr", {}, figures.map((figure) => {
+    const cell = cellOf(figure, row, most);
+    cell.hidden = hiddenColumns.has(figure.key);
+    return cell;
+  })));
   if (!lines.length) lines.push(el("tr", {}, el("td", { colspan: figures.length }, "No brand matches. Widen the filter or the search.")));
   document.querySelector("#table tbody").replaceChildren(...lines);
 }
@@ -51,7 +66,7 @@ function cellOf(figure, { number, own, total }, most) {
   const value = total[figure.key];
   if (figure.key === "brand") {
     return el("th", { scope: "row" },
-      el("button", { type: "button", class: "link", "data-brand": number, "aria-haspopup": "dialog", click: (event) => openBrand(number, event.currentTarget) }, word(total.brand)),
+      el("button", { type: "button", class: "link", "data-brand": number, "aria-haspopup": "dialog", click: (event) => openBrand(number, event.currentTarget) }, swatch(number), word(total.brand)),
       review && [" ", ...review.ofBrand(number).map(badge), el("button", {
         type: "button", class: "link small soft", "data-brand": number, "aria-haspopup": "dialog", "aria-label": `Correct ${plain(total.brand)}`,
         click: (event) => openBrand(number, event.currentTarget, "actions"),

@@ -16,13 +16,15 @@ const timeline = (() => {
     el("div", { class: "lane" }, el("span", { class: "name soft" }, "shots"), shots));
   const list = el("div", { class: "lanes" }, top);
   const pane = el("i");
+  const head = el("i", { class: "playhead", "aria-hidden": "true", hidden: true });
+  let at = null; // where the player is, in seconds
   const strip = el("div", { class: "window", "aria-hidden": "true" }, pane);
-  const chart = el("div", { class: "chart", tabindex: 0, role: "group", "aria-label": "Timeline", "aria-describedby": "timeline-keys" }, list, strip);
+  const chart = el("div", { class: "chart", tabindex: 0, role: "group", "aria-label": "Timeline", "aria-describedby": "timeline-keys" }, list, head, strip);
   const range = el("span", { class: "soft small", role: "status" });
 
   function build() {
     const button = (label, title, click) => el("button", { type: "button", class: "button", "aria-label": title, title, click }, label);
-    const sample = (by, how, letter) => el("span", { class: `bar by-${by} ${how}`, "aria-hidden": "true" }, letter && el("span", {}, letter));
+    const sample = (how, letter) => el("span", { class: `bar ${how}`, "aria-hidden": "true" }, letter && el("span", {}, letter));
     const present = [...new Set(exposures.map(sourceOf))];
     byId("timeline").append(
       el("div", { class: "controls" },
@@ -30,13 +32,13 @@ const timeline = (() => {
         button("←", "Earlier", () => pan(-0.25)), button("→", "Later", () => pan(0.25)),
         button("Whole", "The whole range", () => show(START, END)), range),
       el("ul", { class: "legend", "aria-label": "Legend" },
-        Object.keys(SOURCES).filter((s) => present.includes(s)).map((s) => el("li", {}, sample(s, "sure", s), `identified by ${SOURCES[s]}`)),
-        el("li", {}, sample("T", "sure"), `sure (${data.sure_confidence.toFixed(2)} or more)`),
-        el("li", {}, sample("T", "likely"), `likely (${WEAK.toFixed(2)} or more)`),
-        el("li", {}, sample("T", "weak"), "weak")),
+        Object.keys(SOURCES).filter((s) => present.includes(s)).map((s) => el("li", {}, sample("sure", s), `identified by ${SOURCES[s]}`)),
+        el("li", {}, sample("sure"), `sure (${data.sure_confidence.toFixed(2)} or more)`),
+        el("li", {}, sample("likely"), `likely (${WEAK.toFixed(2)} or more)`),
+        el("li", {}, sample("weak"), "weak")),
       chart,
       el("p", { class: "soft small", id: "timeline-keys" },
-        "The letter on a bar shows how the brand was identified. Click a bar for its evidence. Drag to move, Ctrl and wheel or pinch to zoom. Keys: + and − zoom, ← and → move, 0 shows all, Enter goes to the bars; there the arrows go from bar to bar, Enter opens, Esc leaves."),
+        "The letter on a bar shows how the brand was identified. Click a bar for its evidence, and beside it to go there in the video. Drag to move, Ctrl and wheel or pinch to zoom. Keys: + and − zoom, ← and → move, 0 shows all, Enter goes to the bars; there the arrows go from bar to bar, Enter opens, Esc leaves."),
     );
     list.addEventListener("scroll", ask, { passive: true });
     new ResizeObserver(ask).observe(axis);
@@ -45,12 +47,13 @@ const timeline = (() => {
     chart.addEventListener("focusin", (event) => { if (event.target.shown) current = event.target.shown[0]; });
     list.addEventListener("click", onClick, true);
     watchPointers();
+    document.addEventListener("playhead", ({ detail }) => { at = detail; drawHead(); });
   }
 
   function setLanes(found) {
     lanes = found.map(({ number, own, total }) => {
       const track = el("div", { class: "track", role: "group", "aria-label": `${plain(total.brand)}: ${counted(own.length, "exposure")}` });
-      const name = el("button", { type: "button", class: "link name", tabindex: -1, title: plain(total.brand), click: () => openBrand(number, name) }, word(total.brand));
+      const name = el("button", { type: "button", class: "link name", tabindex: -1, title: plain(total.brand), click: () => openBrand(number, name) }, swatch(number), word(total.brand));
       return { number, own, track, drawn: -1, row: el("div", { class: "lane" }, name, track) };
     });
     list.replaceChildren(top, ...lanes.map((lane) => lane.row));
@@ -124,7 +127,15 @@ const timeline = (() => {
     shots.replaceChildren(...strokes);
     pane.style.left = `${(100 * (view.from - START)) / whole}%`;
     pane.style.width = `${(100 * span) / whole}%`;
+    drawHead();
     range.textContent = `${clock(view.from)} to ${clock(view.to)}, ${counted(lanes.length, "brand")}`;
+  }
+
+  /** The line at the time that the player shows. */
+  function drawHead() {
+    const inView = at !== null && at >= view.from && at <= view.to;
+    head.hidden = !inView;
+    if (inView) head.style.left = `${axis.offsetLeft + ((at - view.from) / (view.to - view.from)) * width}px`;
   }
 
   function drawLane(lane) {
@@ -150,7 +161,7 @@ const timeline = (() => {
       const label = group.shown.length === 1 ? titleOf(group.shown[0]) : `${counted(group.shown.length, "exposure")}, ${clock(group.start)} to ${clock(group.end)}; zoom in to tell them apart`;
       const bar = el("button", {
         type: "button", class: `bar ${group.look}${group.shown.includes(chosen) ? " chosen" : ""}`, tabindex: -1, title: label, "aria-label": label,
-        style: { left: place(from), width: extent(to - from) },
+        style: { ...paint(lane.number), left: place(from), width: extent(to - from) },
       }, wide >= 18 && el("span", {}, sourceOf(group.shown[0])));
       bar.shown = group.shown;
       return bar;
@@ -164,7 +175,10 @@ const timeline = (() => {
   function onClick(event) {
     const bar = event.target.closest(".bar");
     if (dragged) { event.stopPropagation(); event.preventDefault(); dragged = false; return; }
-    if (!bar) return;
+    if (!bar) {
+      if (event.target.closest(".track")) document.dispatchEvent(new CustomEvent("seek", { detail: timeAt(event.clientX) }));
+      return;
+    }
     const near = event.detail ? timeAt(event.clientX) : bar.shown[0].start_s;
     const off = (e) => Math.max(e.start_s - near, near - e.end_s, 0);
     openExposure(bar.shown.reduce((best, e) => (off(e) < off(best) ? e : best)), bar);

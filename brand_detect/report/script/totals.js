@@ -75,6 +75,7 @@ function update() {
   const wanted = query.trim().toLocaleLowerCase();
   const found = rows.filter((row) => row.total.brand.toLocaleLowerCase().includes(wanted)).sort(compare);
   if (wanted && !found.length) state.textContent += ` No brand's name contains “${plain(query)}”.`;
+  drawTop(found);
   drawTable(found);
   timeline.setLanes(found);
   drawEvidence(found);

@@ -142,6 +142,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "frames": f"/reports/match/frames/{{frame}}.jpg?report={attempt_of(folder).name}",
         "apply": "/reports/match/apply",
         "documents": f"/reports/match/documents/{{name}}?report={attempt_of(folder).name}",
+        "brands": "/reports/match/brands",
         "video": f"/reports/match/video?report={attempt_of(folder).name}",
         "boxes": f"/reports/match/boxes?report={attempt_of(folder).name}",
     }
@@ -590,3 +591,13 @@ def test_another_site_logs_nobody_in_and_keys_are_not_guessed(dagster: ScriptedC
     blocked = log_in(http)
     assert (blocked.status_code, "set-cookie" in blocked.headers) == (429, False)
     assert blocked.headers["Retry-After"] == "60"
+
+
+def test_the_names_of_the_catalogue_are_offered_for_a_correction(
+    http: TestClient, dagster: ScriptedClient, folder: Path
+):
+    names = http.get("/reports/match/brands").json()["brands"]
+    assert "Rolex" in names
+    assert names == sorted(names, key=str.casefold)
+    assert http.get("/reports/none/brands").status_code == 404
+    assert service(dagster, folder, api_key=KEY).get("/reports/match/brands").status_code == 401

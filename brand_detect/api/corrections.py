@@ -30,6 +30,10 @@ class ReviewList(BaseModel):
     damaged: list[str] = Field(description="one sentence about each unreadable correction")
 
 
+class BrandNames(BaseModel):
+    brands: list[str] = Field(description="in alphabetical order", examples=[["Adidas", "Rolex"]])
+
+
 class NewReview(Review):
     """A correction that was just stored."""
 
@@ -62,6 +66,11 @@ def correction_router(
         """The corrections of a job's reports, each with its outcome."""
         found, damaged = stored.reviews(job_id)
         return ReviewList(attempt=stored.newest(job_id).attempt, reviews=found, damaged=damaged)
+
+    @router.get(f"{REPORTS}/{{job_id}}/brands", responses=problems(404, 503), dependencies=may_see)
+    def brands(job_id: str) -> BrandNames:
+        """The brands of the catalogue that the newest report was made with: names for a correction."""
+        return BrandNames(brands=stored.brand_names(job_id))
 
     @router.post(
         f"{REPORTS}/{{job_id}}/reviews",

@@ -60,7 +60,7 @@ class StoredReports:
         self._store = store
         self._reports = Reports(store)
         self._frames_of = lru_cache(8)(self._load_frames)
-        self._catalog_ids = lru_cache(4)(self._load_catalog_ids)
+        self._catalog_names = lru_cache(4)(self._load_catalog_names)
 
     def newest(self, job_id: str) -> Manifest:
         """The manifest of the job's newest report whose checks passed.
@@ -108,6 +108,7 @@ class StoredReports:
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
         places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
+        places["brands"] = f"{home}/brands"
         places["video"] = f"{home}/video?report={made.attempt}"
         places["boxes"] = f"{home}/boxes?report={made.attempt}"
         told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
@@ -197,11 +198,15 @@ class StoredReports:
         assert isinstance(report, Report)
         known = {*report.brands["brand_id"].to_pylist(), *report.rejected["brand_id"].to_pylist()}
         known |= {brand_id_of(review.to) for review in before if review.to}
-        return brand_id in known or brand_id in self._catalog_ids(made.upstream[CATALOG])
+        return brand_id in known or brand_id in self._catalog_names(made.upstream[CATALOG])
 
-    def _load_catalog_ids(self, version: str) -> frozenset[str]:
+    def brand_names(self, job_id: str) -> list[str]:
+        """Names of all brands in the catalogue of the newest report, in alphabetical order."""
+        return sorted(self._catalog_names(self.newest(job_id).upstream[CATALOG]).values(), key=str.casefold)
+
+    def _load_catalog_names(self, version: str) -> dict[str, str]:
         catalog = catalog_from_json(self._store.snapshots.read(version), version)
-        return frozenset(brand.brand_id for brand in catalog.brands)
+        return {brand.brand_id: brand.name for brand in catalog.brands}
 
     def _load_frames(self, job_id: str, attempt: str) -> StoredFrames:
         ref = AttemptRef(job_id, Stage.extract_frames, attempt)

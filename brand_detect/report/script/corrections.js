@@ -4,7 +4,11 @@ const review = service && (() => {
   let events = [];
   let busy = false;
   const user = el("input", { id: "user", autocomplete: "name", maxlength: 80, value: remembered(), change: () => remember(user.value.trim()) });
-  const names = el("datalist", { id: "brand-names" }, brands.map((brand) => el("option", { value: brand.brand })));
+  const names = el("datalist", { id: "brand-names" });
+  /** Offers the report's brands, then those of the whole catalogue. */
+  function suggest(known) {
+    names.replaceChildren(...[...new Set([...brands.map((brand) => brand.brand), ...known.brands])].map((value) => el("option", { value })));
+  }
   const says = el("p", { class: "message", role: "status" });
   const apply = el("button", { type: "button", class: "button first", click: onApply });
   const drawer = el("button", { type: "button", class: "button", "aria-haspopup": "dialog", click: (event) => openDrawer(event.currentTarget) }, "Corrections");
@@ -151,6 +155,7 @@ const review = service && (() => {
         tell(`Applying, ${Math.round((Date.now() - begun) / 1000)} s: ${now.says || String(now.status).toLowerCase()}…`);
       }
       tell("Applied. Loading the new report…");
+      keepSeconds();
       location.reload();
     } catch (error) {
       busy = false;
@@ -159,23 +164,44 @@ const review = service && (() => {
     }
   }
 
-  function form(label, button, send, value = "") {
-    const input = el("input", { list: "brand-names", autocomplete: "off", required: true, maxlength: 100, value });
+  const BEFORE = `brand_detect.before.${service.job_id}`;
+  function keepSeconds() {
+    try { sessionStorage.setItem(BEFORE, JSON.stringify(brands.map((b) => [b.brand, b.seconds]))); } catch { /* then it is not told what has changed */ }
+  }
+  /** Tells what applying has changed, in seconds by brand. */
+  function tellChanges() {
+    let before = null;
+    try {
+      before = new Map(JSON.parse(sessionStorage.getItem(BEFORE)));
+      sessionStorage.removeItem(BEFORE);
+    } catch { return; }
+    const after = new Map(brands.map((b) => [b.brand, b.seconds]));
+    const changed = [...new Set([...before.keys(), ...after.keys()])].filter((name) => Math.abs((before.get(name) || 0) - (after.get(name) || 0)) >= 0.05);
+    if (!before.size) return;
+    const told = changed.slice(0, 5).map((name) => `${plain(name)} ${duration(before.get(name) || 0)} → ${duration(after.get(name) || 0)}`);
+    tell(`Applied. ${told.length ? `${told.join("; ")}${changed.length > told.length ? `; and ${changed.length - told.length} more` : ""}.` : "No brand's time has changed."}`);
+  }
+
+  function form(label, button, send, key = "") {
+    const input = el("input", { list: "brand-names", autocomplete: "off", required: true, maxlength: 100, "aria-keyshortcuts": key || null });
     return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
       el("label", { class: "field" }, label, input), el("button", { class: "button" }, button));
   }
-  /** A button that sends ``event`` about ``place()``, unless the last event already says so. */
-  function act(label, event, place = () => ({})) {
-    const subject = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
-    const isStated = () => {
-      const rivals = ["accept", "reject"].includes(event.action) ? ["accept", "reject"] : [event.action];
-      const last = pending().filter((r) => rivals.includes(r.action) && subject(r) === subject({ ...event, ...place() })).at(-1);
-      return Boolean(last) && last.action === event.action;
-    };
-    return el("button", { type: "button", class: "button", "aria-disabled": isStated() ? "true" : null, click: (clicked) => {
-      if (isStated() || clicked.detail > 1) return;
-      send({ ...event, ...place() });
-    } }, label);
+  const subjectOf = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
+  /** Whether the last pending word about the same says so already. */
+  function isStated(event) {
+    const rivals = ["accept", "reject"].includes(event.action) ? ["accept", "reject"] : [event.action];
+    const last = pending().filter((r) => rivals.includes(r.action) && subjectOf(r) === subjectOf(event)).at(-1);
+    return Boolean(last) && last.action === event.action;
+  }
+  const hint = (key) => el("kbd", { "aria-hidden": "true" }, key.toUpperCase());
+  /** A button that sends ``events()``, as far as they are not stated already. The panel presses it at ``key``. */
+  function act(label, key, events) {
+    const left = () => events().filter((event) => !isStated(event));
+    return el("button", { type: "button", class: "button", "aria-keyshortcuts": key || null, "aria-disabled": left().length ? null : "true", click: (clicked) => {
+      const sent = clicked.detail > 1 ? [] : left();
+      if (sent.length) send(...sent);
+    } }, label, key && hint(key));
   }
 
   /** Where a brand has several boxes on the frame: which of them is meant. The frame outlines the one that is chosen. */
@@ -198,22 +224,41 @@ const review = service && (() => {
   }
 
   const subject = (number) => ({ brand_id: brands[number].brand_id, brand: brands[number].brand.slice(0, 200) });
+  const textOf = (e) => (e.proof === null ? e.text : proofs[e.proof].text);
+  /** The exposures of its brand with the same text, or recognised by the same logo. */
+  function alikeOf(e) {
+    const seen = (o) => textOf(o) || (o.proof !== null && proofs[o.proof].matched);
+    return seen(e) ? exposures.filter((o) => o.brand === e.brand && seen(o) === seen(e)) : [e];
+  }
+  let together = null; // the exposure whose corrections are about all that are alike
+
   function actionsFor(e) {
     const { brand_id, brand } = subject(e.brand);
-    const range = { brand_id, brand, start_s: e.start_s, end_s: e.end_s };
-    const text = e.proof === null ? e.text : proofs[e.proof].text;
+    const [text, alike] = [textOf(e), alikeOf(e)];
     const { choice, place } = boxesOf(e);
-    return el("div", { class: "actions" }, choice,
-      act("Accept", { action: "accept", ...range }, place), act("Reject", { action: "reject", ...range }, place),
-      text && act(`“${plain(cut(text, 30))}” is no brand`, { action: "exclude", text, brand_id, brand }),
-      form("It is another brand", "Rename", (to) => send({ action: "rename", ...range, ...place(), to })));
+    const all = el("input", { type: "checkbox", checked: together === e, "aria-keyshortcuts": "a", change: () => { together = all.checked ? e : null; refresh(); } });
+    const range = (o) => ({ brand_id, brand, start_s: o.start_s, end_s: o.end_s });
+    const about = (said) => (together === e ? alike.map((o) => ({ ...said, ...range(o) })) : [{ ...said, ...range(e), ...place() }]);
+    return el("div", { class: "actions" },
+      together !== e && choice,
+      alike.length > 1 && el("label", {}, all, ` All ${alike.length} alike`, text && [", read as “", word(cut(text, 30)), "”"], hint("a")),
+      act("Right", "r", () => about({ action: "accept" })), act("Wrong", "w", () => about({ action: "reject" })),
+      text && act(["“", word(cut(text, 30)), "” is not a mark"], "n", () => [{ action: "exclude", text, brand_id, brand }]),
+      form(["Other brand", hint("b")], "Rename", (to) => send(...about({ action: "rename", to })), "b"),
+      historyOf(e));
   }
   function actionsForBrand(number) {
     const { brand_id, brand } = subject(number);
     return el("div", { class: "actions" },
-      act("Accept all", { action: "accept", brand_id, brand }), act("Reject all", { action: "reject", brand_id, brand }),
+      act("All right", "", () => [{ action: "accept", brand_id, brand }]), act("All wrong", "", () => [{ action: "reject", brand_id, brand }]),
       form("Rename all to", "Rename", (to) => send({ action: "rename", brand_id, brand, to })),
       form("Merge into", "Merge", (to) => send({ action: "merge", brand_id, brand, to })));
+  }
+  /** Who said what about an exposure, and when; the last is taken back by a key. */
+  function historyOf(e) {
+    const gone = undone();
+    const own = events.filter((r) => r.action !== "undo" && r.state !== "undone" && !gone.has(r.review_id) && covers(r, e)).reverse();
+    return own.length ? el("div", { class: "history" }, own.map((r, i) => eventRow(r, i ? "" : "u", r.state !== "pending"))) : null;
   }
   function clusterForm(cluster, typed) {
     const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
@@ -232,34 +277,39 @@ const review = service && (() => {
     return el("form", { class: "name-cluster", submit: (event) => {
       event.preventDefault();
       const to = input.value.trim();
+      const more = event.submitter && event.submitter.value === "alike" ? alike : [];
       input.value = "";
-      if (to) send({ action: "name", ...what, to }).then((kept) => { if (!kept) input.value = to; });
+      if (to) send({ action: "name", ...what, to }, ...more.map((cluster_id) => ({ action: "name", cluster_id, to }))).then((kept) => { if (!kept) input.value = to; });
     } }, input, el("button", { class: "button" }, "Name"),
+      alike.length > 0 && el("button", { class: "button", value: "alike", "aria-label": `Name cluster ${cluster.rank} and the ${alike.length} alike` }, `Name all ${alike.length + 1} alike`),
       open(cluster.cluster_id) && el("button", { type: "button", class: "button", "aria-label": `Dismiss cluster ${cluster.rank}`, click: () => dismiss(cluster.cluster_id) }, "Dismiss"),
       open(cluster.cluster_id) && alike.length > 0 && el("button", { type: "button", class: "button", "aria-label": `Dismiss cluster ${cluster.rank} and the ${alike.length} alike`, click: () => dismiss(cluster.cluster_id, ...alike) }, `Dismiss all ${alike.length + 1} alike`));
+  }
+
+  /** A correction: what, who, when, its state, and how to take it back. */
+  function eventRow(r, key = "", stated = true) {
+    const out = undone().has(r.review_id) || r.state === "undone";
+    return el("div", { class: "event" },
+      el("div", {}, el("b", {}, word(r.brand || r.brand_id || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
+        typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
+        el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
+        stated && el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
+        r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
+      !out && el("button", { type: "button", class: "button", "aria-keyshortcuts": key || null, "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo", key && hint(key)));
   }
 
   function openDrawer(from) {
     chosen = null;
     reopen = () => openDrawer();
-    const gone = undone();
     const listed = events.filter((r) => r.action !== "undo").reverse();
     openPanel("Corrections", from,
       el("p", { class: "soft small" }, "Pending corrections change the report when they are applied. Each can be undone."),
-      listed.length ? listed.map((r) => {
-        const out = gone.has(r.review_id) || r.state === "undone";
-        return el("div", { class: "event" },
-          el("div", {}, el("b", {}, word(r.brand || r.brand_id || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
-            typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
-            el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
-            el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
-            r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
-          !out && el("button", { type: "button", class: "button", "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo"));
-      }) : el("p", {}, "There are no corrections yet."));
+      listed.length ? listed.map((r) => eventRow(r)) : el("p", {}, "There are no corrections yet."));
   }
 
   async function load() {
     try {
+      if (service.brands) ask(service.brands).then(suggest, () => suggest({ brands: [] })); // names may be typed, too
       const { reviews, damaged = [] } = await ask(service.reviews);
       events = reviews;
       refresh();
@@ -272,7 +322,9 @@ const review = service && (() => {
   function build() {
     document.body.classList.add("served");
     document.body.append(names, dock);
+    suggest({ brands: [] });
     refresh();
+    tellChanges();
     load();
   }
   return { build, ofExposure, ofBrand, ofCluster, isRejected, actionsFor, actionsForBrand, clusterForm };

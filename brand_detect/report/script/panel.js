@@ -33,10 +33,14 @@ function closePanel() {
 
 panel.addEventListener("keydown", (event) => {
   if (event.key === "Escape") { event.stopPropagation(); closePanel(); return; }
-  if (!chosen || event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, textarea")) return;
+  if (!chosen || event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input:not([type=checkbox]), select, textarea")) return;
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (by) { event.preventDefault(); step(by); }
-  if (event.key === "p" && document.body.classList.contains("plays")) play(chosen);
+  if (by) { event.preventDefault(); step(by); return; }
+  const pressed = panel.querySelector(`[aria-keyshortcuts="${CSS.escape(event.key.toLowerCase())}"]`);
+  if (!pressed || !pressed.checkVisibility()) return;
+  event.preventDefault();
+  if (pressed.matches("input:not([type=checkbox])")) pressed.focus();
+  else pressed.click();
 });
 
 function siblings(e) {

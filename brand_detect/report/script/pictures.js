@@ -30,7 +30,7 @@ function enlarged(e, src) {
   const down = Math.min(height, (across * 9) / 16);
   const corner = (at, side, view, whole) => Math.min(Math.max(at + side / 2 - view / 2, 0), whole - view);
   const [x, y] = [corner(e.x_px, e.w_px, across, width), corner(e.y_px, e.h_px, down, height)];
-  return el("div", { class: "shot close", style: { "aspect-ratio": `${across} / ${down}` } },
+  return el("div", { class: "shot close", style: { ...paint(e.brand), "aspect-ratio": `${across} / ${down}` } },
     el("img", { src, alt: `Close-up of ${plain(brands[e.brand].brand)}`, style: {
       position: "absolute", width: `${(100 * width) / across}%`, left: `${(-100 * x) / across}%`, top: `${(-100 * y) / down}%`,
     } }),
@@ -53,7 +53,7 @@ function frameOf(e) {
     return holder.replaceChildren(
       ...(here ? [] : [el("p", { class: "says" }, `This file has no picture of this exposure. Shown is the nearest one of the brand, at ${clock(near.start_s)}.`)]),
       wholeFrame(near, jpeg(pictures.frames[near.frame])), beside(near),
-      ...(pictures.exposures[near.exposure_id] ? [closeUp(pictures.exposures[near.exposure_id], `Close-up of ${plain(brands[e.brand].brand)}`, "div", { class: "close" })] : []));
+      ...(pictures.exposures[near.exposure_id] ? [closeUp(pictures.exposures[near.exposure_id], `Close-up of ${plain(brands[e.brand].brand)}`, "div", { class: "close", style: paint(e.brand) })] : []));
   };
   if (service && !pictures.frames[e.frame]) {
     const src = service.frames.replace("{frame}", e.frame);

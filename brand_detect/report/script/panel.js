@@ -88,9 +88,10 @@ function openExposure(e, from) {
       e.reviewed && el("span", { class: "badge reviewed" }, `${e.reviewed} by a person`),
       review && review.ofExposure(e).map(badge)),
     frameOf(e),
+    review ? [el("h3", {}, "Correct"), review.actionsFor(e)] : null,
     el("h3", {}, "Evidence"),
     chain(e),
-    review ? [el("h3", {}, "Correct"), review.actionsFor(e)] : unserved());
+    review ? null : unserved());
 }
 
 function chain(e) {

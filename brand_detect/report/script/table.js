@@ -78,7 +78,7 @@ function cellOf(figure, { number, own, total }, most) {
     const known = total.low_s !== null && total.high_s !== null;
     return el("td", { class: "num" }, duration(value),
       known && el("span", { class: "bounds" }, `${duration(total.low_s)} to ${duration(total.high_s)}`),
-      el("span", { class: "range", "aria-hidden": "true" },
+      el("span", { class: "range", style: paint(number), "aria-hidden": "true" },
         known && el("i", { style: { left: at(total.low_s), width: at(total.high_s - total.low_s) } }),
         el("b", { style: { width: at(known ? Math.min(total.low_s, value) : value) } })));
   }

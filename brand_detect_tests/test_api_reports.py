@@ -596,8 +596,10 @@ def test_another_site_logs_nobody_in_and_keys_are_not_guessed(dagster: ScriptedC
 def test_the_names_of_the_catalogue_are_offered_for_a_correction(
     http: TestClient, dagster: ScriptedClient, folder: Path
 ):
-    names = http.get("/reports/match/brands").json()["brands"]
-    assert "Rolex" in names
-    assert names == sorted(names, key=str.casefold)
+    named = [name.casefold() for name in http.get("/reports/match/brands", params={"part": "OL"}).json()["brands"]]
+    assert "rolex" in named
+    assert named == sorted(named, key=lambda name: (not name.startswith("ol"), name))
+    assert http.get("/reports/match/brands", params={"part": "no such brand"}).json() == {"brands": []}
+    assert http.get("/reports/match/brands", params={"part": "x" * 101}).status_code == 400
     assert http.get("/reports/none/brands").status_code == 404
     assert service(dagster, folder, api_key=KEY).get("/reports/match/brands").status_code == 401

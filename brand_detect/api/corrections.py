@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.params import Depends as Dependency
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -31,7 +31,7 @@ class ReviewList(BaseModel):
 
 
 class BrandNames(BaseModel):
-    brands: list[str] = Field(description="in alphabetical order", examples=[["Adidas", "Rolex"]])
+    brands: list[str] = Field(description="those that begin with `part` first", examples=[["Adidas", "Radisson"]])
 
 
 class NewReview(Review):
@@ -68,9 +68,11 @@ def correction_router(
         return ReviewList(attempt=stored.newest(job_id).attempt, reviews=found, damaged=damaged)
 
     @router.get(f"{REPORTS}/{{job_id}}/brands", responses=problems(404, 503), dependencies=may_see)
-    def brands(job_id: str) -> BrandNames:
-        """The brands of the catalogue that the newest report was made with: names for a correction."""
-        return BrandNames(brands=stored.brand_names(job_id))
+    def brands(
+        job_id: str, part: Annotated[str, Query(max_length=100, description="of the name", examples=["adi"])] = ""
+    ) -> BrandNames:
+        """Names for a correction, from the catalogue that the newest report was made with: at most 50."""
+        return BrandNames(brands=stored.brand_names(job_id, part))
 
     @router.post(
         f"{REPORTS}/{{job_id}}/reviews",

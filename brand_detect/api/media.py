@@ -57,9 +57,9 @@ def media_router(stored: StoredReports, store: Store, media: Media, may_see: Seq
     router = APIRouter(dependencies=may_see)
     videos = _Videos(stored, store)
 
-    @router.api_route(
+    @router.head(f"{REPORTS}/{{job_id}}/video", include_in_schema=False)
+    @router.get(
         f"{REPORTS}/{{job_id}}/video",
-        methods=["GET", "HEAD"],
         response_class=Response,
         responses={
             200: {"content": {"video/*": {}}},

@@ -33,6 +33,8 @@ SCREEN = b'<div id="screen">'
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
+MOST_NAMES = 50
+"""Limit of names that are suggested at once: a catalogue has tens of thousands."""
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
 
@@ -200,9 +202,12 @@ class StoredReports:
         known |= {brand_id_of(review.to) for review in before if review.to}
         return brand_id in known or brand_id in self._catalog_names(made.upstream[CATALOG])
 
-    def brand_names(self, job_id: str) -> list[str]:
-        """Names of all brands in the catalogue of the newest report, in alphabetical order."""
-        return sorted(self._catalog_names(self.newest(job_id).upstream[CATALOG]).values(), key=str.casefold)
+    def brand_names(self, job_id: str, part: str) -> list[str]:
+        """Names with ``part`` in the newest report's catalogue: those that begin with it first, then by alphabet."""
+        part = part.casefold()
+        folded = {n: n.casefold() for n in self._catalog_names(self.newest(job_id).upstream[CATALOG]).values()}
+        found = [name for name in folded if part in folded[name]]
+        return sorted(found, key=lambda name: (not folded[name].startswith(part), folded[name]))[:MOST_NAMES]
 
     def _load_catalog_names(self, version: str) -> dict[str, str]:
         catalog = catalog_from_json(self._store.snapshots.read(version), version)

@@ -5,9 +5,18 @@ const review = service && (() => {
   let busy = false;
   const user = el("input", { id: "user", autocomplete: "name", maxlength: 80, value: remembered(), change: () => remember(user.value.trim()) });
   const names = el("datalist", { id: "brand-names" });
-  /** Offers the report's brands, then those of the whole catalogue. */
-  function suggest(known) {
-    names.replaceChildren(...[...new Set([...brands.map((brand) => brand.brand), ...known.brands])].map((value) => el("option", { value })));
+  /** Offers the report's brands, then others. */
+  function suggest(others) {
+    names.replaceChildren(...[...new Set([...brands.map((brand) => brand.brand), ...others])].map((value) => el("option", { value })));
+  }
+  let typing = 0;
+  /** Offers names of the whole catalogue for what is typed. */
+  function onType({ target }) {
+    if (!target.matches('[list="brand-names"]') || !target.value.trim()) return;
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      ask(`${service.brands}?part=${encodeURIComponent(target.value.trim())}`).then((found) => suggest(found.brands), () => {}); // any name may be typed
+    }, 150);
   }
   const says = el("p", { class: "message", role: "status" });
   const apply = el("button", { type: "button", class: "button first", click: onApply });
@@ -309,7 +318,6 @@ const review = service && (() => {
 
   async function load() {
     try {
-      if (service.brands) ask(service.brands).then(suggest, () => suggest({ brands: [] })); // names may be typed, too
       const { reviews, damaged = [] } = await ask(service.reviews);
       events = reviews;
       refresh();
@@ -322,7 +330,8 @@ const review = service && (() => {
   function build() {
     document.body.classList.add("served");
     document.body.append(names, dock);
-    suggest({ brands: [] });
+    suggest([]);
+    document.addEventListener("input", onType);
     refresh();
     tellChanges();
     load();

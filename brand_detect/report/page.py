@@ -25,7 +25,7 @@ from brand_detect.domain.contracts.compile_report import (
     CompileReportParams,
     Evidence,
     Exposure,
-    Part,
+    PlacementTotal,
     UnresolvedCluster,
 )
 from brand_detect.domain.contracts.verdicts import REASONS
@@ -157,17 +157,22 @@ def _totals(report: ReportDocument) -> dict[str, Any]:
         "rows": [
             (brand, brand.model_dump(), list(zone_shares(own[brand.brand_id]).items())) for brand in report.brands
         ],
-        "parted": _parted(report),
+        **_by_placement(report),
         "total_value": sum(brand.media_value or 0.0 for brand in report.brands),
         "media_value": report.summary.get("media_value"),
     }
 
 
-def _parted(report: ReportDocument) -> list[tuple[str, str, Sequence[Part]]]:
-    """The tables below the brands: anchor, heading and rows. Placements if one is known, assets if there are any."""
-    told = has_placement(part.placement for part in report.placements)
-    placements = [("placements", "Brands by placement", report.placements)] if told else []
-    return [*placements, *([("assets", "Brands by asset", report.assets)] if report.assets else [])]
+def _by_placement(report: ReportDocument) -> dict[str, Any]:
+    """What carries brands, longest first, and each brand's parts by it; nothing if no placement is known."""
+    carriers: defaultdict[str, float] = defaultdict(float)
+    parts: defaultdict[str, dict[str, PlacementTotal]] = defaultdict(dict)
+    if has_placement(part.placement for part in report.placements):
+        for part in report.placements:
+            carriers[part.placement] += part.seconds
+            parts[part.brand_id][part.placement] = part
+    ranked = sorted(carriers, key=lambda name: (not has_placement([name]), -carriers[name]))
+    return {"carriers": ranked, "by_placement": list(parts.values())}
 
 
 def _run_facts(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ function figureOf(e) {
   return el("figure", {},
     closeUp(pictures.exposures[e.exposure_id], plain(brand), "button", { type: "button", style: paint(e.brand), "aria-label": `Evidence of ${plain(brand)} at ${clock(e.start_s)}`, click: (event) => openExposure(e, event.currentTarget) }),
     el("figcaption", {}, el("b", {}, word(brand)), ` ${clock(e.start_s)} to ${clock(e.end_s)}`, el("br"),
-      e.text && e.rule !== "logo_match" ? ["“", word(e.text), "”, "] : "", `${e.rule.replace("_", " ")} in ${e.decided_by}, confidence ${score(e.confidence)}`,
+      e.text && e.rule !== "logo_match" ? ["“", word(e.text), "”, "] : "", `identified by ${SOURCES[sourceOf(e)]}, confidence ${score(e.confidence)}`,
       review && review.ofExposure(e).map((text) => [" ", badge(text)])));
 }
 

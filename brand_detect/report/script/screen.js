@@ -36,7 +36,11 @@ const bigPicture = (() => {
     show(e);
     document.dispatchEvent(new CustomEvent("exposure", { detail: { start_s: e.start_s, end_s: e.end_s, play } }));
   };
-  return { build, go };
+  const seek = (t) => {
+    document.dispatchEvent(new CustomEvent("seek", { detail: t }));
+    holder.scrollIntoView({ block: "nearest" });
+  };
+  return { build, go, seek };
 })();
 
 // ---- the top brands, each with its best crop

@@ -1,13 +1,11 @@
 """The player on a served page in a real browser: it plays, goes to exposures, and draws boxes over the video."""
 
-import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from brand_detect.api import create_app
@@ -16,7 +14,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.report.page import player
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
-from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.servers import serving
 from brand_detect_tests.support.videos import write_clip
 
 DRAWN = """([x, y]) => {
@@ -32,7 +30,7 @@ YELLOW = [240, 228, 66, 255]
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
     """A browser, and the address of the reports ``match``, ``old`` of a codec that no browser plays, and ``gone``."""
-    folder, port = tmp_path_factory.mktemp("player"), free_port()
+    folder = tmp_path_factory.mktemp("player")
     with pipeline(folder) as built:
         dark = np.full((180, 320, 3), 60, np.uint8)
         dark[:, :160] = 10
@@ -45,18 +43,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, 
             built.runner.submit(str(clip), job_id=job_id)
     Path(clips["gone"]).unlink()
     settings = Settings(store_root=str(folder / "store"), media_roots=(str(folder),))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(Client(), settings), host="127.0.0.1", port=port, log_level="error")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_for(port, 20)
-    try:
-        with chromium() as browser:
-            yield browser, f"http://127.0.0.1:{port}/reports"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(create_app(Client(), settings)) as address, chromium() as browser:
+        yield browser, f"{address}/reports"
 
 
 def at_s(page: Page) -> float:

@@ -147,6 +147,9 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "apply": "/reports/match/apply",
         "documents": f"/reports/match/documents/{{name}}?report={attempt_of(folder).name}",
         "clips": f"/reports/match/exposures/{{exposure}}.mp4?report={attempt_of(folder).name}",
+        "brands": "/reports/match/brands",
+        "video": f"/reports/match/video?report={attempt_of(folder).name}",
+        "boxes": f"/reports/match/boxes?report={attempt_of(folder).name}",
     }
     assert page.count(SERVED) == 1, "the first place alone"
 
@@ -620,3 +623,15 @@ def test_another_site_logs_nobody_in_and_keys_are_not_guessed(dagster: ScriptedC
     blocked = log_in(http)
     assert (blocked.status_code, "set-cookie" in blocked.headers) == (429, False)
     assert blocked.headers["Retry-After"] == "60"
+
+
+def test_the_names_of_the_catalogue_are_offered_for_a_correction(
+    http: TestClient, dagster: ScriptedClient, folder: Path
+):
+    named = [name.casefold() for name in http.get("/reports/match/brands", params={"part": "OL"}).json()["brands"]]
+    assert "rolex" in named
+    assert named == sorted(named, key=lambda name: (not name.startswith("ol"), name))
+    assert http.get("/reports/match/brands", params={"part": "no such brand"}).json() == {"brands": []}
+    assert http.get("/reports/match/brands", params={"part": "x" * 101}).status_code == 400
+    assert http.get("/reports/none/brands").status_code == 404
+    assert service(dagster, folder, api_key=KEY).get("/reports/match/brands").status_code == 401

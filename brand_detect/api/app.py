@@ -18,6 +18,7 @@ from brand_detect.api.detect import detect_router
 from brand_detect.api.guard import CSP, UPLOADS, Guard, Limits, Sealed, policy, rate_of
 from brand_detect.api.job_list import JobList
 from brand_detect.api.jobs import JOBS, Submissions, home_router, job_router, list_router
+from brand_detect.api.media import media_router
 from brand_detect.api.overview import COMPARE, PORTFOLIO, overview_router
 from brand_detect.api.reports import REPORTS, report_router
 from brand_detect.api.shared import Shared
@@ -76,8 +77,9 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     jobs = _include_jobs(app, client, store, settings, access, launching)
     app.include_router(overview_router(store, access, guards(access)[0]))
     app.include_router(report_router(client, store, jobs, access, launching))
-    media, rewriter = MediaFiles(settings.media_roots), PyAvRewriter(settings.video_limits)
-    app.include_router(clip_router(StoredReports(store), media, rewriter, guards(access)[0]))
+    reports, media, may_see = StoredReports(store), MediaFiles(settings.media_roots), guards(access)[0]
+    app.include_router(clip_router(reports, media, PyAvRewriter(settings.video_limits), may_see))
+    app.include_router(media_router(reports, store, media, may_see))
     app.include_router(health_router(client))
 
     return app

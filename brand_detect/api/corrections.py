@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.params import Depends as Dependency
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +28,10 @@ class ReviewList(BaseModel):
     attempt: str = Field(description="the report to which the states refer")
     reviews: list[ReviewInfo] = Field(description="by time")
     damaged: list[str] = Field(description="one sentence about each unreadable correction")
+
+
+class BrandNames(BaseModel):
+    brands: list[str] = Field(description="those that begin with `part` first", examples=[["Adidas", "Radisson"]])
 
 
 class NewReview(Review):
@@ -62,6 +66,13 @@ def correction_router(
         """The corrections of a job's reports, each with its outcome."""
         found, damaged = stored.reviews(job_id)
         return ReviewList(attempt=stored.newest(job_id).attempt, reviews=found, damaged=damaged)
+
+    @router.get(f"{REPORTS}/{{job_id}}/brands", responses=problems(404, 503), dependencies=may_see)
+    def brands(
+        job_id: str, part: Annotated[str, Query(max_length=100, description="of the name", examples=["adi"])] = ""
+    ) -> BrandNames:
+        """Names for a correction, from the catalogue that the newest report was made with: at most 50."""
+        return BrandNames(brands=stored.brand_names(job_id, part))
 
     @router.post(
         f"{REPORTS}/{{job_id}}/reviews",

@@ -40,6 +40,7 @@ def policy(scripts: Sequence[str], forms: bool = False) -> str:
             "default-src 'none'",
             "style-src 'unsafe-inline'",
             "img-src 'self' data:",
+            "media-src 'self'",
             "connect-src 'self'",
             " ".join(["script-src", *(scripts or ["'none'"])]),
             "base-uri 'none'",

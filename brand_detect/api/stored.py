@@ -20,7 +20,7 @@ from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report.documents import on_demand
-from brand_detect.report.page import MADE, SERVED
+from brand_detect.report.page import MADE, SERVED, player
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import FACTS
 from brand_detect.storage.frames import StoredFrames
@@ -31,10 +31,14 @@ from brand_detect.storage.store import Store
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Placeholder in a stored page for the addresses of the service."""
+SCREEN = b'<div id="screen">'
+"""The player's place in a stored page."""
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
 PIECE_BYTES = 2**22
+MOST_NAMES = 50
+"""Limit of names that are suggested at once: a catalogue has tens of thousands."""
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
 
@@ -62,7 +66,7 @@ class StoredReports:
         self._store = store
         self._reports = Reports(store)
         self._frames_of = lru_cache(8)(self._load_frames)
-        self._catalog_ids = lru_cache(4)(self._load_catalog_ids)
+        self._catalog_names = lru_cache(4)(self._load_catalog_names)
         self._made = lru_cache(4)(self._make)
         self._making = Lock()
 
@@ -77,8 +81,14 @@ class StoredReports:
         except BadInput as e:
             raise NotThere(str(e)) from e
 
-    def _attempt(self, job_id: str, attempt: str) -> Manifest:
-        """The manifest of one of the job's reports."""
+    def made(self, job_id: str, attempt: str = "") -> Manifest:
+        """The manifest of one of the job's reports, by default the newest.
+
+        Raises:
+            NotThere: there is no such report.
+        """
+        if not attempt:
+            return self.newest(job_id)
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
         if not JOB_ID.fullmatch(job_id) or not ATTEMPT.fullmatch(attempt) or not self._store.exists(ref):
             raise NotThere(f"There is no such report of {job_id}.")
@@ -94,7 +104,7 @@ class StoredReports:
         Raises:
             NotThere: there is no such report, or no document of that name.
         """
-        made = self._attempt(job_id, report) if report else self.newest(job_id)
+        made = self.made(job_id, report)
         if name in MADE:
             with self._making:
                 return self._made(job_id, made.attempt, name)
@@ -110,7 +120,7 @@ class StoredReports:
         Raises:
             NotThere: there is no such report.
         """
-        made = self._attempt(job_id, attempt) if attempt else self.newest(job_id)
+        made = self.made(job_id, attempt)
         report = self._store.load(_ref(made), tables)
         request = self._store.load(AttemptRef(job_id, ROOT, made.upstream[ROOT]))
         assert isinstance(report, Report)
@@ -123,7 +133,7 @@ class StoredReports:
         Raises:
             NotThere: there is no such report, or its video has not been made.
         """
-        path = _ref(self._attempt(job_id, report) if report else self.newest(job_id)).annotated
+        path = _ref(self.made(job_id, report)).annotated
         if not self._store.blobs.exists(path):
             raise NotThere(
                 "The video with boxes has not been made: materialize annotated_video for the job in Dagster."
@@ -142,11 +152,20 @@ class StoredReports:
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
         if self._store.blobs.exists(_ref(made).annotated):
             places["annotated"] = f"{home}/annotated.mp4?report={made.attempt}"
+        places["brands"] = f"{home}/brands"
+        places["video"] = f"{home}/video?report={made.attempt}"
+        places["boxes"] = f"{home}/boxes?report={made.attempt}"
         told = json.dumps({"job_id": job_id, **places}).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
         found = META.search(page)
         policy = html.unescape(found[1].decode()) if found else ""
         scripts = next((d for d in policy.split(";") if d.split()[:1] == ["script-src"]), "")
-        return page.replace(PLACE, PLACE.replace(b"null", told.encode()), 1), HASH.findall(scripts)
+        page = page.replace(PLACE, PLACE.replace(b"null", told.encode()), 1)
+        allowed = HASH.findall(scripts)
+        if SCREEN in page:  # a page made before there was a player has no place for it
+            script, digest = player()
+            allowed.append(digest)  # in the answer's header, which takes the place of the page's own policy
+            page = META.sub(b"", page, count=1).replace(b"</body>", b"<script>%s</script></body>" % script.encode(), 1)
+        return page, allowed
 
     def frame(self, job_id: str, frame: int, report: str = "") -> bytes:
         """The JPEG of a sampled frame of the attempt ``report``, by default the newest.
@@ -154,7 +173,7 @@ class StoredReports:
         Raises:
             NotThere: the report or the frame does not exist, or the frames have been deleted.
         """
-        made = self._attempt(job_id, report) if report else self.newest(job_id)
+        made = self.made(job_id, report)
         try:
             return self._frames_of(job_id, made.upstream[Stage.extract_frames]).jpeg(frame)
         except IndexError as e:
@@ -223,11 +242,18 @@ class StoredReports:
         assert isinstance(report, Report)
         known = {*report.brands["brand_id"].to_pylist(), *report.rejected["brand_id"].to_pylist()}
         known |= {brand_id_of(review.to) for review in before if review.to}
-        return brand_id in known or brand_id in self._catalog_ids(made.upstream[CATALOG])
+        return brand_id in known or brand_id in self._catalog_names(made.upstream[CATALOG])
 
-    def _load_catalog_ids(self, version: str) -> frozenset[str]:
+    def brand_names(self, job_id: str, part: str) -> list[str]:
+        """Names with ``part`` in the newest report's catalogue: those that begin with it first, then by alphabet."""
+        part = part.casefold()
+        folded = {n: n.casefold() for n in self._catalog_names(self.newest(job_id).upstream[CATALOG]).values()}
+        found = [name for name in folded if part in folded[name]]
+        return sorted(found, key=lambda name: (not folded[name].startswith(part), folded[name]))[:MOST_NAMES]
+
+    def _load_catalog_names(self, version: str) -> dict[str, str]:
         catalog = catalog_from_json(self._store.snapshots.read(version), version)
-        return frozenset(brand.brand_id for brand in catalog.brands)
+        return {brand.brand_id: brand.name for brand in catalog.brands}
 
     def _make(self, job_id: str, attempt: str, name: str) -> bytes:
         return on_demand(name, *self.report(job_id, attempt))

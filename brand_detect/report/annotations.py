@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,15 +16,23 @@ from brand_detect.domain.protocols import Color, Label, Shape
 from brand_detect.domain.tables import Row
 from brand_detect.report.words import one_line
 
-# Okabe and Ito's palette, distinguishable for most colour-blind people, with a legible text colour for each.
+# Okabe and Ito's palette, distinguishable for most colour-blind people, then most of Paul Tol's muted one, with a
+# legible text colour for each.
 COLORS: Sequence[tuple[Color, Color]] = (
     ((240, 228, 66), (0, 0, 0)),
     ((86, 180, 233), (0, 0, 0)),
     ((230, 159, 0), (0, 0, 0)),
-    ((0, 158, 115), (255, 255, 255)),
+    ((0, 158, 115), (0, 0, 0)),
     ((204, 121, 167), (0, 0, 0)),
     ((0, 114, 178), (255, 255, 255)),
-    ((213, 94, 0), (255, 255, 255)),
+    ((213, 94, 0), (0, 0, 0)),
+    ((51, 34, 136), (255, 255, 255)),
+    ((204, 102, 119), (0, 0, 0)),
+    ((17, 119, 51), (255, 255, 255)),
+    ((170, 68, 153), (255, 255, 255)),
+    ((153, 153, 51), (0, 0, 0)),
+    ((136, 34, 85), (255, 255, 255)),
+    ((187, 187, 187), (0, 0, 0)),
 )
 LETTER = 0.02
 """Text height of a label, as a share of the picture's shorter side."""
@@ -49,10 +58,22 @@ class Marked:
     box: tuple[float, float, float, float]
 
 
+class Track(NamedTuple):
+    """A brand's box in a part of the video: its sides as in ``Marked`` at times ``t_s``, shown during ``spans_s``."""
+
+    brand: int
+    """The brand's place in the report."""
+    confidence: float
+    spans_s: list[tuple[float, float]]
+    t_s: list[float]
+    boxes: list[list[float]]
+
+
 @dataclass(frozen=True, eq=False)
 class _Path:
     """A track on screen: its box at each sample, and when it is shown."""
 
+    place: int
     brand: str
     confidence: float
     colors: tuple[Color, Color]
@@ -88,6 +109,15 @@ class Annotations:
             if any(begin <= t_s < end for begin, end in path.spans)
         ]
 
+    def between(self, start_s: float, end_s: float) -> list[Track]:
+        """The tracks that are shown in a part of the video, each with its samples from before to after the part."""
+        paths = (path for second in range(int(start_s), int(end_s) + 1) for path in self._by_second.get(second, ()))
+        return [
+            track
+            for path in sorted(dict.fromkeys(paths), key=lambda path: -path.place)
+            if (track := _part(path, start_s, end_s)).spans_s
+        ]
+
     def shapes(self, t_s: float, width_px: int, height_px: int) -> list[Shape | Label]:
         """The boxes at ``t_s`` with name and confidence, for a picture of this size."""
         marked = self.at(t_s)
@@ -119,6 +149,7 @@ def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -
         if not rows[0]["is_overlay"]:
             times, boxes = drifts.beyond(times, boxes)
         yield _Path(
+            place[track[0]],
             one_line(rows[0]["brand"]),
             max(row["confidence"] for row in rows),
             COLORS[place[track[0]] % len(COLORS)],
@@ -182,6 +213,14 @@ class _Drifts:
 def _moved(path: _Path, t_s: float) -> tuple[float, float, float, float]:
     left, top, right, bottom = (float(np.interp(t_s, path.times, path.boxes[:, n])) for n in range(4))
     return left, top, right, bottom
+
+
+def _part(path: _Path, start_s: float, end_s: float) -> Track:
+    first, last = np.searchsorted(path.times, [start_s, end_s], side="right")
+    kept = slice(max(0, first - 1), last + 1)
+    spans = [(begin, end) for begin, end in path.spans if begin < end_s and end > start_s]
+    times, boxes = path.times[kept].round(3).tolist(), path.boxes[kept].round(4).tolist()
+    return Track(path.place, round(path.confidence, 3), spans, times, boxes)
 
 
 def _frame(marked: Marked, width_px: int, height_px: int) -> Shape:

@@ -120,6 +120,14 @@ FIGURES = (
 )
 
 
+LEADING = (
+    *("brand", "seconds", "share_of_voice", "n_exposures", "quality", "media_value", "placement", "exclusive_s"),
+    *("area_frac_mean", "visible_frac"),
+)
+"""Columns by importance."""
+MOST_LEADING = 8
+
+
 def figures_of(
     brands: Sequence[BrandTotal], exposures: Iterable[Exposure], with_media_value: bool
 ) -> tuple[Figure, ...]:
@@ -132,6 +140,12 @@ def figures_of(
         "country": any(brand.country for brand in brands),
     }
     return tuple(figure for figure in FIGURES if shown.get(figure.key, True))
+
+
+def leading(figures: Iterable[Figure]) -> list[str]:
+    """Keys of the columns that the page shows at first."""
+    keys = {figure.key for figure in figures}
+    return [key for key in LEADING if key in keys][:MOST_LEADING]
 
 
 def written(value: Any, kind: str) -> str:

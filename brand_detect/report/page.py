@@ -1,7 +1,8 @@
 """The report as one self-contained HTML page with data, pictures, style and script, and no external requests.
 
-Figures, notes and provenance are plain HTML. The script (``page.js``) makes tables sortable and draws timeline and
-evidence from the data; it only builds elements, never markup from texts, and the page's policy allows no other script.
+Figures, notes and provenance are plain HTML. The script (the files of ``script/``) makes tables sortable and draws
+timeline and evidence from the data; it only builds elements, never markup from texts, and the page's policy allows no
+other script. The service adds ``player.js``, which plays the video.
 """
 
 import base64
@@ -24,14 +25,16 @@ from brand_detect.domain.contracts.compile_report import (
     CompileReportParams,
     Evidence,
     Exposure,
-    Part,
+    PlacementTotal,
     UnresolvedCluster,
 )
 from brand_detect.domain.contracts.verdicts import REASONS
+from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import LINE
-from brand_detect.domain.protocols import FrameReader, ImageCodec
+from brand_detect.domain.protocols import Color, FrameReader, ImageCodec
+from brand_detect.report.annotations import COLORS
 from brand_detect.report.exports import ReportDocument
-from brand_detect.report.figures import Figure, figures_of, written, zone_shares
+from brand_detect.report.figures import Figure, figures_of, leading, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
 from brand_detect.report.words import has_placement
 from brand_detect.report.workbook import WORKBOOK, XLSX
@@ -60,6 +63,11 @@ MADE: Mapping[str, str] = {
 """Documents that the service makes on demand."""
 SERVED: Mapping[str, str] = {**DOCUMENTS, "report.html": "text/html; charset=utf-8", **MADE}
 """All that the service gives, the page as a file among them."""
+SCRIPT = (
+    *("elements", "rows", "totals", "filters", "table", "timeline", "pictures", "screen", "panel", "gallery"),
+    *("unresolved", "corrections", "begin"),
+)
+"""The files of the page's script in order: one function, so that each sees what those before it define."""
 LISTED_CLUSTERS = 200
 PICTURED_CLUSTERS = 48
 
@@ -119,7 +127,7 @@ def render(
     clusters = [c for c in report.unresolved[:PICTURED_CLUSTERS] if c.frame is not None]
     shown = _pictures(report, clusters, frames, codec, params.thumbnail_px, left)
     data["pictures"] = shown.data()
-    script, style = _asset("page.js"), _asset("page.css")
+    script, style = _script(), _asset("page.css")
     return template("page.html").render(
         script=script,
         style=style,
@@ -138,12 +146,19 @@ def render(
     )
 
 
+def player() -> tuple[str, str]:
+    """The script that plays the video on a page before a service, and its hash for the page's policy."""
+    script = _asset("player.js")
+    return script, f"'{_digest(script)}'"
+
+
 def _totals(report: ReportDocument) -> dict[str, Any]:
     """The template's view of the report, with totals over all brands and per brand."""
     own = _by_brand(report)
     start, end = report.summary["range_s"]
     return {
         "report": report,
+        "video_name": file_name(report.job.video_uri) or report.job.job_id,
         "job": report.job,
         "summary": report.summary,
         "start": start,
@@ -152,17 +167,22 @@ def _totals(report: ReportDocument) -> dict[str, Any]:
         "rows": [
             (brand, brand.model_dump(), list(zone_shares(own[brand.brand_id]).items())) for brand in report.brands
         ],
-        "parted": _parted(report),
+        **_by_placement(report),
         "total_value": sum(brand.media_value or 0.0 for brand in report.brands),
         "media_value": report.summary.get("media_value"),
     }
 
 
-def _parted(report: ReportDocument) -> list[tuple[str, str, Sequence[Part]]]:
-    """The tables below the brands: anchor, heading and rows. Placements if one is known, assets if there are any."""
-    told = has_placement(part.placement for part in report.placements)
-    placements = [("placements", "Brands by placement", report.placements)] if told else []
-    return [*placements, *([("assets", "Brands by asset", report.assets)] if report.assets else [])]
+def _by_placement(report: ReportDocument) -> dict[str, Any]:
+    """What carries brands, longest first, and each brand's parts by it; nothing if no placement is known."""
+    carriers: defaultdict[str, float] = defaultdict(float)
+    parts: defaultdict[str, dict[str, PlacementTotal]] = defaultdict(dict)
+    if has_placement(part.placement for part in report.placements):
+        for part in report.placements:
+            carriers[part.placement] += part.seconds
+            parts[part.brand_id][part.placement] = part
+    ranked = sorted(carriers, key=lambda name: (not has_placement([name]), -carriers[name]))
+    return {"carriers": ranked, "by_placement": list(parts.values())}
 
 
 def _run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,6 +231,9 @@ def _data(
         "sure_confidence": params.sure_confidence,
         "media_value": summary.get("media_value"),
         "figures": [f._asdict() for f in figures],
+        "leading": leading(figures),
+        "colors": [[_css(color) for color in pair] for pair in COLORS],
+        "codec": report.job.probe.codec,
         "zones": ZONES,
         "reasons": REASONS,
         "shots_s": [[round(edge, 3) for edge in shot] for shot in summary["shots_s"]],
@@ -227,6 +250,10 @@ def _data(
         "run": {name: run.get(name, {}) for name in ("engines", "lineage", "params")},
         "reviews": summary.get("reviews", []),
     }
+
+
+def _css(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def _cluster(cluster: UnresolvedCluster) -> dict[str, Any]:
@@ -335,6 +362,12 @@ def _embedded(data: dict[str, Any]) -> str:
     """JSON that is safe inside a script element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+@cache
+def _script() -> str:
+    parts = (_asset(f"script/{name}.js") for name in SCRIPT)
+    return "\n".join(('(() => {\n"use strict";', *parts, "})();\n"))
 
 
 @cache

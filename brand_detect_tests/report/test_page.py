@@ -1,7 +1,9 @@
 import base64
 import hashlib
 import json
+import re
 from dataclasses import replace
+from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,23 @@ def test_no_time_exceeds_the_video_where_its_header_falls_short() -> None:
     assert "0:00.0 to 0:10.0 of 0:10.0" in Page(html).text
 
 
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("/videos/final/match day.mp4", "match day.mp4"),
+        ("s3://bucket/final/match.mp4", "match.mp4"),
+        ("/videos/<script>alert(1)</script>.mp4", "script>.mp4"),
+    ],
+)
+def test_the_title_is_the_videos_name_without_its_path(uri: str, name: str) -> None:
+    payloads = match()
+    html = rendered(payloads | {"job_request": payloads["job_request"].model_copy(update={"video_uri": uri})})
+    head = html[html.index("<h1>") : html.index("</h1>")]
+    assert unescape(head) == f"<h1><bdi>{name}</bdi>"
+    assert f"<title>{escape(name)}: brand report</title>" in html
+    assert len(Page(html).scripts) == 3
+
+
 def on_a_board(payloads: dict[str, Any]) -> dict[str, Any]:
     """The same with one exposure on an LED board that is an asset; the others are on nothing that somebody told."""
     first, *rest = payloads["compile_report"].exposures.to_pylist()
@@ -143,6 +162,18 @@ def test_a_placement_that_nobody_set_is_no_column() -> None:
         assert (
             document(made["compile_report"], made["job_request"]).exposures[1].placement == "unknown"
         )  # data stay whole
+
+
+def test_brands_by_placement_are_one_row_each_and_what_is_unknown_comes_last() -> None:
+    payloads = on_a_board(match())
+    report = payloads["compile_report"]
+    parts = report.placements.to_pylist()
+    both = table(PLACEMENT_TOTALS, [*parts, parts[0] | {"placement": "unknown", "seconds": 90.0}])
+    html = rendered(payloads | {"compile_report": replace(report, placements=both)})
+    found = html[html.index('id="placements"') : html.index("Time on screen, the share")]
+    assert re.findall(r'class="num">([a-zA-Z ]+)</th>', found) == ["LED", "unknown"]
+    assert found.count('<th scope="row">') == len({part["brand_id"] for part in parts})
+    assert re.search(r"1\.5 s<span class=\"bounds\">[^<]*, 0\.88</span>", found)
 
 
 def test_the_advertising_equivalent_is_shown_with_its_assumption_where_a_rate_is_set() -> None:
@@ -201,8 +232,12 @@ def test_only_the_pages_own_script_may_run_and_no_host_is_asked() -> None:
     }
 
 
+SCRIPTS = [f"script/{name}" for name in page.SCRIPT]
+
+
 def test_the_script_never_makes_markup_of_texts() -> None:
-    script = (Path(page.__file__).parent / "page.js").read_text(encoding="utf-8")
+    folder = Path(page.__file__).parent
+    script = "".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     for danger in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(", "</", "<!--"):
         assert danger not in script
 

@@ -101,7 +101,7 @@ def test_one_of_two_boards_is_rejected_and_the_page_shows_what_is_left(page: Pag
     assert "4 detections" in before
     panel.get_by_label("Which box").select_option(index=2)
     expect(panel.locator(".box[data-own].other")).to_have_count(1)
-    panel.get_by_role("button", name="Reject", exact=True).click()
+    panel.get_by_role("button", name="Wrong", exact=True).click()
     expect(panel.locator(".badge.pending")).to_have_text("rejected (one box), pending")
     assert "rejected" not in (page.locator(".track .bar").first.get_attribute("class") or "")
     page.get_by_role("button", name="Apply 1 correction").click()
@@ -119,7 +119,7 @@ def test_an_audit_finds_nothing_inaccessible_in_what_is_served(page: Page) -> No
     page.keyboard.press("Enter")
     page.get_by_label("Your name").fill("Mia")
     page.locator(".track .bar").first.click()
-    page.locator("#panel").get_by_role("button", name="Reject", exact=True).click()
+    page.locator("#panel").get_by_role("button", name="Wrong", exact=True).click()
     expect(page.locator("#panel .badge.pending")).to_be_visible()
     assert faults(page) == []
     page.get_by_role("button", name="Corrections (1)").click()
@@ -135,7 +135,7 @@ def test_a_login_that_ran_out_loses_nothing(page: Page) -> None:
     page.get_by_label("Your name").fill("Mia")
     page.locator(".track .bar").first.click()
     page.context.clear_cookies()
-    page.locator("#panel").get_by_label("It is another brand").fill("Acme")
+    page.locator("#panel").get_by_label("Other brand").fill("Acme")
     page.locator("#panel").get_by_role("button", name="Rename").click()
     expect(page.locator("#dock")).to_contain_text("It was not saved. The service requires its key.")
     with page.context.expect_page() as opened:

@@ -1,0 +1,157 @@
+// Plays the video of a report with the brands' boxes over it. The service adds this script to the page, which itself shows
+// stills: if the video cannot be played, they stay. The two talk by events: "exposure" and "seek" say where to go to,
+// "playhead" says where the video is, in seconds.
+(() => {
+  "use strict";
+
+  const PART_S = 60; // boxes are fetched by the minute
+  const MOST_PARTS = 10;
+  const AGAIN_MS = 10_000;
+  const { service, brands, colors, codec } = globalThis.brandDetect;
+  const place = document.getElementById("screen");
+  if (!service || !service.video || !place) return;
+
+  const make = (tag, props, ...children) => {
+    const node = Object.assign(document.createElement(tag), props);
+    node.append(...children);
+    return node;
+  };
+  const video = make("video", { controls: true, preload: "metadata", playsInline: true, src: service.video });
+  video.setAttribute("controlslist", "nofullscreen"); // the boxes would stay behind
+  video.setAttribute("aria-label", "The video");
+  const canvas = make("canvas", {});
+  canvas.setAttribute("aria-hidden", "true");
+  const frame = make("div", { className: "player" }, video, canvas);
+  const shown = make("input", { type: "checkbox", checked: true });
+  const full = make("button", { type: "button", className: "button", textContent: "Full screen" });
+  const controls = make("div", { className: "controls" }, make("label", {}, shown, " Boxes"), full);
+  const says = make("p", { className: "says", hidden: true });
+  says.setAttribute("role", "status");
+  place.append(frame, controls, says);
+  frame.hidden = controls.hidden = true;
+
+  // ---- boxes
+
+  const parts = new Map();
+  function partAt(number) {
+    if (!parts.has(number)) {
+      parts.set(number, []);
+      if (parts.size > MOST_PARTS) parts.delete(parts.keys().next().value);
+      fetch(`${service.boxes}&from_s=${number * PART_S}&to_s=${(number + 1) * PART_S}`)
+        .then((answer) => (answer.ok ? answer.json() : Promise.reject(answer.status)))
+        .then(({ tracks }) => { parts.set(number, tracks); draw(); })
+        .catch(() => setTimeout(() => parts.delete(number), AGAIN_MS));
+    }
+    return parts.get(number);
+  }
+
+  /** A track's box at a time: left, top, right and bottom as shares of the picture. */
+  function boxAt(track, t) {
+    const after = track.t_s.findIndex((at) => at > t);
+    if (after < 1) return track.boxes.at(after);
+    const [from, to] = [track.t_s[after - 1], track.t_s[after]];
+    return track.boxes[after].map((side, i) => track.boxes[after - 1][i] + ((side - track.boxes[after - 1][i]) * (t - from)) / (to - from));
+  }
+
+  let now = 0;
+  function draw() {
+    const ratio = devicePixelRatio || 1;
+    const [width, height] = [frame.clientWidth, frame.clientHeight];
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    const tracks = partAt(Math.floor(now / PART_S));
+    if (now % PART_S > PART_S - 5) partAt(Math.floor(now / PART_S) + 1);
+    if (!shown.checked || !video.videoWidth) return;
+    const scale = Math.min(width / video.videoWidth, height / video.videoHeight);
+    const [wide, high] = [video.videoWidth * scale, video.videoHeight * scale];
+    const [left, top] = [(width - wide) / 2, (height - high) / 2];
+    pen.font = "600 12px system-ui, sans-serif";
+    pen.textBaseline = "top";
+    for (const track of tracks) {
+      if (!track.spans_s.some(([from, to]) => from <= now && now < to)) continue;
+      const box = boxAt(track, now);
+      const [x, y] = [left + box[0] * wide, top + box[1] * high];
+      const [w, h] = [(box[2] - box[0]) * wide, (box[3] - box[1]) * high];
+      const [fill, ink] = colors[track.brand % colors.length];
+      for (const [color, line] of [["rgb(0 0 0 / 0.6)", 4], [fill, 2]]) {
+        pen.strokeStyle = color;
+        pen.lineWidth = line;
+        pen.strokeRect(x, y, w, h);
+      }
+      const name = brands[track.brand];
+      const length = Math.min(pen.measureText(name).width + 8, wide / 3);
+      const at = [Math.max(left, Math.min(x - 1, left + wide - length)), y - 18 > top ? y - 18 : Math.min(y + h + 2, top + high - 16)];
+      pen.fillStyle = fill;
+      pen.fillRect(...at, length, 16);
+      pen.fillStyle = ink;
+      pen.fillText(name, at[0] + 4, at[1] + 2, length - 8);
+    }
+  }
+
+  // ---- time
+
+  let until = null; // where an exposure that is played ends
+  function arrive(t) {
+    now = t;
+    if (until !== null && now >= until) {
+      until = null;
+      video.pause();
+    }
+    draw();
+  }
+  function follow() {
+    video.requestVideoFrameCallback((_, { mediaTime }) => { arrive(mediaTime); follow(); });
+  }
+  if (video.requestVideoFrameCallback) follow();
+  else for (const name of ["timeupdate", "seeked"]) video.addEventListener(name, () => arrive(video.currentTime));
+  for (const name of ["timeupdate", "seeking"]) {
+    video.addEventListener(name, () => document.dispatchEvent(new CustomEvent("playhead", { detail: video.currentTime })));
+  }
+
+  function go(t, end = null) {
+    if (frame.hidden) return;
+    until = end;
+    video.currentTime = t;
+    if (end === null) return;
+    place.scrollIntoView({ block: "nearest" });
+    video.play().catch(() => {}); // a newer request to pause or to load
+  }
+  document.addEventListener("exposure", ({ detail }) => {
+    if (!detail.play) video.pause();
+    go(detail.start_s, detail.play ? detail.end_s : null);
+  });
+  document.addEventListener("seek", ({ detail }) => go(detail));
+
+  // ---- what it looks like, and what it says
+
+  shown.addEventListener("change", draw);
+  full.addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : frame.requestFullscreen()));
+  new ResizeObserver(draw).observe(frame);
+
+  async function explain() {
+    frame.hidden = controls.hidden = true;
+    document.body.classList.remove("plays");
+    let why = `This browser cannot play the video (${codec}).`;
+    try {
+      const answer = await fetch(service.video, { headers: { Range: "bytes=0-0" } });
+      if (!answer.ok) why = (await answer.json()).detail;
+    } catch {
+      why = "The video could not be loaded.";
+    }
+    says.textContent = `${why} A still picture of each exposure is shown instead.`;
+    says.hidden = false;
+  }
+  video.addEventListener("error", explain);
+  video.addEventListener("loadedmetadata", () => {
+    if (!video.videoWidth) { explain(); return; } // it plays the sound alone
+    frame.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
+    frame.hidden = controls.hidden = false;
+    document.body.classList.add("plays");
+    go(globalThis.brandDetect.start_s);
+  });
+})();

@@ -1,0 +1,28 @@
+// ---- begin
+
+document.body.append(panel);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") { hideTip(); if (!panel.hidden) closePanel(); }
+});
+globalThis.brandDetect = { service, codec: data.codec, start_s: START, brands: brands.map((brand) => cut(brand.brand, 40)), colors: data.colors }; // for the player
+if (brands.length) {
+  bigPicture.build();
+  buildFilters();
+  buildTable();
+  timeline.build();
+  update();
+}
+drawUnresolved();
+if (service && service.documents) {
+  for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
+  byId("served").hidden = false;
+  if (service.annotated) {
+    byId("annotated").href = service.annotated;
+    byId("annotated").parentElement.hidden = false;
+  }
+}
+if (review) review.build();
+matchMedia("print").addEventListener("change", () => {
+  if (brands.length) { drawEvidence(inGallery); timeline.redraw(); }
+  drawUnresolved();
+});

@@ -1,0 +1,22 @@
+// ---- unresolved clusters
+
+let clustersShown = 24;
+function drawUnresolved() {
+  if (!byId("unresolved")) return;
+  const typed = new Map([...document.querySelectorAll("#unresolved input")].map((input) => [input.dataset.cluster, input.value]));
+  const cards = data.unresolved.slice(0, matchMedia("print").matches ? undefined : clustersShown).map((cluster) => {
+    const picture = pictures.clusters[cluster.cluster_id];
+    return el("figure", {},
+      picture ? closeUp(picture, cluster.text ? plain(cluster.text) : "a logo region without text") : null,
+      el("figcaption", {}, el("b", {}, `${cluster.rank}. `, cluster.text ? word(cluster.text) : "(no text)"), el("br"),
+        `${duration(cluster.seconds)}, ${percent(cluster.area_frac)} of the picture`, cluster.t_s === null ? "" : [`, seen at ${clock(cluster.t_s)} `, el("button", { type: "button", class: "link small play", "aria-label": `Show cluster ${cluster.rank} in the video`, click: () => bigPicture.seek(cluster.t_s) }, "▶")], el("br"),
+        data.reasons[cluster.reason] || cut(cluster.reason), el("br"),
+        cluster.candidates.length ? ["resembles ", cluster.candidates.slice(0, 5).map((name, i) => [i ? ", " : "", word(name)]), el("br")] : "",
+        el("code", { title: cluster.cluster_id }, cluster.cluster_id.slice(0, 8)),
+        review && review.ofCluster(cluster).map((text) => [" ", badge(text)])),
+      review && review.clusterForm(cluster, typed.get(cluster.cluster_id)));
+  });
+  const left = data.unresolved.length - cards.length;
+  byId("unresolved").replaceChildren(el("div", { class: "figures" }, cards),
+    left ? el("button", { type: "button", class: "button more", click: () => { clustersShown += 48; drawUnresolved(); } }, `Show ${Math.min(48, left)} more of ${left}`) : "");
+}

@@ -1,0 +1,121 @@
+"""The player on a served page in a real browser: it plays, goes to exposures, and draws boxes over the video."""
+
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from brand_detect.api import create_app
+from brand_detect.client import Client
+from brand_detect.domain.settings import Settings
+from brand_detect.report.page import player
+from brand_detect_tests.support.browser import chromium, faults, sound_page
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.servers import serving
+from brand_detect_tests.support.videos import write_clip
+
+DRAWN = """([x, y]) => {
+  const canvas = document.querySelector('.player canvas');
+  const { data } = canvas.getContext('2d').getImageData(x * canvas.width - 5, y * canvas.height, 10, 1);
+  return Array.from({ length: 10 }, (_, i) => [...data.slice(4 * i, 4 * i + 4)]).filter((color) => color[3] > 200);
+}"""
+"""Colours of the overlay around a place, given as shares of its width and height, where something is drawn."""
+YELLOW = [240, 228, 66, 255]
+"""The first brand's."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
+    """A browser, and the address of the reports ``match``, ``old`` of a codec that no browser plays, and ``gone``."""
+    folder = tmp_path_factory.mktemp("player")
+    with pipeline(folder) as built:
+        dark = np.full((180, 320, 3), 60, np.uint8)
+        dark[:, :160] = 10
+        clips = {
+            "match": two_shot_clip(folder / "match.mp4", seconds=6.0),
+            "old": write_clip(folder / "old.mp4", [dark] * 40, fps=10, codec="mpeg4"),
+            "gone": two_shot_clip(folder / "gone.mp4", seconds=3.0),
+        }
+        for job_id, clip in clips.items():
+            built.runner.submit(str(clip), job_id=job_id)
+    Path(clips["gone"]).unlink()
+    settings = Settings(store_root=str(folder / "store"), media_roots=(str(folder),))
+    with serving(create_app(Client(), settings)) as address, chromium() as browser:
+        yield browser, f"{address}/reports"
+
+
+def at_s(page: Page) -> float:
+    return page.locator("video").evaluate("v => v.currentTime")
+
+
+def test_the_video_plays_an_exposure_with_its_boxes(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/match") as page:
+        page.locator("body.plays").wait_for()
+        expect(page.locator(".still")).to_be_hidden()
+        bar = page.locator(".track .bar").first
+        bar.click()
+        box = page.evaluate("fetch(globalThis.brandDetect.service.boxes + '&from_s=0&to_s=6').then(r => r.json())")
+        [track] = [t for t in box["tracks"] if t["spans_s"][0][0] == 0]
+        left, top, _, bottom = track["boxes"][0]
+        edge = [left, (top + bottom) / 2]
+        page.wait_for_function(f"() => ({DRAWN})({edge}).length > 0")
+        assert YELLOW in page.evaluate(DRAWN, edge)
+        assert page.evaluate(DRAWN, [0.9, 0.9]) == []
+        page.get_by_label("Boxes").uncheck()
+        assert page.evaluate(DRAWN, edge) == []
+        page.get_by_label("Boxes").check()
+
+        end = track["spans_s"][-1][1]
+        page.get_by_role("button", name="Play", exact=False).click()
+        page.wait_for_function("() => document.querySelector('video').paused === false")
+        page.wait_for_function("() => document.querySelector('video').paused", timeout=15_000)
+        assert at_s(page) == pytest.approx(end, abs=0.4)
+        assert faults(page) == []
+
+
+def test_the_timeline_leads_to_the_video_and_shows_where_it_is(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/match") as page:
+        page.locator("body.plays").wait_for()
+        shots = page.locator(".track.shots")
+        place = shots.bounding_box()
+        assert place is not None
+        shots.click(position={"x": place["width"] * 0.75, "y": place["height"] / 2})
+        page.wait_for_function("() => document.querySelector('video').currentTime > 4")
+        assert at_s(page) == pytest.approx(4.5, abs=0.1)
+        head = page.locator(".playhead").bounding_box()
+        assert head is not None
+        assert head["x"] == pytest.approx(place["x"] + place["width"] * 0.75, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "words"), [("old", "This browser cannot play the video (mpeg4)."), ("gone", "There is no file")]
+)
+def test_a_video_that_cannot_be_played_leaves_the_pictures(
+    served: tuple[Browser, str], job_id: str, words: str
+) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/{job_id}") as page:
+        says = page.locator("#screen [role=status]")
+        expect(says).to_contain_text(words)
+        expect(says).to_contain_text("A still picture of each exposure is shown instead.")
+        expect(page.locator(".still img")).to_be_visible()
+        assert page.locator("video").is_hidden()
+        page.locator(".track .bar").first.click()
+        expect(page.locator("#panel")).to_be_visible()
+        expect(page.get_by_role("button", name="Play")).to_be_hidden()
+
+
+def test_only_a_served_page_has_the_player_and_its_policy_in_the_header(served: tuple[Browser, str]) -> None:
+    _, reports = served
+    with urllib.request.urlopen(f"{reports}/match") as answer:
+        policy, page = answer.headers["Content-Security-Policy"], answer.read().decode()
+    script, digest = player()
+    assert script in page
+    assert digest in policy
+    assert "media-src 'self'" in policy
+    assert "Content-Security-Policy" not in page, "a policy of the page's own would bar the player"

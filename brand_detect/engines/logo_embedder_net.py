@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from brand_detect.engines.logo_embedder import DIMENSIONS, REINSTALL, SIDE_PX
+from brand_detect.engines.onnx import installed_openvino
 from brand_detect.engines.weights import load_weights
 
 STEM = (32, 48)
@@ -73,9 +74,8 @@ def load(weights: Path) -> LogoEmbedderNet:
 
 
 def to_openvino(weights: Path) -> Any:
-    """The network as a model of OpenVINO; errors as ``load``."""
-    import openvino
-
+    """The network as a model of OpenVINO, which must be installed; errors as ``load``."""
+    openvino = installed_openvino()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch warns of a change inside itself
         return openvino.convert_model(torch.export.export(load(weights), (torch.zeros(1, 3, SIDE_PX, SIDE_PX),)))

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,7 +32,9 @@ MAX_COMPILED = 16
 
 
 def installed_openvino() -> Any:
-    """The module ``openvino``; None if it is not installed, or broken."""
+    """The module ``openvino``, without its telemetry, which would tell Google Analytics of every import; None if it is
+    not installed, or broken."""
+    sys.modules["openvino_telemetry"] = None  # pyright: ignore[reportArgumentType] - its import fails: a stub is used
     try:
         import openvino
     except ImportError:
@@ -210,8 +213,7 @@ def _compiled(
     This makes later runs in the process start at once, and avoids a crash ("Resource deadlock avoided") when a queue is
     freed while one of its threads returns from a callback.
     """
-    import openvino as ov
-
+    ov = installed_openvino()
     core = ov.Core()
     config: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.bf16 else "f32",

@@ -151,3 +151,21 @@ def test_the_cache_is_bounded(tmp_path: Path):
 
 def test_pixels_are_normalised_inside_the_network():
     assert net(Precision.f32).map([np.zeros((1, 64, 64, 3), np.uint8)], lambda out: out.shape) == [(1, 1, 64, 64)]
+
+
+@pytest.mark.parametrize(
+    "loaded", ["onnx.installed_openvino()", "logo_embedder_net.to_openvino(logo_embedder.WEIGHTS)"]
+)
+def test_openvino_tells_nobody_that_it_is_imported(tmp_path: Path, loaded: str):
+    """Its telemetry is on unless a person has switched it off, and keeps a client's id in the home folder."""
+    code = f"""
+from brand_detect.engines import logo_embedder, logo_embedder_net, onnx
+assert onnx.installed_openvino() is not None
+{loaded}
+from openvino.tools.ovc import telemetry_utils
+print(telemetry_utils.tm.__name__)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert run.stdout.split() == ["openvino.tools.ovc.telemetry_stub"], run.stderr
+    assert not (tmp_path / "intel").exists()

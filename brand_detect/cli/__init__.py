@@ -7,6 +7,10 @@ commands in the order of the help: single ones by panel, then the groups, each a
 import os
 import signal
 import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
 
 from brand_detect.cli import (
     bench,
@@ -27,7 +31,7 @@ from brand_detect.cli import (
     store,
     sweep,
 )
-from brand_detect.cli.common import TRACEBACK, Commands, err, plain
+from brand_detect.cli.common import TRACEBACK, Commands, err, out, plain
 from brand_detect.domain.errors import BrandDetectError
 
 __all__ = ["app", "main"]
@@ -62,6 +66,21 @@ catalog.commands.command()(catalog_proposals.review)
 catalog.commands.command()(catalog_proposals.name)
 for name, group in GROUPS.items():
     app.add_typer(group, name=name, rich_help_panel="Groups of commands")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        out.print(f"brand-detect {version('brand_detect')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

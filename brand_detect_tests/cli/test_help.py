@@ -1,6 +1,7 @@
 """The help of every command: in words, with an example, and readable at 80 columns."""
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -58,3 +59,8 @@ def test_the_first_page_shows_daily_commands_first_on_one_screen():
     assert text.index("Every day") < text.index("Occasional") < text.index("Groups of commands")
     for (name, *inner), _ in list(commands(typer.main.get_command(app)))[1:]:
         assert inner or sum(line.split()[1:2] == [name] for line in lines) == 1, name
+
+
+def test_the_version_is_printed():
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"brand-detect {version('brand_detect')}\n")

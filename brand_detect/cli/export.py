@@ -43,13 +43,13 @@ def export(
 ) -> None:
     """Export a report for other programs, or as videos.
 
-    As labels for training and correction, markers, tables or a workbook; as the video with boxes, or as a clip of each
-    exposure.
+    As labels for training and correction, markers, tables or a workbook; as
+    the video with boxes, or as a clip of each exposure.
 
     Examples:
       brand-detect export match-3f9a1c07 --format xlsx --out workbook
       brand-detect export match-3f9a1c07 --format mp4 --out drawn
-      brand-detect export match-3f9a1c07 --format clip --exposure 5b1f0c9e2d7a4836 --out clips
+      brand-detect export match-3f9a1c07 --format clip --out clips
     """
     from brand_detect.operations import exports
     from brand_detect.orchestration.resources import Services

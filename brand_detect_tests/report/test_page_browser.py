@@ -1003,6 +1003,15 @@ def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbo
     assert tab.page.locator("#files a[data-file]").evaluate_all(links) == served
 
 
+def test_a_served_page_leads_to_the_services_other_pages(tab: Tab, service: Service, report: str) -> None:
+    tab.page.goto(report)
+    expect(tab.page.get_by_role("link", name="All jobs")).to_be_hidden()
+    tab.page.goto(service.url)
+    expect(tab.page.get_by_role("link", name="All jobs")).to_have_attribute("href", "/")
+    compared = tab.page.get_by_role("link", name="Compare with the report before")
+    expect(compared).to_have_attribute("href", "/compare?job=match-0a1b2c3d")
+
+
 def test_a_served_exposure_links_its_clip(tab: Tab, service: Service, report: str) -> None:
     clip = tab.panel.get_by_role("link", name="Clip (MP4)")
     tab.page.goto(service.url)

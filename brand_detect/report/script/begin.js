@@ -21,6 +21,7 @@ if (service && service.documents) {
     byId("annotated").parentElement.hidden = false;
   }
 }
+byId("places").hidden = !service;
 if (review) review.build();
 matchMedia("print").addEventListener("change", () => {
   if (brands.length) { drawEvidence(inGallery); timeline.redraw(); }

@@ -371,5 +371,16 @@ def test_the_description_names_all_endpoints_and_loads_nothing(http: TestClient)
         "/reports/{job_id}/apply/{run_id}": {"get"},
         "/health": {"get"},
         "/ready": {"get"},
+        "/brands": {"get", "post"},
+        "/brands/reports": {"get"},
+        "/proposals": {"get"},
+        "/proposals/{proposal_id}": {"post"},
+        "/compare.json": {"get"},
+        "/portfolio/{name}": {"get"},
+        "/reports/{job_id}/brands": {"get"},
+        "/reports/{job_id}/exposures/{exposure_id}.mp4": {"get"},
+        "/reports/{job_id}/annotated.mp4": {"get"},
+        "/reports/{job_id}/video": {"get"},
+        "/reports/{job_id}/boxes": {"get"},
     }
     assert http.get("/docs").status_code == 404

@@ -72,7 +72,7 @@ def test_from_a_video_to_its_report(page: Page, stack: Stack, tmp_path: Path):
     expect(page.locator("#said")).not_to_be_empty()
     job.get_by_role("link", name="Report").click()
     page.wait_for_url("**/reports/Final_2026_2nd_half-*")
-    expect(page.get_by_text("Rolex").first).to_be_visible()
+    expect(page.locator("#top").get_by_text("Rolex")).to_be_visible()
     [stored] = (stack.folder / ".state" / "uploads").glob("*/*.mp4")
     assert stored.read_bytes() == video.read_bytes()
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import av
+import fsspec
 import pytest
 from fastapi.testclient import TestClient
 
@@ -146,9 +147,10 @@ def test_a_key_is_needed_for_a_clip(made: Path):
     assert locked.get(address(made)).status_code == 401
 
 
-def test_a_clip_is_cut_from_s3(s3: Path, tmp_path: Path):
-    (s3 / "bucket" / "media").mkdir(parents=True)
-    two_shot_clip(s3 / "bucket" / "media" / "match.mp4")
+@pytest.mark.usefixtures("s3")
+def test_a_clip_is_cut_from_s3(tmp_path: Path):
+    with fsspec.open("s3://bucket/media/match.mp4", "wb") as file:  # the server would not see a file put behind it
+        file.write(two_shot_clip(tmp_path / "match.mp4").read_bytes())
     with pipeline(tmp_path, media_roots=("s3://bucket/media",)) as built:
         built.runner.submit("s3://bucket/media/match.mp4", job_id="match")
     far = service(ScriptedClient(), tmp_path, settings={"media_roots": ("s3://bucket/media",)})

@@ -61,8 +61,9 @@ def test_from_a_video_to_its_report(page: Page, stack: Stack, tmp_path: Path):
     expect(job).to_contain_text(
         re.compile(r"\d+ of \d+ frames, \d+\.\d a second, about \d+ s left"), timeout=PATIENCE_MS
     )
-    expect(job.locator("img")).to_have_js_property("complete", True)
-    assert job.locator("img").evaluate("e => e.naturalWidth") > 0
+    picture = job.locator("img")  # what is stored of a job is looked at every ten seconds
+    expect(picture).to_have_js_property("complete", True, timeout=PATIENCE_MS)
+    assert picture.evaluate("e => e.naturalWidth") > 0
     page.get_by_role("button", name="Cancel Final").focus()
     page.wait_for_timeout(4500)  # two polls
     assert page.evaluate("document.activeElement.id").startswith("cancel-Final"), "the focus stays where it was"

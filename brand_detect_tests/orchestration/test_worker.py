@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from celery import _state
 from celery.exceptions import Retry
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
@@ -39,6 +40,9 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home))
         patch.delitem(sys.modules, WORKER, raising=False)
+        # Celery shares tasks with all apps that come later, those of the launcher's tests too
+        own = {add for add in _state._on_app_finalizers if add.__module__ == "celery.app.builtins"}
+        patch.setattr(_state, "_on_app_finalizers", own)
         yield importlib.import_module(WORKER).app.tasks[TASK_EXECUTE_JOB_NAME]
         del sys.modules[WORKER]
 

@@ -149,8 +149,8 @@ def test_a_key_is_needed_for_a_clip(made: Path):
 
 @pytest.mark.usefixtures("s3")
 def test_a_clip_is_cut_from_s3(tmp_path: Path):
-    with fsspec.open("s3://bucket/media/match.mp4", "wb") as file:  # the server would not see a file put behind it
-        file.write(two_shot_clip(tmp_path / "match.mp4").read_bytes())
+    video = two_shot_clip(tmp_path / "match.mp4").read_bytes()
+    fsspec.filesystem("s3").pipe_file("bucket/media/match.mp4", video)  # the server would not see a file put behind it
     with pipeline(tmp_path, media_roots=("s3://bucket/media",)) as built:
         built.runner.submit("s3://bucket/media/match.mp4", job_id="match")
     far = service(ScriptedClient(), tmp_path, settings={"media_roots": ("s3://bucket/media",)})

@@ -13,6 +13,7 @@ from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
 from brand_detect.client import Client
 from brand_detect.domain.catalog import Brand
+from brand_detect.domain.errors import Transient
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage.store import Store
@@ -242,3 +243,23 @@ def test_another_site_can_change_nothing(service: Service):
     form = service.http.post("/brands", content="name=Zymvora", headers={**MEANT, "Content-Type": "text/plain"})
     assert form.status_code == 415
     assert "Zymvora" not in service.brands()
+
+
+def test_a_store_out_of_reach_hides_no_report_and_costs_no_logo(service: Service, monkeypatch: pytest.MonkeyPatch):
+    """What may pass is no answer: neither "every report was made with this list" nor a brand without its logo."""
+    [open_] = service.proposals()
+    service.add(name="Zymvora")
+
+    def away(*_: Any, **__: Any) -> None:
+        raise Transient("The store is out of reach.")
+
+    monkeypatch.setattr(Store, "load", away)
+    for answer in (
+        service.http.get("/brands/reports"),
+        service.http.get(open_["picture"]),
+        service.decide(open_["proposal_id"], verdict="accepted"),
+    ):
+        assert (answer.status_code, answer.json()["detail"]) == (503, "The store is out of reach.")
+    monkeypatch.undo()
+    assert [p["proposal_id"] for p in service.proposals()] == [open_["proposal_id"]]
+    assert "ACME WIDGETS" not in service.brands()

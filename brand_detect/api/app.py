@@ -76,8 +76,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
     jobs = _include_jobs(app, client, store, settings, access, launching)
     app.include_router(overview_router(store, access, guards(access)[0]))
-    app.include_router(report_router(client, store, jobs, access, launching))
     reports, media, may_see = StoredReports(store), MediaFiles(settings.media_roots), guards(access)[0]
+    app.include_router(report_router(client, reports, jobs, access, launching))
     app.include_router(clip_router(reports, media, PyAvRewriter(settings.video_limits), may_see))
     app.include_router(media_router(reports, store, media, may_see))
     app.include_router(health_router(client))

@@ -5,17 +5,17 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 import anyio
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.answers import problems
 from brand_detect.api.corrections import REPORTS
-from brand_detect.api.stored import NotThere, StoredReports
+from brand_detect.api.stored import NotThere, ReportAsked, StoredReports
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.protocols import Media, VideoRewriter
 from brand_detect.report.clips import cut, parts
@@ -28,8 +28,6 @@ MOST_WAITING = 8
 """Most requests that wait for the one whose clip is being cut."""
 CHUNK_BYTES = 2**18
 COMMAND = "use the command line: brand-detect export JOB --format clip --exposure ID"
-
-Report_ = Annotated[str, Query(description="the report's attempt; by default the newest")]
 
 
 def clip_router(
@@ -47,7 +45,7 @@ def clip_router(
     async def clip(
         job_id: str,
         exposure_id: str,
-        report: Report_ = "",
+        report: ReportAsked = "",
     ) -> Response:
         """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
         sound. At most two minutes."""
@@ -61,7 +59,7 @@ def clip_router(
         response_class=Response,
         responses={200: {"content": {"video/mp4": {"schema": {}}}}, **problems(404, 503)},
     )
-    def annotated(job_id: str, report: Report_ = "") -> Response:
+    def annotated(job_id: str, report: ReportAsked = "") -> Response:
         """The whole video with the report's boxes drawn in, as the asset `annotated_video` has made it."""
         size_bytes, pieces = stored.annotated(job_id, report)
         return _attached(f"{job_id}.mp4", size_bytes, pieces)

@@ -15,13 +15,12 @@ from starlette.exceptions import HTTPException
 
 from brand_detect.api.answers import problems
 from brand_detect.api.corrections import REPORTS
-from brand_detect.api.stored import NotThere, StoredReports
+from brand_detect.api.stored import NotThere, ReportAsked, StoredReports
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.job import JobRequest
-from brand_detect.domain.pipeline import ROOT, Stage
+from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Media
 from brand_detect.report.annotations import Annotations
 from brand_detect.storage.attempts import AttemptRef
@@ -32,7 +31,6 @@ CHUNK_BYTES = 2**18
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 LONGEST_S = 120.0
 """Longest part of a video whose boxes are given at once."""
-Report_ = Annotated[str, Query(description="the report's attempt; by default the newest")]
 
 
 class Track(BaseModel):
@@ -71,12 +69,12 @@ def media_router(stored: StoredReports, store: Store, media: Media, may_see: Seq
     def video(
         asking: Request,
         job_id: str,
-        report: Report_ = "",
+        report: ReportAsked = "",
         range_: Annotated[str, Header(alias="Range", description="`bytes=0-1048575`")] = "",
         if_range: Annotated[str, Header(description="the `ETag` of an earlier answer")] = "",
     ) -> Response:
         """The video that a report was made from. `Range` asks for a part of it."""
-        request = videos.request(job_id, report)
+        request = stored.request(job_id, report)
         try:
             with media.open(request.video_uri) as file:
                 size_bytes = file.seek(0, os.SEEK_END)
@@ -99,7 +97,7 @@ def media_router(stored: StoredReports, store: Store, media: Media, may_see: Seq
         job_id: str,
         from_s: Annotated[float, Query(ge=0, le=1e6, allow_inf_nan=False, examples=[0.0])],
         to_s: Annotated[float, Query(ge=0, le=1e6, allow_inf_nan=False, examples=[60.0])],
-        report: Report_ = "",
+        report: ReportAsked = "",
     ) -> Boxes:
         """The brands' boxes in a part of the video, as the annotated video draws them; at most two minutes at once."""
         if not 0 < to_s - from_s <= LONGEST_S:
@@ -118,16 +116,6 @@ class _Videos:
     def __init__(self, stored: StoredReports, store: Store) -> None:
         self._stored, self._store = stored, store
         self._annotations_of = lru_cache(4)(self._load_annotations)
-
-    def request(self, job_id: str, report: str) -> JobRequest:
-        """
-        Raises:
-            NotThere: there is no such report.
-        """
-        made = self._stored.made(job_id, report)
-        request = self._store.load(AttemptRef(job_id, ROOT, made.upstream[ROOT]))
-        assert isinstance(request, JobRequest)
-        return request
 
     def annotations(self, job_id: str, report: str) -> Annotations:
         """

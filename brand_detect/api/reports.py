@@ -19,7 +19,6 @@ from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
 from brand_detect.report.index_page import render_login, render_state
 from brand_detect.report.page import SERVED
-from brand_detect.storage.store import Store
 
 FRAME = re.compile(r"[0-9]{1,7}")
 PLAIN = {
@@ -29,10 +28,10 @@ PLAIN = {
 
 
 def report_router(
-    client: Client, store: Store, jobs: JobList, access: Access, launching: anyio.CapacityLimiter
+    client: Client, stored: StoredReports, jobs: JobList, access: Access, launching: anyio.CapacityLimiter
 ) -> APIRouter:
-    """The endpoints for the reports of ``store``; ``client`` launches replays."""
-    router, stored = APIRouter(), StoredReports(store)
+    """The endpoints for reports; ``client`` launches replays."""
+    router = APIRouter()
     may_see, may_change = guards(access)
 
     router.include_router(page_router(jobs, stored, access))

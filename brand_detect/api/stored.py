@@ -6,7 +6,9 @@ import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from threading import Lock
+from typing import Annotated
 
+from fastapi import Query
 from pydantic import Field
 
 from brand_detect.catalog import catalog_from_json
@@ -39,6 +41,7 @@ HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
 PIECE_BYTES = 2**22
 MOST_NAMES = 50
 """Limit of names that are suggested at once: a catalogue has tens of thousands."""
+ReportAsked = Annotated[str, Query(description="the report's attempt; by default the newest")]
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
 
@@ -120,12 +123,19 @@ class StoredReports:
         Raises:
             NotThere: there is no such report.
         """
-        made = self.made(job_id, attempt)
-        report = self._store.load(_ref(made), tables)
-        request = self._store.load(AttemptRef(job_id, ROOT, made.upstream[ROOT]))
+        report = self._store.load(_ref(self.made(job_id, attempt)), tables)
         assert isinstance(report, Report)
+        return report, self.request(job_id, attempt)
+
+    def request(self, job_id: str, attempt: str = "") -> JobRequest:
+        """The request that the report of the attempt, by default the newest, was made for.
+
+        Raises:
+            NotThere: there is no such report.
+        """
+        request = self._store.load(AttemptRef(job_id, ROOT, self.made(job_id, attempt).upstream[ROOT]))
         assert isinstance(request, JobRequest)
-        return report, request
+        return request
 
     def annotated(self, job_id: str, report: str = "") -> tuple[int, Iterator[bytes]]:
         """Size and pieces of the video with the boxes of the attempt ``report``, by default the newest.

@@ -16,7 +16,7 @@ from brand_detect.domain.backgrounds import on_contrast
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
-from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.proposals import Open, Proposal
@@ -130,7 +130,7 @@ class StoredBrands:
         """
         try:
             return crop(self._store, self.proposal(proposal_id)).data
-        except BrandDetectError as e:
+        except (BadInput, Permanent) as e:
             raise NotThere(str(e)) from e
 
     def add(self, cells: Cells, logos: Sequence[Picture]) -> Added:
@@ -177,7 +177,7 @@ class StoredBrands:
             if made is None or made.upstream.get(CATALOG) == catalog.version:
                 return None
             texts, brands = self._report(job_id, made.attempt)
-        except BrandDetectError:  # damaged: the list of jobs says so
+        except Permanent:  # damaged: the list of jobs says so
             return None
         gains = {hit.brand for text in texts for hit in self._index(catalog).find(text, **LIMITS)}
         listed = {brand.brand_id for brand in catalog.brands}

@@ -10,7 +10,7 @@ from brand_detect.catalog.source import LEARNED
 from brand_detect.catalog.writing import Added, Picture, add_brand
 from brand_detect.domain.catalog import Brand
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
-from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.proposals import Decision, Open, Proposal, still_open
 from brand_detect.domain.protocols import Artwork
@@ -47,6 +47,7 @@ def accept(store: Store, proposal: Proposal, name: str, path: Path, artwork: Art
 
     Raises:
         BadInput: it has no name, or the list would become invalid; nothing is written.
+        Transient: the store is out of reach.
     """
     name = name.strip() or proposal.name
     if not name:
@@ -58,7 +59,7 @@ def accept(store: Store, proposal: Proposal, name: str, path: Path, artwork: Art
             picture = crop(store, proposal)
             picture.look_at(artwork)
             pictures.append(picture)
-        except BrandDetectError as e:  # still keep the name
+        except (BadInput, Permanent) as e:  # still keep the name
             without_logo = str(e)
     cells = {"name": name, "excluded_texts" if proposal.kind == "excluded" else "aliases": texts}
     added = add_brand(path, cells, pictures, artwork, LEARNED)

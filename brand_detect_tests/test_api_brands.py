@@ -17,7 +17,7 @@ from brand_detect.domain.errors import Transient
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage.store import Store
-from brand_detect_tests.support.pipeline import clip_with_an_open_text, pipeline
+from brand_detect_tests.support.pipeline import with_an_open_text
 
 MEANT = {"X-Requested-With": "brand_detect"}
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill="#e30613" d="M12 2L22 22H2z"/></svg>'
@@ -31,10 +31,7 @@ def logo(name: str = "z.svg", data: bytes = SVG) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the store of a job that reports Rolex and an open text, ACME WIDGETS, and with its brand list."""
-    folder = tmp_path_factory.mktemp("brands")
-    with pipeline(folder, kept=True) as built:
-        built.runner.submit(str(clip_with_an_open_text(folder / "match.mp4")), job_id="match")
-    return folder
+    return with_an_open_text(tmp_path_factory.mktemp("reported"))
 
 
 class Service:

@@ -12,7 +12,7 @@ from brand_detect.api import create_app
 from brand_detect.catalog import load_catalog
 from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.browser import chromium, faults, sound_page
-from brand_detect_tests.support.pipeline import clip_with_an_open_text, pipeline
+from brand_detect_tests.support.pipeline import with_an_open_text
 from brand_detect_tests.support.servers import serving
 from brand_detect_tests.test_api_brands import HOSTILE, SVG
 from brand_detect_tests.test_api_jobs import ScriptedClient
@@ -20,10 +20,7 @@ from brand_detect_tests.test_api_jobs import ScriptedClient
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reported")
-    with pipeline(folder, kept=True) as built:
-        built.runner.submit(str(clip_with_an_open_text(folder / "match.mp4")), job_id="match")
-    return folder
+    return with_an_open_text(tmp_path_factory.mktemp("reported"))
 
 
 @pytest.fixture(scope="module")

@@ -143,6 +143,13 @@ def clip_with_an_open_text(path: Path) -> Path:
     return write_clip(path, pictures(), fps=10)
 
 
+def with_an_open_text(folder: Path) -> Path:
+    """The folder, with the store of the job ``match``, which reports Rolex and leaves ACME WIDGETS open, and its list."""
+    with pipeline(folder, kept=True) as built:
+        built.runner.submit(str(clip_with_an_open_text(folder / "match.mp4")), job_id="match")
+    return folder
+
+
 def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
     """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second."""
     count = int(seconds * 10)

@@ -3,6 +3,8 @@
 import base64
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
 from brand_detect.client import Client
 from brand_detect.domain.catalog import Brand
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import Transient
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.image import OpenCvCodec
@@ -108,6 +111,20 @@ def test_more_is_added_to_a_brand_that_is_there(service: Service):
 def test_what_reading_may_take_for_another_brand_is_said(service: Service):
     service.add(name="Zymvorani")
     assert service.add(name="Zymvorane").json()["alike"] == ["Zymvorane reads like Zymvorani, of Zymvorani"]
+    assert service.add(name="Acmeline", aliases=["Acmelina"]).json()["alike"] == [], "both are its own"
+
+
+def test_a_kind_is_kept(service: Service):
+    assert service.add(name="FC Zymvora", kind="club").json()["brand"]["kind"] == "club"
+    assert service.brands()["FC Zymvora"].kind == "club"
+
+
+def test_brands_added_at_once_by_two_services_all_stay(service: Service):
+    services = [service, Service(service.folder)]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda n: services[n % 2].add(name=f"Brand{'abcdefghijkl'[n] * 5}"), range(12)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len([name for name in service.brands() if name.startswith("Brand")]) == 12
 
 
 @pytest.mark.parametrize(
@@ -120,6 +137,7 @@ def test_what_reading_may_take_for_another_brand_is_said(service: Service):
         ({"name": "Zymvora", "aliases": ["Rolex"]}, "Rolex"),
         ({"name": "Zymvora", "logos": [logo("z.exe")]}, "z.exe"),
         ({"name": "Zymvora", "logos": [{"name": "z.svg", "data": "%"}]}, "base64"),
+        ({"name": "Zymvora", "logos": [{"name": "z.svg", "data": "é"}]}, "base64"),
         ({"name": "Zymvora", "logos": [logo("z.png", b"no picture")]}, "z.png"),
         ({"name": "Zymvora", "logos": [logo("z.svg", b"<svg><script>x</script></svg>")]}, "z.svg"),
         ({"name": "\ud800"}, "name"),
@@ -179,6 +197,26 @@ def test_a_rejected_proposal_stays_away(service: Service):
     assert list(service.brands()) == list(Service(service.folder).brands())
 
 
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_a_proposal_is_decided_once(service: Service, seen_before: bool):
+    [open_] = service.proposals()
+    other = Service(service.folder)
+    if seen_before:
+        assert other.proposals() == [open_]
+    assert service.decide(open_["proposal_id"], verdict="rejected").status_code == 200
+    for again in (service, other):
+        assert again.decide(open_["proposal_id"], verdict="accepted").status_code == 404
+    assert service.proposals() == []
+
+
+def test_what_another_process_decided_is_seen_after_a_while(service: Service, monkeypatch: pytest.MonkeyPatch):
+    [open_] = service.proposals()
+    Service(service.folder).decide(open_["proposal_id"], verdict="rejected")
+    assert service.proposals() == [open_]
+    monkeypatch.setattr(stored_brands.time, "monotonic", lambda now=stored_brands.time.monotonic: now() + 6)
+    assert service.proposals() == []
+
+
 def test_without_its_frames_a_proposal_is_accepted_and_the_reason_is_said(service: Service):
     [open_] = service.proposals()
     for shard in (service.folder / "store").glob("match/extract_frames/*/frames*"):
@@ -199,6 +237,21 @@ def test_reports_are_named_that_another_list_has_made(service: Service):
     service.folder.joinpath("brands.yaml").write_text("- Zymvora\n")
     [report] = service.http.get("/brands/reports").json()["reports"]
     assert (report["gains"], report["loses"]) == ([], ["Rolex"])
+
+
+def test_a_brand_that_a_person_named_is_not_lost(service: Service, monkeypatch: pytest.MonkeyPatch):
+    load = Store.load
+
+    def corrected(store: Store, ref: Any, *tables: Any, **more: Any) -> Any:
+        value = load(store, ref, *tables, **more)
+        if isinstance(value, Report):
+            return replace(value, summary={**value.summary, "reviews": [{"to": "Rolex"}, {"to": None}]})
+        return value
+
+    monkeypatch.setattr(Store, "load", corrected)
+    service.folder.joinpath("brands.yaml").write_text("- Zymvora\n")
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert report["loses"] == []
 
 
 def test_reports_beyond_the_limit_are_counted(service: Service, monkeypatch: pytest.MonkeyPatch):

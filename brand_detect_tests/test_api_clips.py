@@ -14,7 +14,7 @@ import fsspec
 import pytest
 from fastapi.testclient import TestClient
 
-from brand_detect.api import clips
+from brand_detect.api import clips, shared
 from brand_detect.api.stored import PIECE_BYTES
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
@@ -116,7 +116,7 @@ def test_a_clip_that_is_too_long_or_takes_too_long_is_left_to_the_command_line(
 
 
 def test_one_clip_is_cut_at_a_time_and_few_wait(http: TestClient, made: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(clips, "MOST_WAITING", 1)
+    monkeypatch.setattr(shared, "MOST_WAITING", 1)
     begun, go_on, real, most, now = Event(), Event(), clips.cut, [0], [0]
 
     def slow(*arguments: Any) -> Any:

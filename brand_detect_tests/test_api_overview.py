@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from brand_detect.api import create_app
+from brand_detect.api import create_app, overview
 from brand_detect.client import Client
 from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
@@ -103,6 +103,23 @@ def test_what_cannot_be_summed_up_is_a_sentence(http: TestClient, address: str, 
     answer = http.get(address)
     assert answer.status_code == status
     assert answer.json()["detail"]
+
+
+def test_what_is_no_document_is_not_summed_up(http: TestClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(overview, "portfolio_of", lambda *_: pytest.fail("it sums up"))
+    assert http.get("/portfolio/x.jpg").status_code == 404
+
+
+def test_other_days_are_asked_of_the_same_jobs(http: TestClient):
+    page = http.get("/portfolio", params={"job": ["second", "first"]}).text
+    assert re.findall(r'name="job" value="(\w+)"', page) == ["second", "first"]
+
+
+def test_an_address_that_cannot_be_shown_has_a_sealed_page(http: TestClient):
+    answer = http.get("/compare", params={"job": "<script>alert(1)</script>"}, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert "<script" not in answer.text
+    assert "script-src 'none'" in answer.headers["content-security-policy"]
 
 
 def test_hostile_queries_stay_text(http: TestClient):

@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from brand_detect.api import create_app
+from brand_detect.api import create_app, shared
 from brand_detect.api.access import SESSION_S
 from brand_detect.api.guard import SEALED
 from brand_detect.client import Client, Run, RunLog
@@ -491,6 +491,13 @@ def test_the_page_can_be_saved_and_runs_nothing_where_it_comes_from(http: TestCl
     assert answer.content == (attempt_of(folder) / "report.html").read_bytes()
     assert answer.headers["content-disposition"] == 'attachment; filename="match-report.html"'
     assert answer.headers["content-security-policy"] == SEALED["Content-Security-Policy"]
+
+
+def test_documents_that_are_made_wait_for_their_turn(http: TestClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shared, "MOST_WAITING", 0)
+    made = http.get("/reports/match/documents/report.xlsx")
+    assert (made.status_code, made.headers["retry-after"]) == (503, "10")
+    assert http.get("/reports/match/documents/brands.csv").status_code == 200
 
 
 def test_further_tables_are_made_on_demand(http: TestClient, folder: Path):

@@ -1,7 +1,6 @@
 """The brand list over HTTP: look up and add brands and logos, decide proposals, find reports that it would change."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Literal
@@ -240,7 +239,7 @@ def _picture(logo: NewLogo) -> Picture:
         raise BadInput(f"The format of {name} is unknown.", f"use one of {', '.join(SUFFIXES)}")
     try:
         return Picture(name, base64.b64decode(logo.data, validate=True), suffix)
-    except binascii.Error as e:
+    except ValueError as e:  # binascii.Error is one
         raise BadInput(f"The data of {name} is not base64.", "encode the whole file") from e
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import anyio
 from fastapi import APIRouter
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
-from starlette.exceptions import HTTPException
 
 from brand_detect.api.answers import problems
 from brand_detect.api.corrections import REPORTS
+from brand_detect.api.shared import OneAtATime
 from brand_detect.api.stored import NotThere, ReportAsked, StoredReports
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.protocols import Media, VideoRewriter
@@ -24,8 +23,6 @@ LONGEST_S = 120.0
 """Longest clip: two cores need half a minute for it at 1080p."""
 PATIENCE_S = 90.0
 """Longest work on a clip: a video without an index is decoded from its start."""
-MOST_WAITING = 8
-"""Most requests that wait for the one whose clip is being cut."""
 CHUNK_BYTES = 2**18
 COMMAND = "use the command line: brand-detect export JOB --format clip --exposure ID"
 
@@ -35,7 +32,7 @@ def clip_router(
 ) -> APIRouter:
     """The endpoints for videos; clips are cut one at a time."""
     router = APIRouter(dependencies=may_see)
-    cutting = anyio.CapacityLimiter(1)
+    cutting = OneAtATime("Other clips are being cut.")
 
     @router.get(
         f"{REPORTS}/{{job_id}}/exposures/{{exposure_id}}.mp4",
@@ -49,9 +46,7 @@ def clip_router(
     ) -> Response:
         """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
         sound. At most two minutes."""
-        if cutting.statistics().tasks_waiting >= MOST_WAITING:
-            raise HTTPException(503, "Other clips are being cut.", {"Retry-After": "10"})
-        file = await anyio.to_thread.run_sync(_cut, job_id, exposure_id, report, limiter=cutting)
+        file = await cutting(_cut, job_id, exposure_id, report)
         return _attached(f"{job_id}-{exposure_id}.mp4", os.fstat(file.fileno()).st_size, _read(file))
 
     @router.get(

@@ -20,6 +20,8 @@ from brand_detect.storage.store import Store
 
 COMPARE, PORTFOLIO = "/compare", "/portfolio"
 MOST_JOBS = 2000
+CSV = "text/csv; charset=utf-8"
+DOCUMENTS = {"portfolio.json": "application/json", "brands.csv": CSV, "videos.csv": CSV}
 
 JobId = Annotated[str, Query(max_length=128, examples=["final-1a2b3c4d"])]
 Attempt = Annotated[str, Query(max_length=128, description="a report's attempt, or how its name begins")]
@@ -55,17 +57,18 @@ def overview_router(store: Store, access: Access, may_see: Sequence[Dependency])
     ) -> Response:
         if not access.may_enter(request):
             return access.to_login("/")
-        return page_of(render(_portfolio(store, job, since, until), query=request.url.query, served=True), [])
+        return page_of(
+            render(_portfolio(store, job, since, until), query=request.url.query, chosen=job, served=True), []
+        )
 
     @router.get(f"{PORTFOLIO}/{{name}}", response_class=Response, responses=problems(404, 503), dependencies=may_see)
     def document(name: str, job: Jobs = (), since: Day = "", until: Day = "") -> Response:
         """The totals of many jobs' newest reports: portfolio.json, brands.csv, or videos.csv."""
-        made = documents(_portfolio(store, job, since, until))
-        if name not in made or name.endswith(".html"):
+        if name not in DOCUMENTS:
             raise NotThere("There is no such document.")
-        kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
+        data = documents(_portfolio(store, job, since, until))[name]
         attachment = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(made[name], media_type=kind, headers=attachment)
+        return Response(data, media_type=DOCUMENTS[name], headers=attachment)
 
     return router
 

@@ -8,6 +8,7 @@ import anyio
 from fastapi import APIRouter, Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards, within
@@ -15,10 +16,11 @@ from brand_detect.api.answers import AsciiJSON, problems
 from brand_detect.api.corrections import REPORTS, correction_router
 from brand_detect.api.guard import CSP, policy
 from brand_detect.api.job_list import ACTIVE, JobList
+from brand_detect.api.shared import OneAtATime
 from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
 from brand_detect.report.index_page import render_login, render_state
-from brand_detect.report.page import SERVED
+from brand_detect.report.page import MADE, SERVED
 
 FRAME = re.compile(r"[0-9]{1,7}")
 PLAIN = {
@@ -71,6 +73,7 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
             raise HTTPException(404, "There is no such frame.")
         return Response(stored.frame(job_id, int(frame), report), media_type="image/jpeg")
 
+    making = OneAtATime("Other documents are being made.")
     kinds = {kind.partition(";")[0]: {"schema": {}} for kind in SERVED.values()}
 
     @router.get(
@@ -78,10 +81,11 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
         response_class=Response,
         responses={200: {"content": kinds}, **problems(404, 503)},
     )
-    def document(job_id: str, name: str, report: str = "") -> Response:
+    async def document(job_id: str, name: str, report: str = "") -> Response:
         """A document of the attempt `report`, by default the newest: report.json, brands.csv, placements.csv,
         assets.csv, exposures.csv, markers.vtt, report.html, report.xlsx, detections.csv or unresolved.csv."""
-        data = stored.document(job_id, name, report)
+        turn = making if name in MADE else run_in_threadpool
+        data = await turn(stored.document, job_id, name, report)
         attachment = {"Content-Disposition": f'attachment; filename="{job_id}-{name}"'}
         return Response(data, media_type=SERVED[name], headers=attachment)
 

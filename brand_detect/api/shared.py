@@ -1,13 +1,18 @@
-"""Shares the answer of a slow call among callers."""
+"""Slow calls: one answer for many callers, and one call at a time."""
 
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import anyio
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 T = TypeVar("T")
+
+MOST_WAITING = 8
+"""Limit of requests that wait for their turn."""
 
 
 class Shared(Generic[T]):
@@ -28,3 +33,16 @@ class Shared(Generic[T]):
             return await run_in_threadpool(self._call)
         finally:
             self._until = time.monotonic() + self._seconds
+
+
+class OneAtATime:
+    """Runs slow calls one after the other, without taking the threads of other requests while they wait."""
+
+    def __init__(self, busy: str) -> None:
+        """``busy`` is the sentence of a 503 for those that would wait behind ``MOST_WAITING`` others."""
+        self._busy, self._turn = busy, anyio.CapacityLimiter(1)
+
+    async def __call__(self, call: Callable[..., T], *arguments: Any) -> T:
+        if self._turn.statistics().tasks_waiting >= MOST_WAITING:
+            raise HTTPException(503, self._busy, {"Retry-After": "10"})
+        return await anyio.to_thread.run_sync(call, *arguments, limiter=self._turn)

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
-from threading import Lock
 from typing import Annotated
 
 from fastapi import Query
@@ -71,7 +70,6 @@ class StoredReports:
         self._frames_of = lru_cache(8)(self._load_frames)
         self._catalog_names = lru_cache(4)(self._load_catalog_names)
         self._made = lru_cache(4)(self._make)
-        self._making = Lock()
 
     def newest(self, job_id: str) -> Manifest:
         """The manifest of the job's newest report whose checks passed.
@@ -109,8 +107,7 @@ class StoredReports:
         """
         made = self.made(job_id, report)
         if name in MADE:
-            with self._making:
-                return self._made(job_id, made.attempt, name)
+            return self._made(job_id, made.attempt, name)
         if name not in SERVED or all(file.name != name for file in made.files):
             raise NotThere(f"The report of {job_id} has no document of that name.")
         return self._store.read(_ref(made), name)

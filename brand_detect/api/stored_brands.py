@@ -1,7 +1,7 @@
 """What the brand list's page shows: brands, logos, proposals, and the reports that a change of the list would touch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.proposals import Open, Proposal
-from brand_detect.domain.text import key_of
+from brand_detect.domain.text import brand_id_of, key_of
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.learning import Accepted, accept, crop, open_proposals, reject
@@ -62,6 +62,7 @@ class StoredBrands:
         self._logo = lru_cache(4096)(self._drawn)
         self._report = lru_cache(1024)(self._read_report)
         self._open: tuple[float, str, list[Open]] = 0.0, "", []
+        self._decided: set[str] = set()
 
     def loaded(self) -> LoadedCatalog:
         """The list as it is now.
@@ -104,23 +105,21 @@ class StoredBrands:
         ]
 
     def proposals(self) -> list[Open]:
-        """The undecided proposals, longest on screen first; up to ``PROPOSALS_S`` old, unless this process decided."""
+        """The undecided proposals, longest on screen first, as they were read in the last ``PROPOSALS_S`` seconds; what
+        was decided here since is left out."""
         catalog = self.loaded().catalog
         until_s, version, found = self._open
         if time.monotonic() > until_s or version != catalog.version:
             found = open_proposals(self._proposals, catalog.brands)
             self._open = time.monotonic() + PROPOSALS_S, catalog.version, found
-        return found
+        return [o for o in found if o.proposal.proposal_id not in self._decided]
 
     def proposal(self, proposal_id: str) -> Proposal:
         """
         Raises:
             NotThere: it is not open (any more).
         """
-        found = next((o.proposal for o in self.proposals() if o.proposal.proposal_id == proposal_id), None)
-        if found is None:
-            raise NotThere("This proposal is not open: it was decided, or the list has the name.")
-        return found
+        return _named(self.proposals(), proposal_id)
 
     def crop(self, proposal_id: str) -> bytes:
         """The proposal's picture, as JPEG.
@@ -141,14 +140,15 @@ class StoredBrands:
     def decide(self, proposal_id: str, is_accepted: bool, name: str) -> Accepted | None:
         """Adds a proposal to the list, or sees that it is never proposed again."""
         with self._writing:
-            proposal = self.proposal(proposal_id)
-            try:
-                if is_accepted:
-                    return accept(self._store, proposal, name, self.changeable(), self._artwork)
+            # read anew: another process may have decided
+            proposal = _named(open_proposals(self._proposals, self.loaded().catalog.brands), proposal_id)
+            done = None
+            if is_accepted:
+                done = accept(self._store, proposal, name, self.changeable(), self._artwork)
+            else:
                 reject(self._proposals, proposal)
-                return None
-            finally:
-                self._open = 0.0, "", []
+            self._decided.add(proposal_id)
+            return done
 
     def changeable(self) -> Path:
         """
@@ -166,6 +166,7 @@ class StoredBrands:
         """The reports that another version of the list has made, those that would change first, and how many reports
         were not looked at. Which logos would be found cannot be told without a replay."""
         catalog = self.loaded().catalog
+        self._index(catalog)  # once, before many ask for it at the same time
         jobs = self._jobs.jobs()
         looked = concurrently(lambda job_id: self._older(job_id, catalog), jobs[:MOST_REPORTS])
         found = sorted((o for o in looked if o), key=lambda o: (not (o.gains or o.loses), o.job_id))
@@ -190,11 +191,13 @@ class StoredBrands:
         )
 
     def _read_report(self, job_id: str, attempt: str) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The texts without a brand, and the names of the brands by id."""
+        """The texts without a brand, and the names by id of the brands that the list gave: a correction stays."""
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
         report = self._store.load(ref, tables=("unresolved", "brands"))
         assert isinstance(report, Report)
         brands = dict(zip(*(report.brands[c].to_pylist() for c in ("brand_id", "brand")), strict=True))
+        for review in report.summary["reviews"]:
+            brands.pop(brand_id_of(review.get("to") or ""), None)
         return tuple(t for t in report.unresolved["text"].to_pylist() if t), brands
 
     def _drawn(self, exemplar_id: str) -> bytes:
@@ -204,6 +207,13 @@ class StoredBrands:
                 picture = self._artwork.render(loaded.picture(exemplar), exemplar.suffix, LOGO_PX)
                 return self._codec.encode(on_contrast(picture, LOGO_PX), LOGO_QUALITY, 0)
         raise NotThere("There is no such logo.")
+
+
+def _named(found: Iterable[Open], proposal_id: str) -> Proposal:
+    for item in found:
+        if item.proposal.proposal_id == proposal_id:
+            return item.proposal
+    raise NotThere("This proposal is not open: it was decided, or the list has the name.")
 
 
 @lru_cache(65_536)

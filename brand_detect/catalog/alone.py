@@ -15,7 +15,8 @@ ADORNMENTS |= {"o", "0", "\N{GREEK SMALL LETTER OMICRON}", "\N{CYRILLIC SMALL LE
 CLOCK = re.compile(r"(?<![\d:])\d{1,3}:[0-5]\d(?![\d:])")  # beside the sign of a league or broadcaster: UFC 4:49
 BEFORE_HOST = re.compile(r"(?:^|[\s(/@]|www\.)$", re.IGNORECASE)
 AFTER_HOST = re.compile(
-    r"\.(?:(?:com|net|org|info|tv|bet|app|[a-z]{2})|(?:COM|NET|ORG|INFO|TV|BET|APP|[A-Z]{2}))(?![\w@]|\.\w)"
+    r"\.(?:(?:(?:com?|net|org)\.)?(?:com|net|org|info|tv|bet|app|[a-z]{2})|"
+    r"(?:(?:COM?|NET|ORG)\.)?(?:COM|NET|ORG|INFO|TV|BET|APP|[A-Z]{2}))(?![\w@]|\.\w)"
 )
 
 

@@ -1,9 +1,12 @@
 """Edits a user's catalogue with minimal changes to the text."""
 
+import fcntl
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +82,11 @@ def add_brand(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Ar
     """
     for picture in pictures:
         picture.look_at(artwork)
-    begun(path)
+    with _alone(begun(path)):
+        return _added(path, cells, pictures, artwork, layer)
+
+
+def _added(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Artwork, layer: str) -> Added:
     before = load_catalog(str(path), artwork) if path.is_file() or (path.is_dir() and Place.of(path).lists) else None
     folder, file = _target(path, str(cells["name"]), layer)
     had = _exemplars_of(before, str(cells["name"]))
@@ -161,6 +168,17 @@ def begun(path: Path) -> Path:
     except OSError as e:
         raise BadInput(f"The folder {folder} cannot be created: {e.strerror}.", "choose another") from e
     return folder
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process or thread changes the catalogue in this folder meanwhile."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:

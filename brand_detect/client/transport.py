@@ -16,8 +16,8 @@ TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
 """Environment variable with the token for a proxy in front of Dagster's webserver."""
 PAUSES_S = (0.2, 1.0, 3.0)
 """Pauses before each further try of a request."""
-OF_DATABASE = re.compile(r"\(\w+\.(OperationalError|InterfaceError)\)")
-"""How messages of SQLAlchemy begin if the database is away, starting or locked."""
+OF_DATABASE = re.compile(r"(\S*Error: )?\([\w.]+\.(OperationalError|InterfaceError|AdminShutdown)\) (?!no such table)")
+"""How messages of SQLAlchemy begin if the database is away, starting or locked; a table that lacks will not come."""
 CALLERS_FAULT = ("RunConfigValidationInvalid", "RunNotFoundError", "TerminateRunFailure", "InvalidSubsetError")
 """Types of Dagster's GraphQL errors that the caller can fix."""
 
@@ -92,12 +92,7 @@ class GraphQL:
 
 def _data(answer: Mapping[str, Any]) -> dict[str, Any]:
     if answer.get("errors") or not answer.get("data"):
-        messages = [str(error.get("message", "")).strip() for error in answer.get("errors") or ()]
-        errors = (
-            "; ".join(message.partition("\n")[0] for message in messages) or "no data"
-        )  # SQL follows in lines below
-        if any(OF_DATABASE.match(message) for message in messages):
-            raise Transient(f"Dagster's webserver cannot use its database: {errors}.", "start the database, or wait")
+        errors = "; ".join(_told(str(error.get("message", ""))) for error in answer.get("errors") or ()) or "no data"
         raise Permanent(f"Dagster's webserver refused the request: {errors}.", "run the same version on both sides")
     return answer["data"]
 
@@ -113,9 +108,21 @@ def expect(answer: Mapping[str, Any], *types: str) -> Mapping[str, Any]:
     if kind in types:
         return answer
     message = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ())) or kind
-    message = " ".join(message.split())
+    message = _told(message)
     if kind in CALLERS_FAULT:
         raise BadInput(f"Dagster refused it: {message}")
     if kind == "UnauthorizedError":
         raise BadInput(f"Dagster does not allow it: {message}", f"set {TOKEN}")
     raise Permanent(f"Dagster failed: {message}")
+
+
+def _told(message: str) -> str:
+    """The message in one line, without the SQL that SQLAlchemy adds.
+
+    Raises:
+        Transient: the webserver cannot use its database.
+    """
+    said = " ".join(message.partition("[SQL:")[0].split())
+    if OF_DATABASE.match(said):
+        raise Transient(f"Dagster's webserver cannot use its database: {said}.", "start the database, or wait")
+    return said

@@ -150,8 +150,9 @@ def videos_csv(whole: Portfolio) -> bytes:
     return to_csv(pa.table({name: [row[name] for row in rows] for name in (*about, "video_s", *JobBrand.model_fields)}))
 
 
-def render(whole: Portfolio, *, query: str = "", served: bool = False) -> str:
-    """The page, without scripts or external requests; ``served`` with the service's links, which repeat ``query``."""
+def render(whole: Portfolio, *, query: str = "", chosen: Sequence[str] = (), served: bool = False) -> str:
+    """The page, without scripts or external requests; ``served`` with the service's links, which repeat ``query``, and
+    a form for other days of the same ``chosen`` jobs."""
     columns = whole.brands[:COLUMNS]
     jobs = whole.jobs[-ROWS:]
     seconds = [{brand.brand_id: brand.seconds for brand in job.brands} for job in jobs]
@@ -165,6 +166,7 @@ def render(whole: Portfolio, *, query: str = "", served: bool = False) -> str:
         longest=max((brand.seconds for job in whole.jobs for brand in job.brands), default=1.0),
         trends=_trends(whole, jobs, seconds),
         query=query,
+        chosen=chosen,
         served=served,
         n_hidden_jobs=len(whole.jobs) - len(jobs),
         n_hidden_brands=len(whole.brands) - len(columns),

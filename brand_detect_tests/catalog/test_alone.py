@@ -37,6 +37,8 @@ def test_a_clock_beside_a_name_leaves_it_alone(index: LexiconIndex, text: str, b
         ("more at www.ewz.ch", ["ewz"]),
         ("more at https://ewz.ch.", ["ewz"]),
         ("write to jobs@ewz.ch", ["ewz"]),
+        ("more at ewz.co.uk/jobs", ["ewz"]),
+        ("MORE AT EWZ.COM.BR", ["ewz"]),
         ("see hp.com/ink today", ["Hewlett-Packard"]),
         ("made by ewz.Ch", []),  # the next sentence, without its space
         ("see ewz-blog.ch", []),

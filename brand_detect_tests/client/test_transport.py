@@ -105,8 +105,30 @@ def test_a_webserver_without_its_database_is_asked_again_and_its_sql_is_not_told
     client.runs(JOB)
     assert len(server.asked) == 3
     server.answers["Runs"] = [away] * 4
-    with pytest.raises(Transient, match=r"cannot use its database: .*closed the connection\.$"):
+    with pytest.raises(Transient, match=r"cannot use its database: .*closed the connection This probably means…\.$"):
         client.runs(JOB)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("(psycopg2.errors.AdminShutdown) terminating connection\n[SQL: SELECT secrets]", Transient),
+        (
+            "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked\n[SQL: SELECT secrets]",
+            Transient,
+        ),
+        ("(pymysql.err.OperationalError) (2013, 'Lost connection')", Transient),
+        ("(sqlite3.OperationalError) no such table: runs\n[SQL: SELECT secrets]", Permanent),
+        ("(psycopg2.errors.UndefinedColumn) column\n[SQL: SELECT secrets]", Permanent),
+    ],
+)
+@pytest.mark.parametrize("typed", [False, True])
+def test_faults_of_the_database_pass_or_not(server: Webserver, client: Client, message: str, kind: type, typed: bool):
+    error = {"runsOrError": {"__typename": "PythonError", "message": message}}
+    server.answers["Runs"] = [error if typed else httpx2.Response(500, json={"errors": [{"message": message}]})] * 4
+    with pytest.raises(kind) as told:
+        client.runs(JOB)
+    assert "SELECT" not in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def clip_with_an_open_text(path: Path) -> Path:
 
 
 def with_an_open_text(folder: Path) -> Path:
-    """The folder, with the store of the job ``match`` (Rolex is reported, ACME WIDGETS left open) and its brand list."""
+    """The folder, with the store of the job ``match`` (Rolex reported, ACME WIDGETS left open) and its brand list."""
     with pipeline(folder, kept=True) as built:
         built.runner.submit(str(clip_with_an_open_text(folder / "match.mp4")), job_id="match")
     return folder

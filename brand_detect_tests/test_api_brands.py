@@ -111,6 +111,9 @@ def test_more_is_added_to_a_brand_that_is_there(service: Service):
 def test_what_reading_may_take_for_another_brand_is_said(service: Service):
     service.add(name="Zymvorani")
     assert service.add(name="Zymvorane").json()["alike"] == ["Zymvorane reads like Zymvorani, of Zymvorani"]
+    service.add(name="Coca-Cola")
+    alike = service.add(name="Coca-Colla").json()["alike"]
+    assert alike == ["Coca-Cola reads like Coca-Colla"], "the shorter name is like the longer, not the other way round"
     assert service.add(name="Acmeline", aliases=["Acmelina"]).json()["alike"] == [], "both are its own"
 
 

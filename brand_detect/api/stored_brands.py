@@ -32,6 +32,8 @@ from brand_detect.storage.store import Store
 LOGO_PX, LOGO_QUALITY = 96, 88
 PROPOSALS_S = 5.0
 """Time for which proposals are reused: each of their pictures asks for them."""
+NEAR = 10
+"""Most similar names that are compared with a new one."""
 MOST_REPORTS = 500
 """Limit of reports that are compared with the list."""
 _PARAMS = MatchBrandsParams.model_validate({})
@@ -96,13 +98,19 @@ class StoredBrands:
         """Other brands' texts that OCR may take for a text of the brand ``name``: ``Zymvora reads like Zymvera``."""
         catalog = self.loaded().catalog
         brand = next((b for b in catalog.brands if key_of(name) in map(key_of, (b.name, *b.aliases))), None)
-        texts = () if brand is None or brand.logo_only else (brand.name, *brand.aliases)
-        return [
-            f"{text} reads like {hit.alias}, of {hit.brand}"
-            for text in texts
-            for hit in self._index(catalog).rivals(text, **LIMITS)
-            if brand and hit.brand_id != brand.brand_id
-        ]
+        if brand is None or brand.logo_only:
+            return []
+        index, alone = self._index(catalog), LexiconIndex(BrandCatalog("", [brand]))
+        own = {key_of(text) for text in (brand.name, *brand.aliases)}
+        found = []
+        for text in (brand.name, *brand.aliases):
+            hits = [h for h in index.rivals(text, **LIMITS) if h.brand_id != brand.brand_id]
+            found += [f"{text} reads like {hit.alias}, of {hit.brand}" for hit in hits]
+            # of two names the longer may be like the shorter, and not the other way round
+            told = own | {key_of(hit.alias) for hit in hits}
+            near = (name for name in index.near(text, NEAR) if key_of(name) not in told)
+            found += [f"{name} reads like {hit.alias}" for name in near for hit in alone.rivals(name, **LIMITS)]
+        return found
 
     def proposals(self) -> list[Open]:
         """The undecided proposals, longest on screen first, as they were read in the last ``PROPOSALS_S`` seconds; what

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -70,7 +71,8 @@ class Entry:
         return f"line {self.line}" if self.source == other.source else f"line {self.line} of {self.source}"
 
 
-def entries_of(data: bytes, source: str) -> Iterator[Entry]:
+@lru_cache(maxsize=3)  # a command that changes a list reads it before and after, for several reasons each
+def entries_of(data: bytes, source: str) -> tuple[Entry, ...]:
     """Parses the entries of a list; the suffix of ``source`` gives the format (.csv, .tsv, .yaml, .yml, .json).
 
     Raises:
@@ -79,9 +81,9 @@ def entries_of(data: bytes, source: str) -> Iterator[Entry]:
     ending = source.rsplit(".", 1)[-1].lower()
     text = _decoded(data, source)
     if ending in ("csv", "tsv"):
-        return _csv_entries(text, source)
+        return tuple(_csv_entries(text, source))
     if ending in ("yaml", "yml", "json"):  # JSON is YAML
-        return _yaml_entries(text, source)
+        return tuple(_yaml_entries(text, source))
     raise BadInput(f"The brand list {source} has an unknown format.", "name it .yaml, .yml, .json, .csv or .tsv")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of
+from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
 from brand_detect.catalog.source import OWN, LoadedCatalog, Place, load_catalog
 from brand_detect.domain.catalog import Brand, Exemplar
@@ -82,7 +82,7 @@ def add_brand(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Ar
     """
     for picture in pictures:
         picture.look_at(artwork)
-    with _alone(begun(path)):
+    with _alone(begun(path)), without_gc():
         return _added(path, cells, pictures, artwork, layer)
 
 
@@ -121,7 +121,7 @@ def with_brand(text: str, source: str, cells: Cells) -> str:
         BadInput: the list cannot be parsed, the entry has a conflicting value, or the list's layout cannot be edited.
     """
     blank = not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
-    before = [] if blank else list(entries_of(text.encode(), source))
+    before = () if blank else entries_of(text.encode(), source)
     at = next((n for n, entry in enumerate(before) if _is_named(entry, str(cells["name"]))), None)
     if at is None:
         expected = [*(e.cells for e in before), _without_empty(cells)]

@@ -21,6 +21,8 @@ CODING = {"crf": "20", "preset": "veryfast"}
 """x264's quality and speed: at 1080p, encoding is about as fast as drawing on two cores."""
 WAITING = 1000
 """Sound packets that wait for the first picture: those of the last 20 seconds or more."""
+SOUND_BEHIND_S = 3.0
+"""How far behind its pictures the sound of a part is looked for in the file."""
 LIMITED = 1
 """FFmpeg's code for limited colour range, that of ordinary video."""
 EXACT = 0x2 | 0x2000 | 0x40000
@@ -84,6 +86,7 @@ class _Rewriting:
         self._waiting: deque[Packet] = deque(maxlen=WAITING)  # sound packets from before the first picture
         self._sound = next((s for s in container.streams.audio[:1] if _fits(s)), None)
         self._copied: AudioStream | None = None
+        self._heard_out = False  # whether the sound has come to the end of the part
 
     def run(self, draw: Draw | None, progress: Progress) -> Rewritten:
         from av.video.frame import PictureType
@@ -94,7 +97,9 @@ class _Rewriting:
         first, first_s, frames = None, 0.0, 0
         for t_s, picture in pictures.read(start_s):
             if t_s >= end_s - ROUNDED_S:
-                break
+                if self._sound is None or self._heard_out or t_s >= end_s + SOUND_BEHIND_S:
+                    break
+                continue
             progress(max(0.0, t_s - start_s), total_s, "seconds of video")
             if t_s < start_s - ROUNDED_S:
                 continue
@@ -178,7 +183,8 @@ class _Rewriting:
         shift = round(self._begin_s / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
         start_s, end_s = self._part
-        if (start_s and packet.pts < 0) or packet.pts * packet.time_base >= end_s - start_s:
+        self._heard_out |= packet.pts * packet.time_base >= end_s - start_s
+        if self._heard_out or (start_s and packet.pts < 0):
             return
         assert self._copied is not None
         packet.stream = self._copied

@@ -75,7 +75,8 @@ form?.addEventListener("submit", (event) => {
     for (const name of ["aliases", "excluded_texts"]) asked[name] = listOf(value(name), "\n");
     for (const name of ["categories", "sports"]) asked[name] = listOf(value(name), ",");
     for (const file of logos) asked.logos.push(await sent(file));
-    const done = await ask("POST", "/brands", asked);
+    form.querySelector("button.primary").textContent = "Adding…"; // a list of 30,000 brands takes seconds
+    const done = await ask("POST", "/brands", asked).finally(() => { form.querySelector("button.primary").textContent = "Add"; });
     sessionStorage.setItem("said", `${done.brand.name} is on the list, with ${done.brand.logos.length} logo${done.brand.logos.length === 1 ? "" : "s"}.${also(done.alike)}`);
     location.assign(`/brand-list?q=${encodeURIComponent(done.brand.name)}`);
   });
@@ -138,8 +139,9 @@ if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut)
   picture.src = cut;
   byId("new").open = true;
   byId("cut").hidden = false;
-  byId("name").focus();
-}
+  picture.addEventListener("load", () => byId("cut").scrollIntoView());
+  sides[0].focus();
+} else if (cut && !form) tell("No logo can be cut out: this list cannot be changed.");
 
 // --- reports made with another list
 

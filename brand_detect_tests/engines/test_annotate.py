@@ -51,9 +51,10 @@ def error(a: Picture, b: Picture) -> float:
     return float(np.abs(a.astype(int) - b).mean())
 
 
-def with_sound(path: Path, source: Path, codec: str = "aac", late_s: int = 0) -> Path:
-    """The video of ``source`` with a tone beside it, on a clock that begins ``late_s`` seconds late."""
-    options = {"output_ts_offset": str(late_s)}
+def with_sound(path: Path, source: Path, codec: str = "aac", late_s: int = 0, *, apart: bool = False) -> Path:
+    """The video of ``source`` with a tone beside it, on a clock that begins ``late_s`` seconds late; ``apart`` with all
+    pictures before it in the file."""
+    options = {"output_ts_offset": str(late_s), **({"max_interleave_delta": "1"} if apart else {})}
     with av.open(str(source)) as read, av.open(str(path), "w", options=options) as written:
         video = written.add_stream_from_template(read.streams.video[0])
         sound = written.add_stream(codec, rate=48_000)
@@ -254,6 +255,16 @@ def test_a_part_has_the_sound_beside_its_pictures(tmp_path: Path, suffix: str, l
     assert shown == pytest.approx(heard[: len(shown)], abs=1e-3)
     assert shown[-1] > 0.7
     assert numbers(target)[0] == 15
+
+
+def test_a_part_has_all_its_sound_though_it_lies_behind_the_pictures(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(50)])
+    source = with_sound(tmp_path / "a.ts", clip, late_s=5, apart=True)
+    with av.open(str(source)) as read:
+        order = [p.stream.type for p in read.demux() if p.pts is not None]
+    assert order.index("audio") > 40, "the file has most of its pictures first"
+    target, _ = rewrite(source, None, (0.6, 1.4))
+    assert [float(t) for t, _ in times(target, "audio")][-1] > 0.75
 
 
 def test_a_part_beyond_the_end_has_no_pictures(tmp_path: Path) -> None:

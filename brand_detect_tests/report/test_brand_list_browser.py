@@ -121,7 +121,9 @@ def test_a_logo_is_cut_out_of_a_frame(page: Page, folder: Path):
     page.goto(page.url + "?cut=/reports/match/frames/0.jpg")
     frame = page.locator("#frame img")
     expect(frame).to_have_js_property("naturalWidth", 320)
-    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    expect(page.get_by_label("Left (pixels)")).to_be_focused()
+    expect(frame).to_be_in_viewport()
+    expect(page.locator("#frame i")).to_be_hidden()
     assert faults(page) == []
     frame.scroll_into_view_if_needed()
     box = frame.bounding_box()

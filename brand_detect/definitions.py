@@ -8,12 +8,12 @@ import dagster as dg
 
 from brand_detect.domain.settings import Settings
 from brand_detect.operations import (
-    comparison,
+    comparison_asset,
     exports,
     inbox,
     monitoring,
     notifications,
-    portfolio,
+    portfolio_asset,
     problems,
     retention,
     retries,
@@ -25,7 +25,7 @@ from brand_detect.orchestration.models import model_check
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.snapshots import brand_catalog_changed
 
-OPERATIONS = (comparison, exports, inbox, notifications, portfolio, problems, retention, retries)
+OPERATIONS = (comparison_asset, exports, inbox, notifications, portfolio_asset, problems, retention, retries)
 """Those that every deployment has."""
 
 

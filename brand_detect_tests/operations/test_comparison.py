@@ -13,7 +13,8 @@ import pytest
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import COMPARISON, LINE, STAGES
-from brand_detect.operations.comparison import METADATA_BYTES, Compared, compared
+from brand_detect.operations.comparison import Compared, compared
+from brand_detect.operations.comparison_asset import METADATA_BYTES
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.comparison import Comparison
 from brand_detect.storage.attempts import AttemptRef

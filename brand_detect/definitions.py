@@ -8,8 +8,8 @@ import dagster as dg
 
 from brand_detect.domain.settings import Settings
 from brand_detect.operations import (
+    annotated_video,
     comparison_asset,
-    exports,
     inbox,
     monitoring,
     notifications,
@@ -25,7 +25,7 @@ from brand_detect.orchestration.models import model_check
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.snapshots import brand_catalog_changed
 
-OPERATIONS = (comparison_asset, exports, inbox, notifications, portfolio_asset, problems, retention, retries)
+OPERATIONS = (annotated_video, comparison_asset, inbox, notifications, portfolio_asset, problems, retention, retries)
 """Those that every deployment has."""
 
 

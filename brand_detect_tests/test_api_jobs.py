@@ -26,7 +26,7 @@ from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.progress import StageProgress
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import REQUEST
-from brand_detect.orchestration.config import profile_names
+from brand_detect.orchestration.profiles import profile_names
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.support.webserver import Webserver, connected
 

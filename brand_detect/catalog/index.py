@@ -73,11 +73,6 @@ class LexiconIndex:
         for brand in catalog.brands:
             for text in (brand.name, *brand.aliases):
                 self._names[key_of(text)][brand.brand_id] = brand
-        common = {key: spelling for key, spelling in self._by_key.items() if not spelling.brand.rare}
-        self._crowds = {
-            False: Crowd(common),
-            True: Crowd(self._by_key),
-        }  # a name that is not rare stands among its like
         self._forwards = sorted({s.folded for s in self._spellings})
         self._backwards = sorted({s.folded[::-1] for s in self._spellings})
 
@@ -111,7 +106,16 @@ class LexiconIndex:
         return [_hit(line, c) for c in sorted(chosen, key=lambda c: c.worth)]
 
     def _crowd(self, spelling: Spelling) -> Crowd:
-        return self._crowds[spelling.brand.rare]
+        """A name that is not rare stands among its like."""
+        return self._all if spelling.brand.rare else self._common
+
+    @cached_property
+    def _all(self) -> Crowd:
+        return Crowd(self._by_key)
+
+    @cached_property
+    def _common(self) -> Crowd:
+        return Crowd({key: spelling for key, spelling in self._by_key.items() if not spelling.brand.rare})
 
     def by_chance(self, name: str) -> float:
         """Share of texts cut off to the length of ``name``, a name of the catalogue, that are one by chance."""

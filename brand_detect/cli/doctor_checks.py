@@ -213,7 +213,7 @@ def _torch(_: Installation) -> Iterator[Finding]:
 
 def _object_models(here: Installation) -> Iterator[Finding]:
     from brand_detect.engines.model_files import ModelRoots
-    from brand_detect.orchestration.config import load_profile, profile_names
+    from brand_detect.orchestration.profiles import load_profile, profile_names
 
     named = {p: load_profile(p).get(Stage.detect_objects, {}).get("object_model", "off") for p in profile_names()}
     wanted = {profile: model for profile, model in named.items() if model != "off"}

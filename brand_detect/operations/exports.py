@@ -1,15 +1,11 @@
 """Exports a stored report: as files in a format, and as the video with its detections drawn in."""
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, cast
-
-import dagster as dg
-from pydantic import Field
+from typing import TypeVar
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
@@ -20,19 +16,13 @@ from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.protocols import Image, ImageCodec, Interval, Progress, Rewritten
-from brand_detect.orchestration.config import explicit
-from brand_detect.orchestration.events import inline
-from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
-from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report import boxes
 from brand_detect.report.annotations import Annotations
 from brand_detect.report.clips import cut
 from brand_detect.report.documents import on_demand
 from brand_detect.report.exports import IMAGES, LOCAL_FILES, Format, ReportDocument, document, to_csv
-from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
 from brand_detect.report.webvtt import markers
-from brand_detect.report.words import counted
 from brand_detect.report.workbook import WORKBOOK
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.codec import Value
@@ -180,52 +170,3 @@ def clip(found: StoredReport, services: Services, part: Interval, target: Path, 
 
 def _json(value: object) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False).encode()
-
-
-class AnnotatedVideoConfig(dg.Config):
-    """The report to draw; by default the job's newest."""
-
-    attempt: str | None = Field(None, description="a report of this job, or a prefix of its name (default: the newest)")
-
-
-@dg.asset(
-    partitions_def=JOBS,
-    io_manager_key="checkpoints",
-    required_resource_keys={"services"},
-    config_schema=AnnotatedVideoConfig.to_config_schema().as_field(),
-    code_version="2",
-    group_name="operations",
-    kinds={"video"},
-    owners=[OWNER],
-    tags={"work": "decoding"},
-)
-def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """The job's video with the report's boxes and brand names drawn in."""
-    services = cast("Services", context.resources.services)
-    asked = explicit(context.op_execution_context.op_config)
-    with dagster_errors(context.instance, context.run.run_id), tempfile.TemporaryDirectory() as folder:
-        found = StoredReport.of(services.store, context.partition_key, **asked)
-        target = Path(folder) / f"{found.ref.attempt}.mp4"
-        made, still = annotate(found, services, target, services.progress("annotated_video", context.log))
-        size_bytes = target.stat().st_size
-        path = services.store.blobs.put_file(found.ref.annotated, target)
-    shown = (
-        {} if still is None else {"still": inline("still", encoded(still, services.engines.codec(), EMBEDDED_BYTES))}
-    )
-    return dg.MaterializeResult(
-        metadata={
-            "path": path,
-            "report": str(found.ref),
-            "seconds": made.seconds,
-            "frames": made.frames,
-            "bytes": size_bytes,
-            "sound": made.sound or "none",
-            "brands": counted(found.report.brands.num_rows, "brand"),
-            "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in made.notes)),
-            **shown,
-        }
-    )
-
-
-def definitions(_services: Services) -> dg.Definitions:
-    return dg.Definitions(assets=[annotated_video])

@@ -30,9 +30,9 @@ from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES
 from brand_detect.domain.protocols import Media
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import PARTITION, VIDEO
-from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.profiles import load_profile
 from brand_detect.orchestration.resources import Services
 from brand_detect.storage.inbox import Entry, Inbox
 from brand_detect.storage.media import MediaFiles

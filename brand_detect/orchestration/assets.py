@@ -37,11 +37,12 @@ from brand_detect.orchestration.checks import (
     totals_equal_the_timeline,
     video_was_read_whole,
 )
-from brand_detect.orchestration.config import explicit, load_profile, profile_names
+from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.events import inline
 from brand_detect.orchestration.gallery import embedded
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS, OWNER
+from brand_detect.orchestration.profiles import load_profile, profile_names
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import AttemptDraft, StageRun, attempt_ref, dagster_errors, stage_asset
 from brand_detect.report.catalog_page import overview

@@ -7,8 +7,8 @@ import dagster as dg
 
 from brand_detect.domain.history import History, StageState
 from brand_detect.domain.pipeline import CATALOG, LINE
-from brand_detect.orchestration.config import load_profile, profile_names
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations, observations
+from brand_detect.orchestration.profiles import load_profile, profile_names
 
 
 def read_history(instance: dg.DagsterInstance, job_id: str, code_versions: Mapping[str, str]) -> History:

@@ -18,8 +18,8 @@ from brand_detect.domain.protocols import Progress
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.prompts import load_prompt
 from brand_detect.engines.tokens import input_token_bound, input_token_estimate
-from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.models import endpoints, model_of
+from brand_detect.orchestration.profiles import load_profile
 from brand_detect.orchestration.resources import Services
 from brand_detect.stages.escalation import Pictures, to_ask
 from brand_detect.storage.answers import Answers

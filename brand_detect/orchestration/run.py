@@ -12,11 +12,11 @@ from brand_detect.domain.job import Overrides, check_job_id
 from brand_detect.domain.launch import LaunchPlan, ReplayRequest, plan_replay, plan_submit
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
 from brand_detect.domain.pipeline import CATALOG, LINE
-from brand_detect.orchestration.config import load_profile
 from brand_detect.orchestration.history import read_history
 from brand_detect.orchestration.lineage import made_by
 from brand_detect.orchestration.models import check_models
 from brand_detect.orchestration.partitions import JOBS
+from brand_detect.orchestration.profiles import load_profile
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.snapshots import is_to_be_embedded, record_own_files, take_snapshot
 from brand_detect.storage.attempts import AttemptRef

@@ -42,12 +42,13 @@ from brand_detect.domain.records import Payload
 from brand_detect.domain.reviews import Review, log_digest
 from brand_detect.domain.settings import Settings
 from brand_detect.orchestration.checks import Check
-from brand_detect.orchestration.config import CONFIGS, explicit, load_inventory, load_profile, load_quality
+from brand_detect.orchestration.config import CONFIGS, explicit
 from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, check_metadata, is_off, table_schemas
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.lineage import Lineage, input_tags
 from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS, OWNER
+from brand_detect.orchestration.profiles import load_inventory, load_profile, load_quality
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.snapshots import own_files
 from brand_detect.report.pictures import picture

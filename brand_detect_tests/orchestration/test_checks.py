@@ -23,8 +23,8 @@ from brand_detect.domain.protocols import DecodedFrame
 from brand_detect.domain.tables import table
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.orchestration import checks
-from brand_detect.orchestration.config import load_quality
 from brand_detect.orchestration.lineage import latest_record
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect_tests.stages.compile_report.test_compile import BRANDS, cut_times, dropped_of, fates, region_rows
 from brand_detect_tests.support import payloads as p

@@ -11,15 +11,8 @@ from brand_detect.domain.contracts import CONTRACTS
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.params import Params
 from brand_detect.domain.settings import Settings
-from brand_detect.orchestration.config import (
-    CONFIGS,
-    config_class,
-    explicit,
-    load_inventory,
-    load_profile,
-    load_quality,
-    profile_names,
-)
+from brand_detect.orchestration.config import CONFIGS, config_class, explicit
+from brand_detect.orchestration.profiles import load_inventory, load_profile, load_quality, profile_names
 from brand_detect.storage.own_files import OwnFiles
 
 

@@ -11,7 +11,7 @@ from brand_detect.domain.contracts.filter_scenes import BLACK, FilteredScenes
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import BlobRef, FrameReader, Image
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect_tests.support import payloads as p
 

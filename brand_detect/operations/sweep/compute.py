@@ -21,7 +21,7 @@ from brand_detect.domain.records import Payload
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.sweep.lineage import Lineage
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.storage.frames import StoredFrames
 
 LOOKUPS = 65_536

@@ -18,7 +18,7 @@ from brand_detect.domain.tables import table
 from brand_detect.evaluation.benchmarks import exposure
 from brand_detect.evaluation.benchmarks.common import RunResult
 from brand_detect.evaluation.synthetic.footage import Truth
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect_tests.support import payloads as p
 

@@ -19,7 +19,7 @@ from brand_detect.evaluation.benchmarks.common import MIB, Section
 from brand_detect.evaluation.benchmarks.worker import Run, Videos
 from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
 from brand_detect.evaluation.synthetic.footage import Scenario
-from brand_detect.orchestration.config import load_profile
+from brand_detect.orchestration.profiles import load_profile
 from brand_detect_tests.support.videos import scene, write_clip
 
 KIA, ROLEX = Label("Kia", Kind.clear, ((2.0, 4.0),)), Label("Rolex", Kind.clear, ((0.0, 10.0),))

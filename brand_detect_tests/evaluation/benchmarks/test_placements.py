@@ -11,7 +11,7 @@ from brand_detect.evaluation.benchmarks import placements as bench
 from brand_detect.evaluation.benchmarks.common import RunResult
 from brand_detect.evaluation.benchmarks.placements import STILL, TRUTHS, bench_placements
 from brand_detect.evaluation.synthetic.footage import COLUMNS, Scenario, Truth, plan
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages import compile_report
 from brand_detect_tests.support import payloads as p
 

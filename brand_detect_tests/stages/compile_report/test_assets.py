@@ -6,7 +6,7 @@ import pytest
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
 from brand_detect.domain.inventory import Inventory
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report import compile_report
 from brand_detect_tests.support import payloads as p
 

@@ -15,7 +15,7 @@ from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK
 from brand_detect.domain.contracts.verdicts import UNRESOLVED
 from brand_detect.domain.tables import content_id, table
 from brand_detect.domain.timeline import union_seconds
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect.stages.compile_report.unresolved import locate_unresolved
 from brand_detect_tests.support import payloads as p

@@ -20,7 +20,7 @@ from brand_detect.orchestration.checks import (
     no_instant_counted_twice,
     totals_equal_the_timeline,
 )
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect_tests.support import payloads as p
 

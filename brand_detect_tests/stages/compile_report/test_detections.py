@@ -11,7 +11,7 @@ from brand_detect.domain.contracts.detect_objects import REGIONS
 from brand_detect.domain.contracts.verdicts import VERDICTS
 from brand_detect.domain.placements import Placed, Placement
 from brand_detect.domain.tables import table
-from brand_detect.orchestration.config import load_quality
+from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.detections import counted, detections, in_view
 from brand_detect.stages.regions import quads_of
 from brand_detect_tests.support import payloads as p

@@ -92,7 +92,7 @@ STORED = ("comparison", "exports", "portfolio", "sweep")
     ("modules", "without"),
     [
         (["definitions"], HEAVY),
-        (["api", *(f"operations.{name}" for name in STORED)], HEAVY | {"dagster"}),
+        (["api", "cli", *(f"operations.{name}" for name in STORED)], HEAVY | {"dagster"}),
     ],
     ids=["Dagster's", "those without Dagster"],
 )

@@ -18,8 +18,6 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.pipeline import LINE, STAGES, Stage, upstream_of
 from brand_detect.domain.settings import Settings
-from brand_detect.storage.present import present
-from brand_detect.storage.store import Store
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
     Stage.extract_frames: ("frames",),
@@ -41,6 +39,9 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
 
     Example: brand-detect checkpoints match-3f9a1c07
     """
+    from brand_detect.storage.present import present
+    from brand_detect.storage.store import Store
+
     with Client() as client:
         known = client.checkpoints(job_id)
     history = present(known, Store(Settings.load().store_root))

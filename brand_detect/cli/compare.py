@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,9 +11,10 @@ from brand_detect.cli.common import AttemptOpt, JobArg, JsonOpt, err, home, out,
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
-from brand_detect.report.comparison import Comparison, outcome_in_words, settings
-from brand_detect.report.pages import fact
 from brand_detect.report.words import duration, short, signed
+
+if TYPE_CHECKING:
+    from brand_detect.report.comparison import Comparison
 
 ROWS = 20
 """Limit of rows in a table; the JSON has all."""
@@ -50,6 +51,8 @@ def compare(
         if as_json:
             out.print_json(data=found.comparison)
         else:
+            from brand_detect.report.comparison import Comparison
+
             _show(Comparison.model_validate(found.comparison))
         err.print(f"page: {found.page}", markup=False, highlight=False, soft_wrap=True)
         return
@@ -68,7 +71,10 @@ def compare(
         _show(here.document)
 
 
-def _show(comparison: Comparison) -> None:
+def _show(comparison: "Comparison") -> None:
+    from brand_detect.report.comparison import outcome_in_words, settings
+    from brand_detect.report.pages import fact
+
     before, after = comparison.before, comparison.after
     out.print(comparison.headline, highlight=False)
     for note in comparison.notes:

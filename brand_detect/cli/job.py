@@ -15,12 +15,11 @@ from brand_detect.domain.pipeline import STAGES, Stage
 from brand_detect.domain.reviews import OF_CLUSTERS
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import clock, counted
-from brand_detect.storage.attempts import AttemptRef
-from brand_detect.storage.reports import Reports
-from brand_detect.storage.store import Store
 
 if TYPE_CHECKING:
     from brand_detect.api.stored import ReviewInfo
+    from brand_detect.storage.attempts import AttemptRef
+    from brand_detect.storage.store import Store
 
 commands = Commands("One stored job: its corrections, its pins, its deletion.")
 
@@ -80,6 +79,8 @@ def pin(
     Example:
       brand-detect job pin match-3f9a1c07 --why "sent to the sponsor"
     """
+    from brand_detect.storage.store import Store
+
     home()  # the store lies there by default, wherever this is called
     store = Store(Settings.load().store_root)
     if not only_list:
@@ -124,8 +125,11 @@ def delete(
         out.print(f"{job_id} is deleted", highlight=False)
 
 
-def _named(store: Store, job_id: str, attempt: str) -> AttemptRef:
+def _named(store: "Store", job_id: str, attempt: str) -> "AttemptRef":
     """The attempt ``STAGE=ATTEMPT``; by default the report that ``Reports.find`` returns."""
+    from brand_detect.storage.attempts import AttemptRef
+    from brand_detect.storage.reports import Reports
+
     if not attempt:
         return AttemptRef(job_id, Stage.compile_report, Reports(store).find(job_id).attempt)
     stage, _, name = attempt.partition("=")

@@ -31,7 +31,6 @@ from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST
-from brand_detect.storage.media import MediaFiles
 
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -256,6 +255,8 @@ def _show_report(found: ReportSummary, as_json: bool) -> None:
 
 
 def _remote_id(video: str) -> str:
+    from brand_detect.storage.media import MediaFiles
+
     with MediaFiles(Settings.load().media_roots).open(video) as file:
         sha256, _ = content_sha256(file)
     return default_job_id(PurePosixPath(urlsplit(video).path).stem, sha256)

@@ -13,10 +13,10 @@ from brand_detect.cli.local import Bars, local_instance
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.settings import Settings
-from brand_detect.storage.store import Store
 
 if TYPE_CHECKING:
     from brand_detect.operations.retention.pruning import JobPruning
+    from brand_detect.storage.store import Store
 
 commands = Commands("The whole store: damage, history, retention.")
 
@@ -38,6 +38,7 @@ def verify(
       brand-detect store verify match-3f9a1c07
     """
     from brand_detect.catalog import catalog_from_json
+    from brand_detect.storage.store import Store
     from brand_detect.storage.verify import verify_jobs, verify_shared
 
     home()  # the store lies there by default, wherever this is called
@@ -141,7 +142,7 @@ def prune(
         err.print("nothing was removed: add --yes to remove them", highlight=False)
 
 
-def _jobs(store: Store, wanted: list[str] | None) -> list[str]:
+def _jobs(store: "Store", wanted: list[str] | None) -> list[str]:
     """``wanted``, or all jobs."""
     there = store.jobs()
     for name in map(check_job_id, wanted or ()):

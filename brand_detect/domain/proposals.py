@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from brand_detect.domain.answers import may_be_a_name, without_generic
@@ -121,6 +120,8 @@ def corrected(
         clusters: REPORT_UNRESOLVED before corrections.
         known: truthy for a name that the catalogue has.
     """
+    import pyarrow.compute as pc  # a tenth of a command's start, and few come here
+
     named = {row["cluster_id"]: row for row in clusters.to_pylist()}
     cut = {row["verdict_id"]: _span(row) for row in verdicts.to_pylist()}
     for review in report.summary["reviews"]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from brand_detect.cli import job
+from brand_detect.storage import store
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
@@ -140,8 +140,8 @@ def test_a_pin_is_kept_at_home_wherever_the_command_is_called(
 ):
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(job, "Store", lambda root: roots.append(root) or Store(str(tmp_path)))
     roots: list[str] = []
+    monkeypatch.setattr(store, "Store", lambda root: roots.append(root) or Store(str(tmp_path)))
     command_line("job", "pin", "match", "--list")
     assert roots == [str(Path(__file__).parents[2] / ".state" / "checkpoints")]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,9 +186,15 @@ def test_every_job_ends_once_though_the_database_is_killed(crowded: Callable):
 
 
 @pytest.mark.slow
-def test_many_jobs_are_neither_lost_nor_done_twice(crowded: Callable):
+@pytest.mark.parametrize("workers", [("one", "two"), ()], ids=["two workers", "one machine alone"])
+def test_many_jobs_are_neither_lost_nor_done_twice(workers: tuple[str, ...], tmp_path: Path, s3: Path):
+    def two_at_once(config: dict[str, Any]) -> None:
+        config["concurrency"]["runs"]["max_concurrent_runs"] = 2
+        if not workers:
+            del config["run_launcher"]  # by default, runs are processes of the machine that launches them
+
     count = int(os.environ.get("JOBS", "200"))
-    with crowded("one", "two", runs=2) as made, made.fleet.client() as client:
+    with site(tmp_path, s3, workers, two_at_once) as made, made.fleet.client() as client:
         began = time.monotonic()
         with ThreadPoolExecutor(4) as pool:
             runs = list(pool.map(lambda n: submit(client, made, f"job-{n}")[0], range(count)))

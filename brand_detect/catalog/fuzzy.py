@@ -4,9 +4,11 @@ This module alone decides how far a reading may differ from a name. ``LexiconInd
 try, and which candidates win.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -19,6 +21,7 @@ CUT_COST = 0.9  # of a first or last letter cut off with the line (TENNIST) or a
 OCCLUSION_COST = 0.8  # of each occluded character
 MOST_EDITS = 1 / 3  # share of a name's letters; with more edits it is another word, whatever its score
 EMBLEM = "o"  # how OCR reads a round emblem beside a name, folded
+NUMBER = re.compile(r"\d+$|(\d)(?!\1)\d|.*(\d)(?!\2)\d$")  # a word that is or has one: 13 NOR, 13NOR; not SHE11, G00GLE
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,14 @@ class FuzzyMatcher:
         """Yields the spellings that ``line.key[begin:end]`` matches approximately.
 
         In a ``certain`` text no letter is another one: a letter may be cut off, an emblem added, and digits stand for
-        letters.
+        letters. Those of a number stand for none: of a clock beside a team, 37:13 NOR is not Lenor.
         """
         window, at_end = line.key[begin:end], end == len(line.key)
         digits = not window.isalpha() and any(c.isdigit() for c in window)
         if digits and not any(c.isalpha() for c in window):
             return
+        words = (line.key[a:b] for a, b in pairwise(line.cuts) if begin <= a < end)
+        number = digits and any(map(NUMBER.match, words))
         folded = fold(window)
         near = self._near.get(fuzzy_score)
         if near is None:
@@ -85,7 +90,9 @@ class FuzzyMatcher:
         for position in near.near(folded):
             spelling = self._spellings[position]
             edits = Levenshtein.distance(folded, spelling.folded)
-            if spelling.exactly or (edits and spelling.whole_line) or (spelling.has_digit and not digits):
+            if spelling.exactly or (edits and spelling.whole_line):
+                continue
+            if (spelling.has_digit and not digits) or (number and not spelling.has_digit):
                 continue
             if len(window) < spelling.brand.min_length:
                 continue

@@ -173,6 +173,16 @@ def test_the_longer_name_wins(starter):
     assert names(starter, "GARANTI BBVA") == ["Garanti BBVA"]
 
 
+def test_a_number_does_not_stand_for_letters():
+    index = LexiconIndex(parse_catalog(b"[{name: Lenor}, {name: Shell}, {name: Google}, {name: Studio 100}]", "b.yaml"))
+    for text in ("37:13 NOR", "37:13NOR", "13 NOR"):
+        assert names(index, text) == []
+    assert names(index, "LEN0R") == names(index, "1EN0R") == ["Lenor"]
+    assert names(index, "SHE11") == ["Shell"]
+    assert names(index, "G00GLE") == ["Google"]
+    assert names(index, "STUDI0 100") == ["Studio 100"]
+
+
 def test_min_length_is_the_brands_own_or_the_params(index):
     assert names(index, "RENAU1T") == []  # Renault asks for 9 letters
     assert names(index, "R0LEX", min_fuzzy_length=6) == ["Rolex"]  # a digit for a letter needs no length

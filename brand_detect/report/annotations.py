@@ -14,26 +14,9 @@ from brand_detect.domain import timeline
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.protocols import Color, Label, Shape
 from brand_detect.domain.tables import Row
+from brand_detect.report.colors import colors_of
 from brand_detect.report.words import one_line
 
-# Okabe and Ito's palette, distinguishable for most colour-blind people, then most of Paul Tol's muted one, with a
-# legible text colour for each.
-COLORS: Sequence[tuple[Color, Color]] = (
-    ((240, 228, 66), (0, 0, 0)),
-    ((86, 180, 233), (0, 0, 0)),
-    ((230, 159, 0), (0, 0, 0)),
-    ((0, 158, 115), (0, 0, 0)),
-    ((204, 121, 167), (0, 0, 0)),
-    ((0, 114, 178), (255, 255, 255)),
-    ((213, 94, 0), (0, 0, 0)),
-    ((51, 34, 136), (255, 255, 255)),
-    ((204, 102, 119), (0, 0, 0)),
-    ((17, 119, 51), (255, 255, 255)),
-    ((170, 68, 153), (255, 255, 255)),
-    ((153, 153, 51), (0, 0, 0)),
-    ((136, 34, 85), (255, 255, 255)),
-    ((187, 187, 187), (0, 0, 0)),
-)
 LETTER = 0.02
 """Text height of a label, as a share of the picture's shorter side."""
 LEAST_LETTER_PX = 11
@@ -132,7 +115,9 @@ class Annotations:
 
 
 def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> Iterator[_Path]:
-    place = {brand_id: n for n, brand_id in enumerate(report.brands["brand_id"].to_pylist())}
+    brand_ids = report.brands["brand_id"].to_pylist()
+    place = {brand_id: n for n, brand_id in enumerate(brand_ids)}
+    colors = colors_of(brand_ids)
     exposures: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in report.exposures.select(["brand_id", "start_s", "end_s"]).to_pylist():
         exposures[row["brand_id"]].append((row["start_s"], row["end_s"]))
@@ -152,7 +137,7 @@ def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -
             place[track[0]],
             one_line(rows[0]["brand"]),
             max(row["confidence"] for row in rows),
-            COLORS[place[track[0]] % len(COLORS)],
+            colors[place[track[0]]],
             times,
             boxes,
             [

@@ -32,7 +32,7 @@ from brand_detect.domain.contracts.verdicts import REASONS
 from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import Color, FrameReader, ImageCodec
-from brand_detect.report.annotations import COLORS
+from brand_detect.report.colors import colors_of
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, leading, written, zone_shares
 from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
@@ -232,7 +232,7 @@ def _data(
         "media_value": summary.get("media_value"),
         "figures": [f._asdict() for f in figures],
         "leading": leading(figures),
-        "colors": [[_css(color) for color in pair] for pair in COLORS],
+        "colors": [[_css(color) for color in pair] for pair in colors_of([*number])],
         "codec": report.job.probe.codec,
         "zones": ZONES,
         "reasons": REASONS,

@@ -77,7 +77,7 @@
       const box = boxAt(track, now);
       const [x, y] = [left + box[0] * wide, top + box[1] * high];
       const [w, h] = [(box[2] - box[0]) * wide, (box[3] - box[1]) * high];
-      const [fill, ink] = colors[track.brand % colors.length];
+      const [fill, ink] = colors[track.brand % colors.length]; // pages made before have fewer than brands
       for (const [color, line] of [["rgb(0 0 0 / 0.6)", 4], [fill, 2]]) {
         pen.strokeStyle = color;
         pen.lineWidth = line;

@@ -1,5 +1,6 @@
 """The player on a served page in a real browser: it plays, goes to exposures, and draws boxes over the video."""
 
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,6 @@ DRAWN = """([x, y]) => {
   return Array.from({ length: 10 }, (_, i) => [...data.slice(4 * i, 4 * i + 4)]).filter((color) => color[3] > 200);
 }"""
 """Colours of the overlay around a place, given as shares of its width and height, where something is drawn."""
-YELLOW = [240, 228, 66, 255]
-"""The first brand's."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,8 @@ def test_the_video_plays_an_exposure_with_its_boxes(served: tuple[Browser, str])
         left, top, _, bottom = track["boxes"][0]
         edge = [left, (top + bottom) / 2]
         page.wait_for_function(f"() => ({DRAWN})({edge}).length > 0")
-        assert YELLOW in page.evaluate(DRAWN, edge)
+        color = page.locator(".swatch").first.evaluate("swatch => getComputedStyle(swatch).backgroundColor")
+        assert [*map(int, re.findall(r"\d+", color)), 255] in page.evaluate(DRAWN, edge)
         assert page.evaluate(DRAWN, [0.9, 0.9]) == []
         page.get_by_label("Boxes").uncheck()
         assert page.evaluate(DRAWN, edge) == []

@@ -1,6 +1,6 @@
 // ---- the picture on top: a frame of the report, until the service's player takes its place
 
-const colorOf = (number) => data.colors[number % data.colors.length];
+const colorOf = (number) => data.colors[number];
 const swatch = (number) => el("span", { class: "swatch", style: paint(number), "aria-hidden": "true" });
 const paint = (number) => ({ "--c": colorOf(number)[0], "--on": colorOf(number)[1] });
 

@@ -14,8 +14,13 @@ from brand_detect.stages.similarity import ALIKE_EMBEDDING, mean_embeddings
 
 
 def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:
-    """Adds the location of the best crop and the lookalikes to ``unresolved``; returns REPORT_UNRESOLVED by rank."""
+    """Adds the location of the best crop and the lookalikes to ``unresolved``; returns REPORT_UNRESOLVED by rank.
+
+    Ranks are given anew from 1 on: a person may have named some clusters.
+    """
     clusters, regions = unresolved.sort_by("rank"), detected.regions
+    ranks = pa.array(np.arange(1, clusters.num_rows + 1))
+    clusters = clusters.set_column(clusters.column_names.index("rank"), "rank", ranks)
     clusters = clusters.append_column(
         REPORT_UNRESOLVED.field("alike"), pa.array(_lookalikes(clusters, detected.embeddings), pa.list_(pa.string()))
     )

@@ -174,6 +174,7 @@ def test_accepted_seconds_are_sure():
 
 def test_a_named_mark_becomes_a_brand_with_its_evidence():
     made = report(said(0, "name", cluster_id="x0", to="Adidas"))
+    assert made.unresolved.select(["rank", "text"]).to_pylist() == [{"rank": 1, "text": "KAPRUN 12"}]
     [found] = [e for e in made.exposures.to_pylist() if e["brand"] == "Adidas"]
     assert (found["brand_id"], found["rule"], found["decided_by"]) == ("adidas-ag", "review", "compile_report")
     assert (found["confidence"], found["reviewed"], found["seconds"]) == (1.0, "named", 1.0)

@@ -133,10 +133,11 @@ class BrandTotal(Record):
     confidence: Float32 = Field(description="confidence of the best detection, 0..1")
     overlay_s: float = Field(description="seconds with the brand on overlays")
     low_s: float = Field(
-        description="lower bound of seconds: high confidence only, exposures as short as sampling allows"
+        description="lower bound of seconds: high confidence or a person's word, exposures as short as sampling allows"
     )
     high_s: float = Field(
-        description="upper bound of seconds: with unresolved clusters that resemble the brand, exposures at longest"
+        description="upper bound of seconds: exposures at longest, with unresolved clusters that resemble the brand, "
+        "unless a person has confirmed all of it"
     )
     mean_s: float = Field(description="mean length of an exposure, in seconds")
     area_frac_max: Float32 = Field(description="the largest share of the picture at any instant, 0..1")

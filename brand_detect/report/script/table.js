@@ -75,7 +75,7 @@ function cellOf(figure, { number, own, total }, most) {
   if (figure.kind === "zones") return el("td", { class: "zoned" }, score(value), zoneMap(own));
   if (figure.key === "seconds") {
     const at = (s) => `${(100 * s) / most}%`;
-    const known = total.low_s !== null && total.high_s !== null;
+    const known = total.low_s !== null && total.high_s !== null && duration(total.low_s) !== duration(total.high_s);
     return el("td", { class: "num" }, duration(value),
       known && el("span", { class: "bounds" }, `${duration(total.low_s)} to ${duration(total.high_s)}`),
       el("span", { class: "range", style: paint(number), "aria-hidden": "true" },

@@ -43,19 +43,17 @@ def totals(
     for exposure in exposures:
         by_brand[exposure.brand_id].append(exposure)
     everything = sum(e.seconds for e in exposures)
-    sure = _frames_of(
-        detections,
-        (pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32())) | (pc.field("reviewed") != ""),
-    )
+    sure = _frames_of(detections, pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32()))
+    reviewed = _frames_of(detections, pc.field("reviewed") != "")
     overlays = detections.filter(pc.field("is_overlay"))
     on_overlays = Spans(overlays["brand_id"].to_pylist(), overlays, edges, cells)
     every = _frames_of(detections, pc.scalar(True))
     starts, ends = (cells[c].to_numpy() for c in ("start_s", "end_s"))
     bounds = _Bounds(cells, shots, range_s)
 
-    def on_grid(brand_id: str) -> list[tuple[float, float]]:
-        """The brand's exposures as whole cells."""
-        spans = timeline.bridged_spans(cells, every[brand_id], params.bridge_s)
+    def on_grid(frames: Sequence[int]) -> list[tuple[float, float]]:
+        """The exposures on these keyframes as whole cells."""
+        spans = timeline.bridged_spans(cells, frames, params.bridge_s)
         return [(float(starts[rows[0]]), float(ends[rows[-1]])) for rows in spans]
 
     def total(own: Sequence[Exposure]) -> BrandTotal:
@@ -63,6 +61,7 @@ def totals(
         listed = brands.get(brand_id) or Brand(brand_id, brand)
         seconds = sum(e.seconds for e in own)
         spot_s = sum(e.media_factor * e.seconds for e in own)
+        is_settled = set(reviewed[brand_id]) == set(every[brand_id])  # all by a person: only edges are unsure
         return BrandTotal(
             brand_id=brand_id,
             brand=brand,
@@ -79,8 +78,8 @@ def totals(
             area_frac_mean=_mean(own, "area_frac_mean"),
             confidence=max(e.confidence for e in own),
             overlay_s=sum(span.end_s - span.start_s for span in on_overlays.of(brand_id, bridge_s=0)),
-            low_s=min(bounds.low(sure[brand_id]), seconds),
-            high_s=bounds.high(on_grid(brand_id), resembling.get(brand, ())),
+            low_s=min(bounds.low(on_grid(reviewed[brand_id]), sure[brand_id]), seconds),
+            high_s=bounds.high(on_grid(every[brand_id]), () if is_settled else resembling.get(brand, ())),
             mean_s=seconds / len(own),
             area_frac_max=max(e.area_frac_max for e in own),
             position=_mean(own, "position"),
@@ -171,9 +170,9 @@ class _Bounds:
         self._error = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
         self._cuts = np.unique(np.r_[shots["start_s"].to_numpy(), shots["end_s"].to_numpy(), range_s])
 
-    def low(self, frames: Sequence[int]) -> float:
-        """Seconds certainly shown by ``frames``, whatever happened between the samples."""
-        spans = timeline.union(self._shown(frames))
+    def low(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
+        """Seconds certainly covered by ``spans`` and the cells of ``frames``, whatever happened at their edges."""
+        spans = timeline.union([*spans, *self._shown(frames)])
         blurred = np.where(self._at_cut(spans), 0.0, self._error).sum(axis=1)
         return float(np.maximum(spans[:, 1] - spans[:, 0] - blurred, 0.0).sum())
 

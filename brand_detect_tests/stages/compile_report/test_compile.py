@@ -13,6 +13,7 @@ from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileRepo
 from brand_detect.domain.contracts.detect_objects import TRACK_EDGES, TRACK_EMBEDDINGS, Side
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK
 from brand_detect.domain.contracts.verdicts import UNRESOLVED
+from brand_detect.domain.reviews import Review, correction_of, review_of
 from brand_detect.domain.tables import content_id, table
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.orchestration.profiles import load_quality
@@ -33,6 +34,7 @@ def report(
     on_overlay: tuple[str, ...] = (),
     brands: tuple[Brand, ...] = (),
     edges: tuple[tuple[str, int, Side, float], ...] = (),
+    reviews: tuple[Review, ...] = (),
     **params: Any,
 ) -> Report:
     """``edges`` are track, frame, side and time of TRACK_EDGES."""
@@ -49,6 +51,7 @@ def report(
         scale=load_quality("default"),
         statistics={"profile": "default"},
         brands={brand.brand_id: brand for brand in brands},
+        reviews=reviews,
     )
 
 
@@ -161,6 +164,22 @@ def test_low_and_high_seconds_stand_around_the_likely_ones() -> None:
     assert nike["high_s"] == pytest.approx(2.5 + 0.5 + 4 * 0.25)  # and the unresolved cluster, all edges outwards
     [at_cut] = report(track("a", [4, 5]), [p.verdict("Nike", ["a"])], cuts=(1.9, 2.8)).brands.to_pylist()
     assert at_cut["low_s"] == pytest.approx(at_cut["seconds"]) == pytest.approx(at_cut["high_s"])
+
+
+def test_what_a_person_has_confirmed_is_unsure_only_at_its_edges() -> None:
+    """Frame 6 was lost and is bridged; an unresolved cluster resembles the brand."""
+    regions = track("a", [4, 5, 7]) + track("x", [12], (300, 300, 90, 40))
+    rows = [p.verdict("Nike", ["a"], confidence=0.7)]
+    alike = p.cluster(1, "NIK", regions[-1], candidates=["Nike"])
+    right = {"action": "accept", "user": "ana", "brand_id": "nike"}
+    [nike] = report(regions, rows, unresolved=(alike,), reviews=(review_of(correction_of(right)),)).brands.to_pylist()
+    assert nike["seconds"] == pytest.approx(2.0)  # 1.75 to 3.75
+    assert nike["low_s"] == pytest.approx(2.0 - 2 * 0.25)
+    assert nike["high_s"] == pytest.approx(2.0 + 2 * 0.25)
+    first = review_of(correction_of({**right, "start_s": 1.75, "end_s": 2.75}))
+    [half] = report(regions, rows, unresolved=(alike,), reviews=(first,)).brands.to_pylist()
+    assert half["low_s"] == pytest.approx(1.0 - 2 * 0.25)
+    assert half["high_s"] == pytest.approx(2.0 + 0.5 + 4 * 0.25), "the rest of it is nobody's word"
 
 
 def test_exclusive_seconds_are_those_without_another_brand() -> None:

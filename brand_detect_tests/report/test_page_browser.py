@@ -22,7 +22,7 @@ from brand_detect.report.exports import document
 from brand_detect.report.page import SERVED, render
 from brand_detect.report.workbook import WORKBOOK
 from brand_detect_tests.support import payloads as p
-from brand_detect_tests.support.browser import chromium, faults
+from brand_detect_tests.support.browser import CHROMIUM, QUIET, chromium, faults
 from brand_detect_tests.support.large_report import StoredPictures, large
 from brand_detect_tests.support.report_fakes import Pictures, match, nothing, select_report
 
@@ -437,6 +437,32 @@ def test_a_script_that_came_in_is_refused(browser: Browser, tmp_path: Path) -> N
     page.close()
 
 
+def test_on_a_narrow_page_with_a_scrollbar_the_panel_ends_at_its_edges(browser: Browser, report: str) -> None:
+    with browser.browser_type.launch(
+        executable_path=CHROMIUM, args=QUIET, ignore_default_args=["--hide-scrollbars"]
+    ) as with_bars:
+        page = with_bars.new_page(viewport={"width": 390, "height": 800})
+        page.goto(report)
+        page.locator(".track .bar").first.click()
+        panel = page.locator("#panel").bounding_box()
+        assert panel is not None
+        assert (panel["x"], panel["width"]) == (0, page.evaluate("document.documentElement.clientWidth"))
+        assert panel["width"] < 390
+
+
+def test_a_wide_table_keeps_the_brand_in_view_while_it_is_scrolled(browser: Browser, report: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(report)
+    table = page.get_by_role("region", name="Table of brands")
+    table.evaluate("table => { table.scrollLeft = 200; }")
+    head, box = table.locator("tbody th").first.bounding_box(), table.bounding_box()
+    assert head is not None
+    assert box is not None
+    assert table.evaluate("table => table.scrollLeft") == 200
+    assert head["x"] == box["x"]
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_scrolls_down_only_and_contrast_is_enough(browser: Browser, report: str, scheme: Any) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
@@ -791,6 +817,9 @@ def test_one_key_each_says_right_wrong_other_brand_and_no_mark(tab: Tab, service
     expect(tab.panel.locator(".badge.pending")).to_have_count(3)
     tab.page.keyboard.press("b")
     expect(tab.panel.get_by_label("Other brand")).to_be_focused()
+    hint = tab.panel.locator("kbd", has_text="B").bounding_box()
+    assert hint is not None
+    assert hint["width"] < 30
     tab.page.keyboard.type("warn")  # letters in a field are letters
     assert len(service.events) == 3
     tab.page.keyboard.press("Enter")
@@ -841,8 +870,8 @@ def test_names_of_the_whole_catalogue_are_offered(tab: Tab, service: Service) ->
 def test_clusters_that_are_alike_are_named_at_once(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
     tab.page.get_by_label("Your name").fill("Mia")
-    tab.page.get_by_label("Brand of cluster 3").fill("Zebra")
-    tab.page.get_by_role("button", name="Name cluster 3 and the 1 alike").click()
+    tab.page.get_by_label("Brand of cluster 2").fill("Zebra")
+    tab.page.get_by_role("button", name="Name cluster 2 and the 1 alike").click()
     expect(tab.page.get_by_role("button", name="Apply 2 corrections")).to_be_enabled()
     assert [(e["action"], e["cluster_id"], e["to"]) for e in kept(service)] == [
         ("name", "cluster-3", "Zebra"),

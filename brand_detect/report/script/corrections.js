@@ -194,7 +194,7 @@ const review = service && (() => {
   function form(label, button, send, key = "") {
     const input = el("input", { list: "brand-names", autocomplete: "off", required: true, maxlength: 100, "aria-keyshortcuts": key || null });
     return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
-      el("label", { class: "field" }, label, input), el("button", { class: "button" }, button));
+      el("label", { class: "field" }, el("span", {}, label), input), el("button", { class: "button" }, button));
   }
   const subjectOf = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
   /** Whether the last pending word about the same says so already. */

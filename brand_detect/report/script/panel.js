@@ -67,7 +67,7 @@ const RULES = {
 
 function play(e) {
   bigPicture.go(e, true);
-  if (panel.offsetWidth === innerWidth) closePanel(); // it covers the player
+  if (panel.offsetWidth === document.documentElement.clientWidth) closePanel(); // it covers the player
 }
 
 function openExposure(e, from) {

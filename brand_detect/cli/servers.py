@@ -14,6 +14,8 @@ from typing import Annotated
 import httpx2
 import typer
 import yaml
+from rich.padding import Padding
+from rich.panel import Panel
 
 from brand_detect.cli.common import err, home
 from brand_detect.client import Client
@@ -129,7 +131,10 @@ def dev(
             start("Dagster's daemon", _beside("dagster-daemon"), "run", "-w", str(workspace))
             while not (_answers(f"{dagster}/server_info") and _answers(f"{service}/health")):
                 _look(processes)
-            err.print(f"ready: Dagster's UI {dagster}, reports {service}/reports", highlight=False, soft_wrap=True)
+            addresses = (
+                f"Jobs and reports  {service}\nDagster's UI      {dagster}\nHTTP API          {service}/openapi.json"
+            )
+            err.print(Padding(Panel.fit(addresses, title="Ready; Ctrl-C ends all"), (1, 0)), highlight=False)
             while True:
                 _look(processes)
         finally:

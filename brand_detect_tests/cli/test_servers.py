@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from brand_detect.api import API_KEY
+from brand_detect.cli import servers
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.servers import free_port
@@ -79,6 +80,40 @@ def test_a_port_that_is_none_is_wrong_usage(command_line: Call, served: list[dic
 def test_a_workspace_that_is_missing_is_named(command_line: Call, tmp_path: Path):
     code, _, err = command_line("webserver", "-w", str(tmp_path / "none.yaml"))
     assert (code, err.splitlines()[0]) == (BadInput.exit_code, f"error: There is no {tmp_path / 'none.yaml'}.")
+
+
+def test_the_addresses_are_told_once_everything_answers(
+    command_line: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    shutil.copy(CHECKOUT / "dagster.yaml", tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    for changed in ("BRAND_DETECT_DAGSTER_URL", "BRAND_DETECT_SERVICE_URL"):
+        monkeypatch.setenv(changed, "")
+    monkeypatch.setattr(servers, "_answers", lambda _: True)
+
+    class Started:
+        """A process that has ended once its addresses are told."""
+
+        pid, returncode = 2**30, 0
+
+        def __init__(self, command: Sequence[str], **_: Any) -> None:
+            if "--socket" in command:
+                Path(command[command.index("--socket") + 1]).touch()
+
+        def poll(self) -> int:
+            return 0
+
+        def wait(self, timeout: float) -> int:  # noqa: ARG002
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    _, _, err = command_line("dev", "--port", "3100", "--service-port", "8100")
+    told = [line.strip("│ ") for line in err.splitlines() if line.startswith("│")]
+    assert told == [
+        "Jobs and reports  http://127.0.0.1:8100",
+        "Dagster's UI      http://127.0.0.1:3100",
+        "HTTP API          http://127.0.0.1:8100/openapi.json",
+    ]
 
 
 def test_if_one_of_them_ends_all_do(tmp_path: Path):

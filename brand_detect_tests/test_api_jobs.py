@@ -715,7 +715,7 @@ def test_with_a_key_nothing_is_seen_or_done_without_it(dagster: ScriptedClient, 
     for path in ("/jobs", "/jobs/match/cancel", "/jobs/match/retry", "/jobs/match/replay", "/uploads"):
         assert http.post(path, json={}, headers=MEANT).status_code == 401, path
     assert http.get("/?part=jobs").headers["location"] == "/login?next=/"
-    assert http.get("/reports/match/replay").headers["location"] == "/login?next=/reports/match"
+    assert http.get("/reports/match/replay").headers["location"] == "/login?next=/reports/match/replay"
     assert http.get("/jobs", headers={"X-API-Key": KEY}).status_code == 200
     http.post("/login", data={"key": KEY})
     assert http.get("/").status_code == http.get("/jobs").status_code == 200

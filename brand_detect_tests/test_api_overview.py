@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
@@ -129,7 +130,11 @@ def test_hostile_queries_stay_text(http: TestClient):
 
 def test_a_key_is_asked_for(made: Path):
     closed = service(made, "geheim")
-    for page in ("/compare?job=first", "/portfolio"):
-        assert closed.get(page).headers["location"] == "/login?next=/"
+    for page in ("/compare?job=first&with_job=second", "/portfolio", "/portfolio?since=2026-05-01"):
+        login = closed.get(page).headers["location"]
+        following = parse_qs(urlsplit(login).query)["next"][0]
+        entered = closed.post("/login", data={"key": "geheim", "next": following})
+        assert entered.headers["location"] == page
+        closed.cookies.clear()
     for document in ("/compare.json?job=first", "/portfolio/portfolio.json"):
         assert closed.get(document).status_code == 401

@@ -616,7 +616,10 @@ def test_over_https_the_cookie_stays_there(dagster: ScriptedClient, folder: Path
 
 @pytest.mark.parametrize(
     "following",
-    ["https://evil.example/", "//evil.example", "/reports/../login", "/reports/a/b", "/detect", "\r\nX: y", ""],
+    [
+        *("https://evil.example/", "//evil.example", "/reports/../login", "/reports/a/b", "/detect", "\r\nX: y", ""),
+        *("//compare?job=a", "/compare//evil.example", "/reports/?x", "/?part=jobs"),
+    ],
 )
 def test_a_login_leads_nowhere_else(dagster: ScriptedClient, folder: Path, following: str):
     assert log_in(service(dagster, folder, api_key=KEY), following=following).headers["location"] == "/"

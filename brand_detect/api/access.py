@@ -23,6 +23,8 @@ COOKIE = "brand_detect"
 ASKED_BY = "brand_detect"
 """Required value of ``X-Requested-With`` in POSTs: another site's form cannot send it."""
 SESSION_S = 12 * 3600
+PAGES = ("/brand-list", "/compare", "/portfolio")
+"""Pages besides those of jobs."""
 LOGINS = parse("10/minute")
 """Limit of login attempts per address, against guessing the key."""
 
@@ -65,9 +67,10 @@ class Access:
             samesite="strict",
         )
 
-    def to_login(self, path: str) -> Response:
-        """A redirect to the login, which leads on to ``path``."""
-        return RedirectResponse(f"/login?next={quote(within(path))}", 303)
+    def to_login(self, request: Request) -> Response:
+        """A redirect to the login, which leads on to the requested page."""
+        asked = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+        return RedirectResponse(f"/login?next={quote(within(asked))}", 303)
 
     def _knows(self, cookie: str) -> bool:
         claim, _, signature = cookie.rpartition(".")
@@ -79,10 +82,11 @@ class Access:
         return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
 
 
-def within(path: str) -> str:
-    """``path`` if it is a report's or the brand list's, else that of the jobs: no open redirects."""
-    job_id = path.removeprefix("/reports/")
-    return path if path == "/brand-list" or (job_id != path and JOB_ID.fullmatch(job_id)) else "/"
+def within(address: str) -> str:
+    """``address``, a path with its query, if it is that of a page, else that of the jobs: no open redirects."""
+    page = address.partition("?")[0]
+    of_job = page.startswith("/reports/") and JOB_ID.fullmatch(page.removeprefix("/reports/").removesuffix("/replay"))
+    return address if of_job or page in PAGES else "/"
 
 
 def guards(access: Access) -> tuple[list[Dependency], list[Dependency]]:

@@ -134,7 +134,7 @@ def brand_router(
     @router.get("/brand-list", include_in_schema=False)
     def page(request: Request, q: str = "", page: str = "1") -> Response:
         if not access.may_enter(request):
-            return access.to_login("/brand-list")
+            return access.to_login(request)
         number = int(page) if page.isdecimal() and len(page) < 7 else 1
         found = brand_page(brands, q[:LONGEST], number).model_dump(mode="json")
         waiting = [p.model_dump(mode="json") for p in open_list(brands)]

@@ -232,7 +232,7 @@ def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str
         request: Request, q: str = "", state: str = "", sort: str = "", page: str = "1", part: str = ""
     ) -> Response:
         if not access.may_enter(request):
-            return access.to_login("/")
+            return access.to_login(request)
         asked = {
             "q": q[:200],
             "state": state if state in tuple(State) else "",
@@ -251,7 +251,7 @@ def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str
     @router.get("/reports/{job_id}/replay")
     def replay(request: Request, job_id: str, start: str = "") -> Response:
         if not access.may_enter(request):
-            return access.to_login(f"/reports/{job_id}")
+            return access.to_login(request)
         found = jobs.job(job_id)
         history = client.checkpoints(job_id)
         if not history:

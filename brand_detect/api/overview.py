@@ -38,7 +38,7 @@ def overview_router(store: Store, access: Access, may_see: Sequence[Dependency])
         request: Request, job: JobId, attempt: Attempt = "", with_attempt: Attempt = "", with_job: JobId = ""
     ) -> Response:
         if not access.may_enter(request):
-            return access.to_login("/")
+            return access.to_login(request)
         return page_of(_compared(store, job, attempt, with_attempt, with_job).page(served=True), [])
 
     @router.get(f"{COMPARE}.json", responses=problems(503), dependencies=may_see)
@@ -56,7 +56,7 @@ def overview_router(store: Store, access: Access, may_see: Sequence[Dependency])
         until: Day = "",
     ) -> Response:
         if not access.may_enter(request):
-            return access.to_login("/")
+            return access.to_login(request)
         return page_of(
             render(_portfolio(store, job, since, until), query=request.url.query, chosen=job, served=True), []
         )

@@ -50,7 +50,7 @@ def page_router(jobs: JobList, stored: StoredReports, access: Access) -> APIRout
     @router.get(f"{REPORTS}/{{job_id}}")
     def page(request: Request, job_id: str) -> Response:
         if not access.may_enter(request):
-            return access.to_login(f"{REPORTS}/{job_id}")
+            return access.to_login(request)
         if _asks_for_json(request):
             return AsciiJSON(jobs.job(job_id).model_dump(mode="json"))
         try:

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from brand_detect.domain.catalog import BrandKind
-from brand_detect.report.home import file
+from brand_detect.report.home import file, script_of
 from brand_detect.report.pages import template
 
 
@@ -20,7 +20,7 @@ def render_brand_list(
 
     ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``asked`` is the search.
     """
-    script = file("ask.js") + file("brand_list.js")
+    script = script_of("brand_list")
 
     def address(number: int) -> str:
         query = urlencode({k: v for k, v in (("q", asked), ("page", number if number > 1 else "")) if v})

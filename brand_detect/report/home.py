@@ -69,7 +69,7 @@ def render_home(
     ``page`` is a page of jobs as ``GET /jobs`` gives it, ``asked`` the search, state and order; ``uploads`` says
     whether files may be uploaded (``on``), their ``suffixes`` and ``max_bytes``.
     """
-    script = file("ask.js") + file("home.js")
+    script = script_of("home")
     html = template("home.html").render(
         **_context(page, asked), profiles=profiles, uploads=uploads, style=file("home.css"), script=script, sorts=SORTS
     )
@@ -96,7 +96,7 @@ def render_replay(
         )
         for stage in STAGES
     }
-    script = file("ask.js") + file("replay.js")
+    script = script_of("replay")
     html = template("replay.html").render(
         job=job,
         title=job["video"] or job["job_id"],
@@ -203,6 +203,11 @@ def _shown(value: Any, kind: str) -> str:
     if kind == "json" or isinstance(value, bool):
         return json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def script_of(page: str) -> str:
+    """The script of one of the service's pages."""
+    return '"use strict";\n' + file("script/ask.js") + file(f"{page}.js")
 
 
 def file(name: str) -> str:

@@ -64,7 +64,7 @@ MADE: Mapping[str, str] = {
 SERVED: Mapping[str, str] = {**DOCUMENTS, "report.html": "text/html; charset=utf-8", **MADE}
 """All that the service gives, the page as a file among them."""
 SCRIPT = (
-    *("elements", "rows", "totals", "filters", "table", "timeline", "pictures", "screen", "panel", "gallery"),
+    *("ask", "elements", "rows", "totals", "filters", "table", "timeline", "pictures", "screen", "panel", "gallery"),
     *("unresolved", "corrections", "begin"),
 )
 """The files of the page's script in order: one function, so that each sees what those before it define."""

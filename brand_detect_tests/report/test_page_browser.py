@@ -946,7 +946,7 @@ def test_undoing_what_shapes_the_report_waits_to_be_applied(tab: Tab, service: S
             (422, {"detail": [{"loc": ["body"], "msg": "Value error, to has no letter"}]}),
             "Value error, to has no letter",
         ),
-        ((409, {"detail": "There are too many.", "hint": "undo some"}), "There are too many. Hint: undo some"),
+        ((409, {"detail": "There are too many.", "hint": "undo some"}), "There are too many. Undo some."),
     ],
 )
 def test_what_the_service_refuses_is_said_in_a_sentence(

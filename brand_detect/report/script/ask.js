@@ -1,4 +1,5 @@
-"use strict";
+// ---- requests to the service, from all pages
+
 const byId = (id) => document.getElementById(id);
 const HEADERS = { "X-Requested-With": "brand_detect", "Content-Type": "application/json" };
 
@@ -8,11 +9,17 @@ async function ask(method, path, body, headers = {}) {
   try {
     answer = await fetch(path, { method, headers: { ...HEADERS, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw Object.assign(new Error("The service cannot be reached."), { status: 0 });
+    throw Object.assign(new Error("The service cannot be reached. Is brand-detect serve still running?"), { status: 0 });
   }
-  const said = await answer.json().catch(() => ({}));
-  if (answer.ok) return said;
-  const detail = typeof said.detail === "string" ? said.detail : `The service answered ${answer.status}.`;
-  const hint = said.hint ? ` ${said.hint[0].toUpperCase()}${said.hint.slice(1)}.` : "";
-  throw Object.assign(new Error(detail + hint), { status: answer.status });
+  const said = await answer.json().catch(() => null); // an error may have no JSON
+  if (answer.ok && (said || answer.status === 204)) return said ?? {};
+  throw Object.assign(new Error(sentenceOf(answer.status, said ?? {})), { status: answer.status });
+}
+
+/** What went wrong: a sentence with a hint, or a list of fields that do not fit. */
+function sentenceOf(status, { detail, hint }) {
+  if (status === 401) return "The service requires its key. Log in, then try again.";
+  const said = Array.isArray(detail) ? detail.map((one) => one?.msg).filter(Boolean).join("; ") : detail;
+  if (!said || typeof said !== "string") return `The service answered with status ${status}.`;
+  return hint ? `${said} ${hint[0].toUpperCase()}${hint.slice(1)}.` : said;
 }

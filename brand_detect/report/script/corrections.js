@@ -15,7 +15,7 @@ const review = service && (() => {
     if (!target.matches('[list="brand-names"]') || !target.value.trim()) return;
     clearTimeout(typing);
     typing = setTimeout(() => {
-      ask(`${service.brands}?part=${encodeURIComponent(target.value.trim())}`).then((found) => suggest(found.brands), () => {}); // any name may be typed
+      ask("GET", `${service.brands}?part=${encodeURIComponent(target.value.trim())}`).then((found) => suggest(found.brands), () => {}); // any name may be typed
     }, 150);
   }
   const says = el("p", { class: "message", role: "status" });
@@ -30,35 +30,13 @@ const review = service && (() => {
     try { localStorage.setItem("brand_detect.user", name); } catch { /* it is asked for again next time */ }
   }
 
-  /** What an answer says went wrong: a sentence with a hint, or a list of fields that do not fit. */
-  function sentenceOf(body) {
-    if (!body) return "";
-    const { detail, hint } = body;
-    if (Array.isArray(detail)) return detail.map((one) => one && one.msg).filter(Boolean).join("; ");
-    return typeof detail === "string" ? [detail, hint].filter(Boolean).join(" Hint: ") : "";
-  }
-
-  async function ask(path, options = {}) {
-    let answer;
-    try {
-      answer = await fetch(path, { credentials: "same-origin", ...options, headers: { "X-Requested-With": "brand_detect", ...(options.body ? { "Content-Type": "application/json" } : {}) } });
-    } catch {
-      throw new Error("The service is out of reach. Is brand-detect serve still running?");
-    }
-    let body = null;
-    try { body = await answer.json(); } catch { body = null; } // an error may have no JSON
-    if (answer.ok && body !== null) return body;
-    if (answer.status === 401) throw Object.assign(new Error("The service requires its key. Log in, then try again."), { login: true });
-    throw new Error(sentenceOf(body) || `The service answered with status ${answer.status}.`);
-  }
-
   function tell(text) {
     says.classList.remove("error");
     says.replaceChildren(cut(text, 400));
   }
   function fail(text, error) {
     says.classList.add("error");
-    says.replaceChildren(cut(error ? `${text} ${error.message}` : text, 400), error && error.login ? el("a", { href: "/login", target: "_blank" }, " Log in") : "");
+    says.replaceChildren(cut(error ? `${text} ${error.message}` : text, 400), error && error.status === 401 ? el("a", { href: "/login", target: "_blank" }, " Log in") : "");
   }
 
   const undone = () => new Set(events.filter((r) => r.action === "undo").map((r) => r.undoes));
@@ -100,7 +78,7 @@ const review = service && (() => {
     const before = events.length;
     try {
       for (const event of sent) {
-        const made = await ask(service.reviews, { method: "POST", body: JSON.stringify({ user: who, ...event }) });
+        const made = await ask("POST", service.reviews, { user: who, ...event });
         events.push({ ...made, state: "pending" });
       }
       tell("Saved. Apply it to change the report.");
@@ -136,7 +114,7 @@ const review = service && (() => {
     apply.disabled = true;
     try {
       const seen = waiting().length;
-      events = (await ask(service.reviews)).reviews;
+      events = (await ask("GET", service.reviews)).reviews;
       if (waiting().length !== seen) {
         busy = false;
         refresh();
@@ -145,13 +123,13 @@ const review = service && (() => {
       }
       const begun = Date.now();
       tell("Applying: launching the run…");
-      const { run_id: run } = await ask(service.apply, { method: "POST", body: "{}" });
+      const { run_id: run } = await ask("POST", service.apply, {});
       let missed = 0;
       for (;;) {
         await new Promise((go) => { setTimeout(go, 400); });
         let now;
         try {
-          now = await ask(`${service.apply}/${encodeURIComponent(run)}`);
+          now = await ask("GET", `${service.apply}/${encodeURIComponent(run)}`);
           missed = 0;
         } catch (error) {
           missed += 1;
@@ -318,7 +296,7 @@ const review = service && (() => {
 
   async function load() {
     try {
-      const { reviews, damaged = [] } = await ask(service.reviews);
+      const { reviews, damaged = [] } = await ask("GET", service.reviews);
       events = reviews;
       refresh();
       if (damaged.length) fail(damaged.join(" "));

@@ -2,7 +2,6 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const service = JSON.parse(document.getElementById("service").textContent);
 const [START, END] = data.range_s;
 const LETTERS = 120;
-const byId = (id) => document.getElementById(id);
 document.documentElement.classList.add("js");
 
 // ---- elements and words

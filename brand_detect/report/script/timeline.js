@@ -40,8 +40,8 @@ const timeline = (() => {
       el("p", { class: "soft small", id: "timeline-keys" },
         "The letter on a bar shows how the brand was identified. Click a bar for its evidence, and beside it to go there in the video. Drag to move, Ctrl and wheel or pinch to zoom. Keys: + and − zoom, ← and → move, 0 shows all, Enter goes to the bars; there the arrows go from bar to bar, Enter opens, Esc leaves."),
     );
-    list.addEventListener("scroll", ask, { passive: true });
-    new ResizeObserver(ask).observe(axis);
+    list.addEventListener("scroll", drawSoon, { passive: true });
+    new ResizeObserver(drawSoon).observe(axis);
     chart.addEventListener("keydown", onKey);
     chart.addEventListener("wheel", onWheel, { passive: false });
     chart.addEventListener("focusin", (event) => { if (event.target.shown) current = event.target.shown[0]; });
@@ -66,7 +66,7 @@ const timeline = (() => {
     view.from = Math.min(Math.max(START, from), END - span);
     view.to = view.from + span;
     version += 1;
-    ask();
+    drawSoon();
   }
   const pan = (share) => { const by = share * (view.to - view.from); show(view.from + by, view.to + by); };
   function zoom(factor, at = (view.from + view.to) / 2) {
@@ -76,7 +76,7 @@ const timeline = (() => {
   }
   const timeAt = (x) => { const box = axis.getBoundingClientRect(); return view.from + ((x - box.left) / box.width) * (view.to - view.from); };
 
-  function ask() {
+  function drawSoon() {
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => { asked = false; draw(); });

@@ -43,7 +43,17 @@ def test_a_report_is_compared_with_the_one_before(http: TestClient):
     page = http.get("/compare", params={"job": "first"})
     assert document["headline"] in page.text
     assert 'href="/reports/first"' in page.text
+    assert "<title>Comparison of first.mp4</title>" in page.text
+    assert "/first.mp4" not in page.text, "the name alone, without its folder"
     assert "script-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_only_a_report_after_another_leads_to_a_comparison(http: TestClient):
+    assert '"compare": "/compare?job=first"' in http.get("/reports/first").text
+    assert '"compare": ' not in http.get("/reports/second").text
+    alone = http.get("/compare?job=second", headers={"Accept": "text/html"}).text
+    assert "second has only one report so far: there is nothing to compare it with." in alone
+    assert 'href="/brand-list"' in alone
 
 
 def test_two_jobs_are_compared(http: TestClient):

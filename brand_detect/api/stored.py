@@ -159,6 +159,8 @@ class StoredReports:
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
         if self._store.blobs.exists(_ref(made).annotated):
             places["annotated"] = f"{home}/annotated.mp4?report={made.attempt}"
+        if sum(not m.failed_check for m in self._reports.all(job_id)) > 1:
+            places["compare"] = f"/compare?job={job_id}"
         places["brands"] = f"{home}/brands"
         places["video"] = f"{home}/video?report={made.attempt}"
         places["boxes"] = f"{home}/boxes?report={made.attempt}"

@@ -253,8 +253,11 @@ def reports_to_compare(
         if not report.failed_check:
             before.append(report.attempt)
     if not before:
-        only = "only one report so far" if len(reports) == 1 else f"no report before {after} whose checks passed"
-        raise BadInput(f"{job_id} has {only}.", "replay it, or name a report or another job to compare with")
+        if len(reports) > 1:
+            hint = "replay it, or name a report or another job to compare with"
+            raise BadInput(f"{job_id} has no report before {after} whose checks passed.", hint)
+        hint = "replay it or apply corrections for a second one, or name another job to compare with"
+        raise BadInput(f"{job_id} has only one report so far: there is nothing to compare it with.", hint)
     return before[-1], after
 
 

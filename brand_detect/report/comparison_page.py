@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from brand_detect.domain import timeline
 from brand_detect.domain.errors import Permanent
+from brand_detect.domain.media import file_name
 from brand_detect.domain.protocols import FrameReader, ImageCodec
 from brand_detect.report.comparison import BrandChange, Comparison, Place, Stretch, outcome_in_words, settings
 from brand_detect.report.pages import UNITS, Bar, EvidencePicture, bars, pictures, template, ticks
@@ -45,7 +46,8 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec, *, served:
 
     ``served`` adds links to the service's pages.
     """
-    ranges = [side.range_s for side in (comparison.before, comparison.after)]
+    sides = (comparison.before, comparison.after)
+    ranges = [side.range_s for side in sides]
     start, end = min(r[0] for r in ranges), max(r[1] for r in ranges)
     moved = [brand for brand in comparison.brands if brand.change != "same"][:BRANDS]
     pictured = {brand.brand_id: _longest(brand) for brand in moved[:PICTURED_BRANDS]}
@@ -56,6 +58,7 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec, *, served:
     scale = UNITS / (most_lost + max((brand.gained_s for brand in moved), default=0.0) or 1.0)
     return template("comparison.html").render(
         served=served,
+        name=" and ".join(dict.fromkeys(file_name(side.video_uri) or side.job_id for side in sides)),
         comparison=comparison,
         before=comparison.before,
         after=comparison.after,

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from brand_detect.domain.media import file_name
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
 from brand_detect.report.words import clock, counted, duration, percent, short, signed
 
@@ -122,5 +123,5 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {f.__name__: f for f in (clock, counted, duration, fact, percent, short, signed)}
+    environment.filters |= {f.__name__: f for f in (clock, counted, duration, fact, file_name, percent, short, signed)}
     return environment.get_template(name)

@@ -90,7 +90,7 @@ def test_another_job_is_compared_and_notes_go_to_stderr(brand_detect: Call):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("single",), "single has only one report so far."),
+        (("single",), "single has only one report so far: there is nothing to compare it with."),
         (("nobody",), "nobody has no report."),
         (("match", "--attempt", "x"), "match has no attempts 'x' of compile_report."),
         (("match", "--with", "x"), "match has no attempts 'x' of compile_report."),

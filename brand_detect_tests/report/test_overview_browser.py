@@ -60,7 +60,9 @@ def test_chosen_reports_are_compared_and_summed_up(page: Page):
 def test_a_page_that_cannot_be_shown_says_why_and_leads_back(page: Page):
     page.get_by_role("checkbox", name="Choose first.mp4").check()
     page.get_by_role("link", name="Compare with the one before").click()
-    expect(page.locator("body")).to_contain_text("first has only one report so far.")
+    expect(page.locator("body")).to_contain_text(
+        "first has only one report so far: there is nothing to compare it with."
+    )
     assert faults(page) == []
-    page.get_by_role("link", name="All jobs").click()
+    page.get_by_role("link", name="Jobs", exact=True).click()
     expect(page.get_by_role("heading", name="Brand reports")).to_be_visible()

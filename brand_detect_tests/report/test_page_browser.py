@@ -630,6 +630,8 @@ class Service:
     events: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=dict)
+    """Further addresses that the page is told."""
     fails: tuple[int, Any] | None = None
     run_error: str | None = None
     polls: int = 0
@@ -647,6 +649,7 @@ class Service:
                 "documents": "/reports/match/documents/{name}?report=r-0",
                 "clips": "/reports/match/exposures/{exposure}.mp4?report=r-0",
                 "brands": "/reports/match/brands",
+                **self.more,
             }
             null = '<script type="application/json" id="service">null'
             return 200, "text/html; charset=utf-8", self.html.replace(null, null[:-4] + json.dumps(links)).encode()
@@ -1034,11 +1037,16 @@ def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbo
 
 def test_a_served_page_leads_to_the_services_other_pages(tab: Tab, service: Service, report: str) -> None:
     tab.page.goto(report)
-    expect(tab.page.get_by_role("link", name="All jobs")).to_be_hidden()
+    expect(tab.page.get_by_role("link", name="Jobs")).to_be_hidden()
     tab.page.goto(service.url)
-    expect(tab.page.get_by_role("link", name="All jobs")).to_have_attribute("href", "/")
+    expect(tab.page.get_by_role("link", name="Jobs")).to_have_attribute("href", "/")
     compared = tab.page.get_by_role("link", name="Compare with the report before")
-    expect(compared).to_have_attribute("href", "/compare?job=match-0a1b2c3d")
+    expect(compared).to_be_hidden()
+    expect(tab.page.get_by_text("This is its first report")).to_be_visible()
+    service.more = {"compare": "/compare?job=match"}
+    tab.page.reload()
+    expect(compared).to_have_attribute("href", "/compare?job=match")
+    expect(tab.page.get_by_text("This is its first report")).to_be_hidden()
 
 
 def test_a_served_exposure_links_its_clip(tab: Tab, service: Service, report: str) -> None:

@@ -21,7 +21,12 @@ if (service && service.documents) {
     byId("annotated").parentElement.hidden = false;
   }
 }
-byId("places").hidden = !service;
+byId("places").hidden = byId("ways").hidden = !service;
+if (service && service.compare) {
+  byId("compare").href = service.compare;
+  byId("compare").hidden = false;
+  byId("compare").nextElementSibling.hidden = true;
+}
 if (review) review.build();
 matchMedia("print").addEventListener("change", () => {
   if (brands.length) { drawEvidence(inGallery); timeline.redraw(); }

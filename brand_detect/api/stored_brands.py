@@ -118,7 +118,7 @@ class StoredBrands:
         catalog = self.loaded().catalog
         until_s, version, found = self._open
         if time.monotonic() > until_s or version != catalog.version:
-            found = open_proposals(self._proposals, catalog.brands)
+            found = open_proposals(self._store.blobs, catalog.brands)
             self._open = time.monotonic() + PROPOSALS_S, catalog.version, found
         return [o for o in found if o.proposal.proposal_id not in self._decided]
 
@@ -149,7 +149,7 @@ class StoredBrands:
         """Adds a proposal to the list, or sees that it is never proposed again."""
         with self._writing:
             # read anew: another process may have decided
-            proposal = _named(open_proposals(self._proposals, self.loaded().catalog.brands), proposal_id)
+            proposal = _named(open_proposals(self._store.blobs, self.loaded().catalog.brands), proposal_id)
             done = None
             if is_accepted:
                 done = accept(self._store, proposal, name, self.changeable(), self._artwork)

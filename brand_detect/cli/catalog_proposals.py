@@ -53,7 +53,9 @@ def review(
 
     store = _store()
     proposals = _proposals(store)
-    found = open_proposals(proposals, load_catalog(str(catalog) if catalog else Settings.load().catalog).catalog.brands)
+    found = open_proposals(
+        store.blobs, load_catalog(str(catalog) if catalog else Settings.load().catalog).catalog.brands
+    )
     if accept or reject:
         for proposal in [_chosen(found, wanted) for wanted in reject or ()]:
             _reject(proposals, proposal)

@@ -12,7 +12,7 @@ from brand_detect.domain.contracts.compile_report import Report, Reviewed, Revie
 from brand_detect.domain.contracts.verdicts import AnswerStatus, Rule
 from brand_detect.domain.records import Record
 from brand_detect.domain.tables import Row, content_id
-from brand_detect.domain.text import key_of, same_text
+from brand_detect.domain.text import Line, key_of, line_of, same_text
 
 MOST_CLUSTERS = 10
 """Most clusters proposed per job, by rank: the rest is small print."""
@@ -88,17 +88,33 @@ def proposal_of(
     )
 
 
-def proposed(clusters: pa.Table, answers: pa.Table, job_id: str, frames: str) -> Iterator[Proposal]:
-    """Yields proposals from a report's unresolved ``clusters``, and from ``answers`` with new brands."""
+def proposed(
+    clusters: pa.Table, answers: pa.Table, brands: Iterable[str], job_id: str, frames: str
+) -> Iterator[Proposal]:
+    """Yields proposals from a report's unresolved ``clusters``, and from ``answers`` with new brands.
+
+    Leaves out texts that are parts of names which the report shows whole: of one of its ``brands``, or, cut inside a
+    word, of a text that was on screen for at least as long.
+    """
     rows = {row["cluster_id"]: row for row in clusters.to_pylist()}
+    names = list(map(key_of, brands))
     for row in rows.values():
-        if row["rank"] <= MOST_CLUSTERS:
+        part = key_of(row["text"])
+        longer = (line_of(r["text"]) for r in rows.values() if r["seconds"] >= row["seconds"])
+        is_part = part and (any(part in key for key in names if key != part) or any(_cuts(part, w) for w in longer))
+        if row["rank"] <= MOST_CLUSTERS and not is_part:
             yield proposal_of(row, job_id, frames, row["text"], "cluster")
     for answer in answers.to_pylist():
         cluster, name = rows.get(answer["cluster_id"]), without_generic(answer["answer"])
         if cluster and answer["status"] == AnswerStatus.answered and may_be_a_name(name) and not answer["brand_id"]:
             model = f"{answer['provider']}/{answer['model']}"
             yield proposal_of(cluster, job_id, frames, name, "model", model)
+
+
+def _cuts(part: str, whole: Line) -> bool:
+    """Whether ``part`` occurs in ``whole``, but nowhere as whole words: vora in Zymvora."""
+    starts = [at for at in range(len(whole.key)) if whole.key.startswith(part, at)]
+    return bool(starts) and all(not {at, at + len(part)} <= {*whole.cuts} for at in starts)
 
 
 def corrected(

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 
 from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.proposals import alike
+from brand_detect.domain.proposals import Proposal, alike
 from brand_detect.domain.records import Record
 from brand_detect.domain.tables import content_id
 from brand_detect.domain.text import key_of, same_text
@@ -188,7 +188,7 @@ def log_digest(reviews: Iterable[Review]) -> str:
     return digest.hexdigest()[:32]
 
 
-def clusters_named(review: Review, clusters: Sequence[Cluster]) -> list[str]:
+def clusters_named(review: Review, clusters: Sequence[Cluster | Proposal]) -> list[str]:
     """Ids of the unresolved ``clusters`` that a ``name`` or ``dismiss`` targets.
 
     Matches by cluster id, else by similar crops unless the texts differ, else by equal text.

@@ -1,6 +1,7 @@
 """What the brand list learns from reports: open proposals, and decisions about them."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,14 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.proposals import Decision, Open, Proposal, still_open
 from brand_detect.domain.protocols import Artwork
+from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force
 from brand_detect.domain.text import key_of
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.blobs import Blobs, concurrently
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.proposals import Proposals
+from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
 
 QUALITY = 95
@@ -34,10 +38,26 @@ class Accepted:
     """Why its crop did not become a logo, or empty."""
 
 
-def open_proposals(proposals: Proposals, brands: Iterable[Brand]) -> list[Open]:
-    """The undecided proposals that ``brands`` do not have yet, longest on screen first."""
+def open_proposals(blobs: Blobs, brands: Iterable[Brand]) -> list[Open]:
+    """The undecided proposals that ``brands`` do not have yet, longest on screen first.
+
+    Leaves out clusters that a person has named or dismissed in their job: a given name is a proposal of its own.
+    """
     known = {key_of(t) for b in brands for t in (b.name, *b.aliases, *b.included_texts, *b.excluded_texts)}
-    return still_open(proposals.undecided(), list(proposals.decisions()), known)
+    proposals = Proposals(blobs)
+    by_job: defaultdict[str, list[Proposal]] = defaultdict(list)
+    for proposal in proposals.undecided():
+        by_job[proposal.job_id].append(proposal)
+    logs = concurrently(lambda job_id: Reviews(blobs, job_id).all(), by_job)
+    left = (p for log, own in zip(logs, by_job.values(), strict=True) for p in _undecided_in(log, own))
+    return still_open(left, list(proposals.decisions()), known)
+
+
+def _undecided_in(log: Sequence[Review], proposals: Sequence[Proposal]) -> Iterator[Proposal]:
+    """The proposals of a job by people, and those of clusters that its corrections are not about."""
+    of_clusters = [p for p in proposals if p.proposer != "person"]
+    settled = {c for r in in_force(log) if r.action in OF_CLUSTERS for c in clusters_named(r, of_clusters)}
+    return (p for p in proposals if p.proposer == "person" or p.cluster_id not in settled)
 
 
 def accept(store: Store, proposal: Proposal, name: str, path: Path, artwork: Artwork) -> Accepted:

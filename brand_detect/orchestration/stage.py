@@ -212,7 +212,8 @@ class StageRun(Generic[P_co]):
         ``located`` is REPORT_UNRESOLVED before any cluster was named; ``known`` finds the catalogue's brands.
         """
         frames = self.lineage.attempts[Stage.extract_frames]
-        self.proposals.extend(proposed(report.unresolved, verdicts.answers, self.job_id, frames))
+        brands = report.brands["brand"].to_pylist()
+        self.proposals.extend(proposed(report.unresolved, verdicts.answers, brands, self.job_id, frames))
         self.proposals.extend(corrected(report, verdicts.verdicts, located, known, self.job_id, frames))
 
     def draw(self, payloads: Mapping[str, Any]) -> bytes | None:

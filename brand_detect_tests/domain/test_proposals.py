@@ -37,9 +37,12 @@ def answer(
 
 
 def of(
-    marks: list[dict[str, Any]], answers: list[dict[str, Any]] | None = None, job_id: str = "match"
+    marks: list[dict[str, Any]],
+    answers: list[dict[str, Any]] | None = None,
+    job_id: str = "match",
+    brands: tuple[str, ...] = (),
 ) -> list[Proposal]:
-    return list(proposed(table(REPORT_UNRESOLVED, marks), table(ANSWERS, answers or []), job_id, "run-0"))
+    return list(proposed(table(REPORT_UNRESOLVED, marks), table(ANSWERS, answers or []), brands, job_id, "run-0"))
 
 
 def test_clusters_propose_their_text_and_carry_their_evidence():
@@ -53,6 +56,18 @@ def test_clusters_propose_their_text_and_carry_their_evidence():
 
 def test_only_the_first_clusters_are_proposed():
     assert len(of([mark(f"c{n}", f"TEXT{n}", n) for n in range(1, 30)])) == MOST_CLUSTERS
+
+
+def test_parts_of_names_that_the_report_shows_whole_are_not_proposed():
+    texts = ("ZYMVORA", "Cola", "vora", "EDEX", "ACME TOOLS", "Acme", "", "Cola Cola")
+    marks = [mark(f"c{n}", text, n) for n, text in enumerate(texts, 1)]
+    found = of(marks, brands=("Coca-Cola", "FedEx"))
+    assert [proposal.text for proposal in found] == ["ZYMVORA", "ACME TOOLS", "Acme", "", "Cola Cola"]
+
+
+def test_a_short_misreading_hides_no_name_that_is_longer_on_screen():
+    assert [found.text for found in of([mark("c1", "ACME"), mark("c2", "ACMEI", 2)])] == ["ACME", "ACMEI"]
+    assert [found.text for found in of([mark("c1", "ACMEI"), mark("c2", "ACME", 2)])] == ["ACMEI"]
 
 
 def test_models_propose_brands_that_the_catalogue_does_not_have():

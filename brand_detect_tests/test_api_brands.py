@@ -277,6 +277,17 @@ def test_a_list_that_cannot_be_read_is_a_sentence(service: Service):
     assert "brands.yaml" in answer.json()["detail"]
 
 
+def test_two_brands_become_one(service: Service):
+    merged = service.http.post("/brands/rolex/merge", json={"into": "Emirates"}, headers=MEANT)
+    assert (merged.status_code, merged.json()["name"], merged.json()["aliases"]) == (200, "Emirates", ["Rolex"])
+    assert [b["name"] for b in service.http.get("/brands").json()["brands"]] == ["Emirates"]
+    again = service.http.post("/brands/rolex/merge", json={"into": "Emirates"}, headers=MEANT)
+    assert again.status_code == 404
+    nobody = service.http.post("/brands/emirates/merge", json={"into": "Nobody"}, headers=MEANT)
+    assert (nobody.status_code, "Nobody" in nobody.json()["detail"]) == (400, True)
+    assert service.http.post("/brands/emirates/merge", json={"into": "Rolex"}).status_code == 403
+
+
 def test_a_key_is_asked_for(service: Service):
     settings = Settings(store_root=str(service.folder / "store"), catalog=service.path)
     app = create_app(Client("http://127.0.0.1:9"), settings, api_key="geheim")

@@ -75,6 +75,10 @@ class NewBrand(BaseModel):
     logos: list[NewLogo] = Field([], max_length=MOST)
 
 
+class Merge(BaseModel):
+    into: Text = Field(min_length=1, description="a name of the brand that stays", examples=["Zymvora"])
+
+
 class AddedBrand(BaseModel):
     brand: ListedBrand
     new_logos: int = Field(description="how many of the logos it did not have", examples=[1])
@@ -196,6 +200,16 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> AP
             alike=brands.alike(added.brand.name),
             warnings=warnings,
         )
+
+    @router.post(f"{BRANDS}/{{brand_id}}/merge", responses=problems(403, 404, 415, 503))
+    def merge(
+        brand_id: Annotated[str, Path(openapi_examples={"brand": {"value": "zymvora-zero"}})], asked: Merge
+    ) -> ListedBrand:
+        """Give a brand's names and logos to another, and take it off the deployment's list.
+
+        Reports made before keep their names until they are replayed from `match_brands`.
+        """
+        return _listed(brands.merge(brand_id, asked.into))
 
     @router.post(f"{PROPOSALS}/{{proposal_id}}", responses=problems(403, 404, 415, 503))
     def decide(

@@ -11,7 +11,7 @@ from brand_detect.api.stored import NotThere
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.catalog import LexiconIndex, LoadedCatalog
 from brand_detect.catalog.reader import CatalogReader
-from brand_detect.catalog.writing import Added, Cells, Picture, add_brand
+from brand_detect.catalog.writing import Added, Cells, Picture, add_brand, merge_brands
 from brand_detect.domain.backgrounds import on_contrast
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
@@ -144,6 +144,19 @@ class StoredBrands:
         """Adds a brand, or names and logos to the brand of that name; errors as ``add_brand``."""
         with self._writing:
             return add_brand(self.changeable(), cells, logos, self._artwork)
+
+    def merge(self, brand_id: str, into: str) -> Brand:
+        """Gives a brand's names and logos to the brand called ``into``, which is returned, and takes it off the list.
+
+        Raises:
+            NotThere: the list has no such brand.
+        """
+        with self._writing:
+            own = self.changeable()
+            brand = next((b for b in self.loaded().catalog.brands if b.brand_id == brand_id), None)
+            if brand is None:
+                raise NotThere("The list has no such brand: somebody may have merged it.")
+            return merge_brands(own, brand.name, into, self._artwork)
 
     def decide(self, proposal_id: str, is_accepted: bool, name: str) -> Accepted | None:
         """Adds a proposal to the list, or sees that it is never proposed again."""

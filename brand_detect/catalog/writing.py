@@ -114,6 +114,54 @@ def _added(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Artwo
     return Added(_brand_of(after, str(cells["name"])), file, tuple(written), known)
 
 
+def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Brand:
+    """Gives the names, excluded texts and logos of one brand to another, and takes it off the catalogue at ``path``.
+
+    What a layer says about it counts for the other from then on, because that has its name.
+
+    Raises:
+        BadInput: one of them is not on the list, they are one, or a list cannot be edited; nothing is written.
+    """
+    with _alone(begun(path)), without_gc():
+        before = load_catalog(str(path), artwork)
+        one, other = (_brand_of(before, text) for text in (name, into))
+        if one.brand_id == other.brand_id:
+            raise BadInput(f"{name} and {into} are one brand.", "name another")
+        drafts: dict[Path, str] = {}
+        cells: dict[str, Cell] = {"name": other.name, "aliases": [one.name]}
+        for file in Place.of(path).own:
+            for entry in entries_of(file.read_bytes(), file.name):
+                if entry.single("name") == one.name:
+                    drafts[_editable(file, one.name)] = without_brand(_read(file), file.name, one.name)
+                    cells |= dict(_moved(entry, one, other))
+        target = _target(path, other.name, "")[1]
+        drafts[target] = with_brand(drafts.get(target, _read(target)), target.name, cells)
+        merged = _brand_of(_loaded(path, artwork, drafts), other.name)
+        if not {*one.whole_line} <= {*merged.whole_line}:  # what only counts as a line of its own stays so
+            cells = {"name": other.name, "whole_line": [*other.whole_line, *one.whole_line]}
+            drafts[target] = with_brand(drafts[target], target.name, cells)
+            merged = _brand_of(_loaded(path, artwork, drafts), other.name)
+        try:
+            for file, text in drafts.items():  # the removal first: no name may belong to two
+                replace_file(file, text.encode())
+        except OSError as e:
+            raise BadInput(f"{e.filename or path} cannot be written: {e.strerror}.", "check its permissions") from e
+        return merged
+
+
+def _loaded(path: Path, artwork: Artwork, drafts: Mapping[Path, str]) -> LoadedCatalog:
+    return load_catalog(str(path), artwork, {file: text.encode() for file, text in drafts.items()})
+
+
+def _moved(entry: Entry, one: Brand, other: Brand) -> Iterator[tuple[str, Cell]]:
+    """The cells of ``entry`` of the brand ``one`` that ``other`` gets."""
+    names = {key_of(text) for text in (*other.aliases, *other.included_texts, other.name)}
+    yield "aliases", [one.name, *(a for a in entry.listed("aliases") if a != one.name)]
+    yield "included_texts", entry.listed("included_texts")
+    yield "excluded_texts", [text for text in entry.listed("excluded_texts") if key_of(text) not in names]
+    yield "logos", entry.listed("logos")
+
+
 def with_brand(text: str, source: str, cells: Cells) -> str:
     """Adds ``cells`` to the YAML list ``text``: to the entry of that name or alias, else as a new one at the end.
 
@@ -131,13 +179,28 @@ def with_brand(text: str, source: str, cells: Cells) -> str:
         joined = {c: v if c in SINGLE else [*before[at].listed(c), *v] for c, v in news.items()}
         expected = [e.cells if n != at else {**e.cells, **joined} for n, e in enumerate(before)]
         changed = _spliced(text, _splices(text, items_of(text, source).value[at], news))
-    try:
-        found = [entry.cells for entry in entries_of(changed.encode(), source)]
-    except BadInput:
-        found = []
-    if found != expected:
-        raise BadInput(f"{source} is laid out in a way that this command cannot edit.", "add the entry by hand")
-    return changed
+    return _checked(changed, source, expected)
+
+
+def without_brand(text: str, source: str, name: str) -> str:
+    """Removes the entry called ``name`` from the YAML list ``text``.
+
+    Raises:
+        BadInput: the list's layout cannot be edited.
+    """
+    before, items = entries_of(text.encode(), source), items_of(text, source)
+    at = next(n for n, entry in enumerate(before) if entry.single("name") == name)
+    begin, end = items.value[at].start_mark.index, _end_of(items.value[at])
+    if not items.flow_style:
+        begin, end = text.rfind("\n", 0, begin) + 1, min(_line_end(text, end) + len(_newline(text, end)), len(text))
+    elif at + 1 < len(items.value):
+        end = items.value[at + 1].start_mark.index
+    elif at:
+        begin = items.value[at - 1].end_mark.index
+    left = text[:begin] + text[end:]
+    if len(before) == 1 and not items.flow_style:
+        left += " []\n"
+    return _checked(left, source, [e.cells for n, e in enumerate(before) if n != at])
 
 
 def entry_text(cells: Cells, pad: str = "") -> str:
@@ -181,6 +244,21 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(opened)
 
 
+def _checked(changed: str, source: str, expected: Sequence[Mapping[str, Cell]]) -> str:
+    """The changed text of a list.
+
+    Raises:
+        BadInput: it does not read as ``expected``.
+    """
+    try:
+        found = [entry.cells for entry in entries_of(changed.encode(), source)]
+    except BadInput:
+        found = None
+    if found != expected:
+        raise BadInput(f"{source} is laid out in a way that this command cannot edit.", "change the entry by hand")
+    return changed
+
+
 def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:
     """The catalogue's folder, and the list in it that has the brand or should get it."""
     place = Place.of(path, [path] if path.suffix and not path.exists() else [])
@@ -191,9 +269,17 @@ def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:
         for listed in place.own:
             if any(_is_named(entry, name) for entry in entries_of(listed.read_bytes(), listed.name)):
                 file = listed
+    return place.folder, _editable(file, name)
+
+
+def _editable(file: Path, name: str) -> Path:
+    """
+    Raises:
+        BadInput: commands cannot write to the list.
+    """
     if file.suffix.lower() not in YAML_SUFFIXES:
-        raise BadInput(f"{file} is not YAML, so this command cannot write to it.", f"add {name} by hand, or use YAML")
-    return place.folder, file
+        raise BadInput(f"{file} is not YAML, so this command cannot write to it.", f"edit {name} by hand, or use YAML")
+    return file
 
 
 def _read(file: Path) -> str:
@@ -218,7 +304,13 @@ def _remove(files: Iterable[Path]) -> None:
 
 
 def _brand_of(loaded: LoadedCatalog, name: str) -> Brand:
+    """
+    Raises:
+        BadInput: there is none.
+    """
     keys = {key_of(text): brand for brand in loaded.catalog.brands for text in (*brand.aliases, brand.name)}
+    if key_of(name) not in keys:
+        raise BadInput(f"There is no brand {name} in the catalogue.", "use a name or an alias; accents are ignored")
     return keys[key_of(name)]
 
 
@@ -314,6 +406,13 @@ def _extension(text: str, node: yaml.Node, value: Cell) -> _Splice:
     at = _line_end(text, node.value[-1].end_mark.index)
     line = f"{_newline(text, at)}{' ' * node.start_mark.column}- "
     return at, at, "".join(f"{line}{_scalar(v)}" for v in value)
+
+
+def _end_of(node: yaml.Node) -> int:
+    """Where the text of an item ends; the mark of a block lies behind the comments that follow it."""
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
+    return node.end_mark.index
 
 
 def _line_end(text: str, at: int) -> int:

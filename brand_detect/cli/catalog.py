@@ -123,6 +123,27 @@ def add(
     )
 
 
+@commands.command()
+def merge(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the brand that goes")],
+    into: Annotated[str, typer.Argument(metavar="INTO", help="the brand that stays and gets its names and logos")],
+    catalog: CatalogOpt = None,
+) -> None:
+    """Make two brands one.
+
+    The names, excluded texts and logos of one go to the other, and it is taken
+    off the list. Reports made before keep their names until they are replayed.
+
+    Example: brand-detect catalog merge "Zymvora Zero" Zymvora
+    """
+    from brand_detect.catalog.writing import merge_brands
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
+
+    brand = merge_brands(of_ones_own(catalog), name, into, VectorAndPixelArtwork())
+    names = ", ".join((brand.name, *brand.aliases))
+    out.print(f"{plain(names)}; logos: {len(brand.exemplars)}", highlight=False, soft_wrap=True)
+
+
 @commands.command("import")
 def import_(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="the source: simple-icons")],

@@ -97,6 +97,43 @@ byId("brands").addEventListener("click", (event) => {
   form.elements.aliases.focus();
 });
 
+// --- two brands that are one
+
+const merging = byId("merge");
+let gone = null; // the id of the brand that goes
+byId("brands").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-merge]");
+  if (!button) return;
+  gone = button.dataset.merge;
+  merging.querySelector("bdi").textContent = button.dataset.name;
+  merging.querySelector("form").reset();
+  byId("merge-message").textContent = "";
+  merging.showModal();
+});
+let typing = 0;
+byId("into")?.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(async () => {
+    const found = await ask("GET", `/brands?q=${encodeURIComponent(byId("into").value.trim())}`).catch(() => ({ brands: [] })); // any name may be typed
+    const others = found.brands.filter((brand) => brand.brand_id !== gone);
+    byId("into-names").replaceChildren(...others.map((brand) => Object.assign(document.createElement("option"), { value: brand.name })));
+  }, 150);
+});
+merging?.addEventListener("submit", async (event) => {
+  if (event.submitter?.value === "keep") return;
+  event.preventDefault();
+  const button = merging.querySelector("button.primary"), into = byId("into").value.trim();
+  if (!into) { byId("merge-message").textContent = "Which brand stays?"; return byId("into").focus(); }
+  button.disabled = true;
+  try {
+    const brand = await ask("POST", `/brands/${encodeURIComponent(gone)}/merge`, { into });
+    const names = [brand.name, ...brand.aliases].join(", ");
+    sessionStorage.setItem("said", `One brand now: ${names}, with ${brand.logos.length} logo${brand.logos.length === 1 ? "" : "s"}.`);
+    return location.assign(`/brand-list?q=${encodeURIComponent(brand.name)}`);
+  } catch (error) { byId("merge-message").textContent = error.message; }
+  button.disabled = false;
+});
+
 // --- a logo cut out of a frame: /brand-list?cut=/reports/JOB/frames/12.jpg
 
 const cut = new URLSearchParams(location.search).get("cut") ?? "";

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.catalog import load_catalog
-from brand_detect.catalog.source import LEARNED
-from brand_detect.catalog.writing import Added, Picture, add_brand, entry_text, with_brand
+from brand_detect.catalog.source import IMPORTED, LEARNED
+from brand_detect.catalog.writing import Added, Picture, add_brand, entry_text, merge_brands, with_brand, without_brand
 from brand_detect.domain.errors import BadInput
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect_tests.support.logos import pixels, svg, write
@@ -188,3 +188,71 @@ def test_a_list_behind_a_link_stays_behind_it_and_keeps_its_mode(tmp_path: Path)
     assert (folder / "brands.yaml").is_symlink()
     assert (tmp_path / "real.yaml").read_text() == "- Rolex\n- name: Acme\n"
     assert (tmp_path / "real.yaml").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# mine\n- Rolex\n- Acme  # tools\n# watches\n- Tudor\n", "# mine\n- Rolex\n# watches\n- Tudor\n"),
+        ("- Rolex\n- name: Acme\n  aliases:\n  - A B C\n\n# end\n", "- Rolex\n\n# end\n"),
+        ("- Rolex\n- {name: Acme,\n   owner: X}", "- Rolex\n"),
+        ("brands:\n  - name: Acme\n    owner: X\n  - Rolex\n", "brands:\n  - Rolex\n"),
+        ("brands:\r\n- Acme\r\n- Rolex\r\n", "brands:\r\n- Rolex\r\n"),
+        ("[Acme, Rolex]", "[Rolex]"),
+        ("[Rolex, {name: Acme}]\n", "[Rolex]\n"),
+        ("[Acme]", "[]"),
+        ("# mine\n- Acme\n", "# mine\n []\n"),
+    ],
+)
+def test_a_brand_is_removed_and_nothing_else_changes(before: str, after: str):
+    assert without_brand(before, "b.yaml", "Acme") == after
+
+
+def test_a_list_that_cannot_lose_a_brand_safely_is_left_alone():
+    with pytest.raises(BadInput, match="laid out in a way that this command cannot edit"):
+        without_brand("- {name: Acme, logos: &a [x]}\n- {name: Rolex, logos: *a}", "b.yaml", "Acme")
+
+
+def test_merging_moves_names_and_logos_across_lists_and_layers(tmp_path: Path):
+    files = {
+        "brands.yaml": "- Rolex\n- {name: Acme, excluded_texts: [Acne]}\n",
+        "tools.yaml": "- {name: Acme Tools, aliases: [Tools Inc], excluded_texts: [ACME, Tool],\n"
+        "   logos: [logos/a.svg]}\n",
+        LEARNED: "- {name: Tools Inc, aliases: [AT]}\n",
+        IMPORTED: "- {name: Acme Tools, logos: [logos/b.svg]}\n",
+        "logos/a.svg": svg("disc"),
+        "logos/b.svg": svg("cross"),
+    }
+    folder = write(tmp_path / "mine", files)
+    brand = merge_brands(folder, "acme tools", "ACME", ARTWORK)
+    assert (brand.name, brand.aliases, len(brand.exemplars)) == ("Acme", ("AT", "Acme Tools", "Tools Inc"), 2)
+    assert brand.excluded_texts == ("Acne", "Tool")
+    loaded = load_catalog(str(folder), ARTWORK).catalog
+    assert [b.name for b in loaded.brands] == ["Acme", "Rolex"]
+    assert brand in loaded.brands
+    assert (folder / "tools.yaml").read_text().strip() == "[]"
+
+
+def test_a_brand_of_a_layer_is_merged_by_its_name_alone(tmp_path: Path):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n", LEARNED: "- {name: Acme, aliases: [AT]}\n- Brio\n"})
+    assert merge_brands(folder, "Acme", "Brio", ARTWORK).aliases == ("AT", "Acme")
+    assert (folder / "brands.yaml").read_text() == "- Rolex\n- name: Brio\n  aliases: [Acme]\n"
+    assert [b.name for b in load_catalog(str(folder)).catalog.brands] == ["Brio", "Rolex"]
+
+
+def test_a_name_that_counts_only_as_a_line_of_its_own_still_does_after_a_merge(tmp_path: Path):
+    text = "- {name: Rai Play, whole_line: [Rai Play]}\n- {name: Zymvora, aliases: [ZY]}\n"
+    folder = write(tmp_path / "mine", {"brands.yaml": text})
+    assert {*merge_brands(folder, "Rai Play", "Zymvora", ARTWORK).whole_line} == {"Rai Play", "ZY"}
+
+
+@pytest.mark.parametrize(
+    ("name", "into", "what"),
+    [("Acme", "acme", "are one brand"), ("Acme", "Nobody", "no brand Nobody"), ("Rolex", "Acme", "'Rolex'")],
+)
+def test_a_merge_that_cannot_be_changes_nothing(tmp_path: Path, name: str, into: str, what: str):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- {name: Acme, excluded_texts: [Rolex]}\n- Rolex\n"})
+    before = state(folder)
+    with pytest.raises(BadInput, match=what):
+        merge_brands(folder, name, into, ARTWORK)
+    assert state(folder) == before

@@ -56,6 +56,13 @@ def test_a_brand_is_added_with_all_that_is_said_of_it(command_line: Command, min
     assert (mine / "brands.yaml").read_text() == text
 
 
+def test_two_brands_become_one(command_line: Command, mine: Path):
+    command_line("catalog", "add", "Zymvora Zero", "--logo", "a.svg")
+    assert command_line("catalog", "merge", "zymvora zero", "Rolex")[:2] == (0, "Rolex, Zymvora Zero; logos: 1\n")
+    assert [b.name for b in load_catalog(str(mine)).catalog.brands] == ["Rolex"]
+    assert command_line("catalog", "merge", "Zymvora Zero", "Rolex")[0] == BadInput.exit_code
+
+
 def test_icons_are_imported(command_line: Command, mine: Path):
     assert command_line("catalog", "import", "simple-icons")[0] == BadInput.exit_code
     assert command_line("catalog", "import", "simple-icons", "--all", "--only", "Nike")[0] == BadInput.exit_code

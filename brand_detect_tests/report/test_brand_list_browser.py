@@ -106,6 +106,34 @@ def test_proposals_are_named_and_rejected_by_keyboard(page: Page, folder: Path):
     expect(page.locator("#proposals")).to_have_count(0)
 
 
+def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
+    page.get_by_role("button", name="Merge Rolex into…").press("Enter")
+    dialog = page.get_by_role("dialog", name="Merge Rolex into another brand")
+    dialog.get_by_role("button", name="Merge").press("Enter")
+    expect(dialog.get_by_role("alert")).to_have_text("Which brand stays?")
+    into = dialog.get_by_label("Brand that stays")
+    into.press_sequentially("e")
+    expect(page.locator("#into-names option")).to_have_attribute("value", "Emirates")  # and not Rolex itself
+    into.fill("Rolex")
+    into.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("Rolex and Rolex are one brand.")
+    assert faults(page) == []
+    into.fill("emirates")
+    into.press("Enter")
+    expect(page.locator("#said")).to_have_text("One brand now: Emirates, Rolex, with 0 logos.")
+    assert brands(folder) == {"Emirates": ("Rolex",)}
+    page.get_by_role("button", name="Look which would change").click()
+    expect(page.get_by_role("checkbox", name="match.mp4 would lose Rolex")).to_be_checked()
+
+
+def test_two_brands_stay_two_if_the_merge_is_called_off(page: Page, folder: Path):
+    page.get_by_role("button", name="Merge Rolex into…").click()
+    page.get_by_label("Brand that stays").fill("Emirates")
+    page.get_by_role("button", name="Keep both").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert set(brands(folder)) == {"Emirates", "Rolex"}
+
+
 def test_what_is_refused_is_said_beside_the_form(page: Page, folder: Path):
     page.get_by_role("button", name="Extend Rolex").click()
     expect(page.get_by_label("Name", exact=True)).to_have_value("Rolex")

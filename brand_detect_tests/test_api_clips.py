@@ -161,7 +161,7 @@ def test_a_clip_is_cut_from_s3(tmp_path: Path):
 def test_the_video_with_boxes_is_given_once_it_was_made(http: TestClient, made: Path):
     address, attempt = "/reports/match/annotated.mp4", exposure(made)["attempt"]
     answer = http.get(address)
-    assert (answer.status_code, "materialize annotated_video" in answer.json()["detail"]) == (404, True)
+    assert (answer.status_code, "draw it from the report's page" in answer.json()["detail"]) == (404, True)
     assert '"annotated":' not in http.get("/reports/match").text
     video = os.urandom(PIECE_BYTES + 1000)
     Store(str(made / "store")).blobs.put(f"match/_exports/{attempt}.mp4", video)

@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards
+from brand_detect.api.annotated import annotated_router
 from brand_detect.api.answers import AsciiJSON, problems
 from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
 from brand_detect.api.clips import clip_router
@@ -32,6 +33,7 @@ from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.reviews import sentence
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.annotate import PyAvRewriter
+from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.report.index_page import render_problem
 from brand_detect.storage.media import MediaFiles
@@ -76,9 +78,11 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
     jobs = _include_jobs(app, client, store, settings, access, launching)
     app.include_router(overview_router(store, access, guards(access)[0]))
-    reports, media, may_see = StoredReports(store), MediaFiles(settings.media_roots), guards(access)[0]
+    reports, media, (may_see, may_change) = StoredReports(store), MediaFiles(settings.media_roots), guards(access)
     app.include_router(report_router(client, reports, jobs, access, launching))
-    app.include_router(clip_router(reports, media, PyAvRewriter(settings.video_limits), may_see))
+    rewriter = PyAvRewriter(settings.video_limits)
+    app.include_router(clip_router(reports, media, rewriter, may_see))
+    app.include_router(annotated_router(reports, store, media, rewriter, OpenCvCanvas(), may_see, may_change))
     app.include_router(media_router(reports, store, media, may_see))
     app.include_router(health_router(client))
 

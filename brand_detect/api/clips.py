@@ -1,4 +1,4 @@
-"""Videos of a report: the clip of an exposure, cut on demand, and the video with boxes, if one was made."""
+"""The clip of an exposure, cut on demand."""
 
 import os
 import tempfile
@@ -30,7 +30,7 @@ COMMAND = "use the command line: brand-detect export JOB --format clip --exposur
 def clip_router(
     stored: StoredReports, media: Media, rewriter: VideoRewriter, may_see: Sequence[Dependency]
 ) -> APIRouter:
-    """The endpoints for videos; clips are cut one at a time."""
+    """The endpoint for clips, which are cut one at a time."""
     router = APIRouter(dependencies=may_see)
     cutting = OneAtATime("Other clips are being cut.")
 
@@ -47,17 +47,7 @@ def clip_router(
         """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
         sound. At most two minutes."""
         file = await cutting(_cut, job_id, exposure_id, report)
-        return _attached(f"{job_id}-{exposure_id}.mp4", os.fstat(file.fileno()).st_size, _read(file))
-
-    @router.get(
-        f"{REPORTS}/{{job_id}}/annotated.mp4",
-        response_class=Response,
-        responses={200: {"content": {"video/mp4": {"schema": {}}}}, **problems(404, 503)},
-    )
-    def annotated(job_id: str, report: ReportAsked = "") -> Response:
-        """The whole video with the report's boxes drawn in, as the asset `annotated_video` has made it."""
-        size_bytes, pieces = stored.annotated(job_id, report)
-        return _attached(f"{job_id}.mp4", size_bytes, pieces)
+        return attached(f"{job_id}-{exposure_id}.mp4", os.fstat(file.fileno()).st_size, _read(file))
 
     def _cut(job_id: str, exposure_id: str, attempt: str) -> BinaryIO:
         """The clip as a file that is gone once it is closed."""
@@ -85,7 +75,8 @@ def clip_router(
     return router
 
 
-def _attached(name: str, size_bytes: int, pieces: Iterator[bytes]) -> Response:
+def attached(name: str, size_bytes: int, pieces: Iterator[bytes]) -> Response:
+    """A video as a file of this name."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(size_bytes)}
     return StreamingResponse(pieces, headers=headers, media_type="video/mp4")
 

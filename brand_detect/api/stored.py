@@ -143,7 +143,8 @@ class StoredReports:
         path = _ref(self.made(job_id, report)).annotated
         if not self._store.blobs.exists(path):
             raise NotThere(
-                "The video with boxes has not been made: materialize annotated_video for the job in Dagster."
+                "The video with boxes has not been made: draw it from the report's page, or with the asset "
+                "annotated_video."
             )
         size_bytes = self._store.blobs.size_bytes(path)
         begins = range(0, size_bytes, PIECE_BYTES)
@@ -157,8 +158,8 @@ class StoredReports:
         places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
-        if self._store.blobs.exists(_ref(made).annotated):
-            places["annotated"] = f"{home}/annotated.mp4?report={made.attempt}"
+        is_drawn = self._store.blobs.exists(_ref(made).annotated)
+        places["annotated" if is_drawn else "draw"] = f"{home}/annotated.mp4?report={made.attempt}"
         if sum(not m.failed_check for m in self._reports.all(job_id)) > 1:
             places["compare"] = f"/compare?job={job_id}"
         places["brands"] = f"{home}/brands"

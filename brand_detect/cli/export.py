@@ -61,7 +61,9 @@ def export(
     with Bars() as bars:
         progress = bars.stage(what.value, getLogger(__name__))
         if what is Format.mp4:
-            _write_video(folder / f"{job_id}.mp4", lambda draft: exports.annotate(found, services, draft, progress)[0])
+            engines = services.engines
+            tools = services.media, engines.rewriter(services.settings.video_limits), engines.canvas()
+            _write_video(folder / f"{job_id}.mp4", lambda draft: exports.annotate(found, *tools, draft, progress)[0])
         elif what is Format.clip:
             for exposure_id, part in _parts(found, exposures).items():
                 make = partial(exports.clip, found, services, part, progress=progress)

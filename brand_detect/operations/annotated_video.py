@@ -41,7 +41,9 @@ def annotated_video(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     with dagster_errors(context.instance, context.run.run_id), tempfile.TemporaryDirectory() as folder:
         found = StoredReport.of(services.store, context.partition_key, **asked)
         target = Path(folder) / f"{found.ref.attempt}.mp4"
-        made, still = annotate(found, services, target, services.progress("annotated_video", context.log))
+        progress = services.progress("annotated_video", context.log)
+        rewriter = services.engines.rewriter(services.settings.video_limits)
+        made, still = annotate(found, services.media, rewriter, services.engines.canvas(), target, progress)
         size_bytes = target.stat().st_size
         path = services.store.blobs.put_file(found.ref.annotated, target)
     shown = (

@@ -15,7 +15,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.pipeline import ROOT, Stage
-from brand_detect.domain.protocols import Image, ImageCodec, Interval, Progress, Rewritten
+from brand_detect.domain.protocols import Canvas, Image, ImageCodec, Interval, Media, Progress, Rewritten, VideoRewriter
 from brand_detect.orchestration.resources import Services
 from brand_detect.report import boxes
 from brand_detect.report.annotations import Annotations
@@ -136,15 +136,14 @@ def images(found: StoredReport, codec: ImageCodec) -> Iterator[tuple[str, bytes]
 
 
 def annotate(
-    found: StoredReport, services: Services, target: Path, progress: Progress
+    found: StoredReport, media: Media, rewriter: VideoRewriter, canvas: Canvas, target: Path, progress: Progress
 ) -> tuple[Rewritten, Image | None]:
     """Write the report's video with its detections drawn in to ``target``; returns the frame with most of them, too.
 
     Raises:
         BadInput: the video is missing or out of reach, or its content has changed.
     """
-    canvas, uri = services.engines.canvas(), found.request.video_uri
-    most, best = 0, None
+    uri, most, best = found.request.video_uri, 0, None
 
     def draw(t_s: float, image: Image) -> Image:
         nonlocal most, best
@@ -154,12 +153,12 @@ def annotate(
             most, best = len(shapes), drawn
         return drawn
 
-    with services.media.open(uri) as file:
+    with media.open(uri) as file:
         if content_sha256(file)[0] != found.request.video_sha256:
             raise BadInput(
                 f"{uri} is no longer the video that the report was made from.", "put it back, or submit it as a new job"
             )
-        return services.engines.rewriter(services.settings.video_limits).rewrite(file, target, draw, progress), best
+        return rewriter.rewrite(file, target, draw, progress), best
 
 
 def clip(found: StoredReport, services: Services, part: Interval, target: Path, progress: Progress) -> Rewritten:

@@ -65,7 +65,7 @@ SERVED: Mapping[str, str] = {**DOCUMENTS, "report.html": "text/html; charset=utf
 """All that the service gives, the page as a file among them."""
 SCRIPT = (
     *("ask", "elements", "rows", "totals", "filters", "table", "timeline", "pictures", "screen", "panel", "gallery"),
-    *("unresolved", "corrections", "begin"),
+    *("unresolved", "corrections", "annotated", "begin"),
 )
 """The files of the page's script in order: one function, so that each sees what those before it define."""
 LISTED_CLUSTERS = 200

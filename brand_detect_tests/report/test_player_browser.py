@@ -1,9 +1,12 @@
 """The player on a served page in a real browser: it plays, goes to exposures, and draws boxes over the video."""
 
 import re
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +111,47 @@ def test_a_video_that_cannot_be_played_leaves_the_pictures(
         page.locator(".track .bar").first.click()
         expect(page.locator("#panel")).to_be_visible()
         expect(page.get_by_role("button", name="Play")).to_be_hidden()
+
+
+def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/gone") as page:
+        page.get_by_role("button", name="Make the video with boxes").click()
+        expect(page.locator("#drawing")).to_contain_text("It was not drawn. There is no file")
+    with sound_page(browser, f"{reports}/old") as page:
+        expect(page.locator("#drawing")).to_contain_text("up to 20 minutes")
+        assert faults(page) == []
+        page.get_by_role("button", name="Make the video with boxes").press("Enter")
+        link = page.get_by_role("link", name="the video with boxes")
+        expect(link).to_be_focused(timeout=30_000)
+        expect(page.locator("#drawing")).to_be_hidden()
+        page.reload()
+        with page.expect_download() as download:
+            link.click()
+        assert download.value.suggested_filename == "old.mp4"
+
+
+def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = Event()
+
+    def endless(*arguments: Any) -> None:
+        try:
+            for second in range(600):
+                arguments[-1](second, 10_000, "seconds of video")
+                time.sleep(0.05)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("brand_detect.api.annotated.annotate", endless)
+    browser, reports = served
+    with sound_page(browser, f"{reports}/match") as page:
+        page.get_by_role("button", name="Make the video with boxes").click()
+        expect(page.locator("#drawing")).to_contain_text("of 2 h 46 min")
+        assert faults(page) == []
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#drawing")).to_contain_text("Cancelled: nothing is kept.")
+        expect(page.get_by_role("button", name="Make the video with boxes")).to_be_focused()
+    assert ended.wait(20)
 
 
 def test_only_a_served_page_has_the_player_and_its_policy_in_the_header(served: tuple[Browser, str]) -> None:

@@ -16,10 +16,7 @@ drawUnresolved();
 if (service && service.documents) {
   for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
   byId("served").hidden = false;
-  if (service.annotated) {
-    byId("annotated").href = service.annotated;
-    byId("annotated").parentElement.hidden = false;
-  }
+  annotated.build();
 }
 byId("places").hidden = byId("ways").hidden = !service;
 if (service && service.compare) {

@@ -1,0 +1,135 @@
+"""The video with a report's boxes: drawn while somebody waits for it, kept in the store, and given."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.params import Depends as Dependency
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from brand_detect.api.answers import problems
+from brand_detect.api.clips import attached
+from brand_detect.api.corrections import REPORTS
+from brand_detect.api.shared import OneAtATime
+from brand_detect.api.stored import ReportAsked, StoredReports
+from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.protocols import Canvas, Media, Progress, VideoRewriter
+from brand_detect.operations.exports import StoredReport, annotate
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
+
+LONGEST_S = 1200.0
+"""Longest video that is drawn here: two cores need about its length for it at 1080p."""
+TOLD_S = 1.0
+"""Time between two lines about what is done."""
+LINES = "application/x-ndjson"
+VIDEO = f"{REPORTS}/{{job_id}}/annotated.mp4"
+
+
+def annotated_router(
+    stored: StoredReports,
+    store: Store,
+    media: Media,
+    rewriter: VideoRewriter,
+    canvas: Canvas,
+    may_see: Sequence[Dependency],
+    may_change: Sequence[Dependency],
+) -> APIRouter:
+    """The endpoints for the video with boxes; one is drawn at a time."""
+    router = APIRouter()
+    drawing = OneAtATime("Other videos are being drawn.")
+
+    @router.get(
+        VIDEO,
+        response_class=Response,
+        responses={200: {"content": {"video/mp4": {"schema": {}}}}, **problems(404, 503)},
+        dependencies=may_see,
+    )
+    def given(job_id: str, report: ReportAsked = "") -> Response:
+        """The whole video with the report's boxes drawn in, once it was drawn: by a POST here, or by the asset
+        `annotated_video`."""
+        size_bytes, pieces = stored.annotated(job_id, report)
+        return attached(f"{job_id}.mp4", size_bytes, pieces)
+
+    @router.post(
+        VIDEO,
+        response_class=Response,
+        responses={200: {"content": {LINES: {"schema": {}}}}, **problems(403, 404, 503)},
+        dependencies=may_change,
+    )
+    async def draw(job_id: str, report: ReportAsked = "") -> Response:
+        """Draw the report's boxes into its video, of at most 20 minutes, and keep it for GET.
+
+        The answer is one line of JSON a second: `done_s` of `total_s`, at last the `address`, or `detail` and `hint`
+        of what went wrong. Whoever hangs up stops it.
+        """
+        found = await run_in_threadpool(_found, job_id, report)
+        address = f"{VIDEO.format(job_id=job_id)}?report={found.ref.attempt}"
+
+        async def drawn(progress: Progress) -> dict[str, str]:
+            await drawing(_draw, found, progress)
+            return {"address": address}
+
+        return StreamingResponse(_lines(drawn), media_type=LINES)
+
+    def _found(job_id: str, report: str) -> StoredReport:
+        made = stored.made(job_id, report)
+        found = StoredReport(store, AttemptRef(job_id, made.stage, made.attempt), made)
+        if found.request.probe.duration_s > LONGEST_S:
+            raise BadInput(
+                f"The video is longer than {LONGEST_S / 60:.0f} minutes: it is not drawn here.",
+                f"use the command line: brand-detect export {job_id} --format mp4",
+            )
+        return found
+
+    def _draw(found: StoredReport, progress: Progress) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "annotated.mp4"
+            annotate(found, media, rewriter, canvas, target, progress)
+            store.blobs.put_file(found.ref.annotated, target)
+
+    return router
+
+
+class _Left(Exception):
+    """Nobody waits for the result any more."""
+
+
+async def _lines(work: Callable[[Progress], Awaitable[dict[str, str]]]) -> AsyncIterator[bytes]:
+    """JSON lines about what is done, and the result; when nobody reads them any more, the work ends."""
+    seen: dict[str, Any] = {}
+    left = Event()
+
+    def progress(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+        if left.is_set():
+            raise _Left
+        seen.update(done_s=round(done, 1), total_s=round(total, 1))
+
+    async def result() -> dict[str, str]:
+        try:
+            return await work(progress)
+        except _Left:
+            return {}
+        except BrandDetectError as e:
+            return {"detail": str(e), "hint": e.hint}
+        except HTTPException as e:
+            return {"detail": e.detail}
+
+    task = asyncio.create_task(result())
+    try:
+        while not (await asyncio.wait({task}, timeout=TOLD_S))[0]:
+            yield _line(seen)
+        yield _line(task.result())
+    finally:
+        left.set()
+
+
+def _line(values: dict[str, Any]) -> bytes:
+    return json.dumps(values).encode() + b"\n"

@@ -132,6 +132,7 @@
   shown.addEventListener("change", draw);
   full.addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : frame.requestFullscreen()));
   new ResizeObserver(draw).observe(frame);
+  new ResizeObserver(() => document.body.style.setProperty("--docked", `${place.offsetHeight}px`)).observe(place, { box: "border-box" });
 
   async function explain() {
     frame.hidden = controls.hidden = true;

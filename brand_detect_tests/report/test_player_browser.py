@@ -113,6 +113,31 @@ def test_a_video_that_cannot_be_played_leaves_the_pictures(
         expect(page.get_by_role("button", name="Play")).to_be_hidden()
 
 
+def test_on_a_wide_screen_the_video_stays_beside_what_is_corrected(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/match") as page:
+        page.locator("body.plays").wait_for()
+        page.locator(".track .bar").first.click()
+        video, panel = page.locator("video"), page.locator("#panel")
+        expect(panel.get_by_role("button", name="Wrong", exact=True)).to_be_in_viewport(ratio=1)
+        panel.evaluate("panel => panel.scrollTo(0, panel.scrollHeight)")
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(video).to_be_in_viewport(ratio=1)
+        above, below = video.bounding_box(), panel.bounding_box()
+        assert above is not None
+        assert below is not None
+        assert above["y"] + above["height"] <= below["y"]
+        assert above["x"] >= below["x"]
+        assert faults(page) == []
+        page.keyboard.press("Escape")
+        expect(video).not_to_be_in_viewport()
+        page.set_viewport_size({"width": 1000, "height": 900})
+        page.locator(".track .bar").first.click()
+        box = panel.bounding_box()
+        assert box is not None
+        assert box["y"] == 0
+
+
 def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]) -> None:
     browser, reports = served
     with sound_page(browser, f"{reports}/gone") as page:

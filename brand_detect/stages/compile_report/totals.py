@@ -172,9 +172,9 @@ class _Bounds:
 
     def low(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
         """Seconds certainly covered by ``spans`` and the cells of ``frames``, whatever happened at their edges."""
-        spans = timeline.union([*spans, *self._shown(frames)])
-        blurred = np.where(self._at_cut(spans), 0.0, self._error).sum(axis=1)
-        return float(np.maximum(spans[:, 1] - spans[:, 0] - blurred, 0.0).sum())
+        joined = timeline.union([*spans, *self._shown(frames)])
+        blurred = np.where(self._at_cut(joined), 0.0, self._error).sum(axis=1)
+        return float(np.maximum(joined[:, 1] - joined[:, 0] - blurred, 0.0).sum())
 
     def high(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
         """Most seconds that ``spans`` and the cells of ``frames`` may cover."""

@@ -142,8 +142,9 @@ def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Brand:
             drafts[target] = with_brand(drafts[target], target.name, cells)
             merged = _brand_of(_loaded(path, artwork, drafts), other.name)
         try:
-            for file, text in drafts.items():  # the removal first: no name may belong to two
-                replace_file(file, text.encode())
+            # The removal last: a kill in between leaves a name twice, which every command says, and loses none.
+            for file in sorted(drafts, key=lambda file: file != target):
+                replace_file(file, drafts[file].encode())
         except OSError as e:
             raise BadInput(f"{e.filename or path} cannot be written: {e.strerror}.", "check its permissions") from e
         return merged

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect.catalog import load_catalog
+from brand_detect.catalog import load_catalog, writing
 from brand_detect.catalog.source import IMPORTED, LEARNED
 from brand_detect.catalog.writing import Added, Picture, add_brand, entry_text, merge_brands, with_brand, without_brand
 from brand_detect.domain.errors import BadInput
@@ -231,6 +231,24 @@ def test_merging_moves_names_and_logos_across_lists_and_layers(tmp_path: Path):
     assert [b.name for b in loaded.brands] == ["Acme", "Rolex"]
     assert brand in loaded.brands
     assert (folder / "tools.yaml").read_text().strip() == "[]"
+
+
+def test_a_merge_that_is_killed_between_two_lists_loses_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write(tmp_path / "mine", {"a.yaml": "- {name: Acme, aliases: [AT]}\n", "b.yaml": "- Rolex\n"})
+    written: list[Path] = []
+
+    def killed(file: Path, data: bytes) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(file)
+        file.write_bytes(data)
+
+    monkeypatch.setattr(writing, "replace_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        merge_brands(folder, "Acme", "Rolex", ARTWORK)
+    assert written == [folder / "b.yaml"]
+    with pytest.raises(BadInput, match="is also"):  # and says where
+        load_catalog(str(folder), ARTWORK)
 
 
 def test_a_brand_of_a_layer_is_merged_by_its_name_alone(tmp_path: Path):

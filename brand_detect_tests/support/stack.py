@@ -38,7 +38,7 @@ def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> An
 
 @dataclass
 class Stack:
-    """``brand-detect dev`` over ``brand_detect_tests.support.served``."""
+    """``brand-detect dev`` over ``module``, by default with scripted eyes."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -46,6 +46,7 @@ class Stack:
     environment: dict[str, str] = field(default_factory=dict)
     own_processes: bool = True
     """Each run has a process, as for users; else they run in the daemon, all stages in 2.7 instead of 5.6 CPU s."""
+    module: str = "brand_detect_tests.support.served"
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +100,7 @@ class Stack:
 
     def start(self, *, wait: bool = True) -> "Stack":
         ports = ["--port", str(self.port), "--service-port", str(self.service_port)]
-        command = [BIN / "brand-detect", "dev", *ports, "--module", "brand_detect_tests.support.served"]
+        command = [BIN / "brand-detect", "dev", *ports, "--module", self.module]
         with (self.folder / "dagster.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True

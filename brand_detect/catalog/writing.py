@@ -132,7 +132,8 @@ def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Brand:
         for file in Place.of(path).own:
             for entry in entries_of(file.read_bytes(), file.name):
                 if entry.single("name") == one.name:
-                    drafts[_editable(file, one.name)] = without_brand(_read(file), file.name, one.name)
+                    _editable(file, one.name)
+                    drafts[file] = without_brand(_read(file), file.name, one.name)
                     cells |= dict(_moved(entry, one, other))
         target = _target(path, other.name, "")[1]
         drafts[target] = with_brand(drafts.get(target, _read(target)), target.name, cells)

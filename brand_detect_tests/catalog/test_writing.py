@@ -266,10 +266,20 @@ def test_a_name_that_counts_only_as_a_line_of_its_own_still_does_after_a_merge(t
 
 @pytest.mark.parametrize(
     ("name", "into", "what"),
-    [("Acme", "acme", "are one brand"), ("Acme", "Nobody", "no brand Nobody"), ("Rolex", "Acme", "'Rolex'")],
+    [
+        ("Acme", "acme", "are one brand"),
+        ("Acme", "Nobody", "no brand Nobody"),
+        ("Rolex", "Acme", "'Rolex'"),
+        ("Swatch", "Rolex", r"more\.csv is not YAML"),
+        ("Rolex", "Swatch", r"more\.csv is not YAML"),
+    ],
 )
 def test_a_merge_that_cannot_be_changes_nothing(tmp_path: Path, name: str, into: str, what: str):
-    folder = write(tmp_path / "mine", {"brands.yaml": "- {name: Acme, excluded_texts: [Rolex]}\n- Rolex\n"})
+    files = {
+        "brands.yaml": "- {name: Acme, excluded_texts: [Rolex]}\n- Rolex\n",
+        "more.csv": "name,aliases\nSwatch,SW\n",
+    }
+    folder = write(tmp_path / "mine", files)
     before = state(folder)
     with pytest.raises(BadInput, match=what):
         merge_brands(folder, name, into, ARTWORK)

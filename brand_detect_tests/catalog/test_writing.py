@@ -1,5 +1,7 @@
 """Brands written into lists that people keep by hand."""
 
+import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +264,37 @@ def test_a_name_that_counts_only_as_a_line_of_its_own_still_does_after_a_merge(t
     text = "- {name: Rai Play, whole_line: [Rai Play]}\n- {name: Zymvora, aliases: [ZY]}\n"
     folder = write(tmp_path / "mine", {"brands.yaml": text})
     assert {*merge_brands(folder, "Rai Play", "Zymvora", ARTWORK).whole_line} == {"Rai Play", "ZY"}
+
+
+def test_merging_moves_slogans_and_they_stay_slogans(tmp_path: Path):
+    text = "- {name: Acme, included_texts: [Tools for ever]}\n- Rolex\n"
+    brand = merge_brands(write(tmp_path / "mine", {"brands.yaml": text}), "Acme", "Rolex", ARTWORK)
+    assert (brand.aliases, brand.included_texts) == (("Acme",), ("Tools for ever",))
+
+
+def test_nobody_else_changes_the_lists_during_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Acme\n- Rolex\n"})
+    seen: list[str] = []
+
+    def alone(name: str) -> None:
+        do = getattr(writing, name)
+
+        def watched(*args: Any) -> Any:
+            opened = os.open(folder, os.O_RDONLY)
+            try:
+                with pytest.raises(BlockingIOError):
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(opened)
+            seen.append(name)
+            return do(*args)
+
+        monkeypatch.setattr(writing, name, watched)
+
+    alone("load_catalog")
+    alone("replace_file")
+    merge_brands(folder, "Acme", "Rolex", ARTWORK)
+    assert (seen[0], seen[-1]) == ("load_catalog", "replace_file")
 
 
 @pytest.mark.parametrize(

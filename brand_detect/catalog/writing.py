@@ -21,6 +21,8 @@ from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
 _PLAIN = re.compile(r"\w(?:[\w &'’./-]*[\w/.])?")  # needs no quotes anywhere in YAML
+_CONDITIONS = ("logo_only", "min_length")
+"""Columns that say how all texts of a brand match."""
 
 Cells = Mapping[str, Cell]
 
@@ -117,29 +119,33 @@ def _added(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Artwo
 def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Brand:
     """Gives the names, excluded texts and logos of one brand to another, and takes it off the catalogue at ``path``.
 
-    What a layer says about it counts for the other from then on, because that has its name.
+    What a layer says about it counts for the other from then on, because that has its name. Each text
+    still counts only as a line of its own, or anywhere, as before.
 
     Raises:
-        BadInput: one of them is not on the list, they are one, or a list cannot be edited; nothing is written.
+        BadInput: one of them is not on the list, they are one or match texts differently, or a list cannot be edited;
+            nothing is written.
     """
     with _alone(begun(path)), without_gc():
         before = load_catalog(str(path), artwork)
         one, other = (_brand_of(before, text) for text in (name, into))
         if one.brand_id == other.brand_id:
             raise BadInput(f"{name} and {into} are one brand.", "name another")
+        _check_alike(one, other)
         drafts: dict[Path, str] = {}
         cells: dict[str, Cell] = {"name": other.name, "aliases": [one.name]}
         for file in Place.of(path).own:
             for entry in entries_of(file.read_bytes(), file.name):
                 if entry.single("name") == one.name:
-                    drafts[_editable(file, one.name)] = without_brand(_read(file), file.name, one.name)
+                    _editable(file, one.name)
+                    drafts[file] = without_brand(_read(file), file.name, one.name)
                     cells |= dict(_moved(entry, one, other))
         target = _target(path, other.name, "")[1]
         drafts[target] = with_brand(drafts.get(target, _read(target)), target.name, cells)
         merged = _brand_of(_loaded(path, artwork, drafts), other.name)
-        if not {*one.whole_line} <= {*merged.whole_line}:  # what only counts as a line of its own stays so
-            cells = {"name": other.name, "whole_line": [*other.whole_line, *one.whole_line]}
-            drafts[target] = with_brand(drafts[target], target.name, cells)
+        entry = next(e for e in entries_of(drafts[target].encode(), target.name) if _is_named(e, other.name))
+        if kept := _kept(entry, merged, one, other):
+            drafts[target] = with_values(drafts[target], target.name, {"name": other.name, **kept})
             merged = _brand_of(_loaded(path, artwork, drafts), other.name)
         try:
             # The removal last: a kill in between leaves a name twice, which every command says, and loses none.
@@ -163,6 +169,32 @@ def _moved(entry: Entry, one: Brand, other: Brand) -> Iterator[tuple[str, Cell]]
     yield "logos", entry.listed("logos")
 
 
+def _check_alike(one: Brand, other: Brand) -> None:
+    """
+    Raises:
+        BadInput: the texts of one match under other conditions than those of the other.
+    """
+    for column in _CONDITIONS:
+        was, becomes = (json.dumps(getattr(brand, column)) for brand in (one, other))
+        if was != becomes:
+            what = f"They differ in {column}: {one.name} has {was}, {other.name} {becomes}."
+            raise BadInput(what, "make them equal first")
+
+
+def _kept(entry: Entry, merged: Brand, one: Brand, other: Brand) -> dict[str, Cell]:
+    """What ``entry`` of the ``merged`` brand must say so that each text is matched as it was for its brand."""
+    kept: dict[str, Cell] = {
+        column: json.dumps(value)
+        for column in _CONDITIONS
+        if (value := getattr(other, column)) != getattr(merged, column)
+    }
+    whole_line = {*one.whole_line, *other.whole_line}
+    if {*merged.whole_line} != whole_line:
+        texts = (text for column in ("name", "aliases", "included_texts") for text in entry.listed(column))
+        kept["whole_line"] = [text for text in texts if text in whole_line] or "no"
+    return kept
+
+
 def with_brand(text: str, source: str, cells: Cells) -> str:
     """Adds ``cells`` to the YAML list ``text``: to the entry of that name or alias, else as a new one at the end.
 
@@ -181,6 +213,23 @@ def with_brand(text: str, source: str, cells: Cells) -> str:
         expected = [e.cells if n != at else {**e.cells, **joined} for n, e in enumerate(before)]
         changed = _spliced(text, _splices(text, items_of(text, source).value[at], news))
     return _checked(changed, source, expected)
+
+
+def with_values(text: str, source: str, cells: Cells) -> str:
+    """Gives the entry of that name in the YAML list ``text`` the values of ``cells`` in place of what it has there.
+
+    Raises:
+        BadInput: the list's layout cannot be edited.
+    """
+    before = entries_of(text.encode(), source)
+    at = next(n for n, entry in enumerate(before) if _is_named(entry, str(cells["name"])))
+    item, values = items_of(text, source).value[at], {c: v for c, v in cells.items() if c != "name"}
+    pairs = item.value if isinstance(item, yaml.MappingNode) else ()  # a name alone
+    there = {key.value: (key.end_mark.index, _end_of(value)) for key, value in pairs}
+    replaced = [(*there[c], f": {_value(v)}") for c, v in values.items() if c in there]
+    added = _splices(text, item, {c: v for c, v in values.items() if c not in there})
+    expected = [e.cells if n != at else {**e.cells, **values} for n, e in enumerate(before)]
+    return _checked(_spliced(text, [*replaced, *added]), source, expected)
 
 
 def without_brand(text: str, source: str, name: str) -> str:

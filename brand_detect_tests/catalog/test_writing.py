@@ -1,5 +1,7 @@
 """Brands written into lists that people keep by hand."""
 
+import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,16 @@ from hypothesis import strategies as st
 
 from brand_detect.catalog import load_catalog, writing
 from brand_detect.catalog.source import IMPORTED, LEARNED
-from brand_detect.catalog.writing import Added, Picture, add_brand, entry_text, merge_brands, with_brand, without_brand
+from brand_detect.catalog.writing import (
+    Added,
+    Picture,
+    add_brand,
+    entry_text,
+    merge_brands,
+    with_brand,
+    with_values,
+    without_brand,
+)
 from brand_detect.domain.errors import BadInput
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect_tests.support.logos import pixels, svg, write
@@ -258,18 +269,109 @@ def test_a_brand_of_a_layer_is_merged_by_its_name_alone(tmp_path: Path):
     assert [b.name for b in load_catalog(str(folder)).catalog.brands] == ["Brio", "Rolex"]
 
 
-def test_a_name_that_counts_only_as_a_line_of_its_own_still_does_after_a_merge(tmp_path: Path):
-    text = "- {name: Rai Play, whole_line: [Rai Play]}\n- {name: Zymvora, aliases: [ZY]}\n"
-    folder = write(tmp_path / "mine", {"brands.yaml": text})
-    assert {*merge_brands(folder, "Rai Play", "Zymvora", ARTWORK).whole_line} == {"Rai Play", "ZY"}
+def test_merging_moves_slogans_and_they_stay_slogans(tmp_path: Path):
+    text = "- {name: Acme, included_texts: [Tools for ever]}\n- Rolex\n"
+    brand = merge_brands(write(tmp_path / "mine", {"brands.yaml": text}), "Acme", "Rolex", ARTWORK)
+    assert (brand.aliases, brand.included_texts) == (("Acme",), ("Tools for ever",))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "written", "whole_line"),
+    [
+        ("Apple, aliases: [Brabbo], whole_line: [Brabbo]", "Zymvora, aliases: [ZY]", "[ZY, Brabbo]", {"ZY", "Brabbo"}),
+        ("Apple, whole_line: no", "Zymvora", "no", set()),
+        ("Apple, whole_line: no, aliases: [Total]", "Zymvora, aliases: [Orange]", "[Orange]", {"Orange"}),
+        ("Apple, included_texts: [Brabbo], whole_line: [Brabbo]", "Zymvora", "[Brabbo]", {"Brabbo"}),
+        ("Apple", "Zymvora, whole_line: no", "[Apple]", {"Apple"}),
+        ("Apple, aliases: [Brabbo]", "Zymvora, whole_line: yes", "[Zymvora, Apple]", {"Zymvora", "Apple"}),
+    ],
+)
+def test_each_text_counts_as_a_line_of_its_own_or_anywhere_as_before_the_merge(
+    tmp_path: Path, one: str, other: str, written: str, whole_line: set[str]
+):
+    folder = write(tmp_path / "mine", {"brands.yaml": f"- {{name: {other}}}\n- {{name: {one}}}\n"})
+    assert {*merge_brands(folder, "Apple", "Zymvora", ARTWORK).whole_line} == whole_line
+    assert f"whole_line: {written}" in (folder / "brands.yaml").read_text()
+
+
+@pytest.mark.parametrize(("into", "whole_line"), [("Rolex", ()), ("Zymvora", ("Orange",))])
+def test_a_layers_texts_count_as_before_the_merge_too(tmp_path: Path, into: str, whole_line: tuple[str, ...]):
+    layer = "- {name: Apple, whole_line: no, aliases: [Total]}\n- {name: Zymvora, aliases: [Orange]}\n"
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n", LEARNED: layer})
+    brand = merge_brands(folder, "Apple", into, ARTWORK)
+    assert {"Apple", "Total"} <= {*brand.aliases}
+    assert brand.whole_line == whole_line
+
+
+def test_a_brand_that_only_a_layer_has_matches_as_before_when_another_is_merged_into_it(tmp_path: Path):
+    brands = [f"- {{name: {name}, logo_only: yes, min_length: 9}}\n" for name in ("Acme", "Zymvora")]
+    folder = write(tmp_path / "mine", {"brands.yaml": brands[0], LEARNED: brands[1]})
+    brand = merge_brands(folder, "Acme", "Zymvora", ARTWORK)
+    assert (brand.logo_only, brand.min_length) == (True, 9)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("- Acme  # a\n", "- {name: Acme, whole_line: [A]}  # a\n"),
+        ("- {name: Acme, whole_line: no}\n", "- {name: Acme, whole_line: [A]}\n"),
+        ("- {name: Acme, whole_line: [Acme, B], owner: X}\n", "- {name: Acme, whole_line: [A], owner: X}\n"),
+        (
+            "- name: Acme\n  whole_line:\n  - B\n  # end\n- Rolex\n",
+            "- name: Acme\n  whole_line: [A]\n  # end\n- Rolex\n",
+        ),
+        ("- name: Acme\n  whole_line:\n- Rolex\n", "- name: Acme\n  whole_line: [A]\n- Rolex\n"),
+    ],
+)
+def test_a_value_is_replaced_and_nothing_else_changes(before: str, after: str):
+    assert with_values(before, "b.yaml", {"name": "Acme", "whole_line": ["A"]}) == after
+
+
+def test_nobody_else_changes_the_lists_during_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Acme\n- Rolex\n"})
+    seen: list[str] = []
+
+    def alone(name: str) -> None:
+        do = getattr(writing, name)
+
+        def watched(*args: Any) -> Any:
+            opened = os.open(folder, os.O_RDONLY)
+            try:
+                with pytest.raises(BlockingIOError):
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(opened)
+            seen.append(name)
+            return do(*args)
+
+        monkeypatch.setattr(writing, name, watched)
+
+    alone("load_catalog")
+    alone("replace_file")
+    merge_brands(folder, "Acme", "Rolex", ARTWORK)
+    assert (seen[0], seen[-1]) == ("load_catalog", "replace_file")
 
 
 @pytest.mark.parametrize(
     ("name", "into", "what"),
-    [("Acme", "acme", "are one brand"), ("Acme", "Nobody", "no brand Nobody"), ("Rolex", "Acme", "'Rolex'")],
+    [
+        ("Acme", "acme", "are one brand"),
+        ("Acme", "Nobody", "no brand Nobody"),
+        ("Rolex", "Acme", "'Rolex'"),
+        ("Swatch", "Rolex", r"more\.csv is not YAML"),
+        ("Rolex", "Swatch", r"more\.csv is not YAML"),
+        ("Mercury", "Rolex", "differ in logo_only: Mercury has true, Rolex false"),
+        ("Rolex", "Mercury", "differ in logo_only: Rolex has false, Mercury true"),
+        ("Zymvora", "Rolex", "differ in min_length: Zymvora has 9, Rolex 0"),
+    ],
 )
 def test_a_merge_that_cannot_be_changes_nothing(tmp_path: Path, name: str, into: str, what: str):
-    folder = write(tmp_path / "mine", {"brands.yaml": "- {name: Acme, excluded_texts: [Rolex]}\n- Rolex\n"})
+    files = {
+        "brands.yaml": "- {name: Acme, excluded_texts: [Rolex]}\n- Rolex\n- {name: Mercury, logo_only: yes}\n",
+        "more.csv": "name,aliases\nSwatch,SW\n",
+        LEARNED: "- {name: Zymvora, min_length: 9}\n",
+    }
+    folder = write(tmp_path / "mine", files)
     before = state(folder)
     with pytest.raises(BadInput, match=what):
         merge_brands(folder, name, into, ARTWORK)

@@ -129,7 +129,7 @@ def test_the_image_has_the_packages_that_its_instances_name():
 @pytest.mark.parametrize("name", ["compose.yaml", "brand-detect-worker.service", "Dockerfile"])
 def test_workers_start_alike_everywhere(name: str):
     text = (WORKERS / name).read_text(encoding="utf-8").replace('", "', " ")
-    assert "celery -A brand_detect.orchestration.worker worker --concurrency" in text
+    assert "celery -A brand_detect.orchestration.worker worker --loglevel INFO --concurrency" in text
 
 
 def test_a_worker_under_systemd_keeps_what_python_compiles(tmp_path: Path):

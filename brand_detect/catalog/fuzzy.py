@@ -4,7 +4,6 @@ This module alone decides how far a reading may differ from a name. ``LexiconInd
 try, and which candidates win.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,6 @@ CUT_COST = 0.9  # of a first or last letter cut off with the line (TENNIST) or a
 OCCLUSION_COST = 0.8  # of each occluded character
 MOST_EDITS = 1 / 3  # share of a name's letters; with more edits it is another word, whatever its score
 EMBLEM = "o"  # how OCR reads a round emblem beside a name, folded
-NUMBER = re.compile(r"\d+$|(\d)(?!\1)\d|.*(\d)(?!\2)\d$")  # a word that is or has one: 13 NOR, 13NOR; not SHE11, G00GLE
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ class FuzzyMatcher:
         digits = not window.isalpha() and any(c.isdigit() for c in window)
         if digits and not any(c.isalpha() for c in window):
             return
-        words = (line.key[a:b] for a, b in pairwise(line.cuts) if begin <= a < end)
-        number = digits and any(map(NUMBER.match, words))
+        number = digits and _has_number(line, begin, end)
         folded = fold(window)
         near = self._near.get(fuzzy_score)
         if near is None:
@@ -130,6 +127,17 @@ def occluded(
         return None
     cost = occlusion + CONFUSION_COST * confused
     return Candidate(0, len(line.key), spelling, 1 - cost / len(spelling.key), exact=False) if cost <= most else None
+
+
+def _has_number(line: Line, begin: int, end: int) -> bool:
+    """Whether part of a line has a word of digits, as 13 NOR, or goes on with those before it, as 37:13NOR.
+
+    In V 0 L V 0, where each letter stands alone, a single digit is none.
+    """
+    words = [line.key[a:b] for a, b in pairwise(line.cuts) if begin <= a < end]
+    if begin and line.key[begin - 1 : begin + 1].isdigit():
+        return True
+    return max(map(len, words)) > 1 and any(map(str.isdigit, words))
 
 
 def _has_digits_for_letters(read: str, name: str) -> bool:

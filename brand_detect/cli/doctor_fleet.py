@@ -1,5 +1,6 @@
 """Checks of ``brand-detect doctor`` for installations in which other machines execute runs."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -89,10 +90,20 @@ def _is_of_this_machine(root: str) -> bool:
 def _broker(here: Installation) -> Iterator[Finding]:
     app = getattr(here.instance.run_launcher, "celery", None)
     if app is None:
-        yield Finding("broker", OFF, "none: runs are not sent through one")
+        if os.environ.get(BROKER):
+            told = f"{BROKER} is set, but the dagster.yaml in DAGSTER_HOME sends no run through it"
+            yield Finding("broker", FAIL, told, "set DAGSTER_HOME to the folder with deploy/workers/dagster.yaml")
+        else:
+            yield Finding("broker", OFF, "none: runs are not sent through one")
         return
     with app.connection_for_read(connect_timeout=PATIENCE_S) as connection:
         name, secret = connection.as_uri(), connection.password  # with asterisks in place of the password
+        tls = connection.ssl if isinstance(connection.ssl, dict) else {}
+        authority = tls.get("ssl_ca_certs")
+        if authority and not os.access(authority, os.R_OK):
+            todo = "put the broker's authority there, readable by the user that runs the jobs"
+            yield Finding("broker", FAIL, f"{authority} cannot be read here", todo)
+            return
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE_S)
         except Exception as e:  # of the broker's own library
@@ -101,7 +112,6 @@ def _broker(here: Installation) -> Iterator[Finding]:
             return
     lacks = [] if secret else ["a password"]
     if connection.hostname not in ("127.0.0.1", "::1", "localhost") and name.startswith(("redis", "amqp", "pyamqp")):
-        tls = connection.ssl if isinstance(connection.ssl, dict) else {}
         if not (connection.ssl or name.startswith(("rediss:", "amqps:"))):
             lacks.insert(0, "TLS")
         elif CERT_REQUIRED not in tls.values():

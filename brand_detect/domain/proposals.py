@@ -93,15 +93,15 @@ def proposed(
 ) -> Iterator[Proposal]:
     """Yields proposals from a report's unresolved ``clusters``, and from ``answers`` with new brands.
 
-    Leaves out texts that are parts of names which the report shows whole: of one of its ``brands``, or, cut inside a
-    word, of a text that was on screen for at least as long.
+    Leaves out texts that are cut off names which the report shows whole: those of its ``brands``, and texts that were
+    on screen for at least as long.
     """
     rows = {row["cluster_id"]: row for row in clusters.to_pylist()}
-    names = list(map(key_of, brands))
+    names = [line_of(brand) for brand in brands]
     for row in rows.values():
         part = key_of(row["text"])
-        longer = (line_of(r["text"]) for r in rows.values() if r["seconds"] >= row["seconds"])
-        is_part = part and (any(part in key for key in names if key != part) or any(_cuts(part, w) for w in longer))
+        longer = [line_of(r["text"]) for r in rows.values() if r["seconds"] >= row["seconds"]]
+        is_part = part and any(_is_cut_off(part, whole) for whole in (*names, *longer))
         if row["rank"] <= MOST_CLUSTERS and not is_part:
             yield proposal_of(row, job_id, frames, row["text"], "cluster")
     for answer in answers.to_pylist():
@@ -111,10 +111,14 @@ def proposed(
             yield proposal_of(cluster, job_id, frames, name, "model", model)
 
 
-def _cuts(part: str, whole: Line) -> bool:
-    """Whether ``part`` occurs in ``whole``, but nowhere as whole words: vora in Zymvora."""
-    starts = [at for at in range(len(whole.key)) if whole.key.startswith(part, at)]
-    return bool(starts) and all(not {at, at + len(part)} <= {*whole.cuts} for at in starts)
+def _is_cut_off(part: str, whole: Line) -> bool:
+    """Whether ``part`` is most of a word or some words of ``whole``, and no word as it is: vora in Zymvora.
+
+    ING in Booking.com is too little of a word, and Emirates in Fly Emirates a word of its own.
+    """
+    spans = [(at, at + len(part)) for at in range(len(whole.key)) if whole.key.startswith(part, at)]
+    words = [(max(c for c in whole.cuts if c <= a), min(c for c in whole.cuts if c >= b)) for a, b in spans]
+    return any(2 * len(part) > b - a for a, b in words) and not any(one in spans for one in words)
 
 
 def corrected(

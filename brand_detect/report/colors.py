@@ -28,8 +28,8 @@ COLORS: Sequence[tuple[Color, Color]] = (
 def colors_of(brand_ids: Sequence[str]) -> list[tuple[Color, Color]]:
     """The colour of each brand, and that of text on it.
 
-    A brand prefers colours by its id: it keeps its own when corrections change ranks and other brands. The first
-    brands, as many as there are colours, have one each; in order of their ids, they choose from what is left.
+    The first brands, as many as there are colours, have one each. In order of their ids they choose what they prefer of
+    those left, so that ranks do not matter, and most keep theirs when another brand comes or goes.
     """
     left, taken = list(range(len(COLORS))), dict[str, int]()
     for brand_id in sorted(brand_ids[: len(COLORS)]):

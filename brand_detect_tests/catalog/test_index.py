@@ -177,7 +177,8 @@ def test_a_number_does_not_stand_for_letters():
     index = LexiconIndex(parse_catalog(b"[{name: Lenor}, {name: Shell}, {name: Google}, {name: Studio 100}]", "b.yaml"))
     for text in ("37:13 NOR", "37:13NOR", "13 NOR"):
         assert names(index, text) == []
-    assert names(index, "LEN0R") == names(index, "1EN0R") == ["Lenor"]
+    for text in ("L E N 0 R", "1ENOR", "LEN0R"):
+        assert names(index, text) == ["Lenor"]
     assert names(index, "SHE11") == ["Shell"]
     assert names(index, "G00GLE") == ["Google"]
     assert names(index, "STUDI0 100") == ["Studio 100"]

@@ -148,6 +148,20 @@ def test_a_certificate_is_checked_only_if_the_url_says_so(monkeypatch: pytest.Mo
     assert installed(SimpleNamespace(celery=app)).look("broker").state == state
 
 
+def test_an_authority_that_cannot_be_read_is_told():
+    app = Celery(broker=f"rediss://:{SECRET}@queue.example.org:6379/0?ssl_cert_reqs=required&ssl_ca_certs=/gone/ca.pem")
+    found = installed(SimpleNamespace(celery=app)).look("broker")
+    assert (found.state, found.text) == ("fail", "/gone/ca.pem cannot be read here")
+
+
+def test_a_broker_that_the_instance_does_not_use_is_told(monkeypatch: pytest.MonkeyPatch):
+    """As doctor finds it in a folder with another dagster.yaml."""
+    assert installed(Launcher()).look("broker").state == "off"
+    monkeypatch.setenv("BRAND_DETECT_BROKER_URL", f"redis://:{SECRET}@queue.example.org:6379/0")
+    found = installed(Launcher()).look("broker")
+    assert (found.state, found.todo) == ("fail", "set DAGSTER_HOME to the folder with deploy/workers/dagster.yaml")
+
+
 def test_a_broker_that_loses_tasks_is_told():
     conf = SimpleNamespace(task_acks_late=False, worker_prefetch_multiplier=4)
     _, found = installed(Launcher(Broker(conf=conf))).looks("broker")

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from brand_detect.domain.contracts.compile_report import REPORT_UNRESOLVED
 from brand_detect.domain.contracts.verdicts import ANSWERS, AnswerStatus
 from brand_detect.domain.proposals import MOST_CLUSTERS, Decision, Proposal, proposed, still_open
@@ -58,11 +60,19 @@ def test_only_the_first_clusters_are_proposed():
     assert len(of([mark(f"c{n}", f"TEXT{n}", n) for n in range(1, 30)])) == MOST_CLUSTERS
 
 
-def test_parts_of_names_that_the_report_shows_whole_are_not_proposed():
-    texts = ("ZYMVORA", "Cola", "vora", "EDEX", "ACME TOOLS", "Acme", "", "Cola Cola")
+def test_what_is_cut_off_names_that_the_report_shows_whole_is_not_proposed():
+    texts = ("ZYMVORA", "ola", "vora", "EDEX", "ACME TOOLS", "Acme", "", "Cola Cola", "oca-Col")
     marks = [mark(f"c{n}", text, n) for n, text in enumerate(texts, 1)]
     found = of(marks, brands=("Coca-Cola", "FedEx"))
     assert [proposal.text for proposal in found] == ["ZYMVORA", "ACME TOOLS", "Acme", "", "Cola Cola"]
+
+
+@pytest.mark.parametrize(
+    ("text", "brand"),
+    [("ING", "Booking.com"), ("ING", "Boeing"), ("Emirates", "Fly Emirates Arena"), ("UPS", "Startups United")],
+)
+def test_a_name_of_its_own_is_proposed_though_letters_of_a_longer_one_are_alike(text: str, brand: str):
+    assert [proposal.text for proposal in of([mark("c1", text)], brands=(brand,))] == [text]
 
 
 def test_a_short_misreading_hides_no_name_that_is_longer_on_screen():

@@ -115,7 +115,9 @@ def compile_report(
     notes = [n for source in (request, scenes, detected, verdicts) for n in source.notes]
     if detected.regions.num_rows and not detected.camera_motion.num_rows:
         notes.append(NO_MOTION)
-    by_brand = totals(exposed, reported, detected.edges, cells, scenes.shots, resembling, range_s, params, brands)
+    by_brand = totals(
+        exposed, reported, corrected.rejected, detected.edges, cells, scenes.shots, resembling, range_s, params, brands
+    )
     proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
         brands=table(BRANDS, by_brand),

@@ -1,7 +1,9 @@
 """Totals of a brand's exposures over the reported range."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from brand_detect.stages.compile_report.edges import Spans
 def totals(
     exposures: Sequence[Exposure],
     detections: pa.Table,
+    rejected: pa.Table,
     edges: pa.Table,
     cells: pa.Table,
     shots: pa.Table,
@@ -36,6 +39,7 @@ def totals(
 ) -> list[BrandTotal]:
     """The totals of the brands in ``exposures``, longest on screen first.
 
+    ``rejected`` are the detections that a person has rejected: what they lie between is not certain, though bridged.
     ``resembling`` are the keyframes with unresolved clusters that resemble a brand, by brand; ``brands`` are
     the catalogue's by id.
     """
@@ -45,6 +49,7 @@ def totals(
     everything = sum(e.seconds for e in exposures)
     sure = _frames_of(detections, pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32()))
     reviewed = _frames_of(detections, pc.field("reviewed") != "")
+    denied = _frames_of(rejected, pc.scalar(True))
     overlays = detections.filter(pc.field("is_overlay"))
     on_overlays = Spans(overlays["brand_id"].to_pylist(), overlays, edges, cells)
     every = _frames_of(detections, pc.scalar(True))
@@ -55,6 +60,12 @@ def totals(
         """The exposures on these keyframes as whole cells."""
         spans = timeline.bridged_spans(cells, frames, params.bridge_s)
         return [(float(starts[rows[0]]), float(ends[rows[-1]])) for rows in spans]
+
+    def confirmed(brand_id: str) -> list[tuple[float, float]]:
+        """What a person has confirmed, as whole cells."""
+        breaks = sorted({*denied[brand_id]} - {*reviewed[brand_id]})
+        parts = groupby(sorted(reviewed[brand_id]), key=lambda frame: bisect_left(breaks, frame))
+        return [span for _, frames in parts for span in on_grid(list(frames))]
 
     def total(own: Sequence[Exposure]) -> BrandTotal:
         brand_id, brand = own[0].brand_id, own[0].brand
@@ -78,7 +89,7 @@ def totals(
             area_frac_mean=_mean(own, "area_frac_mean"),
             confidence=max(e.confidence for e in own),
             overlay_s=sum(span.end_s - span.start_s for span in on_overlays.of(brand_id, bridge_s=0)),
-            low_s=min(bounds.low(on_grid(reviewed[brand_id]), sure[brand_id]), seconds),
+            low_s=min(bounds.low(confirmed(brand_id), sure[brand_id]), seconds),
             high_s=bounds.high(on_grid(every[brand_id]), () if is_settled else resembling.get(brand, ())),
             mean_s=seconds / len(own),
             area_frac_max=max(e.area_frac_max for e in own),

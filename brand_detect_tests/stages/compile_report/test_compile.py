@@ -182,6 +182,20 @@ def test_what_a_person_has_confirmed_is_unsure_only_at_its_edges() -> None:
     assert half["high_s"] == pytest.approx(2.0 + 0.5 + 4 * 0.25), "the rest of it is nobody's word"
 
 
+def test_nothing_is_certain_between_two_frames_of_which_the_one_between_is_rejected() -> None:
+    """It is bridged, so the exposure's seconds count it."""
+    regions = track("a", [4]) + track("b", [5], (500, 300, 90, 40)) + track("c", [6])
+    rows = [p.verdict("Nike", [name], confidence=0.7) for name in "abc"]
+    [_, between, _] = report(regions, rows).detections.to_pylist()
+    box = [between[c] / side for c, side in zip(("x_px", "y_px", "w_px", "h_px"), 2 * [1920, 1080], strict=True)]
+    of_nike = {"user": "ana", "brand_id": "nike"}
+    said = ({"action": "reject", **of_nike, "t_s": 2.5, "box": box}, {"action": "accept", **of_nike})
+    made = report(regions, rows, reviews=tuple(review_of(correction_of(one)) for one in said))
+    assert made.rejected["frame"].to_pylist() == [5]
+    [nike] = made.brands.to_pylist()
+    assert (nike["seconds"], nike["low_s"]) == pytest.approx((1.5, 0.0))
+
+
 def test_exclusive_seconds_are_those_without_another_brand() -> None:
     regions = track("a", [4, 5, 6, 7]) + track("b", [6, 7, 8], (900, 500, 200, 50))
     made = report(regions, [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"])])

@@ -130,7 +130,7 @@ def downloaded(page: Page) -> None:
     with page.expect_download() as workbook:
         page.get_by_role("link", name="report.xlsx").click()
     sheets = openpyxl.load_workbook(BytesIO(workbook.value.path().read_bytes()))
-    assert "Zymvora" in {cell.value for row in sheets["Brands"].iter_rows() for cell in row}
+    assert "Zymvora" in [cell.value for row in sheets["Brands"].iter_rows() for cell in row]
     page.locator('.track[aria-label*="Emirates"] .bar').first.click()
     with page.expect_download() as clip:
         page.locator("#panel").get_by_role("link", name="Clip (MP4)").click()

@@ -1,7 +1,11 @@
 """The video with boxes over HTTP: drawn once while somebody waits, kept, given; and what is said when it cannot be."""
 
 import json
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -9,10 +13,11 @@ from typing import Any
 import av
 import httpx2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from brand_detect.api import annotated, create_app
-from brand_detect.domain.protocols import Progress
+from brand_detect.api.shared import MOST_WAITING
 from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.support.servers import serving
@@ -41,6 +46,36 @@ def drawn(http: TestClient) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
+def served(made: Path) -> FastAPI:
+    return create_app(ScriptedClient(), Settings(store_root=str(made / "store"), media_roots=(str(made),)))
+
+
+class Drawing:
+    """In place of ``annotate``: goes on until nobody waits or it may end; writes a file."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.may_end, self.ended, self.times = Event(), Event(), Event(), 0
+        monkeypatch.setattr(annotated, "annotate", self)
+        monkeypatch.setattr(annotated, "TOLD_S", 0.02)
+
+    def __call__(self, *arguments: Any) -> None:
+        target, progress = arguments[-2:]
+        self.times += 1
+        self.begun.set()
+        try:
+            while not self.may_end.wait(0.01):
+                progress(1.0, 10_000, "seconds of video")
+            target.write_bytes(b"video")
+        finally:
+            self.ended.set()
+
+
+def posted(open_ones: ExitStack, address: str) -> tuple[httpx2.Response, Iterator[dict[str, Any]]]:
+    """An answer whose lines are read one by one."""
+    answer = open_ones.enter_context(httpx2.stream("POST", f"{address}{VIDEO}", headers=MEANT, timeout=20))
+    return answer, map(json.loads, answer.iter_lines())
+
+
 def kept(folder: Path) -> list[Path]:
     return [*(folder / "store" / "match").glob("_exports/*")]
 
@@ -67,29 +102,93 @@ def test_only_who_means_it_may_draw(http: TestClient):
 
 
 def test_who_hangs_up_stops_the_drawing(made: Path, monkeypatch: pytest.MonkeyPatch):
-    begun, ended = Event(), Event()
+    drawing = Drawing(monkeypatch)
+    with serving(served(made)) as address, ExitStack() as open_ones:
+        answer, _ = posted(open_ones, address)
+        assert drawing.begun.wait(20)
+        answer.close()
+        assert drawing.ended.wait(20)
+    assert kept(made) == []
 
-    def endless(*arguments: Any) -> None:
-        progress: Progress = arguments[-1]
-        try:
-            for second in range(3000):
-                progress(second, 10_000, "seconds of video")
-                begun.set()
+
+def test_who_hangs_up_at_the_end_finds_nothing_kept(made: Path, monkeypatch: pytest.MonkeyPatch):
+    ended = Event()
+
+    def deaf(*arguments: Any) -> None:
+        with suppress(annotated._Left):
+            while True:
+                arguments[-1](1.0, 10_000, "seconds of video")
                 time.sleep(0.01)
-        finally:
-            ended.set()
+        arguments[-2].write_bytes(b"video")
+        ended.set()
 
-    monkeypatch.setattr(annotated, "annotate", endless)
-    monkeypatch.setattr(annotated, "TOLD_S", 0.05)
-    app = create_app(ScriptedClient(), Settings(store_root=str(made / "store"), media_roots=(str(made),)))
-    with serving(app) as address, httpx2.stream("POST", f"{address}{VIDEO}", headers=MEANT) as answer:
-        assert begun.wait(20)
+    monkeypatch.setattr(annotated, "annotate", deaf)
+    with serving(served(made)) as address, ExitStack() as open_ones:
+        answer, lines = posted(open_ones, address)
+        next(lines)
         answer.close()
         assert ended.wait(20)
     assert kept(made) == []
 
 
-def test_it_is_drawn_kept_and_linked(http: TestClient, made: Path):
+def test_one_is_drawn_at_a_time_and_who_leaves_the_queue_gives_the_place_back(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawing = Drawing(monkeypatch)
+    with serving(served(made)) as address, ExitStack() as open_ones:
+        first, _ = posted(open_ones, address)
+        assert drawing.begun.wait(20)
+        waiting = [posted(open_ones, address) for _ in range(MOST_WAITING)]
+        assert [[*islice(lines, 3)] for _, lines in waiting] == [[{}] * 3] * MOST_WAITING
+        busy = {"detail": "Other videos are being drawn."}
+        assert [line for line in posted(open_ones, address)[1] if line] == [busy]
+
+        for answer, _ in waiting:
+            answer.close()
+        until = time.monotonic() + 20
+        while busy in islice(lines := posted(open_ones, address)[1], 3):
+            assert time.monotonic() < until, "those who left still wait"
+        assert drawing.times == 1
+        first.close()
+        while "done_s" not in next(lines):
+            pass
+        drawing.may_end.set()
+        assert "address" in [*lines][-1]
+    assert drawing.times == 2, "a video was drawn for somebody who had left"
+    [path] = kept(made)
+    path.unlink()
+
+
+def test_the_service_ends_after_what_it_draws(made: Path, monkeypatch: pytest.MonkeyPatch):
+    cleared = Event()
+
+    class Slow(tempfile.TemporaryDirectory[str]):
+        def cleanup(self) -> None:
+            time.sleep(0.5)
+            super().cleanup()
+            cleared.set()
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Slow)
+    drawing = Drawing(monkeypatch)
+    with serving(served(made)) as address, ExitStack() as open_ones:
+        answer, _ = posted(open_ones, address)
+        assert drawing.begun.wait(20)
+        answer.close()
+    assert cleared.is_set()
+
+
+def test_an_error_that_nobody_foresaw_is_said_and_logged(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: Any) -> None:
+        raise KeyError("a box")
+
+    monkeypatch.setattr(annotated, "annotate", broken)
+    assert drawn(http)[-1] == {"detail": "Internal error: KeyError."}
+    assert "KeyError: 'a box'" in caplog.text
+
+
+def test_it_is_drawn_once_kept_and_linked(http: TestClient, made: Path, monkeypatch: pytest.MonkeyPatch):
     assert http.get(VIDEO).status_code == 404
     [told] = [told for told in drawn(http) if "address" in told]
     [path] = kept(made)
@@ -98,3 +197,7 @@ def test_it_is_drawn_kept_and_linked(http: TestClient, made: Path):
         assert sum(1 for _ in container.decode(video=0)) == 40
     assert http.get(told["address"]).content == path.read_bytes()
     assert f'"annotated": "{told["address"]}"' in http.get("/reports/match").text
+    drawing = Drawing(monkeypatch)
+    drawing.may_end.set()
+    assert drawn(http)[-1] == told
+    assert drawing.times == 0

@@ -4,24 +4,26 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from logging import getLogger
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.answers import problems
+from brand_detect.api.answers import broken, problems
 from brand_detect.api.clips import attached
 from brand_detect.api.corrections import REPORTS
 from brand_detect.api.shared import OneAtATime
 from brand_detect.api.stored import ReportAsked, StoredReports
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Canvas, Media, Progress, VideoRewriter
-from brand_detect.operations.exports import StoredReport, annotate
+from brand_detect.operations.exports import SECONDS, StoredReport, annotate
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 
@@ -29,6 +31,8 @@ LONGEST_S = 1200.0
 """Longest video that is drawn here: two cores need about its length for it at 1080p."""
 TOLD_S = 1.0
 """Time between two lines about what is done."""
+ENDING_S = 3.0
+"""Longest wait at the service's end for what is being drawn, so that no temporary file is left."""
 LINES = "application/x-ndjson"
 VIDEO = f"{REPORTS}/{{job_id}}/annotated.mp4"
 
@@ -43,7 +47,17 @@ def annotated_router(
     may_change: Sequence[Dependency],
 ) -> APIRouter:
     """The endpoints for the video with boxes; one is drawn at a time."""
-    router = APIRouter()
+    running: dict[asyncio.Task[dict[str, str]], Event] = {}
+
+    @asynccontextmanager
+    async def until_all_ended(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for left in running.values():
+            left.set()
+        if running:
+            await asyncio.wait(running, timeout=ENDING_S)
+
+    router = APIRouter(lifespan=until_all_ended)
     drawing = OneAtATime("Other videos are being drawn.")
 
     @router.get(
@@ -67,8 +81,8 @@ def annotated_router(
     async def draw(job_id: str, report: ReportAsked = "") -> Response:
         """Draw the report's boxes into its video, of at most 20 minutes, and keep it for GET.
 
-        The answer is one line of JSON a second: `done_s` of `total_s`, at last the `address`, or `detail` and `hint`
-        of what went wrong. Whoever hangs up stops it.
+        The answer is one line of JSON a second: `done_s` of `total_s`, neither before its turn; at last the `address`,
+        or `detail` and `hint` of what went wrong. Whoever hangs up stops it.
         """
         found = await run_in_threadpool(_found, job_id, report)
         address = f"{VIDEO.format(job_id=job_id)}?report={found.ref.attempt}"
@@ -77,7 +91,7 @@ def annotated_router(
             await drawing(_draw, found, progress)
             return {"address": address}
 
-        return StreamingResponse(_lines(drawn), media_type=LINES)
+        return StreamingResponse(_lines(drawn, running), media_type=LINES)
 
     def _found(job_id: str, report: str) -> StoredReport:
         made = stored.made(job_id, report)
@@ -90,9 +104,14 @@ def annotated_router(
         return found
 
     def _draw(found: StoredReport, progress: Progress) -> None:
+        duration_s = found.request.probe.duration_s
+        progress(0.0, duration_s, SECONDS)
+        if store.blobs.exists(found.ref.annotated):  # drawn for somebody else while this one waited
+            return
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "annotated.mp4"
             annotate(found, media, rewriter, canvas, target, progress)
+            progress(duration_s, duration_s, SECONDS)
             store.blobs.put_file(found.ref.annotated, target)
 
     return router
@@ -102,15 +121,21 @@ class _Left(Exception):
     """Nobody waits for the result any more."""
 
 
-async def _lines(work: Callable[[Progress], Awaitable[dict[str, str]]]) -> AsyncIterator[bytes]:
-    """JSON lines about what is done, and the result; when nobody reads them any more, the work ends."""
+async def _lines(
+    work: Callable[[Progress], Awaitable[dict[str, str]]], running: dict[asyncio.Task[dict[str, str]], Event]
+) -> AsyncIterator[bytes]:
+    """JSON lines about what is done, and the result; when nobody reads them any more, the work ends.
+
+    The work reports progress as the first thing after its wait for a turn. Until it has ended it is in ``running``,
+    with the event that ends it.
+    """
     seen: dict[str, Any] = {}
     left = Event()
 
     def progress(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+        seen.update(done_s=round(done, 1), total_s=round(total, 1))
         if left.is_set():
             raise _Left
-        seen.update(done_s=round(done, 1), total_s=round(total, 1))
 
     async def result() -> dict[str, str]:
         try:
@@ -121,14 +146,21 @@ async def _lines(work: Callable[[Progress], Awaitable[dict[str, str]]]) -> Async
             return {"detail": str(e), "hint": e.hint}
         except HTTPException as e:
             return {"detail": e.detail}
+        except Exception as e:
+            getLogger(__name__).exception("A video could not be drawn.")
+            return broken(e)
 
     task = asyncio.create_task(result())
+    running[task] = left
+    task.add_done_callback(running.pop)
     try:
         while not (await asyncio.wait({task}, timeout=TOLD_S))[0]:
             yield _line(seen)
         yield _line(task.result())
     finally:
-        left.set()
+        left.set()  # before the look at ``seen``: work that begins meanwhile sees it
+        if not seen:  # later the turn would be given back while the thread goes on
+            task.cancel()
 
 
 def _line(values: dict[str, Any]) -> bytes:

@@ -56,6 +56,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem} for status in sorted({*statuses, 400, 401, 413, 429})}
 
 
+def broken(error: Exception) -> dict[str, str]:
+    """What is said of an error that nobody foresaw; the log has its traceback."""
+    return {"detail": f"Internal error: {type(error).__name__}."}
+
+
 def media_type(request: Request) -> str:
     """The declared type of the body without parameters: ``text/plain; x=application/json`` is text."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards
 from brand_detect.api.annotated import annotated_router
-from brand_detect.api.answers import AsciiJSON, problems
+from brand_detect.api.answers import AsciiJSON, broken, problems
 from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
 from brand_detect.api.clips import clip_router
 from brand_detect.api.detect import detect_router
@@ -168,8 +168,8 @@ def _answer_errors(app: FastAPI) -> None:
         return AsciiJSON({"detail": problems_found}, 422)
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, error: Exception) -> JSONResponse:  # the server logs it with its traceback
-        return AsciiJSON({"detail": f"Internal error: {type(error).__name__}."}, 500)
+    async def unforeseen(_: Request, error: Exception) -> JSONResponse:  # the server logs it with its traceback
+        return AsciiJSON(broken(error), 500)
 
 
 def _problem(

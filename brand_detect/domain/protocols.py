@@ -136,6 +136,7 @@ class VideoRewriter(Protocol):
 
         Raises:
             BadInput: the file is not a video.
+            Transient: there is no room for the target.
         """
         ...
 

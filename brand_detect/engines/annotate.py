@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from brand_detect.domain.errors import Transient
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.protocols import Draw, Interval, Progress, Rewritten
 from brand_detect.engines.video import ROUNDED_S, Pictures, opened, shown_size, turn_of, upright
@@ -45,13 +46,23 @@ class PyAvRewriter:
     ) -> Rewritten:
         """See ``VideoRewriter.rewrite``."""
         import av
+        from av.error import FFmpegError
 
         options = {"movflags": "+faststart"}
         with opened(file, self.limits) as (container, stream):
             base = stream.time_base or Fraction(1, 90_000)
             options["video_track_timescale"] = str(base.denominator)
-            with av.open(str(target), "w", format="mp4", container_options=options) as written:
-                return _Rewriting(container, stream, self.limits, written, base, part).run(draw, progress)
+            try:
+                with av.open(str(target), "w", format="mp4", container_options=options) as written:
+                    return _Rewriting(container, stream, self.limits, written, base, part).run(draw, progress)
+            except FFmpegError as e:
+                if not isinstance(e, OSError):
+                    raise
+                # a fault of the target: those of the source come from Python's file and are no errors of FFmpeg
+                raise Transient(
+                    f"The video could not be written: {e.strerror}.",
+                    "make room where it is written: for the page and the asset, in the temporary folder (TMPDIR)",
+                ) from e
 
 
 def _fits(sound: "AudioStream") -> bool:

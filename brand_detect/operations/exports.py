@@ -31,6 +31,9 @@ from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
+SECONDS = "seconds of video"
+"""Unit of progress in a video that is drawn."""
+
 V = TypeVar("V", bound=Value)
 
 
@@ -140,10 +143,20 @@ def annotate(
 ) -> tuple[Rewritten, Image | None]:
     """Write the report's video with its detections drawn in to ``target``; returns the frame with most of them, too.
 
+    ``progress`` stays at 0 while the video's content is compared.
+
     Raises:
         BadInput: the video is missing or out of reach, or its content has changed.
+        Transient: there is no room for the target.
     """
     uri, most, best = found.request.video_uri, 0, None
+    duration_s = found.request.probe.duration_s  # a header may declare none
+
+    def compared(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+        progress(0.0, duration_s, SECONDS)
+
+    def rewritten(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+        progress(done, duration_s, SECONDS)
 
     def draw(t_s: float, image: Image) -> Image:
         nonlocal most, best
@@ -154,11 +167,11 @@ def annotate(
         return drawn
 
     with media.open(uri) as file:
-        if content_sha256(file)[0] != found.request.video_sha256:
+        if content_sha256(file, compared)[0] != found.request.video_sha256:
             raise BadInput(
                 f"{uri} is no longer the video that the report was made from.", "put it back, or submit it as a new job"
             )
-        return rewriter.rewrite(file, target, draw, progress), best
+        return rewriter.rewrite(file, target, draw, rewritten), best
 
 
 def clip(found: StoredReport, services: Services, part: Interval, target: Path, progress: Progress) -> Rewritten:

@@ -10,7 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from brand_detect.domain.errors import BadInput
+from brand_detect.domain.errors import BadInput, Transient
+from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.protocols import Draw, Image, Interval, Rewritten
 from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect_tests.support.videos import Picture, scene, silent, truncate, write_clip
@@ -265,6 +266,27 @@ def test_a_part_has_all_its_sound_though_it_lies_behind_the_pictures(tmp_path: P
     assert order.index("audio") > 40, "the file has most of its pictures first"
     target, _ = rewrite(source, None, (0.6, 1.4))
     assert [float(t) for t, _ in times(target, "audio")][-1] > 0.75
+
+
+def test_sound_that_ends_early_is_not_looked_for_in_the_whole_file(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [scene(0)] * 225)
+    source = with_sound(tmp_path / "a.mkv", clip)
+    with source.open("rb") as file:  # the limit refuses what is read beyond 7 s of the 9
+        made = PyAvRewriter(VideoLimits(max_duration_s=7.0)).rewrite(
+            file, tmp_path / "b.mp4", None, silent, part=(1.0, 3.0)
+        )
+    assert (made.frames, made.sound) == (50, "aac")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("sounds", [False, True])
+def test_a_full_disk_is_no_fault_of_the_source(tmp_path: Path, sounds: bool) -> None:
+    source = write_clip(tmp_path / "a.mp4", [scene(n) for n in range(50)])
+    if sounds:
+        source = with_sound(tmp_path / "b.mp4", source)
+    (tmp_path / "drawn.mp4").symlink_to("/dev/full")
+    with pytest.raises(Transient, match="could not be written: No space left on device"):
+        rewrite(source)
 
 
 def test_a_part_beyond_the_end_has_no_pictures(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from brand_detect.api.stored import StoredReports
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import ANNOTATED
+from brand_detect.domain.protocols import Rewritten
 from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
@@ -144,6 +146,22 @@ def test_another_video_under_that_name_is_refused(built: Pipeline, tmp_path: Pat
     finally:
         video.write_bytes(whole)
     assert not (tmp_path / "a.mp4").exists()
+
+
+def test_progress_comes_while_the_content_is_compared_and_counts_to_the_probed_end(built: Pipeline, tmp_path: Path):
+    class WithoutDuration(PyAvRewriter):
+        def rewrite(self, *arguments: Any, **_: Any) -> Rewritten:
+            arguments[3](1.5, 0.0, "seconds of video")
+            return Rewritten(0, 0.0, "", ())
+
+    seen: list[tuple[float, ...]] = []
+
+    def note(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+        seen.append((done, total))
+
+    found = StoredReport.of(built.services.store, JOB)
+    annotate(found, built.services.media, WithoutDuration(), OpenCvCanvas(), tmp_path / "a.mp4", note)
+    assert seen == [(0.0, pytest.approx(4.0)), (1.5, pytest.approx(4.0))]
 
 
 def test_on_s3_the_video_is_put_and_a_portfolio_is_summed(s3: Path, tmp_path: Path):

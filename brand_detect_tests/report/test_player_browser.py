@@ -29,6 +29,16 @@ DRAWN = """([x, y]) => {
 """Colours of the overlay around a place, given as shares of its width and height, where something is drawn."""
 
 
+LINES = """() => {
+  globalThis.fetch = async () => new Response(new ReadableStream({ start(lines) {
+    globalThis.tell = (line) => lines.enqueue(new TextEncoder().encode(line + '\\n'));
+    globalThis.lose = () => lines.error(new TypeError('network error'));
+    globalThis.tell('{}');
+  } }));
+}"""
+"""Answers the next request with the lines that the test tells."""
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
     """A browser, and the address of the reports ``match``, ``old`` of a codec that no browser plays, and ``gone``."""
@@ -177,6 +187,36 @@ def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkey
         expect(page.locator("#drawing")).to_contain_text("Cancelled: nothing is kept.")
         expect(page.get_by_role("button", name="Make the video with boxes")).to_be_focused()
     assert ended.wait(20)
+
+
+def test_the_page_says_what_kept_a_video_from_being_drawn(
+    served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("a box")
+
+    monkeypatch.setattr("brand_detect.api.annotated.annotate", broken)
+    browser, reports = served
+    with sound_page(browser, f"{reports}/match") as page:
+        make, says = page.get_by_role("button", name="Make the video with boxes"), page.locator("#drawing")
+        make.click()
+        expect(says).to_contain_text("It was not drawn. Internal error: KeyError.")
+        page.context.set_offline(True)
+        make.click()
+        expect(says).to_contain_text("It was not drawn. The service cannot be reached.")
+
+
+def test_the_page_tells_waiting_from_drawing(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/match") as page:
+        page.evaluate(LINES)
+        page.get_by_role("button", name="Make the video with boxes").click()
+        says = page.locator("#drawing")
+        expect(says).to_contain_text("Waiting for its turn…")
+        page.evaluate('globalThis.tell(\'{"done_s": 0, "total_s": 4}\')')
+        expect(says).to_contain_text("Drawn: 0.0 s of 4.0 s")
+        page.evaluate("globalThis.lose()")
+        expect(says).to_contain_text("It was not drawn. The service ended before the video was drawn.")
 
 
 def test_only_a_served_page_has_the_player_and_its_policy_in_the_header(served: tuple[Browser, str]) -> None:

@@ -17,7 +17,7 @@ const annotated = (() => {
 
   /** Follows the lines that the service writes about what it does; the address of the video. */
   async function drawn(signal) {
-    const answer = await fetch(service.draw, { method: "POST", headers: HEADERS, signal });
+    const answer = await reached(service.draw, { method: "POST", headers: HEADERS, signal });
     if (!answer.ok) throw new Error(sentenceOf(answer.status, await answer.json().catch(() => ({}))));
     let left = "";
     for await (const part of chunks(answer.body.pipeThrough(new TextDecoderStream()))) {
@@ -26,8 +26,9 @@ const annotated = (() => {
       for (const told of lines.map((line) => JSON.parse(line))) {
         if (told.address) return told.address;
         if (told.detail) throw new Error(sentenceOf(0, told));
-        if (told.total_s) bar.value = told.done_s / told.total_s;
-        says.textContent = told.total_s ? `Drawn: ${duration(told.done_s)} of ${duration(told.total_s)}` : "Waiting for its turn…";
+        const begun = told.done_s !== undefined;
+        if (begun) bar.value = told.done_s / told.total_s;
+        says.textContent = begun ? `Drawn: ${duration(told.done_s)} of ${duration(told.total_s)}` : "Waiting for its turn…";
       }
     }
     throw new Error("The service ended before the video was drawn.");
@@ -35,7 +36,7 @@ const annotated = (() => {
   async function* chunks(stream) {
     const reader = stream.getReader();
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await reader.read().catch(() => ({ done: true })); // the connection broke
       if (done) return;
       yield value;
     }

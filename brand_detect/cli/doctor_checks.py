@@ -74,11 +74,13 @@ def examine(here: Installation, begun: Callable[[str], object] = lambda _: None)
         except BrandDetectError as e:
             found.append(Finding(check.name, FAIL, str(e), e.hint))
         except Exception as e:
-            reason = (str(e).strip().splitlines() or ["no reason given"])[0]
-            found.append(
-                Finding(check.name, FAIL, f"{type(e).__name__}: {reason}", "see the message; reinstall (make)")
-            )
+            found.append(Finding(check.name, FAIL, _reason(e), "see the message; reinstall (make)"))
     return found
+
+
+def _reason(e: BaseException) -> str:
+    """The error's kind and the first line of its message."""
+    return f"{type(e).__name__}: {(str(e).strip().splitlines() or ['no reason given'])[0]}"
 
 
 # --- packages and engines -------------------------------------------------------------------------------------------
@@ -418,8 +420,16 @@ def _configuration(_: Installation) -> Iterator[Finding]:
 
 
 def _storage(here: Installation) -> Iterator[Finding]:
-    instance = here.instance
-    instance.get_runs_count()
+    try:
+        instance = here.instance
+        instance.get_runs_count()
+    except Exception as e:  # of Dagster, of SQLAlchemy or of the database's own library
+        cause: BaseException = e
+        while cause.__cause__ is not None:  # Dagster's own says "too many retries"
+            cause = cause.__cause__
+        todo = "start it, or correct dagster.yaml and the variables that it names"
+        yield Finding("dagster storage", FAIL, f"out of reach: {_reason(cause)}", todo)
+        return
     storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
     versions = [v for s in storages if s and (v := s.alembic_version())]
     kind = type(instance.run_storage).__name__

@@ -344,6 +344,18 @@ def test_a_database_that_does_not_open(look: Look, at_home: Path):
     assert only(found["daemons"])[0] == "off"
 
 
+def test_a_database_out_of_reach_is_told_with_its_own_reason(look: Look, monkeypatch: pytest.MonkeyPatch):
+    from dagster._core.storage.runs import SqliteRunStorage
+
+    def refused(*_: object, **__: object) -> int:
+        raise RuntimeError("too many retries") from ConnectionError("password authentication failed\nmore")
+
+    monkeypatch.setattr(SqliteRunStorage, "get_runs_count", refused)
+    _, said, todo = only(look("home", "dagster storage")["dagster storage"])
+    assert said == "out of reach: ConnectionError: password authentication failed"
+    assert todo.startswith("start it, or correct dagster.yaml")
+
+
 def test_a_schema_of_an_older_dagster(look: Look, monkeypatch: pytest.MonkeyPatch):
     from dagster._core.storage.runs import SqliteRunStorage
 

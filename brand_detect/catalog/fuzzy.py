@@ -134,9 +134,9 @@ def _has_number(line: Line, begin: int, end: int) -> bool:
 
     In V 0 L V 0, where each letter stands alone, a single digit is none.
     """
-    words = [line.key[a:b] for a, b in pairwise(line.cuts) if begin <= a < end]
     if begin and line.key[begin - 1 : begin + 1].isdigit():
         return True
+    words = [line.key[a:b] for a, b in pairwise(line.cuts) if begin <= a < end]
     return max(map(len, words)) > 1 and any(map(str.isdigit, words))
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from brand_detect_tests.support.browser import chromium
 from brand_detect_tests.support.pipeline import two_shot_clip
 
 
@@ -31,6 +33,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("BRAND_DETECT_POSTGRES_URL", url)
         yield url
     server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

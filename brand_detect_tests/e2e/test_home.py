@@ -8,17 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from brand_detect_tests.support.browser import chromium, faults, sound_page
+from brand_detect_tests.support.browser import faults, sound_page
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.stack import Stack, until
 
 PATIENCE_MS = 90_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +55,7 @@ def test_from_a_video_to_its_report(page: Page, stack: Stack, tmp_path: Path):
     expect(job).to_contain_text(
         re.compile(r"\d+ of \d+ frames, \d+\.\d a second, about \d+ s left"), timeout=PATIENCE_MS
     )
+    stack.tell("slow", "15")  # the next picture takes until all of this was looked at
     picture = job.locator("img")  # what is stored of a job is looked at every ten seconds
     expect(picture).to_have_js_property("complete", True, timeout=PATIENCE_MS)
     assert picture.evaluate("e => e.naturalWidth") > 0

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from brand_detect.evaluation.synthetic.footage import Scenario, Truth, write_sample
-from brand_detect_tests.support.browser import chromium, faults, sound_page
+from brand_detect_tests.support.browser import faults, sound_page
 from brand_detect_tests.support.stack import Stack, until
 
 pytestmark = pytest.mark.slow
@@ -21,12 +21,6 @@ LOGO = "Fjorda"
 CLIP = Scenario(seconds=20, logos=(LOGO,), brands=("Eurosport", "Emirates", "Rolex", "Hisense"), boards=7)
 PATIENCE_MS = 600_000
 SAMPLE_FPS = 2
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -47,32 +47,16 @@ def totals(
     for exposure in exposures:
         by_brand[exposure.brand_id].append(exposure)
     everything = sum(e.seconds for e in exposures)
-    sure = _frames_of(detections, pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32()))
-    reviewed = _frames_of(detections, pc.field("reviewed") != "")
-    denied = _frames_of(rejected, pc.scalar(True))
     overlays = detections.filter(pc.field("is_overlay"))
     on_overlays = Spans(overlays["brand_id"].to_pylist(), overlays, edges, cells)
-    every = _frames_of(detections, pc.scalar(True))
-    starts, ends = (cells[c].to_numpy() for c in ("start_s", "end_s"))
-    bounds = _Bounds(cells, shots, range_s)
-
-    def on_grid(frames: Sequence[int]) -> list[tuple[float, float]]:
-        """The exposures on these keyframes as whole cells."""
-        spans = timeline.bridged_spans(cells, frames, params.bridge_s)
-        return [(float(starts[rows[0]]), float(ends[rows[-1]])) for rows in spans]
-
-    def confirmed(brand_id: str) -> list[tuple[float, float]]:
-        """What a person has confirmed, as whole cells."""
-        breaks = sorted({*denied[brand_id]} - {*reviewed[brand_id]})
-        parts = groupby(sorted(reviewed[brand_id]), key=lambda frame: bisect_left(breaks, frame))
-        return [span for _, frames in parts for span in on_grid(list(frames))]
+    bounds = _Bounds(detections, rejected, cells, shots, range_s, params)
 
     def total(own: Sequence[Exposure]) -> BrandTotal:
         brand_id, brand = own[0].brand_id, own[0].brand
         listed = brands.get(brand_id) or Brand(brand_id, brand)
         seconds = sum(e.seconds for e in own)
         spot_s = sum(e.media_factor * e.seconds for e in own)
-        is_settled = set(reviewed[brand_id]) == set(every[brand_id])  # all by a person: only edges are unsure
+        low_s, high_s = bounds.of(brand_id, resembling.get(brand, ()))
         return BrandTotal(
             brand_id=brand_id,
             brand=brand,
@@ -89,8 +73,8 @@ def totals(
             area_frac_mean=_mean(own, "area_frac_mean"),
             confidence=max(e.confidence for e in own),
             overlay_s=sum(span.end_s - span.start_s for span in on_overlays.of(brand_id, bridge_s=0)),
-            low_s=min(bounds.low(confirmed(brand_id), sure[brand_id]), seconds),
-            high_s=bounds.high(on_grid(every[brand_id]), () if is_settled else resembling.get(brand, ())),
+            low_s=min(low_s, seconds),
+            high_s=high_s,
             mean_s=seconds / len(own),
             area_frac_max=max(e.area_frac_max for e in own),
             position=_mean(own, "position"),
@@ -172,22 +156,52 @@ def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, l
 
 class _Bounds:
     """Lower and upper bounds of seconds by the sampled frames alone: an edge that is not a cut lies within half an
-    interval of the grid's, on whatever picture it was found."""
+    interval of the grid's, on whatever picture it was found.
 
-    def __init__(self, cells: pa.Table, shots: pa.Table, range_s: tuple[float, float]) -> None:
-        self._range = range_s
+    What a person has confirmed is certain, but not where it is bridged over a frame that a person has rejected.
+    """
+
+    def __init__(
+        self,
+        detections: pa.Table,
+        rejected: pa.Table,
+        cells: pa.Table,
+        shots: pa.Table,
+        range_s: tuple[float, float],
+        params: CompileReportParams,
+    ) -> None:
+        self._timeline, self._range, self._bridge_s = cells, range_s, params.bridge_s
         self._cells = timeline.cells_of(cells)
+        self._starts, self._ends = (cells[c].to_numpy() for c in ("start_s", "end_s"))
         times = cells["t_s"].to_numpy()
         self._error = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
         self._cuts = np.unique(np.r_[shots["start_s"].to_numpy(), shots["end_s"].to_numpy(), range_s])
+        self._every = _frames_of(detections, pc.scalar(True))
+        self._sure = _frames_of(detections, pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32()))
+        self._confirmed = _frames_of(detections, pc.field("reviewed") != "")
+        self._rejected = _frames_of(rejected, pc.scalar(True))
 
-    def low(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
+    def of(self, brand_id: str, resembling: Sequence[int]) -> tuple[float, float]:
+        """Seconds certainly covered, and most seconds that may be, with the keyframes that resemble the brand."""
+        confirmed, every = self._confirmed[brand_id], self._every[brand_id]
+        breaks = sorted({*self._rejected[brand_id]} - {*confirmed})
+        parts = groupby(sorted(confirmed), key=lambda frame: bisect_left(breaks, frame))
+        certain = [span for _, frames in parts for span in self._exposed(list(frames))]
+        unsure = () if {*confirmed} == {*every} else resembling  # all by a person: only edges are unsure
+        return self._low(certain, self._sure[brand_id]), self._high(self._exposed(every), unsure)
+
+    def _exposed(self, frames: Sequence[int]) -> list[tuple[float, float]]:
+        """The exposures on these keyframes as whole cells."""
+        spans = timeline.bridged_spans(self._timeline, frames, self._bridge_s)
+        return [(float(self._starts[rows[0]]), float(self._ends[rows[-1]])) for rows in spans]
+
+    def _low(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
         """Seconds certainly covered by ``spans`` and the cells of ``frames``, whatever happened at their edges."""
         joined = timeline.union([*spans, *self._shown(frames)])
         blurred = np.where(self._at_cut(joined), 0.0, self._error).sum(axis=1)
         return float(np.maximum(joined[:, 1] - joined[:, 0] - blurred, 0.0).sum())
 
-    def high(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
+    def _high(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
         """Most seconds that ``spans`` and the cells of ``frames`` may cover."""
         joined = timeline.union([*spans, *self._shown(frames)])
         reach = np.where(self._at_cut(joined), 0.0, self._error) * (-1, 1)

@@ -98,11 +98,11 @@ def proposed(
     """
     rows = {row["cluster_id"]: row for row in clusters.to_pylist()}
     names = [line_of(brand) for brand in brands]
-    for row in rows.values():
+    lines = [(row["seconds"], line_of(row["text"])) for row in rows.values()]
+    for row in (r for r in rows.values() if r["rank"] <= MOST_CLUSTERS):
         part = key_of(row["text"])
-        longer = [line_of(r["text"]) for r in rows.values() if r["seconds"] >= row["seconds"]]
-        is_part = part and any(_is_cut_off(part, whole) for whole in (*names, *longer))
-        if row["rank"] <= MOST_CLUSTERS and not is_part:
+        longer = (line for seconds, line in lines if seconds >= row["seconds"])
+        if not (part and any(_is_cut_off(part, whole) for whole in (*names, *longer))):
             yield proposal_of(row, job_id, frames, row["text"], "cluster")
     for answer in answers.to_pylist():
         cluster, name = rows.get(answer["cluster_id"]), without_generic(answer["answer"])

@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from itertools import pairwise
 
@@ -63,9 +64,6 @@ class LexiconIndex:
         self._fuzzy = FuzzyMatcher(self._spellings)
         self._likely = [s for s in self._spellings if weight(s.key) >= SHORTEST_LIKELY and not s.exactly]
         self._finder = NameFinder([s.key for s in self._likely], LEAST_LIKELY)
-        several = [line_of(s.text) for s in self._likely if len(s.cuts) > 2]
-        self._first_words = NameFinder(sorted({line.key[: line.cuts[1]] for line in several}), LEAST_LIKELY)
-        self._last_words = NameFinder(sorted({line.key[line.cuts[-2] :] for line in several}), LEAST_LIKELY)
         self._longest = max((len(s.key) for s in self._spellings), default=0)
         texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
         self._window = max([LONGEST_WINDOW, *(len(line_of(t).cuts) - 1 for t in texts)])
@@ -73,8 +71,20 @@ class LexiconIndex:
         for brand in catalog.brands:
             for text in (brand.name, *brand.aliases):
                 self._names[key_of(text)][brand.brand_id] = brand
-        self._forwards = sorted({s.folded for s in self._spellings})
-        self._backwards = sorted({s.folded[::-1] for s in self._spellings})
+        self._left_out: Brand | None = None
+
+    def without(self, brand: Brand) -> "LexiconIndex":
+        """The index of the catalogue without one of its brands. What takes longest to build is shared."""
+        rest = copy(self)
+        rest.version, rest._left_out = f"{self.version} without {brand.brand_id}", brand
+        rest._by_key = {key: s for key, s in self._by_key.items() if s.brand is not brand}
+        rest._names = self._names.copy()
+        for key in map(key_of, (brand.name, *brand.aliases)):
+            rest._names[key] = {i: other for i, other in self._names[key].items() if other is not brand}
+        rest._excluded = defaultdict(set, {text: ids - {brand.brand_id} for text, ids in self._excluded.items()})
+        for name in ("_all", "_common", "_ends", "_forwards", "_backwards", "_folded_names"):
+            vars(rest).pop(name, None)  # made anew when asked for
+        return rest
 
     def find(
         self, text: str, *, fuzzy_score: float, min_fuzzy_length: int, certain: bool = False, expected: bool = False
@@ -172,7 +182,9 @@ class LexiconIndex:
     def _likely_at(self, line: Line, lattice: Lattice, position: int) -> Candidate | None:
         """Where a name of ``_likely`` fits best, if it counts there."""
         spelling, fitted = self._likely[position], self._finder.fit(position, lattice)
-        if fitted is None or lacks_a_word(spelling.key, spelling.cuts, lattice, fitted.cost):
+        if fitted is None or spelling.brand is self._left_out:
+            return None
+        if lacks_a_word(spelling.key, spelling.cuts, lattice, fitted.cost):
             return None
         if lattice.is_told and lacks_a_letter(spelling.key, lattice, fitted.cost):
             return None
@@ -186,7 +198,15 @@ class LexiconIndex:
 
     def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
         """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
-        return self._first_words.fits_any(lattice), self._last_words.fits_any(lattice)
+        first_words, last_words = self._ends
+        return first_words.fits_any(lattice), last_words.fits_any(lattice)
+
+    @cached_property
+    def _ends(self) -> tuple[NameFinder, NameFinder]:
+        """Finders of the first words and of the last words of names of several words."""
+        several = [line_of(s.text) for s in self._likely if len(s.cuts) > 2 and s.brand is not self._left_out]
+        first, last = {line.key[: line.cuts[1]] for line in several}, {line.key[line.cuts[-2] :] for line in several}
+        return NameFinder(sorted(first), LEAST_LIKELY), NameFinder(sorted(last), LEAST_LIKELY)
 
     def named(self, name: str) -> Hit | None:
         """Looks up a brand by name or alias, ``logo_only`` ones too; None if there is none.
@@ -214,17 +234,17 @@ class LexiconIndex:
     @cached_property
     def _folded_names(self) -> dict[str, str]:
         """Each name as it is compared, by key."""
-        return {key: fold(key) for key in self._names}
+        return {key: fold(key) for key, brands in self._names.items() if brands}
 
     def rivals(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Other names that the whole of ``text`` matches approximately, best first."""
         line = line_of(text)
-        candidates = self._fuzzy.candidates(line, 0, len(line.key), fuzzy_score, min_fuzzy_length)
+        candidates = self._approximate(line, 0, len(line.key), fuzzy_score, min_fuzzy_length)
         return [_hit(line, c) for c in sorted(candidates, key=lambda c: c.worth) if c.spelling.key != line.key]
 
     def is_excluded(self, text: str) -> bool:
         """Whether the catalogue excludes this text as no brand."""
-        return fold(key_of(text)) in self._excluded
+        return bool(self._excluded.get(fold(key_of(text))))
 
     def may_begin(self, text: str) -> bool:
         """Whether the end of ``text`` may begin a longer name: BNP, of BNP Paribas."""
@@ -235,6 +255,14 @@ class LexiconIndex:
         """Whether the beginning of ``text`` may end a longer name: PARIBAS, of BNP Paribas."""
         line = line_of(text)
         return any(_begins_another(fold(line.key[:cut])[::-1], self._backwards) for cut in line.cuts[1:])
+
+    @cached_property
+    def _forwards(self) -> list[str]:
+        return sorted({s.folded for s in self._by_key.values()})
+
+    @cached_property
+    def _backwards(self) -> list[str]:
+        return sorted({s.folded[::-1] for s in self._by_key.values()})
 
     def _candidates(self, line: Line, fuzzy_score: float, min_fuzzy_length: int, certain: bool) -> Iterator[Candidate]:
         """Yields all candidates, including overlapping ones."""
@@ -258,7 +286,13 @@ class LexiconIndex:
                     if self._may_be_split(line, i, j, spelling, plain):
                         yield Candidate(begin, end, spelling, 1.0, exact=True)
                 elif not plain:
-                    yield from self._fuzzy.candidates(line, begin, end, fuzzy_score, min_fuzzy_length, certain)
+                    yield from self._approximate(line, begin, end, fuzzy_score, min_fuzzy_length, certain)
+
+    def _approximate(
+        self, line: Line, begin: int, end: int, fuzzy_score: float, min_fuzzy_length: int, certain: bool = False
+    ) -> Iterator[Candidate]:
+        found = self._fuzzy.candidates(line, begin, end, fuzzy_score, min_fuzzy_length, certain)
+        return (candidate for candidate in found if candidate.spelling.brand is not self._left_out)
 
     @staticmethod
     def _may_be_split(line: Line, i: int, j: int, spelling: Spelling, plain: bool) -> bool:

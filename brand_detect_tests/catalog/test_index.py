@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from brand_detect.catalog import LexiconIndex, load_catalog, parse_catalog
 from brand_detect.catalog.source import is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog, BrandKind
+from brand_detect.domain.lattice import Step, lattice_of
 from brand_detect.domain.text import key_of
 from brand_detect_tests.support.matching import crowded
 
@@ -349,6 +350,43 @@ def test_leaving_out_is_the_same_as_not_having_it():
     real = LexiconIndex(BrandCatalog("x", [b for b in STARTER.brands if b.brand_id != "rai-play"]))
     for text in ("RAI PLAY", "RAIPLAY", "RAI", "RAl PLAY"):
         assert find(without, text) == find(real, text)
+
+
+def test_an_index_without_a_brand_is_that_of_the_list_without_it():
+    more = "- {name: Kia Motors, included_texts: [Kia way]}\n- {name: Mercury, logo_only: true}\n- Zymvorx\n"
+    alike = "- {name: Zymvora, aliases: [Zymvorb, Zymvorc, Zymvord, Zymvore]}\n"
+    parts = "- Nokia\n- {name: Krz, rare: true}\n- {name: Dakrz, rare: true}\n"
+    catalog = parse_catalog((BRANDS + more + alike + parts).encode(), "b.yaml")
+    whole = LexiconIndex(catalog)
+    keys = tuple(sorted(key_of(text) for b in catalog.brands for text in (b.name, *b.aliases)))
+    texts = [t for b in catalog.brands for t in (b.name, *b.aliases, *b.excluded_texts, *b.included_texts)]
+    texts += [
+        "R0LEX",
+        "PEUGEO",
+        "ROLE",
+        "HUAWEIKIA",
+        "8NP PARIBAS",
+        "NEW ZEALAND",
+        "TURKISHAIRLNES",
+        "TOTAL VISA",
+        "ZYMVORQ",
+    ]
+
+    def seen(index):
+        for text in texts:
+            read = lattice_of(text, [Step((letter,), (0.0,)) for letter in text])
+            limits = {"fuzzy_score": 0.7, "min_fuzzy_length": 3}
+            yield text, index.find(text, **limits), index.find(text, **limits, expected=True, certain=True)
+            yield index.rivals(text, **limits), index.find_occluded(text, keys, **limits), index.near(text, 1)
+            yield index.named(text), index.is_excluded(text), index.may_begin(text), index.may_end(text)
+            yield index.find_likely(read), index.may_hold(read)
+        yield [(index.by_chance(s.key), index.crowding(s.key)) for s in index._by_key.values()]
+
+    before = list(seen(whole))
+    for brand in catalog.brands:
+        rest = BrandCatalog("x", [b for b in catalog.brands if b is not brand])
+        assert list(seen(whole.without(brand))) == list(seen(LexiconIndex(rest))), brand.name
+    assert list(seen(whole)) == before
 
 
 def test_the_starter_catalogue_is_broad():

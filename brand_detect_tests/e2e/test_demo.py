@@ -35,7 +35,7 @@ def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: P
         assert sum(within) / len(within) < 0.2
 
         clear = [b.brand for b in scored.brands if b.kind is Kind.clear]
-        assert [out.brand for out in leave_one_out(catalog, clear, matching(payloads)) if not out.passed] == []
+        assert [out.brand for out in leave_one_out(catalog, clear, matching(payloads, catalog)) if not out.passed] == []
 
         clip.unlink()  # nothing below match_brands may look at the video
         again = runner.replay("demo", "match_brands", {"match_brands": {"min_confidence": 0.999}})

@@ -110,7 +110,7 @@ class Evaluator:
         if folder:
             scored = self._with_crops(scored, run, folder)
         names = [label.brand for label in labels.labels if label.kind is Kind.clear] if self.leaves_out else []
-        return scored, leave_one_out(catalog, names, matching(payloads)) if names else []
+        return scored, leave_one_out(catalog, names, matching(payloads, catalog)) if names else []
 
     def _with_crops(self, scored: ClipScore, run: JobRun, folder: Path) -> ClipScore:
         """``scored`` with a picture of the evidence of each brand without a label, written into ``folder``."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 
 from brand_detect.catalog import LexiconIndex
-from brand_detect.domain.catalog import BrandCatalog
+from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
@@ -455,14 +455,14 @@ class LeftOut:
 
 
 def leave_one_out(
-    catalog: BrandCatalog, brands: Iterable[str], match: Callable[[BrandCatalog], BrandVerdicts]
+    catalog: BrandCatalog, brands: Iterable[str], match: Callable[[Brand | None], BrandVerdicts]
 ) -> list[LeftOut]:
-    """Remove each of ``brands`` from the catalogue in turn and match again.
+    """Remove each of ``brands`` from the catalogue in turn and match again: ``match`` does without the given brand.
 
     Its words should become unresolved rather than another brand. Brands that the full catalogue does not find in this
     clip are left out of the result.
     """
-    full = match(catalog).verdicts.to_pylist()
+    full = match(None).verdicts.to_pylist()
     results = []
     for brand in brands:
         key = key_of(brand)
@@ -470,8 +470,7 @@ def leave_one_out(
         own = {t for v in full if entry and v["brand_id"] == entry.brand_id for t in v["track_ids"]}
         if not entry or not own:
             continue
-        rest = tuple(b for b in catalog.brands if b is not entry)
-        without = match(BrandCatalog(version=f"{catalog.version} without {entry.brand_id}", brands=rest))
+        without = match(entry)
         before = {(v["brand_id"], t) for v in full for t in v["track_ids"]}
         taken = {
             v["brand"]
@@ -486,9 +485,14 @@ def leave_one_out(
 
 
 def matching(
-    payloads: Mapping[str, Payload], params: MatchBrandsParams | None = None
-) -> Callable[[BrandCatalog], BrandVerdicts]:
+    payloads: Mapping[str, Payload], catalog: BrandCatalog, params: MatchBrandsParams | None = None
+) -> Callable[[Brand | None], BrandVerdicts]:
     """``match_brands`` on a job's stored detections and texts, for ``leave_one_out``."""
-    run = _Run(payloads)
+    run, index = _Run(payloads), LexiconIndex(catalog)
     chosen = params or MatchBrandsParams.model_validate({})
-    return lambda catalog: match_brands(run.scenes, run.objects, run.texts, chosen, index=LexiconIndex(catalog))
+
+    def match(left_out: Brand | None) -> BrandVerdicts:
+        rest = index.without(left_out) if left_out else index
+        return match_brands(run.scenes, run.objects, run.texts, chosen, index=rest)
+
+    return match

@@ -82,7 +82,8 @@ class LexiconIndex:
         for key in map(key_of, (brand.name, *brand.aliases)):
             rest._names[key] = {i: other for i, other in self._names[key].items() if other is not brand}
         rest._excluded = defaultdict(set, {text: ids - {brand.brand_id} for text, ids in self._excluded.items()})
-        for name in ("_all", "_common", "_ends", "_forwards", "_backwards", "_folded_names"):
+        rest._folded_names = {key: folded for key, folded in self._folded_names.items() if rest._names[key]}
+        for name in ("_all", "_common", "_ends", "_forwards", "_backwards"):
             vars(rest).pop(name, None)  # made anew when asked for
         return rest
 
@@ -234,7 +235,7 @@ class LexiconIndex:
     @cached_property
     def _folded_names(self) -> dict[str, str]:
         """Each name as it is compared, by key."""
-        return {key: fold(key) for key, brands in self._names.items() if brands}
+        return {key: fold(key) for key in self._names}
 
     def rivals(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Other names that the whole of ``text`` matches approximately, best first."""

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from brand_detect_tests.support.forked import forking
 from brand_detect_tests.support.pipeline import CATALOG, two_shot_clip
 from brand_detect_tests.support.stack import BIN, CHECKOUT, Stack
 from scripts import reference
@@ -37,6 +38,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.stop()
 
 
+@pytest.fixture(scope="module")
+def environment(stack: Stack) -> Iterator[dict[str, str]]:
+    """That of the pages' shells."""
+    plain = stack.environment | {"COLUMNS": "200", "NO_COLOR": "1"}
+    with forking(stack.folder, plain) as command:
+        yield plain | {"PATH": f"{command.parent}:{BIN}:{plain['PATH']}"}
+
+
 def script(page: Path) -> tuple[str, list[str]]:
     """The page's commands as one shell script, and the lines that must be printed."""
     commands, expected = ["set -euo pipefail"], []
@@ -50,14 +59,13 @@ def script(page: Path) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_the_commands_of_a_page_do_what_it_says(page: Path, stack: Stack):
+def test_the_commands_of_a_page_do_what_it_says(page: Path, stack: Stack, environment: dict[str, str]):
     (stack.folder / "brands.yaml").write_text(CATALOG, encoding="utf-8")
     commands, expected = script(page)
     for written, real in (("http://127.0.0.1:3000", stack.url), ("http://127.0.0.1:8000", stack.service_url)):
         commands = commands.replace(written, real)
     # each page begins with a job of its own, whatever the others left
     commands = re.sub(r"\bmatch\b(?!\.mp4)", page.stem, commands)
-    environment = stack.environment | {"PATH": f"{BIN}:{stack.environment['PATH']}", "COLUMNS": "200", "NO_COLOR": "1"}
     done = subprocess.run(
         ["bash", "-c", commands], cwd=stack.folder, env=environment, capture_output=True, text=True, timeout=300
     )

@@ -74,7 +74,7 @@ class Place:
         return {str(p.relative_to(self.files)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-@pytest.fixture(params=["sqlite and local files", "postgres and local files", "sqlite and s3"])
+@pytest.fixture(params=["sqlite and local files", "postgres and s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, checkout: Path) -> Place:
     clip = two_shot_clip(tmp_path / "match.mp4")
     if "postgres" in request.param:

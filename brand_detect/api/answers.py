@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi.responses import JSONResponse
@@ -52,8 +53,14 @@ class AsciiJSON(JSONResponse):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Error responses for the OpenAPI description; those of limits and the key apply everywhere."""
-    return {status: {"model": Problem} for status in sorted({*statuses, 400, 401, 413, 429})}
+    """Error responses for the OpenAPI description; those of limits and the key apply everywhere.
+
+    They refer to the schema of ``Problem``, which ``health_router`` declares: FastAPI would make a validator of each
+    "model", half of the time in which the service is assembled.
+    """
+    told = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    every = sorted({*statuses, 400, 401, 413, 429})
+    return {status: {"content": told, "description": HTTPStatus(status).phrase} for status in every}
 
 
 def broken(error: Exception) -> dict[str, str]:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards
 from brand_detect.api.annotated import annotated_router
-from brand_detect.api.answers import AsciiJSON, broken, problems
+from brand_detect.api.answers import AsciiJSON, Problem, broken, problems
 from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
 from brand_detect.api.clips import clip_router
 from brand_detect.api.detect import detect_router
@@ -123,7 +123,7 @@ def health_router(client: Client) -> APIRouter:
         """Whether this service runs."""
         return {"status": "ok"}
 
-    @router.get("/ready", responses=problems(503))
+    @router.get("/ready", responses={**problems(), 503: {"model": Problem}})
     async def ready() -> dict[str, bool]:
         """Whether Dagster's webserver, the pipeline's code and Dagster's daemons are available.
 

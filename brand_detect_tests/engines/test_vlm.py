@@ -116,6 +116,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Callable[[Path], N
     for make in FAMILIES:
         made[make] = tmp_path_factory.mktemp(make.__name__)
         make(made[make])
+    gc.freeze()  # each model that is freed takes a collection, which need not look through all that was imported so far
     return made
 
 

@@ -30,7 +30,8 @@ from brand_detect.report.page import SERVED as DOWNLOADS
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import reseal
-from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.finished import finished
+from brand_detect_tests.support.pipeline import pipeline
 
 MEANT = {"X-Requested-With": "brand_detect"}
 KEY = "geheim"
@@ -85,7 +86,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one job: ROLEX in the first shot, the unknown ACME WIDGETS in the second."""
     folder = tmp_path_factory.mktemp("reports")
     with pipeline(folder) as built:
-        built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+        finished(built)
     return folder
 
 
@@ -271,7 +272,7 @@ def test_a_field_that_looks_like_a_known_one_is_named(http: TestClient):
 
 def test_states_are_those_of_the_newest_report(dagster: ScriptedClient, tmp_path: Path):
     with pipeline(tmp_path) as built:
-        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        finished(built)
         http = service(dagster, tmp_path)
         post(http, action="reject", brand_id="rolex")
         post(http, action="reject", brand_id="emirates")

@@ -18,6 +18,7 @@ from brand_detect.operations.comparison_asset import METADATA_BYTES
 from brand_detect.orchestration.run import JobRun
 from brand_detect.report.comparison import Comparison
 from brand_detect.storage.attempts import AttemptRef
+from brand_detect_tests.support.finished import finished
 from brand_detect_tests.support.pipeline import CATALOG, Pipeline, materialize, pipeline, two_shot_clip
 
 JOB = "match"
@@ -139,9 +140,8 @@ def test_a_comparison_makes_no_checkpoint_and_changes_no_staleness(job: Job):
 
 
 def test_with_one_report_or_none_the_asset_says_so(tmp_path: Path):
-    video = two_shot_clip(tmp_path / "match.mp4")
     with pipeline(tmp_path) as built:
-        first = built.runner.submit(str(video), job_id=JOB)
+        first = finished(built)
         alone = Job(built, first, first)
         for nothing in ({}, {"attempt": "", "with_job": ""}):
             assert alone.materialize(**nothing) == {"text": "Nothing to compare: match has one report so far."}
@@ -151,9 +151,8 @@ def test_with_one_report_or_none_the_asset_says_so(tmp_path: Path):
 
 
 def test_materialize_all_does_not_wait_for_anything_to_compare(tmp_path: Path):
-    video = two_shot_clip(tmp_path / "match.mp4")
     with pipeline(tmp_path) as built:
-        first = built.runner.submit(str(video), job_id=JOB)
+        first = finished(built)
         result = built.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=built.instance,
             partition_key=JOB,
@@ -166,9 +165,8 @@ def test_materialize_all_does_not_wait_for_anything_to_compare(tmp_path: Path):
 
 def test_checkpoints_that_are_gone(tmp_path: Path):
     """Without frames there are no pictures; without what was detected nothing can be compared."""
-    video = two_shot_clip(tmp_path / "match.mp4")
     with pipeline(tmp_path) as built:
-        job = Job(built, built.runner.submit(str(video), job_id=JOB), built.runner.replay(JOB, "match_brands"))
+        job = Job(built, finished(built), built.runner.replay(JOB, "match_brands"))
         built.reader.dark = "EMIRATES"
         built.runner.replay(JOB, "run_ocr")
 

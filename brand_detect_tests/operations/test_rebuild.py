@@ -14,6 +14,7 @@ from brand_detect.operations.rebuild import Rebuilt, rebuild
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import ATTEMPT, attempt_of, latest, materializations
 from brand_detect.storage.manifest import NAME
+from brand_detect_tests.support.finished import finished
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
 PROVENANCE = ("dagster/data_version", "dagster/code_version", "dagster/input_data_version/")
@@ -128,8 +129,7 @@ def test_results_of_checks_come_back(built: Pipeline):
 
 def test_what_comes_back_later_is_not_taken_for_the_latest(tmp_path: Path):
     with pipeline(tmp_path) as built:
-        video = str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0))
-        first = built.runner.submit(video, job_id="match")
+        first = finished(built)
         second = built.runner.replay("match", "match_brands")
         built.instance.delete_run(first.run_id)
         assert again(built, built.instance).events == 9 + 4

@@ -14,16 +14,16 @@ from brand_detect.orchestration.lineage import ATTEMPT, latest, latest_record
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import CheckOutcome
-from brand_detect_tests.support.pipeline import Pipeline, pipeline, two_shot_clip
+from brand_detect_tests.support.finished import finished
+from brand_detect_tests.support.pipeline import Pipeline, pipeline
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, JobRun]]:
     """A job that ran once; tests add attempts to it and never change one."""
     folder = tmp_path_factory.mktemp("lineage")
-    video = two_shot_clip(folder / "match.mp4")
     with pipeline(folder) as built:
-        yield built, built.runner.submit(str(video), job_id="match")
+        yield built, finished(built)
 
 
 def test_one_run_reads_its_own_attempts(first: tuple[Pipeline, JobRun]):

@@ -13,6 +13,7 @@ from brand_detect.engines.providers import ProviderAnswerer
 from brand_detect.orchestration.models import model_of
 from brand_detect.orchestration.plan import ASSUMED_CALL_S, ASSUMED_OUTPUT_TOKENS, Plan, plan
 from brand_detect.storage.answers import Answers
+from brand_detect_tests.support.finished import finished
 from brand_detect_tests.support.pipeline import (
     Pipeline,
     ScriptedAnswerer,
@@ -33,7 +34,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """``match`` has one open cluster, and no model was set."""
     folder = tmp_path_factory.mktemp("plan")
     with pipeline(folder) as built:
-        built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+        finished(built)
         yield built
 
 
@@ -71,7 +72,7 @@ def test_a_server_of_ones_own_costs_nothing(job: Pipeline):
 
 def test_what_was_answered_before_is_no_call(tmp_path: Path):
     with pipeline(tmp_path) as built:
-        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        finished(built)
         params = effective("escalate_vlm", OWN["escalate_vlm"])
         assert isinstance(params, Escalation)
         model = model_of("escalate_vlm", params, built.services.settings, {}, None)

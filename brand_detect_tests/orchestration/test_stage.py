@@ -10,6 +10,7 @@ from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.tags import PARTITION
 from brand_detect.orchestration import stage
 from brand_detect.storage.attempts import AttemptWriter
+from brand_detect_tests.support.finished import finished
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
 
 
@@ -81,7 +82,7 @@ def test_a_write_that_fails_once_is_tried_again_and_leaves_nothing(
 
 def test_what_is_damaged_is_made_again(tmp_path: Path):
     with pipeline(tmp_path) as built:
-        run = submit(built, tmp_path)
+        run = finished(built)
         store = built.services.store
         (Path(store.uri(run.ref("compile_report"))) / "manifest.json").write_bytes(b"{")
         with pytest.raises(Permanent, match="is damaged"):
@@ -97,7 +98,7 @@ def test_what_is_damaged_is_made_again(tmp_path: Path):
 
 def test_what_another_process_has_finished_stays(tmp_path: Path):
     with pipeline(tmp_path) as built:
-        run = submit(built, tmp_path)
+        run = finished(built)
         writer = AttemptWriter(built.services.store.blobs, run.ref("run_ocr"))
         with pytest.raises(Permanent, match="exists already"), writer.discard_on_error():
             raise Permanent("The checkpoint exists already.")
@@ -107,7 +108,7 @@ def test_what_another_process_has_finished_stays(tmp_path: Path):
 def test_a_value_outside_its_limits_fails_the_step_with_a_sentence_and_for_good(tmp_path: Path):
     """The launchpad checks types alone."""
     with pipeline(tmp_path) as built:
-        submit(built, tmp_path)
+        finished(built)
         with pytest.raises(BadInput):
             built.launch("match", "filter_scenes", {"filter_scenes": {"hamming_threshold": 99}})
         run = next(r for r in built.instance.get_runs() if r.is_failure)

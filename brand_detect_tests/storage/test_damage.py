@@ -26,7 +26,8 @@ from brand_detect.storage.own_files import OwnFiles
 from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
-from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.finished import finished
+from brand_detect_tests.support.pipeline import pipeline
 
 QUESTION = "f" * 32
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -40,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one of everything."""
     folder = tmp_path_factory.mktemp("damage")
     with pipeline(folder) as built:
-        built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+        finished(built)
     store = Store(str(folder / "store"))
     store.snapshots.add(CATALOG.version, catalog_to_json(CATALOG), [exemplar_of(LOGO, "svg")], lambda _: LOGO)
     vectors = [{"exemplar_id": "a", "embedding": np.linspace(0, 1, 256).astype(np.float16)}]

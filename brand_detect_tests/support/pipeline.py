@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from string import Template
+from tempfile import mkdtemp
 from threading import Thread
 from typing import Any
 from unittest.mock import patch
@@ -167,6 +169,12 @@ def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
     return write_clip(path, pictures(), fps=10)
 
 
+@cache
+def shared_clip() -> Path:
+    """A clip of two shots in two seconds, which no test changes; every pipeline may read it."""
+    return two_shot_clip(Path(mkdtemp()) / "match.mp4", seconds=2.0)
+
+
 @dataclass
 class Pipeline:
     """A runner over its own store and instance, with what was scripted at hand."""
@@ -224,7 +232,7 @@ def pipeline(
         catalog.write_text(CATALOG, encoding="utf-8")
     settings = Settings(
         store_root=store_root or str(folder / "store"),
-        media_roots=(str(folder), *media_roots),
+        media_roots=(str(folder), str(shared_clip().parent), *media_roots),
         model_hosts=tuple(model_hosts),
         catalog=str(catalog),
         service_url=SERVICE,

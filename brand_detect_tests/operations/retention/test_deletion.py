@@ -16,25 +16,28 @@ from brand_detect.operations.rebuild import rebuild
 from brand_detect.operations.retention.deletion import belongings, delete
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations
+from brand_detect.orchestration.run import JobRun
 from brand_detect_tests.support.ended import ended
-from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
+from brand_detect_tests.support.finished import copied
+from brand_detect_tests.support.pipeline import Pipeline, pipeline, shared_clip, silent
 
 
 @pytest.fixture
 def built(tmp_path: Path) -> Iterator[Pipeline]:
-    """Two jobs."""
     with pipeline(tmp_path) as made:
-        video = two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
-        for job_id in ("match", "match-2"):
-            made.runner.submit(str(video), job_id=job_id)
+        copied(made, two_jobs)
         yield made
+
+
+def two_jobs(built: Pipeline, video: str) -> tuple[JobRun, ...]:
+    return tuple(built.runner.submit(video, job_id=job_id) for job_id in ("match", "match-2"))
 
 
 def events(built: Pipeline, job_id: str) -> int:
     return sum(len(list(materializations(built.instance, stage, job_id))) for stage in LINE)
 
 
-def test_all_of_a_job_goes_and_nothing_of_another(built: Pipeline, tmp_path: Path):
+def test_all_of_a_job_goes_and_nothing_of_another(built: Pipeline):
     found = belongings(built.instance, built.services.store, "match")
     assert (found.attempts, len(found.runs), found.pins) == (9, 1, 0)
     assert found.size_bytes > 10_000
@@ -43,11 +46,11 @@ def test_all_of_a_job_goes_and_nothing_of_another(built: Pipeline, tmp_path: Pat
     assert built.services.store.jobs() == ["match-2"]
     assert (events(built, "match"), events(built, "match-2")) == (0, 9)
     assert built.instance.get_runs_count(dg.RunsFilter(tags={PARTITION: "match"})) == 0
-    assert (tmp_path / "match.mp4").exists()
+    assert shared_clip().exists()
     with pytest.raises(BadInput, match="There is no job match"):
         belongings(built.instance, built.services.store, "match")
     built.runner.replay("match-2", "run_ocr")
-    again = built.runner.submit(str(tmp_path / "match.mp4"), job_id="match")
+    again = built.runner.submit(str(shared_clip()), job_id="match")
     assert {again.attempts[stage] for stage in LINE} == {f"{again.run_id}-0"}
 
 

@@ -23,7 +23,8 @@ from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import NAME
-from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
+from brand_detect_tests.support.finished import copied, finished, submitted
+from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent
 
 ALL_BUT_THE_NEWEST = Retention(keep=1, days=0)
 
@@ -34,8 +35,8 @@ def built(tmp_path: Path) -> Iterator[Pipeline]:
         yield made
 
 
-def submit(built: Pipeline, folder: Path) -> JobRun:
-    return built.runner.submit(str(two_shot_clip(folder / "match.mp4", seconds=2.0)), job_id="match")
+def read_again(built: Pipeline, video: str) -> tuple[JobRun, ...]:
+    return (*submitted(built, video), built.runner.replay("match", "run_ocr"))
 
 
 def pruned(built: Pipeline, retention: Retention, now_s: float | None = None) -> list[JobPruning]:
@@ -47,8 +48,8 @@ def names(built: Pipeline, stage: str) -> list[str]:
     return [m.attempt for m in built.services.store.attempts("match", stage)]
 
 
-def test_a_dry_run_says_what_goes_and_takes_nothing(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
+def test_a_dry_run_says_what_goes_and_takes_nothing(built: Pipeline):
+    first = finished(built)
     second = built.runner.replay("match", "match_brands")
     store = built.services.store
     [found] = plan(built.instance, store, ["match"], ALL_BUT_THE_NEWEST, time.time() + 1)
@@ -59,8 +60,8 @@ def test_a_dry_run_says_what_goes_and_takes_nothing(built: Pipeline, tmp_path: P
     assert names(built, "match_brands") == [first.attempts["match_brands"], second.attempts["match_brands"]]
 
 
-def test_what_stays_can_be_read_and_replayed(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
+def test_what_stays_can_be_read_and_replayed(built: Pipeline):
+    first = finished(built)
     second = built.runner.replay("match", "match_brands")
     third = built.runner.replay("match", "run_ocr")
     store = built.services.store
@@ -76,8 +77,8 @@ def test_what_stays_can_be_read_and_replayed(built: Pipeline, tmp_path: Path):
         built.launch("match", "escalate_vlm", tags={f"{PIN}match_brands": first.attempts["match_brands"]})
 
 
-def test_dagster_is_told_what_went(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
+def test_dagster_is_told_what_went(built: Pipeline):
+    first = finished(built)
     built.runner.replay("match", "compile_report")
     pruned(built, ALL_BUT_THE_NEWEST)
     wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("compile_report"), asset_partitions=["match"])
@@ -90,9 +91,8 @@ def waiting(built: Pipeline, status: dg.DagsterRunStatus, **tags: str) -> None:
     create_run_for_test(built.instance, status=status, tags={PARTITION: "match", **tags})
 
 
-def test_what_a_run_in_the_queue_names_stays(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
-    built.runner.replay("match", "run_ocr")
+def test_what_a_run_in_the_queue_names_stays(built: Pipeline):
+    first, _ = copied(built, read_again)
     built.runner.replay("match", "run_ocr")
     waiting(built, dg.DagsterRunStatus.NOT_STARTED, **{RETRY_OF: first.run_id})
     [found] = pruned(built, ALL_BUT_THE_NEWEST)
@@ -102,9 +102,8 @@ def test_what_a_run_in_the_queue_names_stays(built: Pipeline, tmp_path: Path):
     assert len(found.removal.attempts) == len(STAGES[3:])
 
 
-def test_a_pin_of_a_run_in_the_queue_counts(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
-    built.runner.replay("match", "run_ocr")
+def test_a_pin_of_a_run_in_the_queue_counts(built: Pipeline):
+    first, _ = copied(built, read_again)
     waiting(built, dg.DagsterRunStatus.NOT_STARTED, **{f"{PIN}run_ocr": first.attempts["run_ocr"]})
     pruned(built, ALL_BUT_THE_NEWEST)
     assert first.attempts["run_ocr"] in names(built, "run_ocr")
@@ -123,8 +122,8 @@ def failed_at_match_brands(built: Pipeline) -> dg.DagsterRun:
 
 
 @pytest.mark.parametrize("is_queued", [True, False])
-def test_what_a_second_try_of_a_failed_run_goes_on_from_stays(built: Pipeline, tmp_path: Path, is_queued: bool):
-    submit(built, tmp_path)
+def test_what_a_second_try_of_a_failed_run_goes_on_from_stays(built: Pipeline, is_queued: bool):
+    finished(built)
     failed = failed_at_match_brands(built)
     if is_queued:
         create_run_for_test(
@@ -140,9 +139,8 @@ def test_what_a_second_try_of_a_failed_run_goes_on_from_stays(built: Pipeline, t
     assert f"{failed.run_id}-0" in names(built, "run_ocr")
 
 
-def test_what_a_run_made_and_ended_meanwhile_counts(built: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    first = submit(built, tmp_path)
-    built.runner.replay("match", "run_ocr")
+def test_what_a_run_made_and_ended_meanwhile_counts(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    first, _ = copied(built, read_again)
     look, done = built.instance.get_run_records, []
 
     def slow(*arguments: object, **more: object) -> object:
@@ -158,9 +156,8 @@ def test_what_a_run_made_and_ended_meanwhile_counts(built: Pipeline, tmp_path: P
     assert done[1].load("run_ocr")
 
 
-def test_a_job_at_work_is_left_alone(built: Pipeline, tmp_path: Path):
-    submit(built, tmp_path)
-    built.runner.replay("match", "run_ocr")
+def test_a_job_at_work_is_left_alone(built: Pipeline):
+    copied(built, read_again)
     waiting(built, dg.DagsterRunStatus.STARTED)
     [found] = pruned(built, ALL_BUT_THE_NEWEST)
     assert (bool(found), found.left) == (False, "a run of it is in progress")
@@ -168,8 +165,7 @@ def test_a_job_at_work_is_left_alone(built: Pipeline, tmp_path: Path):
 
 
 def test_a_job_with_a_damaged_manifest_is_left_alone(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
-    built.runner.replay("match", "run_ocr")
+    first, _ = copied(built, read_again)
     (tmp_path / "store" / first.ref("run_ocr").path / NAME).write_text("{", encoding="utf-8")
     [found] = pruned(built, ALL_BUT_THE_NEWEST)
     assert "is damaged" in found.left
@@ -177,7 +173,7 @@ def test_a_job_with_a_damaged_manifest_is_left_alone(built: Pipeline, tmp_path: 
 
 
 def test_what_a_killed_run_has_left_goes_after_a_day(built: Pipeline, tmp_path: Path):
-    submit(built, tmp_path)
+    finished(built)
     half = AttemptRef("match", "run_ocr", "killed-0")
     built.services.store.begin(half).write("texts.parquet", b"half")
     assert pruned(built, Retention()) == []
@@ -189,8 +185,8 @@ def test_what_a_killed_run_has_left_goes_after_a_day(built: Pipeline, tmp_path: 
     assert not file.exists()
 
 
-def test_pictures_go_first_and_come_back_by_materializing_that_stage(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
+def test_pictures_go_first_and_come_back_by_materializing_that_stage(built: Pipeline):
+    first = finished(built)
     [found] = pruned(built, Retention(frames_days=1), time.time() + 2 * DAY_S)
     assert [a.attempt for a in found.removal.frames] == [first.attempts["extract_frames"]]
     assert first.load("extract_frames")
@@ -205,8 +201,8 @@ def test_pictures_go_first_and_come_back_by_materializing_that_stage(built: Pipe
     assert replayed.attempts["extract_frames"] == first.attempts["extract_frames"]
 
 
-def test_what_went_before_is_not_counted_again(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
+def test_what_went_before_is_not_counted_again(built: Pipeline):
+    first = finished(built)
     store = built.services.store
     left = store.stored_bytes("match")
     store.remove_frames(first.ref("extract_frames"))
@@ -220,8 +216,8 @@ def test_what_went_before_is_not_counted_again(built: Pipeline, tmp_path: Path):
     assert found.removal.size_bytes == sum(map(store.size_bytes, attempts)) - gone
 
 
-def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline, tmp_path: Path):
-    first = submit(built, tmp_path)
+def test_the_job_is_a_dry_run_unless_told_otherwise(built: Pipeline):
+    first = finished(built)
     built.runner.replay("match", "compile_report")
     for config, left in (({"keep": 1, "days": 0}, 2), ({"keep": 1, "days": 0, "dry_run": False}, 1)):
         done = prune_job.execute_in_process(

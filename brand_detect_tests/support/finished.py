@@ -20,7 +20,7 @@ Make = Callable[[Pipeline, str], tuple[JobRun, ...]]
 
 
 def finished(built: Pipeline) -> JobRun:
-    """The job ``match``, whose first shot says ROLEX and whose second ACME WIDGETS; for what ``pipeline(folder)`` made."""
+    """The job ``match``: its first shot says ROLEX, its second ACME WIDGETS. ``built`` is as ``copied`` wants it."""
     [run] = copied(built, submitted)
     return run
 

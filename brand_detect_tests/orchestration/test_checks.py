@@ -28,6 +28,7 @@ from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect_tests.stages.compile_report.test_compile import BRANDS, cut_times, dropped_of, fates, region_rows
 from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.campaign import holds_for
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, ScriptedDetector, pipeline, two_shot_clip
 
 # extract_frames
@@ -209,8 +210,9 @@ def made(
     return Made(report, {"extract_frames": frames, "filter_scenes": scenes, "detect_objects": detected}, known)
 
 
-@settings(max_examples=300, deadline=None)
-@given(
+@holds_for(
+    60,
+    300,
     region_rows,
     fates,
     cut_times,
@@ -299,8 +301,7 @@ def test_a_lost_exposure_and_a_report_on_another_range_are_found(whole: Made):
     assert short.failing() == {TOTALS}, "Puma's half second was to be left out"
 
 
-@settings(max_examples=100, deadline=None)
-@given(region_rows.filter(bool), st.data())
+@holds_for(20, 100, region_rows.filter(bool), st.data())
 def test_seconds_that_are_moved_anywhere_are_found(rows: list[tuple[int, ...]], data: st.DataObject):
     found = made(rows, ["keyframe"] * 20, (), bridge_s=data.draw(st.sampled_from([0.0, 1.0])))
     row = data.draw(st.integers(0, found.report.exposures.num_rows - 1))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brand_detect.domain.catalog import Brand, BrandCatalog
@@ -24,6 +23,7 @@ from brand_detect.report.comparison import (
 from brand_detect.report.comparison import settings as set_differently
 from brand_detect.report.comparison.document import Outcome
 from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.campaign import holds_for
 from brand_detect_tests.support.report_fakes import select_report
 
 RUN = "run-1-0"
@@ -312,8 +312,7 @@ def test_outcomes_in_words(outcome: Outcome, words: str) -> None:
 FRAMES = st.sets(st.integers(0, 19), max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
-@given(FRAMES, FRAMES, FRAMES)
+@holds_for(10, 40, FRAMES, FRAMES, FRAMES)
 def test_swapping_the_sides_turns_gains_into_losses(nike: set[int], was: set[int], now: set[int]) -> None:
     """Nike stays, Acme is on other frames on the two sides."""
 

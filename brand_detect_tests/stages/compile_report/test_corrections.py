@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileReportParams, Report, Reviewed
@@ -23,6 +22,7 @@ from brand_detect.orchestration.checks import (
 from brand_detect.orchestration.profiles import load_quality
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect_tests.support import payloads as p
+from brand_detect_tests.support.campaign import holds_for
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LEFT, RIGHT, MOVED = (100, 100, 200, 50), (900, 500, 200, 50), (130, 100, 200, 50)
@@ -264,8 +264,7 @@ def log_of(events: list[dict[str, Any]]) -> list[Review]:
     return [said(n, **event) for n, event in enumerate(events)]
 
 
-@settings(max_examples=60, deadline=None)
-@given(logs, about_brands | others)
+@holds_for(12, 60, logs, about_brands | others)
 def test_an_undo_restores_the_report(events: list[dict[str, Any]], extra: dict[str, Any]):
     log, wrong = log_of(events), said(50, **extra)
     made, restored = report(*log), report(*log, wrong, said(51, "undo", undoes=wrong.review_id))
@@ -273,8 +272,9 @@ def test_an_undo_restores_the_report(events: list[dict[str, Any]], extra: dict[s
         assert getattr(restored, name).equals(getattr(made, name)), name
 
 
-@settings(max_examples=60, deadline=None)
-@given(
+@holds_for(
+    12,
+    60,
     st.sampled_from(["accept", "reject", "rename"]),
     st.sampled_from(["accept", "reject", "rename"]),
     st.sampled_from(["nike", "puma"]),
@@ -294,8 +294,7 @@ def test_the_later_of_two_names_counts():
     assert both.detections.equals(report(said(1, "name", cluster_id="x0", to="Kappa")).detections)
 
 
-@settings(max_examples=100, deadline=None)
-@given(logs, st.sampled_from([0.0, 0.5, 2.0]))
+@holds_for(20, 100, logs, st.sampled_from([0.0, 0.5, 2.0]))
 def test_no_instant_is_counted_twice_and_no_detection_is_lost(events: list[dict[str, Any]], bridge_s: float):
     made = report(*log_of(events), bridge_s=bridge_s)  # which also runs the pipeline's own checks
     for brand in made.brands.to_pylist():

@@ -37,7 +37,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A furnished home of the test's own."""
-    return move_in(shutil.copytree(shared, tmp_path / "home"), monkeypatch)
+    copied = shutil.copytree(shared, tmp_path / "home")
+    config = copied / "dagster.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace(str(shared), str(copied)), encoding="utf-8")
+    return move_in(copied, monkeypatch)
 
 
 @pytest.fixture

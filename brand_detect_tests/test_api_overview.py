@@ -51,6 +51,8 @@ def test_a_report_is_compared_with_the_one_before(http: TestClient):
 def test_only_a_report_after_another_leads_to_a_comparison(http: TestClient):
     assert '"compare": "/compare?job=first"' in http.get("/reports/first").text
     assert '"compare": ' not in http.get("/reports/second").text
+    listed = {job["job_id"]: job["compare"] for job in http.get("/jobs").json()["jobs"]}
+    assert listed == {"first": "/compare?job=first", "second": None}
     alone = http.get("/compare?job=second", headers={"Accept": "text/html"}).text
     assert "second has only one report so far: there is nothing to compare it with." in alone
     assert 'href="/brand-list"' in alone

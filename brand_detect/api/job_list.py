@@ -87,6 +87,7 @@ EXAMPLE = {
     "created_s": 1796003332.3,
     "not_before_s": None,
     "report": None,
+    "compare": None,
     "brands": [],
     "n_brands": 0,
     "unresolved": 0,
@@ -110,6 +111,7 @@ class Job(BaseModel):
     created_s: float = Field(description="when that run was created or, without one, the report; seconds since 1970")
     not_before_s: float | None = Field(description="when a held run is due, in seconds since 1970")
     report: str | None = Field(description="address of the newest report's page")
+    compare: str | None = Field(description="address of its comparison with the report before, if there is one")
     brands: list[BrandSeconds] = Field(description=f"the {MOST_BRANDS} brands longest on screen")
     n_brands: int = Field(description="number of brands in the report")
     unresolved: int = Field(description="number of unresolved clusters in the report")
@@ -377,6 +379,7 @@ class JobList:
             created_s=known.created_s,
             not_before_s=run.not_before_s if run and known.state is State.held else None,
             report=f"/reports/{job_id}" if summary else None,
+            compare=f"/compare?job={job_id}" if summary and summary.has_earlier else None,
             brands=[BrandSeconds(brand=b, seconds=s) for b, s in summary.top[:MOST_BRANDS]] if summary else [],
             n_brands=summary.n_brands if summary else 0,
             unresolved=summary.unresolved if summary else 0,

@@ -160,7 +160,7 @@ class StoredReports:
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
         is_drawn = self._store.blobs.exists(_ref(made).annotated)
         places["annotated" if is_drawn else "draw"] = f"{home}/annotated.mp4?report={made.attempt}"
-        if sum(not m.failed_check for m in self._reports.all(job_id)) > 1:
+        if len(self._reports.sound(job_id)) > 1:
             places["compare"] = f"/compare?job={job_id}"
         places["brands"] = f"{home}/brands"
         places["video"] = f"{home}/video?report={made.attempt}"

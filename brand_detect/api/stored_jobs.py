@@ -1,6 +1,6 @@
 """What the list of jobs reads from the store: the request, the newest report's totals, and a picture of the video."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from brand_detect.api.stored import ATTEMPT, NotThere
@@ -31,6 +31,8 @@ class Summary:
     """Brands and their seconds on screen, longest first."""
     frames: str
     """The attempt with the report's frames."""
+    has_earlier: bool = False
+    """Whether it can be compared with a report before it."""
 
 
 class StoredJobs:
@@ -67,8 +69,8 @@ class StoredJobs:
 
     def summary(self, job_id: str) -> Summary | None:
         """Totals of the job's newest report; errors as ``newest``."""
-        made = self.newest(job_id)
-        return self._summary_of(job_id, made.attempt) if made else None
+        made = self._reports.sound(job_id)
+        return replace(self._summary_of(job_id, made[-1].attempt), has_earlier=len(made) > 1) if made else None
 
     def frames(self, job_id: str) -> str:
         """The newest attempt of ``extract_frames``, "" if there is none."""

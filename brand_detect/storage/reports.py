@@ -24,6 +24,10 @@ class Reports:
         refs = self._store.folders(job_id, Stage.compile_report)
         return readable(self.manifest, (ref for ref in refs if self._store.exists(ref)))
 
+    def sound(self, job_id: str) -> list[Manifest]:
+        """Those of ``all`` whose blocking checks passed."""
+        return [made for made in self.all(job_id) if not made.failed_check]
+
     def find(self, job_id: str, attempt: str = "") -> Manifest:
         """The report ``attempt``, its first letters do, or the newest whose blocking checks passed.
 

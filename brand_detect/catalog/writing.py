@@ -21,8 +21,8 @@ from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
 _PLAIN = re.compile(r"\w(?:[\w &'’./-]*[\w/.])?")  # needs no quotes anywhere in YAML
-_CONDITIONS = ("logo_only", "min_length")
-"""Columns that say how all texts of a brand match."""
+_CONDITIONS = ("logo_only", "min_length", "excluded")
+"""Columns that hold for all texts of a brand."""
 
 Cells = Mapping[str, Cell]
 
@@ -147,13 +147,43 @@ def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Brand:
         if kept := _kept(entry, merged, one, other):
             drafts[target] = with_values(drafts[target], target.name, {"name": other.name, **kept})
             merged = _brand_of(_loaded(path, artwork, drafts), other.name)
-        try:
-            # The removal last: a kill in between leaves a name twice, which every command says, and loses none.
-            for file in sorted(drafts, key=lambda file: file != target):
-                replace_file(file, drafts[file].encode())
-        except OSError as e:
-            raise BadInput(f"{e.filename or path} cannot be written: {e.strerror}.", "check its permissions") from e
+        # The removal last: a kill in between leaves a name twice, which every command says, and loses none.
+        _replace(sorted(drafts.items(), key=lambda draft: draft[0] != target))
         return merged
+
+
+def exclude_brand(path: Path, name: str, artwork: Artwork, *, excluded: bool) -> Brand:
+    """Notes in the catalogue at ``path`` whether reports leave a brand out.
+
+    It says so where the brand is listed: in the user's own list, or in the layer that has it.
+
+    Raises:
+        BadInput: there is no such brand, or its list cannot be edited; nothing is written.
+    """
+    with _alone(begun(path)), without_gc():
+        brand = _brand_of(load_catalog(str(path), artwork), name)
+        if brand.excluded == excluded:
+            return brand
+        named = ((file, entries_of(file.read_bytes(), file.name)) for file in Place.of(path).lists)
+        file = next(f for f, entries in named if any(e.single("name") == brand.name for e in entries))
+        cells = {"name": brand.name, "excluded": json.dumps(excluded)}
+        draft = with_values(_read(_editable(file, brand.name)), file.name, cells)
+        after = _brand_of(_loaded(path, artwork, {file: draft}), brand.name)
+        _replace([(file, draft)])
+        return after
+
+
+def _replace(drafts: Iterable[tuple[Path, str]]) -> None:
+    """Writes ``drafts`` to their files.
+
+    Raises:
+        BadInput: one cannot be written.
+    """
+    for file, text in drafts:
+        try:
+            replace_file(file, text.encode())
+        except OSError as e:
+            raise BadInput(f"{e.filename or file} cannot be written: {e.strerror}.", "check its permissions") from e
 
 
 def _loaded(path: Path, artwork: Artwork, drafts: Mapping[Path, str]) -> LoadedCatalog:

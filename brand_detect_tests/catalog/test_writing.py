@@ -16,6 +16,7 @@ from brand_detect.catalog.writing import (
     Picture,
     add_brand,
     entry_text,
+    exclude_brand,
     merge_brands,
     with_brand,
     with_values,
@@ -376,3 +377,51 @@ def test_a_merge_that_cannot_be_changes_nothing(tmp_path: Path, name: str, into:
     with pytest.raises(BadInput, match=what):
         merge_brands(folder, name, into, ARTWORK)
     assert state(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "written"),
+    [
+        ("brands.yaml", "- Rolex\n- Acme  # ours\n", "- Rolex\n- {name: Acme, excluded: true}  # ours\n"),
+        ("more.yaml", "- {name: Acme, aliases: [AT]}\n", "- {name: Acme, excluded: true, aliases: [AT]}\n"),
+        (LEARNED, "- name: Acme\n  aliases: [AT]\n", "- name: Acme\n  excluded: true\n  aliases: [AT]\n"),
+        (IMPORTED, "- {name: Acme, excluded: no, aliases: [AT]}\n", "- {name: Acme, excluded: true, aliases: [AT]}\n"),
+    ],
+)
+def test_a_brand_is_excluded_where_it_is_listed_and_brought_back(tmp_path: Path, file: str, text: str, written: str):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Zymvora\n"} | {file: text})
+    before = load_catalog(str(folder)).catalog
+    brand = exclude_brand(folder, "acme", ARTWORK, excluded=True)
+    assert (brand.name, brand.excluded) == ("Acme", True)
+    assert (folder / file).read_text() == written
+    assert [b.name for b in load_catalog(str(folder)).catalog.brands if b.excluded] == ["Acme"]
+    kept = state(folder)
+    assert exclude_brand(folder, "Acme", ARTWORK, excluded=True) == brand
+    assert state(folder) == kept, "it was excluded before"
+    assert not exclude_brand(folder, "Acme", ARTWORK, excluded=False).excluded
+    assert load_catalog(str(folder)).catalog == before
+
+
+def test_a_brand_of_ones_own_is_excluded_there_though_a_layer_adds_to_it(tmp_path: Path):
+    files = {"brands.yaml": "- {name: Acme, aliases: [Acme Tools]}\n", LEARNED: "- {name: Acme Tools, aliases: [AT]}\n"}
+    folder = write(tmp_path / "mine", files)
+    brand = exclude_brand(folder, "AT", ARTWORK, excluded=True)
+    assert (brand.name, brand.aliases, brand.excluded) == ("Acme", ("AT", "Acme Tools"), True)
+    assert "excluded" not in (folder / LEARNED).read_text()
+
+
+@pytest.mark.parametrize(("name", "what"), [("Nobody", "no brand Nobody"), ("Swatch", r"more\.csv is not YAML")])
+def test_what_cannot_be_excluded_changes_nothing(tmp_path: Path, name: str, what: str):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n", "more.csv": "name,aliases\nSwatch,SW\n"})
+    before = state(folder)
+    with pytest.raises(BadInput, match=what):
+        exclude_brand(folder, name, ARTWORK, excluded=True)
+    assert state(folder) == before
+
+
+def test_an_excluded_brand_becomes_one_with_another_only_if_both_are(tmp_path: Path):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n- {name: Acme, excluded: yes}\n"})
+    with pytest.raises(BadInput, match="They differ in excluded: Acme has true, Rolex false"):
+        merge_brands(folder, "Acme", "Rolex", ARTWORK)
+    exclude_brand(folder, "Rolex", ARTWORK, excluded=True)
+    assert merge_brands(folder, "Acme", "Rolex", ARTWORK).excluded

@@ -286,6 +286,7 @@ def test_a_list_that_cannot_be_read_is_a_sentence(service: Service):
 def test_two_brands_become_one(service: Service):
     merged = service.http.post("/brands/rolex/merge", json={"into": "Emirates"}, headers=MEANT)
     assert (merged.status_code, merged.json()["name"], merged.json()["aliases"]) == (200, "Emirates", ["Rolex"])
+    assert merged.json()["notes"] == []
     assert [b["name"] for b in service.http.get("/brands").json()["brands"]] == ["Emirates"]
     again = service.http.post("/brands/rolex/merge", json={"into": "Emirates"}, headers=MEANT)
     assert again.status_code == 404

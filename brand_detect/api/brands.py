@@ -82,6 +82,10 @@ class Merge(BaseModel):
     into: Text = Field(min_length=1, description="a name of the brand that stays", examples=["Zymvora"])
 
 
+class MergedBrand(ListedBrand):
+    notes: list[str] = Field(description="what was said of one of the two and no longer holds", examples=[[]])
+
+
 class AddedBrand(BaseModel):
     brand: ListedBrand
     new_logos: int = Field(description="how many of the logos it did not have", examples=[1])
@@ -221,12 +225,13 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> AP
         return _listed(brands.exclude(brand_id, excluded=False))
 
     @router.post(f"{BRANDS}/{{brand_id}}/merge", responses=problems(403, 404, 415, 503))
-    def merge(brand_id: BrandId, asked: Merge) -> ListedBrand:
+    def merge(brand_id: BrandId, asked: Merge) -> MergedBrand:
         """Give a brand's names and logos to another, and take it off the deployment's list.
 
         Reports made before keep their names until they are replayed from `match_brands`.
         """
-        return _listed(brands.merge(brand_id, asked.into))
+        merged = brands.merge(brand_id, asked.into)
+        return MergedBrand(**_listed(merged.brand).model_dump(), notes=list(merged.notes))
 
     @router.post(f"{PROPOSALS}/{{proposal_id}}", responses=problems(403, 404, 415, 503))
     def decide(

@@ -11,7 +11,7 @@ from brand_detect.api.stored import NotThere
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.catalog import LexiconIndex, LoadedCatalog
 from brand_detect.catalog.reader import CatalogReader
-from brand_detect.catalog.writing import Added, Cells, Picture, add_brand, exclude_brand, merge_brands
+from brand_detect.catalog.writing import Added, Cells, Merged, Picture, add_brand, exclude_brand, merge_brands
 from brand_detect.domain.backgrounds import on_contrast
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
@@ -162,8 +162,8 @@ class StoredBrands:
         with self._writing:
             return add_brand(self.changeable(), cells, logos, self._artwork)
 
-    def merge(self, brand_id: str, into: str) -> Brand:
-        """Gives a brand's names and logos to the brand called ``into``, which is returned, and takes it off the list.
+    def merge(self, brand_id: str, into: str) -> Merged:
+        """Gives a brand's names and logos to the brand called ``into``, and takes it off the list.
 
         Raises:
             NotThere: the list has no such brand.

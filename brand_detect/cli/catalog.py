@@ -139,7 +139,10 @@ def merge(
     from brand_detect.catalog.writing import merge_brands
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
-    brand = merge_brands(of_ones_own(catalog), name, into, VectorAndPixelArtwork())
+    merged = merge_brands(of_ones_own(catalog), name, into, VectorAndPixelArtwork())
+    for note in merged.notes:
+        err.print(f"note: {plain(note)}", highlight=False, soft_wrap=True)
+    brand = merged.brand
     names = ", ".join((brand.name, *brand.aliases))
     out.print(f"{plain(names)}; logos: {len(brand.exemplars)}", highlight=False, soft_wrap=True)
 

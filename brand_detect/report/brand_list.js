@@ -144,7 +144,7 @@ merging?.addEventListener("submit", async (event) => {
   button.disabled = true;
   try {
     const brand = await ask("POST", `/brands/${encodeURIComponent(gone)}/merge`, { into });
-    return changed(brand, `One brand now: ${[brand.name, ...brand.aliases].join(", ")}, with ${logosOf(brand)}.`);
+    return changed(brand, `One brand now: ${[brand.name, ...brand.aliases].join(", ")}, with ${logosOf(brand)}.${brand.notes.map((note) => ` ${note}`).join("")}`);
   } catch (error) { byId("merge-message").textContent = error.message; }
   button.disabled = false;
 });

@@ -106,6 +106,8 @@ def test_proposals_are_named_and_rejected_by_keyboard(page: Page, folder: Path):
 
 
 def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
+    (folder / "brands.yaml").write_text("- Rolex\n- {name: Emirates, excluded_texts: [Rolex]}\n")
+    page.reload()
     page.get_by_role("button", name="Merge Rolex into…").press("Enter")
     dialog = page.get_by_role("dialog", name="Merge Rolex into another brand")
     dialog.get_by_role("button", name="Merge").press("Enter")
@@ -119,7 +121,9 @@ def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
     assert faults(page) == []
     into.fill("emirates")
     into.press("Enter")
-    expect(page.locator("#said")).to_have_text("One brand now: Emirates, Rolex, with 0 logos.")
+    expect(page.locator("#said")).to_have_text(
+        "One brand now: Emirates, Rolex, with 0 logos. No longer excluded, for it is a name now: Rolex."
+    )
     assert brands(folder) == {"Emirates": ("Rolex",)}
     expect(page.get_by_role("checkbox", name="match.mp4 would lose Rolex")).to_be_checked()
 

@@ -41,6 +41,8 @@ PIECE_BYTES = 2**22
 MOST_NAMES = 50
 """Limit of names that are suggested at once: a catalogue has tens of thousands."""
 ReportAsked = Annotated[str, Query(description="the report's attempt; by default the newest")]
+LONGEST_DRAWN_MIN = 20
+"""Longest video that is drawn here, in minutes: two cores need about its length for it at 1080p."""
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
 
@@ -155,11 +157,12 @@ class StoredReports:
         made, home = self.newest(job_id), f"/reports/{job_id}"
         page = self._store.read(_ref(made), "report.html")
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
-        places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
+        places: dict[str, str | int] = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
         is_drawn = self._store.blobs.exists(_ref(made).annotated)
         places["annotated" if is_drawn else "draw"] = f"{home}/annotated.mp4?report={made.attempt}"
+        places["draw_min"] = LONGEST_DRAWN_MIN
         if len(self._reports.sound(job_id)) > 1:
             places["compare"] = f"/compare?job={job_id}"
         places["brands"] = f"{home}/brands"

@@ -296,9 +296,10 @@ def test_two_brands_become_one(service: Service):
 
 
 def test_a_brand_is_left_out_of_reports_and_counted_again(tmp_path: Path):
+    (tmp_path / "brands.yaml").write_text("- Red Widgets\n")
     service = Service(tmp_path)
 
-    def change(what: str, brand_id: str = "rolex") -> Any:
+    def change(what: str, brand_id: str = "red-widgets") -> Any:
         return service.http.post(f"/brands/{brand_id}/{what}", headers=MEANT)
 
     def touched() -> list[tuple[list[str], list[str]]]:
@@ -308,25 +309,26 @@ def test_a_brand_is_left_out_of_reports_and_counted_again(tmp_path: Path):
         return [b["brand"] for b in service.http.get("/jobs").json()["jobs"][0]["brands"]]
 
     with pipeline(tmp_path) as built:
+        built.reader.dark, built.reader.bright = "RED WIDGETS", "WIDGETS"
         built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
-        assert (reported(), touched()) == (["Rolex"], [])
+        assert (reported(), touched()) == (["Red Widgets"], [])
         done = change("exclude")
-        assert (done.status_code, done.json()["name"], done.json()["excluded"]) == (200, "Rolex", True)
-        assert touched() == [([], ["Rolex"])]
+        assert (done.status_code, done.json()["name"], done.json()["excluded"]) == (200, "Red Widgets", True)
+        assert touched() == [([], ["Red Widgets"])]
         built.runner.replay("match", "match_brands")
     service = Service(tmp_path)
     assert (reported(), touched()) == ([], [])
     page = service.http.get("/reports/match").text
-    assert "Brands that the catalogue excludes are left out. On screen: Rolex." in page
-    assert [p["text"] for p in service.proposals()] == ["ACME WIDGETS"], "the text of Rolex is still its own"
+    assert "Brands that the catalogue excludes are left out. On screen: Red Widgets." in page
+    assert service.proposals() == [], "neither its name nor a word of it"
     found = service.http.get("/brands", params={"q": "excluded"}).json()
-    assert ([b["name"] for b in found["brands"]], found["excluded"]) == (["Rolex"], 1)
+    assert ([b["name"] for b in found["brands"]], found["excluded"]) == (["Red Widgets"], 1)
     assert change("include").json()["excluded"] is False
-    assert touched() == [(["Rolex"], [])]
+    assert touched() == [(["Red Widgets"], [])]
     assert service.http.get("/brands").json()["excluded"] == 0
     assert change("exclude", "nobody").status_code == 404
-    assert service.http.post("/brands/rolex/exclude").status_code == 403
-    packaged = Service(tmp_path, catalog="").http.post("/brands/rolex/exclude", headers=MEANT)
+    assert service.http.post("/brands/red-widgets/exclude").status_code == 403
+    packaged = Service(tmp_path, catalog="").http.post("/brands/red-widgets/exclude", headers=MEANT)
     assert (packaged.status_code, "catalog init" in packaged.json()["hint"]) == (400, True)
 
 

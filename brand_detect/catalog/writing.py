@@ -229,7 +229,7 @@ def _no_longer(merged: Brand, one: Brand, other: Brand) -> Iterator[str]:
         yield f"No longer excluded, for it is a name now: {', '.join(texts)}."
     for brand in (one, other):
         if brand.rare and not merged.rare:
-            yield f"{brand.name} was marked as rare; the brand is not."
+            yield f"{brand.name} was marked as rare; the one brand is not."
         if brand.packaged and not merged.packaged:
             yield f"The packaged logos of {brand.name} count like chosen ones now."
 

@@ -349,8 +349,8 @@ def test_what_one_excludes_and_the_other_is_called_is_a_name_and_that_is_said(
     ("one", "other", "rare", "said"),
     [
         ("rare: yes", "rare: yes", True, ()),
-        ("rare: yes", "rare: no", False, ("Acme was marked as rare; the brand is not.",)),
-        ("rare: no", "rare: yes", False, ("Zymvora was marked as rare; the brand is not.",)),
+        ("rare: yes", "rare: no", False, ("Acme was marked as rare; the one brand is not.",)),
+        ("rare: no", "rare: yes", False, ("Zymvora was marked as rare; the one brand is not.",)),
         ("rare: no", "rare: no", False, ()),
     ],
 )

@@ -13,8 +13,21 @@ two, in the same time."""
 @cache
 def share_arenas() -> bool:
     """Let threads that start from now on share ``ARENAS`` pools; False where the C library is not glibc."""
+    glibc = _glibc()
+    return glibc is not None and glibc.mallopt(M_ARENA_MAX, ARENAS) == 1
+
+
+def give_back_freed() -> bool:
+    """Give memory that was freed back to the system; False where the C library is not glibc, or there was none."""
+    glibc = _glibc()
+    return glibc is not None and glibc.malloc_trim(0) == 1
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        library = ctypes.CDLL("libc.so.6")
+        _ = library.mallopt, library.malloc_trim
     except (OSError, AttributeError):
-        return False
-    return mallopt(M_ARENA_MAX, ARENAS) == 1
+        return None
+    return library

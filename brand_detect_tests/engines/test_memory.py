@@ -33,3 +33,24 @@ def test_threads_share_arenas() -> None:
         return sum(line.startswith("Arena ") for line in told.splitlines())
 
     assert arenas("shared") <= ARENAS < arenas("apart")
+
+
+FREED = """
+import os
+import numpy as np
+from brand_detect.engines.memory import give_back_freed
+def resident_mib():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+held = [np.ones(2**12) for _ in range(4_000)]  # too small to be given back one by one, 125 MiB in all
+held = held[-1:]
+before = resident_mib()
+give_back_freed()
+print(before - resident_mib())
+"""
+
+
+@pytest.mark.skipif(not share_arenas(), reason="not glibc")
+def test_freed_memory_is_given_back() -> None:
+    told = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True).stdout
+    assert float(told) > 100

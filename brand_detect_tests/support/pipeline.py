@@ -26,10 +26,7 @@ from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.run import JobRun, Runner
-from brand_detect_tests.support.database import keep_engines
 from brand_detect_tests.support.videos import write_clip
-
-keep_engines()
 
 PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
 SERVICE = "https://brands.example.org"
@@ -241,11 +238,18 @@ def pipeline(
         yield Pipeline(Runner(definitions, services, live), services, live, definitions, detector, reader, embedder)
 
 
+STORAGE = (
+    "storage: {{custom: {{module: brand_detect.orchestration.sqlite, class: SqliteStorage, "
+    "config: {{base_dir: {}}}}}}}\n"
+)
+"""The project's storage in a dagster.yaml, to be formatted with its folder."""
+
+
 @contextmanager
 def _kept(folder: Path) -> Iterator[dg.DagsterInstance]:
     config = folder / "dagster.yaml"
     if not config.exists():
-        config.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+        config.write_text(f"telemetry: {{enabled: false}}\n{STORAGE.format(folder)}", encoding="utf-8")
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
         yield instance
 

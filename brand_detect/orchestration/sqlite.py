@@ -1,0 +1,123 @@
+"""Dagster's SQLite storage with connections that stay open: the ``storage`` of ``dagster.yaml``.
+
+Dagster's own makes an engine and opens a connection for every query, some 800 in a run of nine steps. Each engine
+compiles all its statements anew, and each connection that closes writes its log back to the database and waits for
+the disk. The files are the same, so either storage can take over from the other.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, event
+
+_OPEN_RUNS = 16
+"""Databases of runs, one each, that a process keeps open."""
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, max_overflow=-1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _relaxed)
+    return engine
+
+
+def _relaxed(connection: Any, _: object) -> None:
+    """Wait for the disk once in many commits: a killed process loses none, a machine that loses power the last ones.
+
+    The database stays whole in both cases (https://www.sqlite.org/pragma.html#pragma_synchronous, WAL mode), and
+    Dagster runs again what it has not recorded.
+    """
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+class _OneFile:
+    """Keeps the connections to one database."""
+
+    _conn_string: str
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return _engine(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+
+
+class Runs(_OneFile, SqliteRunStorage):
+    """Runs, heartbeats of the daemons, and stored values."""
+
+
+class Schedules(_OneFile, SqliteScheduleStorage):
+    """Schedules, sensors and their ticks."""
+
+
+class Events(SqliteEventLogStorage):
+    """Events: a database for each run, and one that counts across runs."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        super().__init__(base_dir, inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            if shard not in self._engines:
+                self._engines[shard] = _engine(self.conn_string_for_shard(shard))
+            self._engines.move_to_end(shard)
+            if len(self._engines) > _OPEN_RUNS:
+                self._engines.popitem(last=False)[1].dispose()
+            if shard not in self._initialized_dbs:
+                self._initdb(self._engines[shard])
+                self._initialized_dbs.add(shard)
+            with self._engines[shard].begin() as connection:
+                yield connection
+
+    def store_event(self, event: EventLogEntry) -> None:
+        super().store_event(event)
+        # Whoever watches a run, as Dagster's UI does, waits for a change of its database, not of the log beside it.
+        os.utime(self.path_for_shard(event.run_id))
+
+    def wipe(self) -> None:
+        self._close()
+        super().wipe()
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._close()
+
+    def _close(self) -> None:
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+
+
+class SqliteStorage(DagsterSqliteStorage):
+    """The three of them in one folder, ``base_dir``, laid out as Dagster's own."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self.base_dir = base_dir
+        self._run_storage = Runs.from_local(f"{base_dir}/history")
+        self._event_log_storage = Events(f"{base_dir}/history/runs")
+        self._schedule_storage = Schedules.from_local(f"{base_dir}/schedules")
+        self._inst_data = inst_data
+        DagsterStorage.__init__(self)
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Any) -> "SqliteStorage":
+        return cls.from_local(inst_data=inst_data, **config_value)

@@ -1,0 +1,129 @@
+"""Dagster's SQLite storage with connections that stay open."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from sqlalchemy import Engine, event
+
+from brand_detect.orchestration.sqlite import _OPEN_RUNS
+from brand_detect_tests.support.ended import ended
+from brand_detect_tests.support.pipeline import STORAGE
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster.yaml").write_text(
+        f"telemetry: {{enabled: false}}\n{STORAGE.format(tmp_path)}", encoding="utf-8"
+    )
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+
+
+def messages(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [text(entry) for entry in instance.all_logs(run_id)]
+
+
+def text(entry: dg.EventLogEntry) -> str:
+    return (entry.dagster_event and entry.dagster_event.message) or ""
+
+
+def said(instance: dg.DagsterInstance, run_id: str, message: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_engine_event(message, run)
+
+
+def test_a_query_opens_no_connection(live: dg.DagsterInstance):
+    run_id = ended(live, "match")
+    opened = []
+    listening = (Engine, "connect", lambda *_: opened.append(1))
+    event.listen(*listening)
+    try:
+        said(live, run_id, "one more")
+        live.get_runs()
+        live.run_storage.set_cursor_values({"key": "value"})
+        live.get_ticks("origin", "selector")
+        assert messages(live, run_id)[-1] == "one more"
+    finally:
+        event.remove(*listening)
+    assert opened == []
+
+
+def test_dagsters_own_storage_reads_the_same_files(live: dg.DagsterInstance, tmp_path: Path):
+    """Somebody may go back to it, and an earlier home has it."""
+    run_id = ended(live, "match")
+    live.add_dynamic_partitions("job_id", ["match"])
+    (tmp_path / "dagster.yaml").write_text(
+        f"telemetry: {{enabled: false}}\nstorage: {{sqlite: {{base_dir: {tmp_path}}}}}\n", encoding="utf-8"
+    )
+    with dg.DagsterInstance.from_config(str(tmp_path)) as plain:
+        assert type(plain.event_log_storage) is SqliteEventLogStorage
+        assert messages(plain, run_id) == messages(live, run_id) != []
+        assert plain.get_dynamic_partitions("job_id") == ["match"]
+        said(plain, run_id, "from there")
+    assert messages(live, run_id)[-1] == "from there"
+
+
+def test_who_watches_a_run_is_told_of_every_event(live: dg.DagsterInstance, tmp_path: Path):
+    """As the page of a run in Dagster's UI does, from another process, while the run goes on."""
+    run_id = ended(live, "match")
+    told: Queue[str] = Queue()
+    with dg.DagsterInstance.from_config(str(tmp_path)) as watching:
+        watching.watch_event_logs(run_id, None, lambda entry, _: told.put(text(entry)))
+        for number in range(3):
+            said(live, run_id, f"event {number}")
+            while told.get(timeout=10) != f"event {number}":
+                pass
+
+
+def test_more_runs_than_it_keeps_open(live: dg.DagsterInstance):
+    made = [ended(live, "match", reason=f"{n}") for n in range(_OPEN_RUNS + 2)]
+    for number, run_id in enumerate(made):
+        said(live, run_id, f"once more {number}")
+    assert [messages(live, run_id)[-1] for run_id in made] == [f"once more {n}" for n in range(len(made))]
+
+
+def test_a_wiped_history_begins_anew(live: dg.DagsterInstance):
+    run_id = ended(live, "match")
+    live.wipe()
+    assert live.get_runs() == []
+    assert messages(live, run_id) == []
+    run_id = ended(live, "match")
+    assert messages(live, run_id) != []
+
+
+KILLED = """
+import os, signal, sys
+import dagster as dg
+from brand_detect_tests.support.ended import ended
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    print(ended(instance, "match"), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_loses_nothing(live: dg.DagsterInstance, tmp_path: Path):
+    run_id = ended(live, "before")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    killed = done.stdout.strip()
+    assert messages(live, killed) == messages(live, run_id)
+    assert {run.run_id for run in live.get_runs()} == {run_id, killed}
+
+
+def test_the_databases_are_whole_and_write_ahead(live: dg.DagsterInstance, tmp_path: Path):
+    ended(live, "match")
+    found = list((tmp_path / "history").rglob("*.db"))
+    assert len(found) == 3  # runs, one run's events, events across runs
+    for path in found:
+        with sqlite3.connect(path) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

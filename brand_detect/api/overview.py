@@ -16,6 +16,7 @@ from brand_detect.operations.comparison import Compared, compared
 from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of
 from brand_detect.report.comparison import Comparison
 from brand_detect.report.portfolio import Portfolio, render
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 COMPARE, PORTFOLIO = "/compare", "/portfolio"
@@ -29,10 +30,10 @@ Jobs = Annotated[Sequence[str], Query(max_length=MOST_JOBS, description="the job
 Day = Annotated[str, Query(max_length=10, description="day of submission, UTC, as 2026-05-31")]
 
 
-def overview_router(store: Store, access: Access, may_see: Sequence[Dependency]) -> APIRouter:
+def overview_router(stored: Reports, access: Access, may_see: Sequence[Dependency]) -> APIRouter:
     """The pages, and the same for programs."""
     router = APIRouter(tags=["reports"])
-    reports = NewestReports(store)
+    reports = NewestReports(stored)
 
     @router.get(COMPARE, include_in_schema=False)
     def comparison(
@@ -40,14 +41,14 @@ def overview_router(store: Store, access: Access, may_see: Sequence[Dependency])
     ) -> Response:
         if not access.may_enter(request):
             return access.to_login(request)
-        return page_of(_compared(store, job, attempt, with_attempt, with_job).page(served=True), [])
+        return page_of(_compared(stored.store, job, attempt, with_attempt, with_job).page(served=True), [])
 
     @router.get(f"{COMPARE}.json", responses=problems(503), dependencies=may_see)
     def comparison_document(
         job: JobId, attempt: Attempt = "", with_attempt: Attempt = "", with_job: JobId = ""
     ) -> Comparison:
         """What differs between two reports: of one job, by default the newest and the one before; or of two jobs."""
-        return _compared(store, job, attempt, with_attempt, with_job).document
+        return _compared(stored.store, job, attempt, with_attempt, with_job).document
 
     @router.get(PORTFOLIO, include_in_schema=False)
     def portfolio_page(

@@ -28,7 +28,6 @@ from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import Store
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Placeholder in a stored page for the addresses of the service."""
@@ -66,9 +65,8 @@ class ReviewInfo(Review):
 class StoredReports:
     """The reports of a store, as the service shows them."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._reports = Reports(store)
+    def __init__(self, reports: Reports) -> None:
+        self._store, self._reports = reports.store, reports
         self._frames_of = lru_cache(8)(self._load_frames)
         self._catalog_names = lru_cache(4)(self._load_catalog_names)
         self._made = lru_cache(4)(self._make)

@@ -14,7 +14,6 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
-from brand_detect.storage.store import Store
 
 THUMBNAIL_PX, THUMBNAIL_QUALITY = 240, 70
 CANDIDATES = 9
@@ -38,8 +37,8 @@ class Summary:
 class StoredJobs:
     """The jobs of a store. Attempts never change, so each file is read once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._reports = store, Reports(store)
+    def __init__(self, reports: Reports) -> None:
+        self._store, self._reports = reports.store, reports
         self._summary_of = lru_cache(4096)(self._load_summary)
         self._thumbnail_of = lru_cache(2048)(self._load_thumbnail)
 

@@ -38,6 +38,7 @@ def portfolio(
       brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2
     """
     from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of
+    from brand_detect.storage.reports import Reports
     from brand_detect.storage.store import Store
 
     home()
@@ -45,7 +46,7 @@ def portfolio(
         prepare(folder, force)
     with Bars() as bars:
         progress = bars.stage("portfolio", getLogger(__name__))
-        whole = portfolio_of(NewestReports(Store(Settings.load().store_root)), progress, jobs, since, until)
+        whole = portfolio_of(NewestReports(Reports(Store(Settings.load().store_root))), progress, jobs, since, until)
     if folder:
         for name, data in documents(whole).items():
             write(folder / name, data)

@@ -14,7 +14,6 @@ from brand_detect.report.portfolio import portfolio as summed
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.blobs import concurrently
 from brand_detect.storage.reports import Reports
-from brand_detect.storage.store import Store
 
 _KEPT = 4096
 """Reports that are kept at hand."""
@@ -23,8 +22,8 @@ _KEPT = 4096
 class NewestReports:
     """What sums need of a store's newest reports. Reports never change, so each is read once."""
 
-    def __init__(self, store: Store) -> None:
-        self.store, self._reports = store, Reports(store)
+    def __init__(self, reports: Reports) -> None:
+        self.store, self._reports = reports.store, reports
         self._entry = lru_cache(_KEPT)(self._read)
 
     def of(self, job_id: str) -> Entry | None:

@@ -166,7 +166,7 @@ class Readers:
                 job = f"final-{n:05d}"
                 thumbnail = http.get(f"/jobs/{job}").json()["thumbnail"] if "thumbnail" in PAGES[what] else ""
                 page = 1 + chance.randrange(max(1, self.jobs // 50))
-                five = "&".join(f"job=final-{20 * i + 2:05d}" for i in chance.sample(range(self.jobs // 20), 5))
+                five = "&".join(f"job=final-{20 * i + 2:05d}" for i in chance.choices(range(self.jobs // 20), k=5))
                 path = PAGES[what].format(n=n, job=job, other=FIRST, page=page, thumbnail=thumbnail, five=five)
                 began = time.perf_counter()
                 answer = http.get(path)

@@ -1,11 +1,13 @@
 """The files under deploy/ say what the code and the engines that read them understand."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import dagster as dg
@@ -26,6 +28,7 @@ from brand_detect.orchestration.launcher import WorkerRunLauncher
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 WORKERS = DEPLOY / "workers"
+UNITS = DEPLOY / "systemd"
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -126,15 +129,39 @@ def test_the_image_has_the_packages_that_its_instances_name():
     assert {distributions[module][0] for module in named} <= installed
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "brand-detect-worker.service", "Dockerfile"])
-def test_workers_start_alike_everywhere(name: str):
-    text = (WORKERS / name).read_text(encoding="utf-8").replace('", "', " ")
+@pytest.mark.parametrize(
+    "file",
+    [WORKERS / "compose.yaml", UNITS / "brand-detect-worker.service", WORKERS / "Dockerfile"],
+    ids=lambda f: f.name,
+)
+def test_workers_start_alike_everywhere(file: Path):
+    text = file.read_text(encoding="utf-8").replace('", "', " ")
     assert "celery -A brand_detect.orchestration.worker worker --loglevel INFO --concurrency" in text
 
 
-def test_a_worker_under_systemd_keeps_what_python_compiles(tmp_path: Path):
+@pytest.mark.skipif(not which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_knows_every_line_of_the_units(tmp_path: Path):
+    there = shutil.copytree(UNITS, tmp_path / "units")
+    files = [file for file in there.rglob("*") if file.is_file()]
+    assert len(files) == 5
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("/opt/brand_detect/.venv", sys.prefix), encoding="utf-8")
+    units = sorted(there.glob("*.service"))
+
+    def said() -> str:
+        command = ["systemd-analyze", "verify", *map(str, units)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+    assert said() == ""
+    with (there / "brand-detect-.service.d" / "common.conf").open("a", encoding="utf-8") as common:
+        common.write("[Service]\nNoSuchKey=yes\n")
+    assert said().count("NoSuchKey") == len(units)  # what they have in common is part of each
+
+
+def test_processes_under_systemd_keep_what_python_compiles(tmp_path: Path):
     """The package lies where its user cannot write."""
-    unit = (WORKERS / "brand-detect-worker.service").read_text(encoding="utf-8")
+    unit = (UNITS / "brand-detect-.service.d" / "common.conf").read_text(encoding="utf-8")
     [writable] = re.findall(r"(?m)^ReadWritePaths=(.+)$", unit)
     [given] = re.findall(r"(?m)^Environment=(PYTHONPYCACHEPREFIX=.+)$", unit)
     name, _, folder = given.partition("=")

@@ -18,6 +18,7 @@ class Totals:
     recall: float
     precision: float
     mean_error: float  # mean absolute relative error of the seconds of the clear brands found
+    mean_timed_error: float | None  # of those whose label has intervals, and so exact seconds; None if there are none
 
     @property
     def reported(self) -> int:

@@ -134,6 +134,7 @@ def _figures(before: Sequence[ClipScore], after: Sequence[ClipScore]) -> Iterato
     for name, a, b in (
         ("precision", *(total.precision if total.reported else None for total in (was, now))),
         ("mean |error| of seconds", *(total.mean_error if total.found else None for total in (was, now))),
+        ("of labels with intervals", *(total.mean_timed_error for total in (was, now))),
     ):
         moved = "–" if a is None or b is None else f"{100 * (b - a):+.0f} points"
         first, second = ("–" if share is None else f"{share:.0%}" for share in (a, b))

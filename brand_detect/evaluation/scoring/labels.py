@@ -46,6 +46,7 @@ class Label:
     brand: str
     kind: Kind
     intervals_s: Intervals  # when it can be seen
+    timed: bool = True  # False: the file has no intervals, so they are the whole clip
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ def _explained(path: Path, error: ValidationError) -> BadInput:
 
 def _clip_labels(path: Path, clip: str, entry: _Entry) -> ClipLabels:
     labels = tuple(
-        Label(brand, kind, ((0.0, entry.duration_s),) if listed.intervals_s is None else listed.intervals_s)
+        Label(brand, kind, ((0.0, entry.duration_s),), timed=False)
+        if listed.intervals_s is None
+        else Label(brand, kind, listed.intervals_s)
         for kind in Kind
         for brand, listed in getattr(entry, kind).items()
     )

@@ -87,6 +87,7 @@ class BrandScore:
     reported_s: float
     common_s: float  # both reported and labelled
     error: float
+    timed: bool = True  # whether the label has intervals
     in_catalog: bool = True  # whether the catalogue lists the name, or for a logo has a picture of it
     evidence: Evidence | None = None  # if found
     losses: tuple[Loss, ...] = ()  # labelled seconds that were not reported, most first
@@ -144,8 +145,13 @@ def totals(scores: Iterable[ClipScore]) -> Totals:
         unlabelled=unlabelled,
         recall=len(found) / len(clear) if clear else 1.0,
         precision=right / (right + unlabelled) if right + unlabelled else 1.0,
-        mean_error=float(np.mean([abs(b.error) for b in found])) if found else 0.0,
+        mean_error=_mean_error(found) or 0.0,
+        mean_timed_error=_mean_error([b for b in found if b.timed]),
     )
+
+
+def _mean_error(found: Sequence[BrandScore]) -> float | None:
+    return float(np.mean([abs(b.error) for b in found])) if found else None
 
 
 P = TypeVar("P", bound=Payload)
@@ -280,6 +286,7 @@ def _brand_score(
         reported_s=reported_s,
         common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *reported]),
         error=(reported_s - wanted_s) / wanted_s if wanted_s else 0.0,
+        timed=label.timed,
         in_catalog=listed,
         evidence=evidence_of(longest(rows)) if rows else None,
         losses=losses,

@@ -159,7 +159,16 @@ def totals_table(evaluations: Sequence[Evaluation]) -> Table:
         title="Brands against labels", caption=f"In brackets: 95 % of {RESAMPLES:,} draws of clips. {HOW_COUNTED}"
     )
     table.add_column("clip", overflow="fold")
-    for name in ("clear found", "hard found", "logos found", "unlisted", "false", "precision %", "mean |error| of s %"):
+    for name in (
+        "clear found",
+        "hard found",
+        "logos found",
+        "unlisted",
+        "false",
+        "precision %",
+        "mean |error| of s %",
+        "with intervals",
+    ):
         table.add_column(name, justify="right")
     for evaluation in evaluations:
         clips = evaluation.clips
@@ -180,7 +189,8 @@ def _others(clips: Sequence[ClipScore]) -> tuple[str, ...]:
     total = totals(clips)
     counts = (sum(len(clip.unlisted) for clip in clips), sum(len(clip.false) for clip in clips))
     precision = f"{total.precision:.0%}" if total.reported else ""
-    return *map(str, counts), precision, f"{total.mean_error:.0%}" if total.found else ""
+    timed = "" if total.mean_timed_error is None else f"{total.mean_timed_error:.0%}"
+    return *map(str, counts), precision, f"{total.mean_error:.0%}" if total.found else "", timed
 
 
 def unlabelled_table(evaluation: Evaluation) -> Table:

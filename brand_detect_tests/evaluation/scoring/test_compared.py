@@ -73,9 +73,9 @@ def test_a_brand_that_is_counted_otherwise_is_no_change_and_the_labels_differ() 
 def test_shares_of_nothing_are_not_compared() -> None:
     before, after = clip("a.mp4", brand("Kia", False)), clip("a.mp4", brand("Kia", True))
     (pair,) = compare([evaluation(before)], [evaluation(after)])
-    precision, error = pair.figures[-2:]
+    precision, error, timed_error = pair.figures[-3:]
     assert (precision.before, precision.after, precision.difference) == ("–", "100%", "–")
-    assert (error.before, error.difference) == ("–", "–")
+    assert (error.before, error.difference) == (timed_error.before, timed_error.difference) == ("–", "–")
 
 
 def named(*catalogs: str) -> list[Evaluation]:

@@ -37,9 +37,9 @@ def test_everything_that_a_file_may_say(path: Path) -> None:
     (clip,) = load_labels(path).values()
     assert clip.labels == (
         Label("Kia", Kind.clear, ((0, 1),)),
-        Label("HP", Kind.hard, ((0, 4.0),)),
+        Label("HP", Kind.hard, ((0, 4.0),), timed=False),
         Label("Nike", Kind.logos, ((1, 2), (3, 4))),
-        Label("Kia", Kind.logos, ((0, 4.0),)),
+        Label("Kia", Kind.logos, ((0, 4.0),), timed=False),
     )
     assert (clip.absent, clip.exhaustive, clip.note) == (("Facebook",), True, "one pass")
 

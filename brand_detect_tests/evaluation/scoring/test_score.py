@@ -89,6 +89,15 @@ def test_seconds_count_every_instant_once_and_errors_are_signed() -> None:
     assert found.error == pytest.approx(0.5)
 
 
+def test_errors_of_labels_with_intervals_are_also_told_apart() -> None:
+    """A label without intervals stands for the whole clip, which its labeller may not have meant to the second."""
+    shown = [exposure("Kia", 2.0, 3.5), exposure("Claro", 0.0, 2.0)]
+    whole = Label("Claro", Kind.clear, ((0.0, 10.0),), timed=False)
+    total = s.totals([s.score(job(exposures=shown), labels(KIA, whole))])
+    assert (total.mean_error, total.mean_timed_error) == pytest.approx(((0.5 + 0.8) / 2, 0.5))
+    assert s.totals([s.score(job(exposures=shown), labels(whole))]).mean_timed_error is None
+
+
 def test_brands_found_missed_bonus_and_without_a_label() -> None:
     shown = [exposure("KIA", 2, 5), exposure("Claro", 0, 1), exposure("Head", 0, 1), exposure("Head", 4, 7)]
     wanted = [KIA, Label("Itaú", Kind.clear, ((0, 10),)), Label("Claro", Kind.hard, ((0, 10),))]

@@ -120,7 +120,7 @@ def test_totals_have_a_group_for_each_catalogue() -> None:
         "more, 1,200 brands",
         *("0.mp4", "1.mp4", "2.mp4", "3.mp4", "all"),
     ]
-    assert rows[1][1:] == ["1 of 2", "", "0 of 1", "1", "1", "33%", "0%"]
+    assert rows[1][1:] == ["1 of 2", "", "0 of 1", "1", "1", "33%", "0%", "0%"]
     assert rows[3][1:7] == ["1 of 2, 50 %", "0 of 1, 0 %", "0 of 1, 0 %", "1", "1", "33%"]
     assert "unlisted: they do not say" in text
 

@@ -373,6 +373,8 @@ def test_the_description_names_all_endpoints_and_loads_nothing(http: TestClient)
         "/ready": {"get"},
         "/brands": {"get", "post"},
         "/brands/reports": {"get"},
+        "/brands/{brand_id}/exclude": {"post"},
+        "/brands/{brand_id}/include": {"post"},
         "/brands/{brand_id}/merge": {"post"},
         "/proposals": {"get"},
         "/proposals/{proposal_id}": {"post"},

@@ -16,9 +16,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from brand_detect.api import annotated, create_app
+from brand_detect.api import annotated, create_app, stored
 from brand_detect.api.shared import MOST_WAITING
 from brand_detect.domain.settings import Settings
+from brand_detect.storage.blobs import Blobs
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.support.servers import serving
 from brand_detect_tests.test_api_reports import MEANT, ScriptedClient, service
@@ -81,10 +82,11 @@ def kept(folder: Path) -> list[Path]:
 
 
 def test_a_video_that_is_too_long_is_refused_with_another_way(http: TestClient, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(annotated, "LONGEST_S", 2.0)
+    monkeypatch.setattr(annotated, "LONGEST_DRAWN_MIN", 0)
     answer = http.post(VIDEO, headers=MEANT)
     assert answer.status_code == 400
     assert "brand-detect export match --format mp4" in answer.json()["hint"]
+    assert f'"draw_min": {stored.LONGEST_DRAWN_MIN}' in http.get("/reports/match").text
 
 
 def test_a_video_that_is_gone_is_said_in_the_last_line(http: TestClient, made: Path):
@@ -129,6 +131,28 @@ def test_who_hangs_up_at_the_end_finds_nothing_kept(made: Path, monkeypatch: pyt
         answer.close()
         assert ended.wait(20)
     assert kept(made) == []
+
+
+def test_who_hangs_up_while_it_is_stored_finds_it_the_next_time(made: Path, monkeypatch: pytest.MonkeyPatch):
+    drawing, storing, left = Drawing(monkeypatch), Event(), Event()
+    put = Blobs.put_file
+
+    def slow(*arguments: Any) -> str:
+        storing.set()
+        assert left.wait(20)
+        return put(*arguments)
+
+    monkeypatch.setattr(Blobs, "put_file", slow)
+    drawing.may_end.set()
+    with serving(served(made)) as address, ExitStack() as open_ones:
+        answer, _ = posted(open_ones, address)
+        assert storing.wait(20)
+        answer.close()
+        left.set()
+        assert "address" in [*posted(open_ones, address)[1]][-1]
+    assert drawing.times == 1
+    [path] = kept(made)
+    path.unlink()
 
 
 def test_one_is_drawn_at_a_time_and_who_leaves_the_queue_gives_the_place_back(

@@ -20,7 +20,7 @@ from brand_detect.domain.errors import Transient
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.storage.store import Store
-from brand_detect_tests.support.pipeline import with_an_open_text
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip, with_an_open_text
 
 MEANT = {"X-Requested-With": "brand_detect"}
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill="#e30613" d="M12 2L22 22H2z"/></svg>'
@@ -240,9 +240,12 @@ def test_reports_are_named_that_another_list_has_made(service: Service):
     service.folder.joinpath("brands.yaml").write_text("- Zymvora\n")
     [report] = service.http.get("/brands/reports").json()["reports"]
     assert (report["gains"], report["loses"]) == ([], ["Rolex"])
+    service.folder.joinpath("brands.yaml").write_text("- Rolex\n- {name: Acme Widgets, excluded: true}\n")
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert (report["gains"], report["loses"]) == ([], []), "its text would be found, and left out"
 
 
-def test_a_brand_that_a_person_named_is_not_lost(service: Service, monkeypatch: pytest.MonkeyPatch):
+def test_a_brand_that_a_person_named_is_lost_only_if_it_is_excluded(service: Service, monkeypatch: pytest.MonkeyPatch):
     load = Store.load
 
     def corrected(store: Store, ref: Any, *tables: Any, **more: Any) -> Any:
@@ -255,6 +258,9 @@ def test_a_brand_that_a_person_named_is_not_lost(service: Service, monkeypatch: 
     service.folder.joinpath("brands.yaml").write_text("- Zymvora\n")
     [report] = service.http.get("/brands/reports").json()["reports"]
     assert report["loses"] == []
+    service.folder.joinpath("brands.yaml").write_text("- {name: Rolex, excluded: true}\n")
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert report["loses"] == ["Rolex"], "the list leaves it out wherever it is"
 
 
 def test_reports_beyond_the_limit_are_counted(service: Service, monkeypatch: pytest.MonkeyPatch):
@@ -280,12 +286,50 @@ def test_a_list_that_cannot_be_read_is_a_sentence(service: Service):
 def test_two_brands_become_one(service: Service):
     merged = service.http.post("/brands/rolex/merge", json={"into": "Emirates"}, headers=MEANT)
     assert (merged.status_code, merged.json()["name"], merged.json()["aliases"]) == (200, "Emirates", ["Rolex"])
+    assert merged.json()["notes"] == []
     assert [b["name"] for b in service.http.get("/brands").json()["brands"]] == ["Emirates"]
     again = service.http.post("/brands/rolex/merge", json={"into": "Emirates"}, headers=MEANT)
     assert again.status_code == 404
     nobody = service.http.post("/brands/emirates/merge", json={"into": "Nobody"}, headers=MEANT)
     assert (nobody.status_code, "Nobody" in nobody.json()["detail"]) == (400, True)
     assert service.http.post("/brands/emirates/merge", json={"into": "Rolex"}).status_code == 403
+
+
+def test_a_brand_is_left_out_of_reports_and_counted_again(tmp_path: Path):
+    (tmp_path / "brands.yaml").write_text("- Red Widgets\n")
+    service = Service(tmp_path)
+
+    def change(what: str, brand_id: str = "red-widgets") -> Any:
+        return service.http.post(f"/brands/{brand_id}/{what}", headers=MEANT)
+
+    def touched() -> list[tuple[list[str], list[str]]]:
+        return [(r["gains"], r["loses"]) for r in service.http.get("/brands/reports").json()["reports"]]
+
+    def reported() -> list[str]:
+        return [b["brand"] for b in service.http.get("/jobs").json()["jobs"][0]["brands"]]
+
+    with pipeline(tmp_path) as built:
+        built.reader.dark, built.reader.bright = "RED WIDGETS", "WIDGETS"
+        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        assert (reported(), touched()) == (["Red Widgets"], [])
+        done = change("exclude")
+        assert (done.status_code, done.json()["name"], done.json()["excluded"]) == (200, "Red Widgets", True)
+        assert touched() == [([], ["Red Widgets"])]
+        built.runner.replay("match", "match_brands")
+    service = Service(tmp_path)
+    assert (reported(), touched()) == ([], [])
+    page = service.http.get("/reports/match").text
+    assert "Brands that the catalogue excludes are left out. On screen: Red Widgets." in page
+    assert service.proposals() == [], "neither its name nor a word of it"
+    found = service.http.get("/brands", params={"q": "excluded"}).json()
+    assert ([b["name"] for b in found["brands"]], found["excluded"]) == (["Red Widgets"], 1)
+    assert change("include").json()["excluded"] is False
+    assert touched() == [(["Red Widgets"], [])]
+    assert service.http.get("/brands").json()["excluded"] == 0
+    assert change("exclude", "nobody").status_code == 404
+    assert service.http.post("/brands/red-widgets/exclude").status_code == 403
+    packaged = Service(tmp_path, catalog="").http.post("/brands/red-widgets/exclude", headers=MEANT)
+    assert (packaged.status_code, "catalog init" in packaged.json()["hint"]) == (400, True)
 
 
 def test_a_key_is_asked_for(service: Service):

@@ -393,9 +393,27 @@ def test_runs_that_were_deleted_are_forgotten_in_the_end(
     assert empty.get("/jobs").json()["total"] == 2
     dagster.known = dagster.known[:1]
     assert empty.get("/jobs").json()["total"] == 2
+    read, may_answer = threading.Event(), threading.Event()
+    changed = dagster.changed
+
+    def slow(since_s: float, after: str = "") -> list[Run]:
+        if since_s == 0.0:
+            assert may_answer.wait(20)
+            read.set()
+        return changed(since_s, after)
+
+    monkeypatch.setattr(dagster, "changed", slow)
     later = time.monotonic() + job_list.RELOAD_S + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert empty.get("/jobs").json()["total"] == 1
+    for _ in range(2):
+        assert empty.get("/jobs").json()["total"] == 2, "nobody waits until all runs are read again"
+    may_answer.set()
+    assert read.wait(20)
+    seen = 2
+    for _ in range(200):
+        seen = seen if seen == 1 else empty.get("/jobs").json()["total"]
+        time.sleep(0.01)
+    assert seen == 1
 
 
 def test_what_is_stored_is_read_again_when_the_run_has_ended(
@@ -425,9 +443,33 @@ def test_a_log_is_read_on_and_not_again(empty: TestClient, dagster: ScriptedClie
 
     monkeypatch.setattr(dagster, "progress", progress)
     dagster.known = [run("a", "started", started_s=1.0)]
-    for _ in range(3):
-        empty.get("/jobs")
-    assert seen == [None, "c", "c"]
+    now = time.monotonic()
+    for turn in range(3):
+        monkeypatch.setattr(time, "monotonic", lambda turn=turn: now + 1.1 * job_list.FOLLOWED_S * turn)
+        for _ in range(5):
+            empty.get("/jobs")
+    assert seen == [None, "c", "c"], "one of many readers asks"
+
+
+def test_nobody_waits_for_the_progress_that_another_asks_for(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slow(run_id: str, seen: RunLog | None = None) -> RunLog:  # noqa: ARG001
+        asked.set()
+        assert may_answer.wait(20)
+        return RunLog(stage="run_ocr")
+
+    monkeypatch.setattr(dagster, "progress", slow)
+    dagster.known = [run("a", "started", started_s=1.0)]
+    first = threading.Thread(target=empty.get, args=("/jobs",))
+    first.start()
+    assert asked.wait(20)
+    assert empty.get("/jobs/a").json()["stage"] is None
+    may_answer.set()
+    first.join()
+    assert empty.get("/jobs/a").json()["stage"] == "run_ocr"
 
 
 def test_a_job_that_was_submitted_again_names_its_new_video(dagster: ScriptedClient, tmp_path: Path):
@@ -466,7 +508,7 @@ def test_jobs_are_searched_while_others_are_read(dagster: ScriptedClient, monkey
     def read(part: int) -> None:
         for n in range(part, 3000, 3):
             jobs._read_requests(known[n : n + 1])
-            jobs._logs[str(n)] = RunLog()
+            jobs._logs[str(n)] = 0.0, RunLog()
 
     threads = [threading.Thread(target=search), *(threading.Thread(target=read, args=(n,)) for n in range(3))]
     for thread in threads:

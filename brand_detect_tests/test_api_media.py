@@ -17,6 +17,7 @@ from brand_detect.api.stored import StoredReports
 from brand_detect.client import Client
 from brand_detect.domain.protocols import Media
 from brand_detect.domain.settings import Settings
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
@@ -137,7 +138,7 @@ class Remote(Media):
 def test_of_a_remote_video_only_the_range_is_read(made: Path, video: bytes) -> None:
     store, remote = Store(str(made / "store")), Remote(video)
     app = FastAPI()
-    app.include_router(media_router(StoredReports(store), store, remote, []))
+    app.include_router(media_router(StoredReports(Reports(store)), store, remote, []))
     part = TestClient(app).get(VIDEO, headers={"Range": "bytes=5-14"})
     assert (part.status_code, part.content) == (206, video[5:15])
     assert (remote.read_bytes, remote.open_files) == (10, 0)

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +13,8 @@ from fastapi.testclient import TestClient
 from brand_detect.api import create_app, overview
 from brand_detect.client import Client
 from brand_detect.domain.settings import Settings
+from brand_detect.storage.attempts import AttemptRef
+from brand_detect.storage.store import Store
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 
@@ -51,6 +54,8 @@ def test_a_report_is_compared_with_the_one_before(http: TestClient):
 def test_only_a_report_after_another_leads_to_a_comparison(http: TestClient):
     assert '"compare": "/compare?job=first"' in http.get("/reports/first").text
     assert '"compare": ' not in http.get("/reports/second").text
+    listed = {job["job_id"]: job["compare"] for job in http.get("/jobs").json()["jobs"]}
+    assert listed == {"first": "/compare?job=first", "second": None}
     alone = http.get("/compare?job=second", headers={"Accept": "text/html"}).text
     assert "second has only one report so far: there is nothing to compare it with." in alone
     assert 'href="/brand-list"' in alone
@@ -98,6 +103,24 @@ def test_chosen_reports_are_summed_up_and_downloads_repeat_the_choice(http: Test
     whole = http.get(link[1].replace("&amp;", "&")).json()
     assert ([job["job_id"] for job in whole["jobs"]], whole["since"]) == (["second"], "2000-01-01")
     assert http.get("/portfolio", params={"until": "2000-01-01"}).text.count("No brand was found.") == 1
+
+
+def test_each_report_is_read_once_for_all_sums(made: Path, monkeypatch: pytest.MonkeyPatch):
+    read: list[str] = []
+    load = Store.load
+
+    def noted(store: Store, ref: AttemptRef, *tables: Any) -> Any:
+        read.append(f"{ref.job_id} {ref.stage}")
+        return load(store, ref, *tables)
+
+    monkeypatch.setattr(Store, "load", noted)
+    http = service(made)
+    pages = [http.get("/portfolio").text for _ in range(3)]
+    assert pages[0] == pages[2]
+    assert http.get("/portfolio/brands.csv", params={"job": "first"}).status_code == 200
+    assert sorted(read) == [
+        f"{job} {stage}" for job in ("first", "second") for stage in ("compile_report", "job_request")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "clips": f"/reports/match/exposures/{{exposure}}.mp4?report={attempt_of(folder).name}",
         "brands": "/reports/match/brands",
         "draw": f"/reports/match/annotated.mp4?report={attempt_of(folder).name}",
+        "draw_min": 20,
         "video": f"/reports/match/video?report={attempt_of(folder).name}",
         "boxes": f"/reports/match/boxes?report={attempt_of(folder).name}",
     }

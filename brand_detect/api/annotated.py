@@ -20,15 +20,13 @@ from brand_detect.api.answers import broken, problems
 from brand_detect.api.clips import attached
 from brand_detect.api.corrections import REPORTS
 from brand_detect.api.shared import OneAtATime
-from brand_detect.api.stored import ReportAsked, StoredReports
+from brand_detect.api.stored import LONGEST_DRAWN_MIN, ReportAsked, StoredReports
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Canvas, Media, Progress, VideoRewriter
 from brand_detect.operations.exports import SECONDS, StoredReport, annotate
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 
-LONGEST_S = 1200.0
-"""Longest video that is drawn here: two cores need about its length for it at 1080p."""
 TOLD_S = 1.0
 """Time between two lines about what is done."""
 ENDING_S = 3.0
@@ -79,10 +77,11 @@ def annotated_router(
         dependencies=may_change,
     )
     async def draw(job_id: str, report: ReportAsked = "") -> Response:
-        """Draw the report's boxes into its video, of at most 20 minutes, and keep it for GET.
+        """Draw the report's boxes into its video, and keep it for GET; a long video is refused.
 
         The answer is one line of JSON a second: `done_s` of `total_s`, neither before its turn; at last the `address`,
-        or `detail` and `hint` of what went wrong. Whoever hangs up stops it.
+        or `detail` and `hint` of what went wrong. Whoever hangs up stops it, but while the finished video is stored:
+        the next one who asks has it at once.
         """
         found = await run_in_threadpool(_found, job_id, report)
         address = f"{VIDEO.format(job_id=job_id)}?report={found.ref.attempt}"
@@ -96,9 +95,9 @@ def annotated_router(
     def _found(job_id: str, report: str) -> StoredReport:
         made = stored.made(job_id, report)
         found = StoredReport(store, AttemptRef(job_id, made.stage, made.attempt), made)
-        if found.request.probe.duration_s > LONGEST_S:
+        if found.request.probe.duration_s > 60 * LONGEST_DRAWN_MIN:
             raise BadInput(
-                f"The video is longer than {LONGEST_S / 60:.0f} minutes: it is not drawn here.",
+                f"The video is longer than {LONGEST_DRAWN_MIN} minutes: it is not drawn here.",
                 f"use the command line: brand-detect export {job_id} --format mp4",
             )
         return found

@@ -37,6 +37,7 @@ from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.video import PyAvDecoder
 from brand_detect.report.index_page import render_problem
 from brand_detect.storage.media import MediaFiles
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 API_KEY = "BRAND_DETECT_API_KEY"
@@ -75,10 +76,11 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
 
     _answer_errors(app)
     store = Store(settings.store_root)
+    made = Reports(store)
     app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
-    jobs = _include_jobs(app, client, store, settings, access, launching)
-    app.include_router(overview_router(store, access, guards(access)[0]))
-    reports, media, (may_see, may_change) = StoredReports(store), MediaFiles(settings.media_roots), guards(access)
+    jobs = _include_jobs(app, client, made, settings, access, launching)
+    app.include_router(overview_router(made, access, guards(access)[0]))
+    reports, media, (may_see, may_change) = StoredReports(made), MediaFiles(settings.media_roots), guards(access)
     app.include_router(report_router(client, reports, jobs, access, launching))
     rewriter = PyAvRewriter(settings.video_limits)
     app.include_router(clip_router(reports, media, rewriter, may_see))
@@ -92,13 +94,13 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
 def _include_jobs(
     app: FastAPI,
     client: Client,
-    store: Store,
+    reports: Reports,
     settings: Settings,
     access: Access,
     launching: anyio.CapacityLimiter,
 ) -> JobList:
     """The list of jobs, submission and uploads."""
-    stored = StoredJobs(store)
+    stored = StoredJobs(reports)
     jobs = JobList(client, stored)
     media, decoder = MediaFiles(settings.media_roots), PyAvDecoder(settings.video_limits)
     uploads = uploads_of(settings, media)
@@ -106,7 +108,7 @@ def _include_jobs(
     submissions = Submissions(client, jobs, stored, media, decoder)
     app.include_router(list_router(jobs, stored, may_see))
     app.include_router(job_router(client, jobs, submissions, launching, may_change))
-    app.include_router(brand_router(StoredBrands(settings.catalog, store, stored), access, may_see, may_change))
+    app.include_router(brand_router(StoredBrands(settings.catalog, reports.store, stored), access, may_see, may_change))
     app.include_router(upload_router(UploadArea(uploads, media, decoder, jobs, stored), may_see, may_change))
     allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
     app.include_router(home_router(client, jobs, access, allowed))

@@ -31,6 +31,7 @@ LONGEST, MOST = 200, 50
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST)]
 Texts = Annotated[list[Text], Field(max_length=MOST)]
+BrandId = Annotated[str, Path(openapi_examples={"brand": {"value": "zymvora-zero"}})]
 
 
 class ListedBrand(BaseModel):
@@ -43,6 +44,7 @@ class ListedBrand(BaseModel):
     country: str = Field(description="ISO 3166-1 alpha-2, or empty", examples=["GB"])
     owner: str = Field(examples=[""])
     excluded_texts: list[str] = Field(description="texts that are like it and are another", examples=[[]])
+    excluded: bool = Field(description="whether reports leave it out", examples=[False])
     logos: list[str] = Field(description="addresses of its logos", examples=[["/brands/logos/0a1b2c3d4e5f6a7b.jpg"]])
 
 
@@ -50,6 +52,7 @@ class BrandPage(BaseModel):
     brands: list[ListedBrand]
     total: int = Field(description="brands that the search finds", examples=[1])
     listed: int = Field(description="brands of the list", examples=[34233])
+    excluded: int = Field(description="those of them that reports leave out", examples=[0])
     page: int = Field(examples=[1])
     pages: int = Field(examples=[1])
     version: str = Field(description="version of the list", examples=["8724681cca1ef89f"])
@@ -77,6 +80,10 @@ class NewBrand(BaseModel):
 
 class Merge(BaseModel):
     into: Text = Field(min_length=1, description="a name of the brand that stays", examples=["Zymvora"])
+
+
+class MergedBrand(ListedBrand):
+    notes: list[str] = Field(description="what was said of one of the two and no longer holds", examples=[[]])
 
 
 class AddedBrand(BaseModel):
@@ -116,8 +123,11 @@ class Outcome(BaseModel):
 class OlderReport(BaseModel):
     job_id: str = Field(examples=["final-1a2b3c4d"])
     video: str = Field(examples=["final.mp4"])
-    gains: list[str] = Field(description="brands that its texts without a brand name now", examples=[["Zymvora"]])
-    loses: list[str] = Field(description="its brands that the list has no more", examples=[[]])
+    gains: list[str] = Field(
+        description="brands that its texts without a brand name now, or that are no longer excluded",
+        examples=[["Zymvora"]],
+    )
+    loses: list[str] = Field(description="its brands that the list has no more, or excludes", examples=[[]])
 
 
 class OlderReports(BaseModel):
@@ -201,15 +211,27 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> AP
             warnings=warnings,
         )
 
+    @router.post(f"{BRANDS}/{{brand_id}}/exclude", responses=problems(403, 404, 415, 503))
+    def exclude(brand_id: BrandId) -> ListedBrand:
+        """Leave a brand out of reports. It stays on the list, so its texts and logos count for no other brand.
+
+        Reports made before keep it until they are replayed from `match_brands`.
+        """
+        return _listed(brands.exclude(brand_id, excluded=True))
+
+    @router.post(f"{BRANDS}/{{brand_id}}/include", responses=problems(403, 404, 415, 503))
+    def include(brand_id: BrandId) -> ListedBrand:
+        """Have reports count a brand again that was excluded."""
+        return _listed(brands.exclude(brand_id, excluded=False))
+
     @router.post(f"{BRANDS}/{{brand_id}}/merge", responses=problems(403, 404, 415, 503))
-    def merge(
-        brand_id: Annotated[str, Path(openapi_examples={"brand": {"value": "zymvora-zero"}})], asked: Merge
-    ) -> ListedBrand:
+    def merge(brand_id: BrandId, asked: Merge) -> MergedBrand:
         """Give a brand's names and logos to another, and take it off the deployment's list.
 
         Reports made before keep their names until they are replayed from `match_brands`.
         """
-        return _listed(brands.merge(brand_id, asked.into))
+        merged = brands.merge(brand_id, asked.into)
+        return MergedBrand(**_listed(merged.brand).model_dump(), notes=list(merged.notes))
 
     @router.post(f"{PROPOSALS}/{{proposal_id}}", responses=problems(403, 404, 415, 503))
     def decide(
@@ -234,6 +256,7 @@ def brand_page(brands: StoredBrands, text: str, page: int) -> BrandPage:
         brands=list(map(_listed, found[(page - 1) * PAGE : page * PAGE])),
         total=len(found),
         listed=len(catalog.brands),
+        excluded=sum(brand.excluded for brand in catalog.brands),
         page=page,
         pages=pages,
         version=catalog.version,
@@ -268,6 +291,7 @@ def _listed(brand: Brand) -> ListedBrand:
         country=brand.country,
         owner=brand.owner,
         excluded_texts=list(brand.excluded_texts),
+        excluded=brand.excluded,
         logos=[f"{BRANDS}/logos/{e.exemplar_id}.jpg" for e in brand.exemplars],
     )
 

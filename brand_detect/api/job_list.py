@@ -5,13 +5,13 @@ Nothing is stored: a new process reads everything again, 2,000 runs in a second 
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache, partial
-from threading import Lock
+from threading import Lock, Thread
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,8 @@ STORED_S = 60.0
 """Time for which what is stored of other jobs is reused."""
 NAMES_S = 10.0
 """Time for which the names of the stored jobs, and what is stored of one with an unfinished run, are reused."""
+FOLLOWED_S = 1.0
+"""Time for which the progress of a run is reused: each page asks for every run on it."""
 WAIT_S = 5.0
 """Longest wait for an answer of Dagster that another request has asked for."""
 DELETED_S = 60.0
@@ -87,6 +89,7 @@ EXAMPLE = {
     "created_s": 1796003332.3,
     "not_before_s": None,
     "report": None,
+    "compare": None,
     "brands": [],
     "n_brands": 0,
     "unresolved": 0,
@@ -110,6 +113,7 @@ class Job(BaseModel):
     created_s: float = Field(description="when that run was created or, without one, the report; seconds since 1970")
     not_before_s: float | None = Field(description="when a held run is due, in seconds since 1970")
     report: str | None = Field(description="address of the newest report's page")
+    compare: str | None = Field(description="address of its comparison with the report before, if there is one")
     brands: list[BrandSeconds] = Field(description=f"the {MOST_BRANDS} brands longest on screen")
     n_brands: int = Field(description="number of brands in the report")
     unresolved: int = Field(description="number of unresolved clusters in the report")
@@ -203,23 +207,38 @@ class Runs:
 
     def _changed(self) -> dict[str, Run]:
         lost = any(run.is_lost for run in self._newest.values())  # they hide the runs before them
-        if lost or time.monotonic() > self._reload_s:
-            self._newest, self._until_s = {}, 0.0
-        after, until_s = "", self._until_s
-        while page := self._client.changed(max(0.0, self._until_s - OVERLAP_S), after):
+        if lost or not self._until_s:
+            self._newest, self._until_s = self._read({}, 0.0)
+            self._reload_s = time.monotonic() + RELOAD_S
+        else:
+            if time.monotonic() > self._reload_s:
+                self._reload_s = time.monotonic() + RELOAD_S
+                Thread(target=self._read_all, args=(self._until_s,), daemon=True).start()
+            self._newest, self._until_s = self._read(self._newest, self._until_s)
+        return self._newest
+
+    def _read_all(self, until_s: float) -> None:
+        """Reads all runs again, while others are answered with what changed; what changes meanwhile, since ``until_s``,
+        is asked for once more."""
+        with suppress(Permanent, Transient):  # in a while the next one is due
+            newest, _ = self._read({}, 0.0)
+            with self._lock:
+                self._newest, self._until_s = newest, until_s
+
+    def _read(self, known: Mapping[str, Run], since_s: float) -> tuple[dict[str, Run], float]:
+        """``known`` with what has changed since ``since_s``, and the time of the last change."""
+        newest, after, until_s = dict(known), "", since_s
+        while page := self._client.changed(max(0.0, since_s - OVERLAP_S), after):
             for run in page:
-                known = self._newest.get(run.job_id)
-                newer = known is None or (run.created_s, run.run_id) >= (known.created_s, known.run_id)
+                other = newest.get(run.job_id)
+                newer = other is None or (run.created_s, run.run_id) >= (other.created_s, other.run_id)
                 if run.job_id and Stage.compile_report in run.stages and not run.is_lost and newer:
-                    self._newest[run.job_id] = run
+                    newest[run.job_id] = run
                 until_s = max(until_s, run.updated_s)
             if len(page) < PAGE_OF_RUNS:
                 break
             after = page[-1].run_id
-        if not self._until_s:
-            self._reload_s = time.monotonic() + RELOAD_S
-        self._until_s = until_s
-        return dict(self._newest)
+        return newest, until_s
 
 
 class JobList:
@@ -227,7 +246,7 @@ class JobList:
 
     def __init__(self, client: Client, stored: StoredJobs) -> None:
         self._client, self._stored, self._runs = client, stored, Runs(client)
-        self._logs: dict[str, RunLog] = {}
+        self._logs: dict[str, tuple[float, RunLog]] = {}  # with the time until which it holds
         self._names: frozenset[str] = frozenset()
         self._names_until = 0.0
         self._looked: dict[str, tuple[float, _Known]] = {}
@@ -352,7 +371,7 @@ class JobList:
         files = self._files_of(known)
         summary, says = files.summary, files.damage
         if known.state is State.running and run:
-            log = self._follow(run) if follow else self._logs.get(run.run_id, log)
+            log = self._follow(run, ask=follow)
             run = replace(run, done=log.done)
         if run and known.state is State.failed:
             failed, says = self._why(run)
@@ -377,6 +396,7 @@ class JobList:
             created_s=known.created_s,
             not_before_s=run.not_before_s if run and known.state is State.held else None,
             report=f"/reports/{job_id}" if summary else None,
+            compare=f"/compare?job={job_id}" if summary and summary.has_earlier else None,
             brands=[BrandSeconds(brand=b, seconds=s) for b, s in summary.top[:MOST_BRANDS]] if summary else [],
             n_brands=summary.n_brands if summary else 0,
             unresolved=summary.unresolved if summary else 0,
@@ -398,11 +418,14 @@ class JobList:
             files = self._files[known.job_id] = _Files(known.as_of, until, summary, frames, damage)
         return files
 
-    def _follow(self, run: Run) -> RunLog:
-        """The progress of a run; the last known one if Dagster does not answer."""
-        log = self._logs.get(run.run_id, RunLog())
-        with suppress(Permanent, Transient):  # the next poll asks again
-            log = self._logs[run.run_id] = self._client.progress(run.run_id, log)
+    def _follow(self, run: Run, *, ask: bool) -> RunLog:
+        """The progress of a run; the last known one if Dagster does not answer, or is being asked by another thread."""
+        until, log = self._logs.get(run.run_id, (0.0, RunLog()))
+        if ask and until < time.monotonic():
+            self._logs[run.run_id] = time.monotonic() + FOLLOWED_S, log
+            with suppress(Permanent, Transient):  # the next poll asks again
+                log = self._client.progress(run.run_id, log)
+                self._logs[run.run_id] = time.monotonic() + FOLLOWED_S, log
         return log
 
     def _why(self, run: Run) -> tuple[str, str]:

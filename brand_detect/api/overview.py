@@ -13,9 +13,10 @@ from brand_detect.api.jobs import page_of
 from brand_detect.api.stored import NotThere
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.comparison import Compared, compared
-from brand_detect.operations.portfolio import documents, portfolio_of
+from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of
 from brand_detect.report.comparison import Comparison
 from brand_detect.report.portfolio import Portfolio, render
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 COMPARE, PORTFOLIO = "/compare", "/portfolio"
@@ -29,9 +30,10 @@ Jobs = Annotated[Sequence[str], Query(max_length=MOST_JOBS, description="the job
 Day = Annotated[str, Query(max_length=10, description="day of submission, UTC, as 2026-05-31")]
 
 
-def overview_router(store: Store, access: Access, may_see: Sequence[Dependency]) -> APIRouter:
+def overview_router(stored: Reports, access: Access, may_see: Sequence[Dependency]) -> APIRouter:
     """The pages, and the same for programs."""
     router = APIRouter(tags=["reports"])
+    reports = NewestReports(stored)
 
     @router.get(COMPARE, include_in_schema=False)
     def comparison(
@@ -39,14 +41,14 @@ def overview_router(store: Store, access: Access, may_see: Sequence[Dependency])
     ) -> Response:
         if not access.may_enter(request):
             return access.to_login(request)
-        return page_of(_compared(store, job, attempt, with_attempt, with_job).page(served=True), [])
+        return page_of(_compared(stored.store, job, attempt, with_attempt, with_job).page(served=True), [])
 
     @router.get(f"{COMPARE}.json", responses=problems(503), dependencies=may_see)
     def comparison_document(
         job: JobId, attempt: Attempt = "", with_attempt: Attempt = "", with_job: JobId = ""
     ) -> Comparison:
         """What differs between two reports: of one job, by default the newest and the one before; or of two jobs."""
-        return _compared(store, job, attempt, with_attempt, with_job).document
+        return _compared(stored.store, job, attempt, with_attempt, with_job).document
 
     @router.get(PORTFOLIO, include_in_schema=False)
     def portfolio_page(
@@ -58,7 +60,7 @@ def overview_router(store: Store, access: Access, may_see: Sequence[Dependency])
         if not access.may_enter(request):
             return access.to_login(request)
         return page_of(
-            render(_portfolio(store, job, since, until), query=request.url.query, chosen=job, served=True), []
+            render(_portfolio(reports, job, since, until), query=request.url.query, chosen=job, served=True), []
         )
 
     @router.get(f"{PORTFOLIO}/{{name}}", response_class=Response, responses=problems(404, 503), dependencies=may_see)
@@ -66,7 +68,7 @@ def overview_router(store: Store, access: Access, may_see: Sequence[Dependency])
         """The totals of many jobs' newest reports: portfolio.json, brands.csv, or videos.csv."""
         if name not in DOCUMENTS:
             raise NotThere("There is no such document.")
-        data = documents(_portfolio(store, job, since, until))[name]
+        data = documents(_portfolio(reports, job, since, until))[name]
         attachment = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(data, media_type=DOCUMENTS[name], headers=attachment)
 
@@ -77,8 +79,8 @@ def _compared(store: Store, job: str, attempt: str, with_attempt: str, with_job:
     return compared(store, OpenCvCodec(), job, attempt, with_attempt, with_job)
 
 
-def _portfolio(store: Store, jobs: Sequence[str], since: str, until: str) -> Portfolio:
+def _portfolio(reports: NewestReports, jobs: Sequence[str], since: str, until: str) -> Portfolio:
     def unseen(done: float, total: float, unit: str) -> None:
         """The page is made in one go."""
 
-    return portfolio_of(store, unseen, jobs, since, until)
+    return portfolio_of(reports, unseen, jobs, since, until)

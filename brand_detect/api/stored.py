@@ -28,7 +28,6 @@ from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
 from brand_detect.storage.reviews import Reviews
-from brand_detect.storage.store import Store
 
 PLACE = b'<script type="application/json" id="service">null</script>'
 """Placeholder in a stored page for the addresses of the service."""
@@ -41,6 +40,8 @@ PIECE_BYTES = 2**22
 MOST_NAMES = 50
 """Limit of names that are suggested at once: a catalogue has tens of thousands."""
 ReportAsked = Annotated[str, Query(description="the report's attempt; by default the newest")]
+LONGEST_DRAWN_MIN = 20
+"""Longest video that is drawn here, in minutes: two cores need about its length for it at 1080p."""
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
 
@@ -64,9 +65,8 @@ class ReviewInfo(Review):
 class StoredReports:
     """The reports of a store, as the service shows them."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._reports = Reports(store)
+    def __init__(self, reports: Reports) -> None:
+        self._store, self._reports = reports.store, reports
         self._frames_of = lru_cache(8)(self._load_frames)
         self._catalog_names = lru_cache(4)(self._load_catalog_names)
         self._made = lru_cache(4)(self._make)
@@ -155,12 +155,13 @@ class StoredReports:
         made, home = self.newest(job_id), f"/reports/{job_id}"
         page = self._store.read(_ref(made), "report.html")
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
-        places = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
+        places: dict[str, str | int] = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
         is_drawn = self._store.blobs.exists(_ref(made).annotated)
         places["annotated" if is_drawn else "draw"] = f"{home}/annotated.mp4?report={made.attempt}"
-        if sum(not m.failed_check for m in self._reports.all(job_id)) > 1:
+        places["draw_min"] = LONGEST_DRAWN_MIN
+        if len(self._reports.sound(job_id)) > 1:
             places["compare"] = f"/compare?job={job_id}"
         places["brands"] = f"{home}/brands"
         places["video"] = f"{home}/video?report={made.attempt}"

@@ -1,7 +1,7 @@
 """What the brand list's page shows: brands, logos, proposals, and the reports that a change of the list would touch."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from brand_detect.api.stored import NotThere
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.catalog import LexiconIndex, LoadedCatalog
 from brand_detect.catalog.reader import CatalogReader
-from brand_detect.catalog.writing import Added, Cells, Picture, add_brand, merge_brands
+from brand_detect.catalog.writing import Added, Cells, Merged, Picture, add_brand, exclude_brand, merge_brands
 from brand_detect.domain.backgrounds import on_contrast
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
@@ -47,9 +47,23 @@ class Older:
     job_id: str
     video: str
     gains: tuple[str, ...]
-    """Brands that texts without a brand in the report name now."""
+    """Brands that texts without a brand in the report name now, and those that it left out and no longer would."""
     loses: tuple[str, ...]
-    """Brands of the report that are no longer on the list."""
+    """Brands of the report that are no longer on the list, or left out now."""
+
+
+@dataclass(frozen=True)
+class _Reported:
+    """What a report has that a change of the list may touch."""
+
+    texts: tuple[str, ...]
+    """Those without a brand."""
+    brands: Mapping[str, str]
+    """Names by id."""
+    by_hand: frozenset[str]
+    """Ids of brands that a person named: they need not be on the list."""
+    excluded: Mapping[str, str]
+    """Brands on screen that the list excluded, names by id."""
 
 
 class StoredBrands:
@@ -81,7 +95,10 @@ class StoredBrands:
         return Path(self._path).absolute() if self._path else None
 
     def find(self, text: str) -> list[Brand]:
-        """Brands whose name, other names, category, sport, country or owner contain all words of ``text``, by name."""
+        """Brands whose name, other names, category, sport, country or owner contain all words of ``text``, by name.
+
+        The word ``excluded`` finds those that reports leave out, too.
+        """
         words = [key_of(word) for word in text.split()]
         found = [brand for brand in self.loaded().catalog.brands if all(w in _searched(brand) for w in words)]
         return sorted(found, key=lambda brand: brand.name.casefold())
@@ -145,18 +162,29 @@ class StoredBrands:
         with self._writing:
             return add_brand(self.changeable(), cells, logos, self._artwork)
 
-    def merge(self, brand_id: str, into: str) -> Brand:
-        """Gives a brand's names and logos to the brand called ``into``, which is returned, and takes it off the list.
+    def merge(self, brand_id: str, into: str) -> Merged:
+        """Gives a brand's names and logos to the brand called ``into``, and takes it off the list.
 
         Raises:
             NotThere: the list has no such brand.
         """
         with self._writing:
-            own = self.changeable()
-            brand = next((b for b in self.loaded().catalog.brands if b.brand_id == brand_id), None)
-            if brand is None:
-                raise NotThere("The list has no such brand: somebody may have merged it.")
-            return merge_brands(own, brand.name, into, self._artwork)
+            return merge_brands(self.changeable(), self._name(brand_id), into, self._artwork)
+
+    def exclude(self, brand_id: str, *, excluded: bool) -> Brand:
+        """Notes whether reports leave a brand out.
+
+        Raises:
+            NotThere: the list has no such brand.
+        """
+        with self._writing:
+            return exclude_brand(self.changeable(), self._name(brand_id), self._artwork, excluded=excluded)
+
+    def _name(self, brand_id: str) -> str:
+        found = next((b.name for b in self.loaded().catalog.brands if b.brand_id == brand_id), None)
+        if found is None:
+            raise NotThere("The list has no such brand: somebody may have merged it.")
+        return found
 
     def decide(self, proposal_id: str, is_accepted: bool, name: str) -> Accepted | None:
         """Adds a proposal to the list, or sees that it is never proposed again."""
@@ -198,28 +226,27 @@ class StoredBrands:
             made = self._jobs.newest(job_id)
             if made is None or made.upstream.get(CATALOG) == catalog.version:
                 return None
-            texts, brands = self._report(job_id, made.attempt)
+            report = self._report(job_id, made.attempt)
         except Permanent:  # damaged: the list of jobs says so
             return None
-        gains = {hit.brand for text in texts for hit in self._index(catalog).find(text, **LIMITS)}
-        listed = {brand.brand_id for brand in catalog.brands}
+        listed = {brand.brand_id: brand.excluded for brand in catalog.brands}
+        hits = {hit.brand_id: hit.brand for text in report.texts for hit in self._index(catalog).find(text, **LIMITS)}
+        gains = {name for i, name in {**hits, **report.excluded}.items() if listed.get(i) is False}
+        loses = {name for i, name in report.brands.items() if listed.get(i, i not in report.by_hand)}
         request = self._jobs.request(job_id)
-        return Older(
-            job_id,
-            file_name(request.video_uri) if request else "",
-            tuple(sorted(gains)),
-            tuple(sorted(name for brand_id, name in brands.items() if brand_id not in listed)),
-        )
+        video = file_name(request.video_uri) if request else ""
+        return Older(job_id, video, tuple(sorted(gains)), tuple(sorted(loses)))
 
-    def _read_report(self, job_id: str, attempt: str) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The texts without a brand, and the names by id of the brands that the list gave: a correction stays."""
+    def _read_report(self, job_id: str, attempt: str) -> _Reported:
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
         report = self._store.load(ref, tables=("unresolved", "brands"))
         assert isinstance(report, Report)
-        brands = dict(zip(*(report.brands[c].to_pylist() for c in ("brand_id", "brand")), strict=True))
-        for review in report.summary["reviews"]:
-            brands.pop(brand_id_of(review.get("to") or ""), None)
-        return tuple(t for t in report.unresolved["text"].to_pylist() if t), brands
+        return _Reported(
+            texts=tuple(t for t in report.unresolved["text"].to_pylist() if t),
+            brands=dict(zip(*(report.brands[c].to_pylist() for c in ("brand_id", "brand")), strict=True)),
+            by_hand=frozenset(brand_id_of(review.get("to") or "") for review in report.summary["reviews"]),
+            excluded=report.summary.get("excluded_brands", {}),
+        )
 
     def _drawn(self, exemplar_id: str) -> bytes:
         loaded = self.loaded()
@@ -240,4 +267,5 @@ def _named(found: Iterable[Open], proposal_id: str) -> Proposal:
 @lru_cache(65_536)
 def _searched(brand: Brand) -> str:
     said = (brand.name, *brand.aliases, *brand.categories, *brand.sports, brand.kind, brand.country, brand.owner)
+    said = (*said, "excluded") if brand.excluded else said
     return " ".join(map(key_of, said))

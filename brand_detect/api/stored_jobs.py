@@ -1,6 +1,6 @@
 """What the list of jobs reads from the store: the request, the newest report's totals, and a picture of the video."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from brand_detect.api.stored import ATTEMPT, NotThere
@@ -14,7 +14,6 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
-from brand_detect.storage.store import Store
 
 THUMBNAIL_PX, THUMBNAIL_QUALITY = 240, 70
 CANDIDATES = 9
@@ -31,13 +30,15 @@ class Summary:
     """Brands and their seconds on screen, longest first."""
     frames: str
     """The attempt with the report's frames."""
+    has_earlier: bool = False
+    """Whether it can be compared with a report before it."""
 
 
 class StoredJobs:
     """The jobs of a store. Attempts never change, so each file is read once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._reports = store, Reports(store)
+    def __init__(self, reports: Reports) -> None:
+        self._store, self._reports = reports.store, reports
         self._summary_of = lru_cache(4096)(self._load_summary)
         self._thumbnail_of = lru_cache(2048)(self._load_thumbnail)
 
@@ -67,8 +68,8 @@ class StoredJobs:
 
     def summary(self, job_id: str) -> Summary | None:
         """Totals of the job's newest report; errors as ``newest``."""
-        made = self.newest(job_id)
-        return self._summary_of(job_id, made.attempt) if made else None
+        made = self._reports.sound(job_id)
+        return replace(self._summary_of(job_id, made[-1].attempt), has_earlier=len(made) > 1) if made else None
 
     def frames(self, job_id: str) -> str:
         """The newest attempt of ``extract_frames``, "" if there is none."""

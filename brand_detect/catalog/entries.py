@@ -29,8 +29,9 @@ COLUMNS = (
     "logo_only",
     "rare",
     "packaged",
+    "excluded",
 )
-SINGLE = {"name", "kind", "country", "owner", "min_length", "logo_only", "rare", "packaged"}
+SINGLE = {"name", "kind", "country", "owner", "min_length", "logo_only", "rare", "packaged", "excluded"}
 """Columns that hold a single value instead of a list."""
 YAML_SUFFIXES = {".yaml", ".yml"}
 SUFFIXES = {*YAML_SUFFIXES, ".json", ".csv", ".tsv"}

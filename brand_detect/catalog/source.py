@@ -26,6 +26,7 @@ LAYERS = (LEARNED, IMPORTED)
 """Lists that commands write beside the user's own, strongest first; they add to the user's brands."""
 ADDED_LATER = (
     "owner", "included_texts", "colours", "logo_only", "exemplars", "kind", "country", "sports", "rare", "packaged",
+    "excluded",
 )  # fmt: skip
 """Fields left out of a snapshot while unset, so that versions of lists without them never changed."""
 _UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
@@ -374,6 +375,7 @@ def _brand(entry: Entry) -> Brand:
         logo_only=_is_true(entry, "logo_only"),
         rare=_is_true(entry, "rare"),
         packaged=_is_true(entry, "packaged"),
+        excluded=_is_true(entry, "excluded"),
     )
 
 

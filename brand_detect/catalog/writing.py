@@ -21,8 +21,8 @@ from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
 _PLAIN = re.compile(r"\w(?:[\w &'’./-]*[\w/.])?")  # needs no quotes anywhere in YAML
-_CONDITIONS = ("logo_only", "min_length")
-"""Columns that say how all texts of a brand match."""
+_CONDITIONS = ("logo_only", "min_length", "excluded")
+"""Columns that hold for all texts of a brand."""
 
 Cells = Mapping[str, Cell]
 
@@ -116,11 +116,21 @@ def _added(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Artwo
     return Added(_brand_of(after, str(cells["name"])), file, tuple(written), known)
 
 
-def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Brand:
+@dataclass(frozen=True)
+class Merged:
+    """The result of a merge."""
+
+    brand: Brand
+    notes: tuple[str, ...]
+    """What was said of one of the two and no longer holds, in sentences."""
+
+
+def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Merged:
     """Gives the names, excluded texts and logos of one brand to another, and takes it off the catalogue at ``path``.
 
     What a layer says about it counts for the other from then on, because that has its name. Each text
-    still counts only as a line of its own, or anywhere, as before.
+    still counts only as a line of its own, or anywhere, as before. What one excludes and the other is called is a
+    name. The brand is rare, and its logos are packaged, only if both were.
 
     Raises:
         BadInput: one of them is not on the list, they are one or match texts differently, or a list cannot be edited;
@@ -142,18 +152,54 @@ def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Brand:
                     cells |= dict(_moved(entry, one, other))
         target = _target(path, other.name, "")[1]
         drafts[target] = with_brand(drafts.get(target, _read(target)), target.name, cells)
+        excluded = _entry_of(drafts[target], target.name, other.name).listed("excluded_texts")
+        if texts := [text for text in excluded if key_of(text) in _keys(one)]:
+            left = [text for text in excluded if text not in texts]
+            drafts[target] = with_values(drafts[target], target.name, {"name": other.name, "excluded_texts": left})
         merged = _brand_of(_loaded(path, artwork, drafts), other.name)
-        entry = next(e for e in entries_of(drafts[target].encode(), target.name) if _is_named(e, other.name))
-        if kept := _kept(entry, merged, one, other):
+        if lost := dict(_lost(merged, one, other)):  # a layer excludes them
+            drafts[target] = with_brand(drafts[target], target.name, {"name": other.name, **lost})
+            merged = _brand_of(_loaded(path, artwork, drafts), other.name)
+        if kept := _kept(_entry_of(drafts[target], target.name, other.name), merged, one, other):
             drafts[target] = with_values(drafts[target], target.name, {"name": other.name, **kept})
             merged = _brand_of(_loaded(path, artwork, drafts), other.name)
+        # The removal last: a kill in between leaves a name twice, which every command says, and loses none.
+        _replace(sorted(drafts.items(), key=lambda draft: draft[0] != target))
+        return Merged(merged, tuple(_no_longer(merged, one, other)))
+
+
+def exclude_brand(path: Path, name: str, artwork: Artwork, *, excluded: bool) -> Brand:
+    """Notes in the catalogue at ``path`` whether reports leave a brand out.
+
+    It says so where the brand is listed: in the user's own list, or in the layer that has it.
+
+    Raises:
+        BadInput: there is no such brand, or its list cannot be edited; nothing is written.
+    """
+    with _alone(begun(path)), without_gc():
+        brand = _brand_of(load_catalog(str(path), artwork), name)
+        if brand.excluded == excluded:
+            return brand
+        named = ((file, entries_of(file.read_bytes(), file.name)) for file in Place.of(path).lists)
+        file = next(f for f, entries in named if any(e.single("name") == brand.name for e in entries))
+        cells = {"name": brand.name, "excluded": json.dumps(excluded)}
+        draft = with_values(_read(_editable(file, brand.name)), file.name, cells)
+        after = _brand_of(_loaded(path, artwork, {file: draft}), brand.name)
+        _replace([(file, draft)])
+        return after
+
+
+def _replace(drafts: Iterable[tuple[Path, str]]) -> None:
+    """Writes ``drafts`` to their files.
+
+    Raises:
+        BadInput: one cannot be written.
+    """
+    for file, text in drafts:
         try:
-            # The removal last: a kill in between leaves a name twice, which every command says, and loses none.
-            for file in sorted(drafts, key=lambda file: file != target):
-                replace_file(file, drafts[file].encode())
+            replace_file(file, text.encode())
         except OSError as e:
-            raise BadInput(f"{e.filename or path} cannot be written: {e.strerror}.", "check its permissions") from e
-        return merged
+            raise BadInput(f"{e.filename or file} cannot be written: {e.strerror}.", "check its permissions") from e
 
 
 def _loaded(path: Path, artwork: Artwork, drafts: Mapping[Path, str]) -> LoadedCatalog:
@@ -162,11 +208,35 @@ def _loaded(path: Path, artwork: Artwork, drafts: Mapping[Path, str]) -> LoadedC
 
 def _moved(entry: Entry, one: Brand, other: Brand) -> Iterator[tuple[str, Cell]]:
     """The cells of ``entry`` of the brand ``one`` that ``other`` gets."""
-    names = {key_of(text) for text in (*other.aliases, *other.included_texts, other.name)}
     yield "aliases", [one.name, *(a for a in entry.listed("aliases") if a != one.name)]
     yield "included_texts", entry.listed("included_texts")
-    yield "excluded_texts", [text for text in entry.listed("excluded_texts") if key_of(text) not in names]
+    yield "excluded_texts", [text for text in entry.listed("excluded_texts") if key_of(text) not in _keys(other)]
     yield "logos", entry.listed("logos")
+
+
+def _lost(merged: Brand, one: Brand, other: Brand) -> Iterator[tuple[str, Cell]]:
+    """The names and texts of the two that the ``merged`` brand lacks."""
+    for column in ("aliases", "included_texts"):
+        texts = [t for b in (one, other) for t in getattr(b, column) if key_of(t) not in _keys(merged)]
+        if texts:
+            yield column, texts
+
+
+def _no_longer(merged: Brand, one: Brand, other: Brand) -> Iterator[str]:
+    """What was said of one of the two and does not hold of the ``merged`` brand."""
+    texts = [t for b in (one, other) for t in b.excluded_texts if key_of(t) in _keys(merged)]
+    if texts:
+        yield f"No longer excluded, for it is a name now: {', '.join(texts)}."
+    for brand in (one, other):
+        if brand.rare and not merged.rare:
+            yield f"{brand.name} was marked as rare; the one brand is not."
+        if brand.packaged and not merged.packaged:
+            yield f"The packaged logos of {brand.name} count like chosen ones now."
+
+
+def _keys(brand: Brand) -> set[str]:
+    """The keys of all texts that stand for the brand."""
+    return {key_of(text) for text in (brand.name, *brand.aliases, *brand.included_texts)}
 
 
 def _check_alike(one: Brand, other: Brand) -> None:
@@ -182,12 +252,14 @@ def _check_alike(one: Brand, other: Brand) -> None:
 
 
 def _kept(entry: Entry, merged: Brand, one: Brand, other: Brand) -> dict[str, Cell]:
-    """What ``entry`` of the ``merged`` brand must say so that each text is matched as it was for its brand."""
-    kept: dict[str, Cell] = {
-        column: json.dumps(value)
-        for column in _CONDITIONS
-        if (value := getattr(other, column)) != getattr(merged, column)
-    }
+    """What ``entry`` of the ``merged`` brand must say so that each text is matched as it was for its brand.
+
+    What is rare or packaged needs better evidence: it must not come to be so by the merge.
+    """
+    wanted = {column: getattr(other, column) for column in _CONDITIONS}
+    wanted["rare"] = one.rare and other.rare
+    wanted["packaged"] = bool(merged.exemplars) and all(b.packaged for b in (one, other) if b.exemplars)
+    kept: dict[str, Cell] = {c: json.dumps(value) for c, value in wanted.items() if value != getattr(merged, c)}
     whole_line = {*one.whole_line, *other.whole_line}
     if {*merged.whole_line} != whole_line:
         texts = (text for column in ("name", "aliases", "included_texts") for text in entry.listed(column))
@@ -228,7 +300,7 @@ def with_values(text: str, source: str, cells: Cells) -> str:
     there = {key.value: (key.end_mark.index, _end_of(value)) for key, value in pairs}
     replaced = [(*there[c], f": {_value(v)}") for c, v in values.items() if c in there]
     added = _splices(text, item, {c: v for c, v in values.items() if c not in there})
-    expected = [e.cells if n != at else {**e.cells, **values} for n, e in enumerate(before)]
+    expected = [e.cells if n != at else _without_empty({**e.cells, **values}) for n, e in enumerate(before)]
     return _checked(_spliced(text, [*replaced, *added]), source, expected)
 
 
@@ -367,6 +439,11 @@ def _brand_of(loaded: LoadedCatalog, name: str) -> Brand:
 def _exemplars_of(loaded: LoadedCatalog | None, name: str) -> set[Exemplar]:
     brands = loaded.catalog.brands if loaded else ()
     return {e for b in brands if key_of(name) in map(key_of, (b.name, *b.aliases)) for e in b.exemplars}
+
+
+def _entry_of(text: str, source: str, name: str) -> Entry:
+    """The entry of that name or alias in a list that has it."""
+    return next(entry for entry in entries_of(text.encode(), source) if _is_named(entry, name))
 
 
 def _is_named(entry: Entry, name: str) -> bool:

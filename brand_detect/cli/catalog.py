@@ -139,9 +139,47 @@ def merge(
     from brand_detect.catalog.writing import merge_brands
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
-    brand = merge_brands(of_ones_own(catalog), name, into, VectorAndPixelArtwork())
+    merged = merge_brands(of_ones_own(catalog), name, into, VectorAndPixelArtwork())
+    for note in merged.notes:
+        err.print(f"note: {plain(note)}", highlight=False, soft_wrap=True)
+    brand = merged.brand
     names = ", ".join((brand.name, *brand.aliases))
     out.print(f"{plain(names)}; logos: {len(brand.exemplars)}", highlight=False, soft_wrap=True)
+
+
+@commands.command()
+def exclude(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the brand")],
+    catalog: CatalogOpt = None,
+) -> None:
+    """Leave a brand out of reports.
+
+    It stays on the list: its texts and logos count for no other brand, and are
+    not proposed. Reports made before keep it until they are replayed.
+
+    Example: brand-detect catalog exclude Zymvora
+    """
+    _exclude(name, catalog, excluded=True)
+
+
+@commands.command()
+def include(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the brand")],
+    catalog: CatalogOpt = None,
+) -> None:
+    """Count a brand in reports again that was excluded.
+
+    Example: brand-detect catalog include Zymvora
+    """
+    _exclude(name, catalog, excluded=False)
+
+
+def _exclude(name: str, catalog: Path | None, *, excluded: bool) -> None:
+    from brand_detect.catalog.writing import exclude_brand
+    from brand_detect.engines.artwork import VectorAndPixelArtwork
+
+    brand = exclude_brand(of_ones_own(catalog), name, VectorAndPixelArtwork(), excluded=excluded)
+    out.print(f"{plain(brand.name)}: {'left out of' if excluded else 'counted in'} reports", highlight=False)
 
 
 @commands.command("import")

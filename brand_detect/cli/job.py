@@ -40,11 +40,12 @@ def reviews(
     Example: brand-detect job reviews match-3f9a1c07
     """
     from brand_detect.api.stored import NotThere, StoredReports
+    from brand_detect.storage.reports import Reports
     from brand_detect.storage.store import Store
 
     home()  # the store lies there by default, wherever this is called
     try:
-        listed, damaged = StoredReports(Store(Settings.load().store_root)).reviews(job_id)
+        listed, damaged = StoredReports(Reports(Store(Settings.load().store_root))).reviews(job_id)
     except NotThere as e:
         raise BadInput(str(e), "brand-detect checkpoints JOB lists its checkpoints") from e
     for sentence in damaged:

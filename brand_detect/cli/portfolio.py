@@ -37,7 +37,8 @@ def portfolio(
       brand-detect portfolio --since 2026-08-01 --out season
       brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2
     """
-    from brand_detect.operations.portfolio import documents, portfolio_of
+    from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of
+    from brand_detect.storage.reports import Reports
     from brand_detect.storage.store import Store
 
     home()
@@ -45,7 +46,7 @@ def portfolio(
         prepare(folder, force)
     with Bars() as bars:
         progress = bars.stage("portfolio", getLogger(__name__))
-        whole = portfolio_of(Store(Settings.load().store_root), progress, jobs, since, until)
+        whole = portfolio_of(NewestReports(Reports(Store(Settings.load().store_root))), progress, jobs, since, until)
     if folder:
         for name, data in documents(whole).items():
             write(folder / name, data)

@@ -61,6 +61,7 @@ class Brand:
     sports: tuple[str, ...] = ()  # that it sponsors or equips: "tennis"
     rare: bool = False  # seldom on screen: of many such names some match by chance, so it needs better evidence
     packaged: bool = False  # all its logos came with the package: nobody chose them, so they need better evidence
+    excluded: bool = False  # reports leave it out; its texts and logos are still known as its own
 
 
 @dataclass(frozen=True)

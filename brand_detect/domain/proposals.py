@@ -1,6 +1,6 @@
 """Proposals for the catalogue by clusters, models and people, and decisions about them."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,20 +89,23 @@ def proposal_of(
 
 
 def proposed(
-    clusters: pa.Table, answers: pa.Table, brands: Iterable[str], job_id: str, frames: str
+    clusters: pa.Table, answers: pa.Table, brands: Mapping[str, float], job_id: str, frames: str
 ) -> Iterator[Proposal]:
     """Yields proposals from a report's unresolved ``clusters``, and from ``answers`` with new brands.
 
-    Leaves out texts that are cut off names which the report shows whole: those of its ``brands``, and texts that were
-    on screen for at least as long.
+    ``brands`` are the report's, with their seconds. Leaves out texts that are cut off names which the report shows
+    whole: those of its brands, and texts that were on screen for at least as long. A word of a brand's name is left out
+    if the brand was on screen for at least as long: then it is half of Coca-Cola, else another's name.
     """
     rows = {row["cluster_id"]: row for row in clusters.to_pylist()}
-    names = [line_of(brand) for brand in brands]
+    names = [(seconds, line_of(brand)) for brand, seconds in brands.items()]
     lines = [(row["seconds"], line_of(row["text"])) for row in rows.values()]
     for row in (r for r in rows.values() if r["rank"] <= MOST_CLUSTERS):
         part = key_of(row["text"])
-        longer = (line for seconds, line in lines if seconds >= row["seconds"])
-        if not (part and any(_is_cut_off(part, whole) for whole in (*names, *longer))):
+        longer = [line for seconds, line in lines if seconds >= row["seconds"]]
+        words = {word for seconds, line in names if seconds >= row["seconds"] for word in line.words}
+        whole = (*(line for _, line in names), *longer)
+        if not part or not (part in words or any(_is_cut_off(part, line) for line in whole)):
             yield proposal_of(row, job_id, frames, row["text"], "cluster")
     for answer in answers.to_pylist():
         cluster, name = rows.get(answer["cluster_id"]), without_generic(answer["answer"])

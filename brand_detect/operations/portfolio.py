@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from functools import partial
+from functools import lru_cache
 
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput
@@ -14,11 +14,40 @@ from brand_detect.report.portfolio import portfolio as summed
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.blobs import concurrently
 from brand_detect.storage.reports import Reports
-from brand_detect.storage.store import Store
+
+_KEPT = 4096
+"""Reports that are kept at hand."""
+
+
+class NewestReports:
+    """What sums need of a store's newest reports. Reports never change, so each is read once."""
+
+    def __init__(self, reports: Reports) -> None:
+        self.store, self._reports = reports.store, reports
+        self._entry = lru_cache(_KEPT)(self._read)
+
+    def of(self, job_id: str) -> Entry | None:
+        """The job's newest report whose blocking checks passed; None if there is none."""
+        check_job_id(job_id)
+        try:
+            newest = self._reports.find(job_id)
+        except BadInput:
+            return None
+        return self._entry(job_id, newest.attempt)
+
+    def _read(self, job_id: str, attempt: str) -> Entry:
+        ref = AttemptRef(job_id, Stage.compile_report, attempt)
+        made = self._reports.manifest(ref)
+        asked = AttemptRef(job_id, ROOT, made.upstream[ROOT])
+        request, report = self.store.load(asked), self.store.load(ref, ["brands"])
+        assert isinstance(request, JobRequest)
+        assert isinstance(report, Report)
+        submitted = self.store.manifest(asked).created
+        return Entry.of(request, report, attempt=attempt, submitted=submitted, made=made.created)
 
 
 def portfolio_of(
-    store: Store, progress: Progress, jobs: Sequence[str] = (), since: str = "", until: str = ""
+    reports: NewestReports, progress: Progress, jobs: Sequence[str] = (), since: str = "", until: str = ""
 ) -> Portfolio:
     """Totals over ``jobs`` (default: all) submitted from the day ``since`` to the day ``until``.
 
@@ -28,9 +57,9 @@ def portfolio_of(
         BadInput: a day is malformed, or one of ``jobs`` has no report.
     """
     first, last = _day(since, "since"), _day(until, "until")
-    wanted = list(dict.fromkeys(jobs)) or store.jobs()
+    wanted = list(dict.fromkeys(jobs)) or reports.store.jobs()
     entries = []
-    for n, (job_id, entry) in enumerate(zip(wanted, concurrently(partial(_entry, store), wanted), strict=True), 1):
+    for n, (job_id, entry) in enumerate(zip(wanted, concurrently(reports.of, wanted), strict=True), 1):
         progress(n, len(wanted), "jobs")
         if entry is None and jobs:
             raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
@@ -47,23 +76,6 @@ def documents(whole: Portfolio) -> dict[str, bytes]:
         "brands.csv": brands_csv(whole),
         "videos.csv": videos_csv(whole),
     }
-
-
-def _entry(store: Store, job_id: str) -> Entry | None:
-    check_job_id(job_id)
-    try:
-        newest = Reports(store).find(job_id)
-    except BadInput:
-        return None
-    asked = AttemptRef(job_id, ROOT, newest.upstream[ROOT])
-    request, report = (
-        store.load(asked),
-        store.load(AttemptRef(job_id, Stage.compile_report, newest.attempt), ["brands"]),
-    )
-    assert isinstance(request, JobRequest)
-    assert isinstance(report, Report)
-    submitted = store.manifest(asked).created
-    return Entry.of(request, report, attempt=newest.attempt, submitted=submitted, made=newest.created)
 
 
 def _day(text: str, name: str) -> date:

@@ -6,13 +6,14 @@ import dagster as dg
 from pydantic import Field
 
 from brand_detect.domain.tables import content_id
-from brand_detect.operations.portfolio import documents, portfolio_of
+from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of
 from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.partitions import OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report.portfolio import Portfolio
 from brand_detect.report.words import cell, duration, percent
+from brand_detect.storage.reports import Reports
 
 PORTFOLIO = "_portfolio"
 """The store's folder for documents over many jobs."""
@@ -43,7 +44,8 @@ def portfolio(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     services = cast("Services", context.resources.services)
     asked = explicit(context.op_execution_context.op_config)
     with dagster_errors(context.instance, context.run.run_id):
-        whole = portfolio_of(services.store, services.progress("portfolio", context.log), **asked)
+        reports = NewestReports(Reports(services.store))
+        whole = portfolio_of(reports, services.progress("portfolio", context.log), **asked)
         name = content_id(*(f"{job.job_id}/{job.attempt}" for job in whole.jobs))
         put = services.store.blobs.put
         uris = {file: put(f"{PORTFOLIO}/{name}-{file}", data) for file, data in documents(whole).items()}

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -213,7 +214,8 @@ class StageRun(Generic[P_co]):
         ``located`` is REPORT_UNRESOLVED before any cluster was named; ``known`` finds the catalogue's brands.
         """
         frames = self.lineage.attempts[Stage.extract_frames]
-        brands = report.brands["brand"].to_pylist()
+        brands = dict(zip(*(report.brands[c].to_pylist() for c in ("brand", "seconds")), strict=True))
+        brands |= dict.fromkeys(report.summary.get("excluded_brands", {}).values(), math.inf)
         self.proposals.extend(proposed(report.unresolved, verdicts.answers, brands, self.job_id, frames))
         self.proposals.extend(corrected(report, verdicts.verdicts, located, known, self.job_id, frames))
 

@@ -15,6 +15,12 @@ async function during(button, work) {
   try { await work(); } catch (error) { tell(error.message); }
   button.disabled = false;
 }
+/** Shows the brand after a change of the list, with what was done and the reports that it would touch. */
+function changed(brand, text) {
+  sessionStorage.setItem("said", text);
+  location.assign(`/brand-list?q=${encodeURIComponent(brand.name)}`);
+}
+const logosOf = (brand) => `${brand.logos.length} logo${brand.logos.length === 1 ? "" : "s"}`;
 const also = (alike) => (alike.length ? ` Hard to tell apart: ${alike.join("; ")}.` : "");
 const listOf = (text, mark) => text.split(mark).map((part) => part.trim()).filter(Boolean);
 
@@ -77,8 +83,7 @@ form?.addEventListener("submit", (event) => {
     for (const file of logos) asked.logos.push(await sent(file));
     form.querySelector("button.primary").textContent = "Adding…"; // a list of 30,000 brands takes seconds
     const done = await ask("POST", "/brands", asked).finally(() => { form.querySelector("button.primary").textContent = "Add"; });
-    sessionStorage.setItem("said", `${done.brand.name} is on the list, with ${done.brand.logos.length} logo${done.brand.logos.length === 1 ? "" : "s"}.${also(done.alike)}`);
-    location.assign(`/brand-list?q=${encodeURIComponent(done.brand.name)}`);
+    changed(done.brand, `${done.brand.name} is on the list, with ${logosOf(done.brand)}.${also(done.alike)}`);
   });
 });
 byId("logos")?.addEventListener("change", (event) => { choose(event.target.files); event.target.value = ""; });
@@ -95,6 +100,18 @@ byId("brands").addEventListener("click", (event) => {
   form.elements.name.value = button.dataset.extend;
   form.elements.kind.value = button.dataset.kind;
   form.elements.aliases.focus();
+});
+
+// --- brands that reports leave out
+
+byId("brands").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-exclude], button[data-include]");
+  if (!button) return;
+  const { exclude, include } = button.dataset;
+  during(button, async () => {
+    const brand = await ask("POST", `/brands/${encodeURIComponent(exclude ?? include)}/${exclude ? "exclude" : "include"}`);
+    changed(brand, exclude ? `Reports leave ${brand.name} out from now on. It stays on the list.` : `Reports count ${brand.name} again.`);
+  });
 });
 
 // --- two brands that are one
@@ -127,9 +144,7 @@ merging?.addEventListener("submit", async (event) => {
   button.disabled = true;
   try {
     const brand = await ask("POST", `/brands/${encodeURIComponent(gone)}/merge`, { into });
-    const names = [brand.name, ...brand.aliases].join(", ");
-    sessionStorage.setItem("said", `One brand now: ${names}, with ${brand.logos.length} logo${brand.logos.length === 1 ? "" : "s"}.`);
-    return location.assign(`/brand-list?q=${encodeURIComponent(brand.name)}`);
+    return changed(brand, `One brand now: ${[brand.name, ...brand.aliases].join(", ")}, with ${logosOf(brand)}.${brand.notes.map((note) => ` ${note}`).join("")}`);
   } catch (error) { byId("merge-message").textContent = error.message; }
   button.disabled = false;
 });
@@ -192,12 +207,15 @@ function row(report) {
   item.append(label);
   return item;
 }
-byId("look").addEventListener("click", () => during(byId("look"), async () => {
-  const { reports, not_looked_at: left } = await ask("GET", "/brands/reports");
-  older.querySelector("ul").replaceChildren(...reports.map(row));
-  older.hidden = !reports.length;
-  say(reports.length ? (left ? `${left} more jobs were not looked at.` : "") : "Every report was made with this list.");
-}));
+function look() {
+  during(byId("look"), async () => {
+    const { reports, not_looked_at: left } = await ask("GET", "/brands/reports");
+    older.querySelector("ul").replaceChildren(...reports.map(row));
+    older.hidden = !reports.length;
+    byId("looked").textContent = reports.length ? (left ? `${left} more jobs were not looked at.` : "") : "Every report was made with this list.";
+  });
+}
+byId("look").addEventListener("click", look);
 /** Seconds until the next night, by this computer's clock. */
 function untilNight() {
   const now = new Date(), night = new Date(now);
@@ -223,5 +241,9 @@ older.addEventListener("submit", (event) => {
   });
 });
 
-say(sessionStorage.getItem("said") ?? "");
-sessionStorage.removeItem("said");
+const done = sessionStorage.getItem("said");
+if (done) {
+  sessionStorage.removeItem("said");
+  say(done);
+  look();
+}

@@ -112,27 +112,31 @@ byId("list").addEventListener("click", async (event) => {
 
 // --- reports to compare or sum up
 
-const picked = new Set();
+const picked = new Map(); // the chosen jobs, with the address of the comparison with the report before, or ""
 /** The boxes that are checked: a browser that goes back to the page restores them. */
 function restorePicked() {
-  for (const box of byId("list").querySelectorAll("[data-choose]:checked")) picked.add(box.dataset.choose);
+  for (const box of byId("list").querySelectorAll("[data-choose]:checked")) picked.set(box.dataset.choose, "");
   showPicked();
 }
 function showPicked() {
-  for (const box of byId("list").querySelectorAll("[data-choose]")) box.checked = picked.has(box.dataset.choose);
-  const [last, first] = [...picked].slice(-2).reverse();
+  for (const box of byId("list").querySelectorAll("[data-choose]")) {
+    box.checked = picked.has(box.dataset.choose);
+    if (box.checked) picked.set(box.dataset.choose, box.dataset.compare);
+  }
+  const [last, first] = [...picked.keys()].slice(-2).reverse();
+  const address = picked.size === 2 ? `/compare?${new URLSearchParams({ job: last, with_job: first })}` : picked.size === 1 ? picked.get(last) : "";
   byId("chosen-reports").hidden = !picked.size;
-  byId("chosen-reports").firstElementChild.textContent = picked.size === 1 ? "1 report is chosen." : `${picked.size} reports are chosen.`;
-  byId("compare").hidden = picked.size > 2;
+  byId("chosen-reports").firstElementChild.textContent = picked.size === 1 ? `1 report is chosen.${address ? "" : " Choose another to compare them."}` : `${picked.size} reports are chosen.`;
+  byId("compare").hidden = !address;
   byId("compare").textContent = picked.size === 1 ? "Compare with the one before" : "Compare";
-  byId("compare").href = `/compare?${new URLSearchParams(picked.size === 2 ? { job: last, with_job: first } : { job: last ?? "" })}`;
+  byId("compare").href = address;
   byId("sum").hidden = picked.size < 2;
-  byId("sum").href = `/portfolio?${new URLSearchParams([...picked].map((job) => ["job", job]))}`;
+  byId("sum").href = `/portfolio?${new URLSearchParams([...picked.keys()].map((job) => ["job", job]))}`;
 }
 byId("list").addEventListener("change", (event) => {
   const job = event.target.dataset.choose;
   if (!job) return;
-  if (event.target.checked) picked.add(job); else picked.delete(job);
+  if (event.target.checked) picked.set(job, ""); else picked.delete(job);
   showPicked();
 });
 byId("choose-none").addEventListener("click", () => { picked.clear(); showPicked(); });

@@ -13,16 +13,20 @@ _KEPT = 4096
 
 
 class Reports:
-    """The reports of a store. Manifests never change, so each is read once."""
+    """The reports of a store. Manifests never change, so each is read once; they take 27 kB, so one may serve many."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self.manifest = lru_cache(_KEPT)(store.manifest)
 
     def all(self, job_id: str) -> list[Manifest]:
         """Every report of the job that can be read, oldest first; errors as ``readable``."""
-        refs = self._store.folders(job_id, Stage.compile_report)
-        return readable(self.manifest, (ref for ref in refs if self._store.exists(ref)))
+        refs = self.store.folders(job_id, Stage.compile_report)
+        return readable(self.manifest, (ref for ref in refs if self.store.exists(ref)))
+
+    def sound(self, job_id: str) -> list[Manifest]:
+        """Those of ``all`` whose blocking checks passed."""
+        return [made for made in self.all(job_id) if not made.failed_check]
 
     def find(self, job_id: str, attempt: str = "") -> Manifest:
         """The report ``attempt``, its first letters do, or the newest whose blocking checks passed.
@@ -33,5 +37,5 @@ class Reports:
         made = self.all(job_id)
         if not made:
             hint = "submit its video first, or name another store with BRAND_DETECT_STORE_ROOT"
-            raise BadInput(f"{job_id} has no report in {self._store.root}.", hint)
+            raise BadInput(f"{job_id} has no report in {self.store.root}.", hint)
         return select_report(job_id, made, attempt)

@@ -114,17 +114,18 @@ def test_what_is_wrong_is_named_by_file_and_line(source, data, message):
 def test_all_columns_in_yaml_and_csv():
     from_yaml = parse_catalog(
         b"- {name: Acme, owner: 'Acme, Inc', included_texts: [We do it], colours: ['#E30613', 00ff00], logo_only: yes,"
-        b" kind: public body, country: no, sports: [ice hockey, golf]}",
+        b" kind: public body, country: no, sports: [ice hockey, golf], excluded: yes}",
         "b.yaml",
     )
     from_csv = parse_catalog(
-        b"name,owner,included texts,colours,logo_only,kind,country,sports\n"
-        b'Acme,"Acme, Inc",We do it,#e30613|00FF00,yes,Public body,NO,golf|ice hockey\n',
+        b"name,owner,included texts,colours,logo_only,kind,country,sports,excluded\n"
+        b'Acme,"Acme, Inc",We do it,#e30613|00FF00,yes,Public body,NO,golf|ice hockey,true\n',
         "b.csv",
     )
     assert from_yaml == from_csv
     brand = from_yaml.brands[0]
     assert (brand.owner, brand.included_texts, brand.logo_only) == ("Acme, Inc", ("We do it",), True)
+    assert brand.excluded
     assert brand.colours == ("#e30613", "#00ff00")
     assert (brand.kind, brand.country, brand.sports) == (BrandKind.public_body, "NO", ("golf", "ice hockey"))
     assert catalog_from_json(catalog_to_json(from_yaml), from_yaml.version) == from_yaml

@@ -16,6 +16,7 @@ from brand_detect.catalog.writing import (
     Picture,
     add_brand,
     entry_text,
+    exclude_brand,
     merge_brands,
     with_brand,
     with_values,
@@ -235,7 +236,7 @@ def test_merging_moves_names_and_logos_across_lists_and_layers(tmp_path: Path):
         "logos/b.svg": svg("cross"),
     }
     folder = write(tmp_path / "mine", files)
-    brand = merge_brands(folder, "acme tools", "ACME", ARTWORK)
+    brand = merge_brands(folder, "acme tools", "ACME", ARTWORK).brand
     assert (brand.name, brand.aliases, len(brand.exemplars)) == ("Acme", ("AT", "Acme Tools", "Tools Inc"), 2)
     assert brand.excluded_texts == ("Acne", "Tool")
     loaded = load_catalog(str(folder), ARTWORK).catalog
@@ -264,14 +265,14 @@ def test_a_merge_that_is_killed_between_two_lists_loses_no_name(tmp_path: Path, 
 
 def test_a_brand_of_a_layer_is_merged_by_its_name_alone(tmp_path: Path):
     folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n", LEARNED: "- {name: Acme, aliases: [AT]}\n- Brio\n"})
-    assert merge_brands(folder, "Acme", "Brio", ARTWORK).aliases == ("AT", "Acme")
+    assert merge_brands(folder, "Acme", "Brio", ARTWORK).brand.aliases == ("AT", "Acme")
     assert (folder / "brands.yaml").read_text() == "- Rolex\n- name: Brio\n  aliases: [Acme]\n"
     assert [b.name for b in load_catalog(str(folder)).catalog.brands] == ["Brio", "Rolex"]
 
 
 def test_merging_moves_slogans_and_they_stay_slogans(tmp_path: Path):
     text = "- {name: Acme, included_texts: [Tools for ever]}\n- Rolex\n"
-    brand = merge_brands(write(tmp_path / "mine", {"brands.yaml": text}), "Acme", "Rolex", ARTWORK)
+    brand = merge_brands(write(tmp_path / "mine", {"brands.yaml": text}), "Acme", "Rolex", ARTWORK).brand
     assert (brand.aliases, brand.included_texts) == (("Acme",), ("Tools for ever",))
 
 
@@ -290,7 +291,7 @@ def test_each_text_counts_as_a_line_of_its_own_or_anywhere_as_before_the_merge(
     tmp_path: Path, one: str, other: str, written: str, whole_line: set[str]
 ):
     folder = write(tmp_path / "mine", {"brands.yaml": f"- {{name: {other}}}\n- {{name: {one}}}\n"})
-    assert {*merge_brands(folder, "Apple", "Zymvora", ARTWORK).whole_line} == whole_line
+    assert {*merge_brands(folder, "Apple", "Zymvora", ARTWORK).brand.whole_line} == whole_line
     assert f"whole_line: {written}" in (folder / "brands.yaml").read_text()
 
 
@@ -298,7 +299,7 @@ def test_each_text_counts_as_a_line_of_its_own_or_anywhere_as_before_the_merge(
 def test_a_layers_texts_count_as_before_the_merge_too(tmp_path: Path, into: str, whole_line: tuple[str, ...]):
     layer = "- {name: Apple, whole_line: no, aliases: [Total]}\n- {name: Zymvora, aliases: [Orange]}\n"
     folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n", LEARNED: layer})
-    brand = merge_brands(folder, "Apple", into, ARTWORK)
+    brand = merge_brands(folder, "Apple", into, ARTWORK).brand
     assert {"Apple", "Total"} <= {*brand.aliases}
     assert brand.whole_line == whole_line
 
@@ -306,8 +307,86 @@ def test_a_layers_texts_count_as_before_the_merge_too(tmp_path: Path, into: str,
 def test_a_brand_that_only_a_layer_has_matches_as_before_when_another_is_merged_into_it(tmp_path: Path):
     brands = [f"- {{name: {name}, logo_only: yes, min_length: 9}}\n" for name in ("Acme", "Zymvora")]
     folder = write(tmp_path / "mine", {"brands.yaml": brands[0], LEARNED: brands[1]})
-    brand = merge_brands(folder, "Acme", "Zymvora", ARTWORK)
+    brand = merge_brands(folder, "Acme", "Zymvora", ARTWORK).brand
     assert (brand.logo_only, brand.min_length) == (True, 9)
+
+
+@pytest.mark.parametrize(
+    ("acme", "zero", "learned", "excluded"),
+    [
+        ("excluded_texts: [Acme Zero, Acne]", "kind: brand", "[]", ("Acne",)),
+        ("excluded_texts: [ACME ZERO]", "excluded_texts: [Acme]", "[]", ()),
+        ("excluded_texts: [AZ]", "kind: brand", "- {name: Acme Zero, aliases: [AZ]}", ()),
+        (
+            *("kind: brand", "kind: brand"),
+            "- {name: Acme, excluded_texts: [AZ, Acne]}\n- {name: Acme Zero, aliases: [AZ]}",
+            ("Acne",),
+        ),
+        (
+            *("kind: brand", "kind: brand"),
+            "- {name: Acme Zero, excluded_texts: [AC]}\n- {name: Acme, aliases: [AC], included_texts: [Try AC]}",
+            (),
+        ),
+    ],
+)
+def test_what_one_excludes_and_the_other_is_called_is_a_name_and_that_is_said(
+    tmp_path: Path, acme: str, zero: str, learned: str, excluded: tuple[str, ...]
+):
+    own = f"- {{name: Acme, {acme}}}\n- {{name: Acme Zero, {zero}}}\n"
+    folder = write(tmp_path / "mine", {"brands.yaml": own, LEARNED: f"{learned}\n"})
+    before = load_catalog(str(folder)).catalog.brands
+    merged = merge_brands(folder, "Acme Zero", "Acme", ARTWORK)
+    texts = {t for b in before for t in (b.name, *b.aliases, *b.included_texts)}
+    assert {merged.brand.name, *merged.brand.aliases, *merged.brand.included_texts} == texts
+    assert merged.brand.excluded_texts == excluded
+    gone = [t for name in ("Acme Zero", "Acme") for b in before if b.name == name for t in b.excluded_texts]
+    gone = [t for t in gone if t not in excluded]
+    assert merged.notes == (f"No longer excluded, for it is a name now: {', '.join(gone)}.",)
+    assert load_catalog(str(folder)).catalog.brands == (merged.brand,)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rare", "said"),
+    [
+        ("rare: yes", "rare: yes", True, ()),
+        ("rare: yes", "rare: no", False, ("Acme was marked as rare; the one brand is not.",)),
+        ("rare: no", "rare: yes", False, ("Zymvora was marked as rare; the one brand is not.",)),
+        ("rare: no", "rare: no", False, ()),
+    ],
+)
+@pytest.mark.parametrize("listed", ["brands.yaml", LEARNED])
+def test_a_brand_is_rare_after_a_merge_only_if_both_were(
+    tmp_path: Path, one: str, other: str, rare: bool, said: tuple[str, ...], listed: str
+):
+    files = {"brands.yaml": f"- {{name: Acme, {one}}}\n"}
+    files[listed] = files.get(listed, "") + f"- {{name: Zymvora, {other}}}\n"
+    merged = merge_brands(write(tmp_path / "mine", files), "Acme", "Zymvora", ARTWORK)
+    assert (merged.brand.rare, merged.notes) == (rare, said)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "packaged", "said"),
+    [
+        ("packaged: yes, logos: [logos/a.svg]", "packaged: yes, logos: [logos/b.svg]", True, ()),
+        ("packaged: yes, logos: [logos/a.svg]", "categories: [tools]", True, ()),
+        ("categories: [tools]", "packaged: yes, logos: [logos/b.svg]", True, ()),
+        ("packaged: yes, logos: [logos/a.svg]", "logos: [logos/b.svg]", False, ("Acme",)),
+        ("logos: [logos/a.svg]", "packaged: yes, logos: [logos/b.svg]", False, ("Zymvora",)),
+        ("logos: [logos/a.svg]", "packaged: yes", False, ()),
+    ],
+)
+@pytest.mark.parametrize("listed", ["brands.yaml", IMPORTED])
+def test_logos_are_packaged_after_a_merge_only_if_all_were(
+    tmp_path: Path, one: str, other: str, packaged: bool, said: tuple[str, ...], listed: str
+):
+    files: dict[str, Any] = {"brands.yaml": f"- {{name: Acme, {one}}}\n"}
+    files[listed] = files.get(listed, "") + f"- {{name: Zymvora, {other}}}\n"
+    files |= {"logos/a.svg": svg("disc"), "logos/b.svg": svg("cross")}
+    folder = write(tmp_path / "mine", files)
+    merged = merge_brands(folder, "Acme", "Zymvora", ARTWORK)
+    assert merged.brand.packaged is packaged
+    assert merged.notes == tuple(f"The packaged logos of {name} count like chosen ones now." for name in said)
+    assert load_catalog(str(folder), ARTWORK).catalog.brands == (merged.brand,)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +436,6 @@ def test_nobody_else_changes_the_lists_during_a_merge(tmp_path: Path, monkeypatc
     [
         ("Acme", "acme", "are one brand"),
         ("Acme", "Nobody", "no brand Nobody"),
-        ("Rolex", "Acme", "'Rolex'"),
         ("Swatch", "Rolex", r"more\.csv is not YAML"),
         ("Rolex", "Swatch", r"more\.csv is not YAML"),
         ("Mercury", "Rolex", "differ in logo_only: Mercury has true, Rolex false"),
@@ -367,7 +445,7 @@ def test_nobody_else_changes_the_lists_during_a_merge(tmp_path: Path, monkeypatc
 )
 def test_a_merge_that_cannot_be_changes_nothing(tmp_path: Path, name: str, into: str, what: str):
     files = {
-        "brands.yaml": "- {name: Acme, excluded_texts: [Rolex]}\n- Rolex\n- {name: Mercury, logo_only: yes}\n",
+        "brands.yaml": "- Acme\n- Rolex\n- {name: Mercury, logo_only: yes}\n",
         "more.csv": "name,aliases\nSwatch,SW\n",
         LEARNED: "- {name: Zymvora, min_length: 9}\n",
     }
@@ -376,3 +454,51 @@ def test_a_merge_that_cannot_be_changes_nothing(tmp_path: Path, name: str, into:
     with pytest.raises(BadInput, match=what):
         merge_brands(folder, name, into, ARTWORK)
     assert state(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "written"),
+    [
+        ("brands.yaml", "- Rolex\n- Acme  # ours\n", "- Rolex\n- {name: Acme, excluded: true}  # ours\n"),
+        ("more.yaml", "- {name: Acme, aliases: [AT]}\n", "- {name: Acme, excluded: true, aliases: [AT]}\n"),
+        (LEARNED, "- name: Acme\n  aliases: [AT]\n", "- name: Acme\n  excluded: true\n  aliases: [AT]\n"),
+        (IMPORTED, "- {name: Acme, excluded: no, aliases: [AT]}\n", "- {name: Acme, excluded: true, aliases: [AT]}\n"),
+    ],
+)
+def test_a_brand_is_excluded_where_it_is_listed_and_brought_back(tmp_path: Path, file: str, text: str, written: str):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Zymvora\n"} | {file: text})
+    before = load_catalog(str(folder)).catalog
+    brand = exclude_brand(folder, "acme", ARTWORK, excluded=True)
+    assert (brand.name, brand.excluded) == ("Acme", True)
+    assert (folder / file).read_text() == written
+    assert [b.name for b in load_catalog(str(folder)).catalog.brands if b.excluded] == ["Acme"]
+    kept = state(folder)
+    assert exclude_brand(folder, "Acme", ARTWORK, excluded=True) == brand
+    assert state(folder) == kept, "it was excluded before"
+    assert not exclude_brand(folder, "Acme", ARTWORK, excluded=False).excluded
+    assert load_catalog(str(folder)).catalog == before
+
+
+def test_a_brand_of_ones_own_is_excluded_there_though_a_layer_adds_to_it(tmp_path: Path):
+    files = {"brands.yaml": "- {name: Acme, aliases: [Acme Tools]}\n", LEARNED: "- {name: Acme Tools, aliases: [AT]}\n"}
+    folder = write(tmp_path / "mine", files)
+    brand = exclude_brand(folder, "AT", ARTWORK, excluded=True)
+    assert (brand.name, brand.aliases, brand.excluded) == ("Acme", ("AT", "Acme Tools"), True)
+    assert "excluded" not in (folder / LEARNED).read_text()
+
+
+@pytest.mark.parametrize(("name", "what"), [("Nobody", "no brand Nobody"), ("Swatch", r"more\.csv is not YAML")])
+def test_what_cannot_be_excluded_changes_nothing(tmp_path: Path, name: str, what: str):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n", "more.csv": "name,aliases\nSwatch,SW\n"})
+    before = state(folder)
+    with pytest.raises(BadInput, match=what):
+        exclude_brand(folder, name, ARTWORK, excluded=True)
+    assert state(folder) == before
+
+
+def test_an_excluded_brand_becomes_one_with_another_only_if_both_are(tmp_path: Path):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n- {name: Acme, excluded: yes}\n"})
+    with pytest.raises(BadInput, match="They differ in excluded: Acme has true, Rolex false"):
+        merge_brands(folder, "Acme", "Rolex", ARTWORK)
+    exclude_brand(folder, "Rolex", ARTWORK, excluded=True)
+    assert merge_brands(folder, "Acme", "Rolex", ARTWORK).brand.excluded

@@ -61,6 +61,18 @@ def test_two_brands_become_one(command_line: Command, mine: Path):
     assert command_line("catalog", "merge", "zymvora zero", "Rolex")[:2] == (0, "Rolex, Zymvora Zero; logos: 1\n")
     assert [b.name for b in load_catalog(str(mine)).catalog.brands] == ["Rolex"]
     assert command_line("catalog", "merge", "Zymvora Zero", "Rolex")[0] == BadInput.exit_code
+    (mine / "brands.yaml").write_text("- {name: Acme, excluded_texts: [Acme Zero]}\n- Acme Zero\n")
+    _, printed, noted = command_line("catalog", "merge", "Acme Zero", "Acme")
+    assert printed == "Acme, Acme Zero; logos: 0\n"
+    assert noted == "note: No longer excluded, for it is a name now: Acme Zero.\n"
+
+
+def test_a_brand_is_left_out_of_reports_and_brought_back(command_line: Command, mine: Path):
+    assert command_line("catalog", "exclude", "ROLEX")[:2] == (0, "Rolex: left out of reports\n")
+    assert [b.excluded for b in load_catalog(str(mine)).catalog.brands] == [True]
+    assert command_line("catalog", "include", "rolex")[:2] == (0, "Rolex: counted in reports\n")
+    assert [b.excluded for b in load_catalog(str(mine)).catalog.brands] == [False]
+    assert command_line("catalog", "exclude", "Nobody")[0] == BadInput.exit_code
 
 
 def test_icons_are_imported(command_line: Command, mine: Path):

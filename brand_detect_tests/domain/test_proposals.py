@@ -43,8 +43,11 @@ def of(
     answers: list[dict[str, Any]] | None = None,
     job_id: str = "match",
     brands: tuple[str, ...] = (),
+    brand_s: float = 1.0,
 ) -> list[Proposal]:
-    return list(proposed(table(REPORT_UNRESOLVED, marks), table(ANSWERS, answers or []), brands, job_id, "run-0"))
+    """What is proposed beside ``brands`` that were on screen for ``brand_s`` seconds."""
+    shown = dict.fromkeys(brands, brand_s)
+    return list(proposed(table(REPORT_UNRESOLVED, marks), table(ANSWERS, answers or []), shown, job_id, "run-0"))
 
 
 def test_clusters_propose_their_text_and_carry_their_evidence():
@@ -73,6 +76,24 @@ def test_what_is_cut_off_names_that_the_report_shows_whole_is_not_proposed():
 )
 def test_a_name_of_its_own_is_proposed_though_letters_of_a_longer_one_are_alike(text: str, brand: str):
     assert [proposal.text for proposal in of([mark("c1", text)], brands=(brand,))] == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "brand", "brand_s", "proposed"),
+    [
+        ("COLA", "Coca-Cola", 60.0, False),
+        ("Bull", "Red Bull", 10.0, False),
+        ("COLA", "Coca-Cola", 9.9, True),
+        ("STAR", "Star Alliance", 4.0, True),
+        ("Red Bull", "Red Bull Racing", 60.0, True),
+        ("COL", "Coca-Cola", 4.0, False),
+    ],
+)
+def test_a_word_of_a_brand_is_proposed_only_if_it_was_on_screen_for_longer(
+    text: str, brand: str, brand_s: float, proposed: bool
+):
+    found = of([mark("c1", text)], brands=("Zymvora", brand), brand_s=brand_s)
+    assert [proposal.text for proposal in found] == [text] * proposed
 
 
 def test_a_short_misreading_hides_no_name_that_is_longer_on_screen():

@@ -20,7 +20,7 @@ from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.comparison import compared
 from brand_detect.operations.exports import StoredReport, annotate, files, images
-from brand_detect.operations.portfolio import portfolio_of
+from brand_detect.operations.portfolio import NewestReports, portfolio_of
 from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.report.colors import colors_of
 from brand_detect.report.exports import Format
@@ -64,10 +64,10 @@ def test_all_pass_over_a_newest_report_that_failed_its_check(built: Pipeline, tm
     failed = {"name": "no_instant_counted_twice", "passed": False, "blocking": True}
     reseal(tmp_path / "store" / JOB / "compile_report" / second, checks=[failed])
     assert Reports(store).find(JOB).attempt == first
-    assert StoredReports(store).newest(JOB).attempt == first
+    assert StoredReports(Reports(store)).newest(JOB).attempt == first
     assert StoredReport.of(store, JOB).ref.attempt == first
     assert Lineage.of(store, JOB).report.attempt == first
-    assert [job.attempt for job in portfolio_of(store, silent).jobs] == [first]
+    assert [job.attempt for job in portfolio_of(NewestReports(Reports(store)), silent).jobs] == [first]
     assert compared(store, OpenCvCodec(), JOB, with_attempt=second).after.attempt == first
     assert StoredReport.of(store, JOB, second).ref.attempt == second
     assert Lineage.of(store, JOB, second).report.attempt == second
@@ -173,7 +173,7 @@ def test_on_s3_the_video_is_put_and_a_portfolio_is_summed(s3: Path, tmp_path: Pa
         assert made["path"] == f"s3://bucket/exports/{JOB}/_exports/{found.ref.attempt}.mp4"
         assert times(s3 / "bucket" / "exports" / JOB / "_exports" / f"{found.ref.attempt}.mp4") == times(video)
         assert dict(images(found, OpenCvCodec()))
-        whole = portfolio_of(far.services.store, silent)
+        whole = portfolio_of(NewestReports(Reports(far.services.store)), silent)
         assert [(job.job_id, [b.brand for b in job.brands]) for job in whole.jobs] == [(JOB, ["Rolex"])]
         assert far.services.store.blobs.put("_portfolio/a.json", b"{}") == "s3://bucket/exports/_portfolio/a.json"
         assert (s3 / "bucket" / "exports" / "_portfolio" / "a.json").read_bytes() == b"{}"

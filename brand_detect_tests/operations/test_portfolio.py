@@ -11,8 +11,9 @@ import pytest
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import PORTFOLIO
-from brand_detect.operations.portfolio import portfolio_of
+from brand_detect.operations.portfolio import NewestReports, portfolio_of
 from brand_detect.report.portfolio import Portfolio
+from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.support.pipeline import CATALOG, Pipeline, pipeline, silent, two_shot_clip
@@ -31,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 
 def whole(built: Pipeline, **asked: Any) -> Portfolio:
-    return portfolio_of(built.services.store, silent, **asked)
+    return portfolio_of(NewestReports(Reports(built.services.store)), silent, **asked)
 
 
 def test_the_newest_report_of_each_job_counts(built: Pipeline):
@@ -60,10 +61,10 @@ def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, tmp_path: P
     first, second = (m.attempt for m in store.attempts("two", "compile_report"))
     failed = {"name": "totals_equal_the_timeline", "passed": False, "blocking": True}
     reseal(tmp_path / "store" / "two" / "compile_report" / second, checks=[failed])
-    assert [job.attempt for job in portfolio_of(store, silent, ["two"]).jobs] == [first]
+    assert [job.attempt for job in portfolio_of(NewestReports(Reports(store)), silent, ["two"]).jobs] == [first]
     reseal(tmp_path / "store" / "two" / "compile_report" / first, checks=[failed])
     with pytest.raises(BadInput, match="two has no report"):
-        portfolio_of(store, silent, ["two"])
+        portfolio_of(NewestReports(Reports(store)), silent, ["two"])
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,6 @@ def test_a_brand_with_a_dropped_logo_is_found_by_older_reports_and_they_are_repl
     expect(page.locator(".brand img")).to_have_js_property("naturalWidth", 96)
     assert brands(folder)["Acme"] == ("Acme Tools", "Acme Widgets")
 
-    page.get_by_role("button", name="Look which would change").click()
     report = page.get_by_role("checkbox", name="match.mp4 would gain Acme")
     expect(report).to_be_checked()
     assert faults(page) == []
@@ -107,6 +106,8 @@ def test_proposals_are_named_and_rejected_by_keyboard(page: Page, folder: Path):
 
 
 def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
+    (folder / "brands.yaml").write_text("- Rolex\n- {name: Emirates, excluded_texts: [Rolex]}\n")
+    page.reload()
     page.get_by_role("button", name="Merge Rolex into…").press("Enter")
     dialog = page.get_by_role("dialog", name="Merge Rolex into another brand")
     dialog.get_by_role("button", name="Merge").press("Enter")
@@ -120,10 +121,30 @@ def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
     assert faults(page) == []
     into.fill("emirates")
     into.press("Enter")
-    expect(page.locator("#said")).to_have_text("One brand now: Emirates, Rolex, with 0 logos.")
+    expect(page.locator("#said")).to_have_text(
+        "One brand now: Emirates, Rolex, with 0 logos. No longer excluded, for it is a name now: Rolex."
+    )
     assert brands(folder) == {"Emirates": ("Rolex",)}
-    page.get_by_role("button", name="Look which would change").click()
     expect(page.get_by_role("checkbox", name="match.mp4 would lose Rolex")).to_be_checked()
+
+
+def test_a_brand_is_excluded_by_keyboard_and_brought_back(page: Page, folder: Path):
+    page.get_by_role("button", name="Exclude Rolex").press("Enter")
+    expect(page.locator("#said")).to_have_text("Reports leave Rolex out from now on. It stays on the list.")
+    touched = page.get_by_role("checkbox", name="match.mp4 would lose Rolex")
+    expect(touched).to_be_checked()
+    expect(page.locator(".brand")).to_contain_text("Rolex excluded")
+    assert faults(page) == []
+    assert [b.name for b in load_catalog(str(folder / "brands.yaml")).catalog.brands if b.excluded] == ["Rolex"]
+    page.goto(page.url.partition("?")[0])
+    expect(touched).to_be_hidden()
+    page.get_by_role("link", name="1 excluded").click()
+    expect(page.locator(".brand")).to_have_count(1)
+    page.get_by_role("button", name="Include Rolex").press("Enter")
+    expect(page.locator("#said")).to_have_text("Reports count Rolex again.")
+    expect(page.locator("#looked")).to_have_text("Every report was made with this list.")
+    expect(page.get_by_role("button", name="Exclude Rolex")).to_be_visible()
+    expect(page.get_by_role("link", name="excluded")).to_have_count(0)
 
 
 def test_two_brands_stay_two_if_the_merge_is_called_off(page: Page, folder: Path):

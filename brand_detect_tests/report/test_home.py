@@ -25,6 +25,7 @@ JOB: dict[str, Any] = {
     "created_s": 1_700_000_000.0,
     "not_before_s": None,
     "report": None,
+    "compare": None,
     "brands": [],
     "n_brands": 0,
     "unresolved": 0,

@@ -20,6 +20,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pipeline(folder) as built:
         for name, seconds in (("first", 2.0), ("second", 3.0), ("third", 2.5)):
             built.runner.submit(str(two_shot_clip(folder / f"{name}.mp4", seconds=seconds)), job_id=name)
+        built.runner.replay("first", "compile_report")
     return folder / "store"
 
 
@@ -57,11 +58,27 @@ def test_chosen_reports_are_compared_and_summed_up(page: Page):
     assert download.value.path().read_text("utf-8-sig").startswith("brand_id,brand,seconds")
 
 
-def test_a_page_that_cannot_be_shown_says_why_and_leads_back(page: Page):
+def test_a_report_is_compared_with_the_one_before_where_there_is_one(page: Page):
+    before = page.get_by_role("link", name="Compare with the one before")
+    page.get_by_role("checkbox", name="Choose third.mp4").check()
+    expect(page.locator("#chosen-reports")).to_contain_text("1 report is chosen. Choose another to compare them.")
+    expect(before).to_be_hidden()
     page.get_by_role("checkbox", name="Choose first.mp4").check()
-    page.get_by_role("link", name="Compare with the one before").click()
+    expect(page.get_by_role("link", name="Compare", exact=True)).to_be_visible()
+    page.get_by_role("checkbox", name="Choose third.mp4").uncheck()
+    before.click()
+    expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
+    assert page.url.endswith("/compare?job=first")
+    page.go_back()
+    expect(page.locator("#chosen-reports")).to_have_text(
+        "1 report is chosen. Compare with the one before Choose none", use_inner_text=True
+    )
+
+
+def test_a_page_that_cannot_be_shown_says_why_and_leads_back(page: Page):
+    page.goto(f"{page.url}compare?job=third")
     expect(page.locator("body")).to_contain_text(
-        "first has only one report so far: there is nothing to compare it with."
+        "third has only one report so far: there is nothing to compare it with."
     )
     assert faults(page) == []
     page.get_by_role("link", name="Jobs", exact=True).click()

@@ -184,7 +184,7 @@ def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkey
         expect(page.locator("#drawing")).to_contain_text("of 2 h 46 min")
         assert faults(page) == []
         page.get_by_role("button", name="Cancel").click()
-        expect(page.locator("#drawing")).to_contain_text("Cancelled: nothing is kept.")
+        expect(page.locator("#drawing")).to_contain_text("Cancelled.")
         expect(page.get_by_role("button", name="Make the video with boxes")).to_be_focused()
     assert ended.wait(20)
 

@@ -7,7 +7,6 @@ const annotated = (() => {
   const says = el("span", { role: "status" });
   const cancel = el("button", { type: "button", class: "button" }, "Cancel");
   const make = el("button", { type: "button", class: "button", click: onMake }, "Make the video with boxes");
-  const limits = el("span", { class: "soft" }, "for videos of up to 20 minutes; it takes about as long as the video plays, with this page open");
 
   function show(address) {
     link.href = address;
@@ -53,7 +52,7 @@ const annotated = (() => {
       show(await drawn(stop.signal));
       link.focus();
     } catch (error) {
-      says.textContent = stop.signal.aborted ? "Cancelled: nothing is kept." : `It was not drawn. ${error.message}`;
+      says.textContent = stop.signal.aborted ? "Cancelled." : `It was not drawn. ${error.message}`;
       place.replaceChildren(make, says);
       make.focus();
     }
@@ -62,7 +61,8 @@ const annotated = (() => {
   function build() {
     if (service.annotated) show(service.annotated);
     else if (service.draw) {
-      place.replaceChildren(make, limits);
+      const limits = `for videos of up to ${service.draw_min} minutes; it takes about as long as the video plays, with this page open`;
+      place.replaceChildren(make, el("span", { class: "soft" }, limits));
       place.hidden = false;
     }
   }

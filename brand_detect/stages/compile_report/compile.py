@@ -16,7 +16,8 @@ How it counts (``docs/concepts/metrics.md`` defines every figure):
 - ``zone`` is the zone with the largest area × time of the brand's boxes.
 - A brand on overlays (a scoreboard, a channel bug) counts like any other unless ``overlays`` excludes it; ``overlay_s``
   are its seconds there.
-- Names of the kinds in ``exclude_kinds`` (leagues, clubs, …) do not count; a note names them.
+- Names of the kinds in ``exclude_kinds`` (leagues, clubs, …) do not count, nor do brands that the catalogue excludes;
+  notes name them.
 - ``share_of_voice`` is the brand's seconds over the sum of all brands' seconds.
 - The quality scale defines ``quality`` and its components.
 - ``media_value`` is the price of the time times ``media_factor``; the sum over all brands never exceeds the price of
@@ -105,6 +106,7 @@ def compile_report(
     verdicts = corrected.verdicts
     counting, overlay_notes = _without_overlays(corrected.found, params.overlays)
     counting, kind_notes = _without_kinds(counting, params.exclude_kinds, brands)
+    counting, excluded, excluded_notes = _without_excluded(counting, brands)
     found = counted(counting)
     spans = Spans(found["brand_id"].to_pylist(), found, detected.edges, cells)
     exposed, rests_on = exposures(found, frames.frames, cells, spans, params, scale, request.video_sha256)
@@ -129,10 +131,11 @@ def compile_report(
         placements=table(PLACEMENT_TOTALS, placement_totals(reported, detected.edges, cells, by_brand, params)),
         assets=table(ASSET_TOTALS, asset_totals(reported, detected.edges, cells, by_brand, params)),
         summary=summary(frames, scenes, detected, verdicts, reported.num_rows, scale, params, statistics)
-        | {"reviews": corrected.reviews},
+        | {"reviews": corrected.reviews}
+        | ({"excluded_brands": excluded} if excluded else {}),
         quality=f"{params.quality} {scale.version} {scale.digest}",
         losses=frames.notes,
-        notes=tuple(dict.fromkeys([*notes, *overlay_notes, *kind_notes, *corrected.notes])),
+        notes=tuple(dict.fromkeys([*notes, *overlay_notes, *kind_notes, *excluded_notes, *corrected.notes])),
         stats=stats(exposed, len(corrected.reviews)),
     )
 
@@ -152,9 +155,24 @@ def _without_kinds(found: pa.Table, kinds: Sequence[str], brands: Mapping[str, B
     """The detections that count, and a note on the names that the excluded ``kinds`` leave out."""
     if not kinds:
         return found, []
-    present = sorted({*zip(found["brand_id"].to_pylist(), found["brand"].to_pylist(), strict=True)})
-    listed = [brands.get(brand_id) or Brand(brand_id, name) for brand_id, name in present]
+    listed = [brands.get(brand_id) or Brand(brand_id, name) for brand_id, name in _present(found)]
     out = [brand for brand in listed if brand.kind in kinds]
-    left = found.filter(~pc.field("brand_id").isin(pa.array([b.brand_id for b in out], pa.string())))
     named = ", ".join(f"{brand.name} ({brand.kind})" for brand in out) or "none was found"
-    return left, [f"Names of these kinds are left out (exclude_kinds): {', '.join(kinds)}. On screen: {named}."]
+    note = f"Names of these kinds are left out (exclude_kinds): {', '.join(kinds)}. On screen: {named}."
+    return _without(found, [brand.brand_id for brand in out]), [note]
+
+
+def _without_excluded(found: pa.Table, brands: Mapping[str, Brand]) -> tuple[pa.Table, dict[str, str], list[str]]:
+    """The detections that count; the excluded brands on screen, names by id, and a note on them if there are any."""
+    out = {brand_id: name for brand_id, name in _present(found) if brand_id in brands and brands[brand_id].excluded}
+    note = f"Brands that the catalogue excludes are left out. On screen: {', '.join(out.values())}."
+    return _without(found, list(out)), out, [note] if out else []
+
+
+def _present(found: pa.Table) -> list[tuple[str, str]]:
+    """Ids and names of the brands on screen."""
+    return sorted({*zip(found["brand_id"].to_pylist(), found["brand"].to_pylist(), strict=True)})
+
+
+def _without(found: pa.Table, brand_ids: Sequence[str]) -> pa.Table:
+    return found.filter(~pc.field("brand_id").isin(pa.array(brand_ids, pa.string())))

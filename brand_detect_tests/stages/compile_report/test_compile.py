@@ -377,6 +377,23 @@ def test_kinds_that_are_left_out_count_nowhere_and_the_report_names_them() -> No
     assert none.notes == ("Names of these kinds are left out (exclude_kinds): venue. On screen: none was found.",)
 
 
+def test_brands_that_the_catalogue_excludes_count_nowhere_and_the_report_names_them() -> None:
+    regions = track("a", [4, 5]) + track("b", [4, 5], (900, 500, 200, 50)) + track("c", [8])
+    verdicts = [p.verdict("Nike", ["a"]), p.verdict("Puma", ["b"]), p.verdict("Acme", ["c"], brand_id="")]
+    listed = (Brand("nike", "Nike"), Brand("puma", "Puma", excluded=True), Brand("rolex", "Rolex", excluded=True))
+    made = report(regions, verdicts, brands=listed)
+    assert {b["brand"]: b["share_of_voice"] for b in made.brands.to_pylist()} == pytest.approx(
+        {"Nike": 2 / 3, "Acme": 1 / 3}
+    )
+    assert made.brands["exclusive_s"].to_pylist() == made.brands["seconds"].to_pylist()
+    for rows in (made.exposures, made.detections, made.evidence):
+        assert set(rows["brand"].to_pylist()) == {"Nike", "Acme"}
+    assert made.unresolved.num_rows == 0
+    assert made.notes == ("Brands that the catalogue excludes are left out. On screen: Puma.",)
+    assert made.summary["excluded_brands"] == {"puma": "Puma"}
+    assert "excluded_brands" not in report(regions, verdicts[:1], brands=listed).summary
+
+
 def test_a_dropped_duplicate_is_still_on_screen() -> None:
     made = report(track("a", [4]), [p.verdict("Nike", ["a"])], dropped={5: 4, 6: 4, 7: 4})
     assert spans(made) == [(1.75, 3.75)]

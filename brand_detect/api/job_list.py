@@ -207,7 +207,7 @@ class Runs:
 
     def _changed(self) -> dict[str, Run]:
         lost = any(run.is_lost for run in self._newest.values())  # they hide the runs before them
-        if lost or not self._until_s:
+        if lost or not self._reload_s:
             self._newest, self._until_s = self._read({}, 0.0)
             self._reload_s = time.monotonic() + RELOAD_S
         else:

@@ -28,6 +28,8 @@ CROWDED = 1.0
 """Crowding, that of 6,000 names, from which names of any length may be part of a longer word."""
 MOST_LONGER = 3
 """Most lines in which a name may be part of a longer word for each line that is the name: with more, it is a piece."""
+SHORTEST_CUT_OFF = 4
+"""Fewest letters of a name that may be cut off another and misread where it is cut: of three, two are too common."""
 ADDRESS = ("", "www", "http", "https", "httpwww", "httpswww"), ("", "com", "net", "org")
 """Letters before and after the name in its own address, if the dots are not read."""
 
@@ -167,14 +169,30 @@ class Chance:
         return by_chance * misread > BY_CHANCE
 
     def _is_part_of_words(self, key: str) -> bool:
-        """Whether ``key`` is part of a longer word on many more tracks than it is a line.
+        """Whether ``key`` is part of a longer word, or cut off a name, on many more tracks than it is a line.
 
         A round emblem beside the name, read as an o, makes no longer word: OFEDEX. Nor does its address: FEDEXCOM.
         """
         before, after = ADDRESS
         whole = {"o" + key, key + "o", *(a + key + b for a in before for b in after)}
-        part = sum(n for line, n in self._tracks.items() if line.key not in whole and _is_inside_a_word(key, line))
+        part = sum(
+            n
+            for line, n in self._tracks.items()
+            if line.key not in whole and (_is_inside_a_word(key, line) or self._is_cut_off(key, line.key))
+        )
         return part > MOST_LONGER * sum(n for line, n in self._tracks.items() if line.key in whole)
+
+    def _is_cut_off(self, key: str, other: str) -> bool:
+        """Whether ``other`` is a name, and ``key`` its end or beginning but for the letter where it is cut off.
+
+        What is left of that letter is easily misread: POLA, of COCA-COLA behind a player.
+        """
+        n = len(key)
+        if not SHORTEST_CUT_OFF <= n < len(other):
+            return False
+        end = other[-n + 1 :] == key[1:] and other[-n] != key[0]
+        beginning = other[: n - 1] == key[:-1] and other[n - 1] != key[-1]
+        return (end or beginning) and self._index.named(other) is not None
 
 
 def _is_inside_a_word(key: str, line: Line) -> bool:

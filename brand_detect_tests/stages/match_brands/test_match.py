@@ -67,8 +67,8 @@ def test_alternatives_are_tried_with_their_own_confidence():
 
 def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piece_of_it():
     many = [f"{a}{b}zzzz{c}{d}" for a in "bcdfghjklm" for b in "aeiouwxy" for c in "bcdfghjklm" for d in "aeiouwxyrt"]
-    rare = [Brand(name, name, rare=True) for name in ("tradecom", *many)]
-    index = LexiconIndex(BrandCatalog("x", [*rare, Brand("rolex", "Rolex")]))
+    rare = [Brand(name, name, rare=True) for name in ("tradecom", "pola", *many)]
+    index = LexiconIndex(BrandCatalog("x", [*rare, Brand("rolex", "Rolex"), Brand("coca-cola", "Coca-Cola")]))
 
     def is_found(name, elsewhere):
         others = {f"b{n}": elsewhere for n in range(4)}
@@ -80,6 +80,8 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
     assert is_found("tradecom", "tradecomcom")  # its own address, without the dots
     assert is_found("tradecom", "httpswwwtradecomnet")
     assert is_found("ROLEX", "AEROLEXX")  # not one of the many
+    assert not is_found("pola", "COCA-COLA")  # cut off by a player, through the C
+    assert is_found("pola", "stop ebola")  # the end of no name
 
 
 @pytest.mark.parametrize(

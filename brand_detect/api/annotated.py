@@ -45,17 +45,8 @@ def annotated_router(
     may_change: Sequence[Dependency],
 ) -> APIRouter:
     """The endpoints for the video with boxes; one is drawn at a time."""
-    running: dict[asyncio.Task[dict[str, str]], Event] = {}
-
-    @asynccontextmanager
-    async def until_all_ended(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        for left in running.values():
-            left.set()
-        if running:
-            await asyncio.wait(running, timeout=ENDING_S)
-
-    router = APIRouter(lifespan=until_all_ended)
+    running = _Running()
+    router = APIRouter(lifespan=running.until_all_ended)
     drawing = OneAtATime("Other videos are being drawn.")
 
     @router.get(
@@ -90,7 +81,7 @@ def annotated_router(
             await drawing(_draw, found, progress)
             return {"address": address}
 
-        return StreamingResponse(_lines(drawn, running), media_type=LINES)
+        return StreamingResponse(running.lines(drawn), media_type=LINES)
 
     def _found(job_id: str, report: str) -> StoredReport:
         made = stored.made(job_id, report)
@@ -120,46 +111,58 @@ class _Left(Exception):
     """Nobody waits for the result any more."""
 
 
-async def _lines(
-    work: Callable[[Progress], Awaitable[dict[str, str]]], running: dict[asyncio.Task[dict[str, str]], Event]
-) -> AsyncIterator[bytes]:
-    """JSON lines about what is done, and the result; when nobody reads them any more, the work ends.
+class _Running:
+    """The work under way: it ends when nobody reads its lines any more, or with the service."""
 
-    The work reports progress as the first thing after its wait for a turn. Until it has ended it is in ``running``,
-    with the event that ends it.
-    """
-    seen: dict[str, Any] = {}
-    left = Event()
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[dict[str, str]], Event] = {}  # each with the event that ends it
 
-    def progress(done: float, total: float, unit: str) -> None:  # noqa: ARG001
-        seen.update(done_s=round(done, 1), total_s=round(total, 1))
-        if left.is_set():
-            raise _Left
+    @asynccontextmanager
+    async def until_all_ended(self, _: FastAPI) -> AsyncIterator[None]:
+        """The lifespan of what does the work."""
+        yield
+        for left in self._tasks.values():
+            left.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ENDING_S)
 
-    async def result() -> dict[str, str]:
+    async def lines(self, work: Callable[[Progress], Awaitable[dict[str, str]]]) -> AsyncIterator[bytes]:
+        """JSON lines about what is done, and the result.
+
+        The work reports progress as the first thing after its wait for a turn.
+        """
+        seen: dict[str, Any] = {}
+        left = Event()
+
+        def progress(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+            seen.update(done_s=round(done, 1), total_s=round(total, 1))
+            if left.is_set():
+                raise _Left
+
+        async def result() -> dict[str, str]:
+            try:
+                return await work(progress)
+            except _Left:
+                return {}
+            except BrandDetectError as e:
+                return {"detail": str(e), "hint": e.hint}
+            except HTTPException as e:
+                return {"detail": e.detail}
+            except Exception as e:
+                getLogger(__name__).exception("A video could not be drawn.")
+                return broken(e)
+
+        task = asyncio.create_task(result())
+        self._tasks[task] = left
+        task.add_done_callback(self._tasks.pop)
         try:
-            return await work(progress)
-        except _Left:
-            return {}
-        except BrandDetectError as e:
-            return {"detail": str(e), "hint": e.hint}
-        except HTTPException as e:
-            return {"detail": e.detail}
-        except Exception as e:
-            getLogger(__name__).exception("A video could not be drawn.")
-            return broken(e)
-
-    task = asyncio.create_task(result())
-    running[task] = left
-    task.add_done_callback(running.pop)
-    try:
-        while not (await asyncio.wait({task}, timeout=TOLD_S))[0]:
-            yield _line(seen)
-        yield _line(task.result())
-    finally:
-        left.set()  # before the look at ``seen``: work that begins meanwhile sees it
-        if not seen:  # later the turn would be given back while the thread goes on
-            task.cancel()
+            while not (await asyncio.wait({task}, timeout=TOLD_S))[0]:
+                yield _line(seen)
+            yield _line(task.result())
+        finally:
+            left.set()  # before the look at ``seen``: work that begins meanwhile sees it
+            if not seen:  # later the turn would be given back while the thread goes on
+                task.cancel()
 
 
 def _line(values: dict[str, Any]) -> bytes:

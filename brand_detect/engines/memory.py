@@ -17,10 +17,10 @@ def share_arenas() -> bool:
     return glibc is not None and glibc.mallopt(M_ARENA_MAX, ARENAS) == 1
 
 
-def give_back_freed() -> bool:
-    """Give memory that was freed back to the system; False where the C library is not glibc, or there was none."""
-    glibc = _glibc()
-    return glibc is not None and glibc.malloc_trim(0) == 1
+def give_back_freed() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc."""
+    if glibc := _glibc():
+        glibc.malloc_trim(0)
 
 
 @cache

@@ -104,9 +104,7 @@ def compile_report(
         )
     corrected = corrections.applied(found, frames.frames, cells)
     verdicts = corrected.verdicts
-    counting, overlay_notes = _without_overlays(corrected.found, params.overlays)
-    counting, kind_notes = _without_kinds(counting, params.exclude_kinds, brands)
-    counting, excluded, excluded_notes = _without_excluded(counting, brands)
+    counting, excluded, left_out = _counting(corrected.found, params, brands)
     found = counted(counting)
     spans = Spans(found["brand_id"].to_pylist(), found, detected.edges, cells)
     exposed, rests_on = exposures(found, frames.frames, cells, spans, params, scale, request.video_sha256)
@@ -135,9 +133,19 @@ def compile_report(
         | ({"excluded_brands": excluded} if excluded else {}),
         quality=f"{params.quality} {scale.version} {scale.digest}",
         losses=frames.notes,
-        notes=tuple(dict.fromkeys([*notes, *overlay_notes, *kind_notes, *excluded_notes, *corrected.notes])),
+        notes=tuple(dict.fromkeys([*notes, *left_out, *corrected.notes])),
         stats=stats(exposed, len(corrected.reviews)),
     )
+
+
+def _counting(
+    found: pa.Table, params: CompileReportParams, brands: Mapping[str, Brand]
+) -> tuple[pa.Table, dict[str, str], list[str]]:
+    """The detections that count; the excluded brands on screen, names by id; and notes on all that is left out."""
+    counting, overlay_notes = _without_overlays(found, params.overlays)
+    counting, kind_notes = _without_kinds(counting, params.exclude_kinds, brands)
+    counting, excluded, excluded_notes = _without_excluded(counting, brands)
+    return counting, excluded, [*overlay_notes, *kind_notes, *excluded_notes]
 
 
 def _without_overlays(found: pa.Table, overlays: Overlays) -> tuple[pa.Table, list[str]]:

@@ -466,8 +466,14 @@ def test_nobody_waits_for_the_progress_that_another_asks_for(
     first = threading.Thread(target=empty.get, args=("/jobs",))
     first.start()
     assert asked.wait(20)
+    asked.clear()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * job_list.FOLLOWED_S)
     assert empty.get("/jobs/a").json()["stage"] is None
+    assert not asked.is_set(), "while it waits, nobody asks again"
     may_answer.set()
+    first.join()
+    assert empty.get("/jobs/a").json()["stage"] == "run_ocr"
     first.join()
     assert empty.get("/jobs/a").json()["stage"] == "run_ocr"
 

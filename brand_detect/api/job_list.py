@@ -422,9 +422,11 @@ class JobList:
         """The progress of a run; the last known one if Dagster does not answer, or is being asked by another thread."""
         until, log = self._logs.get(run.run_id, (0.0, RunLog()))
         if ask and until < time.monotonic():
-            self._logs[run.run_id] = time.monotonic() + FOLLOWED_S, log
-            with suppress(Permanent, Transient):  # the next poll asks again
-                log = self._client.progress(run.run_id, log)
+            self._logs[run.run_id] = math.inf, log
+            try:
+                with suppress(Permanent, Transient):  # the next poll asks again
+                    log = self._client.progress(run.run_id, log)
+            finally:
                 self._logs[run.run_id] = time.monotonic() + FOLLOWED_S, log
         return log
 

@@ -19,6 +19,7 @@ CONFUSION_COST = 0.2  # of an edit that OCR confusion explains (0 for O); any ot
 CUT_COST = 0.9  # of a first or last letter cut off with the line (TENNIST) or added by an emblem (OCOCA-COLA)
 OCCLUSION_COST = 0.8  # of each occluded character
 MOST_EDITS = 1 / 3  # share of a name's letters; with more edits it is another word, whatever its score
+LIKE_LETTERS = set("0158")  # digits that letters are often read as: O, I, S, B
 EMBLEM = "o"  # how OCR reads a round emblem beside a name, folded
 
 
@@ -130,14 +131,20 @@ def occluded(
 
 
 def _has_number(line: Line, begin: int, end: int) -> bool:
-    """Whether part of a line has a word of digits, as 13 NOR, or goes on with those before it, as 37:13NOR.
+    """Whether part of a line has a word that is, begins or ends with a number, as 13 NOR and 13NOR, or goes on with
+    digits before it, as 37:13NOR.
 
-    In V 0 L V 0, where each letter stands alone, a single digit is none.
+    In V 0 L V 0, where each letter stands alone, a single digit is none; nor is SHE11 or 10TTO one.
     """
     if begin and line.key[begin - 1 : begin + 1].isdigit():
         return True
     words = [line.key[a:b] for a, b in pairwise(line.cuts) if begin <= a < end]
-    return max(map(len, words)) > 1 and any(map(str.isdigit, words))
+    return max(map(len, words)) > 1 and any(w.isdigit() or _is_number(w[:2]) or _is_number(w[-2:]) for w in words)
+
+
+def _is_number(pair: str) -> bool:
+    """Whether two characters are different digits, of which one hardly ever stands for a letter."""
+    return pair.isdigit() and len(set(pair)) == 2 and not set(pair) <= LIKE_LETTERS
 
 
 def _has_digits_for_letters(read: str, name: str) -> bool:

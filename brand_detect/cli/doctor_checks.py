@@ -424,9 +424,9 @@ def _storage(here: Installation) -> Iterator[Finding]:
         instance = here.instance
         instance.get_runs_count()
     except Exception as e:  # of Dagster, of SQLAlchemy or of the database's own library
-        cause: BaseException = e
-        while cause.__cause__ is not None:  # Dagster's own says "too many retries"
-            cause = cause.__cause__
+        from brand_detect.orchestration.database import causes
+
+        *_, cause = causes(e)  # Dagster's own says "too many retries"
         todo = "start it, or correct dagster.yaml and the variables that it names"
         yield Finding("dagster storage", FAIL, f"out of reach: {_reason(cause)}", todo)
         return

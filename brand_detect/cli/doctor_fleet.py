@@ -46,11 +46,13 @@ def _clock(here: Installation) -> Iterator[Finding]:
 
 def _shared(here: Installation) -> Iterator[Finding]:
     """What other machines must reach."""
+    from dagster._core.storage.runs import SqliteRunStorage
+
     if _is_local(here):
         yield Finding("shared", OFF, ONE_MACHINE)
         return
     sound = True
-    if "Sqlite" in type(here.instance.run_storage).__name__:
+    if isinstance(here.instance.run_storage, SqliteRunStorage):
         sound = False
         todo = "use PostgreSQL: guides/postgres.md"
         yield Finding("shared", FAIL, "Dagster's database is a file of this machine", todo)

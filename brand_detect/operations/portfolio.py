@@ -20,7 +20,7 @@ _KEPT = 4096
 
 
 class NewestReports:
-    """What sums need of a store's newest reports. Reports never change, so each is read once."""
+    """What sums need of a store's newest reports. Reports never change, so each of up to ``_KEPT`` is read once."""
 
     def __init__(self, reports: Reports) -> None:
         self.store, self._reports = reports.store, reports

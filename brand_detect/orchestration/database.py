@@ -92,10 +92,13 @@ def database_explained() -> Iterator[None]:
 
 def _fault(error: BaseException | None) -> BaseException | None:
     """The database fault that caused ``error``."""
+    return next((cause for cause in causes(error) if type(cause) in _OUT_OF_REACH), None)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields ``error``, what caused it, what caused that, and so on to the first cause."""
     seen = set[int]()  # an error that is raised again from its own cause makes a circle
-    while error and type(error) not in _OUT_OF_REACH:
+    while error and id(error) not in seen:
         seen.add(id(error))
+        yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        if id(error) in seen:
-            return None
-    return error

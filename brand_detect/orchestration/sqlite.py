@@ -10,33 +10,33 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.event import listen
 
 _OPEN_RUNS = 16
 """Databases of runs, one each, that a process keeps open."""
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, max_overflow=-1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
-    event.listen(engine, "connect", _relaxed)
-    return engine
+    return create_engine(url, max_overflow=-1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
 
 def _relaxed(connection: Any, _: object) -> None:
     """Wait for the disk once in many commits: a killed process loses none, a machine that loses power the last ones.
 
-    The database stays whole in both cases (https://www.sqlite.org/pragma.html#pragma_synchronous, WAL mode), and
-    Dagster runs again what it has not recorded.
+    The database stays whole in both cases (https://www.sqlite.org/pragma.html#pragma_synchronous, WAL mode). Only what
+    one run logs is kept so: asset events, runs, and where sensors stand are also, or alone, in databases that wait.
     """
     connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -59,15 +59,15 @@ class _OneFile:
         self._engine.dispose()
 
 
-class Runs(_OneFile, SqliteRunStorage):
+class SqliteRuns(_OneFile, SqliteRunStorage):
     """Runs, heartbeats of the daemons, and stored values."""
 
 
-class Schedules(_OneFile, SqliteScheduleStorage):
+class SqliteSchedules(_OneFile, SqliteScheduleStorage):
     """Schedules, sensors and their ticks."""
 
 
-class Events(SqliteEventLogStorage):
+class SqliteEvents(SqliteEventLogStorage):
     """Events: a database for each run, and one that counts across runs."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -77,8 +77,13 @@ class Events(SqliteEventLogStorage):
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
+            if shard in self._engines and not Path(self.path_for_shard(shard)).exists():  # another process wiped it
+                self._engines.pop(shard).dispose()
+                self._initialized_dbs.discard(shard)
             if shard not in self._engines:
-                self._engines[shard] = _engine(self.conn_string_for_shard(shard))
+                self._engines[shard] = engine = _engine(self.conn_string_for_shard(shard))
+                if shard != INDEX_SHARD_NAME:
+                    listen(engine, "connect", _relaxed)
             self._engines.move_to_end(shard)
             if len(self._engines) > _OPEN_RUNS:
                 self._engines.popitem(last=False)[1].dispose()
@@ -112,9 +117,9 @@ class SqliteStorage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self.base_dir = base_dir
-        self._run_storage = Runs.from_local(f"{base_dir}/history")
-        self._event_log_storage = Events(f"{base_dir}/history/runs")
-        self._schedule_storage = Schedules.from_local(f"{base_dir}/schedules")
+        self._run_storage = SqliteRuns.from_local(f"{base_dir}/history")
+        self._event_log_storage = SqliteEvents(f"{base_dir}/history/runs")
+        self._schedule_storage = SqliteSchedules.from_local(f"{base_dir}/schedules")
         self._inst_data = inst_data
         DagsterStorage.__init__(self)
 

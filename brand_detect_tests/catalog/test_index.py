@@ -175,14 +175,17 @@ def test_the_longer_name_wins(starter):
 
 
 def test_a_number_does_not_stand_for_letters():
-    index = LexiconIndex(parse_catalog(b"[{name: Lenor}, {name: Shell}, {name: Google}, {name: Studio 100}]", "b.yaml"))
-    for text in ("37:13 NOR", "37:13NOR", "13 NOR"):
+    index = LexiconIndex(
+        parse_catalog(b"[{name: Lenor}, {name: Shell}, {name: Google}, {name: Studio 100}, {name: Lotto}]", "b.yaml")
+    )
+    for text in ("37:13 NOR", "37:13NOR", "13 NOR", "13NOR", "GER 13NOR"):
         assert names(index, text) == []
     for text in ("L E N 0 R", "1ENOR", "LEN0R"):
         assert names(index, text) == ["Lenor"]
     assert names(index, "SHE11") == ["Shell"]
     assert names(index, "G00GLE") == ["Google"]
     assert names(index, "STUDI0 100") == ["Studio 100"]
+    assert names(index, "10TTO") == ["Lotto"]
 
 
 def test_min_length_is_the_brands_own_or_the_params(index):

@@ -344,11 +344,16 @@ def test_a_database_that_does_not_open(look: Look, at_home: Path):
     assert only(found["daemons"])[0] == "off"
 
 
-def test_a_database_out_of_reach_is_told_with_its_own_reason(look: Look, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("in_a_circle", [False, True])
+def test_a_database_out_of_reach_is_told_with_its_own_reason(
+    look: Look, monkeypatch: pytest.MonkeyPatch, in_a_circle: bool
+):
     from dagster._core.storage.runs import SqliteRunStorage
 
     def refused(*_: object, **__: object) -> int:
-        raise RuntimeError("too many retries") from ConnectionError("password authentication failed\nmore")
+        cause = ConnectionError("password authentication failed\nmore")
+        cause.__cause__ = cause if in_a_circle else None
+        raise RuntimeError("too many retries") from cause
 
     monkeypatch.setattr(SqliteRunStorage, "get_runs_count", refused)
     _, said, todo = only(look("home", "dagster storage")["dagster storage"])

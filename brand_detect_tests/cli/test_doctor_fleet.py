@@ -23,6 +23,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.operations.monitoring import machines
 from brand_detect.operations.monitoring.fleet import pool_limits, set_limits
 from brand_detect.orchestration import database
+from brand_detect.orchestration.sqlite import SqliteStorage
 
 SECRET = "h4sh-me-not"
 CHECK = "a check of its certificate (ssl_cert_reqs=required)"
@@ -216,11 +217,11 @@ def test_one_machine_needs_none_of_it():
 def test_what_is_on_this_machine_alone_is_told(tmp_path: Path):
     class LocalComputeLogManager: ...
 
-    class SqliteRunStorage: ...
-
+    storage = SqliteStorage.from_local(str(tmp_path / "dagster"))
     here = installed(Launcher(), store_root=str(tmp_path), media_roots=(str(tmp_path), "s3://bucket/videos"))
-    here.instance.run_storage, here.instance.compute_log_manager = SqliteRunStorage(), LocalComputeLogManager()
+    here.instance.run_storage, here.instance.compute_log_manager = storage.run_storage, LocalComputeLogManager()
     found = here.looks("shared")
+    storage.dispose()
     assert [f.state for f in found] == ["fail", "fail", "warn", "warn", "warn"]
     assert all(f.todo for f in found)
     assert str(tmp_path) in found[2].text

@@ -100,6 +100,14 @@ def test_a_wiped_history_begins_anew(live: dg.DagsterInstance):
     assert messages(live, run_id) != []
 
 
+def test_a_history_wiped_by_another_process_begins_anew(live: dg.DagsterInstance, tmp_path: Path):
+    run_id = ended(live, "match")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as other:
+        other.wipe()
+    assert messages(live, run_id) == []
+    assert messages(live, ended(live, "match")) != []
+
+
 KILLED = """
 import os, signal, sys
 import dagster as dg

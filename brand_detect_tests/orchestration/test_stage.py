@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from brand_detect.domain.errors import BadInput, Permanent, Transient
+from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.tags import PARTITION
 from brand_detect.orchestration import stage
 from brand_detect.storage.attempts import AttemptWriter
@@ -42,6 +43,14 @@ def test_a_fault_that_may_pass_is_tried_again_in_a_folder_of_its_own(tmp_path: P
         run = submit(built, tmp_path)
         assert run.attempts["run_ocr"] == f"{run.run_id}-1"
         assert run.attempts["match_brands"] == f"{run.run_id}-0"
+
+
+def test_each_stage_begins_with_freed_memory_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pipeline(tmp_path) as built:
+        begun = []
+        monkeypatch.setattr(stage, "give_back_freed", lambda: begun.append(1))
+        submit(built, tmp_path)
+    assert len(begun) == len(STAGES)
 
 
 def test_a_fault_that_stays_ends_with_its_own_sentence(tmp_path: Path):

@@ -26,7 +26,7 @@ const annotated = (() => {
         if (told.address) return told.address;
         if (told.detail) throw new Error(sentenceOf(0, told));
         const begun = told.done_s !== undefined;
-        if (begun) bar.value = told.done_s / told.total_s;
+        if (told.total_s) bar.value = told.done_s / told.total_s; // a picture alone lasts 0.0 s
         says.textContent = begun ? `Drawn: ${duration(told.done_s)} of ${duration(told.total_s)}` : "Waiting for its turn…";
       }
     }

@@ -30,6 +30,8 @@ MOST_LONGER = 3
 """Most lines in which a name may be part of a longer word for each line that is the name: with more, it is a piece."""
 SHORTEST_CUT_OFF = 4
 """Fewest letters of a name that may be cut off another and misread where it is cut: of three, two are too common."""
+MISREAD = 0.1
+"""Probability of a misread letter from which a name may be cut off another."""
 ADDRESS = ("", "www", "http", "https", "httpwww", "httpswww"), ("", "com", "net", "org")
 """Letters before and after the name in its own address, if the dots are not read."""
 
@@ -157,42 +159,49 @@ class Chance:
         self._index, self._cut = index, cut
         lines = ({line_of(reading.text) for reading in own} for own in readings.values())
         self._tracks = Counter(line for own in lines for line in own)
-        self._is_part = cache(self._is_part_of_words)
+        self._is_part, self._is_rest = cache(self._is_part_of_words), cache(self._is_rest_of_names)
 
     def explains(self, hit: Hit, reading: Reading) -> bool:
         """Whether ``hit`` is as likely something else, misread or cut off."""
         key, by_chance = key_of(hit.alias), self._index.by_chance(hit.alias)
-        if (by_chance > BY_CHANCE or self._index.crowding(hit.alias) > CROWDED) and self._is_part(key):
-            return True
         at_end = not line_of(reading.text[: hit.start]).key or not line_of(reading.text[hit.end :]).key
         misread = 1.0 if at_end and reading.region_id in self._cut else 1 - reading.confidence ** len(key)
+        is_crowded = by_chance > BY_CHANCE or self._index.crowding(hit.alias) > CROWDED
+        if is_crowded and (self._is_part(key) or (misread > MISREAD and self._is_rest(key, hit.brand_id))):
+            return True
         return by_chance * misread > BY_CHANCE
 
     def _is_part_of_words(self, key: str) -> bool:
-        """Whether ``key`` is part of a longer word, or cut off a name, on many more tracks than it is a line.
+        """Whether ``key`` is part of a longer word on many more tracks than it is a line.
 
         A round emblem beside the name, read as an o, makes no longer word: OFEDEX. Nor does its address: FEDEXCOM.
         """
         before, after = ADDRESS
         whole = {"o" + key, key + "o", *(a + key + b for a in before for b in after)}
-        part = sum(
-            n
-            for line, n in self._tracks.items()
-            if line.key not in whole and (_is_inside_a_word(key, line) or self._is_cut_off(key, line.key))
-        )
+        part = sum(n for line, n in self._tracks.items() if line.key not in whole and _is_inside_a_word(key, line))
         return part > MOST_LONGER * sum(n for line, n in self._tracks.items() if line.key in whole)
 
-    def _is_cut_off(self, key: str, other: str) -> bool:
-        """Whether ``other`` is a name, and ``key`` its end or beginning but for the letter where it is cut off.
-
-        What is left of that letter is easily misread: POLA, of COCA-COLA behind a player.
-        """
-        n = len(key)
-        if not SHORTEST_CUT_OFF <= n < len(other):
+    def _is_rest_of_names(self, key: str, brand_id: str) -> bool:
+        """Whether ``key`` is what is left of other brands' names on many more tracks than it is a line: POLA, of
+        COCA-COLA behind a player."""
+        if len(key) < SHORTEST_CUT_OFF:
             return False
-        end = other[-n + 1 :] == key[1:] and other[-n] != key[0]
-        beginning = other[: n - 1] == key[:-1] and other[n - 1] != key[-1]
-        return (end or beginning) and self._index.named(other) is not None
+        cut = [(line, n) for line, n in self._tracks.items() if _is_cut_off(key, line)]
+        of_others = sum(n for line, n in cut if (hit := self._index.named(line.key)) and hit.brand_id != brand_id)
+        return of_others > MOST_LONGER * sum(n for line, n in self._tracks.items() if line.key == key)
+
+
+def _is_cut_off(key: str, line: Line) -> bool:
+    """Whether ``key`` is the end or beginning of a longer ``line``, but for the letter where it is cut off.
+
+    That letter is easily misread; it belongs to the same word: POLA of COCA-COLA, but not ABUS of ABU DHABI.
+    """
+    n, longer = len(key), len(line.key)
+    if n >= longer:
+        return False
+    end = line.key.endswith(key[1:]) and line.key[-n] != key[0] and longer - n + 1 not in line.cuts
+    beginning = line.key.startswith(key[:-1]) and line.key[n - 1] != key[-1] and n - 1 not in line.cuts
+    return end or beginning
 
 
 def _is_inside_a_word(key: str, line: Line) -> bool:

@@ -67,13 +67,15 @@ def test_alternatives_are_tried_with_their_own_confidence():
 
 def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piece_of_it():
     many = [f"{a}{b}zzzz{c}{d}" for a in "bcdfghjklm" for b in "aeiouwxy" for c in "bcdfghjklm" for d in "aeiouwxyrt"]
-    rare = [Brand(name, name, rare=True) for name in ("tradecom", "pola", *many)]
-    index = LexiconIndex(BrandCatalog("x", [*rare, Brand("rolex", "Rolex"), Brand("coca-cola", "Coca-Cola")]))
+    rare = [Brand(name, name, rare=True) for name in ("tradecom", "pola", "abus", *many)]
+    others = [Brand("ajet", "AJET", ("AnadoluJet",), rare=True), Brand("abu", "Abu Dhabi")]
+    index = LexiconIndex(BrandCatalog("x", [*rare, Brand("rolex", "Rolex"), Brand("coca-cola", "Coca-Cola"), *others]))
 
-    def is_found(name, elsewhere):
+    def is_found(name, elsewhere, confidence=0.9):
         others = {f"b{n}": elsewhere for n in range(4)}
         regions = [region(0, "a"), *(region(1, t, (300, 100 + 60 * n, 200, 50)) for n, t in enumerate(others))]
-        return ("a",) in verdicts(match(regions, {"a": name} | others, index=index, min_probability=1.0))
+        said = {"a": text("a", name, confidence=confidence)} | others
+        return ("a",) in verdicts(match(regions, said, index=index, min_probability=1.0))
 
     assert is_found("tradecom", "hello tradecom")
     assert not is_found("tradecom", "checkatradecom")
@@ -81,7 +83,10 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
     assert is_found("tradecom", "httpswwwtradecomnet")
     assert is_found("ROLEX", "AEROLEXX")  # not one of the many
     assert not is_found("pola", "COCA-COLA")  # cut off by a player, through the C
+    assert is_found("pola", "COCA-COLA", confidence=0.99)  # not misread
     assert is_found("pola", "stop ebola")  # the end of no name
+    assert is_found("ajet", "anadolujet")  # its own longer name
+    assert is_found("abus", "Abu Dhabi")  # cut off between two words
 
 
 @pytest.mark.parametrize(

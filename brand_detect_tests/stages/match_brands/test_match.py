@@ -68,7 +68,7 @@ def test_alternatives_are_tried_with_their_own_confidence():
 def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piece_of_it():
     many = [f"{a}{b}zzzz{c}{d}" for a in "bcdfghjklm" for b in "aeiouwxy" for c in "bcdfghjklm" for d in "aeiouwxyrt"]
     rare = [Brand(name, name, rare=True) for name in ("tradecom", "pola", "abus", *many)]
-    others = [Brand("ajet", "AJET", ("AnadoluJet",), rare=True), Brand("abu", "Abu Dhabi")]
+    others = [Brand("ajet", "AJET", ("AnadoluJet",), rare=True), Brand("abu", "Abu Dhabi"), Brand("neo", "Neo Pola")]
     index = LexiconIndex(BrandCatalog("x", [*rare, Brand("rolex", "Rolex"), Brand("coca-cola", "Coca-Cola"), *others]))
 
     def is_found(name, elsewhere, confidence=0.9):
@@ -85,6 +85,7 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
     assert not is_found("pola", "COCA-COLA")  # cut off by a player, through the C
     assert is_found("pola", "COCA-COLA", confidence=0.99)  # not misread
     assert is_found("pola", "stop ebola")  # the end of no name
+    assert is_found("pola", "Neo Pola")  # a whole word of it
     assert is_found("ajet", "anadolujet")  # its own longer name
     assert is_found("abus", "Abu Dhabi")  # cut off between two words
 

@@ -76,6 +76,13 @@ def test_import_arrow_and_heavy_imports(module: Path) -> None:
     assert not heavy or here in HEAVY_HOMES, f"heavy modules belong into {HEAVY_HOMES}"
 
 
+def test_commands_leave_the_http_service_alone() -> None:
+    """What both do lies in ``operations``; only the commands that start servers know the service."""
+    modules = [path for path in (PACKAGE / "cli").glob("*.py") if path.name != "servers.py"]
+    named = {path.name for path in modules for n in imports(ast.parse(path.read_text())) if "brand_detect.api" in n}
+    assert named == set()
+
+
 DAGSTER = [*(PACKAGE / "orchestration").rglob("*.py"), *(PACKAGE / "operations").rglob("*.py")]
 
 

@@ -13,12 +13,13 @@ from starlette.exceptions import HTTPException
 
 from brand_detect.api.answers import Warnings, problems, unknown_like
 from brand_detect.api.states import waits_for
-from brand_detect.api.stored import ReviewInfo, StoredReports
+from brand_detect.api.stored import StoredReports
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.reviews import Correction, Review
+from brand_detect.operations.corrections import ReviewInfo
 
 REPORTS = "/reports"
 RUN_ID = re.compile(r"[A-Za-z0-9-]{1,64}")

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import Field
 
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.contracts.compile_report import Report
@@ -20,10 +19,10 @@ from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correct
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import brand_id_of
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.operations.corrections import ReviewInfo, corrections
 from brand_detect.report.documents import on_demand
 from brand_detect.report.page import MADE, SERVED, player
 from brand_detect.storage.attempts import AttemptRef
-from brand_detect.storage.codec import FACTS
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
@@ -52,14 +51,6 @@ class NotThere(Exception):
 
 class Conflict(Exception):
     """The request conflicts with the current state; the message is one sentence."""
-
-
-class ReviewInfo(Review):
-    """A correction and its effect in the current report."""
-
-    state: str = Field(description="applied, orphaned, undone, or pending: the report was made before it")
-    detections: int = Field(0, description="number of detections that it changed")
-    seconds: float = Field(0.0, description="their time on screen")
 
 
 class StoredReports:
@@ -194,17 +185,12 @@ class StoredReports:
             raise NotThere(str(e)) from e
 
     def reviews(self, job_id: str) -> tuple[list[ReviewInfo], list[str]]:
-        """All corrections by time, with their state in the newest report, and one sentence about each damaged one."""
-        facts = json.loads(self._store.read(_ref(self.newest(job_id)), FACTS))
-        told = {row["review_id"]: row for row in facts["summary"].get("reviews", ())}
-        shown = ("state", "detections", "seconds")
-        log, damaged = Reviews(self._store.blobs, job_id).read()
-        found = [
-            ReviewInfo(**review.model_dump(), **{name: row[name] for name in shown if name in row})
-            for review in log
-            for row in [told.get(review.review_id, {"state": "pending"})]
-        ]
-        return found, damaged
+        """``corrections`` in the job's newest report.
+
+        Raises:
+            NotThere: the job has no report.
+        """
+        return corrections(self._store, self.newest(job_id))
 
     def review(self, job_id: str, correction: Correction) -> Review:
         """Store a correction of the newest report.

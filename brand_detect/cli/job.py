@@ -17,7 +17,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.report.words import clock, counted
 
 if TYPE_CHECKING:
-    from brand_detect.api.stored import ReviewInfo
+    from brand_detect.operations.corrections import ReviewInfo
     from brand_detect.storage.attempts import AttemptRef
     from brand_detect.storage.store import Store
 
@@ -39,15 +39,13 @@ def reviews(
 
     Example: brand-detect job reviews match-3f9a1c07
     """
-    from brand_detect.api.stored import NotThere, StoredReports
+    from brand_detect.operations.corrections import corrections
     from brand_detect.storage.reports import Reports
     from brand_detect.storage.store import Store
 
     home()  # the store lies there by default, wherever this is called
-    try:
-        listed, damaged = StoredReports(Reports(Store(Settings.load().store_root))).reviews(job_id)
-    except NotThere as e:
-        raise BadInput(str(e), "brand-detect checkpoints JOB lists its checkpoints") from e
+    store = Store(Settings.load().store_root)
+    listed, damaged = corrections(store, Reports(store).find(job_id))
     for sentence in damaged:
         err.print(f"note: {plain(sentence)}", highlight=False)
     listed = [review for review in listed if user in ("", review.user)]

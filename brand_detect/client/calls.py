@@ -35,6 +35,7 @@ from brand_detect.domain.tags import (
     PARTITION,
     RELEASED,
     REQUEST,
+    RESUMES,
     RETRIES_MARGIN,
     UNTIL,
 )
@@ -48,7 +49,6 @@ POLLS_AGAIN = 3
 LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
 """Limit of held runs per job; ``BRAND_DETECT_MAX_HELD_RUNS`` limits those of all jobs together."""
-RESUMES = {"dagster/is_resume_retry", "dagster/is_asset_resume_retry"}
 """Tags by which Dagster marks a run that executes the rest of its parent."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 PAGE_OF_RUNS = 500
@@ -281,7 +281,7 @@ class Client:
             raise BadInput(f"Run {run.run_id} is not one to retry: {run.status}.", "only failed and cancelled runs are")
         group = {"dagster/root_run_id": run.root_run_id}
         later = [other for other in self._runs({"tags": _pairs(group)}, 20) if other.parent_run_id == run.run_id]
-        again = (other for other in later if other.stages == run.stages or RESUMES & other.tags.keys())  # no replays
+        again = (other for other in later if other.stages == run.stages or other.tags.keys() & RESUMES)  # no replays
         if run.retried_as or any(not other.ended for other in again):
             raise BadInput(f"Run {run.run_id} was executed again already.")
         tags = {"dagster/max_retries": str(self._count(group) + 2 + RETRIES_MARGIN)}

@@ -12,10 +12,7 @@ from brand_detect.domain.history import Attempt, History, StageState
 from brand_detect.domain.pipeline import ASSETS, LINE, ROOT
 from brand_detect.domain.problems import WARNED, Problem
 from brand_detect.domain.progress import StageProgress
-from brand_detect.domain.tags import HOLD, PARTITION, UNTIL, due_s
-
-ORPHAN_S = 60.0
-"""Age at which a run that was created but never queued counts as lost: the webserver died in between."""
+from brand_detect.domain.tags import HOLD, ORPHAN_S, PARTITION, UNTIL, due_s
 
 
 @dataclass(frozen=True)

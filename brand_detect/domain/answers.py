@@ -41,9 +41,10 @@ class BrandAnswer(BaseModel):
     )
     brand: str = Field("", description="the brand's name and nothing else; empty unless the verdict is brand")
     confidence: float = Field(ge=0, le=1, description="how sure the verdict is, from 0 to 1")
-    mark: str = Field("other", description="kind of mark", json_schema_extra={"enum": [*LOGO_TYPES]})
-    surface: str = Field(
+    logo_type: str = Field("other", alias="mark", description="kind of mark", json_schema_extra={"enum": [*LOGO_TYPES]})
+    placement: str = Field(
         "other",
+        alias="surface",
         description="what the mark is on; overlay: graphics laid over the picture",
         json_schema_extra={"enum": [*ANSWERABLE]},
     )
@@ -59,7 +60,7 @@ class BrandAnswer(BaseModel):
     def _text(cls, value: Any) -> Any:
         return "" if value is None else value
 
-    @field_validator("mark", "surface", mode="before")
+    @field_validator("logo_type", "placement", mode="before")
     @classmethod
     def _kind(cls, value: Any) -> Any:
         return value if value in (*LOGO_TYPES, *ANSWERABLE) else "other"

@@ -1,22 +1,21 @@
 """The inventory of a property: its named assets, by zone of the picture, from a file of the user."""
 
 import hashlib
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from brand_detect.domain.params import Unit
 from brand_detect.domain.placements import Placement
 from brand_detect.domain.records import Record
 from brand_detect.domain.text import key_of
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Asset(Record):
     """A named place of advertising: the brands whose centre lies in its zone are on it."""
 
     name: str = Field(min_length=1, max_length=64)
-    zone: tuple[Share, Share, Share, Share] = Field(description="left, top, right, bottom, as shares of the picture")
+    zone: tuple[Unit, Unit, Unit, Unit] = Field(description="left, top, right, bottom, as shares of the picture")
     placement: Placement | None = Field(None, description="only brands on this placement")
     beside: str = Field("", description="only brands beside this text")
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from brand_detect.domain.params import Unit
 from brand_detect.domain.records import Record
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Motion(StrEnum):
@@ -81,12 +80,12 @@ class PlacementRule(Record):
     inside: str = Field("", description="label of an object that contains the track")
     min_aspect: float = Field(0.0, ge=0, description="length along the reading direction divided by height")
     max_aspect: float = Field(1000.0, gt=0, allow_inf_nan=False)
-    min_area_frac: Share = 0.0
-    max_area_frac: Share = 1.0
-    min_cx: Share = Field(0.0, description="centre, as a share of the picture's width, 0..1")
-    max_cx: Share = 1.0
-    min_cy: Share = Field(0.0, description="centre, as a share of the picture's height, 0..1")
-    max_cy: Share = 1.0
+    min_area_frac: Unit = 0.0
+    max_area_frac: Unit = 1.0
+    min_cx: Unit = Field(0.0, description="centre, as a share of the picture's width, 0..1")
+    max_cx: Unit = 1.0
+    min_cy: Unit = Field(0.0, description="centre, as a share of the picture's height, 0..1")
+    max_cy: Unit = 1.0
 
     def fits(self, figures: TrackFigures) -> bool:
         return (

@@ -10,6 +10,7 @@ from pydantic import Field
 from brand_detect.domain.answers import may_be_a_name, without_generic
 from brand_detect.domain.contracts.compile_report import Report, Reviewed, ReviewState
 from brand_detect.domain.contracts.verdicts import AnswerStatus, Rule
+from brand_detect.domain.hashes import alike
 from brand_detect.domain.records import Record
 from brand_detect.domain.tables import Row, content_id
 from brand_detect.domain.text import Line, key_of, line_of, same_text
@@ -18,8 +19,6 @@ MOST_CLUSTERS = 10
 """Most clusters proposed per job, by rank: the rest is small print."""
 LEARNT_FROM = (Rule.fuzzy, Rule.lexicon, Rule.vlm, Rule.cloud)
 """Rules that match a text to a brand although it is none of the brand's names."""
-SAME_LOGO_BITS = 8
-"""Most bits by which hashes of two crops of one logo differ, as in ``match_brands``."""
 
 
 class Proposal(Record):
@@ -231,8 +230,3 @@ def _seconds(group: Iterable[Proposal]) -> float:
     for proposal in group:
         by_job[proposal.job_id] = max(by_job.get(proposal.job_id, 0.0), proposal.seconds)
     return sum(by_job.values())
-
-
-def alike(hashes: Iterable[int], others: Sequence[int]) -> bool:
-    """Whether crops with these perceptual hashes show the same logo."""
-    return any((a ^ b).bit_count() <= SAME_LOGO_BITS for a in hashes for b in others)

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 
 from brand_detect.domain.contracts.compile_report import ZONES
+from brand_detect.domain.params import Unit
 from brand_detect.domain.records import Record
 
 Floats = NDArray[np.float64]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 MEASURES = ("size", "position", "clarity", "visibility", "exclusive", "duration")
 """Components of quality: all but the last are measured per detection, the last per exposure."""
@@ -53,9 +53,9 @@ class Half(Record):
 class Position(Record):
     """Values of the nine zones of the picture."""
 
-    centre: Share
-    edge: Share
-    corner: Share
+    centre: Unit
+    edge: Unit
+    corner: Unit
 
 
 class Clarity(Record):

@@ -14,7 +14,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 
 from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.errors import BadInput
-from brand_detect.domain.proposals import Proposal, alike
+from brand_detect.domain.hashes import alike
+from brand_detect.domain.params import Unit
+from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.records import Record
 from brand_detect.domain.tables import content_id
 from brand_detect.domain.text import key_of, same_text
@@ -42,7 +44,6 @@ def _no_steering(text: str) -> str:
 Text = Annotated[str, BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text)]
 Echo = Annotated[str, BeforeValidator(_without_steering)]
 Time = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Correction(Record):
@@ -72,7 +73,7 @@ class Correction(Record):
     )
     end_s: Time | None = Field(None, description="end of the exposure, in seconds")
     t_s: Time | None = Field(None, description="time of the box, in seconds")
-    box: Annotated[tuple[Share, ...], Field(min_length=4, max_length=4)] | None = Field(
+    box: Annotated[tuple[Unit, ...], Field(min_length=4, max_length=4)] | None = Field(
         None, description="x, y, width, height as shares of the picture; null = all of the brand in the range"
     )
     undoes: str = Field("", pattern=r"^([0-9a-f]{16})?$", description="undo: review_id of the event to undo")

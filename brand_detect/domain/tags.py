@@ -4,6 +4,10 @@ import math
 from collections.abc import Mapping
 
 PARTITION = "dagster/partition"
+RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
+"""Tags of a re-execution that carries out what its parent left."""
+ORPHAN_S = 60.0
+"""Age at which a run that was created but never queued counts as lost: the webserver died in between."""
 PIN = "brand_detect/pin."
 """``brand_detect/pin.<stage>``: the attempt of that stage that the run reads."""
 RETRY_OF = "brand_detect/retry_of"

@@ -130,8 +130,8 @@ class TransformersAnswerer:
             status=read.status,
             brand=read.name,
             confidence=read.confidence,
-            logo_type=read.mark,
-            placement=read.surface,
+            logo_type=read.logo_type,
+            placement=read.placement,
             reasoning=read.reasoning,
         )
 

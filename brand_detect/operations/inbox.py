@@ -29,7 +29,7 @@ from brand_detect.domain.media import default_job_id
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES
 from brand_detect.domain.protocols import Media
 from brand_detect.domain.settings import Settings
-from brand_detect.domain.tags import PARTITION, VIDEO
+from brand_detect.domain.tags import ORPHAN_S, PARTITION, VIDEO
 from brand_detect.orchestration.lineage import latest
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.orchestration.profiles import load_profile
@@ -50,8 +50,6 @@ HASHES = 256
 """Limit of cached hashes, unfinished or not yet used."""
 REQUEST_BYTES = 1_000_000
 """Largest request file."""
-ORPHAN_S = 60.0
-"""Age at which a run that was created but never queued is requested again."""
 RUN_KEY = "dagster/run_key"
 UNKNOWN = "?"
 """Stands for a hash that a run in progress has not yet recorded."""

@@ -16,11 +16,10 @@ import dagster as dg
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import CATALOG, ESCALATIONS, LINE, ROOT, Stage, upstream_of
-from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
+from brand_detect.domain.tags import LATEST, PIN, RESUMES, RETRY_OF
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 
-RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
 """Tags that Dagster puts on a re-execution from failure."""
 ATTEMPT = "attempt"
 """The metadata entry of a materialization that names its attempt (for the catalogue: its version)."""

@@ -25,6 +25,7 @@ from brand_detect.domain.contracts.verdicts import (
     Verdict,
     VerdictStatus,
 )
+from brand_detect.domain.hashes import alike
 from brand_detect.domain.protocols import (
     Answerer,
     AnswerMemory,
@@ -46,7 +47,6 @@ SCENE_QUALITY = 80
 SURROUNDINGS = 0.5  # margin on each side as a share of the region's longer side: context for the model
 OUTLINE = (255, 0, 255)  # the prompts call it magenta; few boards are
 OUTLINE_PX, OUTLINE_GAP_PX = 2, 5  # width of the outline, and its distance from the region
-LIKE_BITS = 8  # of 64; a crop whose hash is as near to another's adds nothing new
 
 
 def escalate(
@@ -229,7 +229,7 @@ class Pictures:
         for at in np.argsort(-quality, kind="stable").tolist():
             if len(chosen) == self.params.max_crops:
                 break
-            if all((hashes[at] ^ hashes[other]).bit_count() > LIKE_BITS for other in chosen):
+            if not alike([hashes[at]], [hashes[other] for other in chosen]):
                 chosen.append(at)
         return own.take(chosen).to_pylist()
 

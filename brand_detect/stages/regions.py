@@ -35,6 +35,12 @@ class RegionColumns:
         self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
 
 
+def corner_boxes(rows: pa.Table) -> Floats:
+    """Boxes of REGIONS or DETECTIONS, shape (n, 4): left, top, right, bottom, in px."""
+    left, top, width, height = (rows[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px"))
+    return np.column_stack((left, top, left + width, top + height))
+
+
 def quads_of(regions: pa.Table) -> Floats:
     """The quads of REGIONS as an array of shape (n, 4, 2)."""
     return regions["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2).astype(np.float64)

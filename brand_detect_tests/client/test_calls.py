@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from brand_detect.client import TOKEN, Client, Run, calls, models
+from brand_detect.client import TOKEN, Client, Run, calls
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.media import content_sha256
@@ -22,6 +22,7 @@ from brand_detect.domain.tags import (
     HOLD,
     LATEST,
     NOT_BEFORE,
+    ORPHAN_S,
     PARTITION,
     PIN,
     RELEASED,
@@ -741,7 +742,7 @@ def test_a_run_that_was_made_and_never_queued_does_not_count(server: Webserver, 
     client.retry(JOB, key="k")
     server.runs[-1]["status"] = "NOT_STARTED"
     assert client.retry(JOB, key="k").run_id == "r2", "it may be on its way into the queue"
-    server.runs[-1]["creationTime"] -= models.ORPHAN_S + 1
+    server.runs[-1]["creationTime"] -= ORPHAN_S + 1
     assert client.retry(JOB, key="k").run_id == "r3"
 
 

@@ -34,7 +34,7 @@ NONE = '{"verdict": "none", "confidence": 0.8}'
 def test_the_answer_is_found_in_the_reply(reply: str):
     answer = read_reply(reply)
     assert (answer.status, answer.name, answer.confidence) == ("answered", "Nike", 0.9)
-    assert (answer.mark, answer.surface, answer.reasoning) == ("symbol", "clothing", "")
+    assert (answer.logo_type, answer.placement, answer.reasoning) == ("symbol", "clothing", "")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_name_is_one_line_cut_to_size_and_only_where_the_verdict_is_a_brand(
 
 def test_kinds_that_are_none_are_other_and_reasons_are_short():
     said = answer(mark="hologram", surface=["board"], reason="It is so.\n" * 100)
-    assert (said.mark, said.surface) == ("other", "other")
+    assert (said.logo_type, said.placement) == ("other", "other")
     assert len(said.reasoning) == LONGEST_REASON
     assert "\n" not in said.reasoning
     assert answer(reason=None).reasoning == ""

@@ -23,7 +23,7 @@ from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.domain.media import content_sha256, default_job_id
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT
 from brand_detect.domain.settings import Settings
-from brand_detect.domain.tags import PARTITION
+from brand_detect.domain.tags import ORPHAN_S, PARTITION
 from brand_detect.operations import inbox
 from brand_detect.operations.inbox import Hashes, State, inbox_sensor
 from brand_detect.orchestration.partitions import JOBS
@@ -482,12 +482,12 @@ def test_a_run_that_was_created_and_never_queued_is_asked_for_again(sensed: Sens
     done = sensed.evaluate()
     [request] = list(done.run_requests or ())
     sensed.built.instance.add_dynamic_partitions(str(JOBS.name), [request.tags[PARTITION]])
-    sensed.clock.wait(-inbox.ORPHAN_S)
+    sensed.clock.wait(-ORPHAN_S)
     sensed.launch(request, "NOT_STARTED")
     sensed.cursor = done.cursor
-    sensed.clock.wait(inbox.ORPHAN_S)
+    sensed.clock.wait(ORPHAN_S)
     assert sensed.tick() == []
-    sensed.clock.wait(inbox.ORPHAN_S)
+    sensed.clock.wait(ORPHAN_S)
     [again] = sensed.tick()
     assert again.run_key == request.run_key
     assert again.run_config == request.run_config

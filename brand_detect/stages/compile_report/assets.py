@@ -9,8 +9,8 @@ import pyarrow as pa
 from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.inventory import Asset, Inventory
 from brand_detect.domain.text import key_of
-from brand_detect.stages.compile_report.detections import BOX, Floats
-from brand_detect.stages.regions import sizes_of
+from brand_detect.stages.compile_report.detections import Floats
+from brand_detect.stages.regions import corner_boxes, sizes_of
 
 NEAR = 3.0
 """Widest gap to a text beside a brand, in heights of the brand's box."""
@@ -22,7 +22,7 @@ def with_assets(
     """``found``, the result of ``detections``, with the first asset of ``inventory`` that fits each; ``texts`` are by
     track."""
     numbers = found["frame"].to_numpy()
-    boxes = _boxes(found)
+    boxes = corner_boxes(found)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / sizes_of(frames, numbers)
     placements = found["placement"].to_pylist()
     lines = {asset.beside: _lines(regions, texts, asset.beside) for asset in inventory.assets if asset.beside}
@@ -48,7 +48,7 @@ def _lines(regions: pa.Table, texts: Mapping[str, str], wanted: str) -> dict[int
     tracks = {track for track, text in texts.items() if key in key_of(text)}
     found: defaultdict[int, list[Floats]] = defaultdict(list)
     for frame, track, box in zip(
-        regions["frame"].to_pylist(), regions["track_id"].to_pylist(), _boxes(regions), strict=True
+        regions["frame"].to_pylist(), regions["track_id"].to_pylist(), corner_boxes(regions), strict=True
     ):
         if track in tracks:
             found[frame].append(box)
@@ -60,9 +60,3 @@ def _is_beside(box: Floats, lines: list[Floats]) -> bool:
     reach = NEAR * (box[3] - box[1])
     gaps = [np.maximum(np.maximum(box[:2] - line[2:], line[:2] - box[2:]), 0.0) for line in lines]
     return any((gap <= reach).all() for gap in gaps)
-
-
-def _boxes(rows: pa.Table) -> Floats:
-    """Boxes of DETECTIONS or REGIONS: left, top, right, bottom."""
-    left, top, width, height = (rows[c].to_numpy().astype(np.float64) for c in BOX)
-    return np.column_stack((left, top, left + width, top + height))

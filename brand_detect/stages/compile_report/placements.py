@@ -33,7 +33,7 @@ from brand_detect.domain.placements import (
 )
 from brand_detect.domain.tables import Row
 from brand_detect.stages.compile_report.motion import TrackMotion, motions
-from brand_detect.stages.regions import cut_to_glyphs, quads_of, sizes_of
+from brand_detect.stages.regions import corner_boxes, cut_to_glyphs, quads_of, sizes_of
 
 INSIDE = 0.8
 """Least share of a region in an object's box for the region to count as inside it."""
@@ -236,7 +236,7 @@ def _inside(everything: pa.Table, regions: pa.Table, labels: set[str]) -> list[s
     """For each of ``regions``, the labels of the objects on its frame that contain it."""
     found: list[set[str]] = [set() for _ in range(regions.num_rows)]
     objects = everything.filter(pc.field("label").isin(sorted(labels))) if labels else everything.slice(0, 0)
-    boxes, their = _boxes(regions), _boxes(objects)
+    boxes, their = corner_boxes(regions), corner_boxes(objects)
     frame, on = regions["frame"].to_numpy(), objects["frame"].to_numpy()
     names = np.array(objects["label"].to_pylist(), object)
     for number in np.unique(on):
@@ -246,8 +246,3 @@ def _inside(everything: pa.Table, regions: pa.Table, labels: set[str]) -> list[s
             for row in here[share >= INSIDE]:
                 found[row].add(label)
     return found
-
-
-def _boxes(regions: pa.Table) -> np.ndarray:
-    x, y, w, h = (regions[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px"))
-    return np.column_stack((x, y, x + w, y + h))

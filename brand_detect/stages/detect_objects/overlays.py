@@ -14,7 +14,7 @@ from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Trans
 from brand_detect.domain.tables import rows_of
 
 SAME_PLACE = 0.7  # least IoU of a region's boxes in two shots
-SAME_CROP_BITS = 18  # of 64; a clock's digits change, but its background does not
+ALIKE_BUT_DIGITS_BITS = 18  # of 64, in place of ALIKE_BITS: a clock's digits change, but its background does not
 VIEWS = 3  # shots with different views that must show a region in the same place
 MOST_COMPARED = 12  # most shots compared per place, spread over the video
 MOST_HELD = 256  # most small pictures in memory, 0.2 MB each
@@ -86,7 +86,7 @@ def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
         here = places[kind]
         known = boxes.setdefault(kind, np.zeros((256, 4)))
         near = np.flatnonzero(box_iou(one.box[None], known[: len(here)])[0] >= SAME_PLACE)
-        alike = [i for i in near.tolist() if (here[i].crop_hash ^ one.crop_hash).bit_count() <= SAME_CROP_BITS]
+        alike = [i for i in near.tolist() if (here[i].crop_hash ^ one.crop_hash).bit_count() <= ALIKE_BUT_DIGITS_BITS]
         if alike:
             here[alike[0]].rows.append(row)
             continue

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.verdicts import Cluster, Reason
+from brand_detect.domain.hashes import ALIKE_BITS
 from brand_detect.domain.tables import content_id
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.stages.neighbours import contains, related_tracks
@@ -19,7 +20,6 @@ from brand_detect.stages.similarity import ALIKE_EMBEDDING
 
 ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding, of readings of the same words
 ALIKE_TEXT_SAME_CROP = 0.5  # the same if the crops look alike too: hashes alone joined two brands in 10 of 2,130
-ALIKE_CROP_BITS = 8  # of 64
 UNREAD = 0.1  # quality of an unread crop relative to one read with confidence 1
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # longest word beside the digits of a clock or score: ARS 2-1 CHE
@@ -185,7 +185,7 @@ def _leaders(members: Sequence[_Member]) -> list[int]:
     for i, member in enumerate(members):
         others = leaders[:n_leaders]
         bits = np.bitwise_count(crops[others] ^ crops[i])
-        same_crop = (bits <= ALIKE_CROP_BITS) | (embeddings[others] @ embeddings[i] >= ALIKE_EMBEDDING)
+        same_crop = (bits <= ALIKE_BITS) | (embeddings[others] @ embeddings[i] >= ALIKE_EMBEDDING)
         same_crops = set(others[same_crop].tolist())
         same_text = {j for j in texts.near(member.key) if j < i and leader_of[j] == j}
         leader = next((j for j in sorted(same_text | same_crops) if _are_alike(member, members[j], j in same_crops)), i)

@@ -21,10 +21,10 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+from brand_detect.domain.hashes import ALIKE_BITS
 from brand_detect.domain.tables import Row
 from brand_detect.stages.similarity import embedding_matrix
 
-SAME_CROP_BITS = 8
 SAME_EMBEDDING = 0.92
 MEASURED_WITH = "logo_embedder_2 "
 """Of the identity of the built-in embedder: what inner products of another mean is unknown."""
@@ -46,7 +46,7 @@ def tracks_alike(views: Iterable[Row], embeddings: pa.Table) -> dict[str, str]:
     leader_of: dict[str, str] = {}
     for i, track in enumerate(tracks):
         others = leaders[:n_leaders]
-        near = others[np.bitwise_count(hashes[others] ^ hashes[i]) <= SAME_CROP_BITS]
+        near = others[np.bitwise_count(hashes[others] ^ hashes[i]) <= ALIKE_BITS]
         same = near[matrix[near] @ matrix[i] >= SAME_EMBEDDING] if len(near) else near
         if len(same):
             leader_of[track] = tracks[same[0]]

@@ -16,10 +16,9 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.domain.retention import DAY_S, Retention
 from brand_detect.domain.settings import Settings
-from brand_detect.domain.tags import PARTITION, PIN, RETRY_OF
+from brand_detect.domain.tags import PARTITION, PIN, RESUMES, RETRY_OF
 from brand_detect.operations.retention import pruning
 from brand_detect.operations.retention.pruning import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
-from brand_detect.orchestration.lineage import RESUMES
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import NAME

@@ -3,8 +3,9 @@
 import numpy as np
 
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
+from brand_detect.domain.hashes import ALIKE_BITS
 from brand_detect.domain.tables import table
-from brand_detect.stages.run_ocr.reuse import SAME_CROP_BITS, SAME_EMBEDDING, tracks_alike
+from brand_detect.stages.run_ocr.reuse import SAME_EMBEDDING, tracks_alike
 
 
 def view(track, crop_hash=0, quality=1.0):
@@ -24,7 +25,7 @@ def test_the_best_view_is_the_one_to_read():
 
 
 def test_both_the_hash_and_the_embedding_must_be_alike():
-    few, many = (1 << SAME_CROP_BITS) - 1, (1 << SAME_CROP_BITS + 1) - 1
+    few, many = (1 << ALIKE_BITS) - 1, (1 << ALIKE_BITS + 1) - 1
     near, far = np.arccos(SAME_EMBEDDING + 0.01), np.arccos(SAME_EMBEDDING - 0.01)
     views = [view("a", quality=2.0), view("b", few), view("c", many), view("d", few)]
     assert tracks_alike(views, embeddings(a=0.0, b=near, c=near, d=-far)) == {"b": "a"}

@@ -23,7 +23,7 @@ from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifes
 from brand_detect.storage.shards import ShardWriter, shard_at
 
 EXPORTS = "_exports"
-"""A job's folder for exports made on demand; a new one replaces the old."""
+"""A job's folder for exports made on demand."""
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,16 @@ def test_an_attempt_is_removed_manifest_first(store: Store, monkeypatch: pytest.
     assert store.folders("match", "extract_frames") == []
 
 
+def test_the_video_with_a_reports_boxes_goes_with_it(store: Store):
+    gone, stays = (AttemptRef("match", "compile_report", name) for name in ("a-0", "b-0"))
+    for ref in (gone, stays):
+        store.blobs.put(ref.annotated, b"drawn")
+    store.remove(stored(store, "match", "b-0"))
+    store.remove(gone)
+    assert not store.blobs.exists(gone.annotated)
+    assert store.blobs.read(stays.annotated) == b"drawn"
+
+
 def test_two_may_remove_the_same(store: Store, monkeypatch: pytest.MonkeyPatch):
     for remove in (store.remove_frames, store.remove):
         ref, rm_file = stored(store, "match", "run-0"), store.blobs.fs.rm_file

@@ -612,6 +612,18 @@ def test_a_browser_logs_in_once(dagster: ScriptedClient, folder: Path, monkeypat
     assert other.get("/reports/match/reviews", headers={"Cookie": f"brand_detect={given}"}).status_code == 401
 
 
+@pytest.mark.parametrize(("proxies", "others_may"), [(("10.0.0.0/8",), True), (("10.1.1.2",), False), ((), False)])
+def test_behind_a_trusted_proxy_each_client_has_its_own_limit(
+    dagster: ScriptedClient, folder: Path, proxies: tuple[str, ...], others_may: bool
+):
+    http = service(dagster, folder, api_key=KEY, settings={"proxies": proxies})
+    http = TestClient(http.app, base_url="http://127.0.0.1", follow_redirects=False, client=("10.1.1.1", 5000))
+    guesses = [log_in(http, "wrong", **{"X-Forwarded-For": "203.0.113.1"}).status_code for _ in range(11)]
+    assert guesses == [401] * 10 + [429]
+    other = log_in(http, **{"X-Forwarded-For": "203.0.113.2"})
+    assert other.status_code == (303 if others_may else 429)
+
+
 def test_over_https_the_cookie_stays_there(dagster: ScriptedClient, folder: Path):
     http = service(dagster, folder, api_key=KEY)
     assert "Secure" in log_in(http, **{"X-Forwarded-Proto": "https"}).headers["set-cookie"]

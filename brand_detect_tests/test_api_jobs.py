@@ -162,7 +162,7 @@ def test_a_finished_job_is_listed_with_its_video_brands_and_picture(http: TestCl
         ("not_started", {"created_s": 9e9}, "queued", "being queued"),
         ("held", {"not_before_s": 1.7e9 + 9}, "held", "held until 2023-11-14 22:13 UTC"),
         ("starting", {}, "running", "its process is starting"),
-        ("started", {"started_s": 1.0}, "running", "extract_frames is running, step 2 of 9"),
+        ("started", {"started_s": 1.0}, "running", "sampling frames, step 1 of 8"),
         ("canceling", {"started_s": 1.0}, "running", "being cancelled"),
         ("canceled", {}, "cancelled", "cancelled"),
         ("failure", {"will_retry": False}, "failed", "run-new is damaged. Copy it again."),
@@ -199,9 +199,9 @@ def test_a_running_stage_tells_frames_done_rate_and_time_left(empty: TestClient,
     assert job["progress"] == {"done": 1200.0, "total": 4800.0, "unit": "frames", "rate": 10.0, "left_s": 360.0}
     page = empty.get("/?part=jobs").text
     assert "Finding text and logos" in page
-    assert "step 4 of 9" in page
+    assert "step 3 of 8" in page
     assert "1,200 of 4,800 frames, 10.0 a second, about 6 min left in this step" in page
-    assert 'value="36"' in page, "three stages of nine, and a quarter of the fourth"
+    assert 'value="28"' in page, "two stages of eight, and a quarter of the third"
 
 
 def test_only_what_changed_is_asked_for_again(empty: TestClient, dagster: ScriptedClient):

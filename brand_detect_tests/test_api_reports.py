@@ -381,7 +381,7 @@ def test_corrections_are_applied_by_a_replay_of_the_last_stage(http: TestClient,
     for status, started_s, done, says in (
         ("queued", None, False, "waiting in the queue"),
         ("starting", None, False, "its process is starting"),
-        ("started", 2.0, False, "compile_report is running, step 1 of 1"),
+        ("started", 2.0, False, "writing the report, step 1 of 1"),
         ("success", 2.0, True, "done"),
     ):
         dagster.ends = replace(last, status=status, started_s=started_s)
@@ -415,7 +415,7 @@ def working(status: str, **more: Any) -> Run:
     [
         (working("queued"), "queued", None, "waiting in the queue", False),
         (working("starting"), "running", None, "its process is starting", False),
-        (working("started", started_s=1.0), "running", LINE[3], f"{LINE[3]} is running, step 4 of 9", False),
+        (working("started", started_s=1.0), "running", LINE[3], "finding text and logos, step 3 of 8", False),
         (working("held", not_before_s=1.7e9 + 9), "held", None, "held until 2023-11-14 22:13 UTC", False),
         (working("canceled", ended_s=2.0), "cancelled", None, "cancelled", True),
         (

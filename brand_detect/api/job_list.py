@@ -80,7 +80,7 @@ EXAMPLE = {
     "video": "final.mp4",
     "video_s": 5400.0,
     "state": "running",
-    "says": "detect_objects is running, step 4 of 9",
+    "says": "finding text and logos, step 3 of 8",
     "run_id": "0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21",
     "stage": "detect_objects",
     "stages": list(LINE),

@@ -14,7 +14,6 @@ from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
 
 from brand_detect.domain.contracts.detect_objects import (
     TRACK_EDGES,
@@ -25,7 +24,7 @@ from brand_detect.domain.contracts.detect_objects import (
 )
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
-from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
+from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.geometry import box_areas, boxes_of, rescaled, shared
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import (
@@ -40,6 +39,7 @@ from brand_detect.domain.protocols import (
     Quad,
 )
 from brand_detect.domain.tables import Row, TableBuilder
+from brand_detect.domain.tries import PAUSES_S, tries
 from brand_detect.stages.detect_objects.search import STILL
 from brand_detect.stages.regions import quads_of
 
@@ -63,10 +63,6 @@ SAME_S = 0.01
 SAME_LUMA = 8.0
 """Largest mean difference of two thumbnails of one picture, in grey levels, of which one was decoded without the loop
 filter."""
-
-PAUSES_S = (1.0, 5.0, 15.0)
-"""Pauses before each further try to read the video; after the last the result goes without edges, since to make it
-again takes longer than they are worth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,16 +123,10 @@ def with_edges(
             raise Permanent("It shows other pictures now.")
         return edges, len(chosen)
 
-    tries = Retrying(
-        stop=stop_after_attempt(len(PAUSES_S) + 1),
-        wait=wait_chain(*map(wait_fixed, PAUSES_S)),
-        retry=retry_if_exception_type(Transient),
-        reraise=True,
-    )
     notes, n_left = detected.notes, 0
     try:
-        edges, n_searched = tries(search)
-    except BrandDetectError as e:
+        edges, n_searched = tries(*PAUSES_S)(search)
+    except BrandDetectError as e:  # to detect everything again takes longer than edges are worth
         edges, n_searched, n_left = TableBuilder(TRACK_EDGES), 0, len(sought)
         notes = (*notes, f"Edges of exposures are those of the sampling grid, as the video was not at hand: {e}")
     found = edges.table()

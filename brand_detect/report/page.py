@@ -234,6 +234,7 @@ def _data(
         "leading": leading(figures),
         "colors": [[_css(color) for color in pair] for pair in colors_of([*number])],
         "codec": report.job.probe.codec,
+        "first_picture_s": report.job.probe.first_picture_s,
         "zones": ZONES,
         "reasons": REASONS,
         "shots_s": [[round(edge, 3) for edge in shot] for shot in summary["shots_s"]],

@@ -170,8 +170,11 @@ def with_an_open_text(folder: Path) -> Path:
     return folder
 
 
-def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
-    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second."""
+def two_shot_clip(path: Path, seconds: float = 4.0, begin_s: float = 0.0) -> Path:
+    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second.
+
+    The file's clock shows its first picture at ``begin_s``.
+    """
     count = int(seconds * 10)
 
     def pictures() -> Iterator[Image]:
@@ -184,7 +187,7 @@ def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
             picture[100:140, (9 * n) % 280 : (9 * n) % 280 + 40] = (0, 40, 200)
             yield picture
 
-    return write_clip(path, pictures(), fps=10)
+    return write_clip(path, pictures(), fps=10, times_s=[begin_s + n / 10 for n in range(count)] if begin_s else None)
 
 
 @cache

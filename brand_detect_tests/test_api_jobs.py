@@ -491,6 +491,44 @@ def test_a_job_that_was_submitted_again_names_its_new_video(dagster: ScriptedCli
     assert (job["video"], job["video_s"]) == ("second.mp4", 3.0)
 
 
+def test_finished_jobs_without_a_run_are_looked_at_seldom_and_deleted_ones_forgotten(
+    dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    names = [f"job-{n}" for n in range(40)]
+    looked: list[str] = []
+
+    class Stored:
+        def jobs(self) -> list[str]:
+            return names
+
+        def newest(self, job_id: str) -> Any:
+            looked.append(job_id)
+            return SimpleNamespace(created="2026-05-01T12:00:00+00:00")
+
+        def request(self, job_id: str) -> Any:
+            looked.append(job_id)
+            return SimpleNamespace(job_id=job_id, video_sha256="x" * 64, video_uri="/x")
+
+    jobs = job_list.JobList(dagster, cast("StoredJobs", Stored()))
+    began = time.monotonic()
+
+    def looked_at(after_s: float) -> list[str]:
+        monkeypatch.setattr(time, "monotonic", lambda: began + after_s)
+        looked.clear()
+        assert jobs.of_video("x" * 64) == sorted(names)
+        return sorted(looked)
+
+    assert looked_at(0) == sorted(2 * names), "report and request"
+    assert looked_at(job_list.LOOKED_S / 3) == []
+    names.append("new")
+    assert looked_at(job_list.LOOKED_S / 2.5) == ["new", "new"]
+    assert 0 < len(looked_at(job_list.LOOKED_S * 0.75)) < 80
+    names[:20] = []
+    looked_at(job_list.LOOKED_S * 0.8)
+    assert jobs._looked.keys() == jobs._requests.keys() == set(names)
+    assert set(looked_at(3 * job_list.LOOKED_S)) == set(names)
+
+
 def test_jobs_are_searched_while_others_are_read(dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch):
     class Stored:
         def jobs(self) -> list[str]:

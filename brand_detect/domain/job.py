@@ -40,7 +40,7 @@ class Probe(Record):
     interlaced: bool = False
     variable_frame_rate: bool = False
     first_picture_s: float = Field(
-        0.0,
+        default=0.0,
         description="when a player shows the first picture, in seconds: all times of the job count from that picture, "
         "and sound may begin before it",
     )

@@ -4,6 +4,7 @@ A few hundred bytes of nested ``use``, masks or markers may ask resvg for hours 
 meanwhile. Run as a script, this file is the child.
 """
 
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -22,6 +23,11 @@ class Drawing:
     """One child process, started when it is first needed and after each time that it failed. Safe to share."""
 
     def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """A forked process starts a child of its own: two would take each other's answers."""
         self._lock = Lock()
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from brand_detect.engines import drawing
@@ -45,4 +47,18 @@ def test_resvgs_complaint_is_handed_on_and_the_child_stays():
     with pytest.raises(ValueError, match="SVG"):
         drawn.png("<html/>", 64)
     assert drawn.png(PLAIN, 64) == first
+    assert drawn._child is child
+
+
+def test_a_forked_process_has_a_child_of_its_own():
+    drawn = Drawing()
+    drawn.png(PLAIN, 64)
+    child = drawn._child
+    is_own = False
+    if not (forked := os.fork()):
+        try:
+            is_own = drawn._child is None and bool(drawn.png(PLAIN, 64))
+        finally:
+            os._exit(not is_own)
+    assert os.waitpid(forked, 0)[1] == 0
     assert drawn._child is child

@@ -143,6 +143,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
     [told] = re.findall(r'id="service">({.*?})</script>', page)
     assert json.loads(told) == {
         "job_id": "match",
+        "report": attempt_of(folder).name,
         "reviews": "/reports/match/reviews",
         "frames": f"/reports/match/frames/{{frame}}.jpg?report={attempt_of(folder).name}",
         "apply": "/reports/match/apply",

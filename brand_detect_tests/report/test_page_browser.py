@@ -636,6 +636,7 @@ class Service:
     run_error: str | None = None
     polls: int = 0
     applied: int = 0
+    attempt: str = "r-0"
     url: str = ""
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, str, bytes]:
@@ -643,6 +644,7 @@ class Service:
         if path == "/reports/match":
             links = {
                 "job_id": "match",
+                "report": self.attempt,
                 "reviews": "/reports/match/reviews",
                 "frames": "/reports/match/frames/{frame}.jpg",
                 "apply": "/reports/match/apply",
@@ -664,7 +666,7 @@ class Service:
         if path.startswith("/reports/match/brands?"):
             return 200, {"brands": ["Acme", "Acne Studios"] if path.endswith("=ac%26") else []}
         if path.endswith("/reviews") and method == "GET":
-            return 200, {"reviews": self.events}
+            return 200, {"attempt": self.attempt, "reviews": self.events}
         if path.endswith("/reviews"):
             if self.fails:
                 return self.fails
@@ -806,6 +808,25 @@ def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Servi
     tab.page.get_by_role("button", name="Apply 2 corrections").click()
     expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_visible(timeout=10_000)
     assert service.applied == 1
+
+
+def test_a_page_whose_report_is_not_the_newest_says_so_and_leads_to_it(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.bars("Cola").click()
+    tab.panel.get_by_role("button", name="Right", exact=True).click()
+    expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+    service.events = [e | {"state": "applied"} for e in service.events]
+    service.attempt = "r-1"  # applied in another tab
+    tab.page.get_by_role("button", name="Apply 1 correction").click()
+    expect(tab.page.locator("#dock .message")).to_have_text("A newer report was made since this page was loaded.")
+    assert service.applied == 0
+    tab.page.get_by_role("button", name="Show the new report").click()
+    expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
+    expect(tab.page.locator("#dock .message")).to_be_empty()
+    service.attempt = "r-2"
+    tab.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")  # back from the other tab
+    expect(tab.page.get_by_role("button", name="Show the new report")).to_be_enabled()
 
 
 def test_one_key_each_says_right_wrong_other_brand_and_no_mark(tab: Tab, service: Service) -> None:

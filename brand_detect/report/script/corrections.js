@@ -3,6 +3,7 @@
 const review = service && (() => {
   let events = [];
   let busy = false;
+  let isOld = false; // a newer report was made since the page was loaded
   const user = el("input", { id: "user", autocomplete: "name", maxlength: 80, value: remembered(), change: () => remember(user.value.trim()) });
   const names = el("datalist", { id: "brand-names" });
   /** Offers the report's brands, then others. */
@@ -93,8 +94,8 @@ const review = service && (() => {
 
   function refresh() {
     const n = waiting().length;
-    apply.textContent = n ? `Apply ${counted(n, "correction")}` : "Nothing to apply";
-    apply.disabled = !n || busy;
+    apply.textContent = isOld ? "Show the new report" : n ? `Apply ${counted(n, "correction")}` : "Nothing to apply";
+    apply.disabled = busy || !(n || isOld);
     drawer.textContent = `Corrections (${events.filter((r) => r.action !== "undo").length})`;
     if (brands.length) update();
     drawUnresolved();
@@ -110,15 +111,16 @@ const review = service && (() => {
   }
 
   async function onApply() {
+    if (isOld) { location.reload(); return; }
     busy = true;
     apply.disabled = true;
     try {
       const seen = waiting().length;
-      events = (await ask("GET", service.reviews)).reviews;
-      if (waiting().length !== seen) {
+      await read();
+      if (isOld || waiting().length !== seen) {
         busy = false;
         refresh();
-        tell("Other people have corrected this report too. Review the corrections, then apply.");
+        if (!isOld) tell("Other people have corrected this report too. Review the corrections, then apply.");
         return;
       }
       const begun = Date.now();
@@ -294,10 +296,18 @@ const review = service && (() => {
       listed.length ? listed.map((r) => eventRow(r)) : el("p", {}, "There are no corrections yet."));
   }
 
+  /** Reads the corrections, and whether the page shows the newest report still; sentences about what is damaged. */
+  async function read() {
+    const { attempt, reviews, damaged = [] } = await ask("GET", service.reviews);
+    events = reviews;
+    isOld = attempt !== service.report;
+    if (isOld) tell("A newer report was made since this page was loaded.");
+    return damaged;
+  }
+
   async function load() {
     try {
-      const { reviews, damaged = [] } = await ask("GET", service.reviews);
-      events = reviews;
+      const damaged = await read();
       refresh();
       if (damaged.length) fail(damaged.join(" "));
     } catch (error) {
@@ -313,6 +323,7 @@ const review = service && (() => {
     refresh();
     tellChanges();
     load();
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && !busy) load(); });
   }
   return { build, ofExposure, ofBrand, ofCluster, isRejected, actionsFor, actionsForBrand, clusterForm };
 })();
